@@ -1,0 +1,48 @@
+"""mien: train, audit, measure, explain and deploy facial-expression classifiers.
+
+    import mien
+    reader = mien.load("runs/quick")
+    print(reader.predict("face.png").top)
+
+A classifier reads an expression in a picture. It does not know what a person feels.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet as FaceSet
+    from mien.data.read import read_faces as read_faces
+    from mien.errors import MienError as MienError
+    from mien.inference.classifier import Classifier as Classifier
+    from mien.inference.classifier import load as load
+    from mien.recipe import Recipe as Recipe
+    from mien.recipe import load_recipe as load_recipe
+
+# Loaded on first use: `import mien` stays under 0.15 s and works where only the core is installed.
+_HOMES = {
+    "Classifier": "mien.inference.classifier",
+    "FaceSet": "mien.data.faceset",
+    "MienError": "mien.errors",
+    "Recipe": "mien.recipe",
+    "load": "mien.inference.classifier",
+    "load_recipe": "mien.recipe",
+    "read_faces": "mien.data.read",
+}
+
+__all__ = ["Classifier", "FaceSet", "MienError", "Recipe", "__version__", "load", "load_recipe", "read_faces"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mien' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,0 +1,121 @@
+"""The artifact: one ``.onnx`` file that carries its manifest in its own metadata.
+
+Reading one needs onnxruntime and nothing else. Its graph takes ``images`` float32 (N, 1, crop_px, crop_px),
+as :func:`mien.preprocess.to_input` makes them, and gives ``logits`` float32 (N, classes).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mien.errors import ModelError
+from mien.preprocess import InputSpec
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+SCHEMA_VERSION = 1
+_KEY = "mien.manifest"
+
+
+class Manifest(BaseModel):
+    """What a model is, where it comes from, and what was measured of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    input: InputSpec
+    parameters: int = Field(description="trainable numbers")
+    recipe: dict[str, Any] = Field(description="the whole recipe that it was trained by")
+    recipe_digest: str
+    data_fingerprint: str = Field(description="of the faces it was trained and validated on")
+    epoch: int = Field(description="the epoch whose weights these are")
+    scores: dict[str, float] = Field(default_factory=dict, description="e.g. validation_accuracy, a share")
+    temperature: float = Field(default=1.0, gt=0, description="logits are divided by it before the softmax")
+    licence: str = "MIT"
+    mien_version: str
+    created: str = Field(description="UTC, ISO 8601")
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Read the manifest of a model file. Raises :class:`ModelError`, as :func:`open_model`."""
+    return open_model(path)[1]
+
+
+def open_model(path: str | Path, threads: int | None = None) -> tuple[InferenceSession, Manifest]:
+    """Open a model file.
+
+    Args:
+        path: the ``.onnx`` file.
+        threads: how many threads a prediction may use; None leaves it to onnxruntime.
+
+    Returns:
+        The session, on the CPU, and the manifest.
+
+    Raises:
+        ModelError: missing, damaged, not mien's, or of a newer schema.
+    """
+    import onnxruntime
+
+    path = Path(path)
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist." if not path.exists() else f"{path} is a folder without a model.")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
+        # Its first line holds the reason; further lines are C++ locations.
+        reason = str(error).splitlines()[0][:160]
+        raise ModelError(
+            f"{path} cannot be opened as an ONNX model; it may be damaged or cut off ({reason})."
+        ) from None
+    metadata = session.get_modelmeta().custom_metadata_map
+    return session, _check(metadata, path)
+
+
+def _check(metadata: Mapping[str, str], path: Path) -> Manifest:
+    if _KEY not in metadata:
+        raise ModelError(
+            f"{path} is an ONNX model without mien's manifest, so its classes and preprocessing are not known. "
+            f"Score it with your own code and hand mien its scores (docs/scores.md)."
+        )
+    try:
+        content = json.loads(metadata[_KEY])
+        version = content["schema_version"]
+        newer = version > SCHEMA_VERSION
+    except (ValueError, TypeError, KeyError):
+        raise ModelError(f"{path}: its manifest is damaged. Export the model again.") from None
+    if newer:
+        raise ModelError(
+            f"{path} was written by a newer mien (manifest schema {version}; this one reads up to {SCHEMA_VERSION}). "
+            f"Upgrade with: pip install -U mien"
+        )
+    try:
+        return Manifest.model_validate(content)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise ModelError(f"{path}: its manifest is damaged at '{where}'. Export the model again.") from None
+
+
+def attach_manifest(graph: bytes, manifest: Manifest) -> bytes:
+    """Put a manifest into a serialised ONNX graph, replacing the one it has. Needs the extra ``train``."""
+    import onnx
+
+    model = onnx.load_model_from_string(graph)
+    kept = [entry for entry in model.metadata_props if entry.key != _KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    model.metadata_props.add(key=_KEY, value=manifest.model_dump_json())
+    content: bytes = model.SerializeToString()
+    return content

@@ -1,0 +1,85 @@
+"""Everything mien raises on purpose.
+
+    MienError
+    ├── DataError          images, labels or tables that cannot be read or used
+    ├── RecipeError        a recipe with an unknown key, an impossible value, a name that does not exist
+    ├── ModelError         a model file that is missing, damaged, foreign or from a newer mien
+    ├── RunError           a run folder that exists already, is incomplete, or cannot be written
+    ├── TrainingError      training that cannot go on (a loss that is not a number)
+    └── MissingExtraError  an optional part of mien that is not installed
+
+A message says what was expected, what was found, where, and what to do. The command line prints it as
+one line and exits with 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+
+class MienError(Exception):
+    """Root of all errors that mien raises on purpose."""
+
+
+class DataError(MienError):
+    """Images, labels or tables that cannot be read or used."""
+
+
+class RecipeError(MienError):
+    """A recipe with an unknown key, an impossible value, or a name that does not exist."""
+
+
+class ModelError(MienError):
+    """A model file that is missing, damaged, foreign, or written by a newer mien."""
+
+
+class RunError(MienError):
+    """A run folder that exists already, is incomplete, or cannot be written."""
+
+
+class TrainingError(MienError):
+    """Training that cannot go on."""
+
+
+class MissingExtraError(MienError):
+    """An optional part of mien that is not installed."""
+
+
+@contextmanager
+def needs_extra(extra: str, purpose: str) -> Iterator[None]:
+    """Turn a failed import inside the block into one line that names the extra to install.
+
+    Args:
+        extra: name of the extra in pyproject.toml, e.g. ``"train"``.
+        purpose: what the import is for, as the subject of a sentence, e.g. ``"Training"``.
+
+    Raises:
+        MissingExtraError: a package is not installed. A missing module of mien's own is a bug and passes through.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in {"", "mien"}:
+            raise
+        raise MissingExtraError(
+            f"{purpose} needs the package {package}, which is not installed. "
+            f"Install it with: pip install 'mien[{extra}]'"
+        ) from None
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say what ``name`` may have been meant to be.
+
+    Returns ``" Did you mean 'x'?"`` where something close is known, otherwise the list of what is known.
+
+    >>> nearest("learning_rte", ["learning_rate", "momentum"])
+    " Did you mean 'learning_rate'?"
+    """
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f" Did you mean '{close[0]}'?"
+    return f" Known: {', '.join(known)}."

@@ -1,0 +1,123 @@
+"""From a run's best weights to the artifact: one ``.onnx`` file, proven to answer as the torch network does."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import mien
+from mien.artifact import Manifest, attach_manifest, open_model
+from mien.data.synthetic import draw_labels, render_faces
+from mien.errors import ModelError
+from mien.files import whole_file
+from mien.models.registry import build_model
+from mien.preprocess import grey_square, to_input
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+
+PARITY_FACES = 256
+LARGEST_DIFFERENCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How closely the file answers as torch does, both in fp32 on the CPU, on :data:`PARITY_FACES` synthetic faces.
+
+    Attributes:
+        faces: how many faces were compared.
+        largest_difference: of any probability of any face.
+        agreement: share of faces with the same top class.
+    """
+
+    faces: int
+    largest_difference: float
+    agreement: float
+
+
+def export_run(run: RunFolder, out: Path | None = None, scores: dict[str, float] | None = None) -> Parity:
+    """Write the artifact of a run's best epoch.
+
+    Args:
+        run: a run with at least one finished epoch.
+        out: the file to write; ``model.onnx`` in the run's folder by default.
+        scores: figures for the manifest, e.g. ``{"validation_accuracy": 0.68}``.
+
+    Raises:
+        RunError: no such run, no finished epoch, a damaged checkpoint, or the disk is full.
+        ModelError: the file's answers differ from torch's by more than :data:`LARGEST_DIFFERENCE`. Nothing is written.
+    """
+    recipe = run.read_recipe()
+    tensors, facts = checkpoint.load(run.best)
+    network = build_model(recipe.model, len(facts["classes"]), recipe.input.crop_px)
+    checkpoint.load_matching(network, tensors, run.best)
+    network.eval()
+    manifest = Manifest(
+        name=recipe.name,
+        classes=tuple(facts["classes"]),
+        input=recipe.input,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        recipe=recipe.model_dump(mode="json"),
+        recipe_digest=facts["recipe_digest"],
+        data_fingerprint=facts["data_fingerprint"],
+        epoch=facts["epoch"],
+        scores=scores or {},
+        mien_version=mien.__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    graph = attach_manifest(_to_onnx(network, recipe.input.crop_px), manifest)
+    with whole_file(out or run.model) as temporary:
+        temporary.write_bytes(graph)
+        parity = measure_parity(network, temporary)
+        if parity.largest_difference > LARGEST_DIFFERENCE:
+            raise ModelError(
+                f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
+                f"(allowed: {LARGEST_DIFFERENCE:g}). Nothing was written."
+            )
+    return parity
+
+
+def measure_parity(network: nn.Module, file: Path) -> Parity:
+    """Compare a network in evaluation mode with a model file on rendered faces."""
+    session, manifest = open_model(file)
+    faces = render_faces(draw_labels(PARITY_FACES, seed=0), seed=0)
+    squares = np.stack([grey_square(face, manifest.input.size_px) for face in faces])
+    images = to_input(squares, manifest.input)
+    with torch.inference_mode():
+        ours = network(torch.from_numpy(images)).double().softmax(1)
+    theirs = torch.from_numpy(session.run(["logits"], {"images": images})[0]).double().softmax(1)
+    return Parity(
+        faces=len(images),
+        largest_difference=float((ours - theirs).abs().max()),
+        agreement=float((ours.argmax(1) == theirs.argmax(1)).double().mean()),
+    )
+
+
+def _to_onnx(network: nn.Module, crop_px: int) -> bytes:
+    """Serialise a network with inputs ``images`` (any batch size) and outputs ``logits``."""
+    example = torch.zeros(2, 1, crop_px, crop_px)
+    shapes: dict[str, Any] = {"images": {0: torch.export.Dim("batch", min=1)}}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # The exporter warns of its own deprecated internals.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (example,),
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=shapes,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    graph: bytes = program.model_proto.SerializeToString()
+    return graph

@@ -1,0 +1,67 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mien.errors import RunError
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that becomes ``path`` when the block ends well.
+
+    Whatever stops the block (a full disk, Ctrl-C, a kill), ``path`` holds either its former content or the
+    complete new one. Missing parent folders are made.
+
+    Raises:
+        RunError: the file system refused (disk full, no permission, a file-size limit).
+    """
+    path = Path(path)
+    temporary: Path | None = None
+    try:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+            os.close(handle)
+            temporary = Path(name)
+            # mkstemp makes files that only their owner can read; a result is an ordinary file.
+            temporary.chmod(0o666 & ~_current_umask())
+            yield temporary
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except OSError as error:
+            # An OSError about another file (a reader's, inside the block) is not ours to explain.
+            if error.filename is not None and Path(str(error.filename)) not in {temporary, path, path.parent}:
+                raise
+            reason = error.strerror or str(error)
+            raise RunError(
+                f"{path} could not be written: {reason}. Nothing was changed; free some space or choose "
+                f"another folder, then run the command again."
+            ) from error
+    finally:
+        if temporary is not None:
+            with suppress(OSError):
+                temporary.unlink()
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` as UTF-8, whole or not at all. Raises :class:`RunError`."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write ``content``, whole or not at all. Raises :class:`RunError`."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,38 @@
+"""Where a model is, from what a user calls it."""
+
+from __future__ import annotations
+
+import os
+from importlib import resources
+from pathlib import Path
+
+from mien.errors import ModelError
+from mien.run_folder import RunFolder
+
+SHIPPED = ("default",)
+"""Models that come inside the package, each a run folder under ``mien/shipped``."""
+
+
+def find_run(name: str | os.PathLike[str]) -> RunFolder:
+    """The run folder of a shipped model's name or of a path. Touches nothing on disk."""
+    if name in SHIPPED:
+        return RunFolder(Path(str(resources.files("mien") / "shipped" / str(name))))
+    return RunFolder(Path(name))
+
+
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """The ``.onnx`` file of a shipped model, a run folder, or the file itself.
+
+    Raises:
+        ModelError: there is no such file, or the run has no exported model.
+    """
+    run = find_run(name)
+    if not run.path.exists():
+        raise ModelError(f"There is no model at {name}. Give a run folder, a .onnx file, or: {', '.join(SHIPPED)}.")
+    if run.path.is_file():
+        return run.path
+    if not run.model.is_file():
+        if run.best.is_file():
+            raise ModelError(f"{run.path} has no model.onnx yet. Write it with: mien export {run.path}")
+        raise ModelError(f"{run.path} holds no model: neither model.onnx nor a finished epoch to export.")
+    return run.model

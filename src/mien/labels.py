@@ -1,0 +1,162 @@
+"""Expressions, the names people give them, and label schemes that merge or drop classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, nearest
+
+EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+"""The seven expressions in Kaggle's numbering of FER2013: ``EXPRESSIONS[3] == "happy"``."""
+
+_SYNONYMS: dict[str, tuple[str, ...]] = {
+    "angry": ("anger", "ang", "an", "mad"),
+    "disgust": ("disgusted", "dis", "di"),
+    "fear": ("fearful", "afraid", "scared", "fea", "fe"),
+    "happy": ("happiness", "joy", "hap", "ha", "happily"),
+    "sad": ("sadness", "sa", "unhappy"),
+    "surprise": ("surprised", "sur", "su", "suprise", "astonished"),
+    "neutral": ("neutrality", "neu", "ne", "calm", "none"),
+}
+_CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name, *words)}
+
+
+def canonical_class(name: str) -> str:
+    """Return mien's name of a class: ``"Happiness"`` -> ``"happy"``; an unknown name comes back stripped.
+
+    Case, surrounding space and a leading number such as ``"3_happy"`` or ``"03-Happy"`` do not matter.
+    """
+    word = name.strip()
+    return _CANONICAL.get(word.lower().lstrip("0123456789").lstrip("_-. "), word)
+
+
+def order_classes(names: set[str]) -> tuple[str, ...]:
+    """Order class names: the known expressions in Kaggle's order, then all others by name."""
+    known = [name for name in EXPRESSIONS if name in names]
+    return (*known, *sorted(names - set(known)))
+
+
+def parse_map(text: str) -> dict[str, str]:
+    """Read ``"contempt=disgust,0=angry"``: names as they stand in the data -> names to use.
+
+    Raises:
+        DataError: a part is not ``name=name`` or a name on the left occurs twice.
+    """
+    mapping: dict[str, str] = {}
+    for part in text.split(","):
+        found, equals, wanted = (piece.strip() for piece in part.partition("="))
+        if not (found and equals and wanted):
+            raise DataError(f"--map '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'.")
+        if found in mapping:
+            raise DataError(f"--map gives '{found}' twice.")
+        mapping[found] = wanted
+    return mapping
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """New classes, each made of one or more classes of the data; classes named nowhere are dropped.
+
+    ``groups`` maps each new class, in order, to the classes it merges, e.g.
+    ``{"positive": ("happy", "surprise"), "negative": ("angry", "fear", "sad")}``.
+    """
+
+    name: str
+    groups: Mapping[str, tuple[str, ...]]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the new classes, in order."""
+        return tuple(self.groups)
+
+    def mapping(self, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+        """For each class of the data, the index of its new class, or -1 where it is dropped. Shape (C,).
+
+        Raises:
+            DataError: the scheme names a class that ``classes`` does not have.
+        """
+        for wanted in (name for group in self.groups.values() for name in group):
+            if wanted not in classes:
+                raise DataError(
+                    f"The label scheme '{self.name}' uses the class '{wanted}', which the data does not have."
+                    + nearest(wanted, classes)
+                )
+        index_of = {old: new for new, group in enumerate(self.groups.values()) for old in group}
+        return np.array([index_of.get(name, -1) for name in classes], dtype=np.int64)
+
+    def merge_labels(self, labels: npt.NDArray[np.int64], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+        """New label of every row, -1 where the row's class is dropped. (N,) int64 -> (N,) int64."""
+        return self.mapping(classes)[labels]
+
+    def merge_probabilities(self, probabilities: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Probabilities of the new classes: sums over each group, rescaled to sum to 1.
+
+        (N, C) in [0, 1] -> (N, G) float64. A row whose kept classes all have probability 0 becomes uniform.
+        """
+        mapping = self.mapping(classes)
+        merged = np.zeros((len(probabilities), len(self.groups)), dtype=np.float64)
+        for old, new in enumerate(mapping):
+            if new >= 0:
+                merged[:, new] += probabilities[:, old]
+        total = merged.sum(axis=1, keepdims=True)
+        uniform = np.full_like(merged, 1.0 / merged.shape[1])
+        return np.divide(merged, total, out=uniform, where=total > 0)
+
+
+def _keep(name: str, *classes: str) -> LabelScheme:
+    return LabelScheme(name, {each: (each,) for each in classes})
+
+
+_POSITIVE = ("happy", "surprise")
+_NEGATIVE = ("angry", "fear", "sad")
+
+SCHEMES: dict[str, LabelScheme] = {
+    scheme.name: scheme
+    for scheme in (
+        _keep("seven", *EXPRESSIONS),
+        _keep("six", "angry", "fear", "happy", "sad", "surprise", "neutral"),
+        _keep("five", "angry", "fear", "happy", "sad", "surprise"),
+        _keep("three", "happy", "sad", "neutral"),
+        LabelScheme("binary", {"negative": _NEGATIVE, "positive": _POSITIVE}),
+        LabelScheme("binary-with-disgust", {"negative": ("disgust", *_NEGATIVE), "positive": _POSITIVE}),
+    )
+}
+"""Study B's schemes by name. ``six`` drops disgust, ``five`` neutral too; both binary ones drop neutral."""
+
+
+def parse_scheme(text: str) -> LabelScheme | None:
+    """Read a scheme: ``"all"`` (None: classes as they are), a name of :data:`SCHEMES`, or one's own.
+
+    One's own is written ``"positive=happy+surprise,negative=angry+fear+sad"``.
+
+    Raises:
+        DataError: an unknown name, a malformed group, a class in two groups, or fewer than two groups.
+    """
+    if text == "all":
+        return None
+    if "=" not in text:
+        if text not in SCHEMES:
+            raise DataError(f"There is no label scheme '{text}'." + nearest(text, ["all", *SCHEMES]))
+        return SCHEMES[text]
+    groups: dict[str, tuple[str, ...]] = {}
+    seen: set[str] = set()
+    for part in text.split(","):
+        new, equals, members = (piece.strip() for piece in part.partition("="))
+        names = tuple(canonical_class(member) for member in members.split("+"))
+        if not (new and equals and all(names)):
+            raise DataError(f"'{part.strip()}' is not of the form new=old+old, e.g. 'positive=happy+surprise'.")
+        if new in groups:
+            raise DataError(f"The label scheme '{text}' defines '{new}' twice.")
+        for name in names:
+            if name in seen:
+                raise DataError(f"The label scheme '{text}' uses the class '{name}' twice.")
+            seen.add(name)
+        groups[new] = names
+    if len(groups) < 2:
+        raise DataError(f"The label scheme '{text}' leaves one class; a classifier needs at least two.")
+    return LabelScheme(text, groups)

@@ -1,0 +1,26 @@
+"""What every network in mien is: features, then a linear head."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+
+class Network(nn.Module, ABC):
+    """A classifier in two parts, so that any part of mien can take the features or replace the head.
+
+    Attributes:
+        head: the last layer, features (N, D) -> logits (N, classes).
+    """
+
+    head: nn.Linear
+
+    @abstractmethod
+    def features(self, images: Tensor) -> Tensor:
+        """Normalised images (N, 1, S, S) -> features (N, D)."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Normalised images (N, 1, S, S) -> logits (N, classes)."""
+        logits: Tensor = self.head(self.features(images))
+        return logits

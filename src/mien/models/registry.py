@@ -1,0 +1,114 @@
+"""All networks by name. To add one: a class in a file of its own, and an entry here; the tests cover it then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError, validate_call
+
+from mien.errors import RecipeError, nearest
+from mien.models.mien import MienNet
+from mien.models.network import Network
+from mien.models.resnet import ResNet
+from mien.models.seed_cnn import StudyA, StudyB
+from mien.models.vgg import VGG
+from mien.recipe import ModelRecipe
+
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+Width = Annotated[int, Field(ge=1, le=4096)]
+Widths = Annotated[list[Width], Field(min_length=1, max_length=8)]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network that recipes can name.
+
+    Attributes:
+        build: ``(classes, size_px, **settings) -> Network``; its keyword arguments are the recipe's settings.
+        source: the paper or study it comes from.
+        smallest_px: the smallest input side that it works on.
+    """
+
+    build: Callable[..., Network]
+    source: str
+    smallest_px: int
+
+
+def _mien(classes: int, size_px: int, widths: Widths = [32, 64, 128, 256], dropout: Dropout = 0.0) -> Network:  # noqa: B006
+    return MienNet(classes, widths, dropout)
+
+
+def _study_a(classes: int, size_px: int, dropout: Dropout = 0.5) -> Network:
+    return StudyA(classes, size_px, dropout)
+
+
+def _study_b(classes: int, size_px: int) -> Network:
+    return StudyB(classes, size_px)
+
+
+def _vgg(depth: int) -> Callable[..., Network]:
+    def build(classes: int, size_px: int, width: Width = 64, dropout: Dropout = 0.5) -> Network:
+        return VGG(classes, depth, width, dropout)
+
+    return build
+
+
+def _resnet(depth: int) -> Callable[..., Network]:
+    def build(classes: int, size_px: int, width: Width = 64, dropout: Dropout = 0.0) -> Network:
+        return ResNet(classes, depth, width, dropout)
+
+    return build
+
+
+_VGG = "Simonyan & Zisserman, ICLR 2015, with batch norm and a small head"
+_RESNET = "He et al., CVPR 2016, with a 3x3 stem"
+
+MODELS: dict[str, Entry] = {
+    "mien": Entry(_mien, "mien's own", 8),
+    "study-a": Entry(_study_a, "Study A's description: a plain CNN; its exact layers are not published", 16),
+    "study-b": Entry(_study_b, "Study B, exactly", 36),
+    "vgg11": Entry(_vgg(11), _VGG, 32),
+    "vgg13": Entry(_vgg(13), _VGG, 32),
+    "vgg16": Entry(_vgg(16), _VGG, 32),
+    "resnet18": Entry(_resnet(18), _RESNET, 8),
+    "resnet34": Entry(_resnet(34), _RESNET, 8),
+}
+
+
+def build_model(recipe: ModelRecipe, classes: int, size_px: int) -> Network:
+    """Build a network with fresh weights, drawn from torch's global generator.
+
+    Args:
+        recipe: the network's name and its own settings.
+        classes: number of outputs.
+        size_px: side of the input images.
+
+    Raises:
+        RecipeError: no such network, an unknown or impossible setting, or an input that is too small.
+    """
+    if recipe.name not in MODELS:
+        raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS))
+    entry = MODELS[recipe.name]
+    if size_px < entry.smallest_px:
+        raise RecipeError(f"The model {recipe.name} needs images of {entry.smallest_px} px or more; found {size_px}.")
+    try:
+        return validate_call(entry.build)(classes, size_px, **recipe.settings)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "unexpected_keyword_argument":
+            known = model_settings(recipe.name)
+            hint = nearest(key, known) if known else " It has none."
+            raise RecipeError(f"The model {recipe.name} has no setting '{key}'." + hint) from None
+        reason = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
+        raise RecipeError(f"The recipe has model.{key} = {fault['input']!r}: {reason}.") from None
+
+
+def model_settings(name: str) -> dict[str, Any]:
+    """Settings of a registered network with their defaults, as a recipe's ``[model]`` table may hold them."""
+    import inspect
+
+    parameters = list(inspect.signature(MODELS[name].build).parameters.values())[2:]
+    return {parameter.name: parameter.default for parameter in parameters}

@@ -1,0 +1,57 @@
+"""ResNet at face size: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mien.models.network import Network
+
+BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm, added to the block's input (the paper's figure 5, left)."""
+
+    def __init__(self, channels: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.convolution_1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+        self.norm_1 = nn.BatchNorm2d(width)
+        self.convolution_2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm_2 = nn.BatchNorm2d(width)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels != width:
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, S, S) -> (N, width, S / stride, S / stride)."""
+        y = functional.relu(self.norm_1(self.convolution_1(x)))
+        return functional.relu(self.norm_2(self.convolution_2(y)) + self.shortcut(x))
+
+
+class ResNet(Network):
+    """ResNet with basic blocks. As is usual for small images, the stem is one 3x3 convolution without pooling."""
+
+    def __init__(self, classes: int, depth: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
+        blocks: list[nn.Module] = []
+        channels = width
+        for stage, count in enumerate(BLOCKS[depth]):
+            for block in range(count):
+                stride = 2 if stage > 0 and block == 0 else 1
+                blocks.append(BasicBlock(channels, width * 2**stage, stride))
+                channels = width * 2**stage
+        self.stages = nn.Sequential(*blocks)
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
+        self.head = nn.Linear(channels, classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+    def features(self, images: Tensor) -> Tensor:
+        """See :class:`Network`; D = 8 * width."""
+        features: Tensor = self.pool(self.stages(self.stem(images)))
+        return features

@@ -1,0 +1,81 @@
+"""The plain CNNs of the two studies that mien grew from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mien.models.network import Network
+
+
+class StudyB(Network):
+    """Study B's network: 1,391,943 trainable numbers and 2,240 running statistics at 7 classes and 48 px.
+
+    Three stages of two 3x3 'valid' convolutions, each ReLU then batch norm (in this order), max-pool, dropout
+    .25; then dense 256, ReLU, batch norm, dropout .5 and the head. Keras' defaults: batch norm eps 1e-3 and
+    momentum .99 (.01 as torch counts it), Glorot-uniform weights, zero biases.
+    """
+
+    def __init__(self, classes: int, size_px: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels, side = 1, size_px
+        for widths in ((32, 64), (128, 128), (256, 256)):
+            for width in widths:
+                layers += [nn.Conv2d(channels, width, 3), nn.ReLU(), _keras_norm(nn.BatchNorm2d, width)]
+                channels = width
+            layers += [nn.MaxPool2d(2), nn.Dropout(0.25)]
+            side = (side - 4) // 2
+        self.stages = nn.Sequential(*layers)
+        self.dense = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(channels * side * side, 256),
+            nn.ReLU(),
+            _keras_norm(nn.BatchNorm1d, 256),
+            nn.Dropout(0.5),
+        )
+        self.head = nn.Linear(256, classes)
+        _glorot(self)
+
+    def features(self, images: Tensor) -> Tensor:
+        """See :class:`Network`; D = 256."""
+        features: Tensor = self.dense(self.stages(images))
+        return features
+
+
+class StudyA(Network):
+    """A plain CNN of convolution and pooling layers, as Study A describes; its exact layers are not published.
+
+    Ours: four stages of one 3x3 convolution, ReLU and max-pool (32, 64, 128, 128 channels), dense 128, ReLU,
+    dropout. No normalisation layers. Keras' defaults for the weights.
+    """
+
+    def __init__(self, classes: int, size_px: int, dropout: float) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels, side = 1, size_px
+        for width in (32, 64, 128, 128):
+            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
+            channels, side = width, side // 2
+        self.stages = nn.Sequential(*layers)
+        self.dense = nn.Sequential(nn.Flatten(), nn.Linear(channels * side * side, 128), nn.ReLU(), nn.Dropout(dropout))
+        self.head = nn.Linear(128, classes)
+        _glorot(self)
+
+    def features(self, images: Tensor) -> Tensor:
+        """See :class:`Network`; D = 128."""
+        features: Tensor = self.dense(self.stages(images))
+        return features
+
+
+def _keras_norm(kind: type[nn.BatchNorm1d | nn.BatchNorm2d], width: int) -> nn.Module:
+    return kind(width, eps=1e-3, momentum=0.01)
+
+
+@torch.no_grad()
+def _glorot(network: nn.Module) -> None:
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(layer.weight)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)

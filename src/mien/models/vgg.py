@@ -1,0 +1,52 @@
+"""VGG at face size: Simonyan & Zisserman, "Very Deep Convolutional Networks", ICLR 2015, with batch norm."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mien.models.network import Network
+
+# Convolutions in each of the five stages: configurations A, B and D of the paper's table 1.
+CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
+
+
+class VGG(Network):
+    """VGG with batch norm and a small head.
+
+    Five stages of 3x3 convolutions, each followed by batch norm and ReLU, and a max-pool; ``width`` channels in
+    the first stage, doubled up to ``8 * width``. The paper's two dense layers of 4,096 (for 224 px and 1,000
+    classes) are one of ``8 * width`` here, with dropout before and after.
+    """
+
+    def __init__(self, classes: int, depth: int, width: int, dropout: float) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        channels = 1
+        for stage, count in enumerate(CONVOLUTIONS[depth]):
+            stage_width = width * min(2**stage, 8)
+            for _ in range(count):
+                layers += [
+                    nn.Conv2d(channels, stage_width, 3, padding=1, bias=False),
+                    nn.BatchNorm2d(stage_width),
+                    nn.ReLU(inplace=True),
+                ]
+                channels = stage_width
+            layers.append(nn.MaxPool2d(2))
+        self.stages = nn.Sequential(*layers)
+        self.dense = nn.Sequential(
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(dropout),
+            nn.Linear(channels, channels),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+        )
+        self.head = nn.Linear(channels, classes)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+
+    def features(self, images: Tensor) -> Tensor:
+        """See :class:`Network`; D = 8 * width."""
+        features: Tensor = self.dense(self.stages(images))
+        return features

@@ -1,0 +1,158 @@
+"""From a picture to the numbers that a network sees: the only such code, for training, testing and serving.
+
+    picture --open_image--> PIL image --grey_square--> uint8 (S, S) --to_input--> float32 (1, C, C)
+
+Training starts at uint8 (S, S) too, cuts its crops by its own augmentation, and shares :func:`normalise`.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from mien.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+MAXIMUM_PIXELS = 100_000_000
+"""A larger picture is refused before it is decoded: a small file can unpack to more memory than there is."""
+
+Numbers = TypeVar("Numbers")
+
+
+class InputSpec(BaseModel):
+    """What a network wants to see.
+
+    A face is kept as a grey square of ``size_px``; the network sees its central ``crop_px`` square, as
+    ``(pixel / 255 - mean) / std``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    size_px: int = Field(default=48, ge=8, le=1024)
+    crop_px: int = Field(default=48, ge=8, le=1024)
+    mean: float = Field(default=0.5, ge=0, le=1)
+    std: float = Field(default=0.25, gt=0)
+
+    @model_validator(mode="after")
+    def _crop_fits(self) -> InputSpec:
+        if self.crop_px > self.size_px:
+            raise ValueError(f"crop_px {self.crop_px} is larger than size_px {self.size_px}")
+        return self
+
+
+def open_image(source: str | os.PathLike[str] | bytes) -> Image:
+    """Open and decode a picture, upright (EXIF orientation applied). The first frame of an animation.
+
+    Args:
+        source: a path, or the bytes of an image file.
+
+    Raises:
+        DataError: missing, empty, not an image, truncated, or over :data:`MAXIMUM_PIXELS`.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    name = "the image" if isinstance(source, bytes) else os.fspath(source)
+    try:
+        with warnings.catch_warnings():
+            # Our own bound below is clearer than Pillow's; odd metadata does not spoil the pixels.
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+                width, height = image.size
+                if width * height > MAXIMUM_PIXELS:
+                    raise DataError(
+                        f"{name} has {width} x {height} pixels; at most {MAXIMUM_PIXELS:,} are read. Shrink it first."
+                    )
+                image.load()
+                return ImageOps.exif_transpose(image)
+    except FileNotFoundError:
+        raise DataError(f"{name} does not exist.") from None
+    except IsADirectoryError:
+        raise DataError(f"{name} is a folder; expected an image file.") from None
+    except PermissionError:
+        raise DataError(f"{name} may not be read: permission denied.") from None
+    except UnidentifiedImageError:
+        raise DataError(f"{name} is not an image that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF).") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
+        # Pillow's decoders raise all of these for damaged files.
+        raise DataError(f"{name} is damaged and cannot be decoded ({error}).") from None
+
+
+def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDArray[np.uint8]:
+    """Make the grey square that everything else works on. Returns uint8 (size_px, size_px), 0..255.
+
+    Colour becomes ITU-R 601 luma, transparency is laid on white, 16-bit grey is scaled to 8 bits. A picture
+    that is not square is padded with its border pixels, so that no part of the face is cut off or stretched;
+    then it is resized bilinearly with anti-aliasing. A grey ``size_px`` square comes back bit for bit.
+
+    Args:
+        image: a PIL image, or an array uint8 or uint16 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA.
+        size_px: side of the result in pixels.
+
+    Raises:
+        DataError: an array of another shape or type.
+    """
+    from PIL import Image
+
+    grey = _grey_array(image) if isinstance(image, np.ndarray) else _grey(image)
+    height, width = grey.shape
+    if height != width:
+        spare = abs(height - width)
+        padding = (spare // 2, spare - spare // 2)
+        grey = np.pad(grey, ((0, 0), padding) if height > width else (padding, (0, 0)), mode="edge")
+    if grey.shape[0] != size_px:
+        resized = Image.fromarray(grey).resize((size_px, size_px), Image.Resampling.BILINEAR)
+        grey = np.asarray(resized, dtype=np.uint8)
+    return grey
+
+
+def _grey(image: Image) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    if image.mode.startswith(("I", "F")):
+        values = np.asarray(image, dtype=np.float64)
+        # 16-bit grey opens as I;16. Modes I and F name no range: above 255 it can only be 16 bits.
+        scale = 257.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 1.0
+        return np.clip(np.rint(values / scale), 0, 255).astype(np.uint8)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode not in {"L", "RGB"}:
+        image = image.convert("RGB")
+    return np.asarray(image.convert("L"), dtype=np.uint8)
+
+
+def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    from PIL import Image
+
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    colour = array.ndim == 3 and array.shape[2] in {3, 4}
+    if (array.ndim != 2 and not colour) or 0 in array.shape:
+        raise DataError(f"An image array must be (H, W), (H, W, 3) or (H, W, 4); found shape {array.shape}.")
+    if array.dtype == np.uint16 and not colour:
+        return np.rint(array.astype(np.float64) / 257.0).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise DataError(f"An image array must hold uint8 values 0..255; found {array.dtype}. Convert it first.")
+    return _grey(Image.fromarray(np.ascontiguousarray(array))) if colour else array.astype(np.uint8, copy=False)
+
+
+def normalise(pixels: Numbers, spec: InputSpec) -> Numbers:
+    """``(pixel / 255 - mean) / std`` for pixels 0..255, on NumPy arrays and torch tensors alike."""
+    return (pixels - 255.0 * spec.mean) * (1.0 / (255.0 * spec.std))  # type: ignore[operator,return-value]
+
+
+def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.float32]:
+    """Central crop and normalisation: uint8 (N, size_px, size_px) -> float32 (N, 1, crop_px, crop_px)."""
+    if images.ndim != 3 or images.shape[1:] != (spec.size_px, spec.size_px):
+        raise DataError(f"Expected faces (N, {spec.size_px}, {spec.size_px}); found {images.shape}.")
+    start = (spec.size_px - spec.crop_px) // 2
+    crop = images[:, start : start + spec.crop_px, start : start + spec.crop_px]
+    return normalise(crop.astype(np.float32), spec)[:, np.newaxis]

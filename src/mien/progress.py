@@ -1,0 +1,51 @@
+"""Progress of anything that takes over two seconds: rate and time left, on a terminal only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+_quiet = False
+
+
+def set_quiet(quiet: bool) -> None:
+    """Switch all progress bars off (``--quiet``) or on again."""
+    global _quiet
+    _quiet = quiet
+
+
+def bars_are_shown() -> bool:
+    """Whether a bar would reach a person: stderr is a terminal and ``--quiet`` was not given."""
+    return sys.stderr.isatty() and not _quiet
+
+
+def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterator[T]:
+    """Yield ``items`` and show how many of ``total`` have passed, how many a second, and the time left.
+
+    Args:
+        items: what is worked through.
+        total: how many there are, or None where that is not known.
+        what: the work in a few words, e.g. ``"reading fer2013.csv"``.
+        unit: what one item is, plural, e.g. ``"rows"``.
+    """
+    if not bars_are_shown():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total, rate="")
+        for item in items:
+            yield item
+            speed = progress.tasks[0].speed
+            progress.update(task, advance=1, rate="" if speed is None else f"{speed:,.0f} {unit}/s")

@@ -1,0 +1,230 @@
+"""A training run as a typed, strict value. ``recipes/*.toml`` are the named ones.
+
+An unknown key, a value of the wrong type or out of range is an error that names the key; nothing is ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from mien.errors import DataError, RecipeError, nearest
+from mien.labels import parse_scheme
+from mien.preprocess import InputSpec
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelRecipe(BaseModel):
+    """Which network. Keys beside ``name`` are the family's own settings, checked by ``mien.models.registry``."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = "mien"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The family's own settings, e.g. ``{"widths": [32, 64, 128, 256]}``."""
+        return dict(self.model_extra or {})
+
+
+class OptimRecipe(_Strict):
+    """The optimiser. Weight decay never touches biases and normalisation layers."""
+
+    name: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
+    lr: float = Field(default=0.1, gt=0, description="peak learning rate")
+    momentum: Fraction = 0.9
+    nesterov: bool = True
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    weight_decay: float = Field(default=0.0, ge=0)
+    clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
+
+
+class ScheduleRecipe(_Strict):
+    """How the learning rate moves over the run, as a factor of ``optim.lr``."""
+
+    name: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = "constant"
+    warmup: Fraction = Field(default=0.0, description="share of the run in which the rate rises linearly from 0")
+    final: Fraction = Field(default=0.0, description="cosine, one-cycle: the last rate, as a share of lr")
+    step_epochs: int = Field(default=10, ge=1, description="step: epochs between two cuts")
+    factor: float = Field(default=0.1, gt=0, lt=1, description="step, plateau: what a cut multiplies the rate by")
+    patience: int = Field(default=3, ge=1, description="plateau: epochs without a better validation loss")
+
+
+class AugmentRecipe(_Strict):
+    """Random changes of training images, drawn anew each epoch. All are off by default."""
+
+    flip: bool = Field(default=False, description="mirror half of the images")
+    shift: Fraction = Field(default=0.0, description="largest shift, as a share of the side")
+    rotation_degrees: float = Field(default=0.0, ge=0, le=180)
+    scale: Fraction = Field(default=0.0, description="zoom between 1 - scale and 1 + scale")
+    brightness: float = Field(default=0.0, ge=0, le=1, description="largest offset, as a share of white")
+    contrast: Fraction = Field(default=0.0, description="contrast between 1 - contrast and 1 + contrast")
+    erasing: Probability = Field(default=0.0, description="share of images that lose a rectangle")
+    mixup: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 is off")
+    cutmix: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 is off")
+    off_last: Fraction = Field(default=0.0, description="share of epochs at the end without mixup and cutmix")
+
+
+class StoppingRecipe(_Strict):
+    """Which epoch is best, and when to stop waiting for a better one."""
+
+    metric: Literal["accuracy", "loss", "macro_f1", "macro_auc"] = "accuracy"
+    patience: int = Field(default=0, ge=0, description="epochs without a better value; 0 never stops early")
+
+
+class Recipe(_Strict):
+    """One training run, without its data. TOML in, TOML out."""
+
+    name: str = "unnamed"
+    description: str = ""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    classes: str = Field(default="all", description="label scheme: all, seven, six, five, three, binary, or a=b+c,...")
+    epochs: int = Field(default=40, ge=1)
+    batch_size: int = Field(default=128, ge=2)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    label_smoothing: Fraction = 0.0
+    class_weights: Literal["none", "balanced"] = Field(
+        default="none", description="balanced: N / (K n_c), so that each class weighs the same in the loss"
+    )
+    ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
+    input: InputSpec = InputSpec()
+    model: ModelRecipe = ModelRecipe()
+    optim: OptimRecipe = OptimRecipe()
+    schedule: ScheduleRecipe = ScheduleRecipe()
+    augment: AugmentRecipe = AugmentRecipe()
+    stopping: StoppingRecipe = StoppingRecipe()
+
+    @field_validator("classes")
+    @classmethod
+    def _scheme_exists(cls, text: str) -> str:
+        try:
+            parse_scheme(text)
+        except DataError as error:
+            raise ValueError(str(error)) from None
+        return text
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over everything that shapes the result (not name and description), as ``"sha256:..."``."""
+        content = self.model_dump(mode="json", exclude={"name", "description"})
+        text = json.dumps(content, sort_keys=True)
+        return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with mien."""
+    folder = resources.files("mien") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
+    """Load a recipe by name or from a ``.toml`` file, and apply changes.
+
+    Args:
+        name: one of :func:`recipe_names`, or a path that ends in ``.toml``.
+        changes: ``"key=value"`` with dotted keys and TOML values, e.g. ``"optim.lr=0.01"``; a bare word is text.
+
+    Raises:
+        RecipeError: no such recipe, not TOML, an unknown key, or a value that is not allowed.
+    """
+    if name.endswith(".toml") or "/" in name:
+        try:
+            text = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+            raise RecipeError(f"The recipe {name} cannot be read: {reason}.") from None
+    elif name in recipe_names():
+        text = (resources.files("mien") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        raise RecipeError(f"There is no recipe '{name}'." + nearest(name, recipe_names()))
+    return parse_recipe(text, name, changes)
+
+
+def parse_recipe(text: str, origin: str, changes: Sequence[str] = ()) -> Recipe:
+    """Check a recipe's TOML text. ``origin`` is named in errors. Raises :class:`RecipeError`."""
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"The recipe {origin} is not valid TOML: {error}.") from None
+    for change in changes:
+        _apply_change(content, change)
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise RecipeError(_explain(error, origin)) from None
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Write a recipe as TOML, every key with its value, so that the file stays true when defaults change."""
+    tables: list[str] = []
+    top: list[str] = []
+    for key, value in recipe.model_dump(mode="json").items():
+        if isinstance(value, dict):
+            tables.append(f"\n[{key}]")
+            tables.extend(f"{inner} = {_toml(item)}" for inner, item in value.items())
+        else:
+            top.append(f"{key} = {_toml(value)}")
+    return "\n".join([*top, *tables]) + "\n"
+
+
+def _toml(value: Any) -> str:
+    # JSON's text, numbers, booleans and lists of these are TOML's.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _apply_change(content: dict[str, Any], change: str) -> None:
+    key, equals, value = (piece.strip() for piece in change.partition("="))
+    if not (key and equals):
+        raise RecipeError(f"--set '{change}' is not of the form key=value, e.g. optim.lr=0.01.")
+    try:
+        parsed: Any = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    *tables, last = key.split(".")
+    table = content
+    for name in tables:
+        table = table.setdefault(name, {})
+        if not isinstance(table, dict):
+            raise RecipeError(f"--set {change}: '{name}' is a value, not a table of values.")
+    table[last] = parsed
+
+
+def _explain(error: ValidationError, origin: str) -> str:
+    """One line for the first fault that pydantic found."""
+    fault = error.errors()[0]
+    location = [str(part) for part in fault["loc"]]
+    where = ".".join(location)
+    if fault["type"] == "extra_forbidden":
+        return f"The recipe {origin} has an unknown key '{where}'." + _nearest_key(location)
+    reason = fault["msg"].removeprefix("Value error, ")
+    if not where:
+        return f"The recipe {origin} is not possible: {reason}."
+    return f"The recipe {origin} has {where} = {fault['input']!r}: {reason[0].lower()}{reason[1:].rstrip('.')}."
+
+
+def _nearest_key(location: list[str]) -> str:
+    """Suggest the key meant by the last part of ``location``; a key of another table is found too."""
+    tables: dict[str, type[BaseModel]] = {
+        name: info.annotation
+        for name, info in Recipe.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)
+    }
+    siblings = tables[location[0]].model_fields if len(location) > 1 else Recipe.model_fields
+    if location[-1] not in siblings:
+        elsewhere = [f"{name}.{location[-1]}" for name, kind in tables.items() if location[-1] in kind.model_fields]
+        if elsewhere:
+            return f" Did you mean '{elsewhere[0]}'?"
+    return nearest(location[-1], siblings)

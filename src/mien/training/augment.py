@@ -1,0 +1,124 @@
+"""Random changes of training images, as batched tensor operations on whatever device holds the batch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mien.preprocess import InputSpec, normalise
+from mien.recipe import AugmentRecipe
+
+
+def augment(images: Tensor, recipe: AugmentRecipe, spec: InputSpec, generator: torch.Generator) -> Tensor:
+    """Cut, change and normalise one batch.
+
+    Args:
+        images: uint8 (N, size_px, size_px), 0..255.
+        recipe: what to change, and how far.
+        spec: the network's input.
+        generator: source of all randomness, on the images' device.
+
+    Returns:
+        float32 (N, 1, crop_px, crop_px), normalised as in serving. Mixup and cutmix, which mix labels too, are
+        :func:`mix`.
+    """
+    pixels = images.to(torch.float32).unsqueeze(1)
+    if recipe.shift or recipe.rotation_degrees or recipe.scale:
+        pixels = _warp(pixels, recipe, spec, generator)
+    else:
+        start = (spec.size_px - spec.crop_px) // 2
+        pixels = pixels[:, :, start : start + spec.crop_px, start : start + spec.crop_px]
+        if recipe.flip:
+            mirrored = _uniform(pixels, generator, 0, 1) < 0.5
+            pixels = torch.where(mirrored, pixels.flip(3), pixels)
+    if recipe.brightness or recipe.contrast:
+        gain = _uniform(pixels, generator, 1 - recipe.contrast, 1 + recipe.contrast)
+        offset = 255 * _uniform(pixels, generator, -recipe.brightness, recipe.brightness)
+        centre = pixels.mean(dim=(2, 3), keepdim=True)
+        pixels = ((pixels - centre) * gain + centre + offset).clamp_(0, 255)
+    batch = normalise(pixels, spec)
+    if recipe.erasing:
+        batch = _erase(batch, recipe.erasing, generator)
+    return batch
+
+
+def mix(batch: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
+    """Blend each image with a partner: mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019), at random if both.
+
+    Args:
+        batch: float32 (N, 1, S, S).
+        recipe: the alphas of the two.
+        generator: source of all randomness, on the batch's device.
+
+    Returns:
+        The mixed batch; int64 (N,) each image's partner; and the share of the label that stays the image's own,
+        in [0, 1]. The loss is ``share * loss(labels) + (1 - share) * loss(labels[partner])``.
+    """
+    count = len(batch)
+    partner = torch.randperm(count, generator=generator, device=batch.device)
+    use_cutmix = recipe.cutmix > 0
+    if recipe.cutmix and recipe.mixup:
+        use_cutmix = _scalar(generator) < 0.5
+    share = _beta(recipe.cutmix if use_cutmix else recipe.mixup, generator)
+    if not use_cutmix:
+        return torch.lerp(batch[partner], batch, share), partner, share
+    side = batch.shape[-1]
+    cut = round(side * math.sqrt(1 - share))
+    top, left = (int(_scalar(generator) * (side - cut + 1)) for _ in range(2))
+    mixed = batch.clone()
+    mixed[:, :, top : top + cut, left : left + cut] = batch[partner, :, top : top + cut, left : left + cut]
+    return mixed, partner, 1 - (cut / side) ** 2
+
+
+def _warp(pixels: Tensor, recipe: AugmentRecipe, spec: InputSpec, generator: torch.Generator) -> Tensor:
+    """Rotation, scale, shift, mirror and the crop in one resampling; beyond the border its pixels repeat."""
+    count = len(pixels)
+    angle = _uniform(pixels, generator, -1, 1).view(count) * math.radians(recipe.rotation_degrees)
+    zoom = 1 / _uniform(pixels, generator, 1 - recipe.scale, 1 + recipe.scale).view(count)
+    if recipe.flip:
+        sign = (_uniform(pixels, generator, 0, 1).view(count) < 0.5).to(zoom.dtype) * 2 - 1
+    else:
+        sign = torch.ones_like(zoom)
+    # affine_grid spans -1..1 over the output; the crop covers this share of the image.
+    share = spec.crop_px / spec.size_px
+    shift = 2 * recipe.shift * (torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1)
+    cosine, sine = share * zoom * angle.cos(), share * zoom * angle.sin()
+    rows = torch.stack([sign * cosine, -sine, shift[:, 0], sign * sine, cosine, shift[:, 1]], dim=1)
+    shape = [count, 1, spec.crop_px, spec.crop_px]
+    grid = functional.affine_grid(rows.view(count, 2, 3), shape, align_corners=False)
+    return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _erase(batch: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Grey out a rectangle of 2 to 20 % of the area in some images (Zhong et al. 2020)."""
+    side = batch.shape[-1]
+    area = _uniform(batch, generator, 0.02, 0.2)
+    stretch = _uniform(batch, generator, math.log(0.5), math.log(2.0)).exp()
+    height, width = (area * stretch).sqrt() * side, (area / stretch).sqrt() * side
+    top = _uniform(batch, generator, 0, 1) * (side - height)
+    left = _uniform(batch, generator, 0, 1) * (side - width)
+    chosen = _uniform(batch, generator, 0, 1) < probability
+    position = torch.arange(side, device=batch.device, dtype=batch.dtype)
+    down, across = position.view(1, 1, side, 1), position.view(1, 1, 1, side)
+    inside = (down >= top) & (down < top + height) & (across >= left) & (across < left + width) & chosen
+    return batch.masked_fill(inside, 0.0)
+
+
+def _uniform(like: Tensor, generator: torch.Generator, low: float, high: float) -> Tensor:
+    """One number an image, (N, 1, 1, 1)."""
+    unit = torch.rand(len(like), 1, 1, 1, generator=generator, device=like.device)
+    return low + (high - low) * unit
+
+
+def _scalar(generator: torch.Generator) -> float:
+    return float(torch.rand((), generator=generator, device=generator.device))
+
+
+def _beta(alpha: float, generator: torch.Generator) -> float:
+    """Beta(alpha, alpha) from two gamma draws; torch.distributions takes no generator."""
+    shape = torch.full((2,), alpha, device=generator.device)
+    first, second = torch._standard_gamma(shape, generator=generator).tolist()
+    return first / (first + second) if first + second > 0 else 0.5

@@ -1,0 +1,77 @@
+"""Checkpoints: tensors and a little JSON in safetensors files, written whole or not at all, never unpickled."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from mien.errors import RunError
+from mien.files import write_bytes
+
+_FACTS = "mien.facts"
+
+
+def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write tensors and JSON-ready facts. Raises :class:`mien.errors.RunError` when the disk refuses."""
+    # safetensors wants each tensor dense in row-major order; training keeps convolutions channels-last.
+    dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, safetensors.torch.save(dense, metadata={_FACTS: json.dumps(facts)}))
+
+
+def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what :func:`save` wrote.
+
+    Raises:
+        RunError: missing, damaged, or not a checkpoint of mien's.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[_FACTS])
+            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - not a dict
+    except FileNotFoundError:
+        raise RunError(f"{path} does not exist; the run has no finished epoch.") from None
+    except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+        raise RunError(f"{path} is damaged or not a checkpoint of mien's. Train again into another folder.") from None
+
+
+def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Put ``prefix.`` before every name."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def unpack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Undo :func:`pack`: the tensors under ``prefix.``, without it."""
+    return {name.removeprefix(f"{prefix}."): value for name, value in tensors.items() if name.startswith(f"{prefix}.")}
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state as tensors named ``<parameter>.<entry>``."""
+    return {
+        f"{index}.{entry}": value
+        for index, state in optimizer.state_dict()["state"].items()
+        for entry, value in state.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back what :func:`optimizer_tensors` took."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        index, _, entry = name.partition(".")
+        state.setdefault(int(index), {})[entry] = value
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def load_matching(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+    """Load weights into a model that must have exactly these. Raises :class:`RunError`."""
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError:
+        raise RunError(f"{path} holds the weights of another network than its recipe describes.") from None

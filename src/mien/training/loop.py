@@ -1,0 +1,364 @@
+"""The training loop: recipe and faces in, run folder out.
+
+All randomness comes from the recipe's seed and the number of the epoch, and the best epoch, patience and
+plateau cuts follow from the history. So the checkpoint of an epoch is complete, and a run that was killed and
+resumed ends with the very weights of one that was not (same machine, same number of threads).
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mien.data.faceset import FaceSet
+from mien.errors import RunError, TrainingError
+from mien.evaluation import metrics
+from mien.models.network import Network
+from mien.models.registry import build_model
+from mien.preprocess import normalise
+from mien.recipe import Recipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.augment import augment, mix
+from mien.training.average import WeightAverage
+from mien.training.device import make_fabric
+from mien.training.optim import build_optimizer, plateau_factor, rate_factor
+
+HistoryLine = dict[str, float]
+
+
+class Watch(Protocol):
+    """Whoever wants to see the run go by."""
+
+    def step(self, epoch: int, images: int, loss: float) -> None:
+        """One step is done: ``images`` were trained on, with this mean loss."""
+
+    def epoch(self, line: HistoryLine, is_best: bool) -> None:
+        """One epoch is done."""
+
+
+class _NobodyWatches:
+    def step(self, epoch: int, images: int, loss: float) -> None: ...
+
+    def epoch(self, line: HistoryLine, is_best: bool) -> None: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: its history, the best epoch (1-based), and why it stopped."""
+
+    history: list[HistoryLine]
+    best_epoch: int
+    reason: str
+
+
+@dataclass
+class _Run:
+    """What the loop works on. ``average`` holds the weights that are validated and kept."""
+
+    recipe: Recipe
+    fabric: Fabric
+    network: Network
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage
+    images: Tensor
+    labels: Tensor
+    validation: FaceSet
+    class_weights: Tensor | None
+    history: list[HistoryLine] = field(default_factory=list)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        # The last, smaller batch is left out: batch norm on a handful of faces is noise.
+        return max(len(self.images) // self.recipe.batch_size, 1)
+
+
+def train(
+    recipe: Recipe,
+    faces: FaceSet,
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    start: RunFolder | None = None,
+    watch: Watch | None = None,
+    environment: dict[str, Any] | None = None,
+) -> Outcome:
+    """Train a network and leave a run folder with checkpoints and history.
+
+    Args:
+        recipe: what to do.
+        faces: all faces; those of ``train`` are learnt, those of ``validation`` choose the best epoch, those of
+            ``test`` are not touched.
+        run: where to.
+        resume: go on with the run that stands there, if any.
+        start: a run whose weights to begin with; see :func:`begin_from`.
+        watch: is told of every step and epoch.
+        environment: facts for environment.json, beside what the loop knows itself.
+
+    Raises:
+        DataError: the data lacks a split or a class that the recipe needs.
+        RecipeError: the recipe names a model or setting that does not exist.
+        RunError: the folder exists (without ``resume``), belongs to another recipe or other data, or the disk is full.
+        TrainingError: the loss is not a number. The best checkpoint so far stays.
+    """
+    watch = watch or _NobodyWatches()
+    state = _prepare(recipe, faces, start)
+    facts = {
+        "recipe_digest": recipe.digest,
+        "data_fingerprint": faces.fingerprint,
+        "classes": list(state.validation.classes),
+    }
+    if resume and run.is_run:
+        _restore(state, run, facts)
+    else:
+        device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        run.create(recipe, {**facts, **device, **(environment or {})})
+    with _interruptible() as interrupted:
+        while (reason := _reason_to_stop(state)) is None:
+            epoch = len(state.history) + 1
+            began = time.perf_counter()
+            loss, accuracy, rate = _train_epoch(state, epoch, watch, interrupted)
+            if interrupted.is_set():
+                reason = "interrupted"
+                break
+            line = {"epoch": epoch, "learning_rate": rate, "train_loss": loss, "train_accuracy": accuracy}
+            line |= _validate(state)
+            before = state.history[-1]["seconds"] if state.history else 0.0
+            line["seconds"] = before + time.perf_counter() - began
+            state.history.append(line)
+            is_best = best_epoch(state.history, recipe) == epoch
+            _keep(state, run, facts, is_best)
+            watch.epoch(line, is_best)
+    if not state.history:
+        raise TrainingError(
+            f"The run was stopped before its first epoch ended; --resume on {run.path} begins it again."
+        )
+    return Outcome(state.history, best_epoch(state.history, recipe), reason)
+
+
+def best_epoch(history: list[HistoryLine], recipe: Recipe) -> int:
+    """The epoch (1-based) with the best value of the recipe's stopping metric; the first of equals."""
+    metric = recipe.stopping.metric
+    values = [line[f"validation_{metric}"] for line in history]
+    best = min(values) if metric == "loss" else max(values)
+    return values.index(best) + 1
+
+
+def _prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> _Run:
+    train_faces, validation = faces.of_split("train"), faces.of_split("validation")
+    fabric = make_fabric(recipe.precision)
+    torch.manual_seed(recipe.seed)
+    network = build_model(recipe.model, len(faces.classes), recipe.input.crop_px)
+    if start is not None:
+        begin_from(network, faces.classes, start)
+    # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim))
+    return _Run(
+        recipe=recipe,
+        fabric=fabric,
+        network=network,
+        model=model,
+        optimizer=optimizer,
+        average=WeightAverage(network, recipe.ema_decay),
+        images=fabric.to_device(torch.from_numpy(np.array(train_faces.images))),
+        labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
+        validation=validation,
+        class_weights=fabric.to_device(_balanced(train_faces)) if recipe.class_weights == "balanced" else None,
+    )
+
+
+def _balanced(faces: FaceSet) -> Tensor:
+    """N / (K n_c) of every class; a class without a face weighs 0."""
+    counts = faces.counts().astype(np.float64)
+    weights = np.divide(counts.sum() / len(counts), counts, out=np.zeros_like(counts), where=counts > 0)
+    return torch.from_numpy(weights).to(torch.float32)
+
+
+def begin_from(network: Network, classes: tuple[str, ...], start: RunFolder) -> None:
+    """Load a trained run's weights for fine-tuning. Rows of the head go by class name; new classes start fresh.
+
+    Raises:
+        RunError: the run has no checkpoint, or its network is another.
+    """
+    tensors, facts = checkpoint.load(start.best)
+    own = network.state_dict()
+    for name in ("head.weight", "head.bias"):
+        trained, fresh = tensors[name], own[name].clone()
+        for row, class_name in enumerate(classes):
+            if class_name in facts["classes"] and trained.shape[1:] == fresh.shape[1:]:
+                fresh[row] = trained[facts["classes"].index(class_name)]
+        tensors[name] = fresh
+    checkpoint.load_matching(network, tensors, start.best)
+
+
+def _train_epoch(state: _Run, epoch: int, watch: Watch, interrupted: threading.Event) -> tuple[float, float, float]:
+    """One pass over the training faces. Returns mean loss, accuracy on the images as augmented, last learning rate."""
+    recipe = state.recipe
+    device = state.fabric.device
+    # Dropout draws from the global generator, everything else from this one; both start anew each epoch.
+    torch.manual_seed(_epoch_seed(recipe.seed, epoch))
+    generator = torch.Generator(device).manual_seed(_epoch_seed(recipe.seed, epoch) + 1)
+    order = torch.randperm(len(state.images), generator=generator, device=device)
+    cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
+    mixing = (recipe.augment.mixup > 0 or recipe.augment.cutmix > 0) and (
+        epoch <= round(recipe.epochs * (1 - recipe.augment.off_last))
+    )
+    total_loss, correct, seen, rate = 0.0, 0, 0, 0.0
+    state.model.train()
+    for index in range(state.steps_per_epoch):
+        if interrupted.is_set():
+            break
+        step = (epoch - 1) * state.steps_per_epoch + index
+        rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.steps_per_epoch, recipe.epochs)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        chosen = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
+        labels = state.labels[chosen]
+        batch = augment(state.images[chosen], recipe.augment, recipe.input, generator)
+        partner, share = None, 1.0
+        if mixing:
+            batch, partner, share = mix(batch, recipe.augment, generator)
+        logits = state.model(batch.contiguous(memory_format=torch.channels_last))
+        loss = _loss(state, logits, labels)
+        if partner is not None:
+            loss = share * loss + (1 - share) * _loss(state, logits, labels[partner])
+        value = loss.item()
+        if not math.isfinite(value):
+            _stop_for_bad_loss(state, epoch, step + 1, value)
+        state.fabric.backward(loss)
+        if recipe.optim.clip_norm:
+            nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optim.clip_norm)
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        state.average.update(step)
+        total_loss += value * len(labels)
+        correct += int((logits.argmax(1) == labels).sum())
+        seen += len(labels)
+        watch.step(epoch, len(labels), value)
+    return total_loss / max(seen, 1), correct / max(seen, 1), rate
+
+
+def _loss(state: _Run, logits: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(
+        logits.float(), labels, weight=state.class_weights, label_smoothing=state.recipe.label_smoothing
+    )
+
+
+def _stop_for_bad_loss(state: _Run, epoch: int, step: int, value: float) -> None:
+    kept = "There is no finished epoch to keep."
+    if state.history:
+        kept = f"The best checkpoint, of epoch {best_epoch(state.history, state.recipe)}, is kept."
+    raise TrainingError(
+        f"The loss is {value} at step {step} (epoch {epoch}): training cannot go on. {kept} "
+        f"Try a lower rate, e.g. --set optim.lr={state.recipe.optim.lr / 10:g}, or a longer warm-up."
+    )
+
+
+def predict_probabilities(
+    model: nn.Module, fabric: Fabric, faces: FaceSet, recipe: Recipe, batch_size: int = 512
+) -> npt.NDArray[np.float64]:
+    """Probabilities of every class for every face, (N, C) float64, by the torch model in evaluation mode."""
+    model.eval()
+    start = (recipe.input.size_px - recipe.input.crop_px) // 2
+    window = slice(start, start + recipe.input.crop_px)
+    parts = []
+    with torch.inference_mode():
+        for first in range(0, len(faces), batch_size):
+            pixels = torch.from_numpy(np.array(faces.images[first : first + batch_size, window, window]))
+            batch = normalise(fabric.to_device(pixels).to(torch.float32).unsqueeze(1), recipe.input)
+            logits = model(batch.contiguous(memory_format=torch.channels_last))
+            parts.append(logits.double().softmax(1).cpu().numpy())
+    return np.concatenate(parts)
+
+
+def _validate(state: _Run) -> HistoryLine:
+    with state.average.in_place():
+        probabilities = predict_probabilities(state.model, state.fabric, state.validation, state.recipe)
+    labels = state.validation.labels
+    confusion = metrics.confusion_matrix(labels, probabilities.argmax(1), len(state.validation.classes))
+    rows = metrics.support(confusion)
+    return {
+        "validation_loss": metrics.log_loss(labels, probabilities),
+        "validation_accuracy": float(metrics.accuracy(confusion)),
+        "validation_macro_f1": float(metrics.macro_average(metrics.f1(confusion), rows)),
+        "validation_macro_auc": float(metrics.macro_average(metrics.roc_auc(labels, probabilities), rows)),
+    }
+
+
+def _reason_to_stop(state: _Run) -> str | None:
+    done = len(state.history)
+    if done >= state.recipe.epochs:
+        return "all epochs done"
+    patience = state.recipe.stopping.patience
+    if done and patience and done - best_epoch(state.history, state.recipe) >= patience:
+        return f"no better {state.recipe.stopping.metric} for {patience} epochs"
+    return None
+
+
+def _keep(state: _Run, run: RunFolder, facts: dict[str, Any], is_best: bool) -> None:
+    """Write this epoch's files. ``last`` comes after ``best``: killed between, resuming repeats the same epoch."""
+    if is_best:
+        with state.average.in_place():
+            checkpoint.save(run.best, state.network.state_dict(), {**facts, "epoch": len(state.history)})
+    tensors = (
+        checkpoint.pack("model", state.network.state_dict())
+        | checkpoint.pack("average", state.average.tensors)
+        | checkpoint.pack("optimizer", checkpoint.optimizer_tensors(state.optimizer))
+    )
+    checkpoint.save(run.last, tensors, {**facts, "history": state.history})
+    run.write_history(state.history)
+
+
+def _restore(state: _Run, run: RunFolder, facts: dict[str, Any]) -> None:
+    if run.read_recipe().digest != facts["recipe_digest"]:
+        raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
+    if not run.last.is_file():
+        return
+    tensors, kept = checkpoint.load(run.last)
+    if kept["data_fingerprint"] != facts["data_fingerprint"]:
+        raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
+    checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
+    state.average.restore(checkpoint.unpack("average", tensors))
+    checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
+    state.history = kept["history"]
+    run.write_history(state.history)
+
+
+def _epoch_seed(seed: int, epoch: int) -> int:
+    # Far enough apart that no epoch of one seed shares its numbers with an epoch of the next.
+    return 2 * (seed * 100_003 + epoch)
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """Let the first Ctrl-C end the epoch in order; a second one stops at once."""
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    former = signal.getsignal(signal.SIGINT)
+
+    def note(signum: int, frame: Any) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, former)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, former)

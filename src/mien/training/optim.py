@@ -1,0 +1,64 @@
+"""Optimiser and learning-rate schedule, from a recipe."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from torch import nn, optim
+
+from mien.recipe import OptimRecipe, ScheduleRecipe
+
+
+def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> optim.Optimizer:
+    """Make the optimiser; weight decay acts on weights of two or more dimensions, not on norms and biases."""
+    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    match recipe.name:
+        case "sgd":
+            # torch refuses Nesterov without momentum.
+            nesterov = recipe.nesterov and recipe.momentum > 0
+            return optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov)
+        case "adam":
+            return optim.Adam(groups, lr=recipe.lr, betas=recipe.betas)
+        case "adamw":
+            return optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas)
+        case "rmsprop":
+            return optim.RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum)
+
+
+def rate_factor(recipe: ScheduleRecipe, step: int, steps_per_epoch: int, epochs: int) -> float:
+    """Learning rate at ``step`` (0-based, over the whole run) as a share of the recipe's, without plateau's cuts.
+
+    A pure function of its arguments, so that a resumed run needs no scheduler state.
+    """
+    total = steps_per_epoch * epochs
+    warm = recipe.warmup * total
+    if step < warm:
+        return (step + 1) / (warm + 1)
+    progress = (step - warm) / max(total - warm, 1)
+    match recipe.name:
+        case "constant" | "plateau":
+            return 1.0
+        case "step":
+            return float(recipe.factor ** (step // steps_per_epoch // recipe.step_epochs))
+        case "cosine":
+            return recipe.final + (1 - recipe.final) * 0.5 * (1 + math.cos(math.pi * progress))
+        case "one-cycle":
+            return recipe.final + (1 - recipe.final) * (1 - progress)
+
+
+def plateau_factor(recipe: ScheduleRecipe, validation_losses: Sequence[float]) -> float:
+    """What plateau's cuts have made of the rate after these epochs: a cut when ``patience`` epochs bring no better."""
+    if recipe.name != "plateau":
+        return 1.0
+    factor, best, waited = 1.0, math.inf, 0
+    for loss in validation_losses:
+        if loss < best:
+            best, waited = loss, 0
+        else:
+            waited += 1
+        if waited >= recipe.patience:
+            factor, waited = factor * recipe.factor, 0
+    return factor
