@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mien.errors import ModelError
+from mien.files import write_bytes
 from mien.preprocess import InputSpec
 
 if TYPE_CHECKING:
@@ -119,3 +120,8 @@ def attach_manifest(graph: bytes, manifest: Manifest) -> bytes:
     model.metadata_props.add(key=_KEY, value=manifest.model_dump_json())
     content: bytes = model.SerializeToString()
     return content
+
+
+def replace_manifest(path: Path, manifest: Manifest) -> None:
+    """Give a model file another manifest, whole or not at all. Needs the extra ``train``."""
+    write_bytes(path, attach_manifest(path.read_bytes(), manifest))

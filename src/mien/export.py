@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import nn
 
-import mien
 from mien.artifact import Manifest, attach_manifest, open_model
 from mien.data.synthetic import draw_labels, render_faces
 from mien.errors import ModelError
@@ -22,6 +21,7 @@ from mien.models.registry import build_model
 from mien.preprocess import grey_square, to_input
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
+from mien.version import __version__
 
 PARITY_FACES = 256
 LARGEST_DIFFERENCE = 1e-4
@@ -69,7 +69,7 @@ def export_run(run: RunFolder, out: Path | None = None, scores: dict[str, float]
         data_fingerprint=facts["data_fingerprint"],
         epoch=facts["epoch"],
         scores=scores or {},
-        mien_version=mien.__version__,
+        mien_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     graph = attach_manifest(_to_onnx(network, recipe.input.crop_px), manifest)

@@ -16,6 +16,11 @@ def set_quiet(quiet: bool) -> None:
     _quiet = quiet
 
 
+def is_quiet() -> bool:
+    """Whether ``--quiet`` was given."""
+    return _quiet
+
+
 def bars_are_shown() -> bool:
     """Whether a bar would reach a person: stderr is a terminal and ``--quiet`` was not given."""
     return sys.stderr.isatty() and not _quiet

@@ -78,16 +78,20 @@ class RunFolder:
         """Whether the folder holds a run, finished or not."""
         return self.recipe_file.is_file()
 
+    def check_free(self) -> None:
+        """Raise :class:`RunError` when something stands at the path already."""
+        if self.exists:
+            raise RunError(
+                f"{self.path} exists already. Go on with it by --resume, or choose another folder with --out."
+            )
+
     def create(self, recipe: Recipe, environment: dict[str, Any]) -> None:
         """Make the folder with its recipe and environment.
 
         Raises:
             RunError: something stands there already, or the folder cannot be written.
         """
-        if self.exists:
-            raise RunError(
-                f"{self.path} exists already. Go on with it by --resume, or choose another folder with --out."
-            )
+        self.check_free()
         write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
         write_text(self.recipe_file, dump_recipe(recipe))
 
@@ -113,6 +117,17 @@ class RunFolder:
         except ValueError:
             raise RunError(f"{file} is damaged: it is not JSON. Delete it; the run works without it.") from None
         return content
+
+    def validation_scores(self) -> dict[str, float]:
+        """Headline figures from metrics.json, as the manifest carries them; empty before they were measured."""
+        file = self.path / "metrics.json"
+        if not file.is_file():
+            return {}
+        try:
+            headline = json.loads(file.read_text(encoding="utf-8"))["headline"]
+            return {f"validation_{name}": float(figure["value"]) for name, figure in headline.items()}
+        except (ValueError, KeyError, TypeError):
+            raise RunError(f"{file} is damaged. Delete it, or train again into another folder.") from None
 
     def write_history(self, history: list[dict[str, float]]) -> None:
         """Write history.csv, one line an epoch, columns :data:`HISTORY_COLUMNS`."""

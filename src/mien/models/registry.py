@@ -106,6 +106,13 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int) -> Network:
         raise RecipeError(f"The recipe has model.{key} = {fault['input']!r}: {reason}.") from None
 
 
+def complete(recipe: ModelRecipe) -> ModelRecipe:
+    """The same network with every setting written out, so that a stored recipe stays true when defaults change."""
+    if recipe.name not in MODELS:
+        raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS))
+    return ModelRecipe.model_validate({"name": recipe.name, **model_settings(recipe.name), **recipe.settings})
+
+
 def model_settings(name: str) -> dict[str, Any]:
     """Settings of a registered network with their defaults, as a recipe's ``[model]`` table may hold them."""
     import inspect

@@ -1,0 +1,53 @@
+# Needs Python 3.11+ and make; everything else goes into .venv, in the versions of constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+# One thread each: tests that spin on both cores slow each other manyfold.
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+
+.PHONY: demo test test-slow test-network lint types contracts check format docs wheel benchmarks clean
+
+demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
+	$(BIN)/mien demo
+
+test: .venv/.dev  ## all tests that need neither hours nor the network
+	$(THREADS) $(BIN)/python -m pytest -m "not slow and not network"
+
+test-slow: .venv/.dev  ## tests that take minutes
+	$(THREADS) $(BIN)/python -m pytest -m slow
+
+test-network: .venv/.dev
+	$(BIN)/python -m pytest -m network
+
+lint: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: .venv/.dev
+	$(BIN)/mypy
+
+contracts: .venv/.dev  ## imports go down only
+	$(BIN)/lint-imports
+
+check: lint types contracts test
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: .venv/.dev  ## docs/cli.md, generated from the command line's own help
+	$(BIN)/python docs/make_cli_page.py
+
+wheel: .venv/.dev
+	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+.venv/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,report]'
+	touch $@
+
+.venv/.dev: .venv/.installed
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	touch $@

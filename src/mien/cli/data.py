@@ -1,0 +1,99 @@
+"""``mien data``: look at labelled faces, convert and download them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.options import DATA_HELP, JsonOption, MapOption, QuietOption, SkipBadOption, read, remark, show, show_json
+from mien.errors import needs_extra
+
+app = typer.Typer(help="Look at labelled faces, convert and download them.", no_args_is_help=True)
+PathArgument = Annotated[Path, typer.Argument(help=DATA_HELP)]
+
+
+@app.command("info")
+def info(
+    path: PathArgument,
+    class_map: MapOption = None,
+    skip_bad: SkipBadOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what was found: shape, splits, classes, with a bar for each class and split."""
+    from mien.experiments.measure import class_counts
+
+    result = read(path, class_map=class_map, skip_bad=skip_bad)
+    faces = result.faces
+    counts = class_counts(faces)
+    if json:
+        show_json(
+            {
+                "path": str(path),
+                "shape": result.shape,
+                "faces": len(faces),
+                "size_px": list(faces.images.shape[1:]),
+                "classes": list(faces.classes),
+                "counts": {split: dict(zip(faces.classes, values, strict=True)) for split, values in counts.items()},
+                "splits": result.split_origin,
+                "columns": sorted(faces.columns),
+                "skipped": [list(each) for each in result.skipped],
+                "notes": list(result.notes),
+                "fingerprint": result.fingerprint,
+            }
+        )
+        return
+    from rich.table import Table
+
+    height, width = faces.images.shape[1:3]
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_row("shape", result.shape)
+    facts.add_row("faces", f"{len(faces):,}, grey {width} x {height}")
+    facts.add_row("splits", result.split_origin)
+    facts.add_row("columns", ", ".join(sorted(faces.columns)) or "none beside the label")
+    facts.add_row("content", result.fingerprint)
+    for note in result.notes:
+        facts.add_row("note", note)
+    show(facts)
+    for split, values in counts.items():
+        table = Table(
+            title=f"{split}: {sum(values):,}", title_justify="left", box=None, show_header=False, pad_edge=False
+        )
+        for name, count in zip(faces.classes, values, strict=True):
+            share = count / max(sum(values), 1)
+            bar = "█" * round(40 * count / max(*values, 1))
+            table.add_row(name, f"{count:,}", f"{share:.1%}", bar)
+        show(table)
+
+
+@app.command("convert")
+def convert(
+    path: PathArgument,
+    out: Annotated[Path, typer.Option(help="The parquet file to write.")],
+    class_map: MapOption = None,
+    skip_bad: SkipBadOption = False,
+    size_px: Annotated[int, typer.Option("--size-px", help="Side of the grey squares.", min=8, max=1024)] = 48,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write any shape of data as one parquet file in Hugging Face's image layout."""
+    with needs_extra("train", "Writing parquet"):
+        import pyarrow  # noqa: F401 - a missing pyarrow shall be named before minutes of reading
+    from mien.data.parquet import write_parquet
+
+    result = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad)
+    write_parquet(result.faces, out, overwrite=overwrite)
+    remark(f"{out}: {len(result.faces):,} faces, {out.stat().st_size / 1e6:.1f} MB; content {result.fingerprint}")
+
+
+@app.command("download")
+def download(
+    name: Annotated[str, typer.Argument(help="fer2013 (folders of JPEGs) or fer2013-csv.")],
+    quiet: QuietOption = False,
+) -> None:
+    """Fetch a public dataset through kagglehub, and say where it is."""
+    from mien.data.hub import download as fetch
+
+    typer.echo(str(fetch(name)))

@@ -1,0 +1,78 @@
+"""The command ``mien``: one file a command, errors in one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import typer
+
+from mien.cli import data, demo, evaluate, export, info, predict, recipes, train
+from mien.errors import MienError
+from mien.version import __version__
+
+app = typer.Typer(
+    name="mien",
+    help="Train, measure, export and use facial-expression classifiers. They read an expression, not a feeling.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(demo.demo)
+app.add_typer(data.app, name="data")
+app.command("recipes")(recipes.recipes)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("export")(export.export)
+app.command("info")(info.info)
+app.command("predict")(predict.predict)
+
+# typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
+_USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mien {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line. Exit code 2 and one line on stderr for anything that a user can mend."""
+    try:
+        code = app(standalone_mode=False)
+    except MienError as error:
+        _fail(str(error), 2)
+    except _USAGE_ERROR as error:
+        message = " ".join(error.format_message().split())
+        command = error.ctx.command_path if error.ctx is not None else "mien"
+        # `mien` alone prints its help, which arrives here as an error without words.
+        _fail(f"{message.rstrip('.')}. See: {command} --help" if message else "", 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("stopped", 130)
+    except BrokenPipeError:
+        # Whoever read our output has gone (`mien ... | head`); that is no error. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _fail(f"{error.filename or 'the file system'}: {error.strerror or error}", 2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    if message:
+        sys.stderr.write(f"mien: {message}\n")
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Options that mean the same in every command, and how commands speak."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mien.progress import is_quiet, set_quiet
+from mien.version import __version__
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from mien.data.read import ReadResult
+
+DATA_HELP = "Labelled faces: fer2013.csv, a CSV of path,label, a folder of class folders, or parquet."
+MODEL_HELP = "A run folder, a .onnx file, or 'default', the model that comes with mien."
+
+DataOption = Annotated[Path, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
+ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
+MapOption = Annotated[
+    str | None, typer.Option("--map", help="Rename classes of the data: 'joy=happy,0=angry'.", metavar="A=B,...")
+]
+SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and list them.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+QuietOption = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="No progress and no remarks.", callback=lambda quiet: set_quiet(quiet) or quiet),
+]
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a result on stdout."""
+    from rich.console import Console
+
+    # A pipe has no width of its own; 80 columns would cut what a file can hold.
+    Console(width=None if sys.stdout.isatty() else 120).print(renderable)
+
+
+def remark(text: str) -> None:
+    """Say something beside the result, on stderr, unless ``--quiet``."""
+    if not is_quiet():
+        sys.stderr.write(text + "\n")
+
+
+def show_json(value: Any) -> None:
+    """Print JSON on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read(data: Path, *, size_px: int = 48, class_map: str | None = None, skip_bad: bool = False) -> ReadResult:
+    """Read data for a command; say which images were left out."""
+    from mien.data.read import read_data
+    from mien.labels import parse_map
+
+    result = read_data(data, size_px=size_px, class_map=parse_map(class_map) if class_map else None, skip_bad=skip_bad)
+    for source, reason in result.skipped:
+        remark(f"left out {source}: {reason}")
+    return result
+
+
+def environment(data: Path | str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Facts about this machine and command, for environment.json and reports."""
+    return {
+        "data": str(data),
+        "command": " ".join(["mien", *sys.argv[1:]]),
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+        "mien version": __version__,
+        **(extra or {}),
+    }

@@ -1,0 +1,91 @@
+"""``mien train``: recipe and data in, run folder out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.cli.options import (
+    DataOption,
+    JsonOption,
+    MapOption,
+    QuietOption,
+    SkipBadOption,
+    environment,
+    read,
+    remark,
+    show,
+    show_json,
+)
+from mien.errors import needs_extra
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="A name from `mien recipes`, or a .toml file.")],
+    data: DataOption,
+    out: Annotated[Path | None, typer.Option(help="The run folder to make; runs/RECIPE by default.")] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key: optim.lr=0.01. May be given often.", metavar="KEY=VALUE"),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run in the folder, if one was begun.")
+    ] = False,
+    start: Annotated[
+        str | None,
+        typer.Option("--from", help="Fine-tune: begin with this run's weights (or 'default'), its model and input."),
+    ] = None,
+    class_map: MapOption = None,
+    skip_bad: SkipBadOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Train a classifier, export it, and measure it on the validation split."""
+    with needs_extra("train", "Training"):
+        from mien.experiments.run import run_recipe
+        from mien.models.registry import complete
+    from mien.cli.train_view import TrainView
+    from mien.inference.locate import find_run
+    from mien.labels import parse_scheme
+    from mien.recipe import load_recipe
+    from mien.report.table import evaluation_table
+    from mien.run_folder import RunFolder
+
+    chosen = load_recipe(recipe, changes or ())
+    run = RunFolder(out or Path("runs") / chosen.name)
+    start_run = find_run(start) if start is not None else None
+    if start_run is not None:
+        trained = start_run.read_recipe()
+        chosen = chosen.model_copy(update={"model": trained.model, "input": trained.input})
+    chosen = chosen.model_copy(update={"model": complete(chosen.model)})
+    if not resume:
+        run.check_free()
+    result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad)
+    faces = result.faces.with_scheme(parse_scheme(chosen.classes))
+    remark(
+        f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
+    )
+    with TrainView(chosen, faces) as view:
+        outcome = run_recipe(
+            chosen,
+            faces,
+            run,
+            resume=resume,
+            start=start_run,
+            watch=view,
+            facts=environment(data, {"fine-tuned from": start} if start else None),
+        )
+    if json:
+        show_json({"run": str(run.path), "best_epoch": outcome.outcome.best_epoch, **outcome.evaluation.to_dict()})
+        return
+    show(evaluation_table(outcome.evaluation))
+    seconds = outcome.outcome.history[-1]["seconds"]
+    remark(
+        f"{run.path}: {outcome.outcome.reason} after {seconds:.0f} s; best epoch {outcome.outcome.best_epoch}; "
+        f"model.onnx agrees with torch to {outcome.parity.largest_difference:.1g}."
+    )
+    if outcome.outcome.reason == "interrupted":
+        remark(f"Go on with: mien train {recipe} --data {data} --out {run.path} --resume")
+    remark(f"report: {outcome.report}" if outcome.report else "No report: it needs pip install 'mien[report]'.")

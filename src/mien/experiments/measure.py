@@ -1,0 +1,94 @@
+"""Measure a model on a split: faces in, scores and figures and a page out. No torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.data.faceset import SPLITS, FaceSet
+from mien.errors import DataError, MissingExtraError
+from mien.evaluation.results import Evaluation
+from mien.evaluation.scores import Scores, write_scores
+from mien.files import write_text
+from mien.inference.classifier import BATCH, Classifier
+from mien.labels import parse_scheme
+from mien.progress import track
+from mien.report.page import write_report
+
+
+def faces_for(classifier: Classifier, faces: FaceSet) -> FaceSet:
+    """Bring faces under the model's classes: its label scheme, its order.
+
+    Raises:
+        DataError: the data has a class that the model does not know.
+    """
+    scheme = parse_scheme(str(classifier.manifest.recipe.get("classes", "all")))
+    if scheme is not None and tuple(faces.classes) != scheme.classes:
+        faces = faces.with_scheme(scheme)
+    unknown = [name for name in faces.classes if name not in classifier.classes]
+    if unknown:
+        raise DataError(
+            f"The data has the class '{unknown[0]}', which the model does not know; "
+            f"it knows: {', '.join(classifier.classes)}. Rename classes with --map."
+        )
+    return faces.with_classes(classifier.classes)
+
+
+def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
+    """What the model says about each face of a split. Raises :class:`DataError`, as :func:`faces_for`."""
+    chosen = faces_for(classifier, faces).of_split(split)
+    parts = list(
+        track(_batches(classifier, chosen), total=-(-len(chosen) // BATCH), what=f"reading {split}", unit="batches")
+    )
+    return Scores(
+        rows=chosen.rows,
+        labels=chosen.labels,
+        probabilities=np.concatenate(parts),
+        classes=classifier.classes,
+        split=split,
+        data_fingerprint=faces.fingerprint,
+    )
+
+
+def _batches(classifier: Classifier, faces: FaceSet) -> Iterator[Any]:
+    for first in range(0, len(faces), BATCH):
+        yield classifier.probabilities(faces.images[first : first + BATCH])
+
+
+def write_evaluation(
+    folder: Path,
+    scores: Scores,
+    evaluation: Evaluation,
+    *,
+    title: str,
+    facts: Mapping[str, str],
+    class_counts: Mapping[str, Sequence[int]],
+    history: Sequence[Mapping[str, Any]] = (),
+) -> Path | None:
+    """Write ``scores_<split>.npz``, ``metrics.json`` and, where the extra is installed, ``report.html``.
+
+    Returns:
+        The report's path; None where the extra ``report`` is missing.
+
+    Raises:
+        RunError: the disk refuses.
+    """
+    write_scores(folder / f"scores_{scores.split}.npz", scores)
+    write_text(folder / "metrics.json", json.dumps(evaluation.to_dict(), indent=2) + "\n")
+    report = folder / "report.html"
+    try:
+        write_report(
+            report, title=title, evaluation=evaluation, history=history, class_counts=class_counts, facts=facts
+        )
+    except MissingExtraError:
+        return None
+    return report
+
+
+def class_counts(faces: FaceSet) -> dict[str, list[int]]:
+    """Number of faces of each class in each split that has any."""
+    return {split: faces.counts(split).tolist() for split in SPLITS if (faces.split == split).any()}

@@ -1,0 +1,81 @@
+"""One whole run: train, export, measure on validation. What ``mien train``, ``mien demo`` and studies do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.artifact import replace_manifest
+from mien.data.faceset import FaceSet
+from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.results import Evaluation
+from mien.experiments.measure import class_counts, score_split, write_evaluation
+from mien.export import Parity, export_run
+from mien.inference.classifier import Classifier
+from mien.recipe import Recipe
+from mien.run_folder import RunFolder
+from mien.training.loop import Outcome, Watch, train
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to. ``report`` is None where the extra ``report`` is missing."""
+
+    outcome: Outcome
+    parity: Parity
+    evaluation: Evaluation
+    report: Path | None
+
+
+def run_recipe(
+    recipe: Recipe,
+    faces: FaceSet,
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    start: RunFolder | None = None,
+    watch: Watch | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> RunResult:
+    """Train by a recipe, export the best epoch, measure the artifact on validation, and fill the run folder.
+
+    Args:
+        recipe: what to do; its label scheme has been applied to ``faces`` already.
+        faces: train and validation are used, test is not touched.
+        run: where to.
+        resume: go on with the run that stands there, if any.
+        start: a run whose weights to begin with.
+        watch: is told of every step and epoch.
+        facts: for environment.json and the report: data, command, ...
+
+    Raises:
+        MienError: as :func:`mien.training.loop.train` and :func:`mien.export.export_run`.
+    """
+    outcome = train(recipe, faces, run, resume=resume, start=start, watch=watch, environment=dict(facts or {}))
+    parity = export_run(run)
+    classifier = Classifier(run.model)
+    scores = score_split(classifier, faces, "validation")
+    evaluation = evaluate_scores(scores)
+    headline = {f"validation_{name}": estimate.value for name, estimate in evaluation.headline.items()}
+    replace_manifest(run.model, classifier.manifest.model_copy(update={"scores": headline}))
+    manifest = classifier.manifest
+    report = write_evaluation(
+        run.path,
+        scores,
+        evaluation,
+        title=f"{recipe.name}: validation",
+        history=outcome.history,
+        class_counts=class_counts(faces),
+        facts={
+            "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
+            "model": f"{recipe.model.name}, {manifest.parameters:,} trainable numbers",
+            "epoch": f"{outcome.best_epoch}, the best of {len(outcome.history)} by {recipe.stopping.metric}",
+            "training time": f"{outcome.history[-1]['seconds']:.0f} s",
+            "data": faces.fingerprint[:19],
+            "mien": manifest.mien_version,
+            **{name: str(value) for name, value in (facts or {}).items()},
+        },
+    )
+    return RunResult(outcome, parity, evaluation, report)
