@@ -181,8 +181,8 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def _toml(value: Any) -> str:
-    # JSON's text, numbers, booleans and lists of these are TOML's.
-    return json.dumps(value, ensure_ascii=False)
+    # JSON's text, numbers, booleans and lists of these are TOML's, but for one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _apply_change(content: dict[str, Any], change: str) -> None:

@@ -1,0 +1,166 @@
+"""Scores in, an evaluation out: headline figures with intervals, figures per class, the confusion matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.evaluation import metrics
+from mien.evaluation.results import LEVEL, ClassFigures, Estimate, Evaluation, Part
+from mien.evaluation.scores import Scores
+
+MOST_PARTS = 100
+"""A column with more different values than this is a name or a measurement, not a grouping."""
+
+
+def evaluate_scores(scores: Scores, resamples: int = 1000, seed: int = 0) -> Evaluation:
+    """Compute all figures of ``scores``.
+
+    The intervals are percentile bootstrap intervals over rows (Efron & Tibshirani, An Introduction to the Bootstrap,
+    1993, chapter 13): ``resamples`` times, N rows are drawn with replacement and the figure is computed again; the
+    interval runs from the 2.5th to the 97.5th percentile. The same scores, resamples and seed give the same intervals.
+
+    Raises:
+        DataError: ``resamples`` is less than 1.
+    """
+    _check_resamples(resamples)
+    labels, probabilities = scores.labels, scores.probabilities
+    confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(scores.classes))
+    rows = metrics.support(confusion)
+    columns = {
+        "precision": metrics.precision(confusion),
+        "recall": metrics.recall(confusion),
+        "f1": metrics.f1(confusion),
+        "auc": metrics.roc_auc(labels, probabilities),
+    }
+
+    def average(name: str, over: Callable[..., npt.NDArray[np.float64]]) -> ClassFigures:
+        return ClassFigures(name, len(scores), **{key: float(over(column, rows)) for key, column in columns.items()})
+
+    statistics = _HeadlineStatistics(scores)
+    values = statistics.under(np.ones(len(scores)))
+    drawn = np.array([statistics.under(weights) for weights in _resampled_weights(len(scores), resamples, seed)])
+    estimates = [_estimate(value, of_resamples) for value, of_resamples in zip(values, drawn.T, strict=True)]
+    accuracy, macro_f1, macro_auc, log_loss, calibration_error = estimates
+    return Evaluation(
+        split=scores.split,
+        rows=len(scores),
+        classes=scores.classes,
+        data_fingerprint=scores.data_fingerprint,
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        macro_auc=macro_auc,
+        log_loss=log_loss,
+        calibration_error=calibration_error,
+        per_class=tuple(
+            ClassFigures(name, int(rows[index]), **{key: float(column[index]) for key, column in columns.items()})
+            for index, name in enumerate(scores.classes)
+        ),
+        macro=average("macro average", metrics.macro_average),
+        weighted=average("weighted average", metrics.weighted_average),
+        confusion=confusion,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def break_down(scores: Scores, values: npt.NDArray[Any], resamples: int = 1000, seed: int = 0) -> list[Part]:
+    """Accuracy and macro-F1 for each value of a column, ordered by value.
+
+    Args:
+        scores: N rows.
+        values: (N,) strings, whole numbers, floats or booleans, one per row of ``scores`` and in its order.
+        resamples: bootstrap resamples, as in :func:`evaluate_scores`; each part is resampled by itself.
+        seed: seed of the resampling.
+
+    Raises:
+        DataError: ``values`` is not one value per row, has more than :data:`MOST_PARTS` different ones, or
+            ``resamples`` is less than 1.
+    """
+    _check_resamples(resamples)
+    values = np.asarray(values)
+    if values.shape != (len(scores),):
+        raise DataError(f"A column to group by needs one value for each of {len(scores)} rows; found {values.shape}.")
+    if values.dtype.kind == "O":
+        values = values.astype(np.str_)
+    distinct, part_of_row = np.unique(values, return_inverse=True)
+    if len(distinct) > MOST_PARTS:
+        raise DataError(
+            f"A column to group by may have at most {MOST_PARTS} different values; found {len(distinct)}, such as "
+            f"{distinct[0]} and {distinct[1]}. Choose a column that groups the rows."
+        )
+    generator = np.random.default_rng(seed)
+    predictions = scores.probabilities.argmax(axis=1)
+    class_count = len(scores.classes)
+    parts = []
+    for index, value in enumerate(distinct):
+        inside = part_of_row == index
+        confusion = metrics.confusion_matrix(scores.labels[inside], predictions[inside], class_count)
+        # Rows drawn with replacement fill the cells of the confusion matrix as a multinomial draw does, and
+        # accuracy and F1 see nothing but those cells: the same bootstrap at a fraction of the cost.
+        filled = np.flatnonzero(confusion)
+        count = int(confusion.sum())
+        draws = np.zeros((resamples, confusion.size), dtype=np.int64)
+        draws[:, filled] = generator.multinomial(count, confusion.ravel()[filled] / count, size=resamples)
+        resampled = draws.reshape(resamples, class_count, class_count)
+        accuracy, macro_f1 = (
+            _estimate(float(figure(confusion)), figure(resampled)) for figure in (metrics.accuracy, _macro_f1)
+        )
+        parts.append(Part(str(value), count, accuracy, macro_f1))
+    return parts
+
+
+class _HeadlineStatistics:
+    """The five headline figures under any row weights; whatever does not depend on the weights is done once."""
+
+    def __init__(self, scores: Scores) -> None:
+        self.class_count = len(scores.classes)
+        self.labels = scores.labels
+        self.predictions = scores.probabilities.argmax(axis=1)
+        self.one_versus_rest = metrics.one_versus_rest(scores.labels, scores.probabilities)
+        self.losses = metrics.row_losses(scores.labels, scores.probabilities)
+        self.bins, self.gaps = metrics.confidence_gaps(scores.labels, scores.probabilities)
+
+    def under(self, weights: npt.NDArray[np.float64]) -> tuple[float, float, float, float, float]:
+        """Accuracy, macro-F1, macro-AUC, log loss and calibration error with float weights (N,)."""
+        total = weights.sum()
+        confusion = metrics.confusion_matrix(self.labels, self.predictions, self.class_count, weights)
+        areas = np.array([each.area(weights) for each in self.one_versus_rest])
+        return (
+            float(metrics.accuracy(confusion)),
+            float(_macro_f1(confusion)),
+            float(metrics.macro_average(areas, metrics.support(confusion))),
+            float(weights @ self.losses / total),
+            float(np.abs(np.bincount(self.bins, weights=weights * self.gaps)).sum() / total),
+        )
+
+
+def _macro_f1(confusion: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    return metrics.macro_average(metrics.f1(confusion), metrics.support(confusion))
+
+
+def _resampled_weights(count: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield, for each resample, how often each row was drawn: one at a time, so memory does not grow."""
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        drawn = generator.integers(0, count, size=count)
+        yield np.bincount(drawn, minlength=count).astype(np.float64)
+
+
+def _estimate(value: float, of_resamples: npt.NDArray[np.float64]) -> Estimate:
+    """Percentile interval over the resamples in which the figure is defined (a small class may be drawn never)."""
+    defined = of_resamples[~np.isnan(of_resamples)]
+    if math.isnan(value) or not len(defined):
+        return Estimate(value, math.nan, math.nan)
+    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(low), float(high))
+
+
+def _check_resamples(resamples: int) -> None:
+    if resamples < 1:
+        raise DataError(f"The bootstrap needs at least 1 resample; found {resamples}.")

@@ -1,0 +1,206 @@
+"""Figures of merit: arrays in, numbers out.
+
+Every function takes optional weights, one non-negative number per row that says how often the row counts. Weights
+that are whole numbers give what the rows repeated that often would give, which is how the bootstrap resamples.
+What cannot be said (the recall of a class without rows) is NaN, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+
+CALIBRATION_BINS = 15
+"""Equal-width bins of the calibration error, as many as in Guo et al. 2017."""
+
+SMALLEST_PROBABILITY = 1e-15
+"""Where the log loss is clipped: one certain and wrong answer costs 34.5, not infinity."""
+
+
+def confusion_matrix(
+    labels: Labels, predictions: Labels, class_count: int, weights: Floats | None = None
+) -> npt.NDArray[Any]:
+    """Count how often each true class was predicted as each class.
+
+    Args:
+        labels: int64 (N,), true classes, 0..C-1.
+        predictions: int64 (N,), predicted classes, 0..C-1.
+        class_count: C.
+        weights: float (N,), at least 0; None counts every row once.
+
+    Returns:
+        (C, C), rows are true classes, columns predicted ones; int64, or float64 with weights.
+    """
+    cells = np.bincount(labels * class_count + predictions, weights=weights, minlength=class_count**2)
+    return cells.reshape(class_count, class_count)
+
+
+def accuracy(confusion: npt.NDArray[Any]) -> Floats:
+    """Share of rows on the diagonal. (..., C, C) -> (...), in 0..1; NaN without rows."""
+    return _divide(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
+
+
+def support(confusion: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Number of rows of each true class. (..., C, C) -> (..., C)."""
+    return np.asarray(confusion.sum(axis=-1))
+
+
+def precision(confusion: npt.NDArray[Any]) -> Floats:
+    """Share of right ones among the rows predicted as each class: TP / (TP + FP). (..., C, C) -> (..., C).
+
+    0 for a class that was never predicted, as in scikit-learn with ``zero_division=0``.
+    """
+    return _divide(_diagonal(confusion), confusion.sum(axis=-2), undefined=0.0)
+
+
+def recall(confusion: npt.NDArray[Any]) -> Floats:
+    """Share of right ones among the rows of each true class: TP / (TP + FN). (..., C, C) -> (..., C).
+
+    NaN for a class without rows.
+    """
+    return _divide(_diagonal(confusion), support(confusion))
+
+
+def f1(confusion: npt.NDArray[Any]) -> Floats:
+    """Harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN). (..., C, C) -> (..., C).
+
+    NaN for a class without rows.
+    """
+    rows = support(confusion)
+    scores = _divide(2.0 * _diagonal(confusion), rows + confusion.sum(axis=-2), undefined=0.0)
+    return np.where(rows > 0, scores, np.nan)
+
+
+def macro_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
+    """Plain mean over the classes that have rows and a defined figure. Two (..., C) -> (...); NaN without any."""
+    counted = (rows_per_class > 0) & ~np.isnan(per_class)
+    return _divide(np.where(counted, per_class, 0.0).sum(axis=-1), counted.sum(axis=-1))
+
+
+def weighted_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
+    """Mean over the same classes as :func:`macro_average`, each weighing as many as it has rows. (..., C) -> (...)."""
+    counted = (rows_per_class > 0) & ~np.isnan(per_class)
+    share = np.where(counted, rows_per_class, 0.0)
+    return _divide((np.where(counted, per_class, 0.0) * share).sum(axis=-1), share.sum(axis=-1))
+
+
+@dataclass(frozen=True)
+class OneVersusRest:
+    """The rows of one class against all others, sorted once so that the area under any weights is one pass.
+
+    Attributes:
+        positives: int64 (P,), the rows of the class.
+        negatives: int64 (Q,), all other rows, by ascending score.
+        below: int64 (P,), how many negatives score less than each positive.
+        up_to: int64 (P,), how many negatives score less or the same.
+    """
+
+    positives: npt.NDArray[np.intp]
+    negatives: npt.NDArray[np.intp]
+    below: npt.NDArray[np.intp]
+    up_to: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, is_positive: npt.NDArray[np.bool_], scores: Floats) -> OneVersusRest:
+        """Sort: bool (N,) and float (N,) scores."""
+        positives = np.flatnonzero(is_positive)
+        negatives = np.flatnonzero(~is_positive)
+        negatives = negatives[np.argsort(scores[negatives], kind="stable")]
+        ascending = scores[negatives]
+        return cls(
+            positives,
+            negatives,
+            np.searchsorted(ascending, scores[positives], side="left"),
+            np.searchsorted(ascending, scores[positives], side="right"),
+        )
+
+    def area(self, weights: Floats) -> float:
+        """Area under the ROC curve under ``weights`` float (N,): NaN where either side weighs nothing.
+
+        It is the probability that a row of the class scores above a row of the others, a tie counting half
+        (the Mann-Whitney statistic with mid-ranks: Hanley & McNeil, Radiology 143, 1982).
+        """
+        beaten = np.concatenate(([0.0], np.cumsum(weights[self.negatives])))
+        of_positives = weights[self.positives]
+        pairs = of_positives.sum() * beaten[-1]
+        if pairs == 0:
+            return float("nan")
+        return float(of_positives @ (beaten[self.below] + beaten[self.up_to]) / (2.0 * pairs))
+
+
+def one_versus_rest(labels: Labels, probabilities: Floats) -> list[OneVersusRest]:
+    """Each class against the rest, sorted. int64 (N,) and float (N, C) -> C of them."""
+    return [OneVersusRest.of(labels == index, column) for index, column in enumerate(probabilities.T)]
+
+
+def roc_auc(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> Floats:
+    """One-vs-rest area under the ROC curve of each class, in 0..1.
+
+    Args:
+        labels: int64 (N,), 0..C-1.
+        probabilities: float (N, C).
+        weights: float (N,), at least 0; None counts every row once.
+
+    Returns:
+        float64 (C,); NaN for a class without rows, or with all of them.
+    """
+    weights = np.ones(len(labels)) if weights is None else weights
+    return np.array([each.area(weights) for each in one_versus_rest(labels, probabilities)])
+
+
+def row_losses(labels: Labels, probabilities: Floats) -> Floats:
+    """Minus the natural logarithm of the true class's probability, for each row. (N,), (N, C) -> (N,), 0..34.6.
+
+    The row is rescaled to sum to 1, its probability clipped at :data:`SMALLEST_PROBABILITY`.
+    """
+    of_truth = probabilities[np.arange(len(labels)), labels] / probabilities.sum(axis=1)
+    # abs: the logarithm of exactly 1 is 0, and its negative would print as -0.
+    return np.asarray(np.abs(np.log(np.clip(of_truth, SMALLEST_PROBABILITY, 1.0))), dtype=np.float64)
+
+
+def log_loss(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
+    """Mean of :func:`row_losses`, in nats. int64 (N,), float (N, C), float (N,) or None."""
+    return float(np.average(row_losses(labels, probabilities), weights=weights))
+
+
+def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+    """For each row, the bin of its top probability, and hit (0 or 1) minus that probability.
+
+    Bins are ((m-1)/M, m/M], so that a probability on an edge falls into the lower one.
+
+    Returns:
+        bins 0..M-1 (N,) and gaps float64 (N,) in -1..1, with M = :data:`CALIBRATION_BINS`.
+    """
+    confidence = probabilities.max(axis=1)
+    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
+    bins = np.searchsorted(edges[1:-1], confidence, side="left")
+    return bins, (probabilities.argmax(axis=1) == labels) - confidence
+
+
+def calibration_error(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
+    """Expected calibration error of the top label, in 0..1: 0 where of all answers given with 80 %, 80 % are right.
+
+    Sum over bins of (rows in bin / N) * |accuracy in bin - mean confidence in bin|: Guo et al., On Calibration of
+    Modern Neural Networks, ICML 2017, equation 3. Arguments as in :func:`roc_auc`.
+    """
+    bins, gaps = confidence_gaps(labels, probabilities)
+    weights = np.ones(len(labels)) if weights is None else weights
+    return float(np.abs(np.bincount(bins, weights=weights * gaps)).sum() / weights.sum())
+
+
+def _diagonal(confusion: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.diagonal(confusion, axis1=-2, axis2=-1)
+
+
+def _divide(above: npt.NDArray[Any], below: npt.NDArray[Any], undefined: float = np.nan) -> Floats:
+    """Divide without a warning, ``undefined`` where ``below`` is 0."""
+    above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
+    out = np.full(np.broadcast(above, below).shape, undefined)
+    np.divide(above, below, out=out, where=below > 0)
+    return out

@@ -1,0 +1,145 @@
+"""The figures of a report, one function each, as ``<svg>`` elements."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import needs_extra
+from mien.report.svg import COLOURS, INK, WIDTH_INCHES, draw, readable_on
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def best_epoch(history: Sequence[Mapping[str, Any]]) -> int | None:
+    """Epoch of the highest validation accuracy, the first of equals; None where there is none."""
+    known = [line for line in history if not math.isnan(_number(line, "validation_accuracy"))]
+    if not known:
+        return None
+    return int(max(known, key=lambda line: _number(line, "validation_accuracy"))["epoch"])
+
+
+def training_curve(history: Sequence[Mapping[str, Any]], what: str) -> str:
+    """Draw loss or accuracy over the epochs, training and validation, the best epoch marked.
+
+    Args:
+        history: at least one line with the keys ``epoch``, ``train_<what>`` and ``validation_<what>``; None or NaN
+            where a number is missing.
+        what: ``"loss"`` or ``"accuracy"``.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    with needs_extra("report", "The report"):
+        from matplotlib.ticker import MaxNLocator
+    epochs = [int(line["epoch"]) for line in history]
+    percent = 100 if what == "accuracy" else 1
+    best = best_epoch(history)
+
+    def paint(axes: Axes) -> None:
+        for part, colour, style in (("train", COLOURS[1], "--"), ("validation", COLOURS[0], "-")):
+            values = [percent * _number(line, f"{part}_{what}") for line in history]
+            # A line of one point is invisible without a marker.
+            marker = "o" if len(epochs) == 1 else ""
+            axes.plot(epochs, values, style, color=colour, label=part, linewidth=1.6, marker=marker, markersize=4)
+        if best is not None:
+            axes.axvline(best, color=INK, linewidth=0.9, linestyle=":", label=f"best epoch ({best})")
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("accuracy, %" if what == "accuracy" else what)
+        axes.grid(axis="y")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.6)
+
+    return draw(f"{what}-curve", paint, height_inches=2.6)
+
+
+def confusion_heat_map(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
+    """Draw the confusion matrix: colour and percent are shares of the true class, the smaller number is the count.
+
+    The colour map is cividis, even to the eye and with any colour vision (Nunez et al., PLoS ONE 13, 2018).
+
+    Args:
+        confusion: int64 (C, C), rows are true classes.
+        classes: C names.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    with needs_extra("report", "The report"):
+        from matplotlib import colormaps
+    count = len(classes)
+    totals = confusion.sum(axis=1, keepdims=True)
+    # NaN, the line of a class without rows, stays without colour.
+    shares = np.divide(confusion, totals, out=np.full(confusion.shape, np.nan), where=totals > 0)
+    # Cells as large as a phone allows, but never so small that their numbers collide.
+    cell_inches = max(0.46, (WIDTH_INCHES - 1.0) / max(count, 4))
+    letters = float(np.clip(cell_inches * 17, 7, 11))
+
+    def paint(axes: Axes) -> None:
+        colours = colormaps["cividis"]
+        axes.pcolormesh(shares, cmap=colours, vmin=0, vmax=1, edgecolors="face", linewidth=0.3)
+        for row, column in np.ndindex(count, count):
+            share, here = float(shares[row, column]), (column + 0.5, row + 0.5)
+            if math.isnan(share):
+                axes.text(*here, "–", ha="center", va="center", fontsize=letters)
+                continue
+            style: dict[str, Any] = {"ha": "center", "color": readable_on(colours(share))}
+            if not confusion[row, column]:
+                axes.text(*here, "0", va="center", fontsize=letters, **style)
+                continue
+            axes.text(*here, f"{100 * share:.0f} %", va="bottom", fontsize=letters, **style)
+            axes.text(*here, f"{confusion[row, column]:,}", va="top", fontsize=0.8 * letters, **style)
+        axes.invert_yaxis()
+        ticks = np.arange(count) + 0.5
+        axes.set_xticks(ticks, classes, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(ticks, classes)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+
+    size = cell_inches * count + 1.0
+    return draw("confusion", paint, height_inches=size * 0.85 + 0.2, width_inches=size)
+
+
+def class_bars(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> str:
+    """Draw the share of each class in each split as bars, with the number of faces at their ends.
+
+    Args:
+        class_counts: for each split, C counts; at least one split.
+        classes: C names.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    splits = len(class_counts)
+    thickness = 0.8 / splits
+    positions = np.arange(len(classes))
+
+    def paint(axes: Axes) -> None:
+        for index, (split, counts) in enumerate(class_counts.items()):
+            shares = 100 * np.asarray(counts) / max(sum(counts), 1)
+            at = positions + (index - (splits - 1) / 2) * thickness
+            bars = axes.barh(at, shares, 0.9 * thickness, color=COLOURS[index % len(COLOURS)], label=split)
+            axes.bar_label(bars, [f"{number:,}" for number in counts], padding=2, fontsize=7)
+        axes.set_yticks(positions, classes)
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.margins(x=0.15)
+        axes.set_xlabel("share of the split, %")
+        axes.grid(axis="x")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.0)
+
+    return draw("class-bars", paint, height_inches=0.9 + len(classes) * (0.12 + 0.16 * splits))
+
+
+def _number(line: Mapping[str, Any], key: str) -> float:
+    value = line.get(key)
+    return math.nan if value is None else float(value)

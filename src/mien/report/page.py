@@ -1,0 +1,82 @@
+"""One self-contained page, ``report.html``, from an evaluation and what is known about how the model came about.
+
+Everything is in the file: no script, no font, no picture from elsewhere. A new section is a function in figures.py
+(or a file beside it), an argument here, and a ``<section>`` in templates/report.html.j2.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import Any
+
+from mien.errors import DataError, needs_extra
+from mien.evaluation.results import Evaluation
+from mien.files import write_text
+from mien.report import wording
+from mien.report.figures import best_epoch, class_bars, confusion_heat_map, training_curve
+
+
+def write_report(
+    path: str | os.PathLike[str],
+    *,
+    title: str,
+    evaluation: Evaluation,
+    history: Sequence[Mapping[str, Any]] | None,
+    class_counts: Mapping[str, Sequence[int]],
+    facts: Mapping[str, str],
+) -> None:
+    """Write the report, whole or not at all; the same input gives the same bytes.
+
+    Args:
+        path: the HTML file.
+        title: what is reported on, e.g. the run's name.
+        evaluation: C classes.
+        history: one mapping per epoch with the keys ``epoch``, ``learning_rate``, ``train_loss``,
+            ``train_accuracy``, ``validation_loss``, ``validation_accuracy`` (accuracies 0..1; None or NaN where
+            unknown); None or empty where the model's training is not known.
+        class_counts: for each split, the number of faces of each of the C classes; may be empty.
+        facts: what else a reader needs, such as model, data, recipe, versions and command, in the order to show.
+
+    Raises:
+        DataError: a split's counts are not one per class.
+        MissingExtraError: matplotlib or jinja2 is not installed.
+        RunError: the file system refused.
+    """
+    write_text(path, report_html(title, evaluation, history, class_counts, facts))
+
+
+def report_html(
+    title: str,
+    evaluation: Evaluation,
+    history: Sequence[Mapping[str, Any]] | None,
+    class_counts: Mapping[str, Sequence[int]],
+    facts: Mapping[str, str],
+) -> str:
+    """Return the page that :func:`write_report` writes; arguments and errors are the same."""
+    for split, counts in class_counts.items():
+        if len(counts) != len(evaluation.classes):
+            raise DataError(
+                f"The report needs one number of faces for each of {len(evaluation.classes)} classes; "
+                f"found {len(counts)} for the split '{split}'."
+            )
+    with needs_extra("report", "The report"):
+        from jinja2 import Environment, StrictUndefined
+        from markupsafe import Markup
+    # Names come from data and may hold anything: all is escaped but our own drawings.
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = resources.files("mien.report").joinpath("templates", "report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(template).render(
+        title=title,
+        evaluation=evaluation,
+        history=history,
+        class_counts=class_counts,
+        facts=facts,
+        wording=wording,
+        best_epoch=best_epoch(history or []),
+        absent=[figures.name for figures in evaluation.per_class if not figures.support],
+        curves=[(what, Markup(training_curve(history, what))) for what in ("accuracy", "loss")] if history else [],
+        confusion=Markup(confusion_heat_map(evaluation.confusion, evaluation.classes)),
+        bars=Markup(class_bars(class_counts, evaluation.classes)) if class_counts else None,
+    )

@@ -1,0 +1,56 @@
+"""How the figures are called and written, the same in the terminal and in the report."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from mien.evaluation.results import Estimate
+
+UNDEFINED = "–"
+"""Stands where a figure is undefined, such as the recall of a class without rows."""
+
+
+class Headline(NamedTuple):
+    """Name and meaning of a headline figure."""
+
+    name: str
+    meaning: str
+
+
+HEADLINES = {
+    "accuracy": Headline("Accuracy", "share of rows whose most probable class is the true one"),
+    "macro_f1": Headline("Macro-F1", "mean over classes of F1, which weighs misses and false alarms; 1 is best"),
+    "macro_auc": Headline("Macro-AUC", "how well each class is ranked above the others; 0.5 is chance, 1 best"),
+    "log_loss": Headline("Log loss", "price of the probability given to the true class, in nats; 0 is best"),
+    "calibration_error": Headline("Calibration error", "gap between how sure and how right the answers are; 0 is best"),
+}
+"""Keys are those of ``Evaluation.headline``."""
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.715 -> ``"71.5 %"``; NaN -> a dash."""
+    return UNDEFINED if math.isnan(share) else f"{100 * share:.{digits}f} %"
+
+
+def decimal(value: float) -> str:
+    """0.7154 -> ``"0.715"``; NaN -> a dash."""
+    return UNDEFINED if math.isnan(value) else f"{value:.3f}"
+
+
+def rows_text(count: int) -> str:
+    """1 -> ``"1 row"``, 3589 -> ``"3,589 rows"``."""
+    return f"{count:,} {'row' if count == 1 else 'rows'}"
+
+
+def value_text(key: str, value: float) -> str:
+    """A headline figure's value: accuracy in percent, all others with three decimals."""
+    return percent(value) if key == "accuracy" else decimal(value)
+
+
+def interval_text(key: str, estimate: Estimate) -> str:
+    """The interval as ``"70.1–73.0 %"`` or ``"0.690–0.720"``; a dash where there is none."""
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return UNDEFINED
+    low, high = value_text(key, estimate.low), value_text(key, estimate.high)
+    return f"{low.removesuffix(' %')}–{high}"

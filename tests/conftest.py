@@ -1,0 +1,131 @@
+"""What all tests share: one thread, rendered faces, one tiny trained run, and the real data where it is."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.faceset import FaceSet
+from mien.data.synthetic import synthetic_faces
+from mien.recipe import Recipe, parse_recipe
+from mien.run_folder import RunFolder
+
+TINY_RECIPE = """
+name = "tiny"
+epochs = 2
+batch_size = 32
+label_smoothing = 0.1
+ema_decay = 0.9
+precision = "fp32"
+
+[input]
+crop_px = 44
+
+[model]
+name = "mien"
+widths = [4, 8]
+dropout = 0.1
+
+[optim]
+lr = 0.05
+weight_decay = 1e-4
+
+[schedule]
+name = "cosine"
+warmup = 0.1
+
+[augment]
+flip = true
+shift = 0.1
+erasing = 0.2
+"""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or fills the user's own cache."""
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def fer2013_dev() -> Path:
+    """FER2013's Training and PublicTest; CI has it beside the checkout, users need not."""
+    path = Path(__file__).parents[1].parent / "shared" / "data" / "fer2013_dev.parquet"
+    if not path.is_file():
+        pytest.skip(f"FER2013 is not at {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def faces() -> FaceSet:
+    """400 rendered faces of all seven expressions in all three splits."""
+    return synthetic_faces(400, seed=1)
+
+
+@pytest.fixture
+def tiny_recipe() -> Recipe:
+    """Two epochs of a very small network: seconds, not accuracy."""
+    return parse_recipe(TINY_RECIPE, "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory: pytest.TempPathFactory, faces: FaceSet) -> RunFolder:
+    """A finished run with everything in its folder. Tests that change it work on a copy."""
+    from mien.experiments.run import run_recipe
+
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "tiny")
+    run_recipe(parse_recipe(TINY_RECIPE, "tiny"), faces, run)
+    return run
+
+
+@pytest.fixture(scope="session")
+def face_folder(tmp_path_factory: pytest.TempPathFactory, faces: FaceSet) -> Path:
+    """The rendered faces as train/<class>/*.png, validation/..., test/...."""
+    from PIL import Image
+
+    root = tmp_path_factory.mktemp("faces")
+    for index in range(len(faces)):
+        folder = root / str(faces.split[index]) / faces.classes[faces.labels[index]]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(faces.images[index])).save(folder / f"{index:04}.png")
+    return root
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command did: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def mien(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Run the command line in this process: ``mien("info", path)``."""
+
+    def run(*arguments: object) -> Answer:
+        from mien.cli.main import main
+        from mien.progress import set_quiet
+
+        set_quiet(False)
+        monkeypatch.setattr(sys, "argv", ["mien", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return Answer(int(ended.value.code or 0), out, err)
+
+    return run

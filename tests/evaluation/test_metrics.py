@@ -1,0 +1,129 @@
+"""Oracles: scikit-learn to 1e-9, closed forms, and rows repeated instead of weighted."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk  # noqa: TID253 - an oracle
+
+from mien.evaluation import metrics
+
+
+def random_case(seed: int, rows: int = 400, classes: int = 5, decimals: int | None = None):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, rows)
+    logits = generator.normal(size=(rows, classes))
+    logits[np.arange(rows), labels] += 1
+    if decimals is not None:  # few different values: many ties
+        logits = logits.round(decimals)
+    probabilities = np.exp(logits)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    if decimals is not None:
+        probabilities = probabilities.round(decimals + 1)
+        probabilities[:, -1] = 1 - probabilities[:, :-1].sum(axis=1)
+    return labels, probabilities, generator.integers(0, 4, rows).astype(float)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_confusion_based_figures_match_scikit_learn(seed, weighted):
+    labels, probabilities, weights = random_case(seed)
+    weights = weights if weighted else None
+    predictions = probabilities.argmax(axis=1)
+    confusion = metrics.confusion_matrix(labels, predictions, 5, weights)
+    expected = sk.precision_recall_fscore_support(labels, predictions, sample_weight=weights, zero_division=0)
+    np.testing.assert_allclose(confusion, sk.confusion_matrix(labels, predictions, sample_weight=weights))
+    np.testing.assert_allclose(metrics.precision(confusion), expected[0], rtol=1e-9)
+    np.testing.assert_allclose(metrics.recall(confusion), expected[1], rtol=1e-9)
+    np.testing.assert_allclose(metrics.f1(confusion), expected[2], rtol=1e-9)
+    np.testing.assert_allclose(metrics.support(confusion), expected[3], rtol=1e-9)
+    accuracy = sk.accuracy_score(labels, predictions, sample_weight=weights)
+    assert metrics.accuracy(confusion) == pytest.approx(accuracy, abs=1e-9)
+    for name, average in (("macro", metrics.macro_average), ("weighted", metrics.weighted_average)):
+        f1 = sk.f1_score(labels, predictions, average=name, sample_weight=weights)
+        assert average(metrics.f1(confusion), metrics.support(confusion)) == pytest.approx(f1, abs=1e-9)
+
+
+def test_absent_and_never_predicted_classes_match_scikit_learn_over_the_present_ones():
+    # Class 1 has no row but is predicted once, class 3 is never predicted, class 4 is neither.
+    labels = np.array([0, 0, 2, 2, 3])
+    predictions = np.array([0, 1, 2, 0, 2])
+    confusion = metrics.confusion_matrix(labels, predictions, 5)
+    assert metrics.precision(confusion).tolist() == [0.5, 0, 0.5, 0, 0]
+    np.testing.assert_array_equal(metrics.recall(confusion), [0.5, np.nan, 0.5, 0, np.nan])
+    np.testing.assert_array_equal(metrics.f1(confusion), [0.5, np.nan, 0.5, 0, np.nan])
+    rows = metrics.support(confusion)
+    for function, oracle in ((metrics.precision, sk.precision_score), (metrics.f1, sk.f1_score)):
+        for name, average in (("macro", metrics.macro_average), ("weighted", metrics.weighted_average)):
+            expected = oracle(labels, predictions, labels=[0, 2, 3], average=name, zero_division=0)
+            assert average(function(confusion), rows) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("decimals", [None, 0, 1])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_roc_auc_matches_scikit_learn_with_and_without_ties(decimals, weighted):
+    labels, probabilities, weights = random_case(7, decimals=decimals)
+    weights = weights if weighted else None
+    expected = [sk.roc_auc_score(labels == c, probabilities[:, c], sample_weight=weights) for c in range(5)]
+    np.testing.assert_allclose(metrics.roc_auc(labels, probabilities, weights), expected, rtol=1e-9)
+
+
+def test_roc_auc_closed_forms():
+    labels = np.array([0, 0, 1, 1])
+    assert metrics.roc_auc(labels, np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.2, 0.8]])).tolist() == [1, 1]
+    assert metrics.roc_auc(labels, np.full((4, 2), 0.5)).tolist() == [0.5, 0.5]
+    # A class alone, and a class absent.
+    assert np.isnan(metrics.roc_auc(np.array([1, 1]), np.full((2, 2), 0.5))).all()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_log_loss_matches_scikit_learn(weighted):
+    labels, probabilities, weights = random_case(11)
+    weights = weights if weighted else None
+    expected = sk.log_loss(labels, probabilities, sample_weight=weights)
+    assert metrics.log_loss(labels, probabilities, weights) == pytest.approx(expected, abs=1e-9)
+
+
+def test_log_loss_is_clipped_and_rescaled():
+    certain = np.array([[0.0, 1.0]])
+    assert metrics.log_loss(np.array([0]), certain) == pytest.approx(15 * np.log(10), abs=1e-9)
+    right = metrics.log_loss(np.array([1]), certain)
+    assert right == 0
+    assert str(right) == "0.0"
+    # A row that sums to 0.9995, as float16 may leave it, counts as if it summed to 1.
+    assert metrics.log_loss(np.array([0]), np.array([[0.4, 0.6]]) * 0.9995) == pytest.approx(-np.log(0.4), abs=1e-9)
+
+
+def test_calibration_error_matches_a_loop_over_bins():
+    labels, probabilities, _ = random_case(13)
+    confidence, hits = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    expected = 0.0
+    for number in range(1, 16):
+        inside = (confidence > (number - 1) / 15) & (confidence <= number / 15)
+        if inside.any():
+            expected += inside.mean() * abs(hits[inside].mean() - confidence[inside].mean())
+    assert metrics.calibration_error(labels, probabilities) == pytest.approx(expected, abs=1e-9)
+
+
+def test_calibration_error_closed_forms():
+    # Of ten answers given with 0.7, seven are right.
+    probabilities = np.tile([0.7, 0.3], (10, 1))
+    labels = np.array([0] * 7 + [1] * 3)
+    assert metrics.calibration_error(labels, probabilities) == pytest.approx(0, abs=1e-9)
+    assert metrics.calibration_error(1 - labels, probabilities) == pytest.approx(0.4, abs=1e-9)
+    # 0.8 is the upper edge of its bin (Guo et al. 2017), so 0.8 and 0.8001 lie in two: |1 - .8| / 2 + .8001 / 2.
+    edge = np.array([[0.8, 0.2], [0.8001, 0.1999]])
+    assert metrics.calibration_error(np.array([0, 1]), edge) == pytest.approx((0.2 + 0.8001) / 2, abs=1e-9)
+
+
+@pytest.mark.parametrize("figure", [metrics.roc_auc, metrics.log_loss, metrics.calibration_error])
+def test_whole_weights_are_repeated_rows(figure):
+    labels, probabilities, weights = random_case(17, decimals=1)
+    again = np.repeat(np.arange(len(labels)), weights.astype(int))
+    np.testing.assert_allclose(
+        figure(labels, probabilities, weights), figure(labels[again], probabilities[again]), rtol=1e-9
+    )
+
+
+def test_figures_of_many_confusion_matrices_at_once():
+    matrices = np.random.default_rng(19).integers(0, 9, size=(6, 4, 4))
+    for function in (metrics.accuracy, metrics.precision, metrics.recall, metrics.f1):
+        np.testing.assert_array_equal(function(matrices), [function(each) for each in matrices])

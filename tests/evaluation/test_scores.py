@@ -1,0 +1,156 @@
+"""Oracles: what was written, docs/scores.md's own snippet, and one damaged file for each rule."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.evaluation.scores import Scores, read_scores, write_scores
+
+GOOD = {
+    "rows": np.array([7, 3, 9]),
+    "labels": np.array([0, 1, 1]),
+    "probabilities": np.array([[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]]),
+    "classes": np.array(["sad", "happy"]),
+    "split": np.array("test"),
+    "data_fingerprint": np.array("sha256:00"),
+}
+
+
+def save(folder: Path, **changes) -> Path:
+    path = folder / "scores_test.npz"
+    arrays = {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def changed(entry, value):
+    probabilities = GOOD["probabilities"].copy()
+    probabilities[entry] = value
+    return probabilities
+
+
+def test_what_is_written_is_read(tmp_path):
+    scores = Scores(GOOD["rows"], GOOD["labels"], GOOD["probabilities"], ("sad", "fröhlich 喜"), "test", "")
+    write_scores(tmp_path / "new" / "scores.npz", scores)
+    found = read_scores(tmp_path / "new" / "scores.npz")
+    for name in ("rows", "labels", "probabilities"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(scores, name))
+        assert getattr(found, name).dtype == getattr(scores, name).dtype
+    assert (found.classes, found.split, found.data_fingerprint) == (("sad", "fröhlich 喜"), "test", "")
+    assert len(found) == 3
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.npz"]
+
+
+def test_the_same_scores_are_the_same_bytes(tmp_path):
+    scores = read_scores(save(tmp_path))
+    write_scores(tmp_path / "a.npz", scores)
+    write_scores(tmp_path / "b.npz", scores)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_narrow_types_are_taken(tmp_path):
+    path = save(
+        tmp_path,
+        rows=np.array([7, 3, 9], dtype=np.uint16),
+        labels=np.array([0, 1, 1], dtype=np.uint8),
+        probabilities=GOOD["probabilities"].astype(np.float16),
+    )
+    scores = read_scores(path)
+    assert (scores.rows.dtype, scores.labels.dtype, scores.probabilities.dtype) == (np.int64, np.int64, np.float64)
+    np.testing.assert_array_equal(scores.probabilities, GOOD["probabilities"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": None}, "Missing: labels; found: rows, probabilities"),
+        ({"labels": None, "split": None}, "Missing: labels, split"),
+        ({"rows": np.array([7.0, 3, 9])}, r"'rows' must be whole numbers of shape \(N,\); found float64 \(3,\)"),
+        ({"rows": np.array([7, 3])}, r"'probabilities' must be floats of shape \(2, 2\)"),
+        ({"rows": np.array([7, 3, 7])}, "row 7 stands there 2 times"),
+        ({"labels": np.array([0, 1])}, "found 2 for 3 rows"),
+        ({"labels": np.array([[0], [1], [1]])}, r"'labels' must be whole numbers of shape \(N,\)"),
+        ({"labels": np.array([0, 2, 1])}, r"'labels' must be 0..1 for 2 classes; row 3 \(entry 1\) has 2"),
+        ({"labels": np.array([0, 1, -1])}, r"row 9 \(entry 2\) has -1"),
+        ({"probabilities": np.array([[1, 0]] * 3)}, "must be floats"),
+        ({"probabilities": np.full((3, 3), 1 / 3)}, r"of shape \(3, 2\).*found float64 \(3, 3\)"),
+        ({"probabilities": changed((1, 0), np.nan)}, r"must be numbers; row 3 \(entry 1\) holds NaN"),
+        ({"probabilities": changed(1, [np.inf, -np.inf])}, r"row 3 \(entry 1\) holds NaN or infinity"),
+        ({"probabilities": changed(2, [-0.5, 1.5])}, r"must lie in 0..1; row 9 \(entry 2\).*-0.5, 1.5.*1 of 3 rows"),
+        ({"probabilities": changed(1, [0.5, 0.498])}, r"must sum to 1 within 0.001 in each row; row 3 \(entry 1\)"),
+        ({"classes": np.array(["sad", "sad"])}, "different, non-empty names"),
+        ({"classes": np.array([1, 2])}, "'classes' must be strings"),
+        ({"classes": np.array(["sad"]), "probabilities": np.ones((3, 1))}, "at least two classes"),
+        ({"classes": np.array(["sad", None], dtype=object)}, "plain arrays"),
+        ({"split": np.array(["test"])}, r"'split' must be a single string; found <U4 \(1,\)"),
+        ({"split": np.array("")}, "'split' must say which split"),
+        ({"data_fingerprint": np.array(5)}, "'data_fingerprint' must be a single string"),
+        (
+            {"rows": np.zeros(0, int), "labels": np.zeros(0, int), "probabilities": np.zeros((0, 2))},
+            "There are no rows",
+        ),
+    ],
+)
+def test_each_broken_rule_is_one_clear_line(tmp_path, changes, message):
+    path = save(tmp_path, **changes)
+    with pytest.raises(DataError, match=message) as raised:
+        read_scores(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert str(raised.value).endswith("docs/scores.md.")
+    assert "\n" not in str(raised.value)
+
+
+def test_sums_within_the_tolerance_pass(tmp_path):
+    read_scores(save(tmp_path, probabilities=changed(1, [0.5, 0.4995])))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not really", b"\x93NUMPY", b"hello"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "scores_test.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read as an"):
+        read_scores(path)
+
+
+def test_a_truncated_file_is_named(tmp_path):
+    path = save(tmp_path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(DataError, match="cannot be read as an"):
+        read_scores(path)
+
+
+def test_a_flipped_byte_inside_an_array_is_named(tmp_path):
+    path = save(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[60] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read as an"):
+        read_scores(path)
+
+
+def test_a_missing_file_and_a_bare_array_are_named(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        read_scores(tmp_path / "none.npz")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(DataError, match="a single array"):
+        read_scores(tmp_path / "one.npy")
+
+
+def test_the_snippet_in_the_docs_writes_a_file_that_reads(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "scores.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert snippets
+    assert len(snippets[0].strip().splitlines()) <= 12
+    monkeypatch.chdir(tmp_path)
+
+    def my_model(images):
+        return np.random.default_rng(0).normal(size=(len(images), 7)).astype(np.float32)
+
+    known = {"my_model": my_model, "images": np.zeros((20, 48, 48)), "labels": np.arange(20) % 7}
+    exec(snippets[0], known)
+    scores = read_scores("scores_test.npz")
+    assert (len(scores), scores.split, scores.classes[3]) == (20, "test", "happy")
+    np.testing.assert_allclose(scores.probabilities.sum(axis=1), 1, atol=1e-6)

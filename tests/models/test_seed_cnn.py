@@ -1,0 +1,59 @@
+import torch
+from torch import nn
+
+from mien.models.registry import build_model
+from mien.recipe import ModelRecipe
+
+
+def study_b():
+    torch.manual_seed(0)
+    return build_model(ModelRecipe(name="study-b"), 7, 48)
+
+
+def test_study_b_has_exactly_the_published_numbers():
+    """Oracle: Keras' summary of the published network at seven classes."""
+    network = study_b()
+    assert sum(parameter.numel() for parameter in network.parameters()) == 1_391_943
+    running = [b for name, b in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
+    assert sum(buffer.numel() for buffer in running) == 2_240
+
+
+def test_study_bs_layers_stand_in_the_published_order():
+    network = study_b()
+    kinds = [type(layer).__name__ for layer in (*network.stages, *network.dense, network.head)]
+    stage = ["Conv2d", "ReLU", "BatchNorm2d"] * 2 + ["MaxPool2d", "Dropout"]
+    assert kinds == stage * 3 + ["Flatten", "Linear", "ReLU", "BatchNorm1d", "Dropout", "Linear"]
+    dropouts = [layer.p for layer in network.modules() if isinstance(layer, nn.Dropout)]
+    assert dropouts == [0.25, 0.25, 0.25, 0.5]
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            assert (layer.eps, layer.momentum) == (1e-3, 0.01)
+        if isinstance(layer, nn.Conv2d):
+            assert (layer.kernel_size, layer.padding) == ((3, 3), (0, 0))
+
+
+def test_study_bs_shapes_on_the_way():
+    """Oracle: 48 -> 46 -> 44 -> 22 -> 20 -> 18 -> 9 -> 7 -> 5 -> 2, so the flat layer has 2 * 2 * 256 = 1,024."""
+    network, sides, widths = study_b().eval(), [], []
+    x = torch.zeros(1, 1, 48, 48)
+    for layer in network.stages:
+        x = layer(x)
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+            sides.append(x.shape[-1])
+            widths.append(x.shape[1])
+    assert sides == [46, 44, 22, 20, 18, 9, 7, 5, 2]
+    assert widths == [32, 64, 64, 128, 128, 128, 256, 256, 256]
+    assert network.dense[1].in_features == 1024
+
+
+def test_study_bs_weights_are_glorot_uniform():
+    """Oracle: Glorot & Bengio 2010: uniform within sqrt(6 / (fan in + fan out)), biases 0."""
+    network = study_b()
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            fan_out, fan_in = layer.weight.shape[:2]
+            area = layer.weight[0, 0].numel()
+            bound = (6 / (area * (fan_in + fan_out))) ** 0.5
+            assert layer.weight.abs().max() <= bound
+            assert layer.weight.abs().max() > 0.9 * bound
+            assert (layer.bias == 0).all()

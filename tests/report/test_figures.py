@@ -1,0 +1,114 @@
+"""Oracles: the SVG as XML holds each number drawn; WCAG's contrast; the same input gives the same text."""
+
+import math
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from mien.errors import MissingExtraError
+from mien.report.figures import best_epoch, class_bars, confusion_heat_map, training_curve
+from mien.report.svg import INK, readable_on
+
+HISTORY = [
+    {"epoch": epoch, "train_loss": 2 / epoch, "train_accuracy": 0.1 * epoch,
+     "validation_loss": 1.0, "validation_accuracy": accuracy}
+    for epoch, accuracy in ((1, 0.2), (2, 0.6), (3, 0.6), (4, None), (5, math.nan))
+]  # fmt: skip
+
+DRAWINGS = {
+    "loss": lambda: training_curve(HISTORY, "loss"),
+    "accuracy": lambda: training_curve(HISTORY, "accuracy"),
+    "confusion": lambda: confusion_heat_map(np.array([[1234, 1], [0, 0]]), ("sad $x$", "<happy> & 喜")),
+    "bars": lambda: class_bars({"train": [2345, 0], "test": [0, 0]}, ("sad $x$", "<happy> & 喜")),
+}
+
+
+def words(svg: str) -> list[str]:
+    return ["".join(node.itertext()) for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("}text")]
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_a_drawing_is_one_svg_element_and_always_the_same(name):
+    svg = DRAWINGS[name]()
+    assert svg == DRAWINGS[name]()
+    assert svg.startswith("<svg")
+    assert svg.endswith("</svg>")
+    assert ElementTree.fromstring(svg).tag.endswith("}svg")
+    assert INK not in svg
+    assert "currentColor" in svg
+    assert "natural-width" in svg
+    assert "<image" not in svg
+    assert not re.search(r"\d{4}-\d\d-\d\d|<metadata|Matplotlib v", svg)
+
+
+def test_ids_differ_between_drawings_and_references_are_met():
+    page = "".join(draw() for draw in DRAWINGS.values())
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    references = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page)
+    assert references
+    assert {one or other for one, other in references} <= set(ids)
+
+
+def test_the_best_epoch_is_the_first_of_the_highest_validation_accuracy():
+    assert best_epoch(HISTORY) == 2
+    assert "best epoch (2)" in words(DRAWINGS["loss"]())
+    assert best_epoch([]) is None
+    without = [{**line, "validation_accuracy": None} for line in HISTORY]
+    assert best_epoch(without) is None
+    assert not any("best" in word for word in words(training_curve(without, "accuracy")))
+
+
+def test_curves_of_one_epoch_have_whole_ticks():
+    ticks = [word for word in words(training_curve(HISTORY[:1], "loss")) if re.fullmatch(r"[\d.]+", word)]
+    assert ticks[:3] == ["0", "1", "2"]
+
+
+def test_the_heat_map_says_counts_shares_and_names():
+    found = words(DRAWINGS["confusion"]())
+    assert {"100 %", "1,234", "0 %", "1", "sad $x$", "<happy> & 喜"} <= set(found)
+    assert found.count("–") == 2  # the class without rows
+    shares = words(confusion_heat_map(np.array([[3, 1, 0], [0, 5, 5], [2, 2, 4]]), "abc"))
+    for share in ("75 %", "25 %", "50 %"):
+        assert share in shares
+
+
+def test_bars_say_counts_and_names():
+    assert {"2,345", "train", "test", "sad $x$", "<happy> & 喜"} <= set(words(DRAWINGS["bars"]()))
+
+
+def test_letters_on_any_colour_of_the_map_have_contrast_4_5():
+    from matplotlib import colormaps
+
+    def luminance(colour):
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+        return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+    for share in np.linspace(0, 1, 101):
+        colour = colormaps["cividis"](share)[:3]
+        letters = [int(readable_on(colour)[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        dark, light = sorted((luminance(colour), luminance(letters)))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_a_missing_matplotlib_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtraError, match=r"The report needs the package matplotlib.*mien\[report\]"):
+        DRAWINGS["bars"]()
+
+
+def test_pyplot_is_not_loaded_and_settings_come_back():
+    # In a process of its own: reading rcParams["backend"], as a comparison here would, loads pyplot.
+    program = """
+import sys, matplotlib
+from mien.report.figures import class_bars
+before = str(matplotlib.rcParams.copy())
+class_bars({"train": [1, 2]}, "ab")
+assert str(matplotlib.rcParams.copy()) == before
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

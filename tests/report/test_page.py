@@ -1,0 +1,164 @@
+"""Oracle: the page as a parser reads it: what it says, that all tags close, that it loads nothing."""
+
+import re
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError, MissingExtraError
+from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.scores import Scores
+from mien.report.page import write_report
+
+HISTORY = [
+    {"epoch": epoch, "seconds": 1.0, "learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5,
+     "validation_loss": 1.0, "validation_accuracy": 0.5 + 0.1 * (epoch == 2)}
+    for epoch in (1, 2, 3)
+]  # fmt: skip
+VOID = {"meta", "br", "hr", "link", "img"}
+
+
+class Page(HTMLParser):
+    """Words, tags and attributes of a page; complains of a tag that is not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.words = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words += " " + " ".join(data.split())
+
+
+def evaluation_of(classes=("sad", "happy"), rows: int = 1234, present: int | None = None):
+    labels = np.arange(rows) % (present or len(classes))
+    probabilities = np.full((rows, len(classes)), 0.2 / (len(classes) - 1))
+    probabilities[np.arange(rows), labels] = 0.8
+    return evaluate_scores(Scores(np.arange(rows), labels, probabilities, tuple(classes), "test", ""), resamples=10)
+
+
+def written(tmp_path, **changes) -> str:
+    content = {
+        "title": "A small network",
+        "evaluation": evaluation_of(),
+        "history": HISTORY,
+        "class_counts": {"train": [30, 40], "test": [617, 617]},
+        "facts": {"Model": "model.onnx", "Data": "sha256:" + "ab" * 32},
+    }
+    write_report(tmp_path / "report.html", **{**content, **changes})
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_says_what_it_is_of(tmp_path):
+    page = Page(written(tmp_path))
+    opening = page.words[: page.words.index("In short")]
+    assert "All figures are of the test split: 1,234 rows , 2 classes." in opening
+    for words in (
+        "100.0 %",
+        "100.0–100.0 %",
+        "Macro-F1",
+        "macro average",
+        "617",
+        "best epoch (2)",
+        "2 of 3",
+        "model.onnx",
+    ):
+        assert words in page.words
+    assert "reads an expression, not a feeling" in page.words[page.words.index("model.onnx") :]
+    assert page.tags.count("svg") == 4
+
+
+def test_nothing_is_loaded_or_run(tmp_path):
+    text = written(tmp_path)
+    page = Page(text)
+    assert not {"script", "link", "img", "image", "iframe", "object", "embed", "base"} & set(page.tags)
+    for name, value in page.attributes:
+        assert not name.startswith("on")
+        if name in {"src", "href", "xlink:href", "srcset", "action"}:
+            assert value.startswith("#")
+    assert "@import" not in text
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
+    addresses = set(re.findall(r'https?://[^\s"<]+', text))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # names, not addresses
+
+
+def test_ids_are_unique_and_labels_point_at_them(tmp_path):
+    page = Page(written(tmp_path))
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert {value for name, value in page.attributes if name == "aria-labelledby"} <= set(ids)
+
+
+def test_the_same_input_is_the_same_bytes(tmp_path):
+    assert written(tmp_path) == written(tmp_path)
+
+
+def test_names_from_data_are_escaped(tmp_path):
+    name = "<script>alert(1)</script>"
+    page = Page(
+        written(
+            tmp_path,
+            title=name,
+            evaluation=evaluation_of((name, "b & {{ c }}")),
+            class_counts={name: [1, 2]},
+            facts={name: name},
+        )
+    )
+    assert "script" not in page.tags
+    # Title and heading, table, heat map twice, bars twice, facts twice.
+    assert page.words.count(name) == 9
+    assert "b & {{ c }}" in page.words
+
+
+def test_what_is_not_known_is_said(tmp_path):
+    page = Page(written(tmp_path, history=None, class_counts={}, facts={}))
+    assert "There is no training history" in page.words
+    assert "number of faces of each class in the data is not known" in page.words
+    assert "Where this comes from" not in page.words
+    assert page.tags.count("svg") == 1
+    assert "There is no training history" in Page(written(tmp_path, history=[])).words
+
+
+def test_absent_classes_are_named_at_the_top(tmp_path):
+    evaluation = evaluation_of(("sad", "happy", "fear"), present=2)
+    page = Page(written(tmp_path, evaluation=evaluation, class_counts={}))
+    assert "left out of the averages: fear." in page.words[: page.words.index("In short")]
+
+
+@pytest.mark.parametrize(("classes", "rows", "present"), [(2, 1, 1), (7, 3, 3), (12, 24, 12)])
+def test_any_number_of_classes_and_rows(tmp_path, classes, rows, present):
+    evaluation = evaluation_of([f"class {index}" for index in range(classes)], rows, present)
+    Page(written(tmp_path, evaluation=evaluation, class_counts={"test": [0] * classes}, history=HISTORY[:1]))
+
+
+def test_counts_of_other_classes_are_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(DataError, match="each of 2 classes; found 3 for the split 'train'"):
+        written(tmp_path, class_counts={"train": [1, 2, 3]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_jinja2_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtraError, match="The report needs the package jinja2"):
+        written(tmp_path)

@@ -1,0 +1,102 @@
+import json
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from mien.artifact import SCHEMA_VERSION, Manifest, attach_manifest, open_model, read_manifest, replace_manifest
+from mien.errors import ModelError
+from mien.preprocess import InputSpec
+
+
+def identity_graph():
+    """A graph whose logits are its images: all that a manifest needs to travel with."""
+    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 2])
+    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2])
+    graph = helper.make_graph([helper.make_node("Identity", ["images"], ["logits"])], "g", [images], [logits])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return model.SerializeToString()
+
+
+@pytest.fixture
+def manifest():
+    return Manifest(
+        name="tiny",
+        classes=("a", "ä"),
+        input=InputSpec(),
+        parameters=3,
+        recipe={"classes": "all"},
+        recipe_digest="sha256:0",
+        data_fingerprint="sha256:1",
+        epoch=2,
+        scores={"validation_accuracy": 0.5},
+        mien_version="0.1.0",
+        created="2026-01-01T00:00:00+00:00",
+    )
+
+
+@pytest.fixture
+def model(tmp_path, manifest):
+    file = tmp_path / "model.onnx"
+    file.write_bytes(attach_manifest(identity_graph(), manifest))
+    return file
+
+
+def test_a_manifest_comes_back_as_it_went_in(model, manifest):
+    assert read_manifest(model) == manifest
+
+
+def test_replacing_a_manifest_keeps_the_graph_and_other_metadata(model, manifest):
+    content = onnx.load(model)
+    content.metadata_props.add(key="other", value="kept")
+    onnx.save(content, model)
+    replace_manifest(model, manifest.model_copy(update={"temperature": 1.5}))
+    session, again = open_model(model)
+    assert again.temperature == 1.5
+    assert session.get_modelmeta().custom_metadata_map["other"] == "kept"
+
+
+def with_manifest(file, text):
+    model = onnx.load_model_from_string(identity_graph())
+    if text is not None:
+        model.metadata_props.add(key="mien.manifest", value=text)
+    file.write_bytes(model.SerializeToString())
+    return file
+
+
+def test_a_newer_schema_says_upgrade(tmp_path, manifest):
+    newer = manifest.model_dump(mode="json") | {"schema_version": SCHEMA_VERSION + 1, "new_field": 1}
+    with pytest.raises(ModelError, match=r"newer mien.*pip install -U mien"):
+        read_manifest(with_manifest(tmp_path / "m.onnx", json.dumps(newer)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "without mien's manifest"),
+        ("{", "manifest is damaged"),
+        ("[1]", "manifest is damaged"),
+        ('{"schema_version": 1, "name": 3}', "manifest is damaged at"),
+    ],
+)
+def test_other_peoples_and_damaged_manifests(tmp_path, text, message):
+    with pytest.raises(ModelError, match=message):
+        read_manifest(with_manifest(tmp_path / "m.onnx", text))
+
+
+def test_a_file_cut_in_half_is_one_line(tmp_path, tiny_run):
+    """Real weights: in half of a real file the graph is gone."""
+    file = tmp_path / "m.onnx"
+    whole = tiny_run.model.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"not an onnx file"):
+        file.write_bytes(content)
+        with pytest.raises(ModelError, match=r"m\.onnx") as error:
+            read_manifest(file)
+        assert "\n" not in str(error.value)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(ModelError, match="does not exist"):
+        read_manifest(tmp_path / "none.onnx")
+    with pytest.raises(ModelError, match="is a folder"):
+        read_manifest(tmp_path)

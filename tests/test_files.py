@@ -1,0 +1,61 @@
+import os
+import resource
+import stat
+
+import pytest
+
+from mien.errors import RunError
+from mien.files import whole_file, write_bytes, write_text
+
+
+def test_writes_and_replaces(tmp_path):
+    file = tmp_path / "new" / "a.txt"
+    write_text(file, "one")
+    write_text(file, "zwei ä")
+    assert file.read_text(encoding="utf-8") == "zwei ä"
+    assert os.listdir(file.parent) == ["a.txt"]
+
+
+def test_a_written_file_is_readable_by_others_as_the_umask_says(tmp_path):
+    former = os.umask(0o022)
+    try:
+        write_text(tmp_path / "a", "x")
+    finally:
+        os.umask(former)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+def test_a_block_that_fails_leaves_the_former_content_and_no_litter(tmp_path):
+    file = tmp_path / "a"
+    write_text(file, "good")
+    with pytest.raises(ZeroDivisionError), whole_file(file) as temporary:
+        temporary.write_text("half")
+        1 / 0  # noqa: B018
+    assert file.read_text() == "good"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_full_disk_keeps_the_last_good_file(tmp_path):
+    """A file-size limit makes the very write fail that a full disk would."""
+    file = tmp_path / "a"
+    write_bytes(file, b"good")
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1]))
+    try:
+        with pytest.raises(RunError, match=r"a could not be written: File too large"):
+            write_bytes(file, b"x" * 5000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert file.read_bytes() == b"good"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_folder_in_the_way_is_one_line(tmp_path):
+    (tmp_path / "a").mkdir()
+    with pytest.raises(RunError, match="could not be written"):
+        write_text(tmp_path / "a", "x")
+
+
+def test_another_files_trouble_is_not_blamed_on_this_one(tmp_path):
+    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "a"):
+        (tmp_path / "elsewhere").read_text()

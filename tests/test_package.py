@@ -1,0 +1,84 @@
+"""The package as a whole: its public names, and what it must not import."""
+
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mien
+
+SOURCE = Path(mien.__file__).parent
+TORCH_ROOMS = ("mien.models", "mien.training", "mien.export", "mien.experiments.run")
+
+
+def test_every_public_name_is_there():
+    for name in mien.__all__:
+        assert getattr(mien, name) is not None
+    assert dir(mien) == mien.__all__
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = mien.nonsense
+
+
+def modules_without_torch():
+    names = (module.name for module in pkgutil.walk_packages([str(SOURCE)], "mien."))
+    return [name for name in names if not name.startswith(TORCH_ROOMS) and name != "mien.__main__"]
+
+
+BLOCKER = """
+import sys
+
+class Unimportable:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {"torch", "lightning_fabric", "safetensors", "onnx", "onnxscript", "pyarrow",
+                                      "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy"}:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Unimportable())
+"""
+
+
+def run_python(code):
+    return subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False)
+
+
+def test_everything_outside_training_imports_on_the_core_install():
+    """Each such module is imported where every package of every extra is unimportable."""
+    imports = "\n".join(f"import {name}" for name in modules_without_torch())
+    done = run_python(BLOCKER + imports)
+    assert done.returncode == 0, done.stderr
+
+
+def test_reading_faces_works_on_the_core_install(tiny_run, face_folder):
+    code = f"""
+import mien
+model = mien.load({str(tiny_run.path)!r})
+readings = model.predict({str(face_folder / "test")!r})
+assert len(readings) > 7 and readings[0].top in model.classes, readings
+import sys
+assert not {{"cv2", "torch"}} & set(sys.modules)
+"""
+    done = run_python(BLOCKER + code)
+    assert done.returncode == 0, done.stderr
+
+
+def test_training_on_the_core_install_names_the_extra():
+    done = run_python(BLOCKER + 'import sys; sys.argv = ["mien", "demo"]; import mien.__main__')
+    assert done.returncode == 2
+    assert "pip install 'mien[train,report]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_importing_mien_loads_nothing_heavy():
+    done = run_python(
+        "import mien, sys; print([n for n in ('numpy', 'onnxruntime', 'pydantic', 'rich') if n in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_command_line_starts_without_heavy_imports():
+    done = run_python(
+        "import mien.cli.main, sys; print([n for n in ('numpy', 'onnxruntime', 'pydantic') if n in sys.modules])"
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,138 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien import preprocess
+from mien.errors import DataError
+from mien.preprocess import InputSpec, grey_square, normalise, open_image, to_input
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def face():
+    return np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+
+
+def test_a_grey_square_of_the_right_size_passes_bit_for_bit(face):
+    assert np.array_equal(grey_square(face, 48), face)
+    assert np.array_equal(grey_square(open_image(encoded(Image.fromarray(face))), 48), face)
+
+
+def test_the_same_picture_reads_the_same_as_array_file_and_image():
+    colour = np.random.default_rng(1).integers(0, 256, (80, 60, 3), dtype=np.uint8)
+    image = Image.fromarray(colour)
+    square = grey_square(colour, 48)
+    assert np.array_equal(square, grey_square(image, 48))
+    assert np.array_equal(square, grey_square(open_image(encoded(image)), 48))
+
+
+def test_colour_becomes_itu_r_601_luma():
+    """Oracle: 0.299 R + 0.587 G + 0.114 B."""
+    pixel = np.full((8, 8, 3), (200, 100, 50), dtype=np.uint8)
+    assert grey_square(pixel, 8)[0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
+
+
+def test_an_oblong_picture_is_padded_with_its_border_not_cut_or_stretched():
+    tall = np.zeros((12, 8), dtype=np.uint8)
+    tall[:, :4] = 10
+    tall[:, 4:] = 200
+    square = grey_square(tall, 12)
+    assert square.shape == (12, 12)
+    assert (square[:, :6] == 10).all()
+    assert (square[:, 6:] == 200).all()
+
+
+def test_exif_orientation_is_honoured(face):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by 90 degrees
+    turned = grey_square(open_image(encoded(Image.fromarray(face), exif=exif)), 48)
+    assert np.array_equal(turned, np.rot90(face, -1))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "YCbCr", "HSV", "LAB"])
+def test_every_mode_of_pillow_becomes_grey(mode):
+    image = Image.new("L", (10, 10), 255).convert(mode) if mode != "I;16" else Image.new("I;16", (10, 10), 65535)
+    square = grey_square(image, 10)
+    assert square.dtype == np.uint8
+    assert square.min() >= 250
+
+
+def test_16_bit_grey_is_scaled_to_8():
+    image = Image.fromarray(np.full((10, 10), 128 * 257, dtype=np.uint16))
+    assert (grey_square(open_image(encoded(image)), 10) == 128).all()
+    assert (grey_square(np.full((10, 10), 128 * 257, dtype=np.uint16), 10) == 128).all()
+
+
+def test_transparency_is_laid_on_white():
+    assert (grey_square(Image.new("RGBA", (10, 10), (0, 0, 0, 0)), 10) == 255).all()
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = [Image.new("L", (10, 10), shade) for shade in (30, 200)]
+    animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (grey_square(open_image(animation), 10) == 30).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "not an image"), (b"hello", "not an image"), ("cut", "damaged")],
+)
+def test_files_that_are_no_picture_are_named(tmp_path, content, message, face):
+    if content == "cut":
+        whole = encoded(Image.fromarray(face), "JPEG")
+        content = whole[: len(whole) // 2]
+    file = tmp_path / "x.jpg"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=rf"x\.jpg is {message}"):
+        open_image(file)
+
+
+def test_missing_folder_and_too_large(tmp_path, monkeypatch, face):
+    with pytest.raises(DataError, match="does not exist"):
+        open_image(tmp_path / "none.png")
+    with pytest.raises(DataError, match="is a folder"):
+        open_image(tmp_path)
+    monkeypatch.setattr(preprocess, "MAXIMUM_PIXELS", 48 * 48 - 1)
+    with pytest.raises(DataError, match="48 x 48 pixels; at most"):
+        open_image(encoded(Image.fromarray(face)))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [np.zeros((4, 4)), np.zeros((2, 5, 6), np.uint8), np.zeros((0, 4), np.uint8), np.zeros((4, 4, 2), np.uint8)],
+)
+def test_arrays_of_another_kind_are_refused(array):
+    with pytest.raises(DataError, match="array must"):
+        grey_square(array, 48)
+
+
+def test_to_input_is_the_written_formula(face):
+    spec = InputSpec(size_px=48, crop_px=44, mean=0.4, std=0.2)
+    expected = (face[2:46, 2:46].astype(np.float64) / 255 - 0.4) / 0.2
+    assert to_input(face[None], spec).dtype == np.float32
+    assert to_input(face[None], spec)[0, 0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_training_normalises_as_serving_does(face):
+    import torch
+
+    spec = InputSpec(mean=0.4, std=0.2)
+    tensor = normalise(torch.from_numpy(face).float(), spec)
+    assert np.array_equal(tensor.numpy(), to_input(face[None], spec)[0, 0])
+
+
+def test_a_crop_larger_than_the_image_is_impossible():
+    with pytest.raises(ValueError, match="crop_px 60 is larger"):
+        InputSpec(size_px=48, crop_px=60)
+
+
+def test_faces_of_another_size_are_refused(face):
+    with pytest.raises(DataError, match=r"\(N, 40, 40\)"):
+        to_input(face[None], InputSpec(size_px=40, crop_px=40))
