@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,14 @@ HISTORY_COLUMNS = (
     "validation_macro_f1",
     "validation_macro_auc",
 )
+
+
+def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
+    """The epoch (1-based) with the best value of the recipe's stopping metric; the first of equals."""
+    metric = recipe.stopping.metric
+    values = [line[f"validation_{metric}"] for line in history]
+    best = min(values) if metric == "loss" else max(values)
+    return values.index(best) + 1
 
 
 @dataclass(frozen=True)

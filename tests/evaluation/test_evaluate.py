@@ -5,8 +5,8 @@ import math
 
 import numpy as np
 import pytest
-from scipy import stats  # noqa: TID253 - an oracle
-from sklearn import metrics as sk  # noqa: TID253 - an oracle
+from scipy import stats
+from sklearn import metrics as sk
 
 from mien.errors import DataError
 from mien.evaluation import metrics

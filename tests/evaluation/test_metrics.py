@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn import metrics as sk  # noqa: TID253 - an oracle
+from sklearn import metrics as sk
 
 from mien.evaluation import metrics
 

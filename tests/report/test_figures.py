@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mien.errors import MissingExtraError
-from mien.report.figures import best_epoch, class_bars, confusion_heat_map, training_curve
+from mien.report.figures import class_bars, confusion_heat_map, training_curve
 from mien.report.svg import INK, readable_on
 
 HISTORY = [
@@ -20,8 +20,8 @@ HISTORY = [
 ]  # fmt: skip
 
 DRAWINGS = {
-    "loss": lambda: training_curve(HISTORY, "loss"),
-    "accuracy": lambda: training_curve(HISTORY, "accuracy"),
+    "loss": lambda: training_curve(HISTORY, "loss", 2),
+    "accuracy": lambda: training_curve(HISTORY, "accuracy", 2),
     "confusion": lambda: confusion_heat_map(np.array([[1234, 1], [0, 0]]), ("sad $x$", "<happy> & 喜")),
     "bars": lambda: class_bars({"train": [2345, 0], "test": [0, 0]}, ("sad $x$", "<happy> & 喜")),
 }
@@ -54,17 +54,13 @@ def test_ids_differ_between_drawings_and_references_are_met():
     assert {one or other for one, other in references} <= set(ids)
 
 
-def test_the_best_epoch_is_the_first_of_the_highest_validation_accuracy():
-    assert best_epoch(HISTORY) == 2
+def test_the_best_epoch_is_marked_where_it_is_known():
     assert "best epoch (2)" in words(DRAWINGS["loss"]())
-    assert best_epoch([]) is None
-    without = [{**line, "validation_accuracy": None} for line in HISTORY]
-    assert best_epoch(without) is None
-    assert not any("best" in word for word in words(training_curve(without, "accuracy")))
+    assert not any("best" in word for word in words(training_curve(HISTORY, "accuracy", None)))
 
 
 def test_curves_of_one_epoch_have_whole_ticks():
-    ticks = [word for word in words(training_curve(HISTORY[:1], "loss")) if re.fullmatch(r"[\d.]+", word)]
+    ticks = [word for word in words(training_curve(HISTORY[:1], "loss", 2)) if re.fullmatch(r"[\d.]+", word)]
     assert ticks[:3] == ["0", "1", "2"]
 
 

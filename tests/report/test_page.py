@@ -63,6 +63,7 @@ def written(tmp_path, **changes) -> str:
         "title": "A small network",
         "evaluation": evaluation_of(),
         "history": HISTORY,
+        "best_epoch": 2,
         "class_counts": {"train": [30, 40], "test": [617, 617]},
         "facts": {"Model": "model.onnx", "Data": "sha256:" + "ab" * 32},
     }

@@ -10,8 +10,14 @@ import typer
 from mien.cli.options import DATA_HELP, JsonOption, MapOption, QuietOption, SkipBadOption, read, remark, show, show_json
 from mien.errors import needs_extra
 
-app = typer.Typer(help="Look at labelled faces, convert and download them.", no_args_is_help=True)
+app = typer.Typer(help="Look at labelled faces, convert and download them.", invoke_without_command=True)
 PathArgument = Annotated[Path, typer.Argument(help=DATA_HELP)]
+
+
+@app.callback()
+def _root(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 @app.command("info")

@@ -66,6 +66,7 @@ def demo(
         evaluation,
         title="demo: test, on synthetic faces",
         history=run.read_history(),
+        best_epoch=classifier.manifest.epoch,
         class_counts=class_counts(faces),
         facts={name: str(value) for name, value in facts.items()},
     )

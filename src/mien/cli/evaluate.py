@@ -87,6 +87,7 @@ def evaluate(
             evaluation,
             title=f"{classifier.manifest.name}: {split}",
             history=run.read_history() if run.is_run else (),
+            best_epoch=classifier.manifest.epoch,
             class_counts=class_counts(faces),
             facts={"model": str(model), **{k: str(v) for k, v in environment(data).items()}},
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -15,7 +15,7 @@ from mien.version import __version__
 app = typer.Typer(
     name="mien",
     help="Train, measure, export and use facial-expression classifiers. They read an expression, not a feeling.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -41,22 +41,25 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> None:
     """Run the command line. Exit code 2 and one line on stderr for anything that a user can mend."""
     try:
-        code = app(standalone_mode=False)
+        code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:
         _fail(str(error), 2)
     except _USAGE_ERROR as error:
         message = " ".join(error.format_message().split())
         command = error.ctx.command_path if error.ctx is not None else "mien"
-        # `mien` alone prints its help, which arrives here as an error without words.
-        _fail(f"{message.rstrip('.')}. See: {command} --help" if message else "", 2)
+        _fail(f"{message.rstrip('.')}. See: {command} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         _fail("stopped", 130)
     except BrokenPipeError:
@@ -69,8 +72,7 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    if message:
-        sys.stderr.write(f"mien: {message}\n")
+    sys.stderr.write(f"mien: {message}\n")
     sys.exit(code)
 
 

@@ -68,6 +68,7 @@ def write_evaluation(
     facts: Mapping[str, str],
     class_counts: Mapping[str, Sequence[int]],
     history: Sequence[Mapping[str, Any]] = (),
+    best_epoch: int | None = None,
 ) -> Path | None:
     """Write ``scores_<split>.npz``, ``metrics.json`` and, where the extra is installed, ``report.html``.
 
@@ -82,7 +83,13 @@ def write_evaluation(
     report = folder / "report.html"
     try:
         write_report(
-            report, title=title, evaluation=evaluation, history=history, class_counts=class_counts, facts=facts
+            report,
+            title=title,
+            evaluation=evaluation,
+            history=history,
+            best_epoch=best_epoch,
+            class_counts=class_counts,
+            facts=facts,
         )
     except MissingExtraError:
         return None

@@ -67,6 +67,7 @@ def run_recipe(
         evaluation,
         title=f"{recipe.name}: validation",
         history=outcome.history,
+        best_epoch=outcome.best_epoch,
         class_counts=class_counts(faces),
         facts={
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",

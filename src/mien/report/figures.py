@@ -16,21 +16,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def best_epoch(history: Sequence[Mapping[str, Any]]) -> int | None:
-    """Epoch of the highest validation accuracy, the first of equals; None where there is none."""
-    known = [line for line in history if not math.isnan(_number(line, "validation_accuracy"))]
-    if not known:
-        return None
-    return int(max(known, key=lambda line: _number(line, "validation_accuracy"))["epoch"])
-
-
-def training_curve(history: Sequence[Mapping[str, Any]], what: str) -> str:
+def training_curve(history: Sequence[Mapping[str, Any]], what: str, best_epoch: int | None) -> str:
     """Draw loss or accuracy over the epochs, training and validation, the best epoch marked.
 
     Args:
         history: at least one line with the keys ``epoch``, ``train_<what>`` and ``validation_<what>``; None or NaN
             where a number is missing.
         what: ``"loss"`` or ``"accuracy"``.
+        best_epoch: the epoch to mark.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -39,7 +32,6 @@ def training_curve(history: Sequence[Mapping[str, Any]], what: str) -> str:
         from matplotlib.ticker import MaxNLocator
     epochs = [int(line["epoch"]) for line in history]
     percent = 100 if what == "accuracy" else 1
-    best = best_epoch(history)
 
     def paint(axes: Axes) -> None:
         for part, colour, style in (("train", COLOURS[1], "--"), ("validation", COLOURS[0], "-")):
@@ -47,8 +39,8 @@ def training_curve(history: Sequence[Mapping[str, Any]], what: str) -> str:
             # A line of one point is invisible without a marker.
             marker = "o" if len(epochs) == 1 else ""
             axes.plot(epochs, values, style, color=colour, label=part, linewidth=1.6, marker=marker, markersize=4)
-        if best is not None:
-            axes.axvline(best, color=INK, linewidth=0.9, linestyle=":", label=f"best epoch ({best})")
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=INK, linewidth=0.9, linestyle=":", label=f"best epoch ({best_epoch})")
         if len(epochs) == 1:
             axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -15,7 +15,7 @@ from mien.errors import DataError, needs_extra
 from mien.evaluation.results import Evaluation
 from mien.files import write_text
 from mien.report import wording
-from mien.report.figures import best_epoch, class_bars, confusion_heat_map, training_curve
+from mien.report.figures import class_bars, confusion_heat_map, training_curve
 
 
 def write_report(
@@ -24,6 +24,7 @@ def write_report(
     title: str,
     evaluation: Evaluation,
     history: Sequence[Mapping[str, Any]] | None,
+    best_epoch: int | None,
     class_counts: Mapping[str, Sequence[int]],
     facts: Mapping[str, str],
 ) -> None:
@@ -36,6 +37,7 @@ def write_report(
         history: one mapping per epoch with the keys ``epoch``, ``learning_rate``, ``train_loss``,
             ``train_accuracy``, ``validation_loss``, ``validation_accuracy`` (accuracies 0..1; None or NaN where
             unknown); None or empty where the model's training is not known.
+        best_epoch: the epoch whose weights were measured, marked on the curves; None where unknown.
         class_counts: for each split, the number of faces of each of the C classes; may be empty.
         facts: what else a reader needs, such as model, data, recipe, versions and command, in the order to show.
 
@@ -44,13 +46,14 @@ def write_report(
         MissingExtraError: matplotlib or jinja2 is not installed.
         RunError: the file system refused.
     """
-    write_text(path, report_html(title, evaluation, history, class_counts, facts))
+    write_text(path, report_html(title, evaluation, history, best_epoch, class_counts, facts))
 
 
 def report_html(
     title: str,
     evaluation: Evaluation,
     history: Sequence[Mapping[str, Any]] | None,
+    best_epoch: int | None,
     class_counts: Mapping[str, Sequence[int]],
     facts: Mapping[str, str],
 ) -> str:
@@ -74,9 +77,11 @@ def report_html(
         class_counts=class_counts,
         facts=facts,
         wording=wording,
-        best_epoch=best_epoch(history or []),
+        best_epoch=best_epoch,
         absent=[figures.name for figures in evaluation.per_class if not figures.support],
-        curves=[(what, Markup(training_curve(history, what))) for what in ("accuracy", "loss")] if history else [],
+        curves=[(what, Markup(training_curve(history, what, best_epoch))) for what in ("accuracy", "loss")]
+        if history
+        else [],
         confusion=Markup(confusion_heat_map(evaluation.confusion, evaluation.classes)),
         bars=Markup(class_bars(class_counts, evaluation.classes)) if class_counts else None,
     )

@@ -30,7 +30,7 @@ from mien.models.network import Network
 from mien.models.registry import build_model
 from mien.preprocess import normalise
 from mien.recipe import Recipe
-from mien.run_folder import RunFolder
+from mien.run_folder import RunFolder, best_epoch
 from mien.training import checkpoint
 from mien.training.augment import augment, mix
 from mien.training.average import WeightAverage
@@ -148,14 +148,6 @@ def train(
             f"The run was stopped before its first epoch ended; --resume on {run.path} begins it again."
         )
     return Outcome(state.history, best_epoch(state.history, recipe), reason)
-
-
-def best_epoch(history: list[HistoryLine], recipe: Recipe) -> int:
-    """The epoch (1-based) with the best value of the recipe's stopping metric; the first of equals."""
-    metric = recipe.stopping.metric
-    values = [line[f"validation_{metric}"] for line in history]
-    best = min(values) if metric == "loss" else max(values)
-    return values.index(best) + 1
 
 
 def _prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> _Run:

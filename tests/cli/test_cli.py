@@ -1,0 +1,259 @@
+"""Every command as a user types it: exit codes, one-line errors, what is printed and what is left on disk."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.recipe import dump_recipe
+from mien.run_folder import RunFolder
+
+COMMANDS = ("demo", "recipes", "train", "evaluate", "export", "info", "predict", "data info", "data convert")
+
+
+@pytest.fixture
+def recipe_file(tmp_path, tiny_recipe):
+    file = tmp_path / "tiny.toml"
+    file.write_text(dump_recipe(tiny_recipe))
+    return file
+
+
+def one_line(answer, *parts):
+    """A mistake: exit code 2, nothing on stdout, one line on stderr that holds these words."""
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    lines = [line for line in answer.err.splitlines() if line.startswith("mien: ")]
+    assert len(lines) == 1, answer.err
+    assert answer.err.splitlines()[-1] == lines[0]
+    assert "Traceback" not in answer.err
+    for part in parts:
+        assert part in lines[0], lines[0]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(mien, command):
+    answer = mien(*command.split(), "--help")
+    assert answer.code == 0
+    assert "Usage: mien" in answer.out
+
+
+def test_no_command_shows_help_and_a_wrong_one_is_one_line(mien):
+    assert "Usage: mien" in mien().out
+    one_line(mien("trian"), "trian")
+    one_line(mien("train", "quick"), "--data", "mien train --help")
+    one_line(mien("evaluate", "--modl", "x"), "--modl")
+    assert mien("--version").out.startswith("mien 0.")
+
+
+def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_folder):
+    run = tmp_path / "run"
+    trained = mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3")
+    assert trained.code == 0, trained.err
+    assert "Accuracy" in trained.out
+    assert "report:" in trained.err
+    assert "epochs = 3" in (run / "recipe.toml").read_text()
+
+    evaluated = mien("evaluate", "--model", run, "--data", face_folder, "--json")
+    content = json.loads(evaluated.out)
+    assert content["split"] == "validation"
+    assert content["headline"]["accuracy"] == json.loads((run / "metrics.json").read_text())["headline"]["accuracy"]
+
+    exported = mien("export", run, "--out", tmp_path / "x.onnx", "--json")
+    assert json.loads(exported.out)["agreement"] == 1.0
+    shown = mien("info", tmp_path / "x.onnx", "--json")
+    assert json.loads(shown.out)["scores"]["validation_accuracy"] == content["headline"]["accuracy"]["value"]
+    assert "angry, disgust" in mien("info", run).out
+
+    read = mien("predict", "--model", tmp_path / "x.onnx", "--crops", face_folder / "test" / "happy", "--csv")
+    rows = list(csv.DictReader(io.StringIO(read.out)))
+    assert len(rows) == len(list((face_folder / "test" / "happy").iterdir()))
+    assert sum(float(rows[0][name]) for name in content["classes"]) == pytest.approx(1, abs=1e-4)
+    assert rows[0]["top"] in content["classes"]
+    as_json = mien("predict", "--model", run, "--crops", face_folder / "test" / "happy", "--json")
+    assert [each["top"] for each in json.loads(as_json.out)] == [row["top"] for row in rows]
+    assert "happy" in mien("predict", "--model", run, "--crops", face_folder / "test" / "happy").out
+
+
+def test_training_as_json_and_quietly(mien, tmp_path, recipe_file, face_folder):
+    answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--json", "--quiet")
+    assert answer.err == ""
+    assert json.loads(answer.out)["run"] == str(tmp_path / "r")
+
+
+def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, face_folder):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    before = (run.path / "metrics.json").read_bytes()
+    for count, model in ((1, run.path), (2, run.model)):
+        answer = mien(
+            "evaluate", "--model", model, "--data", face_folder, "--split", "test", "--out", tmp_path / f"out{count}"
+        )
+        assert answer.code == 0, answer.err
+        assert f"opened {count} time" in answer.err
+        assert run.test_uses() == count
+        names = sorted(file.name for file in (tmp_path / f"out{count}").iterdir())
+        assert names == ["metrics.json", "report.html", "scores_test.npz"]
+    mien("evaluate", "--model", run.path, "--data", face_folder)
+    assert run.test_uses() == 2, "validation is not the test split"
+    one_line(mien("evaluate", "--model", run.path, "--data", face_folder, "--out", run.path), "run folder")
+    assert (run.path / "metrics.json").read_bytes() == before
+
+
+def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
+    table = tmp_path / "faces.csv"
+    files = sorted((face_folder / "validation").rglob("*.png"))
+    lines = [f"{file},{file.parent.name},validation,{'odd' if int(file.stem) % 2 else 'even'}" for file in files]
+    table.write_text("path,label,split,parity\n" + "\n".join(lines) + "\n")
+    answer = mien("evaluate", "--model", tiny_run.path, "--data", table, "--by", "parity", "--json")
+    content = json.loads(answer.out)
+    assert {part["value"]: part["count"] for part in content["by"]["parts"]} == {
+        "odd": sum(int(file.stem) % 2 for file in files),
+        "even": sum(1 - int(file.stem) % 2 for file in files),
+    }
+    assert "parity" in mien("evaluate", "--model", tiny_run.path, "--data", table, "--by", "parity").out
+    one_line(mien("evaluate", "--model", tiny_run.path, "--data", table, "--by", "party"), "Did you mean 'parity'")
+
+
+def test_data_info_convert_and_back(mien, tmp_path, face_folder):
+    shown = mien("data", "info", face_folder)
+    assert "class folders" in shown.out
+    assert "█" in shown.out
+    content = json.loads(mien("data", "info", face_folder, "--json").out)
+    assert content["counts"]["test"]["happy"] == len(list((face_folder / "test" / "happy").iterdir()))
+    converted = mien("data", "convert", face_folder, "--out", tmp_path / "x.parquet")
+    assert converted.code == 0, converted.err
+    again = json.loads(mien("data", "info", tmp_path / "x.parquet", "--json").out)
+    assert again["fingerprint"] == content["fingerprint"]
+    one_line(mien("data", "convert", face_folder, "--out", tmp_path / "x.parquet"), "x.parquet")
+
+
+def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, face_folder, tiny_run):
+    mine = tmp_path / "mine"
+    for number, (name, source) in enumerate({"smile": "happy", "gloom": "sad"}.items()):
+        shutil.copytree(face_folder / "train" / source, mine / f"{number}_{name}")
+    answer = mien(
+        *("train", recipe_file, "--data", mine, "--out", tmp_path / "tuned", "--from", tiny_run.path, "--json"),
+        *("--map", "0_smile=happy,1_gloom=gloom", "--set", "model.widths=[99]"),
+    )
+    assert answer.code == 0, answer.err
+    content = json.loads(answer.out)
+    assert content["classes"] == ["happy", "gloom"]
+    assert "widths = [4, 8]" in (tmp_path / "tuned" / "recipe.toml").read_text(), "the network is the one tuned from"
+
+
+def test_recipes_are_listed_and_printed(mien, tmp_path):
+    assert "demo" in mien("recipes").out
+    (tmp_path / "own.toml").write_text(mien("recipes", "demo").out)
+    assert json.loads(mien("recipes", str(tmp_path / "own.toml"), "--json").out)["name"] == "demo"
+
+
+def test_mistakes_of_training_are_one_line_and_leave_nothing(mien, tmp_path, recipe_file, face_folder, tiny_run):
+    run = tmp_path / "run"
+
+    def attempt(*extra, recipe=recipe_file, data=face_folder):
+        return mien("train", recipe, "--data", data, "--out", run, *extra)
+
+    one_line(attempt(recipe="quik"), "no recipe 'quik'")
+    one_line(attempt("--set", "optim.lr=0"), "optim.lr", "greater than 0")
+    one_line(attempt("--set", "optim.rate=1"), "unknown key 'optim.rate'")
+    one_line(attempt("--set", "model.name=resnet"), "Did you mean 'resnet")
+    one_line(attempt("--set", "model.widht=3"), "widht")
+    one_line(attempt("--set", "classes=seven2"), "seven")
+    one_line(attempt(data=tmp_path / "none"), "none")
+    one_line(attempt("--from", tmp_path / "none"), "none")
+    one_line(attempt("--map", "x"), "--map")
+    assert not run.exists()
+    before = {file: file.read_bytes() for file in tiny_run.path.iterdir()}
+    one_line(mien("train", recipe_file, "--data", face_folder, "--out", tiny_run.path), "exists already")
+    assert before == {file: file.read_bytes() for file in tiny_run.path.iterdir()}
+
+
+def test_a_nan_loss_is_one_line(mien, tmp_path, recipe_file, face_folder):
+    answer = mien(
+        "train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--set", "optim.lr=1e12", "--quiet"
+    )
+    one_line(answer, "at step", "--set optim.lr=")
+
+
+def test_bad_images_and_data_are_one_line(mien, tmp_path, tiny_run, faces):
+    for name in ("happy", "sad"):
+        (tmp_path / "d" / name).mkdir(parents=True)
+        for index in range(4):
+            Image.fromarray(np.asarray(faces.images[index + 4 * (name == "sad")])).save(
+                tmp_path / "d" / name / f"{index}.png"
+            )
+    bad = tmp_path / "d" / "sad" / "9.jpg"
+    bad.write_bytes(b"\xff\xd8\xff\xe0 no more")
+    one_line(mien("data", "info", tmp_path / "d"), "9.jpg")
+    skipped = mien("data", "info", tmp_path / "d", "--skip-bad")
+    assert skipped.code == 0
+    assert "9.jpg" in skipped.err
+    one_line(mien("predict", "--model", tiny_run.path, "--crops", bad), "9.jpg")
+    answer = mien("predict", "--model", tiny_run.path, "--crops", tmp_path / "d", "--skip-bad", "--csv")
+    assert answer.code == 0
+    assert "left out" in answer.err
+    assert len(answer.out.splitlines()) == 9
+    shutil.rmtree(tmp_path / "d" / "sad")
+    one_line(mien("data", "info", tmp_path / "d"), "class")
+    one_line(mien("predict", "--model", tiny_run.path, tmp_path / "d"), "--crops")
+    one_line(mien("predict", "--model", tmp_path, "--crops", tmp_path / "d"), "no model")
+    one_line(mien("info", bad), "9.jpg")
+    one_line(mien("export", tmp_path / "d"), "not a run folder")
+
+
+def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(tmp_path, recipe_file, face_folder):
+    """A real process, a real SIGINT."""
+    run = RunFolder(tmp_path / "run")
+    command = [
+        sys.executable,
+        "-m",
+        "mien",
+        "train",
+        str(recipe_file),
+        "--data",
+        str(face_folder),
+        "--out",
+        str(run.path),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen([*command, "--set", "epochs=500"], stderr=subprocess.PIPE, text=True, env=environment)
+    while child.poll() is None and not (run.path / "history.csv").is_file():
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    assert "interrupted after" in err
+    assert "--resume" in err
+    assert run.model.is_file()
+    epochs = len(run.read_history())
+    assert 1 <= epochs < 500
+    resumed = subprocess.Popen(
+        [*command, "--set", "epochs=500", "--resume"], stderr=subprocess.PIPE, text=True, env=environment
+    )
+    while resumed.poll() is None and len(run.read_history()) < epochs + 2:
+        time.sleep(0.05)
+    resumed.send_signal(signal.SIGINT)
+    _, err = resumed.communicate(timeout=120)
+    assert resumed.returncode == 0, err
+    assert len(run.read_history()) >= epochs + 2
+
+
+def test_a_closed_pipe_is_no_error(face_folder, tiny_run):
+    done = subprocess.run(
+        f"{sys.executable} -m mien predict --model {tiny_run.path} --crops {face_folder} --csv | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("source,top,confidence")
+    assert done.stderr == ""

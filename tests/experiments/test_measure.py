@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from mien.data.faceset import FaceSet
+from mien.errors import DataError
+from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.scores import read_scores
+from mien.experiments.measure import class_counts, faces_for, score_split, write_evaluation
+from mien.inference.classifier import load
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run):
+    return load(tiny_run.path)
+
+
+def test_scores_are_the_models_answers_on_the_split(classifier, faces):
+    scores = score_split(classifier, faces, "test")
+    chosen = faces.of_split("test")
+    assert scores.rows.tolist() == chosen.rows.tolist()
+    assert scores.labels.tolist() == chosen.labels.tolist()
+    assert scores.probabilities == pytest.approx(classifier.probabilities(np.asarray(chosen.images)), abs=1e-6)
+    assert scores.data_fingerprint == faces.fingerprint
+
+
+def reordered(faces, classes):
+    index = np.array([classes.index(name) for name in faces.classes])
+    return FaceSet(faces.images, index[faces.labels], classes, faces.split, faces.source, faces.rows)
+
+
+def test_classes_go_by_name_not_by_number(classifier, faces):
+    """Data that numbers its classes otherwise gets the same scores."""
+    turned = reordered(faces, tuple(reversed(faces.classes)))
+    assert (
+        score_split(classifier, turned, "test").labels.tolist()
+        == score_split(classifier, faces, "test").labels.tolist()
+    )
+
+
+def test_data_with_fewer_classes_is_fine_and_with_others_is_not(classifier, faces):
+    from mien.labels import SCHEMES
+
+    few = faces.with_scheme(SCHEMES["three"])
+    assert score_split(classifier, few, "test").classes == faces.classes
+    other = FaceSet(faces.images, faces.labels, (*faces.classes[:6], "awe"), faces.split, faces.source, faces.rows)
+    with pytest.raises(DataError, match=r"'awe', which the model does not know.*--map"):
+        faces_for(classifier, other)
+
+
+def test_a_model_with_a_label_scheme_merges_the_data_itself(classifier, faces):
+    class Binary:
+        classes = ("negative", "positive")
+        manifest = classifier.manifest.model_copy(update={"recipe": {"classes": "binary"}})
+
+    merged = faces_for(Binary(), faces)
+    assert merged.classes == ("negative", "positive")
+    assert len(merged) == int(np.isin(faces.labels, [0, 2, 3, 4, 5]).sum())
+
+
+def test_the_folder_of_an_evaluation(classifier, faces, tmp_path):
+    scores = score_split(classifier, faces, "test")
+    report = write_evaluation(
+        tmp_path / "out", scores, evaluate_scores(scores, 10), title="t", facts={}, class_counts=class_counts(faces)
+    )
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "metrics.json",
+        "report.html",
+        "scores_test.npz",
+    ]
+    assert report == tmp_path / "out" / "report.html"
+    assert read_scores(tmp_path / "out" / "scores_test.npz").rows.tolist() == scores.rows.tolist()
+
+
+def test_class_counts_leave_out_empty_splits(faces):
+    counts = class_counts(faces.subset(faces.split != "test"))
+    assert list(counts) == ["train", "validation"]
+    assert sum(counts["train"]) == int((faces.split == "train").sum())

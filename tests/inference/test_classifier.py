@@ -1,0 +1,146 @@
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import DataError, ModelError
+from mien.inference.classifier import BATCH, image_files, load, softmax
+from mien.inference.readings import Reading
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run):
+    return load(tiny_run.path)
+
+
+def test_softmax_is_the_formula_and_survives_large_logits():
+    """Oracle: scipy.special.softmax."""
+    from scipy.special import softmax as reference
+
+    logits = np.array([[1.0, 2.0, 3.0], [1000.0, 0.0, -1000.0]])
+    assert softmax(logits) == pytest.approx(reference(logits, axis=1), abs=1e-12)
+
+
+def test_batches_do_not_change_the_answer(classifier, faces):
+    images = np.asarray(faces.images[: 2 * BATCH + 3])
+    together = classifier.probabilities(images)
+    alone = np.concatenate([classifier.probabilities(image[None]) for image in images])
+    assert together == pytest.approx(alone, abs=1e-6)
+    assert together.sum(axis=1) == pytest.approx(1)
+    assert classifier.probabilities(images[:0]).shape == (0, 7)
+
+
+def test_the_temperature_of_the_manifest_is_applied(tiny_run, faces, tmp_path, classifier):
+    """Oracle: p(T) is proportional to p ** (1 / T)."""
+    from mien.artifact import replace_manifest
+
+    file = tmp_path / "warm.onnx"
+    file.write_bytes(tiny_run.model.read_bytes())
+    replace_manifest(file, classifier.manifest.model_copy(update={"temperature": 2.0}))
+    images = np.asarray(faces.images[:5])
+    expected = classifier.probabilities(images) ** 0.5
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert load(file).probabilities(images) == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_way_to_hand_in_a_picture_gives_the_same_reading(classifier, face_folder):
+    file = image_files(face_folder / "test")[0]
+    array = np.asarray(Image.open(file))
+    expected = classifier.predict(file)
+    assert isinstance(expected, Reading)
+    for picture in (str(file), file.read_bytes(), Image.open(file), array, np.stack([array] * 3, axis=-1)):
+        assert classifier.predict(picture).scores == pytest.approx(expected.scores, abs=1e-9)
+    for many in ([file, array], np.stack([array, array]), (file,)):
+        readings = classifier.predict(many)
+        assert isinstance(readings, list)
+        assert readings[0].scores == pytest.approx(expected.scores, abs=1e-6)
+
+
+def test_a_folder_is_read_in_order(classifier, face_folder):
+    files = image_files(face_folder / "validation")
+    readings = classifier.predict(face_folder / "validation")
+    assert [reading.source for reading in readings] == [str(file) for file in files]
+    assert len(files) == len(set(files)) > 20
+
+
+def test_a_reading_names_what_it_found(classifier, faces):
+    reading = classifier.predict(np.asarray(faces.images[0]))
+    assert reading.top == max(reading.probabilities, key=reading.probabilities.get)
+    assert reading.confidence == max(reading.probabilities.values())
+    assert list(reading.to_dict()) == ["source", "top", "confidence", "probabilities"]
+    assert sum(reading.probabilities.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("picture", "message"),
+    [
+        (np.zeros((48, 48)), "image 1: .*uint8"),
+        (3, "a int is not a picture"),
+        (b"hello", "image 1: .*not an image"),
+        ("none.png", r"none\.png does not exist"),
+        ([np.zeros((48, 48), np.uint8), None], "image 2: .*NoneType"),
+    ],
+)
+def test_what_is_no_picture_is_one_line(classifier, picture, message):
+    with pytest.raises(DataError, match=message):
+        classifier.predict(picture)
+
+
+def test_bad_pictures_can_be_left_out(classifier, faces, tmp_path):
+    good = np.asarray(faces.images[0])
+    (tmp_path / "bad.png").write_bytes(b"x")
+    told = []
+    readings = list(classifier.stream([good, tmp_path / "bad.png", good], told.append))
+    assert [reading.source for reading in readings] == ["image 1", "image 3"]
+    assert len(told) == 1
+    assert "bad.png" in str(told[0])
+
+
+def test_a_stream_never_holds_more_than_a_batch(classifier, faces):
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield np.asarray(faces.images[0])
+
+    stream = classifier.stream(endless())
+    for _ in range(BATCH + 1):
+        next(stream)
+    assert taken == 2 * BATCH
+
+
+def test_threads_share_a_classifier(classifier, faces):
+    images = np.asarray(faces.images[:100])
+    expected, wrong = classifier.probabilities(images), []
+
+    def work():
+        for _ in range(5):
+            if not np.allclose(classifier.probabilities(images), expected, atol=1e-6):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_folder_without_images_and_hidden_files(classifier, tmp_path):
+    (tmp_path / ".hidden.png").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(DataError, match="holds no images"):
+        classifier.predict(tmp_path)
+
+
+def test_where_there_is_no_model(tmp_path, tiny_run):
+    with pytest.raises(ModelError, match=r"no model at .*none.*default"):
+        load(tmp_path / "none")
+    with pytest.raises(ModelError, match="holds no model"):
+        load(tmp_path)
+    (tmp_path / "best.safetensors").write_bytes(tiny_run.best.read_bytes())
+    with pytest.raises(ModelError, match="mien export"):
+        load(tmp_path)

@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+import torch
+
+from mien import export
+from mien.artifact import read_manifest
+from mien.errors import ModelError, RunError
+from mien.export import export_run
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+
+
+def test_the_file_answers_as_torch_does_and_says_what_it_is(tmp_path, tiny_run, faces):
+    file = tmp_path / "x.onnx"
+    parity = export_run(tiny_run, file, scores={"validation_accuracy": 0.5})
+    assert parity.largest_difference < 1e-5
+    assert parity.agreement == 1.0
+    manifest = read_manifest(file)
+    recipe = tiny_run.read_recipe()
+    tensors, facts = checkpoint.load(tiny_run.best)
+    assert manifest.classes == faces.classes
+    assert manifest.input == recipe.input
+    assert manifest.recipe == recipe.model_dump(mode="json")
+    assert manifest.recipe_digest == recipe.digest
+    assert manifest.data_fingerprint == faces.fingerprint
+    assert manifest.epoch == facts["epoch"]
+    assert manifest.scores == {"validation_accuracy": 0.5}
+    running = ("running_mean", "running_var", "num_batches_tracked")
+    assert manifest.parameters == sum(t.numel() for name, t in tensors.items() if not name.endswith(running))
+
+
+def test_a_file_that_answers_otherwise_is_never_written(tmp_path, tiny_run, monkeypatch):
+    def other_network(network, crop_px):
+        with torch.no_grad():
+            network.head.bias += 0.01 * torch.arange(7)
+        graph = original(network, crop_px)
+        with torch.no_grad():
+            network.head.bias -= 0.01 * torch.arange(7)
+        return graph
+
+    original = export._to_onnx
+    monkeypatch.setattr(export, "_to_onnx", other_network)
+    with pytest.raises(ModelError, match="differ from torch's by up to"):
+        export_run(tiny_run, tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_without_a_finished_epoch_is_one_line(tmp_path, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    run.create(tiny_recipe, {})
+    with pytest.raises(RunError, match="no finished epoch"):
+        export_run(run)
+
+
+def test_parity_is_measured_on_faces_of_the_models_own_size(tiny_run):
+    """The shares of 256 rendered faces are not all alike: the comparison sees the network at work."""
+    from mien.data.synthetic import draw_labels, render_faces
+    from mien.inference.classifier import load
+
+    shares = load(tiny_run.path).probabilities(render_faces(draw_labels(256, seed=0), seed=0))
+    assert np.ptp(shares, axis=0).max() > 100 * export.LARGEST_DIFFERENCE

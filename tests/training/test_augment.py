@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mien.preprocess import InputSpec, to_input
+from mien.recipe import AugmentRecipe
+from mien.training.augment import augment, mix
+
+SPEC = InputSpec(size_px=48, crop_px=44, mean=0.5, std=0.25)
+WHOLE = InputSpec(size_px=48, crop_px=48, mean=0.0, std=1.0)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def images():
+    """Smooth pictures: interpolation changes them little."""
+    down, across = torch.meshgrid(torch.arange(48), torch.arange(48), indexing="ij")
+    waves = [128 + 80 * torch.sin(down / (7.0 + k)) * torch.cos(across / (9.0 + k)) for k in range(8)]
+    return torch.stack(waves).to(torch.uint8)
+
+
+def test_without_any_change_training_sees_what_serving_sees(images):
+    """Oracle: mien.preprocess.to_input, the path of serving."""
+    batch = augment(images, AugmentRecipe(), SPEC, seeded())
+    assert batch.numpy() == pytest.approx(to_input(images.numpy(), SPEC), abs=1e-6)
+
+
+def test_the_warp_with_nothing_to_do_is_the_central_crop(images):
+    """A shift of almost 0 takes the resampling path; it must land on the same pixels."""
+    warped = augment(images, AugmentRecipe(shift=1e-9), SPEC, seeded())
+    assert warped.numpy() == pytest.approx(to_input(images.numpy(), SPEC), abs=2e-3)
+
+
+def test_flip_mirrors_about_half_and_nothing_else(images):
+    many = images[:1].repeat(400, 1, 1)
+    plain = augment(many, AugmentRecipe(), WHOLE, seeded())
+    for recipe in (AugmentRecipe(flip=True), AugmentRecipe(flip=True, shift=1e-9)):
+        flipped = augment(many, recipe, WHOLE, seeded())
+        same = (flipped - plain).abs().amax(dim=(1, 2, 3)) < 1e-2
+        mirrored = (flipped - plain.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-2
+        assert (same ^ mirrored).all()
+        assert 140 < int(mirrored.sum()) < 260
+
+
+def test_shift_stays_within_its_bound():
+    """Oracle: where a bright dot went. 10 % of 48 px is 4.8 px."""
+    dot = torch.zeros(300, 48, 48, dtype=torch.uint8)
+    dot[:, 24, 24] = 255
+    moved = augment(dot, AugmentRecipe(shift=0.1), WHOLE, seeded())[:, 0]
+    weight = moved / moved.sum(dim=(1, 2), keepdim=True)
+    places = torch.arange(48.0)
+    rows, columns = (weight.sum(2) * places).sum(1) - 24, (weight.sum(1) * places).sum(1) - 24
+    for way in (rows, columns):
+        assert way.abs().max() <= 4.8 + 0.01
+        assert way.max() > 4
+        assert way.min() < -4
+
+
+def test_rotation_turns_by_at_most_its_degrees():
+    """Oracle: the angle of a bright line from the centre."""
+    line = torch.zeros(300, 48, 48, dtype=torch.uint8)
+    line[:, 23:25, 24:44] = 255
+    turned = augment(line, AugmentRecipe(rotation_degrees=20), WHOLE, seeded())[:, 0].double()
+    down, across = torch.meshgrid(torch.arange(48.0) - 23.5, torch.arange(48.0) - 23.5, indexing="ij")
+    angle = torch.rad2deg(torch.atan2((turned * down).sum((1, 2)), (turned * across).sum((1, 2))))
+    assert angle.abs().max() < 20.5
+    assert angle.max() > 17
+    assert angle.min() < -17
+
+
+def test_scale_zooms_within_its_bounds():
+    """Oracle: the area of a bright disc grows with the square of the zoom."""
+    down, across = torch.meshgrid(torch.arange(48) - 23.5, torch.arange(48) - 23.5, indexing="ij")
+    disc = ((down**2 + across**2) < 100).to(torch.uint8).mul(255).repeat(300, 1, 1)
+    zoomed = augment(disc, AugmentRecipe(scale=0.2), WHOLE, seeded())[:, 0]
+    zoom = (zoomed.sum((1, 2)) / (disc[0].sum() / 255)).sqrt()
+    assert 0.79 < zoom.min() < 0.84
+    assert 1.16 < zoom.max() < 1.21
+
+
+def test_brightness_and_contrast_stay_within_bounds_and_in_range(images):
+    recipe = AugmentRecipe(brightness=0.1, contrast=0.2)
+    many = images[:1].repeat(300, 1, 1)
+    changed = augment(many, recipe, WHOLE, seeded())
+    plain = augment(many, AugmentRecipe(), WHOLE, seeded())
+    offsets = changed.mean((1, 2, 3)) - plain.mean((1, 2, 3))
+    gains = changed.std((1, 2, 3)) / plain.std((1, 2, 3))
+    assert offsets.abs().max() <= 0.1 + 1e-3
+    assert offsets.abs().max() > 0.09
+    assert 0.79 < gains.min() < 0.83
+    assert 1.17 < gains.max() < 1.21
+    harsh = augment(many, AugmentRecipe(brightness=1.0), WHOLE, seeded())
+    assert harsh.min() >= 0
+    assert harsh.max() <= 1
+
+
+def test_erasing_greys_a_rectangle_in_its_share_of_images(images):
+    many = images[:1].repeat(1000, 1, 1)
+    erased = augment(many, AugmentRecipe(erasing=0.3), SPEC, seeded())
+    changed = erased != augment(many, AugmentRecipe(), SPEC, seeded())
+    assert 240 < int(changed.any(dim=(1, 2, 3)).sum()) < 360
+    assert (erased[changed] == 0).all()
+    areas = changed.float().mean((1, 2, 3))
+    assert areas.max() < 0.24
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(0, 0.5), st.floats(0, 90), st.floats(0, 0.5), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**31))
+def test_any_recipe_gives_finite_batches_of_the_right_shape(shift, rotation, scale, brightness, erasing, seed):
+    images = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (5, 48, 48), dtype=np.uint8))
+    recipe = AugmentRecipe(
+        shift=shift, rotation_degrees=rotation, scale=scale, brightness=brightness, erasing=erasing, flip=True
+    )
+    batch = augment(images, recipe, SPEC, seeded(seed))
+    assert batch.shape == (5, 1, 44, 44)
+    assert batch.dtype == torch.float32
+    assert torch.isfinite(batch).all()
+    assert torch.equal(batch, augment(images, recipe, SPEC, seeded(seed)))
+
+
+def test_mixup_blends_each_image_with_its_partner():
+    """Oracle: Zhang et al. 2018, x = share * own + (1 - share) * partner's."""
+    batch = torch.randn(6, 1, 8, 8)
+    mixed, partner, share = mix(batch, AugmentRecipe(mixup=0.4), seeded(3))
+    assert 0 <= share <= 1
+    assert sorted(partner.tolist()) == list(range(6))
+    assert torch.allclose(mixed, share * batch + (1 - share) * batch[partner], atol=1e-6)
+
+
+def test_cutmix_pastes_a_square_whose_area_is_the_partners_share():
+    """Oracle: Yun et al. 2019: every pixel is one's own or the partner's, and the label follows the area."""
+    batch = torch.randn(6, 1, 20, 20)
+    for seed in range(20):
+        mixed, partner, share = mix(batch, AugmentRecipe(cutmix=1.0), seeded(seed))
+        own, pasted = mixed == batch, mixed == batch[partner]
+        assert (own | pasted).all()
+        apart = partner != torch.arange(6)
+        if apart.any():
+            assert pasted[apart].float().mean().item() == pytest.approx(1 - share, abs=1e-6)
+        assert torch.equal(batch, torch.where(own, mixed, batch)), "the batch itself must not change"
+
+
+def test_both_mixes_take_turns():
+    batch = torch.randn(6, 1, 20, 20)
+    recipe = AugmentRecipe(mixup=1.0, cutmix=1.0)
+    kinds = set()
+    for seed in range(30):
+        mixed, partner, _ = mix(batch, recipe, seeded(seed))
+        kinds.add(bool(((mixed == batch) | (mixed == batch[partner])).all()))
+    assert kinds == {True, False}

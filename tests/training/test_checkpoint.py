@@ -1,0 +1,63 @@
+import pytest
+import torch
+from torch import nn, optim
+
+from mien.errors import RunError
+from mien.training import checkpoint
+
+
+def test_tensors_and_facts_come_back(tmp_path):
+    tensors = {"a": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last), "n": torch.tensor(3)}
+    checkpoint.save(tmp_path / "c", tensors, {"history": [{"loss": 0.1}], "name": "ä"})
+    loaded, facts = checkpoint.load(tmp_path / "c")
+    assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
+    assert facts == {"history": [{"loss": 0.1}], "name": "ä"}
+
+
+@pytest.mark.parametrize(
+    "make", [lambda p: optim.SGD(p, 0.1, 0.9), lambda p: optim.Adam(p, 0.1), lambda p: optim.RMSprop(p, 0.1)]
+)
+def test_an_optimiser_goes_on_as_if_never_stopped(tmp_path, make):
+    """Oracle: the same optimiser, not interrupted."""
+
+    def steps(net, optimizer, count):
+        for number in range(count):
+            optimizer.zero_grad()
+            (net(torch.full((1, 3), 1.0 + number)) ** 2).sum().backward()
+            optimizer.step()
+
+    torch.manual_seed(0)
+    whole = nn.Linear(3, 2)
+    cut = nn.Linear(3, 2)
+    cut.load_state_dict(whole.state_dict())
+    first, second = make(whole.parameters()), make(cut.parameters())
+    steps(whole, first, 3)
+    steps(whole, first, 4)
+    steps(cut, second, 3)
+    checkpoint.save(tmp_path / "c", checkpoint.optimizer_tensors(second), {})
+    third = make(cut.parameters())
+    checkpoint.restore_optimizer(third, checkpoint.load(tmp_path / "c")[0])
+    steps(cut, third, 4)
+    assert torch.equal(whole.weight, cut.weight)
+
+
+def test_prefixes():
+    packed = checkpoint.pack("model", {"a.b": torch.zeros(1)}) | checkpoint.pack("modelling", {"a": torch.zeros(1)})
+    assert list(checkpoint.unpack("model", packed)) == ["a.b"]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
+def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
+    (tmp_path / "c").write_bytes(content)
+    with pytest.raises(RunError, match="damaged or not a checkpoint"):
+        checkpoint.load(tmp_path / "c")
+
+
+def test_a_missing_checkpoint_says_so(tmp_path):
+    with pytest.raises(RunError, match="no finished epoch"):
+        checkpoint.load(tmp_path / "c")
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    with pytest.raises(RunError, match="another network"):
+        checkpoint.load_matching(nn.Linear(2, 2), {"weight": torch.zeros(3, 2)}, tmp_path)

@@ -1,0 +1,260 @@
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from mien.data.faceset import FaceSet
+from mien.errors import DataError, RecipeError, RunError, TrainingError
+from mien.files import write_text
+from mien.recipe import dump_recipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.loop import train
+
+
+class Watch:
+    """Notes all it is told, and may act at a step."""
+
+    def __init__(self, at_step=None, act=None):
+        self.steps, self.epochs, self._at, self._act = 0, [], at_step, act
+
+    def step(self, epoch, images, loss):
+        self.steps += 1
+        if self.steps == self._at:
+            self._act()
+
+    def epoch(self, line, is_best):
+        self.epochs.append((line, is_best))
+
+
+def same_weights(first, second):
+    """Bit for bit: the kept weights and all that --resume would go on from."""
+    for name in ("best", "last"):
+        ours, _ = checkpoint.load(getattr(first, name))
+        theirs, _ = checkpoint.load(getattr(second, name))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    return True
+
+
+def changed(recipe, **tables):
+    content = recipe.model_dump()
+    for name, value in tables.items():
+        content[name] = {**content[name], **value} if isinstance(value, dict) else value
+    return type(recipe).model_validate(content)
+
+
+def test_a_run_learns_and_leaves_its_folder(tmp_path, faces, tiny_recipe):
+    """Dark against bright pictures: anything that learns at all tells them apart."""
+    bright = np.arange(len(faces)) % 2
+    images = (faces.images // 2 + (bright * 120).astype(np.uint8)[:, None, None]).astype(np.uint8)
+    data = FaceSet(images, bright, ("dark", "bright"), faces.split, faces.source, faces.rows)
+    recipe = changed(tiny_recipe, epochs=4)
+    watch = Watch()
+    run = RunFolder(tmp_path / "run")
+    outcome = train(recipe, data, run, watch=watch)
+    assert outcome.history[-1]["validation_accuracy"] > 0.95
+    assert outcome.history[-1]["train_loss"] < outcome.history[0]["train_loss"]
+    assert watch.steps == 4 * (int((faces.split == "train").sum()) // 32)
+    assert [line for line, _ in watch.epochs] == outcome.history
+    assert run.read_recipe() == recipe
+    assert len(run.read_history()) == 4
+    assert checkpoint.load(run.best)[1]["epoch"] == outcome.best_epoch
+    environment = run.read_environment()
+    assert environment["data_fingerprint"] == data.fingerprint
+    assert environment["threads"] == 1
+
+
+def test_the_same_seed_gives_the_same_run_and_another_seed_another(tmp_path, faces, tiny_recipe):
+    runs = [RunFolder(tmp_path / name) for name in "abc"]
+    train(tiny_recipe, faces, runs[0])
+    train(tiny_recipe, faces, runs[1])
+    train(changed(tiny_recipe, seed=1), faces, runs[2])
+    assert same_weights(runs[0], runs[1])
+    first, third = checkpoint.load(runs[0].best)[0], checkpoint.load(runs[2].best)[0]
+    assert not torch.equal(first["head.weight"], third["head.weight"])
+
+
+def test_the_test_split_is_not_touched(tmp_path, faces, tiny_recipe):
+    """Oracle: other pixels in the test split change no weight and no history."""
+    images = np.array(faces.images)
+    images[faces.split == "test"] = 0
+    blanked = FaceSet(images, faces.labels, faces.classes, faces.split, faces.source, faces.rows)
+    first, second = RunFolder(tmp_path / "a"), RunFolder(tmp_path / "b")
+    train(tiny_recipe, faces, first)
+    train(tiny_recipe, blanked, second)
+    assert same_weights(first, second)
+
+
+KILLED = """
+import sys
+import torch
+from pathlib import Path
+from mien.data.synthetic import synthetic_faces
+from mien.recipe import load_recipe
+from mien.run_folder import RunFolder
+from mien.training.loop import train
+
+class Slow:
+    def step(self, epoch, images, loss):
+        print(epoch, flush=True)
+    def epoch(self, line, is_best): ...
+
+torch.set_num_threads(1)
+train(load_recipe(sys.argv[1]), synthetic_faces(400, seed=1), RunFolder(Path(sys.argv[2])), watch=Slow(), resume=True)
+"""
+
+
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.2, "cutmix": 1.0, "off_last": 0.2}])
+def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, faces, tiny_recipe, mixing):
+    """A real SIGKILL, twice, at random moments, with dropout, averaging and momentum in play."""
+    recipe = changed(tiny_recipe, epochs=6, augment=mixing)
+    file = tmp_path / "recipe.toml"
+    write_text(file, dump_recipe(recipe))
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    train(recipe, faces, whole)
+    generator = np.random.default_rng()
+    for epoch in (2, 4):
+        child = subprocess.Popen([sys.executable, "-c", KILLED, file, cut.path], stdout=subprocess.PIPE, text=True)
+        for line in child.stdout:
+            if int(line) >= epoch:
+                break
+        time.sleep(generator.uniform(0, 0.2))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    assert len(checkpoint.load(cut.last)[1]["history"]) < 6, "the kill came too late to test anything"
+    outcome = train(recipe, faces, cut, resume=True)
+    assert len(outcome.history) == 6
+    assert same_weights(whole, cut)
+    columns = [[line["validation_loss"], line["train_loss"]] for line in whole.read_history()]
+    assert columns == [[line["validation_loss"], line["train_loss"]] for line in cut.read_history()]
+
+
+@pytest.mark.parametrize(("name", "schedule"), [("adam", "plateau"), ("rmsprop", "step"), ("adamw", "one-cycle")])
+def test_resuming_works_with_every_optimiser_and_schedule(tmp_path, faces, tiny_recipe, name, schedule):
+    recipe = changed(
+        tiny_recipe,
+        epochs=4,
+        optim={"name": name, "lr": 1e-3},
+        schedule={"name": schedule, "step_epochs": 1, "patience": 1, "warmup": 0.0},
+    )
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    train(recipe, faces, whole)
+    with pytest.raises(ConnectionResetError):
+        train(recipe, faces, cut, watch=Watch(25, lambda: (_ for _ in ()).throw(ConnectionResetError)))
+    assert len(checkpoint.load(cut.last)[1]["history"]) == 2
+    train(recipe, faces, cut, resume=True)
+    assert same_weights(whole, cut)
+
+
+def test_ctrl_c_ends_the_run_with_its_best_model(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    recipe = changed(tiny_recipe, epochs=50)
+    outcome = train(recipe, faces, run, watch=Watch(25, lambda: os.kill(os.getpid(), signal.SIGINT)))
+    assert outcome.reason == "interrupted"
+    assert len(outcome.history) == 2
+    assert run.best.is_file()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_in_the_first_epoch_says_that_there_is_nothing_to_keep(tmp_path, faces, tiny_recipe):
+    with pytest.raises(TrainingError, match="before its first epoch ended"):
+        train(
+            tiny_recipe, faces, RunFolder(tmp_path / "r"), watch=Watch(2, lambda: os.kill(os.getpid(), signal.SIGINT))
+        )
+
+
+def test_early_stopping_waits_for_its_patience(tmp_path, faces, tiny_recipe):
+    """A rate of almost 0 changes nothing, so the first epoch stays the best."""
+    recipe = changed(
+        tiny_recipe, epochs=30, ema_decay=0.0, optim={"lr": 1e-12}, stopping={"metric": "macro_f1", "patience": 3}
+    )
+    outcome = train(recipe, faces, RunFolder(tmp_path / "run"))
+    assert outcome.reason == "no better macro_f1 for 3 epochs"
+    assert len(outcome.history) == outcome.best_epoch + 3
+
+
+def test_a_loss_that_is_not_a_number_stops_names_the_step_and_keeps_the_best(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    recipe = changed(tiny_recipe, epochs=50, schedule={"name": "one-cycle", "warmup": 0.9}, optim={"lr": 1e12})
+    with pytest.raises(TrainingError, match=r"The loss is (nan|inf) at step \d+ \(epoch \d+\).*--set optim\.lr=1e\+11"):
+        train(recipe, faces, run)
+    if run.read_history():
+        checkpoint.load(run.best)
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, faces, tiny_recipe):
+    """A file-size limit set after the first epoch makes the checkpoint's write fail as a full disk would."""
+    run = RunFolder(tmp_path / "run")
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    watch = Watch(15, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1])))
+    try:
+        with pytest.raises(RunError, match=r"safetensors could not be written: File too large"):
+            train(tiny_recipe, faces, run, watch=watch)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert len(checkpoint.load(run.last)[1]["history"]) == 1
+    assert not [file for file in run.path.iterdir() if file.name.endswith(".part")]
+    train(tiny_recipe, faces, run, resume=True)
+
+
+def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_and_data(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    train(tiny_recipe, faces, run)
+    before = run.best.read_bytes()
+    with pytest.raises(RunError, match="exists already"):
+        train(tiny_recipe, faces, run)
+    with pytest.raises(RunError, match="another recipe"):
+        train(changed(tiny_recipe, seed=5), faces, run, resume=True)
+    with pytest.raises(RunError, match="other data"):
+        train(tiny_recipe, faces.subset(np.arange(len(faces))[::-1]), run, resume=True)
+    assert run.best.read_bytes() == before
+
+
+def test_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(RecipeError):
+        train(changed(tiny_recipe, model={"widths": [0]}), faces, run)
+    with pytest.raises(DataError, match="no 'validation' split"):
+        train(tiny_recipe, faces.subset(faces.split == "train"), run)
+    assert not run.path.exists()
+
+
+def test_class_weights_are_n_over_k_nc(faces):
+    """Oracle: Study B's formula, by hand; over the faces they average to 1."""
+    from mien.training.loop import _balanced
+
+    weights = _balanced(faces).double().numpy()
+    counts = np.bincount(faces.labels)
+    assert weights == pytest.approx(len(faces) / (7 * counts))
+    assert weights[faces.labels].mean() == pytest.approx(1)
+
+
+def test_fine_tuning_takes_weights_and_the_rows_of_shared_classes(tmp_path, faces, tiny_recipe, tiny_run):
+    from mien.labels import parse_scheme
+    from mien.models.registry import build_model
+    from mien.training.loop import begin_from
+
+    few = faces.with_scheme(parse_scheme("happy=happy,glum=sad+angry"))
+    network = build_model(tiny_recipe.model, 2, 44)
+    fresh = network.head.weight.clone()
+    begin_from(network, few.classes, tiny_run)
+    trained, facts = checkpoint.load(tiny_run.best)
+    assert torch.equal(network.stages[0].weight, trained["stages.0.weight"])
+    assert torch.equal(network.head.weight[0], trained["head.weight"][facts["classes"].index("happy")])
+    assert torch.equal(network.head.weight[1], fresh[1])
+    outcome = train(tiny_recipe, few, RunFolder(tmp_path / "tuned"), start=tiny_run)
+    assert outcome.history
+
+
+def test_fine_tuning_from_another_network_is_one_line(tmp_path, faces, tiny_recipe, tiny_run):
+    with pytest.raises(RunError, match="another network"):
+        train(changed(tiny_recipe, model={"widths": [4, 9]}), faces, RunFolder(tmp_path / "x"), start=tiny_run)
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,92 @@
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import nn, optim
+
+from mien.models.registry import build_model
+from mien.recipe import ModelRecipe, OptimRecipe, ScheduleRecipe
+from mien.training.optim import build_optimizer, plateau_factor, rate_factor
+
+
+def rates(recipe, epochs=10, steps=10):
+    return [rate_factor(recipe, step, steps, epochs) for step in range(epochs * steps)]
+
+
+def torch_rates(schedule, optimizer, count):
+    seen = []
+    for _ in range(count):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return seen
+
+
+def one_parameter():
+    return optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+
+
+def test_cosine_is_torchs():
+    """Oracle: torch.optim.lr_scheduler.CosineAnnealingLR."""
+    optimizer = one_parameter()
+    theirs = torch_rates(optim.lr_scheduler.CosineAnnealingLR(optimizer, 100, eta_min=0.1), optimizer, 100)
+    assert rates(ScheduleRecipe(name="cosine", final=0.1)) == pytest.approx(theirs, abs=1e-6)
+
+
+def test_step_is_torchs():
+    """Oracle: torch.optim.lr_scheduler.StepLR, counted in steps of 30."""
+    optimizer = one_parameter()
+    theirs = torch_rates(optim.lr_scheduler.StepLR(optimizer, 30, gamma=0.5), optimizer, 100)
+    assert rates(ScheduleRecipe(name="step", step_epochs=3, factor=0.5)) == pytest.approx(theirs)
+
+
+def test_one_cycle_rises_then_falls_in_straight_lines():
+    """Oracle: Smith & Topin 2018, figure 1a."""
+    seen = rates(ScheduleRecipe(name="one-cycle", warmup=0.2, final=0.05))
+    assert max(seen) == pytest.approx(1.0)
+    assert seen.index(max(seen)) == 20
+    up = [second - first for first, second in pairwise(seen[:20])]
+    down = [second - first for first, second in pairwise(seen[20:])]
+    assert max(up) - min(up) == pytest.approx(0, abs=1e-9)
+    assert max(down) - min(down) == pytest.approx(0, abs=1e-9)
+    assert 0.05 < seen[-1] < 0.07
+
+
+def test_constant_with_warm_up():
+    seen = rates(ScheduleRecipe(warmup=0.1))
+    assert seen[0] > 0
+    assert seen[:10] == sorted(seen[:10])
+    assert set(seen[10:]) == {1.0}
+
+
+@pytest.mark.parametrize("losses", [[5, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2, 2], [1, 2, 3, 4, 5, 6, 7, 8], [3, 2, 1], []])
+def test_plateau_is_torchs(losses):
+    """Oracle: torch's ReduceLROnPlateau without threshold; its patience counts one less than ours."""
+    optimizer = one_parameter()
+    theirs = optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=2, threshold=0.0, eps=0)
+    for loss in losses:
+        theirs.step(loss)
+    recipe = ScheduleRecipe(name="plateau", factor=0.5, patience=3)
+    assert plateau_factor(recipe, losses) == pytest.approx(optimizer.param_groups[0]["lr"])
+
+
+def test_other_schedules_know_no_plateau():
+    assert plateau_factor(ScheduleRecipe(name="cosine"), [1.0] * 50) == 1.0
+    assert not math.isnan(plateau_factor(ScheduleRecipe(name="plateau"), [math.nan] * 3))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
+def test_weight_decay_spares_norms_and_biases_and_misses_nothing(name):
+    network = build_model(ModelRecipe(name="study-b"), 7, 48)
+    optimizer = build_optimizer(network, OptimRecipe(name=name, weight_decay=0.1, lr=0.01))
+    decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(decay) == len(list(network.parameters()))
+    for parameter_name, parameter in network.named_parameters():
+        is_weight = parameter_name.endswith("weight") and parameter.ndim > 1
+        assert decay[id(parameter)] == (0.1 if is_weight else 0.0), parameter_name
+
+
+def test_sgd_without_momentum_is_allowed_though_nesterov_is_the_default():
+    optimizer = build_optimizer(nn.Linear(2, 2), OptimRecipe(momentum=0.0))
+    assert not optimizer.param_groups[0]["nesterov"]
