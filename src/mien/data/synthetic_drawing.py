@@ -1,0 +1,301 @@
+"""Draw faces from their traits: smooth shapes laid over each other, many faces at a time.
+
+Pixels see only +, -, *, /, sqrt, rint, min and max, whose results IEEE 754 fixes, so the bytes are the same everywhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.synthetic_traits import Array, Traits
+
+SIZE_PX = 48
+NOISE_BANK = 1 << 18
+_GLASSES, _HANDS = 0.10, 0.05  # shares of the faces
+_EYE_ROWS = slice(2 * SIZE_PX, 31 * SIZE_PX)  # rows that brows and eyes reach in any pose
+_NOSE_ROWS = slice(12 * SIZE_PX, 42 * SIZE_PX)
+_MOUTH_ROWS = slice(22 * SIZE_PX, 48 * SIZE_PX)
+
+
+def draw_faces(face: Traits, bank: Array) -> npt.NDArray[np.uint8]:
+    """Draw F faces. ``bank`` float32 (NOISE_BANK,) is the normal noise they take theirs from. -> uint8 (F, 48, 48)."""
+    x, y = _coordinates(face)
+    canvas, head = _draw_head(face, x, y)
+    # Turning the head moves what lies in front of its axis, most in the middle of the face.
+    x -= face["yaw_px"] * (1 - x * x * np.float32(1 / 700))
+    y -= face["pitch_px"]
+    for rows, draw in ((_EYE_ROWS, _draw_eyes), (_NOSE_ROWS, _draw_nose), (_MOUTH_ROWS, _draw_mouth)):
+        draw(face, canvas[:, rows], x[:, rows], y[:, rows])
+    _draw_over(face, canvas, head, x, y)
+    _draw_occlusion(face, canvas, x, y)
+    return _finish(face, canvas, bank)
+
+
+def _cover(inside_px: Array) -> Array:
+    """Fraction of a pixel covered, from the signed distance to the shape's edge in px (in place)."""
+    inside_px += np.float32(0.5)
+    return np.clip(inside_px, 0, 1, out=inside_px)
+
+
+def _blob(x: Array, y: Array, x_px: Array | float, y_px: Array | float, width: Array | float, height: float) -> Array:
+    """A soft spot: 1 at its centre, falling to 0 at `width`, `height` px from it."""
+    across, down = (x - x_px) / width, (y - y_px) * np.float32(1 / height)
+    across *= across
+    down *= down
+    across += down
+    np.subtract(1, across, out=across)
+    np.maximum(across, 0, out=across)
+    across *= across
+    return across
+
+
+def _paint(canvas: Array, shade: Array | float, alpha: Array) -> None:
+    """Blend `shade` over the canvas in place."""
+    difference = shade - canvas
+    difference *= alpha
+    canvas += difference
+
+
+def _darken(canvas: Array, alpha: Array) -> None:
+    """Multiply the canvas by 1 - alpha in place."""
+    alpha *= canvas
+    canvas -= alpha
+
+
+def _coordinates(face: Traits) -> tuple[Array, Array]:
+    """Face coordinates (x to the viewer's right, y down, px, origin between eyes and nose) of each pixel."""
+    angle, scale = face["rotation_radians"], face["scale"]
+    square = angle * angle
+    sine = angle * (1 - square * np.float32(1 / 6)) / scale  # series, not sin(): exact to 1e-5 here, same everywhere
+    cosine = (1 - square / 2 + square * square * np.float32(1 / 24)) / scale
+    grid = np.arange(SIZE_PX, dtype=np.float32)[None, :] - np.float32((SIZE_PX - 1) / 2)
+    column, row = grid - face["shift_x_px"], grid - face["shift_y_px"]
+    x = (cosine * column)[:, None, :] + (sine * row)[:, :, None]
+    y = (cosine * row)[:, :, None] - (sine * column)[:, None, :]
+    return x.reshape(len(angle), -1), y.reshape(len(angle), -1)
+
+
+def _draw_head(face: Traits, x: Array, y: Array) -> tuple[Array, Array]:
+    """Background, hair behind the head, the shaded head. Returns the canvas and the head's coverage."""
+    width, height = face["head_width_px"], face["head_height_px"]
+    canvas = face["background"] + face["background_slope"] * np.float32(1 / 24) * (x + y)
+    jaw = np.maximum(y, 0)
+    down = (y - jaw * (2.0 * face["AU26"] / height)) / height  # the jaw drops 2 px, the forehead stays
+    down *= down
+    jaw *= face["jaw"] / height
+    jaw += 1
+    jaw *= x
+    jaw /= width
+    jaw *= jaw
+    radius = jaw + down  # squared: 1 on the outline
+    outer = x / (width + face["hair_width_px"])
+    outer *= outer
+    outer += down * np.float32(0.85)
+    _paint(canvas, face["hair"], _cover((1 - outer) * (width / 2)) * np.clip((face["hair_end_px"] - y) * 0.15, 0, 1))
+    low = slice(32 * SIZE_PX, None)  # the neck, and with it the shade under the chin
+    neck = np.minimum(face["head_width_px"] * 0.55 - np.abs(x[:, low]), y[:, low] - 12.0)
+    _paint(canvas[:, low], face["skin"] * 0.6, _cover(neck))
+    head = _cover((1 - radius) * (width / 2))
+    radius *= radius
+    radius *= np.float32(-0.22)
+    radius += 1
+    radius += (face["light_x"] / 24) * x
+    radius *= face["skin"]
+    _paint(canvas, radius, head)
+    return canvas, head
+
+
+def _draw_eyes(face: Traits, canvas: Array, x: Array, y: Array) -> None:
+    """Eyes, lids, brows, forehead and eye wrinkles, on the rows that they reach."""
+    side = np.abs(x)
+    lower_lift = 0.9 * face["AU6"] + 0.5 * face["AU7"] + 0.3 * face["AU9"]
+    open_up = face["eye_open_px"] + 1.5 * face["AU5"] - 0.55 * face["AU7"] - 0.35 * face["AU6"] - 0.4 * face["AU9"]
+    open_up = np.maximum(open_up, 0.35) * (1 - face["AU43"])
+    open_low = np.maximum(face["eye_open_px"] * 0.75 + 0.35 * face["AU5"] - lower_lift, 0.2)
+    across = side - face["eye_x_px"]
+    middle = y + 5.0
+    middle -= across * face["eye_slant"]
+    # Eye socket and, with AU6, the bulge under the eye.
+    _darken(canvas, 0.22 * _blob(across, middle, 0.0, -2.2, 8.0, 5.0))
+    bulge = _blob(across, middle, 0.0, 3.6 - face["AU6"], 6.0, 1.6)
+    _darken(canvas, bulge * (0.08 + 0.3 * face["AU6"] + 0.15 * face["age"]))
+    arch = across / face["eye_length_px"]
+    arch *= arch
+    np.subtract(1, arch, out=arch)
+    above = middle + open_up * arch  # px below the upper lid
+    below = open_low * arch - middle  # px above the lower lid
+    ends = np.clip(arch * 4, 0, 1)
+    eye = _cover(np.minimum(above, below)) * ends
+    _paint(canvas, 0.35 + 0.65 * face["skin"], eye * 0.9)
+    gaze = across - np.where(x > 0, face["gaze_x_px"], -face["gaze_x_px"])
+    gaze *= gaze
+    height = middle - face["gaze_y_px"]
+    height *= height
+    gaze += height
+    np.sqrt(gaze, out=gaze)
+    iris = _cover(2.05 - gaze)
+    iris *= eye
+    _paint(canvas, face["iris"] * face["skin"], iris)
+    np.abs(above, out=above)
+    np.abs(below, out=below)
+    _darken(canvas, np.clip(1.25 - above, 0, 0.75) * ends)
+    _darken(canvas, np.clip(0.9 - below, 0, 0.35) * ends)
+    # Brows: a parabola over -1 (inner end) .. 1 (outer end).
+    along = side - (8.8 - 0.9 * face["AU4"])
+    along *= np.float32(1 / 6.0)
+    inner = -3.2 * face["AU1"] + 2.6 * face["AU4"] + 0.8 * face["AU9"] + face["brow_tilt_px"]
+    outer = -2.8 * face["AU2"] + 0.9 * face["AU4"] + 0.4 * face["AU1"] - face["brow_tilt_px"] + 0.4
+    centre = (inner + outer) / 2 - 0.5 * (face["AU2"] + face["AU1"]) * 0.8
+    height = -10.6 - face["brow_lift_px"] + centre - face["brow_arch_px"] + 0.3 * face["AU4"]
+    line = along * (face["brow_arch_px"] + 0.3 * face["AU2"])
+    line += (outer - inner) / 2
+    line *= along
+    line += height
+    line -= y
+    np.abs(line, out=line)
+    along *= along
+    taper = 1 - along
+    taper *= face["brow_thick_px"] + 0.55
+    taper -= line
+    _paint(canvas, face["hair"] * 0.8 * face["skin"], np.clip(taper, 0, 0.85))
+    # Furrows: two upright ones between the brows (AU4), two across the forehead (AU1, AU2), crow's feet (AU6).
+    upright = np.clip(1.2 - np.abs(side - 1.7), 0, 1)
+    upright *= np.clip(3.4 - np.abs(y + 8.8), 0, 1)
+    _darken(canvas, upright * (0.5 * np.minimum(face["AU4"] + 0.5 * face["AU9"], 1) * (0.5 + 0.5 * face["age"])))
+    level = np.minimum(np.abs(y + 16.4 - 0.02 * x * x), np.abs(y + 19.2 - 0.02 * x * x))
+    raised = np.minimum(face["AU1"] * 0.6 + face["AU2"] * 0.6, 1) * (0.35 + 0.65 * face["age"]) * 0.4
+    _darken(canvas, np.clip(1.1 - level, 0, 1) * (np.clip(9.5 - side, 0, 1) * raised))
+    feet = np.abs(np.abs(middle) - 0.35 * (across - face["eye_length_px"]))
+    feet = np.clip(1 - feet, 0, 1) * np.clip(3 - np.abs(across - face["eye_length_px"] - 2.6), 0, 1)
+    _darken(canvas, feet * (0.55 * np.minimum(face["AU6"], 1) * (0.3 + 0.7 * face["age"])))
+
+
+def _draw_nose(face: Traits, canvas: Array, x: Array, y: Array) -> None:
+    """Shaded bridge, nostrils, wrinkles of AU9 and the folds from nose to mouth corners."""
+    side = np.abs(x)
+    tip = 4.4 + face["nose_length_px"] - 1.2 * face["AU9"] - 0.4 * face["AU10"]
+    width = face["nose_width_px"] + 0.6 * face["AU9"] + 0.3 * face["AU12"]
+    _darken(canvas, -0.22 * _blob(x, y, 0.0, tip - 3.5, 2.2, 8.0))  # a highlight
+    _darken(canvas, 0.2 * _blob(side, y, width, tip - 1.0, 2.2, 3.2))
+    _darken(canvas, 0.75 * _blob(side, y, width * 0.62, tip + 0.6, 1.7, 1.3))
+    _darken(canvas, 0.28 * _blob(x, y, 0.0, tip + 1.2, width + 0.6, 1.4))
+    wrinkle = np.minimum(np.abs(y + 4.2 - 0.5 * side), np.abs(y + 1.6 - 0.5 * side))
+    wrinkle = np.clip(1.0 - wrinkle, 0, 1)
+    wrinkle *= np.clip(3.8 - side, 0, 1)
+    _darken(canvas, wrinkle * (0.55 * np.minimum(face["AU9"], 1.2)))
+    strength = 0.05 + 0.12 * face["age"] + 0.32 * face["AU12"] + 0.4 * face["AU10"] + 0.25 * face["AU9"]
+    drop = y - (tip - 1.0)
+    fold = side - (width + 1.6 + 0.55 * drop + 0.6 * face["AU12"])
+    np.abs(fold, out=fold)
+    fold = np.clip(1.3 - fold, 0, 1)
+    fold *= np.clip(4.6 - np.abs(drop - 3.8), 0, 1)
+    _darken(canvas, fold * np.minimum(strength, 0.6))
+
+
+def _draw_mouth(face: Traits, canvas: Array, x: Array, y: Array) -> None:
+    """Lips, the opening with teeth, the chin's shade, on the rows that they reach."""
+    lift, part, jaw = face["AU12"], face["AU25"], face["AU26"]
+    half = face["mouth_width_px"] + 2.4 * lift - 1.7 * jaw
+    half = half + 1.8 * face["AU20"] - 0.7 * face["AU23"] + 0.4 * face["AU15"]
+    height = face["mouth_y_px"] - 0.6 * face["AU17"] + 0.4 * jaw
+    corner = height + face["mouth_corner_px"] - 3.0 * lift + 2.6 * face["AU15"] + 0.9 * face["AU20"] + 1.0 * jaw
+    upper = height - 0.6 * part - 1.5 * face["AU10"] + 0.4 * lift - 0.6 * face["AU15"] - 0.5 * jaw
+    lower = height + 1.7 * part + 7.0 * jaw + 1.8 * lift * part - 0.5 * face["AU17"] + 0.4 * lift - 0.4 * face["AU15"]
+    lower = np.maximum(lower, upper + 0.1)
+    along = x / half
+    skewed = y - face["mouth_skew_px"] * along  # one corner higher than the other
+    along *= along
+    square = np.clip(0.3 * part + 0.9 * jaw + 0.5 * face["AU10"] + 0.4 * face["AU20"], 0, 0.75)
+    bend = along * square
+    bend += 1 - square
+    bend *= along  # 0 in the middle, 1 in the corners
+    inside_upper = skewed - (upper + (corner - upper) * bend)
+    inside_lower = (lower + (corner - lower) * bend) - skewed
+    ends = np.clip((1 - along) * (half / 2) + 0.3, 0, 1)
+    thin = np.maximum(1 - 0.65 * face["AU23"] - 0.25 * lift - 0.25 * face["AU20"], 0.2)
+    taper = np.maximum(1 - along, 0)
+    taper *= face["lip_px"] * thin
+    lips = np.minimum(inside_upper + 0.9 * taper, inside_lower + 1.3 * taper)
+    _darken(canvas, 0.2 * _blob(x, y, 0.0, lower + 1.3 * face["lip_px"] + 1.6, half * 0.8, 1.8))
+    _darken(canvas, (0.1 + 0.35 * face["AU17"]) * _blob(x, y, 0.0, lower + 5.4, 4.5, 1.8))
+    _paint(canvas, face["skin"] * face["lip_shade"] * 0.9, _cover(lips) * ends * 0.8)
+    seam = np.clip(1.15 - np.abs(inside_upper), 0, 0.65)
+    _darken(canvas, seam * ends)
+    opening = _cover(np.minimum(inside_upper, inside_lower) - 0.2) * ends
+    _paint(canvas, 0.13 * face["skin"], opening)
+    teeth = _cover((1.6 + 0.3 * lift + 0.3 * face["AU20"] + 0.3 * face["AU10"]) - np.abs(inside_upper - 0.4))
+    teeth *= opening
+    _paint(canvas, 0.3 + 0.65 * face["skin"], teeth * np.clip(0.2 + lift + face["AU10"] + 0.5 * face["AU20"], 0, 0.95))
+    beside = _blob(np.abs(x), skewed, half + 0.6, corner + 0.8 * face["AU15"], 1.8, 2.0)
+    _darken(canvas, (0.15 + 0.25 * lift + 0.3 * face["AU15"]) * beside)
+
+
+def _draw_over(face: Traits, canvas: Array, head: Array, x: Array, y: Array) -> None:
+    """What lies over the face: beard, hair, and on some faces glasses or a hand."""
+    chin = np.clip((y - 9.0 + np.abs(x) * -0.35) * 0.3, 0, 1)
+    _darken(canvas, chin * head * np.maximum(face["beard"], 0))
+    edge = face["hairline_px"] + face["hairline_slant"] * x + np.float32(0.012) * x * x
+    _paint(canvas, face["hair"], _cover((edge - y) * 0.7) * head)
+
+
+def _draw_occlusion(face: Traits, canvas: Array, x: Array, y: Array) -> None:
+    """Glasses on some faces, a hand on a few others (a fringe is a low hairline)."""
+    draw = face["occlusion"][:, 0]
+    chosen = np.flatnonzero(draw < _GLASSES)
+    if len(chosen):
+        some = {name: face[name][chosen] for name in ("eye_x_px", "head_width_px", "skin", "age")}
+        side, down, picture = np.abs(x[chosen]), y[chosen] + 4.6, canvas[chosen]
+        across = side - some["eye_x_px"]
+        rim = across * across * np.float32(1 / 36) + down * down * np.float32(1 / 23)
+        rim = np.sqrt(rim)
+        rim -= 1
+        rim *= 5
+        _paint(picture, 0.12 * some["skin"], np.clip(1.1 - np.abs(rim), 0, 0.9))
+        bridge = np.clip(1.1 - np.abs(down + 0.8), 0, 0.9) * np.clip(some["eye_x_px"] - 5.5 - side, 0, 1)
+        temple = np.minimum(across - 5.5, some["head_width_px"] - 1 - side)
+        bridge += np.clip(1.1 - np.abs(down + 1.0), 0, 0.9) * np.clip(temple, 0, 1)
+        _paint(picture, 0.12 * some["skin"], bridge)
+        _paint(picture, 0.95, _cover(-rim) * np.clip(1 - np.abs(across + down - 2.0), 0, 0.4) * some["age"])
+        canvas[chosen] = picture
+    chosen = np.flatnonzero((draw >= _GLASSES) & (draw < _GLASSES + _HANDS))
+    if len(chosen):
+        some = {name: face[name][chosen] for name in ("hand_x_px", "hand_y_px", "hand_lean", "skin")}
+        picture, down = canvas[chosen], y[chosen] - some["hand_y_px"]
+        across = x[chosen] - some["hand_x_px"] - some["hand_lean"] * 0.4 * down
+        tips = down - np.float32(0.1) * across * across
+        finger = across - 3.4 * np.rint(across * np.float32(1 / 3.4))
+        finger *= finger  # 0 on a finger's axis, 2.9 between two fingers
+        tips -= finger
+        hand = _cover(np.minimum(tips, 6.8 - np.abs(across)))
+        _paint(picture, some["skin"] * 1.1 - finger * (0.13 * some["skin"]), hand)
+        canvas[chosen] = picture
+
+
+def _finish(face: Traits, canvas: Array, bank: Array) -> npt.NDArray[np.uint8]:
+    """Light, blur, noise, contrast; rounding to bytes."""
+    faces = len(canvas)
+    image = canvas.reshape(faces, SIZE_PX, SIZE_PX)
+    ramp = np.linspace(-1, 1, SIZE_PX, dtype=np.float32)
+    image *= (1 + face["light_x"] * 0.5 * ramp)[:, None, :]
+    image *= (1 + face["light_y"] * ramp)[:, :, None]
+    blur = face["blur"][:, :, None]
+    for _ in range(2):
+        bent = image[:, :, :-2] + image[:, :, 2:]
+        bent -= 2 * image[:, :, 1:-1]
+        bent *= blur
+        image[:, :, 1:-1] += bent
+        bent = image[:, :-2] + image[:, 2:]
+        bent -= 2 * image[:, 1:-1]
+        bent *= blur
+        image[:, 1:-1] += bent
+    starts = (face["noise_start"][:, 0] * (NOISE_BANK - SIZE_PX**2)).astype(np.int64)
+    noise = np.lib.stride_tricks.sliding_window_view(bank, SIZE_PX**2)[starts]
+    noise *= face["noise"]
+    canvas += noise
+    canvas -= 0.45
+    canvas *= face["contrast"]
+    canvas += 0.47 + face["brightness"]
+    canvas *= 255
+    canvas += 0.5
+    return np.clip(canvas, 0, 255, out=canvas).astype(np.uint8).reshape(faces, SIZE_PX, SIZE_PX)
