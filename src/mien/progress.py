@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -50,7 +51,11 @@ def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterat
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=total, rate="")
-        for item in items:
+        shown = time.monotonic()
+        for done, item in enumerate(items, start=1):
             yield item
-            speed = progress.tasks[0].speed
-            progress.update(task, advance=1, rate="" if speed is None else f"{speed:,.0f} {unit}/s")
+            # An update costs as much as parsing half a row: ten a second are enough for the eye.
+            if done == total or time.monotonic() - shown > 0.1:
+                speed = progress.tasks[0].speed
+                progress.update(task, completed=done, rate="" if speed is None else f"{speed:,.0f} {unit}/s")
+                shown = time.monotonic()

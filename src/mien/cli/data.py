@@ -90,7 +90,7 @@ def convert(
     from mien.data.parquet import write_parquet
 
     result = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad)
-    write_parquet(result.faces, out, overwrite=overwrite)
+    write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
     remark(f"{out}: {len(result.faces):,} faces, {out.stat().st_size / 1e6:.1f} MB; content {result.fingerprint}")
 
 

@@ -1,0 +1,144 @@
+"""Decoded faces kept in the user's cache folder, so that data opens at once the second time.
+
+    <cache>/faces/<key>/images.npy    uint8 (N, S, S), reopened as a memory map
+                        table.npz     labels, splits, sources, rows, columns
+                        meta.json     classes, fingerprint, what to tell about the reading
+
+The key is made of what the source looks like from outside (paths, sizes, modification times) and of the options, so
+that nothing has to be read to find an entry. An entry is written beside its place and renamed: half an entry never
+counts. The cache is a convenience: whatever goes wrong with it, reading goes on without.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import tempfile
+import time
+import zipfile
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from platformdirs import user_cache_dir
+
+from mien.data.faceset import FaceSet
+from mien.errors import DataError
+
+KEPT_ENTRIES = 20
+"""The most recently used entries stay, the others go."""
+
+_PART_PREFIX = ".part-"
+_PART_LIFETIME_SECONDS = 24 * 3600.0
+_COLUMN_PREFIX = "column."
+
+_logger = logging.getLogger("mien.data")
+
+
+def cache_folder() -> Path:
+    """Where decoded sets are kept: ``$MIEN_CACHE`` or the system's cache folder for users, then ``faces``."""
+    return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)) / "faces"
+
+
+def load(key: str) -> tuple[FaceSet, dict[str, Any]] | None:
+    """Reopen the entry of ``key``: its faces (memory-mapped, fingerprint known) and its facts; None if there is none.
+
+    A damaged entry counts as none.
+    """
+    folder = cache_folder() / key
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+        # np.load leaves a damaged file open where it opened it itself
+        with (folder / "table.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as table:
+            columns = {name: table[_COLUMN_PREFIX + name] for name in meta["columns"]}
+            faces = FaceSet(
+                images=images,
+                labels=table["labels"],
+                classes=tuple(meta["classes"]),
+                split=table["split"],
+                source=table["source"],
+                rows=table["rows"],
+                columns=columns,
+            )
+        _remember_fingerprint(faces, meta["fingerprint"])
+        facts = dict(meta["facts"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, DataError):
+        return None
+    with suppress(OSError):
+        os.utime(folder)
+    return faces, facts
+
+
+def store(key: str, faces: FaceSet, facts: dict[str, Any]) -> None:
+    """Keep ``faces`` and ``facts`` (plain JSON values) under ``key``; warn once, in one line, where that fails."""
+    parent = cache_folder()
+    part: Path | None = None
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=_PART_PREFIX, dir=parent))
+        np.save(part / "images.npy", faces.images, allow_pickle=False)
+        columns = {_COLUMN_PREFIX + name: values for name, values in faces.columns.items()}
+        np.savez(
+            part / "table.npz",
+            allow_pickle=False,
+            labels=faces.labels,
+            split=faces.split,
+            source=faces.source,
+            rows=faces.rows,
+            **columns,
+        )
+        meta = {
+            "classes": faces.classes,
+            "columns": list(faces.columns),
+            "fingerprint": faces.fingerprint,
+            "facts": facts,
+        }
+        (part / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        _put_in_place(part, parent / key)
+        _remove_old(parent)
+    except OSError as error:
+        _warn_once(f"{parent} cannot keep decoded images ({error.strerror or error}); going on without a cache.")
+    finally:
+        if part is not None:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def _put_in_place(part: Path, entry: Path) -> None:
+    try:
+        part.rename(entry)
+    except OSError:
+        # There is an entry already: that of another process which read the same data, or a damaged one.
+        if load(entry.name) is None:
+            shutil.rmtree(entry, ignore_errors=True)
+            part.rename(entry)
+
+
+def _remove_old(parent: Path) -> None:
+    """Remove the least recently used entries, and what killed processes left behind."""
+    entries = []
+    for entry in os.scandir(parent):
+        with suppress(OSError):  # another process may have removed it
+            used = entry.stat().st_mtime
+            if not entry.name.startswith(_PART_PREFIX):
+                entries.append((used, entry.path))
+            elif time.time() - used > _PART_LIFETIME_SECONDS:
+                shutil.rmtree(entry.path, ignore_errors=True)
+    for _, path in sorted(entries, reverse=True)[KEPT_ENTRIES:]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _remember_fingerprint(faces: FaceSet, fingerprint: str) -> None:
+    # Where functools.cached_property keeps its value; hashing 80 MB again would take longer than opening them.
+    vars(faces)["fingerprint"] = str(fingerprint)
+
+
+@cache
+def _warn_once(message: str) -> None:
+    _logger.warning(message)

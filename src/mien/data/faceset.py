@@ -1,0 +1,125 @@
+"""FaceSet: one table of faces in memory, made by every reader and taken by every later step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, nearest
+from mien.labels import LabelScheme
+
+SPLITS = ("train", "validation", "test")
+"""FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
+
+
+@dataclass(frozen=True)
+class FaceSet:
+    """Faces with their labels.
+
+    Attributes:
+        images: uint8, (N, H, W) grey or (N, H, W, 3) RGB, 0..255. May be a read-only memory map.
+        labels: int64 (N,), each the index of a name in ``classes``.
+        classes: class names, in the order of the labels.
+        split: str (N,), each one of :data:`SPLITS`.
+        source: str (N,), where each face came from: a file, or a file and a row.
+        rows: int64 (N,), a number that names the face within its data, kept by every subset. For Kaggle's CSV
+            and the parquet with a ``row`` column it is the image's row in ``fer2013.csv``; otherwise the
+            position in which the face was read.
+        columns: anything else the data says about each face, arrays with N entries, e.g. ``ferplus_votes``
+            int64 (N, 10).
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    split: npt.NDArray[np.str_]
+    source: npt.NDArray[np.str_]
+    rows: npt.NDArray[np.int64]
+    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        count = len(self.images)
+        if self.images.dtype != np.uint8 or self.images.ndim not in {3, 4}:
+            raise DataError(f"Images must be uint8 (N, H, W[, 3]); found {self.images.dtype} {self.images.shape}.")
+        named = {"labels": self.labels, "split": self.split, "source": self.source, "rows": self.rows}
+        for name, values in (*named.items(), *self.columns.items()):
+            if len(values) != count:
+                raise DataError(f"{count} images but {len(values)} entries in '{name}'.")
+        if count and not (int(self.labels.min()) >= 0 and int(self.labels.max()) < len(self.classes)):
+            raise DataError(f"Labels must be 0..{len(self.classes) - 1} for the classes {', '.join(self.classes)}.")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over pixels, labels, classes and splits, as ``"sha256:..."``: the same content, the same print."""
+        digest = hashlib.sha256()
+        digest.update(repr((self.images.shape, self.classes)).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        digest.update("\n".join(self.split.tolist()).encode())
+        return f"sha256:{digest.hexdigest()}"
+
+    def subset(self, chosen: npt.NDArray[Any]) -> FaceSet:
+        """The faces that ``chosen`` (bool (N,) or indices) picks, in that order."""
+        return replace(
+            self,
+            images=self.images[chosen],
+            labels=self.labels[chosen],
+            split=self.split[chosen],
+            source=self.source[chosen],
+            rows=self.rows[chosen],
+            columns={name: values[chosen] for name, values in self.columns.items()},
+        )
+
+    def of_split(self, split: str) -> FaceSet:
+        """The faces of one split.
+
+        Raises:
+            DataError: ``split`` is not a split, or this data has no face in it.
+        """
+        if split not in SPLITS:
+            raise DataError(f"There is no split '{split}'." + nearest(split, SPLITS))
+        chosen = self.split == split
+        if not chosen.any():
+            present = [name for name in SPLITS if (self.split == name).any()]
+            raise DataError(f"The data has no '{split}' split; it has: {', '.join(present) or 'no faces'}.")
+        return self.subset(chosen)
+
+    def with_scheme(self, scheme: LabelScheme | None) -> FaceSet:
+        """The faces under another label scheme; faces of dropped classes are left out. None changes nothing.
+
+        Raises:
+            DataError: the scheme names a class that this data does not have.
+        """
+        if scheme is None:
+            return self
+        merged = scheme.merge_labels(self.labels, self.classes)
+        kept = self.subset(merged >= 0)
+        return replace(kept, labels=merged[merged >= 0], classes=scheme.classes)
+
+    def with_classes(self, classes: tuple[str, ...]) -> FaceSet:
+        """The same faces, with labels that count in another order of classes, of which there may be more.
+
+        Raises:
+            DataError: a class of this data is not among ``classes``.
+        """
+        if classes == self.classes:
+            return self
+        missing = [name for name in self.classes if name not in classes]
+        if missing:
+            raise DataError(f"The class '{missing[0]}' is not among: {', '.join(classes)}.")
+        index = np.array([classes.index(name) for name in self.classes], dtype=np.int64)
+        return replace(self, labels=index[self.labels], classes=classes)
+
+    def counts(self, split: str | None = None) -> npt.NDArray[np.int64]:
+        """Number of faces of each class, int64 (C,), in all the data or in one split."""
+        labels = self.labels if split is None else self.labels[self.split == split]
+        return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)

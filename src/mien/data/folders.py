@@ -1,0 +1,182 @@
+"""Class folders: a tree whose folder names are the labels, with or without split folders above them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from pathlib import Path
+
+import numpy as np
+
+from mien.data.decode import decode_images
+from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
+from mien.data.table import ClassNames, FaceTable, ReadOptions, index_classes
+from mien.errors import DataError
+from mien.labels import EXPRESSIONS, canonical_class
+
+IMAGE_SUFFIXES = ("png", "jpg", "jpeg", "bmp", "webp", "gif", "tif", "tiff", "pgm")
+
+# msambare/fer2013 calls its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
+_OFFICIAL_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
+_SYSTEM_FILES = frozenset({"Thumbs.db", "thumbs.db", "Desktop.ini", "desktop.ini"})
+_BY_NAME = attrgetter("name")
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file name has the suffix of an image and is not hidden."""
+    return not name.startswith(".") and name.rpartition(".")[2].lower() in IMAGE_SUFFIXES
+
+
+@dataclass(frozen=True)
+class _ClassFolder:
+    """A folder whose images are of one class; ``split`` is ``""`` where no folder above names one."""
+
+    path: Path
+    split: str
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """The class folders of a tree, and the folders beside its split folders, which are left out."""
+
+    class_folders: list[_ClassFolder]
+    ignored: list[Path]
+
+
+def holds_class_folders(folder: Path) -> bool:
+    """Whether the folder looks like a tree of at least two class folders, or of split folders."""
+    root = _descend(folder)
+    below = subfolders(root)
+    return len(below) > 1 or any(canonical_split(each.name) and subfolders(each) for each in below)
+
+
+def tree_state(folder: Path) -> Iterator[str]:
+    """For each file: its path, size and modification time, for the cache's key. About 3 µs a file."""
+    for class_folder in _tree(folder).class_folders:
+        yield str(class_folder.path)
+        for entry in _files(class_folder.path):
+            status = entry.stat()
+            yield f"{entry.path}\t{status.st_size}\t{status.st_mtime_ns}"
+
+
+def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
+    """Read ``<class>/*.png``, or ``<split>/<class>/*.png``; folders inside a class folder belong to the class.
+
+    Where every file is named as in msambare/fer2013 (Training_1.jpg, PublicTest_2.jpg, PrivateTest_3.jpg), the names
+    give FER2013's official splits.
+
+    Raises:
+        DataError: no class folders, no images, an image that cannot be decoded.
+    """
+    tree = _tree(folder)
+    class_names = ClassNames(options.class_map)
+    files: list[str] = []
+    names: list[str] = []
+    splits: list[str] = []
+    others: list[str] = []
+    notes = [f"{_relative(each, folder)} stands beside the split folders and was left out." for each in tree.ignored]
+    for class_folder in tree.class_folders:
+        before = len(files)
+        for entry in _files(class_folder.path):
+            (files if is_image_name(entry.name) else others).append(entry.path)
+        count = len(files) - before
+        if count == 0:
+            notes.append(f"The class folder {_relative(class_folder.path, folder)} has no images and was left out.")
+            continue
+        names += [class_names.name(class_folder.path.name)] * count
+        splits += [class_folder.split] * count
+    if not files:
+        raise DataError(f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.")
+    class_names.check_map(folder)
+    if others:
+        notes.append(f"{len(others):,} files without the suffix of an image were left out, e.g. {others[0]}.")
+    official = _official_splits(files)
+    sources = [_relative(Path(file), folder) for file in files]
+    items = zip(sources, files, strict=True)
+    decoded = decode_images(items, len(files), options.size_px, options.skip_bad, f"decoding {folder.name}")
+    kept = decoded.kept
+    labels, classes = index_classes([names[index] for index in kept])
+    return FaceTable(
+        images=decoded.images,
+        labels=labels,
+        classes=classes,
+        split=np.array(official or splits, dtype="<U10")[kept],
+        split_origin=OFFICIAL_ORIGIN if official else "as in the folders",
+        source=np.array(sources)[kept],
+        rows=kept,
+        skipped=decoded.skipped,
+        notes=notes,
+    )
+
+
+def _tree(folder: Path) -> _Tree:
+    root = _descend(folder)
+    below = subfolders(root)
+    split_folders = [each for each in below if canonical_split(each.name) and subfolders(each)]
+    if split_folders:
+        class_folders = [
+            _ClassFolder(each, canonical_split(split_folder.name) or "")
+            for split_folder in split_folders
+            for each in subfolders(split_folder)
+        ]
+        return _Tree(class_folders, [each for each in below if each not in split_folders])
+    if not below:
+        images = sum(is_image_name(entry.name) for entry in _files(root))
+        found = f"{images:,} images but no class folders" if images else "nothing that can be read"
+        raise DataError(
+            f"{folder} holds {found}. Expected a folder for each class, such as {folder.name}/happy/face.png, "
+            f"a CSV or parquet."
+        )
+    return _Tree([_ClassFolder(each, "") for each in below], [])
+
+
+def _descend(folder: Path) -> Path:
+    """Go down through folders that hold nothing but one other tree, as archives often unpack."""
+    while True:
+        below = subfolders(folder)
+        if len(below) != 1 or not subfolders(below[0]):
+            return folder
+        name = below[0].name
+        if canonical_split(name) or canonical_class(name) in EXPRESSIONS:
+            return folder
+        folder = below[0]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """Folders directly below, by name, without hidden ones and what archives of macOS leave."""
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in entries if entry.is_dir() and not entry.name.startswith((".", "__MACOSX"))]
+    return [folder / name for name in sorted(names)]
+
+
+def _files(folder: str | os.PathLike[str]) -> list[os.DirEntry[str]]:
+    """All files below a folder, by name, without hidden and system files."""
+    with os.scandir(folder) as entries:
+        ordered = sorted(entries, key=_BY_NAME)
+    files = []
+    for entry in ordered:
+        if entry.name.startswith(".") or entry.name in _SYSTEM_FILES:
+            continue
+        if entry.is_dir():
+            files += _files(entry.path)
+        else:
+            files.append(entry)
+    return files
+
+
+def _official_splits(files: list[str]) -> list[str]:
+    """FER2013's split of each file by its name; nothing unless all the names are of that kind."""
+    words = []
+    for file in files:
+        found = _OFFICIAL_NAME.match(Path(file).name)
+        if found is None:
+            return []
+        words.append(found[1])
+    return [canonical_split(word) or "" for word in words] if is_official(words) else []
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).as_posix()

@@ -1,0 +1,72 @@
+"""Download FER2013 from Kaggle, and say in plain words what to do where that does not work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.errors import DataError, nearest, needs_extra
+
+
+@dataclass(frozen=True)
+class _KaggleDataset:
+    handle: str
+    what: str
+
+
+DATASETS = {
+    "fer2013": _KaggleDataset("msambare/fer2013", "class folders of 48x48 images"),
+    "fer2013-csv": _KaggleDataset("deadskull7/fer2013", "fer2013.csv"),
+}
+"""What can be downloaded, by the name that ``mien data download`` takes."""
+
+
+def download(name: str) -> Path:
+    """Download a data set with kagglehub into its cache, or find it there. Returns the folder, ready to be read.
+
+    Raises:
+        DataError: an unknown name; no network, no account, terms not accepted, a full disk: the message says how to
+            get the data with a browser.
+        MissingExtraError: kagglehub is not installed.
+    """
+    dataset = DATASETS.get(name)
+    if dataset is None:
+        raise DataError(f"There is no data set '{name}' to download." + nearest(name, DATASETS))
+    with needs_extra("train", "Downloading"):
+        import kagglehub
+        from kagglehub import exceptions
+    try:
+        return Path(kagglehub.dataset_download(dataset.handle))
+    except (
+        OSError,  # requests' errors are OSErrors: no network, a refusal by Kaggle; and so is a full disk
+        ValueError,
+        exceptions.BackendError,
+        exceptions.CredentialError,
+        exceptions.DataCorruptionError,
+        exceptions.NotFoundError,
+        exceptions.UnauthenticatedError,
+    ) as error:
+        raise DataError(_explain(dataset, error)) from error
+
+
+def _explain(dataset: _KaggleDataset, error: Exception) -> str:
+    page = f"https://www.kaggle.com/datasets/{dataset.handle}"
+    return (
+        f"Kaggle did not give the data set {dataset.handle} ({dataset.what}): {_reason(error)}. "
+        f"By hand: open {page} in a browser, log in, press Download, unzip the file, then run "
+        f"`mien data info FOLDER` on what came out. To let mien download: on https://www.kaggle.com/settings create "
+        f"an API token, put it into the environment variable KAGGLE_API_TOKEN (or kaggle.json into the folder "
+        f".kaggle in your home folder), and run the command again."
+    )
+
+
+def _reason(error: Exception) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in {401, 403}:
+        return "it wants an account, or the data set's terms have not been accepted"
+    if status is not None:
+        return f"the server answered {status}"
+    if "Connection" in type(error).__name__ or "Timeout" in type(error).__name__:
+        return "there is no connection to it"
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

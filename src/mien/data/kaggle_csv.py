@@ -1,0 +1,162 @@
+"""Kaggle's FER2013 tables: one row a face, its pixels as numbers in one column."""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from math import isqrt
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.csv_header import Header, read_header
+from mien.data.splits import OFFICIAL_ORIGIN, is_official
+from mien.data.table import ClassNames, FaceTable, ReadOptions, index_classes, split_of
+from mien.errors import DataError
+from mien.preprocess import grey_square
+from mien.progress import track
+
+_DAMAGED = "The file is damaged; download it again."
+_SMALLEST_SIDE_PX = 8
+
+
+def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
+    """Read ``fer2013.csv`` (emotion,pixels,Usage), ``icml_face_data.csv`` and their like, in any order of columns.
+
+    The rows are counted first, so that the images lie in one array from the start and memory stays near its size.
+
+    Raises:
+        DataError: a row cut short, a wrong number of pixels, a pixel outside 0..255, an unknown label or Usage;
+            the message names file and line.
+    """
+    header = read_header(path)
+    count = _count_lines(path) - 1
+    images = np.empty((max(count, 0), options.size_px, options.size_px), dtype=np.uint8)
+    parser = _RowParser(header, ClassNames(options.class_map))
+    names: list[str] = []
+    splits: list[str] = []
+    source: list[str] = []
+    rows: list[int] = []
+    skipped: list[tuple[str, str]] = []
+    with path.open("rb") as stream, warnings.catch_warnings():
+        # Before NumPy 2.3, np.fromstring only warns of text that is not a number.
+        warnings.simplefilter("error", DeprecationWarning)
+        next(stream)
+        for row, line in enumerate(track(_filled(stream), count, f"reading {path.name}", "rows")):
+            if line is None:
+                continue
+            where = f"{path.name} line {row + 2}"
+            try:
+                name, split, face = parser.parse(line, where)
+            except DataError as error:
+                if not options.skip_bad:
+                    raise
+                skipped.append((where, str(error)))
+                continue
+            images[len(names)] = face if len(face) == options.size_px else grey_square(face, options.size_px)
+            names.append(name)
+            splits.append(split)
+            source.append(where)
+            rows.append(row)
+    if not names:
+        raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}")
+    parser.classes.check_map(path.name)
+    labels, classes = index_classes(names)
+    return FaceTable(
+        images=images[: len(names)],
+        labels=labels,
+        classes=classes,
+        split=np.array(splits, dtype="<U10"),
+        split_origin=parser.split_origin(),
+        source=np.array(source),
+        rows=np.array(rows, dtype=np.int64),
+        skipped=skipped,
+    )
+
+
+@dataclass
+class _RowParser:
+    """One line -> class name, split, pixels. Labels and splits repeat, so each is worked out once."""
+
+    header: Header
+    classes: ClassNames
+    pixel_count: int = 0
+    _names: dict[bytes, str] = field(default_factory=dict)
+    _splits: dict[bytes, str] = field(default_factory=dict)
+
+    def parse(self, line: bytes, where: str) -> tuple[str, str, npt.NDArray[np.uint8]]:
+        fields = self._fields(line, where)
+        if len(fields) != len(self.header.names):
+            raise DataError(
+                f"{where}: expected {len(self.header.names)} columns, found {len(fields)}. "
+                f"The file is damaged or cut off; download it again."
+            )
+        label = fields[self.header.label]
+        if label not in self._names:
+            self._names[label] = self.classes.numbered(label.decode("utf-8", "replace"), where)
+        split = "" if self.header.split is None else self._split(fields[self.header.split], where)
+        assert self.header.pixels is not None
+        return self._names[label], split, self._pixels(fields[self.header.pixels], where)
+
+    def split_origin(self) -> str:
+        """How the splits came about, from the names met."""
+        if is_official(found.decode() for found in self._splits):
+            return OFFICIAL_ORIGIN
+        return "" if self.header.split is None else f"as in the column '{self.header.names[self.header.split].strip()}'"
+
+    def _fields(self, line: bytes, where: str) -> list[bytes]:
+        delimiter = self.header.delimiter
+        if b'"' not in line:  # Kaggle quotes nothing, and csv costs a third of the time
+            return line.rstrip(b"\r\n").split(delimiter.encode())
+        # latin-1 maps every byte to a character and back
+        try:
+            row = next(csv.reader([line.decode("latin-1")], delimiter=delimiter))
+        except csv.Error as error:
+            raise DataError(f"{where} is not readable as CSV ({error}). {_DAMAGED}") from None
+        return [each.encode("latin-1") for each in row]
+
+    def _split(self, found: bytes, where: str) -> str:
+        if found not in self._splits:
+            self._splits[found] = split_of(found.decode("utf-8", "replace"), where)
+        return self._splits[found]
+
+    def _pixels(self, text: bytes, where: str) -> npt.NDArray[np.uint8]:
+        try:
+            # int64: a smaller type would wrap 300, or 65636, into the range silently
+            values = np.fromstring(text, dtype=np.int64, sep=" ")
+        except (ValueError, DeprecationWarning):
+            raise DataError(f"{where}: the pixels are not all whole numbers. {_DAMAGED}") from None
+        side = isqrt(len(values))
+        if self.pixel_count and len(values) != self.pixel_count:
+            expected = isqrt(self.pixel_count)
+            raise DataError(
+                f"{where}: expected {self.pixel_count:,} pixels ({expected}x{expected}) as in the rows before, "
+                f"found {len(values):,}. {_DAMAGED}"
+            )
+        if side * side != len(values) or side < _SMALLEST_SIDE_PX:
+            raise DataError(
+                f"{where}: expected a square, such as 2,304 pixels (48x48), found {len(values):,}. {_DAMAGED}"
+            )
+        if values.view(np.uint64).max() > 255:  # as unsigned, negative numbers are large: one pass checks both ends
+            wrong = values[(values < 0) | (values > 255)][0]
+            raise DataError(f"{where}: pixel {wrong} is outside 0..255. {_DAMAGED}")
+        self.pixel_count = len(values)
+        return values.astype(np.uint8).reshape(side, side)
+
+
+def _count_lines(path: Path) -> int:
+    lines, last = 0, b"\n"
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            lines += block.count(b"\n")
+            last = block[-1:]
+    return lines + (last != b"\n")
+
+
+def _filled(stream: Iterable[bytes]) -> Iterator[bytes | None]:
+    """The lines, None for blank ones: those count as lines but hold nothing."""
+    for line in stream:
+        yield line if line.strip() else None

@@ -1,0 +1,114 @@
+"""A table of image files: one row a face, with the path of its image and its label."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.csv_header import Header, read_header
+from mien.data.decode import decode_images
+from mien.data.splits import OFFICIAL_ORIGIN, is_official
+from mien.data.table import ClassNames, FaceTable, ReadOptions, free_name, index_classes, split_of
+from mien.errors import DataError
+
+
+def referenced_files(path: Path) -> Iterator[Path]:
+    """The image files that the table names, row by row."""
+    header = read_header(path)
+    for _, fields in _rows(path, header):
+        yield _image_path(path, header, fields)
+
+
+def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
+    """Read a CSV of path,label[,split]; paths count from the CSV's folder, other columns come along.
+
+    Raises:
+        DataError: a row with too few columns, an empty label, an unknown split, an image that is missing or cannot be
+            decoded.
+    """
+    header = read_header(path)
+    rows = list(_rows(path, header))
+    if not rows:
+        raise DataError(f"{path.name} has a header but no rows.")
+    items = [(f"{path.name} line {line}", _image_path(path, header, fields)) for line, fields in rows]
+    class_names = ClassNames(options.class_map)
+    names = []
+    for line, fields in rows:
+        if not fields[header.label].strip():
+            raise DataError(f"{path.name} line {line}: the label is empty.")
+        names.append(class_names.name(fields[header.label]))
+    class_names.check_map(path.name)
+    found = ["" if header.split is None else fields[header.split] for _, fields in rows]
+    split = np.array([split_of(name, where) for name, (where, _) in zip(found, items, strict=True)], dtype="<U10")
+    decoded = decode_images(items, len(items), options.size_px, options.skip_bad, f"reading the images of {path.name}")
+    kept = decoded.kept
+    labels, classes = index_classes([names[index] for index in kept])
+    origin = OFFICIAL_ORIGIN if is_official(set(found)) else "as in the table"
+    return FaceTable(
+        images=decoded.images,
+        labels=labels,
+        classes=classes,
+        split=split[kept],
+        split_origin=origin,
+        source=np.array([rows[index][1][_path_column(header)].strip() for index in kept]),
+        rows=kept,
+        columns={name: values[kept] for name, values in _other_columns(header, rows).items()},
+        skipped=decoded.skipped,
+    )
+
+
+def _rows(path: Path, header: Header) -> Iterator[tuple[int, list[str]]]:
+    """Line number and fields of each row that is not blank."""
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.reader(stream, delimiter=header.delimiter)
+        try:
+            next(reader)
+            for fields in reader:
+                if not any(each.strip() for each in fields):
+                    continue
+                if len(fields) != len(header.names):
+                    raise DataError(
+                        f"{path.name} line {reader.line_num}: expected {len(header.names)} columns, "
+                        f"found {len(fields)}. Put values that contain '{header.delimiter}' in double quotes."
+                    )
+                yield reader.line_num, fields
+        except UnicodeDecodeError:
+            raise DataError(f"{path.name} is not UTF-8 text. Save it as a CSV in UTF-8.") from None
+        except csv.Error as error:
+            raise DataError(f"{path.name} line {reader.line_num + 1} is not readable as CSV ({error}).") from None
+
+
+def _path_column(header: Header) -> int:
+    assert header.path is not None
+    return header.path
+
+
+def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
+    # Windows writes folders with a backslash; no image name that people use has one.
+    return path.parent / fields[_path_column(header)].strip().replace("\\", "/")
+
+
+def _other_columns(header: Header, rows: Sequence[tuple[int, list[str]]]) -> dict[str, npt.NDArray[Any]]:
+    taken = {header.label, header.path, header.split}
+    columns: dict[str, npt.NDArray[Any]] = {}
+    for position, name in enumerate(header.names):
+        if position not in taken and name.strip():
+            columns[free_name(name.strip())] = _parse_column([fields[position].strip() for _, fields in rows])
+    return columns
+
+
+def _parse_column(values: list[str]) -> npt.NDArray[Any]:
+    """Whole numbers, else numbers, else text."""
+    if any("_" in value for value in values):  # Python reads 1_0 as ten; here it is somebody's name
+        return np.array(values)
+    for kind in (np.int64, np.float64):
+        try:
+            return np.array(values).astype(kind)
+        except (ValueError, OverflowError):
+            continue
+    return np.array(values)

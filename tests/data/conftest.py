@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from mien.data.faceset import FaceSet
+from mien.data.read import read_data
+
+Images = npt.NDArray[np.uint8]
+
+
+@pytest.fixture(autouse=True)
+def cache_in_tmp(_own_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own for each test of the readers."""
+    folder = tmp_path / "mien-cache"
+    monkeypatch.setenv("MIEN_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fer2013_faces(fer2013_dev: Path) -> FaceSet:
+    """FER2013's Training and PublicTest, decoded once for all tests."""
+    return read_data(fer2013_dev, cache=False).faces
+
+
+@pytest.fixture
+def noise() -> Callable[..., Images]:
+    """Distinct grey images: ``noise(count, side=48, seed=0)``."""
+
+    def make(count: int, side: int = 48, seed: int = 0) -> Images:
+        return np.random.default_rng(seed).integers(0, 256, (count, side, side), dtype=np.uint8)
+
+    return make
+
+
+@pytest.fixture
+def write_csv() -> Callable[..., Path]:
+    """Write rows of fields under a header: ``write_csv(path, "emotion,pixels,Usage", rows)``."""
+
+    def write(path: Path, header: str, rows: Sequence[Sequence[Any]]) -> Path:
+        lines = [header, *(",".join(map(str, row)) for row in rows)]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def as_pixels() -> Callable[[Images], str]:
+    """An image as Kaggle writes it: space-separated numbers."""
+    return lambda image: " ".join(map(str, image.ravel().tolist()))
+
+
+@pytest.fixture
+def write_tree() -> Callable[..., Path]:
+    """Write ``{"train/happy/1.png": image}`` below a folder."""
+
+    def write(folder: Path, images: dict[str, Images]) -> Path:
+        for name, image in images.items():
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(file)
+        return folder
+
+    return write

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data import cache
+from mien.data.faceset import FaceSet
+from mien.data.read import read_data
+
+
+@pytest.fixture
+def faces(noise) -> FaceSet:
+    return FaceSet(
+        images=noise(10),
+        labels=np.arange(10) % 2,
+        classes=("angry", "happy"),
+        split=np.resize(np.array(["train", "validation"]), 10),
+        source=np.array([f"face {row}" for row in range(10)]),
+        rows=np.arange(10),
+        columns={"file": np.array(["ä"] * 10), "votes": np.arange(20).reshape(10, 2)},
+    )
+
+
+@pytest.fixture
+def table(tmp_path: Path, noise, write_csv, as_pixels) -> Path:
+    rows = [(row % 2, as_pixels(image), "Training") for row, image in enumerate(noise(20))]
+    return write_csv(tmp_path / "fer2013.csv", "emotion,pixels,Usage", rows)
+
+
+def test_what_is_stored_loads_equal_as_a_memory_map_without_hashing(faces: FaceSet, monkeypatch) -> None:
+    cache.store("key", faces, {"notes": ["one"]})
+    fingerprint = faces.fingerprint
+    monkeypatch.setattr("mien.data.faceset.hashlib.sha256", None)
+    found = cache.load("key")
+    assert found is not None
+    again, facts = found
+    assert again.fingerprint == fingerprint
+    assert isinstance(again.images, np.memmap)
+    assert not again.images.flags.writeable
+    assert facts == {"notes": ["one"]}
+    assert again.classes == faces.classes
+    for name in ("images", "labels", "split", "source", "rows"):
+        assert np.array_equal(getattr(again, name), getattr(faces, name))
+    assert {name: values.tolist() for name, values in again.columns.items()} == {
+        name: values.tolist() for name, values in faces.columns.items()
+    }
+
+
+def test_an_entry_is_found_by_path_size_and_time_and_options(table: Path) -> None:
+    assert not read_data(table).cached
+    assert read_data(table).cached
+    assert not read_data(table, size_px=44).cached
+    assert not read_data(table, class_map={"0": "sad"}).cached
+    assert not read_data(table, skip_bad=True).cached
+    assert not read_data(table, cache=False).cached
+    status = table.stat()
+    os.utime(table, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert not read_data(table).cached
+    other = table.with_name("other.csv")
+    shutil.copy2(table, other)
+    assert not read_data(other).cached
+
+
+def test_cached_and_fresh_results_agree_in_everything(table: Path) -> None:
+    fresh, cached = read_data(table, skip_bad=True), read_data(table, skip_bad=True)
+    assert cached.cached
+    assert (cached.shape, cached.split_origin, cached.skipped, cached.notes) == (
+        fresh.shape, fresh.split_origin, fresh.skipped, fresh.notes,
+    )  # fmt: skip
+    assert cached.fingerprint == fresh.fingerprint
+    assert cached.faces.classes == fresh.faces.classes
+    assert not fresh.faces.images.flags.writeable
+
+
+@pytest.mark.parametrize("name", ["images.npy", "table.npz", "meta.json"])
+@pytest.mark.parametrize("damage", ["cut", "emptied", "removed"])
+def test_a_damaged_entry_is_rebuilt(table: Path, cache_in_tmp: Path, name: str, damage: str) -> None:
+    before = read_data(table).fingerprint
+    (file,) = cache_in_tmp.glob(f"faces/*/{name}")
+    if damage == "removed":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[: 0 if damage == "emptied" else file.stat().st_size // 2])
+    again = read_data(table)
+    assert not again.cached
+    assert again.fingerprint == before
+    assert read_data(table).cached
+
+
+def test_a_kill_before_the_rename_leaves_nothing_that_counts(table: Path, cache_in_tmp: Path) -> None:
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "Path.rename = lambda *_: os._exit(9)\n"
+        "from mien.data.read import read_data; read_data(sys.argv[1])"
+    )
+    assert subprocess.run([sys.executable, "-c", script, str(table)], check=False).returncode == 9
+    (left,) = (cache_in_tmp / "faces").iterdir()
+    assert left.name.startswith(".part-")
+    assert not read_data(table).cached
+    assert read_data(table).cached
+    assert left.exists()  # it may belong to a process at work
+    os.utime(left, (0, 0))
+    read_data(table, size_px=40)
+    assert not left.exists()
+
+
+def test_two_processes_at_once_both_succeed(table: Path, cache_in_tmp: Path) -> None:
+    script = "import sys; from mien.data.read import read_data; print(read_data(sys.argv[1]).fingerprint)"
+    command = [sys.executable, "-c", script, str(table)]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    answers = [process.communicate() for process in started]
+    assert {out.strip() for out, _ in answers} == {read_data(table).fingerprint}
+    assert [error for _, error in answers] == ["", ""]
+    assert len(list((cache_in_tmp / "faces").iterdir())) == 1
+
+
+def test_storing_where_an_entry_stands_already_keeps_a_good_one(faces: FaceSet, cache_in_tmp: Path) -> None:
+    cache.store("key", faces, {"by": "first"})
+    cache.store("key", faces, {"by": "second"})
+    found = cache.load("key")
+    assert found is not None
+    assert found[1] == {"by": "first"}
+    assert [each.name for each in (cache_in_tmp / "faces").iterdir()] == ["key"]
+
+
+def test_a_cache_that_cannot_be_written_warns_once_and_reading_goes_on(
+    table: Path, cache_in_tmp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache_in_tmp.write_text("a file where the folder should be")
+    with caplog.at_level(logging.WARNING):
+        assert len(read_data(table).faces) == 20
+        assert len(read_data(table).faces) == 20
+    (record,) = caplog.records
+    assert "cannot keep decoded images" in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+def test_a_full_disk_leaves_no_half_entry(
+    table: Path, cache_in_tmp: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mien.data.cache.np.savez", full)
+    assert len(read_data(table).faces) == 20
+    assert "No space left on device" in caplog.text
+    assert list((cache_in_tmp / "faces").iterdir()) == []
+
+
+def test_only_the_most_recently_used_entries_stay(faces: FaceSet, cache_in_tmp: Path) -> None:
+    now = time.time()
+    for index in range(cache.KEPT_ENTRIES):
+        cache.store(f"key{index}", faces, {})
+        os.utime(cache_in_tmp / "faces" / f"key{index}", (now - 1000 + index, now - 1000 + index))
+    assert cache.load("key0") is not None  # using it makes it recent
+    cache.store("one more", faces, {})
+    assert cache.load("key0") is not None
+    assert cache.load("key1") is None
+    assert cache.load("key2") is not None
+    assert len(list((cache_in_tmp / "faces").iterdir())) == cache.KEPT_ENTRIES

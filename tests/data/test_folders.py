@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.read import read_data
+from mien.errors import DataError
+from mien.preprocess import grey_square, open_image
+
+
+@pytest.fixture
+def tree(tmp_path: Path, noise, write_tree):
+    """Writes noise under the given names: ``tree("train/happy/1.png", ...)``."""
+
+    def write(*names: str) -> Path:
+        return write_tree(tmp_path / "faces", dict(zip(names, noise(len(names)), strict=True)))
+
+    return write
+
+
+def many(*folders: str, count: int = 20) -> list[str]:
+    return [f"{folder}/{index:03}.png" for folder in folders for index in range(count)]
+
+
+def test_names_as_in_msambare_fer2013_carry_the_official_splits(tree) -> None:
+    names = [
+        f"{folder}/{expression}/{usage}_{number}.png"
+        for folder, usage in (("train", "Training"), ("test", "PublicTest"), ("test", "PrivateTest"))
+        for expression in ("angry", "happy")
+        for number in (118, 9)
+    ]
+    result = read_data(tree(*names))
+    assert result.shape == "class folders"
+    assert result.split_origin == "official FER2013 splits"
+    expected = {"Training": "train", "PublicTest": "validation", "PrivateTest": "test"}
+    for source, split in zip(result.faces.source.tolist(), result.faces.split, strict=True):
+        assert split == expected[source.rpartition("/")[2].partition("_")[0]]
+    assert sorted(result.faces.source) == sorted(names)
+
+
+def test_names_of_one_official_split_only_leave_the_word_to_the_folders(tree) -> None:
+    folders = ("train/sad", "train/fear", "val/sad", "val/fear")
+    names = [f"{folder}/Training_{number}.png" for folder in folders for number in (1, 2)]
+    result = read_data(tree(*names))
+    assert result.split_origin == "as in the folders"
+    assert result.faces.counts("validation").tolist() == [2, 2]
+
+
+def test_train_and_test_folders_without_such_names_get_a_cut(tree) -> None:
+    result = read_data(tree(*many("train/anger", "train/Happiness", "test/anger", "test/Happiness")))
+    faces = result.faces
+    assert faces.classes == ("angry", "happy")
+    assert result.split_origin.startswith("as in the folders; validation: stratified cut of 15%")
+    assert faces.counts("train").tolist() == [17, 17]
+    assert faces.counts("validation").tolist() == [3, 3]
+    assert faces.counts("test").tolist() == [20, 20]
+
+
+@pytest.mark.parametrize("validation", ["validation", "val", "Valid"])
+def test_three_split_folders_are_taken_as_they_are(tree, validation: str) -> None:
+    result = read_data(tree(*many("Train/sad", "Train/fear", f"{validation}/sad", f"{validation}/fear", "test/sad")))
+    assert result.split_origin == "as in the folders"
+    assert result.faces.counts("validation").tolist() == [20, 20]
+    assert result.faces.counts("test").tolist() == [0, 20]
+
+
+def test_no_split_folders_means_a_cut_and_no_test(tree) -> None:
+    result = read_data(tree(*many("0_angry", "3_happy")))
+    assert result.faces.classes == ("angry", "happy")
+    assert result.split_origin.endswith("there is no test split")
+    assert result.faces.counts("validation").tolist() == [3, 3]
+
+
+def test_a_lone_test_folder_stays_as_it_is(tree) -> None:
+    result = read_data(tree(*many("test/sad", "test/fear")))
+    assert set(result.faces.split) == {"test"}
+
+
+def test_a_tree_inside_another_folder_is_found(tree, tmp_path: Path) -> None:
+    tree(*many("archive/train/sad", "archive/train/fear", "archive/test/sad"))
+    assert read_data(tmp_path / "faces").faces.source[0] == "archive/test/sad/000.png"
+
+
+def test_pixels_are_those_of_the_one_pixel_path_for_any_size_and_colour(tmp_path: Path, write_tree) -> None:
+    generator = np.random.default_rng(0)
+    images = {
+        "happy/a.png": generator.integers(0, 256, (48, 48), dtype=np.uint8),
+        "happy/b.png": generator.integers(0, 256, (300, 200, 3), dtype=np.uint8),
+        "sad/c.jpg": generator.integers(0, 256, (100, 100), dtype=np.uint8),
+        "sad/d.webp": generator.integers(0, 256, (31, 64, 3), dtype=np.uint8),
+        "sad/person 1/e.bmp": generator.integers(0, 256, (48, 48), dtype=np.uint8),
+    }
+    folder = write_tree(tmp_path / "own", images)
+    faces = read_data(folder).faces
+    assert faces.source.tolist() == sorted(images)
+    for name, image in zip(sorted(images), faces.images, strict=True):
+        assert np.array_equal(image, grey_square(open_image(folder / name), 48))
+    assert np.array_equal(faces.images[0], images["happy/a.png"])
+    assert faces.rows.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_hidden_files_are_ignored_and_other_leftovers_are_told(tree) -> None:
+    folder = tree(*many("sad", "fear", count=3))
+    (folder / "sad" / ".DS_Store").write_bytes(b"x")
+    (folder / "sad" / "Thumbs.db").write_bytes(b"x")
+    (folder / "sad" / "._000.png").write_bytes(b"x")
+    (folder / "__MACOSX").mkdir()
+    (folder / "contempt").mkdir()
+    result = read_data(folder)
+    assert result.notes == ("The class folder contempt has no images and was left out.",)
+    assert result.faces.classes == ("fear", "sad")
+    (folder / "fear" / "README.txt").write_text("x")
+    assert read_data(folder).notes[1].startswith("1 files without the suffix of an image were left out, e.g. ")
+
+
+@pytest.mark.parametrize("content", [b"not an image", b"", None])
+def test_a_bad_image_is_named_and_skip_bad_goes_on(tree, content: bytes | None) -> None:
+    folder = tree(*many("sad", "fear", count=3))
+    bad = folder / "fear" / "001.png"
+    bad.write_bytes(bad.read_bytes()[:1000] if content is None else content)  # None: cut off
+    with pytest.raises(DataError, match=r"fear/001\.png .*--skip-bad\.$"):
+        read_data(folder)
+    result = read_data(folder, skip_bad=True)
+    assert [name for name, _ in result.skipped] == ["fear/001.png"]
+    assert "001.png" in result.skipped[0][1]
+    assert len(result.faces) == 5
+    assert "fear/001.png" not in result.faces.source
+    assert result.faces.counts().tolist() == [2, 3]
+
+
+def test_one_class_is_refused(tree) -> None:
+    with pytest.raises(DataError, match="must have at least two classes; found only 'happy'"):
+        read_data(tree(*many("happy")))
+
+
+def test_images_without_class_folders_are_refused(tree) -> None:
+    with pytest.raises(DataError, match="holds 2 images but no class folders"):
+        read_data(tree("a.png", "b.png"))
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds nothing that can be read"):
+        read_data(tmp_path)
+
+
+def test_class_folders_without_images_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "faces" / "happy").mkdir(parents=True)
+    (tmp_path / "faces" / "sad").mkdir()
+    with pytest.raises(DataError, match="has class folders but no images"):
+        read_data(tmp_path / "faces")

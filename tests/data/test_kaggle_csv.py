@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.faceset import FaceSet
+from mien.data.read import read_data
+from mien.errors import DataError
+from mien.labels import EXPRESSIONS
+
+USAGE = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+HEADERS = {"fer2013.csv": "emotion,pixels,Usage", "icml_face_data.csv": "emotion, Usage, pixels"}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_both_kaggle_tables_hold_the_faces_of_the_parquet(
+    name: str, fer2013_faces: FaceSet, tmp_path: Path, write_csv, as_pixels
+) -> None:
+    expected = fer2013_faces.subset(np.r_[:60, -60:0])
+    rows = []
+    for image, label, split in zip(expected.images, expected.labels, expected.split, strict=True):
+        usage, pixels = USAGE[split], as_pixels(image)
+        rows.append((label, pixels, usage) if name == "fer2013.csv" else (label, usage, pixels))
+    result = read_data(write_csv(tmp_path / name, HEADERS[name], rows))
+    assert result.shape == "Kaggle CSV"
+    assert result.split_origin == "official FER2013 splits"
+    faces = result.faces
+    assert np.array_equal(faces.images, expected.images)
+    assert [faces.classes[label] for label in faces.labels] == [EXPRESSIONS[label] for label in expected.labels]
+    assert np.array_equal(faces.split, expected.split)
+    assert faces.rows.tolist() == list(range(120))
+    assert faces.source[0] == f"{name} line 2"
+    assert faces.source[-1] == f"{name} line 121"
+
+
+@pytest.fixture
+def table(tmp_path: Path, noise, write_csv, as_pixels):
+    """Writes a table of 40 faces with one line changed: ``table(line, text)``."""
+
+    def write(line: int | None = None, changed: str | None = None, header: str = "emotion,pixels,Usage") -> Path:
+        rows = [(row % 7, as_pixels(image), "Training") for row, image in enumerate(noise(40))]
+        path = write_csv(tmp_path / "fer2013.csv", header, rows)
+        if line is not None:
+            lines = path.read_text().splitlines()
+            lines[line - 1] = changed
+            path.write_text("\n".join(lines) + "\n")
+        return path
+
+    return write
+
+
+def row_with(pixels: list[object], label: object = 3, usage: str = "Training") -> str:
+    return f"{label},{' '.join(map(str, pixels))},{usage}"
+
+
+GOOD = [7] * 2304
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (row_with([*GOOD[1:], 300]), "pixel 300 is outside 0..255. The file is damaged; download it again."),
+        (row_with([-1, *GOOD[1:]]), "pixel -1 is outside 0..255. The file is damaged; download it again."),
+        (row_with([65636, *GOOD[1:]]), "pixel 65636 is outside 0..255. The file is damaged; download it again."),
+        (row_with(GOOD[1:]), "expected 2,304 pixels (48x48) as in the rows before, found 2,303."),
+        (row_with([*GOOD[1:], "x"]), "the pixels are not all whole numbers."),
+        (row_with([*GOOD[1:], "7.5"]), "the pixels are not all whole numbers."),
+        (row_with([]), "expected 2,304 pixels (48x48) as in the rows before, found 0."),
+        (row_with(GOOD, label=9), "label 9 is none of 0 angry, 1 disgust, 2 fear, 3 happy,"),
+        (row_with(GOOD, label=-1), "label -1 is none of"),
+        (row_with(GOOD, label=""), "label is empty, is none of"),
+        (row_with(GOOD, usage="Holdout"), "'Holdout' is not a split."),
+        (row_with(GOOD)[:4000], "expected 3 columns, found 2. The file is damaged or cut off; download it again."),
+        ("3", "expected 3 columns, found 1."),
+    ],
+)
+def test_a_damaged_row_is_named_by_file_and_line(table, changed: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_data(table(12, changed))
+    assert str(caught.value).startswith("fer2013.csv line 12: ")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_first_row_that_is_no_square_is_named(table) -> None:
+    with pytest.raises(DataError, match=r"line 2: expected a square, such as 2,304 pixels \(48x48\), found 2,303"):
+        read_data(table(2, row_with(GOOD[1:])))
+
+
+def test_a_file_cut_in_the_middle_of_its_last_row_is_refused(table) -> None:
+    path = table()
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(DataError, match=r"fer2013\.csv line 41: expected 3 columns, found 2"):
+        read_data(path)
+
+
+def test_skip_bad_goes_on_and_lists_the_rows(table) -> None:
+    result = read_data(table(12, row_with([300, *GOOD[1:]])), skip_bad=True)
+    assert len(result.faces) == 39
+    assert 10 not in result.faces.rows
+    ((name, reason),) = result.skipped
+    assert name == "fer2013.csv line 12"
+    assert reason.startswith("fer2013.csv line 12: pixel 300 is outside 0..255.")
+
+
+def test_a_table_without_usage_is_cut(table) -> None:
+    path = table()
+    lines = [line.rpartition(",")[0] for line in path.read_text().splitlines()]
+    path.write_text("\r\n".join(lines) + "\r\n\r\n")  # line ends of Windows, a blank line at the end
+    result = read_data(path)
+    assert result.split_origin.startswith("stratified cut of 15% of train")
+    assert len(result.faces) == 40
+    assert set(result.faces.split) == {"train", "validation"}
+
+
+def test_quoted_fields_and_a_byte_order_mark_are_read_alike(table) -> None:
+    path = table()
+    plain = read_data(path).faces
+    header, *lines = path.read_text().splitlines()
+    quoted = [",".join(f'"{each}"' for each in line.split(",")) for line in lines]
+    path.write_text("\n".join([f"\ufeff{header}", *quoted]), encoding="utf-8")
+    assert read_data(path).fingerprint == plain.fingerprint
+
+
+def test_other_squares_are_read_and_resized_by_the_one_pixel_path(tmp_path: Path, noise, write_csv, as_pixels) -> None:
+    from mien.preprocess import grey_square
+
+    images = noise(6, side=64)
+    rows = [(row % 2, as_pixels(image), "train") for row, image in enumerate(images)]
+    path = write_csv(tmp_path / "big.csv", "label,pixels,split", rows)
+    assert np.array_equal(read_data(path, size_px=64).faces.images, images)
+    assert np.array_equal(read_data(path).faces.images, [grey_square(image, 48) for image in images])
+
+
+def test_the_map_names_further_labels_and_merges_known_ones(table) -> None:
+    path = table(12, row_with(GOOD, label=7))
+    faces = read_data(path, class_map={"7": "contempt", "disgust": "anger"}).faces
+    assert faces.classes == ("angry", "fear", "happy", "sad", "surprise", "neutral", "contempt")
+    assert faces.classes[faces.labels[10]] == "contempt"
+    assert faces.classes[faces.labels[1]] == "angry"
+
+
+def test_a_map_entry_that_the_data_lacks_is_refused(table) -> None:
+    with pytest.raises(DataError, match=r"--map names 'hapy', which is not a label in .* Did you mean 'happy'"):
+        read_data(table(), class_map={"hapy": "happy"})
+
+
+def test_a_header_without_rows_is_refused(tmp_path: Path, write_csv) -> None:
+    with pytest.raises(DataError, match=r"fer2013\.csv has a header but no rows"):
+        read_data(write_csv(tmp_path / "fer2013.csv", "emotion,pixels,Usage", []))

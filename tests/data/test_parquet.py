@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.faceset import FaceSet
+from mien.data.parquet import write_parquet
+from mien.data.read import read_data, read_faces
+from mien.errors import DataError, MissingExtraError
+
+pa = pytest.importorskip("pyarrow")
+pq = pytest.importorskip("pyarrow.parquet")
+
+
+def png(image: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_foreign(path: Path, images: np.ndarray, features: dict[str, Any] | None = None, **columns: Any) -> Path:
+    """A parquet file as others write it."""
+    table = pa.table({"image": [{"bytes": png(image), "path": None} for image in images], **columns})
+    if features:
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table, path, row_group_size=7)
+    return path
+
+
+def same(first: FaceSet, second: FaceSet) -> bool:
+    return (
+        first.fingerprint == second.fingerprint
+        and first.classes == second.classes
+        and all(np.array_equal(getattr(first, each), getattr(second, each)) for each in ("source", "rows", "split"))
+        and list(first.columns) == list(second.columns)
+        and all(np.array_equal(values, second.columns[name]) for name, values in first.columns.items())
+        and all(values.dtype.kind == second.columns[name].dtype.kind for name, values in first.columns.items())
+    )
+
+
+@pytest.fixture
+def faces(noise) -> FaceSet:
+    """Thirty faces with every kind of column, classes in an order of their own and one class without faces."""
+    generator = np.random.default_rng(0)
+    return FaceSet(
+        images=noise(30),
+        labels=np.arange(30) % 2,
+        classes=("positive", "Anger", "unseen"),
+        split=np.resize(np.array(["train", "test"]), 30),
+        source=np.array([f"fer2013.csv line {row}" for row in range(30)]),
+        rows=np.arange(30) * 5,
+        columns={
+            "votes": generator.integers(0, 10, (30, 10)),
+            "weight": generator.random(30),
+            "good": np.arange(30) % 3 == 0,
+            "person": np.array([f"p{row}" for row in range(30)]),
+        },
+    )
+
+
+def test_development_data_match_their_description(fer2013_faces: FaceSet) -> None:
+    """Oracle: the class counts in shared/data/README.md."""
+    assert fer2013_faces.classes == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert fer2013_faces.counts("train").tolist() == [3995, 436, 4097, 7215, 4830, 3171, 4965]
+    assert fer2013_faces.counts("validation").tolist() == [467, 56, 496, 895, 653, 415, 607]
+    assert set(fer2013_faces.split) == {"train", "validation"}
+    assert fer2013_faces.rows[0] == 0
+    assert fer2013_faces.columns["ferplus_votes"].shape == (32298, 10)
+    assert (~fer2013_faces.columns["exact_pixels"]).sum() == 158
+    assert fer2013_faces.source[17] == "fer2013_dev.parquet row 17"
+
+
+def test_pixels_match_pillow_on_the_same_bytes(fer2013_faces: FaceSet, fer2013_dev: Path) -> None:
+    batch = next(pq.ParquetFile(fer2013_dev).iter_batches(batch_size=50, columns=["image"])).column(0).to_pylist()
+    expected = [np.asarray(Image.open(io.BytesIO(each["bytes"])).convert("L")) for each in batch]
+    assert np.array_equal(fer2013_faces.images[:50], expected)
+
+
+def test_written_faces_read_back_equal(faces: FaceSet, tmp_path: Path) -> None:
+    write_parquet(faces, tmp_path / "faces.parquet", split_origin="as in a test")
+    result = read_data(tmp_path / "faces.parquet")
+    assert same(faces, result.faces)
+    assert result.shape == "parquet"
+    assert result.split_origin == "as in a test"
+
+
+def test_part_of_the_development_data_reads_back_equal(fer2013_faces: FaceSet, tmp_path: Path) -> None:
+    part = fer2013_faces.subset(np.r_[:700, -700:0])
+    write_parquet(part, tmp_path / "part.parquet")
+    assert same(part, read_faces(tmp_path / "part.parquet"))
+
+
+def test_a_target_that_exists_is_kept_unless_overwriting(faces: FaceSet, tmp_path: Path) -> None:
+    path = tmp_path / "faces.parquet"
+    path.write_bytes(b"precious")
+    with pytest.raises(DataError, match=r"faces\.parquet exists already"):
+        write_parquet(faces, path)
+    assert path.read_bytes() == b"precious"
+    write_parquet(faces, path, overwrite=True)
+    assert len(read_faces(path)) == 30
+
+
+def test_a_column_named_as_one_of_the_layout_is_refused(faces: FaceSet, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is called 'label'"):
+        write_parquet(replace(faces, columns={"label": faces.rows}), tmp_path / "faces.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hugging_face_layout_with_class_names_in_the_metadata(tmp_path: Path, noise) -> None:
+    names = {"label": {"names": ["sadness", "happiness", "contempt"], "_type": "ClassLabel"}}
+    labels = [0, 1, 2, 1] * 5
+    for name, seed in (("train", 0), ("validation", 1), ("test", 2)):
+        write_foreign(tmp_path / f"hf/data/{name}-00000-of-00001.parquet", noise(20, seed=seed), names, label=labels)
+    result = read_data(tmp_path / "hf")
+    assert result.shape == "parquet"
+    assert result.split_origin == "as in the file names"
+    assert result.faces.classes == ("happy", "sad", "contempt")
+    for split in ("train", "validation", "test"):
+        part = result.faces.of_split(split)
+        assert [part.classes[label] for label in part.labels] == ["sad", "happy", "contempt", "happy"] * 5
+        assert part.source[3] == f"data/{split}-00000-of-00001.parquet row 3"
+    assert np.array_equal(result.faces.of_split("train").images, noise(20, seed=0))
+
+
+def test_labels_as_text_and_as_kaggles_numbers(tmp_path: Path, noise) -> None:
+    text = read_faces(write_foreign(tmp_path / "a.parquet", noise(4), emotion=["Anger", "joy", "joy", "calm"]))
+    assert [text.classes[label] for label in text.labels] == ["angry", "happy", "happy", "neutral"]
+    numbers = read_faces(write_foreign(tmp_path / "b.parquet", noise(4), label=[0, 3, 3, 6]))
+    assert [numbers.classes[label] for label in numbers.labels] == ["angry", "happy", "happy", "neutral"]
+    with pytest.raises(DataError, match=r"c\.parquet row 2: label 9 is none of 0 angry"):
+        read_faces(write_foreign(tmp_path / "c.parquet", noise(4), label=[0, 3, 9, 6]))
+    mapped = read_faces(tmp_path / "c.parquet", class_map={"9": "contempt"})
+    assert mapped.classes == ("angry", "happy", "neutral", "contempt")
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_outside_the_declared_classes_is_named(tmp_path: Path, noise, label: int) -> None:
+    names = {"label": {"names": ["sad", "happy"], "_type": "ClassLabel"}}
+    path = write_foreign(tmp_path / "a.parquet", noise(3), names, label=[0, 1, label])
+    with pytest.raises(DataError, match=rf"a\.parquet row 2: label {label} is outside 0\.\.1, the classes"):
+        read_faces(path)
+
+
+def test_columns_that_have_no_place_are_left_out_and_others_keep_their_kind(tmp_path: Path, noise) -> None:
+    path = write_foreign(
+        tmp_path / "a.parquet",
+        noise(4),
+        label=[0, 1, 0, 1],
+        row=[7, 7, 8, 9],
+        source=["a", "b", "c", "d"],
+        ragged=[[1], [1, 2], [], [3]],
+        age=[1, None, 3, 4],
+    )
+    faces = read_faces(path)
+    assert faces.rows.tolist() == [0, 1, 2, 3]  # 7 occurs twice, so it names no face
+    assert faces.columns["row_"].tolist() == [7, 7, 8, 9]
+    assert faces.columns["source_"].tolist() == ["a", "b", "c", "d"]
+    assert "ragged" not in faces.columns
+    assert np.array_equal(faces.columns["age"], [1, np.nan, 3, 4], equal_nan=True)
+
+
+def test_a_bad_image_is_named_by_its_row_and_skip_bad_goes_on(tmp_path: Path, noise) -> None:
+    path = tmp_path / "a.parquet"
+    contents = [png(image) for image in noise(10)]
+    contents[4] = contents[4][:500]
+    contents[6] = b""
+    splits = ["train"] * 5 + ["validation"] * 5
+    table = {
+        "image": [{"bytes": each, "path": None} for each in contents],
+        "label": [0, 1] * 5,
+        "row": range(10),
+        "split": splits,
+        "age": range(20, 30),
+    }
+    pq.write_table(pa.table(table), path)
+    with pytest.raises(DataError, match=r"^a\.parquet row 4 is damaged"):
+        read_data(path)
+    result = read_data(path, skip_bad=True)
+    assert [name for name, _ in result.skipped] == ["a.parquet row 4", "a.parquet row 6"]
+    kept = [0, 1, 2, 3, 5, 7, 8, 9]
+    assert result.faces.rows.tolist() == kept
+    assert result.faces.source.tolist() == [f"a.parquet row {row}" for row in kept]
+    assert result.faces.labels.tolist() == [row % 2 for row in kept]
+    assert result.faces.split.tolist() == [splits[row] for row in kept]
+    assert result.faces.columns["age"].tolist() == [20 + row for row in kept]
+    assert np.array_equal(result.faces.images, np.delete(noise(10), [4, 6], axis=0))
+
+
+def test_damaged_and_foreign_files_are_refused(tmp_path: Path, noise, faces: FaceSet) -> None:
+    path = tmp_path / "a.parquet"
+    write_parquet(faces, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(DataError, match=r"a\.parquet is not a readable parquet file .* Download it again\."):
+        read_data(path)
+    pq.write_table(pa.table({"day": [1]}), path)
+    with pytest.raises(DataError, match=r"a\.parquet lacks an image column .*it has: day"):
+        read_data(path)
+    pq.write_table(pa.table({"image": [b"x"]}), path)
+    with pytest.raises(DataError, match=r"a\.parquet lacks a label column"):
+        read_data(path)
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path, faces: FaceSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_parquet(faces, tmp_path / "a.parquet")
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"Reading parquet needs the package pyarrow.*mien\[train\]"):
+        read_data(tmp_path / "a.parquet")

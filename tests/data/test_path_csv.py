@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.read import read_data
+from mien.errors import DataError
+
+
+@pytest.fixture
+def images(tmp_path: Path, noise, write_tree):
+    """Twelve grey images below ``images/``; returns their pixels."""
+    pixels = noise(12)
+    write_tree(tmp_path, {f"images/{index}.png": image for index, image in enumerate(pixels)})
+    return pixels
+
+
+def rows(*extra: list[object]) -> list[list[object]]:
+    """Path, label, then the extra columns."""
+    base = [[f"images/{index}.png", ("happiness", "Sad")[index % 2]] for index in range(12)]
+    return [[*row, *(column[index] for column in extra)] for index, row in enumerate(base)]
+
+
+def test_paths_labels_splits_and_columns(tmp_path: Path, images, write_csv) -> None:
+    splits = ["train"] * 6 + ["val"] * 3 + ["test"] * 3
+    ages = list(range(20, 32))
+    scores = [index / 4 for index in range(12)]
+    people = [f"p{index % 3}" for index in range(12)]
+    path = write_csv(
+        tmp_path / "labels.csv", "File, Emotion ,SET,age,score,person,row", rows(splits, ages, scores, people, ages)
+    )
+    result = read_data(path)
+    faces = result.faces
+    assert result.shape == "CSV of image paths"
+    assert result.split_origin == "as in the table"
+    assert np.array_equal(faces.images, images)
+    assert faces.classes == ("happy", "sad")
+    assert faces.labels.tolist() == [0, 1] * 6
+    assert faces.split.tolist() == ["train"] * 6 + ["validation"] * 3 + ["test"] * 3
+    assert faces.source.tolist() == [f"images/{index}.png" for index in range(12)]
+    assert faces.rows.tolist() == list(range(12))
+    assert {name: values.dtype.kind for name, values in faces.columns.items()} == {
+        "age": "i", "score": "f", "person": "U", "row_": "i",
+    }  # fmt: skip
+    assert faces.columns["age"].tolist() == ages
+    assert faces.columns["score"].tolist() == scores
+    assert faces.columns["person"].tolist() == people
+
+
+def test_without_split_a_cut_is_made(tmp_path: Path, images, write_csv) -> None:
+    result = read_data(write_csv(tmp_path / "labels.csv", "path,label", rows()))
+    assert result.split_origin.endswith("there is no test split")
+    assert result.faces.counts("validation").tolist() == [1, 1]
+
+
+def test_semicolons_windows_paths_and_absolute_paths_are_read(tmp_path: Path, images) -> None:
+    lines = ["Path;Label", "images\\0.png;happy", f"{tmp_path / 'images/1.png'};sad"]
+    path = tmp_path / "labels.csv"
+    path.write_text("\r\n".join(lines), encoding="utf-8-sig")
+    assert np.array_equal(read_data(path).faces.images, images[:2])
+
+
+def test_a_folder_with_images_and_one_table_is_read_by_the_table(tmp_path: Path, images, write_csv) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (tmp_path / "images").rename(folder / "images")
+    for person in ("anna", "ben"):  # folders inside are nobody's classes
+        (folder / "images" / person).mkdir()
+    write_csv(folder / "labels.csv", "path,label", rows())
+    assert len(read_data(folder).faces) == 12
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("images/99.png,happy,train", r"labels\.csv line 5: .*99\.png does not exist\. Replace it"),
+        ("images/3.png,happy", r"labels\.csv line 5: expected 3 columns, found 2"),
+        ("images/3.png,,train", r"labels\.csv line 5: the label is empty"),
+        ("images/3.png,happy,tomorrow", r"labels\.csv line 5: 'tomorrow' is not a split"),
+        ("images/3.png,happy,", r"images/3\.png: no split, though others have one"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path: Path, images, write_csv, line: str, message: str) -> None:
+    path = write_csv(tmp_path / "labels.csv", "path,label,split", rows(["train"] * 12))
+    lines = path.read_text().splitlines()
+    lines[4] = line
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=message):
+        read_data(path)
+
+
+def test_skip_bad_leaves_out_missing_images_and_keeps_columns_in_step(tmp_path: Path, images, write_csv) -> None:
+    splits = ["train", "train", "val"] * 4
+    path = write_csv(tmp_path / "labels.csv", "path,label,age,split", rows(list(range(12)), splits))
+    (tmp_path / "images/3.png").unlink()
+    result = read_data(path, skip_bad=True)
+    assert result.faces.split.tolist() == ["train", "train", "validation", "train", "validation"] + [
+        "train", "train", "validation",
+    ] * 2  # fmt: skip
+    assert [name for name, _ in result.skipped] == ["labels.csv line 5"]
+    assert result.faces.columns["age"].tolist() == [*range(3), *range(4, 12)]
+    assert np.array_equal(result.faces.images, np.delete(images, 3, axis=0))
+
+
+def test_a_changed_image_is_noticed_though_the_table_is_not(
+    tmp_path: Path, images, noise, write_csv, write_tree
+) -> None:
+    path = write_csv(tmp_path / "labels.csv", "path,label", rows())
+    before = read_data(path).fingerprint
+    assert read_data(path).cached
+    write_tree(tmp_path, {"images/0.png": noise(1, seed=5)[0]})
+    after = read_data(path)
+    assert not after.cached
+    assert after.fingerprint != before
+
+
+def test_a_table_in_another_encoding_is_refused(tmp_path: Path, images) -> None:
+    (tmp_path / "labels.csv").write_bytes("path,label\nimages/0.png,happy\nimages/1.png,müde\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"labels\.csv is not UTF-8 text"):
+        read_data(tmp_path / "labels.csv")
+
+
+def test_identifiers_that_python_would_read_as_numbers_stay_text(tmp_path: Path, images, write_csv) -> None:
+    people = [f"1_{index}" for index in range(12)]
+    path = write_csv(tmp_path / "labels.csv", "path,label,person", rows(people))
+    assert read_data(path).faces.columns["person"].tolist() == people
+
+
+def test_a_table_with_a_header_only_is_refused(tmp_path: Path, write_csv) -> None:
+    with pytest.raises(DataError, match="has a header but no rows"):
+        read_data(write_csv(tmp_path / "labels.csv", "path,label", []))

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.read import describe_source, read_data, read_faces
+from mien.errors import DataError
+
+
+@pytest.fixture
+def kaggle_table(tmp_path: Path, noise, write_csv, as_pixels) -> Path:
+    rows = [(row % 2, as_pixels(image), "Training") for row, image in enumerate(noise(4))]
+    return write_csv(tmp_path / "fer2013.csv", "emotion,pixels,Usage", rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.csv", None, r"missing\.csv does not exist"),
+        ("empty.csv", b"", r"empty\.csv is empty\. Download it again"),
+        ("empty.parquet", b"", r"empty\.parquet is empty\. Download it again"),
+        ("archive.zip", b"PK", r"archive\.zip is an archive\. Unpack it"),
+        ("fer2013.tar.gz", b"\x1f\x8b", r"is an archive\. Unpack it"),
+        ("notes.docx", b"x", r"is no data that can be read\. Expected Kaggle's fer2013\.csv, a CSV of path,label"),
+    ],
+)
+def test_what_is_no_data_gets_one_line(tmp_path: Path, name: str, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        read_data(tmp_path / name)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_names_what_it_may_have_been(kaggle_table: Path) -> None:
+    with pytest.raises(DataError, match=r"fer2103\.csv does not exist\. Did you mean 'fer2013\.csv'\?"):
+        read_data(kaggle_table.with_name("fer2103.csv"))
+
+
+def test_a_missing_file_does_not_list_the_whole_folder(kaggle_table: Path) -> None:
+    with pytest.raises(DataError, match=r"does not exist\.$"):
+        read_data(kaggle_table.with_name("quite another name"))
+
+
+def test_shapes_are_named_without_reading(kaggle_table: Path, tmp_path: Path, write_tree, write_csv, noise) -> None:
+    assert describe_source(kaggle_table) == "Kaggle CSV"
+    folder = write_tree(tmp_path / "faces", {"happy/1.png": noise(1)[0], "sad/1.png": noise(1)[0]})
+    assert describe_source(folder) == "class folders"
+    assert describe_source(write_csv(tmp_path / "own.csv", "path,label", [("x", "y")])) == "CSV of image paths"
+    (tmp_path / "x.parquet").write_bytes(b"x")
+    assert describe_source(tmp_path / "x.parquet") == "parquet"
+
+
+def test_a_folder_with_kaggles_table_among_others_is_read_by_it(kaggle_table: Path, write_csv) -> None:
+    folder = kaggle_table.parent
+    write_csv(folder / "example_submission.csv", "id,emotion", [])
+    assert len(read_faces(folder)) == 4
+    kaggle_table.rename(folder / "train.csv")
+    with pytest.raises(DataError, match=r"has several tables \(example_submission\.csv, train\.csv\)\. Name the one"):
+        read_faces(folder)
+
+
+def test_a_table_of_one_class_is_refused(tmp_path: Path, noise, write_csv, as_pixels) -> None:
+    rows = [(3, as_pixels(image), "Training") for image in noise(3)]
+    with pytest.raises(DataError, match="at least two classes; found only 'happy'"):
+        read_data(write_csv(tmp_path / "fer2013.csv", "emotion,pixels,Usage", rows))
+
+
+def test_a_size_out_of_range_is_refused(kaggle_table: Path) -> None:
+    with pytest.raises(DataError, match=r"must be 8\.\.1024 px; found 4"):
+        read_data(kaggle_table, size_px=4)
+
+
+def test_a_table_and_folders_give_the_same_faces(kaggle_table: Path, tmp_path: Path, noise, write_tree) -> None:
+    images = dict(zip(("angry/0.png", "disgust/1.png", "angry/2.png", "disgust/3.png"), noise(4), strict=True))
+    sets = (read_faces(write_tree(tmp_path / "tree", images)), read_faces(kaggle_table))
+    contents = [
+        sorted((faces.classes[label], image.tobytes()) for label, image in zip(faces.labels, faces.images, strict=True))
+        for faces in sets
+    ]
+    assert contents[0] == contents[1]
+    assert sets[0].images.dtype == np.uint8
+
+
+def test_reading_does_not_load_torch_or_pyarrow(kaggle_table: Path) -> None:
+    import subprocess
+    import sys
+
+    script = (
+        "import sys; from mien.data.read import read_data; read_data(sys.argv[1]);"
+        "print(*sorted({'torch', 'pyarrow', 'kagglehub', 'onnxruntime', 'cv2'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(kaggle_table)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mien.data.faceset import FaceSet
+from mien.data.splits import (
+    CUT_ORIGIN,
+    canonical_split,
+    cut_validation,
+    group_identical,
+    is_official,
+    settle_splits,
+)
+
+
+@pytest.mark.parametrize(
+    ("found", "split"),
+    [
+        ("Training", "train"),
+        ("train", "train"),
+        ("PublicTest", "validation"),
+        ("val", "validation"),
+        ("Valid", "validation"),
+        ("public_test", "validation"),
+        ("PrivateTest", "test"),
+        ("private", "test"),
+        (" TEST ", "test"),
+        ("happy", None),
+        ("", None),
+    ],
+)
+def test_split_names_mean_what_people_mean(found: str, split: str | None) -> None:
+    assert canonical_split(found) == split
+
+
+def test_official_names_are_told_from_others() -> None:
+    assert is_official(["Training", "PublicTest", "Training"])
+    assert is_official(["Training", "PublicTest", "PrivateTest"])
+    assert not is_official(["Training", "test"])
+    assert not is_official(["Training"])
+    assert not is_official([])
+
+
+def test_groups_match_the_counts_known_of_fer2013(fer2013_faces: FaceSet) -> None:
+    """Oracle: shared/data/README.md, counted by comparing every pixel."""
+    groups = group_identical(fer2013_faces.images)
+    sizes = np.bincount(groups)
+    assert (sizes > 1).sum() == 1274
+    assert sizes[sizes > 1].sum() == 2800
+    conflicts = {group for group in np.flatnonzero(sizes > 1) if len(set(fer2013_faces.labels[groups == group])) > 1}
+    assert len(conflicts) == 47
+
+
+def test_cut_of_fer2013_separates_no_identical_images_and_keeps_every_class_share(fer2013_faces: FaceSet) -> None:
+    train = fer2013_faces.of_split("train")
+    validation = cut_validation(train.images, train.labels)
+    on_both_sides = {image.tobytes() for image in train.images[validation]} & {
+        image.tobytes() for image in train.images[~validation]
+    }
+    assert not on_both_sides
+    share = np.bincount(train.labels[validation]) / np.bincount(train.labels)
+    assert np.abs(share - 0.15).max() < 0.01
+
+
+def test_cut_does_not_depend_on_the_order_of_the_images(noise) -> None:
+    images, labels = noise(200), np.arange(200) % 4
+    order = np.random.default_rng(1).permutation(200)
+    assert np.array_equal(cut_validation(images, labels)[order], cut_validation(images[order], labels[order]))
+
+
+def test_another_seed_gives_another_cut(noise) -> None:
+    images, labels = noise(200), np.arange(200) % 4
+    assert not np.array_equal(cut_validation(images, labels, seed=0), cut_validation(images, labels, seed=1))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_class_with_two_groups_is_on_both_sides(noise, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    group_of = generator.integers(0, 30, 60)
+    label_of_group = generator.integers(0, 8, 30)
+    images, labels = noise(30, side=8, seed=seed)[group_of], label_of_group[group_of]
+    validation = cut_validation(images, labels)
+    for label in np.unique(labels):
+        groups = np.unique(group_of[labels == label])
+        sides = set(validation[labels == label].tolist())
+        assert sides == ({True, False} if len(groups) > 1 else {False})
+    assert not set(group_of[validation]) & set(group_of[~validation])
+
+
+def test_identical_images_with_conflicting_labels_stay_together(noise) -> None:
+    images = np.repeat(noise(40, side=8), 2, axis=0)
+    labels = np.tile([0, 1], 40)
+    validation = cut_validation(images, labels)
+    assert np.array_equal(validation[::2], validation[1::2])
+    assert 0 < validation.sum() < 80
+
+
+def test_one_huge_group_does_not_fill_the_validation_split(noise) -> None:
+    images = np.concatenate([np.zeros((100, 8, 8), np.uint8), noise(100, side=8)])
+    validation = cut_validation(images, np.zeros(200, np.int64))
+    assert not validation[:100].any()
+    assert validation[100:].sum() == 30
+
+
+def test_settling_cuts_only_where_validation_is_missing(noise) -> None:
+    images, labels = noise(100, side=8), np.arange(100) % 2
+
+    def settle(*names: str) -> tuple[dict[str, int], str]:
+        split, origin = settle_splits(np.resize(np.array(names, dtype="<U10"), 100), "as given", images, labels)
+        found, counts = np.unique(split, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True)), origin
+
+    # a class has 50 images: 15 % are 7.5
+    assert settle("") == ({"train": 86, "validation": 14}, f"{CUT_ORIGIN}; there is no test split")
+    # here one label takes train, one test: 15 % of 50
+    assert settle("train", "test") == (
+        {"train": 43, "validation": 7, "test": 50},
+        f"as given; validation: {CUT_ORIGIN}",
+    )
+    assert settle("train", "validation") == ({"train": 50, "validation": 50}, "as given")
+    assert settle("test") == ({"test": 100}, "as given")
+    assert settle("train") == ({"train": 86, "validation": 14}, f"as given; validation: {CUT_ORIGIN}")
