@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mien.artifact import Manifest, attach_manifest, open_model
 from mien.data.synthetic import draw_labels, render_faces
 from mien.errors import ModelError
 from mien.files import whole_file
+from mien.models.network import Network
 from mien.models.registry import build_model
 from mien.preprocess import grey_square, to_input
 from mien.run_folder import RunFolder
@@ -84,7 +85,7 @@ def export_run(run: RunFolder, out: Path | None = None, scores: dict[str, float]
     return parity
 
 
-def measure_parity(network: nn.Module, file: Path) -> Parity:
+def measure_parity(network: Network, file: Path) -> Parity:
     """Compare a network in evaluation mode with a model file on rendered faces."""
     session, manifest = open_model(file)
     faces = render_faces(draw_labels(PARITY_FACES, seed=0), seed=0)
@@ -100,8 +101,20 @@ def measure_parity(network: nn.Module, file: Path) -> Parity:
     )
 
 
-def _to_onnx(network: nn.Module, crop_px: int) -> bytes:
-    """Serialise a network with inputs ``images`` (any batch size) and outputs ``logits``."""
+class _WithFeatures(nn.Module):
+    """A network that gives its features beside its logits."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network.features(images)
+        return self.network.head(features), features
+
+
+def _to_onnx(network: Network, crop_px: int) -> bytes:
+    """Serialise a network with input ``images`` (any batch size) and outputs ``logits`` and ``features``."""
     example = torch.zeros(2, 1, crop_px, crop_px)
     shapes: dict[str, Any] = {"images": {0: torch.export.Dim("batch", min=1)}}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -110,10 +123,10 @@ def _to_onnx(network: nn.Module, crop_px: int) -> bytes:
         # The exporter warns of its own deprecated internals.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            network,
+            _WithFeatures(network).eval(),
             (example,),
             input_names=["images"],
-            output_names=["logits"],
+            output_names=["logits", "features"],
             dynamic_shapes=shapes,
             dynamo=True,
             verbose=False,

@@ -31,6 +31,17 @@ def test_batches_do_not_change_the_answer(classifier, faces):
     assert classifier.probabilities(images[:0]).shape == (0, 7)
 
 
+def test_features_are_what_the_head_turns_into_probabilities(classifier, faces, tiny_run):
+    """Oracle: the head's own weights, applied by hand."""
+    from safetensors.numpy import load_file
+
+    images = np.asarray(faces.images[: BATCH + 3])
+    weights = load_file(tiny_run.best)
+    logits = classifier.features(images) @ weights["head.weight"].T + weights["head.bias"]
+    assert softmax(logits.astype(np.float64)) == pytest.approx(classifier.probabilities(images), abs=1e-5)
+    assert classifier.features(images[:0]).shape == (0, 8)
+
+
 def test_the_temperature_of_the_manifest_is_applied(tiny_run, faces, tmp_path, classifier):
     """Oracle: p(T) is proportional to p ** (1 / T)."""
     from mien.artifact import replace_manifest

@@ -47,7 +47,9 @@ def test_export_answers_as_torch_does(name, tmp_path):
         images = torch.randn(count, 1, 48, 48)
         with torch.inference_mode():
             ours = network(images).softmax(1).numpy()
-        logits = session.run(["logits"], {"images": images.numpy()})[0]
+            features_of_torch = network.features(images).numpy()
+        logits, features = session.run(["logits", "features"], {"images": images.numpy()})
+        assert features == pytest.approx(features_of_torch, abs=1e-4, rel=1e-4)
         theirs = np.exp(logits - logits.max(1, keepdims=True))
         theirs /= theirs.sum(1, keepdims=True)
         assert theirs == pytest.approx(ours, abs=1e-5)

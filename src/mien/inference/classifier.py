@@ -59,6 +59,19 @@ class Classifier:
         parts = [self._batch(images[first : first + BATCH]) for first in range(0, len(images), BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
 
+    def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """The network's own description of faces: what its last layer sees. uint8 (N, S, S) -> float32 (N, D).
+
+        Raises:
+            DataError: another shape.
+        """
+        width = self._session.get_outputs()[1].shape[1]
+        parts = [
+            self._session.run(["features"], {"images": to_input(images[first : first + BATCH], self.manifest.input)})[0]
+            for first in range(0, len(images), BATCH)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, width), dtype=np.float32)
+
     def _batch(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         (logits,) = self._session.run(["logits"], {"images": to_input(images, self.manifest.input)})
         return softmax(logits.astype(np.float64) / self.manifest.temperature)

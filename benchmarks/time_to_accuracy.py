@@ -1,0 +1,109 @@
+"""Seconds of training to an accuracy on PublicTest, through `mien train`'s own code.
+
+    python benchmarks/time_to_accuracy.py --data ../shared/data/fer2013_dev.parquet [RECIPE ...]
+
+For each recipe: the curve (seconds from the first step, validation accuracy, one view), the seconds to 64.3 %, and the
+training rate beside the machine's own best for that network: a bare forward-backward-step loop on random tensors,
+measured in the same run. Seconds hold training, augmentation, validation and checkpoints, not the decoding of images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from mien.data.read import read_faces
+from mien.experiments.run import run_recipe
+from mien.models.registry import build_model
+from mien.recipe import Recipe, load_recipe
+from mien.run_folder import RunFolder
+from mien.training.device import make_fabric
+from mien.training.optim import build_optimizer
+
+STUDY_A = 0.643
+
+
+class Stopwatch:
+    """A watch of the training loop: when each step and epoch ended."""
+
+    def __init__(self) -> None:
+        self.step_seconds = 0.0
+        self.images = 0
+        self._last: float | None = None
+
+    def step(self, epoch: int, images: int, loss: float) -> None:
+        now = time.perf_counter()
+        # The first step of an epoch would count the validation before it.
+        if self._last is not None:
+            self.step_seconds += now - self._last
+            self.images += images
+        self._last = now
+
+    def epoch(self, line: dict[str, float], is_best: bool) -> None:
+        self._last = None
+        mark = "  best" if is_best else ""
+        print(
+            f"  epoch {line['epoch']:3.0f}  {line['seconds']:7.1f} s  {line['validation_accuracy']:.2%}{mark}",
+            flush=True,
+        )
+
+
+def bare_images_a_second(recipe: Recipe, classes: int, seconds: float = 8.0) -> float:
+    """Forward, backward and step on one random batch, over and over: what the machine can do with this network."""
+    fabric = make_fabric(recipe.precision)
+    network = build_model(recipe.model, classes, recipe.input.crop_px).to(memory_format=torch.channels_last)
+    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim))
+    side = recipe.input.crop_px
+    images = torch.randn(recipe.batch_size, 1, side, side).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, classes, (recipe.batch_size,))
+    steps, began = 0, 0.0
+    while True:
+        loss = functional.cross_entropy(model(images).float(), labels)
+        fabric.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+        steps += 1
+        if steps == 3:  # the first steps choose kernels
+            began = time.perf_counter()
+        elif steps > 3 and time.perf_counter() - began > seconds:
+            return (steps - 3) * recipe.batch_size / (time.perf_counter() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", default=["hundred-seconds", "quick"])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="keep the run folders here")
+    wanted = parser.parse_args()
+    faces = read_faces(wanted.data)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {len(faces):,} faces")
+    for name in wanted.recipes:
+        recipe = load_recipe(name, [f"seed={wanted.seed}"])
+        folder = wanted.out or Path(tempfile.mkdtemp())
+        bare = bare_images_a_second(recipe, len(faces.classes))
+        watch = Stopwatch()
+        print(f"{name}, seed {wanted.seed}")
+        result = run_recipe(recipe, faces, RunFolder(folder / name), watch=watch)
+        rate = watch.images / watch.step_seconds
+        history = result.outcome.history
+        reached = next((line["seconds"] for line in history if line["validation_accuracy"] >= STUDY_A), None)
+        print(f"  {STUDY_A:.1%} after {reached:.0f} s" if reached else f"  {STUDY_A:.1%} not reached")
+        accuracy = result.evaluation.accuracy
+        print(
+            f"  whole run {history[-1]['seconds']:.1f} s; exported model on PublicTest "
+            f"{accuracy.value:.2%} [{accuracy.low:.2%}, {accuracy.high:.2%}]"
+        )
+        print(f"  {rate:,.0f} images/s; a bare loop at {recipe.input.crop_px} px {bare:,.0f}; ratio {rate / bare:.2f}")
+        if wanted.out is None:
+            shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
