@@ -1,8 +1,8 @@
 """The artifact: one ``.onnx`` file that carries its manifest in its own metadata.
 
 Reading one needs onnxruntime and nothing else. Its graph takes ``images`` float32 (N, 1, crop_px, crop_px),
-as :func:`mien.preprocess.to_input` makes them, and gives ``logits`` float32 (N, classes) and ``features`` float32 (N, D),
-the vectors that the last layer sees.
+as :func:`mien.preprocess.to_input` makes them, and gives ``logits`` float32 (N, classes) and ``features`` float32
+(N, D), the vectors that the last layer sees.
 """
 
 from __future__ import annotations
