@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.evaluation import metrics
-from mien.evaluation.results import LEVEL, ClassFigures, Estimate, Evaluation, Part
+from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weights
+from mien.evaluation.results import ClassFigures, Evaluation, Part
 from mien.evaluation.scores import Scores
 
 MOST_PARTS = 100
@@ -28,7 +28,7 @@ def evaluate_scores(scores: Scores, resamples: int = 1000, seed: int = 0) -> Eva
     Raises:
         DataError: ``resamples`` is less than 1.
     """
-    _check_resamples(resamples)
+    check_resamples(resamples)
     labels, probabilities = scores.labels, scores.probabilities
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(scores.classes))
     rows = metrics.support(confusion)
@@ -44,8 +44,8 @@ def evaluate_scores(scores: Scores, resamples: int = 1000, seed: int = 0) -> Eva
 
     statistics = _HeadlineStatistics(scores)
     values = statistics.under(np.ones(len(scores)))
-    drawn = np.array([statistics.under(weights) for weights in _resampled_weights(len(scores), resamples, seed)])
-    estimates = [_estimate(value, of_resamples) for value, of_resamples in zip(values, drawn.T, strict=True)]
+    drawn = np.array([statistics.under(weights) for weights in resampled_weights(len(scores), resamples, seed)])
+    estimates = [percentile_interval(value, of_resamples) for value, of_resamples in zip(values, drawn.T, strict=True)]
     accuracy, macro_f1, macro_auc, log_loss, calibration_error = estimates
     return Evaluation(
         split=scores.split,
@@ -82,7 +82,7 @@ def break_down(scores: Scores, values: npt.NDArray[Any], resamples: int = 1000, 
         DataError: ``values`` is not one value per row, has more than :data:`MOST_PARTS` different ones, or
             ``resamples`` is less than 1.
     """
-    _check_resamples(resamples)
+    check_resamples(resamples)
     values = np.asarray(values)
     if values.shape != (len(scores),):
         raise DataError(f"A column to group by needs one value for each of {len(scores)} rows; found {values.shape}.")
@@ -109,7 +109,7 @@ def break_down(scores: Scores, values: npt.NDArray[Any], resamples: int = 1000, 
         draws[:, filled] = generator.multinomial(count, confusion.ravel()[filled] / count, size=resamples)
         resampled = draws.reshape(resamples, class_count, class_count)
         accuracy, macro_f1 = (
-            _estimate(float(figure(confusion)), figure(resampled)) for figure in (metrics.accuracy, _macro_f1)
+            percentile_interval(float(figure(confusion)), figure(resampled)) for figure in (metrics.accuracy, _macro_f1)
         )
         parts.append(Part(str(value), count, accuracy, macro_f1))
     return parts
@@ -142,25 +142,3 @@ class _HeadlineStatistics:
 
 def _macro_f1(confusion: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     return metrics.macro_average(metrics.f1(confusion), metrics.support(confusion))
-
-
-def _resampled_weights(count: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
-    """Yield, for each resample, how often each row was drawn: one at a time, so memory does not grow."""
-    generator = np.random.default_rng(seed)
-    for _ in range(resamples):
-        drawn = generator.integers(0, count, size=count)
-        yield np.bincount(drawn, minlength=count).astype(np.float64)
-
-
-def _estimate(value: float, of_resamples: npt.NDArray[np.float64]) -> Estimate:
-    """Percentile interval over the resamples in which the figure is defined (a small class may be drawn never)."""
-    defined = of_resamples[~np.isnan(of_resamples)]
-    if math.isnan(value) or not len(defined):
-        return Estimate(value, math.nan, math.nan)
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(value, float(low), float(high))
-
-
-def _check_resamples(resamples: int) -> None:
-    if resamples < 1:
-        raise DataError(f"The bootstrap needs at least 1 resample; found {resamples}.")

@@ -43,7 +43,7 @@ def confusion_matrix(
 
 def accuracy(confusion: npt.NDArray[Any]) -> Floats:
     """Share of rows on the diagonal. (..., C, C) -> (...), in 0..1; NaN without rows."""
-    return _divide(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
+    return divide(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
 
 
 def support(confusion: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -56,7 +56,7 @@ def precision(confusion: npt.NDArray[Any]) -> Floats:
 
     0 for a class that was never predicted, as in scikit-learn with ``zero_division=0``.
     """
-    return _divide(_diagonal(confusion), confusion.sum(axis=-2), undefined=0.0)
+    return divide(_diagonal(confusion), confusion.sum(axis=-2), undefined=0.0)
 
 
 def recall(confusion: npt.NDArray[Any]) -> Floats:
@@ -64,7 +64,7 @@ def recall(confusion: npt.NDArray[Any]) -> Floats:
 
     NaN for a class without rows.
     """
-    return _divide(_diagonal(confusion), support(confusion))
+    return divide(_diagonal(confusion), support(confusion))
 
 
 def f1(confusion: npt.NDArray[Any]) -> Floats:
@@ -73,21 +73,21 @@ def f1(confusion: npt.NDArray[Any]) -> Floats:
     NaN for a class without rows.
     """
     rows = support(confusion)
-    scores = _divide(2.0 * _diagonal(confusion), rows + confusion.sum(axis=-2), undefined=0.0)
+    scores = divide(2.0 * _diagonal(confusion), rows + confusion.sum(axis=-2), undefined=0.0)
     return np.where(rows > 0, scores, np.nan)
 
 
 def macro_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
     """Plain mean over the classes that have rows and a defined figure. Two (..., C) -> (...); NaN without any."""
     counted = (rows_per_class > 0) & ~np.isnan(per_class)
-    return _divide(np.where(counted, per_class, 0.0).sum(axis=-1), counted.sum(axis=-1))
+    return divide(np.where(counted, per_class, 0.0).sum(axis=-1), counted.sum(axis=-1))
 
 
 def weighted_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
     """Mean over the same classes as :func:`macro_average`, each weighing as many as it has rows. (..., C) -> (...)."""
     counted = (rows_per_class > 0) & ~np.isnan(per_class)
     share = np.where(counted, rows_per_class, 0.0)
-    return _divide((np.where(counted, per_class, 0.0) * share).sum(axis=-1), share.sum(axis=-1))
+    return divide((np.where(counted, per_class, 0.0) * share).sum(axis=-1), share.sum(axis=-1))
 
 
 @dataclass(frozen=True)
@@ -194,13 +194,13 @@ def calibration_error(labels: Labels, probabilities: Floats, weights: Floats | N
     return float(np.abs(np.bincount(bins, weights=weights * gaps)).sum() / weights.sum())
 
 
-def _diagonal(confusion: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    return np.diagonal(confusion, axis1=-2, axis2=-1)
-
-
-def _divide(above: npt.NDArray[Any], below: npt.NDArray[Any], undefined: float = np.nan) -> Floats:
+def divide(above: npt.NDArray[Any], below: npt.NDArray[Any], undefined: float = np.nan) -> Floats:
     """Divide without a warning, ``undefined`` where ``below`` is 0."""
     above, below = np.asarray(above, dtype=np.float64), np.asarray(below, dtype=np.float64)
     out = np.full(np.broadcast(above, below).shape, undefined)
     np.divide(above, below, out=out, where=below > 0)
     return out
+
+
+def _diagonal(confusion: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return np.diagonal(confusion, axis1=-2, axis2=-1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,9 @@ class Estimate:
     low: float
     high: float
 
-    def to_dict(self) -> dict[str, float | None]:
+    def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""
-        return {name: _json_number(value) for name, value in asdict(self).items()}
+        return {"value": json_ready(self.value), "low": json_ready(self.low), "high": json_ready(self.high)}
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,7 @@ class ClassFigures:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""
-        return {
-            name: _json_number(value) if isinstance(value, float) else value for name, value in asdict(self).items()
-        }
+        return fields_to_dict(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +127,27 @@ class Part:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""
-        return {
-            "value": self.value,
-            "count": self.count,
-            "accuracy": self.accuracy.to_dict(),
-            "macro_f1": self.macro_f1.to_dict(),
-        }
+        return fields_to_dict(self)
 
 
-def _json_number(value: float) -> float | None:
-    return None if math.isnan(value) else value
+def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The fields of a dataclass, JSON-ready by :func:`json_ready`, without those named in ``leave_out``."""
+    return {each.name: json_ready(getattr(result, each.name)) for each in fields(result) if each.name not in leave_out}
+
+
+def json_ready(value: Any) -> Any:
+    """Turn results, arrays and sequences into what JSON knows; NaN and infinity become None.
+
+    A dataclass gives what its own ``to_dict`` says.
+    """
+    if is_dataclass(value) and not isinstance(value, type):
+        return value.to_dict() if hasattr(value, "to_dict") else fields_to_dict(value)
+    if isinstance(value, Mapping):
+        return {key: json_ready(each) for key, each in value.items()}
+    if isinstance(value, (np.ndarray, np.generic)):
+        return json_ready(value.tolist())
+    if isinstance(value, (list, tuple)):
+        return [json_ready(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
