@@ -1,0 +1,140 @@
+"""Oracles: scikit-learn to 1e-9, on the rows and on what each resample drew; evaluate_scores' own interval."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+
+from mien.errors import DataError
+from mien.evaluation import curves
+from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.scores import Scores
+
+
+def random_case(seed: int, rows: int = 300, classes: int = 4, decimals: int | None = None):
+    generator = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), generator.integers(0, classes, rows - classes)])
+    logits = generator.normal(size=(rows, classes))
+    logits[np.arange(rows), labels] += 1
+    probabilities = np.exp(logits if decimals is None else logits.round(decimals))
+    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("decimals", [None, 0])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_every_point_is_scikit_learns(decimals, classes):
+    labels, probabilities = random_case(0, classes=classes, decimals=decimals)
+    for index, column in enumerate(probabilities.T):
+        expected = sk.roc_curve(labels == index, column, drop_intermediate=False)
+        for found, wanted in zip(curves.roc_points(labels == index, column), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, atol=1e-12)
+        precision, recall, thresholds = sk.precision_recall_curve(labels == index, column)
+        found = curves.precision_recall_points(labels == index, column)
+        np.testing.assert_allclose(found[0], recall[::-1], atol=1e-12)
+        np.testing.assert_allclose(found[1], precision[::-1], atol=1e-12)
+        np.testing.assert_allclose(found[2][1:], thresholds[::-1], atol=1e-12)
+
+
+@pytest.mark.parametrize("decimals", [None, 0])
+def test_areas_are_scikit_learns_and_thinning_does_not_move_them(decimals):
+    labels, probabilities = random_case(1, rows=2000, decimals=decimals)
+    found = curves.roc_curves(labels, probabilities, resamples=2)
+    expected = [sk.roc_auc_score(labels == index, probabilities[:, index]) for index in range(4)]
+    np.testing.assert_allclose([each.area.value for each in found.per_class], expected, rtol=1e-9)
+    assert found.macro.area.value == pytest.approx(np.mean(expected), abs=1e-9)
+    one_hot = np.eye(4)[labels]
+    assert found.micro.area.value == pytest.approx(sk.roc_auc_score(one_hot, probabilities, average="micro"), abs=1e-9)
+    for curve in (*found.per_class, found.macro, found.micro):
+        assert len(curve.thresholds) == len(curve.true_positive_rate) == len(curve.false_positive_rate) <= 200
+        drawn = np.trapezoid(curve.true_positive_rate, curve.false_positive_rate)
+        assert drawn == pytest.approx(curve.area.value, abs=3e-3)
+        assert (curve.false_positive_rate[-1], curve.true_positive_rate[-1]) == (1, 1)
+    pieces = curves.precision_recall_curves(labels, probabilities, resamples=2)
+    averages = [sk.average_precision_score(labels == index, probabilities[:, index]) for index in range(4)]
+    np.testing.assert_allclose([each.average_precision.value for each in pieces], averages, rtol=1e-9)
+    assert [each.prevalence for each in pieces] == pytest.approx(np.bincount(labels) / 2000)
+    assert max(len(each.recall) for each in pieces) <= 200
+
+
+def test_bands_are_percentiles_of_scikit_learn_on_the_drawn_rows():
+    labels, probabilities = random_case(2, rows=60, classes=3)
+    resamples = 30
+    generator = np.random.default_rng(5)
+    drawn = []
+    for _ in range(resamples):
+        rows = generator.integers(0, 60, size=60)
+        line = []
+        for index in range(3):
+            false, true, _ = sk.roc_curve(labels[rows] == index, probabilities[rows, index], drop_intermediate=False)
+            line.append(np.interp(curves.GRID, false, true))
+        false, true, _ = sk.roc_curve(np.eye(3)[labels[rows]].ravel(), probabilities[rows].ravel())
+        drawn.append([*line, np.mean(line, axis=0), np.interp(curves.GRID, false, true)])
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    found = curves.roc_curves(labels, probabilities, resamples, seed=5)
+    for index, curve in enumerate((*found.per_class, found.macro, found.micro)):
+        np.testing.assert_allclose(curve.low, low[index], atol=1e-9)
+        np.testing.assert_allclose(curve.high, high[index], atol=1e-9)
+
+
+def test_average_precision_interval_is_scikit_learns_on_the_drawn_rows():
+    labels, probabilities = random_case(3, rows=60, classes=3)
+    generator = np.random.default_rng(5)
+    drawn, at_half = [], []
+    for _ in range(30):
+        rows = generator.integers(0, 60, size=60)
+        truth, column = labels[rows] == 1, probabilities[rows, 1]
+        drawn.append(sk.average_precision_score(truth, column))
+        precision, recall, _ = sk.precision_recall_curve(truth, column)
+        at_half.append(precision[::-1][np.flatnonzero(recall[::-1] >= 0.5)[0]])
+    found = curves.precision_recall_curves(labels, probabilities, 30, seed=5)[1]
+    expected = np.quantile(drawn, [0.025, 0.975])
+    assert (found.average_precision.low, found.average_precision.high) == pytest.approx(expected, abs=1e-9)
+    assert (found.low[50], found.high[50]) == pytest.approx(np.quantile(at_half, [0.025, 0.975]), abs=1e-9)
+
+
+def test_the_macro_area_is_the_headline_of_the_evaluation():
+    labels, probabilities = random_case(4, rows=80)
+    scores = Scores(np.arange(80), labels, probabilities, tuple("abcd"), "test", "")
+    expected = evaluate_scores(scores, resamples=50, seed=2).macro_auc
+    found = curves.roc_curves(labels, probabilities, resamples=50, seed=2).macro.area
+    assert (found.value, found.low, found.high) == pytest.approx(
+        (expected.value, expected.low, expected.high), abs=1e-9
+    )
+
+
+def test_absent_class_one_row_and_ties():
+    # Class 2 has no row.
+    found = curves.roc_curves(np.array([0, 1, 0]), np.full((3, 3), 1 / 3), resamples=20)
+    assert [each.area.value for each in found.per_class[:2]] == [0.5, 0.5]
+    assert np.isnan(found.per_class[2].area.value)
+    assert np.isnan(found.per_class[2].low).all()
+    assert found.per_class[2].thresholds.shape == (0,)
+    assert found.macro.area.value == 0.5
+    pieces = curves.precision_recall_curves(np.array([0, 1, 0]), np.full((3, 3), 1 / 3), resamples=20)
+    assert pieces[0].average_precision.value == pytest.approx(2 / 3)
+    assert np.isnan(pieces[2].average_precision.value)
+    one = curves.roc_curves(np.array([0]), np.array([[0.9, 0.1]]), resamples=5)
+    assert np.isnan([one.per_class[0].area.value, one.macro.area.value]).all()
+    assert len(one.macro.true_positive_rate) == 0
+    assert one.micro.area.value == 1
+    alone = curves.precision_recall_curves(np.array([0]), np.array([[0.9, 0.1]]), resamples=5)
+    assert alone[0].average_precision.value == 1
+    json.dumps([found.to_dict(), one.to_dict(), [each.to_dict() for each in (*pieces, *alone)]], allow_nan=False)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=60), st.integers(2, 20))
+def test_thinning_keeps_the_ends_and_the_order(points, most):
+    across, up = np.sort(np.array(points), axis=0).T
+    chosen = curves.thin(across, up, most)
+    assert len(chosen) <= max(most, 1)
+    assert (chosen[0], chosen[-1]) == (0, len(across) - 1)
+    assert (np.diff(chosen) > 0).all()
+
+
+def test_no_resamples_are_refused():
+    for function in (curves.roc_curves, curves.precision_recall_curves):
+        with pytest.raises(DataError, match="at least 1 resample"):
+            function(np.array([0, 1]), np.full((2, 2), 0.5), resamples=0)

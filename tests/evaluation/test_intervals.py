@@ -1,0 +1,65 @@
+"""Oracles: scipy's Wilson interval, the rows that each resample drew, numpy's percentiles."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from mien.errors import DataError
+from mien.evaluation.intervals import (
+    bootstrap_means,
+    check_resamples,
+    percentile_interval,
+    resampled_weight_chunks,
+    resampled_weights,
+    share_of,
+    wilson_interval,
+)
+
+
+@given(st.integers(1, 5000).flatmap(lambda rows: st.tuples(st.integers(0, rows), st.just(rows))))
+def test_wilson_matches_scipy(case):
+    hits, rows = case
+    expected = stats.binomtest(hits, rows).proportion_ci(0.95, method="wilson")
+    found = share_of(hits, rows)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert found.value == pytest.approx(hits / rows, abs=1e-12)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_wilson_of_arrays_and_of_nothing():
+    low, high = wilson_interval(np.array([0, 3, 0]), np.array([5, 3, 0]))
+    assert (low[0], high[1]) == (0, 1)
+    assert math.isnan(low[2])
+    assert math.isnan(high[2])
+    assert math.isnan(share_of(0, 0).value)
+
+
+def test_chunks_hold_the_same_resamples():
+    single = np.array(list(resampled_weights(500_000, 5, seed=3)))
+    chunks = list(resampled_weight_chunks(500_000, 5, seed=3))
+    assert [len(chunk) for chunk in chunks] == [4, 1]
+    np.testing.assert_array_equal(np.concatenate(chunks), single)
+    assert single.sum(axis=1).tolist() == [500_000] * 5
+
+
+def test_bootstrap_means_are_means_of_the_drawn_rows():
+    values = np.random.default_rng(0).normal(size=(30, 2))
+    generator = np.random.default_rng(9)
+    expected = [values[generator.integers(0, 30, size=30)].mean(axis=0) for _ in range(7)]
+    np.testing.assert_allclose(bootstrap_means(values, 7, seed=9), expected, rtol=1e-9)
+
+
+def test_percentiles_leave_undefined_resamples_out():
+    found = percentile_interval(2.0, np.array([1.0, np.nan, 2.0, 3.0]))
+    assert (found.low, found.high) == pytest.approx((1.05, 2.95))
+    assert math.isnan(percentile_interval(2.0, np.array([np.nan])).low)
+    assert math.isnan(percentile_interval(math.nan, np.array([1.0])).high)
+
+
+def test_no_resamples_are_refused():
+    with pytest.raises(DataError, match="at least 1 resample; found 0"):
+        check_resamples(0)
