@@ -1,0 +1,113 @@
+"""Oracles: scipy's minimiser, logits that were scaled on purpose, and labels that a fold may not see."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import optimize
+from scipy.special import softmax
+
+from mien.errors import DataError
+from mien.evaluation import metrics
+from mien.evaluation.temperature import (
+    GREATEST_TEMPERATURE,
+    LEAST_TEMPERATURE,
+    apply_temperature,
+    assign_folds,
+    cross_fit_temperature,
+    fit_temperature,
+)
+
+
+def sampled_case(seed: int, rows: int = 600, classes: int = 4, sharpness: float = 2.0):
+    """Labels drawn from the true probabilities, and these made ``sharpness`` times too sure."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(size=(rows, classes)) * 1.5
+    labels = (softmax(logits, axis=1).cumsum(axis=1) > generator.random((rows, 1))).argmax(axis=1)
+    return labels, softmax(sharpness * logits, axis=1)
+
+
+@pytest.mark.parametrize("sharpness", [0.3, 1.0, 2.5, 8.0])
+@pytest.mark.parametrize("classes", [2, 7])
+def test_the_temperature_is_scipys(sharpness, classes):
+    labels, probabilities = sampled_case(0, classes=classes, sharpness=sharpness)
+
+    def loss(inverse):
+        return -np.log(softmax(inverse * np.log(probabilities), axis=1)[np.arange(600), labels]).mean()
+
+    expected = optimize.minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-9}).x
+    found = fit_temperature(labels, probabilities)
+    assert 1 / found == pytest.approx(expected, rel=1e-5)
+    assert loss(1 / found) <= loss(expected) + 1e-12
+
+
+def test_a_temperature_that_was_put_in_is_found():
+    labels, probabilities = sampled_case(1, rows=40_000, sharpness=2.5)
+    assert fit_temperature(labels, probabilities) == pytest.approx(2.5, rel=0.03)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_probabilities_at_a_temperature_are_softmax_of_scaled_logits(temperature):
+    logits = np.random.default_rng(2).normal(size=(20, 5)) * 4
+    found = apply_temperature(softmax(logits, axis=1), temperature)
+    np.testing.assert_allclose(found, softmax(logits / temperature, axis=1), rtol=1e-9)
+
+
+def test_edges_of_the_fit():
+    sure, uniform = np.array([[0.9, 0.1], [0.2, 0.8]]), np.full((6, 7), 1 / 7)
+    assert fit_temperature(np.array([0, 1]), sure) == pytest.approx(LEAST_TEMPERATURE, rel=1e-6)
+    assert fit_temperature(np.array([1, 0]), sure) == pytest.approx(GREATEST_TEMPERATURE, rel=1e-6)
+    assert fit_temperature(np.arange(6), uniform) == 1
+    assert np.isnan(fit_temperature(np.zeros(0, dtype=np.int64), np.zeros((0, 3))))
+    # A probability of exactly 0 is neither a warning nor an infinity, and stays the smallest of its row.
+    zeros = np.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [1 - 1e-30, 1e-30, 0.0]])
+    assert np.isfinite(fit_temperature(np.array([0, 1, 2]), zeros))
+    scaled = apply_temperature(zeros, 2.0)
+    assert (np.diff(scaled, axis=1) <= 0).all()
+    np.testing.assert_allclose(scaled.sum(axis=1), 1)
+
+
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=80), st.integers(2, 6), st.randoms())
+def test_folds_keep_groups_together_and_do_not_see_the_order(groups, folds, random):
+    groups = np.array(groups)
+    found = assign_folds(groups, folds)
+    fold_of_group = dict(zip(groups.tolist(), found.tolist(), strict=True))
+    assert [fold_of_group[group] for group in groups.tolist()] == found.tolist()
+    sizes = np.bincount(list(fold_of_group.values()))
+    assert len(sizes) == min(folds, len(fold_of_group))
+    assert sizes.max() - sizes.min() <= 1
+    shuffled = random.sample(range(len(groups)), len(groups))
+    np.testing.assert_array_equal(assign_folds(groups[shuffled], folds), found[shuffled])
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000))
+def test_no_row_sees_a_temperature_that_its_own_fold_had_a_part_in(seed):
+    labels, probabilities = sampled_case(seed, rows=60)
+    groups = np.random.default_rng(seed).integers(0, 40, 60)
+    before = cross_fit_temperature(labels, probabilities, groups)
+    fold = before.folds[0]
+    mine = before.folds == fold
+    altered = np.where(mine, (labels + 1) % 4, labels)
+    after = cross_fit_temperature(altered, probabilities, groups)
+    np.testing.assert_array_equal(after.probabilities[mine], before.probabilities[mine])
+    assert after.temperatures[fold] == before.temperatures[fold]
+    assert (after.temperatures != before.temperatures).any()
+
+
+def test_every_fold_gets_the_temperature_of_the_others():
+    labels, probabilities = sampled_case(3, rows=200)
+    fit = cross_fit_temperature(labels, probabilities)
+    for fold in range(5):
+        others = fit.folds != fold
+        assert fit.temperatures[fold] == fit_temperature(labels[others], probabilities[others])
+        expected = apply_temperature(probabilities[~others], fit.temperatures[fold])
+        np.testing.assert_allclose(fit.probabilities[~others], expected, rtol=1e-12)
+    assert metrics.log_loss(labels, fit.probabilities) < metrics.log_loss(labels, probabilities)
+
+
+def test_one_group_has_nothing_to_fit_on():
+    fit = cross_fit_temperature(np.array([0, 1]), np.full((2, 2), 0.5), np.array([4, 4]))
+    assert np.isnan(fit.probabilities).all()
+    with pytest.raises(DataError, match="at least 2 folds; found 1"):
+        assign_folds(np.arange(3), 1)
