@@ -10,7 +10,10 @@ import pytest
 import mien
 
 SOURCE = Path(mien.__file__).parent
-TORCH_ROOMS = ("mien.models", "mien.training", "mien.export", "mien.experiments.run")
+TORCH_ROOMS = (
+    *("mien.models", "mien.training", "mien.export", "mien.experiments.run"),
+    *("mien.explain.torch_model", "mien.explain.gradients", "mien.explain.gradcam", "mien.explain.randomisation"),
+)
 
 
 def test_every_public_name_is_there():
@@ -32,7 +35,7 @@ import sys
 class Unimportable:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "lightning_fabric", "safetensors", "onnx", "onnxscript", "pyarrow",
-                                      "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy"}:
+                                      "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy", "captum"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Unimportable())

@@ -18,7 +18,6 @@ from mien.data.synthetic import draw_labels, render_faces
 from mien.errors import ModelError
 from mien.files import whole_file
 from mien.models.network import Network
-from mien.models.registry import build_model
 from mien.preprocess import grey_square, to_input
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
@@ -56,10 +55,7 @@ def export_run(run: RunFolder, out: Path | None = None, scores: dict[str, float]
         ModelError: the file's answers differ from torch's by more than :data:`LARGEST_DIFFERENCE`. Nothing is written.
     """
     recipe = run.read_recipe()
-    tensors, facts = checkpoint.load(run.best)
-    network = build_model(recipe.model, len(facts["classes"]), recipe.input.crop_px)
-    checkpoint.load_matching(network, tensors, run.best)
-    network.eval()
+    network, facts = checkpoint.load_best(run)
     manifest = Manifest(
         name=recipe.name,
         classes=tuple(facts["classes"]),

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from mien.errors import RunError
 from mien.files import write_bytes
+from mien.models.network import Network
+from mien.models.registry import build_model
+from mien.run_folder import RunFolder
 
 _FACTS = "mien.facts"
 
@@ -75,3 +78,21 @@ def load_matching(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
         model.load_state_dict(tensors)
     except RuntimeError:
         raise RunError(f"{path} holds the weights of another network than its recipe describes.") from None
+
+
+def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:
+    """The network of a run's best epoch in evaluation mode, on the CPU, and the checkpoint's facts.
+
+    Raises:
+        RunError: no such run, no finished epoch, a damaged checkpoint, or one of another network.
+    """
+    recipe = run.read_recipe()
+    tensors, facts = load(run.best)
+    network = build_model(recipe.model, len(facts["classes"]), recipe.input.crop_px)
+    load_matching(network, tensors, run.best)
+    return network.eval(), facts
+
+
+def load_network(run: RunFolder) -> Network:
+    """The network of a run's best epoch in evaluation mode. Raises :class:`RunError`, as :func:`load_best`."""
+    return load_best(run)[0]
