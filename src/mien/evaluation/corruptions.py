@@ -1,0 +1,225 @@
+"""What pictures of faces suffer, at five strengths each, in the manner of ImageNet-C on grey faces.
+
+Hendrycks & Dietterich, Benchmarking Neural Network Robustness to Common Corruptions, ICLR 2019. Their strengths are
+for 224 px; ours are for 48 px, and lengths in px grow with the face's side. Random numbers come from the seed and the
+corruption's name alone: a face is corrupted the same way at every strength, only more, whatever comes after it.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, nearest
+
+Images = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.floating[Any]]
+Number = TypeVar("Number", bound=np.floating[Any])
+Apply = Callable[[Images, float, np.random.Generator], Images]
+
+STRENGTHS = (1, 2, 3, 4, 5)
+_CHUNK_FACES = 512
+_REFERENCE_PX = 48
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """A corruption with its five parameters.
+
+    Attributes:
+        apply: images uint8 (N, S, S), a parameter, random numbers -> uint8 (N, S, S).
+        parameters: one for each strength 1..5.
+        meaning: what the parameter is, with its unit.
+    """
+
+    apply: Apply
+    parameters: tuple[float, float, float, float, float]
+    meaning: str
+
+
+def corrupt(images: Images, name: str, strength: int, seed: int = 0) -> Images:
+    """Corrupt faces.
+
+    Args:
+        images: uint8 (N, S, S), grey.
+        name: one of :data:`CORRUPTIONS`.
+        strength: 1..5.
+        seed: 0 or more. Face i depends on the seed, its place i and itself.
+
+    Returns:
+        uint8 (N, S, S).
+
+    Raises:
+        DataError: no such corruption or strength, or images of another shape.
+    """
+    if name not in CORRUPTIONS:
+        raise DataError(f"There is no corruption '{name}'." + nearest(name, CORRUPTIONS))
+    if strength not in STRENGTHS:
+        raise DataError(f"A strength must be 1..5; found {strength}.")
+    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1] != images.shape[2]:
+        raise DataError(f"Faces must be uint8 (N, S, S); found {images.dtype} {images.shape}.")
+    corruption = CORRUPTIONS[name]
+    generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    parameter = corruption.parameters[strength - 1]
+    out = np.empty_like(images)
+    # Each corruption draws its numbers face by face in order, so chunks change nothing but the memory.
+    for first in range(0, len(images), _CHUNK_FACES):
+        part = slice(first, first + _CHUNK_FACES)
+        out[part] = corruption.apply(images[part], parameter, generator)
+    return out
+
+
+def gaussian_blur(images: Images, sigma_px: float) -> Images:
+    """Gaussian blur with the border pixels repeated outward: uint8 (N, S, S) -> uint8 (N, S, S)."""
+    return _bytes(filter_squares(images.astype(np.float32), sigma_px))
+
+
+def filter_squares(values: npt.NDArray[Number], sigma_px: float) -> npt.NDArray[Number]:
+    """Gaussian blur of arrays of float (N, S, S), cut off at 3.5 sigma, the border repeated outward."""
+    side = values.shape[-1]
+    reach = int(3.5 * sigma_px + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
+    matrix = np.zeros((side, side), dtype=values.dtype)
+    source = np.clip(np.arange(side)[:, None] + np.arange(-reach, reach + 1), 0, side - 1)
+    np.add.at(matrix, (np.arange(side)[:, None], source), kernel / kernel.sum())
+    return np.asarray(matrix @ values @ matrix.T)
+
+
+def _both_ways(images: Images, matrix: npt.NDArray[np.float32]) -> Images:
+    """The same linear filter, (S, S), on rows and on columns."""
+    return _bytes(matrix @ images.astype(np.float32) @ matrix.T)
+
+
+def _bytes(values: Floats) -> Images:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
+
+
+def _gaussian_noise(images: Images, deviation: float, generator: np.random.Generator) -> Images:
+    return _bytes(images + 255 * deviation * generator.standard_normal(images.shape, dtype=np.float32))
+
+
+def _blur(images: Images, sigma_px: float, _: np.random.Generator) -> Images:
+    return gaussian_blur(images, sigma_px * images.shape[-1] / _REFERENCE_PX)
+
+
+def _jpeg(images: Images, quality: float, _: np.random.Generator) -> Images:
+    from PIL import Image
+
+    out = np.empty_like(images)
+    for index, face in enumerate(images):
+        stream = io.BytesIO()
+        Image.fromarray(face).save(stream, "JPEG", quality=int(quality))
+        out[index] = np.asarray(Image.open(stream))
+    return out
+
+
+def _low_resolution(images: Images, share: float, _: np.random.Generator) -> Images:
+    from PIL import Image
+
+    side = images.shape[-1]
+    fewer = max(round(side * share), 1)
+    # Pillow resizes rows and columns by themselves and linearly: its action on unit rows is the whole filter.
+    small = Image.fromarray(np.eye(side, dtype=np.float32)).resize((side, fewer), Image.Resampling.BOX)
+    matrix = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
+    return _both_ways(images, matrix)
+
+
+def _darkness(images: Images, light: float, _: np.random.Generator) -> Images:
+    return _bytes(images * np.float32(light))
+
+
+def _contrast(images: Images, share: float, _: np.random.Generator) -> Images:
+    grey = images.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
+    return _bytes(grey + np.float32(share) * (images - grey))
+
+
+def _rotation(images: Images, degrees: float, generator: np.random.Generator) -> Images:
+    angle = np.deg2rad(degrees) * generator.choice((-1.0, 1.0), len(images))
+    return _turn_and_zoom(images, angle, np.ones(len(images)))
+
+
+def _scale(images: Images, factor: float, generator: np.random.Generator) -> Images:
+    zoom = factor ** generator.choice((-1.0, 1.0), len(images))
+    return _turn_and_zoom(images, np.zeros(len(images)), zoom)
+
+
+def _turn_and_zoom(images: Images, angle: Floats, zoom: Floats) -> Images:
+    """Turn (radians) and enlarge each face about its centre, bilinearly, its border pixels repeated outward."""
+    side = images.shape[-1]
+    grid = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
+    cosine = (np.cos(angle) / zoom).astype(np.float32)[:, None, None]
+    sine = (np.sin(angle) / zoom).astype(np.float32)[:, None, None]
+    x = np.clip(cosine * grid + sine * grid[:, None] + np.float32((side - 1) / 2), 0, side - 1)
+    y = np.clip(cosine * grid[:, None] - sine * grid + np.float32((side - 1) / 2), 0, side - 1)
+    left, top = np.minimum(x.astype(np.intp), side - 2), np.minimum(y.astype(np.intp), side - 2)
+    x, y = x - left, y - top
+    face = np.arange(len(images))[:, None, None]
+    upper = images[face, top, left] * (1 - x) + images[face, top, left + 1] * x
+    lower = images[face, top + 1, left] * (1 - x) + images[face, top + 1, left + 1] * x
+    return _bytes(upper * (1 - y) + lower * y)
+
+
+def _shift(images: Images, length_px: float, generator: np.random.Generator) -> Images:
+    """Move each face by whole pixels in a random direction, its border pixels repeated outward."""
+    side = images.shape[-1]
+    direction = 2 * np.pi * generator.random(len(images))
+    length = length_px * side / _REFERENCE_PX
+    places = np.arange(side)
+    rows, columns = (
+        np.clip(places - np.rint(length * part).astype(np.intp)[:, None], 0, side - 1)
+        for part in (np.sin(direction), np.cos(direction))
+    )
+    return np.asarray(images[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None, :]])
+
+
+def _cover(centre_y: float, aspect: float) -> Apply:
+    """Cover a rectangle ``height`` by ``aspect * height`` of the side (at most all), centred, ``centre_y`` down."""
+
+    def apply(images: Images, height: float, _: np.random.Generator) -> Images:
+        count = len(images)
+        return _fill(images, np.full(count, centre_y), np.full(count, 0.5), height, min(aspect * height, 1.0))
+
+    return apply
+
+
+def _cover_anywhere(images: Images, side: float, generator: np.random.Generator) -> Images:
+    centres = generator.random((len(images), 2))
+    return _fill(images, centres[:, 0], centres[:, 1], side, side)
+
+
+def _fill(images: Images, centre_y: Floats, centre_x: Floats, height: float, width: float) -> Images:
+    """Fill a rectangle (all in shares of the side) with each face's mean grey; it is moved to lie inside."""
+    side = images.shape[-1]
+    places = np.arange(side)
+
+    def inside(centre: Floats, length: float) -> npt.NDArray[np.bool_]:
+        pixels = max(round(length * side), 1)
+        first = np.clip(np.rint(centre * side - pixels / 2), 0, side - pixels)[:, None]
+        return np.asarray((places >= first) & (places < first + pixels))
+
+    covered = inside(centre_y, height)[:, :, None] & inside(centre_x, width)[:, None, :]
+    return np.asarray(np.where(covered, _bytes(images.mean(axis=(1, 2), keepdims=True)), images))
+
+
+# FER2013's faces are cut so that the eyes lie about 0.38 of the side from the top, and the mouth 0.77.
+CORRUPTIONS: dict[str, Corruption] = {
+    "gaussian-noise": Corruption(_gaussian_noise, (0.03, 0.06, 0.1, 0.15, 0.22), "standard deviation / 255"),
+    "blur": Corruption(_blur, (0.6, 1.0, 1.5, 2.0, 3.0), "Gaussian's standard deviation, px of 48"),
+    "jpeg": Corruption(_jpeg, (60, 35, 20, 12, 6), "quality"),
+    "low-resolution": Corruption(_low_resolution, (0.7, 0.5, 0.375, 0.29, 0.21), "pixels left a side, share"),
+    "darkness": Corruption(_darkness, (0.75, 0.55, 0.4, 0.25, 0.15), "light left, share"),
+    "contrast": Corruption(_contrast, (0.7, 0.5, 0.35, 0.22, 0.12), "contrast left, share"),
+    "rotation": Corruption(_rotation, (6, 12, 18, 26, 36), "degrees, to either side"),
+    "shift": Corruption(_shift, (2, 4, 6, 8, 11), "px of 48, in any direction"),
+    "scale": Corruption(_scale, (1.08, 1.16, 1.26, 1.4, 1.6), "times larger or smaller"),
+    "cover-eyes": Corruption(_cover(0.38, 3.5), (0.08, 0.13, 0.18, 0.24, 0.3), "height, share of the side"),
+    "cover-mouth": Corruption(_cover(0.77, 2.0), (0.1, 0.16, 0.22, 0.29, 0.36), "height, share of the side"),
+    "cover-anywhere": Corruption(_cover_anywhere, (0.2, 0.3, 0.4, 0.5, 0.6), "side, share of the face's"),
+}
+"""Named as they are printed; their parameters, from strength 1 to 5, are part of the benchmark."""

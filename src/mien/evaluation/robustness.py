@@ -1,0 +1,181 @@
+"""How much accuracy is left when pictures are bad: every corruption at every strength."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+from mien.evaluation.results import LEVEL, Estimate
+from mien.progress import track
+
+Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class RobustnessResult:
+    """Accuracy under corruptions.
+
+    Attributes:
+        corruptions: K names, in their order.
+        accuracy: float64 (K, 5), share of right answers for each corruption and strength.
+        clean_accuracy: on the faces as they are, with an interval over faces.
+        mean_accuracy: mean over all corruptions and strengths, with an interval over faces.
+        faces: number of faces.
+        seed: of the corruptions.
+        fingerprint: SHA-256 of the faces and labels, as ``"sha256:..."``: what may be compared.
+    """
+
+    corruptions: tuple[str, ...]
+    accuracy: npt.NDArray[np.float64]
+    clean_accuracy: Estimate
+    mean_accuracy: Estimate
+    faces: int
+    seed: int
+    fingerprint: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; :meth:`from_dict` reads it again."""
+        return {
+            "faces": self.faces,
+            "seed": self.seed,
+            "fingerprint": self.fingerprint,
+            "clean_accuracy": self.clean_accuracy.to_dict(),
+            "mean_accuracy": self.mean_accuracy.to_dict(),
+            "accuracy": dict(zip(self.corruptions, self.accuracy.tolist(), strict=True)),
+        }
+
+    @classmethod
+    def from_dict(cls, content: Any) -> RobustnessResult:
+        """Read what :meth:`to_dict` made. Raises :class:`DataError` for anything else."""
+        try:
+            result = cls(
+                corruptions=tuple(str(name) for name in content["accuracy"]),
+                accuracy=np.array(list(content["accuracy"].values()), dtype=np.float64),
+                clean_accuracy=Estimate(**content["clean_accuracy"]),
+                mean_accuracy=Estimate(**content["mean_accuracy"]),
+                faces=int(content["faces"]),
+                seed=int(content["seed"]),
+                fingerprint=str(content["fingerprint"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
+            raise DataError("it holds no result of mien robustness") from None
+        shape = (len(result.corruptions), len(STRENGTHS))
+        if result.accuracy.shape != shape or not ((result.accuracy >= 0) & (result.accuracy <= 1)).all():
+            raise DataError("its accuracies are not five shares in 0..1 a corruption")
+        return result
+
+
+@dataclass(frozen=True)
+class CorruptionErrors:
+    """Errors relative to a baseline's, 1 where both err as often.
+
+    Attributes:
+        of: each corruption's error, summed over strengths, divided by the baseline's.
+        mean: their mean, Hendrycks & Dietterich's mCE (which they print times 100).
+    """
+
+    of: dict[str, float]
+    mean: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"mean": self.mean, "of": self.of}
+
+
+def measure_robustness(
+    predict: Predict,
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    *,
+    corruptions: Sequence[str] = tuple(CORRUPTIONS),
+    seed: int = 0,
+) -> RobustnessResult:
+    """Measure a model under every corruption at every strength: 5 K + 1 passes over the faces.
+
+    Args:
+        predict: faces uint8 (N, S, S) -> probabilities (N, C).
+        images: uint8 (N, S, S).
+        labels: int64 (N,), 0..C-1.
+        corruptions: K names of :data:`mien.evaluation.corruptions.CORRUPTIONS`.
+        seed: of the corruptions and of the resampling.
+
+    Raises:
+        DataError: no faces, no corruption, a name that is none, or shapes that do not fit together.
+    """
+    if not len(images) or not corruptions or len(images) != len(labels):
+        raise DataError(
+            f"Robustness needs faces with a label each and a corruption; found {len(images)} faces, "
+            f"{len(labels)} labels, {len(corruptions)} corruptions."
+        )
+    clean = predict(images).argmax(axis=1) == labels
+    right = np.empty((len(corruptions), len(STRENGTHS), len(images)), dtype=np.bool_)
+    cells = [(row, name, strength) for row, name in enumerate(corruptions) for strength in STRENGTHS]
+    for row, name, strength in track(cells, total=len(cells), what="corrupting", unit="passes"):
+        right[row, strength - 1] = predict(corrupt(images, name, strength, seed)).argmax(axis=1) == labels
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+    digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
+    return RobustnessResult(
+        corruptions=tuple(corruptions),
+        accuracy=right.mean(axis=2),
+        clean_accuracy=_mean(clean.astype(np.float64), seed),
+        mean_accuracy=_mean(right.mean(axis=(0, 1)), seed),
+        faces=len(images),
+        seed=seed,
+        fingerprint=f"sha256:{digest.hexdigest()}",
+    )
+
+
+def mean_corruption_error(result: RobustnessResult, baseline: RobustnessResult) -> CorruptionErrors:
+    """Errors relative to a baseline's: Hendrycks & Dietterich, ICLR 2019, section 4.2.
+
+    For a corruption c, CE_c = sum over strengths of the errors / the same sum of the baseline; mCE is their mean.
+
+    Raises:
+        DataError: measured on other faces, with another seed or other corruptions; a baseline that never errs.
+    """
+    if result.fingerprint != baseline.fingerprint or result.seed != baseline.seed:
+        raise DataError(
+            f"the baseline was measured on other faces ({baseline.faces}, seed {baseline.seed}) than this model "
+            f"({result.faces}, seed {result.seed}); measure both on the same"
+        )
+    if result.corruptions != baseline.corruptions:
+        raise DataError("the baseline was measured under other corruptions; measure it again")
+    errors, of_baseline = (1 - result.accuracy).sum(axis=1), (1 - baseline.accuracy).sum(axis=1)
+    if (of_baseline == 0).any():
+        name = result.corruptions[int(np.flatnonzero(of_baseline == 0)[0])]
+        raise DataError(f"the baseline makes no error under {name}, so errors relative to it are undefined")
+    ratios = errors / of_baseline
+    return CorruptionErrors(dict(zip(result.corruptions, ratios.tolist(), strict=True)), float(ratios.mean()))
+
+
+def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
+    """Read a ``robustness.json``. Raises :class:`DataError`: missing, or something else."""
+    try:
+        return RobustnessResult.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist. Make it with: mien robustness ... --out DIR") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise DataError(f"{path} is no robustness.json: it is not JSON. Make it with mien robustness.") from None
+    except DataError as error:
+        raise DataError(f"{path} is no robustness.json: {error}. Make it with mien robustness.") from None
+
+
+def _mean(values: npt.NDArray[np.float64], seed: int) -> Estimate:
+    generator = np.random.default_rng(seed)
+    # One resample at a time: 1,000 at once would be 28.7 million numbers for FER2013's training faces.
+    drawn = [values[generator.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(float(values.mean()), float(low), float(high))
