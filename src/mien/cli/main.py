@@ -8,7 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mien.cli import data, demo, evaluate, export, info, predict, recipes, train
+from mien.cli import data, demo, embed, evaluate, explain, export, info, predict, recipes, robustness, train
 from mien.errors import MienError
 from mien.version import __version__
 
@@ -25,9 +25,12 @@ app.add_typer(data.app, name="data")
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("robustness")(robustness.robustness)
+app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("predict")(predict.predict)
+app.command("embed")(embed.embed)
 
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.artifact import open_model
-from mien.errors import DataError
+from mien.errors import DataError, ModelError
 from mien.inference.locate import find_model
 from mien.inference.readings import Reading
 from mien.preprocess import grey_square, open_image, to_input
@@ -64,8 +64,12 @@ class Classifier:
 
         Raises:
             DataError: another shape.
+            ModelError: the file is of a mien that did not store features yet.
         """
-        width = self._session.get_outputs()[1].shape[1]
+        outputs = self._session.get_outputs()
+        if len(outputs) < 2:
+            raise ModelError("The model file gives no features: it is of an older mien. Write it with: mien export RUN")
+        width = outputs[1].shape[1]
         parts = [
             self._session.run(["features"], {"images": to_input(images[first : first + BATCH], self.manifest.input)})[0]
             for first in range(0, len(images), BATCH)
