@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn import metrics as sk
@@ -68,6 +68,7 @@ def test_the_diagram_adds_up_to_the_error():
     assert calibration.reliability(confidence, correct, bins=10, equal_mass=True).count.tolist() == [50] * 10
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=60), st.integers(1, 20), st.randoms())
 def test_bins_of_equal_mass_keep_ties_together_in_any_order(values, bins, random):
     values = np.array(values) / 12

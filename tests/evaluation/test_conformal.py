@@ -22,6 +22,7 @@ def sampled_case(seed: int, rows: int = 500, classes: int = 4):
     return labels, softmax(2 * logits, axis=1)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 60), st.sampled_from([0.5, 0.8, 0.9, 0.95]))
 def test_the_threshold_is_the_order_statistic(count, level):
     strange = np.random.default_rng(count).random(count)

@@ -67,6 +67,7 @@ def test_edges_of_the_fit():
     np.testing.assert_allclose(scaled.sum(axis=1), 1)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 30), min_size=1, max_size=80), st.integers(2, 6), st.randoms())
 def test_folds_keep_groups_together_and_do_not_see_the_order(groups, folds, random):
     groups = np.array(groups)
@@ -80,7 +81,7 @@ def test_folds_keep_groups_together_and_do_not_see_the_order(groups, folds, rand
     np.testing.assert_array_equal(assign_folds(groups[shuffled], folds), found[shuffled])
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000))
 def test_no_row_sees_a_temperature_that_its_own_fold_had_a_part_in(seed):
     labels, probabilities = sampled_case(seed, rows=60)

@@ -1,0 +1,237 @@
+"""Two classifiers on the same faces: is one better, or did it have luck?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.evaluation import metrics
+from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weights
+from mien.evaluation.metrics import Floats
+from mien.evaluation.results import Estimate, fields_to_dict
+from mien.evaluation.scores import Scores
+
+EXACT_BELOW = 25
+"""Fewer discordant rows than this are too few for the chi-square approximation of McNemar's test."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of both classifiers, and by how much the second exceeds the first.
+
+    Attributes:
+        first: the figure of the first; NaN where undefined, as all that follow.
+        second: of the second.
+        difference: second minus first, with its 95 % paired bootstrap interval.
+        p_value: two-sided: how often resamples lie on either side of no difference, 0..1.
+    """
+
+    first: float
+    second: float
+    difference: Estimate
+    p_value: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, NaN as None."""
+        return fields_to_dict(self)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's test of whether both are right equally often: only rows that one gets and the other does not count.
+
+    Attributes:
+        only_first: rows that the first alone gets right.
+        only_second: rows that the second alone gets right.
+        method: ``"exact binomial"``, or ``"chi-square"`` from :data:`EXACT_BELOW` such rows on.
+        statistic: chi-square with continuity correction; NaN in the exact test.
+        p_value: two-sided, 0..1; 1 without such rows.
+    """
+
+    only_first: int
+    only_second: int
+    method: str
+    statistic: float
+    p_value: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, NaN as None."""
+        return fields_to_dict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The second classifier against the first, on the same rows.
+
+    Attributes:
+        rows: number of rows.
+        classes: C class names.
+        accuracy: 0..1, more is better.
+        macro_f1: 0..1, more is better.
+        log_loss: nats, less is better.
+        recall: of each class, in their order; NaN for a class without rows.
+        mcnemar: the test on accuracy that needs no resampling.
+        only_first: int64, numbers (``Scores.rows``) of the rows that the first alone gets right, ascending.
+        only_second: the same of the second.
+        both_wrong: int64, numbers of the rows that neither gets right, ascending.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
+    """
+
+    rows: int
+    classes: tuple[str, ...]
+    accuracy: Difference
+    macro_f1: Difference
+    log_loss: Difference
+    recall: tuple[Difference, ...]
+    mcnemar: McNemar
+    only_first: npt.NDArray[np.int64]
+    only_second: npt.NDArray[np.int64]
+    both_wrong: npt.NDArray[np.int64]
+    resamples: int
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, NaN as None."""
+        return fields_to_dict(self)
+
+
+def compare_scores(first: Scores, second: Scores, resamples: int = 1000, seed: int = 0) -> Comparison:
+    """Compare two classifiers face by face.
+
+    Paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): the same rows are drawn for both, so what is hard
+    for both does not blur the difference. The p-value is twice the smaller share of resamples on one side of 0, with
+    1 added above and below (Davison & Hinkley 1997, equation 4.11), so it is at least 2 / (resamples + 1).
+
+    Args:
+        first: scores of one, in any order of rows.
+        second: scores of the other.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
+
+    Raises:
+        DataError: other rows, labels, classes or data, or ``resamples`` is less than 1.
+    """
+    check_resamples(resamples)
+    first, second = match_rows(first, second)
+    statistics = _Statistics(first), _Statistics(second)
+    ones = np.ones(len(first))
+    values = np.array([each.under(ones) for each in statistics])
+    drawn = np.array(
+        [
+            statistics[1].under(weights) - statistics[0].under(weights)
+            for weights in resampled_weights(len(first), resamples, seed)
+        ]
+    )
+
+    def differences() -> Iterator[Difference]:
+        for index in range(values.shape[1]):
+            of_first, of_second = (float(value) for value in values[:, index])
+            change = percentile_interval(of_second - of_first, drawn[:, index])
+            p_value = math.nan if math.isnan(change.value) else bootstrap_p_value(drawn[:, index])
+            yield Difference(of_first, of_second, change, p_value)
+
+    accuracy, macro_f1, log_loss, *recall = differences()
+    right = [scores.probabilities.argmax(axis=1) == scores.labels for scores in (first, second)]
+    only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
+    return Comparison(
+        rows=len(first),
+        classes=first.classes,
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        log_loss=log_loss,
+        recall=tuple(recall),
+        mcnemar=mcnemar_test(int(only_first.sum()), int(only_second.sum())),
+        only_first=first.rows[only_first],
+        only_second=first.rows[only_second],
+        both_wrong=first.rows[~right[0] & ~right[1]],
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def match_rows(first: Scores, second: Scores) -> tuple[Scores, Scores]:
+    """Both scores in the order of their row numbers, ascending.
+
+    Raises:
+        DataError: they are not of the same rows, labels, classes and data (where both know their data).
+    """
+    if first.classes != second.classes:
+        raise DataError(
+            "Only scores of the same classes in the same order can be compared; "
+            f"found {', '.join(first.classes)} and {', '.join(second.classes)}."
+        )
+    prints = first.data_fingerprint, second.data_fingerprint
+    if all(prints) and prints[0] != prints[1]:
+        raise DataError(
+            f"Only scores of the same data can be compared; found {prints[0][:19]}... and {prints[1][:19]}.... "
+            "Evaluate both models on one dataset."
+        )
+    first, second = (_ascending(scores) for scores in (first, second))
+    if not np.array_equal(first.rows, second.rows):
+        lone = np.setxor1d(first.rows, second.rows)
+        raise DataError(
+            f"Only scores of the same rows can be compared; found {len(first)} rows ({first.split}) and "
+            f"{len(second)} ({second.split}), of which {len(lone)} stand in one alone, such as row {lone[0]}."
+        )
+    other = np.flatnonzero(first.labels != second.labels)
+    if len(other):
+        names = [scores.classes[scores.labels[other[0]]] for scores in (first, second)]
+        raise DataError(
+            f"Only scores with the same true labels can be compared; row {first.rows[other[0]]} is {names[0]} in the "
+            f"first and {names[1]} in the second, and {len(other)} rows differ in all."
+        )
+    return first, second
+
+
+def mcnemar_test(only_first: int, only_second: int) -> McNemar:
+    """McNemar's test from the two discordant counts: Psychometrika 12, 1947; continuity: Edwards, the same 13, 1948.
+
+    Below :data:`EXACT_BELOW` discordant rows it is the exact binomial test of one half, otherwise chi-square with one
+    degree of freedom of (|b - c| - 1)^2 / (b + c).
+    """
+    total = only_first + only_second
+    if total < EXACT_BELOW:
+        tail = sum(math.comb(total, count) for count in range(min(only_first, only_second) + 1))
+        return McNemar(only_first, only_second, "exact binomial", math.nan, min(1.0, 2 * tail / 2**total))
+    statistic = max(abs(only_first - only_second) - 1, 0) ** 2 / total
+    return McNemar(only_first, only_second, "chi-square", statistic, math.erfc(math.sqrt(statistic / 2)))
+
+
+def bootstrap_p_value(drawn: Floats) -> float:
+    """Two-sided p-value of "no difference" from resampled differences. float (B,), NaN left out -> 0..1, or NaN."""
+    defined = drawn[~np.isnan(drawn)]
+    if not len(defined):
+        return math.nan
+    smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
+
+
+class _Statistics:
+    """Accuracy, macro-F1, log loss and the recall of each class under any row weights."""
+
+    def __init__(self, scores: Scores) -> None:
+        self.class_count = len(scores.classes)
+        self.labels = scores.labels
+        self.predictions = scores.probabilities.argmax(axis=1)
+        self.losses = metrics.row_losses(scores.labels, scores.probabilities)
+
+    def under(self, weights: Floats) -> Floats:
+        """Float (N,) -> float64 (3 + C,)."""
+        confusion = metrics.confusion_matrix(self.labels, self.predictions, self.class_count, weights)
+        macro_f1 = metrics.macro_average(metrics.f1(confusion), metrics.support(confusion))
+        log_loss = weights @ self.losses / weights.sum()
+        return np.array([metrics.accuracy(confusion), macro_f1, log_loss, *metrics.recall(confusion)])
+
+
+def _ascending(scores: Scores) -> Scores:
+    order = np.argsort(scores.rows)
+    return replace(
+        scores, rows=scores.rows[order], labels=scores.labels[order], probabilities=scores.probabilities[order]
+    )

@@ -1,0 +1,142 @@
+"""Oracles: scipy's binomial and chi-square tests, scikit-learn on the rows that each resample drew."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics as sk
+
+from mien.errors import DataError
+from mien.evaluation.compare import bootstrap_p_value, compare_scores, match_rows, mcnemar_test
+from mien.evaluation.scores import Scores
+
+
+def make_pair(seed: int = 0, rows: int = 200, classes: int = 4, skill: tuple[float, float] = (1.0, 1.5)):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, rows)
+    shared = generator.normal(size=(rows, classes))
+    scores = []
+    for each in skill:
+        logits = shared + 0.5 * generator.normal(size=(rows, classes))
+        logits[np.arange(rows), labels] += each
+        probabilities = np.exp(logits)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        names = tuple(f"class {index}" for index in range(classes))
+        scores.append(Scores(np.arange(rows) + 50, labels, probabilities, names, "test", "sha256:0"))
+    return scores
+
+
+def figures(scores, rows):
+    labels, probabilities = scores.labels[rows], scores.probabilities[rows]
+    predictions = probabilities.argmax(axis=1)
+    recall = sk.recall_score(labels, predictions, average=None)
+    macro_f1 = sk.f1_score(labels, predictions, average="macro")
+    return [sk.accuracy_score(labels, predictions), macro_f1, sk.log_loss(labels, probabilities), *recall]
+
+
+def test_differences_are_scikit_learns_on_the_drawn_rows():
+    first, second = make_pair()
+    found = compare_scores(first, second, resamples=40, seed=6)
+    generator = np.random.default_rng(6)
+    drawn = []
+    for _ in range(40):
+        rows = generator.integers(0, 200, size=200)
+        drawn.append(np.subtract(figures(second, rows), figures(first, rows)))
+    everything = np.arange(200)
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    for index, each in enumerate((found.accuracy, found.macro_f1, found.log_loss, *found.recall)):
+        of_first, of_second = figures(first, everything)[index], figures(second, everything)[index]
+        assert (each.first, each.second) == pytest.approx((of_first, of_second), abs=1e-9)
+        assert (each.difference.value, each.difference.low, each.difference.high) == pytest.approx(
+            (of_second - of_first, low[index], high[index]), abs=1e-9
+        )
+        assert each.p_value == bootstrap_p_value(np.array(drawn)[:, index].round(12))
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_the_rows_that_one_gets_and_the_other_does_not():
+    first, second = make_pair(1)
+    found = compare_scores(first, second, resamples=2)
+    right = [scores.probabilities.argmax(axis=1) == scores.labels for scores in (first, second)]
+    assert found.only_first.tolist() == [50 + row for row in range(200) if right[0][row] and not right[1][row]]
+    assert found.only_second.tolist() == [50 + row for row in range(200) if right[1][row] and not right[0][row]]
+    assert found.both_wrong.tolist() == [50 + row for row in range(200) if not right[1][row] and not right[0][row]]
+    assert (found.mcnemar.only_first, found.mcnemar.only_second) == (len(found.only_first), len(found.only_second))
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    first, second = make_pair(2)
+    order = np.random.default_rng(2).permutation(200)
+    shuffled = replace(
+        second, rows=second.rows[order], labels=second.labels[order], probabilities=second.probabilities[order]
+    )
+    expected = compare_scores(first, second, resamples=5).to_dict()
+    assert compare_scores(first, shuffled, resamples=5).to_dict() == expected
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_scipys(only_first, only_second):
+    found = mcnemar_test(only_first, only_second)
+    total = only_first + only_second
+    if total == 0:
+        assert (found.method, found.p_value) == ("exact binomial", 1)
+    elif total < 25:
+        assert found.method == "exact binomial"
+        assert found.p_value == pytest.approx(stats.binomtest(only_first, total).pvalue, abs=1e-9)
+        assert math.isnan(found.statistic)
+    else:
+        assert found.method == "chi-square"
+        statistic = max(abs(only_first - only_second) - 1, 0) ** 2 / total
+        assert found.statistic == pytest.approx(statistic, abs=1e-9)
+        assert found.p_value == pytest.approx(stats.chi2.sf(statistic, 1), abs=1e-9)
+
+
+def test_bootstrap_p_values():
+    assert bootstrap_p_value(np.zeros(99)) == 1
+    assert bootstrap_p_value(np.ones(99)) == pytest.approx(2 / 100)
+    assert bootstrap_p_value(np.array([1.0] * 90 + [-1.0] * 9 + [np.nan])) == pytest.approx(20 / 100)
+    assert math.isnan(bootstrap_p_value(np.array([np.nan])))
+    same, better = make_pair(3)
+    assert compare_scores(same, same, resamples=50).accuracy.p_value == 1
+    better = compare_scores(*make_pair(3, rows=1000, skill=(0.5, 2.0)), resamples=200)
+    assert better.accuracy.p_value == better.log_loss.p_value == pytest.approx(2 / 201)
+    assert better.mcnemar.p_value < 1e-6
+    assert better.accuracy.difference.low > 0 > better.log_loss.difference.high
+
+
+def test_an_absent_class_and_one_row():
+    first, second = make_pair(4, rows=1, classes=2)
+    found = compare_scores(first, second, resamples=5)
+    absent = 1 - int(first.labels[0])
+    assert math.isnan(found.recall[absent].difference.value)
+    assert math.isnan(found.recall[absent].p_value)
+    assert found.recall[1 - absent].p_value <= 1
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_what_cannot_be_compared_is_one_line():
+    first, second = make_pair(5, rows=4)
+    cases = {
+        "same classes in the same order .* found class 0, class 1, class 2, class 3 and a, b, c, d": replace(
+            second, classes=("a", "b", "c", "d")
+        ),
+        r"same data .* found sha256:0\.\.\. and sha256:1\.\.\.": replace(second, data_fingerprint="sha256:1"),
+        r"same rows .* found 4 rows \(test\) and 4 \(test\), of which 2 stand in one alone, such as row 50": replace(
+            second, rows=second.rows + 1
+        ),
+        r"same true labels .* row 50 is .* and 4 rows differ": replace(second, labels=(second.labels + 1) % 4),
+    }
+    for message, other in cases.items():
+        with pytest.raises(DataError, match=message) as raised:
+            compare_scores(first, other)
+        assert "\n" not in str(raised.value)
+    with pytest.raises(DataError, match="at least 1 resample"):
+        compare_scores(first, second, resamples=0)
+    # Nobody knows the data of one of them: that is no contradiction.
+    assert len(match_rows(first, replace(second, data_fingerprint=""))[1]) == 4
