@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from mien.models.network import Network
+from mien.models.network import Network, start_for_relu
 
 
 class MienNet(Network):
@@ -32,9 +32,7 @@ class MienNet(Network):
         self.stages = nn.Sequential(*layers)
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
         self.head = nn.Linear(channels, classes)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        start_for_relu(self)
 
     def features(self, images: Tensor) -> Tensor:
         """See :class:`Network`; D = the last width."""
