@@ -142,7 +142,8 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
             group["lr"] = rate
         chosen = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
         labels = state.labels[chosen]
-        batch = augment(state.images[chosen], recipe.augment, recipe.input, generator)
+        side_px = recipe.side_px(step / (state.steps_per_epoch * recipe.epochs))
+        batch = augment(state.images[chosen], recipe.augment, recipe.input, generator, side_px)
         partner, share = None, 1.0
         if mixing:
             batch, partner, share = mix(batch, recipe.augment, generator)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mien.data.faceset import FaceSet
 from mien.errors import RunError
 from mien.models.network import Network
-from mien.models.registry import build_model
+from mien.models.registry import build_model, check_sizes
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
@@ -58,6 +58,7 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> Training
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, len(faces.classes), recipe.input.crop_px)
+    check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
     if start is not None:
         begin_from(network, faces.classes, start)
     # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
