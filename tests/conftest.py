@@ -28,7 +28,9 @@ crop_px = 44
 
 [model]
 name = "mien"
+stem_width = 4
 widths = [4, 8]
+convolutions = [1, 2]
 dropout = 0.1
 
 [optim]

@@ -55,7 +55,25 @@ def test_set_changes_keys_with_toml_values_or_words():
     assert recipe.model.settings["widths"] == [8, 16]
 
 
-@pytest.mark.parametrize("change", ["optim.lr", "=3", "epochs.lr=1", "optim.rate=1", "optim.lr=-1"])
+def test_early_sizes_give_way_to_the_full_crop():
+    recipe = load_recipe("demo", ["early_sizes=[[0.4, 28], [0.7, 36]]", "input.crop_px=44"])
+    sides = [recipe.side_px(progress) for progress in (0.0, 0.39, 0.4, 0.69, 0.7, 1.0)]
+    assert sides == [28, 28, 36, 36, 44, 44]
+    assert Recipe().side_px(0.0) == 48
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "optim.lr",
+        "=3",
+        "epochs.lr=1",
+        "optim.rate=1",
+        "optim.lr=-1",
+        "early_sizes=[[0.5, 99]]",
+        "early_sizes=[[0.5, 20], [0.2, 30]]",
+    ],
+)
 def test_a_bad_set_is_an_error(change):
     with pytest.raises(RecipeError):
         load_recipe("demo", [change])

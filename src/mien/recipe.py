@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mien.errors import DataError, RecipeError, nearest
 from mien.labels import parse_scheme
@@ -100,6 +100,10 @@ class Recipe(_Strict):
         default="none", description="balanced: N / (K n_c), so that each class weighs the same in the loss"
     )
     ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
+    early_sizes: tuple[tuple[Probability, int], ...] = Field(
+        default=(),
+        description="[[0.4, 28], [0.7, 36]]: until 40 % of the run the network sees its crop at 28 px, then at 36",
+    )
     input: InputSpec = InputSpec()
     model: ModelRecipe = ModelRecipe()
     optim: OptimRecipe = OptimRecipe()
@@ -115,6 +119,20 @@ class Recipe(_Strict):
         except DataError as error:
             raise ValueError(str(error)) from None
         return text
+
+    @model_validator(mode="after")
+    def _early_sizes_grow(self) -> Recipe:
+        shares = [share for share, _ in self.early_sizes]
+        if shares != sorted(shares):
+            raise ValueError("early_sizes must be in the order of their shares of the run")
+        for _, side_px in self.early_sizes:
+            if not 8 <= side_px <= self.input.crop_px:
+                raise ValueError(f"an early size of {side_px} px is outside 8..{self.input.crop_px} (input.crop_px)")
+        return self
+
+    def side_px(self, progress: float) -> int:
+        """Side at which training shows the crop when ``progress`` (0..1) of the run is done."""
+        return next((side_px for share, side_px in self.early_sizes if progress < share), self.input.crop_px)
 
     @property
     def digest(self) -> str:

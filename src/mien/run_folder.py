@@ -101,8 +101,9 @@ class RunFolder:
             RunError: something stands there already, or the folder cannot be written.
         """
         self.check_free()
-        write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
+        # The recipe first: it makes the folder a run, which --resume can take up if all else is cut off.
         write_text(self.recipe_file, dump_recipe(recipe))
+        write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 
     def read_recipe(self) -> Recipe:
         """Read the recipe.

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mien.errors import RecipeError
-from mien.models.registry import MODELS, build_model, complete, model_settings
+from mien.models.registry import MODELS, build_model, check_sizes, complete, model_settings
 from mien.recipe import ModelRecipe
 
 # The big families at a fraction of their width: the same code in a tenth of the time.
@@ -63,6 +63,22 @@ def test_the_smallest_input_works_and_a_smaller_one_is_refused(name):
     assert network(torch.zeros(1, 1, smallest, smallest)).shape == (1, 3)
     with pytest.raises(RecipeError, match=f"needs images of {smallest} px"):
         build_model(recipe, 3, smallest - 1)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_any_size_is_what_it_says(name):
+    """The same weights on a larger side: they work, or the registry says that they do not."""
+    network = narrow(name).eval()
+    if MODELS[name].any_size:
+        assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 5)
+        check_sizes(ModelRecipe(name=name), [MODELS[name].smallest_px])
+        with pytest.raises(RecipeError, match="early_sizes has 7"):
+            check_sizes(ModelRecipe(name=name), [7])
+    else:
+        with pytest.raises(RuntimeError):
+            network(torch.zeros(1, 1, 64, 64))
+        with pytest.raises(RecipeError, match="one size only"):
+            check_sizes(ModelRecipe(name=name), [48])
 
 
 @pytest.mark.parametrize("name", MODELS)

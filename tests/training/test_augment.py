@@ -36,6 +36,16 @@ def test_the_warp_with_nothing_to_do_is_the_central_crop(images):
     assert warped.numpy() == pytest.approx(to_input(images.numpy(), SPEC), abs=2e-3)
 
 
+def test_a_smaller_side_shows_the_same_crop_smaller(images):
+    """Oracle: torch's own anti-aliased resize of the crop; these waves are smooth, so resampling agrees with it."""
+    crop = torch.from_numpy(to_input(images.numpy(), SPEC))
+    small = torch.nn.functional.interpolate(crop, size=28, mode="bilinear", antialias=True)
+    for recipe in (AugmentRecipe(), AugmentRecipe(shift=1e-9)):
+        batch = augment(images, recipe, SPEC, seeded(), side_px=28)
+        assert batch.shape == (8, 1, 28, 28)
+        assert batch.numpy() == pytest.approx(small.numpy(), abs=0.1)
+
+
 def test_flip_mirrors_about_half_and_nothing_else(images):
     many = images[:1].repeat(400, 1, 1)
     plain = augment(many, AugmentRecipe(), WHOLE, seeded())

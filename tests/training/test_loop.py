@@ -227,33 +227,6 @@ def test_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):
     assert not run.path.exists()
 
 
-def test_class_weights_are_n_over_k_nc(faces):
-    """Oracle: Study B's formula, by hand; over the faces they average to 1."""
-    from mien.training.loop import _balanced
-
-    weights = _balanced(faces).double().numpy()
-    counts = np.bincount(faces.labels)
-    assert weights == pytest.approx(len(faces) / (7 * counts))
-    assert weights[faces.labels].mean() == pytest.approx(1)
-
-
-def test_fine_tuning_takes_weights_and_the_rows_of_shared_classes(tmp_path, faces, tiny_recipe, tiny_run):
-    from mien.labels import parse_scheme
-    from mien.models.registry import build_model
-    from mien.training.loop import begin_from
-
-    few = faces.with_scheme(parse_scheme("happy=happy,glum=sad+angry"))
-    network = build_model(tiny_recipe.model, 2, 44)
-    fresh = network.head.weight.clone()
-    begin_from(network, few.classes, tiny_run)
-    trained, facts = checkpoint.load(tiny_run.best)
-    assert torch.equal(network.stages[0].weight, trained["stages.0.weight"])
-    assert torch.equal(network.head.weight[0], trained["head.weight"][facts["classes"].index("happy")])
-    assert torch.equal(network.head.weight[1], fresh[1])
-    outcome = train(tiny_recipe, few, RunFolder(tmp_path / "tuned"), start=tiny_run)
-    assert outcome.history
-
-
 def test_fine_tuning_from_another_network_is_one_line(tmp_path, faces, tiny_recipe, tiny_run):
     with pytest.raises(RunError, match="another network"):
         train(changed(tiny_recipe, model={"widths": [4, 9]}), faces, RunFolder(tmp_path / "x"), start=tiny_run)

@@ -47,7 +47,7 @@ def evaluate(
     from mien.evaluation.evaluate import break_down, evaluate_scores
     from mien.experiments.measure import class_counts, faces_for, score_split, write_evaluation
     from mien.inference.classifier import load
-    from mien.inference.locate import find_run
+    from mien.inference.locate import SHIPPED, find_run
     from mien.report.table import break_down_table, evaluation_table
     from mien.run_folder import RunFolder
 
@@ -71,13 +71,13 @@ def evaluate(
 
     run = find_run(model)
     run = run if run.path.is_dir() else RunFolder(run.path.parent)
-    if split == "test" and run.is_run:
+    if split == "test" and run.is_run and model not in SHIPPED:
         run.note_test_use(
             {"data": str(data), "data_fingerprint": result.fingerprint, "accuracy": evaluation.accuracy.value}
         )
         remark(f"The test split has now been opened {run.test_uses()} time(s) with this model ({run.path}).")
     elif split == "test":
-        remark("The test split was opened; this model lies in no run folder, so no ledger was kept.")
+        remark("The test split was opened; this model is in no run folder of yours, so no ledger was kept.")
 
     report = None
     if out is not None:

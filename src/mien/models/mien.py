@@ -5,38 +5,93 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional
 
-from mien.models.network import Network
+from mien.models.network import Network, start_for_relu
+
+
+class SqueezeExcite(nn.Module):
+    """Weigh channels by what the whole picture holds: Hu et al. 2018, reduction 8."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        hidden = max(width // 8, 8)
+        self.squeeze = nn.Linear(width, hidden)
+        self.excite = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, width, S, S) -> the same shape."""
+        share = self.excite(functional.relu(self.squeeze(x.mean(dim=(2, 3))))).sigmoid()
+        weighted: Tensor = x * share[:, :, None, None]
+        return weighted
+
+
+class Stage(nn.Module):
+    """A 3x3 convolution, max-pool, batch norm, ReLU; then more convolutions as one residual branch with SE.
+
+    Pooling comes before norm and ReLU: it commutes with ReLU, and both then work on a quarter of the pixels.
+    """
+
+    def __init__(self, channels: int, width: int, convolutions: int, pool: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
+        if pool:
+            layers.append(nn.MaxPool2d(2))
+        self.entry = nn.Sequential(*layers, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        branch: list[nn.Module] = []
+        for number in range(convolutions - 1):
+            if number > 0:
+                branch.append(nn.ReLU(inplace=True))
+            branch += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
+        self.branch = nn.Sequential(*branch, SqueezeExcite(width)) if branch else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels, S, S) -> (N, width, S / 2 or S, ...)."""
+        x = self.entry(x)
+        return x if self.branch is None else functional.relu(x + self.branch(x))
 
 
 class MienNet(Network):
-    """Stages of two 3x3 convolutions (batch norm, ReLU), a max-pool after each but the last, average pooling.
+    """A stem, stages of residual convolutions with squeeze-and-excite, average pooling, a linear head.
 
     Args:
         classes: number of classes.
+        stem_width: channels of the first convolution.
+        stem_stride: 2 looks at 4x4 pixels in steps of two (fast); 1 at 3x3 pixels in steps of one (finer).
         widths: channels of each stage.
+        convolutions: 3x3 convolutions of each stage; every stage halves the side, but for the last one where
+            ``pool_last`` is false.
+        pool_last: see ``convolutions``.
         dropout: before the head.
     """
 
-    def __init__(self, classes: int, widths: Sequence[int], dropout: float) -> None:
+    def __init__(
+        self,
+        classes: int,
+        stem_width: int,
+        stem_stride: int,
+        widths: Sequence[int],
+        convolutions: Sequence[int],
+        pool_last: bool,
+        dropout: float,
+    ) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        channels = 1
-        for stage, width in enumerate(widths):
-            if stage > 0:
-                layers.append(nn.MaxPool2d(2))
-            for _ in range(2):
-                layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
-                layers.append(nn.ReLU(inplace=True))
-                channels = width
-        self.stages = nn.Sequential(*layers)
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, stem_width, 2 + stem_stride, stem_stride, padding=1, bias=False),
+            nn.BatchNorm2d(stem_width),
+            nn.ReLU(inplace=True),
+        )
+        stages: list[nn.Module] = []
+        channels = stem_width
+        for number, (width, count) in enumerate(zip(widths, convolutions, strict=True), start=1):
+            stages.append(Stage(channels, width, count, pool=pool_last or number < len(widths)))
+            channels = width
+        self.stages = nn.Sequential(*stages)
         self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
         self.head = nn.Linear(channels, classes)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        start_for_relu(self)
 
     def features(self, images: Tensor) -> Tensor:
         """See :class:`Network`; D = the last width."""
-        features: Tensor = self.pool(self.stages(images))
+        features: Tensor = self.pool(self.stages(self.stem(images)))
         return features

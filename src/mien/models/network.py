@@ -24,3 +24,10 @@ class Network(nn.Module, ABC):
         """Normalised images (N, 1, S, S) -> logits (N, classes)."""
         logits: Tensor = self.head(self.features(images))
         return logits
+
+
+def start_for_relu(network: nn.Module) -> None:
+    """Draw convolution weights for ReLU networks: He et al. 2015, normal, by fan-out."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, validate_call
 
@@ -18,7 +18,7 @@ from mien.recipe import ModelRecipe
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=4096)]
-Widths = Annotated[list[Width], Field(min_length=1, max_length=8)]
+Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,35 @@ class Entry:
         build: ``(classes, size_px, **settings) -> Network``; its keyword arguments are the recipe's settings.
         source: the paper or study it comes from.
         smallest_px: the smallest input side that it works on.
+        any_size: the same weights work on every side from ``smallest_px`` on (no dense layer on flattened pixels).
     """
 
     build: Callable[..., Network]
     source: str
     smallest_px: int
+    any_size: bool = True
 
 
-def _mien(classes: int, size_px: int, widths: Widths = [32, 64, 128, 256], dropout: Dropout = 0.0) -> Network:  # noqa: B006
-    return MienNet(classes, widths, dropout)
+def _mien(
+    classes: int,
+    size_px: int,
+    stem_width: Width = 32,
+    stem_stride: Literal[1, 2] = 2,
+    widths: Widths = (64, 128, 256),
+    convolutions: Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=8)] = (
+        1,
+        2,
+        1,
+    ),
+    pool_last: bool = True,
+    dropout: Dropout = 0.0,
+) -> Network:
+    if len(convolutions) != len(widths):
+        raise RecipeError(
+            f"The model mien has one number of convolutions for each width; "
+            f"found {len(convolutions)} for {len(widths)} widths."
+        )
+    return MienNet(classes, stem_width, stem_stride, widths, convolutions, pool_last, dropout)
 
 
 def _study_a(classes: int, size_px: int, dropout: Dropout = 0.5) -> Network:
@@ -66,15 +86,27 @@ _VGG = "Simonyan & Zisserman, ICLR 2015, with batch norm and a small head"
 _RESNET = "He et al., CVPR 2016, with a 3x3 stem"
 
 MODELS: dict[str, Entry] = {
-    "mien": Entry(_mien, "mien's own", 8),
-    "study-a": Entry(_study_a, "Study A's description: a plain CNN; its exact layers are not published", 16),
-    "study-b": Entry(_study_b, "Study B, exactly", 36),
+    "mien": Entry(_mien, "mien's own, with squeeze-and-excite of Hu et al., CVPR 2018", 16),
+    "study-a": Entry(_study_a, "Study A's description: a plain CNN; its exact layers are not published", 16, False),
+    "study-b": Entry(_study_b, "Study B, exactly", 36, False),
     "vgg11": Entry(_vgg(11), _VGG, 32),
     "vgg13": Entry(_vgg(13), _VGG, 32),
     "vgg16": Entry(_vgg(16), _VGG, 32),
     "resnet18": Entry(_resnet(18), _RESNET, 8),
     "resnet34": Entry(_resnet(34), _RESNET, 8),
 }
+
+
+def check_sizes(recipe: ModelRecipe, sizes_px: Iterable[int]) -> None:
+    """Check that a network can be trained at sides other than its own. Raises :class:`RecipeError`."""
+    entry = MODELS[recipe.name]
+    for size_px in sizes_px:
+        if not entry.any_size:
+            raise RecipeError(f"The model {recipe.name} works on one size only; early_sizes is not for it.")
+        if size_px < entry.smallest_px:
+            raise RecipeError(
+                f"The model {recipe.name} needs images of {entry.smallest_px} px or more; early_sizes has {size_px}."
+            )
 
 
 def build_model(recipe: ModelRecipe, classes: int, size_px: int) -> Network:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mien.models.network import Network
+from mien.models.network import Network, start_for_relu
 
 # Convolutions in each of the five stages: configurations A, B and D of the paper's table 1.
 CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
@@ -42,9 +42,7 @@ class VGG(Network):
             nn.Dropout(dropout),
         )
         self.head = nn.Linear(channels, classes)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+        start_for_relu(self)
 
     def features(self, images: Tensor) -> Tensor:
         """See :class:`Network`; D = 8 * width."""

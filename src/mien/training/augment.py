@@ -12,7 +12,9 @@ from mien.preprocess import InputSpec, normalise
 from mien.recipe import AugmentRecipe
 
 
-def augment(images: Tensor, recipe: AugmentRecipe, spec: InputSpec, generator: torch.Generator) -> Tensor:
+def augment(
+    images: Tensor, recipe: AugmentRecipe, spec: InputSpec, generator: torch.Generator, side_px: int | None = None
+) -> Tensor:
     """Cut, change and normalise one batch.
 
     Args:
@@ -20,20 +22,24 @@ def augment(images: Tensor, recipe: AugmentRecipe, spec: InputSpec, generator: t
         recipe: what to change, and how far.
         spec: the network's input.
         generator: source of all randomness, on the images' device.
+        side_px: show the crop at this side, smaller than ``crop_px``; None shows it as it is.
 
     Returns:
-        float32 (N, 1, crop_px, crop_px), normalised as in serving. Mixup and cutmix, which mix labels too, are
+        float32 (N, 1, side_px, side_px), normalised as in serving. Mixup and cutmix, which mix labels too, are
         :func:`mix`.
     """
+    side_px = side_px or spec.crop_px
     pixels = images.to(torch.float32).unsqueeze(1)
     if recipe.shift or recipe.rotation_degrees or recipe.scale:
-        pixels = _warp(pixels, recipe, spec, generator)
+        pixels = _warp(pixels, recipe, spec, generator, side_px)
     else:
         start = (spec.size_px - spec.crop_px) // 2
         pixels = pixels[:, :, start : start + spec.crop_px, start : start + spec.crop_px]
         if recipe.flip:
             mirrored = _uniform(pixels, generator, 0, 1) < 0.5
             pixels = torch.where(mirrored, pixels.flip(3), pixels)
+        if side_px != spec.crop_px:
+            pixels = functional.interpolate(pixels, size=side_px, mode="bilinear", antialias=True, align_corners=False)
     if recipe.brightness or recipe.contrast:
         gain = _uniform(pixels, generator, 1 - recipe.contrast, 1 + recipe.contrast)
         offset = 255 * _uniform(pixels, generator, -recipe.brightness, recipe.brightness)
@@ -73,7 +79,7 @@ def mix(batch: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> tup
     return mixed, partner, 1 - (cut / side) ** 2
 
 
-def _warp(pixels: Tensor, recipe: AugmentRecipe, spec: InputSpec, generator: torch.Generator) -> Tensor:
+def _warp(pixels: Tensor, recipe: AugmentRecipe, spec: InputSpec, generator: torch.Generator, side_px: int) -> Tensor:
     """Rotation, scale, shift, mirror and the crop in one resampling; beyond the border its pixels repeat."""
     count = len(pixels)
     angle = _uniform(pixels, generator, -1, 1).view(count) * math.radians(recipe.rotation_degrees)
@@ -87,7 +93,7 @@ def _warp(pixels: Tensor, recipe: AugmentRecipe, spec: InputSpec, generator: tor
     shift = 2 * recipe.shift * (torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1)
     cosine, sine = share * zoom * angle.cos(), share * zoom * angle.sin()
     rows = torch.stack([sign * cosine, -sine, shift[:, 0], sign * sine, cosine, shift[:, 1]], dim=1)
-    shape = [count, 1, spec.crop_px, spec.crop_px]
+    shape = [count, 1, side_px, side_px]
     grid = functional.affine_grid(rows.view(count, 2, 3), shape, align_corners=False)
     return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
 

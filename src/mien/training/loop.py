@@ -8,12 +8,9 @@ resumed ends with the very weights of one that was not (same machine, same numbe
 from __future__ import annotations
 
 import math
-import signal
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,20 +21,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mien.data.faceset import FaceSet
-from mien.errors import RunError, TrainingError
+from mien.errors import TrainingError
 from mien.evaluation import metrics
-from mien.models.network import Network
-from mien.models.registry import build_model
 from mien.preprocess import normalise
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder, best_epoch
-from mien.training import checkpoint
 from mien.training.augment import augment, mix
-from mien.training.average import WeightAverage
-from mien.training.device import make_fabric
-from mien.training.optim import build_optimizer, plateau_factor, rate_factor
-
-HistoryLine = dict[str, float]
+from mien.training.interrupt import interruptible
+from mien.training.optim import plateau_factor, rate_factor
+from mien.training.state import HistoryLine, TrainingState, keep, prepare, restore
 
 
 class Watch(Protocol):
@@ -65,28 +57,6 @@ class Outcome:
     reason: str
 
 
-@dataclass
-class _Run:
-    """What the loop works on. ``average`` holds the weights that are validated and kept."""
-
-    recipe: Recipe
-    fabric: Fabric
-    network: Network
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    average: WeightAverage
-    images: Tensor
-    labels: Tensor
-    validation: FaceSet
-    class_weights: Tensor | None
-    history: list[HistoryLine] = field(default_factory=list)
-
-    @property
-    def steps_per_epoch(self) -> int:
-        # The last, smaller batch is left out: batch norm on a handful of faces is noise.
-        return max(len(self.images) // self.recipe.batch_size, 1)
-
-
 def train(
     recipe: Recipe,
     faces: FaceSet,
@@ -105,7 +75,7 @@ def train(
             ``test`` are not touched.
         run: where to.
         resume: go on with the run that stands there, if any.
-        start: a run whose weights to begin with; see :func:`begin_from`.
+        start: a run whose weights to begin with; see :func:`mien.training.state.begin_from`.
         watch: is told of every step and epoch.
         environment: facts for environment.json, beside what the loop knows itself.
 
@@ -116,32 +86,31 @@ def train(
         TrainingError: the loss is not a number. The best checkpoint so far stays.
     """
     watch = watch or _NobodyWatches()
-    state = _prepare(recipe, faces, start)
+    state = prepare(recipe, faces, start)
     facts = {
         "recipe_digest": recipe.digest,
         "data_fingerprint": faces.fingerprint,
         "classes": list(state.validation.classes),
     }
     if resume and run.is_run:
-        _restore(state, run, facts)
+        restore(state, run, facts)
     else:
         device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
         run.create(recipe, {**facts, **device, **(environment or {})})
-    with _interruptible() as interrupted:
+    with interruptible() as interrupted:
         while (reason := _reason_to_stop(state)) is None:
             epoch = len(state.history) + 1
             began = time.perf_counter()
-            loss, accuracy, rate = _train_epoch(state, epoch, watch, interrupted)
+            line = _train_epoch(state, epoch, watch, interrupted)
             if interrupted.is_set():
                 reason = "interrupted"
                 break
-            line = {"epoch": epoch, "learning_rate": rate, "train_loss": loss, "train_accuracy": accuracy}
-            line |= _validate(state)
+            line |= {"epoch": epoch, **_validate(state)}
             before = state.history[-1]["seconds"] if state.history else 0.0
             line["seconds"] = before + time.perf_counter() - began
             state.history.append(line)
             is_best = best_epoch(state.history, recipe) == epoch
-            _keep(state, run, facts, is_best)
+            keep(state, run, facts, is_best)
             watch.epoch(line, is_best)
     if not state.history:
         raise TrainingError(
@@ -150,56 +119,8 @@ def train(
     return Outcome(state.history, best_epoch(state.history, recipe), reason)
 
 
-def _prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> _Run:
-    train_faces, validation = faces.of_split("train"), faces.of_split("validation")
-    fabric = make_fabric(recipe.precision)
-    torch.manual_seed(recipe.seed)
-    network = build_model(recipe.model, len(faces.classes), recipe.input.crop_px)
-    if start is not None:
-        begin_from(network, faces.classes, start)
-    # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim))
-    return _Run(
-        recipe=recipe,
-        fabric=fabric,
-        network=network,
-        model=model,
-        optimizer=optimizer,
-        average=WeightAverage(network, recipe.ema_decay),
-        images=fabric.to_device(torch.from_numpy(np.array(train_faces.images))),
-        labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
-        validation=validation,
-        class_weights=fabric.to_device(_balanced(train_faces)) if recipe.class_weights == "balanced" else None,
-    )
-
-
-def _balanced(faces: FaceSet) -> Tensor:
-    """N / (K n_c) of every class; a class without a face weighs 0."""
-    counts = faces.counts().astype(np.float64)
-    weights = np.divide(counts.sum() / len(counts), counts, out=np.zeros_like(counts), where=counts > 0)
-    return torch.from_numpy(weights).to(torch.float32)
-
-
-def begin_from(network: Network, classes: tuple[str, ...], start: RunFolder) -> None:
-    """Load a trained run's weights for fine-tuning. Rows of the head go by class name; new classes start fresh.
-
-    Raises:
-        RunError: the run has no checkpoint, or its network is another.
-    """
-    tensors, facts = checkpoint.load(start.best)
-    own = network.state_dict()
-    for name in ("head.weight", "head.bias"):
-        trained, fresh = tensors[name], own[name].clone()
-        for row, class_name in enumerate(classes):
-            if class_name in facts["classes"] and trained.shape[1:] == fresh.shape[1:]:
-                fresh[row] = trained[facts["classes"].index(class_name)]
-        tensors[name] = fresh
-    checkpoint.load_matching(network, tensors, start.best)
-
-
-def _train_epoch(state: _Run, epoch: int, watch: Watch, interrupted: threading.Event) -> tuple[float, float, float]:
-    """One pass over the training faces. Returns mean loss, accuracy on the images as augmented, last learning rate."""
+def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: threading.Event) -> HistoryLine:
+    """One pass over the training faces: last learning rate, mean loss, and accuracy on the images as augmented."""
     recipe = state.recipe
     device = state.fabric.device
     # Dropout draws from the global generator, everything else from this one; both start anew each epoch.
@@ -221,7 +142,8 @@ def _train_epoch(state: _Run, epoch: int, watch: Watch, interrupted: threading.E
             group["lr"] = rate
         chosen = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
         labels = state.labels[chosen]
-        batch = augment(state.images[chosen], recipe.augment, recipe.input, generator)
+        side_px = recipe.side_px(step / (state.steps_per_epoch * recipe.epochs))
+        batch = augment(state.images[chosen], recipe.augment, recipe.input, generator, side_px)
         partner, share = None, 1.0
         if mixing:
             batch, partner, share = mix(batch, recipe.augment, generator)
@@ -242,16 +164,16 @@ def _train_epoch(state: _Run, epoch: int, watch: Watch, interrupted: threading.E
         correct += int((logits.argmax(1) == labels).sum())
         seen += len(labels)
         watch.step(epoch, len(labels), value)
-    return total_loss / max(seen, 1), correct / max(seen, 1), rate
+    return {"learning_rate": rate, "train_loss": total_loss / max(seen, 1), "train_accuracy": correct / max(seen, 1)}
 
 
-def _loss(state: _Run, logits: Tensor, labels: Tensor) -> Tensor:
+def _loss(state: TrainingState, logits: Tensor, labels: Tensor) -> Tensor:
     return functional.cross_entropy(
         logits.float(), labels, weight=state.class_weights, label_smoothing=state.recipe.label_smoothing
     )
 
 
-def _stop_for_bad_loss(state: _Run, epoch: int, step: int, value: float) -> None:
+def _stop_for_bad_loss(state: TrainingState, epoch: int, step: int, value: float) -> None:
     kept = "There is no finished epoch to keep."
     if state.history:
         kept = f"The best checkpoint, of epoch {best_epoch(state.history, state.recipe)}, is kept."
@@ -278,7 +200,7 @@ def predict_probabilities(
     return np.concatenate(parts)
 
 
-def _validate(state: _Run) -> HistoryLine:
+def _validate(state: TrainingState) -> HistoryLine:
     with state.average.in_place():
         probabilities = predict_probabilities(state.model, state.fabric, state.validation, state.recipe)
     labels = state.validation.labels
@@ -292,7 +214,7 @@ def _validate(state: _Run) -> HistoryLine:
     }
 
 
-def _reason_to_stop(state: _Run) -> str | None:
+def _reason_to_stop(state: TrainingState) -> str | None:
     done = len(state.history)
     if done >= state.recipe.epochs:
         return "all epochs done"
@@ -302,55 +224,6 @@ def _reason_to_stop(state: _Run) -> str | None:
     return None
 
 
-def _keep(state: _Run, run: RunFolder, facts: dict[str, Any], is_best: bool) -> None:
-    """Write this epoch's files. ``last`` comes after ``best``: killed between, resuming repeats the same epoch."""
-    if is_best:
-        with state.average.in_place():
-            checkpoint.save(run.best, state.network.state_dict(), {**facts, "epoch": len(state.history)})
-    tensors = (
-        checkpoint.pack("model", state.network.state_dict())
-        | checkpoint.pack("average", state.average.tensors)
-        | checkpoint.pack("optimizer", checkpoint.optimizer_tensors(state.optimizer))
-    )
-    checkpoint.save(run.last, tensors, {**facts, "history": state.history})
-    run.write_history(state.history)
-
-
-def _restore(state: _Run, run: RunFolder, facts: dict[str, Any]) -> None:
-    if run.read_recipe().digest != facts["recipe_digest"]:
-        raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
-    if not run.last.is_file():
-        return
-    tensors, kept = checkpoint.load(run.last)
-    if kept["data_fingerprint"] != facts["data_fingerprint"]:
-        raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
-    checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
-    state.average.restore(checkpoint.unpack("average", tensors))
-    checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
-    state.history = kept["history"]
-    run.write_history(state.history)
-
-
 def _epoch_seed(seed: int, epoch: int) -> int:
     # Far enough apart that no epoch of one seed shares its numbers with an epoch of the next.
     return 2 * (seed * 100_003 + epoch)
-
-
-@contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Let the first Ctrl-C end the epoch in order; a second one stops at once."""
-    interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupted
-        return
-    former = signal.getsignal(signal.SIGINT)
-
-    def note(signum: int, frame: Any) -> None:
-        interrupted.set()
-        signal.signal(signal.SIGINT, former)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield interrupted
-    finally:
-        signal.signal(signal.SIGINT, former)

@@ -1,0 +1,136 @@
+"""What a training run is made of, and how it is kept on disk and taken up again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from mien.data.faceset import FaceSet
+from mien.errors import RunError
+from mien.models.network import Network
+from mien.models.registry import build_model, check_sizes
+from mien.recipe import Recipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.average import WeightAverage
+from mien.training.device import make_fabric
+from mien.training.optim import build_optimizer
+
+HistoryLine = dict[str, float]
+
+
+@dataclass
+class TrainingState:
+    """What the loop works on. ``average`` holds the weights that are validated and kept."""
+
+    recipe: Recipe
+    fabric: Fabric
+    network: Network
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: WeightAverage
+    images: Tensor
+    labels: Tensor
+    validation: FaceSet
+    class_weights: Tensor | None
+    history: list[HistoryLine] = field(default_factory=list)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps of one epoch. The last, smaller batch is left out: batch norm on a handful of faces is noise."""
+        return max(len(self.images) // self.recipe.batch_size, 1)
+
+
+def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> TrainingState:
+    """Build everything that a fresh run needs. Touches nothing on disk.
+
+    Raises:
+        DataError: the data has no train or no validation split.
+        RecipeError: the recipe names a model or setting that does not exist.
+        RunError: ``start`` has no checkpoint, or holds another network.
+    """
+    train_faces, validation = faces.of_split("train"), faces.of_split("validation")
+    fabric = make_fabric(recipe.precision)
+    torch.manual_seed(recipe.seed)
+    network = build_model(recipe.model, len(faces.classes), recipe.input.crop_px)
+    check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
+    if start is not None:
+        begin_from(network, faces.classes, start)
+    # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim))
+    return TrainingState(
+        recipe=recipe,
+        fabric=fabric,
+        network=network,
+        model=model,
+        optimizer=optimizer,
+        average=WeightAverage(network, recipe.ema_decay),
+        images=fabric.to_device(torch.from_numpy(np.array(train_faces.images))),
+        labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
+        validation=validation,
+        class_weights=fabric.to_device(balanced_weights(train_faces)) if recipe.class_weights == "balanced" else None,
+    )
+
+
+def balanced_weights(faces: FaceSet) -> Tensor:
+    """N / (K n_c) of every class; a class without a face weighs 0."""
+    counts = faces.counts().astype(np.float64)
+    weights = np.divide(counts.sum() / len(counts), counts, out=np.zeros_like(counts), where=counts > 0)
+    return torch.from_numpy(weights).to(torch.float32)
+
+
+def begin_from(network: Network, classes: tuple[str, ...], start: RunFolder) -> None:
+    """Load a trained run's weights for fine-tuning. Rows of the head go by class name; new classes start fresh.
+
+    Raises:
+        RunError: the run has no checkpoint, or its network is another.
+    """
+    tensors, facts = checkpoint.load(start.best)
+    own = network.state_dict()
+    for name in ("head.weight", "head.bias"):
+        trained, fresh = tensors[name], own[name].clone()
+        for row, class_name in enumerate(classes):
+            if class_name in facts["classes"] and trained.shape[1:] == fresh.shape[1:]:
+                fresh[row] = trained[facts["classes"].index(class_name)]
+        tensors[name] = fresh
+    checkpoint.load_matching(network, tensors, start.best)
+
+
+def keep(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: bool) -> None:
+    """Write this epoch's files. ``last`` comes after ``best``: killed between, resuming repeats the same epoch."""
+    if is_best:
+        with state.average.in_place():
+            checkpoint.save(run.best, state.network.state_dict(), {**facts, "epoch": len(state.history)})
+    tensors = (
+        checkpoint.pack("model", state.network.state_dict())
+        | checkpoint.pack("average", state.average.tensors)
+        | checkpoint.pack("optimizer", checkpoint.optimizer_tensors(state.optimizer))
+    )
+    checkpoint.save(run.last, tensors, {**facts, "history": state.history})
+    run.write_history(state.history)
+
+
+def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None:
+    """Take up the run where its last finished epoch left it.
+
+    Raises:
+        RunError: the run was made by another recipe or on other data, or its checkpoint is damaged.
+    """
+    if run.read_recipe().digest != facts["recipe_digest"]:
+        raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
+    if not run.last.is_file():
+        return
+    tensors, kept = checkpoint.load(run.last)
+    if kept["data_fingerprint"] != facts["data_fingerprint"]:
+        raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
+    checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
+    state.average.restore(checkpoint.unpack("average", tensors))
+    checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
+    state.history = kept["history"]
+    run.write_history(state.history)

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+import torch
+
+from mien.labels import parse_scheme
+from mien.models.registry import build_model
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.loop import train
+from mien.training.state import balanced_weights, begin_from
+
+
+def test_class_weights_are_n_over_k_nc(faces):
+    """Oracle: Study B's formula, by hand; over the faces they average to 1."""
+    weights = balanced_weights(faces).double().numpy()
+    counts = np.bincount(faces.labels)
+    assert weights == pytest.approx(len(faces) / (7 * counts))
+    assert weights[faces.labels].mean() == pytest.approx(1)
+
+
+def test_fine_tuning_takes_weights_and_the_rows_of_shared_classes(tmp_path, faces, tiny_recipe, tiny_run):
+    few = faces.with_scheme(parse_scheme("happy=happy,glum=sad+angry"))
+    network = build_model(tiny_recipe.model, 2, 44)
+    fresh = network.head.weight.clone()
+    begin_from(network, few.classes, tiny_run)
+    trained, facts = checkpoint.load(tiny_run.best)
+    assert torch.equal(network.stages[0].weight, trained["stages.0.weight"])
+    assert torch.equal(network.head.weight[0], trained["head.weight"][facts["classes"].index("happy")])
+    assert torch.equal(network.head.weight[1], fresh[1])
+    outcome = train(tiny_recipe, few, RunFolder(tmp_path / "tuned"), start=tiny_run)
+    assert outcome.history
