@@ -17,7 +17,10 @@ from PIL import Image
 from mien.recipe import dump_recipe
 from mien.run_folder import RunFolder
 
-COMMANDS = ("demo", "recipes", "train", "evaluate", "export", "info", "predict", "data info", "data convert")
+COMMANDS = (
+    *("demo", "recipes", "train", "evaluate", "robustness", "explain", "export", "info", "predict", "embed"),
+    *("data info", "data convert"),
+)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Grad-CAM: which places of the last convolution's maps speak for a class."""
+"""Grad-CAM: which places of the last convolutional maps speak for a class."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from torch.nn import functional
 
 from mien.explain.torch_model import TorchModel, run_order
 
+LEAST_PLACES = 4
+"""Fewer places a side than this are no map of a face: an eye and the mouth would share one."""
+
 
 def gradcam(
     model: TorchModel,
@@ -18,10 +21,10 @@ def gradcam(
     *,
     seed: int = 0,
 ) -> npt.NDArray[np.float32]:
-    """Grad-CAM on the last convolution: ReLU(sum over channels k of mean gradient of the logit by A_k, times A_k).
+    """Grad-CAM on the last maps: ReLU(sum over channels k of the mean gradient of the logit by A_k, times A_k).
 
     Selvaraju et al., Grad-CAM, ICCV 2017, equations 1 and 2; then bilinearly enlarged to the face. Coarse: the
-    last maps of mien's networks have 2 to 6 places a side.
+    last maps of mien's networks (:func:`last_maps`) have 4 to 6 places a side at 44 to 48 px.
 
     Args:
         model: the network.
@@ -45,17 +48,15 @@ def gradcam(
 
 
 def last_maps(model: TorchModel) -> nn.Module:
-    """The module that gives the last convolution's maps A_k: after its norm and activation, before any pooling.
+    """The module that gives the maps A_k: the last of :data:`LEAST_PLACES` or more a side, after norm and activation.
 
-    A raw convolution without bias, as norms follow it, has an offset a channel that says nothing of places and that
-    the ReLU of the map would cut by.
+    Not a convolution's raw output: without a bias, as norms follow it, each channel has an offset that says nothing
+    of places, and that the ReLU of the map would cut by. Nor maps that pooling has left 2 places a side.
     """
-    order = run_order(model)
-    last = max(index for index, (_, module, _) in enumerate(order) if isinstance(module, nn.Conv2d))
-    shape = order[last][2]
-    found: nn.Module = order[last][1]
-    for _, module, its_shape in order[last:]:
-        if its_shape != shape:
-            break
-        found = module
-    return found
+    maps = [
+        (module, shape[2])
+        for _, module, shape in run_order(model)
+        if len(shape) == 4 and shape[2] > 1 and not isinstance(module, nn.Conv2d)
+    ]
+    finest = min(LEAST_PLACES, max(side for _, side in maps))
+    return [module for module, side in maps if side >= finest][-1]

@@ -1,0 +1,45 @@
+import json
+
+import pytest
+
+from mien.evaluation.corruptions import CORRUPTIONS
+
+
+def one_line(answer, *parts):
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert answer.err.startswith("mien: ")
+    assert len(answer.err.splitlines()) == 1, answer.err
+    for part in parts:
+        assert part in answer.err
+
+
+def test_the_file_is_a_baseline_for_the_next(mien, tiny_run, face_folder, tmp_path):
+    arguments = ("robustness", "--model", tiny_run.path, "--data", face_folder)
+    first = mien(*arguments, "--limit", 20, "--out", tmp_path / "out", "--json")
+    assert first.code == 0, first.err
+    content = json.loads(first.out)
+    file = tmp_path / "out" / "robustness.json"
+    assert json.loads(file.read_text()) == content
+    assert list(content["accuracy"]) == list(CORRUPTIONS)
+    assert content["faces"] == 20
+    assert content["split"] == "validation"
+    shown = mien(*arguments, "--limit", 20, "--baseline", file)
+    assert "error / baseline's" in shown.out
+    assert "Mean corruption error relative to the baseline: 1.000" in shown.out
+    related = json.loads(mien(*arguments, "--limit", 20, "--baseline", file, "--json").out)["relative_to"]
+    assert related["mean"] == pytest.approx(1)
+    one_line(mien(*arguments, "--limit", 10, "--baseline", file), "robustness.json", "other faces")
+
+
+def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, face_folder, tmp_path):
+    def attempt(*extra):
+        return mien("robustness", "--model", tiny_run.path, "--data", face_folder, *extra, "--out", tmp_path / "out")
+
+    one_line(attempt("--split", "test"), "only mien evaluate opens the test split")
+    one_line(attempt("--split", "tset"), "no split 'tset'")
+    one_line(attempt("--baseline", tmp_path / "none.json"), "none.json does not exist")
+    one_line(attempt("--baseline", tiny_run.path / "metrics.json"), "is no robustness.json")
+    one_line(attempt("--limit", 0), "--limit")
+    assert not (tmp_path / "out").exists()
+    assert tiny_run.test_uses() == 0

@@ -1,0 +1,102 @@
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import ndimage
+
+from mien.data.synthetic import draw_labels, render_faces
+from mien.errors import DataError
+from mien.evaluation import corruptions
+from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt, gaussian_blur
+
+
+@pytest.fixture(scope="module")
+def images():
+    return render_faces(draw_labels(60, seed=2), seed=2)
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_each_strength_changes_more_than_the_one_before(name, images):
+    changes = [np.abs(corrupt(images, name, s).astype(int) - images).mean() for s in STRENGTHS]
+    assert changes[0] > 0.3
+    assert (np.diff(changes) > 0).all(), changes
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_face_goes_by_seed_and_place_alone(name, images, monkeypatch):
+    whole = corrupt(images, name, 3, seed=4)
+    assert whole.dtype == np.uint8
+    assert whole.shape == images.shape
+    assert np.array_equal(whole, corrupt(images, name, 3, seed=4))
+    assert np.array_equal(whole[:7], corrupt(images[:7], name, 3, seed=4))
+    monkeypatch.setattr(corruptions, "_CHUNK_FACES", 16)
+    assert np.array_equal(whole, corrupt(images, name, 3, seed=4)), "chunks change nothing"
+    drawn = name in {"gaussian-noise", "rotation", "shift", "scale", "cover-anywhere"}
+    assert np.array_equal(whole, corrupt(images, name, 3, seed=5)) != drawn
+    assert corrupt(images[:0], name, 1).shape == (0, 48, 48)
+    large = np.repeat(np.repeat(images[:2], 2, axis=1), 2, axis=2)
+    assert corrupt(large, name, 5).shape == (2, 96, 96)
+
+
+def test_blur_is_scipys(images):
+    expected = [ndimage.gaussian_filter(face.astype(float), 1.7, mode="nearest", truncate=3.5) for face in images[:4]]
+    assert np.abs(gaussian_blur(images[:4], 1.7) - np.array(expected)).max() <= 0.51
+
+
+def test_noise_has_its_deviation():
+    grey = np.full((20, 48, 48), 128, np.uint8)
+    noisy = corrupt(grey, "gaussian-noise", 3).astype(float)
+    assert noisy.std() == pytest.approx(0.1 * 255, rel=0.02)
+    assert noisy.mean() == pytest.approx(128, abs=0.5)
+
+
+def test_low_resolution_is_pillows(images):
+    expected = Image.fromarray(images[0].astype(np.float32)).resize((24, 24), Image.Resampling.BOX)
+    expected = np.asarray(expected.resize((48, 48), Image.Resampling.BILINEAR))
+    assert np.abs(corrupt(images[:1], "low-resolution", 2)[0] - expected).max() <= 0.51
+
+
+def test_light_and_contrast():
+    face = np.array([[[100, 200], [60, 40]]], np.uint8)
+    assert corrupt(face, "darkness", 3).tolist() == [[[40, 80], [24, 16]]]
+    assert corrupt(face, "contrast", 2).tolist() == [[[100, 150], [80, 70]]]
+
+
+def test_turning_is_scipys_and_goes_both_ways(images):
+    turned = corrupt(images, "rotation", 3)
+    for face, found in zip(images[:12], turned, strict=False):
+        either = [
+            ndimage.rotate(face.astype(float), angle, reshape=False, order=1, mode="nearest") for angle in (18, -18)
+        ]
+        assert min(np.abs(found - each).mean() for each in either) < 0.3
+    flipped = corrupt(np.repeat(images[:1], 40, axis=0), "rotation", 3)
+    assert len(np.unique(flipped, axis=0)) == 2
+
+
+def test_shift_and_scale_move_a_dot_as_far_as_they_say():
+    dot = np.zeros((30, 48, 48), np.uint8)
+    dot[:, 24, 24] = 255
+    _, rows, columns = np.nonzero(corrupt(dot, "shift", 3))
+    assert np.hypot(rows - 24, columns - 24) == pytest.approx(6, abs=0.75)
+    disc = np.hypot(*(np.indices((48, 48)) - 23.5)) < 10
+    sizes = (corrupt(np.repeat(255 * disc[None].astype(np.uint8), 30, axis=0), "scale", 3) > 127).sum(axis=(1, 2))
+    ratios = np.unique(np.round(np.sqrt(sizes / disc.sum()), 2))
+    assert ratios == pytest.approx([1 / 1.26, 1.26], abs=0.02)
+
+
+def test_what_is_covered_lies_where_it_should():
+    lit = np.zeros((1, 48, 48), np.uint8)
+    lit[:, :, ::2] = 200
+    for name, rows in (("cover-eyes", [11, 24]), ("cover-mouth", [28, 44])):
+        changed = (corrupt(lit, name, 5) != lit).any(axis=(0, 2))
+        assert np.flatnonzero(changed)[[0, -1]].tolist() == rows
+    places = corrupt(np.repeat(lit, 30, axis=0), "cover-anywhere", 1) != lit
+    assert len(np.unique(places, axis=0)) > 20
+
+
+def test_what_does_not_fit_is_one_line(images):
+    with pytest.raises(DataError, match="Did you mean 'blur'"):
+        corrupt(images, "blurr", 1)
+    with pytest.raises(DataError, match=r"1\.\.5; found 6"):
+        corrupt(images, "blur", 6)
+    with pytest.raises(DataError, match=r"uint8 \(N, S, S\)"):
+        corrupt(images[0], "blur", 1)

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.explain.faithfulness import area, measure_faithfulness, pixel_ranks, removal_curves
+
+
+@pytest.fixture
+def lit():
+    """Twenty dark noisy squares with the spot at (6, 6) lit, which the model ``spot`` goes by."""
+    images = np.random.default_rng(0).integers(0, 60, (20, 16, 16), dtype=np.uint8)
+    images[:, 6:10, 6:10] = 250
+    return images
+
+
+def true_maps(images):
+    maps = np.zeros(images.shape, dtype=np.float32)
+    maps[:, 6:10, 6:10] = 1
+    return maps
+
+
+@pytest.mark.parametrize("baseline", ["moved", "random"])
+def test_the_true_map_beats_maps_that_know_nothing(lit, spot, baseline):
+    result = measure_faithfulness(spot, lit, true_maps(lit), steps=16, baseline=baseline)
+    assert result.deletion_gain.low > 0.1
+    assert result.insertion_gain.low > 0.1
+    # By hand: the spot is 1/16 of the pixels, so it is gone after the first of 16 steps.
+    assert result.deletion[1] == pytest.approx(result.deletion[-1], abs=1e-9)
+    assert result.insertion[1] == pytest.approx(result.insertion[-1], abs=1e-9)
+    assert result.deletion[0] == pytest.approx(250 / 255)
+    assert result.deletion[-1] == result.insertion[0]
+
+
+@pytest.mark.parametrize("baseline", ["moved", "random"])
+def test_a_map_that_knows_nothing_does_not_beat_them(lit, spot, baseline):
+    noise = np.random.default_rng(1).random(lit.shape).astype(np.float32)
+    for maps in (noise, np.zeros_like(noise)):
+        result = measure_faithfulness(spot, lit, maps, steps=16, baseline=baseline)
+        assert result.deletion_gain.low < 0 < result.deletion_gain.high
+    assert measure_faithfulness(spot, lit, 1 - true_maps(lit), steps=16).deletion_gain.high < 0
+
+
+def test_the_same_seed_gives_the_same_figures(lit, spot):
+    noise = np.random.default_rng(1).random(lit.shape).astype(np.float32)
+    first, second = (measure_faithfulness(spot, lit, noise, seed=4).to_dict() for _ in range(2))
+    assert first == second
+    assert first != measure_faithfulness(spot, lit, noise, seed=5).to_dict()
+    assert set(first["deletion_gain"]) == {"value", "low", "high"}
+
+
+def test_ranks_run_from_the_largest_and_stay_in_the_window():
+    maps = np.array([[[1.0, 5.0], [3.0, 9.0]]])
+    window = np.array([[True, True], [True, False]])
+    assert pixel_ranks(maps, window, np.random.default_rng(0)).tolist() == [[[2, 0], [1, -1]]]
+
+
+def test_a_curve_turns_pixels_in_order():
+    before, after = np.full((1, 2, 2), 255, np.uint8), np.zeros((1, 2, 2), np.uint8)
+    ranks = np.array([[[0, 1], [2, 3]]])
+    seen = removal_curves(lambda x: x.reshape(-1, 4).sum(axis=1, keepdims=True) / 1020, before, after, ranks, [0], 4)
+    assert seen == pytest.approx(np.array([[1, 0.75, 0.5, 0.25, 0]]))
+    assert area(seen) == pytest.approx([0.5])
+
+
+def test_only_the_crop_counts(lit, spot):
+    """Pixels that the model does not see must take no place in the order."""
+    maps = true_maps(lit)
+    maps[:, :2] = 99
+    result = measure_faithfulness(spot, lit, maps, crop_px=12, steps=9)
+    assert result.deletion[1] == pytest.approx(result.deletion[-1], abs=1e-9)
+
+
+def test_what_does_not_fit_is_one_line(lit, spot):
+    with pytest.raises(DataError, match="at least one"):
+        measure_faithfulness(spot, lit[:0], true_maps(lit[:0]))
+    with pytest.raises(DataError, match=r"both be \(N, S, S\)"):
+        measure_faithfulness(spot, lit, true_maps(lit)[:, :4])
+    with pytest.raises(DataError, match="not finite"):
+        measure_faithfulness(spot, lit, np.full(lit.shape, np.nan, np.float32))
+    with pytest.raises(DataError, match="20 faces but 1"):
+        measure_faithfulness(spot, lit, true_maps(lit), np.array([0]))
