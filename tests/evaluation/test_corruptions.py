@@ -72,6 +72,18 @@ def test_turning_is_scipys_and_goes_both_ways(images):
     assert len(np.unique(flipped, axis=0)) == 2
 
 
+def test_a_stronger_corruption_is_the_same_one_gone_further(images):
+    """Noise grows in proportion, and a dot goes on in the same direction."""
+    grey = np.full((2, 48, 48), 128, np.uint8)
+    weak, strong = (corrupt(grey, "gaussian-noise", strength).astype(int) - 128 for strength in (1, 2))
+    assert np.abs(strong - 2 * weak).max() <= 2
+    dot = np.zeros((20, 48, 48), np.uint8)
+    dot[:, 24, 24] = 255
+    near, far = (np.argwhere(corrupt(dot, "shift", strength))[:, 1:] - 24 for strength in (3, 5))
+    cosine = (near * far).sum(axis=1) / np.hypot(*near.T) / np.hypot(*far.T)
+    assert (cosine > 0.97).all()
+
+
 def test_shift_and_scale_move_a_dot_as_far_as_they_say():
     dot = np.zeros((30, 48, 48), np.uint8)
     dot[:, 24, 24] = 255
