@@ -15,6 +15,7 @@ COMMANDS = (
     "recipes",
     "train",
     "evaluate",
+    "report",
     "robustness",
     "explain",
     "export",

@@ -1,5 +1,6 @@
 """Oracles: the SVG as XML holds each number drawn; WCAG's contrast; the same input gives the same text."""
 
+import io
 import math
 import re
 import subprocess
@@ -8,6 +9,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mien.errors import MissingExtraError
 from mien.report.figures import class_bars, confusion_heat_map, training_curve
@@ -20,10 +22,10 @@ HISTORY = [
 ]  # fmt: skip
 
 DRAWINGS = {
-    "loss": lambda: training_curve(HISTORY, "loss", 2),
-    "accuracy": lambda: training_curve(HISTORY, "accuracy", 2),
-    "confusion": lambda: confusion_heat_map(np.array([[1234, 1], [0, 0]]), ("sad $x$", "<happy> & 喜")),
-    "bars": lambda: class_bars({"train": [2345, 0], "test": [0, 0]}, ("sad $x$", "<happy> & 喜")),
+    "loss": lambda: training_curve(HISTORY, "loss", 2).svg,
+    "accuracy": lambda: training_curve(HISTORY, "accuracy", 2).svg,
+    "confusion": lambda: confusion_heat_map(np.array([[1234, 1], [0, 0]]), ("sad $x$", "<happy> & 喜")).svg,
+    "bars": lambda: class_bars({"train": [2345, 0], "test": [0, 0]}, ("sad $x$", "<happy> & 喜")).svg,
 }
 
 
@@ -54,13 +56,27 @@ def test_ids_differ_between_drawings_and_references_are_met():
     assert {one or other for one, other in references} <= set(ids)
 
 
+def test_the_files_are_dark_on_white_whatever_the_page_is():
+    drawing = class_bars({"train": [2345, 0], "test": [0, 0]}, ("sad", "happy"))
+    text = drawing.svg_file().decode()
+    assert ElementTree.fromstring(text.encode()).tag.endswith("}svg")
+    assert 'fill="#ffffff"' in text
+    assert INK not in text
+    assert "currentColor" not in text
+    png = drawing.png_file()
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert pixels.min(axis=2).min() < 80
+    assert png == class_bars({"train": [2345, 0], "test": [0, 0]}, ("sad", "happy")).png_file()
+
+
 def test_the_best_epoch_is_marked_where_it_is_known():
     assert "best epoch (2)" in words(DRAWINGS["loss"]())
-    assert not any("best" in word for word in words(training_curve(HISTORY, "accuracy", None)))
+    assert not any("best" in word for word in words(training_curve(HISTORY, "accuracy", None).svg))
 
 
 def test_curves_of_one_epoch_have_whole_ticks():
-    ticks = [word for word in words(training_curve(HISTORY[:1], "loss", 2)) if re.fullmatch(r"[\d.]+", word)]
+    ticks = [word for word in words(training_curve(HISTORY[:1], "loss", 2).svg) if re.fullmatch(r"[\d.]+", word)]
     assert ticks[:3] == ["0", "1", "2"]
 
 
@@ -68,7 +84,7 @@ def test_the_heat_map_says_counts_shares_and_names():
     found = words(DRAWINGS["confusion"]())
     assert {"100 %", "1,234", "0 %", "1", "sad $x$", "<happy> & 喜"} <= set(found)
     assert found.count("–") == 2  # the class without rows
-    shares = words(confusion_heat_map(np.array([[3, 1, 0], [0, 5, 5], [2, 2, 4]]), "abc"))
+    shares = words(confusion_heat_map(np.array([[3, 1, 0], [0, 5, 5], [2, 2, 4]]), "abc").svg)
     for share in ("75 %", "25 %", "50 %"):
         assert share in shares
 

@@ -1,4 +1,4 @@
-"""The figures of a report, one function each, as ``<svg>`` elements."""
+"""The figures of a report, one function each."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import needs_extra
-from mien.report.svg import COLOURS, INK, WIDTH_INCHES, draw, readable_on
+from mien.report.svg import COLOURS, INK, WIDTH_INCHES, Drawing, draw, readable_on
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def training_curve(history: Sequence[Mapping[str, Any]], what: str, best_epoch: int | None) -> str:
+def training_curve(history: Sequence[Mapping[str, Any]], what: str, best_epoch: int | None) -> Drawing:
     """Draw loss or accuracy over the epochs, training and validation, the best epoch marked.
 
     Args:
@@ -52,7 +52,7 @@ def training_curve(history: Sequence[Mapping[str, Any]], what: str, best_epoch: 
     return draw(f"{what}-curve", paint, height_inches=2.6)
 
 
-def confusion_heat_map(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> str:
+def confusion_heat_map(confusion: npt.NDArray[np.int64], classes: Sequence[str]) -> Drawing:
     """Draw the confusion matrix: colour and percent are shares of the true class, the smaller number is the count.
 
     The colour map is cividis, even to the eye and with any colour vision (Nunez et al., PLoS ONE 13, 2018).
@@ -101,7 +101,7 @@ def confusion_heat_map(confusion: npt.NDArray[np.int64], classes: Sequence[str])
     return draw("confusion", paint, height_inches=size * 0.85 + 0.2, width_inches=size)
 
 
-def class_bars(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> str:
+def class_bars(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Drawing:
     """Draw the share of each class in each split as bars, with the number of faces at their ends.
 
     Args:

@@ -1,21 +1,21 @@
-"""One self-contained page, ``report.html``, from an evaluation and what is known about how the model came about.
+"""The short page, ``report.html``, that training and evaluation write: figures, confusion, curves.
 
-Everything is in the file: no script, no font, no picture from elsewhere. A new section is a function in figures.py
-(or a file beside it), an argument here, and a ``<section>`` in templates/report.html.j2.
+Everything is in the file: no script, no font, no picture from elsewhere. ``mien report`` writes the full one:
+full_page.py.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from typing import Any
 
-from mien.errors import DataError, needs_extra
+from mien.errors import DataError
 from mien.evaluation.results import Evaluation
 from mien.files import write_text
 from mien.report import wording
 from mien.report.figures import class_bars, confusion_heat_map, training_curve
+from mien.report.rendering import render
 
 
 def write_report(
@@ -64,13 +64,8 @@ def report_html(
                 f"The report needs one number of faces for each of {len(evaluation.classes)} classes; "
                 f"found {len(counts)} for the split '{split}'."
             )
-    with needs_extra("report", "The report"):
-        from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
-    # Names come from data and may hold anything: all is escaped but our own drawings.
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    template = resources.files("mien.report").joinpath("templates", "report.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(template).render(
+    return render(
+        "report.html.j2",
         title=title,
         evaluation=evaluation,
         history=history,
@@ -79,9 +74,7 @@ def report_html(
         wording=wording,
         best_epoch=best_epoch,
         absent=[figures.name for figures in evaluation.per_class if not figures.support],
-        curves=[(what, Markup(training_curve(history, what, best_epoch))) for what in ("accuracy", "loss")]
-        if history
-        else [],
-        confusion=Markup(confusion_heat_map(evaluation.confusion, evaluation.classes)),
-        bars=Markup(class_bars(class_counts, evaluation.classes)) if class_counts else None,
+        curves=[(what, training_curve(history, what, best_epoch)) for what in ("accuracy", "loss")] if history else [],
+        confusion=confusion_heat_map(evaluation.confusion, evaluation.classes),
+        bars=class_bars(class_counts, evaluation.classes) if class_counts else None,
     )

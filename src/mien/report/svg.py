@@ -1,17 +1,20 @@
-"""Drawings as SVG text to stand inside a page: no file, no script, no pyplot, the same input the same text."""
+"""Drawings as SVG that stands inside a page, and as files for a paper: no pyplot, the same input the same bytes."""
 
 from __future__ import annotations
 
 import io
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 WIDTH_INCHES = 4.2
 """As wide as a phone (4.2 inches are 403 CSS pixels), so that letters stay readable there."""
@@ -21,6 +24,9 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 
 INK = "#010203"
 """A colour that nothing else uses: it becomes ``currentColor``, which follows the page's light or dark scheme."""
+
+_PAPER_INK = "#16181d"
+"""What becomes of INK in a file, which has no scheme to follow."""
 
 _STYLE: Any = {
     "svg.fonttype": "none",  # letters as text: small, selectable, in the page's own font
@@ -47,8 +53,47 @@ _STYLE: Any = {
 }
 
 
-def draw(name: str, paint: Callable[[Axes], None], *, height_inches: float, width_inches: float = WIDTH_INCHES) -> str:
-    """Return what ``paint`` draws on one pair of axes as an ``<svg>`` element.
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+@dataclass(frozen=True, eq=False)
+class Drawing:
+    """One figure, drawn.
+
+    Attributes:
+        name: told apart from every other drawing's in the page; also the name of its files.
+        svg: an ``<svg>`` element to stand inside a page, in the page's own colours.
+    """
+
+    name: str
+    svg: str
+    _figure: Figure
+    _text: str
+
+    def __html__(self) -> str:
+        """What jinja puts into a page, without escaping."""
+        return self.svg
+
+    def svg_file(self) -> bytes:
+        """A whole SVG file: dark letters on white."""
+        return self._text.replace(INK, _PAPER_INK).encode("utf-8")
+
+    def png_file(self, dots_per_inch: int = 200) -> bytes:
+        """A PNG file: dark letters on white."""
+        stream = io.BytesIO()
+        with _style(self.name):
+            # The layout was settled when the SVG was written; doing it again takes as long as the drawing.
+            self._figure.set_layout_engine("none")
+            self._figure.savefig(
+                stream, format="png", dpi=dots_per_inch, facecolor="white", metadata={"Software": None}
+            )
+        return stream.getvalue()
+
+
+def draw(
+    name: str, paint: Callable[[Axes], None], *, height_inches: float, width_inches: float = WIDTH_INCHES
+) -> Drawing:
+    """Draw what ``paint`` draws on one pair of axes.
 
     Args:
         name: told apart from every other drawing's in the page; the element's ids begin with it.
@@ -59,24 +104,38 @@ def draw(name: str, paint: Callable[[Axes], None], *, height_inches: float, widt
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    with needs_extra("report", "The report"):
-        import matplotlib
-        from matplotlib.figure import Figure
     stream = io.StringIO()
-    # A fixed salt and no metadata: the same figure, the same bytes.
-    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
-        # A class name in a script that matplotlib's font lacks: the browser has a font for it.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+    with _style(name):
+        from matplotlib.figure import Figure
+
         figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
         paint(figure.subplots())
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
-    text = stream.getvalue()
-    text = text[text.index("<svg") :].strip().replace(INK, "currentColor")
+        figure.savefig(stream, format="svg", transparent=True, metadata=_NO_METADATA, dpi=150)
+    whole = stream.getvalue()
+    text = whole[whole.index("<svg") :].strip().replace(INK, "currentColor")
     # The page scales a drawing to the room there is, and needs to know how wide it is meant to be (CSS: 96 px an inch).
     text = re.sub(r'\bwidth="[^"]*"', f'style="--natural-width: {96 * width_inches:.0f}px"', text, count=1)
     # matplotlib counts ids from 1 in every figure; in one page they must differ.
-    return re.sub(r'(<[^>]*?\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    text = re.sub(r'(<[^>]*?\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    return Drawing(name, text, figure, _on_white(whole))
+
+
+@contextmanager
+def _style(name: str) -> Iterator[None]:
+    with needs_extra("report", "The report"):
+        import matplotlib
+    # A fixed salt: the same figure, the same bytes.
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        # A class name in a script that matplotlib's font lacks: the browser has a font for it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def _on_white(svg: str) -> str:
+    """Lay a white ground under a transparent SVG file: its letters would be unreadable on black."""
+    head = re.search(r"<svg[^>]*>", svg)
+    assert head is not None
+    return f'{svg[: head.end()]}\n <rect width="100%" height="100%" fill="#ffffff"/>{svg[head.end() :]}'
 
 
 def readable_on(colour: Sequence[float]) -> str:

@@ -1,0 +1,96 @@
+"""``mien report``: everything about a model's answers on one page. Works without torch, but for --explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.options import (
+    DATA_HELP,
+    MODEL_HELP,
+    JsonOption,
+    MapOption,
+    QuietOption,
+    SkipBadOption,
+    environment,
+    read,
+    remark,
+    show_json,
+)
+
+if TYPE_CHECKING:
+    from mien.inference.classifier import Classifier
+
+
+def report(
+    folder: Annotated[
+        Path | None, typer.Argument(help="A run folder, or what mien evaluate --out DIR wrote.", metavar="DIR")
+    ] = None,
+    scores: Annotated[
+        Path | None, typer.Option(help="Instead of DIR: a scores file, of anybody's model.", metavar="FILE")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help=f"{DATA_HELP} Without it, no faces.", metavar="PATH")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help=f"{MODEL_HELP} By default that of DIR, where it has one.", metavar="MODEL"),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Which scores of DIR; validation by default.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for report.html, figures/ and tables/; DIR/report by default.", metavar="OUT"),
+    ] = None,
+    class_map: MapOption = None,
+    skip_bad: SkipBadOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write all that the scores of a model say, and where it fails, as one page for a browser or a printer.
+
+    Every figure is also written as SVG and PNG, every table as CSV and JSON. Faces are in the page alone.
+    """
+    from mien.errors import DataError
+    from mien.evaluation.scores import read_scores
+    from mien.experiments.full_report import find_scores, write_full_report
+    from mien.inference.classifier import load
+    from mien.inference.locate import find_run
+    from mien.run_folder import RunFolder
+
+    if (folder is None) == (scores is None):
+        raise DataError("Give a folder, or --scores FILE: one of the two.")
+    file = find_scores(folder, split) if folder is not None else scores
+    assert file is not None
+    measured = read_scores(file)
+    if model is None and folder is not None and RunFolder(folder).model.is_file():
+        model = str(folder)
+    classifier: Classifier | None = None if model is None else load(model)
+    run = None if model is None else find_run(model)
+    size_px = 48 if classifier is None else classifier.manifest.input.size_px
+    faces = None if data is None else read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces
+    name = classifier.manifest.name if classifier is not None else file.parent.name if folder else file.stem
+    robustness = file.parent / "robustness.json"
+    written = write_full_report(
+        out or file.parent / "report",
+        measured,
+        title=f"{name}: {measured.split}",
+        faces=faces,
+        model=classifier,
+        run=run if run is not None and run.is_run else None,
+        robustness=robustness if robustness.is_file() else None,
+        facts={"scores": str(file), "model": model or "not given", **_facts(data)},
+    )
+    if json:
+        show_json(
+            {"report": str(written.page), "bytes": written.page_bytes, "files": [str(each) for each in written.files]}
+        )
+    else:
+        typer.echo(str(written.page))
+        remark(
+            f"{written.page_bytes / 1e6:.1f} MB; beside it {len(written.files)} files in figures/ and tables/."
+            + (" It shows faces of the data: mind its terms before you pass it on." if faces is not None else "")
+        )
+
+
+def _facts(data: Path | None) -> dict[str, str]:
+    return {name: str(value) for name, value in environment("not given" if data is None else data).items()}

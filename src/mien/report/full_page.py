@@ -1,0 +1,98 @@
+"""The full report: one page from sections, and their figures and tables as files beside it.
+
+Everything is in the page: no script, no font, no picture from elsewhere. A new section is a function in ``sections/``
+that makes a :class:`mien.report.blocks.Section`, and a line in ``mien.experiments.full_report``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.errors import RunError
+from mien.evaluation.results import Evaluation
+from mien.files import write_bytes, write_text
+from mien.report import wording
+from mien.report.blocks import Section
+from mien.report.rendering import render
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a report came to: the page, its size, and the files beside it."""
+
+    page: Path
+    page_bytes: int
+    files: tuple[Path, ...]
+
+
+def write_pages(
+    folder: Path,
+    *,
+    title: str,
+    evaluation: Evaluation,
+    sections: Sequence[Section],
+    left_out: Sequence[str],
+    facts: Mapping[str, str],
+) -> Written:
+    """Write ``report.html``, ``figures/*.svg`` and ``.png``, ``tables/*.csv`` and ``.json``; the page last.
+
+    Args:
+        folder: where to; made where it is missing.
+        title: what is reported on.
+        evaluation: the headline.
+        sections: what follows it, in order.
+        left_out: why what is not there is not there, a sentence each.
+        facts: what else a reader needs, such as model, data and command.
+
+    Raises:
+        MissingExtraError: matplotlib or jinja2 is not installed.
+        RunError: the file system refused, or the folder is a file.
+    """
+    page = page_html(title, evaluation, sections, left_out, facts)
+    return write_files(folder, page, sections)
+
+
+def write_files(folder: Path, page: str, sections: Sequence[Section]) -> Written:
+    """Write a page with the figures and tables of its sections. Raises :class:`RunError`."""
+    if folder.is_file():
+        raise RunError(f"{folder} is a file; --out names a folder.")
+    files: list[Path] = []
+
+    def write(path: Path, content: bytes) -> None:
+        write_bytes(path, content)
+        files.append(path)
+
+    for section in sections:
+        for drawing in section.drawings():
+            write(folder / "figures" / f"{drawing.name}.svg", drawing.svg_file())
+            write(folder / "figures" / f"{drawing.name}.png", drawing.png_file())
+        for table in section.tables():
+            write(folder / "tables" / f"{table.name}.csv", table.to_csv())
+            write(folder / "tables" / f"{table.name}.json", table.to_json())
+    write_text(folder / "report.html", page)
+    return Written(folder / "report.html", len(page.encode("utf-8")), tuple(files))
+
+
+def page_html(
+    title: str,
+    evaluation: Evaluation,
+    sections: Sequence[Section],
+    left_out: Sequence[str],
+    facts: Mapping[str, str],
+) -> str:
+    """The page that :func:`write_pages` writes."""
+    return render(
+        "full.html.j2",
+        title=title,
+        split=evaluation.split,
+        rows=evaluation.rows,
+        class_count=len(evaluation.classes),
+        evaluation=evaluation,
+        sections=sections,
+        left_out=left_out,
+        facts=facts,
+        wording=wording,
+        absent=[figures.name for figures in evaluation.per_class if not figures.support],
+    )

@@ -1,0 +1,71 @@
+"""What a full report is made from: scores, and whatever else is at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.faceset import FaceSet
+from mien.data.splits import group_identical
+from mien.evaluation.results import Evaluation
+from mien.evaluation.robustness import RobustnessResult
+from mien.evaluation.scores import Scores
+
+Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Everything that sections may use; what is None is not known, and its sections are left out.
+
+    Attributes:
+        scores: N rows.
+        evaluation: of the scores.
+        faces: the N faces of the rows, in their order.
+        class_counts: for each split, C counts; may be empty.
+        history: one mapping an epoch, as ``RunFolder.read_history``; may be empty.
+        best_epoch: the epoch that was measured.
+        predict: the model: faces uint8 (n, S, S) -> probabilities (n, C).
+        robustness: what ``mien robustness`` measured.
+        resamples: bootstrap resamples behind each interval.
+    """
+
+    scores: Scores
+    evaluation: Evaluation
+    faces: FaceSet | None = None
+    class_counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    history: Sequence[Mapping[str, Any]] = ()
+    best_epoch: int | None = None
+    predict: Predict | None = None
+    robustness: RobustnessResult | None = None
+    resamples: int = 1000
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """C class names."""
+        return self.scores.classes
+
+    @cached_property
+    def predictions(self) -> npt.NDArray[np.int64]:
+        """Predicted class of each row, int64 (N,)."""
+        return np.asarray(self.scores.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @cached_property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Whether each row is right, bool (N,)."""
+        return np.asarray(self.predictions == self.scores.labels)
+
+    @cached_property
+    def confidence(self) -> npt.NDArray[np.float64]:
+        """Largest probability of each row, float64 (N,)."""
+        return np.asarray(self.scores.probabilities.max(axis=1), dtype=np.float64)
+
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int64] | None:
+        """Which rows are identical images, int64 (N,); None where the faces are not at hand."""
+        return None if self.faces is None else group_identical(np.asarray(self.faces.images))

@@ -1,0 +1,159 @@
+"""The figures of how good and how sure a classifier is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.evaluation.calibration import CoverageCurve, Reliability
+from mien.evaluation.curves import GRID, PrecisionRecallCurve, RocCurve, RocCurves
+from mien.report.svg import COLOURS, INK, Drawing, draw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_DASHES = ("-", "--", ":")
+
+
+def look(index: int) -> tuple[str, str]:
+    """Colour and dashes of the index-th line: six colours, then the same ones dashed."""
+    return COLOURS[index % len(COLOURS)], _DASHES[index // len(COLOURS) % len(_DASHES)]
+
+
+def roc_plot(curves: RocCurves, classes: Sequence[str]) -> Drawing:
+    """ROC curve of each class that has one, against the rest."""
+
+    def paint(axes: Axes) -> None:
+        for index, (name, curve) in enumerate(zip(classes, curves.per_class, strict=True)):
+            if len(curve.false_positive_rate):
+                colour, dashes = look(index)
+                label = f"{name} {curve.area.value:.3f}"
+                axes.plot(
+                    curve.false_positive_rate,
+                    curve.true_positive_rate,
+                    dashes,
+                    color=colour,
+                    linewidth=1.3,
+                    label=label,
+                )
+        _roc_frame(axes)
+
+    return draw("roc-classes", paint, height_inches=4.0)
+
+
+def roc_averages_plot(curves: RocCurves) -> Drawing:
+    """Macro and micro ROC curves with their bands."""
+
+    def paint(axes: Axes) -> None:
+        for name, curve, colour in (("macro", curves.macro, COLOURS[0]), ("micro", curves.micro, COLOURS[5])):
+            if not len(curve.false_positive_rate):
+                continue
+            if not np.isnan(curve.low).any():
+                axes.fill_between(GRID, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0)
+            axes.plot(
+                curve.false_positive_rate,
+                curve.true_positive_rate,
+                color=colour,
+                linewidth=1.5,
+                label=_with_area(name, curve),
+            )
+        _roc_frame(axes)
+
+    return draw("roc-averages", paint, height_inches=4.0)
+
+
+def precision_recall_plot(curves: Sequence[PrecisionRecallCurve], classes: Sequence[str]) -> Drawing:
+    """Precision-recall curve of each class that has rows."""
+
+    def paint(axes: Axes) -> None:
+        for index, (name, curve) in enumerate(zip(classes, curves, strict=True)):
+            if len(curve.recall):
+                colour, dashes = look(index)
+                label = f"{name} {curve.average_precision.value:.3f}"
+                axes.plot(curve.recall, curve.precision, dashes, color=colour, linewidth=1.3, label=label)
+        _unit_square(axes, "recall", "precision")
+
+    return draw("precision-recall", paint, height_inches=4.0)
+
+
+def reliability_plot(before: Reliability, after: Reliability | None) -> Drawing:
+    """Accuracy against confidence, with intervals; after the temperature too, where there is one."""
+
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+        kinds = [("as it is", before, COLOURS[5], "o", -0.004)]
+        if after is not None:
+            kinds.append(("after temperature", after, COLOURS[0], "s", 0.004))
+        for name, each, colour, marker, shift in kinds:
+            full = each.count > 0
+            at, height = each.confidence[full], each.accuracy[full]
+            reach = np.clip([height - each.low[full], each.high[full] - height], 0, 1)
+            axes.errorbar(
+                at + shift, height, yerr=reach, color=colour, marker=marker, markersize=3.5, linewidth=1.1,
+                elinewidth=0.8, label=name,
+            )  # fmt: skip
+        _unit_square(axes, "confidence", "accuracy", 2)
+
+    return draw("reliability", paint, height_inches=4.2)
+
+
+def coverage_plot(curve: CoverageCurve) -> Drawing:
+    """Accuracy on the surest part of the rows."""
+
+    def paint(axes: Axes) -> None:
+        axes.plot(
+            100 * curve.coverage, 100 * curve.accuracy, color=COLOURS[0], linewidth=1.5,
+            marker="o" if len(curve.coverage) == 1 else "",
+        )  # fmt: skip
+        axes.set_xlim(0, 101)
+        axes.set_ylim(min(50.0, math.floor(10 * curve.accuracy[-1]) * 10.0), 101)
+        axes.set_xlabel("share of faces answered, surest first, %")
+        axes.set_ylabel("accuracy on them, %")
+        axes.grid()
+
+    return draw("coverage", paint, height_inches=3.4)
+
+
+def set_size_plot(size_counts: npt.NDArray[np.int64]) -> Drawing:
+    """How many classes the prediction sets hold."""
+
+    def paint(axes: Axes) -> None:
+        shares = 100 * size_counts / max(int(size_counts.sum()), 1)
+        bars = axes.bar(np.arange(len(size_counts)), shares, 0.8, color=COLOURS[0])
+        axes.bar_label(bars, [f"{count:,}" if count else "" for count in size_counts], padding=2, fontsize=7)
+        axes.set_xticks(np.arange(len(size_counts)))
+        axes.margins(y=0.12)
+        axes.set_xlabel("classes in the set")
+        axes.set_ylabel("share of faces, %")
+        axes.grid(axis="y")
+
+    return draw("set-sizes", paint, height_inches=2.8)
+
+
+def _with_area(name: str, curve: RocCurve) -> str:
+    area = curve.area
+    if math.isnan(area.low):
+        return f"{name} {area.value:.3f}"
+    return f"{name} {area.value:.3f} ({area.low:.3f}–{area.high:.3f})"
+
+
+def _roc_frame(axes: Axes) -> None:
+    axes.plot([0, 1], [0, 1], color=INK, linewidth=0.8, linestyle=":")
+    _unit_square(axes, "false positive rate", "true positive rate")
+
+
+def _unit_square(axes: Axes, across: str, up: str, columns: int = 3) -> None:
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.set_aspect("equal")
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
+    axes.grid()
+    if axes.get_legend_handles_labels()[1]:
+        longest = max(map(len, axes.get_legend_handles_labels()[1]))
+        fitting = max(1, min(columns, 60 // (longest + 5)))
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=fitting, handlelength=1.6, columnspacing=1.2)

@@ -1,0 +1,199 @@
+"""Where it fails: confused pairs, worst mistakes, what merging classes would give."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.evaluation.failures import confused_pairs, pair_examples, worst_mistakes
+from mien.evaluation.merging import Groups, merged_pairs, merged_schemes, scheme_of
+from mien.labels import SCHEMES
+from mien.report.blocks import Block, Column, Columns, Face, Faces, Plot, Section, Table, Text
+from mien.report.material import Material
+from mien.report.pictures import data_address
+from mien.report.plots_failures import dendrogram_plot, merging_plot, pairs_plot
+from mien.report.wording import percent
+
+PAIRS_IN_FIGURE = 12
+PAIRS_WITH_FACES = 6
+FACES_OF_A_PAIR = 6
+WORST = 24
+
+VOTE_NAMES = (
+    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "no face",
+)  # fmt: skip
+"""The ten answers of FER+ (Barsoum et al. 2016), in the order of its file."""
+
+
+def pairs_section(material: Material) -> Section:
+    """The most confused pairs with counts and intervals, and faces of each."""
+    pairs = confused_pairs(material.evaluation.confusion, ordered=True)
+    if not pairs:
+        return Section("pairs", "What is taken for what", (Text("Nothing: every row is right."),))
+    rows = [(material.classes[each.first], material.classes[each.second], each.count, each.share) for each in pairs]
+    columns = (
+        Column("true class", "text"), Column("taken for", "text"), Column("rows", "count"),
+        Column("share of the true class", "percent"),
+    )  # fmt: skip
+    blocks: list[Block] = [
+        Plot(
+            pairs_plot(pairs[:PAIRS_IN_FIGURE], material.classes),
+            "The most frequent mistakes: share of the true class's rows, with its 95 % interval, and their number.",
+        ),
+        Table("confused-pairs", columns, rows, shown=PAIRS_IN_FIGURE),
+    ]
+    if material.faces is not None:
+        both_ways = confused_pairs(material.evaluation.confusion)[:PAIRS_WITH_FACES]
+        blocks += [_pair_faces(material, each.first, each.second, each.count) for each in both_ways]
+    return Section("pairs", "What is taken for what", tuple(blocks))
+
+
+def worst_section(material: Material) -> Section:
+    """The mistakes it was surest of, with all probabilities and, where there are any, people's votes."""
+    worst = worst_mistakes(material.scores.labels, material.scores.probabilities, WORST)
+    if not len(worst):
+        return Section("worst", "The worst mistakes", (Text("There are none: every row is right."),))
+    blocks: list[Block] = [_worst_table(material)]
+    if material.faces is not None:
+        shown = Faces("", tuple(mistake(material, int(index)) for index in worst))
+        blocks = [
+            Text("Wrong, and surest of it. A click on a face shows all probabilities.", soft=True),
+            shown,
+            *blocks,
+        ]
+    return Section("worst", "The worst mistakes", tuple(blocks))
+
+
+def merging_section(material: Material) -> Section:
+    """The accuracy that merging classes would give, and the schemes that the confusion itself suggests."""
+    labels, probabilities = material.scores.labels, material.scores.probabilities
+    pairs = merged_pairs(labels, probabilities, material.resamples)
+    merging = merged_schemes(labels, probabilities)
+    named = [
+        (f"{material.classes[each.first]} + {material.classes[each.second]}", each.accuracy, each.gain)
+        for each in pairs
+    ]
+    schemes = [
+        (len(each.groups), scheme_words(each.groups, material.classes), each.accuracy, each.macro_f1, each.chance)
+        for each in merging.schemes
+    ]
+    columns = (Column("merged", "text"), Column("accuracy", "percent"), Column("gain, points", "points"))
+    scheme_columns = (
+        Column("classes", "count"), Column("scheme", "text"), Column("accuracy", "percent"), Column("macro-F1"),
+        Column("greatest class", "percent"),
+    )  # fmt: skip
+    text = " ".join(f"{scheme_of(each.groups, material.classes).name}" for each in merging.schemes[:1])
+    return Section(
+        "merging",
+        "Which classes belong together?",
+        (
+            Text(
+                "Accuracy if two classes were one, their probabilities summed, without training anew: merging what is "
+                "most confused gains most."
+            ),
+            Plot(merging_plot(pairs[:PAIRS_IN_FIGURE], material.classes), "Gain of accuracy, with its 95 % interval."),
+            Table("merged-pairs", columns, named, shown=6),
+            Text(
+                "The tree joins first what is most often taken for each other; cut anywhere, it gives a label scheme."
+            ),
+            Plot(
+                dendrogram_plot(merging.dendrogram, material.classes),
+                "Distance of two classes: 1 minus the mean of the shares in which they are taken for each other.",
+            ),
+            Table("schemes", scheme_columns, schemes),
+            Text(_study_b(merging.schemes[0].groups, material.classes)),
+            Text(
+                f"To train with the scheme of two: --set 'classes=\"{text}\"'. The schemes were found on the rows that "
+                f"they are measured on, which flatters them a little; fewer classes are easier, too.",
+                soft=True,
+            ),
+        ),
+    )
+
+
+def face_at(material: Material, index: int, words: str) -> Face:
+    """The face of a row."""
+    assert material.faces is not None
+    return Face(data_address(material.faces.images[index]), words)
+
+
+def mistake(material: Material, index: int, like: tuple[Face, ...] = (), like_title: str = "") -> Face:
+    """A wrong row's face with everything known about it."""
+    assert material.faces is not None
+    probabilities = material.scores.probabilities[index]
+    order = np.argsort(-probabilities, kind="stable")
+    detail: list[tuple[str, str, float | None]] = [
+        (material.classes[each], percent(float(probabilities[each]), 0), float(probabilities[each])) for each in order
+    ]
+    votes = vote_words(material, index)
+    if votes:
+        detail.append(("people's votes", votes, None))
+    detail.append(("row", str(material.scores.rows[index]), None))
+    true, called = material.classes[material.scores.labels[index]], material.classes[material.predictions[index]]
+    words = f"{true}, read as {called} {percent(float(probabilities.max()), 0)}"
+    return Face(data_address(material.faces.images[index]), words, tuple(detail), like, like_title)
+
+
+def vote_words(material: Material, index: int) -> str:
+    """How people voted on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` where nobody did."""
+    votes = None if material.faces is None else material.faces.columns.get("ferplus_votes")
+    if votes is None or votes.ndim != 2 or votes.shape[1] != len(VOTE_NAMES):
+        return ""
+    mine: npt.NDArray[np.int64] = votes[index]
+    return ", ".join(f"{VOTE_NAMES[each]} {mine[each]}" for each in np.argsort(-mine, kind="stable") if mine[each] > 0)
+
+
+def scheme_words(groups: Groups, classes: tuple[str, ...]) -> str:
+    """``"angry + sad | happy"``."""
+    return " | ".join(" + ".join(classes[index] for index in group) for group in groups)
+
+
+def _pair_faces(material: Material, first: int, second: int, count: int) -> Columns:
+    examples = pair_examples(material.scores.labels, material.scores.probabilities, first, second, FACES_OF_A_PAIR)
+    a, b = material.classes[first], material.classes[second]
+    parts = []
+    for title, rows, column in (
+        (f"{a}, read as {b}", examples.first_as_second, second),
+        (f"{b}, read as {a}", examples.second_as_first, first),
+        (f"typical {a}, rightly read", examples.typical_first, first),
+        (f"typical {b}, rightly read", examples.typical_second, second),
+    ):
+        faces = tuple(
+            face_at(material, int(row), percent(float(material.scores.probabilities[row, column]), 0)) for row in rows
+        )
+        if faces:
+            parts.append(Faces(title, faces))
+    return Columns(f"{a} and {b}: {count:,} mistakes", tuple(parts))
+
+
+def _worst_table(material: Material) -> Table:
+    worst = worst_mistakes(material.scores.labels, material.scores.probabilities, 100)
+    columns = (
+        Column("row", "text"), Column("true class", "text"), Column("read as", "text"), Column("confidence"),
+        Column("probability of the truth"), Column("people's votes", "text"),
+    )  # fmt: skip
+    rows = [
+        (
+            int(material.scores.rows[index]),
+            material.classes[material.scores.labels[index]],
+            material.classes[material.predictions[index]],
+            float(material.confidence[index]),
+            float(material.scores.probabilities[index, material.scores.labels[index]]),
+            vote_words(material, int(index)),
+        )
+        for index in worst
+    ]
+    return Table("worst-mistakes", columns, rows, shown=0 if material.faces is not None else 12)
+
+
+def _study_b(groups: Groups, classes: tuple[str, ...]) -> str:
+    """Whether the cut into two is Study B's positive and negative."""
+    positive = set(SCHEMES["binary"].groups["positive"])
+    known = {name for group in SCHEMES["binary-with-disgust"].groups.values() for name in group}
+    if not known <= set(classes):
+        return ""
+    found = [{classes[index] for index in group} & known for group in groups]
+    said = scheme_words(groups, classes)
+    if positive in found:
+        return f"The cut into two, {said}, is Study B's positive (happy, surprise) against negative, neutral aside."
+    return f"The cut into two, {said}, is not Study B's positive (happy, surprise) against negative."

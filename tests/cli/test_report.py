@@ -1,0 +1,107 @@
+"""Oracles: the page as a parser reads it; the files beside it against metrics.json and the scores."""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mien.evaluation.scores import read_scores
+
+
+def one_line(answer, *parts):
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert len(answer.err.splitlines()) == 1, answer.err
+    for part in parts:
+        assert part in answer.err
+
+
+@pytest.fixture(scope="module")
+def parquet(tmp_path_factory, faces):
+    from mien.data.parquet import write_parquet
+
+    path = tmp_path_factory.mktemp("data") / "faces.parquet"
+    write_parquet(faces, path)
+    return path
+
+
+def written_scores(path, source, **changes):
+    with np.load(source) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    np.savez(path, **{**arrays, **changes})
+    return path
+
+
+def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, parquet, tmp_path):
+    answer = mien("report", tiny_run.path, "--data", parquet, "--out", tmp_path / "out", "--json")
+    assert answer.code == 0, answer.err
+    content = json.loads(answer.out)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert content["bytes"] == len(page.encode()) < 8_000_000
+    for words in ("In short", "How sure is it?", "The worst mistakes", "On which faces does it fail?", "best epoch"):
+        assert words in page
+    assert "data:image/png;base64," in page
+    assert "<script" not in page
+    on_disk = {file for folder in ("figures", "tables") for file in (tmp_path / "out" / folder).iterdir()}
+    assert {str(file) for file in on_disk} == set(content["files"])
+    for stem in ("roc-classes", "reliability", "confusion", "dendrogram", "accuracy-curve"):
+        assert (tmp_path / "out" / "figures" / f"{stem}.svg").is_file()
+        assert (tmp_path / "out" / "figures" / f"{stem}.png").is_file()
+    with (tmp_path / "out" / "tables" / "classification-report.csv").open() as stream:
+        lines = list(csv.DictReader(stream))
+    measured = json.loads((tiny_run.path / "metrics.json").read_text())["per_class"]
+    assert [line["class"] for line in lines[:-2]] == [each["name"] for each in measured]
+    assert [float(line["recall"]) for line in lines[:-2]] == [each["recall"] for each in measured]
+    table = json.loads((tmp_path / "out" / "tables" / "confused-pairs.json").read_text())
+    scores = read_scores(tiny_run.scores("validation"))
+    assert sum(line["rows"] for line in table) == (scores.probabilities.argmax(1) != scores.labels).sum()
+
+
+def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_path):
+    folder = tmp_path / "evaluated"
+    folder.mkdir()
+    shutil.copy(tiny_run.scores("validation"), folder)
+    answer = mien("report", folder)
+    assert answer.code == 0, answer.err
+    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
+    assert answer.out.strip() == str(folder / "report" / "report.html")
+    assert "data:image" not in page
+    assert "No data was given" in page
+    assert "No model was given" in page
+    assert "There is no training history" in page
+
+
+def test_scores_of_anybody_with_the_data(mien, tiny_run, parquet, tmp_path):
+    file = written_scores(tmp_path / "other.npz", tiny_run.scores("validation"), data_fingerprint=np.array(""))
+    answer = mien("report", "--scores", file, "--data", parquet, "--out", tmp_path / "out")
+    assert answer.code == 0, answer.err
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "data:image/png" in page
+    assert "other: validation" in page
+    assert not (tmp_path / "out" / "tables" / "mirror.csv").exists()
+
+
+def test_bad_scores_are_one_line_and_leave_nothing(mien, tiny_run, parquet, tmp_path):
+    source = tiny_run.scores("validation")
+    scores = read_scores(source)
+
+    def attempt(**changes):
+        file = written_scores(tmp_path / "bad.npz", source, data_fingerprint=np.array(""), **changes)
+        return mien("report", "--scores", file, "--data", parquet, "--out", tmp_path / "out")
+
+    holed = scores.probabilities.copy()
+    holed[3, 0] = np.nan
+    one_line(attempt(probabilities=holed), "must be numbers", "NaN")
+    one_line(attempt(probabilities=scores.probabilities * 0.9), "must sum to 1")
+    one_line(attempt(classes=np.array(list("abcdefg"))), "classes a, b", "--map")
+    one_line(attempt(rows=scores.rows + 1), "same rows", "such as row")
+    one_line(attempt(labels=(scores.labels + 1) % 7), "same true classes")
+    one_line(attempt(split=np.array("mine"), rows=scores.rows + 10_000), "same rows")
+    foreign = written_scores(tmp_path / "f.npz", source, data_fingerprint=np.array("sha256:0"))
+    one_line(mien("report", "--scores", foreign, "--data", parquet, "--out", tmp_path / "out"), "are of data sha256:0")
+    one_line(mien("report", "--out", tmp_path / "out"), "one of the two")
+    one_line(mien("report", tmp_path / "none", "--out", tmp_path / "out"), "is not a folder")
+    one_line(mien("report", tiny_run.path, "--split", "test", "--out", tmp_path / "out"), "scores_test.npz")
+    assert not (tmp_path / "out").exists()
