@@ -8,7 +8,21 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mien.cli import data, demo, embed, evaluate, explain, export, info, predict, recipes, report, robustness, train
+from mien.cli import (
+    compare,
+    data,
+    demo,
+    embed,
+    evaluate,
+    explain,
+    export,
+    info,
+    predict,
+    recipes,
+    report,
+    robustness,
+    train,
+)
 from mien.errors import MienError
 from mien.version import __version__
 
@@ -26,6 +40,7 @@ app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.command("robustness")(robustness.robustness)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)

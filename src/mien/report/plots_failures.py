@@ -35,6 +35,12 @@ def merging_plot(pairs: Sequence[MergedPair], classes: Sequence[str]) -> Drawing
     return _bars("merging", names, [pair.gain for pair in pairs], None, "gain of accuracy, points", COLOURS[0])
 
 
+def differences_plot(name: str, named: Sequence[tuple[str, Estimate]]) -> Drawing:
+    """Differences of shares with their intervals; at least one."""
+    labels, estimates = [each for each, _ in named], [each for _, each in named]
+    return _bars(name, labels, estimates, None, "difference, points", COLOURS[0])
+
+
 def dendrogram_plot(dendrogram: Dendrogram, classes: Sequence[str]) -> Drawing:
     """Which classes join first: the further left, the more they are confused."""
     count = len(classes)

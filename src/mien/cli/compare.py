@@ -1,0 +1,99 @@
+"""``mien compare``: which of several models is better on the same faces, and was it luck? Works without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.options import (
+    DATA_HELP,
+    JsonOption,
+    MapOption,
+    QuietOption,
+    SkipBadOption,
+    environment,
+    read,
+    remark,
+    show,
+    show_json,
+)
+
+if TYPE_CHECKING:
+    from mien.report.sections.comparison import Contest
+
+
+def compare(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Run folders, or what mien evaluate --out DIR wrote; the first is compared with.", metavar="DIR..."
+        ),
+    ] = None,
+    scores: Annotated[
+        list[Path] | None,
+        typer.Option(help="A scores file, of anybody's model. May be given several times.", metavar="FILE"),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Which scores of each DIR; validation by default.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help=f"{DATA_HELP} Shows faces on the page of --out.", metavar="PATH")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write report.html, figures/ and tables/ into this folder.", metavar="OUT")
+    ] = None,
+    class_map: MapOption = None,
+    skip_bad: SkipBadOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Compare models on the same rows: paired bootstrap, McNemar's test, each class's difference.
+
+    Every other model is compared with the first.
+    """
+    from mien.errors import DataError
+    from mien.evaluation.scores import read_scores
+    from mien.experiments.compare import compare_all, write_comparison
+    from mien.experiments.full_report import find_scores
+
+    if data is not None and out is None:
+        raise DataError("--data shows faces on a page, which needs --out OUT.")
+    files = [(str(folder), find_scores(folder, split)) for folder in folders or ()]
+    files += [(str(file), file) for file in scores or ()]
+    contests = compare_all([(name, read_scores(file)) for name, file in files])
+    if out is not None:
+        faces = None if data is None else read(data, class_map=class_map, skip_bad=skip_bad).faces
+        facts = {name: str(value) for name, value in environment("not given" if data is None else data).items()}
+        written = write_comparison(out, contests, faces=faces, facts=facts)
+        remark(f"report: {written.page}")
+    if json:
+        show_json([{"first": each.first, "second": each.second, **each.comparison.to_dict()} for each in contests])
+        return
+    for each in contests:
+        _show(each)
+
+
+def _show(contest: Contest) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from mien.report.sections.comparison import comparison_table
+    from mien.report.wording import decimal
+
+    made = comparison_table(contest)
+    test = contest.comparison.mcnemar
+    typer.echo(f"{contest.second} against {contest.first}, {contest.comparison.rows:,} rows")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for index, header in enumerate(("figure", "first", "second", "difference", "95 % interval", "p")):
+        table.add_column(header, justify="right" if index else "left", no_wrap=bool(index))
+    for row in made.rows:
+        name, first, second, difference, p_value = (
+            column.show(value) for column, value in zip(made.columns, row, strict=True)
+        )
+        table.add_row(Text(name), first, second, difference, made.columns[3].interval(row[3]), p_value)
+    show(table)
+    typer.echo(
+        f"only the first right: {test.only_first:,}; only the second: {test.only_second:,}; "
+        f"both wrong: {len(contest.comparison.both_wrong):,}; McNemar ({test.method}): p = {decimal(test.p_value)}\n"
+    )

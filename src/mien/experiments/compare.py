@@ -1,0 +1,77 @@
+"""Several classifiers against the first of them, on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from mien.data.faceset import FaceSet
+from mien.errors import DataError
+from mien.evaluation.compare import compare_scores, match_rows
+from mien.evaluation.scores import Scores
+from mien.experiments.full_report import faces_of_scores, match_faces
+from mien.report import wording
+from mien.report.full_page import Written, write_files
+from mien.report.rendering import render
+from mien.report.sections.comparison import Contest, comparison_section
+
+
+def compare_all(named: Sequence[tuple[str, Scores]], resamples: int = 1000) -> list[Contest]:
+    """Compare each of the scores with the first, on the same rows.
+
+    Args:
+        named: two or more names and scores, the baseline first.
+        resamples: bootstrap resamples behind each interval.
+
+    Raises:
+        DataError: fewer than two, or scores of other rows, labels, classes or data.
+    """
+    if len(named) < 2:
+        raise DataError(f"A comparison needs at least two scores; found {len(named)}. Give another folder or --scores.")
+    (first, baseline), *others = named
+    contests = []
+    for number, (name, scores) in enumerate(others, start=1):
+        try:
+            a, b = match_rows(baseline, scores)
+        except DataError as error:
+            raise DataError(f"{first} and {name}: {error}") from None
+        key = "comparison" if len(others) == 1 else f"comparison-{number}"
+        contests.append(Contest(first, name, a, b, compare_scores(a, b, resamples), key))
+    return contests
+
+
+def write_comparison(
+    out: Path, contests: Sequence[Contest], *, faces: FaceSet | None = None, facts: Mapping[str, str] | None = None
+) -> Written:
+    """Write ``report.html`` with its figures and tables into a folder.
+
+    Args:
+        out: the folder.
+        contests: at least one.
+        faces: the data that the scores are of.
+        facts: what else a reader needs.
+
+    Raises:
+        DataError: faces that the scores are not of.
+        MissingExtraError: matplotlib or jinja2 is not installed.
+        RunError: the file system refused.
+    """
+    scores = contests[0].first_scores
+    chosen = None if faces is None else match_faces(faces_of_scores(faces, scores), scores)
+    sections = [comparison_section(each, chosen) for each in contests]
+    page = render(
+        "full.html.j2",
+        title=" · ".join((contests[0].first, *(each.second for each in contests))),
+        split=scores.split,
+        rows=len(scores),
+        class_count=len(scores.classes),
+        evaluation=None,
+        absent=[],
+        sections=sections,
+        left_out=[]
+        if faces is not None
+        else ["No data was given, so there is no face on this page: give --data PATH."],
+        facts=dict(facts or {}),
+        wording=wording,
+    )
+    return write_files(out, page, sections)

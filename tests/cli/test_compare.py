@@ -1,0 +1,82 @@
+"""Oracles: mien.evaluation.compare on the same scores; the page as it stands on disk."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.evaluation.compare import compare_scores
+from mien.evaluation.scores import Scores, write_scores
+
+
+def one_line(answer, *parts):
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert len(answer.err.splitlines()) == 1, answer.err
+    for part in parts:
+        assert part in answer.err
+
+
+@pytest.fixture(scope="module")
+def scored(faces):
+    """Three classifiers of the rendered validation faces, none of them trained: skill is added to noise."""
+    chosen = faces.of_split("validation")
+    made = []
+    for seed, skill in enumerate((1.0, 2.0, 1.0)):
+        logits = np.random.default_rng(seed).normal(size=(len(chosen), 7))
+        logits[np.arange(len(chosen)), chosen.labels] += skill
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        made.append(Scores(chosen.rows, chosen.labels, probabilities, faces.classes, "validation", faces.fingerprint))
+    return made
+
+
+@pytest.fixture
+def folders(scored, tmp_path):
+    for name, scores in zip(("weak", "strong", "third"), scored, strict=True):
+        write_scores(tmp_path / name / "scores_validation.npz", scores)
+    return tmp_path / "weak", tmp_path / "strong", tmp_path / "third"
+
+
+def test_the_numbers_are_those_of_the_comparison(mien, scored, folders):
+    weak, strong, third = folders
+    answer = mien("compare", weak, strong, "--scores", third / "scores_validation.npz", "--json")
+    assert answer.code == 0, answer.err
+    content = json.loads(answer.out)
+    assert [(each["first"], each["second"]) for each in content] == [
+        (str(weak), str(strong)),
+        (str(weak), str(third / "scores_validation.npz")),
+    ]
+    expected = compare_scores(scored[0], scored[1]).to_dict()
+    assert {name: content[0][name] for name in expected} == expected
+
+
+def test_the_table_and_the_page(mien, scored, folders, faces, tmp_path):
+    from mien.data.parquet import write_parquet
+
+    weak, strong, _ = folders
+    write_parquet(faces, tmp_path / "faces.parquet")
+    answer = mien("compare", weak, strong, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "out")
+    assert answer.code == 0, answer.err
+    found = compare_scores(scored[0], scored[1])
+    assert f"only the second: {found.mcnemar.only_second}" in answer.out
+    assert "recall of angry" in answer.out
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "data:image/png" in page
+    assert "only" in page
+    assert (tmp_path / "out" / "figures" / "comparison-recall.svg").is_file()
+    rows = json.loads((tmp_path / "out" / "tables" / "comparison-rows.json").read_text())
+    assert sorted(line["row"] for line in rows) == sorted([*found.only_first.tolist(), *found.only_second.tolist()])
+
+
+def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tmp_path):
+    weak, strong, _ = folders
+    fewer = replace(
+        scored[0], rows=scored[0].rows[1:], labels=scored[0].labels[1:], probabilities=scored[0].probabilities[1:]
+    )
+    write_scores(tmp_path / "fewer.npz", fewer)
+    one_line(mien("compare", weak, "--scores", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "same rows")
+    one_line(mien("compare", weak, "--out", tmp_path / "out"), "at least two")
+    one_line(mien("compare", "--out", tmp_path / "out"), "at least two")
+    one_line(mien("compare", weak, strong, "--data", tmp_path / "faces"), "needs --out")
+    assert not (tmp_path / "out").exists()
