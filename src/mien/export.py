@@ -42,13 +42,16 @@ class Parity:
     agreement: float
 
 
-def export_run(run: RunFolder, out: Path | None = None, scores: dict[str, float] | None = None) -> Parity:
+def export_run(
+    run: RunFolder, out: Path | None = None, scores: dict[str, float] | None = None, temperature: float = 1.0
+) -> Parity:
     """Write the artifact of a run's best epoch.
 
     Args:
         run: a run with at least one finished epoch.
         out: the file to write; ``model.onnx`` in the run's folder by default.
         scores: figures for the manifest, e.g. ``{"validation_accuracy": 0.68}``.
+        temperature: what logits are divided by before the softmax.
 
     Raises:
         RunError: no such run, no finished epoch, a damaged checkpoint, or the disk is full.
@@ -66,6 +69,7 @@ def export_run(run: RunFolder, out: Path | None = None, scores: dict[str, float]
         data_fingerprint=facts["data_fingerprint"],
         epoch=facts["epoch"],
         scores=scores or {},
+        temperature=temperature,
         mien_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -73,6 +73,24 @@ def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_
     assert "There is no training history" in page
 
 
+def test_maps_and_features_are_added_when_asked_for(mien, tiny_run, parquet, tmp_path):
+    arguments = ("report", tiny_run.path, "--data", parquet, "--explain", "--features", "--out", tmp_path / "out")
+    answer = mien(*arguments)
+    assert answer.code == 0, answer.err
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "What does it look at?" in page
+    assert "How does it see the faces?" in page
+    checks = json.loads((tmp_path / "out" / "tables" / "explanation-checks.json").read_text())
+    assert [line["method"] for line in checks][-1] == "occlusion"
+    assert len(checks) == 5
+    mapped = json.loads((tmp_path / "out" / "tables" / "feature-map.json").read_text())
+    assert len(mapped) == len(read_scores(tiny_run.scores("validation")))
+    near = json.loads((tmp_path / "out" / "tables" / "nearest-training-faces.json").read_text())
+    assert {line["whose"] for line in near} <= {"label", "look-alike", "network"}
+    one_line(mien("report", tiny_run.path, "--explain", "--out", tmp_path / "none"), "needs the data and the model")
+    assert not (tmp_path / "none").exists()
+
+
 def test_scores_of_anybody_with_the_data(mien, tiny_run, parquet, tmp_path):
     file = written_scores(tmp_path / "other.npz", tiny_run.scores("validation"), data_fingerprint=np.array(""))
     answer = mien("report", "--scores", file, "--data", parquet, "--out", tmp_path / "out")

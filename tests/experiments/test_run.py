@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from mien.artifact import read_manifest
@@ -39,3 +40,24 @@ def test_the_artifact_scores_as_training_saw_it(tiny_run):
 def test_scores_are_of_the_validation_split_alone(tiny_run, faces):
     scores = read_scores(tiny_run.scores("validation"))
     assert scores.rows.tolist() == faces.of_split("validation").rows.tolist()
+
+
+def test_the_temperature_of_validation_is_in_the_artifact_and_not_in_its_scores(tiny_run, faces):
+    from mien.evaluation.temperature import apply_temperature, fit_temperature
+    from mien.inference.classifier import Classifier
+
+    scores = read_scores(tiny_run.scores("validation"))
+    model = Classifier(tiny_run.model)
+    temperature = fit_temperature(scores.labels, scores.probabilities)
+    assert model.manifest.temperature == temperature != 1
+    images = faces.of_split("validation").images
+    assert np.allclose(model.probabilities(images, 1.0), scores.probabilities, atol=1e-12)
+    assert np.allclose(model.probabilities(images), apply_temperature(scores.probabilities, temperature), atol=1e-12)
+
+
+def test_a_perfect_validation_stores_no_temperature():
+    from mien.evaluation.scores import Scores
+    from mien.experiments.measure import temperature_for_use
+
+    probabilities = np.array([[0.8, 0.2], [0.3, 0.7]])
+    assert temperature_for_use(Scores(np.arange(2), np.arange(2), probabilities, ("a", "b"), "validation", "")) == 1.0

@@ -38,7 +38,7 @@ def test_features_are_what_the_head_turns_into_probabilities(classifier, faces, 
     images = np.asarray(faces.images[: BATCH + 3])
     weights = load_file(tiny_run.best)
     logits = classifier.features(images) @ weights["head.weight"].T + weights["head.bias"]
-    assert softmax(logits.astype(np.float64)) == pytest.approx(classifier.probabilities(images), abs=1e-5)
+    assert softmax(logits.astype(np.float64)) == pytest.approx(classifier.probabilities(images, temperature=1.0), abs=1e-5)
     assert classifier.features(images[:0]).shape == (0, 8)
 
 
@@ -50,7 +50,7 @@ def test_the_temperature_of_the_manifest_is_applied(tiny_run, faces, tmp_path, c
     file.write_bytes(tiny_run.model.read_bytes())
     replace_manifest(file, classifier.manifest.model_copy(update={"temperature": 2.0}))
     images = np.asarray(faces.images[:5])
-    expected = classifier.probabilities(images) ** 0.5
+    expected = classifier.probabilities(images, temperature=1.0) ** 0.5
     expected /= expected.sum(axis=1, keepdims=True)
     assert load(file).probabilities(images) == pytest.approx(expected, abs=1e-9)
 

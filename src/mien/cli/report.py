@@ -41,6 +41,13 @@ def report(
         Path | None,
         typer.Option(help="Folder for report.html, figures/ and tables/; DIR/report by default.", metavar="OUT"),
     ] = None,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Show what the model looks at: a minute more; gradients need mien[explain]."),
+    ] = False,
+    features: Annotated[
+        bool, typer.Option("--features", help="Map how the model sees faces; reads every training face.")
+    ] = False,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     json: JsonOption = False,
@@ -78,6 +85,8 @@ def report(
         model=classifier,
         run=run if run is not None and run.is_run else None,
         robustness=robustness if robustness.is_file() else None,
+        with_maps=explain,
+        with_features=features,
         facts={"scores": str(file), "model": model or "not given", **_facts(data)},
     )
     if json:

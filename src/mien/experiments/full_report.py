@@ -6,21 +6,26 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mien.data.faceset import SPLITS, FaceSet
-from mien.errors import DataError
+from mien.errors import DataError, needs_extra
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.robustness import read_robustness
 from mien.evaluation.scores import Scores
 from mien.experiments.measure import class_counts, faces_for
-from mien.inference.classifier import Classifier
+from mien.explain.verdict import Randomisation
+from mien.inference.classifier import BATCH, Classifier
 from mien.labels import SCHEMES
+from mien.progress import track
 from mien.report.blocks import Section
 from mien.report.full_page import Written, write_pages
 from mien.report.material import Material
+from mien.report.sections.attention import Explainer, attention_section
 from mien.report.sections.certainty import certainty_section
 from mien.report.sections.conditions import conditions_section
 from mien.report.sections.failures import merging_section, pairs_section, worst_section
+from mien.report.sections.features import Features, features_section
 from mien.report.sections.quality import classes_section, curves_section, training_section
 from mien.report.sections.robustness import robustness_section
 from mien.run_folder import RunFolder
@@ -37,6 +42,8 @@ def write_full_report(
     robustness: Path | None = None,
     facts: Mapping[str, str] | None = None,
     resamples: int = 1000,
+    with_maps: bool = False,
+    with_features: bool = False,
 ) -> Written:
     """Write ``report.html`` with its figures and tables into a folder.
 
@@ -50,6 +57,9 @@ def write_full_report(
         robustness: a ``robustness.json``.
         facts: what else a reader needs, such as model, data and command.
         resamples: bootstrap resamples behind each interval.
+        with_maps: show what the model looks at; needs faces and a model, and its run for more than occlusion.
+        with_features: map the model's features and search training for faces like the worst mistakes; needs faces
+            and a model, and reads every training face.
 
     Raises:
         DataError: faces or a model that the scores are not of. Nothing is written, as for all errors.
@@ -61,6 +71,10 @@ def write_full_report(
             f"The scores are of the classes {', '.join(scores.classes)}, the model knows {', '.join(model.classes)}. "
             f"Give the model that made them, or none."
         )
+    if (with_maps or with_features) and (faces is None or model is None):
+        raise DataError("What the model looks at and how it sees faces needs the data and the model.")
+    if (with_maps or with_features) and scores.split == "test":
+        raise DataError("The model is asked nothing new about test faces; explain it on validation.")
     everything = None
     if faces is not None:
         everything = faces_of_scores(faces, scores) if model is None else faces_for(model, faces)
@@ -77,13 +91,17 @@ def write_full_report(
         robustness=None if robustness is None else read_robustness(robustness),
         resamples=resamples,
     )
-    sections = list(_sections(material))
+    sections = _sections(material)
+    if with_maps and model is not None:
+        sections.append(attention_section(material, _explainer(model, run)))
+    if with_features and model is not None and everything is not None:
+        sections.append(features_section(material, _features(material, model, everything)))
     return write_pages(
         out,
         title=title,
         evaluation=material.evaluation,
         sections=sections,
-        left_out=_left_out(material),
+        left_out=_left_out(material, run, with_maps, with_features),
         facts=dict(facts or {}),
     )
 
@@ -168,8 +186,9 @@ def _sections(material: Material) -> list[Section]:
         certainty_section(material),
         pairs_section(material),
         worst_section(material),
-        merging_section(material),
     ]
+    if len(material.classes) > 2:
+        sections.append(merging_section(material))
     if material.faces is not None:
         sections.append(conditions_section(material))
     if material.robustness is not None:
@@ -177,7 +196,37 @@ def _sections(material: Material) -> list[Section]:
     return sections
 
 
-def _left_out(material: Material) -> list[str]:
+def _explainer(model: Classifier, run: RunFolder | None) -> Explainer:
+    """With the network where its run folder is at hand, otherwise for occlusion alone."""
+    crop_px = model.manifest.input.crop_px
+    if run is None or not run.best.is_file():
+        return Explainer(model.probabilities, crop_px)
+    with needs_extra("explain", "What the model looks at"):
+        from mien.explain.randomisation import check_randomisation
+        from mien.explain.torch_model import load_torch_model
+    network = load_torch_model(run, model.manifest.temperature)
+
+    def randomise(name: str, images: npt.NDArray[np.uint8]) -> Randomisation:
+        return check_randomisation(name, network, images, depths=1)
+
+    return Explainer(model.probabilities, crop_px, network, randomise)
+
+
+def _features(material: Material, model: Classifier, everything: FaceSet) -> Features:
+    assert material.faces is not None
+    of_rows = _in_batches(model, material.faces, "features")
+    if not (everything.split == "train").any():
+        return Features(of_rows, np.empty((0, of_rows.shape[1])), None)
+    training = everything.of_split("train")
+    return Features(of_rows, _in_batches(model, training, "features of training"), training)
+
+
+def _in_batches(model: Classifier, faces: FaceSet, what: str) -> npt.NDArray[np.float32]:
+    starts = track(range(0, len(faces), BATCH), total=-(-len(faces) // BATCH), what=what, unit="batches")
+    return np.concatenate([model.features(faces.images[first : first + BATCH]) for first in starts])
+
+
+def _left_out(material: Material, run: RunFolder | None, with_maps: bool, with_features: bool) -> list[str]:
     reasons = []
     if material.faces is None:
         reasons.append(
@@ -193,4 +242,10 @@ def _left_out(material: Material) -> list[str]:
         reasons.append("No model was given, so nothing is here that needs new answers, such as of mirrored faces.")
     if material.robustness is None:
         reasons.append("There is no robustness.json, so corrupted pictures are not here: mien robustness makes it.")
+    if not with_maps:
+        reasons.append("What the model looks at is not here, because it takes a minute: --explain adds it.")
+    elif run is None or not run.best.is_file():
+        reasons.append("The network's weights are not at hand, so methods that need gradients are not here.")
+    if not with_features:
+        reasons.append("How the model sees the faces is not here, because it reads all training faces: --features.")
     return reasons

@@ -13,6 +13,7 @@ from mien.data.faceset import SPLITS, FaceSet
 from mien.errors import DataError, MissingExtraError
 from mien.evaluation.results import Evaluation
 from mien.evaluation.scores import Scores, write_scores
+from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, fit_temperature
 from mien.files import write_text
 from mien.inference.classifier import BATCH, Classifier
 from mien.labels import parse_scheme
@@ -39,10 +40,18 @@ def faces_for(classifier: Classifier, faces: FaceSet) -> FaceSet:
 
 
 def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
-    """What the model says about each face of a split. Raises :class:`DataError`, as :func:`faces_for`."""
+    """What the model says about each face of a split. Raises :class:`DataError`, as :func:`faces_for`.
+
+    Of validation without the model's temperature: that was fitted on these very rows, and would flatter them.
+    """
     chosen = faces_for(classifier, faces).of_split(split)
     parts = list(
-        track(_batches(classifier, chosen), total=-(-len(chosen) // BATCH), what=f"reading {split}", unit="batches")
+        track(
+            _batches(classifier, chosen, 1.0 if split == "validation" else None),
+            total=-(-len(chosen) // BATCH),
+            what=f"reading {split}",
+            unit="batches",
+        )
     )
     return Scores(
         rows=chosen.rows,
@@ -54,9 +63,19 @@ def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
     )
 
 
-def _batches(classifier: Classifier, faces: FaceSet) -> Iterator[Any]:
+def temperature_for_use(scores: Scores) -> float:
+    """The temperature to store in the model of some validation scores.
+
+    1, the network as it is, where the fit runs into its bounds: with every row right the best answer would be
+    boundless certainty, which says that there were too few rows.
+    """
+    fitted = fit_temperature(scores.labels, scores.probabilities)
+    return fitted if 1.01 * LEAST_TEMPERATURE < fitted < GREATEST_TEMPERATURE / 1.01 else 1.0
+
+
+def _batches(classifier: Classifier, faces: FaceSet, temperature: float | None) -> Iterator[Any]:
     for first in range(0, len(faces), BATCH):
-        yield classifier.probabilities(faces.images[first : first + BATCH])
+        yield classifier.probabilities(faces.images[first : first + BATCH], temperature)
 
 
 def write_evaluation(

@@ -11,7 +11,7 @@ from mien.artifact import replace_manifest
 from mien.data.faceset import FaceSet
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.results import Evaluation
-from mien.experiments.measure import class_counts, score_split, write_evaluation
+from mien.experiments.measure import class_counts, score_split, temperature_for_use, write_evaluation
 from mien.export import Parity, export_run
 from mien.inference.classifier import Classifier
 from mien.recipe import Recipe
@@ -41,6 +41,8 @@ def run_recipe(
 ) -> RunResult:
     """Train by a recipe, export the best epoch, measure the artifact on validation, and fill the run folder.
 
+    The temperature that suits validation best goes into the artifact; the figures of validation are without it.
+
     Args:
         recipe: what to do; its label scheme has been applied to ``faces`` already.
         faces: train and validation are used, test is not touched.
@@ -59,8 +61,9 @@ def run_recipe(
     scores = score_split(classifier, faces, "validation")
     evaluation = evaluate_scores(scores)
     headline = {f"validation_{name}": estimate.value for name, estimate in evaluation.headline.items()}
-    replace_manifest(run.model, classifier.manifest.model_copy(update={"scores": headline}))
-    manifest = classifier.manifest
+    temperature = temperature_for_use(scores)
+    manifest = classifier.manifest.model_copy(update={"scores": headline, "temperature": temperature})
+    replace_manifest(run.model, manifest)
     report = write_evaluation(
         run.path,
         scores,

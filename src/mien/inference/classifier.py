@@ -44,11 +44,12 @@ class Classifier:
         """Class names, in the order of the probabilities."""
         return self.manifest.classes
 
-    def probabilities(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def probabilities(self, images: npt.NDArray[np.uint8], temperature: float | None = None) -> npt.NDArray[np.float64]:
         """Read faces that are grey squares of the model's size already.
 
         Args:
             images: uint8 (N, size_px, size_px), 0..255. Worked through in batches, so N may be large.
+            temperature: what logits are divided by before the softmax; the manifest's by default.
 
         Returns:
             float64 (N, C), each row sums to 1.
@@ -56,7 +57,8 @@ class Classifier:
         Raises:
             DataError: another shape.
         """
-        parts = [self._batch(images[first : first + BATCH]) for first in range(0, len(images), BATCH)]
+        divisor = self.manifest.temperature if temperature is None else temperature
+        parts = [self._batch(images[first : first + BATCH], divisor) for first in range(0, len(images), BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
 
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
@@ -76,9 +78,9 @@ class Classifier:
         ]
         return np.concatenate(parts) if parts else np.empty((0, width), dtype=np.float32)
 
-    def _batch(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+    def _batch(self, images: npt.NDArray[np.uint8], temperature: float) -> npt.NDArray[np.float64]:
         (logits,) = self._session.run(["logits"], {"images": to_input(images, self.manifest.input)})
-        return softmax(logits.astype(np.float64) / self.manifest.temperature)
+        return softmax(logits.astype(np.float64) / temperature)
 
     @overload
     def predict(self, images: bytes | Image) -> Reading: ...

@@ -130,31 +130,6 @@ def robustness_curves_plot(result: RobustnessResult) -> Drawing:
     return draw("robustness-curves", paint, height_inches=3.6)
 
 
-def scatter_plot(
-    name: str,
-    points: npt.NDArray[np.float64],
-    kinds: npt.NDArray[np.int64],
-    names: Sequence[str],
-    colours: Sequence[str],
-) -> Drawing:
-    """Points (N, 2) in the colour of their kind (N,); the points are one picture inside the drawing."""
-
-    def paint(axes: Axes) -> None:
-        for kind, (label, colour) in enumerate(zip(names, colours, strict=True)):
-            mine = points[kinds == kind]
-            if len(mine):
-                axes.scatter(
-                    mine[:, 0], mine[:, 1], s=5, color=colour, alpha=0.6, linewidth=0, label=label, rasterized=True
-                )
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_visible(False)
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, markerscale=2, handletextpad=0.1)
-
-    return draw(name, paint, height_inches=4.2)
-
-
 def _bars(
     name: str, labels: Sequence[str], estimates: Sequence[Estimate], notes: Sequence[str] | None, what: str, colour: str
 ) -> Drawing:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from mien.evaluation.failures import confused_pairs, pair_examples, worst_mistakes
+from mien.evaluation.intervals import share_of
 from mien.evaluation.merging import Groups, merged_pairs, merged_schemes, scheme_of
-from mien.labels import SCHEMES
+from mien.labels import SCHEMES, canonical_class
 from mien.report.blocks import Block, Column, Columns, Face, Faces, Plot, Section, Table, Text
 from mien.report.material import Material
 from mien.report.pictures import data_address
@@ -60,6 +63,7 @@ def worst_section(material: Material) -> Section:
             Text("Wrong, and surest of it. A click on a face shows all probabilities.", soft=True),
             shown,
             *blocks,
+            *_votes_on_mistakes(material),
         ]
     return Section("worst", "The worst mistakes", tuple(blocks))
 
@@ -183,7 +187,36 @@ def _worst_table(material: Material) -> Table:
         )
         for index in worst
     ]
-    return Table("worst-mistakes", columns, rows, shown=0 if material.faces is not None else 12)
+    # Without votes there is nothing to say in the last column.
+    kept = len(columns) if any(row[-1] for row in rows) else -1
+    cut: list[tuple[Any, ...]] = [row[:kept] for row in rows]
+    return Table("worst-mistakes", columns[:kept], cut, shown=0 if material.faces is not None else 12)
+
+
+def _votes_on_mistakes(material: Material) -> list[Block]:
+    """What most people said of the faces that were read wrongly, and of those read rightly."""
+    assert material.faces is not None
+    votes = material.faces.columns.get("ferplus_votes")
+    if votes is None or votes.ndim != 2 or votes.shape[1] != len(VOTE_NAMES):
+        return []
+    names = np.array([canonical_class(name) for name in VOTE_NAMES])
+    most = 2 * votes.max(axis=1) > votes.sum(axis=1)
+    said = names[votes.argmax(axis=1)]
+    classes = np.array(material.classes)
+    truth, read = classes[material.scores.labels], classes[material.predictions]
+    kinds = (
+        ("most people say what the model read", most & (said == read)),
+        ("most people say what the label says", most & (said == truth)),
+        ("most people say something else", most & (said != read) & (said != truth)),
+        ("no answer has most of the votes", ~most),
+    )
+    wrong, rows = ~material.correct, []
+    for words, kind in kinds:
+        rows.append(
+            (words, share_of((kind & wrong).sum(), wrong.sum()), share_of((kind & ~wrong).sum(), (~wrong).sum()))
+        )
+    columns = (Column("FER+ votes", "text"), Column("of wrong rows", "percent"), Column("of right rows", "percent"))
+    return [Table("votes-on-mistakes", columns, rows)]
 
 
 def _study_b(groups: Groups, classes: tuple[str, ...]) -> str:

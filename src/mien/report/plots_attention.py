@@ -1,0 +1,58 @@
+"""The figures of maps, and of features in two dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.explain.faithfulness import Faithfulness
+from mien.report.plots import look
+from mien.report.svg import Drawing, draw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def faithfulness_plot(named: Sequence[tuple[str, Faithfulness]]) -> Drawing:
+    """Deletion curves of each method, and of its maps moved to a random place."""
+
+    def paint(axes: Axes) -> None:
+        for index, (name, each) in enumerate(named):
+            colour, _ = look(index)
+            axes.plot(100 * each.shares, each.deletion, color=colour, linewidth=1.5, label=name)
+            axes.plot(100 * each.shares, each.random_deletion, ":", color=colour, linewidth=1.0)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("pixels blurred away, %")
+        axes.set_ylabel("mean probability of the class")
+        axes.grid()
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.6)
+
+    return draw("deletion", paint, height_inches=3.2)
+
+
+def scatter_plot(
+    name: str,
+    points: npt.NDArray[np.float64],
+    kinds: npt.NDArray[np.int64],
+    names: Sequence[str],
+    colours: Sequence[str],
+) -> Drawing:
+    """Points (N, 2) in the colour of their kind (N,); the points are one picture inside the drawing."""
+
+    def paint(axes: Axes) -> None:
+        for kind, (label, colour) in enumerate(zip(names, colours, strict=True)):
+            mine = points[kinds == kind]
+            if len(mine):
+                axes.scatter(
+                    mine[:, 0], mine[:, 1], s=5, color=colour, alpha=0.6, linewidth=0, label=label, rasterized=True
+                )
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+        if axes.get_legend_handles_labels()[1]:
+            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, markerscale=2, handletextpad=0.1)
+
+    return draw(name, paint, height_inches=4.2)

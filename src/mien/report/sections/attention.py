@@ -1,0 +1,169 @@
+"""What it looks at: maps of several methods, their evidence, and averages over right and wrong faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.evaluation.failures import Indices
+from mien.explain.averages import average_maps
+from mien.explain.faithfulness import measure_faithfulness
+from mien.explain.methods import METHODS, explain
+from mien.explain.overlay import colour, overlay
+from mien.explain.verdict import Randomisation, judge
+from mien.report.blocks import Block, Column, Columns, Face, Faces, Plot, Section, Table, Text
+from mien.report.material import Material
+from mien.report.pictures import data_address
+from mien.report.plots_attention import faithfulness_plot
+from mien.report.wording import percent
+
+JUDGED_FACES = 16
+RANDOMISED_FACES = 8
+AVERAGED_FACES = 16
+"""Of each class, so many right and so many wrong faces."""
+
+Maps = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Explainer:
+    """What is needed to explain a model.
+
+    Attributes:
+        predict: faces uint8 (n, S, S) -> probabilities (n, C).
+        crop_px: side of the central square that the model sees.
+        network: a :class:`mien.explain.torch_model.TorchModel`; None leaves occlusion alone.
+        randomise: method and faces -> the check against a randomised network; None where there is no network.
+    """
+
+    predict: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
+    crop_px: int
+    network: Any = None
+    randomise: Callable[[str, npt.NDArray[np.uint8]], Randomisation] | None = None
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods that can be used."""
+        return [name for name, method in METHODS.items() if self.network is not None or not method.needs_torch]
+
+    def maps(self, name: str, images: npt.NDArray[np.uint8]) -> Maps:
+        """Maps of the predicted classes, float32 (N, S, S)."""
+        return explain(name, images, predict=self.predict, model=self.network, crop_px=self.crop_px)
+
+
+def attention_section(material: Material, explainer: Explainer) -> Section:
+    """A gallery by method, which methods to believe, and where the model looks on average; needs the faces."""
+    assert material.faces is not None
+    images = np.asarray(material.faces.images)
+    verdicts, curves = _evidence(images, explainer)
+    blocks: list[Block] = [
+        Text(
+            "Which pixels spoke for the class that was read. A map is a claim: the table says which methods hold here."
+        ),
+        verdicts,
+        Text(
+            f"Deletion: blur the pixels away, the most important first; the gain is over the same maps moved to a "
+            f"random place ({min(JUDGED_FACES, len(images))} faces). Rank correlation: with the maps of the network "
+            f"after its weights were shuffled; a method whose maps stay shows edges, not learning.",
+            soft=True,
+        ),
+        *curves,
+        _gallery(material, images, explainer),
+    ]
+    blocks += _averages(material, images, explainer)
+    return Section("attention", "What does it look at?", tuple(blocks))
+
+
+def _evidence(images: npt.NDArray[np.uint8], explainer: Explainer) -> tuple[Table, list[Block]]:
+    judged = images[_spread(len(images), JUDGED_FACES)]
+    rows, drawn = [], []
+    for name in explainer.methods:
+        faithful = measure_faithfulness(
+            explainer.predict, judged, explainer.maps(name, judged), crop_px=explainer.crop_px
+        )
+        learnt = None if explainer.randomise is None else explainer.randomise(name, judged[:RANDOMISED_FACES])
+        verdict = judge(faithful, learnt)
+        rows.append(
+            (
+                name,
+                "passes" if verdict.passes else "fails",
+                faithful.deletion_gain,
+                faithful.insertion_gain,
+                None if learnt is None else learnt.final_spearman,
+            )
+        )
+        drawn.append((name, faithful))
+    columns = (
+        Column("method", "text"),
+        Column("verdict", "text"),
+        Column("deletion gain", "signed"),
+        Column("insertion gain", "signed"),
+        Column("rank correlation", "signed"),
+    )
+    plot = Plot(
+        faithfulness_plot(drawn),
+        "Mean probability of the class while pixels are blurred away in the map's order; the lower the better. Dotted: "
+        "the same maps moved to a random place.",
+    )
+    return Table("explanation-checks", columns, rows), [plot]
+
+
+def _gallery(material: Material, images: npt.NDArray[np.uint8], explainer: Explainer) -> Columns:
+    """Of each class the surest right and the surest wrong face, by every method."""
+    chosen = []
+    for index in range(len(material.classes)):
+        for right in (True, False):
+            mine = np.flatnonzero((material.scores.labels == index) & (material.correct == right))
+            if len(mine):
+                chosen.append(int(mine[np.argmax(material.confidence[mine])]))
+    faces = images[chosen]
+    maps = {name: explainer.maps(name, faces) for name in explainer.methods}
+    parts = []
+    for place, at in enumerate(chosen):
+        true, read = material.classes[material.scores.labels[at]], material.classes[material.predictions[at]]
+        sure = percent(float(material.confidence[at]), 0)
+        title = f"{true}, rightly read, {sure}" if true == read else f"{true}, read as {read}, {sure}"
+        cards = [Face(data_address(faces[place]), "the face")]
+        cards += [Face(data_address(overlay(faces[place], each[place], 2)), name) for name, each in maps.items()]
+        parts.append(Faces(title, tuple(cards)))
+    return Columns("The surest right and the surest wrong face of each class", tuple(parts))
+
+
+def _averages(material: Material, images: npt.NDArray[np.uint8], explainer: Explainer) -> list[Block]:
+    method = "gradcam" if explainer.network is not None else "occlusion"
+    most = AVERAGED_FACES if explainer.network is not None else AVERAGED_FACES // 4
+    chosen: list[int] = []
+    for index in range(len(material.classes)):
+        for right in (True, False):
+            mine = np.flatnonzero((material.scores.labels == index) & (material.correct == right))
+            chosen += [int(mine[each]) for each in _spread(len(mine), most)]
+    at = np.array(sorted(chosen), dtype=np.int64)
+    maps = explainer.maps(method, images[at])
+    averages = average_maps(maps, material.scores.labels[at], material.predictions[at], material.classes)
+    parts = []
+    for title, kind in (("right", "right"), ("wrong", "wrong")):
+        cards = []
+        for each in averages:
+            mean: Maps | None = getattr(each, kind)
+            if mean is not None:
+                cards.append(Face(data_address(_coloured(mean)), f"{each.name} ({getattr(each, f'{kind}_count')})"))
+        if cards:
+            parts.append(Faces(title, tuple(cards)))
+    return [Columns(f"Mean map ({method}) of each true class, and of how many faces", tuple(parts))]
+
+
+def _coloured(mean: Maps) -> npt.NDArray[np.uint8]:
+    positive = np.maximum(mean, 0)
+    share = positive / positive.max() if positive.max() > 0 else positive
+    return np.rint(colour(share)).astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+
+
+def _spread(count: int, most: int) -> Indices:
+    """At most ``most`` of ``count`` places, drawn evenly at random, ascending."""
+    if count <= most:
+        return np.arange(count, dtype=np.int64)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False)).astype(np.int64)

@@ -1,0 +1,33 @@
+"""Oracle: csv and json read back what was put in."""
+
+import csv
+import io
+import json
+import math
+
+from mien.evaluation.results import Estimate
+from mien.report.blocks import Column, Table
+
+
+def test_files_hold_values_and_intervals():
+    columns = (Column("class", "text"), Column("share", "percent"), Column("rows", "count"))
+    rows = [('a, "b"', Estimate(0.5, 0.25, math.nan), 1234), ("c", None, 0), ("d", math.nan, 7)]
+    table = Table("t", columns, rows)
+    lines = list(csv.reader(io.StringIO(table.to_csv().decode())))
+    assert lines == [
+        ["class", "share", "share low", "share high", "rows"],
+        ['a, "b"', "0.5", "0.25", "", "1234"],
+        ["c", "", "", "", "0"],
+        ["d", "", "", "", "7"],
+    ]
+    content = json.loads(table.to_json())
+    assert content[0] == {"class": 'a, "b"', "share": {"value": 0.5, "low": 0.25, "high": None}, "rows": 1234}
+    assert content[2]["share"] is None
+
+
+def test_what_stands_in_the_page():
+    share, points = Column("s", "percent"), Column("p", "points")
+    assert (share.show(0.5), share.interval(Estimate(0.5, 0.25, 0.75))) == ("50.0 %", "25.0–75.0 %")
+    assert (points.show(-0.012), points.interval(Estimate(0, -0.02, 0.01))) == ("-1.2", "-2.0 to +1.0")
+    assert share.interval(0.5) == share.interval(Estimate(0.5, math.nan, math.nan)) == ""
+    assert share.show(None) == share.show(math.nan) == "–"
