@@ -66,7 +66,7 @@ class ScheduleRecipe(_Strict):
 class AugmentRecipe(_Strict):
     """Random changes of training images, drawn anew each epoch. All are off by default."""
 
-    flip: bool = Field(default=False, description="mirror half of the images")
+    flip: bool = Field(default=False, description="mirror half of the images, the other half in the next epoch")
     shift: Fraction = Field(default=0.0, description="largest shift, as a share of the side")
     rotation_degrees: float = Field(default=0.0, ge=0, le=180)
     scale: Fraction = Field(default=0.0, description="zoom between 1 - scale and 1 + scale")

@@ -26,7 +26,7 @@ from mien.evaluation import metrics
 from mien.preprocess import normalise
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder, best_epoch
-from mien.training.augment import augment, mix
+from mien.training.augment import alternate, augment, mix
 from mien.training.interrupt import interruptible
 from mien.training.optim import plateau_factor, rate_factor
 from mien.training.state import HistoryLine, TrainingState, keep, prepare, restore
@@ -127,6 +127,7 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
     torch.manual_seed(_epoch_seed(recipe.seed, epoch))
     generator = torch.Generator(device).manual_seed(_epoch_seed(recipe.seed, epoch) + 1)
     order = torch.randperm(len(state.images), generator=generator, device=device)
+    mirrored = alternate(len(state.images), epoch, recipe.seed, device)
     cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
     mixing = (recipe.augment.mixup > 0 or recipe.augment.cutmix > 0) and (
         epoch <= round(recipe.epochs * (1 - recipe.augment.off_last))
@@ -143,7 +144,14 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
         chosen = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
         labels = state.labels[chosen]
         side_px = recipe.side_px(step / (state.steps_per_epoch * recipe.epochs))
-        batch = augment(state.images[chosen], recipe.augment, recipe.input, generator, side_px)
+        batch = augment(
+            state.images[chosen],
+            recipe.augment,
+            recipe.input,
+            generator,
+            mirrored=mirrored[chosen] if recipe.augment.flip else None,
+            side_px=side_px,
+        )
         partner, share = None, 1.0
         if mixing:
             batch, partner, share = mix(batch, recipe.augment, generator)
