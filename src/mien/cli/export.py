@@ -24,7 +24,7 @@ def export(
 
     folder = RunFolder(run)
     file = out or folder.model
-    parity = export_run(folder, file, scores=folder.validation_scores())
+    parity = export_run(folder, file)
     megabytes = file.stat().st_size / 1e6
     if json:
         show_json({"file": str(file), "bytes": file.stat().st_size, **vars(parity)})
