@@ -85,7 +85,7 @@ def bare_images_a_second(recipe: Recipe, classes: int, side: int, seconds: float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recipes", nargs="*", default=["hundred-seconds", "quick"])
+    parser.add_argument("recipes", nargs="*", default=["short", "quick"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="keep the run folders here")
