@@ -25,7 +25,7 @@ def test_fine_tuning_takes_weights_and_the_rows_of_shared_classes(tmp_path, face
     fresh = network.head.weight.clone()
     begin_from(network, few.classes, tiny_run)
     trained, facts = checkpoint.load(tiny_run.best)
-    assert torch.equal(network.stages[0].weight, trained["stages.0.weight"])
+    assert torch.equal(network.stem[0].weight, trained["stem.0.weight"])
     assert torch.equal(network.head.weight[0], trained["head.weight"][facts["classes"].index("happy")])
     assert torch.equal(network.head.weight[1], fresh[1])
     outcome = train(
