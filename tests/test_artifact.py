@@ -9,11 +9,14 @@ from mien.errors import ModelError
 from mien.preprocess import InputSpec
 
 
-def identity_graph():
-    """A graph whose logits are its images: all that a manifest needs to travel with."""
-    images = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 2])
-    logits = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", 2])
-    graph = helper.make_graph([helper.make_node("Identity", ["images"], ["logits"])], "g", [images], [logits])
+def small_graph(name="images", logits=2):
+    """A graph of the artifact's form: sums of 8 x 8 pixels, copied to each logit."""
+    images = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1, 8, 8])
+    output = helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", logits])
+    weights = helper.make_tensor("w", TensorProto.FLOAT, [64, logits], [1.0] * (64 * logits))
+    shape = helper.make_tensor("s", TensorProto.INT64, [2], [-1, 64])
+    nodes = [helper.make_node("Reshape", [name, "s"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["logits"])]
+    graph = helper.make_graph(nodes, "g", [images], [output], [weights, shape])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     return model.SerializeToString()
 
@@ -23,7 +26,7 @@ def manifest():
     return Manifest(
         name="tiny",
         classes=("a", "ä"),
-        input=InputSpec(),
+        input=InputSpec(size_px=8, crop_px=8),
         parameters=3,
         recipe={"classes": "all"},
         recipe_digest="sha256:0",
@@ -38,7 +41,7 @@ def manifest():
 @pytest.fixture
 def model(tmp_path, manifest):
     file = tmp_path / "model.onnx"
-    file.write_bytes(attach_manifest(identity_graph(), manifest))
+    file.write_bytes(attach_manifest(small_graph(), manifest))
     return file
 
 
@@ -57,11 +60,19 @@ def test_replacing_a_manifest_keeps_the_graph_and_other_metadata(model, manifest
 
 
 def with_manifest(file, text):
-    model = onnx.load_model_from_string(identity_graph())
+    model = onnx.load_model_from_string(small_graph())
     if text is not None:
         model.metadata_props.add(key="mien.manifest", value=text)
     file.write_bytes(model.SerializeToString())
     return file
+
+
+@pytest.mark.parametrize("form", [{"name": "x"}, {"logits": 5}])
+def test_a_graph_that_does_not_fit_its_manifest_is_refused(tmp_path, manifest, form):
+    file = tmp_path / "m.onnx"
+    file.write_bytes(attach_manifest(small_graph(**form), manifest))
+    with pytest.raises(ModelError, match="does not fit its manifest"):
+        read_manifest(file)
 
 
 def test_a_newer_schema_says_upgrade(tmp_path, manifest):

@@ -56,6 +56,21 @@ def test_exif_orientation_is_honoured(face):
     assert np.array_equal(turned, np.rot90(face, -1))
 
 
+@pytest.mark.parametrize("size", [(100_000, 1), (1, 100_000), (5000, 20)])
+def test_a_very_long_picture_needs_no_more_memory_than_its_pixels(size):
+    """A square of its longer side would take 10 GB."""
+    square = grey_square(Image.new("L", size, 77), 48)
+    assert square.shape == (48, 48)
+    assert (square == 77).all()
+
+
+def test_formats_that_pillow_hands_to_other_programs_are_not_read(tmp_path):
+    file = tmp_path / "x.png"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    with pytest.raises(DataError, match="not an image"):
+        open_image(file)
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "I", "F", "YCbCr", "HSV", "LAB"])
 def test_every_mode_of_pillow_becomes_grey(mode):
     image = Image.new("L", (10, 10), 255).convert(mode) if mode != "I;16" else Image.new("I;16", (10, 10), 65535)

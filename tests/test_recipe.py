@@ -38,6 +38,12 @@ def test_a_dumped_recipe_names_every_key():
         ("[input]\ncrop_px = 99", "crop_px 99 is larger than size_px 48"),
         ("[augment]\nflip = 3", "augment.flip = 3"),
         ("epochs = ", "not valid TOML"),
+        ("epochs = '3'", "epochs = '3'"),
+        ("seed = true", "seed = True"),
+        ("epochs = 2.5", "epochs = 2.5"),
+        ("name = '../x'", "name = '../x'"),
+        ("epochs = 1979-05-27", "epochs = '1979-05-27'"),
+        ("[input]\nstd = inf", "input.std"),
     ],
 )
 def test_a_bad_recipe_is_one_line_that_names_the_key(text, message):

@@ -1,10 +1,11 @@
 import json
+import math
 
 import pytest
 
-from mien.errors import RunError
+from mien.errors import RecipeError, RunError
 from mien.recipe import Recipe
-from mien.run_folder import HISTORY_COLUMNS, RunFolder
+from mien.run_folder import HISTORY_COLUMNS, RunFolder, best_epoch
 
 
 @pytest.fixture
@@ -59,9 +60,29 @@ def test_the_ledger_counts_every_use_of_the_test_split(run):
 
 def test_damaged_small_files_are_one_line(run):
     run.path.mkdir()
-    (run.path / "environment.json").write_text("{")
-    (run.path / "metrics.json").write_text("{}")
-    with pytest.raises(RunError, match="not JSON"):
+    with pytest.raises(RunError, match="missing or damaged"):
         run.read_environment()
-    with pytest.raises(RunError, match="damaged"):
-        run.validation_scores()
+    (run.path / "environment.json").write_text("{")
+    with pytest.raises(RunError, match="missing or damaged"):
+        run.read_environment()
+    (run.path / "recipe.toml").write_bytes(b"\xff")
+    with pytest.raises(RecipeError, match="not UTF-8"):
+        run.read_recipe()
+
+
+def test_what_a_kill_in_the_first_moment_leaves_does_not_block_a_new_run(run):
+    """A kill inside the very first writes: a half-written file, and an environment without a recipe."""
+    run.path.mkdir()
+    (run.path / ".recipe.toml.x1.part").write_text("half")
+    (run.path / "environment.json").write_text("{}")
+    assert not run.is_run
+    run.create(Recipe(), {"data": "d"})
+    assert sorted(file.name for file in run.path.iterdir()) == ["environment.json", "recipe.toml"]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "loss", "macro_auc"])
+def test_the_best_epoch_is_the_first_of_the_best_and_never_an_undefined_one(metric):
+    recipe = Recipe.model_validate({"stopping": {"metric": metric}})
+    better, worse = (0.1, 0.5) if metric == "loss" else (0.5, 0.1)
+    values = [math.nan, worse, better, better, math.nan]
+    assert best_epoch([{f"validation_{metric}": value} for value in values], recipe) == 3

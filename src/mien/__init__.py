@@ -1,4 +1,4 @@
-"""mien: train, audit, measure, explain and deploy facial-expression classifiers.
+"""mien: train, measure, export and use facial-expression classifiers.
 
     import mien
     reader = mien.load("runs/quick")

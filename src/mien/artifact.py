@@ -81,8 +81,12 @@ def open_model(path: str | Path, threads: int | None = None) -> tuple[InferenceS
         raise ModelError(
             f"{path} cannot be opened as an ONNX model; it may be damaged or cut off ({reason})."
         ) from None
-    metadata = session.get_modelmeta().custom_metadata_map
-    return session, _check(metadata, path)
+    manifest = _check(session.get_modelmeta().custom_metadata_map, path)
+    crop_px, outputs = manifest.input.crop_px, {output.name: output.shape for output in session.get_outputs()}
+    inputs = [(each.name, each.shape[1:]) for each in session.get_inputs()]
+    if inputs != [("images", [1, crop_px, crop_px])] or outputs.get("logits", [])[1:] != [len(manifest.classes)]:
+        raise ModelError(f"{path}: its graph does not fit its manifest. Export the model again.")
+    return session, manifest
 
 
 def _check(metadata: Mapping[str, str], path: Path) -> Manifest:

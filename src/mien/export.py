@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mien.artifact import Manifest, attach_manifest, open_model
+from mien.artifact import Manifest, attach_manifest, open_model, read_manifest
 from mien.data.synthetic import draw_labels, render_faces
 from mien.errors import ModelError
 from mien.files import whole_file
@@ -42,16 +42,12 @@ class Parity:
     agreement: float
 
 
-def export_run(
-    run: RunFolder, out: Path | None = None, scores: dict[str, float] | None = None, temperature: float = 1.0
-) -> Parity:
+def export_run(run: RunFolder, out: Path | None = None) -> Parity:
     """Write the artifact of a run's best epoch.
 
     Args:
         run: a run with at least one finished epoch.
         out: the file to write; ``model.onnx`` in the run's folder by default.
-        scores: figures for the manifest, e.g. ``{"validation_accuracy": 0.68}``.
-        temperature: what logits are divided by before the softmax.
 
     Raises:
         RunError: no such run, no finished epoch, a damaged checkpoint, or the disk is full.
@@ -68,8 +64,7 @@ def export_run(
         recipe_digest=facts["recipe_digest"],
         data_fingerprint=facts["data_fingerprint"],
         epoch=facts["epoch"],
-        scores=scores or {},
-        temperature=temperature,
+        **_measured(run, facts),
         mien_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -77,12 +72,22 @@ def export_run(
     with whole_file(out or run.model) as temporary:
         temporary.write_bytes(graph)
         parity = measure_parity(network, temporary)
-        if parity.largest_difference > LARGEST_DIFFERENCE:
+        # Not "greater": a difference that is not a number fails too.
+        if not parity.largest_difference <= LARGEST_DIFFERENCE:
             raise ModelError(
                 f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
                 f"(allowed: {LARGEST_DIFFERENCE:g}). Nothing was written."
             )
     return parity
+
+
+def _measured(run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
+    """Scores and temperature of these very weights, from the manifest that the run has already."""
+    if not run.model.is_file():
+        return {}
+    former = read_manifest(run.model)
+    same = (former.epoch, former.recipe_digest) == (facts["epoch"], facts["recipe_digest"])
+    return {"scores": former.scores, "temperature": former.temperature} if same else {}
 
 
 def measure_parity(network: Network, file: Path) -> Parity:

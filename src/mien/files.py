@@ -51,8 +51,11 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write ``text`` as UTF-8, whole or not at all. Raises :class:`RunError`."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write ``text`` as UTF-8, whole or not at all. Raises :class:`RunError`.
+
+    Bytes of file names that are no UTF-8 (Python's lone surrogates) are written as backslash escapes.
+    """
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

@@ -18,10 +18,10 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "angry": ("anger", "ang", "an", "mad"),
     "disgust": ("disgusted", "dis", "di"),
     "fear": ("fearful", "afraid", "scared", "fea", "fe"),
-    "happy": ("happiness", "joy", "hap", "ha", "happily"),
-    "sad": ("sadness", "sa", "unhappy"),
+    "happy": ("happiness", "joy", "hap", "ha"),
+    "sad": ("sadness", "sa"),
     "surprise": ("surprised", "sur", "su", "suprise", "astonished"),
-    "neutral": ("neutrality", "neu", "ne", "calm", "none"),
+    "neutral": ("neutrality", "neu", "ne"),
 }
 _CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name, *words)}
 

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 MAXIMUM_PIXELS = 100_000_000
 """A larger picture is refused before it is decoded: a small file can unpack to more memory than there is."""
 
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""What is read. Pillow knows more, some of which (EPS) it hands to other programs."""
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+"""Names of image files, in lower case."""
+
 Numbers = TypeVar("Numbers")
 
 
@@ -34,7 +40,7 @@ class InputSpec(BaseModel):
     ``(pixel / 255 - mean) / std``.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     size_px: int = Field(default=48, ge=8, le=1024)
     crop_px: int = Field(default=48, ge=8, le=1024)
@@ -64,7 +70,7 @@ def open_image(source: str | os.PathLike[str] | bytes) -> Image:
         with warnings.catch_warnings():
             # Our own bound below is clearer than Pillow's; odd metadata does not spoil the pixels.
             warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
                 width, height = image.size
                 if width * height > MAXIMUM_PIXELS:
                     raise DataError(
@@ -89,8 +95,9 @@ def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDA
     """Make the grey square that everything else works on. Returns uint8 (size_px, size_px), 0..255.
 
     Colour becomes ITU-R 601 luma, transparency is laid on white, 16-bit grey is scaled to 8 bits. A picture
-    that is not square is padded with its border pixels, so that no part of the face is cut off or stretched;
-    then it is resized bilinearly with anti-aliasing. A grey ``size_px`` square comes back bit for bit.
+    of another size is resized bilinearly with anti-aliasing until its longer side fits; one that is not square is
+    then padded with its border pixels, so that no part of the face is cut off or stretched. A grey ``size_px``
+    square comes back bit for bit.
 
     Args:
         image: a PIL image, or an array uint8 or uint16 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA.
@@ -102,14 +109,13 @@ def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDA
     from PIL import Image
 
     grey = _grey_array(image) if isinstance(image, np.ndarray) else _grey(image)
-    height, width = grey.shape
-    if height != width:
-        spare = abs(height - width)
-        padding = (spare // 2, spare - spare // 2)
-        grey = np.pad(grey, ((0, 0), padding) if height > width else (padding, (0, 0)), mode="edge")
-    if grey.shape[0] != size_px:
-        resized = Image.fromarray(grey).resize((size_px, size_px), Image.Resampling.BILINEAR)
-        grey = np.asarray(resized, dtype=np.uint8)
+    longer = max(grey.shape)
+    if longer != size_px:
+        height, width = (max(round(side * size_px / longer), 1) for side in grey.shape)
+        grey = np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
+    below, right = (size_px - side for side in grey.shape)
+    if below or right:
+        grey = np.pad(grey, ((below // 2, below - below // 2), (right // 2, right - right // 2)), mode="edge")
     return grey
 
 

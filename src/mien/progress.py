@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -25,6 +26,18 @@ def is_quiet() -> bool:
 def bars_are_shown() -> bool:
     """Whether a bar would reach a person: stderr is a terminal and ``--quiet`` was not given."""
     return sys.stderr.isatty() and not _quiet
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Show that work of unknown length goes on."""
+    if not bars_are_shown():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
 
 
 def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterator[T]:

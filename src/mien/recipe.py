@@ -30,7 +30,7 @@ class _Strict(BaseModel):
 class ModelRecipe(BaseModel):
     """Which network. Keys beside ``name`` are the family's own settings, checked by ``mien.models.registry``."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: str = "mien"
 
@@ -48,6 +48,7 @@ class OptimRecipe(_Strict):
     momentum: Fraction = 0.9
     nesterov: bool = True
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: keeps divisions finite")
     weight_decay: float = Field(default=0.0, ge=0)
     clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
 
@@ -56,6 +57,7 @@ class ScheduleRecipe(_Strict):
     """How the learning rate moves over the run, as a factor of ``optim.lr``."""
 
     name: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = "constant"
+    # one-cycle: up for the share that is warm-up, down in a straight line for the rest.
     warmup: Fraction = Field(default=0.0, description="share of the run in which the rate rises linearly from 0")
     final: Fraction = Field(default=0.0, description="cosine, one-cycle: the last rate, as a share of lr")
     step_epochs: int = Field(default=10, ge=1, description="step: epochs between two cuts")
@@ -66,7 +68,7 @@ class ScheduleRecipe(_Strict):
 class AugmentRecipe(_Strict):
     """Random changes of training images, drawn anew each epoch. All are off by default."""
 
-    flip: bool = Field(default=False, description="mirror half of the images")
+    flip: bool = Field(default=False, description="mirror half of the images, the other half in the next epoch")
     shift: Fraction = Field(default=0.0, description="largest shift, as a share of the side")
     rotation_degrees: float = Field(default=0.0, ge=0, le=180)
     scale: Fraction = Field(default=0.0, description="zoom between 1 - scale and 1 + scale")
@@ -88,7 +90,8 @@ class StoppingRecipe(_Strict):
 class Recipe(_Strict):
     """One training run, without its data. TOML in, TOML out."""
 
-    name: str = "unnamed"
+    # The name becomes a folder's.
+    name: str = Field(default="unnamed", pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]*$")
     description: str = ""
     seed: int = Field(default=0, ge=0, lt=2**31)
     classes: str = Field(default="all", description="label scheme: all, seven, six, five, three, binary, or a=b+c,...")
@@ -159,16 +162,21 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
         RecipeError: no such recipe, not TOML, an unknown key, or a value that is not allowed.
     """
     if name.endswith(".toml") or "/" in name:
-        try:
-            text = Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-            raise RecipeError(f"The recipe {name} cannot be read: {reason}.") from None
-    elif name in recipe_names():
+        return read_recipe(Path(name), changes)
+    if name in recipe_names():
         text = (resources.files("mien") / "recipes" / f"{name}.toml").read_text(encoding="utf-8")
-    else:
-        raise RecipeError(f"There is no recipe '{name}'." + nearest(name, recipe_names()))
-    return parse_recipe(text, name, changes)
+        return parse_recipe(text, name, changes)
+    raise RecipeError(f"There is no recipe '{name}'." + nearest(name, recipe_names()))
+
+
+def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
+    """Read a recipe's file. Raises :class:`RecipeError`, as :func:`load_recipe`."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise RecipeError(f"The recipe {path} cannot be read: {reason}.") from None
+    return parse_recipe(text, str(path), changes)
 
 
 def parse_recipe(text: str, origin: str, changes: Sequence[str] = ()) -> Recipe:
@@ -180,16 +188,44 @@ def parse_recipe(text: str, origin: str, changes: Sequence[str] = ()) -> Recipe:
     for change in changes:
         _apply_change(content, change)
     try:
-        return Recipe.model_validate(content)
+        # As JSON, where strict means strict but a list may still be a tuple. TOML's dates become text, and fail there.
+        return Recipe.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         raise RecipeError(_explain(error, origin)) from None
 
 
+def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[str] = ()) -> Recipe:
+    """A recipe for fine-tuning: ``recipe`` with the network and input of ``trained``.
+
+    Args:
+        recipe: how to train; of its model only ``dropout`` counts, which has no weights.
+        trained: the recipe of the run whose weights are taken.
+        changes: what the user set by hand, as in :func:`load_recipe`.
+
+    Raises:
+        RecipeError: a change that the trained weights do not allow, or a combination that is impossible.
+    """
+    model = trained.model.model_dump()
+    for change in changes:
+        key = change.partition("=")[0].strip()
+        if key == "model.dropout" and "dropout" in model:
+            model["dropout"] = recipe.model.settings["dropout"]
+        elif key.startswith(("model", "input")):
+            raise RecipeError(f"--set {change}: fine-tuning keeps the network and input of the run it begins from.")
+    content = {**recipe.model_dump(mode="json"), "model": model, "input": trained.input.model_dump()}
+    return parse_recipe(dump_toml(content), f"for tuning {trained.name}")
+
+
 def dump_recipe(recipe: Recipe) -> str:
     """Write a recipe as TOML, every key with its value, so that the file stays true when defaults change."""
+    return dump_toml(recipe.model_dump(mode="json"))
+
+
+def dump_toml(content: dict[str, Any]) -> str:
+    """Write plain values, and tables of plain values, as TOML."""
     tables: list[str] = []
     top: list[str] = []
-    for key, value in recipe.model_dump(mode="json").items():
+    for key, value in content.items():
         if isinstance(value, dict):
             tables.append(f"\n[{key}]")
             tables.extend(f"{inner} = {_toml(item)}" for inner, item in value.items())

@@ -16,6 +16,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from typing import Any
 
 from mien.errors import RunError
 from mien.files import write_text
-from mien.recipe import Recipe, dump_recipe, parse_recipe
+from mien.recipe import Recipe, dump_recipe, read_recipe
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -42,9 +43,15 @@ HISTORY_COLUMNS = (
 def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
     """The epoch (1-based) with the best value of the recipe's stopping metric; the first of equals."""
     metric = recipe.stopping.metric
-    values = [line[f"validation_{metric}"] for line in history]
-    best = min(values) if metric == "loss" else max(values)
-    return values.index(best) + 1
+    sign = -1.0 if metric == "loss" else 1.0
+    values = [sign * line[f"validation_{metric}"] for line in history]
+    # An undefined value (the AUC of a split with one class) is never the best.
+    ranked = [-math.inf if math.isnan(value) else value for value in values]
+    return ranked.index(max(ranked)) + 1
+
+
+def _is_litter(file: Path) -> bool:
+    return file.name.startswith(".") and file.name.endswith(".part")
 
 
 @dataclass(frozen=True)
@@ -79,8 +86,10 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything at the path."""
-        return self.path.is_file() or (self.path.is_dir() and any(self.path.iterdir()))
+        """Whether there is anything at the path, but for what a run leaves that was killed in its first moment."""
+        if not self.path.is_dir():
+            return self.path.exists()
+        return any(file.name != "environment.json" and not _is_litter(file) for file in self.path.iterdir())
 
     @property
     def is_run(self) -> bool:
@@ -101,9 +110,15 @@ class RunFolder:
             RunError: something stands there already, or the folder cannot be written.
         """
         self.check_free()
-        # The recipe first: it makes the folder a run, which --resume can take up if all else is cut off.
-        write_text(self.recipe_file, dump_recipe(recipe))
+        self.remove_litter()
         write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
+        # The recipe comes last: it makes the folder a run.
+        write_text(self.recipe_file, dump_recipe(recipe))
+
+    def remove_litter(self) -> None:
+        """Remove half-written files that a killed process left behind."""
+        for file in self.path.glob(".*.part"):
+            file.unlink(missing_ok=True)
 
     def read_recipe(self) -> Recipe:
         """Read the recipe.
@@ -115,29 +130,16 @@ class RunFolder:
         if not self.is_run:
             state = "is not a run folder: it has no recipe.toml" if self.path.exists() else "does not exist"
             raise RunError(f"{self.path} {state}. Make a run with: mien train RECIPE --data PATH --out {self.path}")
-        return parse_recipe(self.recipe_file.read_text(encoding="utf-8"), str(self.recipe_file))
+        return read_recipe(self.recipe_file)
 
     def read_environment(self) -> dict[str, Any]:
-        """Read environment.json; empty where it is missing."""
+        """Read environment.json. Raises :class:`RunError` where it is missing or damaged."""
         file = self.path / "environment.json"
-        if not file.is_file():
-            return {}
         try:
             content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError:
-            raise RunError(f"{file} is damaged: it is not JSON. Delete it; the run works without it.") from None
+        except (OSError, ValueError):
+            raise RunError(f"{file} is missing or damaged. Train again into another folder.") from None
         return content
-
-    def validation_scores(self) -> dict[str, float]:
-        """Headline figures from metrics.json, as the manifest carries them; empty before they were measured."""
-        file = self.path / "metrics.json"
-        if not file.is_file():
-            return {}
-        try:
-            headline = json.loads(file.read_text(encoding="utf-8"))["headline"]
-            return {f"validation_{name}": float(figure["value"]) for name, figure in headline.items()}
-        except (ValueError, KeyError, TypeError):
-            raise RunError(f"{file} is damaged. Delete it, or train again into another folder.") from None
 
     def write_history(self, history: list[dict[str, float]]) -> None:
         """Write history.csv, one line an epoch, columns :data:`HISTORY_COLUMNS`."""
@@ -161,7 +163,7 @@ class RunFolder:
     def note_test_use(self, facts: dict[str, Any]) -> None:
         """Add a line to the ledger of each time that the test split was opened.
 
-        Appended, never rewritten: a line is shorter than a disk block, so it is there whole or not at all.
+        Appended, never rewritten: no earlier line can be lost.
         """
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **facts})
         try:

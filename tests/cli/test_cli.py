@@ -111,6 +111,32 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
     assert (run.path / "metrics.json").read_bytes() == before
 
 
+def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
+    answer = mien("evaluate", "--scores", tiny_run.scores("validation"), "--json", "--out", tmp_path / "out")
+    assert json.loads(answer.out)["headline"] == json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
+    assert (tmp_path / "out" / "report.html").is_file()
+    one_line(mien("evaluate", "--scores", tiny_run.scores("validation"), "--model", tiny_run.path), "stands alone")
+    one_line(mien("evaluate", "--model", tiny_run.path), "--data")
+    one_line(mien("evaluate", "--scores", tmp_path / "none.npz"), "none.npz")
+
+
+def test_odd_file_names_are_shown_as_they_are(mien, tmp_path, tiny_run, faces):
+    for name in ("face[left].png", "a[/b].png", "two\nlines.png"):
+        file = tmp_path / name.replace("/", "_")
+        Image.fromarray(np.asarray(faces.images[0])).save(file)
+    answer = mien("predict", "--model", tiny_run.path, "--crops", tmp_path)
+    assert answer.code == 0
+    assert "face[left].png" in answer.out
+    (tmp_path / "two\nlines.png").write_bytes(b"x")
+    one_line(mien("predict", "--model", tiny_run.path, "--crops", tmp_path / "two\nlines.png"), "two lines.png")
+
+
+def test_csv_is_printed_whole_or_not_at_all(mien, tmp_path, tiny_run, face_folder):
+    bad = tmp_path / "z.png"
+    bad.write_bytes(b"x")
+    one_line(mien("predict", "--model", tiny_run.path, "--crops", face_folder / "test", bad, "--csv"), "z.png")
+
+
 def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
     table = tmp_path / "faces.csv"
     files = sorted((face_folder / "validation").rglob("*.png"))
@@ -145,12 +171,17 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
         shutil.copytree(face_folder / "train" / source, mine / f"{number}_{name}")
     answer = mien(
         *("train", recipe_file, "--data", mine, "--out", tmp_path / "tuned", "--from", tiny_run.path, "--json"),
-        *("--map", "0_smile=happy,1_gloom=gloom", "--set", "model.widths=[99]"),
+        *("--map", "0_smile=happy,1_gloom=gloom", "--set", "model.dropout=0.3"),
     )
     assert answer.code == 0, answer.err
     content = json.loads(answer.out)
     assert content["classes"] == ["happy", "gloom"]
-    assert "widths = [4, 8]" in (tmp_path / "tuned" / "recipe.toml").read_text(), "the network is the one tuned from"
+    written = (tmp_path / "tuned" / "recipe.toml").read_text()
+    assert "widths = [4, 8]" in written, "the network is the one tuned from"
+    assert "dropout = 0.3" in written
+    again = ("train", recipe_file, "--data", mine, "--out", tmp_path / "again", "--from", tiny_run.path)
+    one_line(mien(*again, "--set", "model.widths=[99]"), "model.widths", "keeps the network")
+    one_line(mien(*again, "--set", "input.crop_px=40"), "input.crop_px", "keeps the network")
 
 
 def test_recipes_are_listed_and_printed(mien, tmp_path):
@@ -174,6 +205,8 @@ def test_mistakes_of_training_are_one_line_and_leave_nothing(mien, tmp_path, rec
     one_line(attempt(data=tmp_path / "none"), "none")
     one_line(attempt("--from", tmp_path / "none"), "none")
     one_line(attempt("--map", "x"), "--map")
+    one_line(attempt("--set", "name=../elsewhere"), "name")
+    one_line(attempt("--set", 'epochs="3"'), "epochs")
     assert not run.exists()
     before = {file: file.read_bytes() for file in tiny_run.path.iterdir()}
     one_line(mien("train", recipe_file, "--data", face_folder, "--out", tiny_run.path), "exists already")
@@ -235,7 +268,7 @@ def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(tmp_path, recipe_file, 
     _, err = child.communicate(timeout=120)
     assert child.returncode == 0, err
     assert "interrupted after" in err
-    assert "--resume" in err
+    assert f"--out {run.path} --set epochs=500 --resume" in err
     assert run.model.is_file()
     epochs = len(run.read_history())
     assert 1 <= epochs < 500

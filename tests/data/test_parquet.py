@@ -131,7 +131,7 @@ def test_hugging_face_layout_with_class_names_in_the_metadata(tmp_path: Path, no
 
 
 def test_labels_as_text_and_as_kaggles_numbers(tmp_path: Path, noise) -> None:
-    text = read_faces(write_foreign(tmp_path / "a.parquet", noise(4), emotion=["Anger", "joy", "joy", "calm"]))
+    text = read_faces(write_foreign(tmp_path / "a.parquet", noise(4), emotion=["Anger", "joy", "joy", "Neutral"]))
     assert [text.classes[label] for label in text.labels] == ["angry", "happy", "happy", "neutral"]
     numbers = read_faces(write_foreign(tmp_path / "b.parquet", noise(4), label=[0, 3, 3, 6]))
     assert [numbers.classes[label] for label in numbers.labels] == ["angry", "happy", "happy", "neutral"]

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data.read import describe_source, read_data, read_faces
+from mien.data.read import read_data, read_faces
 from mien.errors import DataError
 
 
@@ -42,15 +42,6 @@ def test_a_missing_file_names_what_it_may_have_been(kaggle_table: Path) -> None:
 def test_a_missing_file_does_not_list_the_whole_folder(kaggle_table: Path) -> None:
     with pytest.raises(DataError, match=r"does not exist\.$"):
         read_data(kaggle_table.with_name("quite another name"))
-
-
-def test_shapes_are_named_without_reading(kaggle_table: Path, tmp_path: Path, write_tree, write_csv, noise) -> None:
-    assert describe_source(kaggle_table) == "Kaggle CSV"
-    folder = write_tree(tmp_path / "faces", {"happy/1.png": noise(1)[0], "sad/1.png": noise(1)[0]})
-    assert describe_source(folder) == "class folders"
-    assert describe_source(write_csv(tmp_path / "own.csv", "path,label", [("x", "y")])) == "CSV of image paths"
-    (tmp_path / "x.parquet").write_bytes(b"x")
-    assert describe_source(tmp_path / "x.parquet") == "parquet"
 
 
 def test_a_folder_with_kaggles_table_among_others_is_read_by_it(kaggle_table: Path, write_csv) -> None:

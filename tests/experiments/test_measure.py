@@ -5,7 +5,7 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import read_scores
-from mien.experiments.measure import class_counts, faces_for, score_split, write_evaluation
+from mien.experiments.measure import faces_for, score_split, write_evaluation
 from mien.inference.classifier import load
 
 
@@ -52,6 +52,7 @@ def test_a_model_with_a_label_scheme_merges_the_data_itself(classifier, faces):
         classes = ("negative", "positive")
         manifest = classifier.manifest.model_copy(update={"recipe": {"classes": "binary"}})
 
+    assert len(faces_for(Binary(), faces_for(Binary(), faces))) == len(faces_for(Binary(), faces))
     merged = faces_for(Binary(), faces)
     assert merged.classes == ("negative", "positive")
     assert len(merged) == int(np.isin(faces.labels, [0, 2, 3, 4, 5]).sum())
@@ -60,7 +61,7 @@ def test_a_model_with_a_label_scheme_merges_the_data_itself(classifier, faces):
 def test_the_folder_of_an_evaluation(classifier, faces, tmp_path):
     scores = score_split(classifier, faces, "test")
     report = write_evaluation(
-        tmp_path / "out", scores, evaluate_scores(scores, 10), title="t", facts={}, class_counts=class_counts(faces)
+        tmp_path / "out", scores, evaluate_scores(scores, 10), title="t", facts={}, class_counts=faces.counts_by_split()
     )
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "metrics.json",
@@ -69,9 +70,3 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path):
     ]
     assert report == tmp_path / "out" / "report.html"
     assert read_scores(tmp_path / "out" / "scores_test.npz").rows.tolist() == scores.rows.tolist()
-
-
-def test_class_counts_leave_out_empty_splits(faces):
-    counts = class_counts(faces.subset(faces.split != "test"))
-    assert list(counts) == ["train", "validation"]
-    assert sum(counts["train"]) == int((faces.split == "train").sum())

@@ -38,7 +38,9 @@ def test_features_are_what_the_head_turns_into_probabilities(classifier, faces, 
     images = np.asarray(faces.images[: BATCH + 3])
     weights = load_file(tiny_run.best)
     logits = classifier.features(images) @ weights["head.weight"].T + weights["head.bias"]
-    assert softmax(logits.astype(np.float64)) == pytest.approx(classifier.probabilities(images, temperature=1.0), abs=1e-5)
+    assert softmax(logits.astype(np.float64)) == pytest.approx(
+        classifier.probabilities(images, temperature=1.0), abs=1e-5
+    )
     assert classifier.features(images[:0]).shape == (0, 8)
 
 

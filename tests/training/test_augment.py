@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mien.preprocess import InputSpec, to_input
 from mien.recipe import AugmentRecipe
-from mien.training.augment import augment, mix
+from mien.training.augment import alternate, augment, mix
 
 SPEC = InputSpec(size_px=48, crop_px=44, mean=0.5, std=0.25)
 WHOLE = InputSpec(size_px=48, crop_px=48, mean=0.0, std=1.0)
@@ -46,15 +46,21 @@ def test_a_smaller_side_shows_the_same_crop_smaller(images):
         assert batch.numpy() == pytest.approx(small.numpy(), abs=0.1)
 
 
-def test_flip_mirrors_about_half_and_nothing_else(images):
-    many = images[:1].repeat(400, 1, 1)
-    plain = augment(many, AugmentRecipe(), WHOLE, seeded())
-    for recipe in (AugmentRecipe(flip=True), AugmentRecipe(flip=True, shift=1e-9)):
-        flipped = augment(many, recipe, WHOLE, seeded())
-        same = (flipped - plain).abs().amax(dim=(1, 2, 3)) < 1e-2
-        mirrored = (flipped - plain.flip(3)).abs().amax(dim=(1, 2, 3)) < 1e-2
-        assert (same ^ mirrored).all()
-        assert 140 < int(mirrored.sum()) < 260
+def test_mirrored_images_are_mirrored_and_the_others_not(images):
+    mirrored = torch.tensor([True, False] * 4)
+    plain = augment(images, AugmentRecipe(), WHOLE, seeded())
+    for recipe in (AugmentRecipe(), AugmentRecipe(shift=1e-9)):
+        batch = augment(images, recipe, WHOLE, seeded(), mirrored=mirrored)
+        assert torch.allclose(batch[mirrored], plain[mirrored].flip(3), atol=1e-2)
+        assert torch.allclose(batch[~mirrored], plain[~mirrored], atol=1e-2)
+
+
+def test_each_image_is_mirrored_in_every_other_epoch():
+    epochs = [alternate(1000, epoch, 7, torch.device("cpu")) for epoch in range(1, 5)]
+    assert 400 < int(epochs[0].sum()) < 600
+    assert torch.equal(epochs[0], ~epochs[1])
+    assert torch.equal(epochs[0], epochs[2])
+    assert not torch.equal(epochs[0], alternate(1000, 1, 8, torch.device("cpu")))
 
 
 def test_shift_stays_within_its_bound():
@@ -123,9 +129,7 @@ def test_erasing_greys_a_rectangle_in_its_share_of_images(images):
 @given(st.floats(0, 0.5), st.floats(0, 90), st.floats(0, 0.5), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**31))
 def test_any_recipe_gives_finite_batches_of_the_right_shape(shift, rotation, scale, brightness, erasing, seed):
     images = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (5, 48, 48), dtype=np.uint8))
-    recipe = AugmentRecipe(
-        shift=shift, rotation_degrees=rotation, scale=scale, brightness=brightness, erasing=erasing, flip=True
-    )
+    recipe = AugmentRecipe(shift=shift, rotation_degrees=rotation, scale=scale, brightness=brightness, erasing=erasing)
     batch = augment(images, recipe, SPEC, seeded(seed))
     assert batch.shape == (5, 1, 44, 44)
     assert batch.dtype == torch.float32

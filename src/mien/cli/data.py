@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import DATA_HELP, JsonOption, MapOption, QuietOption, SkipBadOption, read, remark, show, show_json
-from mien.errors import needs_extra
+from mien.errors import DataError, needs_extra
 
 app = typer.Typer(help="Look at labelled faces, convert and download them.", invoke_without_command=True)
 PathArgument = Annotated[Path, typer.Argument(help=DATA_HELP)]
@@ -29,11 +29,9 @@ def info(
     quiet: QuietOption = False,
 ) -> None:
     """Say what was found: shape, splits, classes, with a bar for each class and split."""
-    from mien.experiments.measure import class_counts
-
     result = read(path, class_map=class_map, skip_bad=skip_bad)
     faces = result.faces
-    counts = class_counts(faces)
+    counts = faces.counts_by_split()
     if json:
         show_json(
             {
@@ -60,8 +58,6 @@ def info(
     facts.add_row("splits", result.split_origin)
     facts.add_row("columns", ", ".join(sorted(faces.columns)) or "none beside the label")
     facts.add_row("content", result.fingerprint)
-    for note in result.notes:
-        facts.add_row("note", note)
     show(facts)
     for split, values in counts.items():
         table = Table(
@@ -89,6 +85,8 @@ def convert(
         import pyarrow  # noqa: F401 - a missing pyarrow shall be named before minutes of reading
     from mien.data.parquet import write_parquet
 
+    if out.exists() and not overwrite:
+        raise DataError(f"{out} exists already. Choose another name, or replace it with --overwrite.")
     result = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
     remark(f"{out}: {len(result.faces):,} faces, {out.stat().st_size / 1e6:.1f} MB; content {result.fingerprint}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import QuietOption, environment, remark, show
+from mien.cli.options import JsonOption, QuietOption, environment, remark, show, show_json
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ SHOWN = ("happy", "surprise", "angry")
 
 def demo(
     out: Annotated[Path | None, typer.Option(help="The run folder to make; mien-demo by default.")] = None,
+    json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Render faces, train on them, test, write the report, export, and read a few faces.
@@ -38,7 +39,7 @@ def demo(
     from mien.cli.train_view import TrainView
     from mien.data.synthetic import synthetic_faces
     from mien.evaluation.evaluate import evaluate_scores
-    from mien.experiments.measure import class_counts, score_split, write_evaluation
+    from mien.experiments.measure import score_split, write_evaluation
     from mien.inference.classifier import load
     from mien.recipe import load_recipe
     from mien.report.table import evaluation_table
@@ -67,9 +68,12 @@ def demo(
         title="demo: test, on synthetic faces",
         history=run.read_history(),
         best_epoch=classifier.manifest.epoch,
-        class_counts=class_counts(faces),
+        class_counts=faces.counts_by_split(),
         facts={name: str(value) for name, value in facts.items()},
     )
+    if json:
+        show_json({"run": str(run.path), "report": str(report), **evaluation.to_dict()})
+        return
     show(evaluation_table(evaluation))
     remark(f"4/4  Reading {len(SHOWN)} of them")
     _read_some(classifier, faces.of_split("test"))

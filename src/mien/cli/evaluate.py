@@ -1,17 +1,17 @@
-"""``mien evaluate``: a model against labelled faces. Works without torch."""
+"""``mien evaluate``: a model against labelled faces, or anybody's scores. Works without torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mien.cli.options import (
-    DataOption,
+    DATA_HELP,
+    MODEL_HELP,
     JsonOption,
     MapOption,
-    ModelOption,
     QuietOption,
     SkipBadOption,
     environment,
@@ -20,11 +20,15 @@ from mien.cli.options import (
     show,
     show_json,
 )
+from mien.errors import DataError, RunError, nearest
+
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
 
 
 def evaluate(
-    model: ModelOption,
-    data: DataOption,
+    model: Annotated[str | None, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help=DATA_HELP, metavar="PATH")] = None,
     split: Annotated[
         str, typer.Option(help="train, validation (FER2013's PublicTest) or test (PrivateTest).")
     ] = "validation",
@@ -34,63 +38,66 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="Write scores_SPLIT.npz, metrics.json and report.html into this folder.")
     ] = None,
+    scores_file: Annotated[
+        Path | None,
+        typer.Option("--scores", help="Measure these scores (docs/scores.md) instead of a model.", metavar="FILE"),
+    ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure a model on one split of labelled faces.
+    """Measure a model on one split of labelled faces, or the scores of anybody's model.
 
-    Only this command opens the test split; the model's run folder keeps a ledger of each time it did.
+    Only this command opens the test split of your data; the model's run folder keeps a ledger of each time it did.
     """
-    from mien.errors import DataError, RunError, nearest
     from mien.evaluation.evaluate import break_down, evaluate_scores
-    from mien.experiments.measure import class_counts, faces_for, score_split, write_evaluation
+    from mien.evaluation.scores import read_scores
+    from mien.experiments.measure import faces_for, score_split, write_evaluation
     from mien.inference.classifier import load
     from mien.inference.locate import SHIPPED, find_run
     from mien.report.table import break_down_table, evaluation_table
     from mien.run_folder import RunFolder
 
-    classifier = load(model)
     if out is not None and RunFolder(out).is_run:
         raise RunError(f"{out} is a run folder and keeps its own measurement; choose another folder for --out.")
     if out is not None and out.is_file():
         raise RunError(f"{out} is a file; --out names a folder.")
-    result = read(data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad)
-    faces = faces_for(classifier, result.faces)
-    chosen = faces.of_split(split)
-    columns = {"source": chosen.source, **chosen.columns}
-    if by is not None:
-        if by not in columns:
-            raise DataError(f"The data has no column '{by}'." + nearest(by, columns))
-        if columns[by].ndim != 1:
-            raise DataError(f"The column '{by}' holds {columns[by].shape[1]} values a face; --by takes one with one.")
-    scores = score_split(classifier, faces, split)
+    about: dict[str, Any] = {"class_counts": {}}
+    parts = []
+    if scores_file is not None:
+        if model is not None or data is not None or by is not None:
+            raise DataError(
+                "--scores stands alone: the file holds labels and answers. Leave out --model, --data, --by."
+            )
+        scores = read_scores(scores_file)
+        about |= {"title": f"{scores_file.stem}: {scores.split}", "facts": {"scores": str(scores_file)}}
+    elif model is None or data is None:
+        raise DataError("mien evaluate needs --model and --data, or --scores alone.")
+    else:
+        classifier = load(model)
+        result = read(data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad)
+        chosen = faces_for(classifier, result.faces).of_split(split)
+        column = _column(chosen, by)
+        scores = score_split(classifier, result.faces, split)
+        run = find_run(model)
+        run = run if run.path.is_dir() else RunFolder(run.path.parent)
+        if split == "test" and run.is_run and model not in SHIPPED:
+            correct = float((scores.probabilities.argmax(1) == scores.labels).mean())
+            run.note_test_use({"data": str(data), "data_fingerprint": result.fingerprint, "accuracy": correct})
+            remark(f"The test split has now been opened {run.test_uses()} time(s) with this model ({run.path}).")
+        elif split == "test":
+            remark("The test split was opened; this model is in no run folder of yours, so no ledger was kept.")
+        parts = break_down(scores, column) if column is not None else []
+        about = {
+            "title": f"{classifier.manifest.name}: {split}",
+            "facts": {"model": model, **{name: str(fact) for name, fact in environment(data).items()}},
+            "class_counts": faces_for(classifier, result.faces).counts_by_split(),
+            "history": run.read_history() if run.is_run else (),
+            "best_epoch": classifier.manifest.epoch,
+        }
     evaluation = evaluate_scores(scores)
-    parts = break_down(scores, columns[by]) if by is not None else []
-
-    run = find_run(model)
-    run = run if run.path.is_dir() else RunFolder(run.path.parent)
-    if split == "test" and run.is_run and model not in SHIPPED:
-        run.note_test_use(
-            {"data": str(data), "data_fingerprint": result.fingerprint, "accuracy": evaluation.accuracy.value}
-        )
-        remark(f"The test split has now been opened {run.test_uses()} time(s) with this model ({run.path}).")
-    elif split == "test":
-        remark("The test split was opened; this model is in no run folder of yours, so no ledger was kept.")
-
-    report = None
-    if out is not None:
-        report = write_evaluation(
-            out,
-            scores,
-            evaluation,
-            title=f"{classifier.manifest.name}: {split}",
-            history=run.read_history() if run.is_run else (),
-            best_epoch=classifier.manifest.epoch,
-            class_counts=class_counts(faces),
-            facts={"model": str(model), **{k: str(v) for k, v in environment(data).items()}},
-        )
+    report = write_evaluation(out, scores, evaluation, **about) if out is not None else None
     if json:
         content = evaluation.to_dict()
         if by is not None:
@@ -102,3 +109,15 @@ def evaluate(
             show(break_down_table(parts, by))
     if out is not None:
         remark(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
+
+
+def _column(faces: FaceSet, by: str | None) -> Any:
+    """The column that ``--by`` names, before anything is measured; None without it."""
+    if by is None:
+        return None
+    columns = {"source": faces.source, **faces.columns}
+    if by not in columns:
+        raise DataError(f"The data has no column '{by}'." + nearest(by, columns))
+    if columns[by].ndim != 1:
+        raise DataError(f"The column '{by}' holds {columns[by].shape[1]} values a face; --by takes one with one.")
+    return columns[by]

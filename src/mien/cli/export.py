@@ -20,15 +20,11 @@ def export(
     """Write a run's best epoch as one .onnx file and prove that it answers as torch does."""
     with needs_extra("train", "Exporting"):
         from mien.export import export_run
-    from mien.evaluation.scores import read_scores
-    from mien.experiments.measure import temperature_for_use
     from mien.run_folder import RunFolder
 
     folder = RunFolder(run)
     file = out or folder.model
-    validation = folder.scores("validation")
-    temperature = temperature_for_use(read_scores(validation)) if validation.is_file() else 1.0
-    parity = export_run(folder, file, scores=folder.validation_scores(), temperature=temperature)
+    parity = export_run(folder, file)
     megabytes = file.stat().st_size / 1e6
     if json:
         show_json({"file": str(file), "bytes": file.stat().st_size, **vars(parity)})

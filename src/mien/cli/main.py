@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated, Any, NoReturn
@@ -71,6 +72,10 @@ def _root(
 
 def main() -> None:
     """Run the command line. Exit code 2 and one line on stderr for anything that a user can mend."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that is no text, or a terminal that knows no block characters, must not end a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:
@@ -91,7 +96,8 @@ def main() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    sys.stderr.write(f"mien: {message}\n")
+    # One line, whatever a file name or a library's message holds.
+    sys.stderr.write(f"mien: {' '.join(message.split())}\n")
     sys.exit(code)
 
 

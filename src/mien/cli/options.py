@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,8 @@ def show(renderable: RenderableType) -> None:
     from rich.console import Console
 
     # A pipe has no width of its own; 80 columns would cut what a file can hold.
-    Console(width=None if sys.stdout.isatty() else 120).print(renderable)
+    console = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
+    console.print(renderable)
 
 
 def remark(text: str) -> None:
@@ -60,6 +62,8 @@ def read(data: Path, *, size_px: int = 48, class_map: str | None = None, skip_ba
     from mien.labels import parse_map
 
     result = read_data(data, size_px=size_px, class_map=parse_map(class_map) if class_map else None, skip_bad=skip_bad)
+    for note in result.notes:
+        remark(f"note: {note}")
     for source, reason in result.skipped:
         remark(f"left out {source}: {reason}")
     return result
@@ -69,7 +73,7 @@ def environment(data: Path | str, extra: Mapping[str, Any] | None = None) -> dic
     """Facts about this machine and command, for environment.json and reports."""
     return {
         "data": str(data),
-        "command": " ".join(["mien", *sys.argv[1:]]),
+        "command": shlex.join(["mien", *sys.argv[1:]]),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "mien version": __version__,

@@ -39,13 +39,14 @@ def predict(
     classifier = load(model)
     files = list(_files(images))
     on_bad = (lambda error: remark(f"left out: {error}")) if skip_bad else None
-    readings = track(classifier.stream(files, on_bad), total=len(files), what="reading", unit="faces")
+    # Collected before anything is printed: a bad image late in the list must not leave half an answer on stdout.
+    readings = list(track(classifier.stream(files, on_bad), total=len(files), what="reading", unit="faces"))
     if json:
         show_json([reading.to_dict() for reading in readings])
     elif as_csv:
         _write_csv(readings, classifier.classes)
     else:
-        _show_table(list(readings))
+        _show_table(readings)
 
 
 def _files(images: list[Path]) -> Iterator[Path]:
@@ -58,7 +59,7 @@ def _files(images: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _write_csv(readings: Iterator[Reading], classes: tuple[str, ...]) -> None:
+def _write_csv(readings: list[Reading], classes: tuple[str, ...]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["source", "top", "confidence", *classes])
     for reading in readings:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +22,9 @@ from mien.cli.options import (
     show_json,
 )
 from mien.errors import needs_extra
+
+if TYPE_CHECKING:
+    from mien.run_folder import RunFolder
 
 
 def train(
@@ -45,11 +50,9 @@ def train(
     """Train a classifier, export it, and measure it on the validation split."""
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
-        from mien.models.registry import complete
     from mien.cli.train_view import TrainView
     from mien.inference.locate import find_run
-    from mien.labels import parse_scheme
-    from mien.recipe import load_recipe
+    from mien.recipe import load_recipe, tuned
     from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 
@@ -57,16 +60,16 @@ def train(
     run = RunFolder(out or Path("runs") / chosen.name)
     start_run = find_run(start) if start is not None else None
     if start_run is not None:
-        trained = start_run.read_recipe()
-        chosen = chosen.model_copy(update={"model": trained.model, "input": trained.input})
-    chosen = chosen.model_copy(update={"model": complete(chosen.model)})
+        chosen = tuned(chosen, start_run.read_recipe(), changes or ())
     if not resume:
         run.check_free()
     result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad)
-    faces = result.faces.with_scheme(parse_scheme(chosen.classes))
+    faces = result.faces
     remark(
         f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
     )
+    if resume and run.is_run:
+        _warn_of_other_machine(run)
     with TrainView(chosen, faces) as view:
         outcome = run_recipe(
             chosen,
@@ -87,5 +90,16 @@ def train(
         f"model.onnx agrees with torch to {outcome.parity.largest_difference:.1g}."
     )
     if outcome.outcome.reason == "interrupted":
-        remark(f"Go on with: mien train {recipe} --data {data} --out {run.path} --resume")
+        words = [word for word in sys.argv[1:] if word != "--resume"]
+        remark(f"Go on with: {shlex.join(['mien', *words, '--resume'])}")
     remark(f"report: {outcome.report}" if outcome.report else "No report: it needs pip install 'mien[report]'.")
+
+
+def _warn_of_other_machine(run: RunFolder) -> None:
+    """Say when a run goes on elsewhere than it began: it ends well, but not bit-identical."""
+    import torch
+
+    begun = run.read_environment()
+    for name, now in (("threads", torch.get_num_threads()), ("torch", torch.__version__)):
+        if begun.get(name) != now:
+            remark(f"note: this run began with {name} {begun.get(name)}, now {now}; it will not end bit-identical.")

@@ -123,3 +123,7 @@ class FaceSet:
         """Number of faces of each class, int64 (C,), in all the data or in one split."""
         labels = self.labels if split is None else self.labels[self.split == split]
         return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)
+
+    def counts_by_split(self) -> dict[str, list[int]]:
+        """Number of faces of each class in each split that has any."""
+        return {split: self.counts(split).tolist() for split in SPLITS if (self.split == split).any()}

@@ -16,8 +16,7 @@ from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
 from mien.data.table import ClassNames, FaceTable, ReadOptions, index_classes
 from mien.errors import DataError
 from mien.labels import EXPRESSIONS, canonical_class
-
-IMAGE_SUFFIXES = ("png", "jpg", "jpeg", "bmp", "webp", "gif", "tif", "tiff", "pgm")
+from mien.preprocess import IMAGE_SUFFIXES
 
 # msambare/fer2013 calls its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
 _OFFICIAL_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
@@ -27,7 +26,7 @@ _BY_NAME = attrgetter("name")
 
 def is_image_name(name: str) -> bool:
     """Whether a file name has the suffix of an image and is not hidden."""
-    return not name.startswith(".") and name.rpartition(".")[2].lower() in IMAGE_SUFFIXES
+    return not name.startswith(".") and name.lower().endswith(IMAGE_SUFFIXES)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,14 @@ def parquet_files(path: Path) -> list[Path]:
     )
 
 
+def named_images(file: Path, root: Path) -> list[str]:
+    """Image files that a parquet file's rows name instead of holding the images; usually none. Raises DataError."""
+    parquet = ParquetFile(file, root)
+    if not parquet.names_image_files:
+        return []
+    return [content for _, content in parquet.images() if isinstance(content, str)]
+
+
 def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     """Read one parquet file, or a folder of them, row group by row group.
 
@@ -162,7 +170,8 @@ def _arrow_columns(faces: FaceSet) -> Mapping[str, Any]:
         "label": faces.labels,
         "split": faces.split.tolist(),
         "row": faces.rows,
-        "source": faces.source.tolist(),
+        # A file name may hold bytes that are no text; parquet's strings may not.
+        "source": [name.encode("utf-8", "backslashreplace").decode() for name in faces.source.tolist()],
     }
     for name, values in faces.columns.items():
         columns[name] = values.tolist() if values.dtype.kind == "U" or values.ndim > 1 else values

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.splits import canonical_split
-from mien.data.table import LABEL_HEADERS, SPLIT_HEADERS, ClassNames, find_column, free_name
+from mien.data.table import LABEL_HEADERS, OWN_HEADERS, SPLIT_HEADERS, ClassNames, find_column, free_name
 from mien.errors import DataError, needs_extra
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class ParquetFile:
         split = find_column(self.headers, SPLIT_HEADERS)
         self.split = None if split is None else self.headers[split]
         metadata: dict[bytes, bytes] = self.parquet.schema_arrow.metadata or {}
-        self.by_mien = MIEN_KEY in metadata
+        # Other tools keep the metadata when they drop columns; then it is mien's file no more.
+        self.by_mien = MIEN_KEY in metadata and set(OWN_HEADERS) <= set(self.headers)
         self.split_origin = _written_origin(metadata)
         self.declared = _declared_classes(metadata, self.label)
 
@@ -68,11 +70,20 @@ class ParquetFile:
                 source = f"{self.name} row {row}"
                 row += 1
                 content = value.get("bytes") or value.get("path") if isinstance(value, dict) else value
+                if not isinstance(content, bytes | str | None):
+                    raise DataError(
+                        f"{source}: the column '{self.image}' holds a {type(content).__name__}, not an encoded image."
+                    )
                 if isinstance(content, str):
                     content = str(self.path.parent / content)
                 if not content:
                     content = b""
                 yield source, content
+
+    @property
+    def names_image_files(self) -> bool:
+        """Whether rows name image files instead of holding the images; those can change behind the cache's back."""
+        return any(isinstance(content, str) for _, content in islice(self.images(), 1))
 
     def _batches(self, column: str) -> Iterator[list[Any]]:
         import pyarrow as pa
@@ -86,6 +97,15 @@ class ParquetFile:
 
     def _values(self, column: str) -> list[Any]:
         return [value for batch in self._batches(column) for value in batch]
+
+    def _array(self, column: str) -> npt.NDArray[Any] | None:
+        import pyarrow as pa
+
+        try:
+            return _to_array(self.parquet.read(columns=[column]).column(0))
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{self.path} is damaged ({reason}). Download it again.") from None
 
     def class_names(self, names: ClassNames, literal: bool) -> list[str]:
         """The class of each row: named by the schema, by itself (text), or by Kaggle's numbering."""
@@ -127,7 +147,7 @@ class ParquetFile:
         for name in self.headers:
             if name in taken:
                 continue
-            values = _to_array(self.parquet.read(columns=[name]).column(0))
+            values = self._array(name)
             if values is not None:
                 result[name if name == "row" or self.by_mien else free_name(name)] = values
         return result

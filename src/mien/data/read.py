@@ -17,13 +17,13 @@ from mien.data.csv_header import read_header
 from mien.data.faceset import FaceSet
 from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
 from mien.data.kaggle_csv import read_kaggle_csv
-from mien.data.parquet import parquet_files, read_parquet
+from mien.data.parquet import named_images, parquet_files, read_parquet
 from mien.data.path_csv import read_path_csv, referenced_files
 from mien.data.splits import settle_splits
 from mien.data.table import FaceTable, ReadOptions
 from mien.errors import DataError
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Counts up when the same files would be read differently: older cache entries are then not found."""
 
 _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
@@ -82,10 +82,16 @@ def _state_of_path_csv(path: Path) -> Iterator[str]:
             yield f"{file}\tmissing"
 
 
+def _state_of_parquet(path: Path) -> Iterator[str]:
+    yield from _state_of(parquet_files(path))
+    for file in parquet_files(path):
+        yield from _state_of(Path(name) for name in named_images(file, path))
+
+
 _KAGGLE_CSV = _Shape("Kaggle CSV", read_kaggle_csv, lambda path: _state_of([path]))
 _PATH_CSV = _Shape("CSV of image paths", read_path_csv, _state_of_path_csv)
 _FOLDERS = _Shape("class folders", read_folders, tree_state)
-_PARQUET = _Shape("parquet", read_parquet, lambda path: _state_of(parquet_files(path)))
+_PARQUET = _Shape("parquet", read_parquet, _state_of_parquet)
 
 
 def read_faces(

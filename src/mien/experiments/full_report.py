@@ -13,7 +13,7 @@ from mien.errors import DataError, needs_extra
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.robustness import read_robustness
 from mien.evaluation.scores import Scores
-from mien.experiments.measure import class_counts, faces_for
+from mien.experiments.measure import faces_for
 from mien.explain.verdict import Randomisation
 from mien.inference.classifier import BATCH, Classifier
 from mien.labels import SCHEMES
@@ -83,7 +83,7 @@ def write_full_report(
         scores=scores,
         evaluation=evaluate_scores(scores, resamples),
         faces=None if everything is None else match_faces(everything, scores),
-        class_counts={} if everything is None else class_counts(everything),
+        class_counts={} if everything is None else everything.counts_by_split(),
         history=history,
         best_epoch=model.manifest.epoch if model is not None and history else None,
         # Only mien evaluate opens the test split: the model is asked nothing new about its faces.

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.faceset import SPLITS, FaceSet
+from mien.data.faceset import FaceSet
 from mien.errors import DataError, MissingExtraError
 from mien.evaluation.results import Evaluation
 from mien.evaluation.scores import Scores, write_scores
@@ -19,6 +19,7 @@ from mien.inference.classifier import BATCH, Classifier
 from mien.labels import parse_scheme
 from mien.progress import track
 from mien.report.page import write_report
+from mien.run_folder import RunFolder
 
 
 def faces_for(classifier: Classifier, faces: FaceSet) -> FaceSet:
@@ -28,7 +29,8 @@ def faces_for(classifier: Classifier, faces: FaceSet) -> FaceSet:
         DataError: the data has a class that the model does not know.
     """
     scheme = parse_scheme(str(classifier.manifest.recipe.get("classes", "all")))
-    if scheme is not None and tuple(faces.classes) != scheme.classes:
+    # Data that speaks of the model's own classes already needs no merging.
+    if scheme is not None and not set(faces.classes) <= set(classifier.classes):
         faces = faces.with_scheme(scheme)
     unknown = [name for name in faces.classes if name not in classifier.classes]
     if unknown:
@@ -97,7 +99,7 @@ def write_evaluation(
     Raises:
         RunError: the disk refuses.
     """
-    write_scores(folder / f"scores_{scores.split}.npz", scores)
+    write_scores(RunFolder(folder).scores(scores.split), scores)
     write_text(folder / "metrics.json", json.dumps(evaluation.to_dict(), indent=2) + "\n")
     report = folder / "report.html"
     try:
@@ -113,8 +115,3 @@ def write_evaluation(
     except MissingExtraError:
         return None
     return report
-
-
-def class_counts(faces: FaceSet) -> dict[str, list[int]]:
-    """Number of faces of each class in each split that has any."""
-    return {split: faces.counts(split).tolist() for split in SPLITS if (faces.split == split).any()}

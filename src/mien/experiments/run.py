@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ from mien.artifact import replace_manifest
 from mien.data.faceset import FaceSet
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.results import Evaluation
-from mien.experiments.measure import class_counts, score_split, temperature_for_use, write_evaluation
+from mien.experiments.measure import faces_for, score_split, temperature_for_use, write_evaluation
 from mien.export import Parity, export_run
 from mien.inference.classifier import Classifier
+from mien.progress import busy
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training.loop import Outcome, Watch, train
@@ -44,8 +46,8 @@ def run_recipe(
     The temperature that suits validation best goes into the artifact; the figures of validation are without it.
 
     Args:
-        recipe: what to do; its label scheme has been applied to ``faces`` already.
-        faces: train and validation are used, test is not touched.
+        recipe: what to do.
+        faces: under the data's own classes; train and validation are used, test is not touched.
         run: where to.
         resume: go on with the run that stands there, if any.
         start: a run whose weights to begin with.
@@ -56,11 +58,17 @@ def run_recipe(
         MienError: as :func:`mien.training.loop.train` and :func:`mien.export.export_run`.
     """
     outcome = train(recipe, faces, run, resume=resume, start=start, watch=watch, environment=dict(facts or {}))
-    parity = export_run(run)
+    recipe = run.read_recipe()
+    with busy("exporting model.onnx"):
+        parity = export_run(run)
     classifier = Classifier(run.model)
     scores = score_split(classifier, faces, "validation")
     evaluation = evaluate_scores(scores)
-    headline = {f"validation_{name}": estimate.value for name, estimate in evaluation.headline.items()}
+    headline = {
+        f"validation_{name}": estimate.value
+        for name, estimate in evaluation.headline.items()
+        if not math.isnan(estimate.value)
+    }
     temperature = temperature_for_use(scores)
     manifest = classifier.manifest.model_copy(update={"scores": headline, "temperature": temperature})
     replace_manifest(run.model, manifest)
@@ -71,14 +79,13 @@ def run_recipe(
         title=f"{recipe.name}: validation",
         history=outcome.history,
         best_epoch=outcome.best_epoch,
-        class_counts=class_counts(faces),
+        class_counts=faces_for(classifier, faces).counts_by_split(),
         facts={
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
             "model": f"{recipe.model.name}, {manifest.parameters:,} trainable numbers",
             "epoch": f"{outcome.best_epoch}, the best of {len(outcome.history)} by {recipe.stopping.metric}",
             "training time": f"{outcome.history[-1]['seconds']:.0f} s",
-            "data": faces.fingerprint[:19],
-            "mien": manifest.mien_version,
+            "fingerprint of the data": faces.fingerprint,
             **{name: str(value) for name, value in (facts or {}).items()},
         },
     )

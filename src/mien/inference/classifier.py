@@ -15,7 +15,7 @@ from mien.artifact import open_model
 from mien.errors import DataError, ModelError
 from mien.inference.locate import find_model
 from mien.inference.readings import Reading
-from mien.preprocess import grey_square, open_image, to_input
+from mien.preprocess import IMAGE_SUFFIXES, grey_square, open_image, to_input
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     Picture: TypeAlias = str | os.PathLike[str] | bytes | npt.NDArray[Any] | Image
 
 BATCH = 64
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm"}
 
 T = TypeVar("T")
 
@@ -66,17 +65,16 @@ class Classifier:
 
         Raises:
             DataError: another shape.
-            ModelError: the file is of a mien that did not store features yet.
+            ModelError: a file that was exported without them.
         """
-        outputs = self._session.get_outputs()
-        if len(outputs) < 2:
-            raise ModelError("The model file gives no features: it is of an older mien. Write it with: mien export RUN")
-        width = outputs[1].shape[1]
+        shapes = {output.name: output.shape for output in self._session.get_outputs()}
+        if "features" not in shapes:
+            raise ModelError("This model file gives no features; export the run again with this mien.")
         parts = [
             self._session.run(["features"], {"images": to_input(images[first : first + BATCH], self.manifest.input)})[0]
             for first in range(0, len(images), BATCH)
         ]
-        return np.concatenate(parts) if parts else np.empty((0, width), dtype=np.float32)
+        return np.concatenate(parts) if parts else np.empty((0, shapes["features"][1]), dtype=np.float32)
 
     def _batch(self, images: npt.NDArray[np.uint8], temperature: float) -> npt.NDArray[np.float64]:
         (logits,) = self._session.run(["logits"], {"images": to_input(images, self.manifest.input)})
@@ -162,7 +160,9 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
     found = sorted(
         path
         for path in Path(folder).rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and path.is_file()
     )
     if not found:
         raise DataError(f"{os.fspath(folder)} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")

@@ -13,7 +13,13 @@ from mien.recipe import AugmentRecipe
 
 
 def augment(
-    images: Tensor, recipe: AugmentRecipe, spec: InputSpec, generator: torch.Generator, side_px: int | None = None
+    images: Tensor,
+    recipe: AugmentRecipe,
+    spec: InputSpec,
+    generator: torch.Generator,
+    *,
+    mirrored: Tensor | None = None,
+    side_px: int | None = None,
 ) -> Tensor:
     """Cut, change and normalise one batch.
 
@@ -22,6 +28,7 @@ def augment(
         recipe: what to change, and how far.
         spec: the network's input.
         generator: source of all randomness, on the images' device.
+        mirrored: bool (N,), which images to show mirrored; None mirrors none.
         side_px: show the crop at this side, smaller than ``crop_px``; None shows it as it is.
 
     Returns:
@@ -31,13 +38,12 @@ def augment(
     side_px = side_px or spec.crop_px
     pixels = images.to(torch.float32).unsqueeze(1)
     if recipe.shift or recipe.rotation_degrees or recipe.scale:
-        pixels = _warp(pixels, recipe, spec, generator, side_px)
+        pixels = _warp(pixels, recipe, spec, generator, mirrored, side_px)
     else:
         start = (spec.size_px - spec.crop_px) // 2
         pixels = pixels[:, :, start : start + spec.crop_px, start : start + spec.crop_px]
-        if recipe.flip:
-            mirrored = _uniform(pixels, generator, 0, 1) < 0.5
-            pixels = torch.where(mirrored, pixels.flip(3), pixels)
+        if mirrored is not None:
+            pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
         if side_px != spec.crop_px:
             pixels = functional.interpolate(pixels, size=side_px, mode="bilinear", antialias=True, align_corners=False)
     if recipe.brightness or recipe.contrast:
@@ -79,15 +85,29 @@ def mix(batch: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> tup
     return mixed, partner, 1 - (cut / side) ** 2
 
 
-def _warp(pixels: Tensor, recipe: AugmentRecipe, spec: InputSpec, generator: torch.Generator, side_px: int) -> Tensor:
+def alternate(count: int, epoch: int, seed: int, device: torch.device) -> Tensor:
+    """Which images an epoch shows mirrored: half of them, the other half in the next epoch. -> bool (count,).
+
+    Alternating flip (Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds"): of two epochs in a row each image is seen once
+    plain and once mirrored, which random flips leave to chance.
+    """
+    first = torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5
+    return (first ^ (epoch % 2 == 1)).to(device)
+
+
+def _warp(
+    pixels: Tensor,
+    recipe: AugmentRecipe,
+    spec: InputSpec,
+    generator: torch.Generator,
+    mirrored: Tensor | None,
+    side_px: int,
+) -> Tensor:
     """Rotation, scale, shift, mirror and the crop in one resampling; beyond the border its pixels repeat."""
     count = len(pixels)
     angle = _uniform(pixels, generator, -1, 1).view(count) * math.radians(recipe.rotation_degrees)
     zoom = 1 / _uniform(pixels, generator, 1 - recipe.scale, 1 + recipe.scale).view(count)
-    if recipe.flip:
-        sign = (_uniform(pixels, generator, 0, 1).view(count) < 0.5).to(zoom.dtype) * 2 - 1
-    else:
-        sign = torch.ones_like(zoom)
+    sign = torch.ones_like(zoom) if mirrored is None else 1 - 2 * mirrored.to(zoom.dtype)
     # affine_grid spans -1..1 over the output; the crop covers this share of the image.
     share = spec.crop_px / spec.size_px
     shift = 2 * recipe.shift * (torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1)

@@ -11,14 +11,15 @@ from lightning_fabric import Fabric
 
 
 def make_fabric(precision: Literal["auto", "bf16", "fp32"]) -> Fabric:
-    """One device, a GPU where there is one. ``auto`` is bf16 by autocast where the device computes in it."""
+    """One device, an NVIDIA GPU where there is one. ``auto`` is bf16 by autocast where the device computes in it."""
     if precision == "auto":
         precision = "bf16" if _computes_bf16() else "fp32"
     # Fabric advertises itself through the log.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return Fabric(accelerator="auto", devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+        return Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
 
 
 def _computes_bf16() -> bool:

@@ -23,13 +23,14 @@ from torch.nn import functional
 from mien.data.faceset import FaceSet
 from mien.errors import TrainingError
 from mien.evaluation import metrics
+from mien.models.registry import complete
 from mien.preprocess import normalise
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder, best_epoch
-from mien.training.augment import augment, mix
+from mien.training.augment import alternate, augment, mix
 from mien.training.interrupt import interruptible
 from mien.training.optim import plateau_factor, rate_factor
-from mien.training.state import HistoryLine, TrainingState, keep, prepare, restore
+from mien.training.state import HistoryLine, TrainingState, file_digest, keep, prepare, restore
 
 
 class Watch(Protocol):
@@ -71,8 +72,8 @@ def train(
 
     Args:
         recipe: what to do.
-        faces: all faces; those of ``train`` are learnt, those of ``validation`` choose the best epoch, those of
-            ``test`` are not touched.
+        faces: all faces, under the data's own classes (the recipe's label scheme is applied here). Those of ``train``
+            are learnt, those of ``validation`` choose the best epoch, those of ``test`` are not touched.
         run: where to.
         resume: go on with the run that stands there, if any.
         start: a run whose weights to begin with; see :func:`mien.training.state.begin_from`.
@@ -80,23 +81,27 @@ def train(
         environment: facts for environment.json, beside what the loop knows itself.
 
     Raises:
-        DataError: the data lacks a split or a class that the recipe needs.
+        DataError: the data lacks a split or a class that the recipe needs, or its faces are of another size.
         RecipeError: the recipe names a model or setting that does not exist.
         RunError: the folder exists (without ``resume``), belongs to another recipe or other data, or the disk is full.
         TrainingError: the loss is not a number. The best checkpoint so far stays.
     """
     watch = watch or _NobodyWatches()
-    state = prepare(recipe, faces, start)
+    # Every setting is written out, so that the stored recipe stays true when defaults change.
+    recipe = recipe.model_copy(update={"model": complete(recipe.model)})
+    goes_on = resume and run.last.is_file()
+    state = prepare(recipe, faces, None if goes_on else start)
     facts = {
         "recipe_digest": recipe.digest,
         "data_fingerprint": faces.fingerprint,
         "classes": list(state.validation.classes),
+        "started_from": None if start is None else file_digest(start.best),
     }
     if resume and run.is_run:
         restore(state, run, facts)
     else:
         device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
-        run.create(recipe, {**facts, **device, **(environment or {})})
+        run.create(recipe, {**(environment or {}), **facts, **device})
     with interruptible() as interrupted:
         while (reason := _reason_to_stop(state)) is None:
             epoch = len(state.history) + 1
@@ -106,6 +111,8 @@ def train(
                 reason = "interrupted"
                 break
             line |= {"epoch": epoch, **_validate(state)}
+            # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
+            _check_loss(state, epoch, epoch * state.steps_per_epoch, line["validation_loss"])
             before = state.history[-1]["seconds"] if state.history else 0.0
             line["seconds"] = before + time.perf_counter() - began
             state.history.append(line)
@@ -127,6 +134,7 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
     torch.manual_seed(_epoch_seed(recipe.seed, epoch))
     generator = torch.Generator(device).manual_seed(_epoch_seed(recipe.seed, epoch) + 1)
     order = torch.randperm(len(state.images), generator=generator, device=device)
+    mirrored = alternate(len(state.images), epoch, recipe.seed, device)
     cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
     mixing = (recipe.augment.mixup > 0 or recipe.augment.cutmix > 0) and (
         epoch <= round(recipe.epochs * (1 - recipe.augment.off_last))
@@ -143,7 +151,14 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
         chosen = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
         labels = state.labels[chosen]
         side_px = recipe.side_px(step / (state.steps_per_epoch * recipe.epochs))
-        batch = augment(state.images[chosen], recipe.augment, recipe.input, generator, side_px)
+        batch = augment(
+            state.images[chosen],
+            recipe.augment,
+            recipe.input,
+            generator,
+            mirrored=mirrored[chosen] if recipe.augment.flip else None,
+            side_px=side_px,
+        )
         partner, share = None, 1.0
         if mixing:
             batch, partner, share = mix(batch, recipe.augment, generator)
@@ -152,8 +167,7 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
         if partner is not None:
             loss = share * loss + (1 - share) * _loss(state, logits, labels[partner])
         value = loss.item()
-        if not math.isfinite(value):
-            _stop_for_bad_loss(state, epoch, step + 1, value)
+        _check_loss(state, epoch, step + 1, value)
         state.fabric.backward(loss)
         if recipe.optim.clip_norm:
             nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optim.clip_norm)
@@ -173,13 +187,15 @@ def _loss(state: TrainingState, logits: Tensor, labels: Tensor) -> Tensor:
     )
 
 
-def _stop_for_bad_loss(state: TrainingState, epoch: int, step: int, value: float) -> None:
+def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> None:
+    if math.isfinite(value):
+        return
     kept = "There is no finished epoch to keep."
     if state.history:
         kept = f"The best checkpoint, of epoch {best_epoch(state.history, state.recipe)}, is kept."
     raise TrainingError(
         f"The loss is {value} at step {step} (epoch {epoch}): training cannot go on. {kept} "
-        f"Try a lower rate, e.g. --set optim.lr={state.recipe.optim.lr / 10:g}, or a longer warm-up."
+        f"Train again into another folder with a lower rate, e.g. --set optim.lr={state.recipe.optim.lr / 10:g}."
     )
 
 
@@ -196,7 +212,7 @@ def predict_probabilities(
             pixels = torch.from_numpy(np.array(faces.images[first : first + batch_size, window, window]))
             batch = normalise(fabric.to_device(pixels).to(torch.float32).unsqueeze(1), recipe.input)
             logits = model(batch.contiguous(memory_format=torch.channels_last))
-            parts.append(logits.double().softmax(1).cpu().numpy())
+            parts.append(logits.float().cpu().double().softmax(1).numpy())
     return np.concatenate(parts)
 
 

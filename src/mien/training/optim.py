@@ -21,11 +21,11 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> optim.Optimizer:
             nesterov = recipe.nesterov and recipe.momentum > 0
             return optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov)
         case "adam":
-            return optim.Adam(groups, lr=recipe.lr, betas=recipe.betas)
+            return optim.Adam(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.epsilon)
         case "adamw":
-            return optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas)
+            return optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.epsilon)
         case "rmsprop":
-            return optim.RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum)
+            return optim.RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum, eps=recipe.epsilon)
 
 
 def rate_factor(recipe: ScheduleRecipe, step: int, steps_per_epoch: int, epochs: int) -> float:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from mien.data.faceset import FaceSet
-from mien.errors import RunError
+from mien.errors import DataError, RunError
+from mien.labels import parse_scheme
 from mien.models.network import Network
 from mien.models.registry import build_model, check_sizes
 from mien.recipe import Recipe
@@ -50,11 +53,21 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> Training
     """Build everything that a fresh run needs. Touches nothing on disk.
 
     Raises:
-        DataError: the data has no train or no validation split.
+        DataError: the data has no train or no validation split, fewer than two classes to learn, or faces of
+            another size than the recipe's.
         RecipeError: the recipe names a model or setting that does not exist.
         RunError: ``start`` has no checkpoint, or holds another network.
     """
+    faces = faces.with_scheme(parse_scheme(recipe.classes))
     train_faces, validation = faces.of_split("train"), faces.of_split("validation")
+    size_px = recipe.input.size_px
+    if faces.images.shape[1:] != (size_px, size_px):
+        raise DataError(
+            f"The recipe wants grey faces of {size_px} x {size_px}; these are {faces.images.shape[1:]}. "
+            f"Read them with size_px={size_px}."
+        )
+    if np.count_nonzero(train_faces.counts()) < 2:
+        raise DataError("The train split holds faces of one class only; a classifier needs at least two.")
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, len(faces.classes), recipe.input.crop_px)
@@ -83,6 +96,13 @@ def balanced_weights(faces: FaceSet) -> Tensor:
     counts = faces.counts().astype(np.float64)
     weights = np.divide(counts.sum() / len(counts), counts, out=np.zeros_like(counts), where=counts > 0)
     return torch.from_numpy(weights).to(torch.float32)
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, as ``"sha256:..."``. Raises :class:`RunError` where it is missing."""
+    if not path.is_file():
+        raise RunError(f"{path} does not exist; the run has no finished epoch to begin with.")
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
 def begin_from(network: Network, classes: tuple[str, ...], start: RunFolder) -> None:
@@ -122,13 +142,17 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None
     Raises:
         RunError: the run was made by another recipe or on other data, or its checkpoint is damaged.
     """
+    begun = run.read_environment()
+    run.remove_litter()
     if run.read_recipe().digest != facts["recipe_digest"]:
         raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
+    if begun["data_fingerprint"] != facts["data_fingerprint"]:
+        raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
     if not run.last.is_file():
+        if begun["started_from"] != facts["started_from"]:
+            raise RunError(f"{run.path} was begun with other weights; resume it with the same --from.")
         return
     tensors, kept = checkpoint.load(run.last)
-    if kept["data_fingerprint"] != facts["data_fingerprint"]:
-        raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
     state.average.restore(checkpoint.unpack("average", tensors))
     checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
