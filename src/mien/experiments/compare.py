@@ -9,7 +9,7 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError
 from mien.evaluation.compare import compare_scores, match_rows
 from mien.evaluation.scores import Scores
-from mien.experiments.full_report import faces_of_scores, match_faces
+from mien.experiments.full_report import check_fingerprint, faces_of_scores, match_faces
 from mien.report import wording
 from mien.report.full_page import Written, write_files
 from mien.report.rendering import render
@@ -57,7 +57,10 @@ def write_comparison(
         RunError: the file system refused.
     """
     scores = contests[0].first_scores
-    chosen = None if faces is None else match_faces(faces_of_scores(faces, scores), scores)
+    chosen = None
+    if faces is not None:
+        check_fingerprint(faces, scores)
+        chosen = match_faces(faces_of_scores(faces, scores), scores)
     sections = [comparison_section(each, chosen) for each in contests]
     page = render(
         "full.html.j2",

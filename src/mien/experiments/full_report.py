@@ -77,6 +77,7 @@ def write_full_report(
         raise DataError("The model is asked nothing new about test faces; explain it on validation.")
     everything = None
     if faces is not None:
+        check_fingerprint(faces, scores)
         everything = faces_of_scores(faces, scores) if model is None else faces_for(model, faces)
     history = run.read_history() if run is not None else []
     material = Material(
@@ -124,17 +125,25 @@ def faces_of_scores(faces: FaceSet, scores: Scores) -> FaceSet:
     )
 
 
-def match_faces(faces: FaceSet, scores: Scores) -> FaceSet:
-    """The faces of the scores' rows, in their order.
+def check_fingerprint(faces: FaceSet, scores: Scores) -> None:
+    """Refuse data, as it was read, that is not what was scored; scores of unknown data pass.
 
     Raises:
-        DataError: other rows, other labels, or data with another fingerprint where the scores have one.
+        DataError: another fingerprint.
     """
     if scores.data_fingerprint and scores.data_fingerprint != faces.fingerprint:
         raise DataError(
             f"The scores are of data {scores.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
             f"Give the data that was scored."
         )
+
+
+def match_faces(faces: FaceSet, scores: Scores) -> FaceSet:
+    """The faces of the scores' rows, in their order, from data under the classes of the scores.
+
+    Raises:
+        DataError: other rows or other labels.
+    """
     if scores.split in SPLITS:
         faces = faces.of_split(scores.split)
         lone = np.setxor1d(faces.rows, scores.rows)

@@ -21,8 +21,8 @@ from mien.report.pictures import data_address
 from mien.report.plots_attention import faithfulness_plot
 from mien.report.wording import percent
 
-JUDGED_FACES = 16
-RANDOMISED_FACES = 8
+JUDGED_FACES = 12
+RANDOMISED_FACES = 6
 AVERAGED_FACES = 16
 """Of each class, so many right and so many wrong faces."""
 

@@ -1,0 +1,66 @@
+"""Oracles: the faces themselves, found by hand; pages of splits that lack something."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.evaluation.scores import Scores
+from mien.experiments.full_report import faces_of_scores, match_faces, write_full_report
+from mien.labels import SCHEMES
+
+
+def scored(labels, classes, rows=None, split="validation", fingerprint="", seed=0):
+    logits = np.random.default_rng(seed).normal(size=(len(labels), len(classes)))
+    logits[np.arange(len(labels)), labels] += 1.5
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    rows = np.arange(len(labels)) if rows is None else rows
+    return Scores(rows, np.asarray(labels), probabilities, tuple(classes), split, fingerprint)
+
+
+def test_faces_come_in_the_order_of_the_scores(faces):
+    chosen = faces.of_split("validation").subset(
+        np.random.default_rng(3).permutation(int((faces.split == "validation").sum()))
+    )
+    found = match_faces(faces, scored(chosen.labels, faces.classes, chosen.rows))
+    assert found.rows.tolist() == chosen.rows.tolist()
+    assert np.array_equal(found.images, chosen.images)
+    few = scored(chosen.labels[:5], faces.classes, chosen.rows[:5], split="mine")
+    assert match_faces(faces, few).rows.tolist() == chosen.rows[:5].tolist()
+    with pytest.raises(DataError, match="same rows"):
+        match_faces(faces, replace(few, split="validation"))
+
+
+def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path):
+    """Study B's two classes: neutral and disgust are dropped; the fingerprint is that of the data as it was read."""
+    merged = faces.with_scheme(SCHEMES["binary"])
+    part = merged.of_split("validation")
+    scores = scored(part.labels, merged.classes, part.rows, fingerprint=faces.fingerprint)
+    assert np.array_equal(match_faces(faces_of_scores(faces, scores), scores).images, part.images)
+    write_full_report(tmp_path, scores, title="two classes", faces=faces, resamples=20)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "data:image/png" in page
+    assert "Which classes belong together?" not in page
+    with pytest.raises(DataError, match="found sha256:"):
+        write_full_report(tmp_path / "no", scores, title="other data", faces=part, resamples=20)
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    "labels", [[3], [3, 3, 3, 3], [0, 2, 3, 4, 5, 6] * 5], ids=["one row", "one class", "no disgust"]
+)
+def test_a_split_that_lacks_something_is_reported(labels, faces, tmp_path):
+    written = write_full_report(tmp_path, scored(labels, faces.classes), title="<lame>", resamples=20)
+    page = written.page.read_text(encoding="utf-8")
+    assert "&lt;lame&gt;" in page
+    assert "Without a single row" in page
+    assert ">nan<" not in page.lower()
+    again = write_full_report(tmp_path / "again", scored(labels, faces.classes), title="<lame>", resamples=20)
+    assert again.page.read_bytes() == written.page.read_bytes()
+
+
+def test_a_row_that_is_right_for_certain(faces, tmp_path):
+    scores = Scores(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
+    write_full_report(tmp_path, scores, title="right", resamples=20)
+    assert "every row is right" in (tmp_path / "report.html").read_text(encoding="utf-8")
