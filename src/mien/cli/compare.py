@@ -79,7 +79,7 @@ def _show(contest: Contest) -> None:
     from rich.text import Text
 
     from mien.report.sections.comparison import comparison_table
-    from mien.report.wording import decimal
+    from mien.report.wording import p_text
 
     made = comparison_table(contest)
     test = contest.comparison.mcnemar
@@ -95,5 +95,5 @@ def _show(contest: Contest) -> None:
     show(table)
     typer.echo(
         f"only the first right: {test.only_first:,}; only the second: {test.only_second:,}; "
-        f"both wrong: {len(contest.comparison.both_wrong):,}; McNemar ({test.method}): p = {decimal(test.p_value)}\n"
+        f"both wrong: {len(contest.comparison.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}\n"
     )

@@ -38,6 +38,11 @@ def decimal(value: float) -> str:
     return UNDEFINED if math.isnan(value) else f"{value:.3f}"
 
 
+def p_text(p_value: float) -> str:
+    """0.0123 -> ``"p = 0.012"``, 0.00001 -> ``"p < 0.001"``."""
+    return "p < 0.001" if p_value < 0.001 else f"p = {decimal(p_value)}"
+
+
 def rows_text(count: int) -> str:
     """1 -> ``"1 row"``, 3589 -> ``"3,589 rows"``."""
     return f"{count:,} {'row' if count == 1 else 'rows'}"

@@ -14,7 +14,7 @@ from mien.evaluation.scores import Scores
 from mien.report.blocks import Block, Column, Columns, Face, Faces, Plot, Section, Table, Text
 from mien.report.pictures import data_address
 from mien.report.plots_failures import differences_plot
-from mien.report.wording import decimal, percent
+from mien.report.wording import p_text, percent
 
 FACES_SHOWN = 16
 
@@ -63,7 +63,7 @@ def comparison_section(contest: Contest, faces: FaceSet | None) -> Section:
     words = (
         f"Of {found.rows:,} rows {contest.first} alone gets {test.only_first:,} right, {contest.second} alone "
         f"{test.only_second:,}; both get {len(found.both_wrong):,} wrong. McNemar's test ({test.method}) of equal "
-        f"accuracy: p = {decimal(test.p_value)}."
+        f"accuracy: {p_text(test.p_value)}."
     )
     recalls = [
         (name, each.difference)

@@ -12,7 +12,7 @@ from mien.evaluation.intervals import share_of
 from mien.report.blocks import Block, Column, Pair, Plot, Section, Table, Text
 from mien.report.material import Material
 from mien.report.plots_failures import accuracy_by_plot
-from mien.report.wording import decimal, interval_text, percent
+from mien.report.wording import interval_text, p_text, percent
 
 MOST_MIRRORED = 1000
 """Faces that are read in a mirror: more cost time and say little."""
@@ -81,7 +81,7 @@ def _mirror_blocks(material: Material) -> list[Block]:
     return [
         Text(
             f"In a mirror, left and right exchanged, {percent(same.value)} ({interval_text('accuracy', same)}) of "
-            f"{of_all} get the same answer; McNemar's test of equal accuracy: p = {decimal(test.p_value)}."
+            f"{of_all} get the same answer; McNemar's test of equal accuracy: {p_text(test.p_value)}."
         ),
         Table("mirror", (Column(of_all, "text"), Column("share", "percent")), rows),
     ]
