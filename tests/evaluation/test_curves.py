@@ -79,6 +79,17 @@ def test_bands_are_percentiles_of_scikit_learn_on_the_drawn_rows():
         np.testing.assert_allclose(curve.high, high[index], atol=1e-9)
 
 
+def test_of_a_step_on_the_grid_the_upper_end_counts():
+    """By hand: 29 of 100 negatives rank above all 10 positives, so the curve steps from 0 to 1 at .29.
+
+    0.29 * 100 is 28.999999999999996, beside that step.
+    """
+    is_positive = np.array([False] * 29 + [True] * 10 + [False] * 71)
+    ranking = curves._Ranking(is_positive, np.arange(110, 0, -1) / 110)
+    _, rates = curves._roc_under(ranking, np.ones((1, 110)))
+    assert rates[0].tolist() == [0.0] * 29 + [1.0] * 72
+
+
 def test_average_precision_interval_is_scikit_learns_on_the_drawn_rows():
     labels, probabilities = random_case(3, rows=60, classes=3)
     generator = np.random.default_rng(5)

@@ -264,8 +264,11 @@ def _roc_under(ranking: _Ranking, weights: Floats) -> tuple[Floats, Floats]:
     areas = divide(doubled, 2 * positives * negatives)
     rates = np.full((len(weights), len(GRID)), np.nan)
     for index in np.flatnonzero(~np.isnan(areas)):
-        # Of a vertical step, interp takes the upper end.
-        rates[index] = np.interp(GRID * negatives[index], misses[index], hits[index]) / positives[index]
+        # Of a vertical step, interp takes the upper end; beside it the lower, and 0.29 * 100 is 28.999999999999996.
+        places = GRID * negatives[index]
+        whole = np.rint(places)
+        places = np.where(np.abs(places - whole) < 1e-9, whole, places)
+        rates[index] = np.interp(places, misses[index], hits[index]) / positives[index]
     return areas, rates
 
 
