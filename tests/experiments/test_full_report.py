@@ -1,4 +1,4 @@
-"""Oracles: the faces themselves, found by hand; pages of splits that lack something."""
+"""Oracles: the faces themselves, found by hand; pages of splits that lack something; a label that is turned."""
 
 from dataclasses import replace
 
@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
+from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
+from mien.evaluation.temperature import assign_folds
 from mien.experiments.full_report import faces_of_scores, match_faces, write_full_report
 from mien.labels import SCHEMES
+from mien.report.material import Material
+from mien.report.sections.certainty import prediction_sets
 
 
 def scored(labels, classes, rows=None, split="validation", fingerprint="", seed=0):
@@ -64,3 +68,25 @@ def test_a_row_that_is_right_for_certain(faces, tmp_path):
     scores = Scores(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
     write_full_report(tmp_path, scores, title="right", resamples=20)
     assert "every row is right" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_label_moves_neither_its_own_threshold_nor_its_own_set(faces):
+    scores = scored([0, 1, 2, 3, 4, 5, 6] * 12, faces.classes)
+    evaluation = evaluate_scores(scores, 2)
+    fold_of_row = assign_folds(np.arange(len(scores)))
+    before = prediction_sets(Material(scores, evaluation))
+    for row in range(0, len(scores), 7):
+        turned = scores.labels.copy()
+        turned[row] = (turned[row] + 3) % 7
+        after = prediction_sets(Material(replace(scores, labels=turned), evaluation))
+        assert after.fold_thresholds[fold_of_row[row]] == before.fold_thresholds[fold_of_row[row]]
+        assert np.array_equal(after.members[row], before.members[row])
+
+
+def test_the_level_of_prediction_sets_is_chosen(faces, tmp_path):
+    scores = scored([0, 1, 2, 3, 4, 5, 6] * 12, faces.classes)
+    page = write_full_report(tmp_path / "out", scores, title="t", resamples=20, level=0.75).page
+    assert "holds the true one for 75 % of all faces" in page.read_text(encoding="utf-8")
+    with pytest.raises(DataError, match=r"above 0 and below 1; found 1\.5"):
+        write_full_report(tmp_path / "none", scores, title="t", resamples=20, level=1.5)
+    assert not (tmp_path / "none").exists()

@@ -41,6 +41,9 @@ def report(
         Path | None,
         typer.Option(help="Folder for report.html, figures/ and tables/; DIR/report by default.", metavar="OUT"),
     ] = None,
+    level: Annotated[
+        float, typer.Option(help="Share of faces whose prediction set shall hold the true class.", metavar="SHARE")
+    ] = 0.9,
     explain: Annotated[
         bool,
         typer.Option("--explain", help="Show what the model looks at: a minute more; gradients need mien[explain]."),
@@ -85,6 +88,7 @@ def report(
         model=classifier,
         run=run if run is not None and run.is_run else None,
         robustness=robustness if robustness.is_file() else None,
+        level=level,
         with_maps=explain,
         with_features=features,
         facts={"scores": str(file), "model": model or "not given", **_facts(data)},

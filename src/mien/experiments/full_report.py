@@ -42,6 +42,7 @@ def write_full_report(
     robustness: Path | None = None,
     facts: Mapping[str, str] | None = None,
     resamples: int = 1000,
+    level: float = 0.9,
     with_maps: bool = False,
     with_features: bool = False,
 ) -> Written:
@@ -57,12 +58,13 @@ def write_full_report(
         robustness: a ``robustness.json``.
         facts: what else a reader needs, such as model, data and command.
         resamples: bootstrap resamples behind each interval.
+        level: promised coverage of the prediction sets, above 0 and below 1.
         with_maps: show what the model looks at; needs faces and a model, and its run for more than occlusion.
         with_features: map the model's features and search training for faces like the worst mistakes; needs faces
             and a model, and reads every training face.
 
     Raises:
-        DataError: faces or a model that the scores are not of. Nothing is written, as for all errors.
+        DataError: faces or a model that the scores are not of; a level outside. Nothing is written, as for all errors.
         MissingExtraError: matplotlib or jinja2 is not installed.
         RunError: the file system refused.
     """
@@ -91,6 +93,7 @@ def write_full_report(
         predict=None if model is None or scores.split == "test" else model.probabilities,
         robustness=None if robustness is None else read_robustness(robustness),
         resamples=resamples,
+        level=level,
     )
     sections = _sections(material)
     if with_maps and model is not None:

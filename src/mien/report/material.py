@@ -33,6 +33,7 @@ class Material:
         predict: the model: faces uint8 (n, S, S) -> probabilities (n, C).
         robustness: what ``mien robustness`` measured.
         resamples: bootstrap resamples behind each interval.
+        level: promised coverage of prediction sets, above 0 and below 1.
     """
 
     scores: Scores
@@ -44,6 +45,7 @@ class Material:
     predict: Predict | None = None
     robustness: RobustnessResult | None = None
     resamples: int = 1000
+    level: float = 0.9
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -12,7 +12,6 @@ from mien.report.plots import coverage_plot, reliability_plot, set_size_plot
 from mien.report.wording import decimal, percent
 
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
-LEVEL_OF_SETS = 0.9
 
 
 def certainty_section(material: Material) -> Section:
@@ -21,9 +20,8 @@ def certainty_section(material: Material) -> Section:
     calibration = calibrate(scores.labels, scores.probabilities, material.groups, resamples=material.resamples)
     # A single row, or identical ones, have no other fold to fit on.
     fitted = not np.isnan(calibration.calibrated).any()
-    probabilities = calibration.calibrated if fitted else scores.probabilities
     curve = accuracy_against_coverage(material.confidence, material.correct)
-    sets = conformal_sets(scores.labels, probabilities, material.groups, level=LEVEL_OF_SETS)
+    sets = prediction_sets(material)
     reliability = reliability_plot(calibration.before.reliability, calibration.after.reliability if fitted else None)
     blocks: list[Block] = [
         _calibration_table(calibration),
@@ -42,6 +40,16 @@ def certainty_section(material: Material) -> Section:
         *_sets_blocks(material, sets),
     ]
     return Section("certainty", "How sure is it?", tuple(blocks))
+
+
+def prediction_sets(material: Material) -> ConformalSets:
+    """The sets of the rows, of the probabilities as they are.
+
+    Not of cross-fitted ones: the temperatures behind the other folds' thresholds were fitted on a row's own label too,
+    which would so move its own threshold.
+    """
+    scores = material.scores
+    return conformal_sets(scores.labels, scores.probabilities, material.groups, level=material.level)
 
 
 def _calibration_table(calibration: Calibration) -> Table:
@@ -101,11 +109,11 @@ def _sets_blocks(material: Material, sets: ConformalSets) -> list[Block]:
     )  # fmt: skip
     alone = sets.singleton_accuracy
     words = (
-        f"Instead of one answer, a set of classes that holds the true one for {percent(sets.level, 0)} of all faces: "
+        f"Instead of one answer, a set of classes that holds the true one for {100 * sets.level:g} % of all faces: "
         f"measured {percent(sets.coverage.value)}, with {sets.mean_size:.2f} classes on average; "
         f"{percent(sets.singleton)} of the sets hold one class ({percent(alone.value)} of these rightly), "
         f"{percent(sets.empty)} none. The promise is over all faces, not for each class. Thresholds are of other folds "
-        f"than the faces."
+        f"than the faces, and of the probabilities as they are."
     )
     return [
         Text(words),
