@@ -69,15 +69,21 @@ def test_it_needs_faces_and_a_depth(tiny_model, images):
         check_randomisation("gradient", tiny_model, images, depths=0)
 
 
+EITHER_SIDE = Estimate(0.0, -0.1, 0.1)
+
+
 @dataclass
 class Faithful:
     deletion_gain: Estimate
+    insertion_gain: Estimate = EITHER_SIDE
+    faces: int = 20
     baseline: str = "moved"
 
 
 @dataclass
 class Likeness:
     final_spearman: Estimate
+    faces: int = 20
 
 
 def test_the_verdict_needs_both():
@@ -91,3 +97,18 @@ def test_the_verdict_needs_both():
     assert "not clearly better" in judge(bad, same).reason
     assert "0.45 (0.30 to 0.55)" in judge(good, same).reason
     assert judge(good, other).to_dict()["faithful"] is True
+
+
+def test_a_map_that_is_worse_than_chance_at_insertion_fails():
+    gain, other = Estimate(0.2, 0.1, 0.3), Likeness(Estimate(0.1, 0.0, 0.3))
+    worse = judge(Faithful(gain, insertion_gain=Estimate(-0.2, -0.3, -0.1)), other)
+    assert worse.word == "fails"
+    assert "insertion is worse: gain -0.200" in worse.reason
+
+
+def test_few_faces_decide_nothing():
+    gain, alike = Estimate(0.2, 0.1, 0.3), Estimate(0.1, 0.0, 0.3)
+    assert judge(Faithful(gain), Likeness(alike)).word == "passes"
+    for few in (judge(Faithful(gain, faces=19)), judge(Faithful(gain), Likeness(alike, faces=19))):
+        assert (few.word, few.passes, few.faces) == ("undecided", False, 19)
+        assert "19 faces where 20 are needed" in few.reason

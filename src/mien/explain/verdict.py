@@ -11,8 +11,14 @@ import numpy.typing as npt
 from mien.evaluation.results import Estimate
 from mien.explain.faithfulness import Faithfulness
 
+LEAST_FACES = 20
+"""With fewer faces in either check there is no verdict: an interval over one face has no width."""
+
 LEAST_GAIN = 0.0
-"""The interval of the deletion gain must lie above this: the map beats maps that know nothing, and not by chance."""
+"""The interval of the deletion gain must lie above this: the map beats maps that know nothing, and not by chance.
+
+That of the insertion gain must not lie below it: such a map would be worse than maps that know nothing.
+"""
 
 LARGEST_CORRELATION = 0.5
 """The interval of the rank correlation with the maps of the wholly randomised network must lie below this.
@@ -59,41 +65,64 @@ class Verdict:
     """Whether a method's maps may be believed on a model.
 
     Attributes:
-        faithful: deletion beats maps that know nothing of the face.
+        faithful: deletion beats maps that know nothing of the face, and insertion is not beaten by them.
         learnt: maps change when the learning is undone; None where that was not checked (no weights at hand).
+        faces: in the check that has fewer.
         reason: both in words.
     """
 
     faithful: bool
     learnt: bool | None
+    faces: int
     reason: str
 
     @property
+    def decided(self) -> bool:
+        """Whether there were faces enough."""
+        return self.faces >= LEAST_FACES
+
+    @property
     def passes(self) -> bool:
-        """Faithful, and not found to be independent of the learning."""
-        return self.faithful and self.learnt is not False
+        """Faithful, and not found to be independent of the learning, on enough faces."""
+        return self.decided and self.faithful and self.learnt is not False
+
+    @property
+    def word(self) -> str:
+        """``"passes"``, ``"fails"`` or ``"undecided"``."""
+        return "passes" if self.passes else "fails" if self.decided else "undecided"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
-        return {"passes": self.passes, "faithful": self.faithful, "learnt": self.learnt, "reason": self.reason}
+        return {
+            "verdict": self.word,
+            "passes": self.passes,
+            "faithful": self.faithful,
+            "learnt": self.learnt,
+            "faces": self.faces,
+            "reason": self.reason,
+        }
 
 
 def judge(faithfulness: Faithfulness, randomisation: Randomisation | None = None) -> Verdict:
-    """Apply :data:`LEAST_GAIN` and :data:`LARGEST_CORRELATION` to a method's two checks on one model."""
-    gain = faithfulness.deletion_gain
-    faithful = gain.low > LEAST_GAIN
-    relation = "better than" if faithful else "not clearly better than"
+    """Apply :data:`LEAST_FACES`, :data:`LEAST_GAIN` and :data:`LARGEST_CORRELATION` to a method's checks on a model."""
+    gain, inserted = faithfulness.deletion_gain, faithfulness.insertion_gain
+    better, worse = gain.low > LEAST_GAIN, inserted.high < LEAST_GAIN
     reason = (
-        f"deletion is {relation} {faithfulness.baseline} maps: gain {gain.value:.3f} "
-        f"({gain.low:.3f} to {gain.high:.3f})"
+        f"deletion is {'better than' if better else 'not clearly better than'} {faithfulness.baseline} maps: gain "
+        f"{gain.value:.3f} ({gain.low:.3f} to {gain.high:.3f})"
     )
+    if worse:
+        reason += f"; insertion is worse: gain {inserted.value:.3f} ({inserted.low:.3f} to {inserted.high:.3f})"
+    faces, learnt = faithfulness.faces, None
     if randomisation is None:
-        return Verdict(faithful, None, f"{reason}; randomisation was not checked")
-    likeness = randomisation.final_spearman
-    learnt = likeness.high < LARGEST_CORRELATION
-    relation = "change with" if learnt else "do not change enough with"
-    reason += (
-        f"; maps {relation} the weights: rank correlation with a randomised network's "
-        f"{likeness.value:.2f} ({likeness.low:.2f} to {likeness.high:.2f})"
-    )
-    return Verdict(faithful, learnt, reason)
+        reason += "; randomisation was not checked"
+    else:
+        faces, likeness = min(faces, randomisation.faces), randomisation.final_spearman
+        learnt = likeness.high < LARGEST_CORRELATION
+        reason += (
+            f"; maps {'change with' if learnt else 'do not change enough with'} the weights: rank correlation with a "
+            f"randomised network's {likeness.value:.2f} ({likeness.low:.2f} to {likeness.high:.2f})"
+        )
+    if faces < LEAST_FACES:
+        reason = f"undecided, {faces} faces where {LEAST_FACES} are needed; {reason}"
+    return Verdict(better and not worse, learnt, faces, reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,21 +16,24 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def faithfulness_plot(named: Sequence[tuple[str, Faithfulness]]) -> Drawing:
-    """Deletion curves of each method, and of its maps moved to a random place."""
+def faithfulness_plot(named: Sequence[tuple[str, Faithfulness]], kind: Literal["deletion", "insertion"]) -> Drawing:
+    """Deletion or insertion curves of each method, and of its maps moved to a random place."""
 
     def paint(axes: Axes) -> None:
         for index, (name, each) in enumerate(named):
             colour, _ = look(index)
-            axes.plot(100 * each.shares, each.deletion, color=colour, linewidth=1.5, label=name)
-            axes.plot(100 * each.shares, each.random_deletion, ":", color=colour, linewidth=1.0)
+            maps, lost = (
+                (each.deletion, each.random_deletion) if kind == "deletion" else (each.insertion, each.random_insertion)
+            )
+            axes.plot(100 * each.shares, maps, color=colour, linewidth=1.5, label=name)
+            axes.plot(100 * each.shares, lost, ":", color=colour, linewidth=1.0)
         axes.set_ylim(bottom=0)
-        axes.set_xlabel("pixels blurred away, %")
+        axes.set_xlabel("pixels blurred away, %" if kind == "deletion" else "pixels brought back, %")
         axes.set_ylabel("mean probability of the class")
         axes.grid()
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.6)
 
-    return draw("deletion", paint, height_inches=3.2)
+    return draw(kind, paint, height_inches=3.2)
 
 
 def scatter_plot(

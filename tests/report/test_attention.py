@@ -1,0 +1,52 @@
+"""Oracle: a model that goes by one spot alone; what the check of randomisation says, given."""
+
+import numpy as np
+import pytest
+
+from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.results import Estimate
+from mien.evaluation.scores import Scores
+from mien.explain.verdict import Randomisation
+from mien.report.blocks import Table
+from mien.report.material import Material
+from mien.report.sections.attention import Explainer, attention_section
+
+
+def spot(images):
+    """Class 0 by the brightness of the 12 x 12 spot at (18, 18), and by nothing else."""
+    share = images[:, 18:30, 18:30].mean(axis=(1, 2)) / 255
+    return np.stack([share, 1 - share], axis=1)
+
+
+def checks(faces, count, explainer):
+    """The table of the checks of the section on so many faces, by column."""
+    chosen = faces.subset(np.arange(count))
+    labels = (np.arange(count) % 2).astype(np.int64)
+    scores = Scores(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
+    section = attention_section(Material(scores, evaluate_scores(scores, 10), chosen), explainer)
+    table = next(block for block in section.blocks if isinstance(block, Table))
+    return dict(zip([column.name for column in table.columns], table.rows[0], strict=True))
+
+
+def test_the_verdict_of_a_model_that_goes_by_a_spot(faces):
+    found = checks(faces, 40, Explainer(spot, 48))
+    assert found["method"] == "occlusion"
+    assert found["verdict"] == "passes"
+    assert found["deletion gain"].low > 0
+
+
+@pytest.mark.parametrize(("high", "verdict"), [(0.49, "passes"), (0.51, "fails")])
+def test_a_method_that_shows_edges_fails(faces, high, verdict):
+    asked = []
+
+    def randomise(name, images):
+        asked.append(len(images))
+        alike = Estimate(0.3, 0.2, high)
+        return Randomisation(len(images), ("head",), np.array([0.3]), np.array([0.3]), alike, alike)
+
+    assert checks(faces, 40, Explainer(spot, 48, None, randomise))["verdict"] == verdict
+    assert asked == [32], "both checks are made on 32 faces"
+
+
+def test_few_faces_are_undecided(faces):
+    assert checks(faces, 19, Explainer(spot, 48))["verdict"] == "undecided"
