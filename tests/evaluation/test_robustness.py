@@ -85,6 +85,39 @@ def test_a_foreign_file_is_one_line(content, tmp_path, result):
         read_robustness(tmp_path / "none")
 
 
+@pytest.mark.parametrize("key", ["clean_accuracy", "mean_accuracy"])
+@pytest.mark.parametrize("part", ["value", "low", "high"])
+@pytest.mark.parametrize("value", [None, float("nan"), 1.2, -0.1, "0.5", True, [0.5]])
+def test_a_figure_that_is_no_share_is_one_line(key, part, value, tmp_path, result):
+    content = result.to_dict()
+    content[key][part] = value
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match="accuracy is not a share") as caught:
+        read_robustness(tmp_path / "r.json")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"accuracy": {"blur": [0.5, 0.5, 0.5, 0.5, None]}},
+        {"accuracy": {"blur": [0.5, 0.5, 0.5, 0.5, float("nan")]}},
+        {"accuracy": {}},
+        {"faces": None},
+        {"faces": 0},
+        {"faces": float("inf")},
+        {"seed": float("nan")},
+        {"seed": -1},
+        {"clean_accuracy": None},
+        {"clean_accuracy": {"value": 0.5, "low": 0.6, "high": 0.4}},
+    ],
+)
+def test_any_other_value_that_cannot_be_is_one_line(wrong, tmp_path, result):
+    (tmp_path / "r.json").write_text(json.dumps({**result.to_dict(), **wrong}))
+    with pytest.raises(DataError, match=r"r\.json is no robustness\.json"):
+        read_robustness(tmp_path / "r.json")
+
+
 def test_what_does_not_fit_is_one_line(squares):
     images, labels = squares
     with pytest.raises(DataError, match="0 faces"):

@@ -57,7 +57,7 @@ class RobustnessResult:
 
     @classmethod
     def from_dict(cls, content: Any) -> RobustnessResult:
-        """Read what :meth:`to_dict` made. Raises :class:`DataError` for anything else."""
+        """Read what :meth:`to_dict` made. Raises :class:`DataError`: anything else, such as a share that is null or 1.2."""
         try:
             result = cls(
                 corruptions=tuple(str(name) for name in content["accuracy"]),
@@ -68,11 +68,16 @@ class RobustnessResult:
                 seed=int(content["seed"]),
                 fingerprint=str(content["fingerprint"]),
             )
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise DataError("it holds no result of mien robustness") from None
         shape = (len(result.corruptions), len(STRENGTHS))
         if result.accuracy.shape != shape or not ((result.accuracy >= 0) & (result.accuracy <= 1)).all():
             raise DataError("its accuracies are not five shares in 0..1 a corruption")
+        for name, each in (("clean", result.clean_accuracy), ("mean", result.mean_accuracy)):
+            if not all(_is_share(part) for part in (each.value, each.low, each.high)) or not each.low <= each.high:
+                raise DataError(f"its {name} accuracy is not a share in 0..1 with an interval")
+        if not shape[0] or result.faces < 1 or result.seed < 0:
+            raise DataError("it needs a corruption, a face and a seed of at least 0")
         return result
 
 
@@ -171,6 +176,10 @@ def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
         raise DataError(f"{path} is no robustness.json: it is not JSON. Make it with mien robustness.") from None
     except DataError as error:
         raise DataError(f"{path} is no robustness.json: {error}. Make it with mien robustness.") from None
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _mean(values: npt.NDArray[np.float64], seed: int) -> Estimate:
