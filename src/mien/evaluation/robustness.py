@@ -57,7 +57,7 @@ class RobustnessResult:
 
     @classmethod
     def from_dict(cls, content: Any) -> RobustnessResult:
-        """Read what :meth:`to_dict` made. Raises :class:`DataError`: anything else, such as a share that is null or 1.2."""
+        """Read what :meth:`to_dict` made. Raises :class:`DataError`: anything else, such as a null."""
         try:
             result = cls(
                 corruptions=tuple(str(name) for name in content["accuracy"]),
