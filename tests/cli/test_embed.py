@@ -22,12 +22,24 @@ def test_labelled_faces(mien, tiny_run, face_folder, tmp_path):
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["dimensions"] == 8
     faces = read_faces(face_folder)
+    of_test = faces.split == "test"
+    assert f"{of_test.sum()} faces of the test split are left out" in answer.err
+    faces = faces.subset(~of_test)
     with np.load(out, allow_pickle=False) as stored:
         assert stored["features"].dtype == np.float32
         assert stored["features"] == pytest.approx(load(tiny_run.path).features(faces.images), abs=1e-5)
         for name in ("rows", "source", "labels", "split"):
             assert stored[name].tolist() == getattr(faces, name).tolist()
         assert tuple(stored["classes"]) == faces.classes
+
+
+def test_data_of_the_test_split_alone_is_refused(mien, tiny_run, faces, tmp_path):
+    from mien.data.parquet import write_parquet
+
+    write_parquet(faces.of_split("test"), tmp_path / "faces.parquet")
+    out = tmp_path / "vectors.npz"
+    one_line(mien("embed", "--model", tiny_run.path, tmp_path / "faces.parquet", "--out", out), "only mien evaluate")
+    assert not out.exists()
 
 
 def test_a_folder_of_crops_has_no_labels(mien, tiny_run, face_folder, tmp_path):

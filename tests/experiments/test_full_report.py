@@ -10,6 +10,7 @@ from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
 from mien.evaluation.temperature import assign_folds
 from mien.experiments.full_report import faces_of_scores, match_faces, write_full_report
+from mien.inference.classifier import load
 from mien.labels import SCHEMES
 from mien.report.material import Material
 from mien.report.sections.certainty import prediction_sets
@@ -90,3 +91,23 @@ def test_the_level_of_prediction_sets_is_chosen(faces, tmp_path):
     with pytest.raises(DataError, match=r"above 0 and below 1; found 1\.5"):
         write_full_report(tmp_path / "none", scores, title="t", resamples=20, level=1.5)
     assert not (tmp_path / "none").exists()
+
+
+def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_scores_call_them(faces, tiny_run, tmp_path):
+    """The model's answers to test faces under another name: it is shown none of them again."""
+    model = load(tiny_run.path)
+    part = faces.of_split("test")
+    scores = Scores(part.rows, part.labels, model.probabilities(part.images), faces.classes, "mine", "")
+
+    class Silent:
+        classes, manifest = model.classes, model.manifest
+
+        def probabilities(self, images, temperature=None):
+            raise AssertionError("asked")
+
+    page = write_full_report(tmp_path / "out", scores, title="t", faces=faces, model=Silent(), resamples=20).page
+    assert "Only mien evaluate opens the test split" in page.read_text(encoding="utf-8")
+    with pytest.raises(DataError, match="asked nothing new about test faces"):
+        write_full_report(
+            tmp_path / "no", scores, title="t", faces=faces, model=Silent(), resamples=20, with_features=True
+        )

@@ -36,7 +36,8 @@ def embed(
 ) -> None:
     """Write what the model's last layer sees of each face: vectors to search, cluster or draw.
 
-    The file holds features float32 (N, D), rows and source; of labelled data also labels, classes and split.
+    The file holds features float32 (N, D), rows and source; of labelled data also labels, classes and split, without
+    the test split, which only mien evaluate opens.
     """
     import numpy as np
 
@@ -65,8 +66,16 @@ def _faces(
     """The faces at a path and what is known of them, as arrays to store."""
     import numpy as np
 
+    from mien.errors import DataError
+
     if _is_labelled(path):
         faces = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces
+        of_test = faces.split == "test"
+        if of_test.all():
+            raise DataError(f"{path} holds faces of the test split only; only mien evaluate opens it.")
+        if of_test.any():
+            remark(f"{of_test.sum():,} faces of the test split are left out: only mien evaluate opens it.")
+            faces = faces.subset(~of_test)
         return faces.images, {
             "rows": faces.rows,
             "source": faces.source,

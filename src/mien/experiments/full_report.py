@@ -75,22 +75,24 @@ def write_full_report(
         )
     if (with_maps or with_features) and (faces is None or model is None):
         raise DataError("What the model looks at and how it sees faces needs the data and the model.")
-    if (with_maps or with_features) and scores.split == "test":
-        raise DataError("The model is asked nothing new about test faces; explain it on validation.")
-    everything = None
+    everything = chosen = None
     if faces is not None:
         check_fingerprint(faces, scores)
         everything = faces_of_scores(faces, scores) if model is None else faces_for(model, faces)
+        chosen = match_faces(everything, scores)
+    of_test = holds_test(scores, chosen)
+    if (with_maps or with_features) and of_test:
+        raise DataError("The model is asked nothing new about test faces; explain it on validation.")
     history = run.read_history() if run is not None else []
     material = Material(
         scores=scores,
         evaluation=evaluate_scores(scores, resamples),
-        faces=None if everything is None else match_faces(everything, scores),
+        faces=chosen,
         class_counts={} if everything is None else everything.counts_by_split(),
         history=history,
         best_epoch=model.manifest.epoch if model is not None and history else None,
         # Only mien evaluate opens the test split: the model is asked nothing new about its faces.
-        predict=None if model is None or scores.split == "test" else model.probabilities,
+        predict=None if model is None or of_test else model.probabilities,
         robustness=None if robustness is None else read_robustness(robustness),
         resamples=resamples,
         level=level,
@@ -170,6 +172,11 @@ def match_faces(faces: FaceSet, scores: Scores) -> FaceSet:
     return chosen
 
 
+def holds_test(scores: Scores, chosen: FaceSet | None) -> bool:
+    """Whether a row is of the test split: by what the scores call their split, or by the faces of the rows."""
+    return scores.split == "test" or (chosen is not None and bool((chosen.split == "test").any()))
+
+
 def find_scores(folder: Path, split: str | None = None) -> Path:
     """The scores file of a run folder, or of what ``mien evaluate --out`` wrote.
 
@@ -245,7 +252,7 @@ def _left_out(material: Material, run: RunFolder | None, with_maps: bool, with_f
             "No data was given, so there is no face on this page, and nothing that depends on light, sharpness or "
             "people's votes: give --data PATH."
         )
-    if material.scores.split == "test":
+    if holds_test(material.scores, material.faces):
         reasons.append(
             "Only mien evaluate opens the test split, so the model was asked nothing new about its faces, such as in "
             "the mirror."
