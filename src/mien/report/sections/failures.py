@@ -200,6 +200,7 @@ def _votes_on_mistakes(material: Material) -> list[Block]:
     if votes is None or votes.ndim != 2 or votes.shape[1] != len(VOTE_NAMES):
         return []
     names = np.array([canonical_class(name) for name in VOTE_NAMES])
+    voted = votes.sum(axis=1) > 0
     most = 2 * votes.max(axis=1) > votes.sum(axis=1)
     said = names[votes.argmax(axis=1)]
     classes = np.array(material.classes)
@@ -210,23 +211,24 @@ def _votes_on_mistakes(material: Material) -> list[Block]:
         ("most people say something else", most & (said != read) & (said != truth)),
         ("no answer has most of the votes", ~most),
     )
-    wrong, rows = ~material.correct, []
+    wrong, right, rows = ~material.correct & voted, material.correct & voted, []
     for words, kind in kinds:
-        rows.append(
-            (words, share_of((kind & wrong).sum(), wrong.sum()), share_of((kind & ~wrong).sum(), (~wrong).sum()))
-        )
+        rows.append((words, share_of((kind & wrong).sum(), wrong.sum()), share_of((kind & right).sum(), right.sum())))
     columns = (Column("FER+ votes", "text"), Column("of wrong rows", "percent"), Column("of right rows", "percent"))
-    return [Table("votes-on-mistakes", columns, rows)]
+    without = int((~voted).sum())
+    caption = f"Rows without votes, left out: {without:,}." if without else ""
+    return [Table("votes-on-mistakes", columns, rows, caption)]
 
 
 def _study_b(groups: Groups, classes: tuple[str, ...]) -> str:
-    """Whether the cut into two is Study B's positive and negative."""
-    positive = set(SCHEMES["binary"].groups["positive"])
-    known = {name for group in SCHEMES["binary-with-disgust"].groups.values() for name in group}
-    if not known <= set(classes):
+    """Whether the cut into two is Study B's positive and negative; disgust counts where the classes have it."""
+    scheme = SCHEMES["binary-with-disgust" if "disgust" in classes else "binary"]
+    positive, negative = (set(scheme.groups[name]) for name in ("positive", "negative"))
+    if not positive | negative <= set(classes):
         return ""
-    found = [{classes[index] for index in group} & known for group in groups]
+    found = [{classes[index] for index in group} & (positive | negative) for group in groups]
     said = scheme_words(groups, classes)
+    aside = ", neutral aside" if "neutral" in classes else ""
     if positive in found:
-        return f"The cut into two, {said}, is Study B's positive (happy, surprise) against negative, neutral aside."
-    return f"The cut into two, {said}, is not Study B's positive (happy, surprise) against negative."
+        return f"The cut into two, {said}, is Study B's positive (happy, surprise) against negative{aside}."
+    return f"The cut into two, {said}, is not Study B's positive (happy, surprise) against negative{aside}."

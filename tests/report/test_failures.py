@@ -1,0 +1,64 @@
+"""Oracles: votes counted by hand; Study B's split written out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.scores import Scores
+from mien.report.blocks import Table
+from mien.report.material import Material
+from mien.report.sections.failures import _study_b, worst_section
+
+CLASSES = ("angry", "happy", "sad")
+
+
+def material_of(faces, votes):
+    """Rows 0 and 1 are read rightly, 2 and 3 are angry faces read as sad, 4 is a happy one read as angry."""
+    labels, read = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 2, 2, 0])
+    scores = Scores(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], CLASSES, "validation", "")
+    columns = {} if votes is None else {"ferplus_votes": np.array(votes)}
+    chosen = replace(faces.subset(np.arange(5)), classes=CLASSES, labels=labels, columns=columns)
+    return Material(scores, evaluate_scores(scores, 10), chosen)
+
+
+def votes_for(*answers):
+    """Ten columns in FER+'s order, from {place: number} for each face."""
+    return [[each.get(place, 0) for place in range(10)] for each in answers]
+
+
+def test_rows_without_votes_are_left_out(faces):
+    neutral, happiness, sadness, anger = 0, 1, 3, 4
+    votes = votes_for({anger: 9}, {}, {sadness: 8, anger: 2}, {anger: 5, neutral: 5}, {happiness: 6})
+    table = next(
+        block for block in worst_section(material_of(faces, votes)).blocks
+        if isinstance(block, Table) and block.name == "votes-on-mistakes"
+    )  # fmt: skip
+    # Of the three wrong rows, people say sad as the model, disagree, and say happy as the label; of the two right
+    # ones, one has no votes.
+    assert [row[1].value for row in table.rows] == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
+    assert [row[2].value for row in table.rows] == [1, 1, 0, 0]
+    assert table.caption == "Rows without votes, left out: 1."
+
+
+@pytest.mark.parametrize(
+    ("classes", "groups", "says"),
+    [
+        (("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"), ((0, 1, 2, 4, 6), (3, 5)), "is Study B"),
+        (("angry", "fear", "happy", "sad", "surprise", "neutral"), ((0, 1, 3), (2, 4, 5)), "is Study B"),
+        (("angry", "fear", "happy", "sad", "surprise"), ((0, 1, 3), (2, 4)), "is Study B"),
+        (("angry", "fear", "happy", "sad", "surprise"), ((0, 1, 3, 4), (2,)), "is not Study B"),
+        (
+            ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
+            ((0, 2, 4, 6), (1, 3, 5)),
+            "is not Study",
+        ),
+    ],
+    ids=["seven", "six", "five", "not so", "disgust with the positive"],
+)
+def test_study_bs_split_is_looked_for_in_six_and_five_classes_too(classes, groups, says):
+    words = _study_b(groups, classes)
+    assert says in words
+    assert ("neutral aside" in words) == ("neutral" in classes)
+    assert _study_b(((0,), (1, 2)), CLASSES) == ""
