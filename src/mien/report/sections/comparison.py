@@ -74,8 +74,7 @@ def comparison_section(contest: Contest, faces: FaceSet | None) -> Section:
         Text(words),
         comparison_table(contest),
         Text(
-            "Differences are second minus first, with 95 % paired bootstrap intervals. Of seven recalls without any "
-            "difference behind them, one has p below 0.05 in three comparisons out of ten.",
+            "Differences are second minus first, with 95 % paired bootstrap intervals." + _by_chance(len(recalls)),
             soft=True,
         ),
     ]
@@ -90,6 +89,17 @@ def comparison_section(contest: Contest, faces: FaceSet | None) -> Section:
         )
         blocks.append(Columns("Where they part", tuple(part for part in parts if part.faces)))
     return Section(contest.key, f"{contest.second} against {contest.first}", tuple(blocks))
+
+
+def _by_chance(recalls: int) -> str:
+    """How often at least one of so many recalls has p below .05 by luck, taking them as independent."""
+    if recalls < 2:
+        return ""
+    share = percent(1 - 0.95**recalls, 0)
+    return (
+        f" Of {recalls} recalls without any difference behind them, at least one has p below 0.05 in about {share} of "
+        f"comparisons."
+    )
 
 
 def _cells(each: Difference) -> tuple[Any, ...]:
