@@ -5,6 +5,8 @@ import io
 import json
 import math
 
+import pytest
+
 from mien.evaluation.results import Estimate
 from mien.report.blocks import Column, Table
 
@@ -31,3 +33,8 @@ def test_what_stands_in_the_page():
     assert (points.show(-0.012), points.interval(Estimate(0, -0.02, 0.01))) == ("-1.2", "-2.0 to +1.0")
     assert share.interval(0.5) == share.interval(Estimate(0.5, math.nan, math.nan)) == ""
     assert share.show(None) == share.show(math.nan) == "–"
+
+
+def test_columns_of_one_name_would_be_lost():
+    with pytest.raises(AssertionError, match="two columns of one name"):
+        Table("t", (Column("p"), Column("p")), [(1.0, 2.0)])

@@ -1,4 +1,6 @@
-"""Oracle: chance by hand, from a fixed number of recalls."""
+"""Oracles: chance by hand, from a fixed number of recalls; the comparison itself."""
+
+import json
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import pytest
 from mien.evaluation.compare import compare_scores
 from mien.evaluation.scores import Scores
 from mien.report.blocks import Text
-from mien.report.sections.comparison import Contest, comparison_section
+from mien.report.sections.comparison import Contest, comparison_section, comparison_table
 
 
 @pytest.fixture
@@ -23,3 +25,11 @@ def test_chance_is_that_of_the_recalls_that_there_are(contest):
     words = " ".join(block.words for block in comparison_section(contest, None).blocks if isinstance(block, Text))
     assert "Of 2 recalls" in words, "the third class has no recall"
     assert "about 10 % of comparisons" in words, "1 - .95 ** 2 = .0975"
+
+
+def test_the_tables_keys_do_not_depend_on_the_names(contest):
+    line = json.loads(comparison_table(contest).to_json())[0]
+    assert list(line) == ["figure", "first", "second", "difference", "p"]
+    found = contest.comparison.accuracy
+    assert (line["first"], line["second"], line["p"]) == (found.first, found.second, found.p_value)
+    assert comparison_table(contest).caption == "First: one. Second: value."

@@ -65,7 +65,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; ``shown`` rows of it stand in the page (None: all), all of them in the files."""
+    """A table; ``shown`` rows of it stand in the page (None: all), all of them in the files. No column twice."""
 
     name: str
     columns: tuple[Column, ...]
@@ -73,6 +73,10 @@ class Table:
     caption: str = ""
     shown: int | None = None
     kind: ClassVar[str] = "table"
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        assert len(set(names)) == len(names), f"table {self.name} has two columns of one name: {names}"
 
     def to_csv(self) -> bytes:
         """UTF-8 with a header; an estimate has three columns, an undefined value is empty."""

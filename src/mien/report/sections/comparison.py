@@ -39,7 +39,7 @@ class Contest:
 
 
 def comparison_table(contest: Contest) -> Table:
-    """Every figure of both, the difference with its interval, and the p-value."""
+    """Every figure of both, the difference with its interval, and the p-value; its keys do not depend on the names."""
     found = contest.comparison
     named = [
         ("accuracy", found.accuracy),
@@ -49,12 +49,13 @@ def comparison_table(contest: Contest) -> Table:
     ]
     columns = (
         Column("figure", "text"),
-        Column(contest.first),
-        Column(contest.second if contest.second != contest.first else f"{contest.second} (second)"),
+        Column("first"),
+        Column("second"),
         Column("difference", "signed"),
         Column("p"),
     )
-    return Table(f"{contest.key}-differences", columns, [(name, *_cells(each)) for name, each in named])
+    caption = f"First: {contest.first}. Second: {contest.second}."
+    return Table(f"{contest.key}-differences", columns, [(name, *_cells(each)) for name, each in named], caption)
 
 
 def comparison_section(contest: Contest, faces: FaceSet | None) -> Section:
