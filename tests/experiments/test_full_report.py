@@ -9,7 +9,7 @@ from mien.errors import DataError
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
 from mien.evaluation.temperature import assign_folds
-from mien.experiments.full_report import faces_of_scores, match_faces, write_full_report
+from mien.experiments.full_report import check_model, faces_of_scores, match_faces, write_full_report
 from mien.inference.classifier import load
 from mien.labels import SCHEMES
 from mien.report.material import Material
@@ -69,6 +69,25 @@ def test_a_row_that_is_right_for_certain(faces, tmp_path):
     scores = Scores(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
     write_full_report(tmp_path, scores, title="right", resamples=20)
     assert "every row is right" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_that_did_not_make_the_scores_is_refused(faces, tiny_run):
+    """Oracle: the model's own answers at its temperature and at 1, and these with one row changed or at another."""
+    model = load(tiny_run.path)
+    model.manifest = model.manifest.model_copy(update={"temperature": 1.7})
+    part = faces.of_split("validation").subset(np.arange(40))
+
+    def made(temperature):
+        answers = model.probabilities(part.images, temperature).astype(np.float16)
+        return Scores(part.rows, part.labels, answers, faces.classes, "mine", "")
+
+    for temperature in (1.0, 1.7):
+        check_model(model, part, made(temperature))
+    changed = made(1.0)
+    changed.probabilities[7] = np.roll(changed.probabilities[7], 1)
+    for scores in (changed, made(3.0)):
+        with pytest.raises(DataError, match="'tiny' did not make the scores: of 40 rows"):
+            check_model(model, part, scores)
 
 
 def test_a_label_moves_neither_its_own_threshold_nor_its_own_set(faces):

@@ -74,11 +74,14 @@ def report(
     measured = read_scores(file)
     if model is None and folder is not None and RunFolder(folder).model.is_file():
         model = str(folder)
+    own = model is not None and folder is not None and find_run(model).path.resolve() == folder.resolve()
     classifier: Classifier | None = None if model is None else load(model)
     run = None if model is None else find_run(model)
     size_px = 48 if classifier is None else classifier.manifest.input.size_px
     faces = None if data is None else read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces
-    name = classifier.manifest.name if classifier is not None else file.parent.name if folder else file.stem
+    name = file.parent.resolve().name if folder is not None else file.stem
+    if classifier is not None and own:
+        name = classifier.manifest.name
     robustness = file.parent / "robustness.json"
     written = write_full_report(
         out or file.parent / "report",

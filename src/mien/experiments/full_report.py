@@ -30,6 +30,11 @@ from mien.report.sections.quality import classes_section, curves_section, traini
 from mien.report.sections.robustness import robustness_section
 from mien.run_folder import RunFolder
 
+ASKED = 64
+"""Rows on which a model is held to its scores."""
+SAME_ANSWER = 1e-3
+"""Probabilities of one model on two machines, or kept as float16, differ by less."""
+
 
 def write_full_report(
     out: Path,
@@ -81,6 +86,8 @@ def write_full_report(
         everything = faces_of_scores(faces, scores) if model is None else faces_for(model, faces)
         chosen = match_faces(everything, scores)
     of_test = holds_test(scores, chosen)
+    if model is not None and chosen is not None:
+        check_model(model, chosen, scores)
     if (with_maps or with_features) and of_test:
         raise DataError("The model is asked nothing new about test faces; explain it on validation.")
     history = run.read_history() if run is not None else []
@@ -175,6 +182,33 @@ def match_faces(faces: FaceSet, scores: Scores) -> FaceSet:
 def holds_test(scores: Scores, chosen: FaceSet | None) -> bool:
     """Whether a row is of the test split: by what the scores call their split, or by the faces of the rows."""
     return scores.split == "test" or (chosen is not None and bool((chosen.split == "test").any()))
+
+
+def check_model(model: Classifier, chosen: FaceSet, scores: Scores) -> None:
+    """Refuse a model that did not make the scores, by its answers to some rows that are not of the test split.
+
+    Args:
+        model: of the scores' classes.
+        chosen: the faces of the rows, in their order.
+        scores: made at temperature 1 or at the model's own.
+
+    Raises:
+        DataError: other answers.
+    """
+    askable = np.flatnonzero((chosen.split != "test") & (scores.split != "test"))
+    if not len(askable):
+        return
+    some = askable[np.unique(np.linspace(0, len(askable) - 1, ASKED).astype(np.int64))]
+    gaps = [
+        np.abs(model.probabilities(chosen.images[some], temperature) - scores.probabilities[some]).max(axis=1)
+        for temperature in (1.0, model.manifest.temperature)
+    ]
+    gap = min(gaps, key=lambda each: float(each.max()))
+    if gap.max() > SAME_ANSWER:
+        raise DataError(
+            f"The model '{model.manifest.name}' did not make the scores: of {len(some)} rows it was asked again, "
+            f"{(gap > SAME_ANSWER).sum()} differ, by up to {gap.max():.2g}. Give the model that made them, or none."
+        )
 
 
 def find_scores(folder: Path, split: str | None = None) -> Path:
