@@ -75,6 +75,7 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     shown = mien("info", tmp_path / "x.onnx", "--json")
     assert json.loads(shown.out)["scores"]["validation_accuracy"] == content["headline"]["accuracy"]["value"]
     assert "angry, disgust" in mien("info", run).out
+    assert "of the network without its temperature" in mien("info", run).out
 
     read = mien("predict", "--model", tmp_path / "x.onnx", "--crops", face_folder / "test" / "happy", "--csv")
     rows = list(csv.DictReader(io.StringIO(read.out)))

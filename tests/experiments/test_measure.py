@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
 
+from mien.artifact import replace_manifest
 from mien.data.faceset import FaceSet
 from mien.errors import DataError
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import read_scores
-from mien.experiments.measure import faces_for, score_split, write_evaluation
+from mien.experiments.measure import faces_for, score_split, temperature_words, write_evaluation
 from mien.inference.classifier import load
 
 
@@ -21,6 +22,23 @@ def test_scores_are_the_models_answers_on_the_split(classifier, faces):
     assert scores.labels.tolist() == chosen.labels.tolist()
     assert scores.probabilities == pytest.approx(classifier.probabilities(np.asarray(chosen.images)), abs=1e-6)
     assert scores.data_fingerprint == faces.fingerprint
+
+
+def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, tmp_path):
+    """Oracle: the model asked by hand with one temperature and the other; data with a face less is other data."""
+    copy = tmp_path / "model.onnx"
+    copy.write_bytes(tiny_run.model.read_bytes())
+    replace_manifest(copy, load(copy).manifest.model_copy(update={"temperature": 1.43}))
+    warm = load(copy)
+    other = faces.subset(np.arange(1, len(faces)))
+    for data, split, temperature, words in (
+        (faces, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
+        (other, "validation", 1.43, "with the model's temperature 1.43"),
+        (faces, "train", 1.43, "with the model's temperature 1.43"),
+    ):
+        expected = warm.probabilities(data.of_split(split).images, temperature)
+        assert score_split(warm, data, split).probabilities == pytest.approx(expected, abs=1e-6)
+        assert temperature_words(warm, data, split) == words
 
 
 def reordered(faces, classes):

@@ -53,7 +53,7 @@ def evaluate(
     """
     from mien.evaluation.evaluate import break_down, evaluate_scores
     from mien.evaluation.scores import read_scores
-    from mien.experiments.measure import faces_for, score_split, write_evaluation
+    from mien.experiments.measure import faces_for, score_split, temperature_words, write_evaluation
     from mien.inference.classifier import load
     from mien.inference.locate import SHIPPED, find_run
     from mien.report.table import break_down_table, evaluation_table
@@ -64,7 +64,7 @@ def evaluate(
     if out is not None and out.is_file():
         raise RunError(f"{out} is a file; --out names a folder.")
     about: dict[str, Any] = {"class_counts": {}}
-    parts = []
+    parts, tempered = [], None
     if scores_file is not None:
         if model is not None or data is not None or by is not None:
             raise DataError(
@@ -80,6 +80,7 @@ def evaluate(
         chosen = faces_for(classifier, result.faces).of_split(split)
         column = _column(chosen, by)
         scores = score_split(classifier, result.faces, split)
+        tempered = temperature_words(classifier, result.faces, split)
         run = find_run(model)
         run = run if run.path.is_dir() else RunFolder(run.path.parent)
         if split == "test" and run.is_run and model not in SHIPPED:
@@ -91,7 +92,11 @@ def evaluate(
         parts = break_down(scores, column) if column is not None else []
         about = {
             "title": f"{classifier.manifest.name}: {split}",
-            "facts": {"model": model, **{name: str(fact) for name, fact in environment(data).items()}},
+            "facts": {
+                "model": model,
+                "probabilities": tempered,
+                **{name: str(fact) for name, fact in environment(data).items()},
+            },
             "class_counts": faces_for(classifier, result.faces).counts_by_split(),
             "history": run.read_history() if run.is_run else (),
             "best_epoch": classifier.manifest.epoch,
@@ -105,6 +110,8 @@ def evaluate(
         show_json(content)
     else:
         show(evaluation_table(evaluation))
+        if tempered is not None:
+            typer.echo(f"\nProbabilities are {tempered}.")
         if by is not None:
             show(break_down_table(parts, by))
     if out is not None:

@@ -35,6 +35,7 @@ def info(
         "epoch": str(manifest.epoch),
         "temperature": f"{manifest.temperature:g}",
         **{name.replace("_", " ", 1): f"{value:.4f}" for name, value in manifest.scores.items()},
+        "figures": "of the network without its temperature",
         "recipe": manifest.recipe_digest,
         "data": manifest.data_fingerprint,
         "licence": manifest.licence,

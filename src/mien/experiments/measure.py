@@ -44,12 +44,12 @@ def faces_for(classifier: Classifier, faces: FaceSet) -> FaceSet:
 def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
     """What the model says about each face of a split. Raises :class:`DataError`, as :func:`faces_for`.
 
-    Of validation without the model's temperature: that was fitted on these very rows, and would flatter them.
+    Without the model's temperature where that was fitted on these very rows, which it would flatter.
     """
     chosen = faces_for(classifier, faces).of_split(split)
     parts = list(
         track(
-            _batches(classifier, chosen, 1.0 if split == "validation" else None),
+            _batches(classifier, chosen, 1.0 if fitted_on(classifier, faces, split) else None),
             total=-(-len(chosen) // BATCH),
             what=f"reading {split}",
             unit="batches",
@@ -63,6 +63,18 @@ def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
         split=split,
         data_fingerprint=faces.fingerprint,
     )
+
+
+def fitted_on(classifier: Classifier, faces: FaceSet, split: str) -> bool:
+    """Whether the model's temperature was fitted on this split of these faces, which are as they were read."""
+    return split == "validation" and faces.fingerprint == classifier.manifest.data_fingerprint
+
+
+def temperature_words(classifier: Classifier, faces: FaceSet, split: str) -> str:
+    """What :func:`score_split` did with the model's temperature, for a reader of the figures."""
+    if fitted_on(classifier, faces, split):
+        return "without the model's temperature, which was fitted on these rows"
+    return f"with the model's temperature {classifier.manifest.temperature:.3g}"
 
 
 def temperature_for_use(scores: Scores) -> float:

@@ -12,7 +12,13 @@ from mien.artifact import replace_manifest
 from mien.data.faceset import FaceSet
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.results import Evaluation
-from mien.experiments.measure import faces_for, score_split, temperature_for_use, write_evaluation
+from mien.experiments.measure import (
+    faces_for,
+    score_split,
+    temperature_for_use,
+    temperature_words,
+    write_evaluation,
+)
 from mien.export import Parity, export_run
 from mien.inference.classifier import Classifier
 from mien.progress import busy
@@ -84,6 +90,7 @@ def run_recipe(
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
             "model": f"{recipe.model.name}, {manifest.parameters:,} trainable numbers",
             "epoch": f"{outcome.best_epoch}, the best of {len(outcome.history)} by {recipe.stopping.metric}",
+            "probabilities": temperature_words(classifier, faces, "validation"),
             "training time": f"{outcome.history[-1]['seconds']:.0f} s",
             "fingerprint of the data": faces.fingerprint,
             **{name: str(value) for name, value in (facts or {}).items()},
