@@ -52,6 +52,16 @@ def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.parametrize("name", ["binary", "binary-with-disgust"])
+def test_of_two_schemes_with_the_same_classes_the_one_that_fits_the_rows_is_taken(name, faces):
+    merged = faces.with_scheme(SCHEMES[name])
+    part = merged.of_split("validation")
+    scores = scored(part.labels, merged.classes, part.rows)
+    assert faces_of_scores(faces, scores).rows.tolist() == merged.rows.tolist()
+    with pytest.raises(DataError, match=r"must (be of|have) the same"):
+        faces_of_scores(faces, scored(1 - part.labels, merged.classes, part.rows))
+
+
 @pytest.mark.parametrize(
     "labels", [[3], [3, 3, 3, 3], [0, 2, 3, 4, 5, 6] * 5], ids=["one row", "one class", "no disgust"]
 )

@@ -122,16 +122,25 @@ def write_full_report(
 def faces_of_scores(faces: FaceSet, scores: Scores) -> FaceSet:
     """Bring data under the classes of the scores, by a named label scheme where the names alone do not do.
 
+    Two schemes may share their classes, as both binary ones do: the first whose rows and labels fit is taken.
+
     Raises:
-        DataError: the data has other classes.
+        DataError: the data has other classes, other rows or other labels.
     """
+    misfit: DataError | None = None
     schemes = [None, *(scheme for scheme in SCHEMES.values() if set(scheme.classes) == set(scores.classes))]
     for scheme in schemes:
         try:
-            return faces.with_scheme(scheme).with_classes(scores.classes)
+            renamed = faces.with_scheme(scheme).with_classes(scores.classes)
         except DataError:
             continue
-    raise DataError(
+        try:
+            match_faces(renamed, scores)
+        except DataError as error:
+            misfit = misfit or error
+            continue
+        return renamed
+    raise misfit or DataError(
         f"The scores are of the classes {', '.join(scores.classes)}, the data has {', '.join(faces.classes)}. "
         f"Rename classes of the data with --map, or give the data that was scored."
     )
