@@ -9,7 +9,9 @@ from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
 from mien.report.blocks import Table
 from mien.report.material import Material
+from mien.report.sections.conditions import conditions_section
 from mien.report.sections.failures import _study_b, worst_section
+from mien.report.sections.features import Features, features_section
 
 CLASSES = ("angry", "happy", "sad")
 
@@ -40,6 +42,16 @@ def test_rows_without_votes_are_left_out(faces):
     assert [row[1].value for row in table.rows] == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
     assert [row[2].value for row in table.rows] == [1, 1, 0, 0]
     assert table.caption == "Rows without votes, left out: 1."
+
+
+@pytest.mark.parametrize("votes", [None, [1, 2, 3, 4, 5], [[1, 2]] * 5, [["a"] * 10] * 5])
+def test_what_are_no_ferplus_votes_are_left_out(faces, votes):
+    material = material_of(faces, votes)
+    assert material.votes is None
+    assert "votes-on-mistakes" not in {table.name for table in worst_section(material).tables()}
+    features = Features(np.eye(5), np.eye(5), material.faces)
+    assert features_section(material, features).tables()
+    assert "vote-entropy" not in {name for table in conditions_section(material).tables() for name, *_ in table.rows}
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,9 @@ from mien.evaluation.results import Evaluation
 from mien.evaluation.robustness import RobustnessResult
 from mien.evaluation.scores import Scores
 
+VOTE_ANSWERS = 10
+"""Columns of FER+'s votes."""
+
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 
 
@@ -71,3 +74,11 @@ class Material:
     def groups(self) -> npt.NDArray[np.int64] | None:
         """Which rows are identical images, int64 (N,); None where the faces are not at hand."""
         return None if self.faces is None else group_identical(np.asarray(self.faces.images))
+
+    @cached_property
+    def votes(self) -> npt.NDArray[Any] | None:
+        """FER+'s ten counts of votes, numbers (N, 10); None where the data has no such ``ferplus_votes``."""
+        votes = None if self.faces is None else self.faces.columns.get("ferplus_votes")
+        if votes is None or votes.ndim != 2 or votes.shape[1] != VOTE_ANSWERS or votes.dtype.kind not in "iuf":
+            return None
+        return votes

@@ -27,8 +27,8 @@ def conditions_section(material: Material) -> Section:
         "contrast": (contrast(images), "contrast: standard deviation of the pixels"),
         "sharpness": (sharpness(images), "sharpness: variance of the Laplacian"),
     }
-    votes = material.faces.columns.get("ferplus_votes")
-    if votes is not None and votes.ndim == 2:
+    votes = material.votes
+    if votes is not None:
         numbers = {
             "vote-entropy": (vote_entropy(votes), "disagreement of people: entropy of the votes, bits"),
             **numbers,

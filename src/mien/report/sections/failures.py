@@ -140,8 +140,8 @@ def mistake(material: Material, index: int, like: tuple[Face, ...] = (), like_ti
 
 def vote_words(material: Material, index: int) -> str:
     """How people voted on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` where nobody did."""
-    votes = None if material.faces is None else material.faces.columns.get("ferplus_votes")
-    if votes is None or votes.ndim != 2 or votes.shape[1] != len(VOTE_NAMES):
+    votes = material.votes
+    if votes is None:
         return ""
     mine: npt.NDArray[np.int64] = votes[index]
     return ", ".join(f"{VOTE_NAMES[each]} {mine[each]}" for each in np.argsort(-mine, kind="stable") if mine[each] > 0)
@@ -195,9 +195,8 @@ def _worst_table(material: Material) -> Table:
 
 def _votes_on_mistakes(material: Material) -> list[Block]:
     """What most people said of the faces that were read wrongly, and of those read rightly."""
-    assert material.faces is not None
-    votes = material.faces.columns.get("ferplus_votes")
-    if votes is None or votes.ndim != 2 or votes.shape[1] != len(VOTE_NAMES):
+    votes = material.votes
+    if votes is None:
         return []
     names = np.array([canonical_class(name) for name in VOTE_NAMES])
     voted = votes.sum(axis=1) > 0

@@ -94,19 +94,15 @@ def nearest_training(of_rows: npt.NDArray[Any], of_training: npt.NDArray[Any], c
     return order.astype(np.int64), np.take_along_axis(cosines, order, axis=1)
 
 
-def blame(
-    votes: npt.NDArray[Any] | None, classes: tuple[str, ...], read: int, neighbours: npt.NDArray[np.int64]
-) -> str:
-    """Whose mistake a mistake is likely to be: ``"label"``, ``"look-alike"`` or ``"network"``.
-
-    The label's, where most people voted for the class that was read; a look-alike's, where most of its nearest
-    training faces bear that class; else the network's.
+def blame(votes: npt.NDArray[Any] | None, classes: tuple[str, ...], read: int) -> str:
+    """Whose mistake a mistake is likely to be: the ``"label"``'s, where most people voted for the class that was read;
+    else ``"network"``.
     """
-    if votes is not None and len(votes) == len(VOTE_NAMES):
+    if votes is not None:
         top = canonical_class(VOTE_NAMES[int(np.argmax(votes))])
         if 2 * votes.max() > votes.sum() and top == classes[read]:
             return "label"
-    return "look-alike" if 2 * (neighbours == read).sum() > len(neighbours) else "network"
+    return "network"
 
 
 def _maps(material: Material, features: npt.NDArray[Any]) -> list[Block]:
@@ -148,11 +144,12 @@ def _nearest(material: Material, features: Features, training: FaceSet) -> list[
     if not len(worst):
         return []
     places, cosines = nearest_training(features.of_rows[worst], features.of_training, min(NEIGHBOURS, len(training)))
-    votes = material.faces.columns.get("ferplus_votes")
-    cards, rows = [], []
+    votes = material.votes
+    cards, rows, among = [], [], 0
     for at, near, alike in zip(worst, places, cosines, strict=True):
         read = int(material.predictions[at])
-        whose = blame(None if votes is None else votes[at], material.classes, read, training.labels[near])
+        whose = blame(None if votes is None else votes[at], material.classes, read)
+        among += bool(2 * (training.labels[near] == read).sum() > len(near))
         like = tuple(
             Face(data_address(training.images[place]), f"{material.classes[training.labels[place]]} {cosine:.2f}")
             for place, cosine in zip(near, alike, strict=True)
@@ -161,18 +158,19 @@ def _nearest(material: Material, features: Features, training: FaceSet) -> list[
         cards.append(Face(card.picture, f"{card.words} ({whose}?)", card.detail, card.like, card.like_title))
         names = ", ".join(material.classes[training.labels[place]] for place in near)
         rows.append((int(material.scores.rows[at]), whose, names, float(alike[0])))
-    counts = {kind: sum(row[1] == kind for row in rows) for kind in ("label", "look-alike", "network")}
+    of_label = sum(row[1] == "label" for row in rows)
     said = (
-        f"Of the {len(rows)} worst mistakes, {counts['label']} may be the label's (most people voted for what was "
-        f"read), {counts['look-alike']} a look-alike's (most of the {places.shape[1]} nearest training faces bear the "
-        f"class that was read), {counts['network']} the network's own. A click shows the neighbours."
+        f"The network sees {among} of the {len(rows)} worst mistakes among training faces of the class that it read: "
     )
+    said += f"most of the {places.shape[1]} nearest bear it. A click shows them."
+    if votes is not None:
+        said += f" {of_label} may be the label's mistake: most people voted for what was read."
     columns = (
         Column("row", "text"), Column("whose", "text"), Column("nearest training faces", "text"), Column("cosine"),
     )  # fmt: skip
     caution = (
-        "The neighbours are by the network's own features, so they mostly agree with what it read: a look-alike says "
-        "that training holds faces that it cannot tell from this one, not that people could not."
+        "The neighbours are by the network's own features, so they mostly agree with what it read: they show how it "
+        "sees a face, and are no cause of the mistake."
     )
     return [
         Text(said),
