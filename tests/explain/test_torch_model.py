@@ -1,6 +1,9 @@
+import shutil
+
 import numpy as np
 import pytest
 
+from mien.artifact import read_manifest, replace_manifest
 from mien.errors import DataError, RunError
 from mien.explain.torch_model import load_torch_model, run_order
 from mien.inference.classifier import load
@@ -12,18 +15,22 @@ from mien.training.checkpoint import load_best, load_network
 def test_it_answers_as_the_artifact_does(tiny_model, tiny_run, faces):
     """Oracle: onnxruntime on the exported file."""
     images = np.asarray(faces.images[:70])
-    assert tiny_model.predict(images) == pytest.approx(
-        load(tiny_run.path).probabilities(images, temperature=1.0), abs=1e-5
-    )
+    assert tiny_model.predict(images) == pytest.approx(load(tiny_run.path).probabilities(images), abs=1e-5)
     assert tiny_model.predict(images[:0]).shape == (0, 7)
 
 
-def test_the_temperature_is_that_of_the_manifest(tiny_run, faces):
-    """Oracle: p(T) is proportional to p ** (1 / T)."""
+def test_the_temperature_is_that_of_the_manifest(tiny_run, faces, tmp_path):
+    """Oracles: p(T) is proportional to p ** (1 / T); the manifest of the run's model, here with 2."""
     images = np.asarray(faces.images[:5])
-    expected = load_torch_model(tiny_run).predict(images) ** 0.5
+    expected = load_torch_model(tiny_run, temperature=1.0).predict(images) ** 0.5
     expected /= expected.sum(axis=1, keepdims=True)
     assert load_torch_model(tiny_run, temperature=2.0).predict(images) == pytest.approx(expected, abs=1e-9)
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    replace_manifest(run.model, read_manifest(run.model).model_copy(update={"temperature": 2.0}))
+    assert load_torch_model(run).predict(images) == pytest.approx(expected, abs=1e-9)
+    run.model.unlink()
+    assert load_torch_model(run).temperature == 1.0
 
 
 def test_a_network_of_a_run(tiny_run, tmp_path):

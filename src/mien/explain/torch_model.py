@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from mien.artifact import read_manifest
 from mien.errors import DataError
 from mien.models.network import Network
 from mien.preprocess import InputSpec, to_input
@@ -81,9 +82,21 @@ class TorchModel:
         return placed
 
 
-def load_torch_model(run: RunFolder, temperature: float = 1.0) -> TorchModel:
-    """The network of a run's best epoch. Raises :class:`mien.errors.RunError`, as ``load_network``."""
-    return TorchModel(load_network(run), run.read_recipe().input, temperature)
+def load_torch_model(run: RunFolder, temperature: float | None = None) -> TorchModel:
+    """The network of a run's best epoch.
+
+    Args:
+        run: the run folder.
+        temperature: None takes that of the run's ``model.onnx``, and 1 where there is none yet.
+
+    Raises:
+        RunError: as ``load_network``.
+        ModelError: ``model.onnx`` is no model of mien's.
+    """
+    network = load_network(run)
+    if temperature is None:
+        temperature = read_manifest(run.model).temperature if run.model.is_file() else 1.0
+    return TorchModel(network, run.read_recipe().input, temperature)
 
 
 def run_order(model: TorchModel) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
