@@ -55,7 +55,7 @@ def evaluate(
     from mien.evaluation.scores import read_scores
     from mien.experiments.measure import faces_for, score_split, temperature_words, write_evaluation
     from mien.inference.classifier import load
-    from mien.inference.locate import SHIPPED, find_run
+    from mien.inference.locate import SHIPPED, find_run_of_model
     from mien.report.table import break_down_table, evaluation_table
     from mien.run_folder import RunFolder
 
@@ -81,9 +81,8 @@ def evaluate(
         column = _column(chosen, by)
         scores = score_split(classifier, result.faces, split)
         tempered = temperature_words(classifier, result.faces, split)
-        run = find_run(model)
-        run = run if run.path.is_dir() else RunFolder(run.path.parent)
-        if split == "test" and run.is_run and model not in SHIPPED:
+        run = find_run_of_model(model)
+        if split == "test" and run is not None and model not in SHIPPED:
             correct = float((scores.probabilities.argmax(1) == scores.labels).mean())
             run.note_test_use({"data": str(data), "data_fingerprint": result.fingerprint, "accuracy": correct})
             remark(f"The test split has now been opened {run.test_uses()} time(s) with this model ({run.path}).")
@@ -98,7 +97,7 @@ def evaluate(
                 **{name: str(fact) for name, fact in environment(data).items()},
             },
             "class_counts": faces_for(classifier, result.faces).counts_by_split(),
-            "history": run.read_history() if run.is_run else (),
+            "history": run.read_history() if run is not None else (),
             "best_epoch": classifier.manifest.epoch,
         }
     evaluation = evaluate_scores(scores)

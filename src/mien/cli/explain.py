@@ -106,13 +106,13 @@ def _network(model: str, classifier: Classifier, names: list[str]) -> Any:
     """The network for the methods that need it; None where none does."""
     from mien.errors import ModelError
     from mien.explain.methods import METHODS
-    from mien.inference.locate import find_run
+    from mien.inference.locate import find_run_of_model
 
     needing = [name for name in names if METHODS[name].needs_torch]
     if not needing:
         return None
-    run = find_run(model)
-    if not run.is_run or not run.best.is_file():
+    run = find_run_of_model(model)
+    if run is None or not run.best.is_file():
         raise ModelError(
             f"{model} is a model without its weights for torch, which allow --method occlusion only; {needing[0]} "
             f"needs a run folder with recipe.toml and best.safetensors."

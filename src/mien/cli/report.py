@@ -64,7 +64,7 @@ def report(
     from mien.evaluation.scores import read_scores
     from mien.experiments.full_report import find_scores, write_full_report
     from mien.inference.classifier import load
-    from mien.inference.locate import find_run
+    from mien.inference.locate import find_run, find_run_of_model
     from mien.run_folder import RunFolder
 
     if (folder is None) == (scores is None):
@@ -76,7 +76,7 @@ def report(
         model = str(folder)
     own = model is not None and folder is not None and find_run(model).path.resolve() == folder.resolve()
     classifier: Classifier | None = None if model is None else load(model)
-    run = None if model is None else find_run(model)
+    run = None if model is None else find_run_of_model(model)
     size_px = 48 if classifier is None else classifier.manifest.input.size_px
     faces = None if data is None else read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces
     name = file.parent.resolve().name if folder is not None else file.stem
@@ -89,7 +89,7 @@ def report(
         title=f"{name}: {measured.split}",
         faces=faces,
         model=classifier,
-        run=run if run is not None and run.is_run else None,
+        run=run,
         robustness=robustness if robustness.is_file() else None,
         level=level,
         with_maps=explain,

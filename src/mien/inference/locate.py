@@ -20,6 +20,13 @@ def find_run(name: str | os.PathLike[str]) -> RunFolder:
     return RunFolder(Path(name))
 
 
+def find_run_of_model(name: str | os.PathLike[str]) -> RunFolder | None:
+    """The run that a model is of, also where its ``.onnx`` file is named; None where it is in no run folder."""
+    run = find_run(name)
+    run = RunFolder(run.path.parent) if run.path.is_file() else run
+    return run if run.is_run else None
+
+
 def find_model(name: str | os.PathLike[str]) -> Path:
     """The ``.onnx`` file of a shipped model, a run folder, or the file itself.
 
