@@ -1,5 +1,6 @@
 """Oracles: the faces themselves, found by hand; pages of splits that lack something; a label that is turned."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from mien.errors import DataError
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
 from mien.evaluation.temperature import assign_folds
-from mien.experiments.full_report import check_model, faces_of_scores, match_faces, write_full_report
+from mien.experiments.full_report import _explainer, check_model, faces_of_scores, match_faces, write_full_report
 from mien.inference.classifier import load
 from mien.labels import SCHEMES
 from mien.report.material import Material
@@ -140,3 +141,37 @@ def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_scores_cal
         write_full_report(
             tmp_path / "no", scores, title="t", faces=faces, model=Silent(), resamples=20, with_features=True
         )
+
+
+def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_run, tmp_path, monkeypatch):
+    model = load(tiny_run.path)
+    part = faces.of_split("validation")
+    scores = Scores(part.rows, part.labels, model.probabilities(part.images), faces.classes, "validation", "")
+
+    def page(name, given, **more):
+        written = write_full_report(tmp_path / name, given, title="t", resamples=20, **more)
+        return written.page.read_text(encoding="utf-8")
+
+    assert "No data and no model was given" in page("neither", scores)
+    assert "No data was given, so nothing is here that needs new answers" in page("no-data", scores, model=model)
+    assert "No model was given" in page("no-model", scores, faces=faces)
+    asked = page("not-asked", scores, faces=faces, model=model)
+    assert "What the model looks at was not asked for" in asked
+    assert "No model was given" not in asked
+    of_test = page("test", replace(scores, split="test"), model=model)
+    assert "Only mien evaluate opens the test split" in of_test
+    assert "--explain" not in of_test
+
+
+def test_without_the_extra_or_the_run_occlusion_is_left_and_the_reason_is_said(tiny_run, monkeypatch):
+    model = load(tiny_run.path)
+    explainer, reason = _explainer(model, None)
+    assert explainer.methods == ["occlusion"]
+    assert reason.startswith("The model is in no run folder")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("mien.explain.")]:
+        monkeypatch.delitem(sys.modules, name)
+    explainer, reason = _explainer(model, tiny_run)
+    assert explainer.network is None
+    assert "pip install 'mien[explain]'" in reason
+    assert "occlusion alone" in reason

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.faceset import SPLITS, FaceSet
-from mien.errors import DataError, needs_extra
+from mien.errors import DataError, MissingExtraError, needs_extra
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.robustness import read_robustness
 from mien.evaluation.scores import Scores
@@ -105,8 +105,11 @@ def write_full_report(
         level=level,
     )
     sections = _sections(material)
+    left_out = _left_out(material, model, of_test, with_maps, with_features)
     if with_maps and model is not None:
-        sections.append(attention_section(material, _explainer(model, run)))
+        explainer, without_network = _explainer(model, run)
+        sections.append(attention_section(material, explainer))
+        left_out += [without_network] if without_network else []
     if with_features and model is not None and everything is not None:
         sections.append(features_section(material, _features(material, model, everything)))
     return write_pages(
@@ -114,7 +117,7 @@ def write_full_report(
         title=title,
         evaluation=material.evaluation,
         sections=sections,
-        left_out=_left_out(material, run, with_maps, with_features),
+        left_out=left_out,
         facts=dict(facts or {}),
     )
 
@@ -258,20 +261,29 @@ def _sections(material: Material) -> list[Section]:
     return sections
 
 
-def _explainer(model: Classifier, run: RunFolder | None) -> Explainer:
-    """With the network where its run folder is at hand, otherwise for occlusion alone."""
+def _explainer(model: Classifier, run: RunFolder | None) -> tuple[Explainer, str]:
+    """With the network where it can be had, otherwise for occlusion alone, and why."""
     crop_px = model.manifest.input.crop_px
-    if run is None or not run.best.is_file():
-        return Explainer(model.probabilities, crop_px)
-    with needs_extra("explain", "What the model looks at"):
-        from mien.explain.randomisation import check_randomisation
-        from mien.explain.torch_model import load_torch_model
+    reason = ""
+    if run is None:
+        reason = "The model is in no run folder"
+    elif not run.best.is_file():
+        reason = f"The model's run folder has no {run.best.name}"
+    else:
+        try:
+            with needs_extra("explain", "What the model looks at by its gradients"):
+                from mien.explain.randomisation import check_randomisation
+                from mien.explain.torch_model import load_torch_model
+        except MissingExtraError as error:
+            return Explainer(model.probabilities, crop_px), f"{error} Here is occlusion alone, which does without."
+    if run is None or reason:
+        return Explainer(model.probabilities, crop_px), f"{reason}, so methods that need gradients are not here."
     network = load_torch_model(run, model.manifest.temperature)
 
     def randomise(name: str, images: npt.NDArray[np.uint8]) -> Randomisation:
         return check_randomisation(name, network, images, depths=1)
 
-    return Explainer(model.probabilities, crop_px, network, randomise)
+    return Explainer(model.probabilities, crop_px, network, randomise), ""
 
 
 def _features(material: Material, model: Classifier, everything: FaceSet) -> Features:
@@ -288,26 +300,36 @@ def _in_batches(model: Classifier, faces: FaceSet, what: str) -> npt.NDArray[np.
     return np.concatenate([model.features(faces.images[first : first + BATCH]) for first in starts])
 
 
-def _left_out(material: Material, run: RunFolder | None, with_maps: bool, with_features: bool) -> list[str]:
+def _left_out(
+    material: Material, model: Classifier | None, of_test: bool, with_maps: bool, with_features: bool
+) -> list[str]:
+    """What is not on the page, and what would add it, a sentence each."""
     reasons = []
     if material.faces is None:
         reasons.append(
             "No data was given, so there is no face on this page, and nothing that depends on light, sharpness or "
             "people's votes: give --data PATH."
         )
-    if holds_test(material.scores, material.faces):
-        reasons.append(
-            "Only mien evaluate opens the test split, so the model was asked nothing new about its faces, such as in "
-            "the mirror."
-        )
-    elif material.predict is None:
-        reasons.append("No model was given, so nothing is here that needs new answers, such as of mirrored faces.")
     if material.robustness is None:
         reasons.append("There is no robustness.json, so corrupted pictures are not here: mien robustness makes it.")
+    if of_test:
+        return [
+            *reasons,
+            "Only mien evaluate opens the test split, so the model was asked nothing new about its faces: not of them "
+            "in the mirror, not what it looks at, not how it sees them.",
+        ]
+    lacking = [
+        what for what, there in (("data", material.faces is not None), ("model", model is not None)) if not there
+    ]
+    if lacking:
+        options = " and ".join({"data": "--data PATH", "model": "--model MODEL"}[what] for what in lacking)
+        return [
+            *reasons,
+            f"No {' and no '.join(lacking)} was given, so nothing is here that needs new answers: faces in the mirror, "
+            f"what the model looks at, how it sees the faces. Give {options}.",
+        ]
     if not with_maps:
-        reasons.append("What the model looks at is not here, because it takes a minute: --explain adds it.")
-    elif run is None or not run.best.is_file():
-        reasons.append("The network's weights are not at hand, so methods that need gradients are not here.")
+        reasons.append("What the model looks at was not asked for, because it takes a minute: --explain adds it.")
     if not with_features:
-        reasons.append("How the model sees the faces is not here, because it reads all training faces: --features.")
+        reasons.append("How the model sees faces was not asked for, because it reads all training faces: --features.")
     return reasons
