@@ -79,4 +79,10 @@ def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tm
     one_line(mien("compare", weak, "--out", tmp_path / "out"), "at least two")
     one_line(mien("compare", "--out", tmp_path / "out"), "at least two")
     one_line(mien("compare", weak, strong, "--data", tmp_path / "faces"), "needs --out")
+    one_line(mien("compare", weak, strong, "--map", "a=b"), "--map is about data")
+    files = [part for folder in (weak, strong) for part in ("--scores", folder / "scores_validation.npz")]
+    one_line(mien("compare", *files, "--split", "test"), "--split chooses")
+    (weak / "recipe.toml").touch()
+    (weak / "environment.json").touch()
+    one_line(mien("compare", weak, strong, "--out", weak), "is a run folder")
     assert not (tmp_path / "out").exists()

@@ -63,10 +63,16 @@ def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_
     folder = tmp_path / "evaluated"
     folder.mkdir()
     shutil.copy(tiny_run.scores("validation"), folder)
+    stale, own = folder / "report-validation" / "tables" / "mirror.csv", folder / "report-validation" / "my.csv"
+    stale.parent.mkdir(parents=True)
+    for file in (stale, own, folder / "report-validation" / "report.html"):
+        file.write_text("of an earlier report")
     answer = mien("report", folder)
     assert answer.code == 0, answer.err
-    page = (folder / "report" / "report.html").read_text(encoding="utf-8")
-    assert answer.out.strip() == str(folder / "report" / "report.html")
+    page = (folder / "report-validation" / "report.html").read_text(encoding="utf-8")
+    assert answer.out.strip() == str(folder / "report-validation" / "report.html")
+    assert not stale.exists()
+    assert own.exists()
     assert "data:image" not in page
     assert "No data was given" in page
     assert "No data and no model was given" in page
@@ -128,6 +134,10 @@ def test_bad_scores_are_one_line_and_leave_nothing(mien, tiny_run, parquet, tmp_
     foreign = written_scores(tmp_path / "f.npz", source, data_fingerprint=np.array("sha256:0"))
     one_line(mien("report", "--scores", foreign, "--data", parquet, "--out", tmp_path / "out"), "are of data sha256:0")
     one_line(mien("report", "--out", tmp_path / "out"), "one of the two")
+    one_line(mien("report", tiny_run.path, "--out", tiny_run.path), "is a run folder")
+    one_line(mien("report", "--scores", source, "--split", "test", "--out", tmp_path / "out"), "--split chooses")
+    one_line(mien("report", "--scores", source, "--map", "a=b", "--out", tmp_path / "out"), "--map is about data")
+    one_line(mien("report", "--scores", source, "--skip-bad", "--out", tmp_path / "out"), "--skip-bad is about data")
     one_line(mien("report", tmp_path / "none", "--out", tmp_path / "out"), "is not a folder")
     one_line(mien("report", tiny_run.path, "--split", "test", "--out", tmp_path / "out"), "scores_test.npz")
     assert not (tmp_path / "out").exists()

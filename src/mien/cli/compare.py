@@ -13,6 +13,8 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    check_data_options,
+    check_out,
     environment,
     read,
     remark,
@@ -58,6 +60,10 @@ def compare(
 
     if data is not None and out is None:
         raise DataError("--data shows faces on a page, which needs --out OUT.")
+    if split is not None and not folders:
+        raise DataError("--split chooses among the scores of each DIR; --scores FILE is of one split already.")
+    check_data_options(data, class_map, skip_bad)
+    check_out(out)
     files = [(str(folder), find_scores(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in scores or ()]
     contests = compare_all([(name, read_scores(file)) for name, file in files])

@@ -14,13 +14,14 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    check_out,
     environment,
     read,
     remark,
     show,
     show_json,
 )
-from mien.errors import DataError, RunError, nearest
+from mien.errors import DataError, nearest
 
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
@@ -57,12 +58,8 @@ def evaluate(
     from mien.inference.classifier import load
     from mien.inference.locate import SHIPPED, find_run_of_model
     from mien.report.table import break_down_table, evaluation_table
-    from mien.run_folder import RunFolder
 
-    if out is not None and RunFolder(out).is_run:
-        raise RunError(f"{out} is a run folder and keeps its own measurement; choose another folder for --out.")
-    if out is not None and out.is_file():
-        raise RunError(f"{out} is a file; --out names a folder.")
+    check_out(out)
     about: dict[str, Any] = {"class_counts": {}}
     parts, tempered = [], None
     if scores_file is not None:

@@ -69,6 +69,25 @@ def read(data: Path, *, size_px: int = 48, class_map: str | None = None, skip_ba
     return result
 
 
+def check_out(out: Path | None) -> None:
+    """Refuse an ``--out`` that is a file or a run folder, before anything is computed. Raises :class:`RunError`."""
+    from mien.errors import RunError
+    from mien.run_folder import RunFolder
+
+    if out is not None and RunFolder(out).is_run:
+        raise RunError(f"{out} is a run folder and keeps its own measurement; choose another folder for --out.")
+    if out is not None and out.is_file():
+        raise RunError(f"{out} is a file; --out names a folder.")
+
+
+def check_data_options(data: Path | None, class_map: str | None, skip_bad: bool) -> None:
+    """Refuse options of reading where nothing is read. Raises :class:`DataError`."""
+    from mien.errors import DataError
+
+    if data is None and (class_map is not None or skip_bad):
+        raise DataError(f"{'--skip-bad' if class_map is None else '--map'} is about data; give --data PATH too.")
+
+
 def environment(data: Path | str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Facts about this machine and command, for environment.json and reports."""
     return {

@@ -14,6 +14,8 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    check_data_options,
+    check_out,
     environment,
     read,
     remark,
@@ -39,7 +41,7 @@ def report(
     split: Annotated[str | None, typer.Option(help="Which scores of DIR; validation by default.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.html, figures/ and tables/; DIR/report by default.", metavar="OUT"),
+        typer.Option(help="Folder for report.html, figures/ and tables/; DIR/report-SPLIT by default.", metavar="OUT"),
     ] = None,
     level: Annotated[
         float, typer.Option(help="Share of faces whose prediction set shall hold the true class.", metavar="SHARE")
@@ -69,6 +71,10 @@ def report(
 
     if (folder is None) == (scores is None):
         raise DataError("Give a folder, or --scores FILE: one of the two.")
+    if scores is not None and split is not None:
+        raise DataError("--split chooses among the scores of DIR; --scores FILE is of one split already.")
+    check_data_options(data, class_map, skip_bad)
+    check_out(out)
     file = find_scores(folder, split) if folder is not None else scores
     assert file is not None
     measured = read_scores(file)
@@ -84,7 +90,7 @@ def report(
         name = classifier.manifest.name
     robustness = file.parent / "robustness.json"
     written = write_full_report(
-        out or file.parent / "report",
+        out or default_out(file, measured.split),
         measured,
         title=f"{name}: {measured.split}",
         faces=faces,
@@ -106,6 +112,11 @@ def report(
             f"{written.page_bytes / 1e6:.1f} MB; beside it {len(written.files)} files in figures/ and tables/."
             + (" It shows faces of the data: mind its terms before you pass it on." if faces is not None else "")
         )
+
+
+def default_out(file: Path, split: str) -> Path:
+    """Beside the scores; a split may have any name, a folder may not."""
+    return file.parent / ("report-" + "".join(each if each.isalnum() or each in "-_." else "-" for each in split))
 
 
 def _facts(data: Path | None) -> dict[str, str]:

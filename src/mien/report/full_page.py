@@ -58,21 +58,32 @@ def write_files(folder: Path, page: str, sections: Sequence[Section]) -> Written
     """Write a page with the figures and tables of its sections. Raises :class:`RunError`."""
     if folder.is_file():
         raise RunError(f"{folder} is a file; --out names a folder.")
-    files: list[Path] = []
-
-    def write(path: Path, content: bytes) -> None:
-        write_bytes(path, content)
-        files.append(path)
-
+    files: dict[Path, bytes] = {}
     for section in sections:
         for drawing in section.drawings():
-            write(folder / "figures" / f"{drawing.name}.svg", drawing.svg_file())
-            write(folder / "figures" / f"{drawing.name}.png", drawing.png_file())
+            files[folder / "figures" / f"{drawing.name}.svg"] = drawing.svg_file()
+            files[folder / "figures" / f"{drawing.name}.png"] = drawing.png_file()
         for table in section.tables():
-            write(folder / "tables" / f"{table.name}.csv", table.to_csv())
-            write(folder / "tables" / f"{table.name}.json", table.to_json())
+            files[folder / "tables" / f"{table.name}.csv"] = table.to_csv()
+            files[folder / "tables" / f"{table.name}.json"] = table.to_json()
+    _remove_earlier(folder)
+    for path, content in files.items():
+        write_bytes(path, content)
     write_text(folder / "report.html", page)
     return Written(folder / "report.html", len(page.encode("utf-8")), tuple(files))
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Take away the figures and tables of an earlier report, which would pass for this one's."""
+    if not (folder / "report.html").is_file():
+        return
+    for where, endings in (("figures", ("svg", "png")), ("tables", ("csv", "json"))):
+        for ending in endings:
+            for file in (folder / where).glob(f"*.{ending}"):
+                try:
+                    file.unlink()
+                except OSError as error:
+                    raise RunError(f"{file}, of an earlier report, cannot be removed: {error.strerror}.") from None
 
 
 def page_html(
