@@ -1,5 +1,6 @@
 """Oracles: the faces themselves, found by hand; pages of splits that lack something; a label that is turned."""
 
+import json
 import sys
 from dataclasses import replace
 
@@ -7,10 +8,20 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
+from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.results import Estimate
+from mien.evaluation.robustness import RobustnessResult
 from mien.evaluation.scores import Scores
 from mien.evaluation.temperature import assign_folds
-from mien.experiments.full_report import _explainer, check_model, faces_of_scores, match_faces, write_full_report
+from mien.experiments.full_report import (
+    _explainer,
+    _read_robustness,
+    check_model,
+    faces_of_scores,
+    match_faces,
+    write_full_report,
+)
 from mien.inference.classifier import load
 from mien.labels import SCHEMES
 from mien.report.material import Material
@@ -175,3 +186,23 @@ def test_without_the_extra_or_the_run_occlusion_is_left_and_the_reason_is_said(t
     assert explainer.network is None
     assert "pip install 'mien[explain]'" in reason
     assert "occlusion alone" in reason
+
+
+def test_robustness_of_another_model_or_split_is_left_out(faces, tiny_run, tmp_path):
+    """Oracle: what the file says of itself; a run folder and the model file in it are one model."""
+    shares = np.full((2, len(STRENGTHS)), 0.5)
+    one = Estimate(0.5, 0.4, 0.6)
+    measured = RobustnessResult(("blur", "noise"), shares, one, one, 7, 0, "sha256:0")
+    about = {"model": str(tiny_run.path), "data": "faces.parquet", "split": "validation", **measured.to_dict()}
+    path = tmp_path / "robustness.json"
+    path.write_text(json.dumps(about))
+    scores = scored([0, 1, 2, 3, 4, 5, 6], faces.classes)
+    for name in (str(tiny_run.model), str(tiny_run.path), None):
+        found, origin, refused = _read_robustness(path, scores, name)
+        assert found is not None
+        assert not refused
+        assert origin == f"the model {tiny_run.path} on 7 rows of the split validation of faces.parquet"
+    for other, name in ((replace(scores, split="train"), None), (scores, "runs/other")):
+        found, _, refused = _read_robustness(path, other, name)
+        assert found is None
+        assert refused.startswith("robustness.json is left out: it is of the model")

@@ -97,6 +97,7 @@ def report(
         model=classifier,
         run=run,
         robustness=robustness if robustness.is_file() else None,
+        model_name=model,
         level=level,
         with_maps=explain,
         with_features=features,

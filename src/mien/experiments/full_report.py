@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,11 +12,12 @@ import numpy.typing as npt
 from mien.data.faceset import SPLITS, FaceSet
 from mien.errors import DataError, MissingExtraError, needs_extra
 from mien.evaluation.evaluate import evaluate_scores
-from mien.evaluation.robustness import read_robustness
+from mien.evaluation.robustness import RobustnessResult, read_robustness
 from mien.evaluation.scores import Scores
 from mien.experiments.measure import faces_for
 from mien.explain.verdict import Randomisation
 from mien.inference.classifier import BATCH, Classifier
+from mien.inference.locate import find_run, find_run_of_model
 from mien.labels import SCHEMES
 from mien.progress import track
 from mien.report.blocks import Section
@@ -45,6 +47,7 @@ def write_full_report(
     model: Classifier | None = None,
     run: RunFolder | None = None,
     robustness: Path | None = None,
+    model_name: str | None = None,
     facts: Mapping[str, str] | None = None,
     resamples: int = 1000,
     level: float = 0.9,
@@ -60,7 +63,8 @@ def write_full_report(
         faces: the data that the scores are of, all splits, under any classes that lead to those of the scores.
         model: the model, for what needs its answers to other pictures than those of the scores.
         run: the model's run folder, for its training curves.
-        robustness: a ``robustness.json``.
+        robustness: a ``robustness.json``; left out, with a word on the page, where it is of another model or split.
+        model_name: where the model is, as ``mien robustness`` would be told; None where it is not known.
         facts: what else a reader needs, such as model, data and command.
         resamples: bootstrap resamples behind each interval.
         level: promised coverage of the prediction sets, above 0 and below 1.
@@ -90,6 +94,7 @@ def write_full_report(
         check_model(model, chosen, scores)
     if (with_maps or with_features) and of_test:
         raise DataError("The model is asked nothing new about test faces; explain it on validation.")
+    measured, origin, refused = _read_robustness(robustness, scores, model_name)
     history = run.read_history() if run is not None else []
     material = Material(
         scores=scores,
@@ -100,12 +105,13 @@ def write_full_report(
         best_epoch=model.manifest.epoch if model is not None and history else None,
         # Only mien evaluate opens the test split: the model is asked nothing new about its faces.
         predict=None if model is None or of_test else model.probabilities,
-        robustness=None if robustness is None else read_robustness(robustness),
+        robustness=measured,
         resamples=resamples,
         level=level,
     )
-    sections = _sections(material)
-    left_out = _left_out(material, model, of_test, with_maps, with_features)
+    sections = _sections(material, origin)
+    left_out = [refused] if refused else []
+    left_out += _left_out(material, robustness, model, of_test, with_maps, with_features)
     if with_maps and model is not None:
         explainer, without_network = _explainer(model, run)
         sections.append(attention_section(material, explainer))
@@ -243,7 +249,30 @@ def find_scores(folder: Path, split: str | None = None) -> Path:
     return next(iter(found.values()))
 
 
-def _sections(material: Material) -> list[Section]:
+def _read_robustness(
+    path: Path | None, scores: Scores, model_name: str | None
+) -> tuple[RobustnessResult | None, str, str]:
+    """What was measured, of what, and why it is left out, where it is."""
+    if path is None:
+        return None, "", ""
+    measured = read_robustness(path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    model, data, split = (str(content.get(name, "unknown")) for name in ("model", "data", "split"))
+    origin = f"the model {model} on {measured.faces:,} rows of the split {split} of {data}"
+    if split != scores.split:
+        return None, origin, f"{path.name} is left out: it is of {origin}, this report of the split {scores.split}."
+    if model_name is not None and _place(model) != _place(model_name):
+        return None, origin, f"{path.name} is left out: it is of {origin}, this report of the model {model_name}."
+    return measured, origin, ""
+
+
+def _place(model: str) -> Path:
+    """A run folder, whether it is named itself or by its model file; otherwise the file."""
+    run = find_run_of_model(model)
+    return (find_run(model) if run is None else run).path.resolve()
+
+
+def _sections(material: Material, origin: str) -> list[Section]:
     sections = [
         classes_section(material),
         curves_section(material),
@@ -257,7 +286,7 @@ def _sections(material: Material) -> list[Section]:
     if material.faces is not None:
         sections.append(conditions_section(material))
     if material.robustness is not None:
-        sections.append(robustness_section(material.robustness))
+        sections.append(robustness_section(material.robustness, origin))
     return sections
 
 
@@ -301,7 +330,12 @@ def _in_batches(model: Classifier, faces: FaceSet, what: str) -> npt.NDArray[np.
 
 
 def _left_out(
-    material: Material, model: Classifier | None, of_test: bool, with_maps: bool, with_features: bool
+    material: Material,
+    robustness: Path | None,
+    model: Classifier | None,
+    of_test: bool,
+    with_maps: bool,
+    with_features: bool,
 ) -> list[str]:
     """What is not on the page, and what would add it, a sentence each."""
     reasons = []
@@ -310,7 +344,7 @@ def _left_out(
             "No data was given, so there is no face on this page, and nothing that depends on light, sharpness or "
             "people's votes: give --data PATH."
         )
-    if material.robustness is None:
+    if robustness is None:
         reasons.append("There is no robustness.json, so corrupted pictures are not here: mien robustness makes it.")
     if of_test:
         return [

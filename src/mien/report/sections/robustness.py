@@ -9,8 +9,13 @@ from mien.report.plots_failures import robustness_curves_plot, robustness_plot
 from mien.report.wording import interval_text, percent
 
 
-def robustness_section(result: RobustnessResult) -> Section:
-    """Accuracy under every corruption at every strength."""
+def robustness_section(result: RobustnessResult, origin: str) -> Section:
+    """Accuracy under every corruption at every strength.
+
+    Args:
+        result: what was measured.
+        origin: of which model, data and split.
+    """
     columns = (
         Column("corruption", "text"), *(Column(f"strength {each}", "percent") for each in STRENGTHS),
         Column("mean", "percent"),
@@ -22,7 +27,8 @@ def robustness_section(result: RobustnessResult) -> Section:
     clean, mean = result.clean_accuracy, result.mean_accuracy
     words = (
         f"Of {result.faces:,} faces {percent(clean.value)} ({interval_text('accuracy', clean)}) are right as they are, "
-        f"{percent(mean.value)} ({interval_text('accuracy', mean)}) on average over all corruptions and strengths."
+        f"{percent(mean.value)} ({interval_text('accuracy', mean)}) on average over all corruptions and strengths. "
+        f"Measured of {origin}."
     )
     return Section(
         "robustness",
