@@ -9,6 +9,7 @@ from mien.evaluation.scores import Scores
 from mien.explain.verdict import Randomisation
 from mien.report.blocks import Table
 from mien.report.material import Material
+from mien.report.sections import attention
 from mien.report.sections.attention import Explainer, attention_section
 
 
@@ -50,3 +51,11 @@ def test_a_method_that_shows_edges_fails(faces, high, verdict):
 
 def test_few_faces_are_undecided(faces):
     assert checks(faces, 19, Explainer(spot, 48))["verdict"] == "undecided"
+
+
+def test_mean_maps_of_a_class_share_a_scale(monkeypatch):
+    """By hand: the wrong faces' mean is half the right ones', and is drawn at half."""
+    monkeypatch.setattr(attention, "colour", lambda share: 200 * share)
+    mean = np.array([[0.8, 0.4], [-0.5, 0.0]], dtype=np.float32)
+    assert attention._coloured(mean, 0.8)[::2, ::2].tolist() == [[200, 100], [0, 0]]
+    assert attention._coloured(mean / 2, 0.8)[::2, ::2].tolist() == [[100, 50], [0, 0]]

@@ -153,21 +153,26 @@ def _averages(material: Material, images: npt.NDArray[np.uint8], explainer: Expl
     at = np.array(sorted(chosen), dtype=np.int64)
     maps = explainer.maps(method, images[at])
     averages = average_maps(maps, material.scores.labels[at], material.predictions[at], material.classes)
-    parts = []
-    for title, kind in (("right", "right"), ("wrong", "wrong")):
-        cards = []
-        for each in averages:
-            mean: Maps | None = getattr(each, kind)
+    cards: dict[str, list[Face]] = {"right": [], "wrong": []}
+    for each in averages:
+        means = {"right": (each.right, each.right_count), "wrong": (each.wrong, each.wrong_count)}
+        # One scale for both of a class, so that they compare by eye.
+        largest = max((float(mean.max()) for mean, _ in means.values() if mean is not None), default=0.0)
+        for kind, (mean, count) in means.items():
             if mean is not None:
-                cards.append(Face(data_address(_coloured(mean)), f"{each.name} ({getattr(each, f'{kind}_count')})"))
-        if cards:
-            parts.append(Faces(title, tuple(cards)))
-    return [Columns(f"Mean map ({method}) of each true class, and of how many faces", tuple(parts))]
+                cards[kind].append(Face(data_address(_coloured(mean, largest)), f"{each.name} ({count})"))
+    parts = tuple(Faces(kind, tuple(made)) for kind, made in cards.items() if made)
+    return [
+        Columns(
+            f"Mean map ({method}) of each true class, and of how many faces; right and wrong of a class on one scale",
+            parts,
+        )
+    ]
 
 
-def _coloured(mean: Maps) -> npt.NDArray[np.uint8]:
+def _coloured(mean: Maps, largest: float) -> npt.NDArray[np.uint8]:
     positive = np.maximum(mean, 0)
-    share = positive / positive.max() if positive.max() > 0 else positive
+    share = positive / largest if largest > 0 else positive
     return np.rint(colour(share)).astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
 
 
