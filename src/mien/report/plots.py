@@ -25,13 +25,14 @@ def look(index: int) -> tuple[str, str]:
 
 
 def roc_plot(curves: RocCurves, classes: Sequence[str]) -> Drawing:
-    """ROC curve of each class that has one, against the rest."""
+    """ROC curve of each class that has one, against the rest, with its band."""
 
     def paint(axes: Axes) -> None:
         for index, (name, curve) in enumerate(zip(classes, curves.per_class, strict=True)):
             if len(curve.false_positive_rate):
                 colour, dashes = look(index)
                 label = f"{name} {curve.area.value:.3f}"
+                _paint_band(axes, curve, colour, 0.1)
                 axes.plot(
                     curve.false_positive_rate,
                     curve.true_positive_rate,
@@ -52,8 +53,7 @@ def roc_averages_plot(curves: RocCurves) -> Drawing:
         for name, curve, colour in (("macro", curves.macro, COLOURS[0]), ("micro", curves.micro, COLOURS[5])):
             if not len(curve.false_positive_rate):
                 continue
-            if not np.isnan(curve.low).any():
-                axes.fill_between(GRID, curve.low, curve.high, color=colour, alpha=0.22, linewidth=0)
+            _paint_band(axes, curve, colour, 0.22)
             axes.plot(
                 curve.false_positive_rate,
                 curve.true_positive_rate,
@@ -67,13 +67,14 @@ def roc_averages_plot(curves: RocCurves) -> Drawing:
 
 
 def precision_recall_plot(curves: Sequence[PrecisionRecallCurve], classes: Sequence[str]) -> Drawing:
-    """Precision-recall curve of each class that has rows."""
+    """Precision-recall curve of each class that has rows, with its band."""
 
     def paint(axes: Axes) -> None:
         for index, (name, curve) in enumerate(zip(classes, curves, strict=True)):
             if len(curve.recall):
                 colour, dashes = look(index)
                 label = f"{name} {curve.average_precision.value:.3f}"
+                _paint_band(axes, curve, colour, 0.1)
                 axes.plot(curve.recall, curve.precision, dashes, color=colour, linewidth=1.3, label=label)
         _unit_square(axes, "recall", "precision")
 
@@ -132,6 +133,11 @@ def set_size_plot(size_counts: npt.NDArray[np.int64]) -> Drawing:
         axes.grid(axis="y")
 
     return draw("set-sizes", paint, height_inches=2.8)
+
+
+def _paint_band(axes: Axes, curve: RocCurve | PrecisionRecallCurve, colour: str, alpha: float) -> None:
+    if not np.isnan(curve.low).any():
+        axes.fill_between(GRID, curve.low, curve.high, color=colour, alpha=alpha, linewidth=0)
 
 
 def _with_area(name: str, curve: RocCurve) -> str:

@@ -71,7 +71,7 @@ def curves_section(material: Material) -> Section:
                 (
                     Plot(
                         roc_plot(roc, material.classes),
-                        "ROC: each class against the rest, with its area. Dotted: chance.",
+                        "ROC: each class against the rest, with its area and 95 % band. Dotted: chance.",
                     ),
                     Plot(
                         roc_averages_plot(roc),
@@ -81,7 +81,8 @@ def curves_section(material: Material) -> Section:
             ),
             Plot(
                 precision_recall_plot(recall, material.classes),
-                "Precision against recall of each class, with its average precision; chance is its share of the rows.",
+                "Precision against recall of each class, with its average precision and 95 % band; chance is its share "
+                "of the rows.",
             ),
             Table("areas", columns, rows),
         ),

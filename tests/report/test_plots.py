@@ -1,0 +1,28 @@
+"""Oracle: what matplotlib was asked to fill."""
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from mien.evaluation.curves import GRID, precision_recall_curves, roc_curves
+from mien.report.plots import precision_recall_plot, roc_plot
+
+
+@pytest.mark.parametrize("kind", ["roc", "precision-recall"])
+def test_every_class_with_rows_has_its_band(kind, monkeypatch):
+    """Three classes, of which the last has no row."""
+    filled = []
+    monkeypatch.setattr(Axes, "fill_between", lambda self, x, low, high, **_: filled.append((x, low, high)))
+    labels, probabilities = np.arange(40) % 2, np.random.default_rng(0).dirichlet(np.ones(3), 40)
+    if kind == "roc":
+        curves = roc_curves(labels, probabilities, resamples=20)
+        roc_plot(curves, ("a", "b", "c")).svg_file()
+        expected = curves.per_class[:2]
+    else:
+        expected = precision_recall_curves(labels, probabilities, resamples=20)
+        precision_recall_plot(expected, ("a", "b", "c")).svg_file()
+        expected = expected[:2]
+    assert len(filled) == 2
+    for (across, low, high), curve in zip(filled, expected, strict=True):
+        assert across is GRID
+        assert (low.tolist(), high.tolist()) == (curve.low.tolist(), curve.high.tolist())
