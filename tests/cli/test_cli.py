@@ -233,7 +233,7 @@ def test_a_nan_loss_is_one_line(mien, tmp_path, recipe_file, face_folder):
     answer = mien(
         "train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--set", "optim.lr=1e12", "--quiet"
     )
-    one_line(answer, "at step", "--set optim.lr=")
+    one_line(answer, "at step", "optim.lr=1e+12")
 
 
 def test_bad_images_and_data_are_one_line(mien, tmp_path, tiny_run, faces):
