@@ -11,7 +11,6 @@ from pathlib import Path
 
 from mien.errors import RunError
 
-
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
