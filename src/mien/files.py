@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mien.errors import RunError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @contextmanager
@@ -40,9 +43,9 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             if error.filename is not None and Path(str(error.filename)) not in {temporary, path, path.parent}:
                 raise
             reason = error.strerror or str(error)
+            mend = "Free some space, then run the command again" if error.errno in _NO_SPACE else "Choose another place"
             raise RunError(
-                f"{path} could not be written: {reason}. Nothing was changed; free some space or choose "
-                f"another folder, then run the command again."
+                f"{path} could not be written: {reason}. What stood there before is unchanged. {mend}."
             ) from error
     finally:
         if temporary is not None:

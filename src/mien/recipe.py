@@ -281,4 +281,5 @@ def _nearest_key(location: list[str]) -> str:
         elsewhere = [f"{name}.{location[-1]}" for name, kind in tables.items() if location[-1] in kind.model_fields]
         if elsewhere:
             return f" Did you mean '{elsewhere[0]}'?"
-    return nearest(location[-1], siblings)
+    table = "".join(f"{name}." for name in location[:-1])
+    return nearest(table + location[-1], [table + name for name in siblings])

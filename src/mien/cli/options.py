@@ -65,7 +65,7 @@ def read(data: Path, *, size_px: int = 48, class_map: str | None = None, skip_ba
     for note in result.notes:
         remark(f"note: {note}")
     for source, reason in result.skipped:
-        remark(f"left out {source}: {reason}")
+        remark(f"left out {reason}" if reason.startswith(source) else f"left out {source}: {reason}")
     return result
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     model: ModelOption = "default",
-    crops: Annotated[bool, typer.Option("--crops", help="Each image is a face already.")] = False,
+    crops: Annotated[
+        bool, typer.Option("--crops", help="Each image is a face already; this version finds no faces in photos.")
+    ] = False,
     json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     skip_bad: SkipBadOption = False,

@@ -195,7 +195,7 @@ def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> No
         kept = f"The best checkpoint, of epoch {best_epoch(state.history, state.recipe)}, is kept."
     raise TrainingError(
         f"The loss is {value} at step {step} (epoch {epoch}): training cannot go on. {kept} "
-        f"Train again into another folder with a lower rate, e.g. --set optim.lr={state.recipe.optim.lr / 10:g}."
+        f"Train again into another folder with a lower rate than optim.lr={state.recipe.optim.lr:g}."
     )
 
 

@@ -1,0 +1,52 @@
+"""The model that comes with mien: it is there, whole, and answers as it did when it was made."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+import mien
+from mien.data.synthetic import render_faces
+from mien.inference.locate import SHIPPED, find_model, find_run
+
+SHA256 = "5c03c2cf74ddffeb507e12751f76a7a2821a16c37dc6c012e73e3e6ba79af1cf"
+# What the file said of rendered faces 0..6 (one of each expression, seed 7) on the day it was made.
+RECORDED = [
+    [0.069877, 0.009913, 0.091612, 0.014396, 0.142161, 0.015953, 0.656088],
+    [0.215522, 0.106698, 0.084194, 0.037372, 0.258396, 0.132647, 0.165171],
+    [0.005605, 0.013151, 0.116573, 0.011035, 0.015795, 0.834658, 0.003183],
+    [0.022376, 0.017150, 0.049476, 0.329852, 0.115357, 0.079590, 0.386199],
+    [0.043748, 0.125985, 0.019223, 0.015230, 0.672870, 0.058673, 0.064271],
+    [0.047291, 0.009717, 0.058802, 0.021166, 0.023972, 0.831032, 0.008020],
+    [0.082523, 0.008572, 0.039616, 0.017633, 0.108895, 0.019857, 0.722904],
+]
+
+
+def test_the_file_is_the_one_that_was_measured():
+    assert hashlib.sha256(find_model("default").read_bytes()).hexdigest() == SHA256
+
+
+def test_it_answers_as_recorded():
+    shares = mien.load().probabilities(render_faces(np.arange(7), seed=7))
+    assert shares == pytest.approx(np.array(RECORDED), abs=1e-4)
+
+
+def test_its_manifest_says_what_it_is():
+    manifest = mien.load().manifest
+    assert manifest.classes == ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    assert manifest.recipe["model"] == find_run("default").read_recipe().model.model_dump()
+    assert manifest.scores["validation_accuracy"] > 0.68
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_its_torch_weights_lie_beside_it_for_fine_tuning(name):
+    from mien.training import checkpoint
+
+    tensors, facts = checkpoint.load(find_run(name).best)
+    assert facts["epoch"] == mien.load(name).manifest.epoch
+    assert tensors["head.weight"].shape[0] == 7
+
+
+def test_no_face_travels_with_it():
+    names = {file.name for file in find_run("default").path.iterdir()}
+    assert names == {"best.safetensors", "history.csv", "metrics.json", "model.onnx", "recipe.toml"}
