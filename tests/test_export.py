@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +46,13 @@ def test_a_file_that_answers_otherwise_is_never_written(tmp_path, tiny_run, monk
     with pytest.raises(ModelError, match="differ from torch's by up to"):
         export_run(tiny_run, tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_no_path_of_the_machine_travels_in_the_file(tiny_run):
+    """The exporter notes stack traces; a file that is handed on must not tell of its maker's folders."""
+    content = tiny_run.model.read_bytes()
+    for trace in (b".py", b"site-packages", str(Path(export.__file__).parent).encode()):
+        assert trace not in content
 
 
 def test_scores_of_another_epoch_are_not_carried_over(tmp_path, tiny_run):

@@ -137,5 +137,13 @@ def _to_onnx(network: Network, crop_px: int) -> bytes:
             verbose=False,
         )
     assert program is not None
-    graph: bytes = program.model_proto.SerializeToString()
+    graph: bytes = _without_traces(program.model_proto).SerializeToString()
     return graph
+
+
+def _without_traces(model: Any) -> Any:
+    """Drop what the exporter notes of the code it walked through: stack traces with the paths of this machine."""
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    return model
