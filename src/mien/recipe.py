@@ -139,8 +139,12 @@ class Recipe(_Strict):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over everything that shapes the result (not name and description), as ``"sha256:..."``."""
-        content = self.model_dump(mode="json", exclude={"name", "description"})
+        """SHA-256 over everything that shapes the result (not name and description), as ``"sha256:..."``.
+
+        What has its default is left out, so that a run keeps its digest when recipes gain a key. The default of a key
+        therefore never changes; a new behaviour is a new value.
+        """
+        content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
         text = json.dumps(content, sort_keys=True)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
