@@ -118,7 +118,9 @@ def test_merging_sums_probabilities_and_drops_rows():
     np.testing.assert_allclose(merged.probabilities[:, 1], scores.probabilities[:, [2, 4]].sum(1))
     np.testing.assert_array_equal(merged.labels, np.isin(scores.labels, [2, 4]))
     three = merge_scores(
-        Scores(scores.rows, scores.labels, scores.probabilities, ("angry", "disgust", "happy", "sad", "neutral"), "v", ""),
+        Scores(
+            scores.rows, scores.labels, scores.probabilities, ("angry", "disgust", "happy", "sad", "neutral"), "v", ""
+        ),
         SCHEMES["three"],
     )
     assert len(three) == np.isin(scores.labels, [2, 3, 4]).sum()

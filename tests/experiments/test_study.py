@@ -56,7 +56,11 @@ def test_a_study_gives_the_recipe_of_every_run():
         ('baseline = "base"', 'baseline = "bsae"', "names 'bsae', which is no variant"),
         ('after = "base"', 'after = "tuned"', "after = 'tuned', which is no variant above it"),
         ('from = "base"', 'from = "nobody"', "from = 'nobody'"),
-        ('"optim.lr" = 0.01, epochs = 3', '"optim.rl" = 0.01', r"The variant 'slow' of the study x.*optim\.rl.*optim\.lr"),
+        (
+            '"optim.lr" = 0.01, epochs = 3',
+            '"optim.rl" = 0.01',
+            r"The variant 'slow' of the study x.*optim\.rl.*optim\.lr",
+        ),
         ('"optim.lr" = 0.01, epochs = 3', "seed = 5", "'base' and 'slow' with one and the same recipe"),
         ('classes = "binary"\n', 'classes = "bianry"\n', "no label scheme 'bianry'.*binary"),
         ('classes = "binary"\n', "", "needs both 'after' and 'classes'"),
@@ -79,7 +83,7 @@ def test_an_unknown_study_or_variant_suggests_the_nearest():
         load_study("study-z")
     with pytest.raises(StudyError, match=r"gone\.toml cannot be read: No such file"):
         load_study("gone.toml")
-    with pytest.raises(StudyError, match="no variant 'bas'.*'base'"):
+    with pytest.raises(StudyError, match=r"no variant 'bas'.*'base'"):
         parse_study(GOOD, "small").variant("bas")
 
 

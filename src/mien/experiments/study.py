@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mien.errors import DataError, RecipeError, StudyError, nearest
 from mien.evaluation.repeats import check_figure
 from mien.labels import parse_scheme
-from mien.recipe import Recipe, load_recipe, tuned
+from mien.recipe import Recipe, load_recipe, toml_value, tuned
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -121,7 +121,7 @@ class Study(_Strict):
         Raises:
             RecipeError: an unknown key or an impossible value.
         """
-        own = [f"{key}={json.dumps(value)}" for key, value in variant.set.items()]
+        own = [f"{key}={toml_value(value)}" for key, value in variant.set.items()]
         title = f"name={json.dumps(f'{self.name}-{variant.name}')}"
         recipe = load_recipe(variant.recipe or self.recipe, [*own, *changes, title, f"seed={seed}"])
         if variant.start:

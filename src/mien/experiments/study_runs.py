@@ -13,6 +13,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol
 
+from mien.data.balance import balance
 from mien.data.faceset import FaceSet
 from mien.errors import StoppedError, StudyError, TrainingError
 from mien.evaluation.scores import read_scores
@@ -56,10 +57,13 @@ def plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] = ()) 
         StudyError: a variant begins with a seed that its parent is not run with.
     """
     runs: dict[tuple[str, int], Planned] = {}
-    for variant in study.variants:
-        if variant.after:
-            continue
-        for seed in study.seeds_of(variant):
+    most = max(len(study.seeds_of(variant)) for variant in study.variants)
+    # The first seed of every variant, then the second ones: a study that is cut short has a whole table.
+    for rank in range(most):
+        for variant in study.variants:
+            if variant.after or rank >= len(study.seeds_of(variant)):
+                continue
+            seed = study.seeds_of(variant)[rank]
             recipe = study.recipe_of(variant, seed, changes)
             parent = runs.get((variant.start, seed))
             if variant.start and parent is None:
@@ -77,7 +81,7 @@ def plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] = ()) 
 
 def train_faces_of(recipe: Recipe, faces: FaceSet) -> FaceSet:
     """The faces that an epoch of a recipe shows. Raises :class:`DataError`."""
-    return faces.with_scheme(parse_scheme(recipe.classes)).of_split("train")
+    return balance(faces.with_scheme(parse_scheme(recipe.classes)).of_split("train"), recipe.balance, recipe.seed)
 
 
 def lacking(
