@@ -56,7 +56,7 @@ def compare(
     from mien.errors import DataError
     from mien.evaluation.scores import read_scores
     from mien.experiments.compare import compare_all, write_comparison
-    from mien.experiments.full_report import find_scores
+    from mien.experiments.matching import find_scores
 
     if data is not None and out is None:
         raise DataError("--data shows faces on a page, which needs --out OUT.")

@@ -1,4 +1,4 @@
-"""``mien report``: everything about a model's answers on one page. Works without torch, but for --explain."""
+"""``mien report``: everything about a model's answers on one page. Works without torch, but for gradients."""
 
 from __future__ import annotations
 
@@ -46,12 +46,11 @@ def report(
     level: Annotated[
         float, typer.Option(help="Share of faces whose prediction set shall hold the true class.", metavar="SHARE")
     ] = 0.9,
-    explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Show what the model looks at: a minute more; gradients need mien[explain]."),
+    no_explain: Annotated[
+        bool, typer.Option("--no-explain", help="Leave out what the model looks at, which takes half a minute.")
     ] = False,
-    features: Annotated[
-        bool, typer.Option("--features", help="Map how the model sees faces; reads every training face.")
+    no_features: Annotated[
+        bool, typer.Option("--no-features", help="Leave out how it sees faces, which reads every training face.")
     ] = False,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
@@ -60,11 +59,13 @@ def report(
 ) -> None:
     """Write all that the scores of a model say, and where it fails, as one page for a browser or a printer.
 
-    Every figure is also written as SVG and PNG, every table as CSV and JSON. Faces are in the page alone.
+    What needs data, the model or a robustness.json is there where these are. Every figure is also written as SVG and
+    PNG, every table as CSV and JSON. Faces are in the page alone.
     """
     from mien.errors import DataError
     from mien.evaluation.scores import read_scores
-    from mien.experiments.full_report import find_scores, write_full_report
+    from mien.experiments.full_report import write_full_report
+    from mien.experiments.matching import find_scores
     from mien.inference.classifier import load
     from mien.inference.locate import find_run, find_run_of_model
     from mien.run_folder import RunFolder
@@ -88,19 +89,19 @@ def report(
     name = file.parent.resolve().name if folder is not None else file.stem
     if classifier is not None and own:
         name = classifier.manifest.name
-    robustness = file.parent / "robustness.json"
+    out = out or default_out(file, measured.split)
     written = write_full_report(
-        out or default_out(file, measured.split),
+        out,
         measured,
         title=f"{name}: {measured.split}",
         faces=faces,
         model=classifier,
         run=run,
-        robustness=robustness if robustness.is_file() else None,
+        robustness=[out, file.parent, *([] if run is None else [run.path])],
         model_name=model,
         level=level,
-        with_maps=explain,
-        with_features=features,
+        explain=not no_explain,
+        features=not no_features,
         facts={"scores": str(file), "model": model or "not given", **_facts(data)},
     )
     if json:

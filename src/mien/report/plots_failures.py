@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from mien.evaluation.dependence import AccuracyBy
 from mien.evaluation.failures import ConfusedPair
 from mien.evaluation.merging import Dendrogram, MergedPair
 from mien.evaluation.results import Estimate
-from mien.evaluation.robustness import RobustnessResult
+from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
 from mien.report.svg import COLOURS, INK, Drawing, draw
 
 if TYPE_CHECKING:
@@ -130,17 +131,36 @@ def robustness_curves_plot(result: RobustnessResult) -> Drawing:
     return draw("robustness-curves", paint, height_inches=3.6)
 
 
+def corruption_errors_plot(errors: CorruptionErrors) -> Drawing:
+    """Errors under each corruption in % of the baseline's, the smallest first."""
+    ordered = sorted(errors.of.items(), key=lambda each: each[1])
+    estimates = [Estimate(ratio, math.nan, math.nan) for _, ratio in ordered]
+    notes = [f"{100 * ratio:.0f}" for _, ratio in ordered]
+    names = [name for name, _ in ordered]
+    return _bars("corruption-errors", names, estimates, notes, "errors, % of the baseline's", COLOURS[5], line=100.0)
+
+
 def _bars(
-    name: str, labels: Sequence[str], estimates: Sequence[Estimate], notes: Sequence[str] | None, what: str, colour: str
+    name: str,
+    labels: Sequence[str],
+    estimates: Sequence[Estimate],
+    notes: Sequence[str] | None,
+    what: str,
+    colour: str,
+    line: float | None = None,
 ) -> Drawing:
+    """Bars from 0 to each estimate in percent with its interval, a note at its end, and a dotted line to be read by."""
+
     def paint(axes: Axes) -> None:
         at = np.arange(len(labels))
         values = [100 * each.value for each in estimates]
         axes.barh(at, values, 0.72, color=colour, xerr=_reach(estimates), error_kw={"elinewidth": 0.9, "ecolor": INK})
         if notes is not None:
-            ends = [100 * max(each.high, each.value) for each in estimates]
+            ends = [100 * np.nanmax([each.high, each.value]) for each in estimates]
             for height, end, note in zip(at, ends, notes, strict=True):
                 axes.annotate(note, (end, height), (4, 0), textcoords="offset points", va="center", fontsize=7)
+        if line is not None:
+            axes.axvline(line, color=INK, linewidth=0.9, linestyle=":")
         axes.set_yticks(at, labels)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.1)
