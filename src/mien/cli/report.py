@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
-    DATA_HELP,
-    MODEL_HELP,
+    DataIfAnyOption,
     JsonOption,
     MapOption,
+    ModelIfAnyOption,
     QuietOption,
     SkipBadOption,
+    SplitOfScoresOption,
     check_data_options,
     check_out,
-    environment,
+    page_facts,
     read,
     remark,
     show_json,
@@ -33,12 +34,9 @@ def report(
     scores: Annotated[
         Path | None, typer.Option(help="Instead of DIR: a scores file, of anybody's model.", metavar="FILE")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help=f"{DATA_HELP} Without it, no faces.", metavar="PATH")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help=f"{MODEL_HELP} By default that of DIR, where it has one.", metavar="MODEL"),
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Which scores of DIR; validation by default.")] = None,
+    data: DataIfAnyOption = None,
+    model: ModelIfAnyOption = None,
+    split: SplitOfScoresOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report.html, figures/ and tables/; DIR/report-SPLIT by default.", metavar="OUT"),
@@ -59,8 +57,9 @@ def report(
 ) -> None:
     """Write all that the scores of a model say, and where it fails, as one page for a browser or a printer.
 
-    What needs data, the model or a robustness.json is there where these are. Every figure is also written as SVG and
-    PNG, every table as CSV and JSON. Faces are in the page alone.
+    What needs --data, the model (by default that of DIR) or a robustness.json (of mien robustness, in DIR or OUT) is
+    there where these are. Every figure is also written as SVG and PNG, every table as CSV and JSON. Faces are in the
+    page alone.
     """
     from mien.errors import DataError
     from mien.evaluation.scores import read_scores
@@ -102,7 +101,7 @@ def report(
         level=level,
         explain=not no_explain,
         features=not no_features,
-        facts={"scores": str(file), "model": model or "not given", **_facts(data)},
+        facts={"scores": str(file), "model": model or "not given", **page_facts(data)},
     )
     if json:
         show_json(
@@ -119,7 +118,3 @@ def report(
 def default_out(file: Path, split: str) -> Path:
     """Beside the scores; a split may have any name, a folder may not."""
     return file.parent / ("report-" + "".join(each if each.isalnum() or each in "-_." else "-" for each in split))
-
-
-def _facts(data: Path | None) -> dict[str, str]:
-    return {name: str(value) for name, value in environment("not given" if data is None else data).items()}
