@@ -46,7 +46,7 @@ def test_a_legend_has_as_many_columns_as_there_is_room(label, columns, monkeypat
 
 @pytest.mark.parametrize("count", [2, 7])
 def test_names_of_55_letters_leave_room_for_every_figure(count, faces, tmp_path):
-    """matplotlib warns where a figure has no room left, and a warning fails a test; the tables have the names whole."""
+    """Matplotlib warns where a figure has no room left, and a warning fails a test; the tables have the names whole."""
     names = LONG[:count]
     labels = np.arange(10 * count) % count
     probabilities = np.random.default_rng(0).dirichlet(np.ones(count), len(labels))
