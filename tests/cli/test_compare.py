@@ -98,7 +98,7 @@ def large_run(tiny_recipe, face_folder, tmp_path):
     recipe = tiny_recipe.model_copy(
         update={"epochs": 1, "input": tiny_recipe.input.model_copy(update={"size_px": 64, "crop_px": 60})}
     )
-    run = RunFolder(tmp_path / "large")
+    run = RunFolder(tmp_path / "run of 64 px")
     run_recipe(recipe, read_data(face_folder, size_px=64).faces, run)
     return run
 
