@@ -99,7 +99,7 @@ def train(
         "started_from": None if start is None else file_digest(start.best),
     }
     if resume and run.is_run:
-        restore(state, run, facts)
+        restore(state, run, faces, facts)
     else:
         device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
         run.create(recipe, {**(environment or {}), **facts, **device})

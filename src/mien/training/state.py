@@ -133,7 +133,7 @@ def keep(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: b
     run.write_history(state.history)
 
 
-def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None:
+def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[str, Any]) -> None:
     """Take up the run where its last finished epoch left it.
 
     Raises:
@@ -143,7 +143,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None
     run.remove_litter()
     if run.read_recipe().digest != facts["recipe_digest"]:
         raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
-    if begun["data_fingerprint"] != facts["data_fingerprint"]:
+    if not faces.is_of(begun["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
     if not run.last.is_file():
         if begun["started_from"] != facts["started_from"]:
