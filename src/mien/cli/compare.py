@@ -38,6 +38,9 @@ def compare(
         typer.Option(help="A scores file, of anybody's model. May be given several times.", metavar="FILE"),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Which scores of each DIR; validation by default.")] = None,
+    shared_rows: Annotated[
+        bool, typer.Option("--shared-rows", help="Compare on the rows that all have, and say how many are left out.")
+    ] = False,
     data: Annotated[
         Path | None, typer.Option(help=f"{DATA_HELP} Shows faces on the page of --out.", metavar="PATH")
     ] = None,
@@ -55,7 +58,7 @@ def compare(
     """
     from mien.errors import DataError
     from mien.evaluation.scores import read_scores
-    from mien.experiments.compare import compare_all, write_comparison
+    from mien.experiments.compare import compare_all, keep_shared_rows, write_comparison
     from mien.experiments.full_report import find_scores
 
     if data is not None and out is None:
@@ -66,11 +69,16 @@ def compare(
     check_out(out)
     files = [(str(folder), find_scores(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in scores or ()]
-    contests = compare_all([(name, read_scores(file)) for name, file in files])
+    named = [(name, read_scores(file)) for name, file in files]
+    rows = {}
+    if shared_rows and len(named) > 1:
+        named, rows["rows"] = keep_shared_rows(named)
+        remark(f"note: {rows['rows']}.")
+    contests = compare_all(named)
     if out is not None:
         faces = None if data is None else read(data, class_map=class_map, skip_bad=skip_bad).faces
         facts = {name: str(value) for name, value in environment("not given" if data is None else data).items()}
-        written = write_comparison(out, contests, faces=faces, facts=facts)
+        written = write_comparison(out, contests, faces=faces, facts={**rows, **facts})
         remark(f"report: {written.page}")
     if json:
         show_json([{"first": each.first, "second": each.second, **each.comparison.to_dict()} for each in contests])
