@@ -79,7 +79,7 @@ def threshold_words(result: ThresholdResult) -> str:
     words = f"A row is called {result.positive} from this probability up, with the model's temperature. "
     if result.best is None:
         return words + "There are no validation rows of both classes to choose a threshold on."
-    words += "Best is the greatest Youden's J, true minus false positive rate, on validation"
+    words += "Best is the greatest Youden's J, true minus false positive rate (TPR - FPR), on validation"
     return words + (
         ", which is these very rows, so its figures here are flattered a little."
         if result.split == "validation"
