@@ -190,7 +190,7 @@ def test_a_merge_of_a_class_that_the_model_lacks_or_that_leaves_no_row_is_one_li
     five = scores.with_scheme(parse_scheme("five"))
     with pytest.raises(DataError, match="'disgust', which the model does not have"):
         five.with_scheme(parse_scheme("binary-with-disgust"))
-    with pytest.raises(DataError, match="leaves none of the .* rows of 'test'"):
+    with pytest.raises(DataError, match=r"leaves none of the .* rows of 'test'"):
         scores.subset(scores.labels == 1).with_scheme(parse_scheme("five"))
 
 

@@ -88,7 +88,7 @@ def test_rows_of_one_class_have_a_point_and_no_curve():
 
 def test_a_threshold_needs_two_classes_and_a_probability():
     scores = two_classes()
-    with pytest.raises(DataError, match="0..1"):
+    with pytest.raises(DataError, match=r"0\.\.1"):
         measure_threshold(scores, 1.5, None)
     three = Scores(np.arange(3), np.arange(3), np.eye(3), ("a", "b", "c"), "test", "")
     with pytest.raises(DataError, match="two classes; here are 3"):

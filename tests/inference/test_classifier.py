@@ -189,5 +189,5 @@ def test_a_scheme_or_threshold_that_does_not_suit_the_model_is_one_line(classifi
         classifier.predict(image, classes="a=awe,b=sad")
     with pytest.raises(DataError, match="two classes; here are 7"):
         classifier.predict(image, threshold=0.4)
-    with pytest.raises(DataError, match="0..1; found 40"):
+    with pytest.raises(DataError, match=r"0\.\.1; found 40"):
         classifier.predict(image, classes="binary", threshold=40)
