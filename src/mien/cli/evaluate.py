@@ -74,7 +74,7 @@ def evaluate(
     from mien.report.table import break_down_table, evaluation_table, threshold_table
 
     check_out(out)
-    scheme = parse_scheme(classes or "all")
+    scheme = parse_scheme("all" if classes is None else classes)
     at = DEFAULT_THRESHOLD if threshold is None else threshold
     about: dict[str, Any] = {"class_counts": {}}
     parts, tempered, tried = [], None, None

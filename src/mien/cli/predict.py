@@ -60,7 +60,7 @@ def predict(
     if json:
         show_json([reading.to_dict() for reading in readings])
     elif as_csv:
-        scheme = parse_scheme(classes or "all")
+        scheme = parse_scheme("all" if classes is None else classes)
         _write_csv(readings, classifier.classes if scheme is None else scheme.classes)
     else:
         _show_table(readings)

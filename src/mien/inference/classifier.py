@@ -151,7 +151,7 @@ class Classifier:
             DataError: a picture that cannot be read, where there is no ``on_bad``; a scheme or threshold that does
                 not suit the model.
         """
-        scheme = parse_scheme(classes or "all")
+        scheme = parse_scheme("all" if classes is None else classes)
         names = self.classes
         if scheme is not None:
             scheme.mapping(self.classes, "the model")
