@@ -3,10 +3,13 @@
 import csv
 import io
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from mien.data.parquet import write_parquet
 from mien.evaluation.scores import read_scores
 from mien.labels import SCHEMES
 from mien.recipe import dump_recipe
@@ -32,15 +35,23 @@ def recipe_file(tmp_path, tiny_recipe):
     return file
 
 
-def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tiny_run, recipe_file, face_folder):
+@pytest.fixture(scope="module")
+def face_file(tmp_path_factory, faces):
+    """The very data of ``tiny_run``, with its fingerprint."""
+    file = tmp_path_factory.mktemp("data") / "faces.parquet"
+    write_parquet(faces, file)
+    return file
+
+
+def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tiny_run, recipe_file, face_file):
     """The story of Study B's 6b and 7: the second model knows disgust as negative, the first has no such rows."""
     first = tmp_path / "first"
-    trained = mien("train", recipe_file, "--data", face_folder, "--out", first, "--classes", "binary-with-disgust")
+    trained = mien("train", recipe_file, "--data", face_file, "--out", first, "--classes", "binary-with-disgust")
     assert trained.code == 0, trained.err
     assert 'classes = "binary-with-disgust"' in (first / "recipe.toml").read_text()
 
     after = mien(
-        "evaluate", "--model", tiny_run.path, "--data", face_folder, "--classes", "binary", "--out", tmp_path / "after"
+        "evaluate", "--model", tiny_run.path, "--data", face_file, "--classes", "binary", "--out", tmp_path / "after"
     )
     assert after.code == 0, after.err
     assert "merged after the model's answer by 'binary'" in after.err
@@ -60,16 +71,16 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
     assert json.loads(compared.out)[0]["rows"] == len(merged)
     gone = int((plain.labels == 1).sum())
     assert f"0 of {len(merged)} rows of {folders[0]}, {gone} of {len(merged) + gone} rows of {first}" in compared.err
-    page = mien("compare", *folders, "--shared-rows", "--data", face_folder, "--out", tmp_path / "page")
+    page = mien("compare", *folders, "--shared-rows", "--data", face_file, "--out", tmp_path / "page")
     assert page.code == 0, page.err
     assert "rows that all have" in (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
 
 
-def test_two_classes_have_a_threshold_with_its_curve(mien, tmp_path, tiny_run, face_folder):
-    arguments = ("evaluate", "--model", tiny_run.path, "--data", face_folder, "--classes", OWN)
+def test_two_classes_have_a_threshold_with_its_curve(mien, tmp_path, tiny_run, face_file):
+    arguments = ("evaluate", "--model", tiny_run.path, "--data", face_file, "--classes", OWN)
     shown = mien(*arguments)
     assert "Threshold for positive" in shown.out
-    assert "best on validation" in shown.out
+    assert "Best is the greatest Youden's J" in shown.out
     plain = json.loads(mien(*arguments, "--json").out)
     found = json.loads(mien(*arguments, "--threshold", "0.3", "--json", "--out", tmp_path / "out").out)
     assert plain["threshold"]["chosen"]["threshold"] == 0.5
@@ -89,10 +100,6 @@ def test_two_classes_have_a_threshold_with_its_curve(mien, tmp_path, tiny_run, f
 
 
 def test_merged_rows_go_with_their_column(mien, tmp_path, tiny_run, faces):
-    from dataclasses import replace
-
-    from mien.data.parquet import write_parquet
-
     half = np.where(np.arange(len(faces)) % 3 == 0, "one", "two")
     write_parquet(replace(faces, columns={"half": half}), tmp_path / "faces.parquet")
     data = tmp_path / "faces.parquet"
@@ -113,8 +120,6 @@ def test_predict_merges_and_parts(mien, tiny_run, face_folder):
 
 
 def test_the_ledger_says_under_which_classes_test_was_opened(mien, tmp_path, tiny_run, face_folder):
-    import shutil
-
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)
     answer = mien("evaluate", "--model", run.path, "--data", face_folder, "--split", "test", "--classes", "binary")
@@ -149,13 +154,12 @@ def test_bad_merges_are_one_line_and_write_nothing(mien, tmp_path, tiny_run, rec
 
 
 def test_a_merge_that_empties_a_split_is_one_line(mien, tmp_path, recipe_file, faces):
-    from mien.data.parquet import write_parquet
-
     kept = (faces.split != "validation") | np.isin(faces.labels, [1, 6])
     write_parquet(faces.subset(kept), tmp_path / "faces.parquet")
     arguments = ("train", recipe_file, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "out")
     one_line(mien(*arguments, "--classes", "five"), "'five' leaves no face in: validation")
-    write_parquet(faces.subset((faces.split != "train") | np.isin(faces.labels, [1, 3, 6])), tmp_path / "faces.parquet")
+    few = faces.subset((faces.split != "train") | np.isin(faces.labels, [1, 3, 6]))
+    write_parquet(few, tmp_path / "faces.parquet", overwrite=True)
     one_line(mien(*arguments, "--classes", "five"), "faces of one class only")
     one_line(mien(*arguments, "--set", "balance.sampling=undersample"), "the train split has none of 'angry'")
     assert not (tmp_path / "out").exists()

@@ -84,8 +84,8 @@ def test_a_threshold_and_the_best_one_are_shown():
     )
     text = shown(threshold_table(measure_threshold(scores, 0.5, scores, resamples=5)))
     assert "Threshold for happy" in text
-    assert re.search(r"this threshold +0\.500 +75\.0 % +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
-    assert re.search(r"best on validation +0\.600 +75\.0 % +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
+    assert re.search(r"asked for +0\.500 +75\.0 % +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
+    assert re.search(r"best +0\.600 +75\.0 % +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
     assert "flattered" in text
     assert max(map(len, text.splitlines())) <= 80
     alone = shown(threshold_table(measure_threshold(scores.subset(shares > 0.5), 0.5, None, resamples=5)))

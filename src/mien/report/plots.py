@@ -78,7 +78,7 @@ def threshold_plot(result: ThresholdResult) -> Drawing:
                 curve.false_positive_rate, curve.true_positive_rate, color=COLOURS[0], linewidth=1.5,
                 label=_with_area(result.positive, curve),
             )  # fmt: skip
-        points = [("threshold", result.chosen, COLOURS[5], "o")]
+        points = [("asked for", result.chosen, COLOURS[5], "o")]
         if result.best is not None:
             points.append(("best on validation", result.best, COLOURS[2], "s"))
         for name, point, colour, marker in points:

@@ -48,7 +48,7 @@ def break_down_table(parts: Sequence[Part], column: str) -> RenderableType:
 
 def threshold_table(result: ThresholdResult) -> RenderableType:
     """A threshold and the best one of validation, measured on the rows: something rich can print."""
-    table = _table("", "threshold", "accuracy", "precision", "TPR", "FPR", "F1", "J")
+    table = _table("", "at", "accuracy", "precision", "TPR", "FPR", "F1", "J")
     for name, point in threshold_lines(result):
         table.add_row(Text(name), *threshold_values(point))
     return Group(_titled(f"Threshold for {result.positive}", table), Text(threshold_words(result)))

@@ -64,8 +64,8 @@ def interval_text(key: str, estimate: Estimate) -> str:
 
 def threshold_lines(result: ThresholdResult) -> list[tuple[str, OperatingPoint]]:
     """The points to show of a threshold, each with its name."""
-    best = [] if result.best is None else [("best on validation", result.best)]
-    return [("this threshold", result.chosen), *best]
+    best = [] if result.best is None else [("best", result.best)]
+    return [("asked for", result.chosen), *best]
 
 
 def threshold_values(point: OperatingPoint) -> tuple[str, ...]:
