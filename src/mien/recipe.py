@@ -272,13 +272,16 @@ def dump_toml(content: dict[str, Any]) -> str:
     for key, value in content.items():
         if isinstance(value, dict):
             tables.append(f"\n[{key}]")
-            tables.extend(f"{inner} = {_toml(item)}" for inner, item in value.items())
+            tables.extend(f"{inner} = {toml_value(item)}" for inner, item in value.items())
         else:
-            top.append(f"{key} = {_toml(value)}")
+            top.append(f"{key} = {toml_value(value)}")
     return "\n".join([*top, *tables]) + "\n"
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Write one plain value as TOML; a dictionary becomes an inline table."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml_value(each)}" for key, each in value.items()) + "}"
     # JSON's text, numbers, booleans and lists of these are TOML's, but for one control character.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 

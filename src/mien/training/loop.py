@@ -21,7 +21,7 @@ from torch import nn
 
 from mien.data.balance import balanced_order
 from mien.data.faceset import FaceSet
-from mien.errors import TrainingError
+from mien.errors import StoppedError, TrainingError
 from mien.evaluation import metrics
 from mien.models.registry import complete
 from mien.preprocess import normalise
@@ -85,6 +85,7 @@ def train(
         RecipeError: the recipe names a model or setting that does not exist.
         RunError: the folder exists (without ``resume``), belongs to another recipe or other data, or the disk is full.
         TrainingError: the loss is not a number. The best checkpoint so far stays.
+        StoppedError: Ctrl-C before the first epoch ended.
     """
     watch = watch or _NobodyWatches()
     # Every setting is written out, so that the stored recipe stays true when defaults change.
@@ -120,9 +121,7 @@ def train(
             keep(state, run, facts, is_best)
             watch.epoch(line, is_best)
     if not state.history:
-        raise TrainingError(
-            f"The run was stopped before its first epoch ended; --resume on {run.path} begins it again."
-        )
+        raise StoppedError(f"The run was stopped before its first epoch ended; --resume on {run.path} begins it again.")
     return Outcome(state.history, best_epoch(state.history, recipe), reason)
 
 
