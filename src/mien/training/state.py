@@ -60,8 +60,8 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> Training
         RecipeError: the recipe names a model or setting that does not exist.
         RunError: ``start`` has no checkpoint, or holds another network.
     """
-    faces = faces.with_scheme(parse_scheme(recipe.classes))
-    train_faces, validation = faces.of_split("train"), faces.of_split("validation")
+    scheme = parse_scheme(recipe.classes)
+    train_faces, validation = (faces.of_split(split).with_scheme(scheme) for split in ("train", "validation"))
     size_px = recipe.input.size_px
     if faces.images.shape[1:] != (size_px, size_px):
         raise DataError(
@@ -74,10 +74,10 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> Training
     loss = make_loss(recipe, train_faces)
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
-    network = build_model(recipe.model, len(faces.classes), recipe.input.crop_px)
+    network = build_model(recipe.model, len(train_faces.classes), recipe.input.crop_px)
     check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
     if start is not None:
-        begin_from(network, faces.classes, start)
+        begin_from(network, train_faces.classes, start)
     # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim))
