@@ -198,6 +198,38 @@ def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, 
     assert "no ledger was kept" in tested.err
 
 
+def test_seven_classes_then_five_then_two_and_a_random_start_is_said_loudly(mien, tmp_path, face_folder, tiny_run):
+    short = ("--data", face_folder, "--set", "epochs=1", "--set", "batch_size=32", "--set", "tuning.frozen_epochs=0")
+    start = tiny_run.path
+    for scheme, classes in (("five", 5), ("binary", 2)):
+        out = tmp_path / scheme
+        answer = mien("train", "tune", *short, "--from", start, "--set", f"classes={scheme}", "--out", out, "--json")
+        assert answer.code == 0, answer.err
+        assert "NOTE" not in answer.err
+        assert len(json.loads(answer.out)["classes"]) == classes
+        start = out
+    tested = mien("evaluate", "--model", start, "--data", face_folder, "--json")
+    assert json.loads(tested.out)["classes"] == ["negative", "positive"]
+    random = mien("train", "tune", *short[:-1], "tuning.frozen_epochs=1", "--out", tmp_path / "random")
+    assert "NOTE: tuning.frozen_epochs = 1 keeps RANDOM weights frozen" in random.err
+    assert "random" in (tmp_path / "random" / "report.html").read_text()
+
+
+def test_a_timm_backbone_from_the_command_line(mien, tmp_path, face_folder, timm, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    command = ("train", "tune", "--data", face_folder, "--out", tmp_path / "r", "--set", "batch_size=32")
+    command += ("--set", "epochs=1", "--set", "model.name=timm", "--set", "model.backbone=test_resnet")
+    one_line(mien(*command), "not on this machine", "model.weights", "model.pretrained=false")
+    one_line(mien(*command, "--set", f"model.weights={tmp_path / 'x.safetensors'}"), "does not exist")
+    assert not (tmp_path / "r").exists()
+    answer = mien(*command, "--set", "model.pretrained=false")
+    assert answer.code == 0, answer.err
+    assert "NOTE: model.pretrained is false: the backbone begins with RANDOM weights" in answer.err
+
+
 def mien_classes():
     from mien.labels import EXPRESSIONS
 
