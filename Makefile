@@ -50,4 +50,9 @@ clean:
 
 .venv/.dev: .venv/.installed
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	# timm wants torchvision, and beside the CPU build of torch each one that names this torch fails to import. This old
+	# one names another torch and works, for what timm uses: hence --no-deps. Without it (Python 3.12 on) tests of timm
+	# are skipped. Users have the pair that belongs together: pip install 'mien[timm]'.
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps \
+		timm "torchvision==0.16.2; python_version < '3.12'"
 	touch $@

@@ -66,6 +66,7 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
         data_fingerprint=facts["data_fingerprint"],
         epoch=facts["epoch"],
         **_measured(run, facts),
+        licence=network.licence,
         mien_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )

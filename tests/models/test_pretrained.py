@@ -23,7 +23,7 @@ def network_of(backbone="test_resnet", size_px=48, **settings):
 
 
 def trained(timm, backbone, seed=2, **settings):
-    """timm's own colour network, with running statistics as training leaves them: not 0 and 1."""
+    """The colour network of timm, with running statistics as training leaves them: not 0 and 1."""
     torch.manual_seed(seed)
     network = timm.create_model(backbone, **settings).eval()
     for name, value in network.state_dict().items():
@@ -111,7 +111,7 @@ def test_a_file_that_cannot_be_used_is_one_line(timm, tmp_path, weights):
 
 @pytest.mark.parametrize("spoil", ["missing", "extra", "shape"])
 def test_a_file_that_fits_only_in_part_is_refused(timm, tmp_path, spoil):
-    """timm itself would skip what does not fit, and leave those layers random."""
+    """Left to itself, timm would skip what does not fit, and leave those layers random."""
     tensors = trained(timm, "test_resnet").state_dict()
     if spoil == "missing":
         del tensors["layer1.0.conv1.weight"]
@@ -132,6 +132,12 @@ def test_offline_and_not_in_the_cache_is_one_line_that_says_what_to_do(timm, tmp
     with pytest.raises(ModelError) as error:
         network_of().load_start()
     one_line(error, "test_resnet", "not on this machine", "model.weights", "model.pretrained=false")
+
+
+def test_the_licence_is_that_of_the_weights(timm):
+    assert "apache-2.0" in network_of().licence
+    assert "not known" in network_of(weights="x.safetensors").licence
+    assert network_of(pretrained=False).licence == "MIT"
 
 
 def test_what_the_hubs_cache_has_needs_no_network(timm, tmp_path, weights, monkeypatch):
@@ -217,6 +223,7 @@ def test_a_run_begins_with_the_file_notes_it_and_needs_it_no_more(timm, tmp_path
     export_run(run)
     manifest = read_manifest(run.model)
     assert manifest.recipe["model"]["weights"] == weights.name, "no folder of this machine travels in the file"
+    assert manifest.licence == "that of the pretrained weights: not known"
     assert str(Path(weights).parent).encode() not in run.model.read_bytes()
     train(recipe, faces, run, resume=True)
     with pytest.raises(ModelError, match="does not exist"):

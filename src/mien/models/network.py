@@ -13,9 +13,11 @@ class Network(nn.Module, ABC):
 
     Attributes:
         head: the last layer, features (N, D) -> logits (N, classes).
+        licence: of the weights that it begins with, for the manifest.
     """
 
     head: nn.Linear
+    licence = "MIT"
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:

@@ -48,6 +48,9 @@ class TimmNetwork(Network):
         self.backbone = _build(backbone)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self._width(), classes)
+        if pretrained:
+            known = None if weights else self.backbone.pretrained_cfg.get("license")
+            self.licence = f"that of the pretrained weights: {known or 'not known'}"
 
     def features(self, images: Tensor) -> Tensor:
         """See :class:`Network`; D is the backbone's own."""
