@@ -89,6 +89,12 @@ def faces() -> FaceSet:
     return synthetic_faces(400, seed=1)
 
 
+@pytest.fixture(scope="session")
+def tiny_recipe_text() -> str:
+    """The recipe of ``tiny_recipe`` as TOML."""
+    return TINY_RECIPE
+
+
 @pytest.fixture
 def tiny_recipe() -> Recipe:
     """Two epochs of a very small network: seconds, not accuracy."""

@@ -46,6 +46,14 @@ def test_a_dumped_recipe_names_every_key():
         ("[input]\nstd = inf", "input.std"),
         ("[tuning]\nlayer_decay = 0", "tuning.layer_decay = 0: input should be greater than 0"),
         ("[tuning]\nfrozen_epochs = -1", "tuning.frozen_epochs = -1"),
+        ("[balance]\nsampling = 'smote'", "balance.sampling = 'smote'"),
+        ("[balance]\nfocal_gamma = -1", "balance.focal_gamma = -1"),
+        ("[balance]\neffective_beta = 1", "balance.effective_beta = 1"),
+        ("class_weights = 'balanced'\n[balance]\nsampling = 'batches'", "balance the classes twice"),
+        ("class_weights = 'effective'\n[balance]\nlogit_adjustment = 1", "balance the classes twice"),
+        ("[balance]\nsampling = 'undersample'\nlogit_adjustment = 1", "balance the classes twice"),
+        ("[balance]\nsampling = 'undersample'\nshare = 0.5", "choose oversample, mixup or warp"),
+        ("[balance]\nshare = 0.5", "choose oversample, mixup or warp"),
     ],
 )
 def test_a_bad_recipe_is_one_line_that_names_the_key(text, message):
@@ -95,6 +103,11 @@ def test_unknown_names_and_files(tmp_path):
     (tmp_path / "bad.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(RecipeError, match="not UTF-8"):
         load_recipe(str(tmp_path / "bad.toml"))
+
+
+def test_classes_filled_up_in_part_may_be_weighed_for_the_rest():
+    recipe = parse_recipe("class_weights = 'balanced'\n[balance]\nsampling = 'warp'\nshare = 0.5", "x")
+    assert recipe.balance.share == 0.5
 
 
 @given(st.text())

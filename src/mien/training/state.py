@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from mien.data.balance import balance
 from mien.data.faceset import FaceSet
 from mien.errors import DataError, RunError
 from mien.labels import parse_scheme
@@ -22,6 +23,7 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.average import WeightAverage
 from mien.training.device import make_fabric
+from mien.training.losses import Loss, make_loss
 from mien.training.optim import build_optimizer
 from mien.training.tuning import rate_shares
 
@@ -45,7 +47,7 @@ class TrainingState:
     images: Tensor
     labels: Tensor
     validation: FaceSet
-    class_weights: Tensor | None
+    loss: Loss
     start_file: Path | None
     history: list[HistoryLine] = field(default_factory=list)
 
@@ -65,8 +67,8 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bo
         goes_on: weights are about to be restored, so none are loaded to begin with.
 
     Raises:
-        DataError: the data has no train or no validation split, fewer than two classes to learn, or faces of
-            another size than the recipe's.
+        DataError: the data has no train or no validation split, fewer than two classes to learn, faces of another
+            size than the recipe's, or too few of a class to balance.
         RecipeError: the recipe names a model or setting that does not exist.
         RunError: ``start`` has no checkpoint, or holds another network.
         ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
@@ -81,6 +83,8 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bo
         )
     if np.count_nonzero(train_faces.counts()) < 2:
         raise DataError("The train split holds faces of one class only; a classifier needs at least two.")
+    train_faces = balance(train_faces, recipe.balance, recipe.seed)
+    loss = make_loss(recipe, train_faces)
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
     network = build_model(recipe.model, len(faces.classes), recipe.input.crop_px)
@@ -105,16 +109,9 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bo
         images=fabric.to_device(torch.from_numpy(np.array(train_faces.images))),
         labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
         validation=validation,
-        class_weights=fabric.to_device(balanced_weights(train_faces)) if recipe.class_weights == "balanced" else None,
+        loss=loss.to(fabric.device),
         start_file=start_file,
     )
-
-
-def balanced_weights(faces: FaceSet) -> Tensor:
-    """N / (K n_c) of every class; a class without a face weighs 0."""
-    counts = faces.counts().astype(np.float64)
-    weights = np.divide(counts.sum() / len(counts), counts, out=np.zeros_like(counts), where=counts > 0)
-    return torch.from_numpy(weights).to(torch.float32)
 
 
 def file_digest(path: Path) -> str:
