@@ -77,6 +77,8 @@ def timm() -> Any:
     """The package timm, where it and a torchvision that fits torch are installed."""
     from mien.models.pretrained import import_timm
 
+    # Where `make` puts it. Not on the path of all tests: other packages import whatever torchvision they find.
+    sys.path.append(str(Path(sys.prefix) / "timm"))
     try:
         return import_timm()
     except MissingExtraError as error:

@@ -131,7 +131,7 @@ def test_offline_and_not_in_the_cache_is_one_line_that_says_what_to_do(timm, tmp
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError) as error:
         network_of().load_start()
-    one_line(error, "test_resnet", "not on this machine", "model.weights", "model.pretrained=false")
+    one_line(error, "test_resnet", "not on this machine", "no connection", "model.weights", "model.pretrained=false")
 
 
 def test_the_licence_is_that_of_the_weights(timm):
@@ -165,7 +165,7 @@ def test_what_the_hubs_cache_has_needs_no_network(timm, tmp_path, weights, monke
         ({"backbone": "hf-hub:someone/something"}, "has no backbone 'hf-hub:someone/something'"),
         ({"backbone": "resnet18.nonsense"}, "has no backbone 'resnet18.nonsense'. Close: resnet18."),
         (
-            {"backbone": "test_vit"},
+            {"backbone": "test_vit3"},
             "does not work on images of 48 px; it was made for 160. Set model.upsample_px = 160",
         ),
     ],

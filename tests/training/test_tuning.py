@@ -57,12 +57,10 @@ def test_a_norm_is_in_its_convolutions_block():
 
 
 def test_timms_blocks(timm):
-    """By hand: conv1 with bn1, the blocks of four layers, the head; a ViT's position embedding is in the first."""
-    settings = {"name": "timm", "backbone": "test_resnet"}
-    network = build_model(ModelRecipe.model_validate(settings), 5, 48)
-    layers = [getattr(network.backbone, f"layer{number}") for number in (1, 2, 3, 4)]
-    assert len(blocks(network)) == 1 + sum(len(layer) for layer in layers) + 1
-    settings = {"name": "timm", "backbone": "test_vit", "upsample_px": 160}
+    """By hand: three convolutions of its stem, a residual block in each of four layers, the head; a ViT's embedding."""
+    network = build_model(ModelRecipe.model_validate({"name": "timm", "backbone": "test_resnet"}), 5, 48)
+    assert len(blocks(network)) == 3 + 4 + 1
+    settings = {"name": "timm", "backbone": "test_vit"}
     network = build_model(ModelRecipe.model_validate(settings), 5, 48)
     found = blocks(network)
     assert id(network.backbone.pos_embed) in {id(parameter) for parameter in found[0]}
@@ -86,11 +84,11 @@ def test_each_groups_rate_in_training_is_the_schedules_times_its_share(faces, ti
     loop._train_epoch(state, 1, loop._NobodyWatches(), loop.threading.Event())
     last = rate_factor(recipe.schedule, state.steps_per_epoch - 1, state.steps_per_epoch, recipe.epochs)
     # Stem, two stages, head.
-    expected = {recipe.optim.lr * last * 0.25**depth for depth in range(4)}
-    assert {group["lr"] for group in state.optimizer.param_groups} == pytest.approx(expected)
+    expected = [recipe.optim.lr * last * 0.25**depth for depth in (3, 2, 1, 0)]
+    assert sorted({group["lr"] for group in state.optimizer.param_groups}) == pytest.approx(expected)
     stem = state.network.stem[0].weight
     rate_of_stem = {group["lr"] for group in state.optimizer.param_groups if any(p is stem for p in group["params"])}
-    assert rate_of_stem == pytest.approx({recipe.optim.lr * last * 0.25**3})
+    assert rate_of_stem == {min(group["lr"] for group in state.optimizer.param_groups)}
 
 
 def test_a_step_moves_each_weight_by_its_own_rate():
@@ -106,7 +104,9 @@ def test_a_step_moves_each_weight_by_its_own_rate():
     network(torch.randn(4, 1, 48, 48)).square().sum().backward()
     optimizer.step()
     for parameter, old in before.items():
-        assert parameter.detach().numpy() == pytest.approx((old - 0.1 * shares[parameter] * parameter.grad).numpy())
+        assert parameter.detach().numpy() == pytest.approx(
+            (old - 0.1 * shares[parameter] * parameter.grad).numpy(), rel=1e-4, abs=1e-8
+        )
 
 
 def test_freezing_leaves_the_head_alone_and_is_undone():
@@ -151,23 +151,19 @@ def test_after_frozen_epochs_all_but_the_head_is_what_it_was_bit_for_bit(tmp_pat
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
-@pytest.mark.parametrize("step", [15, 25, 35])
-def test_a_run_cut_before_at_and_after_the_thaw_ends_bit_identical(tmp_path, faces, tiny_recipe, tiny_run, name, step):
-    """Ten steps an epoch, two frozen epochs: cut in the last frozen, the first thawed, and the one after it."""
+@pytest.mark.parametrize("epoch", [2, 3, 4])
+def test_a_run_cut_before_at_and_after_the_thaw_ends_bit_identical(tmp_path, faces, tiny_recipe, tiny_run, name, epoch):
+    """Two frozen epochs: cut in the last of them, in the first after it, and in the second after it."""
     recipe = changed(
         tiny_recipe,
         epochs=5,
         optim={"name": name, "lr": 1e-3},
         tuning={"frozen_epochs": 2, "layer_decay": 0.7},
     )
-    assert int((faces.split == "train").sum()) // recipe.batch_size == 10
 
     class Cut:
-        steps = 0
-
-        def step(self, epoch, images, loss):
-            self.steps += 1
-            if self.steps == step:
+        def step(self, now, images, loss):
+            if now == epoch:
                 raise ConnectionResetError
 
         def epoch(self, line, is_best): ...
@@ -176,7 +172,7 @@ def test_a_run_cut_before_at_and_after_the_thaw_ends_bit_identical(tmp_path, fac
     train(recipe, faces, whole, start=tiny_run)
     with pytest.raises(ConnectionResetError):
         train(recipe, faces, cut, start=tiny_run, watch=Cut())
-    assert len(checkpoint.load(cut.last)[1]["history"]) == step // 10
+    assert len(checkpoint.load(cut.last)[1]["history"]) == epoch - 1
     train(recipe, faces, cut, resume=True, start=tiny_run)
     for file in ("best", "last"):
         ours, theirs = checkpoint.load(getattr(whole, file))[0], checkpoint.load(getattr(cut, file))[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 from mien.errors import MissingExtraError, ModelError, RecipeError, needs_extra
 from mien.models.network import Network
-from mien.progress import bars_are_shown
+from mien.progress import busy
 
 
 class TimmNetwork(Network):
@@ -138,6 +139,7 @@ def _build(name: str) -> nn.Module:
 def _from_hub(name: str, source: dict[str, Any]) -> Path:
     """The file of a backbone's pretrained weights, from the hub's cache, else downloaded into it."""
     import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     repository, file = source.get("hf_hub_id"), source.get("hf_hub_filename") or "model.safetensors"
     instead = "Give them as a file by model.weights, or set model.pretrained=false to begin with random ones."
@@ -146,15 +148,18 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
     cached = huggingface_hub.try_to_load_from_cache(repository, file)
     if isinstance(cached, str):
         return Path(cached)
-    if not bars_are_shown():
-        huggingface_hub.utils.disable_progress_bars()
+    # Each of its attempts without a connection would be a line of its own, and its bar would run into ours.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    huggingface_hub.utils.disable_progress_bars()
     try:
-        return Path(huggingface_hub.hf_hub_download(repository, file))
+        with busy(f"fetching {repository} from the Hugging Face hub"):
+            return Path(huggingface_hub.hf_hub_download(repository, file))
     except Exception as error:  # noqa: BLE001 - the hub's and its transport's errors share no base class below Exception
-        reason = next(iter(str(error).splitlines()), type(error).__name__).rstrip(".")
+        offline = isinstance(error, LocalEntryNotFoundError | ConnectionError)
+        reason = "there is no connection to the hub" if offline else str(error).partition("\n")[0].rstrip(".")
         raise ModelError(
-            f"The pretrained weights of {name} are not on this machine and could not be downloaded ({file} of "
-            f"{repository} on the Hugging Face hub: {reason}). {instead}"
+            f"The pretrained weights of {name} ({file} of {repository} on the Hugging Face hub) are not on this "
+            f"machine and could not be fetched: {reason}. {instead}"
         ) from None
 
 
