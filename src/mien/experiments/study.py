@@ -68,7 +68,10 @@ class Study(_Strict):
         if twice is not None:
             raise ValueError(f"two variants are called '{twice}'")
         for figure in self.figures:
-            check_figure(figure)
+            try:
+                check_figure(figure)
+            except DataError as error:
+                raise ValueError(str(error)) from None
         for number, variant in enumerate(self.variants):
             for other, word in ((variant.start, "from"), (variant.after, "after")):
                 # A variant follows what it is made from, so that the list can be run from the top.
