@@ -31,7 +31,8 @@ class TimmNetwork(Network):
     Args:
         classes: number of classes.
         backbone: timm's name of it, with or without a tag: ``resnet18``, ``resnet18.a1_in1k``.
-        side_px: images are enlarged to this side, bilinearly, before the backbone sees them.
+        side_px: images of another side (``upsample_px``, ``early_sizes``) are brought to this one, bilinearly, before
+            the backbone sees them: not every backbone works on more than one.
         dropout: before the head.
         pretrained: whether :meth:`load_start` loads weights.
         weights: a safetensors file with them; where empty, they come from the Hugging Face hub or its cache.
@@ -46,11 +47,13 @@ class TimmNetwork(Network):
     ) -> None:
         super().__init__()
         self._name, self._side_px, self._pretrained, self._weights = backbone, side_px, pretrained, weights
-        self.backbone = _build(backbone)
+        built = _build(backbone)
+        self._source: dict[str, Any] = built.pretrained_cfg
+        self.backbone: nn.Module = built
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self._width(), classes)
         if pretrained:
-            known = None if weights else self.backbone.pretrained_cfg.get("license")
+            known = None if weights else self._source.get("license")
             self.licence = f"that of the pretrained weights: {known or 'not known'}"
 
     def features(self, images: Tensor) -> Tensor:
@@ -74,9 +77,8 @@ class TimmNetwork(Network):
         """
         if not self._pretrained:
             return None
-        source: dict[str, Any] = self.backbone.pretrained_cfg
-        file = Path(self._weights) if self._weights else _from_hub(self._name, source)
-        self.backbone.load_state_dict(_pretrained_state(self._name, source, file))
+        file = Path(self._weights) if self._weights else _from_hub(self._name, self._source)
+        self.backbone.load_state_dict(_pretrained_state(self._name, self._source, file))
         return file
 
     def _width(self) -> int:
@@ -89,7 +91,7 @@ class TimmNetwork(Network):
             shape = ()
         self.backbone.train()
         if len(shape) != 2:
-            made_for = self.backbone.pretrained_cfg["input_size"][-1]
+            made_for = self._source["input_size"][-1]
             raise RecipeError(
                 f"The backbone {self._name} does not work on images of {self._side_px} px; it was made for {made_for}. "
                 f"Set model.upsample_px = {made_for}, or choose another backbone."
@@ -119,7 +121,7 @@ def import_timm() -> Any:
     return timm
 
 
-def _build(name: str) -> nn.Module:
+def _build(name: str) -> Any:
     """A backbone with random weights, one channel in and features out."""
     timm = import_timm()
     known = {*timm.list_models(), *timm.list_models(include_tags=True)}
@@ -130,16 +132,16 @@ def _build(name: str) -> nn.Module:
             + (f" Close: {', '.join(close)}." if close else " timm.list_models() names all that it has.")
         )
     try:
-        backbone: nn.Module = timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
+        return timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
         raise RecipeError(f"The backbone {name} cannot be built for grey images: {error}.") from None
-    return backbone
 
 
 def _from_hub(name: str, source: dict[str, Any]) -> Path:
     """The file of a backbone's pretrained weights, from the hub's cache, else downloaded into it."""
     import huggingface_hub
     from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils.tqdm import disable_progress_bars
 
     repository, file = source.get("hf_hub_id"), source.get("hf_hub_filename") or "model.safetensors"
     instead = "Give them as a file by model.weights, or set model.pretrained=false to begin with random ones."
@@ -150,7 +152,7 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
         return Path(cached)
     # Each of its attempts without a connection would be a line of its own, and its bar would run into ours.
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
-    huggingface_hub.utils.disable_progress_bars()
+    disable_progress_bars()
     try:
         with busy(f"fetching {repository} from the Hugging Face hub"):
             return Path(huggingface_hub.hf_hub_download(repository, file))
