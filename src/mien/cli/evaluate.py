@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.options import (
-    DATA_HELP,
-    MODEL_HELP,
     ClassesOption,
+    DataIfAnyOption,
     JsonOption,
     MapOption,
+    ModelIfAnyOption,
     QuietOption,
     SkipBadOption,
     ThresholdOption,
     check_out,
-    environment,
+    page_facts,
     read,
     remark,
     show,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str | None, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help=DATA_HELP, metavar="PATH")] = None,
+    model: ModelIfAnyOption = None,
+    data: DataIfAnyOption = None,
     split: Annotated[
         str, typer.Option(help="train, validation (FER2013's PublicTest) or test (PrivateTest).")
     ] = "validation",
@@ -116,11 +116,7 @@ def evaluate(
         parts = break_down(scores, column) if column is not None else []
         about = {
             "title": f"{classifier.manifest.name}: {split}",
-            "facts": {
-                "model": model,
-                "probabilities": tempered,
-                **{name: str(fact) for name, fact in environment(data).items()},
-            },
+            "facts": {"model": model, "probabilities": tempered, **page_facts(data)},
             "class_counts": faces_for(classifier, result.faces).with_scheme(scheme).counts_by_split(),
             "history": run.read_history() if run is not None else (),
             "best_epoch": classifier.manifest.epoch,

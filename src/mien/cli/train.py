@@ -52,6 +52,7 @@ def train(
     """Train a classifier, export it, and measure it on the validation split."""
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
+        from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
     from mien.inference.locate import find_run
     from mien.recipe import load_recipe, tuned
@@ -71,6 +72,8 @@ def train(
     remark(
         f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
     )
+    for doubt in doubts(chosen) if start_run is None else ():
+        remark(f"NOTE: {doubt}")
     if resume and run.is_run:
         _warn_of_other_machine(run)
     with TrainView(chosen, faces) as view:

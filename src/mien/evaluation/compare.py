@@ -240,7 +240,7 @@ class _Statistics:
         """Float (N,) -> float64 (3 + C,)."""
         confusion = metrics.confusion_matrix(self.labels, self.predictions, self.class_count, weights)
         macro_f1 = metrics.macro_average(metrics.f1(confusion), metrics.support(confusion))
-        log_loss = weights @ self.losses / weights.sum()
+        log_loss = np.average(self.losses, weights=weights)
         return np.array([metrics.accuracy(confusion), macro_f1, log_loss, *metrics.recall(confusion)])
 
 

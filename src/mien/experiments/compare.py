@@ -11,7 +11,7 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError
 from mien.evaluation.compare import compare_scores, match_rows, shared_rows
 from mien.evaluation.scores import Scores
-from mien.experiments.full_report import check_fingerprint, faces_of_scores, match_faces
+from mien.experiments.matching import check_fingerprint, faces_of_scores, match_faces
 from mien.report import wording
 from mien.report.full_page import Written, write_files
 from mien.report.rendering import render

@@ -74,7 +74,7 @@ def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
 
 def fitted_on(classifier: Classifier, faces: FaceSet, split: str) -> bool:
     """Whether the model's temperature was fitted on this split of these faces, which are as they were read."""
-    return split == "validation" and faces.fingerprint == classifier.manifest.data_fingerprint
+    return split == "validation" and faces.is_of(classifier.manifest.data_fingerprint)
 
 
 def temperature_words(classifier: Classifier, faces: FaceSet, split: str) -> str:

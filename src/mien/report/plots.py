@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mien.evaluation.calibration import CoverageCurve, Reliability
 from mien.evaluation.curves import GRID, PrecisionRecallCurve, RocCurve, RocCurves
 from mien.evaluation.threshold import ThresholdResult
-from mien.report.svg import COLOURS, INK, Drawing, draw
+from mien.report.svg import COLOURS, INK, Drawing, draw, legend_above, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def roc_plot(curves: RocCurves, classes: Sequence[str]) -> Drawing:
         for index, (name, curve) in enumerate(zip(classes, curves.per_class, strict=True)):
             if len(curve.false_positive_rate):
                 colour, dashes = look(index)
-                label = f"{name} {curve.area.value:.3f}"
+                label = f"{short(name)} {curve.area.value:.3f}"
                 _paint_band(axes, curve, colour, 0.1)
                 axes.plot(
                     curve.false_positive_rate,
@@ -99,7 +99,7 @@ def precision_recall_plot(curves: Sequence[PrecisionRecallCurve], classes: Seque
         for index, (name, curve) in enumerate(zip(classes, curves, strict=True)):
             if len(curve.recall):
                 colour, dashes = look(index)
-                label = f"{name} {curve.average_precision.value:.3f}"
+                label = f"{short(name)} {curve.average_precision.value:.3f}"
                 _paint_band(axes, curve, colour, 0.1)
                 axes.plot(curve.recall, curve.precision, dashes, color=colour, linewidth=1.3, label=label)
         _unit_square(axes, "recall", "precision")
@@ -185,7 +185,4 @@ def _unit_square(axes: Axes, across: str, up: str, columns: int = 3) -> None:
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.grid()
-    if axes.get_legend_handles_labels()[1]:
-        longest = max(map(len, axes.get_legend_handles_labels()[1]))
-        fitting = max(1, min(columns, 60 // (longest + 5)))
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=fitting, handlelength=1.6, columnspacing=1.2)
+    legend_above(axes, columns)
