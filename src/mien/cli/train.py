@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    ClassesOption,
     DataOption,
     JsonOption,
     MapOption,
@@ -35,6 +36,7 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change a key: optim.lr=0.01. May be given often.", metavar="KEY=VALUE"),
     ] = None,
+    classes: ClassesOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder, if one was begun.")
     ] = False,
@@ -57,11 +59,12 @@ def train(
     from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 
-    chosen = load_recipe(recipe, changes or ())
+    changes = [*(changes or ()), *([] if classes is None else [f"classes={classes}"])]
+    chosen = load_recipe(recipe, changes)
     run = RunFolder(out or Path("runs") / chosen.name)
     start_run = find_run(start) if start is not None else None
     if start_run is not None:
-        chosen = tuned(chosen, start_run.read_recipe(), changes or ())
+        chosen = tuned(chosen, start_run.read_recipe(), changes)
     if not resume:
         run.check_free()
     result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad)

@@ -100,7 +100,7 @@ def train(
         "started_from": None if state.start_file is None else file_digest(state.start_file),
     }
     if resume and run.is_run:
-        restore(state, run, facts)
+        restore(state, run, faces, facts)
     else:
         device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
         run.create(recipe, {**(environment or {}), **facts, **device})

@@ -73,8 +73,8 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bo
         RunError: ``start`` has no checkpoint, or holds another network.
         ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
     """
-    faces = faces.with_scheme(parse_scheme(recipe.classes))
-    train_faces, validation = faces.of_split("train"), faces.of_split("validation")
+    scheme = parse_scheme(recipe.classes)
+    train_faces, validation = (faces.of_split(split).with_scheme(scheme) for split in ("train", "validation"))
     size_px = recipe.input.size_px
     if faces.images.shape[1:] != (size_px, size_px):
         raise DataError(
@@ -87,14 +87,14 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bo
     loss = make_loss(recipe, train_faces)
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
-    network = build_model(recipe.model, len(faces.classes), recipe.input.crop_px)
+    network = build_model(recipe.model, len(train_faces.classes), recipe.input.crop_px)
     check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
     start_file = None if start is None else start.best
     if not goes_on:
         if start is None:
             start_file = network.load_start()
         else:
-            begin_from(network, faces.classes, start)
+            begin_from(network, train_faces.classes, start)
     # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     shares = rate_shares(network, recipe.tuning.layer_decay)
@@ -152,7 +152,7 @@ def keep(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: b
     run.write_history(state.history)
 
 
-def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None:
+def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[str, Any]) -> None:
     """Take up the run where its last finished epoch left it.
 
     Raises:
@@ -162,7 +162,7 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None
     run.remove_litter()
     if run.read_recipe().digest != facts["recipe_digest"]:
         raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
-    if begun["data_fingerprint"] != facts["data_fingerprint"]:
+    if not faces.is_of(begun["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
     if not run.last.is_file():
         if begun["started_from"] != facts["started_from"]:
