@@ -14,6 +14,7 @@ COMMANDS = (
     "demo",
     "recipes",
     "train",
+    "sweep",
     "evaluate",
     "report",
     "compare",

@@ -22,6 +22,7 @@ from mien.cli import (
     recipes,
     report,
     robustness,
+    sweep,
     train,
 )
 from mien.errors import MienError
@@ -39,6 +40,7 @@ app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
+app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
