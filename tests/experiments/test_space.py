@@ -80,7 +80,7 @@ def test_a_recipes_file_is_looked_for_beside_the_space(tmp_path):
         ("optim.momentum = { uniform = [0.5, 1.5] }", "optim.momentum = 1.5"),
         ("batch_size = { uniform = [16, 64] }", "batch_size = 16.0"),
         ('optim.name = { choice = ["sgd", "lion"] }', "optim.name = 'lion'"),
-        ("optim.lr = { loguniform = [0.01, 1.0] }", "Did you mean 'log'?"),
+        ("optim.lr = { loguniform = [0.01, 1.0] }", "unknown key 'parameters.optim.lr.loguniform'"),
         ("optim.lr = { log = [0.01, 1.0], uniform = [0.0, 1.0] }", "a range is one of uniform, log, integer, choice"),
         ("optim.lr = { log = [1.0, 0.01] }", "the low end 1.0 is not below the high end 0.01"),
         ("optim.weight_decay = { log = [0.0, 0.01] }", "the low end 0.0 of a logarithmic range is not above 0"),

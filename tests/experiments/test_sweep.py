@@ -153,7 +153,8 @@ def test_a_killed_worker_loses_nothing_but_its_trial_which_goes_on_elsewhere(tmp
     worker = start_worker(file, out, tmp_path / "first-epoch", tmp_path / "never")
     wait_for(tmp_path / "first-epoch", worker)
     worker.send_signal(signal.SIGKILL)
-    assert worker.wait() == -signal.SIGKILL
+    worker.communicate()
+    assert worker.returncode == -signal.SIGKILL
     first_epoch = RunFolder(out / "trials" / "0000").read_history()
     assert len(first_epoch) == 1
 

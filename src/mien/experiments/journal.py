@@ -60,19 +60,17 @@ class Journal:
         self._stale_seconds = stale_seconds
         self._seen: dict[int, tuple[int, float]] = {}
         self._turn_lock = JournalFileOpenLock(f"{path}.turn")
-        pruning = space.pruning
+        pruner = (
+            NopPruner()
+            if space.pruning is None
+            else SuccessiveHalvingPruner(min_resource=space.pruning.first_epoch, reduction_factor=space.pruning.factor)
+        )
         with self.turn():
             _check(path)
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_MendingLock(path)))
-            self._study = optuna.create_study(
-                storage=storage,
-                study_name=_STUDY,
-                direction="maximize",
-                load_if_exists=True,
-                pruner=NopPruner()
-                if pruning is None
-                else SuccessiveHalvingPruner(min_resource=pruning.first_epoch, reduction_factor=pruning.factor),
-            )
+            if _STUDY not in optuna.get_all_study_names(storage):
+                optuna.create_study(storage=storage, study_name=_STUDY, direction="maximize")
+            self._study = optuna.load_study(study_name=_STUDY, storage=storage, pruner=pruner)
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
                 known = self._study.user_attrs.get(key)
                 if known is None:

@@ -84,6 +84,7 @@ class Range(_Strict):
 
 
 RANGE_KINDS = tuple(Range.model_fields)
+_TABLES = tuple(name for name, value in Recipe().model_dump().items() if isinstance(value, dict))
 
 
 class Pruning(_Strict):
@@ -229,7 +230,8 @@ def parse_space(text: str, origin: str, folder: Path = Path()) -> Space:
 def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Join the tables that TOML makes of ``optim.lr = ...`` into dotted keys; quoted keys are dotted already."""
     for key, value in table.items():
-        if isinstance(value, dict) and value and all(isinstance(inner, dict) for inner in value.values()):
+        is_table = isinstance(value, dict) and value and not set(value) & set(RANGE_KINDS)
+        if is_table and (key in _TABLES or all(isinstance(inner, dict) for inner in value.values())):
             yield from _flat(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
@@ -237,7 +239,9 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
 
 def _explain(error: ValidationError, origin: str) -> str:
     """One line for the first fault that pydantic found."""
-    fault = error.errors()[0]
+    faults = error.errors()
+    # A mistyped key is missing too; its own name says more.
+    fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
     *table, last = location = [str(part) for part in fault["loc"]]
     where = ".".join(location)
     if fault["type"] == "missing":
