@@ -23,10 +23,7 @@ from mien.cli.options import (
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
-    from mien.experiments.space import Space
     from mien.experiments.sweep_results import SweepResult
-
-_ROWS_SHOWN = 10
 
 
 def sweep(
@@ -69,7 +66,7 @@ def sweep(
     if json:
         show_json(_as_json(found, folder))
     else:
-        _show(found, chosen, folder)
+        _show(found, folder)
     if found.interrupted:
         remark(f"stopped with {len(found.trials)} of {found.total} trials finished; the same command goes on.")
         raise typer.Exit(130)
@@ -93,23 +90,27 @@ def _as_json(found: SweepResult, folder: Path) -> dict[str, object]:
     }
 
 
-def _show(found: SweepResult, space: Space, folder: Path) -> None:
+def _show(found: SweepResult, folder: Path) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from mien.report.sections.sweep import trials_table
+    from mien.report.sections.sweep import keys_table
+    from mien.report.wording import percent
 
-    made = trials_table(found.trials, tuple(space.ranges))
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for index, column in enumerate(made.columns):
-        table.add_column(Text(column.name), justify="left" if index < 2 else "right", overflow="fold")
-    for row in made.rows[:_ROWS_SHOWN]:
-        table.add_row(*(Text(column.show(value)) for column, value in zip(made.columns, row, strict=True)))
-    show(table)
     if found.best is None:
         remark(f"{folder}: no trial ran to its end, so there is no best recipe.")
     else:
-        remark(f"best: trial {found.best.number}. Train it with: mien train {folder / 'best.toml'} --data PATH")
+        typer.echo(
+            f"best: trial {found.best.number} of {len(found.trials)}, {percent(found.best.accuracy)} on validation"
+        )
+        made = keys_table(found.best, found.base, found.importance)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+        for index, column in enumerate(made.columns):
+            table.add_column(Text(column.name), justify="right" if index else "left", overflow="fold")
+        for row in made.rows:
+            table.add_row(*(Text(column.show(value)) for column, value in zip(made.columns, row, strict=True)))
+        show(table)
+        remark(f"train it with: mien train {folder / 'best.toml'} --data PATH")
     if found.page is not None:
         remark(f"report: {found.page}")

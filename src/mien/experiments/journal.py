@@ -172,7 +172,7 @@ class Journal:
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._space.seed)
         # Raised where no tree of the forest saw two different values.
         with suppress(RuntimeError):
-            return optuna.importance.get_param_importances(self._study, evaluator=evaluator)
+            return evaluator.evaluate(self._study)
         return {}
 
     def _reclaim(self) -> None:

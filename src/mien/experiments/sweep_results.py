@@ -28,6 +28,7 @@ class SweepResult:
 
     Attributes:
         trials: the finished ones.
+        base: the recipe's own value of each key that was searched.
         total: how many there shall be.
         importance: share of the variance of accuracy that each key explains; empty where too few ran to their end.
         interrupted: whether Ctrl-C ended this worker.
@@ -35,6 +36,7 @@ class SweepResult:
     """
 
     trials: tuple[TrialLine, ...]
+    base: Mapping[str, Any]
     total: int
     importance: Mapping[str, float]
     interrupted: bool
@@ -76,11 +78,11 @@ def write_page(
         RunError: the file system refused.
     """
     with journal.turn():
-        trials = trial_lines(space, journal)
+        trials, base = trial_lines(space, journal), _own_values(space)
         if not trials:
-            return SweepResult((), total, {}, interrupted, None)
+            return SweepResult((), base, total, {}, interrupted, None)
         importance = journal.importance()
-        sections = sweep_sections(trials, [_axis(space, key) for key in space.ranges], _own_values(space), importance)
+        sections = sweep_sections(trials, [_axis(space, key) for key in space.ranges], base, importance)
         page = render(
             "full.html.j2",
             title=f"Sweep of {space.base.name}",
@@ -100,7 +102,7 @@ def write_page(
             wording=wording,
         )
         written = write_files(out, page, sections)
-    return SweepResult(tuple(trials), total, importance, interrupted, written.page)
+    return SweepResult(tuple(trials), base, total, importance, interrupted, written.page)
 
 
 def trial_lines(space: Space, journal: Journal) -> list[TrialLine]:

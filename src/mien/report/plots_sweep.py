@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mien.report.svg import COLOURS, INK, WIDTH_INCHES, Drawing, draw
+from mien.report.svg import COLOURS, INK, Drawing, draw
 from mien.report.trials import Axis, TrialLine, best_trial
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def importance_plot(importance: Mapping[str, float]) -> Drawing:
         axes.set_yticks(range(len(ranked)), [key for key, _ in ranked])
         axes.tick_params(axis="y", length=0)
         axes.set_xlim(0, 110)
-        axes.set_xlabel("share of the explained variance, %")
+        axes.set_xlabel("share of the variance of accuracy, %")
         axes.grid(axis="x")
 
     return draw("sweep-importance", paint, height_inches=0.7 + 0.26 * len(importance))
@@ -64,7 +65,7 @@ def parallel_plot(trials: Sequence[TrialLine], ranges: Sequence[Axis]) -> Drawin
     whole = sorted((trial for trial in trials if trial.end == "complete"), key=lambda trial: trial.accuracy)
     accuracies = [trial.accuracy for trial in trials if not math.isnan(trial.accuracy)] or [0.0]
     low, high = min(accuracies), max(accuracies)
-    rows = [*ranges, Axis("accuracy on validation, %", 100 * low, 100 * max(high, low + 1e-3))]
+    rows = [*ranges, Axis("accuracy, %", 100 * low, 100 * max(high, low + 1e-3))]
 
     def paint(axes: Axes) -> None:
         at = range(len(rows))
@@ -78,15 +79,17 @@ def parallel_plot(trials: Sequence[TrialLine], ranges: Sequence[Axis]) -> Drawin
             axes.plot(_places(best, rows), at, color=_BEST, linewidth=2.0)
         for row, each in enumerate(rows):
             axes.plot([0, 1], [row, row], color=INK, linewidth=0.8)
-            axes.text(0, row - 0.3, each.key, fontsize=8, fontweight="bold")
-            for place, text in _ticks(each):
-                axes.plot([place, place], [row, row + 0.08], color=INK, linewidth=0.8)
-                axes.text(place, row + 0.12, text, fontsize=7, ha=_side(place), va="top")
+            places = [each.place(value) for value in each.choices or (each.low, each.high)]
+            axes.plot(places, [row] * len(places), "|", color=INK, markersize=6, markeredgewidth=0.8)
+        # Beside the lines, which would cross out anything among them.
+        axes.set_yticks(at, [f"{each.key}\n{_ends(each)}" for each in rows], fontsize=8)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xticks([])
+        axes.spines[:].set_visible(False)
         axes.set_xlim(-0.03, 1.03)
-        axes.set_ylim(len(rows) - 0.6, -0.6)
-        axes.set_axis_off()
+        axes.set_ylim(len(rows) - 0.8, -0.2)
 
-    return draw("sweep-parallel", paint, height_inches=0.3 + 0.62 * len(rows), width_inches=WIDTH_INCHES)
+    return draw("sweep-parallel", paint, height_inches=0.1 + 0.58 * len(rows))
 
 
 def _points(trials: Sequence[TrialLine]) -> tuple[list[int], list[float]]:
@@ -99,11 +102,10 @@ def _places(trial: TrialLine, rows: Sequence[Axis]) -> list[float]:
     return [each.place(values[each.key]) if each.key in values else math.nan for each in rows]
 
 
-def _ticks(axis: Axis) -> list[tuple[float, str]]:
+def _ends(axis: Axis) -> str:
+    """What stands at the left and at the right, or every choice from left to right."""
     if axis.choices:
-        return [(axis.place(value), str(value)) for value in axis.choices]
-    return [(0.0, f"{axis.low:.3g}"), (1.0, f"{axis.high:.3g}")]
-
-
-def _side(place: float) -> str:
-    return "left" if place == 0 else "right" if place == 1 else "center"
+        # No line ends inside a choice.
+        words = (str(choice).replace(" ", "\N{NO-BREAK SPACE}") for choice in axis.choices)
+        return textwrap.fill(", ".join(words), 24, max_lines=3, placeholder=" ...")
+    return f"{axis.low:.3g} to {axis.high:.3g}{', log' if axis.is_log else ''}"

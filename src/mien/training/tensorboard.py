@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightning_fabric.loggers import TensorBoardLogger
+from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from mien.run_folder import RunFolder
 from mien.training.loop import Watch

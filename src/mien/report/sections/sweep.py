@@ -33,6 +33,16 @@ def trials_table(trials: Sequence[TrialLine], keys: Sequence[str]) -> Table:
     return Table("trials", columns, rows, shown=TRIALS_SHOWN)
 
 
+def keys_table(best: TrialLine, base: Mapping[str, Any], importance: Mapping[str, float]) -> Table:
+    """What the best trial has beside the recipe's own value, and how much of the accuracy each key explains."""
+    columns: tuple[Column, ...] = (Column("key", "text"), Column("recipe", "number"), Column("best", "number"))
+    rows: list[tuple[Any, ...]] = [(key, base[key], value) for key, value in best.values.items()]
+    if importance:
+        columns = (*columns, Column("explains", "percent"))
+        rows = [(*row, importance[row[0]]) for row in rows]
+    return Table("best", columns, rows)
+
+
 def sweep_sections(
     trials: Sequence[TrialLine], axes: Sequence[Axis], base: Mapping[str, Any], importance: Mapping[str, float]
 ) -> list[Section]:
@@ -52,11 +62,9 @@ def sweep_sections(
     )
     sections = []
     if best is not None:
-        values = [(key, base[key], best.values[key]) for key in keys]
-        columns = (Column("key", "text"), Column("the recipe's own", "number"), Column("best", "number"))
         blocks: tuple[Block, ...] = (
             Text(f"Trial {best.number}: {percent(best.accuracy)} on validation after {best.epochs} epochs."),
-            Table("best", columns, values),
+            keys_table(best, base, importance),
             Text(
                 "It is the best of many on the very faces that chose it, so its accuracy flatters. Train best.toml "
                 "with other seeds before believing in it: mien train best.toml --data PATH --set seed=1.",
@@ -74,7 +82,10 @@ def sweep_sections(
             "rest of the variance is of keys together."
         )
         mattered.append(Plot(importance_plot(importance), caption))
-    caption = "Each line is a trial and runs from its values, one key below the other, to its accuracy at the bottom."
+    caption = (
+        "Each line is a trial and runs from its values, one key below the other, to its accuracy at the bottom. "
+        "Orange: the best; blue: those that ran to their end, the more accurate the stronger; grey: the others."
+    )
     mattered.append(Plot(parallel_plot(trials, axes), caption))
     sections.append(Section("keys", "Which settings matter", tuple(mattered)))
     sections.append(Section("trials", "All trials", (trials_table(trials, keys),)))
