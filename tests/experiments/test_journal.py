@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from optuna.trial import TrialState
@@ -16,6 +17,14 @@ from mien.experiments.space import parse_space
 @pytest.fixture
 def space():
     return parse_space('recipe = "short"\ntrials = 5\n[parameters]\noptim.lr = { log = [0.01, 1.0] }\n', "mine")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of whoever looks for signs of life; a list of one number of seconds."""
+    now = [0.0]
+    monkeypatch.setattr(room, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
 
 
 def states(journal):
@@ -60,13 +69,15 @@ def test_the_values_follow_from_the_seed_and_the_number(tmp_path, space):
     assert values(tmp_path / "one.log", False) == values(tmp_path / "two.log", True)
 
 
-def test_a_silent_trial_is_queued_again_with_its_values(tmp_path, space):
+def test_a_silent_trial_is_queued_again_with_its_values(tmp_path, space, clock):
     path = tmp_path / "journal.log"
-    dead, other = Journal(path, space, "data"), Journal(path, space, "data", stale_seconds=0.2)
+    dead, other = Journal(path, space, "data"), Journal(path, space, "data")
     lost = dead.take(1)
     assert other.take(1) is None
     assert other.running() == [0]
-    time.sleep(0.3)
+    clock[0] += 59
+    assert other.take(1) is None
+    clock[0] += 2
     again = other.take(1)
     assert again.params == lost.params
     assert again.user_attrs["goes_on"] == 0
@@ -82,16 +93,21 @@ def test_a_silent_trial_is_queued_again_with_its_values(tmp_path, space):
     assert dead.take(1) is None
 
 
-def test_a_trial_with_signs_of_life_is_left_alone(tmp_path, space, monkeypatch):
-    monkeypatch.setattr(room, "BEAT_SECONDS", 0.02)
+def test_a_trial_with_signs_of_life_is_left_alone(tmp_path, space, clock, monkeypatch):
+    monkeypatch.setattr(room, "BEAT_SECONDS", 0.01)
     path = tmp_path / "journal.log"
-    worker, other = Journal(path, space, "data"), Journal(path, space, "data", stale_seconds=0.5)
+    worker, other = Journal(path, space, "data"), Journal(path, space, "data")
     trial = worker.take(1)
     with worker.alive(trial):
-        until = time.monotonic() + 1.2
-        while time.monotonic() < until:
+        for _ in range(3):
+            seen = other.trials()[0].user_attrs["beat"]
             assert other.take(1) is None
-            time.sleep(0.05)
+            until = time.monotonic() + 30
+            while other.trials()[0].user_attrs["beat"] <= seen + 1:
+                assert time.monotonic() < until, "no sign of life"
+                time.sleep(0.01)
+            clock[0] += 1000
+    assert other.take(1) is None
     finish(worker, trial)
     assert states(other) == ["COMPLETE"]
 

@@ -110,13 +110,14 @@ def test_a_sweep_leaves_its_trials_the_best_recipe_and_a_page(tmp_path, faces, s
 
 def test_trials_are_cut_as_successive_halving_says(tmp_path, faces, space_file):
     """Oracle: Li et al. 2020, section 3, over the trials in their order, from the histories alone."""
-    file = space_file(trials=9, epochs=5, more="[pruning]\nfirst_epoch = 1\nfactor = 2")
+    file = space_file(trials=9, epochs=4, more="[pruning]\nfirst_epoch = 1\nfactor = 2")
     found = sweep(load_space(str(file)), faces, tmp_path / "out")
-    rungs, expected = {1: [], 2: [], 4: []}, []
+    # Epoch 4 would be a rung too, but it is the last: what came so far is whole.
+    rungs, expected = {1: [], 2: []}, []
     for folder in folders(tmp_path / "out"):
         run = RunFolder(folder)
         history = run.read_history()
-        for epoch in range(1, 6):
+        for epoch in range(1, 5):
             until = history[:epoch]
             assert len(until) == epoch, "a trial ended that should have gone on"
             if epoch in rungs:
@@ -128,7 +129,7 @@ def test_trials_are_cut_as_successive_halving_says(tmp_path, faces, space_file):
         expected.append(epoch)
         assert len(history) == epoch, "a trial went on that should have ended"
     assert [trial.epochs for trial in found.trials] == expected
-    assert [trial.end for trial in found.trials] == ["complete" if epochs == 5 else "cut" for epochs in expected]
+    assert [trial.end for trial in found.trials] == ["complete" if epochs == 4 else "cut" for epochs in expected]
     assert {"complete", "cut"} == {trial.end for trial in found.trials}
 
 
@@ -213,6 +214,25 @@ def test_ctrl_c_ends_in_order_and_the_same_command_goes_on(tmp_path, faces, spac
     whole = sweep(space, faces, tmp_path / "whole")
     assert [trial.accuracy for trial in found.trials[:2]] == [trial.accuracy for trial in whole.trials[:2]]
     assert [trial.values for trial in found.trials[:2]] == [trial.values for trial in whole.trials[:2]]
+
+
+def test_a_trial_that_was_stopped_after_its_last_epoch_is_not_trained_again(tmp_path, faces, space_file):
+    space, out = load_space(str(space_file(trials=1))), tmp_path / "out"
+
+    class StopsAtTheEnd(Interrupts):
+        def epoch(self, line, is_best):
+            if line["epoch"] == 2:
+                raise KeyboardInterrupt
+
+    class IsSurprised(Interrupts):
+        def step(self, epoch, images, loss):
+            pytest.fail("it trains again")
+
+    with pytest.raises(KeyboardInterrupt):
+        sweep(space, faces, out, view=StopsAtTheEnd())
+    found = sweep(space, faces, out, view=IsSurprised())
+    assert [(trial.number, trial.end, trial.epochs) for trial in found.trials] == [(1, "complete", 2)]
+    assert found.best.accuracy == max(line["validation_accuracy"] for line in RunFolder(folders(out)[0]).read_history())
 
 
 def test_a_worker_that_was_taken_for_dead_drops_its_trial_and_works_on(tmp_path, faces, space_file):
