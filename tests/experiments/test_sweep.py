@@ -110,7 +110,8 @@ def test_a_sweep_leaves_its_trials_the_best_recipe_and_a_page(tmp_path, faces, s
 
 def test_trials_are_cut_as_successive_halving_says(tmp_path, faces, space_file):
     """Oracle: Li et al. 2020, section 3, over the trials in their order, from the histories alone."""
-    file = space_file(trials=9, epochs=4, more="[pruning]\nfirst_epoch = 1\nfactor = 2")
+    parameters = f"{LR}model.dropout = {{ uniform = [0.0, 0.6] }}\n"
+    file = space_file(parameters, trials=9, epochs=4, more="seed = 3\n[pruning]\nfirst_epoch = 1\nfactor = 2")
     found = sweep(load_space(str(file)), faces, tmp_path / "out")
     # Epoch 4 would be a rung too, but it is the last: what came so far is whole.
     rungs, expected = {1: [], 2: []}, []
