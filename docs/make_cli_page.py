@@ -14,6 +14,7 @@ COMMANDS = (
     "demo",
     "recipes",
     "train",
+    "study",
     "sweep",
     "evaluate",
     "report",

@@ -12,7 +12,7 @@ import mien
 SOURCE = Path(mien.__file__).parent
 TORCH_ROOMS = (
     *("mien.models", "mien.training", "mien.export", "mien.experiments.run"),
-    *("mien.experiments.sweep", "mien.experiments.journal"),
+    *("mien.experiments.study_runs", "mien.experiments.sweep", "mien.experiments.journal"),
     *("mien.explain.torch_model", "mien.explain.gradients", "mien.explain.gradcam", "mien.explain.randomisation"),
 )
 
@@ -37,8 +37,8 @@ import sys
 class Unimportable:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "lightning_fabric", "safetensors", "onnx", "onnxscript", "pyarrow",
-                                      "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy", "captum", "optuna",
-                                      "tensorboard"}:
+                                      "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy", "captum", "timm",
+                                      "torchvision", "huggingface_hub", "optuna", "tensorboard"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Unimportable())

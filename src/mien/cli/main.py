@@ -22,6 +22,7 @@ from mien.cli import (
     recipes,
     report,
     robustness,
+    study,
     sweep,
     train,
 )
@@ -40,6 +41,7 @@ app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
+app.command("study")(study.study)
 app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)

@@ -54,6 +54,7 @@ def sweep(
 
         from mien.experiments.sweep import check_networks
         from mien.experiments.sweep import sweep as work
+        from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
     from mien.experiments.space import load_space
 
@@ -61,6 +62,8 @@ def sweep(
     check_networks(chosen)
     folder = out or Path("sweeps") / chosen.name
     check_out(folder)
+    for doubt in doubts(chosen.base):
+        remark(f"NOTE: {doubt}")
     result = read(data, size_px=chosen.base.input.size_px, class_map=class_map, skip_bad=skip_bad)
     found = work(chosen, result.faces, folder, trials=trials, view=TrainView, tell=remark, facts=environment(data))
     if json:

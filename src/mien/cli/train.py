@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    ClassesOption,
     DataOption,
     JsonOption,
     MapOption,
@@ -36,6 +37,7 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change a key: optim.lr=0.01. May be given often.", metavar="KEY=VALUE"),
     ] = None,
+    classes: ClassesOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder, if one was begun.")
     ] = False,
@@ -55,6 +57,7 @@ def train(
     """Train a classifier, export it, and measure it on the validation split."""
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
+        from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
     from mien.inference.locate import find_run
     from mien.recipe import load_recipe, tuned
@@ -62,11 +65,12 @@ def train(
     from mien.run_folder import RunFolder
 
     _check_log(log)
-    chosen = load_recipe(recipe, changes or ())
+    changes = [*(changes or ()), *([] if classes is None else [f"classes={classes}"])]
+    chosen = load_recipe(recipe, changes)
     run = RunFolder(out or Path("runs") / chosen.name)
     start_run = find_run(start) if start is not None else None
     if start_run is not None:
-        chosen = tuned(chosen, start_run.read_recipe(), changes or ())
+        chosen = tuned(chosen, start_run.read_recipe(), changes)
     if not resume:
         run.check_free()
     result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad)
@@ -74,6 +78,8 @@ def train(
     remark(
         f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
     )
+    for doubt in doubts(chosen) if start_run is None else ():
+        remark(f"NOTE: {doubt}")
     if resume and run.is_run:
         _warn_of_other_machine(run)
     with TrainView(chosen, faces) as shown:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mien.errors import RecipeError, nearest
-from mien.recipe import Recipe, dump_recipe, load_recipe, parse_recipe
+from mien.recipe import Recipe, dump_recipe, load_recipe, parse_recipe, toml_value
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -69,7 +69,7 @@ class Range(_Strict):
     @property
     def texts(self) -> tuple[str, ...]:
         """The ends of a range, or all of a choice, as TOML."""
-        return tuple(json.dumps(value, ensure_ascii=False) for value in self.choice or self.ends)
+        return tuple(toml_value(value) for value in self.choice or self.ends)
 
     def distribution(self) -> BaseDistribution:
         """The same for optuna. A choice is drawn as TOML text, because optuna knows no lists."""
@@ -136,11 +136,14 @@ class Space:
 
     def values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
         """Values as the recipe has them, of those that optuna drew from :meth:`Range.distribution`."""
-        return {key: json.loads(value) if self.ranges[key].choice else value for key, value in drawn.items()}
+        return {
+            key: tomllib.loads(f"value = {value}")["value"] if self.ranges[key].choice else value
+            for key, value in drawn.items()
+        }
 
     def recipe_for(self, values: Mapping[str, Any]) -> Recipe:
         """The recipe with these values. Raises :class:`RecipeError` where they do not go together."""
-        changes = [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+        changes = [f"{key}={toml_value(value)}" for key, value in values.items()]
         return parse_recipe(dump_recipe(self.base), self.base.name, changes)
 
     def recipes_at_the_ends(self) -> Iterator[tuple[str, Recipe]]:
@@ -150,8 +153,8 @@ class Space:
             RecipeError: the recipe has no such key, or does not allow the value.
         """
         for key, each in self.ranges.items():
-            for text in each.texts:
-                yield key, self.recipe_for({key: json.loads(text)})
+            for value in each.choice or each.ends:
+                yield key, self.recipe_for({key: value})
 
 
 def space_names() -> list[str]:

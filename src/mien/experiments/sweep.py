@@ -8,7 +8,6 @@ would fill a disk, and ``best.toml`` makes them again.
 from __future__ import annotations
 
 import shutil
-import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 import optuna
 
 from mien.data.faceset import FaceSet
-from mien.errors import RecipeError, RunError, TrainingError
+from mien.errors import RecipeError, RunError, StoppedError, TrainingError
 from mien.experiments.journal import STALE_SECONDS, Journal, TrialLostError
 from mien.experiments.space import Space
 from mien.experiments.sweep_results import SweepResult, write_page, write_small_files
@@ -66,6 +65,7 @@ def sweep(
     total = trials or space.trials
     kept = faces.with_scheme(parse_scheme(space.base.classes))
     check_networks(space, len(kept.classes))
+    # What cannot be trained on is missed now, not in the first trial.
     for split in ("train", "validation"):
         kept.of_split(split)
     file = out / "journal.log"
@@ -75,7 +75,7 @@ def sweep(
     out.mkdir(parents=True, exist_ok=True)
     journal = Journal(file, space, faces.fingerprint, stale_seconds)
     with interruptible() as interrupted:
-        worker = _Worker(journal, space, faces, out, view, tell, dict(facts or {}), interrupted)
+        worker = _Worker(journal, space, faces, out, view, tell, facts or {})
         while not interrupted.is_set():
             trial = journal.take(total)
             if trial is not None:
@@ -168,7 +168,6 @@ class _Worker:
     view: View
     tell: Callable[[str], None]
     facts: Mapping[str, Any]
-    interrupted: threading.Event
 
     def work_on(self, trial: optuna.Trial) -> None:
         """Run a trial and note how it ended. Whatever else stops it, the trial is queued again."""
@@ -213,8 +212,10 @@ class _Worker:
                 outcome = train(recipe, self.faces, run, resume=True, watch=watch, environment=facts)
         except _CutShortError:
             return _Ending("cut", f"cut after {watch.epochs} at {watch.accuracy:.1%}")
+        except StoppedError:
+            return None
         except TrainingError:
-            return None if self.interrupted.is_set() else _Ending("diverged", f"diverged after {watch.epochs}")
+            return _Ending("diverged", f"diverged after {watch.epochs}")
         except RecipeError as error:
             return _Ending("impossible", f"impossible: {error}")
         if outcome.reason == "interrupted":

@@ -1,0 +1,168 @@
+"""``mien study``: recipes over seeds, one table and one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.options import (
+    DATA_HELP,
+    JsonOption,
+    MapOption,
+    QuietOption,
+    SkipBadOption,
+    environment,
+    read,
+    remark,
+    show,
+    show_json,
+)
+from mien.errors import needs_extra
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from mien.data.faceset import FaceSet
+    from mien.experiments.study import Study
+    from mien.experiments.study_results import Planned
+
+
+def study(
+    name: Annotated[str, typer.Argument(help="A name from `mien study list`, or a .toml file.", metavar="NAME")],
+    data: Annotated[Path | None, typer.Option(help=DATA_HELP, metavar="PATH")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of runs, table and page; runs/study-NAME by default.", metavar="OUT")
+    ] = None,
+    results: Annotated[
+        Path | None,
+        typer.Option(help="Keep finished runs here, and find them here; OUT/results by default.", metavar="DIR"),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Run this variant alone. May be given often.", metavar="VARIANT")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a key of every recipe: epochs=5. May be given often.", metavar="KEY=VALUE"),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side; they share the cores.", metavar="N")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and about how long.")] = False,
+    class_map: MapOption = None,
+    skip_bad: SkipBadOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Run a study: recipes over seeds, compared on the same faces. What is finished is never run again.
+
+    `mien study list` shows the studies that come with mien.
+    """
+    from mien.errors import StudyError
+    from mien.experiments.study import load_study
+
+    if name == "list":
+        _list(json)
+        return
+    wanted = load_study(name)
+    for each in only or ():
+        wanted.variant(each)
+    if data is None:
+        raise StudyError(f"A study needs faces: mien study {name} --data PATH.")
+    with needs_extra("train", "Training"):
+        from mien.experiments.study_runs import Yard, lacking, plan, run_all, seconds_left
+    from mien.experiments.study_page import study_tables, write_study
+    from mien.experiments.study_results import read_finished
+    from mien.experiments.study_table import tabulate, write_table
+    from mien.progress import bars_are_shown
+
+    out = out or Path("runs") / f"study-{wanted.name}"
+    if out.is_file():
+        raise StudyError(f"{out} is a file; --out names a folder.")
+    faces_of_size = _read(wanted, data, changes or (), class_map, skip_bad)
+    yard = Yard(faces_of_size, out, results or out / "results", environment(data))
+    runs = plan(wanted, faces_of_size, changes or ())
+    finished = read_finished(yard.results)
+    to_do = lacking(runs, finished, out, only or ())
+    if dry_run:
+        _say_what_would_run(runs, to_do, seconds_left(to_do, finished, yard, jobs), jobs, json)
+        return
+    all_ended = True
+    if to_do:
+        from mien.cli.study_view import StudyView
+
+        costs = seconds_left(to_do, finished, yard, jobs) if bars_are_shown() else [1.0] * len(to_do)
+        with StudyView(to_do, costs, jobs) as view:
+            all_ended = run_all(to_do, yard, view, jobs)
+        finished = read_finished(yard.results)
+    table = tabulate(wanted, runs, finished)
+    write_table(out / "study.json", table)
+    facts = {key: str(value) for key, value in environment(data).items()}
+    written = write_study(out, table, facts)
+    if json:
+        show_json(table.to_dict())
+    else:
+        show(study_tables(table))
+    remark(f"page: {written.page}; finished runs are kept in {yard.results}")
+    if not all_ended:
+        remark("Stopped. The same command goes on where this one was.")
+        raise typer.Exit(130)
+
+
+def _list(json: bool) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    from mien.experiments.study import load_study, study_names
+
+    studies = [load_study(each) for each in study_names()]
+    if json:
+        show_json([{"name": each.name, "title": each.title, "variants": len(each.variants)} for each in studies])
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for header in ("study", "runs", "what it asks"):
+        table.add_column(header, justify="right" if header == "runs" else "left")
+    for each in studies:
+        runs = sum(len(each.seeds_of(variant)) for variant in each.variants if not variant.after)
+        table.add_row(each.name, str(runs), Text(each.question or each.title))
+    show(table)
+
+
+def _read(
+    study: Study, data: Path, changes: Sequence[str], class_map: str | None, skip_bad: bool
+) -> Mapping[int, FaceSet]:
+    """The data at every size that the study's recipes name: each is decoded once, for all runs."""
+    sizes = {
+        study.recipe_of(variant, study.seeds_of(variant)[0], changes).input.size_px
+        for variant in study.variants
+        if not variant.after
+    }
+    return {size_px: read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces for size_px in sizes}
+
+
+def _say_what_would_run(
+    runs: Sequence[Planned], to_do: Sequence[Planned], seconds: Sequence[float], jobs: int, json: bool
+) -> None:
+    from rich import box
+    from rich.table import Table
+
+    from mien.report.study_wording import duration
+
+    total = sum(seconds) / min(jobs, max(len(to_do), 1))
+    if json:
+        lines = [
+            {"variant": run.variant, "seed": run.recipe.seed, "seconds": each}
+            for run, each in zip(to_do, seconds, strict=True)
+        ]
+        show_json({"runs": len(runs), "to_do": lines, "seconds": total})
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for header in ("variant", "seed", "epochs", "about"):
+        table.add_column(header, justify="left" if header == "variant" else "right")
+    for run, each in zip(to_do, seconds, strict=True):
+        table.add_row(run.variant, str(run.recipe.seed), str(run.recipe.epochs), duration(each))
+    if to_do:
+        show(table)
+    typer.echo(
+        f"{len(to_do)} of {len(runs)} runs to do, about {duration(total)} with --jobs {jobs}, if none stops early."
+    )
