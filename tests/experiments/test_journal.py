@@ -184,6 +184,9 @@ def test_importance_is_of_the_key_that_matters(tmp_path):
         "mine",
     )
     journal = Journal(tmp_path / "journal.log", space, "data")
+    while len(journal.done()) < 7:
+        trial = journal.take(30)
+        finish(journal, trial, trial.params["optim.momentum"])
     assert journal.importance() == {}
     while (trial := journal.take(30)) is not None:
         finish(journal, trial, trial.params["optim.momentum"])

@@ -26,6 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mien.errors import RunError
 from mien.experiments.space import Space
+from mien.report.trials import IMPORTANCE_NEEDS
 
 BEAT_SECONDS = 10.0
 # Longer than the 30 seconds for which a lock file can stay behind a worker that was killed while it wrote.
@@ -166,8 +167,8 @@ class Journal:
 
         fANOVA (Hutter et al., ICML 2014), over the trials that ran to their end.
         """
-        values = {trial.value for trial in self.trials() if trial.state == TrialState.COMPLETE}
-        if len(values) < 2:
+        values = [trial.value for trial in self.trials() if trial.state == TrialState.COMPLETE]
+        if len(values) < IMPORTANCE_NEEDS or len(set(values)) < 2:
             return {}
         evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._space.seed)
         # Raised where no tree of the forest saw two different values.

@@ -53,6 +53,8 @@ def write_small_files(out: Path, space: Space, journal: Journal) -> None:
     # In turn: a worker that read the journal earlier must not write later.
     with journal.turn():
         trials = trial_lines(space, journal)
+        if not trials:
+            return
         write_bytes(out / "trials.csv", trials_table(trials, tuple(space.ranges)).to_csv())
         best = best_trial(trials)
         if best is not None:

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 
+IMPORTANCE_NEEDS = 8
+"""Trials that ran to their end; of fewer, the importance of keys is chance."""
+
+
 @dataclass(frozen=True)
 class TrialLine:
     """A finished trial.

@@ -7,7 +7,7 @@ from typing import Any
 
 from mien.report.blocks import Block, Column, Plot, Section, Table, Text
 from mien.report.plots_sweep import history_plot, importance_plot, parallel_plot
-from mien.report.trials import Axis, TrialLine, best_first, best_trial
+from mien.report.trials import IMPORTANCE_NEEDS, Axis, TrialLine, best_first, best_trial
 from mien.report.wording import percent
 
 TRIALS_SHOWN = 20
@@ -82,6 +82,11 @@ def sweep_sections(
             "rest of the variance is of keys together."
         )
         mattered.append(Plot(importance_plot(importance), caption))
+    else:
+        words = (
+            f"How much each key explains needs {IMPORTANCE_NEEDS} trials that ran to their end, with other accuracies."
+        )
+        mattered.append(Text(words, soft=True))
     caption = (
         "Each line is a trial and runs from its values, one key below the other, to its accuracy at the bottom. "
         "Orange: the best; blue: those that ran to their end, the more accurate the stronger; grey: the others."
