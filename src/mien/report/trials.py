@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-
 IMPORTANCE_NEEDS = 8
 """Trials that ran to their end; of fewer, the importance of keys is chance."""
 
