@@ -22,10 +22,11 @@ from mien.cli.options import (
     show,
     show_json,
 )
-from mien.errors import needs_extra
+from mien.errors import RunError, nearest, needs_extra
 
 if TYPE_CHECKING:
     from mien.run_folder import RunFolder
+    from mien.training.loop import Watch
 
 
 def train(
@@ -44,6 +45,10 @@ def train(
         str | None,
         typer.Option("--from", help="Fine-tune: begin with this run's weights (or 'default'), its model and input."),
     ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(help="'tensorboard': keep the run's history in TensorBoard's files too.", metavar="LOGGER"),
+    ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     json: JsonOption = False,
@@ -59,6 +64,7 @@ def train(
     from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 
+    _check_log(log)
     changes = [*(changes or ()), *([] if classes is None else [f"classes={classes}"])]
     chosen = load_recipe(recipe, changes)
     run = RunFolder(out or Path("runs") / chosen.name)
@@ -76,7 +82,12 @@ def train(
         remark(f"NOTE: {doubt}")
     if resume and run.is_run:
         _warn_of_other_machine(run)
-    with TrainView(chosen, faces) as view:
+    with TrainView(chosen, faces) as shown:
+        view: Watch = shown
+        if log is not None:
+            from mien.training.tensorboard import TensorBoardLog
+
+            view = TensorBoardLog(run, shown)
         outcome = run_recipe(
             chosen,
             faces,
@@ -99,6 +110,16 @@ def train(
         words = [word for word in sys.argv[1:] if word != "--resume"]
         remark(f"Go on with: {shlex.join(['mien', *words, '--resume'])}")
     remark(f"report: {outcome.report}" if outcome.report else "No report: it needs pip install 'mien[report]'.")
+
+
+def _check_log(log: str | None) -> None:
+    """Refuse a logger that there is not, before anything is read."""
+    if log is None:
+        return
+    if log != "tensorboard":
+        raise RunError(f"There is no logger '{log}'." + nearest(log, ["tensorboard"]))
+    with needs_extra("log", "--log tensorboard"):
+        import tensorboard  # noqa: F401
 
 
 def _warn_of_other_machine(run: RunFolder) -> None:
