@@ -32,12 +32,12 @@ def face_sheet(
 
     Args:
         images: N pictures, uint8 (H, W) grey or RGB (H, W, 3), 0..255; each is shown as large as the others.
-        words: N texts, where there are any; ``\\n`` begins a new line.
+        words: N texts, of one line or more, or none at all.
         columns: faces in a row.
         name: told apart from every other drawing's in a page.
 
     Raises:
-        DataError: no picture, or as many words as there are no pictures.
+        DataError: no picture, or some words but not one text for each picture.
         MissingExtraError: matplotlib is not installed.
     """
     count = len(images)
