@@ -15,6 +15,7 @@ COMMANDS = (
     "recipes",
     "train",
     "study",
+    "sweep",
     "evaluate",
     "report",
     "compare",

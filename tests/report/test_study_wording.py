@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from mien.evaluation.repeats import FIGURES, RepeatedDifference, Spread
+from mien.evaluation.repeats import FIGURES, Spread
 from mien.evaluation.results import Estimate
-from mien.report.study_wording import difference_text, duration, figure_name, spread_text
+from mien.report.study_wording import duration, figure_name, spread_text
 
 
 def test_every_figure_has_a_name():
@@ -23,13 +23,6 @@ def test_a_spread_shows_its_deviation_only_where_there_is_one():
     assert spread_text("accuracy", Spread((0.612,), 0.612, math.nan, interval)) == "61.2 %"
     assert spread_text("macro_f1", Spread((0.5, 0.6), 0.55, 0.0707, interval)) == "0.550 ± 0.071"
     assert spread_text("macro_f1", Spread((math.nan, math.nan), math.nan, math.nan, interval)) == "–"
-
-
-def test_a_difference_is_in_points_with_its_interval():
-    found = RepeatedDifference(Estimate(0.012, -0.003, 0.027), 0.114, 3)
-    assert difference_text("accuracy", found) == "+1.2 [-0.3, +2.7], p = 0.114"
-    assert difference_text("macro_auc", found) == "+0.012 [-0.003, +0.027], p = 0.114"
-    assert difference_text("accuracy", RepeatedDifference(Estimate(math.nan, math.nan, math.nan), math.nan, 1)) == "–"
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (500, "8 min"), (10000, "2.8 h")])

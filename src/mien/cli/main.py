@@ -23,6 +23,7 @@ from mien.cli import (
     report,
     robustness,
     study,
+    sweep,
     train,
 )
 from mien.errors import MienError
@@ -41,6 +42,7 @@ app.add_typer(data.app, name="data")
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
 app.command("study")(study.study)
+app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from mien.evaluation.repeats import Spread
 from mien.experiments.study_table import Compared, Row, StudyTable
 from mien.report import wording
 from mien.report.blocks import Block, Column, Plot, Section, Table, Text
 from mien.report.full_page import Written, write_files
 from mien.report.plots_study import spreads_plot
 from mien.report.rendering import render
-from mien.report.study_wording import difference_text, duration, figure_name, figure_text, in_percent, spread_text
-from mien.report.wording import UNDEFINED, rows_text
+from mien.report.study_wording import duration, figure_name, figure_text, in_percent, spread_text
+from mien.report.wording import UNDEFINED, p_text, rows_text
 
 
 def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Written:
@@ -35,7 +35,7 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
         "full.html.j2",
         title=table.study.title,
         split="validation",
-        rows=max((row.rows for row in table.rows), default=0),
+        rows=0,
         class_count=0,
         evaluation=None,
         absent=[],
@@ -49,19 +49,37 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
 
 def study_tables(table: StudyTable) -> RenderableType:
     """The same for a terminal: something rich can print."""
-    parts: list[RenderableType] = []
-    for each in (_summary(table), *(_compared_table(table, n, e) for n, e in enumerate(table.comparisons, 1))):
-        if not each.rows:
-            continue
-        printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
-        for index, column in enumerate(each.columns):
-            printed.add_column(RichText(column.name), justify="left" if index < 2 else "right", no_wrap=index != 1)
-        for row in each.rows:
-            cells = zip(each.columns, row, strict=True)
-            printed.add_row(*(RichText(column.show(value)) for column, value in cells))
-        parts.append(Group(RichText(f"\n{each.caption}", style="bold"), printed))
+    parts: list[RenderableType] = [_printed(table.study.title, _summary(table))]
+    for number, compared in enumerate(table.comparisons, 1):
+        if compared.entries:
+            title = f"{compared.comparison.title}: {_about(compared)}"
+            parts.append(_printed(title, _compared_table(table, number, compared)))
     parts += [RichText(f"note: {words}") for words in _left_out(table)]
     return Group(*parts)
+
+
+def _printed(title: str, table: Table) -> RenderableType:
+    printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
+    with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
+    for column, wide in zip(table.columns, with_interval, strict=True):
+        left = column.name in {"variant", "what", "figure"}
+        justify: Literal["left", "right"] = "left" if left else "right"
+        printed.add_column(RichText(_on_two_lines(column.name)), justify=justify, no_wrap=column.name != "what")
+        if wide:
+            printed.add_column(RichText("95 % interval"), justify="right", no_wrap=True)
+    for row in table.rows:
+        cells: list[RichText] = []
+        for column, wide, value in zip(table.columns, with_interval, row, strict=True):
+            words = "" if value is None else column.show(value)
+            cells.append(RichText(words if column.name == "what" else _on_two_lines(words)))
+            cells += [RichText(column.interval(value))] if wide else []
+        printed.add_row(*cells)
+    return Group(RichText(f"\n{title}", style="bold"), printed)
+
+
+def _on_two_lines(words: str) -> str:
+    """What stands in brackets goes below: a terminal is not wide."""
+    return words.replace(" (", "\n(")
 
 
 def _rows_section(table: StudyTable) -> Section:
@@ -70,15 +88,18 @@ def _rows_section(table: StudyTable) -> Section:
         blocks.append(Text(table.study.question))
     blocks += [
         _summary(table),
+        _figures_table(table),
         Text(
             "± is the standard deviation over runs that differ in their seed alone; figures without it are of one run. "
-            "Each run is measured on validation at the epoch that validation chose, so all figures flatter a little, "
-            "and alike.",
+            "Each run is measured on validation at the epoch that validation chose, which flatters every figure a "
+            "little, the more the more epochs there were to choose from. Figures of different classes or rows do not "
+            "compare. Seconds are by the clock, beside whatever else the machine did.",
             soft=True,
         ),
     ]
+    blocks += [Text(f"{each.name}: {each.note}", soft=True) for each in table.study.variants if each.note]
     for figure in table.study.figures:
-        rows = [row for row in table.rows if figure in row.figures]
+        rows = [row for row in table.rows if figure in row.figures and not math.isnan(row.figures[figure].mean)]
         if rows:
             blocks.append(_plot(figure, rows))
     return Section("variants", "What came out", tuple(blocks))
@@ -102,25 +123,50 @@ def _plot(figure: str, rows: Sequence[Row]) -> Plot:
 
 def _summary(table: StudyTable) -> Table:
     figures = table.study.figures
-    published = [name for name in figures if any(name in row.variant.published for row in table.rows)]
     columns = (
         Column("variant", "text"),
         Column("what", "text"),
-        *(Column(f"{figure_name(name)}, theirs", "text") for name in published),
-        *(Column(figure_name(name), "text") for name in figures),
+        *(Column(_with_published(table, name), "text") for name in figures),
+        Column("faces", "text"),
         Column("runs", "text"),
         Column("training", "text"),
     )
     rows = []
     for row in table.rows:
-        theirs = [
-            figure_text(name, row.variant.published[name]) if name in row.variant.published else ""
-            for name in published
-        ]
-        ours = [spread_text(name, row.figures[name]) if name in row.figures else UNDEFINED for name in figures]
-        took = "" if row.seconds is None else f"{duration(row.seconds)}, {_threads(row)}"
-        rows.append((row.variant.name, row.variant.title, *theirs, *ours, _runs(row), took))
-    return Table("variants", columns, rows, caption=table.study.title)
+        cells = [_cell(row, name) for name in figures]
+        of = f"{row.rows:,} ({row.classes} classes)" if row.rows else ""
+        took = "" if row.seconds is None else f"{duration(row.seconds)} ({_threads(row.threads)})"
+        rows.append((row.variant.name, row.variant.title, *cells, of, _runs(row), took))
+    return Table("variants", columns, rows)
+
+
+def _with_published(table: StudyTable, figure: str) -> str:
+    published = any(figure in row.variant.published for row in table.rows)
+    return f"{figure_name(figure)} (theirs)" if published else figure_name(figure)
+
+
+def _cell(row: Row, figure: str) -> str:
+    ours = spread_text(figure, row.figures[figure]) if figure in row.figures else UNDEFINED
+    theirs = row.variant.published.get(figure)
+    return ours if theirs is None else f"{ours} ({figure_text(figure, theirs)})"
+
+
+def _figures_table(table: StudyTable) -> Table:
+    """The same as numbers, for the files."""
+    columns = (
+        Column("variant", "text"), Column("figure", "text"), Column("mean"), Column("deviation"),
+        Column("runs", "count"), Column("published"),
+    )  # fmt: skip
+    rows = [
+        (row.variant.name, name, found.interval, found.deviation, found.runs, row.variant.published.get(name))
+        for row in table.rows
+        for name, found in row.figures.items()
+    ]
+    return Table("figures", columns, rows, shown=0)
+
+
+def _threads(counts: Sequence[int]) -> str:
+    return f"{' or '.join(map(str, counts))} {'thread' if list(counts) == [1] else 'threads'}"
 
 
 def _runs(row: Row) -> str:
@@ -133,36 +179,27 @@ def _runs(row: Row) -> str:
     return ", ".join(parts)
 
 
-def _threads(row: Row) -> str:
-    return f"{' or '.join(map(str, row.threads))} {'thread' if row.threads == (1,) else 'threads'}"
-
-
 def _compared_table(table: StudyTable, number: int, compared: Compared) -> Table:
-    figures = table.study.figures
-    baseline = compared.comparison.baseline
+    """One line a figure: wide enough for numbers, narrow enough for a terminal and a telephone."""
     columns = (
-        Column("variant", "text"),
-        Column("seeds", "text"),
-        *(column for name in figures for column in _pair_of_columns(figure_name(name), baseline)),
-    )
-    rows = []
-    for entry in compared.entries:
-        cells: list[Any] = []
-        for name in figures:
-            cells.append(spread_text(name, entry.figures[name]))
-            cells.append(difference_text(name, entry.differences[name]) if name in entry.differences else "")
-        seeds = next(iter(entry.differences.values())).seeds if entry.differences else _count(entry.figures)
-        rows.append((entry.name, str(seeds), *cells))
-    caption = f"{compared.comparison.title}: {rows_text(compared.rows)} that all of them have, against {baseline}"
-    return Table(f"comparison-{number}", columns, rows, caption)
+        Column("variant", "text"), Column("seeds", "text"), Column("figure", "text"), Column("baseline"),
+        Column("value"), Column("difference", "signed"), Column("p", "text"),
+    )  # fmt: skip
+    rows = [
+        (
+            entry.name, str(found.seeds), figure_name(figure), found.baseline, found.value, found.difference,
+            p_text(found.p_value),
+        )
+        for entry in compared.entries
+        for figure, found in entry.differences.items()
+        if not math.isnan(found.difference.value)
+    ]  # fmt: skip
+    return Table(f"comparison-{number}", columns, rows, _about(compared))
 
 
-def _pair_of_columns(name: str, baseline: str) -> tuple[Column, Column]:
-    return Column(name, "text"), Column(f"{name} - {baseline} [95 %]", "text")
-
-
-def _count(figures: Mapping[str, Spread]) -> int:
-    return next(iter(figures.values())).runs
+def _about(compared: Compared) -> str:
+    baseline = compared.comparison.baseline
+    return f"{rows_text(compared.rows)} that all of them have; the baseline is {baseline}, on the same seeds."
 
 
 def _comparison_section(table: StudyTable, number: int, compared: Compared) -> Section:
@@ -177,6 +214,10 @@ def _comparison_section(table: StudyTable, number: int, compared: Compared) -> S
         else "Differences are on the same rows (paired bootstrap)"
     )
     words += "; with one seed it knows the faces' chance alone: another seed might well turn a small difference around."
+    count = sum(len(entry.differences) for entry in compared.entries)
+    words += (
+        f" No p is corrected for the {count} that stand here: of 20 without anything behind them, one is below .05."
+    )
     return Section(f"comparison-{number}", title, (_compared_table(table, number, compared), Text(words, soft=True)))
 
 
@@ -197,7 +238,8 @@ def _runs_section(table: StudyTable) -> Section:
 
 
 def _left_out(table: StudyTable) -> list[str]:
-    words = [f"Not finished: {row.missing} of the runs of {row.variant.name}." for row in table.rows if row.missing]
+    words = [f"{name} is left out: {reason}" for name, reason in table.left_out.items()]
+    words += [f"Not finished: {row.missing} of the runs of {row.variant.name}." for row in table.rows if row.missing]
     words += [
         f"{row.failed} of the runs of {row.variant.name} could not be trained to the end and are in no figure."
         for row in table.rows
