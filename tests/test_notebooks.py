@@ -17,7 +17,7 @@ SHOWN = {
         TABLES: {"answer", "repeats", "report", "copies"},
     },
     "study_b": {
-        PICTURES: {"data", "augmentation", "curves", "confusion", "roc", "saliency"},
+        PICTURES: {"data", "augmentation", "curves", "confusion", "roc", "threshold", "saliency"},
         TABLES: {"report", "balance", "rows", "schemes", "merging", "fair", "groups"},
     },
 }
