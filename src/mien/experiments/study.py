@@ -35,7 +35,8 @@ class Variant(_Strict):
     title: str = ""
     recipe: str = Field(default="", description="a recipe's name; the study's own by default")
     set: dict[str, Any] = Field(
-        default={}, description="keys of the recipe that differ, e.g. {optim.lr = 0.01}; `model` is replaced as a whole"
+        default={},
+        description="keys of the recipe that differ, e.g. {optim.lr = 0.01}; a model that is named is replaced whole",
     )
     seeds: Seeds | None = Field(default=None, description="the study's own by default")
     start: str = Field(default="", alias="from", description="begin with the weights of this variant, seed by seed")
@@ -159,12 +160,13 @@ class Study(_Strict):
 def _dotted(values: dict[str, Any], above: str = "") -> dict[str, Any]:
     """Tables as dotted keys, ``{"optim": {"lr": 1}}`` -> ``{"optim.lr": 1}``, so that what they leave out stays.
 
-    ``model`` stays a table: another network has other settings.
+    A ``model`` with a name stays a table: another network has other settings.
     """
     flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{above}{key}"
-        flat |= _dotted(value, f"{name}.") if isinstance(value, dict) and name != "model" else {name: value}
+        whole = not isinstance(value, dict) or (name == "model" and "name" in value)
+        flat |= {name: value} if whole else _dotted(value, f"{name}.")
     return flat
 
 

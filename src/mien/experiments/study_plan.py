@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mien.data.faceset import FaceSet
-from mien.errors import DataError, MienError, MissingExtraError, ModelError, StudyError, nearest
+from mien.errors import DataError, MienError, MissingExtraError, ModelError, RecipeError, StudyError, nearest
 from mien.experiments.study import Study, Variant
 from mien.experiments.study_results import Finished, Plan, Planned
 from mien.labels import parse_scheme
@@ -55,21 +55,22 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
         if source in left_out:
             left_out[variant.name] = f"it is made from {source}, which is left out"
         elif not variant.after:
-            recipe = _recipe(study, variant, study.seeds_of(variant)[0], changes)
+            try:
+                recipe = _recipe(study, variant, study.seeds_of(variant)[0], changes)
+                checked[variant.name] = _check(recipe, faces_of_size, begins_with_parent=bool(variant.start))
+            except (ModelError, MissingExtraError) as error:
+                if not variant.optional:
+                    raise
+                left_out[variant.name] = str(error)
+                continue
+            except (RecipeError, DataError) as error:
+                raise type(error)(f"The variant '{variant.name}': {error}") from None
             other = seen.setdefault((recipe.model_copy(update={"seed": 0}).digest, variant.start), variant.name)
             if other != variant.name:
                 raise StudyError(
                     f"The variants '{other}' and '{variant.name}' of the study '{study.name}' have one and the same "
                     f"recipe: they would be one run. Change one, or take it out."
                 )
-            try:
-                checked[variant.name] = _check(recipe, faces_of_size, begins_with_parent=bool(variant.start))
-            except (ModelError, MissingExtraError) as error:
-                if not variant.optional:
-                    raise
-                left_out[variant.name] = str(error)
-            except MienError as error:
-                raise type(error)(f"The variant '{variant.name}': {error}") from None
     _check_classes(study, {name: each.classes for name, each in checked.items()}, left_out)
     return Plan(tuple(_runs(study, faces_of_size, changes, checked)), left_out)
 
