@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import needs_extra
@@ -69,13 +69,18 @@ class Drawing:
     """
 
     name: str
-    svg: str
-    _figure: Figure
-    _text: str
+    svg: str = field(repr=False)
+    _figure: Figure = field(repr=False)
+    _text: str = field(repr=False)
 
     def __html__(self) -> str:
         """What jinja puts into a page, without escaping."""
         return self.svg
+
+    def _repr_svg_(self) -> str:
+        """What a notebook shows: dark on white, because not every one of them says what its own colours are."""
+        text = self.svg_file().decode("utf-8")
+        return text[text.index("<svg") :]
 
     def svg_file(self) -> bytes:
         """A whole SVG file: dark letters on white."""
