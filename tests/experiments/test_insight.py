@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +65,7 @@ def test_features_are_the_models_of_rows_and_training(tiny_run, material, faces)
     training = faces.of_split("train")
     assert np.allclose(found.of_training, model.features(training.images), atol=1e-6)
     assert found.training.rows.tolist() == training.rows.tolist()
+    assert found.training_count == len(training)
     none, _ = features_of(model, material, faces.of_split("validation"))
     assert len(none.of_training) == 0
 
@@ -79,3 +81,20 @@ def test_a_model_without_features_has_none_and_the_report_goes_on(tiny_run, mate
     found, reason = features_of(model, material, faces)
     assert found is None
     assert "gives no features" in reason
+
+
+def test_of_many_training_faces_the_look_alikes_are_searched(tiny_run, material, faces, monkeypatch):
+    """Every worst mistake has its own face among 30 of the 320 training faces that are kept."""
+    from mien.experiments import insight
+    from mien.report.sections.features import features_section
+
+    monkeypatch.setattr(insight, "SEARCHED", 30)
+    worst = insight.worst_mistakes(material.scores.labels, material.scores.probabilities, insight.WORST)
+    training = np.flatnonzero(faces.split == "train")
+    images = np.array(faces.images)
+    images[training[: len(worst)]] = material.faces.images[worst]
+    found, _ = features_of(load(tiny_run.path), material, replace(faces, images=images))
+    assert len(found.training) == 30
+    assert set(faces.rows[training[: len(worst)]]) <= set(found.training.rows)
+    words = " ".join(block.words for block in features_section(material, found).blocks if block.kind == "text")
+    assert f"Searched were the 30 of {len(training)} training faces" in words

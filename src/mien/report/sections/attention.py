@@ -25,8 +25,8 @@ from mien.report.wording import percent
 JUDGED_FACES = 32
 """In both checks: enough for intervals, few enough that a report takes less than a minute."""
 
-AVERAGED_FACES = 16
-"""Of each class, so many right and so many wrong faces."""
+AVERAGED_FACES = {"gradcam": 100, "occlusion": 16}
+"""Of each class at most so many right and so many wrong faces, by the method: as many as take seconds."""
 
 Maps = npt.NDArray[np.float32]
 
@@ -39,13 +39,14 @@ class Explainer:
         predict: faces uint8 (n, S, S) -> probabilities (n, C).
         crop_px: side of the central square that the model sees.
         network: a :class:`mien.explain.torch_model.TorchModel`; None leaves occlusion alone.
-        randomise: method and faces -> the check against a randomised network; None where there is no network.
+        randomise: method, faces and its maps of them -> the check against a randomised network; None where there is no
+            network.
     """
 
     predict: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
     crop_px: int
     network: Any = None
-    randomise: Callable[[str, npt.NDArray[np.uint8]], Randomisation] | None = None
+    randomise: Callable[[str, npt.NDArray[np.uint8], Maps], Randomisation] | None = None
 
     @property
     def methods(self) -> list[str]:
@@ -92,8 +93,9 @@ def _evidence(images: npt.NDArray[np.uint8], explainer: Explainer) -> tuple[Tabl
     rows, drawn = [], []
     methods = explainer.methods
     for name in track(methods, total=len(methods), what="checking maps", unit="methods"):
-        faithful = measure(explainer.maps(name, judged))
-        learnt = None if explainer.randomise is None else explainer.randomise(name, judged)
+        maps = explainer.maps(name, judged)
+        faithful = measure(maps)
+        learnt = None if explainer.randomise is None else explainer.randomise(name, judged, maps)
         rows.append(
             (
                 name,
@@ -150,12 +152,11 @@ def _gallery(material: Material, images: npt.NDArray[np.uint8], explainer: Expla
 
 def _averages(material: Material, images: npt.NDArray[np.uint8], explainer: Explainer) -> list[Block]:
     method = "gradcam" if explainer.network is not None else "occlusion"
-    most = AVERAGED_FACES if explainer.network is not None else AVERAGED_FACES // 4
     chosen: list[int] = []
     for index in range(len(material.classes)):
         for right in (True, False):
             mine = np.flatnonzero((material.scores.labels == index) & (material.correct == right))
-            chosen += [int(mine[each]) for each in _spread(len(mine), most)]
+            chosen += [int(mine[each]) for each in _spread(len(mine), AVERAGED_FACES[method])]
     at = np.array(sorted(chosen), dtype=np.int64)
     maps = explainer.maps(method, images[at])
     averages = average_maps(maps, material.scores.labels[at], material.predictions[at], material.classes)
@@ -170,7 +171,8 @@ def _averages(material: Material, images: npt.NDArray[np.uint8], explainer: Expl
     parts = tuple(Faces(kind, tuple(made)) for kind, made in cards.items() if made)
     return [
         Columns(
-            f"Mean map ({method}) of each true class, and of how many faces; right and wrong of a class on one scale",
+            f"Mean map ({method}) of each true class, and of how many faces: at most {AVERAGED_FACES[method]} right "
+            f"and as many wrong ones, drawn at random; right and wrong of a class on one scale",
             parts,
         )
     ]
