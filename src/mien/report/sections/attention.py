@@ -147,7 +147,7 @@ def _gallery(material: Material, images: npt.NDArray[np.uint8], explainer: Expla
         cards = [Face(data_address(faces[place]), "the face")]
         cards += [Face(data_address(overlay(faces[place], each[place], 2)), name) for name, each in maps.items()]
         parts.append(Faces(title, tuple(cards)))
-    return Columns("The surest right and the surest wrong face of each class", tuple(parts))
+    return Columns("The surest right and the surest wrong face of each class", tuple(parts), stacked=True)
 
 
 def _averages(material: Material, images: npt.NDArray[np.uint8], explainer: Explainer) -> list[Block]:
@@ -174,6 +174,7 @@ def _averages(material: Material, images: npt.NDArray[np.uint8], explainer: Expl
             f"Mean map ({method}) of each true class, and of how many faces: at most {AVERAGED_FACES[method]} right "
             f"and as many wrong ones, drawn at random; right and wrong of a class on one scale",
             parts,
+            stacked=True,
         )
     ]
 
