@@ -39,6 +39,9 @@ def compare(
         typer.Option(help="A scores file, of anybody's model. May be given several times.", metavar="FILE"),
     ] = None,
     split: SplitOfScoresOption = None,
+    shared_rows: Annotated[
+        bool, typer.Option("--shared-rows", help="Compare on the rows that all have, and say how many are left out.")
+    ] = False,
     data: DataIfAnyOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Write report.html, figures/ and tables/ into this folder.", metavar="OUT")
@@ -54,7 +57,7 @@ def compare(
     """
     from mien.errors import DataError
     from mien.evaluation.scores import read_scores
-    from mien.experiments.compare import compare_all, write_comparison
+    from mien.experiments.compare import compare_all, keep_shared_rows, write_comparison
     from mien.experiments.matching import find_scores
 
     if data is not None and out is None:
@@ -65,10 +68,15 @@ def compare(
     check_out(out)
     files = [(str(folder), find_scores(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in scores or ()]
-    contests = compare_all([(name, read_scores(file)) for name, file in files])
+    named = [(name, read_scores(file)) for name, file in files]
+    rows = {}
+    if shared_rows and len(named) > 1:
+        named, rows["rows"] = keep_shared_rows(named)
+        remark(f"note: {rows['rows']}.")
+    contests = compare_all(named)
     if out is not None:
         faces = None if data is None else read(data, class_map=class_map, skip_bad=skip_bad).faces
-        written = write_comparison(out, contests, faces=faces, facts=page_facts(data))
+        written = write_comparison(out, contests, faces=faces, facts={**rows, **page_facts(data)})
         remark(f"report: {written.page}")
     if json:
         show_json([{"first": each.first, "second": each.second, **each.comparison.to_dict()} for each in contests])

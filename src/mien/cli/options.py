@@ -35,6 +35,22 @@ MapOption = Annotated[
     str | None, typer.Option("--map", help="Rename classes of the data: 'joy=happy,0=angry'.", metavar="A=B,...")
 ]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and list them.")]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        help="Label scheme: all, seven, six, five, three, binary, binary-with-disgust, or "
+        "'positive=happy+surprise,negative=angry+fear+sad'.",
+        metavar="SCHEME",
+    ),
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Of two classes, call a face the positive one (or the second) from this probability up; 0.5 by default.",
+        metavar="T",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[
     bool,

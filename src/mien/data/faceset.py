@@ -119,11 +119,16 @@ class FaceSet:
         """The faces under another label scheme; faces of dropped classes are left out. None changes nothing.
 
         Raises:
-            DataError: the scheme names a class that this data does not have.
+            DataError: the scheme names a class that this data does not have, or leaves no face.
         """
         if scheme is None:
             return self
         merged = scheme.merge_labels(self.labels, self.classes)
+        if len(self) and not (merged >= 0).any():
+            splits = ", ".join(split for split in SPLITS if (self.split == split).any())
+            raise DataError(
+                f"The label scheme '{scheme.name}' leaves no face in: {splits}. Choose classes that these faces have."
+            )
         kept = self.subset(merged >= 0)
         return replace(kept, labels=merged[merged >= 0], classes=scheme.classes)
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from mien.evaluation.calibration import CoverageCurve, Reliability
 from mien.evaluation.curves import GRID, PrecisionRecallCurve, RocCurve, RocCurves
+from mien.evaluation.threshold import ThresholdResult
 from mien.report.svg import COLOURS, INK, Drawing, draw, legend_above, legend_inches, short
 
 if TYPE_CHECKING:
@@ -64,6 +65,31 @@ def roc_averages_plot(curves: RocCurves) -> Drawing:
         _roc_frame(axes)
 
     return draw("roc-averages", paint, height_inches=4.0)
+
+
+def threshold_plot(result: ThresholdResult) -> Drawing:
+    """ROC curve of the positive one of two classes, with the threshold asked for and the best one of validation."""
+
+    def paint(axes: Axes) -> None:
+        curve = result.roc
+        if len(curve.false_positive_rate):
+            _paint_band(axes, curve, COLOURS[0], 0.22)
+            axes.plot(
+                curve.false_positive_rate, curve.true_positive_rate, color=COLOURS[0], linewidth=1.5,
+                label=_with_area(short(result.positive), curve),
+            )  # fmt: skip
+        points = [("asked for", result.chosen, COLOURS[5], "o")]
+        if result.best is not None:
+            points.append(("best on validation", result.best, COLOURS[2], "s"))
+        for name, point, colour, marker in points:
+            # Rates of a class without rows are NaN, which draws nothing.
+            axes.plot(
+                point.false_positive_rate, point.true_positive_rate, marker, color=colour, markersize=7,
+                markerfacecolor="none", markeredgewidth=1.6, label=f"{name} {point.threshold:.3f}",
+            )  # fmt: skip
+        _roc_frame(axes)
+
+    return draw("roc-threshold", paint, height_inches=4.0)
 
 
 def precision_recall_plot(curves: Sequence[PrecisionRecallCurve], classes: Sequence[str]) -> Drawing:
