@@ -54,9 +54,7 @@ def scatter_plot(
             mine = points[kinds == kind]
             if len(mine):
                 across, up = mine.T
-                axes.scatter(
-                    across, up, s=5, color=colour, alpha=0.6, linewidth=0, label=short(label), rasterized=True
-                )
+                axes.scatter(across, up, s=5, color=colour, alpha=0.6, linewidth=0, label=short(label), rasterized=True)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
