@@ -7,7 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mien.errors import DataError
 from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.scores import Scores
 from mien.experiments.insight import explainer_of, features_of
 from mien.inference.classifier import load
 from mien.report.material import Material
@@ -98,3 +100,22 @@ def test_of_many_training_faces_the_look_alikes_are_searched(tiny_run, material,
     assert set(faces.rows[training[: len(worst)]]) <= set(found.training.rows)
     words = " ".join(block.words for block in features_section(material, found).blocks if block.kind == "text")
     assert f"Searched were the 30 of {len(training)} training faces" in words
+
+
+def test_a_method_that_the_network_does_not_allow_is_named(tiny_run, material, monkeypatch):
+    """As for a network without maps: Grad-CAM refuses."""
+    from mien.explain import gradcam
+    from mien.report.sections.attention import attention_section
+
+    def refuse(model):
+        raise DataError("Grad-CAM needs a network with convolutional maps; this one has none. Take another method.")
+
+    monkeypatch.setattr(gradcam, "last_maps", refuse)
+    few = material.faces.subset(np.arange(3))
+    scores = Scores(few.rows, few.labels, material.scores.probabilities[:3], few.classes, "validation", "")
+    explainer, reason = explainer_of(load(tiny_run.path), tiny_run, material)
+    assert "gradcam" not in explainer.methods
+    assert len(explainer.methods) == 4
+    assert reason.startswith("The method gradcam is not here.")
+    section = attention_section(Material(scores, evaluate_scores(scores, 10), few), explainer)
+    assert "Mean map (gradient)" in section.blocks[-1].title

@@ -81,8 +81,9 @@ def test_curves_are_drawn_against_moved_and_against_random_maps(faces, monkeypat
         assert random.deletion[0] == found.deletion[0], "the same faces of the same classes"
 
 
-def test_averages_are_of_as_many_faces_as_the_page_says(faces):
-    """Two classes, 40 faces: at most 16 a kind by occlusion."""
+def test_averages_are_of_as_many_faces_as_the_page_says(faces, monkeypatch):
+    """Two classes, right and wrong: 64 faces in all are 16 of each kind."""
+    monkeypatch.setattr(attention, "AVERAGED_FACES", {"gradcam": 9, "gradient": 9, "occlusion": 64})
     chosen = faces.subset(np.arange(60))
     labels = (np.arange(60) % 2).astype(np.int64)
     scores = Scores(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")

@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.faceset import FaceSet
-from mien.errors import MienError, MissingExtraError, ModelError, needs_extra
+from mien.errors import DataError, MienError, MissingExtraError, ModelError, needs_extra
 from mien.evaluation.failures import worst_mistakes
 from mien.experiments.matching import SAME_ANSWER
+from mien.explain.methods import METHODS, explain
 from mien.explain.verdict import Randomisation
 from mien.inference.classifier import Classifier
 from mien.progress import track
@@ -56,7 +57,15 @@ def explainer_of(model: Classifier, run: RunFolder | None, material: Material) -
     def randomise(name: str, images: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32]) -> Randomisation:
         return check_randomisation(name, network, images, maps=maps, depths=1)
 
-    return Explainer(model.probabilities, crop_px, network, randomise), ""
+    unfit, reasons = [], []
+    for name, method in METHODS.items():
+        if method.needs_torch:
+            try:
+                explain(name, some[:1], model=network)
+            except DataError as error:
+                unfit.append(name)
+                reasons.append(f"The method {name} is not here. {error}")
+    return Explainer(model.probabilities, crop_px, network, randomise, tuple(unfit)), " ".join(reasons)
 
 
 def features_of(model: Classifier, material: Material, everything: FaceSet) -> tuple[Features | None, str]:
