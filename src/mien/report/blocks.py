@@ -156,10 +156,11 @@ class Faces:
 
 @dataclass(frozen=True)
 class Columns:
-    """Rows of faces side by side where there is room, under one title."""
+    """Rows of faces under one title: side by side where there is room, or, with larger faces, one below the other."""
 
     title: str
     parts: tuple[Faces, ...]
+    stacked: bool = False
     kind: ClassVar[str] = "columns"
 
 

@@ -155,19 +155,26 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1 - longest // 3]}…{name[-(longest // 3) :]}"
 
 
-def legend_above(axes: Axes, columns: int, letters_a_line: int = 60, **style: Any) -> None:
+def legend_above(axes: Axes, columns: int, **style: Any) -> None:
     """A legend above the axes, in as many columns as its longest label leaves room for, at most ``columns``."""
     labels = axes.get_legend_handles_labels()[1]
-    if not labels:
-        return
-    # Beside each label stands its line, as wide as five letters.
-    fitting = max(1, min(columns, letters_a_line // (max(map(len, labels)) + 5)))
-    axes.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=fitting,
-        **{"handlelength": 1.6, "columnspacing": 1.2, **style},
-    )
+    if labels:
+        axes.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=_fitting(labels, columns),
+            **{"handlelength": 1.6, "columnspacing": 1.2, **style},
+        )
+
+
+def legend_inches(labels: Sequence[str], columns: int) -> float:
+    """What :func:`legend_above` takes of the height."""
+    return 0.16 * -(-len(labels) // _fitting(labels, columns))
+
+
+def _fitting(labels: Sequence[str], columns: int) -> int:
+    # A line of WIDTH_INCHES holds about 60 letters; beside each label stands its sign, as wide as five.
+    return max(1, min(columns, 60 // (max(map(len, labels), default=0) + 5)))
 
 
 def readable_on(colour: Sequence[float]) -> str:

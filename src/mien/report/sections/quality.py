@@ -69,29 +69,25 @@ def curves_section(material: Material) -> Section:
     columns = (
         Column("class", "text"), Column("AUC"), Column("average precision"), Column("share of the rows", "percent"),
     )  # fmt: skip
-    return Section(
-        "curves",
-        "Telling each class from the rest",
-        (
-            Pair(
-                (
-                    Plot(
-                        roc_plot(roc, material.classes),
-                        "ROC: each class against the rest, with its area and 95 % band. Dotted: chance.",
-                    ),
-                    Plot(
-                        roc_averages_plot(roc),
-                        "Macro: mean over classes. Micro: all decisions pooled. Bands: 95 %, point by point.",
-                    ),
-                )
-            ),
-            Plot(
-                precision_recall_plot(recall, material.classes),
-                "Precision against recall of each class, with its average precision and 95 % band; chance is its share "
-                "of the rows.",
-            ),
-            Table("areas", columns, rows),
+    plots = [
+        Plot(
+            roc_averages_plot(roc),
+            "Macro: mean over classes. Micro: all decisions pooled. Bands: 95 %, point by point.",
         ),
+        Plot(
+            precision_recall_plot(recall, material.classes),
+            "Precision against recall of each class, with its average precision and 95 % band; chance is its share of "
+            "the rows.",
+        ),
+    ]
+    blocks: list[Block] = []
+    if any(len(curve.false_positive_rate) for curve in roc.per_class):
+        caption = "ROC: each class against the rest, with its area and 95 % band. Dotted: chance."
+        plots.insert(0, Plot(roc_plot(roc, material.classes), caption))
+    else:
+        blocks.append(Text("All rows are of one class: there is no rest to tell it from, so it has no ROC curve."))
+    return Section(
+        "curves", "Telling each class from the rest", (*blocks, Pair(tuple(plots)), Table("areas", columns, rows))
     )
 
 
