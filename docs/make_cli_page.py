@@ -14,6 +14,8 @@ COMMANDS = (
     "demo",
     "recipes",
     "train",
+    "teach",
+    "distill",
     "study",
     "evaluate",
     "report",

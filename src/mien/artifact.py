@@ -38,6 +38,7 @@ class Manifest(BaseModel):
     recipe: dict[str, Any] = Field(description="the whole recipe that it was trained by")
     recipe_digest: str
     data_fingerprint: str = Field(description="of the faces it was trained and validated on")
+    taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of what its teachers said, or of themselves")
     epoch: int = Field(description="the epoch whose weights these are")
     scores: dict[str, float] = Field(default_factory=dict, description="e.g. validation_accuracy, a share")
     temperature: float = Field(default=1.0, gt=0, description="logits are divided by it before the softmax")

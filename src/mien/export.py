@@ -63,6 +63,7 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
         recipe=recipe.model_dump(mode="json"),
         recipe_digest=facts["recipe_digest"],
         data_fingerprint=facts["data_fingerprint"],
+        taught_by=tuple(facts.get("taught_by", ())),
         epoch=facts["epoch"],
         **_measured(run, facts),
         mien_version=__version__,

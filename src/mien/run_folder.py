@@ -6,6 +6,7 @@ history.csv              one line an epoch
 last.safetensors         everything that --resume needs
 best.safetensors         weights of the best epoch
 model.onnx               the artifact made from them
+model.int8.onnx          its smaller and faster form, where that was made
 scores_<split>.npz       what the model said about each row of a split
 metrics.json report.html the validation split, measured
 test_ledger.jsonl        one line for each time that the test split was opened
@@ -79,6 +80,11 @@ class RunFolder:
     def model(self) -> Path:
         """The artifact."""
         return self.path / "model.onnx"
+
+    @property
+    def model_int8(self) -> Path:
+        """The artifact's smaller and faster form, where it was made."""
+        return self.path / "model.int8.onnx"
 
     def scores(self, split: str) -> Path:
         """What the model said about each row of ``split``."""

@@ -13,6 +13,7 @@ from mien.cli import (
     compare,
     data,
     demo,
+    distill,
     embed,
     evaluate,
     explain,
@@ -23,6 +24,7 @@ from mien.cli import (
     report,
     robustness,
     study,
+    teach,
     train,
 )
 from mien.errors import MienError
@@ -40,6 +42,8 @@ app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
+app.command("teach")(teach.teach)
+app.command("distill")(distill.distill)
 app.command("study")(study.study)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)

@@ -1,9 +1,10 @@
-"""``mien train``: recipe and data in, run folder out."""
+"""``mien train``: recipe and data in, run folder out. ``mien distill`` does the same with teachers."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -48,9 +49,26 @@ def train(
     quiet: QuietOption = False,
 ) -> None:
     """Train a classifier, export it, and measure it on the validation split."""
+    train_and_show(recipe, data, out, changes, resume, start, class_map, skip_bad, json)
+
+
+def train_and_show(
+    recipe: str,
+    data: Path,
+    out: Path | None,
+    changes: list[str] | None,
+    resume: bool,
+    start: str | None,
+    class_map: str | None,
+    skip_bad: bool,
+    json: bool,
+    teachers: Sequence[str] = (),
+) -> None:
+    """What ``mien train`` and ``mien distill`` do: the whole run, and what a person sees of it."""
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
     from mien.cli.train_view import TrainView
+    from mien.experiments.teaching import find_teachers
     from mien.inference.locate import find_run
     from mien.recipe import load_recipe, tuned
     from mien.report.table import evaluation_table
@@ -61,6 +79,7 @@ def train(
     start_run = find_run(start) if start is not None else None
     if start_run is not None:
         chosen = tuned(chosen, start_run.read_recipe(), changes or ())
+    taught_by = find_teachers(teachers, chosen.distill.live)
     if not resume:
         run.check_free()
     result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad)
@@ -77,8 +96,15 @@ def train(
             run,
             resume=resume,
             start=start_run,
+            teachers=taught_by,
             watch=view,
-            facts=environment(data, {"fine-tuned from": start} if start else None),
+            facts=environment(
+                data,
+                {
+                    **({"fine-tuned from": start} if start else {}),
+                    **({"teachers": ", ".join(map(str, taught_by))} if taught_by else {}),
+                },
+            ),
         )
     if json:
         show_json({"run": str(run.path), "best_epoch": outcome.outcome.best_epoch, **outcome.evaluation.to_dict()})

@@ -16,6 +16,7 @@ from mien.evaluation.scores import Scores, write_scores
 from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, fit_temperature
 from mien.files import write_text
 from mien.inference.classifier import BATCH, Classifier
+from mien.inference.views import probabilities_over_views
 from mien.labels import parse_scheme
 from mien.progress import track
 from mien.report.page import write_report
@@ -41,15 +42,28 @@ def faces_for(classifier: Classifier, faces: FaceSet) -> FaceSet:
     return faces.with_classes(classifier.classes)
 
 
-def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
-    """What the model says about each face of a split. Raises :class:`DataError`, as :func:`faces_for`.
+def score_split(
+    classifier: Classifier, faces: FaceSet, split: str, views: int = 1, temperature: float | None = None
+) -> Scores:
+    """What the model says about each face of a split.
 
-    Without the model's temperature where that was fitted on these very rows, which it would flatter.
+    Args:
+        classifier: the model.
+        faces: all of the data, as it was read.
+        split: train, validation or test.
+        views: how often each face is shown; see :mod:`mien.inference.views`.
+        temperature: what logits are divided by. None takes the model's own, but where that was fitted on these very
+            rows, which it would flatter: there 1.
+
+    Raises:
+        DataError: as :func:`faces_for`; no such split; a number of views that there is not.
     """
     chosen = faces_for(classifier, faces).of_split(split)
+    if temperature is None and fitted_on(classifier, faces, split):
+        temperature = 1.0
     parts = list(
         track(
-            _batches(classifier, chosen, 1.0 if fitted_on(classifier, faces, split) else None),
+            _batches(classifier, chosen, views, temperature),
             total=-(-len(chosen) // BATCH),
             what=f"reading {split}",
             unit="batches",
@@ -87,9 +101,9 @@ def temperature_for_use(scores: Scores) -> float:
     return fitted if 1.01 * LEAST_TEMPERATURE < fitted < GREATEST_TEMPERATURE / 1.01 else 1.0
 
 
-def _batches(classifier: Classifier, faces: FaceSet, temperature: float | None) -> Iterator[Any]:
+def _batches(classifier: Classifier, faces: FaceSet, views: int, temperature: float | None) -> Iterator[Any]:
     for first in range(0, len(faces), BATCH):
-        yield classifier.probabilities(faces.images[first : first + BATCH], temperature)
+        yield probabilities_over_views(classifier, faces.images[first : first + BATCH], views, temperature)
 
 
 def write_evaluation(

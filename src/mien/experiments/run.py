@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ def run_recipe(
     *,
     resume: bool = False,
     start: RunFolder | None = None,
+    teachers: Sequence[Path] = (),
     watch: Watch | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> RunResult:
@@ -57,13 +58,16 @@ def run_recipe(
         run: where to.
         resume: go on with the run that stands there, if any.
         start: a run whose weights to begin with.
+        teachers: whom to learn from beside the labels; see :func:`mien.training.distill.make_lesson`.
         watch: is told of every step and epoch.
         facts: for environment.json and the report: data, command, ...
 
     Raises:
         MienError: as :func:`mien.training.loop.train` and :func:`mien.export.export_run`.
     """
-    outcome = train(recipe, faces, run, resume=resume, start=start, watch=watch, environment=dict(facts or {}))
+    outcome = train(
+        recipe, faces, run, resume=resume, start=start, teachers=teachers, watch=watch, environment=dict(facts or {})
+    )
     recipe = run.read_recipe()
     with busy("exporting model.onnx"):
         parity = export_run(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.average import WeightAverage
 from mien.training.device import make_fabric
+from mien.training.distill import Lesson, make_lesson
 from mien.training.losses import Loss, make_loss
 from mien.training.optim import build_optimizer
 
@@ -43,6 +45,7 @@ class TrainingState:
     labels: Tensor
     validation: FaceSet
     loss: Loss
+    lesson: Lesson | None = None
     history: list[HistoryLine] = field(default_factory=list)
 
     @property
@@ -51,13 +54,13 @@ class TrainingState:
         return max(len(self.images) // self.recipe.batch_size, 1)
 
 
-def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> TrainingState:
+def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, teachers: Sequence[Path] = ()) -> TrainingState:
     """Build everything that a fresh run needs. Touches nothing on disk.
 
     Raises:
         DataError: the data has no train or no validation split, fewer than two classes to learn, faces of another
-            size than the recipe's, or too few of a class to balance.
-        RecipeError: the recipe names a model or setting that does not exist.
+            size than the recipe's, too few of a class to balance, or teachers of other data or classes.
+        RecipeError: the recipe names a model or setting that does not exist, or teachers that cannot be asked live.
         RunError: ``start`` has no checkpoint, or holds another network.
     """
     faces = faces.with_scheme(parse_scheme(recipe.classes))
@@ -92,6 +95,7 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> Training
         labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
         validation=validation,
         loss=loss.to(fabric.device),
+        lesson=make_lesson(recipe, teachers, train_faces, fabric) if teachers else None,
     )
 
 
@@ -145,6 +149,10 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None
         raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
     if begun["data_fingerprint"] != facts["data_fingerprint"]:
         raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
+    if begun.get("taught_by", []) != facts["taught_by"]:
+        raise RunError(
+            f"{run.path} has other teachers; resume it with its own, in their order, or choose another --out"
+        )
     if not run.last.is_file():
         if begun["started_from"] != facts["started_from"]:
             raise RunError(f"{run.path} was begun with other weights; resume it with the same --from.")

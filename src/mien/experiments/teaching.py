@@ -1,0 +1,105 @@
+"""Teachers: trained models are asked about the train split once; students learn from the files of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mien.data.faceset import FaceSet
+from mien.errors import DataError, RunError
+from mien.evaluation.ensemble import average_scores
+from mien.evaluation.scores import Scores, write_scores
+from mien.experiments.measure import score_split
+from mien.inference.classifier import Classifier
+from mien.inference.locate import find_run, find_run_of_model, is_shipped
+
+
+@dataclass(frozen=True)
+class Answers:
+    """A file of soft labels: whose, over how many views, of how many faces, and how often the label was top."""
+
+    file: str
+    models: tuple[str, ...]
+    views: int
+    faces: int
+    bytes: int
+    train_accuracy: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+    def words(self) -> str:
+        """For a person."""
+        return (
+            f"{self.file}: {self.faces:,} faces in {self.views} view(s) by {', '.join(self.models)}, "
+            f"{self.bytes / 1e3:,.0f} kB; read as labelled: {self.train_accuracy:.1%} of the faces it was trained on"
+        )
+
+
+def place_of_answers(model: str, out: Path | None) -> Path:
+    """Where the answers of one model go: its own run folder, where no file is named.
+
+    Raises:
+        RunError: it is in no run folder of the user's, or ``out`` is no name of a scores file.
+    """
+    if out is not None:
+        if out.suffix != ".npz" or out.is_dir():
+            raise RunError(f"--out must name a .npz file; found {out}.")
+        return out
+    run = find_run_of_model(model)
+    if run is None or is_shipped(model):
+        raise RunError(f"{model} is in no run folder of yours to keep its answers in; name a file with --out.")
+    return run.scores("train")
+
+
+def ask(classifier: Classifier, faces: FaceSet, views: int) -> Scores:
+    """What a teacher says of each face of the train split: the network's own probabilities, at temperature 1.
+
+    Its stored temperature was fitted on validation, whose labels have no part in training a student.
+
+    Raises:
+        DataError: as :func:`mien.experiments.measure.score_split`.
+    """
+    return score_split(classifier, faces, "train", views, temperature=1.0)
+
+
+def write_answers(file: Path, scores: Sequence[Scores], views: int, models: Sequence[str]) -> Answers:
+    """Write the mean of some models' answers, whole or not at all.
+
+    Raises:
+        DataError: the models were asked about other faces or know other classes.
+        RunError: the file system refused.
+    """
+    # Faces read at another size have another fingerprint; rows and labels are compared all the same.
+    first = scores[0]
+    mean = average_scores([first, *(replace(each, data_fingerprint="") for each in scores[1:])])
+    write_scores(file, mean, np.float16)
+    right = float((mean.probabilities.argmax(axis=1) == mean.labels).mean())
+    return Answers(str(file), tuple(models), views, len(mean), file.stat().st_size, right)
+
+
+def find_teachers(names: Sequence[str], live: bool) -> list[Path]:
+    """The files of soft labels, or with ``live`` the run folders, that a user means.
+
+    Raises:
+        DataError: a run that was not asked yet; a file where a run is wanted.
+        RunError: no such run.
+    """
+    found = []
+    for name in names:
+        if name.endswith(".npz"):
+            if live:
+                raise DataError(f"distill.live asks networks; {name} is a file of answers. Name the run itself.")
+            found.append(Path(name))
+            continue
+        run = find_run(name)
+        run.read_recipe()
+        if not live and not run.scores("train").is_file():
+            raise DataError(f"{name} has no soft labels yet. Make them with: mien teach {name} --data PATH")
+        found.append(run.path if live else run.scores("train"))
+    return found
