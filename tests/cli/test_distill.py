@@ -99,7 +99,7 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe
     (tmp_path / "bad.npz").write_bytes(b"x")
     refused(mien(*words, "--teachers", tmp_path / "bad.npz"), "bad.npz", "docs/scores.md")
     validation = teacher.path / "scores_validation.npz"
-    refused(mien(*words, "--teachers", validation), "no answer about")
+    refused(mien(*words, "--teachers", validation), "is of other data")
     refused(mien(*words, "--teachers", validation, "--set", "distill.share=0"), "distill.share")
     assert not run.exists()
     refused(mien("teach", teacher.path, "--data", face_folder, "--views", 3), "1, 2 or 10 views")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,15 @@ def temperature_words(classifier: Classifier, faces: FaceSet, split: str) -> str
     if fitted_on(classifier, faces, split):
         return "without the model's temperature, which was fitted on these rows"
     return f"with the model's temperature {classifier.manifest.temperature:.3g}"
+
+
+def headline_of(evaluation: Evaluation) -> dict[str, float]:
+    """The headline figures of validation as a manifest holds them; an undefined one is left out."""
+    return {
+        f"validation_{name}": estimate.value
+        for name, estimate in evaluation.headline.items()
+        if not math.isnan(estimate.value)
+    }
 
 
 def temperature_for_use(scores: Scores) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.results import Evaluation
 from mien.experiments.measure import (
     faces_for,
+    headline_of,
     score_split,
     temperature_for_use,
     temperature_words,
@@ -74,13 +74,8 @@ def run_recipe(
     classifier = Classifier(run.model)
     scores = score_split(classifier, faces, "validation")
     evaluation = evaluate_scores(scores)
-    headline = {
-        f"validation_{name}": estimate.value
-        for name, estimate in evaluation.headline.items()
-        if not math.isnan(estimate.value)
-    }
-    temperature = temperature_for_use(scores)
-    manifest = classifier.manifest.model_copy(update={"scores": headline, "temperature": temperature})
+    update = {"scores": headline_of(evaluation), "temperature": temperature_for_use(scores)}
+    manifest = classifier.manifest.model_copy(update=update)
     replace_manifest(run.model, manifest)
     report = write_evaluation(
         run.path,
