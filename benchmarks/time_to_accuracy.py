@@ -1,6 +1,6 @@
 """Seconds of training to an accuracy on PublicTest, through `mien train`'s own code.
 
-    python benchmarks/time_to_accuracy.py --data ../shared/data/fer2013_dev.parquet [RECIPE ...]
+    python benchmarks/time_to_accuracy.py [RECIPE ...] --data ../shared/data/fer2013_dev.parquet [--seeds N ...]
 
 For each recipe: the curve (seconds from the first step, validation accuracy, one view), the seconds to 64.3 %, and the
 training rate beside the machine's own best for that network: a bare forward-backward-step loop on random tensors,

@@ -114,6 +114,15 @@ class StoppingRecipe(_Strict):
     patience: int = Field(default=0, ge=0, description="epochs without a better value; 0 never stops early")
 
 
+class TuningRecipe(_Strict):
+    """Fine-tuning: how gently weights are treated that were trained before. The defaults treat all alike."""
+
+    frozen_epochs: int = Field(default=0, ge=0, description="epochs at the start in which only the head learns")
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="what each block's rate is of that of the block above it; 1 is one rate"
+    )
+
+
 class Recipe(_Strict):
     """One training run, without its data. TOML in, TOML out."""
 
@@ -143,6 +152,7 @@ class Recipe(_Strict):
     balance: BalanceRecipe = BalanceRecipe()
     distill: DistillRecipe = DistillRecipe()
     stopping: StoppingRecipe = StoppingRecipe()
+    tuning: TuningRecipe = TuningRecipe()
 
     @field_validator("classes")
     @classmethod

@@ -79,6 +79,7 @@ def test_oversampling_repeats_each_face_as_often_as_any_other_of_its_class(few):
 
 def test_a_blend_lies_between_two_different_faces_of_its_class(few):
     filled = balanced(few, "mixup")
+    parts = []
     for at in range(len(few), len(filled)):
         first, second = (int(word.removeprefix("face ")) for word in str(filled.source[at])[9:].split(" and "))
         assert first != second
@@ -86,7 +87,10 @@ def test_a_blend_lies_between_two_different_faces_of_its_class(few):
         a, b, blend = (each.astype(float) for each in (few.images[first], few.images[second], filled.images[at]))
         part = ((blend - b) * (a - b)).sum() / ((a - b) ** 2).sum()
         assert 0 <= part <= 1
+        parts.append(part)
         assert blend == pytest.approx(part * a + (1 - part) * b, abs=1.5)
+    assert np.quantile(parts, 0.25) < 0.4
+    assert np.quantile(parts, 0.75) > 0.6
 
 
 def test_a_warped_copy_is_near_its_face_but_is_not_it(faces):

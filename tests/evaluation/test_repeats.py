@@ -10,9 +10,8 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from mien.errors import DataError
-from mien.evaluation.repeats import FIGURES, Figures, compare_repeats, merge_scores, shared_rows, spread
+from mien.evaluation.repeats import FIGURES, Figures, compare_repeats, spread
 from mien.evaluation.scores import Scores
-from mien.labels import SCHEMES
 
 CLASSES = ("angry", "fear", "happy", "sad", "surprise")
 
@@ -109,32 +108,3 @@ def test_intervals_over_faces_and_seeds_cover_what_they_promise():
         covered += found.difference.low <= 0 <= found.difference.high
     # 95 % promised; of 120 trials fewer than 106 would be seen once in 400 times. Too wide is no fault at 3 seeds.
     assert covered >= 106
-
-
-def test_merging_sums_probabilities_and_drops_rows():
-    scores = some_scores(3)
-    merged = merge_scores(scores, SCHEMES["binary"])
-    assert merged.classes == ("negative", "positive")
-    np.testing.assert_allclose(merged.probabilities[:, 1], scores.probabilities[:, [2, 4]].sum(1))
-    np.testing.assert_array_equal(merged.labels, np.isin(scores.labels, [2, 4]))
-    three = merge_scores(
-        Scores(
-            scores.rows, scores.labels, scores.probabilities, ("angry", "disgust", "happy", "sad", "neutral"), "v", ""
-        ),
-        SCHEMES["three"],
-    )
-    assert len(three) == np.isin(scores.labels, [2, 3, 4]).sum()
-    assert merge_scores(merged, SCHEMES["binary-with-disgust"]) is merged
-
-
-def test_shared_rows_are_those_that_all_have():
-    first = some_scores(1)
-    part = np.arange(150, 49, -1)
-    second = Scores(
-        first.rows[part], first.labels[part], first.probabilities[part], CLASSES, "validation", "sha256:data"
-    )
-    one, two = shared_rows([first, second])
-    assert list(one.rows) == list(two.rows) == list(range(50, 151))
-    np.testing.assert_array_equal(one.probabilities, two.probabilities)
-    with pytest.raises(DataError, match="share no row"):
-        shared_rows([first, Scores(first.rows + 1000, first.labels, first.probabilities, CLASSES, "validation", "")])

@@ -1,4 +1,4 @@
-"""A tiny study that runs in seconds."""
+"""What the tests of reports share, and a tiny study that runs in seconds."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from mien.data.faceset import FaceSet
+from mien.evaluation.scores import Scores
 from mien.experiments.study import Study, parse_study
 from mien.experiments.study_results import Finished, Planned, read_finished
 
@@ -113,3 +115,17 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, faces: Fac
     told = Told()
     assert run_all(runs, yard, told)
     return Done(tiny_study, yard, runs, read_finished(yard.results), told)
+
+
+@pytest.fixture
+def scored():
+    """Scores of some skill for labels under classes: ``scored(labels, classes, rows, split, fingerprint)``."""
+
+    def make(labels, classes, rows=None, split="validation", fingerprint="", seed=0):
+        logits = np.random.default_rng(seed).normal(size=(len(labels), len(classes)))
+        logits[np.arange(len(labels)), labels] += 1.5
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        rows = np.arange(len(labels)) if rows is None else rows
+        return Scores(rows, np.asarray(labels), probabilities, tuple(classes), split, fingerprint)
+
+    return make

@@ -10,7 +10,7 @@ from mien.artifact import read_manifest
 from mien.errors import DataError, RecipeError, RunError
 from mien.evaluation.scores import Scores, write_scores
 from mien.export import export_run
-from mien.recipe import Recipe
+from mien.recipe import Recipe, parse_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.device import make_fabric
@@ -144,6 +144,24 @@ def test_answers_of_other_data_or_classes_are_refused(faces):
     assert len(soft_labels([("x", relabelled)], train_faces, 3.0)) == len(train_faces)
 
 
+def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
+    """Oracle: the sums made by hand, of the rows that are left."""
+    from mien.labels import parse_scheme
+
+    scores = answers(faces)
+    scheme = "glad=happy+surprise,low=sad+angry"
+    path = tmp_path / "all.npz"
+    write_scores(path, scores)
+    few = faces.of_split("train").with_scheme(parse_scheme(scheme))
+    lesson = make_lesson(parse_recipe(f"classes = '{scheme}'", "x"), [path], few, make_fabric("fp32"))
+    order = list(scores.classes)
+    pairs = [[order.index(name) for name in names] for names in (("happy", "surprise"), ("sad", "angry"))]
+    kept = np.isin(scores.labels, np.ravel(pairs))
+    sums = np.stack([scores.probabilities[kept][:, pair].sum(axis=1) for pair in pairs], axis=1)
+    roots = (sums / sums.sum(axis=1, keepdims=True)) ** (1 / 3)
+    assert lesson.stored.numpy() == pytest.approx(roots / roots.sum(axis=1, keepdims=True), abs=1e-6)
+
+
 def test_a_student_says_what_its_teacher_says(tmp_path, faces, tiny_recipe):
     """Every soft label is the class two further on: a student of share 1 learns these, not the labels.
 
@@ -255,7 +273,7 @@ def test_what_a_live_teacher_cannot_see_is_refused(faces, tiny_recipe, tiny_run)
 def test_teachers_do_not_change_how_a_student_begins(faces, tiny_recipe, tiny_run, file):
     live = changed(tiny_recipe, distill={"live": True})
     states = [
-        prepare(recipe, faces, None, teachers)
+        prepare(recipe, faces, None, teachers=teachers)
         for recipe, teachers in ((tiny_recipe, []), (tiny_recipe, [file]), (live, [tiny_run.path]))
     ]
     first, *others = (state.network.state_dict() for state in states)
@@ -264,9 +282,9 @@ def test_teachers_do_not_change_how_a_student_begins(faces, tiny_recipe, tiny_ru
 
 def test_faces_that_balancing_repeated_have_their_rows_soft_label(faces, tiny_recipe, file):
     recipe = changed(tiny_recipe, balance={"sampling": "oversample"})
-    state = prepare(recipe, faces, None, [file])
+    state = prepare(recipe, faces, None, teachers=[file])
     train_faces = faces.of_split("train")
-    plain = prepare(tiny_recipe, faces, None, [file]).lesson.stored
+    plain = prepare(tiny_recipe, faces, None, teachers=[file]).lesson.stored
     assert len(state.lesson.stored) == len(state.labels) > len(plain)
     for image, target in zip(state.images[-5:], state.lesson.stored[-5:], strict=True):
         at = np.flatnonzero((train_faces.images == image.numpy()).all(axis=(1, 2)))[0]

@@ -41,4 +41,15 @@ def distill(
     quiet: QuietOption = False,
 ) -> None:
     """Train a student on what teachers say of the train split, export it, and measure it on validation."""
-    train_and_show(recipe, data, out, changes, resume, start, class_map, skip_bad, json, teachers)
+    train_and_show(
+        recipe,
+        data,
+        out=out,
+        changes=changes or (),
+        resume=resume,
+        start=start,
+        class_map=class_map,
+        skip_bad=skip_bad,
+        json=json,
+        teachers=teachers,
+    )

@@ -25,10 +25,32 @@ MODEL_HELP = "A run folder, a .onnx file, or 'default', the model that comes wit
 
 DataOption = Annotated[Path, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
 ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
+# Where a command does something without them too.
+DataIfAnyOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
+ModelIfAnyOption = Annotated[str | None, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
+SplitOfScoresOption = Annotated[
+    str | None, typer.Option("--split", help="Which scores of each DIR; validation by default.")
+]
 MapOption = Annotated[
     str | None, typer.Option("--map", help="Rename classes of the data: 'joy=happy,0=angry'.", metavar="A=B,...")
 ]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and list them.")]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        help="Label scheme: all, seven, six, five, three, binary, binary-with-disgust, or "
+        "'positive=happy+surprise,negative=angry+fear+sad'.",
+        metavar="SCHEME",
+    ),
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Of two classes, call a face the positive one (or the second) from this probability up; 0.5 by default.",
+        metavar="T",
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[
     bool,
@@ -88,8 +110,13 @@ def check_data_options(data: Path | None, class_map: str | None, skip_bad: bool)
         raise DataError(f"{'--skip-bad' if class_map is None else '--map'} is about data; give --data PATH too.")
 
 
+def page_facts(data: Path | str | None) -> dict[str, str]:
+    """:func:`environment` as a page shows it."""
+    return {name: str(fact) for name, fact in environment("not given" if data is None else data).items()}
+
+
 def environment(data: Path | str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Facts about this machine and command, for environment.json and reports."""
+    """Facts about this machine and command, for environment.json."""
     return {
         "data": str(data),
         "command": shlex.join(["mien", *sys.argv[1:]]),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    ClassesOption,
     DataOption,
     JsonOption,
     MapOption,
@@ -36,6 +37,7 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change a key: optim.lr=0.01. May be given often.", metavar="KEY=VALUE"),
     ] = None,
+    classes: ClassesOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder, if one was begun.")
     ] = False,
@@ -49,14 +51,25 @@ def train(
     quiet: QuietOption = False,
 ) -> None:
     """Train a classifier, export it, and measure it on the validation split."""
-    train_and_show(recipe, data, out, changes, resume, start, class_map, skip_bad, json)
+    train_and_show(
+        recipe,
+        data,
+        out=out,
+        changes=[*(changes or ()), *([] if classes is None else [f"classes={classes}"])],
+        resume=resume,
+        start=start,
+        class_map=class_map,
+        skip_bad=skip_bad,
+        json=json,
+    )
 
 
 def train_and_show(
     recipe: str,
     data: Path,
+    *,
     out: Path | None,
-    changes: list[str] | None,
+    changes: Sequence[str],
     resume: bool,
     start: str | None,
     class_map: str | None,
@@ -67,6 +80,7 @@ def train_and_show(
     """What ``mien train`` and ``mien distill`` do: the whole run, and what a person sees of it."""
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
+        from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
     from mien.experiments.teaching import find_teachers
     from mien.inference.locate import find_run
@@ -74,11 +88,11 @@ def train_and_show(
     from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 
-    chosen = load_recipe(recipe, changes or ())
+    chosen = load_recipe(recipe, changes)
     run = RunFolder(out or Path("runs") / chosen.name)
     start_run = find_run(start) if start is not None else None
     if start_run is not None:
-        chosen = tuned(chosen, start_run.read_recipe(), changes or ())
+        chosen = tuned(chosen, start_run.read_recipe(), changes)
     taught_by = find_teachers(teachers, chosen.distill.live)
     if not resume:
         run.check_free()
@@ -87,8 +101,12 @@ def train_and_show(
     remark(
         f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
     )
+    for doubt in doubts(chosen) if start_run is None else ():
+        remark(f"NOTE: {doubt}")
     if resume and run.is_run:
         _warn_of_other_machine(run)
+    origins = {"fine-tuned from": start or "", "teachers": ", ".join(map(str, taught_by))}
+    origins = {name: names for name, names in origins.items() if names}
     with TrainView(chosen, faces) as view:
         outcome = run_recipe(
             chosen,
@@ -98,13 +116,7 @@ def train_and_show(
             start=start_run,
             teachers=taught_by,
             watch=view,
-            facts=environment(
-                data,
-                {
-                    **({"fine-tuned from": start} if start else {}),
-                    **({"teachers": ", ".join(map(str, taught_by))} if taught_by else {}),
-                },
-            ),
+            facts=environment(data, origins),
         )
     if json:
         show_json({"run": str(run.path), "best_epoch": outcome.outcome.best_epoch, **outcome.evaluation.to_dict()})

@@ -49,13 +49,15 @@ def _origins(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Where in the image each pixel of the copy comes from: rows and columns, float32 (n, H, W)."""
     height, width = shape
-    column = lambda values: values[some].astype(np.float32)[:, np.newaxis, np.newaxis]  # noqa: E731
+    angle, zoom, right, down = (
+        values[some].astype(np.float32)[:, np.newaxis, np.newaxis]
+        for values in (np.radians(warps.degrees), warps.zoom, warps.right, warps.down)
+    )
     middle = (height - 1) / 2, (width - 1) / 2
     # From the copy back to the image, so each step is undone, the last one first.
-    y = np.arange(height, dtype=np.float32)[:, np.newaxis] - middle[0] - column(warps.down) * height
-    x = np.arange(width, dtype=np.float32)[np.newaxis, :] - middle[1] - column(warps.right) * width
-    angle = column(np.radians(warps.degrees))
-    cosine, sine = np.cos(angle) / column(warps.zoom), np.sin(angle) / column(warps.zoom)
+    y = np.arange(height, dtype=np.float32)[:, np.newaxis] - middle[0] - down * height
+    x = np.arange(width, dtype=np.float32)[np.newaxis, :] - middle[1] - right * width
+    cosine, sine = np.cos(angle) / zoom, np.sin(angle) / zoom
     x, y = cosine * x - sine * y, sine * x + cosine * y
     x = np.where(warps.mirrored[some, np.newaxis, np.newaxis], -x, x)
     return y + middle[0], x + middle[1]
@@ -73,4 +75,4 @@ def _bilinear(
     each = np.arange(len(images))[:, np.newaxis, np.newaxis]
     upper = images[each, top, left] * (1 - across) + images[each, top, right] * across
     lower = images[each, bottom, left] * (1 - across) + images[each, bottom, right] * across
-    return np.rint(upper * (1 - down) + lower * down).astype(np.uint8)
+    return np.asarray(np.rint(upper * (1 - down) + lower * down), dtype=np.uint8)

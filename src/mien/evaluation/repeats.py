@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from mien.errors import DataError, nearest, needs_extra
 from mien.evaluation import metrics
-from mien.evaluation.compare import bootstrap_p_value, match_rows
+from mien.evaluation.compare import bootstrap_p_value, match_rows, shared_rows
 from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weights
 from mien.evaluation.metrics import Floats
 from mien.evaluation.results import LEVEL, Estimate
 from mien.evaluation.scores import Scores
-from mien.labels import LabelScheme
 
 _OF_CONFUSION = {"precision": metrics.precision, "recall": metrics.recall, "f1": metrics.f1}
 FIGURES = (
@@ -115,52 +114,6 @@ class RepeatedDifference:
     seeds: int
 
 
-def merge_scores(scores: Scores, scheme: LabelScheme | None) -> Scores:
-    """Scores as they are under another label scheme: probabilities summed, rows of dropped classes left out.
-
-    Scores that speak of the scheme's classes already stay as they are.
-
-    Raises:
-        DataError: the scheme names a class that the scores do not have, or no row is left.
-    """
-    if scheme is None or scores.classes == scheme.classes:
-        return scores
-    labels = scheme.merge_labels(scores.labels, scores.classes)
-    kept = labels >= 0
-    return replace(
-        scores,
-        rows=scores.rows[kept],
-        labels=labels[kept],
-        probabilities=scheme.merge_probabilities(scores.probabilities, scores.classes)[kept],
-        classes=scheme.classes,
-    )
-
-
-def shared_rows(many: Sequence[Scores]) -> list[Scores]:
-    """The rows that all scores have, in one order.
-
-    Raises:
-        DataError: no row is shared, or the labels, classes or data differ.
-    """
-    rows = many[0].rows
-    for scores in many[1:]:
-        rows = np.intersect1d(rows, scores.rows)
-    if not len(rows):
-        raise DataError("The scores share no row, so there is nothing to compare them on.")
-    chosen = []
-    for scores in many:
-        inside = np.isin(scores.rows, rows)
-        chosen.append(
-            replace(
-                scores,
-                rows=scores.rows[inside],
-                labels=scores.labels[inside],
-                probabilities=scores.probabilities[inside],
-            )
-        )
-    return [match_rows(chosen[0], scores)[1] for scores in chosen]
-
-
 def spread(runs: Sequence[Scores], names: Sequence[str], resamples: int = 1000, seed: int = 0) -> list[Spread]:
     """Each figure over the runs of one recipe.
 
@@ -173,7 +126,7 @@ def spread(runs: Sequence[Scores], names: Sequence[str], resamples: int = 1000, 
     Raises:
         DataError: other rows, or a name that is no figure.
     """
-    values, drawn = _resampled(shared_rows(runs), names, resamples, seed)
+    values, drawn = _resampled(_aligned(runs), names, resamples, seed)
     return [
         Spread(
             values=tuple(float(value) for value in values[:, index]),
@@ -209,7 +162,7 @@ def compare_repeats(
     """
     if len(baseline) != len(other) or not baseline:
         raise DataError(f"Runs are compared in pairs of one seed; found {len(baseline)} and {len(other)}.")
-    values, drawn = _resampled(shared_rows([*baseline, *other]), names, resamples, seed)
+    values, drawn = _resampled(_aligned([*baseline, *other]), names, resamples, seed)
     pairs = len(baseline)
     differences, of_resamples = values[pairs:] - values[:pairs], (drawn[pairs:] - drawn[:pairs]).mean(axis=0)
     found = []
@@ -235,6 +188,12 @@ def _with_t(mean: float, of_rows: float, differences: Floats) -> RepeatedDiffere
     reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(total)
     p_value = 2 * float(student.sf(abs(mean) / math.sqrt(total), freedom))
     return RepeatedDifference(Estimate(mean, mean - reach, mean + reach), p_value, pairs)
+
+
+def _aligned(many: Sequence[Scores]) -> list[Scores]:
+    """The rows that all have, in one order; other labels, classes or data are refused."""
+    first, *others = shared_rows(many)
+    return [match_rows(first, scores)[1] for scores in (first, *others)]
 
 
 def _resampled(runs: Sequence[Scores], names: Sequence[str], resamples: int, seed: int) -> tuple[Floats, Floats]:

@@ -68,7 +68,10 @@ class Study(_Strict):
         if twice is not None:
             raise ValueError(f"two variants are called '{twice}'")
         for figure in self.figures:
-            check_figure(figure)
+            try:
+                check_figure(figure)
+            except DataError as error:
+                raise ValueError(str(error)) from None
         for number, variant in enumerate(self.variants):
             for other, word in ((variant.start, "from"), (variant.after, "after")):
                 # A variant follows what it is made from, so that the list can be run from the top.
@@ -193,7 +196,8 @@ def _explain(error: ValidationError, origin: str) -> str:
     where = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         last = str(fault["loc"][-1])
-        kind = {"variants": Variant, "comparisons": Comparison}.get(str(fault["loc"][0]), Study)
+        tables: dict[str, type[BaseModel]] = {"variants": Variant, "comparisons": Comparison}
+        kind = tables.get(str(fault["loc"][0]), Study)
         known = [info.alias or name for name, info in kind.model_fields.items()]
         return f"The study {origin} has an unknown key '{where}'." + nearest(last, known)
     reason = fault["msg"].removeprefix("Value error, ")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
-from mien.evaluation.repeats import Spread
 from mien.experiments.study_table import Compared, Row, StudyTable
 from mien.report import wording
 from mien.report.blocks import Block, Column, Plot, Section, Table, Text
 from mien.report.full_page import Written, write_files
 from mien.report.plots_study import spreads_plot
 from mien.report.rendering import render
-from mien.report.study_wording import difference_text, duration, figure_name, figure_text, in_percent, spread_text
-from mien.report.wording import UNDEFINED, rows_text
+from mien.report.study_wording import duration, figure_name, figure_text, in_percent, spread_text
+from mien.report.wording import UNDEFINED, p_text, rows_text
 
 
 def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Written:
@@ -49,19 +49,37 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
 
 def study_tables(table: StudyTable) -> RenderableType:
     """The same for a terminal: something rich can print."""
-    parts: list[RenderableType] = []
-    for each in (_summary(table), *(_compared_table(table, n, e) for n, e in enumerate(table.comparisons, 1))):
-        if not each.rows:
-            continue
-        printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
-        for index, column in enumerate(each.columns):
-            printed.add_column(RichText(column.name), justify="left" if index < 2 else "right", no_wrap=index != 1)
-        for row in each.rows:
-            cells = zip(each.columns, row, strict=True)
-            printed.add_row(*(RichText(column.show(value)) for column, value in cells))
-        parts.append(Group(RichText(f"\n{each.caption}", style="bold"), printed))
+    parts: list[RenderableType] = [_printed(table.study.title, _summary(table))]
+    for number, compared in enumerate(table.comparisons, 1):
+        if compared.entries:
+            title = f"{compared.comparison.title}: {_about(compared)}"
+            parts.append(_printed(title, _compared_table(table, number, compared)))
     parts += [RichText(f"note: {words}") for words in _left_out(table)]
     return Group(*parts)
+
+
+def _printed(title: str, table: Table) -> RenderableType:
+    printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
+    with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
+    for column, wide in zip(table.columns, with_interval, strict=True):
+        left = column.name in {"variant", "what", "figure"}
+        justify: Literal["left", "right"] = "left" if left else "right"
+        printed.add_column(RichText(_on_two_lines(column.name)), justify=justify, no_wrap=column.name != "what")
+        if wide:
+            printed.add_column(RichText("95 % interval"), justify="right", no_wrap=True)
+    for row in table.rows:
+        cells: list[RichText] = []
+        for column, wide, value in zip(table.columns, with_interval, row, strict=True):
+            words = "" if value is None else column.show(value)
+            cells.append(RichText(words if column.name == "what" else _on_two_lines(words)))
+            cells += [RichText(column.interval(value))] if wide else []
+        printed.add_row(*cells)
+    return Group(RichText(f"\n{title}", style="bold"), printed)
+
+
+def _on_two_lines(words: str) -> str:
+    """What stands in brackets goes below: a terminal is not wide."""
+    return words.replace(" (", "\n(")
 
 
 def _rows_section(table: StudyTable) -> Section:
@@ -70,6 +88,7 @@ def _rows_section(table: StudyTable) -> Section:
         blocks.append(Text(table.study.question))
     blocks += [
         _summary(table),
+        _figures_table(table),
         Text(
             "± is the standard deviation over runs that differ in their seed alone; figures without it are of one run. "
             "Each run is measured on validation at the epoch that validation chose, so all figures flatter a little, "
@@ -78,7 +97,7 @@ def _rows_section(table: StudyTable) -> Section:
         ),
     ]
     for figure in table.study.figures:
-        rows = [row for row in table.rows if figure in row.figures]
+        rows = [row for row in table.rows if figure in row.figures and not math.isnan(row.figures[figure].mean)]
         if rows:
             blocks.append(_plot(figure, rows))
     return Section("variants", "What came out", tuple(blocks))
@@ -102,25 +121,44 @@ def _plot(figure: str, rows: Sequence[Row]) -> Plot:
 
 def _summary(table: StudyTable) -> Table:
     figures = table.study.figures
-    published = [name for name in figures if any(name in row.variant.published for row in table.rows)]
     columns = (
         Column("variant", "text"),
         Column("what", "text"),
-        *(Column(f"{figure_name(name)}, theirs", "text") for name in published),
-        *(Column(figure_name(name), "text") for name in figures),
+        *(Column(_with_published(table, name), "text") for name in figures),
         Column("runs", "text"),
         Column("training", "text"),
     )
     rows = []
     for row in table.rows:
-        theirs = [
-            figure_text(name, row.variant.published[name]) if name in row.variant.published else ""
-            for name in published
-        ]
-        ours = [spread_text(name, row.figures[name]) if name in row.figures else UNDEFINED for name in figures]
-        took = "" if row.seconds is None else f"{duration(row.seconds)}, {_threads(row)}"
-        rows.append((row.variant.name, row.variant.title, *theirs, *ours, _runs(row), took))
-    return Table("variants", columns, rows, caption=table.study.title)
+        cells = [_cell(row, name) for name in figures]
+        took = "" if row.seconds is None else duration(row.seconds)
+        rows.append((row.variant.name, row.variant.title, *cells, _runs(row), took))
+    return Table("variants", columns, rows)
+
+
+def _with_published(table: StudyTable, figure: str) -> str:
+    published = any(figure in row.variant.published for row in table.rows)
+    return f"{figure_name(figure)} (theirs)" if published else figure_name(figure)
+
+
+def _cell(row: Row, figure: str) -> str:
+    ours = spread_text(figure, row.figures[figure]) if figure in row.figures else UNDEFINED
+    theirs = row.variant.published.get(figure)
+    return ours if theirs is None else f"{ours} ({figure_text(figure, theirs)})"
+
+
+def _figures_table(table: StudyTable) -> Table:
+    """The same as numbers, for the files."""
+    columns = (
+        Column("variant", "text"), Column("figure", "text"), Column("mean"), Column("deviation"),
+        Column("runs", "count"), Column("published"),
+    )  # fmt: skip
+    rows = [
+        (row.variant.name, name, found.interval, found.deviation, found.runs, row.variant.published.get(name))
+        for row in table.rows
+        for name, found in row.figures.items()
+    ]
+    return Table("figures", columns, rows, shown=0)
 
 
 def _runs(row: Row) -> str:
@@ -133,36 +171,28 @@ def _runs(row: Row) -> str:
     return ", ".join(parts)
 
 
-def _threads(row: Row) -> str:
-    return f"{' or '.join(map(str, row.threads))} {'thread' if row.threads == (1,) else 'threads'}"
-
-
 def _compared_table(table: StudyTable, number: int, compared: Compared) -> Table:
-    figures = table.study.figures
-    baseline = compared.comparison.baseline
+    """One line a figure: wide enough for numbers, narrow enough for a terminal and a telephone."""
     columns = (
-        Column("variant", "text"),
-        Column("seeds", "text"),
-        *(column for name in figures for column in _pair_of_columns(figure_name(name), baseline)),
-    )
-    rows = []
+        Column("variant", "text"), Column("seeds", "text"), Column("figure", "text"), Column("value"),
+        Column("difference", "signed"), Column("p", "text"),
+    )  # fmt: skip
+    rows: list[tuple[Any, ...]] = []
     for entry in compared.entries:
-        cells: list[Any] = []
-        for name in figures:
-            cells.append(spread_text(name, entry.figures[name]))
-            cells.append(difference_text(name, entry.differences[name]) if name in entry.differences else "")
-        seeds = next(iter(entry.differences.values())).seeds if entry.differences else _count(entry.figures)
-        rows.append((entry.name, str(seeds), *cells))
-    caption = f"{compared.comparison.title}: {rows_text(compared.rows)} that all of them have, against {baseline}"
-    return Table(f"comparison-{number}", columns, rows, caption)
+        for figure in table.study.figures:
+            found = entry.figures[figure]
+            if math.isnan(found.mean):
+                continue
+            first: list[Any] = [entry.name, "", figure_name(figure), found.mean]
+            change = entry.differences.get(figure)
+            first[1] = str(found.runs if change is None else change.seeds)
+            rows.append((*first, None, "") if change is None else (*first, change.difference, p_text(change.p_value)))
+    return Table(f"comparison-{number}", columns, rows, _about(compared))
 
 
-def _pair_of_columns(name: str, baseline: str) -> tuple[Column, Column]:
-    return Column(name, "text"), Column(f"{name} - {baseline} [95 %]", "text")
-
-
-def _count(figures: Mapping[str, Spread]) -> int:
-    return next(iter(figures.values())).runs
+def _about(compared: Compared) -> str:
+    baseline = compared.comparison.baseline
+    return f"{rows_text(compared.rows)} that all of them have; differences are from {baseline}, with 95 % intervals."
 
 
 def _comparison_section(table: StudyTable, number: int, compared: Compared) -> Section:

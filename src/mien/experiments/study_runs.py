@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -151,7 +152,7 @@ def run_all(runs: Sequence[Planned], yard: Yard, watch: StudyWatch, jobs: int = 
         return _side_by_side(runs, yard, watch, jobs)
     for run in runs:
         watch.epochs(run, 0)
-        finished = execute(run, yard, lambda done, run=run: watch.epochs(run, done))
+        finished = execute(run, yard, partial(watch.epochs, run))
         if finished is None:
             return False
         watch.ended(run, finished)

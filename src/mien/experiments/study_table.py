@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import fmean
 
 from mien.errors import DataError, StudyError
-from mien.evaluation.repeats import RepeatedDifference, Spread, compare_repeats, merge_scores, shared_rows, spread
+from mien.evaluation.compare import match_rows, shared_rows
+from mien.evaluation.repeats import RepeatedDifference, Spread, compare_repeats, spread
 from mien.evaluation.results import fields_to_dict
 from mien.evaluation.scores import Scores
 from mien.experiments.study import Comparison, Study, Variant
@@ -138,7 +139,7 @@ def tabulate(
     for variant in study.variants:
         source = variant.after or variant.name
         whole = [(run.recipe.seed, each) for run, each in done if run.variant == source and not each.record.failed]
-        many = [merge_scores(each, parse_scheme(variant.classes or "all")) for each in scores_of([e for _, e in whole])]
+        many = [_merged(each, variant.classes) for each in scores_of([each for _, each in whole])]
         scores[variant.name] = dict(zip((seed for seed, _ in whole), many, strict=True))
     rows = []
     for variant in study.variants:
@@ -163,15 +164,17 @@ def tabulate(
 def _compare(
     comparison: Comparison, figures: Sequence[str], scores: Mapping[str, Mapping[int, Scores]], resamples: int
 ) -> Compared:
-    scheme = parse_scheme(comparison.classes or "all")
     absent = tuple(name for name in comparison.variants if not scores[name])
     present = [name for name in comparison.variants if scores[name]]
     if comparison.baseline not in present or len(present) < 2:
         return Compared(comparison, 0, (), absent)
     try:
-        merged = {name: {seed: merge_scores(e, scheme) for seed, e in scores[name].items()} for name in present}
+        merged = {
+            name: {seed: _merged(each, comparison.classes) for seed, each in scores[name].items()} for name in present
+        }
         flat = [(name, seed, each) for name, of_seed in merged.items() for seed, each in of_seed.items()]
         shared = shared_rows([each for _, _, each in flat])
+        shared = [match_rows(shared[0], each)[1] for each in shared]
     except DataError as error:
         raise StudyError(f"The comparison '{comparison.title}': {error}") from None
     on_shared: dict[str, dict[int, Scores]] = {name: {} for name in present}
@@ -188,3 +191,9 @@ def _compare(
             differences = dict(zip(figures, compare_repeats(*pairs, figures, resamples), strict=True))
         entries.append(ComparedRow(name, found, differences))
     return Compared(comparison, len(shared[0]), tuple(entries), absent)
+
+
+def _merged(scores: Scores, classes: str) -> Scores:
+    """Under another label scheme; scores that speak of its classes already stay as they are."""
+    scheme = parse_scheme(classes or "all")
+    return scores if scheme is None or scores.classes == scheme.classes else scores.with_scheme(scheme)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from mien.evaluation.repeats import RepeatedDifference, Spread
-from mien.report.wording import UNDEFINED, decimal, p_text, percent
+from mien.evaluation.repeats import Spread
+from mien.report.wording import decimal, percent
 
 _NAMES = {
     "accuracy": "accuracy",
@@ -43,16 +43,6 @@ def spread_text(figure: str, spread: Spread) -> str:
     if in_percent(figure):
         return f"{whole.removesuffix(' %')} ± {100 * spread.deviation:.1f} %"
     return f"{whole} ± {spread.deviation:.3f}"
-
-
-def difference_text(figure: str, found: RepeatedDifference) -> str:
-    """``"+1.2 [-0.3, +2.7], p = 0.114"``, in points for what is written in percent."""
-    scale, digits = (100, 1) if in_percent(figure) else (1, 3)
-    value, low, high = (scale * each for each in (found.difference.value, found.difference.low, found.difference.high))
-    if math.isnan(value):
-        return UNDEFINED
-    ends = f" [{low:+.{digits}f}, {high:+.{digits}f}]" if not math.isnan(low) else ""
-    return f"{value:+.{digits}f}{ends}, {p_text(found.p_value)}"
 
 
 def duration(seconds: float) -> str:

@@ -17,6 +17,7 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError, RecipeError
 from mien.evaluation.scores import Scores, read_scores
 from mien.evaluation.temperature import apply_temperature
+from mien.labels import parse_scheme
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
@@ -86,7 +87,7 @@ def make_lesson(recipe: Recipe, teachers: Sequence[Path], faces: FaceSet, fabric
     if settings.live:
         networks = tuple(_ask(RunFolder(path), recipe, faces.classes, fabric) for path in teachers)
         return Lesson(settings.share, settings.temperature, teachers=networks)
-    answers = [(path, read_scores(path)) for path in teachers]
+    answers = [(path, _under_scheme(read_scores(path), recipe, faces.classes)) for path in teachers]
     stored = torch.from_numpy(soft_labels(answers, faces, settings.temperature).astype(np.float32))
     return Lesson(settings.share, settings.temperature, stored=fabric.to_device(stored))
 
@@ -122,6 +123,11 @@ def soft_labels(answers: Sequence[tuple[Path, Scores]], faces: FaceSet, temperat
             f"mien teach RUN --data PATH"
         )
     return np.asarray(total / known[:, None])
+
+
+def _under_scheme(scores: Scores, recipe: Recipe, classes: tuple[str, ...]) -> Scores:
+    """A teacher of all classes may teach a student of fewer."""
+    return scores if set(scores.classes) == set(classes) else scores.with_scheme(parse_scheme(recipe.classes))
 
 
 def _columns(name: str, known: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:

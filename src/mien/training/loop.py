@@ -34,6 +34,7 @@ from mien.training.interrupt import interruptible
 from mien.training.optim import plateau_factor, rate_factor
 from mien.training.sam import climbed
 from mien.training.state import HistoryLine, TrainingState, file_digest, keep, prepare, restore
+from mien.training.tuning import freeze
 
 
 class Watch(Protocol):
@@ -97,16 +98,16 @@ def train(
     # Every setting is written out, so that the stored recipe stays true when defaults change.
     recipe = recipe.model_copy(update={"model": complete(recipe.model)})
     goes_on = resume and run.last.is_file()
-    state = prepare(recipe, faces, None if goes_on else start, teachers)
+    state = prepare(recipe, faces, start, goes_on, teachers)
     facts = {
         "recipe_digest": recipe.digest,
         "data_fingerprint": faces.fingerprint,
         "classes": list(state.validation.classes),
-        "started_from": None if start is None else file_digest(start.best),
+        "started_from": None if state.start_file is None else file_digest(state.start_file),
         "taught_by": [file_digest(RunFolder(path).best if path.is_dir() else path) for path in teachers],
     }
     if resume and run.is_run:
-        restore(state, run, facts)
+        restore(state, run, faces, facts)
     else:
         device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
         run.create(recipe, {**(environment or {}), **facts, **device})
@@ -151,13 +152,14 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
     )
     total_loss, correct, seen, rate = 0.0, 0, 0, 0.0
     state.model.train()
+    freeze(state.network, state.optimizer, epoch <= recipe.tuning.frozen_epochs)
     for index in range(state.steps_per_epoch):
         if interrupted.is_set():
             break
         step = (epoch - 1) * state.steps_per_epoch + index
         rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.steps_per_epoch, recipe.epochs)
         for group in state.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_share"]
         chosen = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
         labels = state.labels[chosen]
         side_px = recipe.side_px(step / (state.steps_per_epoch * recipe.epochs))
@@ -263,7 +265,9 @@ def _reason_to_stop(state: TrainingState) -> str | None:
     if done >= state.recipe.epochs:
         return "all epochs done"
     patience = state.recipe.stopping.patience
-    if done and patience and done - best_epoch(state.history, state.recipe) >= patience:
+    # Waiting begins when all layers learn: a head that has settled must not end the run before.
+    frozen = state.recipe.tuning.frozen_epochs
+    if done and patience and done - max(best_epoch(state.history, state.recipe), frozen) >= patience:
         return f"no better {state.recipe.stopping.metric} for {patience} epochs"
     return None
 

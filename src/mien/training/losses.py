@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -54,11 +56,8 @@ class Loss:
 
     def to(self, device: torch.device) -> Loss:
         """The same loss, for logits on ``device``."""
-        moved = {
-            name: None if tensor is None else tensor.to(device)
-            for name, tensor in (("class_weights", self.class_weights), ("shift", self.shift))
-        }
-        return replace(self, **moved)
+        weights, shift = (None if each is None else each.to(device) for each in (self.class_weights, self.shift))
+        return replace(self, class_weights=weights, shift=shift)
 
 
 def make_loss(recipe: Recipe, faces: FaceSet) -> Loss:
@@ -83,21 +82,20 @@ def make_loss(recipe: Recipe, faces: FaceSet) -> Loss:
     return Loss(_tensor(weights), recipe.label_smoothing, recipe.balance.focal_gamma, _tensor(shift))
 
 
-def balanced_weights(counts: Floats) -> Floats:
+def balanced_weights(counts: npt.NDArray[Any]) -> Floats:
     """N / (K n_c) of every class; a class without a face weighs 0. (C,) counts -> float64 (C,)."""
-    counts = np.asarray(counts, dtype=np.float64)
-    return np.divide(counts.sum() / len(counts), counts, out=np.zeros_like(counts), where=counts > 0)
+    sizes = counts.astype(np.float64)
+    return np.asarray(np.divide(sizes.sum() / len(sizes), sizes, out=np.zeros_like(sizes), where=sizes > 0))
 
 
-def effective_weights(counts: Floats, beta: float) -> Floats:
+def effective_weights(counts: npt.NDArray[Any], beta: float) -> Floats:
     """Weights by the effective number of faces, (1 - beta) / (1 - beta^n_c): Cui et al. 2019, equation 4.
 
     They are scaled to sum to the number of classes, as in the paper. beta = 0 weighs all classes alike, beta near 1 as
     :func:`balanced_weights`. A class without a face weighs 0. (C,) counts -> float64 (C,).
     """
-    counts = np.asarray(counts, dtype=np.float64)
-    effective = (1 - beta**counts) / (1 - beta)
-    weights = np.divide(1.0, effective, out=np.zeros_like(counts), where=counts > 0)
+    effective = (1 - beta ** counts.astype(np.float64)) / (1 - beta)
+    weights = np.divide(1.0, effective, out=np.zeros_like(effective), where=counts > 0)
     return np.asarray(weights * len(counts) / weights.sum())
 
 

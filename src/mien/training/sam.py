@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ def climbed(network: nn.Module, rho: float) -> Iterator[None]:
     outside. Afterwards the weights are back, bit for bit, and the gradients are those found inside.
     """
     sloped = [parameter for parameter in network.parameters() if parameter.grad is not None]
-    norms = [module for module in network.modules() if getattr(module, "track_running_stats", False)]
+    norms: list[Any] = [module for module in network.modules() if getattr(module, "track_running_stats", False)]
     with torch.no_grad():
         own = [parameter.clone() for parameter in sloped]
         slopes = [parameter.grad for parameter in sloped if parameter.grad is not None]

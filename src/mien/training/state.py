@@ -27,13 +27,18 @@ from mien.training.device import make_fabric
 from mien.training.distill import Lesson, make_lesson
 from mien.training.losses import Loss, make_loss
 from mien.training.optim import build_optimizer
+from mien.training.tuning import rate_shares
 
 HistoryLine = dict[str, float]
 
 
 @dataclass
 class TrainingState:
-    """What the loop works on. ``average`` holds the weights that are validated and kept."""
+    """What the loop works on.
+
+    ``average`` holds the weights that are validated and kept. ``start_file`` is where the first weights came from; None
+    where they were drawn.
+    """
 
     recipe: Recipe
     fabric: Fabric
@@ -45,6 +50,7 @@ class TrainingState:
     labels: Tensor
     validation: FaceSet
     loss: Loss
+    start_file: Path | None
     lesson: Lesson | None = None
     history: list[HistoryLine] = field(default_factory=list)
 
@@ -54,17 +60,27 @@ class TrainingState:
         return max(len(self.images) // self.recipe.batch_size, 1)
 
 
-def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, teachers: Sequence[Path] = ()) -> TrainingState:
-    """Build everything that a fresh run needs. Touches nothing on disk.
+def prepare(
+    recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bool = False, teachers: Sequence[Path] = ()
+) -> TrainingState:
+    """Build everything that a run needs. Touches nothing on disk.
+
+    Args:
+        recipe: what to do.
+        faces: see :func:`mien.training.loop.train`.
+        start: a run whose weights to begin with; None takes what the recipe's model begins with.
+        goes_on: weights are about to be restored, so none are loaded to begin with.
+        teachers: see :func:`mien.training.distill.make_lesson`.
 
     Raises:
         DataError: the data has no train or no validation split, fewer than two classes to learn, faces of another
             size than the recipe's, too few of a class to balance, or teachers of other data or classes.
         RecipeError: the recipe names a model or setting that does not exist, or teachers that cannot be asked live.
         RunError: ``start`` has no checkpoint, or holds another network.
+        ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
     """
-    faces = faces.with_scheme(parse_scheme(recipe.classes))
-    train_faces, validation = faces.of_split("train"), faces.of_split("validation")
+    scheme = parse_scheme(recipe.classes)
+    train_faces, validation = (faces.of_split(split).with_scheme(scheme) for split in ("train", "validation"))
     size_px = recipe.input.size_px
     if faces.images.shape[1:] != (size_px, size_px):
         raise DataError(
@@ -77,13 +93,18 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, teachers: S
     loss = make_loss(recipe, train_faces)
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
-    network = build_model(recipe.model, len(faces.classes), recipe.input.crop_px)
+    network = build_model(recipe.model, len(train_faces.classes), recipe.input.crop_px)
     check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
-    if start is not None:
-        begin_from(network, faces.classes, start)
+    start_file = None if start is None else start.best
+    if not goes_on:
+        if start is None:
+            start_file = network.load_start()
+        else:
+            begin_from(network, train_faces.classes, start)
     # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim))
+    shares = rate_shares(network, recipe.tuning.layer_decay)
+    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim, shares))
     return TrainingState(
         recipe=recipe,
         fabric=fabric,
@@ -95,6 +116,7 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, teachers: S
         labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
         validation=validation,
         loss=loss.to(fabric.device),
+        start_file=start_file,
         lesson=make_lesson(recipe, teachers, train_faces, fabric) if teachers else None,
     )
 
@@ -137,7 +159,7 @@ def keep(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: b
     run.write_history(state.history)
 
 
-def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None:
+def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[str, Any]) -> None:
     """Take up the run where its last finished epoch left it.
 
     Raises:
@@ -147,15 +169,17 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None
     run.remove_litter()
     if run.read_recipe().digest != facts["recipe_digest"]:
         raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
-    if begun["data_fingerprint"] != facts["data_fingerprint"]:
+    if not faces.is_of(begun["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
     if begun.get("taught_by", []) != facts["taught_by"]:
         raise RunError(
-            f"{run.path} has other teachers; resume it with its own, in their order, or choose another --out"
+            f"{run.path} has other teachers; resume it with its own, in their order, or choose another --out."
         )
     if not run.last.is_file():
         if begun["started_from"] != facts["started_from"]:
-            raise RunError(f"{run.path} was begun with other weights; resume it with the same --from.")
+            raise RunError(
+                f"{run.path} was begun with other weights; resume it with the same --from (or model.weights)."
+            )
         return
     tensors, kept = checkpoint.load(run.last)
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
