@@ -37,23 +37,20 @@ def teach(
 
     Written is a scores file (docs/scores.md) in float16, without images: RUN/scores_train.npz, or --out.
     """
-    from mien.experiments.teaching import ask, place_of_answers, write_answers
+    from mien.experiments.teaching import place_of_answers, write_answers
     from mien.inference.classifier import load
     from mien.inference.views import check_views
 
     check_views(views)
     places = [place_of_answers(model, out) for model in models]
-    classifiers = [load(model) for model in models]
-    lines = []
-    scores = []
-    for model, place, classifier in zip(models, places, classifiers, strict=True):
+    members = []
+    for classifier in [load(model) for model in models]:
         size_px = classifier.manifest.input.size_px
-        result = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad)
-        scores.append(ask(classifier, result.faces, views))
-        if out is None:
-            lines.append(write_answers(place, [scores[-1]], views, [model]))
+        members.append((classifier, read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces))
     if out is not None:
-        lines.append(write_answers(out, scores, views, models))
+        lines = [write_answers(out, members, views)]
+    else:
+        lines = [write_answers(place, [member], views) for place, member in zip(places, members, strict=True)]
     if json:
         show_json([line.to_dict() for line in lines])
         return

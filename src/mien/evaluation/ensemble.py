@@ -12,10 +12,23 @@ from mien.evaluation.scores import Scores
 
 
 def average_scores(several: Sequence[Scores]) -> Scores:
-    """Mean probabilities of one or more models on the same rows, in ascending order of the rows.
+    """Mean probabilities of one or more models on the same rows; rows and classes in the order of the first.
 
     Raises:
         DataError: they are not of the same rows, labels, classes and data (where both know their data).
     """
-    matched = [match_rows(several[0], scores) for scores in several]
-    return replace(matched[0][0], probabilities=np.mean([second.probabilities for _, second in matched], axis=0))
+    first = several[0]
+    matched = [match_rows(first, _in_order(scores, first.classes))[1].probabilities for scores in several]
+    ranks = np.argsort(np.argsort(first.rows))
+    return replace(first, probabilities=np.mean(matched, axis=0)[ranks])
+
+
+def _in_order(scores: Scores, classes: tuple[str, ...]) -> Scores:
+    """The same answers with their classes in another order; other classes stay as they are."""
+    if scores.classes == classes or set(scores.classes) != set(classes):
+        return scores
+    places = np.array([classes.index(name) for name in scores.classes])
+    columns = [scores.classes.index(name) for name in classes]
+    return replace(
+        scores, labels=places[scores.labels], probabilities=scores.probabilities[:, columns], classes=classes
+    )

@@ -67,7 +67,10 @@ def score_split(
         DataError: as :func:`faces_for`; no such split; a number of views that there is not.
     """
     chosen = faces_for(classifier, faces.of_split(split))
-    if temperature is None and fitted_on(classifier, faces, split):
+    notes = [] if views == 1 else [f"the mean over {views} views of each face"]
+    if temperature is not None:
+        notes.append(f"at temperature {temperature:g}")
+    elif fitted_on(classifier, faces, split):
         temperature = 1.0
     parts = list(
         track(
@@ -84,6 +87,7 @@ def score_split(
         classes=classifier.classes,
         split=split,
         data_fingerprint=faces.fingerprint,
+        note=", ".join(notes),
     )
 
 

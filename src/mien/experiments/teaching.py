@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mien.data.faceset import FaceSet
 from mien.errors import DataError, RunError
-from mien.evaluation.ensemble import average_scores
-from mien.evaluation.scores import Scores, write_scores
-from mien.experiments.measure import score_split
-from mien.inference.classifier import Classifier
+from mien.evaluation.scores import write_scores
+from mien.experiments.ensemble import Member, score_together
 from mien.inference.locate import find_run, find_run_of_model, is_shipped
 
 
@@ -57,30 +54,26 @@ def place_of_answers(model: str, out: Path | None) -> Path:
     return run.scores("train")
 
 
-def ask(classifier: Classifier, faces: FaceSet, views: int) -> Scores:
-    """What a teacher says of each face of the train split: the network's own probabilities, at temperature 1.
+def write_answers(file: Path, members: Sequence[Member], views: int) -> Answers:
+    """Ask one or more teachers about each face of the train split, and write the mean of their answers.
 
-    Its stored temperature was fitted on validation, whose labels have no part in training a student.
+    They are the networks' own probabilities, at temperature 1: a stored temperature was fitted on validation, whose
+    labels have no part in training a student.
 
-    Raises:
-        DataError: as :func:`mien.experiments.measure.score_split`.
-    """
-    return score_split(classifier, faces, "train", views, temperature=1.0)
-
-
-def write_answers(file: Path, scores: Sequence[Scores], views: int, models: Sequence[str]) -> Answers:
-    """Write the mean of some models' answers, whole or not at all.
+    Args:
+        file: where to; whole or not at all.
+        members: the teachers, each with the data read at its size.
+        views: how often each face is shown.
 
     Raises:
-        DataError: the models were asked about other faces or know other classes.
+        DataError: as :func:`mien.experiments.ensemble.score_together`.
         RunError: the file system refused.
     """
-    # Faces read at another size have another fingerprint; rows and labels are compared all the same.
-    first = scores[0]
-    mean = average_scores([first, *(replace(each, data_fingerprint="") for each in scores[1:])])
-    write_scores(file, mean, np.float16)
-    right = float((mean.probabilities.argmax(axis=1) == mean.labels).mean())
-    return Answers(str(file), tuple(models), views, len(mean), file.stat().st_size, right)
+    scores = score_together(members, "train", views, temperature=1.0)
+    write_scores(file, scores, np.float16)
+    right = float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
+    names = tuple(classifier.manifest.name for classifier, _ in members)
+    return Answers(str(file), names, views, len(scores), file.stat().st_size, right)
 
 
 def find_teachers(names: Sequence[str], live: bool) -> list[Path]:
