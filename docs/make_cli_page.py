@@ -16,6 +16,7 @@ COMMANDS = (
     "train",
     "teach",
     "distill",
+    "soup",
     "study",
     "evaluate",
     "report",

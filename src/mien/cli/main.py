@@ -23,6 +23,7 @@ from mien.cli import (
     recipes,
     report,
     robustness,
+    soup,
     study,
     teach,
     train,
@@ -44,6 +45,7 @@ app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
 app.command("teach")(teach.teach)
 app.command("distill")(distill.distill)
+app.command("soup")(soup.soup)
 app.command("study")(study.study)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)

@@ -120,6 +120,7 @@ def write_scores(path: str | os.PathLike[str], scores: Scores, precision: type[n
     Raises:
         RunError: the file system refused.
     """
+    note: dict[str, Any] = {"note": np.array(scores.note, dtype=np.str_)} if scores.note else {}
     # A stream, because numpy adds ".npz" to a name that ends otherwise, as the temporary one does. There is no
     # allow_pickle here: numpy 1.26 would store an array of that name. No array below is of dtype object.
     with whole_file(path) as temporary, temporary.open("wb") as stream:
@@ -131,7 +132,7 @@ def write_scores(path: str | os.PathLike[str], scores: Scores, precision: type[n
             classes=np.array(scores.classes, dtype=np.str_),
             split=np.array(scores.split, dtype=np.str_),
             data_fingerprint=np.array(scores.data_fingerprint, dtype=np.str_),
-            **({"note": np.array(scores.note, dtype=np.str_)} if scores.note else {}),
+            **note,
         )
 
 

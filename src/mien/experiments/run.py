@@ -69,6 +69,39 @@ def run_recipe(
         recipe, faces, run, resume=resume, start=start, teachers=teachers, watch=watch, environment=dict(facts or {})
     )
     recipe = run.read_recipe()
+    about = {
+        "weights at the start": run.read_environment().get("started_from") or "random",
+        "epoch": f"{outcome.best_epoch}, the best of {len(outcome.history)} by {recipe.stopping.metric}",
+        "training time": f"{outcome.history[-1]['seconds']:.0f} s",
+        **(facts or {}),
+    }
+    parity, evaluation, report = finish_run(run, faces, about, outcome.history, outcome.best_epoch)
+    return RunResult(outcome, parity, evaluation, report)
+
+
+def finish_run(
+    run: RunFolder,
+    faces: FaceSet,
+    facts: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]] = (),
+    best_epoch: int | None = None,
+) -> tuple[Parity, Evaluation, Path | None]:
+    """Export a run's best weights, measure the artifact on validation, and fill the run folder.
+
+    Args:
+        run: with its best weights.
+        faces: under the data's own classes.
+        facts: for the report.
+        history: its epochs, where it has any.
+        best_epoch: which of them was best.
+
+    Returns:
+        How closely the artifact answers as torch does, its figures, and the report (None where the extra is missing).
+
+    Raises:
+        MienError: as :func:`mien.export.export_run`.
+    """
+    recipe = run.read_recipe()
     with busy("exporting model.onnx"):
         parity = export_run(run)
     classifier = Classifier(run.model)
@@ -82,18 +115,15 @@ def run_recipe(
         scores,
         evaluation,
         title=f"{recipe.name}: validation",
-        history=outcome.history,
-        best_epoch=outcome.best_epoch,
+        history=history,
+        best_epoch=best_epoch,
         class_counts=faces_for(classifier, faces).counts_by_split(),
         facts={
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
             "model": f"{recipe.model.name}, {manifest.parameters:,} trainable numbers",
-            "weights at the start": run.read_environment().get("started_from") or "random",
-            "epoch": f"{outcome.best_epoch}, the best of {len(outcome.history)} by {recipe.stopping.metric}",
             "probabilities": temperature_words(classifier, faces, "validation"),
-            "training time": f"{outcome.history[-1]['seconds']:.0f} s",
             "fingerprint of the data": faces.fingerprint,
-            **{name: str(value) for name, value in (facts or {}).items()},
+            **{name: str(value) for name, value in facts.items()},
         },
     )
-    return RunResult(outcome, parity, evaluation, report)
+    return parity, evaluation, report
