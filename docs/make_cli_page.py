@@ -18,6 +18,7 @@ COMMANDS = (
     "distill",
     "soup",
     "study",
+    "sweep",
     "evaluate",
     "report",
     "compare",

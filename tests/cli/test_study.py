@@ -44,7 +44,7 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
     third = mien(*arguments, "--json")
     assert "seed 0:" not in third.err
     content = json.loads(third.out)
-    assert content["comparisons"][0]["variants"][1]["differences"]["accuracy"]["seeds"] == 1
+    assert content["comparisons"][0]["variants"][0]["differences"]["accuracy"]["seeds"] == 1
     assert content == json.loads((tmp_path / "out" / "study.json").read_text())
     assert (tmp_path / "out" / "report.html").is_file()
     elsewhere = mien(
@@ -72,14 +72,21 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
         (["FILE", "--data", "FACES", "--set", "classes=one"], "one"),
         (["FILE", "--data", "FACES", "--set", "classes=a=happy"], "leaves one class"),
         (["FILE", "--data", "FACES", "--out", "FILE"], "is a file"),
+        (["FILE", "--data", "FACES", "--results", "FILE"], "is a file"),
+        (["FILE", "--data", "FACES", "--out", "RUN"], "is a run folder"),
+        (["FILE", "--data", "FACES", "--set", "seed=3"], "a study sets this itself"),
+        (["FILE", "--data", "FACES", "--set", "optim.lr=0.001"], "have one and the same recipe"),
         (["FILE", "--data", "FACES", "--jobs", "0"], "jobs"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
-    mien, study_file, face_folder, tmp_path, monkeypatch, arguments, words
+    mien, study_file, face_folder, tmp_path, monkeypatch, tiny_run, arguments, words
 ):
     monkeypatch.chdir(tmp_path)
-    said = mien("study", *({"FILE": study_file, "FACES": face_folder}.get(each, each) for each in arguments))
+    said = mien(
+        "study",
+        *({"FILE": study_file, "FACES": face_folder, "RUN": tiny_run.path}.get(each, each) for each in arguments),
+    )
     assert said.code == 2
     assert said.err.count("\n") == 1
     assert words in said.err

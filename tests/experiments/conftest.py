@@ -12,7 +12,7 @@ import pytest
 from mien.data.faceset import FaceSet
 from mien.evaluation.scores import Scores
 from mien.experiments.study import Study, parse_study
-from mien.experiments.study_results import Finished, Planned, read_finished
+from mien.experiments.study_results import Finished, Plan, Planned, read_finished
 
 if TYPE_CHECKING:
     from mien.experiments.study_runs import Yard
@@ -46,8 +46,22 @@ classes = "binary"
 [[variants]]
 name = "wild"
 title = "a rate that cannot work"
-set = { "optim.lr" = 1e30, "optim.name" = "sgd" }
+set = { optim.lr = 1e30, optim.name = "sgd" }
 seeds = [0]
+
+[[variants]]
+name = "lost"
+title = "begun with what could not be trained"
+from = "wild"
+set = { classes = "five" }
+seeds = [0]
+
+[[variants]]
+name = "elsewhere"
+title = "begins with weights that are not here"
+set = { model = { name = "timm", backbone = "resnet10t", pretrained = true, weights = "gone.safetensors" } }
+seeds = [0]
+optional = true
 
 [[comparisons]]
 title = "base and merged, as two classes"
@@ -99,22 +113,28 @@ class Done:
 
     study: Study
     yard: Yard
-    runs: list[Planned]
+    plan: Plan
     finished: dict[str, Finished]
     told: Told
+
+    @property
+    def runs(self) -> tuple[Planned, ...]:
+        """All of the plan."""
+        return self.plan.runs
 
 
 @pytest.fixture(scope="session")
 def done(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, faces: FaceSet) -> Done:
     """The tiny study, run in this process."""
-    from mien.experiments.study_runs import Yard, plan, run_all
+    from mien.experiments.study_plan import make_plan
+    from mien.experiments.study_runs import Yard, run_all
 
     out = tmp_path_factory.mktemp("out")
     yard = Yard({48: faces}, out, out / "results", {"data": "rendered"})
-    runs = plan(tiny_study, yard.faces_of_size)
+    plan = make_plan(tiny_study, yard.faces_of_size)
     told = Told()
-    assert run_all(runs, yard, told)
-    return Done(tiny_study, yard, runs, read_finished(yard.results), told)
+    assert run_all(plan.runs, {}, yard, told)
+    return Done(tiny_study, yard, plan, read_finished(yard.results), told)
 
 
 @pytest.fixture

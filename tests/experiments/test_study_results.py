@@ -29,6 +29,9 @@ def test_damaged_records_and_foreign_scores_are_named(done, tmp_path):
     file.write_text(whole[:40])
     with pytest.raises(StudyError, match=r"run\.json is damaged"):
         read_finished(results)
+    file.write_text(json.dumps({**json.loads(whole), "seconds": None}))
+    with pytest.raises(StudyError, match=r"run\.json is damaged"):
+        read_finished(results)
     file.write_text(json.dumps({**json.loads(whole), "data_fingerprint": "sha256:other"}))
     with pytest.raises(StudyError, match="are of other data"):
         scores_of([read_finished(results)[done.runs[0].key]])

@@ -12,32 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data.synthetic import synthetic_faces
-from mien.errors import DataError, StudyError
 from mien.experiments.run import run_recipe
-from mien.experiments.study import parse_study
-from mien.experiments.study_results import Planned, read_finished
-from mien.experiments.study_runs import Yard, folder_of, lacking, plan, run_all, seconds_left
+from mien.experiments.study import load_study
+from mien.experiments.study_plan import folder_of, lacking, make_plan
+from mien.experiments.study_results import read_finished
+from mien.experiments.study_runs import Yard, run_all
 from mien.run_folder import RunFolder
-
-
-def test_every_variant_and_seed_is_planned_first_seeds_first(done):
-    planned = [(run.variant, run.recipe.seed) for run in done.runs]
-    assert planned == [("base", 0), ("five", 0), ("wild", 0), ("base", 1)]
-    assert done.runs[1].parent is done.runs[0]
-    assert len({run.key for run in done.runs}) == 4
-
-
-def test_a_key_follows_recipe_seed_data_and_parent(done):
-    run = done.runs[1]
-    others = [
-        Planned(run.variant, run.recipe.model_copy(update={"seed": 7}), run.data_fingerprint, run.parent),
-        Planned(run.variant, run.recipe, "sha256:other", run.parent),
-        Planned(run.variant, run.recipe, run.data_fingerprint, None),
-    ]
-    assert len({run.key, *(each.key for each in others)}) == 4
-    renamed = run.recipe.model_copy(update={"name": "another", "description": "words"})
-    assert Planned("another", renamed, run.data_fingerprint, run.parent).key == run.key
 
 
 def test_a_run_is_what_mien_train_makes_of_its_recipe(done, faces, tmp_path):
@@ -63,61 +43,40 @@ def test_what_is_kept_holds_no_weights_and_no_images(done):
     assert names == {"run.json", "recipe.toml", "history.csv", "scores_validation.npz"}
 
 
-def test_finished_runs_are_not_lacking_but_a_lost_parent_is(done, tmp_path):
-    assert lacking(done.runs, done.finished, done.yard.out) == []
-    without_child = {key: each for key, each in done.finished.items() if key != done.runs[1].key}
-    assert lacking(done.runs, without_child, done.yard.out) == [done.runs[1]]
-    # Where the parent's weights are not at hand (its results came from elsewhere), it is trained again first.
-    assert lacking(done.runs, without_child, tmp_path) == done.runs[:2]
-    assert lacking(done.runs, {}, tmp_path, only=["wild"]) == [done.runs[2]]
-    assert lacking(done.runs, {}, tmp_path, only=["five"]) == done.runs[:2]
+def test_children_of_a_failed_run_fail_and_it_is_never_trained_again(done):
+    wild, lost = (next(run for run in done.runs if run.variant == name) for name in ("wild", "lost"))
+    assert done.finished[lost.key].record.failed == "It begins with wild, seed 0, which could not be trained."
+    without = {key: each for key, each in done.finished.items() if key != lost.key}
+    assert lacking(done.study, done.plan, without, done.yard.out) == [lost]
+    assert wild.key in without
+
+
+def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces, tmp_path, told):
+    base, five = done.runs[0], done.runs[1]
+    kept = done.finished[base.key]
+    before = (kept.folder / "run.json").read_bytes()
+    yard = Yard({48: faces}, tmp_path, done.yard.results.parent / "copy", {})
+    known = {base.key: kept}
+    assert lacking(done.study, done.plan, known, tmp_path, only=["five"]) == [base, five]
+    assert run_all([base, five], known, yard, told)
+    assert (kept.folder / "run.json").read_bytes() == before
+    assert set(read_finished(yard.results)) == {five.key}
+    oracle = done.finished[five.key].scores().probabilities
+    np.testing.assert_array_equal(read_finished(yard.results)[five.key].scores().probabilities, oracle)
 
 
 def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces, tmp_path, told):
     yard = Yard({48: faces}, tmp_path, tmp_path / "results", {})
-    assert run_all(done.runs[:2] + done.runs[3:], yard, told, jobs=2)
+    assert run_all(done.runs, {}, yard, told, jobs=2)
     found = read_finished(yard.results)
-    assert set(found) == {run.key for run in done.runs} - {done.runs[2].key}
+    assert set(found) == set(done.finished)
     for key, each in found.items():
-        np.testing.assert_array_equal(each.scores().probabilities, done.finished[key].scores().probabilities)
-    assert lacking(done.runs, found, tmp_path) == [done.runs[2]]
+        assert each.record.failed == done.finished[key].record.failed
+        if not each.record.failed:
+            np.testing.assert_array_equal(each.scores().probabilities, done.finished[key].scores().probabilities)
+    assert lacking(done.study, done.plan, found, tmp_path) == []
     ends = [line for line in told.lines if line[2] == "ended"]
     assert ends.index(("base", 0, "ended")) < ends.index(("five", 0, "ended"))
-
-
-def test_time_is_estimated_from_finished_runs_of_the_same_network(done):
-    record = done.finished[done.runs[0].key].record
-    (estimate,) = seconds_left([done.runs[3]], {done.runs[0].key: done.finished[done.runs[0].key]}, done.yard)
-    # It is done: nothing of it is left.
-    assert estimate == 0
-    fresh = Planned("base", done.runs[0].recipe.model_copy(update={"seed": 9, "epochs": 3}), "sha256:x")
-    (estimate,) = seconds_left([fresh], {done.runs[0].key: done.finished[done.runs[0].key]}, done.yard)
-    assert estimate == pytest.approx(3 * record.seconds / record.epochs, rel=1e-6)
-    (measured,) = seconds_left([fresh], {}, done.yard)
-    assert 0 < measured < 600
-
-
-def test_a_child_needs_its_parents_seed(tiny_study_file, faces):
-    text = tiny_study_file.read_text().replace(
-        'seeds = [0]\n\n[[variants]]\nname = "merged"', 'seeds = [5]\n\n[[variants]]\nname = "merged"'
-    )
-    with pytest.raises(StudyError, match="'five' begins with 'base' of seed 5"):
-        plan(parse_study(text, "small"), {48: faces})
-
-
-def test_data_that_a_variant_cannot_use_is_refused_before_anything_runs(tiny_study):
-    faces = synthetic_faces(200, seed=0)
-    without = faces.subset(faces.labels != faces.classes.index("sad"))
-    bare = type(faces)(
-        without.images,
-        np.where(without.labels > 4, without.labels - 1, without.labels),
-        tuple(name for name in faces.classes if name != "sad"),
-        without.split,
-        without.source,
-        without.rows,
-    )
-    with pytest.raises(DataError, match="'sad', which the data does not have"):
-        plan(tiny_study, {48: bare})
 
 
 PROGRAM = """
@@ -126,7 +85,8 @@ from pathlib import Path
 from mien.data.synthetic import synthetic_faces
 from mien.errors import StudyError
 from mien.experiments.study import load_study
-from mien.experiments.study_runs import Yard, plan, run_all
+from mien.experiments.study_plan import make_plan
+from mien.experiments.study_runs import Yard, run_all
 import torch
 torch.set_num_threads(1)
 
@@ -137,61 +97,79 @@ class Quiet:
 if __name__ == "__main__":
     out = Path(sys.argv[2])
     yard = Yard({48: synthetic_faces(400, seed=1)}, out, out / "results", {})
-    runs = plan(load_study(sys.argv[1]), yard.faces_of_size, ["epochs=40"])[:1]
+    plan = make_plan(load_study(sys.argv[1]), yard.faces_of_size, ["epochs=40"])
+    runs = [run for run in plan.runs if run.variant == "base"]
     try:
-        print(run_all(runs, yard, Quiet(), int(sys.argv[3])), flush=True)
+        print(run_all(runs, {}, yard, Quiet(), int(sys.argv[3])), flush=True)
     except StudyError as error:
         print(f"StudyError: {error}", flush=True)
 """
 
 
-def _wait_for_an_epoch(out, process):
-    ends = time.monotonic() + 120
+def _start(tmp_path: Path, study: Path, jobs: int) -> subprocess.Popen[str]:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), str(study), str(tmp_path / "out"), str(jobs)]
+    # A session of its own, so that a signal can reach all of its processes as a terminal's Ctrl-C does.
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def _wait_for_an_epoch(out: Path, process: subprocess.Popen[str]) -> None:
+    ends = time.monotonic() + 300
     while not list(out.glob("runs/*/last.safetensors")):
         assert process.poll() is None, "the study ended before it could be stopped"
-        assert time.monotonic() < ends, "no epoch in two minutes"
+        assert time.monotonic() < ends, "no epoch in five minutes"
         time.sleep(0.05)
+
+
+def _workers(process: subprocess.Popen[str]) -> list[int]:
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
+    except FileNotFoundError:
+        return []
 
 
 @pytest.mark.parametrize(("signal_number", "jobs"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)])
 def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told, signal_number, jobs):
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
     out = tmp_path / "out"
-    command = [sys.executable, str(program), str(tiny_study_file), str(out), str(jobs)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
+    process = _start(tmp_path, tiny_study_file, jobs)
     _wait_for_an_epoch(out, process)
-    process.send_signal(signal_number)
-    printed, complaint = process.communicate(timeout=120)
+    os.killpg(process.pid, signal_number)
+    printed, complaint = process.communicate(timeout=300)
     assert read_finished(out / "results") == {}
     if signal_number == signal.SIGINT:
         assert (printed.strip(), complaint) == ("False", "")
-    from mien.experiments.study import load_study
-
     yard = Yard({48: faces}, out, out / "results", {})
-    (run,) = plan(load_study(str(tiny_study_file)), yard.faces_of_size, ["epochs=40"])[:1]
+    run = make_plan(load_study(str(tiny_study_file)), yard.faces_of_size, ["epochs=40"]).runs[0]
     before = len(folder_of(run, out).read_history())
     assert 1 <= before < 40
-    assert run_all([run], yard, told)
+    assert run_all([run], {}, yard, told)
     assert told.lines[1][2] > before
     whole = tmp_path / "whole"
-    assert run_all([run], Yard({48: faces}, whole, whole / "results", {}), told)
+    assert run_all([run], {}, Yard({48: faces}, whole, whole / "results", {}), told)
     resumed, straight = (read_finished(each / "results")[run.key].scores() for each in (out, whole))
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
 
 
+def test_ctrl_c_while_workers_still_begin_is_quiet(tiny_study_file, tmp_path):
+    process = _start(tmp_path, tiny_study_file, 2)
+    ends = time.monotonic() + 300
+    while not _workers(process):
+        assert time.monotonic() < ends, "no worker in five minutes"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, complaint = process.communicate(timeout=300)
+    assert (printed.strip(), complaint) == ("False", "")
+
+
 def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path):
-    program = tmp_path / "program.py"
-    program.write_text(PROGRAM)
-    out = tmp_path / "out"
-    command = [sys.executable, str(program), str(tiny_study_file), str(out), "2"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    _wait_for_an_epoch(out, process)
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    workers = [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
+    process = _start(tmp_path, tiny_study_file, 2)
+    _wait_for_an_epoch(tmp_path / "out", process)
+    workers = _workers(process)
     assert workers
     for each in workers:
         os.kill(each, signal.SIGKILL)
-    printed, complaint = process.communicate(timeout=120)
+    printed, complaint = process.communicate(timeout=300)
     assert complaint == ""
     assert printed.startswith("StudyError: A process of the study was killed")

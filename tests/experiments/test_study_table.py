@@ -7,8 +7,6 @@ import json
 import numpy as np
 import pytest
 
-from mien.errors import StudyError
-from mien.experiments.study import parse_study
 from mien.experiments.study_page import study_tables, write_study
 from mien.experiments.study_table import tabulate, write_table
 
@@ -19,12 +17,12 @@ def accuracy(scores):
 
 @pytest.fixture(scope="module")
 def table(done):
-    return tabulate(done.study, done.runs, done.finished, resamples=50)
+    return tabulate(done.study, done.plan, done.finished, resamples=50)
 
 
 def test_rows_hold_mean_and_spread_of_the_stored_scores(done, table):
-    base, five, merged, wild = table.rows
-    each = [accuracy(done.finished[done.runs[index].key].scores()) for index in (0, 3)]
+    base, five, merged, wild, lost, elsewhere = table.rows
+    each = [accuracy(done.finished[done.runs[index].key].scores()) for index in (0, 4)]
     assert base.figures["accuracy"].mean == pytest.approx(np.mean(each))
     assert base.figures["accuracy"].deviation == pytest.approx(np.std(each, ddof=1))
     assert (base.missing, base.failed, base.threads) == (0, 0, (1,))
@@ -33,6 +31,9 @@ def test_rows_hold_mean_and_spread_of_the_stored_scores(done, table):
     assert merged.seconds is None
     assert merged.rows == five.rows
     assert (wild.failed, wild.figures, wild.rows) == (1, {}, 0)
+    assert (lost.failed, lost.missing) == (1, 0)
+    assert (elsewhere.failed, elsewhere.missing, elsewhere.figures) == (0, 0, {})
+    assert (base.rows, base.classes, five.classes) == (len(done.finished[done.runs[0].key].scores()), 7, 5)
 
 
 def test_a_merged_row_is_the_sum_of_probabilities(done, table):
@@ -46,8 +47,9 @@ def test_a_comparison_is_on_the_rows_that_all_have(done, table):
     (compared,) = table.comparisons
     five = done.finished[done.runs[1].key].scores()
     assert compared.rows == len(five)
-    base, merged = compared.entries
-    assert (base.differences, merged.differences["accuracy"].seeds) == ({}, 1)
+    (merged,) = compared.entries
+    found = merged.differences["accuracy"]
+    assert (merged.name, found.seeds) == ("merged", 1)
     # Seven classes merged, on the rows of the five alone.
     seven = done.finished[done.runs[0].key].scores()
     inside = np.isin(seven.rows, five.rows)
@@ -55,28 +57,23 @@ def test_a_comparison_is_on_the_rows_that_all_have(done, table):
     negative = [seven.classes.index(name) for name in ("angry", "fear", "sad")]
     positive = seven.probabilities[inside][:, at].sum(1) > seven.probabilities[inside][:, negative].sum(1)
     right = (positive == np.isin(seven.labels[inside], at)).mean()
-    difference = merged.differences["accuracy"].difference.value
-    # The difference is of the seed that both have; the baseline's own figure is over both of its seeds.
-    assert difference == pytest.approx(merged.figures["accuracy"].mean - right)
+    # Both are of the one seed that both have, so that they differ by what is printed.
+    assert found.baseline == pytest.approx(right)
+    assert found.value == pytest.approx(table.rows[2].figures["accuracy"].mean)
+    assert found.difference.value == pytest.approx(found.value - found.baseline)
 
 
 def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
     half = {done.runs[0].key: done.finished[done.runs[0].key]}
-    table = tabulate(done.study, done.runs, half, resamples=10)
-    assert [row.missing for row in table.rows] == [1, 1, 1, 1]
+    table = tabulate(done.study, done.plan, half, resamples=10)
+    assert [row.missing for row in table.rows] == [1, 1, 1, 1, 1, 0]
     (compared,) = table.comparisons
     assert (compared.rows, compared.absent) == (0, ("merged",))
     page = write_study(tmp_path, table, {}).page.read_text()
     assert "Not finished: 1 of the runs of base." in page
     assert "There are not yet two variants" in page
-    nothing = tabulate(done.study, done.runs, {}, resamples=10)
+    nothing = tabulate(done.study, done.plan, {}, resamples=10)
     assert write_study(tmp_path, nothing, {}).page_bytes > 1000
-
-
-def test_a_comparison_of_other_classes_is_refused(done, tiny_study_file):
-    text = tiny_study_file.read_text().replace('baseline = "base"\nclasses = "binary"', 'baseline = "base"')
-    with pytest.raises(StudyError, match="'base and merged, as two classes': Only scores of the same classes"):
-        tabulate(parse_study(text, "small"), done.runs, done.finished, resamples=10)
 
 
 def test_page_and_files_say_what_the_table_says(table, tmp_path):
@@ -104,5 +101,5 @@ def test_the_terminal_shows_every_variant(table):
     console = Console(width=160)
     with console.capture() as caught:
         console.print(study_tables(table))
-    for words in ("base", "five, merged", "accuracy, theirs", "1 failed", "±"):
+    for words in ("base", "five, merged", "(theirs)", "1 failed", "±"):
         assert words in caught.get()

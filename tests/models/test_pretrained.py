@@ -110,9 +110,10 @@ def test_a_file_that_cannot_be_used_is_one_line(timm, tmp_path, weights):
 
 
 @pytest.mark.parametrize("spoil", ["missing", "extra", "shape"])
-def test_a_file_that_fits_only_in_part_is_refused(timm, tmp_path, spoil):
+@pytest.mark.parametrize("classes", [1000, 3, 0])
+def test_a_file_that_fits_only_in_part_is_refused(timm, tmp_path, spoil, classes):
     """Left to itself, timm would skip what does not fit, and leave those layers random."""
-    tensors = trained(timm, "test_resnet").state_dict()
+    tensors = trained(timm, "test_resnet", num_classes=classes).state_dict()
     if spoil == "missing":
         del tensors["layer1.0.conv1.weight"]
     elif spoil == "extra":

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import DataOption, JsonOption, MapOption, QuietOption, SkipBadOption
-from mien.cli.train import train_and_show
+from mien.cli.train import LogOption, train_and_show
 
 
 def distill(
@@ -35,6 +35,7 @@ def distill(
         str | None,
         typer.Option("--from", help="Begin with this run's weights (or 'default'), its model and input."),
     ] = None,
+    log: LogOption = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     json: JsonOption = False,
@@ -50,6 +51,7 @@ def distill(
         start=start,
         class_map=class_map,
         skip_bad=skip_bad,
+        log=log,
         json=json,
         teachers=teachers,
     )

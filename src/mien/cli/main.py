@@ -25,6 +25,7 @@ from mien.cli import (
     robustness,
     soup,
     study,
+    sweep,
     teach,
     train,
 )
@@ -47,6 +48,7 @@ app.command("teach")(teach.teach)
 app.command("distill")(distill.distill)
 app.command("soup")(soup.soup)
 app.command("study")(study.study)
+app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)

@@ -13,6 +13,7 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    check_out,
     environment,
     read,
     remark,
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 
     from mien.data.faceset import FaceSet
     from mien.experiments.study import Study
-    from mien.experiments.study_results import Planned
+    from mien.experiments.study_results import Plan, Planned
 
 
 def study(
     name: Annotated[str, typer.Argument(help="A name from `mien study list`, or a .toml file.", metavar="NAME")],
     data: Annotated[Path | None, typer.Option(help=DATA_HELP, metavar="PATH")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of runs, table and page; runs/study-NAME by default.", metavar="OUT")
+        Path | None, typer.Option(help="Folder of runs, table and page; studies/NAME by default.", metavar="OUT")
     ] = None,
     results: Annotated[
         Path | None,
@@ -57,7 +58,7 @@ def study(
 
     `mien study list` shows the studies that come with mien.
     """
-    from mien.errors import StudyError
+    from mien.errors import MienError, StudyError
     from mien.experiments.study import load_study
 
     if name == "list":
@@ -68,33 +69,48 @@ def study(
         wanted.variant(each)
     if data is None:
         raise StudyError(f"A study needs faces: mien study {name} --data PATH.")
+    out = out or Path("studies") / wanted.name
+    results = results or out / "results"
+    check_out(out)
+    if results.is_file():
+        raise StudyError(f"{results} is a file; --results names a folder.")
     with needs_extra("train", "Training"):
-        from mien.experiments.study_runs import Yard, lacking, plan, run_all, seconds_left
+        from mien.experiments.study_plan import lacking, make_plan, seconds_left
+        from mien.experiments.study_runs import Yard, run_all
+    with needs_extra("report", "The study's page and its tests"):
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+        import scipy  # noqa: F401
     from mien.experiments.study_page import study_tables, write_study
     from mien.experiments.study_results import read_finished
     from mien.experiments.study_table import tabulate, write_table
-    from mien.progress import bars_are_shown
+    from mien.progress import bars_are_shown, busy
 
-    out = out or Path("runs") / f"study-{wanted.name}"
-    if out.is_file():
-        raise StudyError(f"{out} is a file; --out names a folder.")
-    faces_of_size = _read(wanted, data, changes or (), class_map, skip_bad)
-    yard = Yard(faces_of_size, out, results or out / "results", environment(data))
-    runs = plan(wanted, faces_of_size, changes or ())
-    finished = read_finished(yard.results)
-    to_do = lacking(runs, finished, out, only or ())
+    finished = read_finished(results)
+    yard = Yard(_read(wanted, data, changes or (), class_map, skip_bad), out, results, environment(data))
+    with busy("checking every run"):
+        plan = make_plan(wanted, yard.faces_of_size, changes or ())
+    _say_what_is_doubtful(plan)
+    to_do = lacking(wanted, plan, finished, out, only or ())
+    costs = [1.0] * len(to_do)
+    if dry_run or bars_are_shown():
+        with busy("timing the networks"):
+            costs = seconds_left(to_do, finished, out, jobs)
     if dry_run:
-        _say_what_would_run(runs, to_do, seconds_left(to_do, finished, yard, jobs), jobs, json)
+        _say_what_would_run(len(plan.runs), to_do, costs, jobs, json)
         return
-    all_ended = True
+    all_ended, failure = True, None
     if to_do:
         from mien.cli.study_view import StudyView
 
-        costs = seconds_left(to_do, finished, yard, jobs) if bars_are_shown() else [1.0] * len(to_do)
-        with StudyView(to_do, costs, jobs) as view:
-            all_ended = run_all(to_do, yard, view, jobs)
-        finished = read_finished(yard.results)
-    table = tabulate(wanted, runs, finished)
+        try:
+            with StudyView(to_do, costs) as view:
+                all_ended = run_all(to_do, finished, yard, view, jobs)
+        except MienError as error:
+            # What is finished is told all the same.
+            failure = error
+        finished = read_finished(results)
+    table = tabulate(wanted, plan, finished)
     write_table(out / "study.json", table)
     facts = {key: str(value) for key, value in environment(data).items()}
     written = write_study(out, table, facts)
@@ -102,7 +118,9 @@ def study(
         show_json(table.to_dict())
     else:
         show(study_tables(table))
-    remark(f"page: {written.page}; finished runs are kept in {yard.results}")
+    remark(f"page: {written.page}; finished runs are kept in {results}")
+    if failure is not None:
+        raise failure
     if not all_ended:
         remark("Stopped. The same command goes on where this one was.")
         raise typer.Exit(130)
@@ -140,9 +158,21 @@ def _read(
     return {size_px: read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces for size_px in sizes}
 
 
-def _say_what_would_run(
-    runs: Sequence[Planned], to_do: Sequence[Planned], seconds: Sequence[float], jobs: int, json: bool
-) -> None:
+def _say_what_is_doubtful(plan: Plan) -> None:
+    """What a person should know of the runs before they begin."""
+    from mien.training.tuning import doubts
+
+    for name, reason in plan.left_out.items():
+        remark(f"NOTE: {name} is left out: {reason}")
+    told: set[str] = set()
+    for run in plan.runs:
+        for doubt in doubts(run.recipe) if run.parent is None else ():
+            if run.variant not in told:
+                remark(f"NOTE: {run.variant}: {doubt}")
+            told.add(run.variant)
+
+
+def _say_what_would_run(count: int, to_do: Sequence[Planned], seconds: Sequence[float], jobs: int, json: bool) -> None:
     from rich import box
     from rich.table import Table
 
@@ -154,7 +184,7 @@ def _say_what_would_run(
             {"variant": run.variant, "seed": run.recipe.seed, "seconds": each}
             for run, each in zip(to_do, seconds, strict=True)
         ]
-        show_json({"runs": len(runs), "to_do": lines, "seconds": total})
+        show_json({"runs": count, "to_do": lines, "seconds": total})
         return
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     for header in ("variant", "seed", "epochs", "about"):
@@ -163,6 +193,4 @@ def _say_what_would_run(
         table.add_row(run.variant, str(run.recipe.seed), str(run.recipe.epochs), duration(each))
     if to_do:
         show(table)
-    typer.echo(
-        f"{len(to_do)} of {len(runs)} runs to do, about {duration(total)} with --jobs {jobs}, if none stops early."
-    )
+    typer.echo(f"{len(to_do)} of {count} runs to do, about {duration(total)} with --jobs {jobs}, if none stops early.")

@@ -15,7 +15,7 @@ from mien.report.study_wording import duration
 class StudyView:
     """A :class:`mien.experiments.study_runs.StudyWatch`: runs done, what is running, time left."""
 
-    def __init__(self, runs: Sequence[Planned], seconds: Sequence[float], jobs: int) -> None:
+    def __init__(self, runs: Sequence[Planned], seconds: Sequence[float]) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 

@@ -23,10 +23,16 @@ from mien.cli.options import (
     show,
     show_json,
 )
-from mien.errors import needs_extra
+from mien.errors import RunError, nearest, needs_extra
 
 if TYPE_CHECKING:
     from mien.run_folder import RunFolder
+    from mien.training.loop import Watch
+
+LogOption = Annotated[
+    str | None,
+    typer.Option(help="'tensorboard': keep the run's history in TensorBoard's files too.", metavar="LOGGER"),
+]
 
 
 def train(
@@ -45,6 +51,7 @@ def train(
         str | None,
         typer.Option("--from", help="Fine-tune: begin with this run's weights (or 'default'), its model and input."),
     ] = None,
+    log: LogOption = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     json: JsonOption = False,
@@ -60,6 +67,7 @@ def train(
         start=start,
         class_map=class_map,
         skip_bad=skip_bad,
+        log=log,
         json=json,
     )
 
@@ -74,6 +82,7 @@ def train_and_show(
     start: str | None,
     class_map: str | None,
     skip_bad: bool,
+    log: str | None,
     json: bool,
     teachers: Sequence[str] = (),
 ) -> None:
@@ -88,6 +97,7 @@ def train_and_show(
     from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 
+    _check_log(log)
     chosen = load_recipe(recipe, changes)
     run = RunFolder(out or Path("runs") / chosen.name)
     start_run = find_run(start) if start is not None else None
@@ -107,7 +117,12 @@ def train_and_show(
         _warn_of_other_machine(run)
     origins = {"fine-tuned from": start or "", "teachers": ", ".join(map(str, taught_by))}
     origins = {name: names for name, names in origins.items() if names}
-    with TrainView(chosen, faces) as view:
+    with TrainView(chosen, faces) as shown:
+        view: Watch = shown
+        if log is not None:
+            from mien.training.tensorboard import TensorBoardLog
+
+            view = TensorBoardLog(run, shown)
         outcome = run_recipe(
             chosen,
             faces,
@@ -131,6 +146,16 @@ def train_and_show(
         words = [word for word in sys.argv[1:] if word != "--resume"]
         remark(f"Go on with: {shlex.join(['mien', *words, '--resume'])}")
     remark(f"report: {outcome.report}" if outcome.report else "No report: it needs pip install 'mien[report]'.")
+
+
+def _check_log(log: str | None) -> None:
+    """Refuse a logger that there is not, before anything is read."""
+    if log is None:
+        return
+    if log != "tensorboard":
+        raise RunError(f"There is no logger '{log}'." + nearest(log, ["tensorboard"]))
+    with needs_extra("log", "--log tensorboard"):
+        import tensorboard  # noqa: F401
 
 
 def _warn_of_other_machine(run: RunFolder) -> None:

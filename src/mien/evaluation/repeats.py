@@ -21,10 +21,7 @@ from mien.evaluation.results import LEVEL, Estimate
 from mien.evaluation.scores import Scores
 
 _OF_CONFUSION = {"precision": metrics.precision, "recall": metrics.recall, "f1": metrics.f1}
-FIGURES = (
-    "accuracy", "macro_precision", "macro_recall", "macro_f1", "weighted_precision", "macro_auc", "log_loss",
-    "calibration_error",
-)  # fmt: skip
+FIGURES = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "log_loss", "calibration_error")
 """Figures of a whole split. Those of one class are ``precision.CLASS``, ``recall.CLASS`` and ``f1.CLASS``."""
 
 
@@ -32,10 +29,8 @@ def check_figure(name: str) -> None:
     """Refuse a name that is no figure. Raises :class:`DataError`."""
     kind, dot, of_class = name.partition(".")
     if name not in FIGURES and not (dot and of_class and kind in _OF_CONFUSION):
-        raise DataError(
-            f"there is no figure '{name}'."
-            + nearest(name, [*FIGURES, *(f"{each}.CLASS" for each in _OF_CONFUSION)]).rstrip(".")
-        )
+        known = [*FIGURES, *(f"{each}.CLASS" for each in _OF_CONFUSION)]
+        raise DataError(f"there is no figure '{name}'." + nearest(name, known).rstrip("."))
 
 
 class Figures:
@@ -71,10 +66,21 @@ class Figures:
         if name == "log_loss":
             return float(weights @ self._losses / weights.sum())
         if name == "calibration_error":
-            return float(np.abs(np.bincount(self._bins, weights=weights * self._gaps)).sum() / weights.sum())
-        over, _, column = name.partition("_")
-        average = metrics.macro_average if over == "macro" else metrics.weighted_average
-        return float(average(_OF_CONFUSION[column](confusion), rows))
+            return float(metrics.error_of_gaps(self._bins, self._gaps, weights))
+        return float(metrics.macro_average(_OF_CONFUSION[name.removeprefix("macro_")](confusion), rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """K figures of one run, of its rows and of resamples of them.
+
+    Attributes:
+        values: float64 (K,), NaN where undefined.
+        drawn: float64 (B, K); run by run, line b is of the same resample of the same rows.
+    """
+
+    values: Floats
+    drawn: Floats
 
 
 @dataclass(frozen=True)
@@ -104,105 +110,117 @@ class RepeatedDifference:
     """By how much the runs of one recipe exceed those of the baseline, seed by seed.
 
     Attributes:
-        difference: mean over the seeds that both have, with its 95 % interval.
+        baseline: mean figure of the baseline over those seeds.
+        value: mean figure of the other.
+        difference: value minus baseline, with its 95 % interval.
         p_value: two-sided, of no difference; NaN where undefined.
         seeds: how many pairs. With one, the interval and p-value know the faces' chance alone.
     """
 
+    baseline: float
+    value: float
     difference: Estimate
     p_value: float
     seeds: int
 
 
-def spread(runs: Sequence[Scores], names: Sequence[str], resamples: int = 1000, seed: int = 0) -> list[Spread]:
-    """Each figure over the runs of one recipe.
-
-    Args:
-        runs: one a seed, of the same rows.
-        names: K figures.
-        resamples: bootstrap resamples behind each interval.
-        seed: of the resampling.
+def aligned(runs: Sequence[Scores]) -> list[Scores]:
+    """The rows that all runs have scores of, in one order.
 
     Raises:
-        DataError: other rows, or a name that is no figure.
+        DataError: no row is shared, or labels, classes or data differ.
     """
-    values, drawn = _resampled(_aligned(runs), names, resamples, seed)
+    first, *others = shared_rows(runs)
+    return [match_rows(first, scores)[1] for scores in (first, *others)]
+
+
+def resample(runs: Sequence[Scores], names: Sequence[str], resamples: int = 1000, seed: int = 0) -> list[Resampled]:
+    """Figures of runs of the same rows in the same order (:func:`aligned`), and of the same resamples for all.
+
+    Raises:
+        DataError: a name that is no figure, or ``resamples`` is less than 1.
+    """
+    check_resamples(resamples)
+    figures = [Figures(scores, names) for scores in runs]
+    count = len(runs[0])
+    drawn = np.array(
+        [[each.under(weights) for each in figures] for weights in resampled_weights(count, resamples, seed)]
+    )
+    return [Resampled(each.under(np.ones(count)), drawn[:, index]) for index, each in enumerate(figures)]
+
+
+def spread(runs: Sequence[Resampled]) -> list[Spread]:
+    """Each figure over the runs of one recipe, one a seed."""
+    values = np.stack([run.values for run in runs])
+    means, drawn = values.mean(axis=0), np.mean([run.drawn for run in runs], axis=0)
     return [
         Spread(
-            values=tuple(float(value) for value in values[:, index]),
-            mean=float(values[:, index].mean()),
+            values=tuple(values[:, index].tolist()),
+            mean=float(means[index]),
             deviation=float(values[:, index].std(ddof=1)) if len(runs) > 1 else math.nan,
-            interval=percentile_interval(float(values[:, index].mean()), drawn[:, :, index].mean(axis=0)),
+            interval=percentile_interval(float(means[index]), drawn[:, index]),
         )
-        for index in range(len(names))
+        for index in range(len(means))
     ]
 
 
-def compare_repeats(
-    baseline: Sequence[Scores], other: Sequence[Scores], names: Sequence[str], resamples: int = 1000, seed: int = 0
-) -> list[RepeatedDifference]:
-    """The runs of one recipe against those of another, on the rows that all share.
+def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -> list[RepeatedDifference]:
+    """The runs of one recipe against those of another, seed by seed, on the same rows.
 
-    With one pair of runs: the paired bootstrap over rows. With S >= 2 pairs the variance of the mean difference has two
-    parts, v_rows (of the faces: the bootstrap over rows of the mean over pairs) and v_runs (of training: the sample
-    variance of the pairs' differences over S). The interval is the difference +- t sqrt(v_rows + v_runs), t with the
-    degrees of freedom of Satterthwaite (Biometrics Bulletin 2, 1946), (v_rows + v_runs)^2 / (v_runs^2 / (S - 1)): three
-    seeds are few, and t says so.
+    With one pair of runs: the paired bootstrap over rows. With S >= 2 pairs the mean difference varies with the faces,
+    with the runs, and with what a run happens to make of a face, whose variances over N rows are F/N, R/S and I/(S N).
+    What can be measured are sums of them:
+
+        v_rows = F/N + I/(S N)   bootstrap over rows of the mean over pairs
+        v_runs = R/S + I/(S N)   sample variance of the pairs' differences, over S
+        v_each = F/N + I/N       bootstrap over rows of one pair's difference, mean over pairs
+
+    so that I/(S N) = (v_each - v_rows) / (S - 1), and the variance is v_rows + v_runs - I/(S N), taken as no less than
+    the greater of the first two. The interval is the difference +- t times its root, t with Satterthwaite's degrees of
+    freedom (Biometrics Bulletin 2, 1946), variance^2 / (v_runs^2 / (S - 1)): three seeds are few, and t says so.
 
     Args:
         baseline: S runs, one a seed.
         other: S runs, of the same seeds in the same order.
-        names: K figures.
-        resamples: bootstrap resamples.
-        seed: of the resampling.
 
     Raises:
-        DataError: not as many runs on both sides, no shared rows, other labels or classes, or a name that is no figure.
+        DataError: not as many runs on both sides.
         MissingExtraError: scipy is not installed (for two pairs or more).
     """
     if len(baseline) != len(other) or not baseline:
         raise DataError(f"Runs are compared in pairs of one seed; found {len(baseline)} and {len(other)}.")
-    values, drawn = _resampled(_aligned([*baseline, *other]), names, resamples, seed)
-    pairs = len(baseline)
-    differences, of_resamples = values[pairs:] - values[:pairs], (drawn[pairs:] - drawn[:pairs]).mean(axis=0)
+    first, second = (np.stack([run.values for run in runs]) for runs in (baseline, other))
+    drawn = np.stack([run.drawn for run in other]) - np.stack([run.drawn for run in baseline])
     found = []
-    for index in range(len(names)):
-        mean, resampled = float(differences[:, index].mean()), of_resamples[:, index]
-        if pairs == 1 or math.isnan(mean):
-            p_value = math.nan if math.isnan(mean) else bootstrap_p_value(resampled)
-            found.append(RepeatedDifference(percentile_interval(mean, resampled), p_value, pairs))
-        else:
-            found.append(_with_t(mean, float(np.nanvar(resampled)), differences[:, index]))
+    for index in range(first.shape[1]):
+        differences, resampled = (second - first)[:, index], drawn[:, :, index]
+        difference, p_value = (
+            _one_pair(differences[0], resampled[0]) if len(first) == 1 else _several(differences, resampled)
+        )
+        means = float(first[:, index].mean()), float(second[:, index].mean())
+        found.append(RepeatedDifference(*means, difference, p_value, len(first)))
     return found
 
 
-def _with_t(mean: float, of_rows: float, differences: Floats) -> RepeatedDifference:
+def _one_pair(difference: float, resampled: Floats) -> tuple[Estimate, float]:
+    interval = percentile_interval(float(difference), resampled)
+    return interval, math.nan if math.isnan(interval.value) else bootstrap_p_value(resampled)
+
+
+def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:
+    """Of S pairs' differences (S,) and their resamples (S, B)."""
     with needs_extra("report", "Comparing repeated runs"):
         from scipy.stats import t as student
-    pairs = len(differences)
+    mean, pairs = float(differences.mean()), len(differences)
+    if math.isnan(mean):
+        return Estimate(mean, math.nan, math.nan), math.nan
+    of_rows = float(np.nanvar(resampled.mean(axis=0)))
     of_runs = float(differences.var(ddof=1)) / pairs
-    total = of_rows + of_runs
-    if total == 0:
-        return RepeatedDifference(Estimate(mean, mean, mean), 1.0 if mean == 0 else 0.0, pairs)
-    freedom = total**2 / (of_runs**2 / (pairs - 1)) if of_runs else math.inf
-    reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(total)
-    p_value = 2 * float(student.sf(abs(mean) / math.sqrt(total), freedom))
-    return RepeatedDifference(Estimate(mean, mean - reach, mean + reach), p_value, pairs)
-
-
-def _aligned(many: Sequence[Scores]) -> list[Scores]:
-    """The rows that all have, in one order; other labels, classes or data are refused."""
-    first, *others = shared_rows(many)
-    return [match_rows(first, scores)[1] for scores in (first, *others)]
-
-
-def _resampled(runs: Sequence[Scores], names: Sequence[str], resamples: int, seed: int) -> tuple[Floats, Floats]:
-    """Figures of R runs of the same rows, (R, K), and in the same resamples of the rows for all, (R, B, K)."""
-    check_resamples(resamples)
-    figures = [Figures(scores, names) for scores in runs]
-    count = len(runs[0])
-    values = np.stack([each.under(np.ones(count)) for each in figures])
-    drawn = np.stack(
-        [[each.under(weights) for each in figures] for weights in resampled_weights(count, resamples, seed)], axis=1
-    )
-    return values, drawn
+    of_both = max((float(np.nanvar(resampled, axis=1).mean()) - of_rows) / (pairs - 1), 0.0)
+    variance = max(of_rows + of_runs - of_both, of_rows, of_runs)
+    if variance == 0:
+        return Estimate(mean, mean, mean), 1.0 if mean == 0 else 0.0
+    freedom = variance**2 / (of_runs**2 / (pairs - 1)) if of_runs else math.inf
+    reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    p_value = 2 * float(student.sf(abs(mean) / math.sqrt(variance), freedom))
+    return Estimate(mean, mean - reach, mean + reach), p_value

@@ -20,9 +20,12 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 
+OWN_KEYS = ("name", "seed")
+"""Keys of a recipe that the study sets itself."""
+
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Variant(_Strict):
@@ -31,13 +34,19 @@ class Variant(_Strict):
     name: Name
     title: str = ""
     recipe: str = Field(default="", description="a recipe's name; the study's own by default")
-    set: dict[str, Any] = Field(default={}, description="keys of the recipe that differ, e.g. {'optim.lr' = 0.01}")
+    set: dict[str, Any] = Field(
+        default={},
+        description="keys of the recipe that differ, e.g. {optim.lr = 0.01}; a model that is named is replaced whole",
+    )
     seeds: Seeds | None = Field(default=None, description="the study's own by default")
     start: str = Field(default="", alias="from", description="begin with the weights of this variant, seed by seed")
     after: str = Field(default="", description="not trained: the scores of this variant, merged into `classes`")
     classes: str = Field(default="", description="with `after`: the label scheme to merge into")
     published: dict[str, float] = Field(default={}, description="what the study's authors found, figure by figure")
-    note: str = ""
+    note: str = Field(default="", description="a sentence for the page")
+    optional: bool = Field(
+        default=False, description="left out, with a line, where its pretrained weights or its extra are not at hand"
+    )
 
 
 class Comparison(_Strict):
@@ -64,10 +73,16 @@ class Study(_Strict):
     @model_validator(mode="after")
     def _hangs_together(self) -> Study:
         names = [variant.name for variant in self.variants]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise ValueError(f"two variants are called '{twice}'")
-        for figure in self.figures:
+        for what, several in (
+            ("variants are called", names),
+            ("figures are called", self.figures),
+            ("seeds are", self.seeds),
+            *(("seeds are", variant.seeds or ()) for variant in self.variants),
+        ):
+            twice = next((each for each in several if list(several).count(each) > 1), None)
+            if twice is not None:
+                raise ValueError(f"two {what} '{twice}'")
+        for figure in (*self.figures, *(figure for variant in self.variants for figure in variant.published)):
             try:
                 check_figure(figure)
             except DataError as error:
@@ -79,6 +94,12 @@ class Study(_Strict):
                     raise ValueError(
                         f"the variant '{variant.name}' has {word} = '{other}', which is no variant above it"
                     )
+            own = next((key for key in variant.set if key in OWN_KEYS), None)
+            if own is not None:
+                raise ValueError(f"the variant '{variant.name}' sets '{own}', which the study sets itself")
+            unseen = next((each for each in variant.published if each not in self.figures), None)
+            if unseen is not None:
+                raise ValueError(f"the variant '{variant.name}' has a published '{unseen}', which is not in figures")
             if bool(variant.after) != bool(variant.classes):
                 raise ValueError(f"the variant '{variant.name}' needs both 'after' and 'classes', or neither")
             if variant.after and (variant.recipe or variant.set or variant.start or variant.seeds):
@@ -123,13 +144,30 @@ class Study(_Strict):
 
         Raises:
             RecipeError: an unknown key or an impossible value.
+            StudyError: a change of what the study sets itself.
         """
-        own = [f"{key}={toml_value(value)}" for key, value in variant.set.items()]
+        for change in changes:
+            if change.partition("=")[0].strip() in OWN_KEYS:
+                raise StudyError(f"--set {change}: a study sets this itself; its seeds stand in its file.")
+        own = [f"{key}={toml_value(value)}" for key, value in _dotted(variant.set).items()]
         title = f"name={json.dumps(f'{self.name}-{variant.name}')}"
         recipe = load_recipe(variant.recipe or self.recipe, [*own, *changes, title, f"seed={seed}"])
         if variant.start:
             recipe = tuned(recipe, self.recipe_of(self.variant(variant.start), seed, changes), own)
         return recipe
+
+
+def _dotted(values: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Tables as dotted keys, ``{"optim": {"lr": 1}}`` -> ``{"optim.lr": 1}``, so that what they leave out stays.
+
+    A ``model`` with a name stays a table: another network has other settings.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{above}{key}"
+        whole = not isinstance(value, dict) or (name == "model" and "name" in value)
+        flat |= {name: value} if whole else _dotted(value, f"{name}.")
+    return flat
 
 
 def study_names() -> list[str]:
@@ -148,22 +186,37 @@ def load_study(name: str) -> Study:
     if name.endswith(".toml") or "/" in name:
         try:
             text = Path(name).read_text(encoding="utf-8")
+            folder = Path(name).parent
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise StudyError(f"The study {name} cannot be read: {reason}.") from None
     elif name in study_names():
+        folder = Path()
         text = (resources.files("mien") / "studies" / f"{name}.toml").read_text(encoding="utf-8")
     else:
         raise StudyError(f"There is no study '{name}'." + nearest(name, ["list", *study_names()]))
-    return parse_study(text, name)
+    return parse_study(text, name, folder)
 
 
-def parse_study(text: str, origin: str) -> Study:
-    """Check a study's TOML text. ``origin`` is named in errors. Raises as :func:`load_study`."""
+def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
+    """Check a study's TOML text.
+
+    Args:
+        text: TOML.
+        origin: named in errors.
+        folder: that recipes' files are relative to.
+
+    Raises:
+        StudyError, RecipeError: as :func:`load_study`.
+    """
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise StudyError(f"The study {origin} is not valid TOML: {error}.") from None
+    for table in (content, *(each for each in _list(content, "variants") if isinstance(each, dict))):
+        recipe = table.get("recipe")
+        if isinstance(recipe, str) and recipe.endswith(".toml"):
+            table["recipe"] = str(folder / recipe)
     try:
         study = Study.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
@@ -172,22 +225,18 @@ def parse_study(text: str, origin: str) -> Study:
     return study
 
 
+def _list(content: dict[str, Any], key: str) -> list[Any]:
+    value = content.get(key)
+    return value if isinstance(value, list) else []
+
+
 def _check_recipes(study: Study, origin: str) -> None:
-    """Two variants with one recipe are one run under two names: a slip, and their difference would be exactly 0."""
-    seen: dict[tuple[str, str], str] = {}
     for variant in study.variants:
-        if variant.after:
-            continue
-        try:
-            digest = study.recipe_of(variant, study.seeds_of(variant)[0]).model_copy(update={"seed": 0}).digest
-        except RecipeError as error:
-            raise RecipeError(f"The variant '{variant.name}' of the study {origin}: {error}") from None
-        other = seen.setdefault((digest, variant.start), variant.name)
-        if other != variant.name:
-            raise StudyError(
-                f"The study {origin} has the variants '{other}' and '{variant.name}' with one and the same recipe. "
-                f"Change one, or take it out."
-            )
+        if not variant.after:
+            try:
+                study.recipe_of(variant, study.seeds_of(variant)[0])
+            except RecipeError as error:
+                raise RecipeError(f"The variant '{variant.name}' of the study {origin}: {error}") from None
 
 
 def _explain(error: ValidationError, origin: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -35,7 +35,7 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
         "full.html.j2",
         title=table.study.title,
         split="validation",
-        rows=max((row.rows for row in table.rows), default=0),
+        rows=0,
         class_count=0,
         evaluation=None,
         absent=[],
@@ -91,11 +91,13 @@ def _rows_section(table: StudyTable) -> Section:
         _figures_table(table),
         Text(
             "± is the standard deviation over runs that differ in their seed alone; figures without it are of one run. "
-            "Each run is measured on validation at the epoch that validation chose, so all figures flatter a little, "
-            "and alike.",
+            "Each run is measured on validation at the epoch that validation chose, which flatters every figure a "
+            "little, the more the more epochs there were to choose from. Figures of different classes or rows do not "
+            "compare. Seconds are by the clock, beside whatever else the machine did.",
             soft=True,
         ),
     ]
+    blocks += [Text(f"{each.name}: {each.note}", soft=True) for each in table.study.variants if each.note]
     for figure in table.study.figures:
         rows = [row for row in table.rows if figure in row.figures and not math.isnan(row.figures[figure].mean)]
         if rows:
@@ -125,14 +127,16 @@ def _summary(table: StudyTable) -> Table:
         Column("variant", "text"),
         Column("what", "text"),
         *(Column(_with_published(table, name), "text") for name in figures),
+        Column("faces", "text"),
         Column("runs", "text"),
         Column("training", "text"),
     )
     rows = []
     for row in table.rows:
         cells = [_cell(row, name) for name in figures]
-        took = "" if row.seconds is None else duration(row.seconds)
-        rows.append((row.variant.name, row.variant.title, *cells, _runs(row), took))
+        of = f"{row.rows:,} ({row.classes} classes)" if row.rows else ""
+        took = "" if row.seconds is None else f"{duration(row.seconds)} ({_threads(row.threads)})"
+        rows.append((row.variant.name, row.variant.title, *cells, of, _runs(row), took))
     return Table("variants", columns, rows)
 
 
@@ -161,6 +165,10 @@ def _figures_table(table: StudyTable) -> Table:
     return Table("figures", columns, rows, shown=0)
 
 
+def _threads(counts: Sequence[int]) -> str:
+    return f"{' or '.join(map(str, counts))} {'thread' if list(counts) == [1] else 'threads'}"
+
+
 def _runs(row: Row) -> str:
     done = next(iter(row.figures.values())).runs if row.figures else 0
     parts = [
@@ -174,25 +182,24 @@ def _runs(row: Row) -> str:
 def _compared_table(table: StudyTable, number: int, compared: Compared) -> Table:
     """One line a figure: wide enough for numbers, narrow enough for a terminal and a telephone."""
     columns = (
-        Column("variant", "text"), Column("seeds", "text"), Column("figure", "text"), Column("value"),
-        Column("difference", "signed"), Column("p", "text"),
+        Column("variant", "text"), Column("seeds", "text"), Column("figure", "text"), Column("baseline"),
+        Column("value"), Column("difference", "signed"), Column("p", "text"),
     )  # fmt: skip
-    rows: list[tuple[Any, ...]] = []
-    for entry in compared.entries:
-        for figure in table.study.figures:
-            found = entry.figures[figure]
-            if math.isnan(found.mean):
-                continue
-            first: list[Any] = [entry.name, "", figure_name(figure), found.mean]
-            change = entry.differences.get(figure)
-            first[1] = str(found.runs if change is None else change.seeds)
-            rows.append((*first, None, "") if change is None else (*first, change.difference, p_text(change.p_value)))
+    rows = [
+        (
+            entry.name, str(found.seeds), figure_name(figure), found.baseline, found.value, found.difference,
+            p_text(found.p_value),
+        )
+        for entry in compared.entries
+        for figure, found in entry.differences.items()
+        if not math.isnan(found.difference.value)
+    ]  # fmt: skip
     return Table(f"comparison-{number}", columns, rows, _about(compared))
 
 
 def _about(compared: Compared) -> str:
     baseline = compared.comparison.baseline
-    return f"{rows_text(compared.rows)} that all of them have; differences are from {baseline}, with 95 % intervals."
+    return f"{rows_text(compared.rows)} that all of them have; the baseline is {baseline}, on the same seeds."
 
 
 def _comparison_section(table: StudyTable, number: int, compared: Compared) -> Section:
@@ -207,6 +214,10 @@ def _comparison_section(table: StudyTable, number: int, compared: Compared) -> S
         else "Differences are on the same rows (paired bootstrap)"
     )
     words += "; with one seed it knows the faces' chance alone: another seed might well turn a small difference around."
+    count = sum(len(entry.differences) for entry in compared.entries)
+    words += (
+        f" No p is corrected for the {count} that stand here: of 20 without anything behind them, one is below .05."
+    )
     return Section(f"comparison-{number}", title, (_compared_table(table, number, compared), Text(words, soft=True)))
 
 
@@ -227,7 +238,8 @@ def _runs_section(table: StudyTable) -> Section:
 
 
 def _left_out(table: StudyTable) -> list[str]:
-    words = [f"Not finished: {row.missing} of the runs of {row.variant.name}." for row in table.rows if row.missing]
+    words = [f"{name} is left out: {reason}" for name, reason in table.left_out.items()]
+    words += [f"Not finished: {row.missing} of the runs of {row.variant.name}." for row in table.rows if row.missing]
     words += [
         f"{row.failed} of the runs of {row.variant.name} could not be trained to the end and are in no figure."
         for row in table.rows

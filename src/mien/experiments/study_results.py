@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
 from mien.errors import DataError, StudyError
 from mien.evaluation.scores import Scores, read_scores, write_scores
@@ -30,20 +32,27 @@ class Planned:
 
     Attributes:
         variant: name of the study's row.
-        recipe: with its seed and a name that tells the study and the variant.
+        recipe: with its seed, every setting of its model, and a name that tells the study and the variant.
         data_fingerprint: of the data as it was read.
+        classes: that it learns.
+        train_faces: how many faces an epoch shows.
         parent: the run whose weights it begins with.
+        start_digest: SHA-256 of the file whose weights it begins with otherwise; ``""`` for none.
     """
 
     variant: str
     recipe: Recipe
     data_fingerprint: str
+    classes: tuple[str, ...]
+    train_faces: int
     parent: Planned | None = None
+    start_digest: str = ""
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """SHA-256 over recipe (with its seed), data and the parent's key: the same key, the same run."""
-        parts = (self.recipe.digest, self.data_fingerprint, self.parent.key if self.parent else "")
+        """SHA-256 over recipe (with its seed), data and first weights: the same key, the same run."""
+        start = self.parent.key if self.parent else self.start_digest
+        parts = (self.recipe.digest, self.data_fingerprint, start)
         return f"sha256:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
 
     @property
@@ -53,25 +62,25 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Record:
+class Plan:
+    """All runs of a study, parents before children, and the optional variants that cannot be run here, with why."""
+
+    runs: tuple[Planned, ...]
+    left_out: Mapping[str, str]
+
+
+class Record(BaseModel):
     """How a run went: the content of ``run.json``.
 
-    Attributes:
-        key: of :class:`Planned`.
-        variant: under which name it was run first.
-        seed: of the recipe.
-        recipe_digest: of the recipe.
-        data_fingerprint: of the data.
-        started_from: key of the run whose weights it began with; ``""`` for none.
-        train_faces: how many faces an epoch showed.
-        epochs: how many were done.
-        best_epoch: the one that is kept and measured, chosen on validation; 0 for a run that failed at once.
-        seconds: of training and validation.
-        threads: of torch.
-        parameters: trainable numbers of the network.
-        failed: why training could not go on; ``""`` where it did.
-        machine: and versions, for the reader.
+    ``key`` is that of :class:`Planned`, ``variant`` the name under which it was run first. ``recipe_digest``,
+    ``data_fingerprint`` and ``started_from`` (the key of another run, the digest of a file, or ``""``) are what the key
+    is made of. ``train_faces`` is how many faces an epoch showed, ``epochs`` how many were done, ``best_epoch`` the one
+    that is kept and measured, chosen on validation (0 for none). ``seconds`` are of training and validation, with
+    ``threads`` of torch. ``parameters`` counts the network's trainable numbers. ``failed`` says why training could not
+    go on, ``""`` where it did; ``machine`` is for the reader.
     """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
     key: str
     variant: str
@@ -79,10 +88,10 @@ class Record:
     recipe_digest: str
     data_fingerprint: str
     started_from: str
-    train_faces: int
-    epochs: int
-    best_epoch: int
-    seconds: float
+    train_faces: int = Field(ge=0)
+    epochs: int = Field(ge=0)
+    best_epoch: int = Field(ge=0)
+    seconds: float = Field(ge=0)
     threads: int
     parameters: int
     failed: str
@@ -110,9 +119,8 @@ def read_finished(results: Path) -> dict[str, Finished]:
     found = {}
     for file in sorted(results.glob(f"*/{RECORD}")):
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-            record = Record(**{each.name: content[each.name] for each in fields(Record)})
-        except (OSError, ValueError, KeyError, TypeError):
+            record = Record.model_validate_json(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
             raise StudyError(f"{file} is damaged. Remove its folder; the study runs it again.") from None
         found[record.key] = Finished(file.parent, record)
     return found
@@ -125,14 +133,14 @@ def keep_result(results: Path, folder_name: str, record: Record, run: RunFolder,
         RunError: the file system refused.
     """
     folder = results / folder_name
-    recipe = run.read_recipe()
-    write_text(folder / "recipe.toml", dump_recipe(recipe))
+    if run.is_run:
+        write_text(folder / "recipe.toml", dump_recipe(run.read_recipe()))
     history = run.path / "history.csv"
     if history.is_file():
         write_text(folder / "history.csv", history.read_text(encoding="utf-8"))
     if scores is not None:
         write_scores(folder / "scores_validation.npz", scores, np.float32)
-    write_text(folder / RECORD, json.dumps(asdict(record), indent=2) + "\n")
+    write_text(folder / RECORD, record.model_dump_json(indent=2) + "\n")
     return Finished(folder, record)
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from statistics import fmean
 
 from mien.errors import DataError, StudyError
-from mien.evaluation.compare import match_rows, shared_rows
-from mien.evaluation.repeats import RepeatedDifference, Spread, compare_repeats, spread
+from mien.evaluation.repeats import RepeatedDifference, Resampled, Spread, aligned, compare_repeats, resample, spread
 from mien.evaluation.results import fields_to_dict
 from mien.evaluation.scores import Scores
 from mien.experiments.study import Comparison, Study, Variant
-from mien.experiments.study_results import Finished, Planned, scores_of
+from mien.experiments.study_results import Finished, Plan, Planned, scores_of
 from mien.files import write_text
 from mien.labels import parse_scheme
+from mien.progress import track
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Row:
     Attributes:
         variant: of the study.
         rows: of validation, on which it is measured; 0 while no run is finished.
+        classes: that it tells apart; 0 likewise.
         figures: by name, over the finished runs; empty without one.
         seconds: of training, mean over the finished runs; None for what is not trained or not finished.
         threads: with how many threads the runs were trained.
@@ -35,6 +36,7 @@ class Row:
 
     variant: Variant
     rows: int
+    classes: int
     figures: Mapping[str, Spread]
     seconds: float | None
     threads: tuple[int, ...]
@@ -44,10 +46,9 @@ class Row:
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """A variant on the rows of a comparison; ``differences`` from the baseline is empty for the baseline itself."""
+    """A variant against the baseline, on the rows of a comparison; empty where they share no seed."""
 
     name: str
-    figures: Mapping[str, Spread]
     differences: Mapping[str, RepeatedDifference]
 
 
@@ -58,7 +59,7 @@ class Compared:
     Attributes:
         comparison: what was asked for.
         rows: how many rows they share; 0 where less than two variants have a finished run.
-        entries: one a variant with a finished run, in the order asked for.
+        entries: one a variant with a finished run, in the order asked for, without the baseline.
         absent: variants without one.
     """
 
@@ -70,12 +71,16 @@ class Compared:
 
 @dataclass(frozen=True)
 class StudyTable:
-    """All that a study says. ``runs`` are the finished ones, as planned."""
+    """All that a study says.
+
+    ``runs`` are the finished ones, as planned; ``left_out`` are optional variants that cannot be run here, with why.
+    """
 
     study: Study
     rows: tuple[Row, ...]
     comparisons: tuple[Compared, ...]
     runs: tuple[tuple[Planned, Finished], ...]
+    left_out: Mapping[str, str]
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready, NaN as None."""
@@ -84,6 +89,7 @@ class StudyTable:
                 "variant": row.variant.name,
                 "title": row.variant.title,
                 "rows": row.rows,
+                "classes": row.classes,
                 "published": row.variant.published,
                 "figures": {name: fields_to_dict(each) for name, each in row.figures.items()},
                 "seconds": row.seconds,
@@ -103,7 +109,6 @@ class StudyTable:
                 "variants": [
                     {
                         "variant": entry.name,
-                        "figures": {name: fields_to_dict(found) for name, found in entry.figures.items()},
                         "differences": {name: fields_to_dict(found) for name, found in entry.differences.items()},
                     }
                     for entry in each.entries
@@ -111,7 +116,13 @@ class StudyTable:
             }
             for each in self.comparisons
         ]
-        return {"study": self.study.name, "title": self.study.title, "variants": rows, "comparisons": comparisons}
+        return {
+            "study": self.study.name,
+            "title": self.study.title,
+            "variants": rows,
+            "comparisons": comparisons,
+            "left_out": dict(self.left_out),
+        }
 
 
 def write_table(path: Path, table: StudyTable) -> None:
@@ -119,14 +130,12 @@ def write_table(path: Path, table: StudyTable) -> None:
     write_text(path, json.dumps(table.to_dict(), indent=2, ensure_ascii=False) + "\n")
 
 
-def tabulate(
-    study: Study, runs: Sequence[Planned], finished: Mapping[str, Finished], resamples: int = 1000
-) -> StudyTable:
+def tabulate(study: Study, plan: Plan, finished: Mapping[str, Finished], resamples: int = 1000) -> StudyTable:
     """Put a study's finished runs together; what is not finished yet is counted as missing.
 
     Args:
         study: checked.
-        runs: all of its runs.
+        plan: all of its runs.
         finished: by key.
         resamples: bootstrap resamples behind each interval.
 
@@ -134,7 +143,7 @@ def tabulate(
         StudyError: stored scores are damaged, or a comparison is of scores that do not belong together.
         MissingExtraError: scipy is not installed.
     """
-    done = [(run, finished[run.key]) for run in runs if run.key in finished]
+    done = [(run, finished[run.key]) for run in plan.runs if run.key in finished]
     scores: dict[str, dict[int, Scores]] = {}
     for variant in study.variants:
         source = variant.after or variant.name
@@ -142,7 +151,7 @@ def tabulate(
         many = [_merged(each, variant.classes) for each in scores_of([each for _, each in whole])]
         scores[variant.name] = dict(zip((seed for seed, _ in whole), many, strict=True))
     rows = []
-    for variant in study.variants:
+    for variant in track(study.variants, len(study.variants), "measuring", "variants"):
         own = [each.record for run, each in done if run.variant == (variant.after or variant.name)]
         trained = [record for record in own if not record.failed and not variant.after]
         many = list(scores[variant.name].values())
@@ -150,15 +159,21 @@ def tabulate(
             Row(
                 variant=variant,
                 rows=len(many[0]) if many else 0,
-                figures=dict(zip(study.figures, spread(many, study.figures, resamples), strict=True)) if many else {},
+                classes=len(many[0].classes) if many else 0,
+                figures=_spreads(many, study.figures, resamples),
                 seconds=fmean(record.seconds for record in trained) if trained else None,
                 threads=tuple(sorted({record.threads for record in trained})),
                 failed=sum(bool(record.failed) for record in own),
-                missing=len(study.seeds_of(variant)) - len(own),
+                missing=0 if variant.name in plan.left_out else len(study.seeds_of(variant)) - len(own),
             )
         )
-    compared = tuple(_compare(each, study.figures, scores, resamples) for each in study.comparisons)
-    return StudyTable(study, tuple(rows), compared, tuple(done))
+    wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")
+    compared = tuple(_compare(each, study.figures, scores, resamples) for each in wanted)
+    return StudyTable(study, tuple(rows), compared, tuple(done), plan.left_out)
+
+
+def _spreads(runs: Sequence[Scores], figures: Sequence[str], resamples: int) -> dict[str, Spread]:
+    return dict(zip(figures, spread(resample(aligned(runs), figures, resamples)), strict=True)) if runs else {}
 
 
 def _compare(
@@ -168,28 +183,22 @@ def _compare(
     present = [name for name in comparison.variants if scores[name]]
     if comparison.baseline not in present or len(present) < 2:
         return Compared(comparison, 0, (), absent)
+    each_run = [(name, seed, each) for name in present for seed, each in scores[name].items()]
     try:
-        merged = {
-            name: {seed: _merged(each, comparison.classes) for seed, each in scores[name].items()} for name in present
-        }
-        flat = [(name, seed, each) for name, of_seed in merged.items() for seed, each in of_seed.items()]
-        shared = shared_rows([each for _, _, each in flat])
-        shared = [match_rows(shared[0], each)[1] for each in shared]
+        shared = aligned([_merged(each, comparison.classes) for _, _, each in each_run])
     except DataError as error:
         raise StudyError(f"The comparison '{comparison.title}': {error}") from None
-    on_shared: dict[str, dict[int, Scores]] = {name: {} for name in present}
-    for (name, seed, _), each in zip(flat, shared, strict=True):
-        on_shared[name][seed] = each
-    baseline = on_shared[comparison.baseline]
+    drawn: dict[str, dict[int, Resampled]] = {name: {} for name in present}
+    for (name, seed, _), each in zip(each_run, resample(shared, figures, resamples), strict=True):
+        drawn[name][seed] = each
+    baseline = drawn[comparison.baseline]
     entries = []
     for name in present:
-        found = dict(zip(figures, spread(list(on_shared[name].values()), figures, resamples), strict=True))
-        seeds = [seed for seed in on_shared[name] if seed in baseline]
-        differences: dict[str, RepeatedDifference] = {}
-        if name != comparison.baseline and seeds:
-            pairs = [baseline[seed] for seed in seeds], [on_shared[name][seed] for seed in seeds]
-            differences = dict(zip(figures, compare_repeats(*pairs, figures, resamples), strict=True))
-        entries.append(ComparedRow(name, found, differences))
+        seeds = [seed for seed in drawn[name] if seed in baseline]
+        if name != comparison.baseline:
+            pairs = [baseline[seed] for seed in seeds], [drawn[name][seed] for seed in seeds]
+            found = compare_repeats(*pairs) if seeds else []
+            entries.append(ComparedRow(name, dict(zip(figures, found, strict=False))))
     return Compared(comparison, len(shared[0]), tuple(entries), absent)
 
 

@@ -12,7 +12,6 @@ _NAMES = {
     "macro_precision": "macro precision",
     "macro_recall": "macro recall",
     "macro_f1": "macro F1",
-    "weighted_precision": "weighted precision",
     "macro_auc": "macro AUC",
     "log_loss": "log loss",
     "calibration_error": "calibration error",
