@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -35,9 +35,13 @@ class Manifest(BaseModel):
     classes: tuple[str, ...] = Field(min_length=2)
     input: InputSpec
     parameters: int = Field(description="trainable numbers")
+    precision: Literal["fp32", "fp16", "int8"] = Field(
+        default="fp32", description="fp16: weights are stored so, and computed with in fp32"
+    )
     recipe: dict[str, Any] = Field(description="the whole recipe that it was trained by")
     recipe_digest: str
     data_fingerprint: str = Field(description="of the faces it was trained and validated on")
+    taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of what its teachers said, or of themselves")
     epoch: int = Field(description="the epoch whose weights these are")
     scores: dict[str, float] = Field(default_factory=dict, description="e.g. validation_accuracy, a share")
     temperature: float = Field(default=1.0, gt=0, description="logits are divided by it before the softmax")
@@ -71,6 +75,8 @@ def open_model(path: str | Path, threads: int | None = None) -> tuple[InferenceS
         raise ModelError(f"{path} does not exist." if not path.exists() else f"{path} is a folder without a model.")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    # Where a CPU has no 8-bit dot product (VNNI), its substitute can overflow; this takes the exact way there.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if threads is not None:
         options.intra_op_num_threads = threads
     try:

@@ -104,7 +104,7 @@ def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDA
         size_px: side of the result in pixels.
 
     Raises:
-        DataError: an array of another shape or type.
+        DataError: an array of another shape or type, or pixels that are not numbers.
     """
     from PIL import Image
 
@@ -124,6 +124,8 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
 
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise DataError("The image holds pixels that are not numbers (NaN or infinity).")
         # 16-bit grey opens as I;16. Modes I and F name no range: above 255 it can only be 16 bits.
         scale = 257.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 1.0
         return np.clip(np.rint(values / scale), 0, 255).astype(np.uint8)
@@ -146,7 +148,9 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if array.dtype == np.uint16 and not colour:
         return np.rint(array.astype(np.float64) / 257.0).astype(np.uint8)
     if array.dtype != np.uint8:
-        raise DataError(f"An image array must hold uint8 values 0..255; found {array.dtype}. Convert it first.")
+        strange = array.dtype.kind == "f" and not np.isfinite(array).all()
+        found = f"{array.dtype} with NaN or infinity" if strange else f"{array.dtype}"
+        raise DataError(f"An image array must hold uint8 values 0..255; found {found}. Convert it first.")
     return _grey(Image.fromarray(np.ascontiguousarray(array))) if colour else array.astype(np.uint8, copy=False)
 
 
@@ -156,7 +160,13 @@ def normalise(pixels: Numbers, spec: InputSpec) -> Numbers:
 
 
 def to_input(images: npt.NDArray[np.uint8], spec: InputSpec) -> npt.NDArray[np.float32]:
-    """Central crop and normalisation: uint8 (N, size_px, size_px) -> float32 (N, 1, crop_px, crop_px)."""
+    """Central crop and normalisation: uint8 (N, size_px, size_px) -> float32 (N, 1, crop_px, crop_px).
+
+    Raises:
+        DataError: another shape or type.
+    """
+    if images.dtype != np.uint8:
+        raise DataError(f"Expected faces of uint8 values 0..255; found {images.dtype}. Convert them first.")
     if images.ndim != 3 or images.shape[1:] != (spec.size_px, spec.size_px):
         raise DataError(f"Expected faces (N, {spec.size_px}, {spec.size_px}); found {images.shape}.")
     start = (spec.size_px - spec.crop_px) // 2

@@ -51,6 +51,7 @@ class OptimRecipe(_Strict):
     epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: keeps divisions finite")
     weight_decay: float = Field(default=0.0, ge=0)
     clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
+    sam_rho: float = Field(default=0.0, ge=0, description="sharpness-aware minimisation: 0 is off, 0.05 the paper's")
 
 
 class ScheduleRecipe(_Strict):
@@ -96,6 +97,16 @@ class BalanceRecipe(_Strict):
     logit_adjustment: float = Field(default=0.0, ge=0, description="tau of Menon et al.: 0 is off, 1 the paper's")
 
 
+class DistillRecipe(_Strict):
+    """How a student learns from teachers. Without teachers (``mien train``) it changes nothing."""
+
+    temperature: float = Field(default=3.0, gt=0, description="softens both answers before they are compared")
+    share: float = Field(
+        default=0.9, gt=0, le=1, description="the teachers' share of the loss; the rest is the label's"
+    )
+    live: bool = Field(default=False, description="ask the teachers about each batch as augmented, at each step")
+
+
 class StoppingRecipe(_Strict):
     """Which epoch is best, and when to stop waiting for a better one."""
 
@@ -139,6 +150,7 @@ class Recipe(_Strict):
     schedule: ScheduleRecipe = ScheduleRecipe()
     augment: AugmentRecipe = AugmentRecipe()
     balance: BalanceRecipe = BalanceRecipe()
+    distill: DistillRecipe = DistillRecipe()
     stopping: StoppingRecipe = StoppingRecipe()
     tuning: TuningRecipe = TuningRecipe()
 

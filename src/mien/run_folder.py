@@ -6,6 +6,8 @@ history.csv              one line an epoch
 last.safetensors         everything that --resume needs
 best.safetensors         weights of the best epoch
 model.onnx               the artifact made from them
+model.half.onnx          its smaller forms, where they were made: weights in fp16,
+model.int8.onnx          or everything in 8 bits
 scores_<split>.npz       what the model said about each row of a split
 metrics.json report.html the validation split, measured
 test_ledger.jsonl        one line for each time that the test split was opened
@@ -79,6 +81,16 @@ class RunFolder:
     def model(self) -> Path:
         """The artifact."""
         return self.path / "model.onnx"
+
+    @property
+    def model_half(self) -> Path:
+        """The artifact with weights stored in fp16, where it was made."""
+        return self.path / "model.half.onnx"
+
+    @property
+    def model_int8(self) -> Path:
+        """The artifact in 8 bits, where it was made."""
+        return self.path / "model.int8.onnx"
 
     def scores(self, split: str) -> Path:
         """What the model said about each row of ``split``."""

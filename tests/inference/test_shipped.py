@@ -50,3 +50,32 @@ def test_its_torch_weights_lie_beside_it_for_fine_tuning(name):
 def test_no_face_travels_with_it():
     names = {file.name for file in find_run("default").path.iterdir()}
     assert names == {"best.safetensors", "history.csv", "metrics.json", "model.onnx", "recipe.toml"}
+
+
+def test_every_shipped_folder_has_a_name_and_every_name_a_folder():
+    folders = [path.name for path in find_run("default").path.parent.iterdir() if path.is_dir()]
+    assert sorted(SHIPPED) == sorted(name for name in folders if not name.startswith("_"))
+
+
+def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tiny_run):
+    """In a package of two models, of which one comes in int8."""
+    import shutil
+
+    from mien.errors import ModelError
+    from mien.inference import locate
+
+    for name in ("default", "fast"):
+        shutil.copytree(tiny_run.path, tmp_path / "shipped" / name)
+    small = tmp_path / "shipped" / "fast" / "model.int8.onnx"
+    small.write_bytes(tiny_run.model.read_bytes())
+    monkeypatch.setattr(locate, "SHIPPED", ("default", "fast"))
+    monkeypatch.setattr(locate.resources, "files", lambda package: tmp_path)
+    assert find_model("fast") == small.parent / "model.onnx"
+    assert find_model("fast-int8") == small
+    assert find_run("fast-int8").path == small.parent
+    assert locate.is_shipped("fast-int8")
+    assert not locate.is_shipped("slow-int8")
+    with pytest.raises(ModelError, match="default does not come in int8"):
+        find_model("default-int8")
+    with pytest.raises(ModelError, match=r"no model at slow-int8.*default, fast"):
+        find_model("slow-int8")

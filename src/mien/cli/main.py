@@ -13,6 +13,7 @@ from mien.cli import (
     compare,
     data,
     demo,
+    distill,
     embed,
     evaluate,
     explain,
@@ -22,8 +23,10 @@ from mien.cli import (
     recipes,
     report,
     robustness,
+    soup,
     study,
     sweep,
+    teach,
     train,
 )
 from mien.errors import MienError
@@ -41,6 +44,9 @@ app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
+app.command("teach")(teach.teach)
+app.command("distill")(distill.distill)
+app.command("soup")(soup.soup)
 app.command("study")(study.study)
 app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)

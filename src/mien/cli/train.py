@@ -1,9 +1,10 @@
-"""``mien train``: recipe and data in, run folder out."""
+"""``mien train``: recipe and data in, run folder out. ``mien distill`` does the same with teachers."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from mien.run_folder import RunFolder
     from mien.training.loop import Watch
 
+LogOption = Annotated[
+    str | None,
+    typer.Option(help="'tensorboard': keep the run's history in TensorBoard's files too.", metavar="LOGGER"),
+]
+
 
 def train(
     recipe: Annotated[str, typer.Argument(help="A name from `mien recipes`, or a .toml file.")],
@@ -45,32 +51,59 @@ def train(
         str | None,
         typer.Option("--from", help="Fine-tune: begin with this run's weights (or 'default'), its model and input."),
     ] = None,
-    log: Annotated[
-        str | None,
-        typer.Option(help="'tensorboard': keep the run's history in TensorBoard's files too.", metavar="LOGGER"),
-    ] = None,
+    log: LogOption = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Train a classifier, export it, and measure it on the validation split."""
+    train_and_show(
+        recipe,
+        data,
+        out=out,
+        changes=[*(changes or ()), *([] if classes is None else [f"classes={classes}"])],
+        resume=resume,
+        start=start,
+        class_map=class_map,
+        skip_bad=skip_bad,
+        log=log,
+        json=json,
+    )
+
+
+def train_and_show(
+    recipe: str,
+    data: Path,
+    *,
+    out: Path | None,
+    changes: Sequence[str],
+    resume: bool,
+    start: str | None,
+    class_map: str | None,
+    skip_bad: bool,
+    log: str | None,
+    json: bool,
+    teachers: Sequence[str] = (),
+) -> None:
+    """What ``mien train`` and ``mien distill`` do: the whole run, and what a person sees of it."""
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
         from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
+    from mien.experiments.teaching import find_teachers
     from mien.inference.locate import find_run
     from mien.recipe import load_recipe, tuned
     from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 
     _check_log(log)
-    changes = [*(changes or ()), *([] if classes is None else [f"classes={classes}"])]
     chosen = load_recipe(recipe, changes)
     run = RunFolder(out or Path("runs") / chosen.name)
     start_run = find_run(start) if start is not None else None
     if start_run is not None:
         chosen = tuned(chosen, start_run.read_recipe(), changes)
+    taught_by = find_teachers(teachers, chosen.distill.live)
     if not resume:
         run.check_free()
     result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad)
@@ -82,6 +115,8 @@ def train(
         remark(f"NOTE: {doubt}")
     if resume and run.is_run:
         _warn_of_other_machine(run)
+    origins = {"fine-tuned from": start or "", "teachers": ", ".join(map(str, taught_by))}
+    origins = {name: names for name, names in origins.items() if names}
     with TrainView(chosen, faces) as shown:
         view: Watch = shown
         if log is not None:
@@ -94,8 +129,9 @@ def train(
             run,
             resume=resume,
             start=start_run,
+            teachers=taught_by,
             watch=view,
-            facts=environment(data, {"fine-tuned from": start} if start else None),
+            facts=environment(data, origins),
         )
     if json:
         show_json({"run": str(run.path), "best_epoch": outcome.outcome.best_epoch, **outcome.evaluation.to_dict()})

@@ -35,6 +35,7 @@ class Scores:
         classes: C different class names, in the order of the labels and the columns.
         split: which split the faces are of, e.g. ``"test"``.
         data_fingerprint: ``FaceSet.fingerprint`` of the data, or ``""`` where nobody knows it.
+        note: how the answers came about, where they are not one model's about each face as it is; else ``""``.
 
     Raises:
         DataError: any of the above does not hold, or there is no row.
@@ -46,6 +47,7 @@ class Scores:
     classes: tuple[str, ...]
     split: str
     data_fingerprint: str
+    note: str = ""
 
     def __post_init__(self) -> None:
         rows = _whole_numbers("rows", self.rows)
@@ -109,16 +111,16 @@ class Scores:
         )
 
 
-def write_scores(
-    path: str | os.PathLike[str], scores: Scores, precision: type[np.float64] | type[np.float32] = np.float64
-) -> None:
+def write_scores(path: str | os.PathLike[str], scores: Scores, precision: type[np.floating[Any]] = np.float64) -> None:
     """Write ``scores`` as a compressed ``.npz``, whole or not at all; the same scores give the same bytes.
 
-    Probabilities in float32, which is what networks compute in, take half the room.
+    Probabilities in float32, which is what networks compute in, take half the room; in float16 a quarter, with three
+    digits, and those under 6e-8 become 0.
 
     Raises:
         RunError: the file system refused.
     """
+    note: dict[str, Any] = {"note": np.array(scores.note, dtype=np.str_)} if scores.note else {}
     # A stream, because numpy adds ".npz" to a name that ends otherwise, as the temporary one does. There is no
     # allow_pickle here: numpy 1.26 would store an array of that name. No array below is of dtype object.
     with whole_file(path) as temporary, temporary.open("wb") as stream:
@@ -130,6 +132,7 @@ def write_scores(
             classes=np.array(scores.classes, dtype=np.str_),
             split=np.array(scores.split, dtype=np.str_),
             data_fingerprint=np.array(scores.data_fingerprint, dtype=np.str_),
+            **note,
         )
 
 
@@ -142,7 +145,7 @@ def read_scores(path: str | os.PathLike[str]) -> Scores:
     path = Path(path)
     try:
         arrays = _read_arrays(path)
-        texts = {name: _text(name, arrays[name]) for name in ("split", "data_fingerprint")}
+        texts = {name: _text(name, arrays[name]) for name in ("split", "data_fingerprint", "note") if name in arrays}
         classes = arrays["classes"]
         if classes.dtype.kind != "U" or classes.ndim != 1:
             raise DataError(f"'classes' must be strings of shape (C,); found {classes.dtype} {classes.shape}.")
@@ -168,7 +171,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             missing = [name for name in _ARRAYS if name not in archive.files]
             if missing:
                 raise DataError(f"Missing: {', '.join(missing)}; found: {', '.join(archive.files) or 'nothing'}.")
-            return {name: archive[name] for name in _ARRAYS}
+            return {name: archive[name] for name in (*_ARRAYS, "note") if name in archive.files}
     except FileNotFoundError:
         raise DataError("There is no such file.") from None
     except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:

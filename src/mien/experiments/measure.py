@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from mien.evaluation.temperature import (
 from mien.evaluation.threshold import ThresholdResult, measure_threshold
 from mien.files import write_text
 from mien.inference.classifier import BATCH, Classifier
+from mien.inference.views import probabilities_over_views
 from mien.labels import LabelScheme, parse_scheme
 from mien.progress import track
 from mien.report.page import write_report
@@ -48,15 +50,31 @@ def faces_for(classifier: Classifier, faces: FaceSet) -> FaceSet:
     return faces.with_classes(classifier.classes)
 
 
-def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
-    """What the model says about each face of a split. Raises :class:`DataError`, as :func:`faces_for`.
+def score_split(
+    classifier: Classifier, faces: FaceSet, split: str, views: int = 1, temperature: float | None = None
+) -> Scores:
+    """What the model says about each face of a split.
 
-    Without the model's temperature where that was fitted on these very rows, which it would flatter.
+    Args:
+        classifier: the model.
+        faces: all of the data, as it was read.
+        split: train, validation or test.
+        views: how often each face is shown; see :mod:`mien.inference.views`.
+        temperature: what logits are divided by. None takes the model's own, but where that was fitted on these very
+            rows, which it would flatter: there 1.
+
+    Raises:
+        DataError: as :func:`faces_for`; no such split; a number of views that there is not.
     """
     chosen = faces_for(classifier, faces.of_split(split))
+    notes = [] if views == 1 else [f"the mean over {views} views of each face"]
+    if temperature is not None:
+        notes.append(f"at temperature {temperature:g}")
+    elif fitted_on(classifier, faces, split):
+        temperature = 1.0
     parts = list(
         track(
-            _batches(classifier, chosen, 1.0 if fitted_on(classifier, faces, split) else None),
+            _batches(classifier, chosen, views, temperature),
             total=-(-len(chosen) // BATCH),
             what=f"reading {split}",
             unit="batches",
@@ -69,6 +87,7 @@ def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
         classes=classifier.classes,
         split=split,
         data_fingerprint=faces.fingerprint,
+        note=", ".join(notes),
     )
 
 
@@ -82,6 +101,15 @@ def temperature_words(classifier: Classifier, faces: FaceSet, split: str) -> str
     if fitted_on(classifier, faces, split):
         return "without the model's temperature, which was fitted on these rows"
     return f"with the model's temperature {classifier.manifest.temperature:.3g}"
+
+
+def headline_of(evaluation: Evaluation) -> dict[str, float]:
+    """The headline figures of validation as a manifest holds them; an undefined one is left out."""
+    return {
+        f"validation_{name}": estimate.value
+        for name, estimate in evaluation.headline.items()
+        if not math.isnan(estimate.value)
+    }
 
 
 def merged_words(answers: Scores, merged: Scores, scheme: LabelScheme) -> str:
@@ -136,9 +164,9 @@ def temperature_for_use(scores: Scores) -> float:
     return fitted if 1.01 * LEAST_TEMPERATURE < fitted < GREATEST_TEMPERATURE / 1.01 else 1.0
 
 
-def _batches(classifier: Classifier, faces: FaceSet, temperature: float | None) -> Iterator[Any]:
+def _batches(classifier: Classifier, faces: FaceSet, views: int, temperature: float | None) -> Iterator[Any]:
     for first in range(0, len(faces), BATCH):
-        yield classifier.probabilities(faces.images[first : first + BATCH], temperature)
+        yield probabilities_over_views(classifier, faces.images[first : first + BATCH], views, temperature)
 
 
 def write_evaluation(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from mien.evaluation.results import Evaluation
 from mien.evaluation.scores import Scores
 from mien.experiments.measure import (
     faces_for,
+    headline_of,
     score_split,
     temperature_for_use,
     temperature_words,
@@ -29,15 +29,21 @@ from mien.training.loop import Outcome, Watch, train
 
 
 @dataclass(frozen=True, eq=False)
-class RunResult:
-    """What a run came to; scores and evaluation are of validation. No ``report`` where its extra is missing."""
+class Finish:
+    """What weights came to; scores and evaluation are of validation. No ``report`` where its extra is missing."""
 
-    run: RunFolder
-    outcome: Outcome
     parity: Parity
     scores: Scores
     evaluation: Evaluation
     report: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult(Finish):
+    """What a run came to."""
+
+    run: RunFolder
+    outcome: Outcome
 
 
 def run_recipe(
@@ -47,6 +53,7 @@ def run_recipe(
     *,
     resume: bool = False,
     start: RunFolder | None = None,
+    teachers: Sequence[Path] = (),
     watch: Watch | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> RunResult:
@@ -60,44 +67,69 @@ def run_recipe(
         run: where to.
         resume: go on with the run that stands there, if any.
         start: a run whose weights to begin with.
+        teachers: whom to learn from beside the labels; see :func:`mien.training.distill.make_lesson`.
         watch: is told of every step and epoch.
         facts: for environment.json and the report: data, command, ...
 
     Raises:
         MienError: as :func:`mien.training.loop.train` and :func:`mien.export.export_run`.
     """
-    outcome = train(recipe, faces, run, resume=resume, start=start, watch=watch, environment=dict(facts or {}))
+    outcome = train(
+        recipe, faces, run, resume=resume, start=start, teachers=teachers, watch=watch, environment=dict(facts or {})
+    )
+    recipe = run.read_recipe()
+    about = {
+        "weights at the start": run.read_environment().get("started_from") or "random",
+        "epoch": f"{outcome.best_epoch}, the best of {len(outcome.history)} by {recipe.stopping.metric}",
+        "training time": f"{outcome.history[-1]['seconds']:.0f} s",
+        **(facts or {}),
+    }
+    finish = finish_run(run, faces, about, outcome.history, outcome.best_epoch)
+    return RunResult(**vars(finish), run=run, outcome=outcome)
+
+
+def finish_run(
+    run: RunFolder,
+    faces: FaceSet,
+    facts: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]] = (),
+    best_epoch: int | None = None,
+) -> Finish:
+    """Export a run's best weights, measure the artifact on validation, and fill the run folder.
+
+    Args:
+        run: with its best weights.
+        faces: under the data's own classes.
+        facts: for the report.
+        history: its epochs, where it has any.
+        best_epoch: which of them was best.
+
+    Raises:
+        MienError: as :func:`mien.export.export_run`.
+    """
     recipe = run.read_recipe()
     with busy("exporting model.onnx"):
         parity = export_run(run)
     classifier = Classifier(run.model)
     scores = score_split(classifier, faces, "validation")
     evaluation = evaluate_scores(scores)
-    headline = {
-        f"validation_{name}": estimate.value
-        for name, estimate in evaluation.headline.items()
-        if not math.isnan(estimate.value)
-    }
-    temperature = temperature_for_use(scores)
-    manifest = classifier.manifest.model_copy(update={"scores": headline, "temperature": temperature})
+    update = {"scores": headline_of(evaluation), "temperature": temperature_for_use(scores)}
+    manifest = classifier.manifest.model_copy(update=update)
     replace_manifest(run.model, manifest)
     report = write_evaluation(
         run.path,
         scores,
         evaluation,
         title=f"{recipe.name}: validation",
-        history=outcome.history,
-        best_epoch=outcome.best_epoch,
+        history=history,
+        best_epoch=best_epoch,
         class_counts=faces_for(classifier, faces).counts_by_split(),
         facts={
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
             "model": f"{recipe.model.name}, {manifest.parameters:,} trainable numbers",
-            "weights at the start": run.read_environment().get("started_from") or "random",
-            "epoch": f"{outcome.best_epoch}, the best of {len(outcome.history)} by {recipe.stopping.metric}",
             "probabilities": temperature_words(classifier, faces, "validation"),
-            "training time": f"{outcome.history[-1]['seconds']:.0f} s",
             "fingerprint of the data": faces.fingerprint,
-            **{name: str(value) for name, value in (facts or {}).items()},
+            **{name: str(value) for name, value in facts.items()},
         },
     )
-    return RunResult(run, outcome, parity, scores, evaluation, report)
+    return Finish(parity, scores, evaluation, report)

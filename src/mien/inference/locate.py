@@ -12,11 +12,19 @@ from mien.run_folder import RunFolder
 SHIPPED = ("default",)
 """Models that come inside the package, each a run folder under ``mien/shipped``."""
 
+INT8 = "-int8"
+"""After a shipped model's name: its int8 form."""
+
+
+def is_shipped(name: str | os.PathLike[str]) -> bool:
+    """Whether this is what a model is called that comes with mien, in either form."""
+    return os.fspath(name).removesuffix(INT8) in SHIPPED
+
 
 def find_run(name: str | os.PathLike[str]) -> RunFolder:
     """The run folder of a shipped model's name or of a path. Touches nothing on disk."""
-    if name in SHIPPED:
-        return RunFolder(Path(str(resources.files("mien") / "shipped" / str(name))))
+    if is_shipped(name):
+        return RunFolder(Path(str(resources.files("mien") / "shipped" / os.fspath(name).removesuffix(INT8))))
     return RunFolder(Path(name))
 
 
@@ -34,6 +42,10 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         ModelError: there is no such file, or the run has no exported model.
     """
     run = find_run(name)
+    if is_shipped(name) and os.fspath(name).endswith(INT8):
+        if not run.model_int8.is_file():
+            raise ModelError(f"The model {run.path.name} does not come in int8; take {run.path.name} as it is.")
+        return run.model_int8
     if not run.path.exists():
         raise ModelError(f"There is no model at {name}. Give a run folder, a .onnx file, or: {', '.join(SHIPPED)}.")
     if run.path.is_file():

@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from torch import nn
+from torch import Tensor, nn
 
 from mien.data.balance import balanced_order
 from mien.data.faceset import FaceSet
@@ -30,6 +32,7 @@ from mien.run_folder import RunFolder, best_epoch
 from mien.training.augment import alternate, augment, mix
 from mien.training.interrupt import interruptible
 from mien.training.optim import plateau_factor, rate_factor
+from mien.training.sam import climbed
 from mien.training.state import HistoryLine, TrainingState, file_digest, keep, prepare, restore
 from mien.training.tuning import freeze
 
@@ -66,6 +69,7 @@ def train(
     *,
     resume: bool = False,
     start: RunFolder | None = None,
+    teachers: Sequence[Path] = (),
     watch: Watch | None = None,
     environment: dict[str, Any] | None = None,
 ) -> Outcome:
@@ -78,11 +82,13 @@ def train(
         run: where to.
         resume: go on with the run that stands there, if any.
         start: a run whose weights to begin with; see :func:`mien.training.state.begin_from`.
+        teachers: whom to learn from beside the labels; see :func:`mien.training.distill.make_lesson`.
         watch: is told of every step and epoch.
         environment: facts for environment.json, beside what the loop knows itself.
 
     Raises:
-        DataError: the data lacks a split or a class that the recipe needs, or its faces are of another size.
+        DataError: the data lacks a split or a class that the recipe needs, or its faces are of another size; soft
+            labels that do not fit the data.
         RecipeError: the recipe names a model or setting that does not exist.
         RunError: the folder exists (without ``resume``), belongs to another recipe or other data, or the disk is full.
         TrainingError: the loss is not a number. The best checkpoint so far stays.
@@ -92,12 +98,13 @@ def train(
     # Every setting is written out, so that the stored recipe stays true when defaults change.
     recipe = recipe.model_copy(update={"model": complete(recipe.model)})
     goes_on = resume and run.last.is_file()
-    state = prepare(recipe, faces, start, goes_on)
+    state = prepare(recipe, faces, start, goes_on, teachers)
     facts = {
         "recipe_digest": recipe.digest,
         "data_fingerprint": faces.fingerprint,
         "classes": list(state.validation.classes),
         "started_from": None if state.start_file is None else file_digest(state.start_file),
+        "taught_by": [file_digest(RunFolder(path).best if path.is_dir() else path) for path in teachers],
     }
     if resume and run.is_run:
         restore(state, run, faces, facts)
@@ -167,13 +174,14 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
         partner, share = None, 1.0
         if mixing:
             batch, partner, share = mix(batch, recipe.augment, generator)
-        logits = state.model(batch.contiguous(memory_format=torch.channels_last))
-        loss = state.loss(logits.float(), labels)
-        if partner is not None:
-            loss = share * loss + (1 - share) * state.loss(logits.float(), labels[partner])
+        shown = _Batch(batch.contiguous(memory_format=torch.channels_last), chosen, partner, share)
+        logits, loss = _learn_from(state, shown)
         value = loss.item()
         _check_loss(state, epoch, step + 1, value)
         state.fabric.backward(loss)
+        if recipe.optim.sam_rho:
+            with climbed(state.network, recipe.optim.sam_rho):
+                state.fabric.backward(_learn_from(state, shown)[1])
         if recipe.optim.clip_norm:
             nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optim.clip_norm)
         state.optimizer.step()
@@ -184,6 +192,29 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
         seen += len(labels)
         watch.step(epoch, len(labels), value)
     return {"learning_rate": rate, "train_loss": total_loss / max(seen, 1), "train_accuracy": correct / max(seen, 1)}
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Images as the network sees them, which training faces they are, and with whom and how far each is mixed."""
+
+    images: Tensor
+    chosen: Tensor
+    partner: Tensor | None
+    share: float
+
+
+def _learn_from(state: TrainingState, batch: _Batch) -> tuple[Tensor, Tensor]:
+    """Logits and loss of a batch, ready for the way back."""
+    logits = state.model(batch.images).float()
+    labels = state.labels[batch.chosen]
+    loss = state.loss(logits, labels)
+    if batch.partner is not None:
+        loss = batch.share * loss + (1 - batch.share) * state.loss(logits, labels[batch.partner])
+    if state.lesson is not None:
+        targets = state.lesson.targets(batch.images, batch.chosen, batch.partner, batch.share)
+        loss = state.lesson.loss(loss, logits, targets)
+    return logits, loss
 
 
 def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.average import WeightAverage
 from mien.training.device import make_fabric
+from mien.training.distill import Lesson, make_lesson
 from mien.training.losses import Loss, make_loss
 from mien.training.optim import build_optimizer
 from mien.training.tuning import rate_shares
@@ -49,6 +51,7 @@ class TrainingState:
     validation: FaceSet
     loss: Loss
     start_file: Path | None
+    lesson: Lesson | None = None
     history: list[HistoryLine] = field(default_factory=list)
 
     @property
@@ -57,7 +60,9 @@ class TrainingState:
         return max(len(self.images) // self.recipe.batch_size, 1)
 
 
-def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bool = False) -> TrainingState:
+def prepare(
+    recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bool = False, teachers: Sequence[Path] = ()
+) -> TrainingState:
     """Build everything that a run needs. Touches nothing on disk.
 
     Args:
@@ -65,11 +70,12 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bo
         faces: see :func:`mien.training.loop.train`.
         start: a run whose weights to begin with; None takes what the recipe's model begins with.
         goes_on: weights are about to be restored, so none are loaded to begin with.
+        teachers: see :func:`mien.training.distill.make_lesson`.
 
     Raises:
         DataError: the data has no train or no validation split, fewer than two classes to learn, faces of another
-            size than the recipe's, or too few of a class to balance.
-        RecipeError: the recipe names a model or setting that does not exist.
+            size than the recipe's, too few of a class to balance, or teachers of other data or classes.
+        RecipeError: the recipe names a model or setting that does not exist, or teachers that cannot be asked live.
         RunError: ``start`` has no checkpoint, or holds another network.
         ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
     """
@@ -111,6 +117,7 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bo
         validation=validation,
         loss=loss.to(fabric.device),
         start_file=start_file,
+        lesson=make_lesson(recipe, teachers, train_faces, fabric) if teachers else None,
     )
 
 
@@ -164,6 +171,10 @@ def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[st
         raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
     if not faces.is_of(begun["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
+    if begun.get("taught_by", []) != facts["taught_by"]:
+        raise RunError(
+            f"{run.path} has other teachers; resume it with its own, in their order, or choose another --out."
+        )
     if not run.last.is_file():
         if begun["started_from"] != facts["started_from"]:
             raise RunError(

@@ -1,0 +1,100 @@
+"""A soup: the mean of several runs' weights (Wortsman et al., ICML 2022), as a run of its own.
+
+Worth it for runs that began with the same trained weights (``--from``): of networks that began at random it is noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mien.data.faceset import FaceSet
+from mien.errors import RunError
+from mien.labels import parse_scheme
+from mien.models.network import Network
+from mien.models.registry import build_model
+from mien.preprocess import InputSpec, to_input
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.state import file_digest
+
+BATCH = 256
+
+
+def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environment: dict[str, Any]) -> None:
+    """Average the best weights of runs into a new run folder, which has no history and cannot be resumed.
+
+    The running statistics of batch norms are not averaged but taken anew, from the train faces as serving shows them:
+    those of the members belong to other weights.
+
+    Args:
+        runs: two or more, of the same network, input and classes.
+        faces: the data, at their size.
+        out: where to; holds recipe, environment and best weights afterwards.
+        environment: facts for environment.json.
+
+    Raises:
+        RunError: a run without a finished epoch, or unlike the first; ``out`` exists.
+        DataError: the data has no train split, or not the classes of the recipe.
+    """
+    recipe = runs[0].read_recipe()
+    loaded = [checkpoint.load(run.best) for run in runs]
+    for run, (tensors, facts) in zip(runs, loaded, strict=True):
+        other = run.read_recipe()
+        same = (other.model, other.input, facts["classes"]) == (recipe.model, recipe.input, loaded[0][1]["classes"])
+        if not same or tensors.keys() != loaded[0][0].keys():
+            raise RunError(f"{run.path} has another network, input or classes than {runs[0].path}; they have no mean.")
+    out.check_free()
+    classes = tuple(loaded[0][1]["classes"])
+    network = build_model(recipe.model, len(classes), recipe.input.crop_px)
+    network.load_state_dict(_mean([tensors for tensors, _ in loaded]))
+    train_faces = faces.of_split("train").with_scheme(parse_scheme(recipe.classes)).with_classes(classes)
+    renew_statistics(network, np.asarray(train_faces.images), recipe.input)
+    facts = {
+        "recipe_digest": recipe.digest,
+        "data_fingerprint": faces.fingerprint,
+        "classes": list(classes),
+        "started_from": None,
+        "taught_by": sorted({digest for _, each in loaded for digest in each.get("taught_by", [])}),
+        "soup_of": [file_digest(run.best) for run in runs],
+    }
+    out.create(recipe.model_copy(update={"name": f"{recipe.name}-soup"}), {**environment, **facts})
+    checkpoint.save(out.best, network.state_dict(), {**facts, "epoch": 0})
+
+
+@torch.no_grad()
+def renew_statistics(network: Network, images: np.ndarray[Any, np.dtype[np.uint8]], spec: InputSpec) -> None:
+    """Set the running statistics of all batch norms to the mean over batches of these faces, in a fixed random order.
+
+    Args:
+        network: changed in place, and left in evaluation mode.
+        images: uint8 (N, size_px, size_px).
+        spec: the network's input.
+    """
+    network.eval()
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        # None: the plain mean over batches.
+        norm.momentum = None
+        norm.train()
+    order = np.random.default_rng(0).permutation(len(images))
+    for first in range(0, len(images), BATCH):
+        network(torch.from_numpy(to_input(images[order[first : first + BATCH]], spec)))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    network.eval()
+
+
+def _mean(several: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each tensor; whole numbers (batches seen) are the first's."""
+    return {
+        name: torch.stack([tensors[name] for tensors in several]).mean(0) if value.is_floating_point() else value
+        for name, value in several[0].items()
+    }

@@ -1,0 +1,108 @@
+"""`mien teach` and `mien distill` as a user types them."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from mien.artifact import read_manifest
+from mien.evaluation.scores import read_scores
+from mien.inference.classifier import load
+from mien.inference.views import probabilities_over_views
+from mien.recipe import dump_recipe
+from mien.run_folder import RunFolder
+
+
+@pytest.fixture
+def teacher(tmp_path, tiny_run):
+    run = RunFolder(tmp_path / "teacher")
+    shutil.copytree(tiny_run.path, run.path)
+    return run
+
+
+@pytest.fixture
+def recipe_file(tmp_path, tiny_recipe):
+    file = tmp_path / "tiny.toml"
+    file.write_text(dump_recipe(tiny_recipe))
+    return file
+
+
+def refused(answer, *parts):
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert "Traceback" not in answer.err
+    assert len([line for line in answer.err.splitlines() if line.startswith("mien: ")]) == 1
+    for part in parts:
+        assert part in answer.err, answer.err
+
+
+def test_a_student_is_taught_in_two_commands(mien, tmp_path, teacher, recipe_file, face_folder):
+    asked = mien("teach", teacher.path, "--data", face_folder, "--json")
+    (line,) = json.loads(asked.out)
+    assert line["file"] == str(teacher.scores("train"))
+    scores = read_scores(teacher.scores("train"))
+    assert scores.split == "train"
+    assert line["faces"] == len(scores)
+    assert line["bytes"] < 20 * len(scores) + 2000, "two bytes a probability, compressed"
+
+    words = ("distill", recipe_file, "--data", face_folder, "--teachers", teacher.path, "--out", tmp_path / "student")
+    taught = mien(*words)
+    assert taught.code == 0, taught.err
+    student = RunFolder(tmp_path / "student")
+    assert len(read_manifest(student.model).taught_by) == 1
+    assert student.read_environment()["teachers"] == str(teacher.scores("train"))
+    assert mien(*words, "--resume", "--json").code == 0
+    refused(mien(*words), "exists already")
+    refused(mien("train", recipe_file, "--data", face_folder, "--out", student.path, "--resume"), "other teachers")
+
+
+def test_the_answers_are_the_means_over_views_and_models_without_a_temperature(mien, tmp_path, teacher, face_folder):
+    """Oracle: each model asked by hand."""
+    from mien.artifact import replace_manifest
+    from mien.data.read import read_faces
+
+    other = RunFolder(tmp_path / "other")
+    shutil.copytree(teacher.path, other.path)
+    # Another model: the same weights read pixels otherwise.
+    manifest = load(other.path).manifest
+    spec = manifest.input.model_copy(update={"mean": 0.1})
+    replace_manifest(other.model, manifest.model_copy(update={"input": spec, "temperature": 3.0}))
+    out = tmp_path / "mean.npz"
+    answer = mien("teach", teacher.path, other.path, "--data", face_folder, "--views", 2, "--out", out)
+    assert answer.code == 0, answer.err
+    assert "2 view(s)" in answer.out
+    assert f"--teachers {out}" in answer.err
+    chosen = read_faces(face_folder).of_split("train")
+    expected = [probabilities_over_views(load(run.path), chosen.images, 2, 1.0) for run in (teacher, other)]
+    assert np.abs(expected[0] - expected[1]).max() > 0.01
+    scores = read_scores(out)
+    assert scores.rows.tolist() == chosen.rows.tolist()
+    assert scores.probabilities == pytest.approx(np.mean(expected, axis=0), abs=1e-3)
+    assert not teacher.scores("train").exists()
+
+
+def test_a_live_teacher_is_a_run(mien, tmp_path, teacher, recipe_file, face_folder):
+    words = ("distill", recipe_file, "--data", face_folder, "--out", tmp_path / "s", "--set", "distill.live=true")
+    taught = mien(*words, "--teachers", teacher.path)
+    assert taught.code == 0, taught.err
+    refused(mien(*words, "--teachers", "x.npz", "--resume"), "x.npz is a file of answers")
+
+
+def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe_file, face_folder, tiny_run):
+    run = tmp_path / "student"
+    words = ("distill", recipe_file, "--data", face_folder, "--out", run)
+    refused(mien(*words), "--teachers")
+    refused(mien(*words, "--teachers", teacher.path), "no soft labels yet", "mien teach")
+    refused(mien(*words, "--teachers", tmp_path / "none"), "does not exist")
+    refused(mien(*words, "--teachers", tmp_path / "none.npz"), "none.npz", "no such file")
+    (tmp_path / "bad.npz").write_bytes(b"x")
+    refused(mien(*words, "--teachers", tmp_path / "bad.npz"), "bad.npz", "docs/scores.md")
+    validation = teacher.path / "scores_validation.npz"
+    refused(mien(*words, "--teachers", validation), "is of other data")
+    refused(mien(*words, "--teachers", validation, "--set", "distill.share=0"), "distill.share")
+    assert not run.exists()
+    refused(mien("teach", teacher.path, "--data", face_folder, "--views", 3), "1, 2 or 10 views")
+    refused(mien("teach", "default", "--data", face_folder), "default", "--out")
+    refused(mien("teach", tiny_run.path, "--data", face_folder, "--out", tmp_path / "x.csv"), ".npz")
+    refused(mien("teach", tmp_path / "none", "--data", face_folder, "--out", tmp_path / "x.npz"), "no model at")

@@ -1,0 +1,72 @@
+"""Oracles: the fp32 file itself; numpy's own rounding; onnx's own types."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from mien.artifact import open_model
+from mien.errors import ModelError
+from mien.preprocess import to_input
+from mien.quantise import to_half, to_int8
+
+
+@pytest.fixture(scope="module")
+def inputs(tiny_run, faces):
+    return to_input(np.asarray(faces.images[:200]), open_model(tiny_run.model)[1].input)
+
+
+def logits(graph, inputs):
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    return session.run(["logits", "features"], {"images": inputs})[0]
+
+
+def test_half_is_the_same_network_with_rounded_matrices(tiny_run, inputs):
+    """Oracle: the fp32 file after numpy rounded its matrices to fp16."""
+    graph = tiny_run.model.read_bytes()
+    rounded = onnx.load_model_from_string(graph)
+    for tensor in rounded.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.ndim > 1:
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16).astype(np.float32), tensor.name))
+    half = to_half(graph)
+    expected = logits(rounded.SerializeToString(), inputs)
+    assert logits(half, inputs) == pytest.approx(expected, abs=1e-5)
+    assert not np.array_equal(expected, logits(graph, inputs))
+    kinds = {tensor.name: tensor.data_type for tensor in onnx.load_model_from_string(half).graph.initializer}
+    assert all(kind == onnx.TensorProto.FLOAT16 for name, kind in kinds.items() if name.endswith(".half"))
+    assert sum(name.endswith(".half") for name in kinds) >= 5
+
+
+def test_a_weight_beyond_fp16_is_refused(tiny_run):
+    model = onnx.load_model_from_string(tiny_run.model.read_bytes())
+    tensor = next(each for each in model.graph.initializer if each.name == "network.head.weight")
+    tensor.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(tensor) * 1e7, tensor.name))
+    with pytest.raises(ModelError, match=r"network\.head\.weight.*fp16 cannot"):
+        to_half(model.SerializeToString())
+
+
+def test_int8_holds_bytes_with_a_scale_a_channel_and_answers_nearly_alike(tiny_run, inputs, capfd):
+    graph = tiny_run.model.read_bytes()
+    small = to_int8(graph, inputs)
+    assert capfd.readouterr() == ("", ""), "what onnxruntime says is not for users"
+    model = onnx.load_model_from_string(small)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    kernels = {name: each for name, each in constants.items() if len(each.dims) == 4}
+    assert kernels
+    for name, kernel in kernels.items():
+        assert kernel.data_type == onnx.TensorProto.INT8
+        scale = constants[name.replace("_quantized", "_scale")]
+        assert list(scale.dims) == [kernel.dims[0]], "one scale a channel"
+
+    def shares(graph):
+        powers = np.exp(logits(graph, inputs))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    assert np.abs(shares(small) - shares(graph)).max() < 0.03
+    assert not np.array_equal(shares(small), shares(graph))
+
+
+def test_int8_takes_any_number_of_faces(tiny_run, inputs):
+    for count in (1, 64, 65):
+        assert len(to_int8(tiny_run.model.read_bytes(), inputs[:count])) > 1000

@@ -1,0 +1,298 @@
+"""Oracles: the formula written anew in NumPy; cross-entropy where both are the same; runs that are killed."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from mien.artifact import read_manifest
+from mien.errors import DataError, RecipeError, RunError
+from mien.evaluation.scores import Scores, write_scores
+from mien.export import export_run
+from mien.recipe import Recipe, parse_recipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.device import make_fabric
+from mien.training.distill import Lesson, make_lesson, soft_labels
+from mien.training.loop import train
+from mien.training.state import prepare
+
+
+def answers(faces, seed=0, classes=None):
+    """Somebody's probabilities of the train faces."""
+    train_faces = faces.of_split("train")
+    shares = np.random.default_rng(seed).dirichlet(np.ones(len(faces.classes)), len(train_faces))
+    return Scores(train_faces.rows, train_faces.labels, shares, faces.classes, "train", faces.fingerprint)
+
+
+@pytest.fixture
+def file(tmp_path, faces):
+    path = tmp_path / "soft.npz"
+    write_scores(path, answers(faces), np.float16)
+    return path
+
+
+def changed(recipe, **tables):
+    content = recipe.model_dump()
+    for name, value in tables.items():
+        content[name] = {**content[name], **value} if isinstance(value, dict) else value
+    return type(recipe).model_validate(content)
+
+
+def by_hand(logits, teacher, hard, share, temperature):
+    """Hinton et al. 2015, section 2, one row and one class at a time, in float64."""
+    total = 0.0
+    for row, shares in zip(logits, teacher, strict=True):
+        softened = shares ** (1 / temperature) / (shares ** (1 / temperature)).sum()
+        own = np.exp(row / temperature) / np.exp(row / temperature).sum()
+        total += sum(p * np.log(p / q) for p, q in zip(softened, own, strict=True))
+    return share * temperature**2 * total / len(logits) + (1 - share) * hard
+
+
+@pytest.mark.parametrize(("temperature", "share"), [(1.0, 1.0), (3.0, 0.9), (4.0, 0.3)])
+def test_the_loss_is_the_papers_formula(faces, temperature, share):
+    scores = answers(faces)
+    stored = torch.from_numpy(soft_labels([("x", scores)], faces.of_split("train"), temperature)).float()
+    chosen = torch.arange(10, 42)
+    logits = torch.randn(32, 7, generator=torch.Generator().manual_seed(0))
+    lesson = Lesson(share, temperature, stored)
+    targets = lesson.targets(torch.empty(0), chosen, None, 1.0)
+    loss = lesson.loss(torch.tensor(0.7), logits, targets)
+    expected = by_hand(logits.double().numpy(), scores.probabilities[10:42], 0.7, share, temperature)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_best_answer_is_the_teachers_own(faces):
+    """At temperature 1 with no hard label, the slope is 0 where the student says what the teacher says."""
+    shares = torch.from_numpy(answers(faces).probabilities[:8]).float()
+    logits = shares.log().requires_grad_(True)
+    lesson = Lesson(1.0, 1.0, shares)
+    loss = lesson.loss(torch.tensor(0.0), logits, lesson.targets(torch.empty(0), torch.arange(8), None, 1.0))
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert logits.grad.abs().max() < 1e-6
+
+
+def test_mixed_faces_have_mixed_targets():
+    stored = torch.eye(4)
+    targets = Lesson(0.9, 3.0, stored).targets(torch.empty(0), torch.tensor([2, 0]), torch.tensor([1, 0]), 0.7)
+    assert torch.allclose(targets, torch.tensor([[0.3, 0, 0.7, 0], [0.7, 0, 0.3, 0]]))
+
+
+def test_soft_labels_go_by_row_and_by_class_name(faces):
+    """The same answers, rows shuffled and classes reversed, of a student that has only every third row."""
+    scores = answers(faces)
+    order = np.random.default_rng(3).permutation(len(scores))
+    turned = Scores(
+        scores.rows[order],
+        (6 - scores.labels)[order],
+        scores.probabilities[order][:, ::-1],
+        scores.classes[::-1],
+        "train",
+        "",
+    )
+    chosen = faces.of_split("train").subset(np.arange(0, len(scores), 3))
+    expected = scores.probabilities[::3]
+    assert soft_labels([("x", turned)], chosen, 1.0) == pytest.approx(expected, abs=1e-12)
+
+
+def test_teachers_are_averaged_softened_and_may_know_a_part_each(faces):
+    train_faces = faces.of_split("train")
+    first, second = answers(faces, 0), answers(faces, 1)
+    half = Scores(
+        second.rows[:50],
+        second.labels[:50],
+        second.probabilities[:50],
+        second.classes,
+        "train",
+        second.data_fingerprint,
+    )
+    found = soft_labels([("a", first), ("b", half)], train_faces, 2.0)
+    roots = [np.sqrt(each.probabilities) for each in (first, second)]
+    roots = [each / each.sum(axis=1, keepdims=True) for each in roots]
+    assert found[:50] == pytest.approx((roots[0][:50] + roots[1][:50]) / 2, abs=1e-12)
+    assert found[50:] == pytest.approx(roots[0][50:], abs=1e-12)
+    with pytest.raises(DataError, match=rf"no answer about {len(train_faces) - 50} of {len(train_faces)} faces.*teach"):
+        soft_labels([("b", half)], train_faces, 2.0)
+
+
+def test_answers_of_other_data_or_classes_are_refused(faces):
+    train_faces, scores = faces.of_split("train"), answers(faces)
+    other = Scores(scores.rows, np.roll(scores.labels, 1), scores.probabilities, scores.classes, "train", "")
+    with pytest.raises(DataError, match=r"soft\.npz is of other data: only \d+% of its labels"):
+        soft_labels([("soft.npz", other)], train_faces, 3.0)
+    few = Scores(
+        scores.rows,
+        scores.labels // 4,
+        scores.probabilities[:, :2] + 0.5 * scores.probabilities[:, 2:].sum(axis=1, keepdims=True),
+        ("a", "b"),
+        "train",
+        "",
+    )
+    with pytest.raises(DataError, match="knows the classes a, b; the student is to learn angry"):
+        soft_labels([("x", few)], train_faces, 3.0)
+    # A few rows that were relabelled since are the same faces.
+    relabelled = Scores(
+        scores.rows,
+        np.where(np.arange(len(scores)) % 20 == 0, (scores.labels + 1) % 7, scores.labels),
+        scores.probabilities,
+        scores.classes,
+        "train",
+        "",
+    )
+    assert len(soft_labels([("x", relabelled)], train_faces, 3.0)) == len(train_faces)
+
+
+def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
+    """Oracle: the sums made by hand, of the rows that are left."""
+    from mien.labels import parse_scheme
+
+    scores = answers(faces)
+    scheme = "glad=happy+surprise,low=sad+angry"
+    path = tmp_path / "all.npz"
+    write_scores(path, scores)
+    few = faces.of_split("train").with_scheme(parse_scheme(scheme))
+    lesson = make_lesson(parse_recipe(f"classes = '{scheme}'", "x"), [path], few, make_fabric("fp32"))
+    order = list(scores.classes)
+    pairs = [[order.index(name) for name in names] for names in (("happy", "surprise"), ("sad", "angry"))]
+    kept = np.isin(scores.labels, np.ravel(pairs))
+    sums = np.stack([scores.probabilities[kept][:, pair].sum(axis=1) for pair in pairs], axis=1)
+    roots = (sums / sums.sum(axis=1, keepdims=True)) ** (1 / 3)
+    assert lesson.stored.numpy() == pytest.approx(roots / roots.sum(axis=1, keepdims=True), abs=1e-6)
+
+
+def test_a_student_says_what_its_teacher_says(tmp_path, faces, tiny_recipe):
+    """Every soft label is the class two further on: a student of share 1 learns these, not the labels.
+
+    Oracle: bright and dark pictures, which anything that learns at all tells apart.
+    """
+    from mien.data.faceset import FaceSet
+
+    bright = np.arange(len(faces)) % 2
+    images = (faces.images // 2 + (bright * 120).astype(np.uint8)[:, None, None]).astype(np.uint8)
+    data = FaceSet(images, bright, ("dark", "bright"), faces.split, faces.source, faces.rows)
+    train_faces = data.of_split("train")
+    opposite = np.eye(2)[1 - train_faces.labels]
+    write_scores(tmp_path / "x.npz", Scores(train_faces.rows, train_faces.labels, opposite, data.classes, "train", ""))
+    recipe = changed(tiny_recipe, epochs=4, distill={"share": 1.0, "temperature": 1.0})
+    outcome = train(recipe, data, RunFolder(tmp_path / "run"), teachers=[tmp_path / "x.npz"])
+    assert outcome.history[-1]["validation_accuracy"] < 0.1
+    plain = train(recipe, data, RunFolder(tmp_path / "plain"))
+    assert plain.history[-1]["validation_accuracy"] > 0.9
+
+
+class Cut:
+    """Ends a run with an error after its first epoch."""
+
+    def step(self, epoch, images, loss): ...
+
+    def epoch(self, line, is_best):
+        raise ConnectionResetError
+
+
+@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4, "cutmix": 1.0}])
+@pytest.mark.parametrize("live", [False, True])
+def test_a_student_that_was_cut_off_ends_bit_identical(tmp_path, faces, tiny_recipe, tiny_run, file, live, mixing):
+    recipe = changed(tiny_recipe, epochs=3, batch_size=16, augment=mixing, distill={"live": live})
+    teachers = [tiny_run.path] if live else [file]
+    whole, cut, plain = (RunFolder(tmp_path / name) for name in ("whole", "cut", "plain"))
+    train(recipe, faces, whole, teachers=teachers)
+    with pytest.raises(ConnectionResetError):
+        train(recipe, faces, cut, teachers=teachers, watch=Cut())
+    train(recipe, faces, cut, teachers=teachers, resume=True)
+    train(recipe, faces, plain)
+    ours, again, other = (checkpoint.load(run.last)[0] for run in (whole, cut, plain))
+    assert all(torch.equal(ours[name], again[name]) for name in ours)
+    assert not torch.equal(ours["model.head.weight"], other["model.head.weight"])
+
+
+def test_a_run_goes_on_with_its_own_teachers_alone(tmp_path, faces, tiny_recipe, file):
+    run = RunFolder(tmp_path / "run")
+    train(changed(tiny_recipe, epochs=1), faces, run, teachers=[file])
+    other = tmp_path / "other.npz"
+    write_scores(other, answers(faces, seed=5), np.float16)
+    for teachers in ([], [other], [file, other]):
+        with pytest.raises(RunError, match="has other teachers"):
+            train(changed(tiny_recipe, epochs=1), faces, run, teachers=teachers, resume=True)
+
+
+def test_the_manifest_says_who_taught(tmp_path, faces, tiny_recipe, tiny_run, file):
+    import hashlib
+
+    run = RunFolder(tmp_path / "run")
+    train(tiny_recipe, faces, run, teachers=[file])
+    export_run(run)
+    assert read_manifest(run.model).taught_by == (f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}",)
+    assert read_manifest(tiny_run.model).taught_by == ()
+
+
+def test_a_live_teacher_is_asked_about_the_very_batch(faces, tiny_recipe, tiny_run):
+    """Oracle: the teacher's exported file, on the plain faces, softened by hand."""
+    from mien.inference.classifier import load
+    from mien.preprocess import to_input
+
+    recipe = changed(tiny_recipe, distill={"live": True, "temperature": 2.0})
+    lesson = make_lesson(recipe, [tiny_run.path, tiny_run.path], faces.of_split("train"), make_fabric("fp32"))
+    images = np.asarray(faces.images[:16])
+    targets = lesson.targets(torch.from_numpy(to_input(images, recipe.input)), torch.arange(16), None, 1.0)
+    roots = np.sqrt(load(tiny_run.path).probabilities(images, temperature=1.0))
+    assert targets.numpy() == pytest.approx(roots / roots.sum(axis=1, keepdims=True), abs=1e-5)
+    assert not targets.requires_grad
+
+
+def test_a_live_teachers_classes_go_by_name(tmp_path, faces, tiny_recipe, tiny_run):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    tensors, facts = checkpoint.load(run.best)
+    turned = {name: tensors[name].flip(0) for name in ("head.weight", "head.bias")}
+    checkpoint.save(run.best, {**tensors, **turned}, {**facts, "classes": facts["classes"][::-1]})
+    recipe = changed(tiny_recipe, distill={"live": True})
+    images = torch.randn(4, 1, 44, 44)
+    first, second = (
+        make_lesson(recipe, [each.path], faces.of_split("train"), make_fabric("fp32")).targets(
+            images, torch.arange(4), None, 1.0
+        )
+        for each in (tiny_run, run)
+    )
+    assert torch.allclose(first, second)
+
+
+def test_what_a_live_teacher_cannot_see_is_refused(faces, tiny_recipe, tiny_run):
+    train_faces = faces.of_split("train")
+    fabric = make_fabric("fp32")
+    for tables, message in (
+        ({"input": {"crop_px": 48}}, r"sees 44 px of 48.*mien teach"),
+        ({"early_sizes": ((0.5, 28),)}, "do not go together"),
+    ):
+        recipe = changed(tiny_recipe, distill={"live": True}, **tables)
+        with pytest.raises(RecipeError, match=message):
+            make_lesson(recipe, [tiny_run.path], train_faces, fabric)
+
+
+def test_teachers_do_not_change_how_a_student_begins(faces, tiny_recipe, tiny_run, file):
+    live = changed(tiny_recipe, distill={"live": True})
+    states = [
+        prepare(recipe, faces, None, teachers=teachers)
+        for recipe, teachers in ((tiny_recipe, []), (tiny_recipe, [file]), (live, [tiny_run.path]))
+    ]
+    first, *others = (state.network.state_dict() for state in states)
+    assert all(torch.equal(first[name], other[name]) for other in others for name in first)
+
+
+def test_faces_that_balancing_repeated_have_their_rows_soft_label(faces, tiny_recipe, file):
+    recipe = changed(tiny_recipe, balance={"sampling": "oversample"})
+    state = prepare(recipe, faces, None, teachers=[file])
+    train_faces = faces.of_split("train")
+    plain = prepare(tiny_recipe, faces, None, teachers=[file]).lesson.stored
+    assert len(state.lesson.stored) == len(state.labels) > len(plain)
+    for image, target in zip(state.images[-5:], state.lesson.stored[-5:], strict=True):
+        at = np.flatnonzero((train_faces.images == image.numpy()).all(axis=(1, 2)))[0]
+        assert torch.equal(target, plain[at])
+
+
+def test_without_teachers_the_table_changes_nothing(faces, tiny_recipe):
+    recipe = changed(tiny_recipe, distill={"temperature": 5.0})
+    assert prepare(recipe, faces, None).lesson is None
+    assert recipe.digest != tiny_recipe.digest
+    assert Recipe().distill.temperature == 3.0

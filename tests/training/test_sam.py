@@ -1,0 +1,60 @@
+"""Oracle: the paper's equations on a function whose gradient is known."""
+
+import pytest
+import torch
+from torch import nn
+
+from mien.models.registry import build_model
+from mien.recipe import ModelRecipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.loop import train
+from mien.training.sam import climbed
+
+
+def test_the_slope_is_that_of_the_place_rho_further_up():
+    """f(w) = sum of a w^4: the slope at w is 4 a w^3, at w + rho g / |g| the same formula at that place."""
+    layer = nn.Linear(3, 1, bias=False)
+    a = torch.tensor([[1.0, 2.0, 0.5]])
+    start = layer.weight.detach().clone()
+    (a * layer.weight**4).sum().backward()
+    slope = 4 * a * start**3
+    with climbed(layer, 0.05):
+        up = start + 0.05 * slope / slope.norm()
+        assert torch.allclose(layer.weight, up)
+        (a * layer.weight**4).sum().backward()
+    assert torch.allclose(layer.weight.grad, 4 * a * up**3, rtol=1e-5)
+    assert torch.equal(layer.weight, start)
+
+
+def test_running_statistics_are_those_of_the_weights_outside():
+    network = build_model(ModelRecipe(name="mien", widths=[4], convolutions=[2], stem_width=4), 3, 16).train()
+    images = torch.randn(8, 1, 16, 16)
+    network(images).sum().backward()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(ZeroDivisionError), climbed(network, 0.1):
+        network(images).sum().backward()
+        raise ZeroDivisionError
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    network(images)
+    assert not torch.equal(before["stem.1.running_mean"], network.state_dict()["stem.1.running_mean"])
+
+
+def test_a_run_with_sam_resumes_bit_identical_and_is_another_than_without(tmp_path, faces, tiny_recipe):
+    recipe = tiny_recipe.model_copy(update={"optim": tiny_recipe.optim.model_copy(update={"sam_rho": 0.05})})
+
+    class Cut:
+        def step(self, epoch, images, loss): ...
+
+        def epoch(self, line, is_best):
+            raise ConnectionResetError
+
+    whole, cut, plain = (RunFolder(tmp_path / name) for name in ("whole", "cut", "plain"))
+    train(recipe, faces, whole)
+    with pytest.raises(ConnectionResetError):
+        train(recipe, faces, cut, watch=Cut())
+    train(recipe, faces, cut, resume=True)
+    train(tiny_recipe, faces, plain)
+    ours, again, other = (checkpoint.load(run.last)[0] for run in (whole, cut, plain))
+    assert all(torch.equal(ours[name], again[name]) for name in ours)
+    assert not torch.equal(ours["model.head.weight"], other["model.head.weight"])

@@ -1,0 +1,89 @@
+"""Oracles: the mean made by hand; torch's own update of running statistics."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mien.artifact import read_manifest
+from mien.errors import RunError
+from mien.preprocess import to_input
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.loop import train
+from mien.training.soup import make_soup, renew_statistics
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory, faces, tiny_run):
+    """Two runs that went on from the same one with other seeds."""
+    recipe = tiny_run.read_recipe()
+    runs = []
+    for seed in (1, 2):
+        run = RunFolder(tmp_path_factory.mktemp("pair") / str(seed))
+        train(recipe.model_copy(update={"seed": seed, "epochs": 1}), faces, run, start=tiny_run)
+        runs.append(run)
+    return runs
+
+
+def test_weights_are_the_mean_and_statistics_are_of_the_train_faces(tmp_path, faces, pair):
+    """Oracle: torch.optim.swa_utils.update_bn, with batches of the same faces."""
+    out = RunFolder(tmp_path / "soup")
+    make_soup(pair, faces, out, {})
+    mixed = checkpoint.load(out.best)[0]
+    first, second = (checkpoint.load(run.best)[0] for run in pair)
+    for name, value in mixed.items():
+        if "running" not in name and value.is_floating_point():
+            assert torch.allclose(value, (first[name] + second[name]) / 2), name
+    network, _ = checkpoint.load_best(out)
+    train_faces = faces.of_split("train")
+    order = np.random.default_rng(0).permutation(len(train_faces))
+    inputs = torch.from_numpy(to_input(np.asarray(train_faces.images)[order], out.read_recipe().input))
+    torch.optim.swa_utils.update_bn(inputs.split(256), network.eval())
+    for name, value in network.state_dict().items():
+        if "running" in name:
+            assert torch.allclose(value, mixed[name], atol=1e-5), name
+    assert not torch.allclose(mixed["stem.1.running_mean"], first["stem.1.running_mean"], atol=1e-5)
+
+
+def test_statistics_leave_the_network_as_it_was_otherwise(tiny_run, faces):
+    network, _ = checkpoint.load_best(tiny_run)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    momenta = [module.momentum for module in network.modules() if hasattr(module, "momentum")]
+    renew_statistics(network, np.asarray(faces.images), tiny_run.read_recipe().input)
+    assert momenta == [module.momentum for module in network.modules() if hasattr(module, "momentum")]
+    assert not any(module.training for module in network.modules())
+    for name, value in network.state_dict().items():
+        assert torch.equal(before[name], value) != ("running" in name or "num_batches" in name), name
+
+
+def test_runs_that_have_no_mean_are_refused(tmp_path, faces, tiny_recipe, pair, tiny_run):
+    other = RunFolder(tmp_path / "other")
+    wide = tiny_recipe.model_copy(update={"epochs": 1, "model": tiny_recipe.model.model_copy(update={"stem_width": 8})})
+    train(wide, faces, other)
+    out = RunFolder(tmp_path / "out")
+    with pytest.raises(RunError, match="another network, input or classes"):
+        make_soup([pair[0], other], faces, out, {})
+    with pytest.raises(RunError, match="does not exist"):
+        make_soup([pair[0], RunFolder(tmp_path / "none")], faces, out, {})
+    assert not out.path.exists()
+    with pytest.raises(RunError, match="exists already"):
+        make_soup(pair, faces, tiny_run, {})
+
+
+def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, face_folder):
+    out = tmp_path / "soup"
+    answer = mien("soup", pair[0].path, pair[1].path, "--data", face_folder, "--out", out, "--json")
+    assert answer.code == 0, answer.err
+    measured = json.loads(answer.out)["headline"]["accuracy"]["value"]
+    manifest = read_manifest(out / "model.onnx")
+    assert manifest.name == "tiny-soup"
+    assert manifest.scores["validation_accuracy"] == measured
+    assert len(RunFolder(out).read_environment()["soup_of"]) == 2
+    again = mien("soup", pair[0].path, pair[1].path, "--data", face_folder, "--out", out)
+    assert again.code == 2
+    assert "exists already" in again.err
+    alone = mien("soup", pair[0].path, "--data", face_folder, "--out", tmp_path / "one")
+    assert alone.code == 2
+    assert "two runs or more" in alone.err
