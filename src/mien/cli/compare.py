@@ -9,6 +9,7 @@ import typer
 
 from mien.cli.options import (
     DATA_HELP,
+    CleanOption,
     JsonOption,
     MapOption,
     QuietOption,
@@ -46,6 +47,7 @@ def compare(
     ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -62,13 +64,13 @@ def compare(
         raise DataError("--data shows faces on a page, which needs --out OUT.")
     if split is not None and not folders:
         raise DataError("--split chooses among the scores of each DIR; --scores FILE is of one split already.")
-    check_data_options(data, class_map, skip_bad)
+    check_data_options(data, class_map, skip_bad, clean)
     check_out(out)
     files = [(str(folder), find_scores(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in scores or ()]
     contests = compare_all([(name, read_scores(file)) for name, file in files])
     if out is not None:
-        faces = None if data is None else read(data, class_map=class_map, skip_bad=skip_bad).faces
+        faces = None if data is None else read(data, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
         facts = {name: str(value) for name, value in environment("not given" if data is None else data).items()}
         written = write_comparison(out, contests, faces=faces, facts=facts)
         remark(f"report: {written.page}")

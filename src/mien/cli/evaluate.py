@@ -10,6 +10,7 @@ import typer
 from mien.cli.options import (
     DATA_HELP,
     MODEL_HELP,
+    CleanOption,
     JsonOption,
     MapOption,
     QuietOption,
@@ -45,6 +46,7 @@ def evaluate(
     ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -73,7 +75,9 @@ def evaluate(
         raise DataError("mien evaluate needs --model and --data, or --scores alone.")
     else:
         classifier = load(model)
-        result = read(data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad)
+        result = read(
+            data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean
+        )
         chosen = faces_for(classifier, result.faces).of_split(split)
         column = _column(chosen, by)
         scores = score_split(classifier, result.faces, split)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    CleanOption,
     DataOption,
     JsonOption,
     MapOption,
@@ -44,6 +45,7 @@ def train(
     ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -63,7 +65,7 @@ def train(
         chosen = tuned(chosen, start_run.read_recipe(), changes or ())
     if not resume:
         run.check_free()
-    result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad)
+    result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     faces = result.faces
     remark(
         f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
