@@ -6,7 +6,8 @@ Barsoum et al., Training Deep Networks for Facial Expression Recognition with Cr
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,10 @@ class Votes:
     def not_a_face(self) -> npt.NDArray[np.float64]:
         """Share of voters who saw no face. float64 (N,), NaN without votes."""
         return self.shares[:, ANSWERS.index("no face")]
+
+    def of(self, chosen: npt.NDArray[Any]) -> Votes:
+        """The votes of some rows: bool (N,) or positions."""
+        return replace(self, shares=self.shares[chosen], counts=self.counts[chosen])
 
     def by_class(self, classes: int) -> npt.NDArray[np.float64]:
         """Shares of the votes for each class of the data, float64 (N, C); NaN for a class that no answer names."""
