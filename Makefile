@@ -50,4 +50,10 @@ clean:
 
 .venv/.dev: .venv/.installed
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	# timm wants torchvision, and beside the CPU build of torch each one that names this torch fails to import. This old
+	# one names another torch and imports, with a warning: hence --no-deps, and a folder of its own that only tests of
+	# timm look into (tests/conftest.py). Without it, from Python 3.12 on, they are skipped. Users have the pair that
+	# belongs together: pip install 'mien[timm]'.
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps --upgrade \
+		--target .venv/timm timm "torchvision==0.16.2; python_version < '3.12'"
 	touch $@

@@ -14,6 +14,8 @@ COMMANDS = (
     "demo",
     "recipes",
     "train",
+    "study",
+    "sweep",
     "evaluate",
     "report",
     "compare",

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from mien.data.faceset import FaceSet
 from mien.data.synthetic import synthetic_faces
+from mien.errors import MissingExtraError
 from mien.recipe import Recipe, parse_recipe
 from mien.run_folder import RunFolder
 
@@ -71,9 +73,28 @@ def fer2013_dev() -> Path:
 
 
 @pytest.fixture(scope="session")
+def timm() -> Any:
+    """The package timm, where it and a torchvision that fits torch are installed."""
+    from mien.models.pretrained import import_timm
+
+    # Where `make` puts it. Not on the path of all tests: other packages import whatever torchvision they find.
+    sys.path.append(str(Path(sys.prefix) / "timm"))
+    try:
+        return import_timm()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
 def faces() -> FaceSet:
     """400 rendered faces of all seven expressions in all three splits."""
     return synthetic_faces(400, seed=1)
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe_text() -> str:
+    """The recipe of ``tiny_recipe`` as TOML."""
+    return TINY_RECIPE
 
 
 @pytest.fixture

@@ -4,7 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.errors import DataError
-from mien.labels import EXPRESSIONS, SCHEMES, canonical_class, order_classes, parse_map, parse_scheme
+from mien.labels import (
+    EXPRESSIONS,
+    SCHEMES,
+    canonical_class,
+    check_threshold,
+    order_classes,
+    parse_map,
+    parse_scheme,
+    positive_class,
+)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +93,26 @@ def test_merging_adds_and_rescales():
     """Oracle: by hand. happy .2 + surprise .2 against angry .1 + fear .1 + sad 0; neutral and disgust leave."""
     row = np.array([[0.1, 0.3, 0.1, 0.2, 0.0, 0.2, 0.1]])
     assert SCHEMES["binary"].merge_probabilities(row, EXPRESSIONS)[0] == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_the_schemes_are_those_of_study_b():
+    """Oracle: docs of the studies, class by class."""
+    groups = {name: {new: set(old) for new, old in scheme.groups.items()} for name, scheme in SCHEMES.items()}
+    assert set(groups["six"]) == set(EXPRESSIONS) - {"disgust"}
+    assert set(groups["five"]) == set(EXPRESSIONS) - {"disgust", "neutral"}
+    assert set(groups["three"]) == {"happy", "neutral", "sad"}
+    assert groups["binary"] == {"positive": {"happy", "surprise"}, "negative": {"angry", "fear", "sad"}}
+    assert groups["binary-with-disgust"]["negative"] == {"angry", "fear", "sad", "disgust"}
+    assert groups["binary-with-disgust"]["positive"] == {"happy", "surprise"}
+
+
+def test_a_threshold_is_about_the_positive_class_or_the_second():
+    assert positive_class(SCHEMES["binary"].classes) == 1
+    assert positive_class(("positive", "negative")) == 0
+    assert positive_class(("sad", "happy")) == 1
+    with pytest.raises(DataError, match="parts two classes; here are 3: a, b, c"):
+        check_threshold(0.5, ("a", "b", "c"))
+    for threshold in (-0.1, 1.1, float("nan")):
+        with pytest.raises(DataError, match=r"0\.\.1; found"):
+            check_threshold(threshold, ("a", "b"))
+    check_threshold(0.0, ("a", "b"))

@@ -12,6 +12,8 @@ import mien
 SOURCE = Path(mien.__file__).parent
 TORCH_ROOMS = (
     *("mien.models", "mien.training", "mien.export", "mien.experiments.run"),
+    *("mien.experiments.study_plan", "mien.experiments.study_runs"),
+    *("mien.experiments.sweep", "mien.experiments.journal"),
     *("mien.explain.torch_model", "mien.explain.gradients", "mien.explain.gradcam", "mien.explain.randomisation"),
 )
 
@@ -26,7 +28,8 @@ def test_every_public_name_is_there():
 
 def modules_without_torch():
     names = (module.name for module in pkgutil.walk_packages([str(SOURCE)], "mien."))
-    return [name for name in names if not name.startswith(TORCH_ROOMS) and name != "mien.__main__"]
+    rooms = (*TORCH_ROOMS, "mien.__main__")
+    return [name for name in names if not any(name == room or name.startswith(f"{room}.") for room in rooms)]
 
 
 BLOCKER = """
@@ -35,7 +38,8 @@ import sys
 class Unimportable:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "lightning_fabric", "safetensors", "onnx", "onnxscript", "pyarrow",
-                                      "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy", "captum"}:
+                                      "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy", "captum", "timm",
+                                      "torchvision", "huggingface_hub", "optuna", "tensorboard"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Unimportable())

@@ -44,6 +44,16 @@ def test_a_dumped_recipe_names_every_key():
         ("name = '../x'", "name = '../x'"),
         ("epochs = 1979-05-27", "epochs = '1979-05-27'"),
         ("[input]\nstd = inf", "input.std"),
+        ("[tuning]\nlayer_decay = 0", "tuning.layer_decay = 0: input should be greater than 0"),
+        ("[tuning]\nfrozen_epochs = -1", "tuning.frozen_epochs = -1"),
+        ("[balance]\nsampling = 'smote'", "balance.sampling = 'smote'"),
+        ("[balance]\nfocal_gamma = -1", "balance.focal_gamma = -1"),
+        ("[balance]\neffective_beta = 1", "balance.effective_beta = 1"),
+        ("class_weights = 'balanced'\n[balance]\nsampling = 'batches'", "balance the classes twice"),
+        ("class_weights = 'effective'\n[balance]\nlogit_adjustment = 1", "balance the classes twice"),
+        ("[balance]\nsampling = 'undersample'\nlogit_adjustment = 1", "balance the classes twice"),
+        ("[balance]\nsampling = 'undersample'\nshare = 0.5", "choose oversample, mixup or warp"),
+        ("[balance]\nshare = 0.5", "choose oversample, mixup or warp"),
     ],
 )
 def test_a_bad_recipe_is_one_line_that_names_the_key(text, message):
@@ -95,6 +105,11 @@ def test_unknown_names_and_files(tmp_path):
         load_recipe(str(tmp_path / "bad.toml"))
 
 
+def test_classes_filled_up_in_part_may_be_weighed_for_the_rest():
+    recipe = parse_recipe("class_weights = 'balanced'\n[balance]\nsampling = 'warp'\nshare = 0.5", "x")
+    assert recipe.balance.share == 0.5
+
+
 @given(st.text())
 def test_any_text_survives_a_round_trip(text):
     recipe = Recipe(description=text)
@@ -110,3 +125,6 @@ def test_the_digest_follows_what_shapes_the_result():
 def test_a_digest_outlives_new_keys():
     # Pinned: a key that recipes gain has a default that changes nothing, so finished runs are still found by digest.
     assert load_recipe("study-b").digest == "sha256:62b0ef952d0355122f71ae553ce139fc1bbc373cf4a2285d9aca76a1fa2e529f"
+    same = load_recipe("study-b", ["tuning.frozen_epochs=0", "tuning.layer_decay=1.0"])
+    assert same.digest == load_recipe("study-b").digest
+    assert load_recipe("study-b", ["tuning.layer_decay=0.9"]).digest != same.digest

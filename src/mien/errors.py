@@ -3,9 +3,11 @@
     MienError
     ├── DataError          images, labels or tables that cannot be read or used
     ├── RecipeError        a recipe with an unknown key, an impossible value, a name that does not exist
+    ├── StudyError         a study that does not hang together, or whose results are damaged
     ├── ModelError         a model file that is missing, damaged, foreign or from a newer mien
     ├── RunError           a run folder that exists already, is incomplete, or cannot be written
     ├── TrainingError      training that cannot go on (a loss that is not a number)
+    │   └── StoppedError   training that was stopped before there was anything to keep
     └── MissingExtraError  an optional part of mien that is not installed
 
 A message says what was expected, what was found, where, and what to do. The command line prints it as
@@ -31,6 +33,10 @@ class RecipeError(MienError):
     """A recipe with an unknown key, an impossible value, or a name that does not exist."""
 
 
+class StudyError(MienError):
+    """A study that does not hang together, or whose stored results are damaged."""
+
+
 class ModelError(MienError):
     """A model file that is missing, damaged, foreign, or written by a newer mien."""
 
@@ -41,6 +47,10 @@ class RunError(MienError):
 
 class TrainingError(MienError):
     """Training that cannot go on."""
+
+
+class StoppedError(TrainingError):
+    """Training that was stopped before there was anything to keep."""
 
 
 class MissingExtraError(MienError):

@@ -19,6 +19,7 @@ from mien.errors import ModelError
 from mien.files import whole_file
 from mien.models.network import Network
 from mien.preprocess import grey_square, to_input
+from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.version import __version__
@@ -60,11 +61,12 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
         classes=tuple(facts["classes"]),
         input=recipe.input,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
-        recipe=recipe.model_dump(mode="json"),
+        recipe=_for_others(recipe),
         recipe_digest=facts["recipe_digest"],
         data_fingerprint=facts["data_fingerprint"],
         epoch=facts["epoch"],
         **_measured(run, facts),
+        licence=network.licence,
         mien_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -79,6 +81,14 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
                 f"(allowed: {LARGEST_DIFFERENCE:g}). Nothing was written."
             )
     return parity
+
+
+def _for_others(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as a manifest holds it: of a file of weights only the name, not where it lay on this machine."""
+    content = recipe.model_dump(mode="json")
+    if "weights" in content["model"]:
+        content["model"]["weights"] = Path(content["model"]["weights"]).name
+    return content
 
 
 def _measured(run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:

@@ -74,16 +74,16 @@ class LabelScheme:
         """Names of the new classes, in order."""
         return tuple(self.groups)
 
-    def mapping(self, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    def mapping(self, classes: Sequence[str], owner: str = "the data") -> npt.NDArray[np.int64]:
         """For each class of the data, the index of its new class, or -1 where it is dropped. Shape (C,).
 
         Raises:
-            DataError: the scheme names a class that ``classes`` does not have.
+            DataError: the scheme names a class that ``classes``, which are those of ``owner``, do not have.
         """
         for wanted in (name for group in self.groups.values() for name in group):
             if wanted not in classes:
                 raise DataError(
-                    f"The label scheme '{self.name}' uses the class '{wanted}', which the data does not have."
+                    f"The label scheme '{self.name}' uses the class '{wanted}', which {owner} does not have."
                     + nearest(wanted, classes)
                 )
         index_of = {old: new for new, group in enumerate(self.groups.values()) for old in group}
@@ -106,6 +106,27 @@ class LabelScheme:
         total = merged.sum(axis=1, keepdims=True)
         uniform = np.full_like(merged, 1.0 / merged.shape[1])
         return np.asarray(np.divide(merged, total, out=uniform, where=total > 0))
+
+
+def positive_class(classes: Sequence[str]) -> int:
+    """Which of two classes a threshold is about: the one that is called positive, otherwise the second. 0 or 1.
+
+    >>> positive_class(["positive", "negative"]), positive_class(["sad", "happy"])
+    (0, 1)
+
+    Raises:
+        DataError: there are not two classes.
+    """
+    if len(classes) != 2:
+        raise DataError(f"A threshold parts two classes; here are {len(classes)}: {', '.join(classes)}.")
+    return list(classes).index("positive") if "positive" in classes else 1
+
+
+def check_threshold(threshold: float, classes: Sequence[str]) -> None:
+    """Refuse a threshold outside 0..1, or between other than two classes. Raises :class:`DataError`."""
+    positive_class(classes)
+    if not 0 <= threshold <= 1:
+        raise DataError(f"A threshold is a probability, 0..1; found {threshold:g}.")
 
 
 def _keep(name: str, *classes: str) -> LabelScheme:

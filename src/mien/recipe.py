@@ -80,11 +80,36 @@ class AugmentRecipe(_Strict):
     off_last: Fraction = Field(default=0.0, description="share of epochs at the end without mixup and cutmix")
 
 
+class BalanceRecipe(_Strict):
+    """What makes up for classes of unequal size, beside ``class_weights``. All is off by default."""
+
+    sampling: Literal["none", "undersample", "oversample", "mixup", "warp", "batches"] = Field(
+        default="none",
+        description="undersample: to the smallest class; oversample, mixup, warp: fill up with repeated, blended or "
+        "warped faces; batches: equal shares of the classes in every batch",
+    )
+    share: float = Field(
+        default=1.0, gt=0, le=1, description="oversample, mixup, warp: fill up to this share of the largest class"
+    )
+    effective_beta: Fraction = Field(default=0.999, description="class_weights = effective: its beta")
+    focal_gamma: float = Field(default=0.0, ge=0, description="focal loss: 0 is cross-entropy, 2 the paper's")
+    logit_adjustment: float = Field(default=0.0, ge=0, description="tau of Menon et al.: 0 is off, 1 the paper's")
+
+
 class StoppingRecipe(_Strict):
     """Which epoch is best, and when to stop waiting for a better one."""
 
     metric: Literal["accuracy", "loss", "macro_f1", "macro_auc"] = "accuracy"
     patience: int = Field(default=0, ge=0, description="epochs without a better value; 0 never stops early")
+
+
+class TuningRecipe(_Strict):
+    """Fine-tuning: how gently weights are treated that were trained before. The defaults treat all alike."""
+
+    frozen_epochs: int = Field(default=0, ge=0, description="epochs at the start in which only the head learns")
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="what each block's rate is of that of the block above it; 1 is one rate"
+    )
 
 
 class Recipe(_Strict):
@@ -99,8 +124,9 @@ class Recipe(_Strict):
     batch_size: int = Field(default=128, ge=2)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     label_smoothing: Fraction = 0.0
-    class_weights: Literal["none", "balanced"] = Field(
-        default="none", description="balanced: N / (K n_c), so that each class weighs the same in the loss"
+    class_weights: Literal["none", "balanced", "effective"] = Field(
+        default="none",
+        description="balanced: N / (K n_c), so that each class weighs the same in the loss; effective: Cui et al. 2019",
     )
     ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
     early_sizes: tuple[tuple[Probability, int], ...] = Field(
@@ -112,7 +138,9 @@ class Recipe(_Strict):
     optim: OptimRecipe = OptimRecipe()
     schedule: ScheduleRecipe = ScheduleRecipe()
     augment: AugmentRecipe = AugmentRecipe()
+    balance: BalanceRecipe = BalanceRecipe()
     stopping: StoppingRecipe = StoppingRecipe()
+    tuning: TuningRecipe = TuningRecipe()
 
     @field_validator("classes")
     @classmethod
@@ -131,6 +159,28 @@ class Recipe(_Strict):
         for _, side_px in self.early_sizes:
             if not 8 <= side_px <= self.input.crop_px:
                 raise ValueError(f"an early size of {side_px} px is outside 8..{self.input.crop_px} (input.crop_px)")
+        return self
+
+    @model_validator(mode="after")
+    def _classes_are_balanced_once(self) -> Recipe:
+        balance = self.balance
+        chosen = [
+            name
+            for name, is_on in (
+                # Filled up to a part of the largest, classes still differ; weights may do the rest.
+                (f"balance.sampling = '{balance.sampling}'", balance.sampling != "none" and balance.share == 1),
+                (f"class_weights = '{self.class_weights}'", self.class_weights != "none"),
+                (f"balance.logit_adjustment = {balance.logit_adjustment:g}", balance.logit_adjustment > 0),
+            )
+            if is_on
+        ]
+        if len(chosen) > 1:
+            raise ValueError(f"{' and '.join(chosen)} would balance the classes twice; keep one of them")
+        if balance.share < 1 and balance.sampling not in {"oversample", "mixup", "warp"}:
+            raise ValueError(
+                f"balance.share = {balance.share:g} says how far to fill up classes, which "
+                f"balance.sampling = '{balance.sampling}' does not; choose oversample, mixup or warp"
+            )
         return self
 
     def side_px(self, progress: float) -> int:
@@ -232,13 +282,16 @@ def dump_toml(content: dict[str, Any]) -> str:
     for key, value in content.items():
         if isinstance(value, dict):
             tables.append(f"\n[{key}]")
-            tables.extend(f"{inner} = {_toml(item)}" for inner, item in value.items())
+            tables.extend(f"{inner} = {toml_value(item)}" for inner, item in value.items())
         else:
-            top.append(f"{key} = {_toml(value)}")
+            top.append(f"{key} = {toml_value(value)}")
     return "\n".join([*top, *tables]) + "\n"
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
+    """Write one plain value as TOML; a dictionary becomes an inline table."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml_value(each)}" for key, each in value.items()) + "}"
     # JSON's text, numbers, booleans and lists of these are TOML's, but for one control character.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -196,6 +197,37 @@ def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, 
     assert "widths = [32, 64, 128, 256]" in (tmp_path / "tuned" / "recipe.toml").read_text()
     tested = mien("evaluate", "--model", "default", "--data", face_folder, "--split", "test")
     assert "no ledger was kept" in tested.err
+
+
+def test_seven_classes_then_five_then_two(mien, tmp_path, face_folder, tiny_run):
+    short = ("--data", face_folder, "--set", "epochs=1", "--set", "batch_size=32", "--set", "tuning.frozen_epochs=0")
+    start = tiny_run.path
+    for scheme, classes in (("five", 5), ("binary", 2)):
+        out = tmp_path / scheme
+        answer = mien("train", "tune", *short, "--from", start, "--set", f"classes={scheme}", "--out", out, "--json")
+        assert answer.code == 0, answer.err
+        assert "NOTE" not in answer.err
+        assert len(json.loads(answer.out)["classes"]) == classes
+        start = out
+    tested = mien("evaluate", "--model", start, "--data", face_folder, "--json")
+    assert json.loads(tested.out)["classes"] == ["negative", "positive"]
+
+
+def test_a_timm_backbone_and_a_random_start_is_said_loudly(mien, tmp_path, face_folder, timm, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    command = ("train", "tune", "--data", face_folder, "--out", tmp_path / "r", "--set", "batch_size=32")
+    command += ("--set", "epochs=1", "--set", "model.name=timm", "--set", "model.backbone=test_resnet")
+    one_line(mien(*command), "not on this machine", "model.weights", "model.pretrained=false")
+    one_line(mien(*command, "--set", f"model.weights={tmp_path / 'x.safetensors'}"), "does not exist")
+    assert not (tmp_path / "r").exists()
+    answer = mien(*command, "--set", "model.pretrained=false")
+    assert answer.code == 0, answer.err
+    assert "NOTE: model.pretrained is false: the backbone begins with RANDOM weights" in answer.err
+    assert "NOTE: tuning.frozen_epochs = 2 keeps RANDOM weights frozen" in answer.err
+    assert re.search(r"weights at the start\W.*random", (tmp_path / "r" / "report.html").read_text())
 
 
 def mien_classes():

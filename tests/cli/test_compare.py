@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mien.evaluation.compare import compare_scores
-from mien.evaluation.scores import Scores, write_scores
+from mien.evaluation.scores import Scores, read_scores, write_scores
 
 
 def one_line(answer, *parts):
@@ -86,3 +86,51 @@ def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tm
     (weak / "environment.json").touch()
     one_line(mien("compare", weak, strong, "--out", weak), "is a run folder")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def large_run(tiny_recipe, face_folder, tmp_path):
+    """A run that sees 64 px where the tiny one sees 48."""
+    from mien.data.read import read_data
+    from mien.experiments.run import run_recipe
+    from mien.run_folder import RunFolder
+
+    recipe = tiny_recipe.model_copy(
+        update={"epochs": 1, "input": tiny_recipe.input.model_copy(update={"size_px": 64, "crop_px": 60})}
+    )
+    run = RunFolder(tmp_path / "run of 64 px")
+    run_recipe(recipe, read_data(face_folder, size_px=64).faces, run)
+    return run
+
+
+def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, large_run, face_folder, tmp_path):
+    """Oracle: the comparison of what both wrote; the model that made the scores sees its own size in its report."""
+    for name, run in (("small", tiny_run), ("large", large_run)):
+        evaluated = mien("evaluate", "--model", run.path, "--data", face_folder, "--out", tmp_path / name)
+        assert evaluated.code == 0, evaluated.err
+    folders = [tmp_path / "small", tmp_path / "large"]
+    scores = [read_scores(folder / "scores_validation.npz") for folder in folders]
+    assert scores[0].data_fingerprint == scores[1].data_fingerprint
+    compared = mien("compare", *folders, "--data", face_folder, "--out", tmp_path / "compared", "--json")
+    assert compared.code == 0, compared.err
+    expected = compare_scores(*scores).to_dict()
+    assert {name: json.loads(compared.out)[0][name] for name in expected} == expected
+    page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
+    assert "Where they part" in page
+    for arguments in (("--scores", folders[1] / "scores_validation.npz"), (folders[1], "--model", large_run.path)):
+        reported = mien(
+            "report", *arguments, "--data", face_folder, "--out", tmp_path / f"page{len(arguments)}", "--no-explain"
+        )
+        assert reported.code == 0, reported.err
+    measured = [
+        mien("robustness", "--model", run.path, "--data", face_folder, "--limit", 9, *more, "--json")
+        for run, more in (
+            (tiny_run, ("--out", tmp_path / "base")),
+            (large_run, ("--baseline", tmp_path / "base", "--out", large_run.path)),
+        )
+    ]
+    assert [each.code for each in measured] == [0, 0], measured[1].err
+    reported = mien("report", large_run.path, "--data", face_folder, "--no-explain", "--out", tmp_path / "all")
+    assert reported.code == 0, reported.err
+    page = (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
+    assert f"The baseline is the model {tiny_run.path} ({tmp_path / 'base'})" in page

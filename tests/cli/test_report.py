@@ -35,7 +35,8 @@ def written_scores(path, source, **changes):
 
 
 def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, parquet, tmp_path):
-    answer = mien("report", tiny_run.path, "--data", parquet, "--out", tmp_path / "out", "--json")
+    arguments = ("report", tiny_run.path, "--data", parquet, "--no-explain", "--no-features", "--json")
+    answer = mien(*arguments, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     content = json.loads(answer.out)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -87,13 +88,19 @@ def test_a_model_file_finds_the_run_around_it(tiny_run, tmp_path):
     assert find_run_of_model(lone) is None
 
 
-def test_maps_and_features_are_added_when_asked_for(mien, tiny_run, parquet, tmp_path):
-    arguments = ("report", tiny_run.path, "--data", parquet, "--explain", "--features", "--out", tmp_path / "out")
-    answer = mien(*arguments)
+def test_a_run_and_its_data_give_the_whole_report_by_themselves(mien, tiny_run, parquet, tmp_path):
+    """Maps, features and what mien robustness left in OUT are there without being asked for."""
+    measured = mien("robustness", "--model", tiny_run.path, "--data", parquet, "--limit", 9, "--out", tmp_path / "out")
+    assert measured.code == 0, measured.err
+    answer = mien("report", tiny_run.path, "--data", parquet, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "What does it look at?" in page
     assert "How does it see the faces?" in page
+    assert "How fragile is it?" in page
+    assert 'class="left-out"' not in page
+    table = json.loads((tmp_path / "out" / "tables" / "robustness.json").read_text())
+    assert all(round(45 * line["mean"], 6).is_integer() for line in table), "nine faces, five strengths"
     checks = json.loads((tmp_path / "out" / "tables" / "explanation-checks.json").read_text())
     assert [line["method"] for line in checks][-1] == "occlusion"
     assert len(checks) == 5
@@ -101,8 +108,6 @@ def test_maps_and_features_are_added_when_asked_for(mien, tiny_run, parquet, tmp
     assert len(mapped) == len(read_scores(tiny_run.scores("validation")))
     near = json.loads((tmp_path / "out" / "tables" / "nearest-training-faces.json").read_text())
     assert {line["whose"] for line in near} <= {"label", "network"}
-    one_line(mien("report", tiny_run.path, "--explain", "--out", tmp_path / "none"), "needs the data and the model")
-    assert not (tmp_path / "none").exists()
 
 
 def test_scores_of_anybody_with_the_data(mien, tiny_run, parquet, tmp_path):

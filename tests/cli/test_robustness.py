@@ -24,11 +24,12 @@ def test_the_file_is_a_baseline_for_the_next(mien, tiny_run, face_folder, tmp_pa
     assert list(content["accuracy"]) == list(CORRUPTIONS)
     assert content["faces"] == 20
     assert content["split"] == "validation"
-    shown = mien(*arguments, "--limit", 20, "--baseline", file)
+    shown = mien(*arguments, "--limit", 20, "--baseline", file.parent)
     assert "error / baseline's" in shown.out
     assert "Mean corruption error relative to the baseline: 1.000" in shown.out
     related = json.loads(mien(*arguments, "--limit", 20, "--baseline", file, "--json").out)["relative_to"]
     assert related["mean"] == pytest.approx(1)
+    assert (related["model"], related["clean_accuracy"]) == (str(tiny_run.path), content["clean_accuracy"]["value"])
     one_line(mien(*arguments, "--limit", 10, "--baseline", file), "robustness.json", "other faces")
 
 

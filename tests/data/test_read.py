@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,3 +86,30 @@ def test_reading_does_not_load_torch_or_pyarrow(kaggle_table: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, str(kaggle_table)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+@pytest.mark.parametrize("native", [30, 48, 100])
+def test_fingerprint_and_splits_do_not_depend_on_the_size(tmp_path: Path, noise, write_tree, native: int) -> None:
+    """Without splits in the data: the cut goes by pixels, and must be the same for models of every size."""
+    images = noise(40, side=native)
+    tree = write_tree(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": images[row] for row in range(40)})
+    usual = read_data(tree)
+    for size_px in (40, 64):
+        fresh, cached = read_data(tree, size_px=size_px), read_data(tree, size_px=size_px)
+        assert (fresh.cached, cached.cached) == (False, True)
+        for found in (fresh, cached, read_data(tree, size_px=size_px, cache=False)):
+            assert found.faces.images.shape == (40, size_px, size_px)
+            assert found.fingerprint == found.faces.fingerprint == usual.fingerprint
+            assert found.faces.split.tolist() == usual.faces.split.tolist()
+            assert found.split_origin == usual.split_origin
+
+
+def test_faces_know_their_fingerprint_and_that_of_their_own_pixels(kaggle_table: Path) -> None:
+    usual, large = read_data(kaggle_table).faces, read_data(kaggle_table, size_px=64).faces
+    own = replace(large).fingerprint  # a copy knows nothing of the reading, as versions before
+    assert own != large.fingerprint
+    assert large.is_of(large.fingerprint)
+    assert large.is_of(own)
+    assert not usual.is_of(own)
+    assert replace(usual).fingerprint == usual.fingerprint
+    assert not large.is_of(large.subset(np.arange(3)).fingerprint)

@@ -12,7 +12,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from mien.errors import DataError
-from mien.evaluation.compare import bootstrap_p_value, compare_scores, match_rows, mcnemar_test
+from mien.evaluation.compare import bootstrap_p_value, compare_scores, match_rows, mcnemar_test, shared_rows
 from mien.evaluation.scores import Scores
 
 
@@ -140,3 +140,18 @@ def test_what_cannot_be_compared_is_one_line():
         compare_scores(first, second, resamples=0)
     # Nobody knows the data of one of them: that is no contradiction.
     assert len(match_rows(first, replace(second, data_fingerprint=""))[1]) == 4
+
+
+def test_shared_rows_are_those_that_all_have():
+    """Oracle: sets of row numbers; then the comparison of the same rows picked by hand."""
+    first, second = make_pair()
+    order = np.random.default_rng(0).permutation(200)
+    fewer = [first.subset(np.arange(0, 150)), second.subset(order[order >= 30]), second.subset(order[order % 2 == 0])]
+    kept = shared_rows(fewer)
+    expected = set(range(30 + 50, 150 + 50, 2))
+    assert all(set(scores.rows.tolist()) == expected for scores in kept)
+    by_hand = [scores.subset(np.arange(30, 150, 2)) for scores in (first, second)]
+    found = compare_scores(kept[0], kept[1], resamples=20).to_dict()
+    assert found == compare_scores(*by_hand, resamples=20).to_dict()
+    with pytest.raises(DataError, match="No row stands in all"):
+        shared_rows([first.subset(np.arange(10)), second.subset(np.arange(10, 20))])

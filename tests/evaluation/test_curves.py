@@ -1,9 +1,11 @@
-"""Oracles: scikit-learn to 1e-9, on the rows and on what each resample drew; evaluate_scores' own interval."""
+"""Oracles: scikit-learn and torchmetrics to 1e-9, and the former on what each resample drew; evaluate_scores."""
 
 import json
 
 import numpy as np
 import pytest
+import torch
+import torchmetrics.classification as tm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
@@ -57,6 +59,29 @@ def test_areas_are_scikit_learns_and_thinning_does_not_move_them(decimals):
     np.testing.assert_allclose([each.average_precision.value for each in pieces], averages, rtol=1e-9)
     assert [each.prevalence for each in pieces] == pytest.approx(np.bincount(labels) / 2000)
     assert max(len(each.recall) for each in pieces) <= 200
+
+
+@pytest.mark.parametrize("decimals", [None, 0])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_areas_are_those_of_torchmetrics(decimals, classes):
+    """It divides whole numbers, which torch turns into its default type: float64 here, or the areas were float32."""
+    labels, probabilities = random_case(2, classes=classes, decimals=decimals)
+    answers, truth = torch.tensor(probabilities), torch.tensor(labels)
+    torch.set_default_dtype(torch.float64)
+    try:
+        areas = tm.MulticlassAUROC(classes, average=None)(answers, truth)
+        macro = tm.MulticlassAUROC(classes, average="macro")(answers, truth)
+        one_hot = truth[:, None] == torch.arange(classes)
+        micro = tm.BinaryAUROC()(answers.flatten(), one_hot.flatten().long())
+        precisions = tm.MulticlassAveragePrecision(classes, average=None)(answers, truth)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    found = curves.roc_curves(labels, probabilities, resamples=2)
+    np.testing.assert_allclose([each.area.value for each in found.per_class], areas, atol=1e-9)
+    assert found.macro.area.value == pytest.approx(float(macro), abs=1e-9)
+    assert found.micro.area.value == pytest.approx(float(micro), abs=1e-9)
+    pieces = curves.precision_recall_curves(labels, probabilities, resamples=2)
+    np.testing.assert_allclose([each.average_precision.value for each in pieces], precisions, atol=1e-9)
 
 
 def test_bands_are_percentiles_of_scikit_learn_on_the_drawn_rows():

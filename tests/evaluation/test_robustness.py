@@ -1,4 +1,5 @@
-import json
+"""Oracles: accuracies counted again, face by face; ratios by hand."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -6,12 +7,7 @@ import pytest
 
 from mien.errors import DataError
 from mien.evaluation.corruptions import STRENGTHS, corrupt
-from mien.evaluation.robustness import (
-    RobustnessResult,
-    mean_corruption_error,
-    measure_robustness,
-    read_robustness,
-)
+from mien.evaluation.robustness import fingerprint_of_rows, mean_corruption_error, measure_robustness
 
 NAMES = ("darkness", "gaussian-noise")
 
@@ -46,14 +42,6 @@ def test_each_cell_is_the_accuracy_on_those_faces(squares, result):
     assert result.accuracy[0, -1] == (labels == 0).mean(), "in the dark all is dark"
 
 
-def test_it_survives_the_file(result, tmp_path):
-    file = tmp_path / "robustness.json"
-    file.write_text(json.dumps({"model": "x", **result.to_dict()}))
-    again = read_robustness(file)
-    assert again.to_dict() == result.to_dict()
-    assert isinstance(again, RobustnessResult)
-
-
 def test_errors_relative_to_a_baseline(result):
     """By hand: sums of errors over strengths, divided, then averaged over corruptions."""
     baseline = replace(result, accuracy=np.array([[0.5] * 5, [0.9] * 5]))
@@ -74,53 +62,37 @@ def test_only_what_is_alike_is_compared(result):
         mean_corruption_error(result, replace(result, accuracy=np.ones((2, 5))))
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"accuracy": 3}', "PATCH"])
-def test_a_foreign_file_is_one_line(content, tmp_path, result):
-    file = tmp_path / "r.json"
-    wrong = {**result.to_dict(), "accuracy": {"blur": [0.5, 2]}}
-    file.write_text(json.dumps(wrong) if content == "PATCH" else content)
-    with pytest.raises(DataError, match=r"r\.json is no robustness\.json"):
-        read_robustness(file)
-    with pytest.raises(DataError, match="does not exist"):
-        read_robustness(tmp_path / "none")
-
-
-@pytest.mark.parametrize("key", ["clean_accuracy", "mean_accuracy"])
-@pytest.mark.parametrize("part", ["value", "low", "high"])
-@pytest.mark.parametrize("value", [None, float("nan"), 1.2, -0.1, "0.5", True, [0.5]])
-def test_a_figure_that_is_no_share_is_one_line(key, part, value, tmp_path, result):
-    content = result.to_dict()
-    content[key][part] = value
-    (tmp_path / "r.json").write_text(json.dumps(content))
-    with pytest.raises(DataError, match="accuracy is not a share") as caught:
-        read_robustness(tmp_path / "r.json")
-    assert len(str(caught.value).splitlines()) == 1
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"accuracy": {"blur": [0.5, 0.5, 0.5, 0.5, None]}},
-        {"accuracy": {"blur": [0.5, 0.5, 0.5, 0.5, float("nan")]}},
-        {"accuracy": {}},
-        {"faces": None},
-        {"faces": 0},
-        {"faces": float("inf")},
-        {"seed": float("nan")},
-        {"seed": -1},
-        {"clean_accuracy": None},
-        {"clean_accuracy": {"value": 0.5, "low": 0.6, "high": 0.4}},
-    ],
-)
-def test_any_other_value_that_cannot_be_is_one_line(wrong, tmp_path, result):
-    (tmp_path / "r.json").write_text(json.dumps({**result.to_dict(), **wrong}))
-    with pytest.raises(DataError, match=r"r\.json is no robustness\.json"):
-        read_robustness(tmp_path / "r.json")
-
-
 def test_what_does_not_fit_is_one_line(squares):
     images, labels = squares
     with pytest.raises(DataError, match="0 faces"):
         measure_robustness(by_brightness, images[:0], labels[:0])
     with pytest.raises(DataError, match="39 labels"):
         measure_robustness(by_brightness, images, labels[1:])
+
+
+def test_the_same_faces_at_another_size_are_the_same_faces(squares):
+    """Two models that see 16 and 32 px: other pixels, the same rows of the same data."""
+    images, labels = squares
+
+    def measured(enlarge, first=0, data="sha256:d", classes=("dark", "light"), of=labels):
+        rows_fingerprint = fingerprint_of_rows(data, np.arange(first, first + 40), of, classes)
+        pixels = images.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
+        return measure_robustness(by_brightness, pixels, labels, corruptions=NAMES, rows_fingerprint=rows_fingerprint)
+
+    small, large = measured(1), measured(2)
+    assert small.fingerprint != large.fingerprint
+    noisy = replace(small, accuracy=small.accuracy * 0.9)
+    assert mean_corruption_error(large, noisy).mean > 0
+    turned = measured(2, classes=("light", "dark"), of=1 - labels)
+    assert turned.rows_fingerprint == small.rows_fingerprint, "another order of the same classes"
+    for other in (
+        measured(2, first=1),
+        measured(2, data="sha256:e"),
+        measured(2, classes=("dark", "bright")),
+        measured(2, of=1 - labels),
+        replace(large, rows_fingerprint=""),
+    ):
+        with pytest.raises(DataError, match="other faces"):
+            mean_corruption_error(other, noisy)
+    with pytest.raises(DataError, match="other faces"):
+        mean_corruption_error(replace(large, rows_fingerprint=""), replace(noisy, rows_fingerprint=""))

@@ -8,6 +8,7 @@ import pytest
 
 from mien.errors import DataError
 from mien.evaluation.scores import Scores, read_scores, write_scores
+from mien.labels import EXPRESSIONS, parse_scheme
 
 GOOD = {
     "rows": np.array([7, 3, 9]),
@@ -154,3 +155,50 @@ def test_the_snippet_in_the_docs_writes_a_file_that_reads(tmp_path, monkeypatch)
     scores = read_scores("scores_test.npz")
     assert (len(scores), scores.split, scores.classes[3]) == (20, "test", "happy")
     np.testing.assert_allclose(scores.probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def seven_classes(rows=60):
+    generator = np.random.default_rng(2)
+    probabilities = generator.dirichlet(np.ones(7), rows)
+    return Scores(np.arange(rows) * 3, generator.integers(0, 7, rows), probabilities, EXPRESSIONS, "test", "sha256:0")
+
+
+def test_merged_scores_are_sums_of_the_kept_rows_rescaled():
+    """Oracle: row by row, in plain Python."""
+    scores = seven_classes()
+    merged = scores.with_scheme(parse_scheme("positive=happy+surprise,negative=angry+fear+sad"))
+    assert merged.classes == ("positive", "negative")
+    expected = []
+    for row, label, shares in zip(scores.rows, scores.labels, scores.probabilities, strict=True):
+        named = dict(zip(EXPRESSIONS, shares, strict=True))
+        positive = named["happy"] + named["surprise"]
+        negative = named["angry"] + named["fear"] + named["sad"]
+        name = EXPRESSIONS[label]
+        if name not in {"disgust", "neutral"}:
+            truth = 0 if name in {"happy", "surprise"} else 1
+            expected.append((row, truth, positive / (positive + negative), negative / (positive + negative)))
+    assert 0 < len(expected) < len(scores)
+    assert merged.rows.tolist() == [row for row, *_ in expected]
+    assert merged.labels.tolist() == [label for _, label, *_ in expected]
+    assert merged.probabilities == pytest.approx(np.array([shares for _, _, *shares in expected]))
+    assert (merged.split, merged.data_fingerprint) == ("test", "sha256:0")
+    assert scores.with_scheme(None) is scores
+
+
+def test_a_merge_of_a_class_that_the_model_lacks_or_that_leaves_no_row_is_one_line():
+    scores = seven_classes()
+    five = scores.with_scheme(parse_scheme("five"))
+    with pytest.raises(DataError, match="'disgust', which the model does not have"):
+        five.with_scheme(parse_scheme("binary-with-disgust"))
+    with pytest.raises(DataError, match=r"leaves none of the .* rows of 'test'"):
+        scores.subset(scores.labels == 1).with_scheme(parse_scheme("five"))
+
+
+def test_a_subset_keeps_rows_together():
+    scores = seven_classes()
+    some = scores.subset(np.array([5, 2]))
+    assert some.rows.tolist() == [15, 6]
+    assert some.labels.tolist() == scores.labels[[5, 2]].tolist()
+    assert (some.probabilities == scores.probabilities[[5, 2]]).all()
+    with pytest.raises(DataError, match="no rows"):
+        scores.subset(scores.rows < 0)

@@ -6,7 +6,14 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import read_scores
-from mien.experiments.measure import faces_for, score_split, temperature_words, write_evaluation
+from mien.experiments.measure import (
+    faces_for,
+    merged_words,
+    score_split,
+    temperature_words,
+    try_threshold,
+    write_evaluation,
+)
 from mien.inference.classifier import load
 
 
@@ -88,3 +95,37 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path):
     ]
     assert report == tmp_path / "out" / "report.html"
     assert read_scores(tmp_path / "out" / "scores_test.npz").rows.tolist() == scores.rows.tolist()
+
+
+def test_a_threshold_is_held_against_the_model_as_it_is_in_use(tiny_run, faces, tmp_path):
+    """Oracle: the warm model asked by hand, then merged; the temperature moves some face across the threshold."""
+    from mien.labels import SCHEMES
+
+    copy = tmp_path / "model.onnx"
+    copy.write_bytes(tiny_run.model.read_bytes())
+    replace_manifest(copy, load(copy).manifest.model_copy(update={"temperature": 3.0}))
+    warm, scheme = load(copy), SCHEMES["binary"]
+    validation = faces.of_split("validation").with_scheme(scheme)
+    shares = scheme.merge_probabilities(warm.probabilities(validation.images), warm.classes)[:, 1]
+    for split in ("validation", "test"):
+        found = try_threshold(warm, faces, score_split(warm, faces, split), scheme, 0.45)
+        rows = faces.of_split(split).with_scheme(scheme)
+        called = scheme.merge_probabilities(warm.probabilities(rows.images), warm.classes)[:, 1] >= 0.45
+        assert found.chosen.accuracy == pytest.approx((called == rows.labels).mean())
+        called = shares >= found.best.threshold
+        truth = validation.labels == 1
+        gains = [(shares >= each)[truth].mean() - (shares >= each)[~truth].mean() for each in shares]
+        assert called[truth].mean() - called[~truth].mean() == pytest.approx(max(gains))
+    lone = faces.subset(faces.split == "test")
+    assert try_threshold(warm, lone, score_split(warm, lone, "test"), scheme, 0.5).best is None
+
+
+def test_a_merge_says_which_rows_it_left_out(classifier, faces):
+    from mien.labels import SCHEMES
+
+    answers = score_split(classifier, faces, "train")
+    counts = dict(zip(faces.classes, faces.counts("train"), strict=True))
+    words = merged_words(answers, answers.with_scheme(SCHEMES["five"]), SCHEMES["five"])
+    kept = len(answers) - counts["disgust"] - counts["neutral"]
+    assert f"by 'five': {kept} of {len(answers)} rows" in words
+    assert words.endswith(f"left out: {counts['disgust']} disgust, {counts['neutral']} neutral")

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from mien.errors import DataError
 from mien.explain.gradcam import gradcam, last_maps
 from mien.explain.torch_model import TorchModel, run_order
 from mien.models.registry import MODELS, build_model
@@ -28,6 +29,11 @@ def test_it_is_what_one_computes_by_hand(tiny_model, faces):
     assert expected.max() > 0
     assert maps[:, 2:46, 2:46] == pytest.approx(expected, rel=1e-4, abs=1e-7)
     assert maps[:, :2].max() == 0
+
+
+def test_a_network_without_maps_is_one_line(linear):
+    with pytest.raises(DataError, match="convolutional maps; this one has none"):
+        last_maps(linear)
 
 
 @pytest.mark.parametrize("name", ["mien", "study-a", "study-b", "vgg11", "resnet18"])

@@ -157,3 +157,37 @@ def test_where_there_is_no_model(tmp_path, tiny_run):
     (tmp_path / "best.safetensors").write_bytes(tiny_run.best.read_bytes())
     with pytest.raises(ModelError, match="mien export"):
         load(tmp_path)
+
+
+def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
+    """Oracle: sums by hand; the top class at thresholds on either side of the probability."""
+    images = np.asarray(faces.images[:20])
+    plain = classifier.predict(images)
+    merged = classifier.predict(images, classes="positive=happy+surprise,negative=angry+fear+sad")
+    for before, after in zip(plain, merged, strict=True):
+        positive = before.probabilities["happy"] + before.probabilities["surprise"]
+        negative = sum(before.probabilities[name] for name in ("angry", "fear", "sad"))
+        assert after.probabilities["positive"] == pytest.approx(positive / (positive + negative))
+        assert sum(after.probabilities.values()) == pytest.approx(1)
+        assert after.top == ("positive" if positive >= negative else "negative")
+    share = merged[0].probabilities["positive"]
+    for threshold, top in ((share - 1e-6, "positive"), (share + 1e-6, "negative")):
+        reading = classifier.predict(
+            images[0], classes="positive=happy+surprise,negative=angry+fear+sad", threshold=threshold
+        )
+        assert reading.top == top
+        assert reading.confidence == reading.probabilities[top]
+        assert reading.to_dict()["top"] == top
+    assert classifier.predict(images[0], classes="all").classes == classifier.classes
+
+
+def test_a_scheme_or_threshold_that_does_not_suit_the_model_is_one_line(classifier, faces):
+    image = np.asarray(faces.images[0])
+    with pytest.raises(DataError, match="Did you mean 'seven'"):
+        classifier.predict(image, classes="sevn")
+    with pytest.raises(DataError, match="'awe', which the model does not have"):
+        classifier.predict(image, classes="a=awe,b=sad")
+    with pytest.raises(DataError, match="two classes; here are 7"):
+        classifier.predict(image, threshold=0.4)
+    with pytest.raises(DataError, match=r"0\.\.1; found 40"):
+        classifier.predict(image, classes="binary", threshold=40)

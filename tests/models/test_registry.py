@@ -5,12 +5,20 @@ import pytest
 import torch
 
 from mien.errors import RecipeError
-from mien.models.registry import MODELS, build_model, check_sizes, complete, model_settings
+from mien.models.registry import MODELS, begins_at_random, build_model, check_sizes, complete, model_settings
 from mien.recipe import ModelRecipe
 
 # The big families at a fraction of their width: the same code in a tenth of the time.
 NARROW = {"vgg11": {"width": 8}, "vgg13": {"width": 8}, "vgg16": {"width": 8}, "resnet18": {"width": 8}}
-NARROW |= {"resnet34": {"width": 8}}
+NARROW |= {"resnet34": {"width": 8}, "timm": {"backbone": "test_resnet", "pretrained": False}}
+
+
+@pytest.fixture(autouse=True)
+def _timm_is_there(request):
+    """Tests of the entry timm are skipped, with the reason, where timm cannot be imported."""
+    callspec = getattr(request.node, "callspec", None)
+    if callspec is not None and callspec.params.get("name") == "timm":
+        request.getfixturevalue("timm")
 
 
 def narrow(name, classes=5):
@@ -93,6 +101,12 @@ def test_settings_are_written_out():
     assert model_settings("study-b") == {}
 
 
+def test_what_begins_at_random():
+    assert begins_at_random(ModelRecipe(name="mien"))
+    assert not begins_at_random(ModelRecipe(name="timm"))
+    assert begins_at_random(ModelRecipe.model_validate({"name": "timm", "pretrained": False}))
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
@@ -101,6 +115,8 @@ def test_settings_are_written_out():
         ({"name": "study-b", "width": 3}, "no setting 'width'. It has none"),
         ({"name": "resnet18", "width": 0}, "model.width = 0: input should be greater"),
         ({"name": "vgg16", "dropout": 1}, "model.dropout = 1: input should be less"),
+        ({"name": "timm", "pretrained": False, "weights": "x"}, "model.pretrained = false, and model.weights = 'x'"),
+        ({"name": "timm", "upsample_px": 40}, "model.upsample_px = 40 is smaller than the input, 48 px"),
     ],
 )
 def test_a_bad_model_table_is_one_line(table, message):

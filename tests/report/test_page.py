@@ -10,6 +10,7 @@ import pytest
 from mien.errors import DataError, MissingExtraError
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
+from mien.evaluation.threshold import measure_threshold
 from mien.report.page import write_report
 
 HISTORY = [
@@ -116,7 +117,7 @@ def test_the_same_input_is_the_same_bytes(tmp_path):
 
 
 def test_names_from_data_are_escaped(tmp_path):
-    name = "<script>alert(1)</script>"
+    name = "<script>x()</script>"  # 20 letters: no more are shown in figures
     page = Page(
         written(
             tmp_path,
@@ -163,3 +164,18 @@ def test_a_missing_jinja2_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtraError, match="The report needs the package jinja2"):
         written(tmp_path)
+
+
+def test_two_classes_may_show_their_threshold(tmp_path):
+    labels = np.arange(40) % 2
+    shares = np.random.default_rng(0).random(40) * 0.5 + 0.5 * labels
+    scores = Scores(np.arange(40), labels, np.stack([1 - shares, shares], 1), ("sad", "happy"), "test", "")
+    result = measure_threshold(scores, 0.7, scores, resamples=10)
+    text = written(tmp_path, threshold=result)
+    page = Page(text)
+    assert "The threshold" in page.words
+    assert "0.700" in page.words
+    assert f"{result.best.threshold:.3f}" in page.words
+    assert 'id="roc-threshold-' in text
+    assert "both lines are measured on test" in page.words
+    assert "The threshold" not in Page(written(tmp_path)).words

@@ -8,8 +8,9 @@ from rich.console import Console
 
 from mien.evaluation.evaluate import break_down, evaluate_scores
 from mien.evaluation.scores import Scores
+from mien.evaluation.threshold import measure_threshold
 from mien.labels import EXPRESSIONS
-from mien.report.table import break_down_table, evaluation_table
+from mien.report.table import break_down_table, evaluation_table, threshold_table
 
 
 def perfect_scores(classes, rows: int = 70, present: int | None = None) -> Scores:
@@ -73,3 +74,19 @@ def test_break_down_shows_each_value():
     text = shown(break_down_table(parts, "duplicate"))
     assert re.search(r"none +50 +100\.0 % +100\.0–100\.0 % +1\.000 +1\.000–1\.000", text)
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_threshold_and_the_best_one_are_shown():
+    """Oracle: four rows, counted by hand."""
+    shares = np.array([0.1, 0.35, 0.4, 0.8])
+    scores = Scores(
+        np.arange(4), np.array([0, 1, 0, 1]), np.stack([1 - shares, shares], 1), ("sad", "happy"), "validation", ""
+    )
+    text = shown(threshold_table(measure_threshold(scores, 0.5, scores, resamples=5)))
+    assert "Threshold for happy" in text
+    assert re.search(r"asked for +0\.500 +75\.0 % +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
+    assert re.search(r"best +0\.600 +75\.0 % +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
+    assert "flattered" in text
+    assert max(map(len, text.splitlines())) <= 80
+    alone = shown(threshold_table(measure_threshold(scores.subset(shares > 0.5), 0.5, None, resamples=5)))
+    assert "no validation rows of both classes" in alone

@@ -17,6 +17,7 @@ from mien.recipe import dump_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.loop import train
+from mien.training.state import prepare
 
 
 class Watch:
@@ -101,6 +102,7 @@ from mien.data.synthetic import synthetic_faces
 from mien.recipe import load_recipe
 from mien.run_folder import RunFolder
 from mien.training.loop import train
+from mien.training.state import prepare
 
 class Slow:
     def step(self, epoch, images, loss):
@@ -112,10 +114,12 @@ train(load_recipe(sys.argv[1]), synthetic_faces(400, seed=1), RunFolder(Path(sys
 """
 
 
-@pytest.mark.parametrize("mixing", [{}, {"mixup": 0.2, "cutmix": 1.0, "off_last": 0.2}])
-def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, faces, tiny_recipe, mixing):
+@pytest.mark.parametrize(
+    ("mixing", "sampling"), [({}, "none"), ({"mixup": 0.2, "cutmix": 1.0, "off_last": 0.2}, "batches")]
+)
+def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, faces, tiny_recipe, mixing, sampling):
     """Real SIGKILLs at random moments, the first before any checkpoint, with dropout, averaging and momentum on."""
-    recipe = changed(tiny_recipe, epochs=12, augment=mixing)
+    recipe = changed(tiny_recipe, epochs=12, augment=mixing, balance={"sampling": sampling})
     file = tmp_path / "recipe.toml"
     write_text(file, dump_recipe(recipe))
     whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
@@ -155,6 +159,38 @@ def test_resuming_works_with_every_optimiser_and_schedule(tmp_path, faces, tiny_
     assert len(checkpoint.load(cut.last)[1]["history"]) == 2
     train(recipe, faces, cut, resume=True)
     assert same_weights(whole, cut)
+
+
+@pytest.mark.parametrize(
+    "balance",
+    [
+        *({"sampling": sampling} for sampling in ("undersample", "oversample", "mixup", "warp", "batches")),
+        {"focal_gamma": 2.0, "logit_adjustment": 1.0},
+    ],
+)
+def test_resuming_works_with_every_way_of_balancing(tmp_path, faces, tiny_recipe, balance):
+    recipe = changed(tiny_recipe, epochs=3, batch_size=16, balance=balance)
+    whole, cut, plain = (RunFolder(tmp_path / name) for name in ("whole", "cut", "plain"))
+    train(recipe, faces, whole)
+
+    class Cut(Watch):
+        def epoch(self, line, is_best):
+            raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        train(recipe, faces, cut, watch=Cut())
+    train(recipe, faces, cut, resume=True)
+    assert same_weights(whole, cut)
+    train(changed(tiny_recipe, epochs=3, batch_size=16), faces, plain)
+    first, other = (checkpoint.load(run.best)[0] for run in (whole, plain))
+    assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+def test_only_the_train_split_is_balanced(faces, tiny_recipe):
+    """Oracle: the counts."""
+    state = prepare(changed(tiny_recipe, balance={"sampling": "undersample"}), faces, None)
+    assert np.unique(np.bincount(state.labels.numpy())).tolist() == [faces.counts("train").min()]
+    assert state.validation.counts().tolist() == faces.counts("validation").tolist()
 
 
 def test_ctrl_c_ends_the_run_with_its_best_model(tmp_path, faces, tiny_recipe):

@@ -90,3 +90,24 @@ def test_weight_decay_spares_norms_and_biases_and_misses_nothing(name):
 def test_sgd_without_momentum_is_allowed_though_nesterov_is_the_default():
     optimizer = build_optimizer(nn.Linear(2, 2), OptimRecipe(momentum=0.0))
     assert not optimizer.param_groups[0]["nesterov"]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
+def test_every_group_keeps_its_share_of_the_rate_and_its_own_decay(name):
+    network = build_model(ModelRecipe(name="study-b"), 7, 48)
+    shares = {network.head.weight: 1.0, network.head.bias: 1.0}
+    shares = {p: shares.get(p, 0.5) for p in network.parameters()}
+    optimizer = build_optimizer(network, OptimRecipe(name=name, weight_decay=0.1, lr=0.01), shares)
+    seen = {id(p): (g["rate_share"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+    assert len(seen) == len(list(network.parameters()))
+    for parameter in network.parameters():
+        assert seen[id(parameter)] == (shares[parameter], 0.1 if parameter.ndim > 1 else 0.0)
+
+
+def test_without_shares_the_groups_are_the_former_two():
+    """Their order is that of the optimiser's state in last.safetensors: runs of an older mien are resumed."""
+    network = build_model(ModelRecipe(name="study-b"), 7, 48)
+    first, second = build_optimizer(network, OptimRecipe()).param_groups
+    assert [id(p) for p in first["params"]] == [id(p) for p in network.parameters() if p.ndim > 1]
+    assert [id(p) for p in second["params"]] == [id(p) for p in network.parameters() if p.ndim <= 1]
+    assert first["rate_share"] == second["rate_share"] == 1.0

@@ -96,13 +96,16 @@ def convert(
     """Write any shape of data as one parquet file in Hugging Face's image layout."""
     with needs_extra("train", "Writing parquet"):
         import pyarrow  # noqa: F401 - a missing pyarrow shall be named before minutes of reading
+    from mien.data.faceset import FINGERPRINT_PX
     from mien.data.parquet import write_parquet
 
     if out.exists() and not overwrite:
         raise DataError(f"{out} exists already. Choose another name, or replace it with --overwrite.")
     result = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
-    remark(f"{out}: {len(result.faces):,} faces, {out.stat().st_size / 1e6:.1f} MB; content {result.fingerprint}")
+    # Pictures of another size are not, at the usual one, the pixels that they were made from.
+    content = f"; content {result.fingerprint}" if size_px == FINGERPRINT_PX else ""
+    remark(f"{out}: {len(result.faces):,} faces, {out.stat().st_size / 1e6:.1f} MB{content}")
 
 
 @app.command("download")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import JsonOption, QuietOption, environment, remark, show, show_json
+from mien.cli.options import JsonOption, QuietOption, environment, page_facts, remark, show, show_json
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def demo(
     from mien.cli.train_view import TrainView
     from mien.data.synthetic import synthetic_faces
     from mien.evaluation.evaluate import evaluate_scores
-    from mien.experiments.measure import score_split, write_evaluation
+    from mien.experiments.measure import score_split, temperature_words, write_evaluation
     from mien.inference.classifier import load
     from mien.recipe import load_recipe
     from mien.report.table import evaluation_table
@@ -50,10 +50,10 @@ def demo(
     recipe = load_recipe("demo")
     remark(f"1/4  Rendering {FACES:,} synthetic faces (drawn by mien; nothing here is about real people)")
     faces = synthetic_faces(FACES, seed=0)
-    facts = environment(f"{FACES:,} synthetic faces, seed 0")
+    source = f"{FACES:,} synthetic faces, seed 0"
     remark(f"2/4  Training recipe '{recipe.name}': {recipe.epochs} epochs of {recipe.model.name}")
     with TrainView(recipe, faces) as view:
-        run_recipe(recipe, faces, run, watch=view, facts=facts)
+        run_recipe(recipe, faces, run, watch=view, facts=environment(source))
     remark("3/4  Testing model.onnx on faces that training never saw")
     classifier = load(run.path)
     scores = score_split(classifier, faces, "test")
@@ -69,7 +69,7 @@ def demo(
         history=run.read_history(),
         best_epoch=classifier.manifest.epoch,
         class_counts=faces.counts_by_split(),
-        facts={name: str(value) for name, value in facts.items()},
+        facts={"probabilities": temperature_words(classifier, faces, "test"), **page_facts(source)},
     )
     if json:
         show_json({"run": str(run.path), "report": str(report), **evaluation.to_dict()})

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.options import (
-    DATA_HELP,
-    MODEL_HELP,
+    ClassesOption,
     CleanOption,
+    DataIfAnyOption,
     JsonOption,
     MapOption,
+    ModelIfAnyOption,
     QuietOption,
     SkipBadOption,
+    ThresholdOption,
     check_out,
-    environment,
+    page_facts,
     read,
     remark,
     show,
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str | None, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")] = None,
-    data: Annotated[Path | None, typer.Option("--data", help=DATA_HELP, metavar="PATH")] = None,
+    model: ModelIfAnyOption = None,
+    data: DataIfAnyOption = None,
     split: Annotated[
         str, typer.Option(help="train, validation (FER2013's PublicTest) or test (PrivateTest).")
     ] = "validation",
@@ -44,6 +46,8 @@ def evaluate(
         Path | None,
         typer.Option("--scores", help="Measure these scores (docs/scores.md) instead of a model.", metavar="FILE"),
     ] = None,
+    classes: ClassesOption = None,
+    threshold: ThresholdOption = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     clean: CleanOption = None,
@@ -52,64 +56,91 @@ def evaluate(
 ) -> None:
     """Measure a model on one split of labelled faces, or the scores of anybody's model.
 
-    Only this command opens the test split of your data; the model's run folder keeps a ledger of each time it did.
+    With --classes, probabilities are merged after the model's answer, and rows of classes that the scheme drops are
+    left out. Only this command opens the test split of your data; the model's run folder keeps a ledger of each time.
     """
     from mien.evaluation.evaluate import break_down, evaluate_scores
     from mien.evaluation.scores import read_scores
-    from mien.experiments.measure import faces_for, score_split, temperature_words, write_evaluation
+    from mien.evaluation.threshold import DEFAULT_THRESHOLD, measure_threshold
+    from mien.experiments.measure import (
+        faces_for,
+        merged_words,
+        score_split,
+        temperature_words,
+        try_threshold,
+        write_evaluation,
+    )
     from mien.inference.classifier import load
     from mien.inference.locate import SHIPPED, find_run_of_model
-    from mien.report.table import break_down_table, evaluation_table
+    from mien.labels import check_threshold, parse_scheme
+    from mien.report.table import break_down_table, evaluation_table, threshold_table
 
     check_out(out)
+    scheme = parse_scheme("all" if classes is None else classes)
+    at = DEFAULT_THRESHOLD if threshold is None else threshold
     about: dict[str, Any] = {"class_counts": {}}
-    parts, tempered = [], None
+    parts, tempered, tried = [], None, None
     if scores_file is not None:
         if model is not None or data is not None or by is not None:
             raise DataError(
                 "--scores stands alone: the file holds labels and answers. Leave out --model, --data, --by."
             )
-        scores = read_scores(scores_file)
+        answers = read_scores(scores_file)
+        scores = answers.with_scheme(scheme)
+        if threshold is not None or len(scores.classes) == 2:
+            tried = measure_threshold(scores, at, scores if scores.split == "validation" else None)
         about |= {"title": f"{scores_file.stem}: {scores.split}", "facts": {"scores": str(scores_file)}}
     elif model is None or data is None:
         raise DataError("mien evaluate needs --model and --data, or --scores alone.")
     else:
         classifier = load(model)
+        if scheme is not None:
+            scheme.mapping(classifier.classes, "the model")
+        merged_classes = classifier.classes if scheme is None else scheme.classes
+        if threshold is not None:
+            check_threshold(threshold, merged_classes)
         result = read(
             data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean
         )
-        chosen = faces_for(classifier, result.faces).of_split(split)
+        chosen = faces_for(classifier, result.faces.of_split(split)).with_scheme(scheme)
         column = _column(chosen, by)
-        scores = score_split(classifier, result.faces, split)
+        answers = score_split(classifier, result.faces, split)
+        scores = answers.with_scheme(scheme)
         tempered = temperature_words(classifier, result.faces, split)
         run = find_run_of_model(model)
         if split == "test" and run is not None and model not in SHIPPED:
             correct = float((scores.probabilities.argmax(1) == scores.labels).mean())
-            run.note_test_use({"data": str(data), "data_fingerprint": result.fingerprint, "accuracy": correct})
+            use = {"data": str(data), "data_fingerprint": result.fingerprint, "accuracy": correct}
+            run.note_test_use(use if scheme is None else {**use, "classes": scheme.name})
             remark(f"The test split has now been opened {run.test_uses()} time(s) with this model ({run.path}).")
         elif split == "test":
             remark("The test split was opened; this model is in no run folder of yours, so no ledger was kept.")
+        if len(merged_classes) == 2:
+            tried = try_threshold(classifier, result.faces, answers, scheme, at)
         parts = break_down(scores, column) if column is not None else []
         about = {
             "title": f"{classifier.manifest.name}: {split}",
-            "facts": {
-                "model": model,
-                "probabilities": tempered,
-                **{name: str(fact) for name, fact in environment(data).items()},
-            },
-            "class_counts": faces_for(classifier, result.faces).counts_by_split(),
+            "facts": {"model": model, "probabilities": tempered, **page_facts(data)},
+            "class_counts": faces_for(classifier, result.faces).with_scheme(scheme).counts_by_split(),
             "history": run.read_history() if run is not None else (),
             "best_epoch": classifier.manifest.epoch,
         }
+    if scheme is not None:
+        about["facts"] = {"classes": merged_words(answers, scores, scheme), **about["facts"]}
+        remark(f"note: {about['facts']['classes']}.")
     evaluation = evaluate_scores(scores)
-    report = write_evaluation(out, scores, evaluation, **about) if out is not None else None
+    report = write_evaluation(out, scores, evaluation, threshold=tried, **about) if out is not None else None
     if json:
         content = evaluation.to_dict()
+        if tried is not None:
+            content["threshold"] = tried.to_dict()
         if by is not None:
             content["by"] = {"column": by, "parts": [part.to_dict() for part in parts]}
         show_json(content)
     else:
         show(evaluation_table(evaluation))
+        if tried is not None:
+            show(threshold_table(tried))
         if tempered is not None:
             typer.echo(f"\nProbabilities are {tempered}.")
         if by is not None:

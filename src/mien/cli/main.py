@@ -22,6 +22,8 @@ from mien.cli import (
     recipes,
     report,
     robustness,
+    study,
+    sweep,
     train,
 )
 from mien.errors import MienError
@@ -39,6 +41,8 @@ app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
+app.command("study")(study.study)
+app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mien.data.clean import Clean
-    from mien.data.faceset import FaceSet
     from mien.data.read import ReadResult
 
 DATA_HELP = "Labelled faces: fer2013.csv, a CSV of path,label, a folder of class folders, or parquet."
@@ -27,6 +26,12 @@ MODEL_HELP = "A run folder, a .onnx file, or 'default', the model that comes wit
 
 DataOption = Annotated[Path, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
 ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
+# Where a command does something without them too.
+DataIfAnyOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
+ModelIfAnyOption = Annotated[str | None, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
+SplitOfScoresOption = Annotated[
+    str | None, typer.Option("--split", help="Which scores of each DIR; validation by default.")
+]
 MapOption = Annotated[
     str | None, typer.Option("--map", help="Rename classes of the data: 'joy=happy,0=angry'.", metavar="A=B,...")
 ]
@@ -34,6 +39,22 @@ SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Leave out image
 CleanOption = Annotated[
     Path | None,
     typer.Option("--clean", help="Drop and relabel rows as this list of mien audit says.", metavar="FILE"),
+]
+ClassesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--classes",
+        help="Label scheme: all, seven, six, five, three, binary, binary-with-disgust, or "
+        "'positive=happy+surprise,negative=angry+fear+sad'.",
+        metavar="SCHEME",
+    ),
+]
+ThresholdOption = Annotated[
+    float | None,
+    typer.Option(
+        help="Of two classes, call a face the positive one (or the second) from this probability up; 0.5 by default.",
+        metavar="T",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[
@@ -71,27 +92,20 @@ def read(
     from mien.labels import parse_map
 
     changes = None if clean is None else read_clean(clean)
-    parsed = parse_map(class_map) if class_map else None
-    result = read_data(data, size_px=size_px, class_map=parsed, skip_bad=skip_bad)
+    result = read_data(data, size_px=size_px, class_map=parse_map(class_map) if class_map else None, skip_bad=skip_bad)
     for note in result.notes:
         remark(f"note: {note}")
     for source, reason in result.skipped:
         remark(f"left out {reason}" if reason.startswith(source) else f"left out {source}: {reason}")
-    if clean is None or changes is None:
-        return result
-    audited = result
-    if changes.size_px != size_px:
-        # The list knows its data by the pixels that were audited, which have another size.
-        audited = read_data(data, size_px=changes.size_px, class_map=parsed, skip_bad=skip_bad)
-    return _cleaned(result, audited.faces, changes, clean)
+    return result if clean is None or changes is None else _cleaned(result, changes, clean)
 
 
-def _cleaned(result: ReadResult, audited: FaceSet, changes: Clean, path: Path) -> ReadResult:
+def _cleaned(result: ReadResult, changes: Clean, path: Path) -> ReadResult:
     from dataclasses import replace
 
     from mien.data.clean import apply_clean, check_made_for
 
-    check_made_for(changes, audited, path)
+    check_made_for(changes, result.faces, path)
     faces = apply_clean(result.faces, changes)
     dropped = {
         split: gone
@@ -125,8 +139,13 @@ def check_data_options(data: Path | None, class_map: str | None, skip_bad: bool,
             raise DataError(f"{option} is about data; give --data PATH too.")
 
 
+def page_facts(data: Path | str | None) -> dict[str, str]:
+    """:func:`environment` as a page shows it."""
+    return {name: str(fact) for name, fact in environment("not given" if data is None else data).items()}
+
+
 def environment(data: Path | str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Facts about this machine and command, for environment.json and reports."""
+    """Facts about this machine and command, for environment.json."""
     return {
         "data": str(data),
         "command": shlex.join(["mien", *sys.argv[1:]]),

@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import JsonOption, ModelOption, QuietOption, SkipBadOption, remark, show, show_json
+from mien.cli.options import (
+    ClassesOption,
+    JsonOption,
+    ModelOption,
+    QuietOption,
+    SkipBadOption,
+    ThresholdOption,
+    remark,
+    show,
+    show_json,
+)
 from mien.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,6 +33,8 @@ def predict(
     crops: Annotated[
         bool, typer.Option("--crops", help="Each image is a face already; this version finds no faces in photos.")
     ] = False,
+    classes: ClassesOption = None,
+    threshold: ThresholdOption = None,
     json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     skip_bad: SkipBadOption = False,
@@ -30,6 +42,7 @@ def predict(
 ) -> None:
     """Read the expression in images of faces."""
     from mien.inference.classifier import load
+    from mien.labels import parse_scheme
     from mien.progress import track
 
     if not crops:
@@ -42,11 +55,13 @@ def predict(
     files = list(_files(images))
     on_bad = (lambda error: remark(f"left out: {error}")) if skip_bad else None
     # Collected before anything is printed: a bad image late in the list must not leave half an answer on stdout.
-    readings = list(track(classifier.stream(files, on_bad), total=len(files), what="reading", unit="faces"))
+    stream = classifier.stream(files, on_bad, classes=classes, threshold=threshold)
+    readings = list(track(stream, total=len(files), what="reading", unit="faces"))
     if json:
         show_json([reading.to_dict() for reading in readings])
     elif as_csv:
-        _write_csv(readings, classifier.classes)
+        scheme = parse_scheme("all" if classes is None else classes)
+        _write_csv(readings, classifier.classes if scheme is None else scheme.classes)
     else:
         _show_table(readings)
 
@@ -74,7 +89,7 @@ def _show_table(readings: list[Reading]) -> None:
 
     table = Table("image", "expression", "share", "then", box=None, pad_edge=False)
     for reading in readings:
-        ranked = sorted(reading.probabilities.items(), key=lambda item: -item[1])
+        ranked = sorted(reading.probabilities.items(), key=lambda item: (item[0] != reading.top, -item[1]))
         others = ", ".join(f"{name} {share:.0%}" for name, share in ranked[1:3])
         table.add_row(reading.source, reading.top, f"{reading.confidence:.0%}", others)
     show(table)

@@ -1,4 +1,4 @@
-"""``mien report``: everything about a model's answers on one page. Works without torch, but for --explain."""
+"""``mien report``: everything about a model's answers on one page. Works without torch, but for gradients."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
-    DATA_HELP,
-    MODEL_HELP,
     CleanOption,
+    DataIfAnyOption,
     JsonOption,
     MapOption,
+    ModelIfAnyOption,
     QuietOption,
     SkipBadOption,
+    SplitOfScoresOption,
     check_data_options,
     check_out,
-    environment,
+    page_facts,
     read,
     remark,
     show_json,
@@ -34,12 +35,9 @@ def report(
     scores: Annotated[
         Path | None, typer.Option(help="Instead of DIR: a scores file, of anybody's model.", metavar="FILE")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help=f"{DATA_HELP} Without it, no faces.", metavar="PATH")] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(help=f"{MODEL_HELP} By default that of DIR, where it has one.", metavar="MODEL"),
-    ] = None,
-    split: Annotated[str | None, typer.Option(help="Which scores of DIR; validation by default.")] = None,
+    data: DataIfAnyOption = None,
+    model: ModelIfAnyOption = None,
+    split: SplitOfScoresOption = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for report.html, figures/ and tables/; DIR/report-SPLIT by default.", metavar="OUT"),
@@ -47,12 +45,11 @@ def report(
     level: Annotated[
         float, typer.Option(help="Share of faces whose prediction set shall hold the true class.", metavar="SHARE")
     ] = 0.9,
-    explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Show what the model looks at: a minute more; gradients need mien[explain]."),
+    no_explain: Annotated[
+        bool, typer.Option("--no-explain", help="Leave out what the model looks at, which takes half a minute.")
     ] = False,
-    features: Annotated[
-        bool, typer.Option("--features", help="Map how the model sees faces; reads every training face.")
+    no_features: Annotated[
+        bool, typer.Option("--no-features", help="Leave out how it sees faces, which reads every training face.")
     ] = False,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
@@ -62,11 +59,14 @@ def report(
 ) -> None:
     """Write all that the scores of a model say, and where it fails, as one page for a browser or a printer.
 
-    Every figure is also written as SVG and PNG, every table as CSV and JSON. Faces are in the page alone.
+    What needs --data, the model (by default that of DIR) or a robustness.json (of mien robustness, in DIR or OUT) is
+    there where these are. Every figure is also written as SVG and PNG, every table as CSV and JSON. Faces are in the
+    page alone.
     """
     from mien.errors import DataError
     from mien.evaluation.scores import read_scores
-    from mien.experiments.full_report import find_scores, write_full_report
+    from mien.experiments.full_report import write_full_report
+    from mien.experiments.matching import find_scores
     from mien.inference.classifier import load
     from mien.inference.locate import find_run, find_run_of_model
     from mien.run_folder import RunFolder
@@ -92,20 +92,20 @@ def report(
     name = file.parent.resolve().name if folder is not None else file.stem
     if classifier is not None and own:
         name = classifier.manifest.name
-    robustness = file.parent / "robustness.json"
+    out = out or default_out(file, measured.split)
     written = write_full_report(
-        out or default_out(file, measured.split),
+        out,
         measured,
         title=f"{name}: {measured.split}",
         faces=faces,
         model=classifier,
         run=run,
-        robustness=robustness if robustness.is_file() else None,
+        robustness=[out, file.parent, *([] if run is None else [run.path])],
         model_name=model,
         level=level,
-        with_maps=explain,
-        with_features=features,
-        facts={"scores": str(file), "model": model or "not given", **_facts(data)},
+        explain=not no_explain,
+        features=not no_features,
+        facts={"scores": str(file), "model": model or "not given", **page_facts(data)},
     )
     if json:
         show_json(
@@ -122,7 +122,3 @@ def report(
 def default_out(file: Path, split: str) -> Path:
     """Beside the scores; a split may have any name, a folder may not."""
     return file.parent / ("report-" + "".join(each if each.isalnum() or each in "-_." else "-" for each in split))
-
-
-def _facts(data: Path | None) -> dict[str, str]:
-    return {name: str(value) for name, value in environment("not given" if data is None else data).items()}

@@ -22,7 +22,8 @@ from mien.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
+    from mien.evaluation.robustness import RobustnessResult
+    from mien.evaluation.robustness_file import Relative
 
 
 def robustness(
@@ -31,7 +32,9 @@ def robustness(
     split: Annotated[str, typer.Option(help="validation or train; only mien evaluate opens test.")] = "validation",
     baseline: Annotated[
         Path | None,
-        typer.Option(help="Another model's robustness.json; gives the mean corruption error.", metavar="FILE"),
+        typer.Option(
+            help="Another model's robustness.json, or its folder; gives the mean corruption error.", metavar="PATH"
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Write robustness.json into this folder.", metavar="DIR")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many faces, drawn evenly at random.")] = None,
@@ -43,44 +46,42 @@ def robustness(
     quiet: QuietOption = False,
 ) -> None:
     """Measure a model on faces with noise, blur, bad light, covered parts and more, at five strengths each."""
-    from json import dumps
-
     import numpy as np
 
     from mien.errors import DataError, RunError
-    from mien.evaluation.robustness import mean_corruption_error, measure_robustness, read_robustness
+    from mien.evaluation.robustness import fingerprint_of_rows, measure_robustness
+    from mien.evaluation.robustness_file import Measurement, read_measurement, relative_to, write_measurement
     from mien.experiments.measure import faces_for
-    from mien.files import write_text
     from mien.inference.classifier import load
 
     if split == "test":
         raise DataError("Robustness is measured on validation or train; only mien evaluate opens the test split.")
     if out is not None and out.is_file():
         raise RunError(f"{out} is a file; --out names a folder.")
-    other = read_robustness(baseline) if baseline is not None else None
+    other = read_measurement(baseline) if baseline is not None else None
     classifier = load(model)
     result = read(data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     faces = faces_for(classifier, result.faces).of_split(split)
     if limit is not None and limit < len(faces):
         faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
-    measured = measure_robustness(classifier.probabilities, faces.images, faces.labels, seed=seed)
-    try:
-        errors = mean_corruption_error(measured, other) if other is not None else None
-    except DataError as error:
-        raise DataError(f"{baseline}: {error}.") from None
-    content = {"model": str(model), "data": str(data), "split": split, **measured.to_dict()}
-    if errors is not None:
-        content["relative_to"] = {"baseline": str(baseline), **errors.to_dict()}
+    measured = measure_robustness(
+        classifier.probabilities,
+        faces.images,
+        faces.labels,
+        seed=seed,
+        rows_fingerprint=fingerprint_of_rows(result.fingerprint, faces.rows, faces.labels, faces.classes),
+    )
+    relative = relative_to(other, measured, str(baseline)) if other is not None else None
+    measurement = Measurement(model, str(data), split, measured, relative)
     if out is not None:
-        write_text(out / "robustness.json", dumps(content, indent=2) + "\n")
-        remark(f"written: {out / 'robustness.json'}")
+        remark(f"written: {write_measurement(out, measurement)}")
     if json:
-        show_json(content)
+        show_json(measurement.to_dict())
     else:
-        _show_table(measured, errors)
+        _show_table(measured, relative)
 
 
-def _show_table(result: RobustnessResult, errors: CorruptionErrors | None) -> None:
+def _show_table(result: RobustnessResult, relative: Relative | None) -> None:
     from rich import box
     from rich.table import Table
 
@@ -94,11 +95,13 @@ def _show_table(result: RobustnessResult, errors: CorruptionErrors | None) -> No
     )
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("accuracy % at strength")
-    for header in (*map(str, STRENGTHS), "mean", *(("error / baseline's",) if errors is not None else ())):
+    for header in (*map(str, STRENGTHS), "mean", *(("error / baseline's",) if relative is not None else ())):
         table.add_column(header, justify="right", no_wrap=True)
     for name, shares in zip(result.corruptions, result.accuracy, strict=True):
-        relative = (decimal(errors.of[name]),) if errors is not None else ()
-        table.add_row(name, *(f"{100 * share:.1f}" for share in (*shares, shares.mean())), *relative)
+        ratio = (decimal(relative.errors.of[name]),) if relative is not None else ()
+        table.add_row(name, *(f"{100 * share:.1f}" for share in (*shares, shares.mean())), *ratio)
     show(table)
-    if errors is not None:
-        typer.echo(f"Mean corruption error relative to the baseline: {decimal(errors.mean)} (1 is as good as it)")
+    if relative is not None:
+        typer.echo(
+            f"Mean corruption error relative to the baseline: {decimal(relative.errors.mean)} (1 is as good as it)"
+        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    ClassesOption,
     CleanOption,
     DataOption,
     JsonOption,
@@ -22,10 +23,11 @@ from mien.cli.options import (
     show,
     show_json,
 )
-from mien.errors import needs_extra
+from mien.errors import RunError, nearest, needs_extra
 
 if TYPE_CHECKING:
     from mien.run_folder import RunFolder
+    from mien.training.loop import Watch
 
 
 def train(
@@ -36,12 +38,17 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change a key: optim.lr=0.01. May be given often.", metavar="KEY=VALUE"),
     ] = None,
+    classes: ClassesOption = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in the folder, if one was begun.")
     ] = False,
     start: Annotated[
         str | None,
         typer.Option("--from", help="Fine-tune: begin with this run's weights (or 'default'), its model and input."),
+    ] = None,
+    log: Annotated[
+        str | None,
+        typer.Option(help="'tensorboard': keep the run's history in TensorBoard's files too.", metavar="LOGGER"),
     ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
@@ -52,17 +59,20 @@ def train(
     """Train a classifier, export it, and measure it on the validation split."""
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
+        from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
     from mien.inference.locate import find_run
     from mien.recipe import load_recipe, tuned
     from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 
-    chosen = load_recipe(recipe, changes or ())
+    _check_log(log)
+    changes = [*(changes or ()), *([] if classes is None else [f"classes={classes}"])]
+    chosen = load_recipe(recipe, changes)
     run = RunFolder(out or Path("runs") / chosen.name)
     start_run = find_run(start) if start is not None else None
     if start_run is not None:
-        chosen = tuned(chosen, start_run.read_recipe(), changes or ())
+        chosen = tuned(chosen, start_run.read_recipe(), changes)
     if not resume:
         run.check_free()
     result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
@@ -70,9 +80,16 @@ def train(
     remark(
         f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
     )
+    for doubt in doubts(chosen) if start_run is None else ():
+        remark(f"NOTE: {doubt}")
     if resume and run.is_run:
         _warn_of_other_machine(run)
-    with TrainView(chosen, faces) as view:
+    with TrainView(chosen, faces) as shown:
+        view: Watch = shown
+        if log is not None:
+            from mien.training.tensorboard import TensorBoardLog
+
+            view = TensorBoardLog(run, shown)
         outcome = run_recipe(
             chosen,
             faces,
@@ -95,6 +112,16 @@ def train(
         words = [word for word in sys.argv[1:] if word != "--resume"]
         remark(f"Go on with: {shlex.join(['mien', *words, '--resume'])}")
     remark(f"report: {outcome.report}" if outcome.report else "No report: it needs pip install 'mien[report]'.")
+
+
+def _check_log(log: str | None) -> None:
+    """Refuse a logger that there is not, before anything is read."""
+    if log is None:
+        return
+    if log != "tensorboard":
+        raise RunError(f"There is no logger '{log}'." + nearest(log, ["tensorboard"]))
+    with needs_extra("log", "--log tensorboard"):
+        import tensorboard  # noqa: F401
 
 
 def _warn_of_other_machine(run: RunFolder) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from mien.data.balance import balanced_counts
 from mien.data.faceset import FaceSet
+from mien.labels import parse_scheme
 from mien.progress import bars_are_shown
 from mien.recipe import Recipe
 
@@ -17,7 +19,8 @@ class TrainView:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        steps = max(int((faces.split == "train").sum()) // recipe.batch_size, 1)
+        learnt = faces.with_scheme(parse_scheme(recipe.classes)).counts("train")
+        steps = max(int(balanced_counts(learnt, recipe.balance).sum()) // recipe.batch_size, 1)
         self._epochs = recipe.epochs
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),

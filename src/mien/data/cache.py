@@ -65,7 +65,7 @@ def load(key: str) -> tuple[FaceSet, dict[str, Any]] | None:
                 rows=table["rows"],
                 columns=columns,
             )
-        _remember_fingerprint(faces, meta["fingerprint"])
+        faces = faces.with_fingerprint(str(meta["fingerprint"]))
         facts = dict(meta["facts"])
     except FileNotFoundError:
         return None
@@ -132,11 +132,6 @@ def _remove_old(parent: Path) -> None:
                 shutil.rmtree(entry.path, ignore_errors=True)
     for _, path in sorted(entries, reverse=True)[KEPT_ENTRIES:]:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _remember_fingerprint(faces: FaceSet, fingerprint: str) -> None:
-    # Where functools.cached_property keeps its value; hashing 80 MB again would take longer than opening them.
-    vars(faces)["fingerprint"] = str(fingerprint)
 
 
 @cache

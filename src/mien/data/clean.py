@@ -6,6 +6,7 @@ the data that it was made for by its fingerprint; the data itself is never chang
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tomllib
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mien.data.faceset import SPLITS, FaceSet
 from mien.errors import DataError, nearest
@@ -58,7 +59,6 @@ class _File(BaseModel):
 
     version: int
     data_fingerprint: str
-    size_px: int = Field(ge=8, le=1024)
     drop: tuple[Change, ...] = ()
     relabel: tuple[Change, ...] = ()
 
@@ -68,13 +68,11 @@ class Clean:
     """A reviewed list of changes.
 
     Attributes:
-        data_fingerprint: of the faces, read at ``size_px``, that the list was made for.
-        size_px: side of those faces.
+        data_fingerprint: of the data that the list was made for.
         changes: at most one a row.
     """
 
     data_fingerprint: str
-    size_px: int
     changes: tuple[Change, ...]
 
 
@@ -82,7 +80,7 @@ def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
     """Write the list as TOML, whole or not at all. Raises :class:`mien.errors.RunError`."""
     lines = [
         _HEAD.format(version=__version__, name=Path(path).name, judged=", ".join(sorted(JUDGED))),
-        dump_toml({"version": _VERSION, "data_fingerprint": clean.data_fingerprint, "size_px": clean.size_px}).strip(),
+        dump_toml({"version": _VERSION, "data_fingerprint": clean.data_fingerprint}).strip(),
     ]
     for name, wanted in (("drop", False), ("relabel", True)):
         chosen = [each for each in clean.changes if (each.to is not None) == wanted]
@@ -112,16 +110,16 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
         raise DataError(f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again.")
     changes = (*file.drop, *file.relabel)
     _check(path, changes, relabelled=len(file.relabel))
-    return Clean(file.data_fingerprint, file.size_px, changes)
+    return Clean(file.data_fingerprint, changes)
 
 
 def check_made_for(clean: Clean, faces: FaceSet, path: str | os.PathLike[str]) -> None:
-    """Refuse a list that was made for other data. ``faces`` are as they were read, at the list's size.
+    """Refuse a list that was made for other data than these faces, which are as they were read.
 
     Raises:
         DataError: another fingerprint.
     """
-    if faces.fingerprint != clean.data_fingerprint:
+    if not faces.is_of(clean.data_fingerprint):
         raise DataError(
             f"{path} was made for data {clean.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
             f"Give the data, and the --map, that were audited; or audit this data."
@@ -130,6 +128,8 @@ def check_made_for(clean: Clean, faces: FaceSet, path: str | os.PathLike[str]) -
 
 def apply_clean(faces: FaceSet, clean: Clean) -> FaceSet:
     """The faces without the dropped rows, and with the new labels.
+
+    Their fingerprint follows from that of the data and from the changes, so it is the same at every size of the faces.
 
     Raises:
         DataError: a row or a class that the data does not have, a label that is not the row's, or nothing is left.
@@ -157,7 +157,10 @@ def apply_clean(faces: FaceSet, clean: Clean) -> FaceSet:
             labels[place] = classes.index(change.to)
     if not kept.any():
         raise DataError("The list of changes drops every row.")
-    return replace(faces, labels=labels).subset(kept)
+    digest = hashlib.sha256(faces.fingerprint.encode())
+    for change in sorted(clean.changes, key=lambda each: each.row):
+        digest.update(f"\n{change.row} {change.to or ''}".encode())
+    return replace(faces, labels=labels).subset(kept).with_fingerprint(f"sha256:{digest.hexdigest()}")
 
 
 def _check(path: str | os.PathLike[str], changes: Sequence[Change], relabelled: int) -> None:

@@ -17,6 +17,10 @@ from mien.labels import LabelScheme
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
 
+FINGERPRINT_PX = 48
+"""Whatever size faces are read at, their fingerprint is that of squares of this side: models of every size then know
+the same data again."""
+
 
 @dataclass(frozen=True)
 class FaceSet:
@@ -59,7 +63,25 @@ class FaceSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over pixels, labels, classes and splits, as ``"sha256:..."``: the same content, the same print."""
+        """SHA-256 over pixels, labels, classes and splits, as ``"sha256:..."``: the same content, the same print.
+
+        Of faces that were read from data it is that of the data at :data:`FINGERPRINT_PX`, of all others that of their
+        own pixels.
+        """
+        return self._own_fingerprint()
+
+    def with_fingerprint(self, fingerprint: str) -> FaceSet:
+        """The same faces under a fingerprint that is known already, or that is of the same faces at another size."""
+        same = replace(self)
+        # Where functools.cached_property keeps its value; hashing 80 MB again would take longer than opening them.
+        vars(same)["fingerprint"] = fingerprint
+        return same
+
+    def is_of(self, fingerprint: str) -> bool:
+        """Whether a fingerprint is of these faces: theirs, or that of their own pixels, which older files hold."""
+        return fingerprint == self.fingerprint or fingerprint == self._own_fingerprint()
+
+    def _own_fingerprint(self) -> str:
         digest = hashlib.sha256()
         digest.update(repr((self.images.shape, self.classes)).encode())
         digest.update(np.ascontiguousarray(self.images).data)
@@ -97,11 +119,16 @@ class FaceSet:
         """The faces under another label scheme; faces of dropped classes are left out. None changes nothing.
 
         Raises:
-            DataError: the scheme names a class that this data does not have.
+            DataError: the scheme names a class that this data does not have, or leaves no face.
         """
         if scheme is None:
             return self
         merged = scheme.merge_labels(self.labels, self.classes)
+        if len(self) and not (merged >= 0).any():
+            splits = ", ".join(split for split in SPLITS if (self.split == split).any())
+            raise DataError(
+                f"The label scheme '{scheme.name}' leaves no face in: {splits}. Choose classes that these faces have."
+            )
         kept = self.subset(merged >= 0)
         return replace(kept, labels=merged[merged >= 0], classes=scheme.classes)
 

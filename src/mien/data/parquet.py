@@ -97,7 +97,7 @@ def write_parquet(
 
     Columns: ``image`` struct{bytes (PNG), path}, ``label`` int64 with the class names in the schema's metadata,
     ``split``, ``row`` int64, ``source``, then the columns of the faces. Reading it back at the same size gives equal
-    faces, and the same fingerprint, as long as they are grey squares.
+    faces, and the same fingerprint if that size is ``FINGERPRINT_PX``, as long as they are grey squares.
 
     Args:
         faces: images uint8 (N, S, S), or (N, S, S, 3).

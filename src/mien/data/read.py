@@ -7,14 +7,14 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mien.data import cache as face_cache
 from mien.data.csv_header import read_header
-from mien.data.faceset import FaceSet
+from mien.data.faceset import FINGERPRINT_PX, FaceSet
 from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
 from mien.data.kaggle_csv import read_kaggle_csv
 from mien.data.parquet import named_images, parquet_files, read_parquet
@@ -23,7 +23,7 @@ from mien.data.splits import settle_splits
 from mien.data.table import FaceTable, ReadOptions
 from mien.errors import DataError
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Counts up when the same files would be read differently: older cache entries are then not found."""
 
 _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
@@ -54,7 +54,7 @@ class ReadResult:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the content, as ``"sha256:..."``; known at once where the faces came from the cache."""
+        """SHA-256 of the content, whatever ``size_px``; known at once where the faces came from the cache."""
         return self.faces.fingerprint
 
 
@@ -124,7 +124,8 @@ def read_data(
         cache: look in the user's cache folder first, and keep what was read there.
 
     Returns:
-        Faces uint8 (N, size_px, size_px) with their labels and splits, and facts about the reading.
+        Faces uint8 (N, size_px, size_px) with their labels and splits, and facts about the reading. Fingerprint and
+        splits are those of the faces at :data:`FINGERPRINT_PX`, so for another size the data is read at that one too.
 
     Raises:
         DataError: missing, empty, damaged or not understood; the one line says where and what to do.
@@ -144,6 +145,10 @@ def read_data(
                 faces, shape.name, str(facts.get("split_origin")), skipped, tuple(facts.get("notes", ())), cached=True
             )
         result = _finish(shape.read(source, options), shape.name, source)
+        if size_px != FINGERPRINT_PX:
+            usual = read_data(path, size_px=FINGERPRINT_PX, class_map=class_map, skip_bad=skip_bad, cache=cache)
+            faces = replace(result.faces, split=usual.faces.split).with_fingerprint(usual.fingerprint)
+            result = replace(result, faces=faces, split_origin=usual.split_origin)
     except OSError as error:
         where = error.filename or path
         raise DataError(f"{where} cannot be read: {error.strerror or error}.") from None

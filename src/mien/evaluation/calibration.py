@@ -11,7 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.evaluation.intervals import bootstrap_means, check_resamples, percentile_interval, wilson_interval
-from mien.evaluation.metrics import CALIBRATION_BINS, Floats, Labels, divide, row_losses
+from mien.evaluation.metrics import (
+    CALIBRATION_BINS,
+    Floats,
+    Labels,
+    confidence_gaps,
+    divide,
+    equal_width_bins,
+    row_losses,
+)
 from mien.evaluation.results import Estimate, fields_to_dict
 from mien.evaluation.temperature import FOLDS, cross_fit_temperature, fit_temperature
 
@@ -112,12 +120,6 @@ class CoverageCurve:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""
         return fields_to_dict(self)
-
-
-def equal_width_bins(values: Floats, bins: int = CALIBRATION_BINS) -> Bins:
-    """Bin of each value in 0..1: ((m-1)/M, m/M], so that one on an edge falls into the lower bin. (N,) -> (N,)."""
-    edges = np.linspace(0.0, 1.0, bins + 1)
-    return np.searchsorted(edges[1:-1], values, side="left").astype(np.int64)
 
 
 def equal_mass_bins(values: Floats, bins: int = CALIBRATION_BINS) -> Bins:
@@ -262,9 +264,9 @@ def _figures(labels: Labels, probabilities: Floats, resamples: int, seed: int) -
 
 def _gap_columns(labels: Labels, probabilities: Floats, numbers: Callable[[Floats, int], Bins], bins: int) -> Floats:
     """Hit minus confidence of each row, in the column of its bin: float64 (N, bins), elsewhere 0."""
-    confidence = probabilities.max(axis=1)
     columns = np.zeros((len(labels), bins))
-    columns[np.arange(len(labels)), numbers(confidence, bins)] = (probabilities.argmax(axis=1) == labels) - confidence
+    _, gaps = confidence_gaps(labels, probabilities)
+    columns[np.arange(len(labels)), numbers(probabilities.max(axis=1), bins)] = gaps
     return columns
 
 

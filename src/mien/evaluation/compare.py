@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,18 @@ def compare_scores(first: Scores, second: Scores, resamples: int = 1000, seed: i
     )
 
 
+def shared_rows(several: Sequence[Scores]) -> list[Scores]:
+    """Only the rows that all of them have, so that e.g. scores with and without disgust meet on the same images.
+
+    Raises:
+        DataError: no row is in all of them.
+    """
+    shared = reduce(np.intersect1d, (scores.rows for scores in several))
+    if not len(shared):
+        raise DataError("No row stands in all of these scores, so there is nothing to compare them on.")
+    return [scores.subset(np.isin(scores.rows, shared)) for scores in several]
+
+
 def match_rows(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     """Both scores in the order of their row numbers, ascending.
 
@@ -178,7 +191,8 @@ def match_rows(first: Scores, second: Scores) -> tuple[Scores, Scores]:
         lone = np.setxor1d(first.rows, second.rows)
         raise DataError(
             f"Only scores of the same rows can be compared; found {len(first)} rows ({first.split}) and "
-            f"{len(second)} ({second.split}), of which {len(lone)} stand in one alone, such as row {lone[0]}."
+            f"{len(second)} ({second.split}), of which {len(lone)} stand in one alone, such as row {lone[0]}. "
+            "--shared-rows compares on those that all have."
         )
     other = np.flatnonzero(first.labels != second.labels)
     if len(other):
@@ -226,12 +240,9 @@ class _Statistics:
         """Float (N,) -> float64 (3 + C,)."""
         confusion = metrics.confusion_matrix(self.labels, self.predictions, self.class_count, weights)
         macro_f1 = metrics.macro_average(metrics.f1(confusion), metrics.support(confusion))
-        log_loss = weights @ self.losses / weights.sum()
+        log_loss = np.average(self.losses, weights=weights)
         return np.array([metrics.accuracy(confusion), macro_f1, log_loss, *metrics.recall(confusion)])
 
 
 def _ascending(scores: Scores) -> Scores:
-    order = np.argsort(scores.rows)
-    return replace(
-        scores, rows=scores.rows[order], labels=scores.labels[order], probabilities=scores.probabilities[order]
-    )
+    return scores.subset(np.argsort(scores.rows))

@@ -164,15 +164,14 @@ class _HeadlineStatistics:
 
     def under(self, weights: npt.NDArray[np.float64]) -> tuple[float, float, float, float, float]:
         """Accuracy, macro-F1, macro-AUC, log loss and calibration error with float weights (N,)."""
-        total = weights.sum()
         confusion = metrics.confusion_matrix(self.labels, self.predictions, self.class_count, weights)
         areas = np.array([each.area(weights) for each in self.one_versus_rest])
         return (
             float(metrics.accuracy(confusion)),
             float(_macro_f1(confusion)),
             float(metrics.macro_average(areas, metrics.support(confusion))),
-            float(weights @ self.losses / total),
-            float(np.abs(np.bincount(self.bins, weights=weights * self.gaps)).sum() / total),
+            float(np.average(self.losses, weights=weights)),
+            metrics.error_of_gaps(self.bins, self.gaps, weights),
         )
 
 

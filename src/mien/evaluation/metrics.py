@@ -169,18 +169,20 @@ def log_loss(labels: Labels, probabilities: Floats, weights: Floats | None = Non
     return float(np.average(row_losses(labels, probabilities), weights=weights))
 
 
-def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
+def equal_width_bins(values: Floats, bins: int = CALIBRATION_BINS) -> npt.NDArray[np.int64]:
+    """Bin of each value in 0..1: ((m-1)/M, m/M], so that one on an edge falls into the lower bin. (N,) -> (N,)."""
+    edges = np.linspace(0.0, 1.0, bins + 1)
+    return np.searchsorted(edges[1:-1], values, side="left").astype(np.int64)
+
+
+def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[np.int64], Floats]:
     """For each row, the bin of its top probability, and hit (0 or 1) minus that probability.
 
-    Bins are ((m-1)/M, m/M], so that a probability on an edge falls into the lower one.
-
     Returns:
-        bins 0..M-1 (N,) and gaps float64 (N,) in -1..1, with M = :data:`CALIBRATION_BINS`.
+        bins int64 (N,) of :func:`equal_width_bins` and gaps float64 (N,) in -1..1.
     """
     confidence = probabilities.max(axis=1)
-    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
-    bins = np.searchsorted(edges[1:-1], confidence, side="left")
-    return bins, (probabilities.argmax(axis=1) == labels) - confidence
+    return equal_width_bins(confidence), (probabilities.argmax(axis=1) == labels) - confidence
 
 
 def calibration_error(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
@@ -190,7 +192,11 @@ def calibration_error(labels: Labels, probabilities: Floats, weights: Floats | N
     Modern Neural Networks, ICML 2017, equation 3. Arguments as in :func:`roc_auc`.
     """
     bins, gaps = confidence_gaps(labels, probabilities)
-    weights = np.ones(len(labels)) if weights is None else weights
+    return error_of_gaps(bins, gaps, np.ones(len(labels)) if weights is None else weights)
+
+
+def error_of_gaps(bins: npt.NDArray[np.int64], gaps: Floats, weights: Floats) -> float:
+    """:func:`calibration_error` from :func:`confidence_gaps`, which do not depend on the weights. Three (N,)."""
     return float(np.abs(np.bincount(bins, weights=weights * gaps)).sum() / weights.sum())
 
 

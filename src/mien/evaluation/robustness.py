@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +31,8 @@ class RobustnessResult:
         faces: number of faces.
         seed: of the corruptions.
         fingerprint: SHA-256 of the faces and labels, as ``"sha256:..."``: what may be compared.
+        rows_fingerprint: SHA-256 of data, rows and true classes, the same for models of every input size; ``""`` where
+            unknown.
     """
 
     corruptions: tuple[str, ...]
@@ -43,6 +42,7 @@ class RobustnessResult:
     faces: int
     seed: int
     fingerprint: str
+    rows_fingerprint: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; :meth:`from_dict` reads it again."""
@@ -50,6 +50,7 @@ class RobustnessResult:
             "faces": self.faces,
             "seed": self.seed,
             "fingerprint": self.fingerprint,
+            "rows_fingerprint": self.rows_fingerprint,
             "clean_accuracy": self.clean_accuracy.to_dict(),
             "mean_accuracy": self.mean_accuracy.to_dict(),
             "accuracy": dict(zip(self.corruptions, self.accuracy.tolist(), strict=True)),
@@ -67,6 +68,7 @@ class RobustnessResult:
                 faces=int(content["faces"]),
                 seed=int(content["seed"]),
                 fingerprint=str(content["fingerprint"]),
+                rows_fingerprint=str(content.get("rows_fingerprint", "")),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise DataError("it holds no result of mien robustness") from None
@@ -79,6 +81,11 @@ class RobustnessResult:
         if not shape[0] or result.faces < 1 or result.seed < 0:
             raise DataError("it needs a corruption, a face and a seed of at least 0")
         return result
+
+    def is_of_the_faces_of(self, other: RobustnessResult) -> bool:
+        """Whether both were measured on the same faces, be it at two sizes."""
+        same_rows = self.rows_fingerprint != "" and self.rows_fingerprint == other.rows_fingerprint
+        return same_rows or self.fingerprint == other.fingerprint
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ def measure_robustness(
     *,
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
     seed: int = 0,
+    rows_fingerprint: str = "",
 ) -> RobustnessResult:
     """Measure a model under every corruption at every strength: 5 K + 1 passes over the faces.
 
@@ -114,6 +122,7 @@ def measure_robustness(
         labels: int64 (N,), 0..C-1.
         corruptions: K names of :data:`mien.evaluation.corruptions.CORRUPTIONS`.
         seed: of the corruptions and of the resampling.
+        rows_fingerprint: of :func:`fingerprint_of_rows`.
 
     Raises:
         DataError: no faces, no corruption, a name that is none, or shapes that do not fit together.
@@ -138,7 +147,24 @@ def measure_robustness(
         faces=len(images),
         seed=seed,
         fingerprint=f"sha256:{digest.hexdigest()}",
+        rows_fingerprint=rows_fingerprint,
     )
+
+
+def fingerprint_of_rows(
+    data_fingerprint: str, rows: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: Sequence[str]
+) -> str:
+    """SHA-256 of which faces of which data, and under which classes, as ``"sha256:..."``; not of their pixels.
+
+    Args:
+        data_fingerprint: ``FaceSet.fingerprint`` of the data.
+        rows: int64 (N,), ``FaceSet.rows``.
+        labels: int64 (N,), true classes, 0..C-1.
+        classes: C names; in which order does not matter.
+    """
+    lines = [f"{row} {classes[label]}" for row, label in zip(rows.tolist(), labels.tolist(), strict=True)]
+    content = "\n".join([data_fingerprint, *sorted(classes), *lines])
+    return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 def mean_corruption_error(result: RobustnessResult, baseline: RobustnessResult) -> CorruptionErrors:
@@ -149,7 +175,7 @@ def mean_corruption_error(result: RobustnessResult, baseline: RobustnessResult) 
     Raises:
         DataError: measured on other faces, with another seed or other corruptions; a baseline that never errs.
     """
-    if result.fingerprint != baseline.fingerprint or result.seed != baseline.seed:
+    if not result.is_of_the_faces_of(baseline) or result.seed != baseline.seed:
         raise DataError(
             f"the baseline was measured on other faces ({baseline.faces}, seed {baseline.seed}) than this model "
             f"({result.faces}, seed {result.seed}); measure both on the same"
@@ -162,20 +188,6 @@ def mean_corruption_error(result: RobustnessResult, baseline: RobustnessResult) 
         raise DataError(f"the baseline makes no error under {name}, so errors relative to it are undefined")
     ratios = errors / of_baseline
     return CorruptionErrors(dict(zip(result.corruptions, ratios.tolist(), strict=True)), float(ratios.mean()))
-
-
-def read_robustness(path: str | os.PathLike[str]) -> RobustnessResult:
-    """Read a ``robustness.json``. Raises :class:`DataError`: missing, or something else."""
-    try:
-        return RobustnessResult.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist. Make it with: mien robustness ... --out DIR") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError:
-        raise DataError(f"{path} is no robustness.json: it is not JSON. Make it with mien robustness.") from None
-    except DataError as error:
-        raise DataError(f"{path} is no robustness.json: {error}. Make it with mien robustness.") from None
 
 
 def _is_share(value: Any) -> bool:

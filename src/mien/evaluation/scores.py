@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.files import whole_file
+from mien.labels import LabelScheme
 
 SUM_TOLERANCE = 1e-3
 """How far a row's probabilities may sum from 1: room for float16, too little for anything but probabilities."""
@@ -74,9 +75,46 @@ class Scores:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def subset(self, chosen: npt.NDArray[Any]) -> Scores:
+        """The rows that ``chosen`` (bool (N,) or indices) picks, in that order.
 
-def write_scores(path: str | os.PathLike[str], scores: Scores) -> None:
+        Raises:
+            DataError: it picks none.
+        """
+        return replace(
+            self, rows=self.rows[chosen], labels=self.labels[chosen], probabilities=self.probabilities[chosen]
+        )
+
+    def with_scheme(self, scheme: LabelScheme | None) -> Scores:
+        """The same answers under another label scheme: probabilities are summed over each group and rescaled.
+
+        Rows of dropped classes are left out, as by ``FaceSet.with_scheme``, so that a model trained on more classes
+        meets one trained on the merged ones. None changes nothing.
+
+        Raises:
+            DataError: the scheme names a class that these scores do not have, or leaves no row.
+        """
+        if scheme is None:
+            return self
+        merged = scheme.mapping(self.classes, "the model")[self.labels]
+        kept = merged >= 0
+        if not kept.any():
+            raise DataError(f"The label scheme '{scheme.name}' leaves none of the {len(self)} rows of '{self.split}'.")
+        return replace(
+            self,
+            rows=self.rows[kept],
+            labels=merged[kept],
+            probabilities=scheme.merge_probabilities(self.probabilities[kept], self.classes),
+            classes=scheme.classes,
+        )
+
+
+def write_scores(
+    path: str | os.PathLike[str], scores: Scores, precision: type[np.float64] | type[np.float32] = np.float64
+) -> None:
     """Write ``scores`` as a compressed ``.npz``, whole or not at all; the same scores give the same bytes.
+
+    Probabilities in float32, which is what networks compute in, take half the room.
 
     Raises:
         RunError: the file system refused.
@@ -88,7 +126,7 @@ def write_scores(path: str | os.PathLike[str], scores: Scores) -> None:
             stream,
             rows=scores.rows,
             labels=scores.labels,
-            probabilities=scores.probabilities,
+            probabilities=scores.probabilities.astype(precision),
             classes=np.array(scores.classes, dtype=np.str_),
             split=np.array(scores.split, dtype=np.str_),
             data_fingerprint=np.array(scores.data_fingerprint, dtype=np.str_),

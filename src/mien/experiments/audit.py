@@ -35,7 +35,7 @@ from mien.evaluation.metrics import one_versus_rest
 from mien.evaluation.results import Estimate
 from mien.evaluation.scores import Scores
 from mien.evaluation.temperature import assign_folds
-from mien.experiments.full_report import check_fingerprint, faces_of_scores, match_faces
+from mien.experiments.matching import check_fingerprint, faces_of_scores, match_faces
 from mien.progress import busy
 from mien.report.audit_material import AuditMaterial, Ceiling, Fault, Judged, Telling
 
@@ -292,7 +292,7 @@ def _left_out(faces: FaceSet, votes: Votes | None, judged: Judged | None) -> Ite
             "some. Without them only copies with other labels are known to conflict."
         )
     elif len(judged.places) < len(faces):
-        yield f"The scores are of {len(judged.places):,} of {len(faces):,} rows; no model judged the labels of the others."
+        yield f"The scores are of {len(judged.places):,} of {len(faces):,} rows; no model judged the other labels."
     missing = [name for name in SPLITS if not (faces.split == name).any()]
     if missing:
         yield f"The data has no split {' and no '.join(missing)}: nothing is said about copies that cross into it."

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from mien.data.faceset import FaceSet
 from mien.errors import DataError
-from mien.evaluation.compare import compare_scores, match_rows
+from mien.evaluation.compare import compare_scores, match_rows, shared_rows
 from mien.evaluation.scores import Scores
-from mien.experiments.full_report import check_fingerprint, faces_of_scores, match_faces
+from mien.experiments.matching import check_fingerprint, faces_of_scores, match_faces
 from mien.report import wording
 from mien.report.full_page import Written, write_files
 from mien.report.rendering import render
@@ -40,6 +42,21 @@ def compare_all(named: Sequence[tuple[str, Scores]], resamples: int = 1000) -> l
     return contests
 
 
+def keep_shared_rows(named: Sequence[tuple[str, Scores]]) -> tuple[list[tuple[str, Scores]], str]:
+    """The scores on the rows that all of them have, and in words how many rows of whom are left out.
+
+    Raises:
+        DataError: no row is in all of them.
+    """
+    kept = shared_rows([scores for _, scores in named])
+    parts = [
+        f"{len(before) - len(after):,} of {len(before):,} rows of {name}"
+        for (name, before), after in zip(named, kept, strict=True)
+    ]
+    pairs = [(name, after) for (name, _), after in zip(named, kept, strict=True)]
+    return pairs, f"compared on the {len(kept[0]):,} rows that all have; left out: {', '.join(parts)}"
+
+
 def write_comparison(
     out: Path, contests: Sequence[Contest], *, faces: FaceSet | None = None, facts: Mapping[str, str] | None = None
 ) -> Written:
@@ -60,6 +77,8 @@ def write_comparison(
     chosen = None
     if faces is not None:
         check_fingerprint(faces, scores)
+        # Compared may be fewer rows than the split has: those that all scores share.
+        faces = faces.subset(np.isin(faces.rows, scores.rows))
         chosen = match_faces(faces_of_scores(faces, scores), scores)
     sections = [comparison_section(each, chosen) for each in contests]
     page = render(

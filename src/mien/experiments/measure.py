@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError, MissingExtraError
 from mien.evaluation.results import Evaluation
 from mien.evaluation.scores import Scores, write_scores
-from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, fit_temperature
+from mien.evaluation.temperature import (
+    GREATEST_TEMPERATURE,
+    LEAST_TEMPERATURE,
+    apply_temperature,
+    fit_temperature,
+)
+from mien.evaluation.threshold import ThresholdResult, measure_threshold
 from mien.files import write_text
 from mien.inference.classifier import BATCH, Classifier
-from mien.labels import parse_scheme
+from mien.labels import LabelScheme, parse_scheme
 from mien.progress import track
 from mien.report.page import write_report
 from mien.run_folder import RunFolder
@@ -46,7 +53,7 @@ def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
 
     Without the model's temperature where that was fitted on these very rows, which it would flatter.
     """
-    chosen = faces_for(classifier, faces).of_split(split)
+    chosen = faces_for(classifier, faces.of_split(split))
     parts = list(
         track(
             _batches(classifier, chosen, 1.0 if fitted_on(classifier, faces, split) else None),
@@ -67,7 +74,7 @@ def score_split(classifier: Classifier, faces: FaceSet, split: str) -> Scores:
 
 def fitted_on(classifier: Classifier, faces: FaceSet, split: str) -> bool:
     """Whether the model's temperature was fitted on this split of these faces, which are as they were read."""
-    return split == "validation" and faces.fingerprint == classifier.manifest.data_fingerprint
+    return split == "validation" and faces.is_of(classifier.manifest.data_fingerprint)
 
 
 def temperature_words(classifier: Classifier, faces: FaceSet, split: str) -> str:
@@ -75,6 +82,48 @@ def temperature_words(classifier: Classifier, faces: FaceSet, split: str) -> str
     if fitted_on(classifier, faces, split):
         return "without the model's temperature, which was fitted on these rows"
     return f"with the model's temperature {classifier.manifest.temperature:.3g}"
+
+
+def merged_words(answers: Scores, merged: Scores, scheme: LabelScheme) -> str:
+    """What merging the classes of a model's answers did, and which rows it left out."""
+    gone = answers.labels[~np.isin(answers.rows, merged.rows)]
+    names = [f"{(gone == index).sum():,} {name}" for index, name in enumerate(answers.classes) if (gone == index).any()]
+    left_out = f"; left out: {', '.join(names)}" if names else ""
+    return f"merged after the model's answer by '{scheme.name}': {len(merged):,} of {len(answers):,} rows{left_out}"
+
+
+def try_threshold(
+    classifier: Classifier, faces: FaceSet, scores: Scores, scheme: LabelScheme | None, threshold: float
+) -> ThresholdResult:
+    """Measure a threshold between two classes, beside the best one of validation, with the model as it is in use.
+
+    Args:
+        classifier: the model.
+        faces: all of the data, as it was read; validation is scored if there is one.
+        scores: what :func:`score_split` gave, not merged.
+        scheme: merges the model's classes into two; None where it knows but two.
+        threshold: 0..1.
+
+    Raises:
+        DataError: not two classes, or a threshold outside 0..1.
+    """
+    validation = None
+    if scores.split == "validation":
+        validation = scores
+    elif (faces.split == "validation").any():
+        validation = score_split(classifier, faces, "validation")
+    used = [
+        None if each is None else _in_use(classifier, faces, each).with_scheme(scheme) for each in (scores, validation)
+    ]
+    assert used[0] is not None
+    return measure_threshold(used[0], threshold, used[1])
+
+
+def _in_use(classifier: Classifier, faces: FaceSet, scores: Scores) -> Scores:
+    """With the model's temperature, also where :func:`score_split` left it out: a threshold is held against that."""
+    if not fitted_on(classifier, faces, scores.split):
+        return scores
+    return replace(scores, probabilities=apply_temperature(scores.probabilities, classifier.manifest.temperature))
 
 
 def temperature_for_use(scores: Scores) -> float:
@@ -102,6 +151,7 @@ def write_evaluation(
     class_counts: Mapping[str, Sequence[int]],
     history: Sequence[Mapping[str, Any]] = (),
     best_epoch: int | None = None,
+    threshold: ThresholdResult | None = None,
 ) -> Path | None:
     """Write ``scores_<split>.npz``, ``metrics.json`` and, where the extra is installed, ``report.html``.
 
@@ -112,7 +162,8 @@ def write_evaluation(
         RunError: the disk refuses.
     """
     write_scores(RunFolder(folder).scores(scores.split), scores)
-    write_text(folder / "metrics.json", json.dumps(evaluation.to_dict(), indent=2) + "\n")
+    content = evaluation.to_dict() | ({} if threshold is None else {"threshold": threshold.to_dict()})
+    write_text(folder / "metrics.json", json.dumps(content, indent=2) + "\n")
     report = folder / "report.html"
     try:
         write_report(
@@ -123,6 +174,7 @@ def write_evaluation(
             best_epoch=best_epoch,
             class_counts=class_counts,
             facts=facts,
+            threshold=threshold,
         )
     except MissingExtraError:
         return None

@@ -89,6 +89,7 @@ def run_recipe(
         facts={
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
             "model": f"{recipe.model.name}, {manifest.parameters:,} trainable numbers",
+            "weights at the start": run.read_environment().get("started_from") or "random",
             "epoch": f"{outcome.best_epoch}, the best of {len(outcome.history)} by {recipe.stopping.metric}",
             "probabilities": temperature_words(classifier, faces, "validation"),
             "training time": f"{outcome.history[-1]['seconds']:.0f} s",

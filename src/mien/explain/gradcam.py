@@ -8,6 +8,7 @@ from captum.attr import LayerGradCam
 from torch import nn
 from torch.nn import functional
 
+from mien.errors import DataError
 from mien.explain.torch_model import TorchModel, run_order
 
 LEAST_PLACES = 4
@@ -58,5 +59,7 @@ def last_maps(model: TorchModel) -> nn.Module:
         for _, module, shape in run_order(model)
         if len(shape) == 4 and shape[2] > 1 and not isinstance(module, nn.Conv2d)
     ]
+    if not maps:
+        raise DataError("Grad-CAM needs a network with convolutional maps; this one has none. Take another method.")
     finest = min(LEAST_PLACES, max(side for _, side in maps))
     return [module for module, side in maps if side >= finest][-1]

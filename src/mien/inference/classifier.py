@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
@@ -15,6 +16,7 @@ from mien.artifact import open_model
 from mien.errors import DataError, ModelError
 from mien.inference.locate import find_model
 from mien.inference.readings import Reading
+from mien.labels import check_threshold, parse_scheme
 from mien.preprocess import IMAGE_SUFFIXES, grey_square, open_image, to_input
 
 if TYPE_CHECKING:
@@ -81,44 +83,81 @@ class Classifier:
         return softmax(logits.astype(np.float64) / temperature)
 
     @overload
-    def predict(self, images: bytes | Image) -> Reading: ...
+    def predict(
+        self, images: bytes | Image, *, classes: str | None = None, threshold: float | None = None
+    ) -> Reading: ...
     @overload
-    def predict(self, images: list[Any] | tuple[Any, ...]) -> list[Reading]: ...
+    def predict(
+        self, images: list[Any] | tuple[Any, ...], *, classes: str | None = None, threshold: float | None = None
+    ) -> list[Reading]: ...
     @overload
-    def predict(self, images: str | os.PathLike[str] | npt.NDArray[Any]) -> Any: ...
+    def predict(
+        self,
+        images: str | os.PathLike[str] | npt.NDArray[Any],
+        *,
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> Any: ...
 
-    def predict(self, images: Picture | list[Any] | tuple[Any, ...]) -> Reading | list[Reading]:
+    def predict(
+        self,
+        images: Picture | list[Any] | tuple[Any, ...],
+        *,
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> Reading | list[Reading]:
         """Read one picture of a face, or several.
 
         Args:
             images: a path, the bytes of an image file, a PIL image, or an array uint8 (H, W) grey or (H, W, 3)
                 RGB; or a list of these, a stack of arrays (N, H, W) or (N, H, W, 3), or the path of a folder.
                 Each picture is a face already, cut out about as tightly as FER2013's.
+            classes: a label scheme to merge the model's classes by, such as ``"binary"`` or
+                ``"good=happy+surprise,bad=sad"``: probabilities are summed, those of dropped classes left out.
+            threshold: between two classes, 0..1; None reads the likelier one. See
+                :func:`mien.labels.positive_class`.
 
         Returns:
             A :class:`Reading`; a list of them for a list, a stack or a folder.
 
         Raises:
-            DataError: something that is not a picture; a folder without one.
+            DataError: something that is not a picture; a folder without one; a scheme or threshold that does not
+                suit the model.
         """
+        stream = partial(self.stream, classes=classes, threshold=threshold)
         if isinstance(images, str | os.PathLike) and Path(images).is_dir():
-            return list(self.stream(image_files(images)))
+            return list(stream(image_files(images)))
         if isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and _is_stack(images)):
-            return list(self.stream(images))
-        return next(self.stream([images]))
+            return list(stream(images))
+        return next(stream([images]))
 
     def stream(
-        self, pictures: Iterable[Picture], on_bad: Callable[[DataError], None] | None = None
+        self,
+        pictures: Iterable[Picture],
+        on_bad: Callable[[DataError], None] | None = None,
+        *,
+        classes: str | None = None,
+        threshold: float | None = None,
     ) -> Iterator[Reading]:
         """Read pictures in order, a batch at a time, at bounded memory.
 
         Args:
             pictures: as in :meth:`predict`.
             on_bad: is told of each picture that cannot be read, which is then left out.
+            classes: as in :meth:`predict`.
+            threshold: as in :meth:`predict`.
 
         Raises:
-            DataError: a picture that cannot be read, where there is no ``on_bad``.
+            DataError: a picture that cannot be read, where there is no ``on_bad``; a scheme or threshold that does
+                not suit the model.
         """
+        scheme = parse_scheme("all" if classes is None else classes)
+        names = self.classes
+        if scheme is not None:
+            scheme.mapping(self.classes, "the model")
+            names = scheme.classes
+        if threshold is not None:
+            check_threshold(threshold, names)
         for batch in _batches(enumerate(pictures, start=1), BATCH):
             sources: list[str] = []
             squares: list[npt.NDArray[np.uint8]] = []
@@ -134,8 +173,11 @@ class Classifier:
                         raise fault from None
                     on_bad(fault)
             if squares:
-                for source, scores in zip(sources, self.probabilities(np.stack(squares)), strict=True):
-                    yield Reading(source, self.classes, scores)
+                shares = self.probabilities(np.stack(squares))
+                if scheme is not None:
+                    shares = scheme.merge_probabilities(shares, self.classes)
+                for source, scores in zip(sources, shares, strict=True):
+                    yield Reading(source, names, scores, threshold)
 
 
 def load(path: str | os.PathLike[str] = "default", threads: int | None = None) -> Classifier:

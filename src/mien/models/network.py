@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -12,9 +13,11 @@ class Network(nn.Module, ABC):
 
     Attributes:
         head: the last layer, features (N, D) -> logits (N, classes).
+        licence: of the weights that it begins with, for the manifest.
     """
 
     head: nn.Linear
+    licence = "MIT"
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
@@ -24,6 +27,14 @@ class Network(nn.Module, ABC):
         """Normalised images (N, 1, S, S) -> logits (N, classes)."""
         logits: Tensor = self.head(self.features(images))
         return logits
+
+    def parts(self) -> list[nn.Module]:
+        """What it is made of, in order from the images to the head; fine-tuning goes by it."""
+        return list(self.children())
+
+    def load_start(self) -> Path | None:
+        """Load the weights that a run begins with, where they come from a file; returns the file, else None."""
+        return None
 
 
 def start_for_relu(network: nn.Module) -> None:

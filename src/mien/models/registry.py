@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, validate_call
 from mien.errors import RecipeError, nearest
 from mien.models.mien import MienNet
 from mien.models.network import Network
+from mien.models.pretrained import TimmNetwork
 from mien.models.resnet import ResNet
 from mien.models.seed_cnn import StudyA, StudyB
 from mien.models.vgg import VGG
@@ -82,6 +83,25 @@ def _resnet(depth: int) -> Callable[..., Network]:
     return build
 
 
+def _timm(
+    classes: int,
+    size_px: int,
+    backbone: str = "resnet18",
+    pretrained: bool = True,
+    weights: str = "",
+    upsample_px: Annotated[int, Field(ge=0, le=1024)] = 0,
+    dropout: Dropout = 0.0,
+) -> Network:
+    if weights and not pretrained:
+        raise RecipeError(
+            f"The recipe has model.pretrained = false, and model.weights = '{weights}' to begin with; "
+            f"leave one of them out."
+        )
+    if 0 < upsample_px < size_px:
+        raise RecipeError(f"model.upsample_px = {upsample_px} is smaller than the input, {size_px} px; 0 leaves it be.")
+    return TimmNetwork(classes, backbone, upsample_px or size_px, dropout, pretrained, weights)
+
+
 _VGG = "Simonyan & Zisserman, ICLR 2015, with batch norm and a small head"
 _RESNET = "He et al., CVPR 2016, with a 3x3 stem"
 
@@ -94,6 +114,7 @@ MODELS: dict[str, Entry] = {
     "vgg16": Entry(_vgg(16), _VGG, 32),
     "resnet18": Entry(_resnet(18), _RESNET, 8),
     "resnet34": Entry(_resnet(34), _RESNET, 8),
+    "timm": Entry(_timm, "a backbone of timm (Wightman 2019), pretrained by others; each has its own licence", 32),
 }
 
 
@@ -143,6 +164,11 @@ def complete(recipe: ModelRecipe) -> ModelRecipe:
     if recipe.name not in MODELS:
         raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS))
     return ModelRecipe.model_validate({"name": recipe.name, **model_settings(recipe.name), **recipe.settings})
+
+
+def begins_at_random(recipe: ModelRecipe) -> bool:
+    """Whether a run that begins with no other run's weights begins with random ones. Raises :class:`RecipeError`."""
+    return not complete(recipe).settings.get("pretrained", False)
 
 
 def model_settings(name: str) -> dict[str, Any]:

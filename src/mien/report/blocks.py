@@ -35,7 +35,7 @@ class Column:
     Attributes:
         name: header in the page, and key in the files.
         how: ``"text"``, ``"count"``, ``"percent"``, ``"points"`` (a signed difference of shares),
-            ``"decimal"`` or ``"signed"``;
+            ``"decimal"``, ``"signed"`` or ``"number"`` (of any size, or text);
             an :class:`Estimate` shows its interval as well.
     """
 
@@ -200,6 +200,13 @@ def signed(value: float) -> str:
     return UNDEFINED if np.isnan(value) else f"{value:+.3f}"
 
 
+def number(value: Any) -> str:
+    """0.000123456 -> ``"0.0001235"``; what is no fraction stays as it is; NaN -> a dash."""
+    if not isinstance(value, float):
+        return str(value)
+    return UNDEFINED if np.isnan(value) else f"{value:.4g}"
+
+
 _WRITTEN: dict[str, Callable[[Any], str]] = {
     "text": str,
     "count": lambda value: f"{value:,}",
@@ -207,6 +214,7 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
     "points": points,
     "decimal": decimal,
     "signed": signed,
+    "number": number,
 }
 
 

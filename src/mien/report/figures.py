@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import needs_extra
-from mien.report.svg import COLOURS, INK, WIDTH_INCHES, Drawing, draw, readable_on
+from mien.report.svg import COLOURS, INK, WIDTH_INCHES, Drawing, draw, legend_above, readable_on, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,7 +47,7 @@ def training_curve(history: Sequence[Mapping[str, Any]], what: str, best_epoch: 
         axes.set_xlabel("epoch")
         axes.set_ylabel("accuracy, %" if what == "accuracy" else what)
         axes.grid(axis="y")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.6)
+        legend_above(axes, 3)
 
     return draw(f"{what}-curve", paint, height_inches=2.6)
 
@@ -70,8 +70,11 @@ def confusion_heat_map(confusion: npt.NDArray[np.int64], classes: Sequence[str])
     totals = confusion.sum(axis=1, keepdims=True)
     # NaN, the line of a class without rows, stays without colour.
     shares = np.divide(confusion, totals, out=np.full(confusion.shape, np.nan), where=totals > 0)
+    names = [short(name) for name in classes]
+    # What the names beside the cells take; 0.065 inches a letter.
+    beside_inches = max(1.0, 0.4 + 0.065 * max(map(len, names)))
     # Cells as large as a phone allows, but never so small that their numbers collide.
-    cell_inches = max(0.46, (WIDTH_INCHES - 1.0) / max(count, 4))
+    cell_inches = max(0.46, (WIDTH_INCHES - beside_inches) / max(count, 4))
     letters = float(np.clip(cell_inches * 17, 7, 11))
 
     def paint(axes: Axes) -> None:
@@ -90,15 +93,15 @@ def confusion_heat_map(confusion: npt.NDArray[np.int64], classes: Sequence[str])
             axes.text(*here, f"{confusion[row, column]:,}", va="top", fontsize=0.8 * letters, **style)
         axes.invert_yaxis()
         ticks = np.arange(count) + 0.5
-        axes.set_xticks(ticks, classes, rotation=40, ha="right", rotation_mode="anchor")
-        axes.set_yticks(ticks, classes)
+        axes.set_xticks(ticks, names, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(ticks, names)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         axes.set_xlabel("predicted class")
         axes.set_ylabel("true class")
 
-    size = cell_inches * count + 1.0
-    return draw("confusion", paint, height_inches=size * 0.85 + 0.2, width_inches=size)
+    width, height = cell_inches * count + beside_inches, 0.85 * (cell_inches * count + 1.0) + 0.2
+    return draw("confusion", paint, height_inches=height + 0.64 * (beside_inches - 1.0), width_inches=width)
 
 
 def class_bars(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Drawing:
@@ -121,13 +124,13 @@ def class_bars(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str]
             at = positions + (index - (splits - 1) / 2) * thickness
             bars = axes.barh(at, shares, 0.9 * thickness, color=COLOURS[index % len(COLOURS)], label=split)
             axes.bar_label(bars, [f"{number:,}" for number in counts], padding=2, fontsize=7)
-        axes.set_yticks(positions, classes)
+        axes.set_yticks(positions, [short(name) for name in classes])
         axes.tick_params(axis="y", length=0)
         axes.invert_yaxis()
         axes.margins(x=0.15)
         axes.set_xlabel("share of the split, %")
         axes.grid(axis="x")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.0)
+        legend_above(axes, 3, handlelength=1.0)
 
     return draw("class-bars", paint, height_inches=0.9 + len(classes) * (0.12 + 0.16 * splits))
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from mien.data.faceset import FaceSet
 from mien.data.splits import group_identical
 from mien.evaluation.results import Evaluation
-from mien.evaluation.robustness import RobustnessResult
+from mien.evaluation.robustness_file import Measurement
 from mien.evaluation.scores import Scores
 
 VOTE_ANSWERS = 10
@@ -46,7 +46,7 @@ class Material:
     history: Sequence[Mapping[str, Any]] = ()
     best_epoch: int | None = None
     predict: Predict | None = None
-    robustness: RobustnessResult | None = None
+    robustness: Measurement | None = None
     resamples: int = 1000
     level: float = 0.9
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from mien.errors import DataError
 from mien.evaluation.results import Evaluation
+from mien.evaluation.threshold import ThresholdResult
 from mien.files import write_text
 from mien.report import wording
 from mien.report.figures import class_bars, confusion_heat_map, training_curve
+from mien.report.plots import threshold_plot
 from mien.report.rendering import render
 
 
@@ -27,6 +29,7 @@ def write_report(
     best_epoch: int | None,
     class_counts: Mapping[str, Sequence[int]],
     facts: Mapping[str, str],
+    threshold: ThresholdResult | None = None,
 ) -> None:
     """Write the report, whole or not at all; the same input gives the same bytes.
 
@@ -40,13 +43,14 @@ def write_report(
         best_epoch: the epoch whose weights were measured, marked on the curves; None where unknown.
         class_counts: for each split, the number of faces of each of the C classes; may be empty.
         facts: what else a reader needs, such as model, data, recipe, versions and command, in the order to show.
+        threshold: between two classes, with its ROC curve; None where it is not shown.
 
     Raises:
         DataError: a split's counts are not one per class.
         MissingExtraError: matplotlib or jinja2 is not installed.
         RunError: the file system refused.
     """
-    write_text(path, report_html(title, evaluation, history, best_epoch, class_counts, facts))
+    write_text(path, report_html(title, evaluation, history, best_epoch, class_counts, facts, threshold))
 
 
 def report_html(
@@ -56,6 +60,7 @@ def report_html(
     best_epoch: int | None,
     class_counts: Mapping[str, Sequence[int]],
     facts: Mapping[str, str],
+    threshold: ThresholdResult | None = None,
 ) -> str:
     """Return the page that :func:`write_report` writes; arguments and errors are the same."""
     for split, counts in class_counts.items():
@@ -76,5 +81,7 @@ def report_html(
         absent=[figures.name for figures in evaluation.per_class if not figures.support],
         curves=[(what, training_curve(history, what, best_epoch)) for what in ("accuracy", "loss")] if history else [],
         confusion=confusion_heat_map(evaluation.confusion, evaluation.classes),
+        threshold=threshold,
+        roc=threshold_plot(threshold) if threshold is not None else None,
         bars=class_bars(class_counts, evaluation.classes) if class_counts else None,
     )

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from mien.evaluation.calibration import CoverageCurve, Reliability
 from mien.evaluation.curves import GRID, PrecisionRecallCurve, RocCurve, RocCurves
-from mien.report.svg import COLOURS, INK, Drawing, draw
+from mien.evaluation.threshold import ThresholdResult
+from mien.report.svg import COLOURS, INK, Drawing, draw, legend_above, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +32,7 @@ def roc_plot(curves: RocCurves, classes: Sequence[str]) -> Drawing:
         for index, (name, curve) in enumerate(zip(classes, curves.per_class, strict=True)):
             if len(curve.false_positive_rate):
                 colour, dashes = look(index)
-                label = f"{name} {curve.area.value:.3f}"
+                label = f"{short(name)} {curve.area.value:.3f}"
                 _paint_band(axes, curve, colour, 0.1)
                 axes.plot(
                     curve.false_positive_rate,
@@ -66,6 +67,31 @@ def roc_averages_plot(curves: RocCurves) -> Drawing:
     return draw("roc-averages", paint, height_inches=4.0)
 
 
+def threshold_plot(result: ThresholdResult) -> Drawing:
+    """ROC curve of the positive one of two classes, with the threshold asked for and the best one of validation."""
+
+    def paint(axes: Axes) -> None:
+        curve = result.roc
+        if len(curve.false_positive_rate):
+            _paint_band(axes, curve, COLOURS[0], 0.22)
+            axes.plot(
+                curve.false_positive_rate, curve.true_positive_rate, color=COLOURS[0], linewidth=1.5,
+                label=_with_area(result.positive, curve),
+            )  # fmt: skip
+        points = [("asked for", result.chosen, COLOURS[5], "o")]
+        if result.best is not None:
+            points.append(("best on validation", result.best, COLOURS[2], "s"))
+        for name, point, colour, marker in points:
+            # Rates of a class without rows are NaN, which draws nothing.
+            axes.plot(
+                point.false_positive_rate, point.true_positive_rate, marker, color=colour, markersize=7,
+                markerfacecolor="none", markeredgewidth=1.6, label=f"{name} {point.threshold:.3f}",
+            )  # fmt: skip
+        _roc_frame(axes)
+
+    return draw("roc-threshold", paint, height_inches=4.0)
+
+
 def precision_recall_plot(curves: Sequence[PrecisionRecallCurve], classes: Sequence[str]) -> Drawing:
     """Precision-recall curve of each class that has rows, with its band."""
 
@@ -73,7 +99,7 @@ def precision_recall_plot(curves: Sequence[PrecisionRecallCurve], classes: Seque
         for index, (name, curve) in enumerate(zip(classes, curves, strict=True)):
             if len(curve.recall):
                 colour, dashes = look(index)
-                label = f"{name} {curve.average_precision.value:.3f}"
+                label = f"{short(name)} {curve.average_precision.value:.3f}"
                 _paint_band(axes, curve, colour, 0.1)
                 axes.plot(curve.recall, curve.precision, dashes, color=colour, linewidth=1.3, label=label)
         _unit_square(axes, "recall", "precision")
@@ -159,7 +185,4 @@ def _unit_square(axes: Axes, across: str, up: str, columns: int = 3) -> None:
     axes.set_xlabel(across)
     axes.set_ylabel(up)
     axes.grid()
-    if axes.get_legend_handles_labels()[1]:
-        longest = max(map(len, axes.get_legend_handles_labels()[1]))
-        fitting = max(1, min(columns, 60 // (longest + 5)))
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=fitting, handlelength=1.6, columnspacing=1.2)
+    legend_above(axes, columns)

@@ -10,14 +10,16 @@ import numpy.typing as npt
 
 from mien.explain.faithfulness import Faithfulness
 from mien.report.plots import look
-from mien.report.svg import Drawing, draw
+from mien.report.svg import INK, Drawing, draw, legend_above, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def faithfulness_plot(named: Sequence[tuple[str, Faithfulness]], kind: Literal["deletion", "insertion"]) -> Drawing:
-    """Deletion or insertion curves of each method, and of its maps moved to a random place."""
+def faithfulness_plot(
+    named: Sequence[tuple[str, Faithfulness]], random: Faithfulness, kind: Literal["deletion", "insertion"]
+) -> Drawing:
+    """Deletion or insertion curves of each method, of its maps moved to a random place, and of random numbers."""
 
     def paint(axes: Axes) -> None:
         for index, (name, each) in enumerate(named):
@@ -27,11 +29,13 @@ def faithfulness_plot(named: Sequence[tuple[str, Faithfulness]], kind: Literal["
             )
             axes.plot(100 * each.shares, maps, color=colour, linewidth=1.5, label=name)
             axes.plot(100 * each.shares, lost, ":", color=colour, linewidth=1.0)
+        scattered = random.deletion if kind == "deletion" else random.insertion
+        axes.plot(100 * random.shares, scattered, "--", color=INK, linewidth=1.2, label="random map")
         axes.set_ylim(bottom=0)
         axes.set_xlabel("pixels blurred away, %" if kind == "deletion" else "pixels brought back, %")
         axes.set_ylabel("mean probability of the class")
         axes.grid()
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.6)
+        legend_above(axes, 3)
 
     return draw(kind, paint, height_inches=3.2)
 
@@ -49,13 +53,11 @@ def scatter_plot(
         for kind, (label, colour) in enumerate(zip(names, colours, strict=True)):
             mine = points[kinds == kind]
             if len(mine):
-                axes.scatter(
-                    mine[:, 0], mine[:, 1], s=5, color=colour, alpha=0.6, linewidth=0, label=label, rasterized=True
-                )
+                style = {"s": 5, "alpha": 0.6, "linewidth": 0, "rasterized": True}
+                axes.scatter(mine[:, 0], mine[:, 1], color=colour, label=short(label), **style)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)
-        if axes.get_legend_handles_labels()[1]:
-            axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, markerscale=2, handletextpad=0.1)
+        legend_above(axes, 4, markerscale=2, handletextpad=0.1)
 
     return draw(name, paint, height_inches=4.2)

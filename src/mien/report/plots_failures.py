@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,8 @@ from mien.evaluation.dependence import AccuracyBy
 from mien.evaluation.failures import ConfusedPair
 from mien.evaluation.merging import Dendrogram, MergedPair
 from mien.evaluation.results import Estimate
-from mien.evaluation.robustness import RobustnessResult
-from mien.report.svg import COLOURS, INK, Drawing, draw
+from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
+from mien.report.svg import COLOURS, INK, Drawing, draw, legend_above, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def pairs_plot(pairs: Sequence[ConfusedPair], classes: Sequence[str]) -> Drawing:
     """Share of each true class that was taken for another, for the most confused ordered pairs; at least one."""
-    names = [f"{classes[pair.first]} taken for {classes[pair.second]}" for pair in pairs]
+    names = [f"{_half(classes[pair.first])} taken for {_half(classes[pair.second])}" for pair in pairs]
     notes = [f"{pair.count:,}" for pair in pairs]
     return _bars(
         "confused-pairs", names, [pair.share for pair in pairs], notes, "share of the true class, %", COLOURS[5]
@@ -31,13 +32,13 @@ def pairs_plot(pairs: Sequence[ConfusedPair], classes: Sequence[str]) -> Drawing
 
 def merging_plot(pairs: Sequence[MergedPair], classes: Sequence[str]) -> Drawing:
     """Gain of accuracy from merging each pair, with its interval; at least one pair."""
-    names = [f"{classes[pair.first]} + {classes[pair.second]}" for pair in pairs]
+    names = [f"{_half(classes[pair.first])} + {_half(classes[pair.second])}" for pair in pairs]
     return _bars("merging", names, [pair.gain for pair in pairs], None, "gain of accuracy, points", COLOURS[0])
 
 
 def differences_plot(name: str, named: Sequence[tuple[str, Estimate]]) -> Drawing:
     """Differences of shares with their intervals; at least one."""
-    labels, estimates = [each for each, _ in named], [each for _, each in named]
+    labels, estimates = [short(each) for each, _ in named], [each for _, each in named]
     return _bars(name, labels, estimates, None, "difference, points", COLOURS[0])
 
 
@@ -56,7 +57,7 @@ def dendrogram_plot(dendrogram: Dendrogram, classes: Sequence[str]) -> Drawing:
             (x1, y1), (x2, y2) = place[int(first)], place[int(second)]
             axes.plot([x1, height, height, x2], [y1, y1, y2, y2], color=COLOURS[0], linewidth=1.6)
             place[count + index] = (float(height), (y1 + y2) / 2)
-        axes.set_yticks(range(count), [classes[int(leaf)] for leaf in dendrogram.order])
+        axes.set_yticks(range(count), [short(classes[int(leaf)]) for leaf in dendrogram.order])
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.invert_yaxis()
@@ -125,22 +126,46 @@ def robustness_curves_plot(result: RobustnessResult) -> Drawing:
         axes.set_xlabel("strength")
         axes.set_ylabel("accuracy, %")
         axes.grid(axis="y")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.8, columnspacing=1.0)
+        legend_above(axes, 3, handlelength=1.8, columnspacing=1.0)
 
     return draw("robustness-curves", paint, height_inches=3.6)
 
 
+def corruption_errors_plot(errors: CorruptionErrors) -> Drawing:
+    """Errors under each corruption in % of the baseline's, the smallest first."""
+    ordered = sorted(errors.of.items(), key=lambda each: each[1])
+    estimates = [Estimate(ratio, math.nan, math.nan) for _, ratio in ordered]
+    notes = [f"{100 * ratio:.0f}" for _, ratio in ordered]
+    names = [name for name, _ in ordered]
+    return _bars("corruption-errors", names, estimates, notes, "errors, % of the baseline's", COLOURS[5], line=100.0)
+
+
+def _half(name: str) -> str:
+    """One of two names that share a line."""
+    return short(name, 14)
+
+
 def _bars(
-    name: str, labels: Sequence[str], estimates: Sequence[Estimate], notes: Sequence[str] | None, what: str, colour: str
+    name: str,
+    labels: Sequence[str],
+    estimates: Sequence[Estimate],
+    notes: Sequence[str] | None,
+    what: str,
+    colour: str,
+    line: float | None = None,
 ) -> Drawing:
+    """Bars from 0 to each estimate in percent with its interval, a note at its end, and a dotted line to be read by."""
+
     def paint(axes: Axes) -> None:
         at = np.arange(len(labels))
         values = [100 * each.value for each in estimates]
         axes.barh(at, values, 0.72, color=colour, xerr=_reach(estimates), error_kw={"elinewidth": 0.9, "ecolor": INK})
         if notes is not None:
-            ends = [100 * max(each.high, each.value) for each in estimates]
+            ends = [100 * np.nanmax([each.high, each.value]) for each in estimates]
             for height, end, note in zip(at, ends, notes, strict=True):
                 axes.annotate(note, (end, height), (4, 0), textcoords="offset points", va="center", fontsize=7)
+        if line is not None:
+            axes.axvline(line, color=INK, linewidth=0.9, linestyle=":")
         axes.set_yticks(at, labels)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.1)

@@ -25,6 +25,9 @@ COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 INK = "#010203"
 """A colour that nothing else uses: it becomes ``currentColor``, which follows the page's light or dark scheme."""
 
+LONGEST_NAME = 20
+"""Longer names are shortened in figures; the tables have them whole."""
+
 _PAPER_INK = "#16181d"
 """What becomes of INK in a file, which has no scheme to follow."""
 
@@ -136,6 +139,30 @@ def _on_white(svg: str) -> str:
     head = re.search(r"<svg[^>]*>", svg)
     assert head is not None
     return f'{svg[: head.end()]}\n <rect width="100%" height="100%" fill="#ffffff"/>{svg[head.end() :]}'
+
+
+def short(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name that leaves room for the figure: of a longer one the beginning and the end, which tell names apart.
+
+    >>> short("surprise"), short("an expression of great surprise", 12)
+    ('surprise', 'an expr…rise')
+    """
+    return name if len(name) <= longest else f"{name[: longest - 1 - longest // 3]}…{name[-(longest // 3) :]}"
+
+
+def legend_above(axes: Axes, columns: int, letters_a_line: int = 60, **style: Any) -> None:
+    """A legend above the axes, in as many columns as its longest label leaves room for, at most ``columns``."""
+    labels = axes.get_legend_handles_labels()[1]
+    if not labels:
+        return
+    # Beside each label stands its line, as wide as five letters.
+    fitting = max(1, min(columns, letters_a_line // (max(map(len, labels)) + 5)))
+    axes.legend(
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1.0),
+        ncols=fitting,
+        **{"handlelength": 1.6, "columnspacing": 1.2, **style},
+    )
 
 
 def readable_on(colour: Sequence[float]) -> str:

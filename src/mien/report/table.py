@@ -11,7 +11,17 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.evaluation.results import ClassFigures, Evaluation, Part
-from mien.report.wording import HEADLINES, decimal, interval_text, rows_text, value_text
+from mien.evaluation.threshold import ThresholdResult
+from mien.report.wording import (
+    HEADLINES,
+    decimal,
+    interval_text,
+    rows_text,
+    threshold_lines,
+    threshold_values,
+    threshold_words,
+    value_text,
+)
 
 _WIDTH = 80
 
@@ -34,6 +44,14 @@ def break_down_table(parts: Sequence[Part], column: str) -> RenderableType:
             interval_text("macro_f1", part.macro_f1),
         )
     return _titled(f"By {column}", table)
+
+
+def threshold_table(result: ThresholdResult) -> RenderableType:
+    """A threshold and the best one of validation, measured on the rows: something rich can print."""
+    table = _table("", "at", "accuracy", "precision", "TPR", "FPR", "F1", "J")
+    for name, point in threshold_lines(result):
+        table.add_row(Text(name), *threshold_values(point))
+    return Group(_titled(f"Threshold for {result.positive}", table), Text(threshold_words(result)))
 
 
 def _table(first_column: str, *number_columns: str) -> Table:

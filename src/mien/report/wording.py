@@ -6,6 +6,7 @@ import math
 from typing import NamedTuple
 
 from mien.evaluation.results import Estimate
+from mien.evaluation.threshold import OperatingPoint, ThresholdResult
 
 UNDEFINED = "–"
 """Stands where a figure is undefined, such as the recall of a class without rows."""
@@ -59,3 +60,28 @@ def interval_text(key: str, estimate: Estimate) -> str:
         return UNDEFINED
     low, high = value_text(key, estimate.low), value_text(key, estimate.high)
     return f"{low.removesuffix(' %')}–{high}"
+
+
+def threshold_lines(result: ThresholdResult) -> list[tuple[str, OperatingPoint]]:
+    """The points to show of a threshold, each with its name."""
+    best = [] if result.best is None else [("best", result.best)]
+    return [("asked for", result.chosen), *best]
+
+
+def threshold_values(point: OperatingPoint) -> tuple[str, ...]:
+    """Threshold, accuracy, precision, true and false positive rate, F1 and Youden's J."""
+    rates = (point.precision, point.true_positive_rate, point.false_positive_rate, point.f1, point.youden)
+    return (decimal(point.threshold), percent(point.accuracy), *map(decimal, rates))
+
+
+def threshold_words(result: ThresholdResult) -> str:
+    """What the points mean, and how far the best one is to be believed."""
+    words = f"A row is called {result.positive} from this probability up, with the model's temperature. "
+    if result.best is None:
+        return words + "There are no validation rows of both classes to choose a threshold on."
+    words += "Best is the greatest Youden's J, true minus false positive rate (TPR - FPR), on validation"
+    return words + (
+        ", which is these very rows, so its figures here are flattered a little."
+        if result.split == "validation"
+        else f"; both lines are measured on {result.split}."
+    )

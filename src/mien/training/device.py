@@ -26,3 +26,13 @@ def _computes_bf16() -> bool:
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+
+
+def threads() -> int:
+    """With how many threads torch computes on the CPU."""
+    return torch.get_num_threads()
+
+
+def set_threads(count: int) -> None:
+    """Let torch compute with so many threads, at least 1."""
+    torch.set_num_threads(count)

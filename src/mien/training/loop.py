@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
+from mien.data.balance import balanced_order
 from mien.data.faceset import FaceSet
-from mien.errors import TrainingError
+from mien.errors import StoppedError, TrainingError
 from mien.evaluation import metrics
 from mien.models.registry import complete
 from mien.preprocess import normalise
@@ -31,6 +31,7 @@ from mien.training.augment import alternate, augment, mix
 from mien.training.interrupt import interruptible
 from mien.training.optim import plateau_factor, rate_factor
 from mien.training.state import HistoryLine, TrainingState, file_digest, keep, prepare, restore
+from mien.training.tuning import freeze
 
 
 class Watch(Protocol):
@@ -85,20 +86,21 @@ def train(
         RecipeError: the recipe names a model or setting that does not exist.
         RunError: the folder exists (without ``resume``), belongs to another recipe or other data, or the disk is full.
         TrainingError: the loss is not a number. The best checkpoint so far stays.
+        StoppedError: Ctrl-C before the first epoch ended.
     """
     watch = watch or _NobodyWatches()
     # Every setting is written out, so that the stored recipe stays true when defaults change.
     recipe = recipe.model_copy(update={"model": complete(recipe.model)})
     goes_on = resume and run.last.is_file()
-    state = prepare(recipe, faces, None if goes_on else start)
+    state = prepare(recipe, faces, start, goes_on)
     facts = {
         "recipe_digest": recipe.digest,
         "data_fingerprint": faces.fingerprint,
         "classes": list(state.validation.classes),
-        "started_from": None if start is None else file_digest(start.best),
+        "started_from": None if state.start_file is None else file_digest(state.start_file),
     }
     if resume and run.is_run:
-        restore(state, run, facts)
+        restore(state, run, faces, facts)
     else:
         device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
         run.create(recipe, {**(environment or {}), **facts, **device})
@@ -120,9 +122,7 @@ def train(
             keep(state, run, facts, is_best)
             watch.epoch(line, is_best)
     if not state.history:
-        raise TrainingError(
-            f"The run was stopped before its first epoch ended; --resume on {run.path} begins it again."
-        )
+        raise StoppedError(f"The run was stopped before its first epoch ended; --resume on {run.path} begins it again.")
     return Outcome(state.history, best_epoch(state.history, recipe), reason)
 
 
@@ -133,7 +133,11 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
     # Dropout draws from the global generator, everything else from this one; both start anew each epoch.
     torch.manual_seed(_epoch_seed(recipe.seed, epoch))
     generator = torch.Generator(device).manual_seed(_epoch_seed(recipe.seed, epoch) + 1)
-    order = torch.randperm(len(state.images), generator=generator, device=device)
+    if recipe.balance.sampling == "batches":
+        order = torch.from_numpy(balanced_order(state.labels.cpu().numpy(), recipe.batch_size, (recipe.seed, epoch)))
+        order = order.to(device)
+    else:
+        order = torch.randperm(len(state.images), generator=generator, device=device)
     mirrored = alternate(len(state.images), epoch, recipe.seed, device)
     cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
     mixing = (recipe.augment.mixup > 0 or recipe.augment.cutmix > 0) and (
@@ -141,13 +145,14 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
     )
     total_loss, correct, seen, rate = 0.0, 0, 0, 0.0
     state.model.train()
+    freeze(state.network, state.optimizer, epoch <= recipe.tuning.frozen_epochs)
     for index in range(state.steps_per_epoch):
         if interrupted.is_set():
             break
         step = (epoch - 1) * state.steps_per_epoch + index
         rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.steps_per_epoch, recipe.epochs)
         for group in state.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_share"]
         chosen = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
         labels = state.labels[chosen]
         side_px = recipe.side_px(step / (state.steps_per_epoch * recipe.epochs))
@@ -163,9 +168,9 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
         if mixing:
             batch, partner, share = mix(batch, recipe.augment, generator)
         logits = state.model(batch.contiguous(memory_format=torch.channels_last))
-        loss = _loss(state, logits, labels)
+        loss = state.loss(logits.float(), labels)
         if partner is not None:
-            loss = share * loss + (1 - share) * _loss(state, logits, labels[partner])
+            loss = share * loss + (1 - share) * state.loss(logits.float(), labels[partner])
         value = loss.item()
         _check_loss(state, epoch, step + 1, value)
         state.fabric.backward(loss)
@@ -179,12 +184,6 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
         seen += len(labels)
         watch.step(epoch, len(labels), value)
     return {"learning_rate": rate, "train_loss": total_loss / max(seen, 1), "train_accuracy": correct / max(seen, 1)}
-
-
-def _loss(state: TrainingState, logits: Tensor, labels: Tensor) -> Tensor:
-    return functional.cross_entropy(
-        logits.float(), labels, weight=state.class_weights, label_smoothing=state.recipe.label_smoothing
-    )
 
 
 def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> None:
@@ -235,7 +234,9 @@ def _reason_to_stop(state: TrainingState) -> str | None:
     if done >= state.recipe.epochs:
         return "all epochs done"
     patience = state.recipe.stopping.patience
-    if done and patience and done - best_epoch(state.history, state.recipe) >= patience:
+    # Waiting begins when all layers learn: a head that has settled must not end the run before.
+    frozen = state.recipe.tuning.frozen_epochs
+    if done and patience and done - max(best_epoch(state.history, state.recipe), frozen) >= patience:
         return f"no better {state.recipe.stopping.metric} for {patience} epochs"
     return None
 

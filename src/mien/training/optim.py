@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import nn, optim
 
 from mien.recipe import OptimRecipe, ScheduleRecipe
 
 
-def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> optim.Optimizer:
-    """Make the optimiser; weight decay acts on weights of two or more dimensions, not on norms and biases."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+def build_optimizer(
+    model: nn.Module, recipe: OptimRecipe, rate_shares: Mapping[nn.Parameter, float] | None = None
+) -> optim.Optimizer:
+    """Make the optimiser; weight decay acts on weights of two or more dimensions, not on norms and biases.
+
+    Args:
+        model: whose parameters learn.
+        recipe: which optimiser, with its settings.
+        rate_shares: each parameter's share of the learning rate, 1 where it is not named; every group keeps its own as
+            ``rate_share``, by which the loop multiplies the rate of a step.
+    """
+    shares = {p: (rate_shares or {}).get(p, 1.0) for p in model.parameters() if p.requires_grad}
+    groups: list[dict[str, Any]] = []
+    for share in sorted(set(shares.values())):
+        decayed = [p for p in shares if shares[p] == share and p.ndim > 1]
+        plain = [p for p in shares if shares[p] == share and p.ndim <= 1]
+        groups.append({"params": decayed, "weight_decay": recipe.weight_decay, "rate_share": share})
+        groups.append({"params": plain, "weight_decay": 0.0, "rate_share": share})
     match recipe.name:
         case "sgd":
             # torch refuses Nesterov without momentum.

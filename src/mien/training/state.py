@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from mien.data.balance import balance
 from mien.data.faceset import FaceSet
 from mien.errors import DataError, RunError
 from mien.labels import parse_scheme
@@ -22,14 +23,20 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.average import WeightAverage
 from mien.training.device import make_fabric
+from mien.training.losses import Loss, make_loss
 from mien.training.optim import build_optimizer
+from mien.training.tuning import rate_shares
 
 HistoryLine = dict[str, float]
 
 
 @dataclass
 class TrainingState:
-    """What the loop works on. ``average`` holds the weights that are validated and kept."""
+    """What the loop works on.
+
+    ``average`` holds the weights that are validated and kept. ``start_file`` is where the first weights came from; None
+    where they were drawn.
+    """
 
     recipe: Recipe
     fabric: Fabric
@@ -40,7 +47,8 @@ class TrainingState:
     images: Tensor
     labels: Tensor
     validation: FaceSet
-    class_weights: Tensor | None
+    loss: Loss
+    start_file: Path | None
     history: list[HistoryLine] = field(default_factory=list)
 
     @property
@@ -49,17 +57,24 @@ class TrainingState:
         return max(len(self.images) // self.recipe.batch_size, 1)
 
 
-def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> TrainingState:
-    """Build everything that a fresh run needs. Touches nothing on disk.
+def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bool = False) -> TrainingState:
+    """Build everything that a run needs. Touches nothing on disk.
+
+    Args:
+        recipe: what to do.
+        faces: see :func:`mien.training.loop.train`.
+        start: a run whose weights to begin with; None takes what the recipe's model begins with.
+        goes_on: weights are about to be restored, so none are loaded to begin with.
 
     Raises:
-        DataError: the data has no train or no validation split, fewer than two classes to learn, or faces of
-            another size than the recipe's.
+        DataError: the data has no train or no validation split, fewer than two classes to learn, faces of another
+            size than the recipe's, or too few of a class to balance.
         RecipeError: the recipe names a model or setting that does not exist.
         RunError: ``start`` has no checkpoint, or holds another network.
+        ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
     """
-    faces = faces.with_scheme(parse_scheme(recipe.classes))
-    train_faces, validation = faces.of_split("train"), faces.of_split("validation")
+    scheme = parse_scheme(recipe.classes)
+    train_faces, validation = (faces.of_split(split).with_scheme(scheme) for split in ("train", "validation"))
     size_px = recipe.input.size_px
     if faces.images.shape[1:] != (size_px, size_px):
         raise DataError(
@@ -68,15 +83,22 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> Training
         )
     if np.count_nonzero(train_faces.counts()) < 2:
         raise DataError("The train split holds faces of one class only; a classifier needs at least two.")
+    train_faces = balance(train_faces, recipe.balance, recipe.seed)
+    loss = make_loss(recipe, train_faces)
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
-    network = build_model(recipe.model, len(faces.classes), recipe.input.crop_px)
+    network = build_model(recipe.model, len(train_faces.classes), recipe.input.crop_px)
     check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
-    if start is not None:
-        begin_from(network, faces.classes, start)
+    start_file = None if start is None else start.best
+    if not goes_on:
+        if start is None:
+            start_file = network.load_start()
+        else:
+            begin_from(network, train_faces.classes, start)
     # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim))
+    shares = rate_shares(network, recipe.tuning.layer_decay)
+    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim, shares))
     return TrainingState(
         recipe=recipe,
         fabric=fabric,
@@ -87,15 +109,9 @@ def prepare(recipe: Recipe, faces: FaceSet, start: RunFolder | None) -> Training
         images=fabric.to_device(torch.from_numpy(np.array(train_faces.images))),
         labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
         validation=validation,
-        class_weights=fabric.to_device(balanced_weights(train_faces)) if recipe.class_weights == "balanced" else None,
+        loss=loss.to(fabric.device),
+        start_file=start_file,
     )
-
-
-def balanced_weights(faces: FaceSet) -> Tensor:
-    """N / (K n_c) of every class; a class without a face weighs 0."""
-    counts = faces.counts().astype(np.float64)
-    weights = np.divide(counts.sum() / len(counts), counts, out=np.zeros_like(counts), where=counts > 0)
-    return torch.from_numpy(weights).to(torch.float32)
 
 
 def file_digest(path: Path) -> str:
@@ -136,7 +152,7 @@ def keep(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: b
     run.write_history(state.history)
 
 
-def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None:
+def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[str, Any]) -> None:
     """Take up the run where its last finished epoch left it.
 
     Raises:
@@ -146,11 +162,13 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> None
     run.remove_litter()
     if run.read_recipe().digest != facts["recipe_digest"]:
         raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
-    if begun["data_fingerprint"] != facts["data_fingerprint"]:
+    if not faces.is_of(begun["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
     if not run.last.is_file():
         if begun["started_from"] != facts["started_from"]:
-            raise RunError(f"{run.path} was begun with other weights; resume it with the same --from.")
+            raise RunError(
+                f"{run.path} was begun with other weights; resume it with the same --from (or model.weights)."
+            )
         return
     tensors, kept = checkpoint.load(run.last)
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)

@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from mien.evaluation.failures import Indices
 from mien.explain.averages import average_maps
-from mien.explain.faithfulness import measure_faithfulness
+from mien.explain.faithfulness import Faithfulness, measure_faithfulness
 from mien.explain.methods import METHODS, explain
 from mien.explain.overlay import colour, overlay
 from mien.explain.verdict import LARGEST_CORRELATION, LEAST_FACES, Randomisation, judge
+from mien.progress import track
 from mien.report.blocks import Block, Column, Columns, Face, Faces, Pair, Plot, Section, Table, Text
 from mien.report.material import Material
 from mien.report.pictures import data_address
@@ -84,11 +85,14 @@ def attention_section(material: Material, explainer: Explainer) -> Section:
 
 def _evidence(images: npt.NDArray[np.uint8], explainer: Explainer) -> tuple[Table, list[Block]]:
     judged = images[_spread(len(images), JUDGED_FACES)]
+
+    def measure(maps: Maps) -> Faithfulness:
+        return measure_faithfulness(explainer.predict, judged, maps, crop_px=explainer.crop_px)
+
     rows, drawn = [], []
-    for name in explainer.methods:
-        faithful = measure_faithfulness(
-            explainer.predict, judged, explainer.maps(name, judged), crop_px=explainer.crop_px
-        )
+    methods = explainer.methods
+    for name in track(methods, total=len(methods), what="checking maps", unit="methods"):
+        faithful = measure(explainer.maps(name, judged))
         learnt = None if explainer.randomise is None else explainer.randomise(name, judged)
         rows.append(
             (
@@ -100,6 +104,7 @@ def _evidence(images: npt.NDArray[np.uint8], explainer: Explainer) -> tuple[Tabl
             )
         )
         drawn.append((name, faithful))
+    random = measure(np.random.default_rng(0).random(judged.shape, dtype=np.float32))
     columns = (
         Column("method", "text"),
         Column("verdict", "text"),
@@ -109,12 +114,13 @@ def _evidence(images: npt.NDArray[np.uint8], explainer: Explainer) -> tuple[Tabl
     )
     plots = (
         Plot(
-            faithfulness_plot(drawn, "deletion"),
+            faithfulness_plot(drawn, random, "deletion"),
             "Mean probability of the class while pixels are blurred away in the map's order; the lower the better. "
-            "Dotted: the same maps moved to a random place.",
+            "Dotted: the same maps moved to a random place, the baseline of the gain. Dashed: maps of random numbers, "
+            "which scatter what they remove and are easier to beat.",
         ),
         Plot(
-            faithfulness_plot(drawn, "insertion"),
+            faithfulness_plot(drawn, random, "insertion"),
             "The same while pixels are brought back into the blurred face; the higher the better.",
         ),
     )

@@ -1,0 +1,102 @@
+"""What the study runner adds to its runs, and how often it decodes a dataset that variants share.
+
+    python benchmarks/study_overhead.py [--epochs N]
+
+Four variants on a CSV of rendered faces: first each by itself through `mien train`'s own code, then all by the study's
+runner, both from the same decoded data in this process. Prints the ratio; below 1.02 is the bar. Then the number of
+times that a study with four variants decoded the file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from mien.cli.main import app
+from mien.data.synthetic import synthetic_faces
+from mien.experiments.run import run_recipe
+from mien.experiments.study import parse_study
+from mien.experiments.study_results import Finished, Planned, read_finished
+from mien.experiments.study_runs import Yard, plan, run_all
+from mien.experiments.study_table import tabulate
+from mien.run_folder import RunFolder
+
+STUDY = """
+name = "overhead"
+title = "Four rates"
+question = "What does the runner cost?"
+recipe = "demo"
+"""
+
+
+class Silent:
+    """A watch that sees nothing."""
+
+    def epochs(self, run: Planned, done: int) -> None: ...
+
+    def ended(self, run: Planned, finished: Finished) -> None: ...
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--faces", type=int, default=8000)
+    wanted = parser.parse_args()
+    rates = (0.01, 0.02, 0.05, 0.1)
+    text = STUDY + "".join(
+        f'[[variants]]\nname = "r{rate}"\nset = {{ "optim.lr" = {rate}, epochs = {wanted.epochs} }}\n' for rate in rates
+    )
+    study = parse_study(text, "overhead")
+    faces = synthetic_faces(wanted.faces, seed=0)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yard = Yard({48: faces}, folder, folder / "results", {})
+        runs = plan(study, yard.faces_of_size)
+        run_recipe(runs[0].recipe, faces, RunFolder(folder / "warm"))  # kernels are chosen, modules imported
+        alone = 0.0
+        for number, run in enumerate(runs):
+            began = time.perf_counter()
+            run_recipe(run.recipe, faces, RunFolder(folder / f"alone-{number}"))
+            alone += time.perf_counter() - began
+        began = time.perf_counter()
+        run_all(runs, yard, Silent())
+        tabulate(study, runs, read_finished(yard.results))
+        together = time.perf_counter() - began
+        print(f"four runs alone {alone:.1f} s, by the study {together:.1f} s, ratio {together / alone:.3f} (bar 1.02)")
+        print(f"decoded: {decoded(folder, text)} time(s) for four variants")
+
+
+def decoded(folder: Path, text: str) -> int:
+    """How often a study of four variants reads the pixels of a CSV."""
+    from mien.data import kaggle_csv
+
+    faces = synthetic_faces(400, seed=1)
+    file, study = folder / "faces.csv", folder / "study.toml"
+    usage = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+    lines = ["emotion,pixels,Usage"]
+    for image, label, split in zip(faces.images, faces.labels, faces.split, strict=True):
+        lines.append(f"{label},{' '.join(map(str, np.ravel(image)))},{usage[str(split)]}")
+    file.write_text("\n".join(lines) + "\n")
+    study.write_text(text)
+    count = 0
+    real = kaggle_csv._filled
+
+    def counted(stream: Iterable[bytes]) -> Iterator[bytes | None]:
+        nonlocal count
+        count += 1
+        return real(stream)
+
+    words = ["study", str(study), "--data", str(file), "--out", str(folder / "out"), "--set", "epochs=1", "--quiet"]
+    with patch("mien.data.kaggle_csv._filled", counted):
+        app(words, prog_name="mien", standalone_mode=False)
+    return count
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Classes of unequal size, made equal: fewer faces, repeated faces, made-up faces, or balanced batches.
+
+Everything follows from the seed. Balance the train split alone: validation and test stay as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.faceset import FaceSet
+from mien.data.warp import Warps, warp
+from mien.errors import DataError
+from mien.recipe import BalanceRecipe
+
+WARP_DEGREES, WARP_SCALE, WARP_SHIFT = 15.0, 0.1, 0.08
+"""How far a warped copy is turned, scaled and shifted (as a share of the side) at most, either way."""
+
+
+def balance(faces: FaceSet, recipe: BalanceRecipe, seed: int) -> FaceSet:
+    """The faces to learn from; ``"none"`` and ``"batches"`` leave them as they are.
+
+    Raises:
+        DataError: a class has no face to take or to make faces of, or one where two are blended.
+    """
+    if recipe.sampling == "none":
+        return faces
+    _check_counts(faces, recipe.sampling, least=2 if recipe.sampling == "mixup" else 1)
+    match recipe.sampling:
+        case "undersample":
+            return undersample(faces, seed)
+        case "oversample":
+            return oversample(faces, recipe.share, seed)
+        case "mixup":
+            return fill_with_blends(faces, recipe.share, seed)
+        case "warp":
+            return fill_with_warps(faces, recipe.share, seed)
+        case "batches":
+            return faces
+
+
+def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt.NDArray[np.int64]:
+    """Number of faces of each class that :func:`balance` makes of so many. int64 (C,) -> int64 (C,)."""
+    match recipe.sampling:
+        case "none" | "batches":
+            return counts
+        case "undersample":
+            return np.full_like(counts, counts.min())
+        case _:
+            return np.maximum(counts, round(recipe.share * int(counts.max())))
+
+
+def undersample(faces: FaceSet, seed: int) -> FaceSet:
+    """As many faces of each class as the smallest has, drawn once, in the order they stood in."""
+    generator = np.random.default_rng(seed)
+    least = int(faces.counts().min())
+    kept = [generator.permutation(members)[:least] for members in _members(faces.labels, len(faces.classes))]
+    return faces.subset(np.sort(np.concatenate(kept)))
+
+
+def oversample(faces: FaceSet, share: float, seed: int) -> FaceSet:
+    """All faces, then smaller classes' again until each has ``share`` of the largest.
+
+    A face comes back only once all others of its class have come as often.
+    """
+    return faces.subset(np.concatenate([np.arange(len(faces)), _again(faces, share, np.random.default_rng(seed))]))
+
+
+def fill_with_blends(faces: FaceSet, share: float, seed: int) -> FaceSet:
+    """All faces, then blends of two different faces of a class until each class has ``share`` of the largest.
+
+    Mixup (Zhang et al. 2018) within a class, so that the label stays whole; as in SMOTE (Chawla et al. 2002) the first
+    face's part is anything from 0 to 1, but the second is any face of the class and no near neighbour. What is known of
+    a blend beside its pixels (row, columns) is the first face's.
+    """
+    generator = np.random.default_rng(seed)
+    first = _again(faces, share, generator)
+    # The partner is another member of the class: some steps further on in the class's own circle.
+    members = _members(faces.labels, len(faces.classes))
+    place = np.concatenate([np.arange(len(each)) for each in members])[np.argsort(np.concatenate(members))]
+    sizes = faces.counts()[faces.labels[first]]
+    further = (place[first] + generator.integers(1, sizes)) % sizes
+    second = np.array([members[label][at] for label, at in zip(faces.labels[first], further, strict=True)], dtype=int)
+    part = generator.random(len(first), dtype=np.float32).reshape(-1, *[1] * (faces.images.ndim - 1))
+    blended = np.rint(part * faces.images[first] + (1 - part) * faces.images[second]).astype(np.uint8)
+    origins = [f"blend of {a} and {b}" for a, b in zip(faces.source[first], faces.source[second], strict=True)]
+    return _with_made(faces, first, blended, origins)
+
+
+def fill_with_warps(faces: FaceSet, share: float, seed: int) -> FaceSet:
+    """All faces, then warped copies of smaller classes' until each class has ``share`` of the largest.
+
+    Half of the copies are mirrored. What is known of a copy beside its pixels (row, columns) is its face's.
+    """
+    generator = np.random.default_rng(seed)
+    again = _again(faces, share, generator)
+    count = len(again)
+    warps = Warps(
+        degrees=generator.uniform(-WARP_DEGREES, WARP_DEGREES, count),
+        zoom=generator.uniform(1 - WARP_SCALE, 1 + WARP_SCALE, count),
+        right=generator.uniform(-WARP_SHIFT, WARP_SHIFT, count),
+        down=generator.uniform(-WARP_SHIFT, WARP_SHIFT, count),
+        mirrored=generator.random(count) < 0.5,
+    )
+    origins = [f"warped copy of {source}" for source in faces.source[again]]
+    return _with_made(faces, again, warp(faces.images[again], warps), origins)
+
+
+def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequence[int]) -> npt.NDArray[np.int64]:
+    """An epoch's order of faces in which every batch holds as many of one class as of another.
+
+    To within one where ``batch_size`` is no multiple of the number of classes. An epoch has as many batches as without
+    balancing; each class's faces come in turns, all of them before one comes again.
+
+    Args:
+        labels: int64 (N,); classes without a face have no part in it.
+        batch_size: faces in a batch.
+        seed: another seed, another order.
+
+    Returns:
+        int64 (B * batch_size,) indices, B = max(N // batch_size, 1).
+    """
+    generator = np.random.default_rng(seed)
+    present, labels = np.unique(labels, return_inverse=True)
+    length = max(len(labels) // batch_size, 1) * batch_size
+    # Classes take turns along the epoch, so that any stretch of it holds all of them alike.
+    turns = np.arange(length) % len(present)
+    order = np.empty(length, dtype=np.int64)
+    for label, members in enumerate(_members(labels, len(present))):
+        places = np.flatnonzero(turns == label)
+        order[places] = _cycle(members, len(places), generator)
+    return order
+
+
+def _check_counts(faces: FaceSet, sampling: str, least: int) -> None:
+    counts = faces.counts()
+    short = np.flatnonzero(counts < least)
+    if len(short):
+        raise DataError(
+            f"balance.sampling = '{sampling}' needs {'two faces' if least == 2 else 'a face'} of every class; the "
+            f"train split has {counts[short[0]] or 'none'} of '{faces.classes[short[0]]}'. Leave that class out with a "
+            "label scheme (--classes), or choose another sampling."
+        )
+
+
+def _members(labels: npt.NDArray[np.int64], class_count: int) -> list[npt.NDArray[np.int64]]:
+    return [np.flatnonzero(labels == label) for label in range(class_count)]
+
+
+def _again(faces: FaceSet, share: float, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """The faces to take once more, so that each class reaches ``share`` of the largest. int64 (M,) indices."""
+    counts = faces.counts()
+    lacking = balanced_counts(counts, BalanceRecipe(sampling="oversample", share=share)) - counts
+    members = _members(faces.labels, len(faces.classes))
+    return np.concatenate([_cycle(each, int(count), generator) for each, count in zip(members, lacking, strict=True)])
+
+
+def _cycle(members: npt.NDArray[np.int64], count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """``count`` of the members, in shuffles of all of them one after the other."""
+    if not count:
+        return members[:0]
+    rounds = -(-count // len(members))
+    return np.concatenate([generator.permutation(members) for _ in range(rounds)])[:count]
+
+
+def _with_made(
+    faces: FaceSet, parents: npt.NDArray[np.int64], images: npt.NDArray[np.uint8], origins: Sequence[str]
+) -> FaceSet:
+    filled = faces.subset(np.concatenate([np.arange(len(faces)), parents]))
+    source = np.concatenate([faces.source, np.array(origins, dtype=np.str_)])
+    return replace(filled, images=np.concatenate([faces.images, images]), source=source)

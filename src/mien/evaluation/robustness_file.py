@@ -1,0 +1,123 @@
+"""``robustness.json``: a result with what it is of and, where there is a baseline, how its errors compare."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.errors import DataError
+from mien.evaluation.results import json_ready
+from mien.evaluation.robustness import CorruptionErrors, RobustnessResult, mean_corruption_error
+from mien.files import write_text
+
+NAME = "robustness.json"
+
+
+@dataclass(frozen=True)
+class Relative:
+    """Errors relative to a baseline's.
+
+    Attributes:
+        baseline: the baseline's file.
+        model: the baseline's model, as ``mien robustness`` was told; ``""`` where unknown.
+        clean_accuracy: of the baseline, on the faces as they are; NaN where unknown.
+        errors: of the result, relative to the baseline's.
+    """
+
+    baseline: str
+    model: str
+    clean_accuracy: float
+    errors: CorruptionErrors
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """The content of a ``robustness.json``.
+
+    Attributes:
+        model, data, split: what was measured, as ``mien robustness`` was told.
+        result: what was found.
+        relative: against a baseline; None without.
+    """
+
+    model: str
+    data: str
+    split: str
+    result: RobustnessResult
+    relative: Relative | None = None
+
+    @property
+    def words(self) -> str:
+        """What was measured, for a reader."""
+        return f"the model {self.model} on {self.result.faces:,} rows of the split {self.split} of {self.data}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; :func:`read_measurement` reads it again."""
+        content = {"model": self.model, "data": self.data, "split": self.split, **self.result.to_dict()}
+        if self.relative is not None:
+            content["relative_to"] = {
+                "baseline": self.relative.baseline,
+                "model": self.relative.model,
+                "clean_accuracy": json_ready(self.relative.clean_accuracy),
+                **self.relative.errors.to_dict(),
+            }
+        return content
+
+
+def relative_to(baseline: Measurement, result: RobustnessResult, name: str) -> Relative:
+    """The errors of a result relative to a baseline's, whose file is called ``name``.
+
+    Raises:
+        DataError: the two may not be compared; see :func:`mien.evaluation.robustness.mean_corruption_error`.
+    """
+    try:
+        errors = mean_corruption_error(result, baseline.result)
+    except DataError as error:
+        raise DataError(f"{name}: {error}.") from None
+    return Relative(name, baseline.model, baseline.result.clean_accuracy.value, errors)
+
+
+def write_measurement(folder: Path, measurement: Measurement) -> Path:
+    """Write ``robustness.json`` into a folder. Raises :class:`RunError`: the file system refused."""
+    write_text(folder / NAME, json.dumps(measurement.to_dict(), indent=2) + "\n")
+    return folder / NAME
+
+
+def read_measurement(path: str | os.PathLike[str]) -> Measurement:
+    """Read a ``robustness.json``, or the one in a folder. Raises :class:`DataError`: missing, or something else."""
+    path = Path(path) / NAME if Path(path).is_dir() else Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        result = RobustnessResult.from_dict(content)
+        model, data, split = (str(content.get(name, "unknown")) for name in ("model", "data", "split"))
+        return Measurement(model, data, split, result, _relative(content.get("relative_to"), result))
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist. Make it with: mien robustness ... --out DIR") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise DataError(f"{path} is no {NAME}: it is not JSON. Make it with mien robustness.") from None
+    except DataError as error:
+        raise DataError(f"{path} is no {NAME}: {error}. Make it with mien robustness.") from None
+
+
+def _relative(content: Any, result: RobustnessResult) -> Relative | None:
+    if content is None:
+        return None
+    try:
+        ratios = {str(name): float(ratio) for name, ratio in content["of"].items()}
+        errors = CorruptionErrors(ratios, float(content["mean"]))
+        clean = content.get("clean_accuracy")
+        relative = Relative(
+            str(content["baseline"]), str(content.get("model", "")), math.nan if clean is None else float(clean), errors
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise DataError("its 'relative_to' is none that mien robustness writes") from None
+    fine = all(math.isfinite(ratio) and ratio >= 0 for ratio in (*ratios.values(), errors.mean))
+    if tuple(ratios) != result.corruptions or not fine:
+        raise DataError("its 'relative_to' is not one number of at least 0 a corruption")
+    return relative

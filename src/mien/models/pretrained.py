@@ -1,0 +1,202 @@
+"""Backbones of timm with the weights that others trained: Wightman, PyTorch Image Models, 2019."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mien.errors import MissingExtraError, ModelError, RecipeError, needs_extra
+from mien.models.network import Network
+from mien.progress import busy
+
+
+class TimmNetwork(Network):
+    """A backbone of timm that sees grey faces, dropout, a linear head.
+
+    Its first layer has one channel. Pretrained on colour, that layer's weights for red, green and blue are added up
+    (by timm): a grey picture is one whose three channels are equal, and w_r x + w_g x + w_b x = (w_r + w_g + w_b) x.
+    So it answers as the colour network does, at a third of that layer's work.
+
+    Building it draws random weights and needs neither files nor a network; see :meth:`load_start`.
+
+    Args:
+        classes: number of classes.
+        backbone: timm's name of it, with or without a tag: ``resnet18``, ``resnet18.a1_in1k``.
+        side_px: images of another side (``upsample_px``, ``early_sizes``) are brought to this one, bilinearly, before
+            the backbone sees them: not every backbone works on more than one.
+        dropout: before the head.
+        pretrained: whether :meth:`load_start` loads weights.
+        weights: a safetensors file with them; where empty, they come from the Hugging Face hub or its cache.
+
+    Raises:
+        RecipeError: timm does not know the backbone, or it cannot see one channel of this side.
+        MissingExtraError: timm is not installed, or its torchvision does not fit torch.
+    """
+
+    def __init__(
+        self, classes: int, backbone: str, side_px: int, dropout: float, pretrained: bool, weights: str
+    ) -> None:
+        super().__init__()
+        self._name, self._side_px, self._pretrained, self._weights = backbone, side_px, pretrained, weights
+        built = _build(backbone)
+        self._source: dict[str, Any] = built.pretrained_cfg
+        self.backbone: nn.Module = built
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(self._width(), classes)
+        if pretrained:
+            known = None if weights else self._source.get("license")
+            self.licence = f"that of the pretrained weights: {known or 'not known'}"
+
+    def features(self, images: Tensor) -> Tensor:
+        """See :class:`Network`; D is the backbone's own."""
+        side = (self._side_px, self._side_px)
+        if images.shape[2:] != side:
+            images = functional.interpolate(images, side, mode="bilinear", align_corners=False)
+        features: Tensor = self.dropout(self.backbone(images))
+        return features
+
+    def parts(self) -> list[nn.Module]:
+        """See :class:`Network`; the backbone's own parts and the head."""
+        return [*self.backbone.children(), self.head]
+
+    def load_start(self) -> Path | None:
+        """Load the pretrained weights.
+
+        Raises:
+            ModelError: the file is missing, damaged, not safetensors or another network's; or it is not in the cache
+                and cannot be downloaded.
+        """
+        if not self._pretrained:
+            return None
+        file = Path(self._weights) if self._weights else _from_hub(self._name, self._source)
+        self.backbone.load_state_dict(_pretrained_state(self._name, self._source, file))
+        return file
+
+    def _width(self) -> int:
+        """D, from one black picture. Also finds out whether the backbone works at this side at all."""
+        self.backbone.eval()
+        try:
+            with torch.inference_mode():
+                shape = self.backbone(torch.zeros(1, 1, self._side_px, self._side_px)).shape
+        except (RuntimeError, AssertionError, ValueError, IndexError, ZeroDivisionError):
+            shape = ()
+        self.backbone.train()
+        if len(shape) != 2:
+            made_for = self._source["input_size"][-1]
+            raise RecipeError(
+                f"The backbone {self._name} does not work on images of {self._side_px} px; it was made for {made_for}. "
+                f"Set model.upsample_px = {made_for}, or choose another backbone."
+            )
+        return int(shape[1])
+
+
+def import_timm() -> Any:
+    """Import timm.
+
+    Raises:
+        MissingExtraError: it is not installed, or its torchvision does not fit torch.
+    """
+    with needs_extra("timm", "A timm backbone"), warnings.catch_warnings():
+        # torchvision warns of image readers that it lacks; nothing here reads images with it.
+        warnings.simplefilter("ignore")
+        try:
+            import timm
+        except ModuleNotFoundError:
+            raise
+        except (ImportError, RuntimeError, AttributeError, OSError) as error:
+            # What a torchvision that was built for another torch raises: "operator torchvision::nms does not exist".
+            raise MissingExtraError(
+                f"timm cannot be imported ({str(error).splitlines()[0]}); most often torchvision is not the one that "
+                f"belongs to torch {torch.__version__}. Install the matching pair, both from the same place."
+            ) from None
+    return timm
+
+
+def _build(name: str) -> Any:
+    """A backbone with random weights, one channel in and features out."""
+    timm = import_timm()
+    known = {*timm.list_models(), *timm.list_models(include_tags=True)}
+    if name not in known:
+        close = difflib.get_close_matches(name, sorted(known))
+        raise RecipeError(
+            f"timm {timm.__version__} has no backbone '{name}'."
+            + (f" Close: {', '.join(close)}." if close else " timm.list_models() names all that it has.")
+        )
+    try:
+        return timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
+    except (RuntimeError, TypeError, ValueError, AssertionError) as error:
+        raise RecipeError(f"The backbone {name} cannot be built for grey images: {error}.") from None
+
+
+def _from_hub(name: str, source: dict[str, Any]) -> Path:
+    """The file of a backbone's pretrained weights, from the hub's cache, else downloaded into it."""
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    repository, file = source.get("hf_hub_id"), source.get("hf_hub_filename") or "model.safetensors"
+    instead = "Give them as a file by model.weights, or set model.pretrained=false to begin with random ones."
+    if not repository:
+        raise ModelError(f"timm names no pretrained weights for the backbone {name}. {instead}")
+    cached = huggingface_hub.try_to_load_from_cache(repository, file)
+    if isinstance(cached, str):
+        return Path(cached)
+    # Each of its attempts without a connection would be a line of its own, and its bar would run into ours.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+    disable_progress_bars()
+    try:
+        with busy(f"fetching {repository} from the Hugging Face hub"):
+            return Path(huggingface_hub.hf_hub_download(repository, file))
+    except Exception as error:  # noqa: BLE001 - the hub's and its transport's errors share no base class below Exception
+        offline = isinstance(error, LocalEntryNotFoundError | ConnectionError)
+        reason = "there is no connection to the hub" if offline else str(error).partition("\n")[0].rstrip(".")
+        raise ModelError(
+            f"The pretrained weights of {name} ({file} of {repository} on the Hugging Face hub) are not on this "
+            f"machine and could not be fetched: {reason}. {instead}"
+        ) from None
+
+
+def _pretrained_state(name: str, source: dict[str, Any], file: Path) -> dict[str, Tensor]:
+    """A file's weights as the backbone's: its first layer folded to one channel, its classifier left out."""
+    tensors = _read(file)
+    # With as many classes as the file has, timm checks that every weight finds its place; with others it skips what
+    # does not fit, and a wrong file would pass.
+    classifier = source.get("classifier") or ""
+    rows = tensors.get(f"{classifier if isinstance(classifier, str) else classifier[0]}.weight")
+    classes = 0 if rows is None else len(rows)
+    try:
+        whole = import_timm().create_model(
+            name,
+            pretrained=True,
+            in_chans=1,
+            num_classes=classes,
+            pretrained_cfg_overlay={"state_dict": tensors, "num_classes": classes, "label_offset": 0},
+        )
+    except (RuntimeError, KeyError, TypeError, ValueError, AssertionError):
+        raise ModelError(f"{file} holds the weights of another network than timm's {name}.") from None
+    whole.reset_classifier(0)
+    state: dict[str, Tensor] = whole.state_dict()
+    return state
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    if file.suffix != ".safetensors":
+        raise ModelError(
+            f"{file} is not a .safetensors file; other formats are unpickled, which runs whatever code they hold. "
+            f"Convert it with safetensors.torch.save_file."
+        )
+    if not file.is_file():
+        raise ModelError(f"{file} does not exist (model.weights).")
+    try:
+        return safetensors.torch.load_file(file)
+    except (safetensors.SafetensorError, OSError):
+        raise ModelError(f"{file} is damaged or not a safetensors file.") from None

@@ -1,0 +1,80 @@
+"""Fine-tuning: which layers learn when, and how fast. What is nearer to the images is more general, and keeps more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from torch import nn
+from torch.optim import Optimizer
+
+from mien.models.network import Network
+from mien.models.registry import begins_at_random
+from mien.recipe import Recipe
+
+
+def rate_shares(network: Network, layer_decay: float) -> dict[nn.Parameter, float]:
+    """Each parameter's share of the learning rate: ``layer_decay ** k`` in the k-th block below the head.
+
+    The discriminative rates of Howard & Ruder, ULMFiT, ACL 2018, section 3.2 (who take 1 / 2.6).
+    """
+    found = blocks(network)
+    return {
+        parameter: layer_decay ** (len(found) - 1 - number) for number, block in enumerate(found) for parameter in block
+    }
+
+
+def blocks(network: Network) -> list[list[nn.Parameter]]:
+    """A network's parameters in blocks from the images to the head, which is the last block; each is in one of them.
+
+    A block is a part of the network; a sequence of parts is opened, down to residual blocks and single convolutions.
+    A part without matrices, such as the norm after a convolution, belongs to the block before it; a parameter in no
+    part, such as a position embedding, to the first.
+    """
+    found: list[list[nn.Parameter]] = []
+    for part in _opened(network.parts()):
+        parameters = list(part.parameters())
+        if parameters and (not found or any(parameter.ndim > 1 for parameter in parameters)):
+            found.append([])
+        if parameters:
+            found[-1] += parameters
+    placed = {parameter for block in found for parameter in block}
+    found[0] += [parameter for parameter in network.parameters() if parameter not in placed]
+    return found
+
+
+def _opened(parts: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    for part in parts:
+        if isinstance(part, nn.Sequential | nn.ModuleList):
+            yield from _opened(part)
+        else:
+            yield part
+
+
+def freeze(network: Network, optimizer: Optimizer, frozen: bool) -> None:
+    """Let only the head of a network in training mode learn, or everything that the optimiser has.
+
+    A frozen weight has no gradient, so neither decay nor momentum moves it. Frozen batch norms keep their running
+    statistics and work by them: they belong to the weights that stay.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(not frozen)
+    network.head.requires_grad_(True)
+    if frozen:
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._NormBase):
+                module.eval()
+
+
+def doubts(recipe: Recipe) -> list[str]:
+    """What one should know before training by this recipe from no other run; one sentence each."""
+    found = []
+    if begins_at_random(recipe.model):
+        if "pretrained" in recipe.model.settings:
+            found.append("model.pretrained is false: the backbone begins with RANDOM weights, nothing is transferred.")
+        if recipe.tuning.frozen_epochs:
+            found.append(
+                f"tuning.frozen_epochs = {recipe.tuning.frozen_epochs} keeps RANDOM weights frozen: "
+                f"begin with trained ones, by --from RUN or a pretrained backbone."
+            )
+    return found

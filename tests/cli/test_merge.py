@@ -1,0 +1,165 @@
+"""``--classes`` and ``--threshold`` where they occur: merged before training, after it, and compared."""
+
+import csv
+import io
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.data.parquet import write_parquet
+from mien.evaluation.scores import read_scores
+from mien.labels import SCHEMES
+from mien.recipe import dump_recipe
+from mien.run_folder import RunFolder
+
+OWN = "positive=happy+surprise,negative=angry+fear+sad"
+
+
+def one_line(answer, *parts):
+    assert answer.code == 2, answer
+    assert answer.out == ""
+    assert "Traceback" not in answer.err
+    last = answer.err.splitlines()[-1]
+    assert last.startswith("mien: ")
+    for part in parts:
+        assert part in last, last
+
+
+@pytest.fixture
+def recipe_file(tmp_path, tiny_recipe):
+    file = tmp_path / "tiny.toml"
+    file.write_text(dump_recipe(tiny_recipe))
+    return file
+
+
+@pytest.fixture(scope="module")
+def face_file(tmp_path_factory, faces):
+    """The very data of ``tiny_run``, with its fingerprint."""
+    file = tmp_path_factory.mktemp("data") / "faces.parquet"
+    write_parquet(faces, file)
+    return file
+
+
+def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tiny_run, recipe_file, face_file):
+    """The story of Study B's 6b and 7: the second model knows disgust as negative, the first has no such rows."""
+    first = tmp_path / "first"
+    trained = mien("train", recipe_file, "--data", face_file, "--out", first, "--classes", "binary-with-disgust")
+    assert trained.code == 0, trained.err
+    assert 'classes = "binary-with-disgust"' in (first / "recipe.toml").read_text()
+
+    after = mien(
+        "evaluate", "--model", tiny_run.path, "--data", face_file, "--classes", "binary", "--out", tmp_path / "after"
+    )
+    assert after.code == 0, after.err
+    assert "merged after the model's answer by 'binary'" in after.err
+    assert "disgust" in after.err
+    merged, plain = (
+        read_scores(tmp_path / "after" / "scores_validation.npz"),
+        read_scores(tiny_run.scores("validation")),
+    )
+    assert len(merged) == int(np.isin(plain.labels, [0, 2, 3, 4, 5]).sum())
+    expected = SCHEMES["binary"].merge_probabilities(plain.probabilities, plain.classes)
+    assert merged.probabilities == pytest.approx(expected[np.isin(plain.rows, merged.rows)], abs=1e-5)
+
+    folders = tmp_path / "after", first
+    one_line(mien("compare", *folders), "same rows", "--shared-rows")
+    compared = mien("compare", *folders, "--shared-rows", "--json")
+    assert compared.code == 0, compared.err
+    assert json.loads(compared.out)[0]["rows"] == len(merged)
+    gone = int((plain.labels == 1).sum())
+    assert f"0 of {len(merged)} rows of {folders[0]}, {gone} of {len(merged) + gone} rows of {first}" in compared.err
+    page = mien("compare", *folders, "--shared-rows", "--data", face_file, "--out", tmp_path / "page")
+    assert page.code == 0, page.err
+    assert "rows that all have" in (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+
+
+def test_two_classes_have_a_threshold_with_its_curve(mien, tmp_path, tiny_run, face_file):
+    arguments = ("evaluate", "--model", tiny_run.path, "--data", face_file, "--classes", OWN)
+    shown = mien(*arguments)
+    assert "Threshold for positive" in shown.out
+    assert "Best is the greatest Youden's J" in shown.out
+    plain = json.loads(mien(*arguments, "--json").out)
+    found = json.loads(mien(*arguments, "--threshold", "0.3", "--json", "--out", tmp_path / "out").out)
+    assert plain["threshold"]["chosen"]["threshold"] == 0.5
+    assert found["threshold"]["chosen"]["threshold"] == 0.3
+    assert found["threshold"]["chosen"]["true_positive_rate"] >= plain["threshold"]["chosen"]["true_positive_rate"]
+    assert found["threshold"]["best"] == plain["threshold"]["best"]
+    assert found["headline"] == plain["headline"], "a threshold moves its own figures alone"
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["threshold"] == found["threshold"]
+    assert "roc-threshold" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+    tested = json.loads(mien(*arguments, "--split", "train", "--json").out)
+    assert tested["threshold"]["split"] == "train"
+    assert tested["threshold"]["best"]["threshold"] == pytest.approx(found["threshold"]["best"]["threshold"])
+
+    scored = mien("evaluate", "--scores", tiny_run.scores("validation"), "--classes", OWN, "--json")
+    assert json.loads(scored.out)["headline"] == plain["headline"]
+
+
+def test_merged_rows_go_with_their_column(mien, tmp_path, tiny_run, faces):
+    half = np.where(np.arange(len(faces)) % 3 == 0, "one", "two")
+    write_parquet(replace(faces, columns={"half": half}), tmp_path / "faces.parquet")
+    data = tmp_path / "faces.parquet"
+    answer = mien("evaluate", "--model", tiny_run.path, "--data", data, "--classes", "five", "--by", "half", "--json")
+    kept = (faces.split == "validation") & ~np.isin(faces.labels, [1, 6])
+    parts = {part["value"]: part["count"] for part in json.loads(answer.out)["by"]["parts"]}
+    assert parts == {name: int((half[kept] == name).sum()) for name in ("one", "two")}
+
+
+def test_predict_merges_and_parts(mien, tiny_run, face_folder):
+    arguments = ("predict", "--model", tiny_run.path, "--crops", face_folder / "test" / "happy", "--classes", OWN)
+    rows = list(csv.DictReader(io.StringIO(mien(*arguments, "--csv").out)))
+    assert set(rows[0]) == {"source", "top", "confidence", "positive", "negative"}
+    sure = mien(*arguments, "--threshold", "0", "--json")
+    assert {each["top"] for each in json.loads(sure.out)} == {"positive"}
+    never = mien(*arguments, "--threshold", "1")
+    assert "negative" in never.out
+
+
+def test_the_ledger_says_under_which_classes_test_was_opened(mien, tmp_path, tiny_run, face_folder):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    answer = mien("evaluate", "--model", run.path, "--data", face_folder, "--split", "test", "--classes", "binary")
+    assert answer.code == 0, answer.err
+    assert json.loads((run.path / "test_ledger.jsonl").read_text().splitlines()[-1])["classes"] == "binary"
+    one_line(
+        mien("evaluate", "--model", run.path, "--data", face_folder, "--split", "test", "--threshold", "0.5"),
+        "two classes; here are 7",
+    )
+    assert run.test_uses() == 1, "a mistake does not open the test split"
+
+
+def test_bad_merges_are_one_line_and_write_nothing(mien, tmp_path, tiny_run, recipe_file, face_folder):
+    out = tmp_path / "out"
+    train = ("train", recipe_file, "--data", face_folder, "--out", out, "--classes")
+    one_line(mien(*train, "sevn"), "Did you mean 'seven'")
+    one_line(mien(*train, "good=happy+awe,bad=sad"), "uses the class 'awe', which the data does not have")
+    one_line(mien(*train, "all=happy+sad"), "leaves one class")
+    one_line(mien(*train, "a=happy,b=happy"), "uses the class 'happy' twice")
+    assert not out.exists()
+    evaluate = ("evaluate", "--model", tiny_run.path, "--data", face_folder, "--out", out)
+    one_line(mien(*evaluate, "--classes", "sevn"), "Did you mean 'seven'")
+    one_line(mien(*evaluate, "--classes", "good=happy+awe,bad=sad"), "'awe', which the model does not have")
+    one_line(mien(*evaluate, "--threshold", "0.4"), "two classes; here are 7")
+    one_line(mien(*evaluate, "--classes", "binary", "--threshold", "1.5"), "0..1; found 1.5")
+    scores = tiny_run.scores("validation")
+    one_line(mien("evaluate", "--scores", scores, "--threshold", "0.5", "--out", out), "two classes; here are 7")
+    predict = ("predict", "--model", tiny_run.path, "--crops", face_folder / "test" / "happy")
+    one_line(mien(*predict, "--classes", "a=awe,b=sad"), "'awe', which the model does not have")
+    one_line(mien(*predict, "--threshold", "0.4"), "two classes; here are 7")
+    assert not out.exists()
+
+
+def test_a_merge_that_empties_a_split_is_one_line(mien, tmp_path, recipe_file, faces):
+    kept = (faces.split != "validation") | np.isin(faces.labels, [1, 6])
+    write_parquet(faces.subset(kept), tmp_path / "faces.parquet")
+    arguments = ("train", recipe_file, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "out")
+    one_line(mien(*arguments, "--classes", "five"), "'five' leaves no face in: validation")
+    few = faces.subset((faces.split != "train") | np.isin(faces.labels, [1, 3, 6]))
+    write_parquet(few, tmp_path / "faces.parquet", overwrite=True)
+    one_line(mien(*arguments, "--classes", "five"), "faces of one class only")
+    one_line(mien(*arguments, "--set", "balance.sampling=undersample"), "the train split has none of 'angry'")
+    assert not (tmp_path / "out").exists()

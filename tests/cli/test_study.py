@@ -1,0 +1,93 @@
+"""Oracles: what the library's own functions give, and the lines that the issue of bad input asks for."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def study_file(tmp_path_factory, tiny_recipe_text):
+    folder = tmp_path_factory.mktemp("study")
+    recipe = folder / "tiny.toml"
+    recipe.write_text(tiny_recipe_text.replace("epochs = 2", "epochs = 1"))
+    file = folder / "two.toml"
+    file.write_text(
+        f'name = "two"\ntitle = "Two rates"\nquestion = "Which?"\nrecipe = "{recipe}"\n'
+        '[[variants]]\nname = "fast"\n[[variants]]\nname = "slow"\nset = { "optim.lr" = 0.001 }\n'
+        '[[comparisons]]\ntitle = "slow against fast"\nvariants = ["fast", "slow"]\nbaseline = "fast"\n'
+    )
+    return file
+
+
+def test_list_names_the_studies_that_come_with_mien(mien):
+    said = mien("study", "list")
+    assert said.code == 0
+    for name in ("study-a", "study-b", "imbalance", "architectures", "augmentation", "transfer"):
+        assert name in said.out
+    assert {each["name"] for each in json.loads(mien("study", "list", "--json").out)} >= {"study-a", "study-b"}
+
+
+def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_path):
+    arguments = ("study", study_file, "--data", face_folder, "--out", tmp_path / "out")
+    dry = mien(*arguments, "--dry-run")
+    assert (dry.code, (tmp_path / "out").exists()) == (0, False)
+    assert "2 of 2 runs to do" in dry.out
+    first = mien(*arguments, "--only", "fast")
+    assert first.code == 0
+    assert "fast, seed 0: best epoch 1 of 1" in first.err
+    assert "Not finished: 1 of the runs of slow" in first.out
+    second = mien(*arguments)
+    assert "slow, seed 0" in second.err
+    assert "fast, seed 0" not in second.err
+    third = mien(*arguments, "--json")
+    assert "seed 0:" not in third.err
+    content = json.loads(third.out)
+    assert content["comparisons"][0]["variants"][0]["differences"]["accuracy"]["seeds"] == 1
+    assert content == json.loads((tmp_path / "out" / "study.json").read_text())
+    assert (tmp_path / "out" / "report.html").is_file()
+    elsewhere = mien(
+        "study",
+        study_file,
+        "--data",
+        face_folder,
+        "--out",
+        tmp_path / "other",
+        "--results",
+        tmp_path / "out" / "results",
+    )
+    assert elsewhere.code == 0
+    assert "seed 0:" not in elsewhere.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["study-c"], "There is no study 'study-c'. Did you mean 'study-"),
+        (["study-b"], "needs faces: mien study study-b --data PATH"),
+        (["study-b", "--only", "9", "--data", "x"], "no variant '9'"),
+        (["study-b", "--data", "nowhere.csv"], "nowhere.csv"),
+        (["FILE", "--data", "FACES", "--set", "optim.rl=1"], "optim.rl"),
+        (["FILE", "--data", "FACES", "--set", "classes=one"], "one"),
+        (["FILE", "--data", "FACES", "--set", "classes=a=happy"], "leaves one class"),
+        (["FILE", "--data", "FACES", "--out", "FILE"], "is a file"),
+        (["FILE", "--data", "FACES", "--results", "FILE"], "is a file"),
+        (["FILE", "--data", "FACES", "--out", "RUN"], "is a run folder"),
+        (["FILE", "--data", "FACES", "--set", "seed=3"], "a study sets this itself"),
+        (["FILE", "--data", "FACES", "--set", "optim.lr=0.001"], "have one and the same recipe"),
+        (["FILE", "--data", "FACES", "--jobs", "0"], "jobs"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(
+    mien, study_file, face_folder, tmp_path, monkeypatch, tiny_run, arguments, words
+):
+    monkeypatch.chdir(tmp_path)
+    said = mien(
+        "study",
+        *({"FILE": study_file, "FACES": face_folder, "RUN": tiny_run.path}.get(each, each) for each in arguments),
+    )
+    assert said.code == 2
+    assert said.err.count("\n") == 1
+    assert words in said.err
+    assert list(tmp_path.iterdir()) == []

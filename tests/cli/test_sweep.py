@@ -1,0 +1,76 @@
+"""What a person sees of ``mien sweep``."""
+
+import json
+import signal
+
+import pytest
+
+from mien.cli import train_view
+from mien.recipe import dump_recipe
+
+
+@pytest.fixture
+def space(tmp_path, tiny_recipe):
+    (tmp_path / "tiny.toml").write_text(dump_recipe(tiny_recipe))
+    file = tmp_path / "mine.toml"
+    file.write_text('recipe = "tiny.toml"\ntrials = 2\nepochs = 1\n[parameters]\noptim.lr = { log = [0.01, 1.0] }\n')
+    return file
+
+
+def test_a_sweep_from_the_command_line_and_its_recipe_trained(mien, space, face_folder, tmp_path):
+    out = tmp_path / "out"
+    answer = mien("sweep", space, "--data", face_folder, "--out", out)
+    assert answer.code == 0, answer.err
+    assert "optim.lr" in answer.out
+    assert sum(line.startswith("trial ") for line in answer.err.splitlines()) == 2
+    assert f"mien train {out / 'best.toml'} --data PATH" in answer.err
+
+    # The same command again finds all done; more trials go on.
+    answer = mien("sweep", space, "--data", face_folder, "--out", out, "--trials", 3, "--json", "--quiet")
+    assert (answer.code, answer.err) == (0, "")
+    found = json.loads(answer.out)
+    assert (found["finished"], found["total"]) == (3, 3)
+    assert found["best"]["values"].keys() == {"optim.lr"}
+
+    answer = mien("train", out / "best.toml", "--data", face_folder, "--out", tmp_path / "run", "--json")
+    assert answer.code == 0, answer.err
+    accuracy = json.loads(answer.out)["headline"]["accuracy"]["value"]
+    assert accuracy == pytest.approx(found["best"]["validation_accuracy"], abs=1e-6)
+
+
+def test_ctrl_c_says_how_to_go_on(mien, space, face_folder, tmp_path, monkeypatch):
+    def interrupt(self, line, is_best):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(train_view.TrainView, "epoch", interrupt)
+    answer = mien("sweep", space, "--data", face_folder, "--out", tmp_path / "out")
+    assert answer.code == 130
+    assert "stopped with 1 of 2 trials finished; the same command goes on." in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_mistakes_are_one_line_and_leave_nothing(mien, space, face_folder, tmp_path):
+    out = tmp_path / "out"
+    space.write_text(space.read_text().replace("optim.lr", "optim.lrr"))
+    answer = mien("sweep", space, "--data", face_folder, "--out", out)
+    assert (answer.code, answer.out) == (2, "")
+    assert (
+        answer.err
+        == f"mien: The space {space}: The recipe tiny has an unknown key 'optim.lrr'. Did you mean 'optim.lr'?\n"
+    )
+    space.write_text(space.read_text().replace("optim.lrr", "model.width"))
+    answer = mien("sweep", space, "--data", face_folder, "--out", out)
+    assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+    assert "Did you mean 'widths'?" in answer.err
+    assert not out.exists()
+
+
+def test_the_journal_of_another_space_is_one_line(mien, space, face_folder, tmp_path):
+    out = tmp_path / "out"
+    assert mien("sweep", space, "--data", face_folder, "--out", out).code == 0
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    space.write_text(space.read_text().replace("0.01", "0.02"))
+    answer = mien("sweep", space, "--data", face_folder, "--out", out)
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1].endswith("nothing in it was changed. Choose another --out.")
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before

@@ -1,0 +1,167 @@
+"""Oracles: counts and membership by hand; balanced batches counted one by one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.data.balance import balance, balanced_counts, balanced_order
+from mien.data.faceset import FaceSet
+from mien.errors import DataError
+from mien.recipe import BalanceRecipe
+
+COUNTS = [10, 2, 9, 20]
+
+
+@pytest.fixture
+def few():
+    labels = np.random.default_rng(3).permutation(np.repeat(np.arange(4), COUNTS))
+    count = len(labels)
+    images = np.random.default_rng(4).integers(0, 256, (count, 8, 8), dtype=np.uint8)
+    votes = np.arange(count) * 10
+    names = np.array([f"face {row}" for row in range(count)])
+    return FaceSet(
+        images, labels, tuple("abcd"), np.full(count, "train"), names, np.arange(100, 100 + count), {"v": votes}
+    )
+
+
+def balanced(faces, sampling, seed=0, **settings):
+    return balance(faces, BalanceRecipe(sampling=sampling, **settings), seed)
+
+
+@pytest.mark.parametrize("sampling", ["none", "batches"])
+def test_what_changes_no_face(few, sampling):
+    assert balanced(few, sampling) is few
+
+
+def test_undersampling_leaves_every_class_as_large_as_the_smallest(few):
+    kept = balanced(few, "undersample")
+    assert kept.counts().tolist() == [2, 2, 2, 2]
+    assert len(set(kept.rows)) == 8
+    at = kept.rows - 100
+    assert (np.diff(at) > 0).all(), "the order stays"
+    assert (kept.images == few.images[at]).all()
+    assert (kept.labels == few.labels[at]).all()
+    assert (kept.columns["v"] == at * 10).all()
+
+
+def test_undersampling_draws_without_favour(few):
+    """Over many seeds each of the 20 faces of the largest class is kept 2 times in 20."""
+    drawn = np.concatenate([balanced(few, "undersample", seed).rows for seed in range(400)])
+    largest = few.rows[few.labels == 3]
+    kept = np.array([(drawn == row).sum() for row in largest])
+    assert kept.sum() == 800
+    assert abs(kept - 40).max() < 5 * np.sqrt(400 * 0.1 * 0.9)
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, [20, 20, 20, 20]), (0.5, [10, 10, 10, 20])])
+@pytest.mark.parametrize("sampling", ["oversample", "mixup", "warp"])
+def test_filling_up_keeps_every_face_and_reaches_the_share(few, sampling, share, expected):
+    filled = balanced(few, sampling, share=share)
+    assert filled.counts().tolist() == expected
+    for name in ("images", "labels", "rows", "source", "split"):
+        assert (getattr(filled, name)[: len(few)] == getattr(few, name)).all()
+    made = filled.rows[len(few) :] - 100
+    assert (few.labels[made] == filled.labels[len(few) :]).all()
+    assert (filled.columns["v"][len(few) :] == made * 10).all()
+
+
+def test_oversampling_repeats_each_face_as_often_as_any_other_of_its_class(few):
+    filled = balanced(few, "oversample")
+    for label in range(4):
+        _, often = np.unique(filled.rows[filled.labels == label], return_counts=True)
+        assert len(often) == COUNTS[label]
+        assert often.max() - often.min() <= 1
+    assert (filled.images == few.images[filled.rows - 100]).all()
+
+
+def test_a_blend_lies_between_two_different_faces_of_its_class(few):
+    filled = balanced(few, "mixup")
+    parts = []
+    for at in range(len(few), len(filled)):
+        first, second = (int(word.removeprefix("face ")) for word in str(filled.source[at])[9:].split(" and "))
+        assert first != second
+        assert filled.labels[at] == few.labels[first] == few.labels[second]
+        a, b, blend = (each.astype(float) for each in (few.images[first], few.images[second], filled.images[at]))
+        part = ((blend - b) * (a - b)).sum() / ((a - b) ** 2).sum()
+        assert 0 <= part <= 1
+        parts.append(part)
+        assert blend == pytest.approx(part * a + (1 - part) * b, abs=1.5)
+    assert np.quantile(parts, 0.25) < 0.4
+    assert np.quantile(parts, 0.75) > 0.6
+
+
+def test_a_warped_copy_is_near_its_face_but_is_not_it(faces):
+    """Oracle: a copy is more like its own face, or that in the mirror, than like another face of the class."""
+    train = faces.of_split("train")
+    filled = balanced(train, "warp")
+    made = slice(len(train), None)
+    flat = lambda images: images.reshape(len(images), -1).astype(float)  # noqa: E731
+    own = np.searchsorted(train.rows, filled.rows[made])
+    copies, originals = flat(filled.images[made]), flat(train.images)
+    mirrored = flat(train.images[:, :, ::-1])
+    to_own = np.minimum(((copies - originals[own]) ** 2).mean(1), ((copies - mirrored[own]) ** 2).mean(1))
+    assert to_own.min() > 0
+    others = np.roll(own, 1)
+    to_other = np.minimum(((copies - originals[others]) ** 2).mean(1), ((copies - mirrored[others]) ** 2).mean(1))
+    assert np.median(to_own) < 0.5 * np.median(to_other)
+
+
+@pytest.mark.parametrize("sampling", ["undersample", "oversample", "mixup", "warp"])
+def test_the_same_seed_gives_the_same_faces_and_another_others(few, sampling):
+    first, again, other = (balanced(few, sampling, seed) for seed in (1, 1, 2))
+    assert first.fingerprint == again.fingerprint
+    assert first.fingerprint != other.fingerprint
+
+
+@given(
+    st.lists(st.integers(2, 30), min_size=2, max_size=5),
+    st.sampled_from(["none", "undersample", "oversample", "mixup", "warp", "batches"]),
+    st.floats(0.05, 1),
+)
+def test_the_counts_are_foretold(counts, sampling, share):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    blank = np.zeros((len(labels), 2, 2), dtype=np.uint8)
+    words = np.full(len(labels), "train")
+    data = FaceSet(blank, labels, tuple(map(str, range(len(counts)))), words, words, np.arange(len(labels)))
+    recipe = BalanceRecipe(sampling=sampling, share=share)
+    assert balanced_counts(data.counts(), recipe).tolist() == balance(data, recipe, 0).counts().tolist()
+
+
+@pytest.mark.parametrize("sampling", ["undersample", "oversample", "mixup", "warp", "batches"])
+def test_a_class_without_a_face_is_one_line(few, sampling):
+    lacking = few.subset(few.labels != 1)
+    with pytest.raises(DataError, match=r"the train split has none of 'b'.*--classes"):
+        balanced(lacking, sampling)
+
+
+def test_one_face_cannot_be_blended(few):
+    single = few.subset((few.labels != 1) | (np.cumsum(few.labels == 1) == 1))
+    with pytest.raises(DataError, match="needs two faces of every class; the train split has 1 of 'b'"):
+        balanced(single, "mixup")
+    assert balanced(single, "warp").counts().tolist() == [20, 20, 20, 20]
+    assert balanced(replace(single, columns={}), "oversample").counts().tolist() == [20, 20, 20, 20]
+
+
+@given(st.lists(st.integers(1, 40), min_size=2, max_size=7), st.integers(2, 40))
+def test_every_batch_holds_equal_shares_of_the_classes(counts, batch_size):
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
+    order = balanced_order(labels, batch_size, (0, 1))
+    assert len(order) == max(len(labels) // batch_size, 1) * batch_size
+    for first in range(0, len(order), batch_size):
+        held = np.bincount(labels[order[first : first + batch_size]], minlength=len(counts))
+        assert held.max() - held.min() <= 1
+    seen = np.bincount(order, minlength=len(labels))
+    for label in range(len(counts)):
+        often = seen[labels == label]
+        assert often.max() - often.min() <= 1
+
+
+def test_balanced_batches_follow_seed_and_epoch():
+    labels = np.repeat(np.arange(3), [5, 9, 30])
+    orders = [balanced_order(labels, 6, seed).tolist() for seed in ((0, 1), (0, 1), (0, 2), (1, 1))]
+    assert orders[0] == orders[1]
+    assert orders[0] != orders[2]
+    assert orders[0] != orders[3]

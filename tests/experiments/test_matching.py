@@ -1,0 +1,113 @@
+"""Oracles: the faces themselves, found by hand; the model's own answers; what a file says of itself."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.read import read_data
+from mien.errors import DataError
+from mien.evaluation.corruptions import STRENGTHS
+from mien.evaluation.results import Estimate
+from mien.evaluation.robustness import RobustnessResult
+from mien.evaluation.robustness_file import Measurement, write_measurement
+from mien.evaluation.scores import Scores
+from mien.experiments.matching import (
+    check_fingerprint,
+    check_model,
+    faces_of_scores,
+    find_robustness,
+    match_faces,
+)
+from mien.inference.classifier import load
+from mien.labels import SCHEMES
+
+
+def test_faces_come_in_the_order_of_the_scores(faces, scored):
+    chosen = faces.of_split("validation").subset(
+        np.random.default_rng(3).permutation(int((faces.split == "validation").sum()))
+    )
+    found = match_faces(faces, scored(chosen.labels, faces.classes, chosen.rows))
+    assert found.rows.tolist() == chosen.rows.tolist()
+    assert np.array_equal(found.images, chosen.images)
+    few = scored(chosen.labels[:5], faces.classes, chosen.rows[:5], split="mine")
+    assert match_faces(faces, few).rows.tolist() == chosen.rows[:5].tolist()
+    with pytest.raises(DataError, match="same rows"):
+        match_faces(faces, replace(few, split="validation"))
+
+
+@pytest.mark.parametrize("name", ["binary", "binary-with-disgust"])
+def test_of_two_schemes_with_the_same_classes_the_one_that_fits_the_rows_is_taken(name, faces, scored):
+    merged = faces.with_scheme(SCHEMES[name])
+    part = merged.of_split("validation")
+    scores = scored(part.labels, merged.classes, part.rows)
+    assert faces_of_scores(faces, scores).rows.tolist() == merged.rows.tolist()
+    with pytest.raises(DataError, match=r"must (be of|have) the same"):
+        faces_of_scores(faces, scored(1 - part.labels, merged.classes, part.rows))
+
+
+def test_a_model_that_did_not_make_the_scores_is_refused(faces, tiny_run):
+    """Oracle: the model's own answers at its temperature and at 1, and these with one row changed or at another."""
+    model = load(tiny_run.path)
+    model.manifest = model.manifest.model_copy(update={"temperature": 1.7})
+    part = faces.of_split("validation").subset(np.arange(40))
+
+    def made(temperature):
+        answers = model.probabilities(part.images, temperature).astype(np.float16)
+        return Scores(part.rows, part.labels, answers, faces.classes, "mine", "")
+
+    for temperature in (1.0, 1.7):
+        check_model(model, part, made(temperature))
+    changed = made(1.0)
+    changed.probabilities[7] = np.roll(changed.probabilities[7], 1)
+    for scores in (changed, made(3.0)):
+        with pytest.raises(DataError, match="'tiny' did not make the scores: of 40 rows"):
+            check_model(model, part, scores)
+
+
+def test_scores_know_their_data_at_every_size(faces, scored, tmp_path):
+    """Native faces of 60 px, read for a 48 px and a 64 px model and by a report that knows of neither."""
+    tree = tmp_path / "tree"
+    for index, image in enumerate(np.asarray(faces.images[:40])):
+        file = tree / faces.classes[faces.labels[index]] / f"{index:03}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).resize((60, 60)).save(file)
+    usual, large = read_data(tree).faces, read_data(tree, size_px=64).faces
+    assert large.images.shape[1:] == (64, 64)
+    part = large.of_split("validation")
+    scores = scored(part.labels, large.classes, part.rows, fingerprint=large.fingerprint)
+    for data in (usual, large):
+        check_fingerprint(data, scores)
+        assert match_faces(faces_of_scores(data, scores), scores).rows.tolist() == part.rows.tolist()
+    # As versions before made it of the faces at the model's own size.
+    earlier = replace(scores, data_fingerprint=replace(large).fingerprint)
+    assert earlier.data_fingerprint != scores.data_fingerprint
+    check_fingerprint(large, earlier)
+    with pytest.raises(DataError, match="found sha256:"):
+        check_fingerprint(usual, earlier)
+
+
+def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, tiny_run, tmp_path):
+    """Oracle: what the file says of itself; a run folder and the model file in it are one model."""
+    shares = np.full((2, len(STRENGTHS)), 0.5)
+    one = Estimate(0.5, 0.4, 0.6)
+    result = RobustnessResult(("blur", "noise"), shares, one, one, 7, 0, "sha256:0")
+    folder = tmp_path / "measured"
+    write_measurement(folder, Measurement(str(tiny_run.path), "faces.parquet", "validation", result))
+    scores = scored([0, 1, 2, 3, 4, 5, 6], faces.classes)
+    for name in (str(tiny_run.model), str(tiny_run.path), None):
+        found, refused = find_robustness([tmp_path, folder / "robustness.json"], scores, name)
+        assert found is not None
+        assert not refused
+        assert found.words == f"the model {tiny_run.path} on 7 rows of the split validation of faces.parquet"
+    for other, name in ((replace(scores, split="train"), None), (scores, "runs/other")):
+        found, refused = find_robustness([folder], other, name)
+        assert found is None
+        assert refused.startswith(f"{folder / 'robustness.json'} is left out: it is of the model")
+    write_measurement(tmp_path, Measurement("runs/other", "faces.parquet", "validation", result))
+    found, _ = find_robustness([folder, tmp_path], scores, "runs/other")
+    assert found is not None, "the second is of the model, the first is not"
+    assert found.model == "runs/other"
+    assert "mien robustness" in find_robustness([tmp_path / "none"], scores, None)[1]
+    assert find_robustness([tmp_path], replace(scores, split="test"), None)[0] is None

@@ -1,0 +1,147 @@
+"""Oracles: the study's own lists, counts of the data, and the files that a run leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mien.data.faceset import FaceSet
+from mien.data.synthetic import synthetic_faces
+from mien.errors import DataError, MienError, RecipeError, StudyError
+from mien.experiments.study import parse_study
+from mien.experiments.study_plan import folder_of, lacking, make_plan, seconds_left
+from mien.experiments.study_results import Planned
+
+
+def test_every_variant_and_seed_is_planned_first_seeds_first(done, faces):
+    planned = [(run.variant, run.recipe.seed) for run in done.runs]
+    assert planned == [("base", 0), ("five", 0), ("wild", 0), ("lost", 0), ("base", 1)]
+    assert done.runs[1].parent is done.runs[0]
+    assert len({run.key for run in done.runs}) == 5
+    assert done.runs[0].train_faces == (faces.split == "train").sum()
+    assert done.runs[1].classes == ("angry", "fear", "happy", "sad", "surprise")
+
+
+def test_what_is_optional_and_not_at_hand_is_left_out(done):
+    assert list(done.plan.left_out) == ["elsewhere"]
+    assert "gone.safetensors" in done.plan.left_out["elsewhere"] or "mien[timm]" in done.plan.left_out["elsewhere"]
+
+
+def test_a_key_follows_recipe_seed_data_parent_and_first_weights(done):
+    run = done.runs[1]
+
+    def changed(**fields):
+        return dataclasses.replace(run, **fields)
+
+    others = [
+        changed(recipe=run.recipe.model_copy(update={"seed": 7})),
+        changed(data_fingerprint="sha256:other"),
+        changed(parent=None),
+        changed(parent=None, start_digest="sha256:file"),
+    ]
+    assert len({run.key, *(each.key for each in others)}) == 5
+    renamed = run.recipe.model_copy(update={"name": "another", "description": "words"})
+    assert changed(variant="another", recipe=renamed).key == run.key
+
+
+def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):
+    text = tiny_study_file.read_text().replace(
+        'set = { optim.lr = 1e30, optim.name = "sgd" }', "set = { model.stem_stride = 2, model.dropout = 0.1 }"
+    )
+    with pytest.raises(StudyError, match="'base' and 'wild' of the study 'small' have one and the same recipe"):
+        make_plan(parse_study(text, "small", tiny_study_file.parent), {48: faces})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes", "kind", "words"),
+    [
+        ("optim.lr = 1e30", 'model.name = "resnet81"', [], RecipeError, "'wild'.*no model 'resnet81'.*resnet18"),
+        ("optim.lr = 1e30", "early_sizes = [[0.5, 12]]", [], RecipeError, "'wild'.*needs images of 16 px"),
+        ('classes = "five"', 'classes = "a=happy,b=contempt"', [], DataError, "'five'.*'contempt'"),
+        ('"five"\nclasses = "binary"', '"five"\nclasses = "seven"', [], StudyError, "'merged'.*'disgust'"),
+        ('= "base"\nclasses = "binary"', '= "base"', [], StudyError, "'base and merged.*other classes"),
+        ("recall.disgust", "recall.disgut", [], StudyError, "'recall.disgut'.*'disgust'"),
+        ('seeds = [0]\n\n[[variants]]\nname = "merged"', 'seeds = [5]\n\n[[variants]]\nname = "merged"', [], StudyError,
+         "'five' begins with 'base' of seed 5"),
+        ("optional = true", "", [], MienError, r"gone\.safetensors|mien\[timm\]"),
+        ("optim.lr = 1e30", "optim.lr = 0.3", ["optim.lr=0.01", "optim.name=sgd"], StudyError, "'base' and 'wild'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_run_is_refused_before_anything_runs(
+    tiny_study_file, faces, tmp_path, monkeypatch, old, new, changes, kind, words
+):
+    monkeypatch.chdir(tmp_path)
+    text = tiny_study_file.read_text()
+    assert old in text
+    with pytest.raises(kind, match=words) as caught:
+        make_plan(parse_study(text.replace(old, new, 1), "small", tiny_study_file.parent), {48: faces}, changes)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_with_no_face_to_draw_is_named(tiny_study_file, tiny_study):
+    faces = synthetic_faces(300, seed=0)
+    kept = (faces.split != "train") | (faces.labels != faces.classes.index("disgust"))
+    text = tiny_study_file.read_text().replace("optim.lr = 1e30", 'balance.sampling = "oversample"', 1)
+    with pytest.raises(DataError, match=r"'wild'.*'disgust'"):
+        make_plan(parse_study(text, "small", tiny_study_file.parent), {48: faces.subset(kept)})
+
+
+def test_finished_runs_are_not_lacking_but_a_lost_parent_is(done, tmp_path):
+    def wanted(finished, out, only=()):
+        return [(run.variant, run.recipe.seed) for run in lacking(done.study, done.plan, finished, out, only)]
+
+    def without(*variants):
+        return {each.key: done.finished[each.key] for each in done.runs if each.variant not in variants}
+
+    out = done.yard.out
+    assert wanted(done.finished, out) == []
+    assert wanted(without("five"), out) == [("five", 0)]
+    # Where the parent's weights are not at hand (its results came from elsewhere), it is trained again first.
+    assert wanted(without("five"), tmp_path) == [("base", 0), ("five", 0)]
+    # Weights of a parent that is not finished are no beginning.
+    assert wanted(without("base", "five"), out, ["five"]) == [("base", 0), ("five", 0)]
+    assert wanted({}, tmp_path, ["wild"]) == [("wild", 0)]
+    # What is merged after training is run by running what it is merged from.
+    assert wanted({}, tmp_path, ["merged"]) == [("base", 0), ("five", 0)]
+
+
+def test_weights_of_a_run_that_was_stopped_do_not_serve(done, tmp_path):
+    base = folder_of(done.runs[0], tmp_path)
+    base.path.mkdir(parents=True)
+    for name in ("best.safetensors", "history.csv"):
+        (base.path / name).write_bytes((folder_of(done.runs[0], done.yard.out).path / name).read_bytes())
+    kept = {run.key: done.finished[run.key] for run in done.runs if run.variant != "five"}
+    assert [run.variant for run in lacking(done.study, done.plan, kept, tmp_path)] == ["five"]
+    base.last.write_bytes(b"of an epoch before the last")
+    assert [run.variant for run in lacking(done.study, done.plan, kept, tmp_path)] == ["base", "five"]
+
+
+def test_time_is_estimated_from_finished_runs_of_the_same_network(done, monkeypatch):
+    record = done.finished[done.runs[0].key].record
+    measure = {done.runs[0].key: done.finished[done.runs[0].key]}
+    # It is done: nothing of it is left.
+    assert seconds_left([done.runs[4]], measure, done.yard.out) == [0]
+    run = done.runs[0]
+    recipe = run.recipe.model_copy(update={"seed": 9, "epochs": 3})
+    fresh = Planned("base", recipe, "sha256:x", run.classes, run.train_faces)
+    assert seconds_left([fresh], measure, done.yard.out) == [pytest.approx(3 * record.seconds / record.epochs)]
+    monkeypatch.setattr("mien.experiments.study_plan.bare_rate", lambda recipe, classes, seconds: 50.0)
+    assert seconds_left([fresh], {}, done.yard.out) == [pytest.approx(3 * run.train_faces / 50)]
+
+
+def test_data_without_a_class_of_a_scheme_is_refused(tiny_study):
+    faces = synthetic_faces(200, seed=0)
+    kept = faces.subset(faces.labels != faces.classes.index("sad"))
+    bare = FaceSet(
+        kept.images,
+        np.where(kept.labels > 4, kept.labels - 1, kept.labels),
+        tuple(name for name in faces.classes if name != "sad"),
+        kept.split,
+        kept.source,
+        kept.rows,
+    )
+    with pytest.raises(DataError, match="'sad', which the data does not have"):
+        make_plan(tiny_study, {48: bare})

@@ -1,0 +1,178 @@
+"""Oracles: mien train's own code for the same recipe, and what lies on disk after a run, a kill and a second run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.experiments.run import run_recipe
+from mien.experiments.study import load_study
+from mien.experiments.study_plan import folder_of, lacking, make_plan
+from mien.experiments.study_results import read_finished
+from mien.experiments.study_runs import Yard, run_all
+from mien.run_folder import RunFolder
+
+
+def test_a_run_is_what_mien_train_makes_of_its_recipe(done, faces, tmp_path):
+    alone = RunFolder(tmp_path / "alone")
+    run_recipe(done.runs[0].recipe, faces, alone)
+    kept = done.finished[done.runs[0].key]
+    direct = np.load(alone.scores("validation"))["probabilities"]
+    np.testing.assert_allclose(kept.scores().probabilities, direct, atol=1e-7)
+    assert kept.record.threads == 1
+    assert kept.record.train_faces == (faces.split == "train").sum()
+    assert kept.record.seconds == pytest.approx(RunFolder(kept.folder).read_history()[-1]["seconds"])
+
+
+def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(done):
+    wild = done.finished[done.runs[2].key]
+    assert "The loss is" in wild.record.failed
+    assert not (wild.folder / "scores_validation.npz").exists()
+    assert ("base", 1, "ended") in done.told.lines[done.told.lines.index(("wild", 0, "failed")) :]
+
+
+def test_what_is_kept_holds_no_weights_and_no_images(done):
+    names = {file.name for each in done.finished.values() for file in each.folder.iterdir()}
+    assert names == {"run.json", "recipe.toml", "history.csv", "scores_validation.npz"}
+
+
+def test_children_of_a_failed_run_fail_and_it_is_never_trained_again(done):
+    wild, lost = (next(run for run in done.runs if run.variant == name) for name in ("wild", "lost"))
+    assert done.finished[lost.key].record.failed == "It begins with wild, seed 0, which could not be trained."
+    without = {key: each for key, each in done.finished.items() if key != lost.key}
+    assert lacking(done.study, done.plan, without, done.yard.out) == [lost]
+    assert wild.key in without
+
+
+def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces, tmp_path, told):
+    base, five = done.runs[0], done.runs[1]
+    kept = done.finished[base.key]
+    before = (kept.folder / "run.json").read_bytes()
+    yard = Yard({48: faces}, tmp_path, done.yard.results.parent / "copy", {})
+    known = {base.key: kept}
+    assert lacking(done.study, done.plan, known, tmp_path, only=["five"]) == [base, five]
+    assert run_all([base, five], known, yard, told)
+    assert (kept.folder / "run.json").read_bytes() == before
+    assert set(read_finished(yard.results)) == {five.key}
+    oracle = done.finished[five.key].scores().probabilities
+    np.testing.assert_array_equal(read_finished(yard.results)[five.key].scores().probabilities, oracle)
+
+
+def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces, tmp_path, told):
+    yard = Yard({48: faces}, tmp_path, tmp_path / "results", {})
+    assert run_all(done.runs, {}, yard, told, jobs=2)
+    found = read_finished(yard.results)
+    assert set(found) == set(done.finished)
+    for key, each in found.items():
+        assert each.record.failed == done.finished[key].record.failed
+        if not each.record.failed:
+            np.testing.assert_array_equal(each.scores().probabilities, done.finished[key].scores().probabilities)
+    assert lacking(done.study, done.plan, found, tmp_path) == []
+    ends = [line for line in told.lines if line[2] == "ended"]
+    assert ends.index(("base", 0, "ended")) < ends.index(("five", 0, "ended"))
+
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from mien.data.synthetic import synthetic_faces
+from mien.errors import StudyError
+from mien.experiments.study import load_study
+from mien.experiments.study_plan import make_plan
+from mien.experiments.study_runs import Yard, run_all
+import torch
+torch.set_num_threads(1)
+
+class Quiet:
+    def epochs(self, run, done): pass
+    def ended(self, run, finished): pass
+
+if __name__ == "__main__":
+    out = Path(sys.argv[2])
+    yard = Yard({48: synthetic_faces(400, seed=1)}, out, out / "results", {})
+    plan = make_plan(load_study(sys.argv[1]), yard.faces_of_size, ["epochs=120"])
+    runs = [run for run in plan.runs if run.variant == "base"]
+    try:
+        print(run_all(runs, {}, yard, Quiet(), int(sys.argv[3])), flush=True)
+    except StudyError as error:
+        print(f"StudyError: {error}", flush=True)
+"""
+
+
+def _start(tmp_path: Path, study: Path, jobs: int) -> subprocess.Popen[str]:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), str(study), str(tmp_path / "out"), str(jobs)]
+    # A session of its own, so that a signal can reach all of its processes as a terminal's Ctrl-C does.
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def _wait_for_an_epoch(out: Path, process: subprocess.Popen[str]) -> None:
+    ends = time.monotonic() + 300
+    while not list(out.glob("runs/*/last.safetensors")):
+        assert process.poll() is None, "the study ended before it could be stopped"
+        assert time.monotonic() < ends, "no epoch in five minutes"
+        time.sleep(0.05)
+
+
+def _workers(process: subprocess.Popen[str]) -> list[int]:
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
+    except FileNotFoundError:
+        return []
+
+
+@pytest.mark.parametrize(("signal_number", "jobs"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)])
+def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told, signal_number, jobs):
+    out = tmp_path / "out"
+    process = _start(tmp_path, tiny_study_file, jobs)
+    _wait_for_an_epoch(out, process)
+    os.killpg(process.pid, signal_number)
+    printed, complaint = process.communicate(timeout=300)
+    assert read_finished(out / "results") == {}
+    if signal_number == signal.SIGINT:
+        assert (printed.strip(), complaint) == ("False", "")
+    yard = Yard({48: faces}, out, out / "results", {})
+    plan = make_plan(load_study(str(tiny_study_file)), yard.faces_of_size, ["epochs=120"])
+    begun = [run for run in plan.runs if folder_of(run, out).last.is_file()]
+    before = len(folder_of(begun[0], out).read_history())
+    assert 1 <= before < 120
+    if signal_number == signal.SIGINT:
+        return
+    assert run_all(begun[:1], {}, yard, told)
+    assert told.lines[1][2] > before
+    whole = tmp_path / "whole"
+    assert run_all(begun[:1], {}, Yard({48: faces}, whole, whole / "results", {}), told)
+    resumed, straight = (read_finished(each / "results")[begun[0].key].scores() for each in (out, whole))
+    np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
+
+
+def test_ctrl_c_while_workers_still_begin_is_quiet(tiny_study_file, tmp_path):
+    process = _start(tmp_path, tiny_study_file, 2)
+    ends = time.monotonic() + 300
+    while not _workers(process):
+        assert time.monotonic() < ends, "no worker in five minutes"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, complaint = process.communicate(timeout=300)
+    assert (printed.strip(), complaint) == ("False", "")
+
+
+def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path):
+    process = _start(tmp_path, tiny_study_file, 2)
+    _wait_for_an_epoch(tmp_path / "out", process)
+    workers = _workers(process)
+    assert workers
+    for each in workers:
+        os.kill(each, signal.SIGKILL)
+    printed, complaint = process.communicate(timeout=300)
+    assert complaint == ""
+    assert printed.startswith("StudyError: A process of the study was killed")

@@ -1,0 +1,232 @@
+import hashlib
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from mien.errors import MissingExtraError, ModelError, RecipeError
+from mien.models import pretrained
+from mien.models.registry import build_model
+from mien.recipe import ModelRecipe
+
+# timm's own miniatures of its families, each made for 160 px.
+MINIATURES = ("test_resnet", "test_efficientnet", "test_convnext", "test_byobnet", "test_vit")
+
+
+def network_of(backbone="test_resnet", size_px=48, **settings):
+    torch.manual_seed(1)
+    return build_model(ModelRecipe.model_validate({"name": "timm", "backbone": backbone, **settings}), 7, size_px)
+
+
+def trained(timm, backbone, seed=2, **settings):
+    """The colour network of timm, with running statistics as training leaves them: not 0 and 1."""
+    torch.manual_seed(seed)
+    network = timm.create_model(backbone, **settings).eval()
+    for name, value in network.state_dict().items():
+        if name.endswith(("running_mean", "running_var")):
+            value.copy_(torch.rand_like(value) + 0.5)
+    return network
+
+
+def saved(network, path):
+    safetensors.torch.save_file(network.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def weights(timm, tmp_path):
+    return saved(trained(timm, "test_resnet"), tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize("backbone", MINIATURES)
+@pytest.mark.parametrize("classes", [1000, 3, 0], ids=["ImageNet's head", "another head", "no head"])
+def test_with_weights_from_a_file_features_are_timms_own_of_the_grey_picture_given_three_times(
+    timm, tmp_path, backbone, classes
+):
+    """Oracle: timm's colour network on (x, x, x), before its classifier."""
+    theirs = trained(timm, backbone, num_classes=classes)
+    file = saved(theirs, tmp_path / "w.safetensors")
+    network = network_of(backbone, size_px=160, weights=str(file)).eval()
+    grey = torch.randn(3, 1, 160, 160)
+    with torch.inference_mode():
+        expected = theirs.forward_head(theirs.forward_features(grey.expand(-1, 3, -1, -1)), pre_logits=True)
+        before = network.features(grey)
+        assert network.load_start() == file
+        after = network.features(grey)
+    assert after.numpy() == pytest.approx(expected.numpy(), rel=1e-4, abs=1e-4)
+    assert before.numpy() != pytest.approx(expected.numpy(), rel=1e-2, abs=1e-2)
+    assert network.head.in_features == expected.shape[1]
+
+
+def test_enlarging_is_bilinear(timm, weights):
+    """Oracle: OpenCV's resize, and the same network on what that gives."""
+    images = torch.randn(2, 1, 48, 48)
+    larger = np.stack([cv2.resize(image[0].numpy(), (96, 96), interpolation=cv2.INTER_LINEAR) for image in images])
+    inside, outside = network_of(upsample_px=96).eval(), network_of(size_px=96).eval()
+    with torch.inference_mode():
+        expected = outside.features(torch.from_numpy(larger)[:, None]).numpy()
+        assert inside.features(images).numpy() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+        assert inside.features(images).numpy() != pytest.approx(network_of().eval().features(images).numpy(), rel=1e-2)
+
+
+def test_building_reads_no_file_and_pretrained_false_loads_none(timm, tmp_path):
+    """A finished run is exported and explained where neither the file nor a network is at hand."""
+    assert network_of(weights=str(tmp_path / "none.safetensors")).head.out_features == 7
+    random = network_of(pretrained=False)
+    before = {name: value.clone() for name, value in random.state_dict().items()}
+    assert random.load_start() is None
+    assert all(torch.equal(value, before[name]) for name, value in random.state_dict().items())
+
+
+def one_line(error, *parts):
+    assert "\n" not in str(error.value)
+    for part in parts:
+        assert part in str(error.value)
+
+
+def test_a_file_that_cannot_be_used_is_one_line(timm, tmp_path, weights):
+    def load(name):
+        return network_of(weights=str(tmp_path / name)).load_start()
+
+    content = weights.read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(content[: len(content) // 2])
+    (tmp_path / "empty.safetensors").write_bytes(b"")
+    saved(trained(timm, "test_efficientnet"), tmp_path / "other.safetensors")
+    torch.save(trained(timm, "test_resnet").state_dict(), tmp_path / "pickled.pth")
+    for name, words in (
+        ("none.safetensors", "does not exist"),
+        ("cut.safetensors", "is damaged"),
+        ("empty.safetensors", "is damaged"),
+        ("other.safetensors", "another network than timm's test_resnet"),
+        ("pickled.pth", "is not a .safetensors file"),
+    ):
+        with pytest.raises(ModelError) as error:
+            load(name)
+        one_line(error, name, words)
+
+
+@pytest.mark.parametrize("spoil", ["missing", "extra", "shape"])
+@pytest.mark.parametrize("classes", [1000, 3, 0])
+def test_a_file_that_fits_only_in_part_is_refused(timm, tmp_path, spoil, classes):
+    """Left to itself, timm would skip what does not fit, and leave those layers random."""
+    tensors = trained(timm, "test_resnet", num_classes=classes).state_dict()
+    if spoil == "missing":
+        del tensors["layer1.0.conv1.weight"]
+    elif spoil == "extra":
+        tensors["layer9.weight"] = torch.zeros(3)
+    else:
+        tensors["layer1.0.conv1.weight"] = torch.zeros(3, 3)
+    safetensors.torch.save_file(tensors, tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="another network"):
+        network_of(weights=str(tmp_path / "w.safetensors")).load_start()
+
+
+def test_offline_and_not_in_the_cache_is_one_line_that_says_what_to_do(timm, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(ModelError) as error:
+        network_of().load_start()
+    one_line(error, "test_resnet", "not on this machine", "no connection", "model.weights", "model.pretrained=false")
+
+
+def test_the_licence_is_that_of_the_weights(timm):
+    assert "apache-2.0" in network_of().licence
+    assert "not known" in network_of(weights="x.safetensors").licence
+    assert network_of(pretrained=False).licence == "MIT"
+
+
+def test_what_the_hubs_cache_has_needs_no_network(timm, tmp_path, weights, monkeypatch):
+    """The cache as the hub's own client lays it out."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    folder = tmp_path / ("models--" + timm.get_pretrained_cfg("test_resnet").hf_hub_id.replace("/", "--"))
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("a" * 40)
+    file = folder / "snapshots" / ("a" * 40) / "model.safetensors"
+    file.parent.mkdir(parents=True)
+    shutil.copy(weights, file)
+    here, there = network_of(), network_of(weights=str(weights))
+    assert here.load_start() == file
+    there.load_start()
+    assert all(torch.equal(value, there.state_dict()[name]) for name, value in here.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone": "resnet81"}, "has no backbone 'resnet81'. Close: "),
+        ({"backbone": "hf-hub:someone/something"}, "has no backbone 'hf-hub:someone/something'"),
+        ({"backbone": "resnet18.nonsense"}, "has no backbone 'resnet18.nonsense'. Close: resnet18."),
+        (
+            {"backbone": "test_vit3"},
+            "does not work on images of 48 px; it was made for 160. Set model.upsample_px = 160",
+        ),
+    ],
+)
+def test_a_backbone_that_cannot_be_had_is_one_line(timm, settings, message):
+    with pytest.raises(RecipeError) as error:
+        network_of(**settings)
+    one_line(error, message)
+
+
+def test_without_timm_or_a_torchvision_that_fits_the_line_says_what_to_install(monkeypatch):
+    """Oracle: the two ways in which the import fails, made to happen."""
+
+    class Failing:
+        def __init__(self, error):
+            self.error = error
+
+        def find_spec(self, name, path=None, target=None):
+            if name == "timm":
+                raise self.error
+
+    import sys
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "timm"]:
+        monkeypatch.delitem(sys.modules, name)
+    absent = ModuleNotFoundError("No module named 'torchvision'", name="torchvision")
+    for error, words in (
+        (absent, "needs the package torchvision, which is not installed. Install it with: pip install 'mien[timm]'"),
+        (RuntimeError("operator torchvision::nms does not exist"), "torchvision is not the one that belongs to torch"),
+    ):
+        monkeypatch.setattr(sys, "meta_path", [Failing(error), *sys.meta_path])
+        with pytest.raises(MissingExtraError, match=words.replace("[", r"\[")):
+            pretrained.import_timm()
+
+
+def test_a_run_begins_with_the_file_notes_it_and_needs_it_no_more(timm, tmp_path, faces, tiny_recipe, weights):
+    """Oracle: a frozen epoch leaves the file's weights in the run, bit for bit, first layer folded."""
+    from mien.artifact import read_manifest
+    from mien.export import export_run
+    from mien.run_folder import RunFolder
+    from mien.training import checkpoint
+    from mien.training.loop import train
+
+    model = {"name": "timm", "backbone": "test_resnet", "weights": str(weights)}
+    content = {**tiny_recipe.model_dump(), "epochs": 1, "model": model, "tuning": {"frozen_epochs": 1}}
+    recipe = type(tiny_recipe).model_validate(content)
+    run = RunFolder(tmp_path / "run")
+    train(recipe, faces, run)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert run.read_environment()["started_from"] == f"sha256:{digest}"
+    theirs, (ours, _) = safetensors.torch.load_file(weights), checkpoint.load(run.best)
+    assert torch.equal(ours["backbone.layer2.0.conv1.weight"], theirs["layer2.0.conv1.weight"])
+    assert torch.equal(ours["backbone.bn1.running_var"], theirs["bn1.running_var"])
+    weights.unlink()
+    export_run(run)
+    manifest = read_manifest(run.model)
+    assert manifest.recipe["model"]["weights"] == weights.name, "no folder of this machine travels in the file"
+    assert manifest.licence == "that of the pretrained weights: not known"
+    assert str(Path(weights).parent).encode() not in run.model.read_bytes()
+    train(recipe, faces, run, resume=True)
+    with pytest.raises(ModelError, match="does not exist"):
+        train(recipe, faces, RunFolder(tmp_path / "again"))
+    assert not (tmp_path / "again").exists()

@@ -1,0 +1,140 @@
+"""Oracles: torch's cross-entropy; the papers' formulas written anew in NumPy, one row at a time."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from mien.errors import DataError
+from mien.recipe import parse_recipe
+from mien.training.losses import Loss, balanced_weights, effective_weights, make_loss
+
+COUNTS = np.array([3995, 436, 4097, 7215, 4830, 3171, 4965])
+"""FER2013's Training."""
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    return 3 * torch.randn(64, 7, generator=generator), torch.randint(7, (64,), generator=generator)
+
+
+def by_hand(logits, labels, *, weights=None, smoothing=0.0, gamma=0.0, shift=None):
+    """Row by row, class by class, in float64."""
+    weights = np.ones(logits.shape[1]) if weights is None else weights
+    total = mass = 0.0
+    for row, label in zip(logits.double().numpy(), labels.tolist(), strict=True):
+        row = row if shift is None else row + shift
+        shares = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
+        for index, share in enumerate(shares):
+            target = (1 - smoothing) * (index == label) + smoothing / len(shares)
+            total += weights[index] * target * (1 - share) ** gamma * -np.log(share)
+        mass += weights[label]
+    return total / mass
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
+def test_focal_loss_is_the_formula_with_weights_and_smoothing(batch, smoothing, weighted, gamma):
+    weights = balanced_weights(COUNTS) if weighted else None
+    loss = Loss(None if weights is None else torch.tensor(weights, dtype=torch.float32), smoothing, gamma)
+    expected = by_hand(*batch, weights=weights, smoothing=smoothing, gamma=gamma)
+    assert loss(*batch).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_a_gamma_near_0_is_torchs_cross_entropy_and_0_is_exactly_it(batch, smoothing):
+    weights = torch.tensor(balanced_weights(COUNTS), dtype=torch.float32)
+    expected = functional.cross_entropy(*batch, weight=weights, label_smoothing=smoothing)
+    assert Loss(weights, smoothing, 1e-9)(*batch).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert torch.equal(Loss(weights, smoothing)(*batch), expected)
+
+
+def test_focal_loss_has_a_finite_slope_where_the_network_is_quite_sure():
+    logits = torch.tensor([[60.0, -60.0, 0.0]], requires_grad=True)
+    for label in (0, 1):
+        Loss(focal_gamma=0.5)(logits, torch.tensor([label])).backward()
+        assert torch.isfinite(logits.grad).all()
+
+
+def test_the_papers_example_of_focal_loss():
+    """Lin et al. 2017, section 3.2: with gamma = 2, a row at p = 0.9 loses 100 times less, at 0.968 some 1000 times."""
+    for share, times in ((0.9, 100), (0.968, 1000)):
+        logits = torch.tensor([[np.log(share), np.log(1 - share)]])
+        label = torch.tensor([0])
+        ratio = Loss()(logits, label).item() / Loss(focal_gamma=2.0)(logits, label).item()
+        assert ratio == pytest.approx(times, rel=0.05)
+
+
+def test_logit_adjustment_is_equation_10(batch):
+    """-log of pi_y^tau e^f_y / sum of pi_k^tau e^f_k, with the shares to a power and no logarithm of them."""
+    recipe = parse_recipe("[balance]\nlogit_adjustment = 1.5", "x")
+    shares = COUNTS / COUNTS.sum()
+    loss = make_loss(recipe, Counted(COUNTS))
+    raised = shares**1.5 * np.exp(batch[0].double().numpy())
+    expected = -np.log(raised[np.arange(64), batch[1]] / raised.sum(1)).mean()
+    assert loss(*batch).item() == pytest.approx(expected, rel=1e-5)
+    assert loss(*batch).item() == pytest.approx(by_hand(*batch, shift=1.5 * np.log(shares)), rel=1e-5)
+
+
+def test_at_its_least_the_adjusted_loss_takes_classes_as_equally_frequent():
+    """With the same picture for all, the best logits plus log shares give the shares: so the logits are all equal."""
+    counts = np.array([90, 10])
+    loss = make_loss(parse_recipe("[balance]\nlogit_adjustment = 1.0", "x"), Counted(counts))
+    logits = torch.zeros(2, requires_grad=True)
+    labels = torch.tensor([0] * 90 + [1] * 10)
+    loss(logits.expand(100, 2), labels).backward()
+    assert logits.grad.abs().max() < 1e-6
+
+
+def test_class_weights_are_n_over_k_nc():
+    """Oracle: Study B's formula, by hand; over the faces they average to 1."""
+    weights = balanced_weights(COUNTS)
+    assert weights == pytest.approx(28709 / (7 * COUNTS))
+    assert (weights * COUNTS).sum() / COUNTS.sum() == pytest.approx(1)
+    assert balanced_weights(np.array([3, 0, 1])) == pytest.approx([4 / 9, 0, 4 / 3])
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.9, 0.999, 0.9999])
+def test_effective_numbers_are_the_sum_of_a_series(beta):
+    """Cui et al. 2019, proposition 1: the effective number of n is the sum of beta^i for i below n."""
+    counts = np.array([1, 2, 50, 436])
+    series = np.array([sum(beta**power for power in range(count)) for count in counts])
+    weights = effective_weights(counts, beta)
+    assert weights == pytest.approx(4 / series / (1 / series).sum())
+
+
+def test_effective_numbers_lie_between_no_weights_and_balanced_ones():
+    none, near = effective_weights(COUNTS, 0.0), effective_weights(COUNTS, 1 - 1e-9)
+    assert none == pytest.approx(np.ones(7))
+    balanced = balanced_weights(COUNTS)
+    assert near == pytest.approx(balanced * 7 / balanced.sum(), rel=1e-4)
+    assert 1 < effective_weights(COUNTS, 0.999)[1] < near[1]
+    assert effective_weights(np.array([3, 0, 1]), 0.999)[1] == 0
+
+
+def test_a_loss_is_made_as_the_recipe_says(faces, batch):
+    counts = faces.counts()
+    assert make_loss(parse_recipe("label_smoothing = 0.1", "x"), faces) == Loss(None, 0.1)
+    balanced = make_loss(parse_recipe("class_weights = 'balanced'", "x"), faces)
+    assert balanced.class_weights.numpy() == pytest.approx(balanced_weights(counts))
+    effective = make_loss(parse_recipe("class_weights = 'effective'\n[balance]\neffective_beta = 0.9", "x"), faces)
+    assert effective.class_weights.numpy() == pytest.approx(effective_weights(counts, 0.9))
+    assert make_loss(parse_recipe("[balance]\nfocal_gamma = 2.0", "x"), faces).focal_gamma == 2
+
+
+def test_a_class_without_a_face_has_no_share_to_adjust_by(faces):
+    with pytest.raises(DataError, match="none of 'disgust'"):
+        make_loss(parse_recipe("[balance]\nlogit_adjustment = 1.0", "x"), faces.subset(faces.labels != 1))
+
+
+class Counted:
+    """Stands for faces where only their number counts."""
+
+    def __init__(self, counts):
+        self.classes = tuple(map(str, range(len(counts))))
+        self._counts = counts
+
+    def counts(self):
+        return self._counts
