@@ -25,6 +25,7 @@ COMMANDS = (
     "info",
     "predict",
     "embed",
+    "audit",
     "data info",
     "data convert",
     "data download",

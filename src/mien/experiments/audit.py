@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,7 @@ from mien.audit.suggest import suggest_changes
 from mien.audit.votes import COLUMN, Votes, read_votes
 from mien.data.faceset import SPLITS, FaceSet
 from mien.data.splits import group_identical
+from mien.errors import DataError
 from mien.evaluation.evaluate import on_subsets
 from mien.evaluation.face_numbers import brightness, contrast, sharpness
 from mien.evaluation.intervals import bootstrap_means, percentile_interval, resampled_weights, share_of
@@ -35,7 +37,7 @@ from mien.evaluation.metrics import one_versus_rest
 from mien.evaluation.results import Estimate
 from mien.evaluation.scores import Scores
 from mien.evaluation.temperature import assign_folds
-from mien.experiments.matching import check_fingerprint, faces_of_scores, match_faces
+from mien.experiments.matching import check_fingerprint, match_faces
 from mien.progress import busy
 from mien.report.audit_material import AuditMaterial, Ceiling, Fault, Judged, Telling
 
@@ -45,70 +47,94 @@ LEAST_ROWS = 50
 _SEED = 0
 
 
-def audit_faces(faces: FaceSet, scores: Scores | None = None, resamples: int = 1000) -> AuditMaterial:
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Which faces are the same picture; found first, because cross-validation keeps copies together.
+
+    Attributes:
+        identical: int64 (N,), identical pictures share a number.
+        near: near-copies among them.
+        contrast: float64 (N,), deviation of each picture's pixels.
+    """
+
+    identical: npt.NDArray[np.int64]
+    near: NearCopies
+    contrast: npt.NDArray[np.float64]
+
+
+def find_copies(faces: FaceSet) -> Copies:
+    """Find identical pictures and near-copies. Raises MissingExtraError without the extra ``audit``."""
+    images = np.asarray(faces.images)
+    with busy("counting copies"):
+        identical, deviation = group_identical(images), contrast(images)
+    return Copies(identical, find_near_copies(images, identical, deviation), deviation)
+
+
+def audit_faces(faces: FaceSet, copies: Copies, scores: Scores | None = None, resamples: int = 1000) -> AuditMaterial:
     """Find what would make a score wrong.
 
     Args:
         faces: all splits, as they were read.
-        scores: of a model that learnt neither these rows nor copies of them; None: nothing is said about labels that
-            only a model can doubt.
+        copies: of :func:`find_copies`.
+        scores: of a model that learnt neither these rows nor copies of them, under the data's classes; None: nothing is
+            said about labels that only a model can doubt.
         resamples: bootstrap resamples behind each interval.
 
     Raises:
         DataError: scores of other data, negative votes.
         MissingExtraError: a package of the extra ``audit`` is not installed.
     """
-    votes = read_votes(faces)
     if scores is not None:
-        check_fingerprint(faces, scores)
-        faces = faces_of_scores(faces, scores)
-        votes = read_votes(faces)
-        places = _places(faces, scores)
+        faces = _under_classes_of(scores, faces)
+    votes = read_votes(faces)
     images = np.asarray(faces.images)
-    with busy("counting copies"):
-        identical = group_identical(images)
-        light = {"brightness": brightness(images), "contrast": contrast(images), "sharpness": sharpness(images)}
-    near = find_near_copies(images, identical, light["contrast"])
+    near, groups = copies.near, copies.near.groups
+    light = {"brightness": brightness(images), "contrast": copies.contrast, "sharpness": sharpness(images)}
     few_tones = tones(images)
     outliers = find_outliers(images, [-few_tones])
     with busy("telling splits and classes apart"):
-        splits_apart = tuple(_splits_apart(faces, images, light, near.groups, resamples))
-        shortcuts = tuple(_shortcuts(faces, images, light, near.groups, resamples))
-    judged = None if scores is None else _judge(faces, scores, places, identical, near, votes, resamples)
+        splits_apart = tuple(_splits_apart(faces, images, light, groups, resamples))
+        shortcuts = tuple(_shortcuts(faces, images, light, groups, resamples))
+    judged = None if scores is None else _judge(faces, scores, copies, votes, resamples)
     doubted, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
     if judged is not None:
         doubted[judged.places], suggested[judged.places] = judged.doubts.sure, judged.doubts.suggested
-    known = None if votes is None else votes.known
+    outlier_worth = None
+    if votes is not None and votes.known.any():
+        outlier_worth = ranking_worth(outliers.score[votes.known], votes.not_a_face[votes.known] > 0.5)
+    blank = copies.contrast < BLANK_BELOW
     return AuditMaterial(
         faces=faces,
-        identical=identical,
+        identical=copies.identical,
         near=near,
-        identical_counts=count_copies(identical, faces.labels, faces.split),
-        near_counts=count_copies(near.groups, faces.labels, faces.split),
+        identical_counts=count_copies(copies.identical, faces.labels, faces.split),
+        near_counts=count_copies(groups, faces.labels, faces.split),
         light=light,
-        faults=_faults(images, light["contrast"], few_tones, outliers.turned_by.astype(np.float64)),
+        faults=_faults(images, copies.contrast, few_tones, outliers.turned_by.astype(np.float64)),
         outliers=outliers,
         votes=votes,
-        outlier_worth=None
-        if votes is None or known is None
-        else ranking_worth(outliers.score[known], votes.not_a_face[known] > 0.5),
+        outlier_worth=outlier_worth,
         splits_apart=splits_apart,
         shortcuts=shortcuts,
-        ceilings=tuple(_ceilings(faces, votes, identical, near.groups, resamples)),
+        ceilings=tuple(_ceilings(faces, votes, copies.identical, groups, resamples)),
         judged=judged,
-        changes=tuple(
-            suggest_changes(faces, light["contrast"] < BLANK_BELOW, identical, near.groups, doubted, suggested)
-        ),
+        changes=tuple(suggest_changes(faces, blank, copies.identical, groups, doubted, suggested)),
         notes=() if votes is None else votes.notes,
         left_out=tuple(_left_out(faces, votes, judged)),
     )
 
 
-def _places(faces: FaceSet, scores: Scores) -> npt.NDArray[np.int64]:
-    """Positions in the faces of the rows of the scores. Raises DataError where rows or labels differ."""
-    match_faces(faces, scores)
-    order = np.argsort(faces.rows, kind="stable")
-    return np.asarray(order[np.searchsorted(faces.rows[order], scores.rows)], dtype=np.int64)
+def _under_classes_of(scores: Scores, faces: FaceSet) -> FaceSet:
+    """The faces with labels that count as those of the scores. Raises DataError for scores of something else."""
+    if set(scores.classes) != set(faces.classes):
+        raise DataError(
+            f"The scores are of the classes {', '.join(scores.classes)}, the data has {', '.join(faces.classes)}. An "
+            f"audit needs scores of the data's own classes."
+        )
+    check_fingerprint(faces, scores)
+    renamed = faces.with_classes(scores.classes)
+    match_faces(renamed, scores)
+    return renamed
 
 
 def _faults(
@@ -246,17 +272,12 @@ def _ceilings_of_votes(faces: FaceSet, votes: Votes, near: npt.NDArray[np.int64]
                 yield Ceiling(f"{split}: {what}", len(known), estimate, granted)
 
 
-def _judge(
-    faces: FaceSet,
-    scores: Scores,
-    places: npt.NDArray[np.int64],
-    identical: npt.NDArray[np.int64],
-    near: NearCopies,
-    votes: Votes | None,
-    resamples: int,
-) -> Judged:
+def _judge(faces: FaceSet, scores: Scores, copies: Copies, votes: Votes | None, resamples: int) -> Judged:
+    order = np.argsort(faces.rows, kind="stable")
+    places = np.asarray(order[np.searchsorted(faces.rows[order], scores.rows)], dtype=np.int64)
+    groups = copies.near.groups
     with busy("looking for wrong labels"):
-        doubts = doubt_labels(scores.labels, scores.probabilities, near.groups[places])
+        doubts = doubt_labels(scores.labels, scores.probabilities, groups[places])
     worth = outvoted = None
     if votes is not None:
         mine = votes.of(places)
@@ -265,11 +286,10 @@ def _judge(
         if usable.any():
             worth = ranking_worth(doubts.suspicion[usable], against[usable])
             outvoted = share_of((doubts.flagged & usable & against).sum(), (doubts.flagged & usable).sum())
-    seen = {"identical": identical, "identical or near": near.groups}
     kept = {"all rows": np.ones(len(scores), dtype=np.bool_)}
-    for how, groups in seen.items():
-        kept[f"without rows seen before ({how})"] = ~leaked(groups, faces.split)[places]
-        kept[f"without rows whose copies disagree ({how})"] = ~in_conflict(groups, faces.labels)[places]
+    for how, numbers in (("identical", copies.identical), ("identical or near", groups)):
+        kept[f"without rows seen before ({how})"] = ~leaked(numbers, faces.split)[places]
+        kept[f"without rows whose copies disagree ({how})"] = ~in_conflict(numbers, faces.labels)[places]
     return Judged(places, scores, doubts, worth, outvoted, tuple(on_subsets(scores, kept, resamples)))
 
 
