@@ -106,8 +106,8 @@ def _notes(counts: npt.NDArray[np.int64]) -> list[str]:
     if len(odd):
         sums = ", ".join(f"{total:g}" for total in np.unique(odd)[:5])
         notes.append(
-            f"The votes of {len(odd):,} {'row sums' if len(odd) == 1 else 'rows sum'} to {sums} instead of "
-            f"{_USUAL_TOTAL}: each row is divided by its own sum."
+            f"The votes of {len(odd):,} {'row' if len(odd) == 1 else 'rows'} sum to {sums}, not {_USUAL_TOTAL}: each "
+            f"row is divided by its own sum."
         )
     if without:
         notes.append(f"{without:,} rows have no votes and are left out wherever votes count.")

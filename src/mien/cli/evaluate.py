@@ -68,18 +68,19 @@ def evaluate(
         score_split,
         temperature_words,
         try_threshold,
+        without_copies,
         write_evaluation,
     )
     from mien.inference.classifier import load
     from mien.inference.locate import SHIPPED, find_run_of_model
     from mien.labels import check_threshold, parse_scheme
-    from mien.report.table import break_down_table, evaluation_table, threshold_table
+    from mien.report.table import break_down_table, evaluation_table, subsets_table, threshold_table
 
     check_out(out)
     scheme = parse_scheme("all" if classes is None else classes)
     at = DEFAULT_THRESHOLD if threshold is None else threshold
     about: dict[str, Any] = {"class_counts": {}}
-    parts, tempered, tried = [], None, None
+    parts, subsets, tempered, tried = [], [], None, None
     if scores_file is not None:
         if model is not None or data is not None or by is not None:
             raise DataError(
@@ -90,6 +91,7 @@ def evaluate(
         if threshold is not None or len(scores.classes) == 2:
             tried = measure_threshold(scores, at, scores if scores.split == "validation" else None)
         about |= {"title": f"{scores_file.stem}: {scores.split}", "facts": {"scores": str(scores_file)}}
+        remark("note: scores alone do not say which rows are copies of training rows; mien report --data PATH does.")
     elif model is None or data is None:
         raise DataError("mien evaluate needs --model and --data, or --scores alone.")
     else:
@@ -118,6 +120,11 @@ def evaluate(
         if len(merged_classes) == 2:
             tried = try_threshold(classifier, result.faces, answers, scheme, at)
         parts = break_down(scores, column) if column is not None else []
+        seen = result.faces
+        if result.uncleaned is not None and not seen.is_of(classifier.manifest.data_fingerprint):
+            # The model did not learn from the data as the list leaves it: what it saw is still in there.
+            seen = result.uncleaned
+        subsets = without_copies(faces_for(classifier, seen).with_scheme(scheme), scores)
         about = {
             "title": f"{classifier.manifest.name}: {split}",
             "facts": {"model": model, "probabilities": tempered, **page_facts(data)},
@@ -129,16 +136,22 @@ def evaluate(
         about["facts"] = {"classes": merged_words(answers, scores, scheme), **about["facts"]}
         remark(f"note: {about['facts']['classes']}.")
     evaluation = evaluate_scores(scores)
-    report = write_evaluation(out, scores, evaluation, threshold=tried, **about) if out is not None else None
+    report = None
+    if out is not None:
+        report = write_evaluation(out, scores, evaluation, threshold=tried, subsets=subsets, **about)
     if json:
         content = evaluation.to_dict()
         if tried is not None:
             content["threshold"] = tried.to_dict()
+        if subsets:
+            content["subsets"] = [part.to_dict() for part in subsets]
         if by is not None:
             content["by"] = {"column": by, "parts": [part.to_dict() for part in parts]}
         show_json(content)
     else:
         show(evaluation_table(evaluation))
+        if subsets:
+            show(subsets_table(subsets))
         if tried is not None:
             show(threshold_table(tried))
         if tempered is not None:

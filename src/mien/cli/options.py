@@ -115,7 +115,7 @@ def _cleaned(result: ReadResult, changes: Clean, path: Path) -> ReadResult:
     relabelled = sum(each.to is not None for each in changes.changes)
     parts = ", ".join(f"{count:,} of {split}" for split, count in dropped.items()) or "no rows"
     remark(f"{path}: dropped {parts}; relabelled {relabelled:,}")
-    return replace(result, faces=faces)
+    return replace(result, faces=faces, uncleaned=result.faces)
 
 
 def check_out(out: Path | None) -> None:

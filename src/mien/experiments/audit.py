@@ -38,6 +38,7 @@ from mien.evaluation.results import Estimate
 from mien.evaluation.scores import Scores
 from mien.evaluation.temperature import assign_folds
 from mien.experiments.matching import check_fingerprint, match_faces
+from mien.experiments.measure import ALL_ROWS
 from mien.progress import busy
 from mien.report.audit_material import AuditMaterial, Ceiling, Fault, Judged, Telling
 
@@ -286,7 +287,7 @@ def _judge(faces: FaceSet, scores: Scores, copies: Copies, votes: Votes | None, 
         if usable.any():
             worth = ranking_worth(doubts.suspicion[usable], against[usable])
             outvoted = share_of((doubts.flagged & usable & against).sum(), (doubts.flagged & usable).sum())
-    kept = {"all rows": np.ones(len(scores), dtype=np.bool_)}
+    kept = {ALL_ROWS: np.ones(len(scores), dtype=np.bool_)}
     for how, numbers in (("identical", copies.identical), ("identical or near", groups)):
         kept[f"without rows seen before ({how})"] = ~leaked(numbers, faces.split)[places]
         kept[f"without rows whose copies disagree ({how})"] = ~in_conflict(numbers, faces.labels)[places]

@@ -17,6 +17,7 @@ from mien.experiments.measure import (
     score_split,
     temperature_for_use,
     temperature_words,
+    without_copies,
     write_evaluation,
 )
 from mien.export import Parity, export_run
@@ -78,6 +79,7 @@ def run_recipe(
     temperature = temperature_for_use(scores)
     manifest = classifier.manifest.model_copy(update={"scores": headline, "temperature": temperature})
     replace_manifest(run.model, manifest)
+    known = faces_for(classifier, faces)
     report = write_evaluation(
         run.path,
         scores,
@@ -85,7 +87,8 @@ def run_recipe(
         title=f"{recipe.name}: validation",
         history=outcome.history,
         best_epoch=outcome.best_epoch,
-        class_counts=faces_for(classifier, faces).counts_by_split(),
+        class_counts=known.counts_by_split(),
+        subsets=without_copies(known, scores),
         facts={
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
             "model": f"{recipe.model.name}, {manifest.parameters:,} trainable numbers",

@@ -18,8 +18,9 @@ from mien.report.rendering import render
 from mien.report.sections.audit_balance import balance_section, shares_table, tellings_table
 from mien.report.sections.audit_copies import copies_section, copies_table
 from mien.report.sections.audit_labels import changes_table, labels_section, worth_table
-from mien.report.sections.audit_meaning import ceilings_table, meaning_section, parts_table
+from mien.report.sections.audit_meaning import ceilings_table, meaning_section
 from mien.report.sections.audit_pictures import faults_table, pictures_section
+from mien.report.sections.quality import parts_table
 
 PAGE = "audit.html"
 

@@ -12,7 +12,7 @@ from mien.report.audit_material import AuditMaterial
 from mien.report.blocks import Block, Column, Columns, Face, Faces, Section, Table, Text
 from mien.report.pictures import data_address
 
-PAIRS_SHOWN = 24
+PAIRS_SHOWN = 16
 GROUPS_SHOWN = 12
 FACES_OF_A_GROUP = 6
 

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from mien.evaluation.results import Part
 from mien.report.audit_material import AuditMaterial
 from mien.report.blocks import Block, Column, Section, Table, Text
+from mien.report.sections.quality import parts_table
 
 
 def ceilings_table(material: AuditMaterial) -> Table:
     """How right one can be, estimated in several ways."""
     columns = (Column("somebody who", "text"), Column("rows", "count"), Column("accuracy", "percent"))
     return Table("ceilings", columns, [(each.what, each.rows, each.accuracy) for each in material.ceilings])
-
-
-def parts_table(parts: Sequence[Part]) -> Table:
-    """A score on all rows, and without those that copies spoil."""
-    columns = (
-        Column("score on", "text"), Column("rows", "count"), Column("accuracy", "percent"), Column("macro-F1"),
-    )  # fmt: skip
-    return Table("without-copies", columns, [(each.value, each.count, each.accuracy, each.macro_f1) for each in parts])
 
 
 def meaning_section(material: AuditMaterial) -> Section:
