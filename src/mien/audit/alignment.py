@@ -191,7 +191,7 @@ def _step(one: Floats32, other: Floats32, placement: _Placement) -> tuple[Floats
 def _blur_matrix(side: int, deviation: float) -> Floats32:
     at = np.arange(side)
     weights = np.exp(-(((at[:, np.newaxis] - at) / (deviation * side)) ** 2) / 2)
-    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
 
 
 def _details(images: Floats32, rows: Floats32, columns: Floats32) -> Floats32:
@@ -203,4 +203,4 @@ def _details(images: Floats32, rows: Floats32, columns: Floats32) -> Floats32:
         matrix = _blur_matrix(side, deviation)
         share = (rows @ matrix.T)[:, :, np.newaxis] * (columns @ matrix.T)[:, np.newaxis, :]
         blurred.append(np.matmul(np.matmul(matrix, images * inside), matrix.T) / np.maximum(share, _NOTHING))
-    return (blurred[0] - blurred[1]) * inside
+    return np.asarray((blurred[0] - blurred[1]) * inside)

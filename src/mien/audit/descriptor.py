@@ -117,7 +117,7 @@ def _waves(side: int, cycles: npt.NDArray[np.int64]) -> npt.NDArray[np.complex64
     windows = np.array([np.clip(0.5 + 0.5 * np.cos(2 * np.pi * (at - c) / width), 0, 1) for c in centres])
     windows[np.abs(at - centres[:, np.newaxis]) >= width / 2] = 0
     waves = np.exp(-2j * np.pi * np.outer(cycles, np.arange(side)) / width)
-    return (windows[:, np.newaxis, :] * waves).reshape(-1, side).astype(np.complex64)
+    return np.asarray((windows[:, np.newaxis, :] * waves).reshape(-1, side), dtype=np.complex64)
 
 
 def _changes(

@@ -162,4 +162,4 @@ def _within(one: Floats32, other: Floats32, reach: float) -> npt.NDArray[np.int6
 
 def _distance(one: Floats32, other: Floats32) -> Floats32:
     difference = one - other
-    return np.einsum("ij,ij->i", difference, difference)
+    return np.asarray(np.einsum("ij,ij->i", difference, difference))

@@ -86,9 +86,11 @@ def _tones(images: Images) -> Floats:
 
 def _detail(images: Images) -> Floats:
     plain = images.astype(np.float32)
-    blurred = plain
+    blurred: Floats32 = plain
     for axis in (1, 2):
-        blurred = (np.roll(blurred, 1, axis) + 2 * blurred + np.roll(blurred, -1, axis)) / 4
+        blurred = np.asarray(
+            (np.roll(blurred, 1, axis) + 2 * blurred + np.roll(blurred, -1, axis)) / 4, dtype=np.float32
+        )
     lost = np.square(plain - blurred)[:, 1:-1, 1:-1].mean(axis=(1, 2))
     return np.asarray(lost / np.maximum(plain.var(axis=(1, 2)), 1.0), dtype=np.float64)
 

@@ -26,9 +26,9 @@ def axis_matrix(side_px: int, zoom: npt.ArrayLike = 1.0, shift_px: npt.ArrayLike
     at = centre + (pixels - centre - shift_px) / zoom
     if fill:
         at = np.clip(at, 0, side_px - 1)
-    return np.maximum(0, 1 - np.abs(at[..., np.newaxis] - pixels))
+    return np.asarray(np.maximum(0, 1 - np.abs(at[..., np.newaxis] - pixels)))
 
 
 def resample(images: npt.NDArray[np.generic], rows: Floats32, columns: Floats32) -> Floats32:
     """Apply matrices along rows and columns, the same to all or one to each. (N, S, S) -> float32 (N, S, S)."""
-    return np.matmul(np.matmul(rows, images.astype(np.float32, copy=False)), np.swapaxes(columns, -1, -2))
+    return np.asarray(np.matmul(np.matmul(rows, images.astype(np.float32, copy=False)), np.swapaxes(columns, -1, -2)))

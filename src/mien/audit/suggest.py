@@ -9,6 +9,7 @@ that a model and its neighbours are sure to be wrong, is changed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -117,7 +118,7 @@ def _doubts(faces: FaceSet, doubted: Mask, suggested: npt.NDArray[np.int64]) -> 
         yield int(index), _change(faces, index, "doubt", words, name)
 
 
-def _change(faces: FaceSet, index: np.integer | int, kind: str, reason: str, to: str | None = None) -> Change:
+def _change(faces: FaceSet, index: int | np.integer[Any], kind: str, reason: str, to: str | None = None) -> Change:
     return Change(
         row=int(faces.rows[index]),
         split=str(faces.split[index]),
@@ -129,8 +130,8 @@ def _change(faces: FaceSet, index: np.integer | int, kind: str, reason: str, to:
     )
 
 
-def _label(faces: FaceSet, index: np.integer | int) -> str:
-    return faces.classes[faces.labels[index]]
+def _label(faces: FaceSet, index: int | np.integer[Any]) -> str:
+    return faces.classes[int(faces.labels[index])]
 
 
 def _first_member(groups: Groups, members: npt.NDArray[np.int64]) -> dict[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -109,7 +110,7 @@ def _printed(title: str, table: Table) -> RenderableType:
     with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
     for column, wide in zip(table.columns, with_interval, strict=True):
         # Text, here and for every name, because rich reads square brackets in a str as markup.
-        justify = "left" if column.how == "text" else "right"
+        justify: Literal["left", "right"] = "left" if column.how == "text" else "right"
         printed.add_column(RichText(column.name), justify=justify, no_wrap=column.how != "text", overflow="fold")
         if wide:
             printed.add_column(RichText("95 % interval"), justify="right", no_wrap=True)
