@@ -118,9 +118,8 @@ def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, larg
     page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
     assert "Where they part" in page
     for arguments in (("--scores", folders[1] / "scores_validation.npz"), (folders[1], "--model", large_run.path)):
-        reported = mien(
-            "report", *arguments, "--data", face_folder, "--out", tmp_path / f"page{len(arguments)}", "--no-explain"
-        )
+        out = tmp_path / f"page {len(arguments)}"
+        reported = mien("report", *arguments, "--data", face_folder, "--out", out, "--no-explain", "--no-features")
         assert reported.code == 0, reported.err
     measured = [
         mien("robustness", "--model", run.path, "--data", face_folder, "--limit", 9, *more, "--json")
@@ -130,7 +129,8 @@ def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, larg
         )
     ]
     assert [each.code for each in measured] == [0, 0], measured[1].err
-    reported = mien("report", large_run.path, "--data", face_folder, "--no-explain", "--out", tmp_path / "all")
+    out = tmp_path / "all"
+    reported = mien("report", large_run.path, "--data", face_folder, "--no-explain", "--no-features", "--out", out)
     assert reported.code == 0, reported.err
-    page = (tmp_path / "all" / "report.html").read_text(encoding="utf-8")
+    page = (out / "report.html").read_text(encoding="utf-8")
     assert f"The baseline is the model {tiny_run.path} ({tmp_path / 'base'})" in page

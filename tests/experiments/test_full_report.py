@@ -67,7 +67,7 @@ def test_a_label_moves_neither_its_own_threshold_nor_its_own_set(faces, scored):
 def test_the_level_of_prediction_sets_is_chosen(faces, tmp_path, scored):
     scores = scored([0, 1, 2, 3, 4, 5, 6] * 12, faces.classes)
     page = write_full_report(tmp_path / "out", scores, title="t", resamples=20, level=0.75).page
-    assert "holds the true one for 75 % of all faces" in page.read_text(encoding="utf-8")
+    assert "holds the true one for 75\N{NO-BREAK SPACE}% of all faces" in page.read_text(encoding="utf-8")
     with pytest.raises(DataError, match=r"above 0 and below 1; found 1\.5"):
         write_full_report(tmp_path / "none", scores, title="t", resamples=20, level=1.5)
     assert not (tmp_path / "none").exists()

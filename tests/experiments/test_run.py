@@ -1,10 +1,13 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 from mien.artifact import read_manifest
 from mien.evaluation.scores import read_scores
+from mien.experiments.run import run_recipe
+from mien.run_folder import RunFolder
 
 
 def test_a_run_folder_holds_all_that_it_promises(tiny_run):
@@ -77,3 +80,15 @@ def test_figures_that_are_undefined_do_not_spoil_the_artifact(tmp_path, faces, t
     scores = load(run.path).manifest.scores
     assert "validation_accuracy" in scores
     assert "validation_macro_auc" not in scores
+
+
+def test_a_finished_run_is_measured_again_and_not_trained(tiny_run, tiny_recipe, faces, tmp_path):
+    """Oracle: the files of the first time."""
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    result = run_recipe(tiny_recipe, faces, run, resume=True)
+    first = read_scores(tiny_run.scores("validation"))
+    assert result.run == run
+    assert np.array_equal(result.scores.probabilities, first.probabilities)
+    assert result.evaluation.to_dict() == json.loads((tiny_run.path / "metrics.json").read_text())
+    assert (run.path / "history.csv").read_bytes() == (tiny_run.path / "history.csv").read_bytes()

@@ -25,6 +25,16 @@ def test_the_face_stays_where_the_map_is_empty_and_visible_where_it_is_full():
     assert np.ptp(full[0, 0]) > 20, "and it is coloured"
 
 
+def test_a_single_pixel_does_not_hide_the_others():
+    """Of 1,000 equal values one is a thousand times as large: the others are coloured as strongly as without it."""
+    face, even = np.full((40, 25), 100, dtype=np.uint8), np.ones((40, 25))
+    outlier = even.copy()
+    outlier[7, 7] = 1000
+    assert (overlay(face, outlier) == overlay(face, even)).all()
+    halves = np.where(np.arange(25) < 12, 0.5, 1.0) * even
+    assert not (overlay(face, halves)[:, 0] == overlay(face, halves)[:, -1]).all()
+
+
 def test_what_does_not_fit_is_one_line():
     with pytest.raises(DataError, match=r"\(2, 2\) and \(3, 3\)"):
         overlay(np.zeros((2, 2), np.uint8), np.zeros((3, 3)))

@@ -40,13 +40,13 @@ def test_the_verdict_of_a_model_that_goes_by_a_spot(faces):
 def test_a_method_that_shows_edges_fails(faces, high, verdict):
     asked = []
 
-    def randomise(name, images):
-        asked.append(len(images))
+    def randomise(name, images, maps):
+        asked.append((len(images), maps.shape))
         alike = Estimate(0.3, 0.2, high)
         return Randomisation(len(images), ("head",), np.array([0.3]), np.array([0.3]), alike, alike)
 
     assert checks(faces, 40, Explainer(spot, 48, None, randomise))["verdict"] == verdict
-    assert asked == [32], "both checks are made on 32 faces"
+    assert asked == [(32, (32, 48, 48))], "both checks are made on 32 faces and the same maps"
 
 
 def test_few_faces_are_undecided(faces):
@@ -59,3 +59,43 @@ def test_mean_maps_of_a_class_share_a_scale(monkeypatch):
     mean = np.array([[0.8, 0.4], [-0.5, 0.0]], dtype=np.float32)
     assert attention._coloured(mean, 0.8)[::2, ::2].tolist() == [[200, 100], [0, 0]]
     assert attention._coloured(mean / 2, 0.8)[::2, ::2].tolist() == [[100, 50], [0, 0]]
+
+
+def test_curves_are_drawn_against_moved_and_against_random_maps(faces, monkeypatch):
+    """Oracle: what was measured. Of the first 40 faces the surest region is one spot: random maps remove it late."""
+    drawn = {}
+
+    def remember(named, random, kind):
+        drawn[kind] = (named, random)
+        return plot(named, random, kind)
+
+    plot = attention.faithfulness_plot
+    monkeypatch.setattr(attention, "faithfulness_plot", remember)
+    checks(faces, 40, Explainer(spot, 48))
+    assert set(drawn) == {"deletion", "insertion"}
+    for named, random in drawn.values():
+        [(name, found)] = named
+        assert name == "occlusion"
+        assert random.faces == found.faces == 32
+        assert random.deletion_area.value > found.deletion_area.value
+        assert random.deletion[0] == found.deletion[0], "the same faces of the same classes"
+
+
+def test_averages_are_of_as_many_faces_as_the_page_says(faces, monkeypatch):
+    """Two classes, right and wrong: 64 faces in all are 16 of each kind."""
+    monkeypatch.setattr(attention, "AVERAGED_FACES", {"gradcam": 9, "gradient": 9, "occlusion": 64})
+    chosen = faces.subset(np.arange(60))
+    labels = (np.arange(60) % 2).astype(np.int64)
+    scores = Scores(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
+    section = attention_section(Material(scores, evaluate_scores(scores, 10), chosen), Explainer(spot, 48))
+    block = section.blocks[-1]
+    assert "at most 16 right and as many wrong ones" in block.title
+    counted = {(part.title, face.words) for part in block.parts for face in part.faces}
+    right = spot(chosen.images).argmax(axis=1) == labels
+    expected = {
+        (kind, f"{name} ({min(16, int((mine & (labels == index)).sum()))})")
+        for index, name in enumerate(("dark", "light"))
+        for kind, mine in (("right", right), ("wrong", ~right))
+        if (mine & (labels == index)).any()
+    }
+    assert counted == expected

@@ -1,9 +1,10 @@
-"""Oracle: csv and json read back what was put in."""
+"""Oracles: csv, json and html.parser read back what was put in."""
 
 import csv
 import io
 import json
 import math
+from html.parser import HTMLParser
 
 import pytest
 
@@ -38,3 +39,32 @@ def test_what_stands_in_the_page():
 def test_columns_of_one_name_would_be_lost():
     with pytest.raises(AssertionError, match="two columns of one name"):
         Table("t", (Column("p"), Column("p")), [(1.0, 2.0)])
+
+
+class Cells(HTMLParser):
+    """The text of each cell, and all elements."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines, self.elements = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        if tag == "tr":
+            self.lines.append([])
+        elif tag in {"td", "th"}:
+            self.lines[-1].append("")
+
+    def handle_data(self, data):
+        if self.lines and self.lines[-1]:
+            self.lines[-1][-1] += data.strip()
+
+
+def test_a_notebook_shows_every_row_and_no_name_as_markup():
+    columns = (Column("class", "text"), Column("share", "percent"))
+    table = Table("t", columns, [("<img src=x>", Estimate(0.5, 0.25, 0.75)), ("b", None)], "Of <all> rows.", shown=0)
+    page = Cells()
+    page.feed(table._repr_html_())
+    assert page.lines == [["class", "share"], ["<img src=x>", "50.0 %25.0–75.0 %"], ["b", "–Of <all> rows."]]
+    assert "img" not in page.elements
+    assert "tables/" not in table._repr_html_()

@@ -7,10 +7,10 @@ import pytest
 
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
-from mien.report.blocks import Table
+from mien.report.blocks import Columns, Table
 from mien.report.material import Material
 from mien.report.sections.conditions import conditions_section
-from mien.report.sections.failures import _study_b, worst_section
+from mien.report.sections.failures import _study_b, merging_section, pairs_section, worst_section
 from mien.report.sections.features import Features, features_section
 
 CLASSES = ("angry", "happy", "sad")
@@ -74,3 +74,29 @@ def test_study_bs_split_is_looked_for_in_six_and_five_classes_too(classes, group
     assert says in words
     assert ("neutral aside" in words) == ("neutral" in classes)
     assert _study_b(((0,), (1, 2)), CLASSES) == ""
+
+
+def test_copies_of_a_picture_are_shown_once(faces):
+    """Twelve angry faces read as sad, of which eight are one picture: five are different."""
+    labels, read = np.zeros(14, dtype=np.int64), np.full(14, 2)
+    read[12:] = 0
+    probabilities = 0.1 + 0.7 * np.eye(3)[read]
+    images = np.array(faces.images[:14])
+    images[1:8] = images[0]
+    chosen = replace(faces.subset(np.arange(14)), classes=CLASSES, labels=labels, images=images)
+    scores = Scores(np.arange(14), labels, probabilities, CLASSES, "validation", "")
+    section = pairs_section(Material(scores, evaluate_scores(scores, 10), chosen))
+    (block,) = [block for block in section.blocks if isinstance(block, Columns)]
+    shown = {part.title: part.faces for part in block.parts}
+    assert len(shown["angry, read as sad"]) == 5
+    assert len({face.picture for face in shown["angry, read as sad"]}) == 5
+    assert len(shown["typical angry, rightly read"]) == 2
+
+
+def test_where_all_is_right_nothing_is_merged(faces):
+    labels = np.array([0, 1, 2, 1])
+    scores = Scores(np.arange(4), labels, 0.1 + 0.7 * np.eye(3)[labels], CLASSES, "validation", "")
+    section = merging_section(Material(scores, evaluate_scores(scores, 10)))
+    assert not list(section.drawings())
+    assert not list(section.tables())
+    assert "Every row is right" in section.blocks[0].words

@@ -1,9 +1,9 @@
-"""Oracles: scikit-learn's neighbours; points that must stay apart; votes read by hand."""
+"""Oracles: faces made alike by hand; scikit-learn's neighbours; points that must stay apart; votes read by hand."""
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from mien.report.sections.features import blame, nearest_training, two_dimensions
+from mien.report.sections.features import blame, look_alikes, nearest_training, two_dimensions
 
 
 def test_nearest_are_scikit_learns_by_cosine():
@@ -32,3 +32,23 @@ def test_whose_mistake_it_is():
     assert blame(votes, classes, 1) == "label"
     assert blame(votes, classes, 0) == "network"
     assert blame(None, classes, 1) == "network"
+
+
+def test_look_alikes_are_the_same_face_in_other_light(faces):
+    """Of 200 faces: two copies of the first, one of them darker, one of the second with noise; then whatever else."""
+    images = np.asarray(faces.images[:2])
+    training = np.asarray(faces.images[200:400]).copy()
+    training[17], training[60] = images[0], images[0] // 2 + 20
+    noise = np.random.default_rng(0).integers(0, 40, images[1].shape)
+    training[33] = np.clip(images[1].astype(int) + noise, 0, 255)
+    assert look_alikes(images, training, 3).tolist() == [17, 33, 60]
+    found = look_alikes(images, training, 50)
+    assert {17, 33, 60} < set(found.tolist())
+    assert (np.diff(found) > 0).all()
+    assert look_alikes(images, training, 200).tolist() == list(range(200))
+    assert look_alikes(images[:0], training, 4).tolist() == [0, 1, 2, 3]
+
+
+def test_a_face_of_fewer_pixels_has_look_alikes_too():
+    images = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    assert look_alikes(images[5:6], images, 1).tolist() == [5]

@@ -70,6 +70,17 @@ def test_the_files_are_dark_on_white_whatever_the_page_is():
     assert png == class_bars({"train": [2345, 0], "test": [0, 0]}, ("sad", "happy")).png_file()
 
 
+def test_a_notebook_shows_the_file_and_says_its_name_alone():
+    """Oracle: what stands in the file from its element on."""
+    drawing = training_curve(HISTORY, "loss", 2)
+    shown = drawing._repr_svg_()
+    assert ElementTree.fromstring(shown).tag.endswith("}svg")
+    assert drawing.svg_file().decode().endswith(shown)
+    assert "currentColor" not in shown
+    # Jupyter keeps this beside the picture.
+    assert repr(drawing) == "Drawing(name='loss-curve')"
+
+
 def test_the_best_epoch_is_marked_where_it_is_known():
     assert "best epoch (2)" in words(DRAWINGS["loss"]())
     assert not any("best" in word for word in words(training_curve(HISTORY, "accuracy", None).svg))

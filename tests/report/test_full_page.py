@@ -39,3 +39,15 @@ def test_names_are_text_and_nothing_is_loaded_from_elsewhere(faces, tmp_path):
     assert reader.addresses
     assert not reader.handlers
     assert "script" not in reader.elements
+
+
+def test_a_percent_sign_stays_with_its_number_and_a_command_as_it_is(faces, tmp_path):
+    chosen = faces.of_split("validation")
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(chosen))
+    scores = Scores(chosen.rows, chosen.labels, probabilities, faces.classes, "validation", "")
+    command = "mien report 'my %s' --level 0.9"
+    page = write_full_report(tmp_path, scores, title="t", facts={"command": command}, resamples=20).page
+    reader = Reader()
+    reader.feed(page.read_text(encoding="utf-8"))
+    assert command in reader.text
+    assert "90\N{NO-BREAK SPACE}% of all faces" in reader.text

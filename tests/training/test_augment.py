@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mien.preprocess import InputSpec, to_input
-from mien.recipe import AugmentRecipe
-from mien.training.augment import alternate, augment, mix
+from mien.recipe import AugmentRecipe, Recipe
+from mien.training.augment import alternate, as_shown, augment, mix
 
 SPEC = InputSpec(size_px=48, crop_px=44, mean=0.5, std=0.25)
 WHOLE = InputSpec(size_px=48, crop_px=48, mean=0.0, std=1.0)
@@ -61,6 +61,21 @@ def test_each_image_is_mirrored_in_every_other_epoch():
     assert torch.equal(epochs[0], ~epochs[1])
     assert torch.equal(epochs[0], epochs[2])
     assert not torch.equal(epochs[0], alternate(1000, 1, 8, torch.device("cpu")))
+
+
+def test_people_are_shown_what_the_network_is_shown(images):
+    """Oracle: augment itself, its normalisation undone by hand."""
+    pictures = images.numpy()
+    plain = as_shown(pictures, Recipe(input=SPEC))
+    assert plain.dtype == np.uint8
+    assert np.array_equal(plain, pictures[:, 2:46, 2:46])
+    changes = AugmentRecipe(flip=True, shift=0.1, brightness=0.2)
+    batch = augment(images, changes, SPEC, seeded(3), mirrored=alternate(8, 1, 3, torch.device("cpu")))
+    expected = 255 * (batch[:, 0].numpy() * 0.25 + 0.5)
+    shown = as_shown(pictures, Recipe(input=SPEC, augment=changes), seed=3)
+    assert shown == pytest.approx(expected, abs=0.51)
+    assert np.array_equal(shown, as_shown(pictures, Recipe(input=SPEC, augment=changes), seed=3))
+    assert not np.array_equal(shown, as_shown(pictures, Recipe(input=SPEC, augment=changes), seed=4))
 
 
 def test_shift_stays_within_its_bound():

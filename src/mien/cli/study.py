@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
-    DATA_HELP,
     CleanOption,
+    DataIfAnyOption,
     JsonOption,
     MapOption,
     QuietOption,
     SkipBadOption,
     check_out,
     environment,
+    page_facts,
     read,
     remark,
     show,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 def study(
     name: Annotated[str, typer.Argument(help="A name from `mien study list`, or a .toml file.", metavar="NAME")],
-    data: Annotated[Path | None, typer.Option(help=DATA_HELP, metavar="PATH")] = None,
+    data: DataIfAnyOption = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder of runs, table and page; studies/NAME by default.", metavar="OUT")
     ] = None,
@@ -114,8 +115,7 @@ def study(
         finished = read_finished(results)
     table = tabulate(wanted, plan, finished)
     write_table(out / "study.json", table)
-    facts = {key: str(value) for key, value in environment(data).items()}
-    written = write_study(out, table, facts)
+    written = write_study(out, table, page_facts(data))
     if json:
         show_json(table.to_dict())
     else:

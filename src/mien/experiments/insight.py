@@ -6,14 +6,17 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.faceset import FaceSet
-from mien.errors import MienError, MissingExtraError, ModelError, needs_extra
+from mien.errors import DataError, MienError, MissingExtraError, ModelError, needs_extra
+from mien.evaluation.failures import worst_mistakes
 from mien.experiments.matching import SAME_ANSWER
+from mien.explain.methods import METHODS, explain
 from mien.explain.verdict import Randomisation
 from mien.inference.classifier import Classifier
 from mien.progress import track
 from mien.report.material import Material
 from mien.report.sections.attention import Explainer
-from mien.report.sections.features import Features
+from mien.report.sections.failures import WORST
+from mien.report.sections.features import SEARCHED, Features, look_alikes
 from mien.run_folder import RunFolder
 
 TRIED = 4
@@ -51,14 +54,25 @@ def explainer_of(model: Classifier, run: RunFolder | None, material: Material) -
     if np.abs(network.predict(some) - model.probabilities(some)).max() > SAME_ANSWER:
         return alone, f"{run.best} holds other weights than the model file, {rest} mien export writes it anew."
 
-    def randomise(name: str, images: npt.NDArray[np.uint8]) -> Randomisation:
-        return check_randomisation(name, network, images, depths=1)
+    def randomise(name: str, images: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32]) -> Randomisation:
+        return check_randomisation(name, network, images, maps=maps, depths=1)
 
-    return Explainer(model.probabilities, crop_px, network, randomise), ""
+    unfit, reasons = [], []
+    for name, method in METHODS.items():
+        if method.needs_torch:
+            try:
+                explain(name, some[:1], model=network)
+            except DataError as error:
+                unfit.append(name)
+                reasons.append(f"The method {name} is not here. {error}")
+    return Explainer(model.probabilities, crop_px, network, randomise, tuple(unfit)), " ".join(reasons)
 
 
 def features_of(model: Classifier, material: Material, everything: FaceSet) -> tuple[Features | None, str]:
-    """The model's features of the rows and of every training face; None where its file gives none, and why.
+    """The model's features of the rows and of training faces; None where its file gives none, and why.
+
+    Of more than :data:`mien.report.sections.features.SEARCHED` training faces it is those that look most like one of
+    the worst mistakes: reading all of FER2013's takes longer than the rest of the report.
 
     Args:
         model: the model.
@@ -73,7 +87,10 @@ def features_of(model: Classifier, material: Material, everything: FaceSet) -> t
     if not (everything.split == "train").any():
         return Features(of_rows, np.empty((0, of_rows.shape[1])), None), ""
     training = everything.of_split("train")
-    return Features(of_rows, _in_batches(model, training, "features of training"), training), ""
+    worst = worst_mistakes(material.scores.labels, material.scores.probabilities, WORST)
+    found = look_alikes(material.faces.images[worst], training.images, SEARCHED)
+    searched = training.subset(found)
+    return Features(of_rows, _in_batches(model, searched, "features of training"), searched, len(training)), ""
 
 
 def _in_batches(model: Classifier, faces: FaceSet, what: str) -> npt.NDArray[np.float32]:

@@ -12,6 +12,7 @@ from mien.artifact import replace_manifest
 from mien.data.faceset import FaceSet
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.results import Evaluation
+from mien.evaluation.scores import Scores
 from mien.experiments.measure import (
     faces_for,
     score_split,
@@ -28,12 +29,14 @@ from mien.run_folder import RunFolder
 from mien.training.loop import Outcome, Watch, train
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunResult:
-    """What a run came to. ``report`` is None where the extra ``report`` is missing."""
+    """What a run came to; scores and evaluation are of validation. No ``report`` where its extra is missing."""
 
+    run: RunFolder
     outcome: Outcome
     parity: Parity
+    scores: Scores
     evaluation: Evaluation
     report: Path | None
 
@@ -100,4 +103,4 @@ def run_recipe(
             **{name: str(value) for name, value in (facts or {}).items()},
         },
     )
-    return RunResult(outcome, parity, evaluation, report)
+    return RunResult(run, outcome, parity, scores, evaluation, report)

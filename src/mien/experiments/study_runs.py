@@ -234,7 +234,7 @@ def _side_by_side(
                         known[run.key] = lost
                         watch.ended(run, lost)
                         continue
-                    with _ignored_by_children():
+                    with _ctrl_c_waits():
                         going[pool.submit(_in_worker, run, known.get(run.key))] = run
                 for future in wait(going, timeout=1.0, return_when=FIRST_COMPLETED).done:
                     run, ended = going.pop(future), future.result()
@@ -259,16 +259,20 @@ def _side_by_side(
 
 
 @contextmanager
-def _ignored_by_children() -> Iterator[None]:
-    """Let processes that begin in the block ignore Ctrl-C from their first moment: they end when the study says so.
+def _ctrl_c_waits() -> Iterator[None]:
+    """Hold Ctrl-C back while a process begins, which takes it over held back.
 
-    A terminal's Ctrl-C reaches every process, those too that still import.
+    A terminal's Ctrl-C reaches every process, those too that still import and would end with a traceback: they end when
+    the study says so. Beginning one takes seconds, in which the study's own must not be lost.
     """
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, former)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
 _worker: tuple[Yard, Event] | None = None
@@ -276,7 +280,10 @@ _worker: tuple[Yard, Event] | None = None
 
 def _begin_worker(yard: Yard, each_has: int, stop: Event) -> None:
     global _worker
+    # Ignored first, which forgets what came while it was held back; then free for the training to listen.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     # The study's own line is the only one on the terminal.
     set_quiet(True)
     set_threads(each_has)

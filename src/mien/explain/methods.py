@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -36,7 +37,9 @@ class Method:
             MissingExtraError: torch or captum is not installed.
         """
         module, _, name = self.home.partition(":")
-        with needs_extra("explain", "This method"):
+        with needs_extra("explain", "This method"), warnings.catch_warnings():
+            # captum loads tqdm, which in a notebook without ipywidgets warns of bars that nobody asked for.
+            warnings.filterwarnings("ignore", "IProgress not found")
             function: Callable[..., npt.NDArray[np.float32]] = getattr(import_module(module), name)
         return function
 

@@ -17,6 +17,9 @@ cf4170 e65163 f5695c fb8761 fea571 fec387 fde0a2 fcfdbf
 """
 _MAGMA = np.array([list(bytes.fromhex(each)) for each in _MAGMA_HEX.split()], dtype=np.float64)
 
+SCALED_BY = 0.99
+"""Quantile of the positive values of a map that gets the last colour."""
+
 
 def colour(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Colours of magma: (...), 0..1 -> RGB float64 (..., 3), 0..255."""
@@ -29,10 +32,12 @@ def overlay(
 ) -> npt.NDArray[np.uint8]:
     """Colour a face by a map. Where the map is 0 or below, the face is grey as it is.
 
+    The greatest hundredth of the map's positive values share the last colour (Smilkov et al., SmoothGrad, 2017, section
+    3.1): scaled by its largest pixel alone, a gradient's map would be hardly visible.
+
     Args:
         face: uint8 (S, S), grey.
-        face_map: float (S, S); it is scaled so that its largest value gets the last colour. What spoke against the
-            class (below 0) is not shown.
+        face_map: float (S, S). What spoke against the class (below 0) is not shown.
         enlarge: k, how many pixels a side each pixel becomes; none is made up between them.
         strength: how much of the face the colour covers where the map is largest, 0..1.
 
@@ -45,8 +50,8 @@ def overlay(
     if face.ndim != 2 or face.shape != face_map.shape or enlarge < 1:
         raise DataError(f"A face and its map must both be (S, S); found {face.shape} and {face_map.shape}.")
     positive = np.maximum(face_map, 0).astype(np.float64)
-    largest = positive.max(initial=0)
-    share = positive / largest if largest > 0 else positive
+    largest = np.quantile(positive[positive > 0], SCALED_BY) if (positive > 0).any() else 1.0
+    share = np.minimum(positive / largest, 1.0)
     cover = strength * share[:, :, None]
     # The lowest colours of magma are black, which would read as a dark face: begin where it has turned violet.
     blend = (1 - cover) * face[:, :, None] + cover * colour(0.35 + 0.65 * share)

@@ -29,6 +29,7 @@ def check_randomisation(
     images: npt.NDArray[np.uint8],
     targets: npt.NDArray[np.int64] | None = None,
     *,
+    maps: npt.NDArray[np.float32] | None = None,
     depths: int = 4,
     seed: int = 0,
 ) -> Randomisation:
@@ -39,6 +40,7 @@ def check_randomisation(
         model: the network; it is left as it was.
         images: uint8 (N, size_px, size_px).
         targets: int64 (N,), the explained classes; None takes those that the network predicts, before.
+        maps: float (N, size_px, size_px), the method's maps of the network as it is, where they are at hand.
         depths: at how many depths to compare, evenly spread over the layers; the last one is the whole network.
         seed: of the randomisation, of the method and of the resampling.
 
@@ -54,7 +56,7 @@ def check_randomisation(
     def maps_of(each: TorchModel) -> npt.NDArray[np.float32]:
         return explain(name, images, chosen, model=each, seed=seed)[:, window, window]
 
-    before = maps_of(model)
+    before = maps_of(model) if maps is None else maps[:, window, window]
     layers, ranks, structures = [], [], []
     for layer, randomised in cascade(model, depths, seed):
         after = maps_of(randomised)

@@ -9,12 +9,13 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
 from mien.evaluation.results import Estimate, json_ready
+from mien.report.rendering import render
 from mien.report.svg import Drawing
 from mien.report.wording import UNDEFINED, decimal, percent
 
@@ -77,6 +78,10 @@ class Table:
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
         assert len(set(names)) == len(names), f"table {self.name} has two columns of one name: {names}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: all rows, for there are no files beside it."""
+        return render("notebook_table.html.j2", block=replace(self, shown=None))
 
     def to_csv(self) -> bytes:
         """UTF-8 with a header; an estimate has three columns, an undefined value is empty."""
@@ -151,10 +156,11 @@ class Faces:
 
 @dataclass(frozen=True)
 class Columns:
-    """Rows of faces side by side where there is room, under one title."""
+    """Rows of faces under one title: side by side where there is room, or, with larger faces, one below the other."""
 
     title: str
     parts: tuple[Faces, ...]
+    stacked: bool = False
     kind: ClassVar[str] = "columns"
 
 

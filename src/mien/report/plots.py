@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mien.evaluation.calibration import CoverageCurve, Reliability
 from mien.evaluation.curves import GRID, PrecisionRecallCurve, RocCurve, RocCurves
 from mien.evaluation.threshold import ThresholdResult
-from mien.report.svg import COLOURS, INK, Drawing, draw, legend_above, short
+from mien.report.svg import COLOURS, INK, Drawing, draw, legend_above, legend_inches, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,12 +27,12 @@ def look(index: int) -> tuple[str, str]:
 
 def roc_plot(curves: RocCurves, classes: Sequence[str]) -> Drawing:
     """ROC curve of each class that has one, against the rest, with its band."""
+    labels = [f"{short(name)} {curve.area.value:.3f}" for name, curve in zip(classes, curves.per_class, strict=True)]
 
     def paint(axes: Axes) -> None:
-        for index, (name, curve) in enumerate(zip(classes, curves.per_class, strict=True)):
+        for index, (label, curve) in enumerate(zip(labels, curves.per_class, strict=True)):
             if len(curve.false_positive_rate):
                 colour, dashes = look(index)
-                label = f"{short(name)} {curve.area.value:.3f}"
                 _paint_band(axes, curve, colour, 0.1)
                 axes.plot(
                     curve.false_positive_rate,
@@ -44,7 +44,7 @@ def roc_plot(curves: RocCurves, classes: Sequence[str]) -> Drawing:
                 )
         _roc_frame(axes)
 
-    return draw("roc-classes", paint, height_inches=4.0)
+    return draw("roc-classes", paint, height_inches=3.6 + legend_inches(labels, 3))
 
 
 def roc_averages_plot(curves: RocCurves) -> Drawing:
@@ -76,7 +76,7 @@ def threshold_plot(result: ThresholdResult) -> Drawing:
             _paint_band(axes, curve, COLOURS[0], 0.22)
             axes.plot(
                 curve.false_positive_rate, curve.true_positive_rate, color=COLOURS[0], linewidth=1.5,
-                label=_with_area(result.positive, curve),
+                label=_with_area(short(result.positive), curve),
             )  # fmt: skip
         points = [("asked for", result.chosen, COLOURS[5], "o")]
         if result.best is not None:
@@ -94,17 +94,17 @@ def threshold_plot(result: ThresholdResult) -> Drawing:
 
 def precision_recall_plot(curves: Sequence[PrecisionRecallCurve], classes: Sequence[str]) -> Drawing:
     """Precision-recall curve of each class that has rows, with its band."""
+    labels = [f"{short(name)} {curve.average_precision.value:.3f}" for name, curve in zip(classes, curves, strict=True)]
 
     def paint(axes: Axes) -> None:
-        for index, (name, curve) in enumerate(zip(classes, curves, strict=True)):
+        for index, (label, curve) in enumerate(zip(labels, curves, strict=True)):
             if len(curve.recall):
                 colour, dashes = look(index)
-                label = f"{short(name)} {curve.average_precision.value:.3f}"
                 _paint_band(axes, curve, colour, 0.1)
                 axes.plot(curve.recall, curve.precision, dashes, color=colour, linewidth=1.3, label=label)
         _unit_square(axes, "recall", "precision")
 
-    return draw("precision-recall", paint, height_inches=4.0)
+    return draw("precision-recall", paint, height_inches=3.6 + legend_inches(labels, 3))
 
 
 def reliability_plot(before: Reliability, after: Reliability | None) -> Drawing:

@@ -53,8 +53,8 @@ def scatter_plot(
         for kind, (label, colour) in enumerate(zip(names, colours, strict=True)):
             mine = points[kinds == kind]
             if len(mine):
-                style = {"s": 5, "alpha": 0.6, "linewidth": 0, "rasterized": True}
-                axes.scatter(mine[:, 0], mine[:, 1], color=colour, label=short(label), **style)
+                across, up = mine.T
+                axes.scatter(across, up, s=5, color=colour, alpha=0.6, linewidth=0, label=short(label), rasterized=True)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(False)

@@ -135,9 +135,8 @@ def corruption_errors_plot(errors: CorruptionErrors) -> Drawing:
     """Errors under each corruption in % of the baseline's, the smallest first."""
     ordered = sorted(errors.of.items(), key=lambda each: each[1])
     estimates = [Estimate(ratio, math.nan, math.nan) for _, ratio in ordered]
-    notes = [f"{100 * ratio:.0f}" for _, ratio in ordered]
-    names = [name for name, _ in ordered]
-    return _bars("corruption-errors", names, estimates, notes, "errors, % of the baseline's", COLOURS[5], line=100.0)
+    names = [f"{name}  {100 * ratio:.0f}" for name, ratio in ordered]
+    return _bars("corruption-errors", names, estimates, None, "errors, % of the baseline's", COLOURS[5], line=100.0)
 
 
 def _half(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from mien.errors import needs_extra
@@ -21,6 +22,13 @@ def render(template: str, **values: Any) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_keep_together,
         loader=PackageLoader("mien.report", "templates"),
     )
     return environment.get_template(template).render(**values)
+
+
+def _keep_together(value: Any) -> Any:
+    """Join a number and its percent sign, so that no line ends between them; leave what is not text as it is."""
+    is_text = isinstance(value, str) and not hasattr(value, "__html__")
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", value) if is_text else value

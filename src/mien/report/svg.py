@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import needs_extra
@@ -69,13 +69,18 @@ class Drawing:
     """
 
     name: str
-    svg: str
-    _figure: Figure
-    _text: str
+    svg: str = field(repr=False)
+    _figure: Figure = field(repr=False)
+    _text: str = field(repr=False)
 
     def __html__(self) -> str:
         """What jinja puts into a page, without escaping."""
         return self.svg
+
+    def _repr_svg_(self) -> str:
+        """What a notebook shows: dark on white, because not every one of them says what its own colours are."""
+        text = self.svg_file().decode("utf-8")
+        return text[text.index("<svg") :]
 
     def svg_file(self) -> bytes:
         """A whole SVG file: dark letters on white."""
@@ -150,19 +155,26 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
     return name if len(name) <= longest else f"{name[: longest - 1 - longest // 3]}…{name[-(longest // 3) :]}"
 
 
-def legend_above(axes: Axes, columns: int, letters_a_line: int = 60, **style: Any) -> None:
+def legend_above(axes: Axes, columns: int, **style: Any) -> None:
     """A legend above the axes, in as many columns as its longest label leaves room for, at most ``columns``."""
     labels = axes.get_legend_handles_labels()[1]
-    if not labels:
-        return
-    # Beside each label stands its line, as wide as five letters.
-    fitting = max(1, min(columns, letters_a_line // (max(map(len, labels)) + 5)))
-    axes.legend(
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1.0),
-        ncols=fitting,
-        **{"handlelength": 1.6, "columnspacing": 1.2, **style},
-    )
+    if labels:
+        axes.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=_fitting(labels, columns),
+            **{"handlelength": 1.6, "columnspacing": 1.2, **style},
+        )
+
+
+def legend_inches(labels: Sequence[str], columns: int) -> float:
+    """What :func:`legend_above` takes of the height."""
+    return 0.16 * -(-len(labels) // _fitting(labels, columns))
+
+
+def _fitting(labels: Sequence[str], columns: int) -> int:
+    # A line of WIDTH_INCHES holds about 60 letters; beside each label stands its sign, as wide as five.
+    return max(1, min(columns, 60 // (max(map(len, labels), default=0) + 5)))
 
 
 def readable_on(colour: Sequence[float]) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from mien.preprocess import InputSpec, normalise
-from mien.recipe import AugmentRecipe
+from mien.recipe import AugmentRecipe, Recipe
 
 
 def augment(
@@ -55,6 +57,26 @@ def augment(
     if recipe.erasing:
         batch = _erase(batch, recipe.erasing, generator)
     return batch
+
+
+def as_shown(images: npt.NDArray[np.uint8], recipe: Recipe, seed: int = 0) -> npt.NDArray[np.uint8]:
+    """Faces as training might show them to the network, as pictures for people; mixup and cutmix are left out.
+
+    Args:
+        images: uint8 (N, size_px, size_px).
+        recipe: of which ``augment`` and ``input`` count.
+        seed: another seed, other changes.
+
+    Returns:
+        uint8 (N, crop_px, crop_px), 0..255.
+    """
+    spec = recipe.input
+    mirrored = alternate(len(images), 1, seed, torch.device("cpu")) if recipe.augment.flip else None
+    # A copy, because faces may be read-only, which torch warns of.
+    pixels = torch.from_numpy(np.array(images))
+    batch = augment(pixels, recipe.augment, spec, torch.Generator().manual_seed(seed), mirrored=mirrored)
+    shown: npt.NDArray[np.uint8] = (255 * (batch[:, 0] * spec.std + spec.mean)).round().to(torch.uint8).numpy()
+    return shown
 
 
 def mix(batch: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:

@@ -25,8 +25,10 @@ from mien.report.wording import percent
 JUDGED_FACES = 32
 """In both checks: enough for intervals, few enough that a report takes less than a minute."""
 
-AVERAGED_FACES = 16
-"""Of each class, so many right and so many wrong faces."""
+AVERAGED_FACES = {"gradcam": 1400, "gradient": 1400, "occlusion": 224}
+"""In all, shared out among classes and among right and wrong: as many as take seconds by the method."""
+
+AT_ONCE = 64
 
 Maps = npt.NDArray[np.float32]
 
@@ -39,18 +41,22 @@ class Explainer:
         predict: faces uint8 (n, S, S) -> probabilities (n, C).
         crop_px: side of the central square that the model sees.
         network: a :class:`mien.explain.torch_model.TorchModel`; None leaves occlusion alone.
-        randomise: method and faces -> the check against a randomised network; None where there is no network.
+        randomise: method, faces and its maps of them -> the check against a randomised network; None where there is no
+            network.
+        unfit: methods that this network does not allow, such as Grad-CAM where it has no maps.
     """
 
     predict: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
     crop_px: int
     network: Any = None
-    randomise: Callable[[str, npt.NDArray[np.uint8]], Randomisation] | None = None
+    randomise: Callable[[str, npt.NDArray[np.uint8], Maps], Randomisation] | None = None
+    unfit: tuple[str, ...] = ()
 
     @property
     def methods(self) -> list[str]:
         """Names of the methods that can be used."""
-        return [name for name, method in METHODS.items() if self.network is not None or not method.needs_torch]
+        usable = [name for name, method in METHODS.items() if self.network is not None or not method.needs_torch]
+        return [name for name in usable if name not in self.unfit]
 
     def maps(self, name: str, images: npt.NDArray[np.uint8]) -> Maps:
         """Maps of the predicted classes, float32 (N, S, S)."""
@@ -92,8 +98,9 @@ def _evidence(images: npt.NDArray[np.uint8], explainer: Explainer) -> tuple[Tabl
     rows, drawn = [], []
     methods = explainer.methods
     for name in track(methods, total=len(methods), what="checking maps", unit="methods"):
-        faithful = measure(explainer.maps(name, judged))
-        learnt = None if explainer.randomise is None else explainer.randomise(name, judged)
+        maps = explainer.maps(name, judged)
+        faithful = measure(maps)
+        learnt = None if explainer.randomise is None else explainer.randomise(name, judged, maps)
         rows.append(
             (
                 name,
@@ -136,7 +143,8 @@ def _gallery(material: Material, images: npt.NDArray[np.uint8], explainer: Expla
             if len(mine):
                 chosen.append(int(mine[np.argmax(material.confidence[mine])]))
     faces = images[chosen]
-    maps = {name: explainer.maps(name, faces) for name in explainer.methods}
+    methods = track(explainer.methods, total=len(explainer.methods), what="mapping faces", unit="methods")
+    maps = {name: explainer.maps(name, faces) for name in methods}
     parts = []
     for place, at in enumerate(chosen):
         true, read = material.classes[material.scores.labels[at]], material.classes[material.predictions[at]]
@@ -145,19 +153,21 @@ def _gallery(material: Material, images: npt.NDArray[np.uint8], explainer: Expla
         cards = [Face(data_address(faces[place]), "the face")]
         cards += [Face(data_address(overlay(faces[place], each[place], 2)), name) for name, each in maps.items()]
         parts.append(Faces(title, tuple(cards)))
-    return Columns("The surest right and the surest wrong face of each class", tuple(parts))
+    return Columns("The surest right and the surest wrong face of each class", tuple(parts), stacked=True)
 
 
 def _averages(material: Material, images: npt.NDArray[np.uint8], explainer: Explainer) -> list[Block]:
-    method = "gradcam" if explainer.network is not None else "occlusion"
-    most = AVERAGED_FACES if explainer.network is not None else AVERAGED_FACES // 4
+    method = next(name for name in AVERAGED_FACES if name in explainer.methods)
+    most = max(AVERAGED_FACES[method] // (2 * len(material.classes)), 1)
     chosen: list[int] = []
     for index in range(len(material.classes)):
         for right in (True, False):
             mine = np.flatnonzero((material.scores.labels == index) & (material.correct == right))
             chosen += [int(mine[each]) for each in _spread(len(mine), most)]
     at = np.array(sorted(chosen), dtype=np.int64)
-    maps = explainer.maps(method, images[at])
+    starts = range(0, len(at), AT_ONCE)
+    batches = track(starts, total=len(starts), what="averaging maps", unit="batches")
+    maps = np.concatenate([explainer.maps(method, images[at[first : first + AT_ONCE]]) for first in batches])
     averages = average_maps(maps, material.scores.labels[at], material.predictions[at], material.classes)
     cards: dict[str, list[Face]] = {"right": [], "wrong": []}
     for each in averages:
@@ -170,8 +180,10 @@ def _averages(material: Material, images: npt.NDArray[np.uint8], explainer: Expl
     parts = tuple(Faces(kind, tuple(made)) for kind, made in cards.items() if made)
     return [
         Columns(
-            f"Mean map ({method}) of each true class, and of how many faces; right and wrong of a class on one scale",
+            f"Mean map ({method}) of each true class, and of how many faces: at most {most:,} right "
+            f"and as many wrong ones, drawn at random; right and wrong of a class on one scale",
             parts,
+            stacked=True,
         )
     ]
 

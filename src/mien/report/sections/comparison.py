@@ -138,9 +138,9 @@ def _faces(contest: Contest, faces: FaceSet, numbers: npt.NDArray[np.int64], tit
     shown = []
     for index in order:
         truth = contest.comparison.classes[labels[index]]
-        words = f"{truth}: {percent(float(given[0][index]), 0)} | {percent(float(given[1][index]), 0)}"
+        words = f"{truth}: {100 * given[0][index]:.0f} | {100 * given[1][index]:.0f}"
         shown.append(Face(data_address(faces.images[places[index]]), words))
-    return Faces(f"{title} ({len(numbers):,}); probability of the truth, first | second", tuple(shown))
+    return Faces(f"{title} ({len(numbers):,}); probability of the truth in %, first | second", tuple(shown))
 
 
 def _places(contest: Contest, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.audit.votes import ANSWERS
-from mien.evaluation.failures import confused_pairs, pair_examples, worst_mistakes
+from mien.evaluation.failures import Indices, confused_pairs, pair_examples, worst_mistakes
 from mien.evaluation.intervals import share_of
 from mien.evaluation.merging import Groups, merged_pairs, merged_schemes, scheme_of
 from mien.labels import SCHEMES, canonical_class
@@ -66,6 +66,9 @@ def worst_section(material: Material) -> Section:
 
 def merging_section(material: Material) -> Section:
     """The accuracy that merging classes would give, and the schemes that the confusion itself suggests."""
+    if material.correct.all():
+        words = "Every row is right: nothing is taken for anything else, and merging would gain nothing."
+        return Section("merging", "Which classes belong together?", (Text(words),))
     labels, probabilities = material.scores.labels, material.scores.probabilities
     pairs = merged_pairs(labels, probabilities, material.resamples)
     merging = merged_schemes(labels, probabilities)
@@ -149,7 +152,8 @@ def scheme_words(groups: Groups, classes: tuple[str, ...]) -> str:
 
 
 def _pair_faces(material: Material, first: int, second: int, count: int) -> Columns:
-    examples = pair_examples(material.scores.labels, material.scores.probabilities, first, second, FACES_OF_A_PAIR)
+    # More than are shown: copies of a picture, of which FER2013 has many, are shown once.
+    examples = pair_examples(material.scores.labels, material.scores.probabilities, first, second, 3 * FACES_OF_A_PAIR)
     a, b = material.classes[first], material.classes[second]
     parts = []
     for title, rows, column in (
@@ -159,11 +163,19 @@ def _pair_faces(material: Material, first: int, second: int, count: int) -> Colu
         (f"typical {b}, rightly read", examples.typical_second, second),
     ):
         faces = tuple(
-            face_at(material, int(row), percent(float(material.scores.probabilities[row, column]), 0)) for row in rows
+            face_at(material, int(row), percent(float(material.scores.probabilities[row, column]), 0))
+            for row in _different(material, rows)[:FACES_OF_A_PAIR]
         )
         if faces:
             parts.append(Faces(title, faces))
     return Columns(f"{a} and {b}: {count:,} mistakes", tuple(parts))
+
+
+def _different(material: Material, rows: Indices) -> Indices:
+    """The rows without those whose picture an earlier one has."""
+    assert material.groups is not None
+    _, first = np.unique(material.groups[rows], return_index=True)
+    return rows[np.sort(first)]
 
 
 def _worst_table(material: Material) -> Table:

@@ -20,8 +20,13 @@ from mien.report.plots_attention import scatter_plot
 from mien.report.sections.failures import WORST, mistake
 from mien.report.svg import COLOURS
 
-MAPPED = 1500
+MAPPED = 1000
 """Faces on the map: t-SNE takes seconds for so many, minutes for ten times as many."""
+
+SEARCHED = 10_000
+"""Training faces whose features are made: seven seconds of them."""
+
+_ALIKE_PX = 12
 
 NEIGHBOURS = 5
 
@@ -36,13 +41,15 @@ class Features:
 
     Attributes:
         of_rows: float (N, D), of the rows of the scores.
-        of_training: float (M, D), of the training faces.
-        training: the M training faces.
+        of_training: float (M, D), of the training faces that are searched.
+        training: these M faces; None where there is no training split.
+        training_count: how many the training split has.
     """
 
     of_rows: npt.NDArray[Any]
     of_training: npt.NDArray[Any]
     training: FaceSet | None
+    training_count: int = 0
 
 
 def features_section(material: Material, features: Features) -> Section:
@@ -93,6 +100,25 @@ def nearest_training(of_rows: npt.NDArray[Any], of_training: npt.NDArray[Any], c
     cosines = rows @ training.T
     order = np.argsort(-cosines, axis=1, kind="stable")[:, :count]
     return order.astype(np.int64), np.take_along_axis(cosines, order, axis=1)
+
+
+def look_alikes(images: npt.NDArray[np.uint8], training: npt.NDArray[np.uint8], count: int) -> Indices:
+    """The training faces that look most like one of some faces: by the cosine of their pixels less their mean.
+
+    Pixels are those of the faces at 12 x 12, which leaves pose and light. Identical faces are always found.
+
+    Args:
+        images: uint8 (K, S, S).
+        training: uint8 (M, S, S).
+        count: how many at most.
+
+    Returns:
+        Places int64, ascending; all M where ``count`` suffices, the first ``count`` where K is 0.
+    """
+    if len(training) <= count or not len(images):
+        return np.arange(min(len(training), count), dtype=np.int64)
+    cosines = _small(training) @ _small(images).T
+    return np.sort(np.argsort(-cosines.max(axis=1), kind="stable")[:count]).astype(np.int64)
 
 
 def blame(votes: npt.NDArray[Any] | None, classes: tuple[str, ...], read: int) -> str:
@@ -169,6 +195,11 @@ def _nearest(material: Material, features: Features, training: FaceSet) -> list[
     columns = (
         Column("row", "text"), Column("whose", "text"), Column("nearest training faces", "text"), Column("cosine"),
     )  # fmt: skip
+    if len(training) < features.training_count:
+        said += (
+            f" Searched were the {len(training):,} of {features.training_count:,} training faces whose pixels are most "
+            f"like those of a mistake."
+        )
     caution = (
         "The neighbours are by the network's own features, so they mostly agree with what it read: they show how it "
         "sees a face, and are no cause of the mistake."
@@ -181,6 +212,18 @@ def _nearest(material: Material, features: Features, training: FaceSet) -> list[
     ]
 
 
-def _unit(values: Floats) -> Floats:
+def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Faces uint8 (N, S, S) as float32 (N, 144): means of pixels at 12 x 12 places, less their mean, of length 1."""
+    side = images.shape[-1]
+    edges = np.linspace(0, side, _ALIKE_PX + 1).astype(np.int64)
+    matrix = np.zeros((_ALIKE_PX, side), dtype=np.float32)
+    for line, first, last in zip(matrix, edges[:-1], np.maximum(edges[1:], edges[:-1] + 1), strict=True):
+        line[first:last] = 1 / (last - first)
+    parts = [matrix @ images[at : at + 512].astype(np.float32) @ matrix.T for at in range(0, len(images), 512)]
+    small = np.concatenate(parts).reshape(len(images), -1)
+    return _unit(small - small.mean(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _unit(values: npt.NDArray[Any]) -> Floats:
     length = np.linalg.norm(values, axis=1, keepdims=True)
     return np.asarray(np.divide(values, length, out=np.zeros_like(values), where=length > 0), dtype=np.float64)

@@ -8,22 +8,27 @@ from typing import Any
 import numpy as np
 
 from mien.evaluation.curves import precision_recall_curves, roc_curves
-from mien.evaluation.results import Part
+from mien.evaluation.results import Evaluation, Part
 from mien.report.blocks import Block, Column, Pair, Plot, Section, Table, Text
 from mien.report.figures import class_bars, confusion_heat_map, training_curve
 from mien.report.material import Material
 from mien.report.plots import precision_recall_plot, roc_averages_plot, roc_plot
 
 
-def classes_section(material: Material) -> Section:
-    """Figures of each class, and what is taken for what."""
-    evaluation = material.evaluation
+def classification_report(evaluation: Evaluation) -> Table:
+    """Precision, recall, F1 and area under the ROC curve of each class, then their averages."""
     columns = (
         Column("class", "text"), Column("precision"), Column("recall"), Column("F1"), Column("AUC"),
         Column("rows", "count"),
     )  # fmt: skip
     figures = (*evaluation.per_class, evaluation.macro, evaluation.weighted)
     rows = [(each.name, each.precision, each.recall, each.f1, each.auc, each.support) for each in figures]
+    return Table("classification-report", columns, rows)
+
+
+def classes_section(material: Material) -> Section:
+    """Figures of each class, and what is taken for what."""
+    evaluation = material.evaluation
     # Shares by true class; a class without rows has none.
     totals = evaluation.confusion.sum(axis=1, keepdims=True)
     shares = np.divide(evaluation.confusion, totals, out=np.full(totals.shape[:1] * 2, np.nan), where=totals > 0)
@@ -39,7 +44,7 @@ def classes_section(material: Material) -> Section:
         "classes",
         "Each class",
         (
-            Table("classification-report", columns, rows),
+            classification_report(evaluation),
             Text(
                 "Precision: of the rows called so, the share that is. Recall: of the rows that are, the share called "
                 "so. F1: their harmonic mean. AUC: how often a row of the class is ranked above a row of any other.",
@@ -87,29 +92,25 @@ def curves_section(material: Material) -> Section:
     columns = (
         Column("class", "text"), Column("AUC"), Column("average precision"), Column("share of the rows", "percent"),
     )  # fmt: skip
-    return Section(
-        "curves",
-        "Telling each class from the rest",
-        (
-            Pair(
-                (
-                    Plot(
-                        roc_plot(roc, material.classes),
-                        "ROC: each class against the rest, with its area and 95 % band. Dotted: chance.",
-                    ),
-                    Plot(
-                        roc_averages_plot(roc),
-                        "Macro: mean over classes. Micro: all decisions pooled. Bands: 95 %, point by point.",
-                    ),
-                )
-            ),
-            Plot(
-                precision_recall_plot(recall, material.classes),
-                "Precision against recall of each class, with its average precision and 95 % band; chance is its share "
-                "of the rows.",
-            ),
-            Table("areas", columns, rows),
+    plots = [
+        Plot(
+            roc_averages_plot(roc),
+            "Macro: mean over classes. Micro: all decisions pooled. Bands: 95 %, point by point.",
         ),
+        Plot(
+            precision_recall_plot(recall, material.classes),
+            "Precision against recall of each class, with its average precision and 95 % band; chance is its share of "
+            "the rows.",
+        ),
+    ]
+    blocks: list[Block] = []
+    if any(len(curve.false_positive_rate) for curve in roc.per_class):
+        caption = "ROC: each class against the rest, with its area and 95 % band. Dotted: chance."
+        plots.insert(0, Plot(roc_plot(roc, material.classes), caption))
+    else:
+        blocks.append(Text("All rows are of one class: there is no rest to tell it from, so it has no ROC curve."))
+    return Section(
+        "curves", "Telling each class from the rest", (*blocks, Pair(tuple(plots)), Table("areas", columns, rows))
     )
 
 
