@@ -28,6 +28,7 @@ COMMANDS = (
     "info",
     "predict",
     "embed",
+    "audit",
     "data info",
     "data convert",
     "data download",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    CleanOption,
     DataIfAnyOption,
     JsonOption,
     MapOption,
@@ -48,6 +49,7 @@ def compare(
     ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -64,7 +66,7 @@ def compare(
         raise DataError("--data shows faces on a page, which needs --out OUT.")
     if split is not None and not folders:
         raise DataError("--split chooses among the scores of each DIR; --scores FILE is of one split already.")
-    check_data_options(data, class_map, skip_bad)
+    check_data_options(data, class_map, skip_bad, clean)
     check_out(out)
     files = [(str(folder), find_scores(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in scores or ()]
@@ -75,7 +77,7 @@ def compare(
         remark(f"note: {rows['rows']}.")
     contests = compare_all(named)
     if out is not None:
-        faces = None if data is None else read(data, class_map=class_map, skip_bad=skip_bad).faces
+        faces = None if data is None else read(data, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
         written = write_comparison(out, contests, faces=faces, facts={**rows, **page_facts(data)})
         remark(f"report: {written.page}")
     if json:

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import DATA_HELP, JsonOption, MapOption, QuietOption, SkipBadOption, read, remark, show, show_json
+from mien.cli.options import (
+    DATA_HELP,
+    CleanOption,
+    JsonOption,
+    MapOption,
+    QuietOption,
+    SkipBadOption,
+    read,
+    remark,
+    show,
+    show_json,
+)
 from mien.errors import DataError, needs_extra
 
 app = typer.Typer(help="Look at labelled faces, convert and download them.", invoke_without_command=True)
@@ -25,11 +36,12 @@ def info(
     path: PathArgument,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Say what was found: shape, splits, classes, with a bar for each class and split."""
-    result = read(path, class_map=class_map, skip_bad=skip_bad)
+    result = read(path, class_map=class_map, skip_bad=skip_bad, clean=clean)
     faces = result.faces
     counts = faces.counts_by_split()
     if json:
@@ -76,6 +88,7 @@ def convert(
     out: Annotated[Path, typer.Option(help="The parquet file to write.")],
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     size_px: Annotated[int, typer.Option("--size-px", help="Side of the grey squares.", min=8, max=1024)] = 48,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     quiet: QuietOption = False,
@@ -88,7 +101,7 @@ def convert(
 
     if out.exists() and not overwrite:
         raise DataError(f"{out} exists already. Choose another name, or replace it with --overwrite.")
-    result = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad)
+    result = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
     # Pictures of another size are not, at the usual one, the pixels that they were made from.
     content = f"; content {result.fingerprint}" if size_px == FINGERPRINT_PX else ""

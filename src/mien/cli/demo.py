@@ -39,7 +39,7 @@ def demo(
     from mien.cli.train_view import TrainView
     from mien.data.synthetic import synthetic_faces
     from mien.evaluation.evaluate import evaluate_scores
-    from mien.experiments.measure import score_split, temperature_words, write_evaluation
+    from mien.experiments.measure import score_split, temperature_words, without_copies, write_evaluation
     from mien.inference.classifier import load
     from mien.recipe import load_recipe
     from mien.report.table import evaluation_table
@@ -69,6 +69,7 @@ def demo(
         history=run.read_history(),
         best_epoch=classifier.manifest.epoch,
         class_counts=faces.counts_by_split(),
+        subsets=without_copies(faces, scores),
         facts={"probabilities": temperature_words(classifier, faces, "test"), **page_facts(source)},
     )
     if json:

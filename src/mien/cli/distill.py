@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import DataOption, JsonOption, MapOption, QuietOption, SkipBadOption
+from mien.cli.options import CleanOption, DataOption, JsonOption, MapOption, QuietOption, SkipBadOption
 from mien.cli.train import LogOption, train_and_show
 
 
@@ -38,6 +38,7 @@ def distill(
     log: LogOption = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -51,6 +52,7 @@ def distill(
         start=start,
         class_map=class_map,
         skip_bad=skip_bad,
+        clean=clean,
         log=log,
         json=json,
         teachers=teachers,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mien.cli.options import (
+    CleanOption,
     JsonOption,
     MapOption,
     ModelOption,
@@ -31,6 +32,7 @@ def embed(
     model: ModelOption = "default",
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -49,7 +51,7 @@ def embed(
     if out.suffix != ".npz" or out.is_dir():
         raise RunError(f"--out must name a .npz file; found {out}.")
     classifier = load(model)
-    images, facts = _faces(path, classifier.manifest.input.size_px, class_map, skip_bad)
+    images, facts = _faces(path, classifier.manifest.input.size_px, class_map, skip_bad, clean)
     starts = track(range(0, len(images), BATCH), total=-(-len(images) // BATCH), what="embedding", unit="batches")
     features = np.concatenate([classifier.features(images[first : first + BATCH]) for first in starts])
     with whole_file(out) as temporary, temporary.open("wb") as stream:
@@ -61,7 +63,7 @@ def embed(
 
 
 def _faces(
-    path: Path, size_px: int, class_map: str | None, skip_bad: bool
+    path: Path, size_px: int, class_map: str | None, skip_bad: bool, clean: Path | None
 ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
     """The faces at a path and what is known of them, as arrays to store."""
     import numpy as np
@@ -69,7 +71,7 @@ def _faces(
     from mien.errors import DataError
 
     if _is_labelled(path):
-        faces = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces
+        faces = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
         of_test = faces.split == "test"
         if of_test.all():
             raise DataError(f"{path} holds faces of the test split only; only mien evaluate opens it.")
@@ -83,6 +85,8 @@ def _faces(
             "classes": np.array(faces.classes, dtype=np.str_),
             "split": faces.split,
         }
+    if clean is not None:
+        raise DataError(f"--clean is a list for labelled data; {path} has no labels.")
     files, squares = _crops(path, size_px, skip_bad)
     rows = np.arange(len(files), dtype=np.int64)
     return np.stack(squares), {"rows": rows, "source": np.array(files, dtype=np.str_)}

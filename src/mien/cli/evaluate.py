@@ -10,6 +10,7 @@ import typer
 from mien.cli.options import (
     MODEL_HELP,
     ClassesOption,
+    CleanOption,
     DataIfAnyOption,
     JsonOption,
     MapOption,
@@ -59,6 +60,7 @@ def evaluate(
     threshold: ThresholdOption = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -71,18 +73,18 @@ def evaluate(
     from mien.evaluation.scores import read_scores
     from mien.evaluation.threshold import DEFAULT_THRESHOLD, measure_threshold
     from mien.experiments.ensemble import score_together, temperatures_in_words
-    from mien.experiments.measure import faces_for, merged_words, try_threshold, write_evaluation
+    from mien.experiments.measure import faces_for, merged_words, try_threshold, without_copies, write_evaluation
     from mien.inference.classifier import load
     from mien.inference.locate import find_run_of_model
     from mien.inference.views import check_views
     from mien.labels import check_threshold, parse_scheme
-    from mien.report.table import break_down_table, evaluation_table, threshold_table
+    from mien.report.table import break_down_table, evaluation_table, subsets_table, threshold_table
 
     check_out(out)
     scheme = parse_scheme("all" if classes is None else classes)
     at = DEFAULT_THRESHOLD if threshold is None else threshold
     about: dict[str, Any] = {"class_counts": {}}
-    parts, tempered, tried = [], None, None
+    parts, subsets, tempered, tried = [], [], None, None
     if scores_file is not None:
         if models or data is not None or by is not None or views != 1:
             raise DataError(
@@ -93,6 +95,7 @@ def evaluate(
         if threshold is not None or len(scores.classes) == 2:
             tried = measure_threshold(scores, at, scores if scores.split == "validation" else None)
         about |= {"title": f"{scores_file.stem}: {scores.split}", "facts": {"scores": str(scores_file)}}
+        remark("note: scores alone do not say which rows are copies of training rows; mien report --data PATH does.")
     elif not models or data is None:
         raise DataError("mien evaluate needs --model and --data, or --scores alone.")
     else:
@@ -104,7 +107,7 @@ def evaluate(
         merged_classes = classifier.classes if scheme is None else scheme.classes
         if threshold is not None:
             check_threshold(threshold, merged_classes)
-        results = _read_for(classifiers, data, class_map, skip_bad)
+        results = _read_for(classifiers, data, class_map, skip_bad, clean)
         result = results[0]
         members = [(each, read_for.faces) for each, read_for in zip(classifiers, results, strict=True)]
         chosen = faces_for(classifier, result.faces.of_split(split)).with_scheme(scheme)
@@ -123,6 +126,11 @@ def evaluate(
             tried = try_threshold(classifier, result.faces, answers, scheme, at)
         run = find_run_of_model(models[0]) if len(models) == 1 else None
         parts = break_down(scores, column) if column is not None else []
+        seen = result.faces
+        if result.uncleaned is not None and not seen.is_of(classifier.manifest.data_fingerprint):
+            # The model did not learn from the data as the list leaves it: what it saw is still in there.
+            seen = result.uncleaned
+        subsets = without_copies(faces_for(classifier, seen).with_scheme(scheme), scores)
         about = {
             "title": f"{classifier.manifest.name}: {split}",
             "facts": {"model": ", ".join(models), "probabilities": tempered, **page_facts(data)},
@@ -136,18 +144,24 @@ def evaluate(
         about["facts"] = {"classes": merged_words(answers, scores, scheme), **about["facts"]}
         remark(f"note: {about['facts']['classes']}.")
     evaluation = evaluate_scores(scores)
-    report = write_evaluation(out, scores, evaluation, threshold=tried, **about) if out is not None else None
+    report = None
+    if out is not None:
+        report = write_evaluation(out, scores, evaluation, threshold=tried, subsets=subsets, **about)
     if json:
         content = evaluation.to_dict()
         if scores.note:
             content["answers"] = scores.note
         if tried is not None:
             content["threshold"] = tried.to_dict()
+        if subsets:
+            content["subsets"] = [part.to_dict() for part in subsets]
         if by is not None:
             content["by"] = {"column": by, "parts": [part.to_dict() for part in parts]}
         show_json(content)
     else:
         show(evaluation_table(evaluation))
+        if subsets:
+            show(subsets_table(subsets))
         if tried is not None:
             show(threshold_table(tried))
         if scores.note:
@@ -160,13 +174,15 @@ def evaluate(
         remark(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
 
 
-def _read_for(classifiers: Sequence[Classifier], data: Path, class_map: str | None, skip_bad: bool) -> list[ReadResult]:
+def _read_for(
+    classifiers: Sequence[Classifier], data: Path, class_map: str | None, skip_bad: bool, clean: Path | None
+) -> list[ReadResult]:
     """The data at each model's size; models of one size share it."""
     of_size: dict[int, ReadResult] = {}
     for classifier in classifiers:
         size_px = classifier.manifest.input.size_px
         if size_px not in of_size:
-            of_size[size_px] = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad)
+            of_size[size_px] = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     return [of_size[classifier.manifest.input.size_px] for classifier in classifiers]
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mien.cli import (
+    audit,
     compare,
     data,
     demo,
@@ -42,6 +43,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.add_typer(data.app, name="data")
+app.command("audit")(audit.audit)
 app.command("recipes")(recipes.recipes)
 app.command("train")(train.train)
 app.command("teach")(teach.teach)

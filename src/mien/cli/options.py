@@ -18,6 +18,7 @@ from mien.version import __version__
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from mien.data.clean import Clean
     from mien.data.read import ReadResult
 
 DATA_HELP = "Labelled faces: fer2013.csv, a CSV of path,label, a folder of class folders, or parquet."
@@ -35,6 +36,10 @@ MapOption = Annotated[
     str | None, typer.Option("--map", help="Rename classes of the data: 'joy=happy,0=angry'.", metavar="A=B,...")
 ]
 SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and list them.")]
+CleanOption = Annotated[
+    Path | None,
+    typer.Option("--clean", help="Drop and relabel rows as this list of mien audit says.", metavar="FILE"),
+]
 ClassesOption = Annotated[
     str | None,
     typer.Option(
@@ -78,17 +83,39 @@ def show_json(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read(data: Path, *, size_px: int = 48, class_map: str | None = None, skip_bad: bool = False) -> ReadResult:
-    """Read data for a command; say which images were left out."""
+def read(
+    data: Path, *, size_px: int = 48, class_map: str | None = None, skip_bad: bool = False, clean: Path | None = None
+) -> ReadResult:
+    """Read data for a command; say which images were left out, and what a list of changes did."""
+    from mien.data.clean import read_clean
     from mien.data.read import read_data
     from mien.labels import parse_map
 
+    changes = None if clean is None else read_clean(clean)
     result = read_data(data, size_px=size_px, class_map=parse_map(class_map) if class_map else None, skip_bad=skip_bad)
     for note in result.notes:
         remark(f"note: {note}")
     for source, reason in result.skipped:
         remark(f"left out {reason}" if reason.startswith(source) else f"left out {source}: {reason}")
-    return result
+    return result if clean is None or changes is None else _cleaned(result, changes, clean)
+
+
+def _cleaned(result: ReadResult, changes: Clean, path: Path) -> ReadResult:
+    from dataclasses import replace
+
+    from mien.data.clean import apply_clean, check_made_for
+
+    check_made_for(changes, result.faces, path)
+    faces = apply_clean(result.faces, changes)
+    dropped = {
+        split: gone
+        for split, counts in result.faces.counts_by_split().items()
+        if (gone := sum(counts) - int((faces.split == split).sum()))
+    }
+    relabelled = sum(each.to is not None for each in changes.changes)
+    parts = ", ".join(f"{count:,} of {split}" for split, count in dropped.items()) or "no rows"
+    remark(f"{path}: dropped {parts}; relabelled {relabelled:,}")
+    return replace(result, faces=faces, uncleaned=result.faces)
 
 
 def check_out(out: Path | None) -> None:
@@ -102,12 +129,14 @@ def check_out(out: Path | None) -> None:
         raise RunError(f"{out} is a file; --out names a folder.")
 
 
-def check_data_options(data: Path | None, class_map: str | None, skip_bad: bool) -> None:
+def check_data_options(data: Path | None, class_map: str | None, skip_bad: bool, clean: Path | None) -> None:
     """Refuse options of reading where nothing is read. Raises :class:`DataError`."""
     from mien.errors import DataError
 
-    if data is None and (class_map is not None or skip_bad):
-        raise DataError(f"{'--skip-bad' if class_map is None else '--map'} is about data; give --data PATH too.")
+    given = {"--map": class_map is not None, "--skip-bad": skip_bad, "--clean": clean is not None}
+    for option, is_given in given.items():
+        if data is None and is_given:
+            raise DataError(f"{option} is about data; give --data PATH too.")
 
 
 def page_facts(data: Path | str | None) -> dict[str, str]:

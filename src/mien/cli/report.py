@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    CleanOption,
     DataIfAnyOption,
     JsonOption,
     MapOption,
@@ -52,6 +53,7 @@ def report(
     ] = False,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -73,7 +75,7 @@ def report(
         raise DataError("Give a folder, or --scores FILE: one of the two.")
     if scores is not None and split is not None:
         raise DataError("--split chooses among the scores of DIR; --scores FILE is of one split already.")
-    check_data_options(data, class_map, skip_bad)
+    check_data_options(data, class_map, skip_bad, clean)
     check_out(out)
     file = find_scores(folder, split) if folder is not None else scores
     assert file is not None
@@ -84,7 +86,9 @@ def report(
     classifier: Classifier | None = None if model is None else load(model)
     run = None if model is None else find_run_of_model(model)
     size_px = 48 if classifier is None else classifier.manifest.input.size_px
-    faces = None if data is None else read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces
+    faces = (
+        None if data is None else read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
+    )
     name = file.parent.resolve().name if folder is not None else file.stem
     if classifier is not None and own:
         name = classifier.manifest.name

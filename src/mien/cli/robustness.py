@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    CleanOption,
     DataOption,
     JsonOption,
     MapOption,
@@ -40,6 +41,7 @@ def robustness(
     seed: Annotated[int, typer.Option(min=0, help="Of the corruptions and of --limit.")] = 0,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -58,7 +60,7 @@ def robustness(
         raise RunError(f"{out} is a file; --out names a folder.")
     other = read_measurement(baseline) if baseline is not None else None
     classifier = load(model)
-    result = read(data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad)
+    result = read(data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     faces = faces_for(classifier, result.faces).of_split(split)
     if limit is not None and limit < len(faces):
         faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import (
+    CleanOption,
     DataOption,
     JsonOption,
     MapOption,
@@ -28,6 +29,7 @@ def soup(
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -43,7 +45,7 @@ def soup(
     folders, made = [RunFolder(run) for run in runs], RunFolder(out)
     made.check_free()
     size_px = folders[0].read_recipe().input.size_px
-    faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces
+    faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
     facts = environment(data, {"mean of the weights of": ", ".join(map(str, runs))})
     make_soup(folders, faces, made, facts)
     finish = finish_run(made, faces, facts)
@@ -51,4 +53,5 @@ def soup(
         show_json({"run": str(out), **finish.evaluation.to_dict()})
         return
     show(evaluation_table(finish.evaluation))
-    remark(f"{out}: the mean of {len(runs)} runs; model.onnx agrees with torch to {finish.parity.largest_difference:.1g}.")
+    gap = finish.parity.largest_difference
+    remark(f"{out}: the mean of {len(runs)} runs; model.onnx agrees with torch to {gap:.1g}.")

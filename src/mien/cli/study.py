@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    CleanOption,
     DataIfAnyOption,
     JsonOption,
     MapOption,
@@ -52,6 +53,7 @@ def study(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and about how long.")] = False,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -88,7 +90,7 @@ def study(
     from mien.progress import bars_are_shown, busy
 
     finished = read_finished(results)
-    yard = Yard(_read(wanted, data, changes or (), class_map, skip_bad), out, results, environment(data))
+    yard = Yard(_read(wanted, data, changes or (), class_map, skip_bad, clean), out, results, environment(data))
     with busy("checking every run"):
         plan = make_plan(wanted, yard.faces_of_size, changes or ())
     _say_what_is_doubtful(plan)
@@ -147,7 +149,7 @@ def _list(json: bool) -> None:
 
 
 def _read(
-    study: Study, data: Path, changes: Sequence[str], class_map: str | None, skip_bad: bool
+    study: Study, data: Path, changes: Sequence[str], class_map: str | None, skip_bad: bool, clean: Path | None
 ) -> Mapping[int, FaceSet]:
     """The data at every size that the study's recipes name: each is decoded once, for all runs."""
     sizes = {
@@ -155,7 +157,10 @@ def _read(
         for variant in study.variants
         if not variant.after
     }
-    return {size_px: read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces for size_px in sizes}
+    return {
+        size_px: read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
+        for size_px in sizes
+    }
 
 
 def _say_what_is_doubtful(plan: Plan) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mien.cli.options import (
+    CleanOption,
     DataOption,
     JsonOption,
     MapOption,
@@ -38,6 +39,7 @@ def sweep(
     ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -64,7 +66,7 @@ def sweep(
     check_out(folder)
     for doubt in doubts(chosen.base):
         remark(f"NOTE: {doubt}")
-    result = read(data, size_px=chosen.base.input.size_px, class_map=class_map, skip_bad=skip_bad)
+    result = read(data, size_px=chosen.base.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     found = work(chosen, result.faces, folder, trials=trials, view=TrainView, tell=remark, facts=environment(data))
     if json:
         show_json(_as_json(found, folder))

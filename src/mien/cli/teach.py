@@ -9,6 +9,7 @@ import typer
 
 from mien.cli.options import (
     MODEL_HELP,
+    CleanOption,
     DataOption,
     JsonOption,
     MapOption,
@@ -30,6 +31,7 @@ def teach(
     ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -46,7 +48,9 @@ def teach(
     members = []
     for classifier in [load(model) for model in models]:
         size_px = classifier.manifest.input.size_px
-        members.append((classifier, read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad).faces))
+        members.append(
+            (classifier, read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces)
+        )
     if out is not None:
         lines = [write_answers(out, members, views)]
     else:

@@ -12,6 +12,7 @@ import typer
 
 from mien.cli.options import (
     ClassesOption,
+    CleanOption,
     DataOption,
     JsonOption,
     MapOption,
@@ -54,6 +55,7 @@ def train(
     log: LogOption = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -67,6 +69,7 @@ def train(
         start=start,
         class_map=class_map,
         skip_bad=skip_bad,
+        clean=clean,
         log=log,
         json=json,
     )
@@ -82,6 +85,7 @@ def train_and_show(
     start: str | None,
     class_map: str | None,
     skip_bad: bool,
+    clean: Path | None,
     log: str | None,
     json: bool,
     teachers: Sequence[str] = (),
@@ -106,7 +110,7 @@ def train_and_show(
     taught_by = find_teachers(teachers, chosen.distill.live)
     if not resume:
         run.check_free()
-    result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad)
+    result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     faces = result.faces
     remark(
         f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"

@@ -43,6 +43,7 @@ class ReadResult:
         skipped: bad images that ``skip_bad`` left out, as (source, reason).
         notes: what else a person should know, one line each.
         cached: the faces came from the cache.
+        uncleaned: the faces as the data has them, where a list of changes made ``faces`` of them; otherwise None.
     """
 
     faces: FaceSet
@@ -51,6 +52,7 @@ class ReadResult:
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     cached: bool
+    uncleaned: FaceSet | None = None
 
     @property
     def fingerprint(self) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from mien.errors import DataError
 from mien.evaluation import metrics
 from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weights
-from mien.evaluation.results import ClassFigures, Evaluation, Part
+from mien.evaluation.results import ClassFigures, Estimate, Evaluation, Part
 from mien.evaluation.scores import Scores
 
 MOST_PARTS = 100
@@ -95,24 +96,59 @@ def break_down(scores: Scores, values: npt.NDArray[Any], resamples: int = 1000, 
             f"{distinct[0]} and {distinct[1]}. Choose a column that groups the rows."
         )
     generator = np.random.default_rng(seed)
-    predictions = scores.probabilities.argmax(axis=1)
-    class_count = len(scores.classes)
+    return [
+        _part(str(value), scores, part_of_row == index, resamples, generator) for index, value in enumerate(distinct)
+    ]
+
+
+def on_subsets(
+    scores: Scores, kept: Mapping[str, npt.NDArray[np.bool_]], resamples: int = 1000, seed: int = 0
+) -> list[Part]:
+    """Accuracy and macro-F1 on some of the rows at a time, such as those that are no copies of training rows.
+
+    Args:
+        scores: N rows.
+        kept: for each subset by name, bool (N,): the rows in it, in the order of ``scores``.
+        resamples: bootstrap resamples, as in :func:`evaluate_scores`; each subset is resampled by itself.
+        seed: seed of the resampling.
+
+    Returns:
+        One part a subset, in their order; figures are NaN where no row is left.
+
+    Raises:
+        DataError: a mask is not one yes or no per row, or ``resamples`` is less than 1.
+    """
+    check_resamples(resamples)
     parts = []
-    for index, value in enumerate(distinct):
-        inside = part_of_row == index
-        confusion = metrics.confusion_matrix(scores.labels[inside], predictions[inside], class_count)
-        # Rows drawn with replacement fill the cells of the confusion matrix as a multinomial draw does, and
-        # accuracy and F1 see nothing but those cells: the same bootstrap at a fraction of the cost.
-        filled = np.flatnonzero(confusion)
-        count = int(confusion.sum())
-        draws = np.zeros((resamples, confusion.size), dtype=np.int64)
-        draws[:, filled] = generator.multinomial(count, confusion.ravel()[filled] / count, size=resamples)
-        resampled = draws.reshape(resamples, class_count, class_count)
-        accuracy, macro_f1 = (
-            percentile_interval(float(figure(confusion)), figure(resampled)) for figure in (metrics.accuracy, _macro_f1)
-        )
-        parts.append(Part(str(value), count, accuracy, macro_f1))
+    for name, mask in kept.items():
+        if mask.shape != (len(scores),) or mask.dtype != np.bool_:
+            raise DataError(
+                f"'{name}' needs a yes or no for each of {len(scores)} rows; found {mask.dtype} {mask.shape}."
+            )
+        parts.append(_part(name, scores, mask, resamples, np.random.default_rng(seed)))
     return parts
+
+
+def _part(
+    name: str, scores: Scores, inside: npt.NDArray[np.bool_], resamples: int, generator: np.random.Generator
+) -> Part:
+    class_count = len(scores.classes)
+    predictions = scores.probabilities[inside].argmax(axis=1)
+    confusion = metrics.confusion_matrix(scores.labels[inside], predictions, class_count)
+    count = int(confusion.sum())
+    if not count:
+        undefined = Estimate(math.nan, math.nan, math.nan)
+        return Part(name, 0, undefined, undefined)
+    # Rows drawn with replacement fill the cells of the confusion matrix as a multinomial draw does, and
+    # accuracy and F1 see nothing but those cells: the same bootstrap at a fraction of the cost.
+    filled = np.flatnonzero(confusion)
+    draws = np.zeros((resamples, confusion.size), dtype=np.int64)
+    draws[:, filled] = generator.multinomial(count, confusion.ravel()[filled] / count, size=resamples)
+    resampled = draws.reshape(resamples, class_count, class_count)
+    accuracy, macro_f1 = (
+        percentile_interval(float(figure(confusion)), figure(resampled)) for figure in (metrics.accuracy, _macro_f1)
+    )
+    return Part(name, count, accuracy, macro_f1)
 
 
 class _HeadlineStatistics:

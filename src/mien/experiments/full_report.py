@@ -18,7 +18,7 @@ from mien.experiments.matching import (
     holds_test,
     match_faces,
 )
-from mien.experiments.measure import faces_for
+from mien.experiments.measure import faces_for, without_copies
 from mien.inference.classifier import Classifier
 from mien.report.blocks import Section
 from mien.report.full_page import Written, write_pages
@@ -101,6 +101,7 @@ def write_full_report(
         robustness=measured,
         resamples=resamples,
         level=level,
+        subsets=() if everything is None else without_copies(everything, scores, resamples),
     )
     sections = _sections(material)
     left_out = [*_left_out(material, model, of_test, explain, features), without_robustness]

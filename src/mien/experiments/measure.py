@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from mien.audit.copies import in_conflict, leaked
 from mien.data.faceset import FaceSet
+from mien.data.splits import group_identical
 from mien.errors import DataError, MissingExtraError
-from mien.evaluation.results import Evaluation
+from mien.evaluation.evaluate import on_subsets
+from mien.evaluation.results import Evaluation, Part
 from mien.evaluation.scores import Scores, write_scores
 from mien.evaluation.temperature import (
     GREATEST_TEMPERATURE,
@@ -29,6 +32,8 @@ from mien.labels import LabelScheme, parse_scheme
 from mien.progress import track
 from mien.report.page import write_report
 from mien.run_folder import RunFolder
+
+ALL_ROWS = "all rows"
 
 
 def faces_for(classifier: Classifier, faces: FaceSet) -> FaceSet:
@@ -154,6 +159,30 @@ def _in_use(classifier: Classifier, faces: FaceSet, scores: Scores) -> Scores:
     return replace(scores, probabilities=apply_temperature(scores.probabilities, classifier.manifest.temperature))
 
 
+def without_copies(faces: FaceSet, scores: Scores, resamples: int = 1000) -> list[Part]:
+    """A score on all rows, and on those left without what identical pictures do to it.
+
+    Rows seen before are those of validation with an identical picture in train, and those of test with one in train or
+    validation. Rows whose copies disagree have an identical picture under another label.
+
+    Args:
+        faces: all of the data that the model learnt from and the scores are of, under the classes of the scores.
+        scores: of one split; of another than validation and test nothing was seen before, and the result is empty.
+        resamples: bootstrap resamples behind each interval.
+    """
+    if scores.split not in {"validation", "test"}:
+        return []
+    groups = group_identical(np.asarray(faces.images))
+    order = np.argsort(faces.rows, kind="stable")
+    places = order[np.searchsorted(faces.rows[order], scores.rows)]
+    kept = {
+        ALL_ROWS: np.ones(len(scores), dtype=np.bool_),
+        "without rows seen before": ~leaked(groups, faces.split)[places],
+        "without rows whose copies disagree": ~in_conflict(groups, faces.labels)[places],
+    }
+    return on_subsets(scores, kept, resamples)
+
+
 def temperature_for_use(scores: Scores) -> float:
     """The temperature to store in the model of some validation scores.
 
@@ -180,6 +209,7 @@ def write_evaluation(
     history: Sequence[Mapping[str, Any]] = (),
     best_epoch: int | None = None,
     threshold: ThresholdResult | None = None,
+    subsets: Sequence[Part] = (),
 ) -> Path | None:
     """Write ``scores_<split>.npz``, ``metrics.json`` and, where the extra is installed, ``report.html``.
 
@@ -191,6 +221,7 @@ def write_evaluation(
     """
     write_scores(RunFolder(folder).scores(scores.split), scores)
     content = evaluation.to_dict() | ({} if threshold is None else {"threshold": threshold.to_dict()})
+    content |= {"subsets": [each.to_dict() for each in subsets]} if subsets else {}
     write_text(folder / "metrics.json", json.dumps(content, indent=2) + "\n")
     report = folder / "report.html"
     try:
@@ -203,6 +234,7 @@ def write_evaluation(
             class_counts=class_counts,
             facts=facts,
             threshold=threshold,
+            subsets=subsets,
         )
     except MissingExtraError:
         return None

@@ -18,6 +18,7 @@ from mien.experiments.measure import (
     score_split,
     temperature_for_use,
     temperature_words,
+    without_copies,
     write_evaluation,
 )
 from mien.export import Parity, export_run
@@ -116,6 +117,7 @@ def finish_run(
     update = {"scores": headline_of(evaluation), "temperature": temperature_for_use(scores)}
     manifest = classifier.manifest.model_copy(update=update)
     replace_manifest(run.model, manifest)
+    known = faces_for(classifier, faces)
     report = write_evaluation(
         run.path,
         scores,
@@ -123,7 +125,8 @@ def finish_run(
         title=f"{recipe.name}: validation",
         history=history,
         best_epoch=best_epoch,
-        class_counts=faces_for(classifier, faces).counts_by_split(),
+        class_counts=known.counts_by_split(),
+        subsets=without_copies(known, scores),
         facts={
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
             "model": f"{recipe.model.name}, {manifest.parameters:,} trainable numbers",

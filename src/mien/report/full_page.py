@@ -54,8 +54,8 @@ def write_pages(
     return write_files(folder, page, sections)
 
 
-def write_files(folder: Path, page: str, sections: Sequence[Section]) -> Written:
-    """Write a page with the figures and tables of its sections. Raises :class:`RunError`."""
+def write_files(folder: Path, page: str, sections: Sequence[Section], name: str = "report.html") -> Written:
+    """Write a page of that name with the figures and tables of its sections. Raises :class:`RunError`."""
     if folder.is_file():
         raise RunError(f"{folder} is a file; --out names a folder.")
     files: dict[Path, bytes] = {}
@@ -66,16 +66,16 @@ def write_files(folder: Path, page: str, sections: Sequence[Section]) -> Written
         for table in section.tables():
             files[folder / "tables" / f"{table.name}.csv"] = table.to_csv()
             files[folder / "tables" / f"{table.name}.json"] = table.to_json()
-    _remove_earlier(folder)
+    _remove_earlier(folder, name)
     for path, content in files.items():
         write_bytes(path, content)
-    write_text(folder / "report.html", page)
-    return Written(folder / "report.html", len(page.encode("utf-8")), tuple(files))
+    write_text(folder / name, page)
+    return Written(folder / name, len(page.encode("utf-8")), tuple(files))
 
 
-def _remove_earlier(folder: Path) -> None:
+def _remove_earlier(folder: Path, name: str) -> None:
     """Take away the figures and tables of an earlier report, which would pass for this one's."""
-    if not (folder / "report.html").is_file():
+    if not (folder / name).is_file():
         return
     for where, endings in (("figures", ("svg", "png")), ("tables", ("csv", "json"))):
         for ending in endings:

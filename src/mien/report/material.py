@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mien.data.faceset import FaceSet
 from mien.data.splits import group_identical
-from mien.evaluation.results import Evaluation
+from mien.evaluation.results import Evaluation, Part
 from mien.evaluation.robustness_file import Measurement
 from mien.evaluation.scores import Scores
 
@@ -37,6 +37,7 @@ class Material:
         robustness: what ``mien robustness`` measured.
         resamples: bootstrap resamples behind each interval.
         level: promised coverage of prediction sets, above 0 and below 1.
+        subsets: the score on all rows and without those that copies spoil; may be empty.
     """
 
     scores: Scores
@@ -49,6 +50,7 @@ class Material:
     robustness: Measurement | None = None
     resamples: int = 1000
     level: float = 0.9
+    subsets: Sequence[Part] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:

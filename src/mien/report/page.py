@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mien.errors import DataError
-from mien.evaluation.results import Evaluation
+from mien.evaluation.results import Evaluation, Part
 from mien.evaluation.threshold import ThresholdResult
 from mien.files import write_text
 from mien.report import wording
@@ -30,6 +30,7 @@ def write_report(
     class_counts: Mapping[str, Sequence[int]],
     facts: Mapping[str, str],
     threshold: ThresholdResult | None = None,
+    subsets: Sequence[Part] = (),
 ) -> None:
     """Write the report, whole or not at all; the same input gives the same bytes.
 
@@ -44,13 +45,14 @@ def write_report(
         class_counts: for each split, the number of faces of each of the C classes; may be empty.
         facts: what else a reader needs, such as model, data, recipe, versions and command, in the order to show.
         threshold: between two classes, with its ROC curve; None where it is not shown.
+        subsets: the score on all rows and without those that copies spoil; empty where that is not known.
 
     Raises:
         DataError: a split's counts are not one per class.
         MissingExtraError: matplotlib or jinja2 is not installed.
         RunError: the file system refused.
     """
-    write_text(path, report_html(title, evaluation, history, best_epoch, class_counts, facts, threshold))
+    write_text(path, report_html(title, evaluation, history, best_epoch, class_counts, facts, threshold, subsets))
 
 
 def report_html(
@@ -61,6 +63,7 @@ def report_html(
     class_counts: Mapping[str, Sequence[int]],
     facts: Mapping[str, str],
     threshold: ThresholdResult | None = None,
+    subsets: Sequence[Part] = (),
 ) -> str:
     """Return the page that :func:`write_report` writes; arguments and errors are the same."""
     for split, counts in class_counts.items():
@@ -82,6 +85,7 @@ def report_html(
         curves=[(what, training_curve(history, what, best_epoch)) for what in ("accuracy", "loss")] if history else [],
         confusion=confusion_heat_map(evaluation.confusion, evaluation.classes),
         threshold=threshold,
+        subsets=subsets,
         roc=threshold_plot(threshold) if threshold is not None else None,
         bars=class_bars(class_counts, evaluation.classes) if class_counts else None,
     )

@@ -33,6 +33,15 @@ def evaluation_table(evaluation: Evaluation) -> RenderableType:
 
 def break_down_table(parts: Sequence[Part], column: str) -> RenderableType:
     """Accuracy and macro-F1 for each value of ``column``: something rich can print."""
+    return _titled(f"By {column}", _parts(parts, column))
+
+
+def subsets_table(subsets: Sequence[Part]) -> RenderableType:
+    """Accuracy and macro-F1 on all rows, and without those that identical pictures spoil."""
+    return _titled("Without copies", _parts(subsets, "score on"))
+
+
+def _parts(parts: Sequence[Part], column: str) -> Table:
     table = _table(column, "rows", "accuracy", "95 % interval", "macro-F1", "95 % interval")
     for part in parts:
         table.add_row(
@@ -43,7 +52,7 @@ def break_down_table(parts: Sequence[Part], column: str) -> RenderableType:
             value_text("macro_f1", part.macro_f1.value),
             interval_text("macro_f1", part.macro_f1),
         )
-    return _titled(f"By {column}", table)
+    return table
 
 
 def threshold_table(result: ThresholdResult) -> RenderableType:

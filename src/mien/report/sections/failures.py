@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.audit.votes import ANSWERS
 from mien.evaluation.failures import Indices, confused_pairs, pair_examples, worst_mistakes
 from mien.evaluation.intervals import share_of
 from mien.evaluation.merging import Groups, merged_pairs, merged_schemes, scheme_of
@@ -21,11 +22,6 @@ PAIRS_IN_FIGURE = 12
 PAIRS_WITH_FACES = 6
 FACES_OF_A_PAIR = 6
 WORST = 24
-
-VOTE_NAMES = (
-    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "no face",
-)  # fmt: skip
-"""The ten answers of FER+ (Barsoum et al. 2016), in the order of its file."""
 
 
 def pairs_section(material: Material) -> Section:
@@ -147,7 +143,7 @@ def vote_words(material: Material, index: int) -> str:
     if votes is None:
         return ""
     mine: npt.NDArray[np.int64] = votes[index]
-    return ", ".join(f"{VOTE_NAMES[each]} {mine[each]}" for each in np.argsort(-mine, kind="stable") if mine[each] > 0)
+    return ", ".join(f"{ANSWERS[each]} {mine[each]}" for each in np.argsort(-mine, kind="stable") if mine[each] > 0)
 
 
 def scheme_words(groups: Groups, classes: tuple[str, ...]) -> str:
@@ -210,7 +206,7 @@ def _votes_on_mistakes(material: Material) -> list[Block]:
     votes = material.votes
     if votes is None:
         return []
-    names = np.array([canonical_class(name) for name in VOTE_NAMES])
+    names = np.array([canonical_class(name) for name in ANSWERS])
     voted = votes.sum(axis=1) > 0
     most = 2 * votes.max(axis=1) > votes.sum(axis=1)
     said = names[votes.argmax(axis=1)]

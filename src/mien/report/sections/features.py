@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.audit.votes import ANSWERS
 from mien.data.faceset import FaceSet
 from mien.errors import needs_extra
 from mien.evaluation.failures import Indices, worst_mistakes
@@ -16,7 +17,7 @@ from mien.report.blocks import Block, Column, Face, Faces, Pair, Plot, Section, 
 from mien.report.material import Material
 from mien.report.pictures import data_address
 from mien.report.plots_attention import scatter_plot
-from mien.report.sections.failures import VOTE_NAMES, WORST, mistake
+from mien.report.sections.failures import WORST, mistake
 from mien.report.svg import COLOURS
 
 MAPPED = 1000
@@ -125,7 +126,7 @@ def blame(votes: npt.NDArray[Any] | None, classes: tuple[str, ...], read: int) -
     else ``"network"``.
     """
     if votes is not None:
-        top = canonical_class(VOTE_NAMES[int(np.argmax(votes))])
+        top = canonical_class(ANSWERS[int(np.argmax(votes))])
         if 2 * votes.max() > votes.sum() and top == classes[read]:
             return "label"
     return "network"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from mien.evaluation.curves import precision_recall_curves, roc_curves
-from mien.evaluation.results import Evaluation
+from mien.evaluation.results import Evaluation, Part
 from mien.report.blocks import Block, Column, Pair, Plot, Section, Table, Text
 from mien.report.figures import class_bars, confusion_heat_map, training_curve
 from mien.report.material import Material
@@ -52,8 +53,30 @@ def classes_section(material: Material) -> Section:
             Plot(confusion_heat_map(evaluation.confusion, evaluation.classes), caption),
             Table("confusion-counts", counts_columns, counts, shown=0),
             Table("confusion-shares", shares_columns, parts, shown=0),
+            *_without_copies(material),
         ),
     )
+
+
+def parts_table(parts: Sequence[Part]) -> Table:
+    """A score on all rows, and without those that copies spoil."""
+    columns = (
+        Column("score on", "text"), Column("rows", "count"), Column("accuracy", "percent"), Column("macro-F1"),
+    )  # fmt: skip
+    return Table("without-copies", columns, [(each.value, each.count, each.accuracy, each.macro_f1) for each in parts])
+
+
+def _without_copies(material: Material) -> list[Block]:
+    if not material.subsets:
+        return []
+    return [
+        parts_table(material.subsets),
+        Text(
+            "Seen before: an identical picture is in train (for test: or in validation). Copies that disagree: an "
+            "identical picture has another label. Near-copies are not looked for here: mien audit finds them.",
+            soft=True,
+        ),
+    ]
 
 
 def curves_section(material: Material) -> Section:

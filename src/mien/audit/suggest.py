@@ -1,0 +1,140 @@
+"""From what was found to a list of changes that a person can review: which rows to drop or relabel, and why.
+
+Validation and test keep all their rows but two kinds, which are facts of the data: blank ones, and identical pictures
+in one of them whose labels differ, of which no answer can get both right. Everything else is settled in train: the copy
+of a validation or test row goes, the second of two identical rows goes, and a label that its own copies outvote, or
+that a model and its neighbours are sure to be wrong, is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.audit.copies import Groups, Mask, in_conflict
+from mien.data.clean import Change
+from mien.data.faceset import FaceSet
+
+OUTVOTED_BY = 2 / 3
+"""Share of the copies of a picture that must agree to outvote the others; and there must be three at least."""
+
+
+def suggest_changes(
+    faces: FaceSet, blank: Mask, identical: Groups, near: Groups, doubted: Mask, suggested: npt.NDArray[np.int64]
+) -> list[Change]:
+    """Suggest at most one change a row, in the order of the rows.
+
+    Args:
+        faces: N faces.
+        blank: bool (N,), pictures with nothing in them.
+        identical: int64 (N,), identical pictures share a number.
+        near: int64 (N,), identical and near-copies share a number.
+        doubted: bool (N,), rows whose label a model and its neighbours are sure to be wrong.
+        suggested: int64 (N,), the class that they name.
+    """
+    chosen: dict[int, Change] = {}
+    for changes in (
+        _blank(faces, blank),
+        _conflicts_of_measured(faces, identical),
+        _leaks(faces, identical, near),
+        _conflicts_of_train(faces, identical, near),
+        _copies(faces, identical),
+        _doubts(faces, doubted, suggested),
+    ):
+        for index, change in changes:
+            chosen.setdefault(index, change)
+    return [chosen[index] for index in sorted(chosen)]
+
+
+Found = Iterator[tuple[int, Change]]
+
+
+def _blank(faces: FaceSet, blank: Mask) -> Found:
+    for index in np.flatnonzero(blank):
+        yield int(index), _change(faces, index, "blank", "one grey level, near enough: nothing is in the picture")
+
+
+def _conflicts_of_measured(faces: FaceSet, identical: Groups) -> Found:
+    for split in ("validation", "test"):
+        members = np.flatnonzero(faces.split == split)
+        for index in members[in_conflict(identical[members], faces.labels[members])]:
+            other = members[(identical[members] == identical[index]) & (faces.labels[members] != faces.labels[index])][
+                0
+            ]
+            words = f"the same picture as row {faces.rows[other]} of {split}, which is {_label(faces, other)}"
+            yield int(index), _change(faces, index, "conflict", words)
+
+
+def _leaks(faces: FaceSet, identical: Groups, near: Groups) -> Found:
+    train = np.flatnonzero(faces.split == "train")
+    measured = np.flatnonzero(faces.split != "train")
+    first_of = _first_member(near, measured)
+    exact_of = _first_member(identical, measured)
+    for index in train[np.isin(near[train], near[measured])]:
+        exact = exact_of.get(int(identical[index]))
+        other = first_of[int(near[index])] if exact is None else exact
+        how = "a near-copy" if exact is None else "a copy"
+        words = f"{how} of row {faces.rows[other]} of {faces.split[other]}"
+        yield int(index), _change(faces, index, "leak", words)
+
+
+def _conflicts_of_train(faces: FaceSet, identical: Groups, near: Groups) -> Found:
+    train = np.flatnonzero(faces.split == "train")
+    for groups, by_identity in ((near, False), (identical, True)):
+        disputed = train[in_conflict(groups[train], faces.labels[train])]
+        for group in np.unique(groups[disputed]):
+            members = disputed[groups[disputed] == group]
+            counts = np.bincount(faces.labels[members], minlength=len(faces.classes))
+            top = int(counts.argmax())
+            outvoted = len(members) > 2 and counts[top] >= OUTVOTED_BY * len(members)
+            for index in members:
+                if outvoted and faces.labels[index] != top:
+                    words = f"{counts[top]} of {len(members)} copies of the picture are {faces.classes[top]}"
+                    yield int(index), _change(faces, index, "conflict", words, faces.classes[top])
+                elif by_identity and not outvoted:
+                    names = ", ".join(f"{faces.classes[at]} {counts[at]}" for at in np.flatnonzero(counts))
+                    yield (
+                        int(index),
+                        _change(faces, index, "conflict", f"identical pictures have other labels: {names}"),
+                    )
+
+
+def _copies(faces: FaceSet, identical: Groups) -> Found:
+    train = np.flatnonzero(faces.split == "train")
+    first_of = _first_member(identical, train)
+    for index in train:
+        first = first_of[int(identical[index])]
+        if first != index:
+            yield int(index), _change(faces, index, "copy", f"the same picture as row {faces.rows[first]}")
+
+
+def _doubts(faces: FaceSet, doubted: Mask, suggested: npt.NDArray[np.int64]) -> Found:
+    for index in np.flatnonzero(doubted & (faces.split == "train")):
+        name = faces.classes[suggested[index]]
+        words = f"a model that did not learn this row, and the rows it finds most like it, say {name}"
+        yield int(index), _change(faces, index, "doubt", words, name)
+
+
+def _change(faces: FaceSet, index: int | np.integer[Any], kind: str, reason: str, to: str | None = None) -> Change:
+    return Change(
+        row=int(faces.rows[index]),
+        split=str(faces.split[index]),
+        label=_label(faces, index),
+        to=to,
+        kind=kind,
+        reason=reason,
+        source=str(faces.source[index]),
+    )
+
+
+def _label(faces: FaceSet, index: int | np.integer[Any]) -> str:
+    return faces.classes[int(faces.labels[index])]
+
+
+def _first_member(groups: Groups, members: npt.NDArray[np.int64]) -> dict[int, int]:
+    """The first of ``members`` in each group."""
+    numbers, first = np.unique(groups[members], return_index=True)
+    return dict(zip(numbers.tolist(), members[first].tolist(), strict=True))

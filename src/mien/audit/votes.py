@@ -1,0 +1,114 @@
+"""FER+'s votes: what ten people said of each face, the only evidence about a label that no model gave.
+
+Barsoum et al., Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label Distribution, ICMI
+2016. Data that has them carries them as the column ``ferplus_votes``, int (N, 10).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.faceset import FaceSet
+from mien.errors import DataError
+from mien.labels import canonical_class
+
+COLUMN = "ferplus_votes"
+
+ANSWERS = (
+    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "no face",
+)  # fmt: skip
+"""The ten answers, in the order of FER+'s file."""
+
+_USUAL_TOTAL = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """The votes as shares.
+
+    Attributes:
+        shares: float64 (N, 10), each row summing to 1; NaN for a row without votes.
+        counts: int64 (N,), how many votes each row has.
+        class_of_answer: int64 (10,), the class of the data that each answer names, -1 where none does.
+        notes: what a person should know about the votes, a sentence each.
+    """
+
+    shares: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
+    class_of_answer: npt.NDArray[np.int64]
+    notes: tuple[str, ...]
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Whether a row has votes. bool (N,)."""
+        return np.asarray(self.counts > 0)
+
+    @property
+    def not_a_face(self) -> npt.NDArray[np.float64]:
+        """Share of voters who saw no face. float64 (N,), NaN without votes."""
+        return self.shares[:, ANSWERS.index("no face")]
+
+    def of(self, chosen: npt.NDArray[Any]) -> Votes:
+        """The votes of some rows: bool (N,) or positions."""
+        return replace(self, shares=self.shares[chosen], counts=self.counts[chosen])
+
+    def by_class(self, classes: int) -> npt.NDArray[np.float64]:
+        """Shares of the votes for each class of the data, float64 (N, C); NaN for a class that no answer names."""
+        of_class = np.full((len(self.shares), classes), np.nan)
+        for index in range(classes):
+            named = self.class_of_answer == index
+            if named.any():
+                of_class[:, index] = self.shares[:, named].sum(axis=1)
+        return of_class
+
+    def for_label(self, labels: npt.NDArray[np.int64], classes: int) -> npt.NDArray[np.float64]:
+        """Share of the votes that name a row's own label. int64 (N,) -> float64 (N,), NaN where that is not known."""
+        return self.by_class(classes)[np.arange(len(labels)), labels]
+
+
+def read_votes(faces: FaceSet) -> Votes | None:
+    """The votes that the data carries; None where it has none that can be used.
+
+    Raises:
+        DataError: a number of votes that is negative or no number.
+    """
+    votes = faces.columns.get(COLUMN)
+    if votes is None or votes.ndim != 2 or votes.shape[1] != len(ANSWERS) or votes.dtype.kind not in "iuf":
+        return None
+    wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
+    if len(wrong):
+        first = wrong[0]
+        raise DataError(
+            f"{COLUMN} of row {faces.rows[first]} ({faces.source[first]}) are {votes[first].tolist()}; a number of "
+            f"votes is at least 0, and {len(wrong):,} rows are wrong. Mend or remove that column."
+        )
+    counts = votes.sum(axis=1)
+    shares = np.full(votes.shape, np.nan)
+    np.divide(votes, counts[:, np.newaxis], out=shares, where=counts[:, np.newaxis] > 0)
+    named = [canonical_class(answer) for answer in ANSWERS]
+    index_of = {name: index for index, name in enumerate(faces.classes)}
+    return Votes(
+        shares=shares,
+        counts=counts.astype(np.int64),
+        class_of_answer=np.array([index_of.get(name, -1) for name in named], dtype=np.int64),
+        notes=tuple(_notes(counts)),
+    )
+
+
+def _notes(counts: npt.NDArray[np.int64]) -> list[str]:
+    without = int((counts == 0).sum())
+    odd = counts[(counts > 0) & (counts != _USUAL_TOTAL)]
+    notes = []
+    if len(odd):
+        sums = ", ".join(f"{total:g}" for total in np.unique(odd)[:5])
+        notes.append(
+            f"The votes of {len(odd):,} {'row' if len(odd) == 1 else 'rows'} sum to {sums}, not {_USUAL_TOTAL}: each "
+            f"row is divided by its own sum."
+        )
+    if without:
+        notes.append(f"{without:,} rows have no votes and are left out wherever votes count.")
+    return notes

@@ -1,0 +1,129 @@
+"""``mien audit``: what is wrong with some data, before anyone believes a score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mien.cli.options import (
+    DATA_HELP,
+    CleanOption,
+    JsonOption,
+    MapOption,
+    QuietOption,
+    SkipBadOption,
+    check_out,
+    environment,
+    page_facts,
+    read,
+    remark,
+    show,
+    show_json,
+)
+from mien.errors import needs_extra
+
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
+    from mien.evaluation.scores import Scores
+    from mien.experiments.audit import Copies
+
+
+def audit(
+    path: Annotated[Path, typer.Argument(help=DATA_HELP)],
+    out: Annotated[
+        Path, typer.Option(help="Folder for audit.html, clean.toml, audit.json, tables/ and figures/.", metavar="DIR")
+    ] = Path("audit"),
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Judge the labels too: train this recipe five times, on all but a fifth of the rows each. Takes five "
+            "trainings; stopped, the same command goes on.",
+            metavar="NAME",
+        ),
+    ] = None,
+    scores: Annotated[
+        Path | None,
+        typer.Option(
+            help="Judge the labels by these scores, of a model that did not learn their rows (docs/scores.md).",
+            metavar="FILE",
+        ),
+    ] = None,
+    class_map: MapOption = None,
+    skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what would make a score on this data wrong: copies, leaks, doubtful labels, bad pictures, shift.
+
+    Writes a page with the faces, and clean.toml: rows that could be dropped or relabelled, to review and to give to
+    any command as --clean. The data itself is never changed.
+    """
+    from json import dumps
+
+    from mien.data.clean import Clean, write_clean
+    from mien.errors import DataError, RunError
+    from mien.evaluation.scores import read_scores
+    from mien.files import write_text
+
+    if recipe is not None and scores is not None:
+        raise DataError("Give --recipe, which makes scores, or --scores FILE: one of the two.")
+    check_out(out)
+    list_file = out / "clean.toml"
+    if list_file.exists():
+        raise RunError(
+            f"{list_file} exists already and may hold somebody's review. Choose another folder with --out, or move it."
+        )
+    with needs_extra("audit", "The audit"):
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+        import scipy  # noqa: F401
+        import sklearn  # noqa: F401
+
+        if recipe is not None or scores is not None:
+            import cleanlab  # noqa: F401
+    from mien.experiments.audit import audit_faces, find_copies
+    from mien.report.audit_page import PAGE, audit_tables, write_audit
+
+    given = None if scores is None else read_scores(scores)
+    result = read(path, class_map=class_map, skip_bad=skip_bad, clean=clean)
+    faces = result.faces
+    copies = find_copies(faces)
+    if recipe is not None:
+        given = _out_of_fold(recipe, path, faces, copies, out)
+        if given is None:
+            remark("Stopped. The same command goes on where this one was.")
+            raise typer.Exit(130)
+    material = audit_faces(faces, copies, given)
+    facts = {"fingerprint of the data": faces.fingerprint, "splits": result.split_origin, **page_facts(path)}
+    content = {"path": str(path), "skipped": [list(each) for each in result.skipped], **material.to_dict()}
+    written = write_audit(out, material, title=f"Audit of {path.name}", facts=facts)
+    write_text(out / "audit.json", dumps(content, indent=2, ensure_ascii=False) + "\n")
+    write_clean(list_file, Clean(faces.fingerprint, material.changes))
+    if json:
+        show_json({"page": str(out / PAGE), "list": str(list_file), **content})
+        return
+    show(audit_tables(material))
+    remark(
+        f"\npage:  {written.page} ({written.page_bytes / 1e6:.1f} MB). It shows faces of the data: mind its terms "
+        f"before you pass it on.\nlist:  {list_file}, to review and then to give to any command as --clean"
+    )
+
+
+def _out_of_fold(name: str, path: Path, faces: FaceSet, copies: Copies, out: Path) -> Scores | None:
+    with needs_extra("train", "Training"):
+        from mien.experiments.out_of_fold import score_out_of_fold
+    from mien.cli.train_view import TrainView
+    from mien.recipe import load_recipe
+
+    return score_out_of_fold(
+        load_recipe(name),
+        faces,
+        copies.near.groups,
+        out / "folds",
+        view=TrainView,
+        tell=remark,
+        facts=environment(path),
+    )

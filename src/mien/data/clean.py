@@ -1,0 +1,193 @@
+"""clean.toml: which rows of some data to drop or relabel, with the reason for each. Faces in, faces out.
+
+``mien audit`` writes it, a person reviews it, and every command that reads data takes it as ``--clean``. The file names
+the data that it was made for by its fingerprint; the data itself is never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from mien.data.faceset import SPLITS, FaceSet
+from mien.errors import DataError, nearest
+from mien.files import write_text
+from mien.recipe import dump_toml
+from mien.version import __version__
+
+JUDGED = frozenset({"doubt", "outlier"})
+"""Kinds of reasons that are a model's or a measure's opinion, not a fact of the data: for rows of train alone."""
+
+KINDS = ("blank", "conflict", "leak", "copy", *sorted(JUDGED))
+"""Every kind of reason. What somebody adds by hand is of one of these kinds too."""
+
+_VERSION = 1
+_HEAD = """\
+# What mien {version} found that could be dropped or relabelled in this data, a line a row. Nothing on disk is changed.
+# Review it: delete the lines that you disagree with, then give the file to any command as --clean {name}.
+# Rows that only a model or a measure doubts (kinds {judged}) are listed for train alone, never for validation or test.
+"""
+
+
+class Change(BaseModel):
+    """What to do with one row.
+
+    ``to`` is the class it gets, None where the row is dropped; ``kind`` is one of :data:`KINDS`. ``split`` and
+    ``label`` are those of the row now; ``source`` and ``reason`` are for the reader.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    row: int
+    split: str
+    label: str
+    to: str | None = None
+    kind: str
+    reason: str
+    source: str
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int
+    data_fingerprint: str
+    drop: tuple[Change, ...] = ()
+    relabel: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class Clean:
+    """A reviewed list of changes.
+
+    Attributes:
+        data_fingerprint: of the data that the list was made for.
+        changes: at most one a row.
+    """
+
+    data_fingerprint: str
+    changes: tuple[Change, ...]
+
+
+def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
+    """Write the list as TOML, whole or not at all. Raises :class:`mien.errors.RunError`."""
+    lines = [
+        _HEAD.format(version=__version__, name=Path(path).name, judged=", ".join(sorted(JUDGED))),
+        dump_toml({"version": _VERSION, "data_fingerprint": clean.data_fingerprint}).strip(),
+    ]
+    for name, wanted in (("drop", False), ("relabel", True)):
+        chosen = [each for each in clean.changes if (each.to is not None) == wanted]
+        lines += ["", f"{name} = [", *(f"    {{{_line(each)}}}," for each in chosen), "]"]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_clean(path: str | os.PathLike[str]) -> Clean:
+    """Read a list.
+
+    Raises:
+        DataError: missing, not TOML, an unknown key or kind, a row named twice, or a row of validation or test that
+            only a model or a measure doubts.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        file = _File.model_validate(content)
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist. mien audit PATH writes such a file.") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DataError(f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(str(part) for part in fault["loc"])
+        raise DataError(f"{path}, {where}: {fault['msg'][0].lower()}{fault['msg'][1:]}.") from None
+    if file.version != _VERSION:
+        raise DataError(f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again.")
+    changes = (*file.drop, *file.relabel)
+    _check(path, changes, relabelled=len(file.relabel))
+    return Clean(file.data_fingerprint, changes)
+
+
+def check_made_for(clean: Clean, faces: FaceSet, path: str | os.PathLike[str]) -> None:
+    """Refuse a list that was made for other data than these faces, which are as they were read.
+
+    Raises:
+        DataError: another fingerprint.
+    """
+    if not faces.is_of(clean.data_fingerprint):
+        raise DataError(
+            f"{path} was made for data {clean.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
+            f"Give the data, and the --map, that were audited; or audit this data."
+        )
+
+
+def apply_clean(faces: FaceSet, clean: Clean) -> FaceSet:
+    """The faces without the dropped rows, and with the new labels.
+
+    Their fingerprint follows from that of the data and from the changes, so it is the same at every size of the faces.
+
+    Raises:
+        DataError: a row or a class that the data does not have, a label that is not the row's, or nothing is left.
+    """
+    order = np.argsort(faces.rows, kind="stable")
+    numbers = np.array([each.row for each in clean.changes], dtype=np.int64)
+    places = np.searchsorted(faces.rows[order], numbers)
+    places = order[np.minimum(places, len(order) - 1)] if len(order) else places
+    labels, kept = faces.labels.copy(), np.ones(len(faces), dtype=np.bool_)
+    classes = [plain(name) for name in faces.classes]
+    for change, place in zip(clean.changes, places.tolist(), strict=True):
+        if faces.rows[place] != change.row:
+            raise DataError(f"The list of changes names row {change.row}, which the data does not have.")
+        found = str(faces.split[place]), classes[faces.labels[place]]
+        if found != (change.split, change.label):
+            raise DataError(
+                f"The list of changes has row {change.row} as {change.label} of {change.split}; it is {found[1]} of "
+                f"{found[0]}. Audit the data again."
+            )
+        if change.to is None:
+            kept[place] = False
+        elif change.to not in classes:
+            raise DataError(f"The list of changes relabels row {change.row}: the data has no class '{change.to}'.")
+        else:
+            labels[place] = classes.index(change.to)
+    if not kept.any():
+        raise DataError("The list of changes drops every row.")
+    digest = hashlib.sha256(faces.fingerprint.encode())
+    for change in sorted(clean.changes, key=lambda each: each.row):
+        digest.update(f"\n{change.row} {change.to or ''}".encode())
+    return replace(faces, labels=labels).subset(kept).with_fingerprint(f"sha256:{digest.hexdigest()}")
+
+
+def _check(path: str | os.PathLike[str], changes: Sequence[Change], relabelled: int) -> None:
+    seen: set[int] = set()
+    for index, change in enumerate(changes):
+        where = f"{path}, row {change.row}"
+        if change.row in seen:
+            raise DataError(f"{where} stands there twice. Keep one of the two lines.")
+        seen.add(change.row)
+        if change.kind not in KINDS:
+            raise DataError(f"{where}: there is no kind '{change.kind}'." + nearest(change.kind, KINDS))
+        if change.split not in SPLITS:
+            raise DataError(f"{where}: there is no split '{change.split}'." + nearest(change.split, SPLITS))
+        if (change.to is not None) != (index >= len(changes) - relabelled):
+            raise DataError(f"{where}: a row in 'relabel' needs the class it gets as 'to', one in 'drop' has none.")
+        if change.kind in JUDGED and change.split != "train":
+            raise DataError(
+                f"{where}: a row of {change.split} that only a model or a measure doubts ('{change.kind}') is neither "
+                f"dropped nor relabelled. Delete the line."
+            )
+
+
+def _line(change: Change) -> str:
+    values = {key: plain(value) if isinstance(value, str) else value for key, value in change.model_dump().items()}
+    return ", ".join(dump_toml({key: value for key, value in values.items() if value is not None}).strip().split("\n"))
+
+
+def plain(text: str) -> str:
+    """Text without the bytes of a file name that are no text, which TOML cannot hold."""
+    return text.encode("utf-8", "backslashreplace").decode()

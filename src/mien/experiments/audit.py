@@ -1,0 +1,322 @@
+"""The audit put together: from faces, and the scores of a model where there are any, to what was found."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.audit import ceiling, shift
+from mien.audit.copies import count_copies, in_conflict, leaked
+from mien.audit.label_errors import doubt_labels
+from mien.audit.near_copies import NearCopies, find_near_copies
+from mien.audit.outliers import TURNED_FROM, find_outliers
+from mien.audit.picture_faults import (
+    BLANK_BELOW,
+    FEW_TONES_BELOW,
+    FRAME_FROM,
+    LITTLE_DETAIL_BELOW,
+    NEAR_BLANK_BELOW,
+    detail,
+    frame_step,
+    tones,
+)
+from mien.audit.ranking import ranking_worth
+from mien.audit.suggest import suggest_changes
+from mien.audit.votes import COLUMN, Votes, read_votes
+from mien.data.faceset import SPLITS, FaceSet
+from mien.data.splits import group_identical
+from mien.errors import DataError
+from mien.evaluation.evaluate import on_subsets
+from mien.evaluation.face_numbers import brightness, contrast, sharpness
+from mien.evaluation.intervals import bootstrap_means, percentile_interval, resampled_weights, share_of
+from mien.evaluation.metrics import one_versus_rest
+from mien.evaluation.results import Estimate
+from mien.evaluation.scores import Scores
+from mien.evaluation.temperature import assign_folds
+from mien.experiments.matching import check_fingerprint, match_faces
+from mien.experiments.measure import ALL_ROWS
+from mien.progress import busy
+from mien.report.audit_material import AuditMaterial, Ceiling, Fault, Judged, Telling
+
+LEAST_ROWS = 50
+"""Of each split, or in all, for a classifier to be trained on them."""
+
+_SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Which faces are the same picture; found first, because cross-validation keeps copies together.
+
+    Attributes:
+        identical: int64 (N,), identical pictures share a number.
+        near: near-copies among them.
+        contrast: float64 (N,), deviation of each picture's pixels.
+    """
+
+    identical: npt.NDArray[np.int64]
+    near: NearCopies
+    contrast: npt.NDArray[np.float64]
+
+
+def find_copies(faces: FaceSet) -> Copies:
+    """Find identical pictures and near-copies. Raises MissingExtraError without the extra ``audit``."""
+    images = np.asarray(faces.images)
+    with busy("counting copies"):
+        identical, deviation = group_identical(images), contrast(images)
+    return Copies(identical, find_near_copies(images, identical, deviation), deviation)
+
+
+def audit_faces(faces: FaceSet, copies: Copies, scores: Scores | None = None, resamples: int = 1000) -> AuditMaterial:
+    """Find what would make a score wrong.
+
+    Args:
+        faces: all splits, as they were read.
+        copies: of :func:`find_copies`.
+        scores: of a model that learnt neither these rows nor copies of them, under the data's classes; None: nothing is
+            said about labels that only a model can doubt.
+        resamples: bootstrap resamples behind each interval.
+
+    Raises:
+        DataError: scores of other data, negative votes.
+        MissingExtraError: a package of the extra ``audit`` is not installed.
+    """
+    if scores is not None:
+        faces = _under_classes_of(scores, faces)
+    votes = read_votes(faces)
+    images = np.asarray(faces.images)
+    near, groups = copies.near, copies.near.groups
+    light = {"brightness": brightness(images), "contrast": copies.contrast, "sharpness": sharpness(images)}
+    few_tones = tones(images)
+    outliers = find_outliers(images, [-few_tones])
+    with busy("telling splits and classes apart"):
+        splits_apart = tuple(_splits_apart(faces, images, light, groups, resamples))
+        shortcuts = tuple(_shortcuts(faces, images, light, groups, resamples))
+    judged = None if scores is None else _judge(faces, scores, copies, votes, resamples)
+    doubted, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
+    if judged is not None:
+        doubted[judged.places], suggested[judged.places] = judged.doubts.sure, judged.doubts.suggested
+    outlier_worth = None
+    if votes is not None and votes.known.any():
+        outlier_worth = ranking_worth(outliers.score[votes.known], votes.not_a_face[votes.known] > 0.5)
+    blank = copies.contrast < BLANK_BELOW
+    return AuditMaterial(
+        faces=faces,
+        identical=copies.identical,
+        near=near,
+        identical_counts=count_copies(copies.identical, faces.labels, faces.split),
+        near_counts=count_copies(groups, faces.labels, faces.split),
+        light=light,
+        faults=_faults(images, copies.contrast, few_tones, outliers.turned_by.astype(np.float64)),
+        outliers=outliers,
+        votes=votes,
+        outlier_worth=outlier_worth,
+        splits_apart=splits_apart,
+        shortcuts=shortcuts,
+        ceilings=tuple(_ceilings(faces, votes, copies.identical, groups, resamples)),
+        judged=judged,
+        changes=tuple(suggest_changes(faces, blank, copies.identical, groups, doubted, suggested)),
+        notes=() if votes is None else votes.notes,
+        left_out=tuple(_left_out(faces, votes, judged)),
+    )
+
+
+def _under_classes_of(scores: Scores, faces: FaceSet) -> FaceSet:
+    """The faces with labels that count as those of the scores. Raises DataError for scores of something else."""
+    if set(scores.classes) != set(faces.classes):
+        raise DataError(
+            f"The scores are of the classes {', '.join(scores.classes)}, the data has {', '.join(faces.classes)}. An "
+            f"audit needs scores of the data's own classes."
+        )
+    check_fingerprint(faces, scores)
+    renamed = faces.with_classes(scores.classes)
+    match_faces(renamed, scores)
+    return renamed
+
+
+def _faults(
+    images: npt.NDArray[np.uint8],
+    deviation: npt.NDArray[np.float64],
+    few_tones: npt.NDArray[np.float64],
+    turned_by: npt.NDArray[np.float64],
+) -> dict[str, Fault]:
+    visible = deviation >= NEAR_BLANK_BELOW
+    fine, step = detail(images), frame_step(images)
+    return {
+        "blank": Fault(deviation < BLANK_BELOW, "one grey level, near enough", deviation),
+        "near-blank": Fault(~visible & (deviation >= BLANK_BELOW), "hardly anything to be seen", deviation),
+        "text or drawing": Fault(visible & (few_tones < FEW_TONES_BELOW), "few tones for its contrast", few_tones),
+        "blurred or enlarged": Fault(visible & (fine < LITTLE_DETAIL_BELOW), "hardly any fine detail", fine),
+        "framed": Fault(visible & (step >= FRAME_FROM), "a plain strip along a border", -step),
+        "turned": Fault(
+            visible & (turned_by >= TURNED_FROM), "fits the average picture better when that is turned", -turned_by
+        ),
+    }
+
+
+def _splits_apart(
+    faces: FaceSet,
+    images: npt.NDArray[np.uint8],
+    light: dict[str, npt.NDArray[np.float64]],
+    groups: npt.NDArray[np.int64],
+    resamples: int,
+) -> Iterator[Telling]:
+    present = [name for name in SPLITS if (faces.split == name).sum() >= LEAST_ROWS]
+    for at, second in enumerate(present):
+        for first in present[:at]:
+            chosen = shift.two_splits(faces.split, first, second)
+            features = np.column_stack([*(each[chosen] for each in light.values()), shift.thumbnails(images[chosen])])
+            target = (faces.split[chosen] == second).astype(np.int64)
+            probabilities = shift.predict_out_of_fold(features, target, groups[chosen])
+            auc = _mean_auc(target, probabilities[:, 1:], resamples)
+            yield Telling(f"{first} and {second}", len(chosen), auc)
+
+
+def _shortcuts(
+    faces: FaceSet,
+    images: npt.NDArray[np.uint8],
+    light: dict[str, npt.NDArray[np.float64]],
+    groups: npt.NDArray[np.int64],
+    resamples: int,
+) -> Iterator[Telling]:
+    if len(faces) < LEAST_ROWS:
+        return
+    chosen = shift.some_rows(len(faces))
+    ways = {
+        "brightness, contrast and sharpness": np.column_stack([each[chosen] for each in light.values()]),
+        "the outermost two pixels": shift.borders(images[chosen]),
+    }
+    for what, features in ways.items():
+        probabilities = shift.predict_out_of_fold(features, faces.labels[chosen], groups[chosen])
+        yield Telling(what, len(chosen), _mean_auc(faces.labels[chosen], probabilities, resamples))
+
+
+def _mean_auc(target: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], resamples: int) -> Estimate:
+    """Mean one-vs-rest area over the columns that have one, with its bootstrap interval over rows.
+
+    One column is the probability of target 1; otherwise there is a column for each value.
+    """
+    if probabilities.shape[1] == 1:
+        sorted_once = one_versus_rest(target, np.column_stack([1 - probabilities, probabilities]))[1:]
+    else:
+        sorted_once = one_versus_rest(target, probabilities)
+
+    def mean(weights: npt.NDArray[np.float64]) -> float:
+        areas = np.array([each.area(weights) for each in sorted_once])
+        known = areas[~np.isnan(areas)]
+        return float(known.mean()) if len(known) else math.nan
+
+    drawn = np.array([mean(weights) for weights in resampled_weights(len(target), resamples, _SEED)])
+    return percentile_interval(mean(np.ones(len(target))), drawn)
+
+
+def _ceilings(
+    faces: FaceSet,
+    votes: Votes | None,
+    identical: npt.NDArray[np.int64],
+    near: npt.NDArray[np.int64],
+    resamples: int,
+) -> Iterator[Ceiling]:
+    if votes is not None:
+        yield from _ceilings_of_votes(faces, votes, near, resamples)
+    agreements = ceiling.pair_agreement(identical, faces.labels)
+    if len(agreements):
+        drawn = bootstrap_means(agreements[:, np.newaxis], resamples, _SEED)[:, 0]
+        least = percentile_interval(float(agreements.mean()), drawn)
+        most = percentile_interval(math.sqrt(least.value), np.sqrt(drawn))
+        granted = (
+            "Identical pictures were labelled anew each, without sight of one another. Copies that one search word "
+            "brought, or that followed one another, agree more often: then both are too high."
+        )
+        yield Ceiling("identical pictures agree, at least", len(agreements), least, granted)
+        yield Ceiling("identical pictures agree, at most", len(agreements), most, granted)
+
+
+def _ceilings_of_votes(faces: FaceSet, votes: Votes, near: npt.NDArray[np.int64], resamples: int) -> Iterator[Ceiling]:
+    classes = len(faces.classes)
+    plurality = ceiling.plurality_hits(votes, faces.labels, classes)
+    next_voter = ceiling.next_voter_hits(votes)
+    predicted = np.full(len(faces), np.nan)
+    if votes.known.sum() >= LEAST_ROWS:
+        with busy("predicting labels from votes"):
+            predicted[votes.known] = ceiling.predicted_from_votes(
+                votes.of(votes.known), faces.labels[votes.known], assign_folds(near[votes.known])
+            )
+    kinds = (
+        (
+            "answers as most voters do",
+            plurality,
+            "Most of ten people are the best readers there are, and were asked what the labels answer.",
+        ),
+        (
+            "answers as votes foretell labels",
+            predicted,
+            "Votes hold all that a picture says, the labellers' habits follow from them in a linear way. What made one "
+            "labeller differ from the voters is not in them.",
+        ),
+        (
+            "foretells one more voter",
+            next_voter,
+            "The labels are one voter's word each, and voters answer independently.",
+        ),
+    )
+    for split in [name for name in SPLITS if (faces.split == name).any()]:
+        for what, hits, granted in kinds:
+            known = hits[(faces.split == split) & ~np.isnan(hits)]
+            if len(known):
+                drawn = bootstrap_means(known[:, np.newaxis], resamples, _SEED)[:, 0]
+                estimate = percentile_interval(float(known.mean()), drawn)
+                yield Ceiling(f"{split}: {what}", len(known), estimate, granted)
+
+
+def _judge(faces: FaceSet, scores: Scores, copies: Copies, votes: Votes | None, resamples: int) -> Judged:
+    order = np.argsort(faces.rows, kind="stable")
+    places = np.asarray(order[np.searchsorted(faces.rows[order], scores.rows)], dtype=np.int64)
+    groups = copies.near.groups
+    with busy("looking for wrong labels"):
+        doubts = doubt_labels(scores.labels, scores.probabilities, groups[places])
+    worth = outvoted = None
+    if votes is not None:
+        mine = votes.of(places)
+        usable = mine.known & ~np.isnan(mine.for_label(scores.labels, len(scores.classes)))
+        against = _outvoted(mine, scores.labels)
+        if usable.any():
+            worth = ranking_worth(doubts.suspicion[usable], against[usable])
+            outvoted = share_of((doubts.flagged & usable & against).sum(), (doubts.flagged & usable).sum())
+    kept = {ALL_ROWS: np.ones(len(scores), dtype=np.bool_)}
+    for how, numbers in (("identical", copies.identical), ("identical or near", groups)):
+        kept[f"without rows seen before ({how})"] = ~leaked(numbers, faces.split)[places]
+        kept[f"without rows whose copies disagree ({how})"] = ~in_conflict(numbers, faces.labels)[places]
+    return Judged(places, scores, doubts, worth, outvoted, tuple(on_subsets(scores, kept, resamples)))
+
+
+def _outvoted(votes: Votes, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether more than half of the voters gave one answer that is not the label."""
+    shares = np.nan_to_num(votes.shares)
+    top = shares.argmax(axis=1)
+    return np.asarray((shares.max(axis=1) > 0.5) & (votes.class_of_answer[top] != labels))
+
+
+def _left_out(faces: FaceSet, votes: Votes | None, judged: Judged | None) -> Iterator[str]:
+    if votes is None:
+        yield (
+            f"The data has no usable column {COLUMN}, so nothing here is checked against people's votes: not what the "
+            "rankings of doubtful labels and of outliers are worth, nor the ceiling that disagreement puts on accuracy."
+        )
+    if judged is None:
+        yield (
+            "No model judged the labels: --recipe quick makes out-of-fold probabilities (hours), --scores FILE brings "
+            "some. Without them only copies with other labels are known to conflict."
+        )
+    elif len(judged.places) < len(faces):
+        yield f"The scores are of {len(judged.places):,} of {len(faces):,} rows; no model judged the other labels."
+    missing = [name for name in SPLITS if not (faces.split == name).any()]
+    if missing:
+        yield f"The data has no split {' and no '.join(missing)}: nothing is said about copies that cross into it."
+    small = [name for name in SPLITS if 0 < (faces.split == name).sum() < LEAST_ROWS]
+    if small:
+        yield f"Fewer than {LEAST_ROWS} rows are in {' and '.join(small)}: too few to be told from other splits."

@@ -1,0 +1,128 @@
+"""Out-of-fold probabilities: what models say about rows that they did not learn, nor a copy of them.
+
+    <folder>/fold-1/ ... fold-5/     a run each: trained on the rows of the other folds
+                     scores_out-of-fold.npz   what it says about the rows of its own
+    <folder>/scores_out-of-fold.npz  all of them together
+
+Train and validation are dealt into folds, copies together. A fold's model learns the train rows of the other folds, and
+the validation rows of the other folds choose its epoch: no row has any part in what is said about it. Test stays shut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.faceset import FaceSet
+from mien.errors import DataError, RecipeError
+from mien.evaluation.scores import Scores, read_scores, write_scores
+from mien.evaluation.temperature import FOLDS, assign_folds
+from mien.experiments.measure import faces_for
+from mien.experiments.run import run_recipe
+from mien.inference.classifier import BATCH, Classifier
+from mien.labels import parse_scheme
+from mien.progress import track
+from mien.recipe import Recipe
+from mien.run_folder import RunFolder
+from mien.training.loop import Watch
+
+SPLIT = "out-of-fold"
+"""What the scores call the rows that they are of."""
+
+View = Callable[[Recipe, FaceSet], AbstractContextManager[Watch]]
+
+
+def score_out_of_fold(
+    recipe: Recipe,
+    faces: FaceSet,
+    groups: npt.NDArray[np.int64],
+    folder: Path,
+    *,
+    view: View,
+    tell: Callable[[str], None],
+    facts: Mapping[str, Any] | None = None,
+) -> Scores | None:
+    """Train one model a fold and gather what each says about the rows that it did not see.
+
+    What is finished in the folder is not done again: the same call goes on where an earlier one was stopped.
+
+    Args:
+        recipe: under the data's own classes.
+        faces: all of the data, as it was read.
+        groups: int64 (N,), copies share a number and a fold.
+        folder: where to.
+        view: shows a training run to a person.
+        tell: is told of every fold that begins.
+        facts: for each run's environment.json and report.
+
+    Returns:
+        Scores of all rows of train and validation; None where a run was interrupted.
+
+    Raises:
+        RecipeError: the recipe merges or drops classes.
+        DataError: there is no train split.
+        MienError: as :func:`mien.experiments.run.run_recipe`.
+    """
+    scheme = parse_scheme(recipe.classes)
+    if scheme is not None and set(scheme.classes) != set(faces.classes):
+        raise RecipeError(
+            f"The recipe '{recipe.name}' merges or drops classes ({recipe.classes}). Labels are judged under the "
+            f"data's own classes: choose a recipe with classes = 'all'."
+        )
+    judged = np.flatnonzero(faces.split != "test")
+    if not (faces.split == "train").any():
+        raise DataError("Out-of-fold probabilities need a train split; the data has none. Give --scores FILE instead.")
+    fold_of = assign_folds(groups[judged], FOLDS)
+    parts = []
+    for fold in range(int(fold_of.max()) + 1):
+        run = RunFolder(folder / f"fold-{fold + 1}")
+        held_out = faces.subset(judged[fold_of == fold])
+        scores = _finished(run, held_out, faces.fingerprint)
+        if scores is None:
+            learnt = faces.subset(judged[fold_of != fold])
+            tell(f"fold {fold + 1} of {int(fold_of.max()) + 1}: {run.path}")
+            with view(recipe, learnt) as watch:
+                result = run_recipe(recipe, learnt, run, resume=True, watch=watch, facts=facts)
+            if result.outcome.reason == "interrupted":
+                return None
+            scores = _score(Classifier(run.model), held_out, faces.fingerprint)
+            write_scores(run.scores(SPLIT), scores)
+        parts.append(scores)
+    together = Scores(
+        rows=np.concatenate([each.rows for each in parts]),
+        labels=np.concatenate([each.labels for each in parts]),
+        probabilities=np.concatenate([each.probabilities for each in parts]),
+        classes=parts[0].classes,
+        split=SPLIT,
+        data_fingerprint=faces.fingerprint,
+    )
+    write_scores(RunFolder(folder).scores(SPLIT), together)
+    return together
+
+
+def _finished(run: RunFolder, held_out: FaceSet, fingerprint: str) -> Scores | None:
+    """The scores of a fold that was done before; None where it was not, or for other rows or data."""
+    file = run.scores(SPLIT)
+    if not file.is_file():
+        return None
+    scores = read_scores(file)
+    same = scores.data_fingerprint == fingerprint and np.array_equal(scores.rows, held_out.rows)
+    return scores if same else None
+
+
+def _score(classifier: Classifier, held_out: FaceSet, fingerprint: str) -> Scores:
+    mine = faces_for(classifier, held_out)
+    starts = track(range(0, len(mine), BATCH), -(-len(mine) // BATCH), "reading the fold", "batches")
+    return Scores(
+        rows=mine.rows,
+        labels=mine.labels,
+        probabilities=np.concatenate([classifier.probabilities(mine.images[at : at + BATCH]) for at in starts]),
+        classes=classifier.classes,
+        split=SPLIT,
+        data_fingerprint=fingerprint,
+    )
