@@ -110,6 +110,8 @@ class RunFolder:
 
     def check_free(self) -> None:
         """Raise :class:`RunError` when something stands at the path already."""
+        if self.exists and not self.is_run:
+            raise RunError(f"{self.path} exists already and is no run folder; choose another with --out.")
         if self.exists:
             raise RunError(
                 f"{self.path} exists already. Go on with it by --resume, or choose another folder with --out."

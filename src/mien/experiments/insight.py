@@ -42,6 +42,8 @@ def explainer_of(model: Classifier, run: RunFolder | None, material: Material) -
         return alone, f"The model's run folder has no {run.best.name}, {rest}"
     try:
         with needs_extra("explain", "What the model looks at by its gradients"):
+            import captum  # noqa: F401 - the methods import it when they are first asked
+
             from mien.explain.randomisation import check_randomisation
             from mien.explain.torch_model import load_torch_model
         network = load_torch_model(run, model.manifest.temperature)

@@ -194,7 +194,7 @@ def load_study(name: str) -> Study:
         folder = Path()
         text = (resources.files("mien") / "studies" / f"{name}.toml").read_text(encoding="utf-8")
     else:
-        raise StudyError(f"There is no study '{name}'." + nearest(name, ["list", *study_names()]))
+        raise StudyError(f"There is no study '{name}'." + nearest(name, study_names()))
     return parse_study(text, name, folder)
 
 
@@ -241,8 +241,12 @@ def _check_recipes(study: Study, origin: str) -> None:
 
 def _explain(error: ValidationError, origin: str) -> str:
     """One line for the first fault that pydantic found."""
-    fault = error.errors()[0]
+    # A misspelt key is also a missing one: the misspelling says more.
+    faults = error.errors()
+    fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "missing":
+        return f"The study {origin} has no '{where}'."
     if fault["type"] == "extra_forbidden":
         last = str(fault["loc"][-1])
         tables: dict[str, type[BaseModel]] = {"variants": Variant, "comparisons": Comparison}

@@ -137,6 +137,8 @@ def _summary(table: StudyTable) -> Table:
         of = f"{row.rows:,} ({row.classes} classes)" if row.rows else ""
         took = "" if row.seconds is None else f"{duration(row.seconds)} ({_threads(row.threads)})"
         rows.append((row.variant.name, row.variant.title, *cells, of, _runs(row), took))
+    if not any(row.variant.title for row in table.rows):
+        columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
     return Table("variants", columns, rows)
 
 
@@ -214,7 +216,7 @@ def _comparison_section(table: StudyTable, number: int, compared: Compared) -> S
         else "Differences are on the same rows (paired bootstrap)"
     )
     words += "; with one seed it knows the faces' chance alone: another seed might well turn a small difference around."
-    count = sum(len(entry.differences) for entry in compared.entries)
+    count = len(_compared_table(table, number, compared).rows)
     words += (
         f" No p is corrected for the {count} that stand here: of 20 without anything behind them, one is below .05."
     )

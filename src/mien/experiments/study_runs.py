@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -214,7 +213,8 @@ def _side_by_side(
     runs: Sequence[Planned], known: dict[str, Finished], yard: Yard, watch: StudyWatch, jobs: int
 ) -> bool:
     context = get_context("spawn")
-    stop = context.Event()
+    # Not an Event: its lock would stay taken for ever by a process that is killed while it looks.
+    stop = context.RawValue("b", 0)
     waiting, going = list(runs), dict[Future[Finished | None], Planned]()
     all_ended = True
     pool = ProcessPoolExecutor(jobs, context, initializer=_begin_worker, initargs=(yard, threads_of(jobs), stop))
@@ -222,7 +222,7 @@ def _side_by_side(
         try:
             while waiting or going:
                 if interrupted.is_set():
-                    stop.set()
+                    stop.value = 1
                     waiting, all_ended = [], False
                 pending = {run.key for run in (*waiting, *going.values())}
                 ready = [run for run in waiting if run.parent is None or run.parent.key not in pending]
@@ -253,7 +253,7 @@ def _side_by_side(
             ) from None
         finally:
             # After an error, the other runs under way end in order too.
-            stop.set()
+            stop.value = 1
             pool.shutdown(wait=True, cancel_futures=True)
     return all_ended
 
@@ -275,10 +275,10 @@ def _ctrl_c_waits() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
 
-_worker: tuple[Yard, Event] | None = None
+_worker: tuple[Yard, Any] | None = None
 
 
-def _begin_worker(yard: Yard, each_has: int, stop: Event) -> None:
+def _begin_worker(yard: Yard, each_has: int, stop: Any) -> None:
     global _worker
     # Ignored first, which forgets what came while it was held back; then free for the training to listen.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -293,4 +293,4 @@ def _begin_worker(yard: Yard, each_has: int, stop: Event) -> None:
 def _in_worker(run: Planned, kept: Finished | None) -> Finished | None:
     assert _worker is not None
     yard, stop = _worker
-    return execute(run, kept, yard, lambda done: None, stop.is_set)
+    return execute(run, kept, yard, lambda done: None, lambda: bool(stop.value))
