@@ -12,7 +12,7 @@ import mien
 SOURCE = Path(mien.__file__).parent
 TORCH_ROOMS = (
     *("mien.models", "mien.training", "mien.export", "mien.experiments.run"),
-    *("mien.experiments.study_plan", "mien.experiments.study_runs"),
+    *("mien.experiments.study_plan", "mien.experiments.study_runs", "mien.experiments.out_of_fold"),
     *("mien.experiments.sweep", "mien.experiments.journal"),
     *("mien.explain.torch_model", "mien.explain.gradients", "mien.explain.gradcam", "mien.explain.randomisation"),
 )
@@ -39,7 +39,7 @@ class Unimportable:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "lightning_fabric", "safetensors", "onnx", "onnxscript", "pyarrow",
                                       "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy", "captum", "timm",
-                                      "torchvision", "huggingface_hub", "optuna", "tensorboard"}:
+                                      "torchvision", "huggingface_hub", "optuna", "tensorboard", "cleanlab"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Unimportable())

@@ -147,6 +147,8 @@ def _refine(one: Floats32, other: Floats32, placement: _Placement) -> Floats32:
     """
     found, step = _step(one, other, placement)
     hopeful = np.flatnonzero(found > _HOPELESS)
+    if not len(hopeful):
+        return found
     one, other, placement, step = one[hopeful], other[hopeful], placement.of(hopeful), step[hopeful]
     for _ in range(_STEPS):
         moved = replace(

@@ -27,7 +27,7 @@ SAMPLE = 4000
 _WINDOWS = 3  # along each side, each 3/4 of it wide
 _CYCLES = 7  # highest frequency, in cycles a window
 _RIDGE = 1e-2
-_REACHED = 0.99
+_REACHED = 0.995
 _COPIES = 4  # of each picture in the sample
 _CHUNK = 512
 _FLAT = 1e-3
@@ -41,7 +41,7 @@ class Descriptor:
         mean: float64 (F,), of the raw spectra.
         directions: float64 (F, D), scaled so that between a picture and its disturbed copies each of the D numbers
             differs by 1 on average (root mean square).
-        reach: the squared distance within which 99 % of the disturbed copies lie.
+        reach: the squared distance within which 99.5 % of the disturbed copies lie.
     """
 
     mean: npt.NDArray[np.float64]

@@ -6,6 +6,7 @@ model did not see.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,11 @@ def doubt_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[np.i
     suggested = scaled.argmax(axis=1).astype(np.int64)
     shares = neighbour_labels(labels, scaled, groups)
     agreement = shares[np.arange(len(labels)), labels]
-    flagged = np.asarray(find_label_issues(labels, scaled, filter_by="prune_by_noise_rate", n_jobs=1), dtype=np.bool_)
+    with warnings.catch_warnings():
+        # Of a class with a row or two cleanlab flags none, and says so.
+        warnings.filterwarnings("ignore", message="May not flag all label issues")
+        found = find_label_issues(labels, scaled, filter_by="prune_by_noise_rate", n_jobs=1)
+    flagged = np.asarray(found, dtype=np.bool_)
     named = np.arange(len(labels)), suggested
     return LabelDoubts(
         confidence=confidence,

@@ -22,6 +22,7 @@ MOST_ROWS = 4000
 """Of each of two splits, or in all to predict the class from: more cost time and say little more."""
 
 _SEED = 0
+_TREES, _LEAVES = 40, 15
 _THUMBNAIL_PX = 8
 _BORDER_PX = 2
 _BORDER_PARTS = 4  # along each side
@@ -67,7 +68,9 @@ def predict_out_of_fold(features: Floats, target: npt.NDArray[np.int64], groups:
         if len(known) < 2:
             found[np.ix_(inside, known)] = 1.0
             continue
-        model = HistGradientBoostingClassifier(max_iter=60, early_stopping=False, random_state=_SEED)
+        model = HistGradientBoostingClassifier(
+            max_iter=_TREES, max_leaf_nodes=_LEAVES, early_stopping=False, random_state=_SEED
+        )
         model.fit(features[~inside], target[~inside])
         found[np.ix_(inside, model.classes_)] = model.predict_proba(features[inside])
     return found

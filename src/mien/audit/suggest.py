@@ -83,6 +83,7 @@ def _leaks(faces: FaceSet, identical: Groups, near: Groups) -> Found:
 
 def _conflicts_of_train(faces: FaceSet, identical: Groups, near: Groups) -> Found:
     train = np.flatnonzero(faces.split == "train")
+    first_of = _first_member(identical, train)
     for groups, by_identity in ((near, False), (identical, True)):
         disputed = train[in_conflict(groups[train], faces.labels[train])]
         for group in np.unique(groups[disputed]):
@@ -91,6 +92,8 @@ def _conflicts_of_train(faces: FaceSet, identical: Groups, near: Groups) -> Foun
             top = int(counts.argmax())
             outvoted = len(members) > 2 and counts[top] >= OUTVOTED_BY * len(members)
             for index in members:
+                if outvoted and faces.labels[index] != top and first_of[int(identical[index])] != index:
+                    continue  # the first of the identical ones stands for it; this one goes as a copy
                 if outvoted and faces.labels[index] != top:
                     words = f"{counts[top]} of {len(members)} copies of the picture are {faces.classes[top]}"
                     yield int(index), _change(faces, index, "conflict", words, faces.classes[top])

@@ -1,0 +1,65 @@
+"""Oracles: labels that the test turned; a search through all rows for neighbours; cleanlab for what is flagged."""
+
+import numpy as np
+import pytest
+
+from mien.audit.label_errors import NEIGHBOURS, doubt_labels, neighbour_labels
+from mien.audit.ranking import ranking_worth
+from mien.errors import DataError
+
+CLASSES = 4
+
+
+def judged(count=800, turned=0.1, seed=0):
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, CLASSES, count)
+    logits = random.normal(size=(count, CLASSES))
+    logits[np.arange(count), truth] += 3
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    wrong = random.random(count) < turned
+    labels = np.where(wrong, (truth + 1 + random.integers(0, CLASSES - 1, count)) % CLASSES, truth)
+    return labels, truth, probabilities, labels != truth
+
+
+def test_turned_labels_are_doubted():
+    labels, truth, probabilities, wrong = judged()
+    found = doubt_labels(labels, probabilities, np.arange(len(labels)))
+    assert ranking_worth(found.suspicion, wrong).auc > 0.95
+    assert wrong[found.flagged].mean() > 0.6
+    assert wrong[found.sure].mean() > 0.9
+    assert (found.suggested[found.sure & wrong] == truth[found.sure & wrong]).mean() > 0.9
+    assert not (found.sure & ~found.flagged).any()
+    assert (found.suggested[found.sure] != labels[found.sure]).all()
+
+
+def test_neighbours_are_those_of_a_full_search():
+    labels, _, probabilities, _ = judged(120)
+    groups = np.arange(120) // 2  # every row has one copy
+    found = neighbour_labels(labels, probabilities, groups)
+    logarithms = np.log(np.maximum(probabilities, 1e-4))
+    places = logarithms - logarithms.mean(axis=1, keepdims=True)
+    for at in range(120):
+        order = np.argsort(((places - places[at]) ** 2).sum(axis=1), kind="stable")[: NEIGHBOURS + 1]
+        others = [each for each in order if groups[each] != groups[at]]
+        wanted = np.bincount(labels[others], minlength=CLASSES) / len(others)
+        assert found[at] == pytest.approx(wanted)
+
+
+def test_rows_with_copies_alone_get_the_shares_of_all():
+    labels = np.array([0, 1, 0, 1])
+    found = neighbour_labels(labels, np.full((4, 2), 0.5), np.zeros(4, dtype=np.int64))
+    assert found == pytest.approx(np.full((4, 2), 0.5))
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    labels, _, probabilities, _ = judged(300)
+    order = np.random.default_rng(1).permutation(300)
+    straight = doubt_labels(labels, probabilities, np.arange(300))
+    turned = doubt_labels(labels[order], probabilities[order], np.arange(300)[order])
+    assert turned.suspicion == pytest.approx(straight.suspicion[order])
+    assert (turned.flagged == straight.flagged[order]).all()
+
+
+def test_a_class_without_rows_is_refused():
+    with pytest.raises(DataError, match="row of every class"):
+        doubt_labels(np.array([0, 1]), np.full((2, 3), 1 / 3), np.arange(2))

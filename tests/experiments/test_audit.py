@@ -1,0 +1,182 @@
+"""Oracle: copies, leaks, conflicts, blank pictures and turned labels that the test plants among rendered faces."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.data.clean import Clean, apply_clean
+from mien.data.faceset import FaceSet
+from mien.errors import DataError
+from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.scores import Scores
+from mien.experiments.audit import audit_faces, find_copies
+from mien.experiments.measure import without_copies
+
+
+def planted(faces):
+    """The rendered faces and, after them: 6 validation rows copied from train (2 with another label, 2 mirrored), 2
+    train rows copied from train, a blank one in train and one in test.
+    """
+    train = np.flatnonzero(faces.split == "train")[:8]
+    images = np.concatenate(
+        [np.asarray(faces.images), np.asarray(faces.images)[train], np.zeros((2, 48, 48), np.uint8)]
+    )
+    images[len(faces) + 4 : len(faces) + 6] = images[len(faces) + 4 : len(faces) + 6, :, ::-1]
+    labels = np.concatenate([faces.labels, faces.labels[train], [0, 0]])
+    labels[len(faces) : len(faces) + 2] = (labels[len(faces) : len(faces) + 2] + 1) % 7
+    count = len(images)
+    return FaceSet(
+        images=images,
+        labels=labels,
+        classes=faces.classes,
+        split=np.concatenate([faces.split, ["validation"] * 6 + ["train"] * 3 + ["test"]]).astype("<U10"),
+        source=np.array([f"face {at}" for at in range(count)]),
+        rows=np.arange(count),
+        columns={"ferplus_votes": votes_for(labels, blank=count - 2)},
+    )
+
+
+def votes_for(labels, blank):
+    """Eight of ten say the label, two are unsure; of the blank ones all say that it is no face."""
+    answer = np.array([4, 5, 6, 1, 3, 2, 0])[labels]
+    votes = np.zeros((len(labels), 10), dtype=np.int64)
+    votes[np.arange(len(labels)), answer] = 8
+    votes[:, 8] = 2
+    votes[blank:] = np.eye(10, dtype=np.int64)[9] * 10
+    return votes
+
+
+def scores_of(faces, split, turned=()):
+    """A good model; of the turned rows it is sure of another class."""
+    chosen = faces.split == split if split in {"train", "validation", "test"} else faces.split != "test"
+    part = faces.subset(chosen)
+    truth = part.labels.copy()
+    truth[np.isin(part.rows, turned)] = (truth[np.isin(part.rows, turned)] + 3) % 7
+    logits = np.random.default_rng(0).normal(size=(len(part), 7))
+    logits[np.arange(len(part)), truth] += 6
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return Scores(part.rows, part.labels, probabilities, faces.classes, split, faces.fingerprint)
+
+
+@pytest.fixture(scope="module")
+def data(faces):
+    return planted(faces)
+
+
+@pytest.fixture(scope="module")
+def copies(data):
+    return find_copies(data)
+
+
+def test_what_was_planted_is_counted(data, copies):
+    found = audit_faces(data, copies, resamples=20).to_dict()
+    exact, near = found["identical"], found["identical_or_near"]
+    assert (exact["groups"], exact["rows"]) == (7, 14)
+    assert (near["groups"], near["rows"]) == (9, 18)
+    assert (exact["conflicting_groups"], exact["conflicting_rows"]) == (2, 4)
+    leaks = {(leak["split"], leak["source"]): leak["rows"] for leak in exact["leaks"]}
+    assert leaks == {("validation", "train"): 4, ("test", "train"): 1, ("test", "validation"): 0}
+    assert near["leaks"][0]["rows"] == 6
+    assert found["faults"]["blank"] == 2
+    assert found["outlier_ranking"]["positive"] == 2
+    assert found["counts"]["validation"] == dict(
+        zip(data.classes, np.bincount(data.labels[data.split == "validation"], minlength=7).tolist(), strict=True)
+    )
+    assert found["labels"] is found["scores"] is None
+    assert "No model judged" in found["left_out"][0]
+
+
+def test_the_score_beside_itself_without_copies(data, copies):
+    scores = scores_of(data, "validation")
+    parts = audit_faces(data, copies, scores, resamples=20).judged.parts
+    assert [part.count for part in parts] == [
+        len(scores),
+        len(scores) - 4,
+        len(scores) - 2,
+        len(scores) - 6,
+        len(scores) - 2,
+    ]
+    kept = ~np.isin(scores.rows, np.arange(400, 404))
+    by_hand = evaluate_scores(
+        replace(scores, **{name: getattr(scores, name)[kept] for name in ("rows", "labels", "probabilities")}), 5
+    )
+    assert parts[1].accuracy.value == by_hand.accuracy.value
+    assert parts[1].macro_f1.value == by_hand.macro_f1.value
+    assert [part.count for part in without_copies(data, scores, 5)] == [part.count for part in parts[:3]]
+    assert without_copies(data, scores_of(data, "train"), 5) == []
+
+
+def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
+    labels = data.labels.copy()
+    turned = np.concatenate([np.flatnonzero(data.split == split)[20:26] for split in ("train", "validation")])
+    labels[turned] = (labels[turned] + 4) % 7
+    wrong = replace(data, labels=labels)
+    found = audit_faces(wrong, copies, scores_of(wrong, "out-of-fold", data.rows[turned]), resamples=20)
+    assert found.judged.worth.auc > 0.9
+    assert found.judged.worth.depths[0].hits >= 12, "the turned ones are among the first 100"
+    doubted = {change.row for change in found.changes if change.kind == "doubt"}
+    mended = [row for row in data.rows[turned[:6]].tolist() if row in doubted]
+    assert len(mended) >= 5
+    assert {str(data.split[row]) for row in doubted} == {"train"}
+    left = apply_clean(wrong, Clean(wrong.fingerprint, found.changes))
+    for row in mended:
+        assert left.labels[left.rows == row] == data.labels[row], "it has the label that it had before"
+
+
+def test_without_votes_what_needs_them_is_left_out_and_named(data, copies):
+    found = audit_faces(replace(data, columns={}), copies, scores_of(data, "validation"), resamples=20)
+    assert found.outlier_worth is found.judged.worth is None
+    assert [each.what for each in found.ceilings] == [
+        "identical pictures agree, at least",
+        "identical pictures agree, at most",
+    ]
+    assert "ferplus_votes" in found.left_out[0]
+
+
+def test_the_ceilings_of_votes_are_those_of_the_voters(data, copies):
+    found = {each.what: each.accuracy.value for each in audit_faces(data, copies, resamples=20).ceilings}
+    assert found["validation: answers as most voters do"] == 1
+    assert found["train: answers as most voters do"] == pytest.approx(1 - 1 / (data.split == "train").sum())
+    assert found["validation: foretells one more voter"] == pytest.approx(0.8)
+
+
+def test_splits_that_differ_are_told_apart(faces):
+    images = np.asarray(faces.images).copy()
+    later = faces.split != "train"
+    images[later] = images[later] // 2
+    many = replace(faces, images=images, split=np.where(later, "validation", "train"))
+    (telling,) = audit_faces(many, find_copies(many), resamples=20).splits_apart
+    assert telling.auc.value > 0.9
+
+
+def test_few_rows_are_audited_too(faces):
+    few = faces.subset(np.arange(12))
+    found = audit_faces(few, find_copies(few), resamples=5)
+    assert found.splits_apart == found.shortcuts == ()
+    assert any("Fewer than" in words for words in found.left_out)
+    assert any(
+        "no split" in words
+        for words in audit_faces(few.of_split("train"), find_copies(few.of_split("train")), resamples=5).left_out
+    )
+
+
+def test_scores_of_something_else_are_refused(data, copies):
+    scores = scores_of(data, "validation")
+    with pytest.raises(DataError, match="data's own classes"):
+        audit_faces(data, copies, replace(scores, classes=tuple("abcdefg")))
+    with pytest.raises(DataError, match="scores are of data sha256:0"):
+        audit_faces(data, copies, replace(scores, data_fingerprint="sha256:0"))
+    with pytest.raises(DataError, match="same true classes"):
+        audit_faces(data, copies, replace(scores, labels=(scores.labels + 1) % 7))
+
+
+def test_fer2013_keeps_its_facts_through_the_whole_audit(fer2013_dev):
+    from mien.data.read import read_data
+
+    found = without_copies_of_default(read_data(fer2013_dev, cache=False).faces)
+    assert [part.count for part in found] == [3589, 3309, 3575]
+
+
+def without_copies_of_default(faces):
+    return without_copies(faces, scores_of(faces, "validation"), 5)

@@ -1,0 +1,87 @@
+"""Oracles: what each run was given, seen from outside; models asked by hand; a second call that must not train."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError, RecipeError
+from mien.evaluation.scores import read_scores
+from mien.experiments import out_of_fold
+from mien.experiments.out_of_fold import SPLIT, score_out_of_fold
+from mien.inference.classifier import Classifier
+from mien.run_folder import RunFolder
+
+
+@pytest.fixture
+def short_recipe(tiny_recipe, monkeypatch):
+    monkeypatch.setattr(out_of_fold, "FOLDS", 2)
+    return tiny_recipe.model_copy(update={"epochs": 1})
+
+
+def view(recipe, faces):
+    return nullcontext()
+
+
+def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monkeypatch):
+    given = []
+    real = out_of_fold.run_recipe
+
+    def spy(recipe, learnt, run, **others):
+        given.append(learnt)
+        return real(recipe, learnt, run, **others)
+
+    monkeypatch.setattr(out_of_fold, "run_recipe", spy)
+    groups = np.arange(len(faces)) // 2
+    scores = score_out_of_fold(short_recipe, faces, groups, tmp_path, view=view, tell=lambda words: None)
+    assert sorted(scores.rows.tolist()) == sorted(faces.rows[faces.split != "test"].tolist())
+    assert (scores.split, scores.data_fingerprint) == (SPLIT, faces.fingerprint)
+    group_of = dict(zip(faces.rows.tolist(), groups.tolist(), strict=True))
+    done = 0
+    for fold, learnt in enumerate(given, 1):
+        own = read_scores(RunFolder(tmp_path / f"fold-{fold}").scores(SPLIT))
+        assert "test" not in learnt.split
+        assert not {group_of[row] for row in own.rows.tolist()} & {group_of[row] for row in learnt.rows.tolist()}
+        part = faces.subset(np.isin(faces.rows, own.rows))
+        answers = Classifier(tmp_path / f"fold-{fold}" / "model.onnx").probabilities(np.asarray(part.images))
+        assert own.probabilities == pytest.approx(answers, abs=1e-6)
+        assert own.labels.tolist() == part.labels.tolist()
+        assert np.array_equal(scores.rows[done : done + len(own)], own.rows)
+        done += len(own)
+    assert done == len(scores)
+
+
+def test_what_is_finished_is_not_done_again(short_recipe, faces, tmp_path, monkeypatch):
+    groups = np.arange(len(faces))
+    arguments = (short_recipe, faces, groups, tmp_path)
+    real, begun = out_of_fold.run_recipe, []
+
+    def interrupted(recipe, learnt, run, **others):
+        begun.append(run.path.name)
+        result = real(recipe, learnt, run, **others)
+        reason = "interrupted" if len(begun) == 2 else result.outcome.reason
+        return replace(result, outcome=replace(result.outcome, reason=reason))
+
+    monkeypatch.setattr(out_of_fold, "run_recipe", interrupted)
+    assert score_out_of_fold(*arguments, view=view, tell=lambda words: None) is None
+    assert begun == ["fold-1", "fold-2"]
+    assert not (tmp_path / "scores_out-of-fold.npz").exists()
+    told = []
+    scores = score_out_of_fold(*arguments, view=view, tell=told.append)
+    assert begun[2:] == ["fold-2"]
+    assert len(told) == 1
+    again = score_out_of_fold(*arguments, view=view, tell=told.append)
+    assert len(told) == 1
+    assert np.array_equal(again.probabilities, scores.probabilities)
+    assert np.array_equal(read_scores(tmp_path / "scores_out-of-fold.npz").probabilities, scores.probabilities)
+
+
+def test_recipes_and_data_that_cannot_be_judged(short_recipe, faces, tmp_path):
+    merging = short_recipe.model_copy(update={"classes": "binary"})
+    with pytest.raises(RecipeError, match="merges or drops classes"):
+        score_out_of_fold(merging, faces, np.arange(len(faces)), tmp_path, view=view, tell=print)
+    part = faces.of_split("validation")
+    with pytest.raises(DataError, match="need a train split"):
+        score_out_of_fold(short_recipe, part, np.arange(len(part)), tmp_path, view=view, tell=print)
+    assert not list(tmp_path.iterdir())
