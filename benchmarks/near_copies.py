@@ -1,4 +1,4 @@
-"""How many copies the audit finds: `python benchmarks/near_copies.py [--data PATH]` prints a line for each kind of copy.
+"""How many copies the audit finds: `python benchmarks/near_copies.py [--data PATH]`, a line for each kind of copy.
 
 Copies of 300 pictures of each kind are made with Pillow and put among all the others; found is one that is in the group
 of its picture. Without --data the pictures are 20,000 rendered faces, all different, and every pair that is flagged

@@ -83,7 +83,7 @@ def test_page_and_files_say_what_the_table_says(table, tmp_path):
         "A small study",
         "Does it run?",
         "five, merged",
-        "50.0 %",
+        "50.0\xa0%",
         "could not be trained to the end",
         "Crosses",
     ):

@@ -65,6 +65,6 @@ def test_a_notebook_shows_every_row_and_no_name_as_markup():
     table = Table("t", columns, [("<img src=x>", Estimate(0.5, 0.25, 0.75)), ("b", None)], "Of <all> rows.", shown=0)
     page = Cells()
     page.feed(table._repr_html_())
-    assert page.lines == [["class", "share"], ["<img src=x>", "50.0 %25.0–75.0 %"], ["b", "–Of <all> rows."]]
+    assert page.lines == [["class", "share"], ["<img src=x>", "50.0\xa0%25.0–75.0\xa0%"], ["b", "–Of <all> rows."]]
     assert "img" not in page.elements
     assert "tables/" not in table._repr_html_()

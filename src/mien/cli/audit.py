@@ -84,12 +84,14 @@ def audit(
 
         if recipe is not None or scores is not None:
             import cleanlab  # noqa: F401
-    from mien.experiments.audit import audit_faces, find_copies
+    from mien.experiments.audit import audit_faces, check_unseen, find_copies
     from mien.report.audit_page import PAGE, audit_tables, write_audit
 
     given = None if scores is None else read_scores(scores)
     result = read(path, class_map=class_map, skip_bad=skip_bad, clean=clean)
     faces = result.faces
+    if given is not None:
+        check_unseen(faces, given)
     copies = find_copies(faces)
     if recipe is not None:
         given = _out_of_fold(recipe, path, faces, copies, out)

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import DATA_HELP, JsonOption, MapOption, QuietOption, SkipBadOption, read, show_json
+from mien.cli.options import (
+    DATA_HELP,
+    CleanOption,
+    JsonOption,
+    MapOption,
+    QuietOption,
+    SkipBadOption,
+    read,
+    show_json,
+)
 from mien.errors import DataError, needs_extra
 
 if TYPE_CHECKING:
@@ -31,6 +40,7 @@ def export(
     ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
+    clean: CleanOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -44,10 +54,12 @@ def export(
     if int8 and half:
         raise DataError("Give --int8 or --half, not both; each makes a file of its own.")
     if int8 or half:
-        _smaller(folder, out, int8, data, class_map, skip_bad, json)
+        _smaller(folder, out, int8, data, class_map, skip_bad, clean, json)
         return
-    if data is not None or class_map is not None or skip_bad:
-        raise DataError("--data, --map and --skip-bad are for --int8 and --half; a plain export reads no faces.")
+    if data is not None or class_map is not None or skip_bad or clean is not None:
+        raise DataError(
+            "--data, --map, --skip-bad and --clean are for --int8 and --half; a plain export reads no faces."
+        )
     with needs_extra("train", "Exporting"):
         from mien.export import export_run
 
@@ -70,6 +82,7 @@ def _smaller(
     data: Path | None,
     class_map: str | None,
     skip_bad: bool,
+    clean: Path | None,
     json: bool,
 ) -> None:
     from mien.artifact import read_manifest
@@ -83,7 +96,7 @@ def _smaller(
         from mien.experiments.smaller import write_smaller
     folder.read_recipe()
     model = find_model(folder.path)
-    result = read(data, size_px=read_manifest(model).input.size_px, class_map=class_map, skip_bad=skip_bad)
+    result = read(data, size_px=read_manifest(model).input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     file = out or (folder.model_int8 if int8 else folder.model_half)
     smaller = write_smaller(model, "int8" if int8 else "fp16", result.faces, file)
     if json:

@@ -125,6 +125,21 @@ def audit_faces(faces: FaceSet, copies: Copies, scores: Scores | None = None, re
     )
 
 
+def check_unseen(faces: FaceSet, scores: Scores) -> None:
+    """Refuse scores that say nothing of labels, or that would open the test split.
+
+    Raises:
+        DataError: scores of rows that the model learnt, or of test rows.
+    """
+    if scores.split == "train":
+        raise DataError(
+            "Scores of the train split are by a model that learnt these very labels, so they judge none. Give scores "
+            "of rows that it did not learn, or --recipe NAME."
+        )
+    if scores.split == "test" or bool((np.isin(faces.rows, scores.rows) & (faces.split == "test")).any()):
+        raise DataError("Only mien evaluate opens the test split; give scores of other rows.")
+
+
 def _under_classes_of(scores: Scores, faces: FaceSet) -> FaceSet:
     """The faces with labels that count as those of the scores. Raises DataError for scores of something else."""
     if set(scores.classes) != set(faces.classes):

@@ -19,13 +19,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.faceset import FaceSet
-from mien.errors import DataError, RecipeError
+from mien.errors import DataError, RecipeError, RunError
 from mien.evaluation.scores import Scores, read_scores, write_scores
 from mien.evaluation.temperature import FOLDS, assign_folds
 from mien.experiments.measure import faces_for
 from mien.experiments.run import run_recipe
 from mien.inference.classifier import BATCH, Classifier
 from mien.labels import parse_scheme
+from mien.models.registry import complete
 from mien.progress import track
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
@@ -82,7 +83,7 @@ def score_out_of_fold(
     for fold in range(int(fold_of.max()) + 1):
         run = RunFolder(folder / f"fold-{fold + 1}")
         held_out = faces.subset(judged[fold_of == fold])
-        scores = _finished(run, held_out, faces.fingerprint)
+        scores = _finished(run, recipe, held_out, faces.fingerprint)
         if scores is None:
             learnt = faces.subset(judged[fold_of != fold])
             tell(f"fold {fold + 1} of {int(fold_of.max()) + 1}: {run.path}")
@@ -105,8 +106,14 @@ def score_out_of_fold(
     return together
 
 
-def _finished(run: RunFolder, held_out: FaceSet, fingerprint: str) -> Scores | None:
-    """The scores of a fold that was done before; None where it was not, or for other rows or data."""
+def _finished(run: RunFolder, recipe: Recipe, held_out: FaceSet, fingerprint: str) -> Scores | None:
+    """The scores of a fold that was done before; None where it was not, or for other rows or data.
+
+    Raises:
+        RunError: the fold was begun by another recipe.
+    """
+    if run.is_run and run.read_recipe().digest != recipe.model_copy(update={"model": complete(recipe.model)}).digest:
+        raise RunError(f"{run.path} was begun by another recipe; give that one, or choose another folder with --out.")
     file = run.scores(SPLIT)
     if not file.is_file():
         return None
