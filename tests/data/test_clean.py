@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from mien.data.clean import Change, Clean, apply_clean, check_made_for, read_clean, write_clean
 from mien.errors import DataError
 
+TO = 'to = "sad", '
 LINE = '{{row = {row}, split = "{split}", label = "{label}", {to}kind = "{kind}", reason = "r", source = "s"}}'
 
 
@@ -103,9 +104,12 @@ def line(row=1, split="train", label="happy", to="", kind="copy"):
         (f"drop = [{line(kind='coppy')}]", "no kind 'coppy'. Did you mean 'copy'"),
         (f"drop = [{line(split='trian')}]", "no split 'trian'"),
         (f"relabel = [{line()}]", "needs the class it gets"),
-        (f"drop = [{line(to='to = chr(34)'.replace('chr(34)', chr(34) + 'sad' + chr(34)) + ', ')}]", "has none"),
+        (f"drop = [{line(to=TO)}]", "has none"),
         (f"drop = [{line(split='validation', kind='doubt')}]", "row of validation that only a model"),
-        (f"drop = [{line(split='test', kind='outlier')}]", "row of test that only a model"),
+        (
+            f"relabel = [{line(split='test', to=TO, kind='doubt')}]",
+            "row of test that",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_list_is_one_line(text, words, tmp_path):

@@ -19,7 +19,7 @@ from mien.audit.resampling import Floats32
 from mien.errors import needs_extra
 from mien.progress import track
 
-LEAST_CORRELATION = 0.92
+LEAST_CORRELATION = 0.90
 """From here on two pictures count as copies. How it was chosen: docs/audit.md."""
 
 LEAST_CONTRAST = 8.0

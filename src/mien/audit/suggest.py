@@ -2,8 +2,8 @@
 
 Validation and test keep all their rows but two kinds, which are facts of the data: blank ones, and identical pictures
 in one of them whose labels differ, of which no answer can get both right. Everything else is settled in train: the copy
-of a validation or test row goes, the second of two identical rows goes, and a label that its own copies outvote, or
-that a model and its neighbours are sure to be wrong, is changed.
+of a validation or test row goes, the second of two identical rows goes, a picture goes in which most voters saw no
+face, and a label that its own copies outvote, or that a model and its neighbours are sure to be wrong, is changed.
 """
 
 from __future__ import annotations
@@ -23,13 +23,20 @@ OUTVOTED_BY = 2 / 3
 
 
 def suggest_changes(
-    faces: FaceSet, blank: Mask, identical: Groups, near: Groups, doubted: Mask, suggested: npt.NDArray[np.int64]
+    faces: FaceSet,
+    blank: Mask,
+    not_a_face: Mask,
+    identical: Groups,
+    near: Groups,
+    doubted: Mask,
+    suggested: npt.NDArray[np.int64],
 ) -> list[Change]:
     """Suggest at most one change a row, in the order of the rows.
 
     Args:
         faces: N faces.
         blank: bool (N,), pictures with nothing in them.
+        not_a_face: bool (N,), pictures in which most people saw no face.
         identical: int64 (N,), identical pictures share a number.
         near: int64 (N,), identical and near-copies share a number.
         doubted: bool (N,), rows whose label a model and its neighbours are sure to be wrong.
@@ -39,6 +46,7 @@ def suggest_changes(
     for changes in (
         _blank(faces, blank),
         _conflicts_of_measured(faces, identical),
+        _no_faces(faces, not_a_face),
         _leaks(faces, identical, near),
         _conflicts_of_train(faces, identical, near),
         _copies(faces, identical),
@@ -55,6 +63,11 @@ Found = Iterator[tuple[int, Change]]
 def _blank(faces: FaceSet, blank: Mask) -> Found:
     for index in np.flatnonzero(blank):
         yield int(index), _change(faces, index, "blank", "one grey level, near enough: nothing is in the picture")
+
+
+def _no_faces(faces: FaceSet, not_a_face: Mask) -> Found:
+    for index in np.flatnonzero(not_a_face & (faces.split == "train")):
+        yield int(index), _change(faces, index, "no-face", "most of the people who voted on it saw no face")
 
 
 def _conflicts_of_measured(faces: FaceSet, identical: Groups) -> Found:

@@ -22,17 +22,17 @@ from mien.files import write_text
 from mien.recipe import dump_toml
 from mien.version import __version__
 
-JUDGED = frozenset({"doubt", "outlier"})
-"""Kinds of reasons that are a model's or a measure's opinion, not a fact of the data: for rows of train alone."""
+DOUBT = "doubt"
+"""The kind of reason that is a model's opinion, not a fact of the data: for rows of train alone."""
 
-KINDS = ("blank", "conflict", "leak", "copy", *sorted(JUDGED))
+KINDS = ("blank", "no-face", "conflict", "leak", "copy", DOUBT)
 """Every kind of reason. What somebody adds by hand is of one of these kinds too."""
 
 _VERSION = 1
 _HEAD = """\
 # What mien {version} found that could be dropped or relabelled in this data, a line a row. Nothing on disk is changed.
 # Review it: delete the lines that you disagree with, then give the file to any command as --clean {name}.
-# Rows that only a model or a measure doubts (kinds {judged}) are listed for train alone, never for validation or test.
+# Rows that only a model doubts (kind "doubt") are listed for train alone, never for validation or test.
 """
 
 
@@ -79,7 +79,7 @@ class Clean:
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
     """Write the list as TOML, whole or not at all. Raises :class:`mien.errors.RunError`."""
     lines = [
-        _HEAD.format(version=__version__, name=Path(path).name, judged=", ".join(sorted(JUDGED))),
+        _HEAD.format(version=__version__, name=Path(path).name),
         dump_toml({"version": _VERSION, "data_fingerprint": clean.data_fingerprint}).strip(),
     ]
     for name, wanted in (("drop", False), ("relabel", True)):
@@ -93,7 +93,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
 
     Raises:
         DataError: missing, not TOML, an unknown key or kind, a row named twice, or a row of validation or test that
-            only a model or a measure doubts.
+            only a model doubts.
     """
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -176,10 +176,10 @@ def _check(path: str | os.PathLike[str], changes: Sequence[Change], relabelled: 
             raise DataError(f"{where}: there is no split '{change.split}'." + nearest(change.split, SPLITS))
         if (change.to is not None) != (index >= len(changes) - relabelled):
             raise DataError(f"{where}: a row in 'relabel' needs the class it gets as 'to', one in 'drop' has none.")
-        if change.kind in JUDGED and change.split != "train":
+        if change.kind == DOUBT and change.split != "train":
             raise DataError(
-                f"{where}: a row of {change.split} that only a model or a measure doubts ('{change.kind}') is neither "
-                f"dropped nor relabelled. Delete the line."
+                f"{where}: a row of {change.split} that only a model doubts is neither dropped nor relabelled. Delete "
+                f"the line."
             )
 
 

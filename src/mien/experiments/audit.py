@@ -104,6 +104,7 @@ def audit_faces(faces: FaceSet, copies: Copies, scores: Scores | None = None, re
     if votes is not None and votes.known.any():
         outlier_worth = ranking_worth(outliers.score[votes.known], votes.not_a_face[votes.known] > 0.5)
     blank = copies.contrast < BLANK_BELOW
+    not_a_face = np.zeros(len(faces), dtype=np.bool_) if votes is None else votes.not_a_face > 0.5
     return AuditMaterial(
         faces=faces,
         identical=copies.identical,
@@ -119,7 +120,7 @@ def audit_faces(faces: FaceSet, copies: Copies, scores: Scores | None = None, re
         shortcuts=shortcuts,
         ceilings=tuple(_ceilings(faces, votes, copies.identical, groups, resamples)),
         judged=judged,
-        changes=tuple(suggest_changes(faces, blank, copies.identical, groups, doubted, suggested)),
+        changes=tuple(suggest_changes(faces, blank, not_a_face, copies.identical, groups, doubted, suggested)),
         notes=() if votes is None else votes.notes,
         left_out=tuple(_left_out(faces, votes, judged)),
     )

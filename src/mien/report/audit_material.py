@@ -129,7 +129,7 @@ class AuditMaterial:
         for change in self.changes:
             of_kind = counts.setdefault(f"{'drop' if change.to is None else 'relabel'} {change.kind}", {})
             of_kind[change.split] = of_kind.get(change.split, 0) + 1
-        return counts
+        return dict(sorted(counts.items()))
 
     def to_dict(self) -> dict[str, Any]:
         """Every count, JSON-ready, NaN as None; rows are named by the tables of the page, not here."""
