@@ -51,22 +51,7 @@ def load(key: str) -> tuple[FaceSet, dict[str, Any]] | None:
     """
     folder = cache_folder() / key
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
-        # np.load leaves a damaged file open where it opened it itself
-        with (folder / "table.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as table:
-            columns = {name: table[_COLUMN_PREFIX + name] for name in meta["columns"]}
-            faces = FaceSet(
-                images=images,
-                labels=table["labels"],
-                classes=tuple(meta["classes"]),
-                split=table["split"],
-                source=table["source"],
-                rows=table["rows"],
-                columns=columns,
-            )
-        faces = faces.with_fingerprint(str(meta["fingerprint"]))
-        facts = dict(meta["facts"])
+        faces, facts = read_entry(folder)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, DataError):
@@ -76,6 +61,47 @@ def load(key: str) -> tuple[FaceSet, dict[str, Any]] | None:
     return faces, facts
 
 
+def read_entry(folder: Path) -> tuple[FaceSet, dict[str, Any]]:
+    """What :func:`write_entry` wrote into a folder, memory-mapped. A damaged one raises whatever numpy raises."""
+    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    # np.load leaves a damaged file open where it opened it itself
+    with (folder / "table.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as table:
+        columns = {name: table[_COLUMN_PREFIX + name] for name in meta["columns"]}
+        faces = FaceSet(
+            images=images,
+            labels=table["labels"],
+            classes=tuple(meta["classes"]),
+            split=table["split"],
+            source=table["source"],
+            rows=table["rows"],
+            columns=columns,
+        )
+    return faces.with_fingerprint(str(meta["fingerprint"])), dict(meta["facts"])
+
+
+def write_entry(folder: Path, faces: FaceSet, facts: dict[str, Any]) -> None:
+    """Write faces and facts into an empty folder. Raises :class:`OSError`."""
+    np.save(folder / "images.npy", faces.images, allow_pickle=False)
+    columns = {_COLUMN_PREFIX + name: values for name, values in faces.columns.items()}
+    np.savez(
+        folder / "table.npz",
+        allow_pickle=False,
+        labels=faces.labels,
+        split=faces.split,
+        source=faces.source,
+        rows=faces.rows,
+        **columns,
+    )
+    meta = {
+        "classes": faces.classes,
+        "columns": list(faces.columns),
+        "fingerprint": faces.fingerprint,
+        "facts": facts,
+    }
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
 def store(key: str, faces: FaceSet, facts: dict[str, Any]) -> None:
     """Keep ``faces`` and ``facts`` (plain JSON values) under ``key``; warn once, in one line, where that fails."""
     parent = cache_folder()
@@ -83,24 +109,7 @@ def store(key: str, faces: FaceSet, facts: dict[str, Any]) -> None:
     try:
         parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=_PART_PREFIX, dir=parent))
-        np.save(part / "images.npy", faces.images, allow_pickle=False)
-        columns = {_COLUMN_PREFIX + name: values for name, values in faces.columns.items()}
-        np.savez(
-            part / "table.npz",
-            allow_pickle=False,
-            labels=faces.labels,
-            split=faces.split,
-            source=faces.source,
-            rows=faces.rows,
-            **columns,
-        )
-        meta = {
-            "classes": faces.classes,
-            "columns": list(faces.columns),
-            "fingerprint": faces.fingerprint,
-            "facts": facts,
-        }
-        (part / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        write_entry(part, faces, facts)
         _put_in_place(part, parent / key)
         _remove_old(parent)
     except OSError as error:

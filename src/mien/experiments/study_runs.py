@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from mien.artifact import read_manifest
+from mien.data.cache import read_entry, write_entry
 from mien.errors import StoppedError, StudyError, TrainingError
 from mien.evaluation.scores import read_scores
 from mien.experiments.run import run_recipe
@@ -217,8 +219,14 @@ def _side_by_side(
     stop = context.RawValue("b", 0)
     waiting, going = list(runs), dict[Future[Finished | None], Planned]()
     all_ended = True
-    pool = ProcessPoolExecutor(jobs, context, initializer=_begin_worker, initargs=(yard, threads_of(jobs), stop))
-    with interruptible() as interrupted, pool:
+    with interruptible() as interrupted, TemporaryDirectory(prefix="mien-study-") as shared:
+        # Through files: a process that is killed before it has taken over a large argument would block this one for
+        # ever, and so all share one copy in memory.
+        for size_px, faces in yard.faces_of_size.items():
+            (Path(shared) / str(size_px)).mkdir()
+            write_entry(Path(shared) / str(size_px), faces, {})
+        arguments = (replace(yard, faces_of_size={}), Path(shared), threads_of(jobs), stop)
+        pool = ProcessPoolExecutor(jobs, context, initializer=_begin_worker, initargs=arguments)
         try:
             while waiting or going:
                 if interrupted.is_set():
@@ -278,8 +286,9 @@ def _ctrl_c_waits() -> Iterator[None]:
 _worker: tuple[Yard, Any] | None = None
 
 
-def _begin_worker(yard: Yard, each_has: int, stop: Any) -> None:
+def _begin_worker(yard: Yard, shared: Path, each_has: int, stop: Any) -> None:
     global _worker
+    faces_of_size = {int(folder.name): read_entry(folder)[0] for folder in shared.iterdir()}
     # Ignored first, which forgets what came while it was held back; then free for the training to listen.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
@@ -287,7 +296,7 @@ def _begin_worker(yard: Yard, each_has: int, stop: Any) -> None:
     # The study's own line is the only one on the terminal.
     set_quiet(True)
     set_threads(each_has)
-    _worker = yard, stop
+    _worker = replace(yard, faces_of_size=faces_of_size), stop
 
 
 def _in_worker(run: Planned, kept: Finished | None) -> Finished | None:
