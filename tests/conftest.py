@@ -10,12 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from mien.data.faceset import FaceSet
 from mien.data.synthetic import synthetic_faces
 from mien.errors import MissingExtraError
 from mien.recipe import Recipe, parse_recipe
 from mien.run_folder import RunFolder
+
+# How fast examples are drawn says how busy the machine is, not whether the code is right.
+settings.register_profile("mien", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mien")
 
 TINY_RECIPE = """
 name = "tiny"

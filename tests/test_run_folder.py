@@ -25,9 +25,15 @@ def test_a_folder_that_holds_anything_is_not_overwritten(run):
     run.path.mkdir()
     run.check_free()
     (run.path / "thesis.txt").write_text("years of work")
-    with pytest.raises(RunError, match=r"exists already.*--resume.*--out"):
+    with pytest.raises(RunError, match=r"exists already and is no run folder.*--out"):
         run.create(Recipe(), {})
     assert [file.name for file in run.path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_run_is_not_overwritten_but_gone_on_with(run):
+    run.create(Recipe(), {})
+    with pytest.raises(RunError, match=r"exists already.*--resume.*--out"):
+        run.create(Recipe(), {})
 
 
 def test_what_is_no_run_says_so(run):
