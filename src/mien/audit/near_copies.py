@@ -19,7 +19,7 @@ from mien.audit.resampling import Floats32
 from mien.errors import needs_extra
 from mien.progress import track
 
-LEAST_CORRELATION = 0.90
+LEAST_CORRELATION = 0.91
 """From here on two pictures count as copies. How it was chosen: docs/audit.md."""
 
 LEAST_CONTRAST = 8.0
@@ -93,25 +93,28 @@ def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.ND
         Positions of the first and the second of each pair, int64 (P,) each, ascending; no pair twice.
     """
     count = len(described)
-    found = [np.zeros(0, dtype=np.int64)]
+    pairs, distances = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     for order in track(_orders(described), _TABLES, "looking for near-copies", "tables"):
-        beside = described[order]
+        beside, found, apart = described[order], [pairs], [distances]
         for step in range(1, min(_NEIGHBOURS, count - 1) + 1):
-            near = _within(beside[:-step], beside[step:], descriptor.reach)
+            near, distance = _within(beside[:-step], beside[step:], descriptor.reach)
             one, other = order[near], order[near + step]
             found.append(np.minimum(one, other) * count + np.maximum(one, other))
-    pairs = np.unique(np.concatenate(found))
-    first, second = pairs // count, pairs % count
-    nearest = _among_nearest(first, second, _distance(described[first], described[second]))
-    return first[nearest], second[nearest]
+            apart.append(distance)
+        pairs, first_of = np.unique(np.concatenate(found), return_index=True)
+        distances = np.concatenate(apart)[first_of]
+        # Who is not among the nearest so far will not be in the end: what is kept grows no faster than the pictures.
+        nearest = _among_nearest(pairs // count, pairs % count, distances)
+        pairs, distances = pairs[nearest], distances[nearest]
+    return pairs // count, pairs % count
 
 
 def _among_nearest(
-    first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], distance: Floats32
+    first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], distances: Floats32
 ) -> npt.NDArray[np.bool_]:
     """Whether each pair is among the nearest few of one of its pictures."""
     own = np.concatenate([first, second])
-    order = np.lexsort((np.tile(distance, 2), own))
+    order = np.lexsort((np.tile(distances, 2), own))
     ranked = own[order]
     begins = np.flatnonzero(np.diff(ranked, prepend=-1))
     rank = np.arange(len(own)) - np.repeat(begins, np.diff(begins, append=len(own)))
@@ -154,10 +157,11 @@ def _orders(described: Floats32) -> Iterator[npt.NDArray[np.int64]]:
         yield np.argsort(code, kind="stable").astype(np.int64)
 
 
-def _within(one: Floats32, other: Floats32, reach: float) -> npt.NDArray[np.int64]:
-    """Positions of the pairs of lines whose squared distance is at most ``reach``."""
+def _within(one: Floats32, other: Floats32, reach: float) -> tuple[npt.NDArray[np.int64], Floats32]:
+    """Positions of the pairs of lines whose squared distance is at most ``reach``, and that distance."""
     near = np.flatnonzero(_distance(one[:, :_FIRST_DIMENSIONS], other[:, :_FIRST_DIMENSIONS]) <= reach)
-    return near[_distance(one[near], other[near]) <= reach]
+    distance = _distance(one[near], other[near])
+    return near[distance <= reach], distance[distance <= reach]
 
 
 def _distance(one: Floats32, other: Floats32) -> Floats32:
