@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mien.preprocess import Picture
 
 VARIABLE = "MIEN_DETECTOR"
-"""Environment variable: the path of a YuNet file, or ``haar``."""
+"""Environment variable: the path of a YuNet file, or :data:`HAAR`."""
+
+HAAR = "haar"
 
 
 def find_detector() -> Detector:
@@ -26,11 +28,17 @@ def find_detector() -> Detector:
     Raises:
         ModelError: ``MIEN_DETECTOR`` names no YuNet file, or the installed one is damaged.
     """
-    wanted = os.environ.get(VARIABLE, "")
-    if wanted == "haar":
-        return _haar()
-    path = Path(wanted) if wanted else cached_yunet()
+    path = choose()[0]
     return _haar() if path is None else _yunet(path)
+
+
+def choose() -> tuple[Path | None, str]:
+    """The YuNet file in use, or None for the Haar cascade; and why. Raises :class:`ModelError`."""
+    wanted = os.environ.get(VARIABLE, "")
+    if wanted:
+        return (None if wanted == HAAR else Path(wanted)), f"{VARIABLE} is {wanted}"
+    path = cached_yunet()
+    return path, "it is always there, and YuNet is not installed" if path is None else f"it is installed at {path}"
 
 
 def detect(picture: Picture) -> list[Face]:
