@@ -27,6 +27,7 @@ COMMANDS = (
     "export",
     "info",
     "predict",
+    "video",
     "detectors",
     "detectors install",
     "embed",

@@ -39,7 +39,7 @@ class Unimportable:
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {"torch", "lightning_fabric", "safetensors", "onnx", "onnxscript", "pyarrow",
                                       "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy", "captum", "timm",
-                                      "torchvision", "huggingface_hub", "optuna", "tensorboard", "cleanlab"}:
+                                      "torchvision", "huggingface_hub", "optuna", "tensorboard", "cleanlab", "av"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Unimportable())

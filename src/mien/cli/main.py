@@ -30,6 +30,7 @@ from mien.cli import (
     sweep,
     teach,
     train,
+    video,
 )
 from mien.errors import MienError
 from mien.version import __version__
@@ -61,6 +62,7 @@ app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("predict")(predict.predict)
 app.add_typer(detectors.app, name="detectors")
+app.command("video")(video.video)
 app.command("embed")(embed.embed)
 
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.

@@ -27,7 +27,9 @@ _FORMATS = (
     "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,mjpeg,ivf,obu,dv,mxf,"
     "yuv4mpegpipe,nut,rm,wtv"
 )
-_NO_VIDEO = "is not a video that can be read (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, GIF), or its index is cut off"
+_NO_VIDEO = (
+    "is not a video that can be read (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, GIF), or its index is cut off"
+)
 _GUESSED_RATE = Fraction(25)
 
 
@@ -59,6 +61,7 @@ class Clip:
         frame_rate: frames a second, on average, as the file says it or as good a guess as there is.
         expected_frames: how many frames the file says that it has, or about how many; None where it says nothing.
         start_seconds: the file's own time at its beginning.
+        has_sound: whether there is a sound track.
         damaged: frames so far that could not be decoded, or not wholly.
         missing_seconds: known at the end: by how much the file ends before the time that it states.
 
@@ -72,6 +75,7 @@ class Clip:
         self.path = Path(path)
         self._container = _open(self.path)
         try:
+            self.has_sound = bool(self._container.streams.audio)
             streams = self._container.streams.video
             # A cover picture in a song is a video stream of one frame.
             moving = [stream for stream in streams if not stream.disposition & stream.disposition.attached_pic]
@@ -112,11 +116,6 @@ class Clip:
     def close(self) -> None:
         """Close the file."""
         self._container.close()
-
-    @property
-    def has_sound(self) -> bool:
-        """Whether there is a sound track."""
-        return bool(self._container.streams.audio)
 
     def frames(self) -> Iterator[ClipFrame]:
         """All frames in the order of their times, one at a time; only once."""
@@ -169,7 +168,8 @@ class Clip:
     def _check_size(self, width: int, height: int) -> None:
         if width * height > MAXIMUM_PIXELS:
             raise DataError(
-                f"{self.path} has frames of {width} x {height} pixels; at most {MAXIMUM_PIXELS:,} are read. Shrink it first."
+                f"{self.path} has frames of {width} x {height} pixels; at most {MAXIMUM_PIXELS:,} are read. "
+                f"Shrink it first."
             )
 
     def _find_stated_seconds(self) -> float | None:

@@ -54,9 +54,7 @@ class Follower:
         window = (wide + 2 * round(REACH * wide), high + 2 * round(REACH * high))
         for change in SCALES:
             reach = (window[0] * pixel * change, window[1] * pixel * change)
-            likeness = cv2.matchTemplate(
-                _sample(grey, self._centre, reach, window), self._patch, cv2.TM_CCOEFF_NORMED
-            )
+            likeness = cv2.matchTemplate(_sample(grey, self._centre, reach, window), self._patch, cv2.TM_CCOEFF_NORMED)
             # A plain wall correlates with nothing: its value is undefined.
             likeness[~np.isfinite(likeness)] = -1
             row, column = np.unravel_index(int(likeness.argmax()), likeness.shape)

@@ -14,7 +14,8 @@ from mien.faces.crop import face_squares
 from mien.inference.clip import Clip, ClipFrame
 from mien.inference.following import Follower
 from mien.inference.readings import Reading
-from mien.inference.tracking import Smoother, Tracker
+from mien.inference.tracking import HALF_LIFE_SECONDS, Smoother, Tracker
+from mien.labels import check_threshold, parse_scheme
 
 if TYPE_CHECKING:
     from mien.faces.face import Box, Detector
@@ -80,6 +81,9 @@ class VideoReader:
         detect_every_seconds: how often faces are looked for in whole frames; 0 for every frame. They are looked for
             at once, too, when one is lost from sight.
 
+    Attributes:
+        classes: class names of its readings.
+
     Raises:
         DataError: a scheme or threshold that does not suit the model; a time below 0.
     """
@@ -90,17 +94,19 @@ class VideoReader:
         detector: Detector,
         source: str,
         *,
-        classes: str | None,
-        threshold: float | None,
-        half_life_seconds: float,
-        detect_every_seconds: float,
+        classes: str | None = None,
+        threshold: float | None = None,
+        half_life_seconds: float = HALF_LIFE_SECONDS,
+        detect_every_seconds: float = DETECT_EVERY_SECONDS,
     ) -> None:
         for name, seconds in (("half-life", half_life_seconds), ("time between detections", detect_every_seconds)):
             if not 0 <= seconds < float("inf"):
                 raise DataError(f"The {name} is a number of seconds, 0 or more; found {seconds:g}.")
         self._classifier, self._detector, self._source = classifier, detector, source
-        self._scheme, self.classes = classifier.merging(classes, threshold)
-        self._threshold = threshold
+        self.classes = classifier.class_names(classes)
+        if threshold is not None:
+            check_threshold(threshold, self.classes)
+        self._scheme, self._threshold = parse_scheme("all" if classes is None else classes), threshold
         self._half_life_seconds, self._detect_every_seconds = half_life_seconds, detect_every_seconds
         self._tracker = Tracker()
         self._watched: dict[int, _Watched] = {}
@@ -112,7 +118,7 @@ class VideoReader:
 
         grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
         due = seconds - self._looked_seconds >= self._detect_every_seconds
-        # Where faces are looked for anyway, they need not be followed, but for the ones that are then overlooked.
+        # Also where faces are looked for anyway: one that is then overlooked is known by where it has moved to.
         lost = self._follow(grey)
         if due or lost:
             self._looked_seconds = seconds
@@ -144,10 +150,11 @@ class VideoReader:
     ) -> list[TrackedReading]:
         boxes = [box for _, box in places]
         squares = face_squares(rgb, boxes, self._detector.margin, self._classifier.manifest.input.size_px)
+        shares = self._classifier.probabilities(squares)
+        if self._scheme is not None:
+            shares = self._scheme.merge_probabilities(shares, self._classifier.classes)
         readings = []
-        for (number, box), square, scores in zip(
-            places, squares, self._classifier.shares(squares, self._scheme), strict=True
-        ):
+        for (number, box), square, scores in zip(places, squares, shares, strict=True):
             smoothed = self._watched[number].smoother.add(seconds, scores)
             raw, reading = (
                 Reading(self._source, self.classes, values, self._threshold, box, square)
