@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # The defaults of inference/tracking.py and inference/video.py, which load NumPy: a test holds them equal.
 HALF_LIFE_SECONDS = 0.2
-DETECT_EVERY_SECONDS = 0.25
+DETECT_EVERY_SECONDS = 0.33
 
 OUT_HELP = "Folder for annotated.mp4, faces.csv and timeline.html."
 DETECT_HELP = "How often faces are looked for in whole frames; they are followed in between."

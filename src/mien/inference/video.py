@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from mien.faces.face import Box, Detector
     from mien.inference.classifier import Classifier
 
-DETECT_EVERY_SECONDS = 0.25
-"""A face that comes in is found this late at most. The Haar cascade takes as long as some twenty frames otherwise do:
-four times a second it leaves two cores room for 30 frames/s."""
+DETECT_EVERY_SECONDS = 0.33
+"""A face that comes in is found this late at most. The Haar cascade takes as long as some fifteen frames otherwise do:
+three times a second it leaves one core room for 30 frames/s at 640 x 480 (benchmarks/video.py)."""
 
 
 @dataclass(frozen=True)
