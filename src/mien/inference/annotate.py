@@ -30,7 +30,7 @@ class Annotator:
         folder: as given.
 
     Raises:
-        DataError: ``folder`` is where pictures are read from, or they share no folder.
+        DataError: ``folder`` holds or is inside what is read, is a file, or the arguments share no folder.
     """
 
     def __init__(self, folder: Path, arguments: Sequence[Path]) -> None:
@@ -41,7 +41,8 @@ class Annotator:
             home = source if argument.is_dir() else source.parent
             if real == home or real in source.parents or (argument.is_dir() and home in real.parents):
                 raise DataError(
-                    f"--annotate {folder} is where images are read from ({argument}); choose a folder outside."
+                    f"--annotate {folder} and {argument} lie inside each other, and no image that is read may be "
+                    f"overwritten; choose a folder outside."
                 )
         if folder.exists() and not folder.is_dir():
             raise DataError(f"--annotate must name a folder; {folder} is a file.")
