@@ -33,7 +33,7 @@ _NO_VIDEO = (
 _GUESSED_RATE = Fraction(25)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClipFrame:
     """A frame.
 

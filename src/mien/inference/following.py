@@ -25,6 +25,8 @@ SCALES = (1.0, 0.95, 1.05)
 LEAST_LIKENESS = 0.6
 """Correlation below which the face is lost from sight."""
 
+_LEAST_CONTRAST = 4
+
 
 class Follower:
     """Follows one face.
@@ -47,6 +49,9 @@ class Follower:
         """Where the face is in a later picture of the same size; None where nothing there looks like it."""
         import cv2
 
+        # Of a plain patch OpenCV says that it is like everything.
+        if np.ptp(self._patch) < _LEAST_CONTRAST:
+            return None
         best = (LEAST_LIKENESS, 0.0, 0.0, 1.0)
         wide, high = self._size
         # The patch's pixels in pixels of the picture, at the size that the face last had.
@@ -55,8 +60,6 @@ class Follower:
         for change in SCALES:
             reach = (window[0] * pixel * change, window[1] * pixel * change)
             likeness = cv2.matchTemplate(_sample(grey, self._centre, reach, window), self._patch, cv2.TM_CCOEFF_NORMED)
-            # A plain wall correlates with nothing: its value is undefined.
-            likeness[~np.isfinite(likeness)] = -1
             row, column = np.unravel_index(int(likeness.argmax()), likeness.shape)
             if likeness[row, column] > best[0]:
                 across, down = _peak(likeness[row], int(column)), _peak(likeness[:, column], int(row))

@@ -41,7 +41,7 @@ class TrackedReading:
     raw: Reading
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class VideoFrame:
     """One frame and the faces in it.
 
@@ -117,7 +117,8 @@ class VideoReader:
         import cv2
 
         grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
-        due = seconds - self._looked_seconds >= self._detect_every_seconds
+        # A microsecond's grace: three frames of a thirtieth are a tenth of a second, but not in floating point.
+        due = seconds - self._looked_seconds >= self._detect_every_seconds - 1e-6
         # Also where faces are looked for anyway: one that is then overlooked is known by where it has moved to.
         lost = self._follow(grey)
         if due or lost:

@@ -85,7 +85,7 @@ def _finish(axes: Axes, timeline: Timeline) -> None:
     axes.set_xlim(0, end)
     if end >= 60:
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 1.2, 1.5, 2, 3, 6, 10]))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: clock(seconds)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _minutes(seconds)))
         axes.set_xlabel("time")
     else:
         axes.set_xlabel("seconds")
@@ -99,11 +99,15 @@ def _legend_inches(timeline: Timeline) -> float:
 
 
 def clock(seconds: float) -> str:
-    """A time as players show it.
+    """A time as it is said beside a video: in seconds below a minute, otherwise as players show it.
 
     >>> clock(7.25), clock(65), clock(3725)
-    ('0:07', '1:05', '1:02:05')
+    ('7.2 s', '1:05', '1:02:05')
     """
+    return f"{seconds:.1f} s" if seconds < 60 else _minutes(seconds)
+
+
+def _minutes(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
