@@ -62,11 +62,11 @@ def main() -> None:
             took, after = time.monotonic() - before, os.times()
             cores = (after.children_user + after.children_system) - (worked.children_user + worked.children_system)
             count = answer["video"]["frames"]
-            seen = max(track["frames"] for track in answer["tracks"]) / count
+            seen = 100 * max(track["frames"] for track in answer["tracks"]) / count
             print(
-                f"mien video {' '.join(options) or '(annotated)'}, {answer['detector']}: {count / took:.0f} frames/s by "
-                f"the clock ({RATE} is real time), {count / cores:.0f} a second of one core; the face is one track in "
-                f"{100 * seen:.0f} % of {count} frames, {len(answer['tracks'])} in all"
+                f"{' '.join(['mien video', *options])}, {answer['detector']}: {count / took:.0f} frames/s by the clock "
+                f"({RATE} is real time), {count / cores:.0f} in a second of one core; "
+                f"{len(answer['tracks'])} track(s), the longest in {seen:.0f} % of {count} frames"
             )
     print(f"cores: {len(os.sched_getaffinity(0))}; load: {os.getloadavg()[0]:.1f}")
 

@@ -105,7 +105,7 @@ def write_clip() -> Callable[..., Path]:
         with av.open(str(path), "w", options={"movflags": "+faststart"} if index_first else {}) as container:
             stream = container.add_stream(codec, rate=rate, options=options)
             stream.height, stream.width = frames[0].shape[:2]
-            stream.pix_fmt = "yuv444p" if codec == "ffv1" else "yuv420p"
+            stream.pix_fmt = {"ffv1": "yuv444p", "png": "rgb24"}.get(codec, "yuv420p")
             if matrix is not None:
                 stream.set_display_matrix(matrix)
             if aspect is not None:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_json_sums_up(mien, tmp_path, smiling):
     assert sum(track["probabilities"].values()) == pytest.approx(1)
     assert set(said["files"]) == {"annotated", "table", "timeline"}
     for path in said["files"].values():
-        assert os.path.getsize(path) > 0
+        assert Path(path).stat().st_size > 0
 
 
 def test_classes_merge_and_smoothing_can_be_left_out(mien, tmp_path, smiling):

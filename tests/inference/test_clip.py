@@ -62,6 +62,14 @@ def test_variable_frame_rates_keep_their_times(tmp_path, write_clip):
         assert [frame.seconds for frame in clip.frames()] == pytest.approx(seconds, abs=1e-3)
 
 
+def test_time_begins_with_the_file(tmp_path, write_clip):
+    """A recording that was cut out of a longer one begins at its own five seconds."""
+    path = write_clip(tmp_path / "clip.mkv", numbered(3), seconds=[5.0, 5.1, 5.3])
+    with Clip(path) as clip:
+        assert clip.start_seconds == 5
+        assert [frame.seconds for frame in clip.frames()] == pytest.approx([0, 0.1, 0.3], abs=1e-3)
+
+
 # Of ISO/IEC 14496-12, 8.3.2 (a b u; c d v; x y w): x' = a x + c y, y' = b x + d y. What each does to the corners
 # is worked out by hand from that.
 MATRICES = {
@@ -148,6 +156,18 @@ def test_of_a_cut_off_file_what_is_there_is_read(tmp_path, write_clip, name, ind
 
 
 def test_damaged_frames_are_counted_and_the_others_read(tmp_path, write_clip):
+    """One frame of a file in which each stands for itself is overwritten."""
+    path = write_clip(tmp_path / "clip.mov", noise(12), codec="png")
+    with av.open(str(path)) as container:
+        packet = [bytes(packet) for packet in container.demux(video=0)][5]
+    path.write_bytes(path.read_bytes().replace(packet, b"\x5a" * len(packet)))
+    with Clip(path) as clip:
+        seconds = [frame.seconds for frame in clip.frames()]
+    assert seconds == pytest.approx([n / 30 for n in range(12) if n != 5], abs=1e-3)
+    assert (clip.damaged, clip.missing_seconds) == (1, 0)
+
+
+def test_frames_that_lean_on_damaged_ones_are_read_too(tmp_path, write_clip):
     path = write_clip(tmp_path / "clip.mp4", noise(30), index_first=True)
     content = bytearray(path.read_bytes())
     for place in range(len(content) // 2, len(content) // 2 + len(content) // 20):

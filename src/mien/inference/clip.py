@@ -86,7 +86,6 @@ class Clip:
             self._stream.thread_type = "AUTO"
             self.time_base = Fraction(self._stream.time_base or Fraction(1, 90_000))
             self.frame_rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or _GUESSED_RATE)
-            self.start_seconds = Fraction(self._container.start_time or 0, 1_000_000)
             self._stated_seconds = self._find_stated_seconds()
             stated = self._stream.frames or round((self._stated_seconds or 0) * self.frame_rate)
             self.expected_frames: int | None = stated or None
@@ -96,6 +95,7 @@ class Clip:
             self._first: VideoFrame | None = next(self._decoded, None)
             if self._first is None:
                 raise DataError(f"{self.path} holds no frame that can be decoded.")
+            self.start_seconds = self._find_start(self._first)
             self._orientation = _orientation(self._first)
             self._stored_size = _square_pixels(self._first, self._stream.sample_aspect_ratio)
             self._check_size(*self._stored_size)
@@ -172,6 +172,11 @@ class Clip:
                 f"Shrink it first."
             )
 
+    def _find_start(self, first: VideoFrame) -> Fraction:
+        if self._container.start_time is not None:
+            return Fraction(self._container.start_time, 1_000_000)
+        return Fraction(0) if first.pts is None else first.pts * self.time_base
+
     def _find_stated_seconds(self) -> float | None:
         if self._stream.duration is not None:
             return float(self._stream.duration * self.time_base)
@@ -181,7 +186,8 @@ class Clip:
         return None
 
     def _note_end(self, end_seconds: float) -> None:
-        missing = (self._stated_seconds or 0.0) - end_seconds
+        # Some files count the time that they state from their beginning, others from their own zero.
+        missing = (self._stated_seconds or 0.0) - end_seconds - max(float(self.start_seconds), 0.0)
         # Rounded times and frames of unequal length make up for one or two.
         self.missing_seconds = missing if missing * self.frame_rate > 2.5 else 0.0
 

@@ -86,7 +86,7 @@ def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str
     fewer = len(timeline.tracks) - len(shown)
     if fewer:
         blocks.append(Text(f"The {len(shown)} faces seen longest; {table_name} has all {len(timeline.tracks):,}."))
-    words = "A number is a face as long as it stays in sight. Whoever leaves and comes back gets a new one."
+    words = "A number is a face as long as it stays in sight. Who comes back after more than a second gets a new one."
     return Section("seen", "Who is seen when", (*blocks, Text(words, soft=True)))
 
 
