@@ -148,6 +148,7 @@ def test_a_killed_command_goes_on(mien, photos, tiny_run, tmp_path):
     done = part.read_bytes().count(b"\n") - 1
     answer = mien(*arguments, "--out", out)
     assert answer.err == f"{done} of 40 are done already; going on.\n"
+    assert answer.out.endswith(f"; {done} were done before\n")
     assert out.read_text() == mien("predict", "--model", tiny_run.path, folder, "--csv").out
     assert len(list((tmp_path / "drawn").iterdir())) == 40
 
