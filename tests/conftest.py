@@ -96,7 +96,6 @@ def write_clip() -> Callable[..., Path]:
         rate: int = 30,
         seconds: Sequence[float] | None = None,
         codec: str = "libx264",
-        matrix: Sequence[int] | None = None,
         aspect: Fraction | None = None,
         sound: str | None = None,
         index_first: bool = False,
@@ -106,8 +105,6 @@ def write_clip() -> Callable[..., Path]:
             stream = container.add_stream(codec, rate=rate, options=options)
             stream.height, stream.width = frames[0].shape[:2]
             stream.pix_fmt = {"ffv1": "yuv444p", "png": "rgb24"}.get(codec, "yuv420p")
-            if matrix is not None:
-                stream.set_display_matrix(matrix)
             if aspect is not None:
                 stream.sample_aspect_ratio = aspect
             if seconds is not None:
