@@ -41,7 +41,11 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
     done = 0
     for fold, learnt in enumerate(given, 1):
         own = read_scores(RunFolder(tmp_path / f"fold-{fold}").scores(SPLIT))
-        assert "test" not in learnt.split
+        assert set(faces.split[np.isin(faces.rows, learnt.rows)]) == {"train"}, "nothing of validation or test"
+        chooses = learnt.split == "validation"
+        assert 0.05 < chooses.mean() < 0.2
+        kinds = [{group_of[row] for row in learnt.rows[each].tolist()} for each in (chooses, ~chooses)]
+        assert not kinds[0] & kinds[1], "copies stay on one side"
         assert not {group_of[row] for row in own.rows.tolist()} & {group_of[row] for row in learnt.rows.tolist()}
         part = faces.subset(np.isin(faces.rows, own.rows))
         answers = Classifier(tmp_path / f"fold-{fold}" / "model.onnx").probabilities(np.asarray(part.images))
