@@ -33,6 +33,7 @@ from mien.progress import track
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training.loop import Watch
+from mien.training.state import check_network
 
 CHOOSING = 10
 """One in so many pictures of what a fold's model could learn chooses its epoch instead."""
@@ -106,7 +107,7 @@ def check_recipe(recipe: Recipe, faces: FaceSet, folder: Path) -> None:
     """Refuse what could not be done, before anything is: faces of any size will do.
 
     Raises:
-        RecipeError: the recipe merges or drops classes.
+        RecipeError: the recipe merges or drops classes, or its network cannot be built.
         DataError: there is no train split.
         RunError: a fold that stands in the folder was begun by another recipe.
     """
@@ -118,6 +119,7 @@ def check_recipe(recipe: Recipe, faces: FaceSet, folder: Path) -> None:
         )
     if not (faces.split == "train").any():
         raise DataError("Out-of-fold probabilities need a train split; the data has none. Give --scores FILE instead.")
+    check_network(recipe, len(faces.classes))
     digest = recipe.model_copy(update={"model": complete(recipe.model)}).digest
     for run in (RunFolder(folder / f"fold-{fold + 1}") for fold in range(FOLDS)):
         if run.is_run and run.read_recipe().digest != digest:
