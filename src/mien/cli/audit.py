@@ -100,6 +100,7 @@ def audit(
     check_audit(faces, given)
     if judge is not None:
         from mien.experiments.out_of_fold import check_recipe
+        from mien.training.tuning import doubts
 
         size_px = judge.input.size_px
         same = size_px == FINGERPRINT_PX
@@ -107,6 +108,8 @@ def audit(
             faces if same else read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
         )
         check_recipe(judge, learnt, out / _FOLDS)
+        for doubt in doubts(judge, train_faces=int((learnt.split == "train").sum())):
+            remark(f"NOTE: {doubt}")
     copies = find_copies(faces)
     if judge is not None:
         given = _out_of_fold(judge, path, learnt, copies, out / _FOLDS)

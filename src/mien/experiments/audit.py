@@ -323,10 +323,11 @@ def _outvoted(votes: Votes, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.boo
 
 
 def _left_out(faces: FaceSet, votes: Votes | None, judged: Judged | None) -> Iterator[str]:
-    if votes is None:
+    if votes is None or not votes.known.any():
+        lacking = f"usable column {COLUMN} (ten numbers a row)" if votes is None else f"vote in its column {COLUMN}"
         yield (
-            f"The data has no usable column {COLUMN}, so nothing here is checked against people's votes: not what the "
-            "rankings of doubtful labels and of outliers are worth, nor the ceiling that disagreement puts on accuracy."
+            f"The data has no {lacking}, so nothing here is checked against people's votes: not what the rankings of "
+            "doubtful labels and of outliers are worth, nor the ceiling that disagreement puts on accuracy."
         )
     if judged is None:
         yield (
