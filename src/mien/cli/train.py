@@ -18,6 +18,7 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    clean_facts,
     environment,
     read,
     remark,
@@ -144,7 +145,7 @@ def train_and_show(
             start=start_run,
             teachers=taught_by,
             watch=view,
-            facts=environment(data, origins),
+            facts=environment(data, {**origins, **clean_facts(clean)}),
         )
     if json:
         show_json({"run": str(run.path), "best_epoch": outcome.outcome.best_epoch, **outcome.evaluation.to_dict()})
