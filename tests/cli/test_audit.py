@@ -193,6 +193,36 @@ def test_a_list_made_of_cleaned_data_is_for_the_data_on_disk(mien, folder, tmp_p
     assert json.loads(used.out)["faces"] == content["faces"] - 1, "the line is back"
 
 
+def test_a_list_is_proved_by_the_faces_at_48_px_whatever_size_is_read(mien, faces, tmp_path):
+    """Two pictures of 480 px that differ by one grey level in one pixel are the same picture at 48 px."""
+    own, clean, number = tmp_path / "own", tmp_path / "out" / "clean.toml", 0
+    for split in ("train", "validation"):
+        for name in ("happy", "sad"):
+            (own / split / name).mkdir(parents=True)
+            for _ in range(6):
+                picture = np.kron(np.asarray(faces.images[number]), np.ones((10, 10), dtype=np.uint8))
+                Image.fromarray(picture).save(own / split / name / f"{number}.png")
+                number += 1
+    for name in ("happy", "sad"):
+        picture = np.kron(np.asarray(faces.images[number]), np.ones((10, 10), dtype=np.uint8))
+        picture[0, 0] ^= name == "sad"
+        Image.fromarray(picture).save(own / "validation" / name / "same.png")
+    assert mien("audit", own, "--out", tmp_path / "out").code == 0
+    listed = tomllib.loads(clean.read_text())["drop"]
+    assert [(line["kind"], line["source"]) for line in listed] == [
+        ("conflict", "validation/happy/same.png"),
+        ("conflict", "validation/sad/same.png"),
+    ]
+    for size_px in (48, 480):
+        target = tmp_path / f"{size_px}.parquet"
+        answer = mien("data", "convert", own, "--size-px", size_px, "--clean", clean, "--out", target)
+        assert answer.code == 0, answer.err
+        assert len(read_faces(target, size_px=size_px)) == 24
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(clean.read_text().replace('kind = "conflict"', 'kind = "copy"', 1))
+    one_line(mien("data", "info", own, "--clean", wrong), "found 'copy'")
+
+
 def test_scores_and_a_table_for_a_terminal(mien, parquet, tiny_run, tmp_path):
     answer = mien("audit", parquet, "--scores", tiny_run.scores("validation"), "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
