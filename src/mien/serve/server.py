@@ -1,0 +1,66 @@
+"""Opens the port and runs the app on it until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import signal
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from mien.errors import ServeError
+from mien.serve.limits import Limits
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Listen there; 0 takes any free port.
+
+    Raises:
+        ServeError: the port is in use or not allowed, or the address is not this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ServeError(
+            f"{host} port {port} cannot be listened on: {reason}. Choose another with --host and --port."
+        ) from None
+
+
+def address(listener: socket.socket) -> str:
+    """Where a browser finds it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def is_local(listener: socket.socket) -> bool:
+    """Whether only this machine can reach it."""
+    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
+    """Serve until told to stop, and then finish what is under way."""
+    config = uvicorn.Config(
+        app,
+        # The one whose handling of bodies that are left unread the tests know.
+        http="h11",
+        ws="none",
+        lifespan="on",
+        proxy_headers=False,
+        server_header=False,
+        # An access log would name addresses of clients; /metrics counts.
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=round(limits.body_seconds + limits.work_seconds) + 5,
+    )
+    # uvicorn raises the signal anew when all is done; being asked to stop is no failure.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    uvicorn.Server(config).run(sockets=[listener])
