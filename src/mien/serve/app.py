@@ -51,14 +51,13 @@ def create_app(
         ModelError: as :func:`mien.load`.
     """
     limits = Limits() if limits is None else limits
-    classifier = Classifier(model_file, threads)
+    classifier = Classifier(model_file, 1)
     model = {"name": classifier.manifest.name, "sha256": hashlib.sha256(model_file.read_bytes()).hexdigest()}
     metrics = Metrics()
     reader = Reader(classifier, detector, limits, threads, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await reader.start()
         yield
         reader.stop()
 

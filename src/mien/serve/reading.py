@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.inference.classifier import Classifier
 from mien.inference.readings import Reading
 from mien.labels import LabelScheme, check_threshold, parse_scheme
-from mien.serve.batching import MicroBatcher, Shares
+from mien.serve.batching import MicroBatcher, Shares, Waiting
 from mien.serve.limits import Limits
 from mien.serve.looking import Seen, look
 from mien.serve.metrics import Metrics
@@ -51,30 +50,24 @@ class Reader:
         self, classifier: Classifier, detector: Detector, limits: Limits, threads: int, metrics: Metrics
     ) -> None:
         self._classifier, self._detector, self._limits, self._metrics = classifier, detector, limits, metrics
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="pictures")
-        self._batcher: MicroBatcher | None = None
+        # One more than may be working: while as many run the network, one decodes what they will take next.
+        self._pool = ThreadPoolExecutor(threads + 1, thread_name_prefix="pictures")
+        self._batcher = MicroBatcher(classifier.probabilities, threads, metrics.batch_faces.observe)
         self._under_way = 0
-
-    async def start(self) -> None:
-        """Begin to work, in the running loop."""
-        self._batcher = MicroBatcher(
-            self._classifier.probabilities, asyncio.get_running_loop(), self._metrics.batch_faces.observe
-        )
+        self._stopped = False
         # The first run of a network is the slowest.
-        size_px = self._classifier.manifest.input.size_px
-        await self._probabilities(np.zeros((1, size_px, size_px), dtype=np.uint8))
+        size_px = classifier.manifest.input.size_px
+        classifier.probabilities(np.zeros((1, size_px, size_px), dtype=np.uint8))
 
     def stop(self) -> None:
-        """Finish what is under way."""
-        self._pool.shutdown()
-        if self._batcher is not None:
-            self._batcher.stop()
-            self._batcher = None
+        """Finish what is under way, and take no more."""
+        self._stopped = True
+        self._pool.shutdown(cancel_futures=True)
 
     @property
     def is_ready(self) -> bool:
         """Whether a picture would be read now."""
-        return self._batcher is not None and self._batcher.works
+        return not self._stopped
 
     def plan(self, wishes: Wishes) -> Plan:
         """Check what a request asks for. Raises :class:`RefusedError`."""
@@ -121,16 +114,12 @@ class Reader:
             RefusedError: a picture that cannot be read, or not in time.
         """
         job = _Job(data, plan, asyncio.get_running_loop())
-        assert self._batcher is not None
-        worth_waiting_for = int(plan.wishes.crops)  # a photo is searched for longer than anybody would wait
-        self._batcher.expect(worth_waiting_for)
-        work = self._pool.submit(self._look, job, worth_waiting_for)
+        work = self._pool.submit(self._look, job)
         try:
             async with asyncio.timeout_at(until):
                 shares = await job.answer
         except TimeoutError:
             if work.cancel():
-                self._batcher.expect(-worth_waiting_for)
                 raise RefusedError("busy", "The service did not get to this picture in time. Try again.") from None
             raise RefusedError(
                 "too_much_work", f"The picture was not read within {self._limits.work_seconds:g} s. Shrink it."
@@ -138,25 +127,16 @@ class Reader:
         self._metrics.faces.inc(len(shares))
         return self._answer(job, shares, f"image {number}")
 
-    def _look(self, job: _Job, expected: int) -> None:
-        assert self._batcher is not None
+    def _look(self, job: _Job) -> None:
         wishes = job.plan.wishes
         try:
             detector = None if wishes.crops else self._detector
             size_px = self._classifier.manifest.input.size_px
             job.seen = look(job.data, detector, size_px, self._limits, wishes.max_faces)
             job.data = b""
-            self._batcher.put(job.seen.squares, job.answer)
+            self._batcher.put(Waiting(job.seen.squares, job.answer))
         except Exception as error:  # noqa: BLE001 - it belongs to the request, not to this thread
             job.loop.call_soon_threadsafe(job.fail, error)
-        finally:
-            self._batcher.expect(-expected)
-
-    async def _probabilities(self, squares: npt.NDArray[np.uint8]) -> Shares:
-        answer: asyncio.Future[Shares] = asyncio.get_running_loop().create_future()
-        assert self._batcher is not None
-        self._batcher.put(squares, answer)
-        return await answer
 
     def _answer(self, job: _Job, shares: Shares, source: str) -> dict[str, Any]:
         assert job.seen is not None

@@ -21,13 +21,26 @@ def open_port(host: str, port: int) -> socket.socket:
         ServeError: the port is in use or not allowed, or the address is not this machine's.
     """
     try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With the protocol named, asyncio sets TCP_NODELAY on what is accepted. socket.create_server names none, and
+        # every answer then waits 40 ms for the client's delayed acknowledgement.
+        listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ServeError(
-            f"{host} port {port} cannot be listened on: {reason}. Choose another with --host and --port."
-        ) from None
+        raise _refused(host, port, error) from None
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise _refused(host, port, error) from None
+    return listener
+
+
+def _refused(host: str, port: int, error: Exception) -> ServeError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return ServeError(f"{host} port {port} cannot be listened on: {reason}. Choose another with --host and --port.")
 
 
 def address(listener: socket.socket) -> str:
