@@ -84,7 +84,7 @@ import time
 began = time.perf_counter()
 import numpy as np
 import mien
-mien.load({model!r}).predict(np.zeros((48, 48), np.uint8))
+mien.load({model!r}).predict(np.zeros((48, 48), np.uint8), crops=True)
 print(time.perf_counter() - began)
 """
 

@@ -27,6 +27,8 @@ COMMANDS = (
     "export",
     "info",
     "predict",
+    "detectors",
+    "detectors install",
     "embed",
     "audit",
     "data info",

@@ -6,7 +6,7 @@ from PIL import Image
 
 from mien import preprocess
 from mien.errors import DataError
-from mien.preprocess import InputSpec, grey_square, normalise, open_image, to_input
+from mien.preprocess import InputSpec, grey_square, normalise, open_image, open_picture, to_input, upright_rgb
 
 
 def encoded(image, kind="PNG", **options):
@@ -151,3 +151,39 @@ def test_a_crop_larger_than_the_image_is_impossible():
 def test_faces_of_another_size_are_refused(face):
     with pytest.raises(DataError, match=r"\(N, 40, 40\)"):
         to_input(face[None], InputSpec(size_px=40, crop_px=40))
+
+
+PICTURES = {
+    "grey": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(12, 20)),
+    "colour": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(8, 10, 3)),
+    "alpha": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(6, 10, 4), "RGBA"),
+    "16-bit": Image.fromarray((np.arange(240) * 273).astype(np.uint16).reshape(12, 20)),
+    "palette": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(8, 10, 3)).quantize(16),
+    "CMYK": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(8, 10, 3)).convert("CMYK"),
+    "two colours": Image.fromarray(np.arange(240, dtype=np.uint8).reshape(12, 20)).convert("1"),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_whole_picture_is_the_same_to_a_model_as_its_three_channels(name):
+    """Oracle: grey_square of the picture itself."""
+    image = PICTURES[name]
+    rgb = upright_rgb(image)
+    assert (rgb.shape, rgb.dtype) == ((image.height, image.width, 3), np.uint8)
+    assert np.array_equal(grey_square(rgb, 16), grey_square(image, 16))
+    if name in {"grey", "colour", "alpha", "16-bit"}:
+        assert np.array_equal(upright_rgb(np.asarray(image)), rgb)
+
+
+def test_an_image_that_was_opened_elsewhere_is_put_upright(face):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(Image.fromarray(face), exif=exif)
+    opened = Image.open(io.BytesIO(content))
+    assert np.array_equal(upright_rgb(open_picture(opened))[:, :, 0], np.rot90(face, -1))
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 4, 2), (0, 4, 3), (2, 4, 4, 3)])
+def test_an_array_that_is_no_picture_is_refused_whole_too(shape):
+    with pytest.raises(DataError, match="found shape"):
+        upright_rgb(np.zeros(shape, dtype=np.uint8))

@@ -2,7 +2,8 @@
 
     import mien
     reader = mien.load("runs/quick")
-    print(reader.predict("face.png").top)
+    for reading in reader.predict("photo.jpg"):
+        print(reading.box, reading.top)
 
 A classifier reads an expression in a picture. It does not know what a person feels.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mien.version import __version__
 
 if TYPE_CHECKING:
+    from mien import faces as faces
     from mien.data.faceset import FaceSet as FaceSet
     from mien.data.read import read_faces as read_faces
     from mien.errors import MienError as MienError
@@ -33,14 +35,26 @@ _HOMES = {
     "read_faces": "mien.data.read",
 }
 
-__all__ = ["Classifier", "FaceSet", "MienError", "Recipe", "__version__", "load", "load_recipe", "read_faces"]
+__all__ = [
+    "Classifier",
+    "FaceSet",
+    "MienError",
+    "Recipe",
+    "__version__",
+    "faces",
+    "load",
+    "load_recipe",
+    "read_faces",
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'mien' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "faces":
+        return import_module("mien.faces")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mien' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
 
 

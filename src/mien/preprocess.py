@@ -2,7 +2,8 @@
 
     picture --open_image--> PIL image --grey_square--> uint8 (S, S) --to_input--> float32 (1, C, C)
 
-Training starts at uint8 (S, S) too, cuts its crops by its own augmentation, and shares :func:`normalise`.
+A photo becomes an array by :func:`upright_rgb`, its faces are found and cut out (mien/faces), and each goes on from
+grey_square. Training starts at uint8 (S, S) too, cuts its crops by its own augmentation, and shares :func:`normalise`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from mien.errors import DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    Picture: TypeAlias = str | os.PathLike[str] | bytes | npt.NDArray[Any] | Image
 
 MAXIMUM_PIXELS = 100_000_000
 """A larger picture is refused before it is decoded: a small file can unpack to more memory than there is."""
@@ -91,6 +94,26 @@ def open_image(source: str | os.PathLike[str] | bytes) -> Image:
         raise DataError(f"{name} is damaged and cannot be decoded ({error}).") from None
 
 
+def open_picture(picture: Picture) -> Image | npt.NDArray[np.generic]:
+    """Whatever may be given as a picture, as :func:`grey_square` and :func:`upright_rgb` take it.
+
+    Args:
+        picture: a path or the bytes of an image file, which is opened; a PIL image, which is put upright; or an array.
+
+    Raises:
+        DataError: something else, or as :func:`open_image`.
+    """
+    if isinstance(picture, str | os.PathLike | bytes):
+        return open_image(picture)
+    if isinstance(picture, np.ndarray):
+        return picture
+    if hasattr(picture, "getbands"):
+        from PIL import ImageOps
+
+        return ImageOps.exif_transpose(picture)
+    raise DataError(f"a {type(picture).__name__} is not a picture; give a path, bytes, a PIL image or a uint8 array.")
+
+
 def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDArray[np.uint8]:
     """Make the grey square that everything else works on. Returns uint8 (size_px, size_px), 0..255.
 
@@ -119,9 +142,44 @@ def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDA
     return grey
 
 
-def _grey(image: Image) -> npt.NDArray[np.uint8]:
+def upright_rgb(image: Image | npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
+    """A whole picture as faces are looked for in it. Returns uint8 (H, W, 3), 0..255.
+
+    Transparency is laid on white, grey is repeated in all three channels, 16-bit grey is scaled to 8 bits:
+    :func:`grey_square` makes the same of the result as of the picture itself.
+
+    Args:
+        image: as in :func:`grey_square`.
+
+    Raises:
+        DataError: as :func:`grey_square`.
+    """
     from PIL import Image
 
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] == 1:
+            return _in_three_channels(_grey_array(image))
+        _check_array(image)
+        image = Image.fromarray(np.ascontiguousarray(image))
+    if image.mode.startswith(("I", "F")):
+        return _in_three_channels(_grey(image))
+    return np.asarray(_opaque(image).convert("RGB"), dtype=np.uint8)
+
+
+def _in_three_channels(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.repeat(grey[:, :, np.newaxis], 3, axis=2)
+
+
+def _opaque(image: Image) -> Image:
+    from PIL import Image
+
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+
+
+def _grey(image: Image) -> npt.NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image, dtype=np.float64)
         if not np.isfinite(values).all():
@@ -129,9 +187,7 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
         # 16-bit grey opens as I;16. Modes I and F name no range: above 255 it can only be 16 bits.
         scale = 257.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 1.0
         return np.clip(np.rint(values / scale), 0, 255).astype(np.uint8)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = _opaque(image)
     if image.mode not in {"L", "RGB"}:
         image = image.convert("RGB")
     return np.asarray(image.convert("L"), dtype=np.uint8)
@@ -140,11 +196,10 @@ def _grey(image: Image) -> npt.NDArray[np.uint8]:
 def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     from PIL import Image
 
+    _check_array(array)
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
-    colour = array.ndim == 3 and array.shape[2] in {3, 4}
-    if (array.ndim != 2 and not colour) or 0 in array.shape:
-        raise DataError(f"An image array must be (H, W), (H, W, 3) or (H, W, 4); found shape {array.shape}.")
+    colour = array.ndim == 3
     if array.dtype == np.uint16 and not colour:
         return np.rint(array.astype(np.float64) / 257.0).astype(np.uint8)
     if array.dtype != np.uint8:
@@ -152,6 +207,11 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         found = f"{array.dtype} with NaN or infinity" if strange else f"{array.dtype}"
         raise DataError(f"An image array must hold uint8 values 0..255; found {found}. Convert it first.")
     return _grey(Image.fromarray(np.ascontiguousarray(array))) if colour else array.astype(np.uint8, copy=False)
+
+
+def _check_array(array: npt.NDArray[np.generic]) -> None:
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {1, 3, 4})) or 0 in array.shape:
+        raise DataError(f"An image array must be (H, W), (H, W, 3) or (H, W, 4); found shape {array.shape}.")
 
 
 def normalise(pixels: Numbers, spec: InputSpec) -> Numbers:

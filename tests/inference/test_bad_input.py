@@ -26,15 +26,15 @@ def test_pictures_of_any_size_are_read_as_the_square_they_become(classifier, sha
     """Oracle: the grey square made by hand."""
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     expected = classifier.probabilities(grey_square(picture, 48)[None])[0]
-    assert classifier.predict(picture).scores == pytest.approx(expected, abs=1e-9)
-    assert classifier.predict([picture])[0].scores == pytest.approx(expected, abs=1e-9)
+    assert classifier.predict(picture, crops=True).scores == pytest.approx(expected, abs=1e-9)
+    assert classifier.predict([picture], crops=True)[0].scores == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16"])
 def test_pictures_of_any_kind_are_read(classifier, mode, face):
     picture = Image.fromarray(face)
     converted = picture.convert("RGB").convert(mode) if mode in {"HSV", "LAB"} else picture.convert(mode)
-    assert classifier.predict(converted).scores.sum() == pytest.approx(1)
+    assert classifier.predict(converted, crops=True).scores.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
@@ -42,11 +42,11 @@ def test_pixels_that_are_not_numbers_are_one_clear_error(classifier, face, stran
     values = face.astype(np.float32)
     values[5, 5] = strange
     with pytest.raises(DataError, match=r"image 1: .*uint8 values 0\.\.255; found float32 with NaN or infinity"):
-        classifier.predict(values)
+        classifier.predict(values, crops=True)
     with pytest.raises(DataError, match=r"image 2: .*NaN or infinity"):
-        classifier.predict([face, values])
+        classifier.predict([face, values], crops=True)
     with pytest.raises(DataError, match="not numbers"):
-        classifier.predict(Image.fromarray(values))
+        classifier.predict(Image.fromarray(values), crops=True)
     with pytest.raises(DataError, match="uint8 values"):
         classifier.probabilities(values[None])
     with pytest.raises(DataError, match="uint8 values"):
@@ -56,15 +56,15 @@ def test_pixels_that_are_not_numbers_are_one_clear_error(classifier, face, stran
 @pytest.mark.parametrize("dtype", [np.int64, np.float64, np.int8, np.bool_, "U1", object])
 def test_arrays_of_another_type_are_one_clear_error(classifier, face, dtype):
     with pytest.raises(DataError, match=r"uint8 values 0\.\.255; found"):
-        classifier.predict((face % 2).astype(dtype))
+        classifier.predict((face % 2).astype(dtype), crops=True)
     with pytest.raises(DataError, match=r"uint8 values 0\.\.255; found"):
         classifier.probabilities((face % 2).astype(dtype)[None])
 
 
 def test_nothing_gives_nothing(classifier):
     empty = np.empty((0, 48, 48), np.uint8)
-    assert classifier.predict([]) == []
-    assert classifier.predict(empty) == []
+    assert classifier.predict([], crops=True) == []
+    assert classifier.predict(empty, crops=True) == []
     assert list(classifier.stream(iter(()))) == []
     assert classifier.probabilities(empty).shape == (0, 7)
 

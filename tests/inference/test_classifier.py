@@ -60,25 +60,25 @@ def test_the_temperature_of_the_manifest_is_applied(tiny_run, faces, tmp_path, c
 def test_every_way_to_hand_in_a_picture_gives_the_same_reading(classifier, face_folder):
     file = image_files(face_folder / "test")[0]
     array = np.asarray(Image.open(file))
-    expected = classifier.predict(file)
+    expected = classifier.predict(file, crops=True)
     assert isinstance(expected, Reading)
     for picture in (str(file), file.read_bytes(), Image.open(file), array, np.stack([array] * 3, axis=-1)):
-        assert classifier.predict(picture).scores == pytest.approx(expected.scores, abs=1e-9)
+        assert classifier.predict(picture, crops=True).scores == pytest.approx(expected.scores, abs=1e-9)
     for many in ([file, array], np.stack([array, array]), (file,)):
-        readings = classifier.predict(many)
+        readings = classifier.predict(many, crops=True)
         assert isinstance(readings, list)
         assert readings[0].scores == pytest.approx(expected.scores, abs=1e-6)
 
 
 def test_a_folder_is_read_in_order(classifier, face_folder):
     files = image_files(face_folder / "validation")
-    readings = classifier.predict(face_folder / "validation")
+    readings = classifier.predict(face_folder / "validation", crops=True)
     assert [reading.source for reading in readings] == [str(file) for file in files]
     assert len(files) == len(set(files)) > 20
 
 
 def test_a_reading_names_what_it_found(classifier, faces):
-    reading = classifier.predict(np.asarray(faces.images[0]))
+    reading = classifier.predict(np.asarray(faces.images[0]), crops=True)
     assert reading.top == max(reading.probabilities, key=reading.probabilities.get)
     assert reading.confidence == max(reading.probabilities.values())
     assert list(reading.to_dict()) == ["source", "top", "confidence", "probabilities"]
@@ -97,7 +97,7 @@ def test_a_reading_names_what_it_found(classifier, faces):
 )
 def test_what_is_no_picture_is_one_line(classifier, picture, message):
     with pytest.raises(DataError, match=message):
-        classifier.predict(picture)
+        classifier.predict(picture, crops=True)
 
 
 def test_bad_pictures_can_be_left_out(classifier, faces, tmp_path):
@@ -146,7 +146,7 @@ def test_a_folder_without_images_and_hidden_files(classifier, tmp_path):
     (tmp_path / ".hidden.png").write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(DataError, match="holds no images"):
-        classifier.predict(tmp_path)
+        classifier.predict(tmp_path, crops=True)
 
 
 def test_where_there_is_no_model(tmp_path, tiny_run):
@@ -162,8 +162,8 @@ def test_where_there_is_no_model(tmp_path, tiny_run):
 def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
     """Oracle: sums by hand; the top class at thresholds on either side of the probability."""
     images = np.asarray(faces.images[:20])
-    plain = classifier.predict(images)
-    merged = classifier.predict(images, classes="positive=happy+surprise,negative=angry+fear+sad")
+    plain = classifier.predict(images, crops=True)
+    merged = classifier.predict(images, crops=True, classes="positive=happy+surprise,negative=angry+fear+sad")
     for before, after in zip(plain, merged, strict=True):
         positive = before.probabilities["happy"] + before.probabilities["surprise"]
         negative = sum(before.probabilities[name] for name in ("angry", "fear", "sad"))
@@ -173,21 +173,21 @@ def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
     share = merged[0].probabilities["positive"]
     for threshold, top in ((share - 1e-6, "positive"), (share + 1e-6, "negative")):
         reading = classifier.predict(
-            images[0], classes="positive=happy+surprise,negative=angry+fear+sad", threshold=threshold
+            images[0], crops=True, classes="positive=happy+surprise,negative=angry+fear+sad", threshold=threshold
         )
         assert reading.top == top
         assert reading.confidence == reading.probabilities[top]
         assert reading.to_dict()["top"] == top
-    assert classifier.predict(images[0], classes="all").classes == classifier.classes
+    assert classifier.predict(images[0], crops=True, classes="all").classes == classifier.classes
 
 
 def test_a_scheme_or_threshold_that_does_not_suit_the_model_is_one_line(classifier, faces):
     image = np.asarray(faces.images[0])
     with pytest.raises(DataError, match="Did you mean 'seven'"):
-        classifier.predict(image, classes="sevn")
+        classifier.predict(image, crops=True, classes="sevn")
     with pytest.raises(DataError, match="'awe', which the model does not have"):
-        classifier.predict(image, classes="a=awe,b=sad")
+        classifier.predict(image, crops=True, classes="a=awe,b=sad")
     with pytest.raises(DataError, match="two classes; here are 7"):
-        classifier.predict(image, threshold=0.4)
+        classifier.predict(image, crops=True, threshold=0.4)
     with pytest.raises(DataError, match=r"0\.\.1; found 40"):
-        classifier.predict(image, classes="binary", threshold=40)
+        classifier.predict(image, crops=True, classes="binary", threshold=40)

@@ -99,7 +99,7 @@ def _read_some(classifier: Classifier, faces: FaceSet) -> None:
     pictures, captions = [], []
     for name in SHOWN:
         index = int((faces.labels == faces.classes.index(name)).argmax())
-        reading = classifier.predict(faces.images[index])
+        reading = classifier.predict(faces.images[index], crops=True)
         pictures.append(Text.from_ansi(_half_blocks(faces.images[index])))
         captions.append(f"drawn: {name}\nread:  {reading.top} {reading.confidence:.0%}")
     if sys.stdout.isatty():

@@ -14,6 +14,7 @@ from mien.cli import (
     compare,
     data,
     demo,
+    detectors,
     distill,
     embed,
     evaluate,
@@ -60,6 +61,7 @@ app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("predict")(predict.predict)
+app.add_typer(detectors.app, name="detectors")
 app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
 

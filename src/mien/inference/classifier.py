@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.artifact import open_model
 from mien.errors import DataError, ModelError
+from mien.faces.crop import face_squares
+from mien.faces.find import find_detector
 from mien.inference.locate import find_model
-from mien.inference.readings import Reading
+from mien.inference.readings import Photo, Reading
 from mien.labels import check_threshold, parse_scheme
-from mien.preprocess import IMAGE_SUFFIXES, grey_square, open_image, to_input
+from mien.preprocess import IMAGE_SUFFIXES, grey_square, open_picture, to_input, upright_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    Picture: TypeAlias = str | os.PathLike[str] | bytes | npt.NDArray[Any] | Image
+    from mien.faces.face import Detector
+    from mien.labels import LabelScheme
+    from mien.preprocess import Picture
 
 BATCH = 64
 
@@ -84,17 +87,41 @@ class Classifier:
 
     @overload
     def predict(
-        self, images: bytes | Image, *, classes: str | None = None, threshold: float | None = None
+        self,
+        images: bytes | Image,
+        *,
+        crops: Literal[False] = False,
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> list[Reading]: ...
+    @overload
+    def predict(
+        self, images: bytes | Image, *, crops: Literal[True], classes: str | None = None, threshold: float | None = None
     ) -> Reading: ...
     @overload
     def predict(
-        self, images: list[Any] | tuple[Any, ...], *, classes: str | None = None, threshold: float | None = None
+        self,
+        images: list[Any] | tuple[Any, ...],
+        *,
+        crops: Literal[False] = False,
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> list[list[Reading]]: ...
+    @overload
+    def predict(
+        self,
+        images: list[Any] | tuple[Any, ...],
+        *,
+        crops: Literal[True],
+        classes: str | None = None,
+        threshold: float | None = None,
     ) -> list[Reading]: ...
     @overload
     def predict(
         self,
         images: str | os.PathLike[str] | npt.NDArray[Any],
         *,
+        crops: bool = False,
         classes: str | None = None,
         threshold: float | None = None,
     ) -> Any: ...
@@ -103,33 +130,43 @@ class Classifier:
         self,
         images: Picture | list[Any] | tuple[Any, ...],
         *,
+        crops: bool = False,
         classes: str | None = None,
         threshold: float | None = None,
-    ) -> Reading | list[Reading]:
-        """Read one picture of a face, or several.
+    ) -> Reading | list[Reading] | list[list[Reading]]:
+        """Find and read the faces in one picture, or in several.
 
         Args:
             images: a path, the bytes of an image file, a PIL image, or an array uint8 (H, W) grey or (H, W, 3)
                 RGB; or a list of these, a stack of arrays (N, H, W) or (N, H, W, 3), or the path of a folder.
-                Each picture is a face already, cut out about as tightly as FER2013's.
+            crops: each picture is a face already, cut out about as tightly as FER2013's; none is looked for.
             classes: a label scheme to merge the model's classes by, such as ``"binary"`` or
                 ``"good=happy+surprise,bad=sad"``: probabilities are summed, those of dropped classes left out.
             threshold: between two classes, 0..1; None reads the likelier one. See
                 :func:`mien.labels.positive_class`.
 
         Returns:
-            A :class:`Reading`; a list of them for a list, a stack or a folder.
+            For one picture a list with a :class:`Reading` for each face, the largest first, which may be empty; for a
+            list, a stack or a folder a list of such lists. With ``crops`` one Reading a picture instead.
 
         Raises:
             DataError: something that is not a picture; a folder without one; a scheme or threshold that does not
                 suit the model.
+            ModelError: the face detector cannot be used; see :func:`mien.faces.find_detector`.
         """
-        stream = partial(self.stream, classes=classes, threshold=threshold)
+        pictures: Iterable[Any] = [images]
+        several = True
         if isinstance(images, str | os.PathLike) and Path(images).is_dir():
-            return list(stream(image_files(images)))
-        if isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and _is_stack(images)):
-            return list(stream(images))
-        return next(stream([images]))
+            pictures = image_files(images)
+        elif isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and _is_stack(images)):
+            pictures = images
+        else:
+            several = False
+        if crops:
+            readings = list(self.stream(pictures, classes=classes, threshold=threshold))
+            return readings if several else readings[0]
+        found = [photo.readings for photo in self.photos(pictures, classes=classes, threshold=threshold)]
+        return found if several else found[0]
 
     def stream(
         self,
@@ -139,7 +176,7 @@ class Classifier:
         classes: str | None = None,
         threshold: float | None = None,
     ) -> Iterator[Reading]:
-        """Read pictures in order, a batch at a time, at bounded memory.
+        """Read pictures that are faces already, in order, a batch at a time, at bounded memory.
 
         Args:
             pictures: as in :meth:`predict`.
@@ -151,6 +188,50 @@ class Classifier:
             DataError: a picture that cannot be read, where there is no ``on_bad``; a scheme or threshold that does
                 not suit the model.
         """
+        scheme, names = self._merging(classes, threshold)
+        size_px = self.manifest.input.size_px
+        opened = _open_each(pictures, lambda picture: grey_square(open_picture(picture), size_px), on_bad)
+        for batch in _batches(opened, BATCH):
+            squares = np.stack([square for _, square in batch])
+            shares = self._shares(squares, scheme)
+            for (source, square), scores in zip(batch, shares, strict=True):
+                yield Reading(source, names, scores, threshold, face=square)
+
+    def photos(
+        self,
+        pictures: Iterable[Picture],
+        on_bad: Callable[[DataError], None] | None = None,
+        *,
+        classes: str | None = None,
+        threshold: float | None = None,
+        detector: Detector | None = None,
+    ) -> Iterator[Photo]:
+        """Find and read the faces of pictures, in order, a picture at a time, at bounded memory.
+
+        Args:
+            pictures: as in :meth:`predict`.
+            on_bad: is told of each picture that cannot be read, which is then left out.
+            classes: as in :meth:`predict`.
+            threshold: as in :meth:`predict`.
+            detector: what finds the faces; :func:`mien.faces.find_detector` chooses one by default.
+
+        Raises:
+            DataError: as :meth:`stream`.
+            ModelError: the face detector cannot be used.
+        """
+        scheme, names = self._merging(classes, threshold)
+        finder = find_detector() if detector is None else detector
+        for source, rgb in _open_each(pictures, lambda picture: upright_rgb(open_picture(picture)), on_bad):
+            faces = finder.detect(rgb)
+            squares = face_squares(rgb, [face.box for face in faces], finder.margin, self.manifest.input.size_px)
+            readings = [
+                Reading(source, names, scores, threshold, face.box, square)
+                for face, square, scores in zip(faces, squares, self._shares(squares, scheme), strict=True)
+            ]
+            yield Photo(source, rgb.shape[1], rgb.shape[0], finder.name, faces, readings)
+
+    def _merging(self, classes: str | None, threshold: float | None) -> tuple[LabelScheme | None, tuple[str, ...]]:
+        """The scheme to merge by, and the names of the classes then. Raises :class:`DataError`."""
         scheme = parse_scheme("all" if classes is None else classes)
         names = self.classes
         if scheme is not None:
@@ -158,26 +239,11 @@ class Classifier:
             names = scheme.classes
         if threshold is not None:
             check_threshold(threshold, names)
-        for batch in _batches(enumerate(pictures, start=1), BATCH):
-            sources: list[str] = []
-            squares: list[npt.NDArray[np.uint8]] = []
-            for number, picture in batch:
-                named = isinstance(picture, str | os.PathLike)
-                source = str(picture) if named else f"image {number}"
-                try:
-                    squares.append(_square(picture, self.manifest.input.size_px))
-                    sources.append(source)
-                except DataError as error:
-                    fault = error if named else DataError(f"{source}: {error}")
-                    if on_bad is None:
-                        raise fault from None
-                    on_bad(fault)
-            if squares:
-                shares = self.probabilities(np.stack(squares))
-                if scheme is not None:
-                    shares = scheme.merge_probabilities(shares, self.classes)
-                for source, scores in zip(sources, shares, strict=True):
-                    yield Reading(source, names, scores, threshold)
+        return scheme, names
+
+    def _shares(self, squares: npt.NDArray[np.uint8], scheme: LabelScheme | None) -> npt.NDArray[np.float64]:
+        shares = self.probabilities(squares)
+        return shares if scheme is None else scheme.merge_probabilities(shares, self.classes)
 
 
 def load(path: str | os.PathLike[str] = "default", threads: int | None = None) -> Classifier:
@@ -217,12 +283,22 @@ def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
-def _square(picture: Picture, size_px: int) -> npt.NDArray[np.uint8]:
-    if isinstance(picture, str | os.PathLike | bytes):
-        return grey_square(open_image(picture), size_px)
-    if isinstance(picture, np.ndarray) or hasattr(picture, "getbands"):
-        return grey_square(picture, size_px)
-    raise DataError(f"a {type(picture).__name__} is not a picture; give a path, bytes, a PIL image or a uint8 array.")
+def _open_each(
+    pictures: Iterable[Picture], open_one: Callable[[Picture], T], on_bad: Callable[[DataError], None] | None
+) -> Iterator[tuple[str, T]]:
+    """What each picture is called, and what ``open_one`` makes of it; a bad one goes to ``on_bad`` or is raised."""
+    for number, picture in enumerate(pictures, start=1):
+        named = isinstance(picture, str | os.PathLike)
+        source = str(picture) if named else f"image {number}"
+        try:
+            opened = open_one(picture)
+        except DataError as error:
+            fault = error if named else DataError(f"{source}: {error}")
+            if on_bad is None:
+                raise fault from None
+            on_bad(fault)
+            continue
+        yield source, opened
 
 
 def _is_stack(array: npt.NDArray[Any]) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.faces.face import Box, Face
 from mien.labels import positive_class
 
 
@@ -20,12 +21,16 @@ class Reading:
         classes: class names.
         scores: float64 (C,), the probability of each class; they sum to 1.
         threshold: between two classes; None reads the likelier one.
+        box: where the face was found, in pixels of the upright picture; None where the picture was a face already.
+        face: uint8 (S, S), the grey square that the classifier saw.
     """
 
     source: str
     classes: tuple[str, ...]
     scores: npt.NDArray[np.float64]
     threshold: float | None = None
+    box: Box | None = None
+    face: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     @property
     def top(self) -> str:
@@ -50,10 +55,32 @@ class Reading:
         return dict(zip(self.classes, self.scores.tolist(), strict=True))
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: source, top, confidence and probabilities."""
+        """JSON-ready: source, box (where a face was found), top, confidence and probabilities."""
         return {
             "source": self.source,
+            **({} if self.box is None else {"box": self.box.to_dict()}),
             "top": self.top,
             "confidence": self.confidence,
             "probabilities": self.probabilities,
         }
+
+
+@dataclass(frozen=True)
+class Photo:
+    """What was found and read in one picture.
+
+    Attributes:
+        source: the file, or ``"image 3"`` for an array.
+        width: of the upright picture, in pixels.
+        height: of the upright picture, in pixels.
+        detector: what found the faces.
+        faces: the faces, the largest first.
+        readings: what is read in each of them, in the same order.
+    """
+
+    source: str
+    width: int
+    height: int
+    detector: str
+    faces: list[Face]
+    readings: list[Reading]

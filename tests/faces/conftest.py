@@ -1,0 +1,29 @@
+"""A photo of a real face, and pictures without one."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+skimage_data = pytest.importorskip("skimage.data")
+
+FACELESS = ("coffee.png", "clock_motion.png", "gravel.png", "brick.png", "text.png", "rocket.jpg", "chelsea.png")
+
+
+@pytest.fixture(scope="session")
+def astronaut():
+    """scikit-image's photo of Eileen Collins (NASA, public domain), uint8 (512, 512, 3)."""
+    return np.asarray(skimage_data.astronaut())
+
+
+@pytest.fixture(scope="session")
+def astronaut_face():
+    """Left, top, right, bottom of her face, measured by hand: hairline to chin, cheek to cheek."""
+    return (180, 72, 270, 190)
+
+
+@pytest.fixture(scope="session")
+def faceless():
+    folder = Path(skimage_data.__file__).parent
+    return {name: np.asarray(Image.open(folder / name).convert("RGB")) for name in FACELESS}

@@ -1,0 +1,43 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.faces.crop import crop, face_squares
+from mien.faces.face import Box, Margin
+from mien.preprocess import grey_square
+
+SIDES = st.integers(1, 30)
+
+
+@given(SIDES, SIDES, st.integers(-40, 40), st.integers(-40, 40), SIDES, SIDES, st.floats(0.3, 2), st.floats(-0.5, 0.5))
+def test_each_pixel_is_the_nearest_one_of_the_picture(height, width, left, top, wide, high, size, down):
+    """Oracle: pixel by pixel, the position clamped to the picture."""
+    rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    cut = crop(rgb, Box(left, top, wide, high), Margin(size, down))
+    longer = max(wide, high)
+    side = max(round(size * longer), 1)
+    first_row = round(top + high / 2 + down * longer - side / 2)
+    first_column = round(left + wide / 2 - side / 2)
+    assert cut.shape == (side, side, 3)
+    for row in range(side):
+        for column in range(side):
+            y = min(max(first_row + row, 0), height - 1)
+            x = min(max(first_column + column, 0), width - 1)
+            assert (cut[row, column] == rgb[y, x]).all()
+
+
+def test_a_square_box_without_a_margin_is_cut_as_it_stands():
+    rgb = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    assert np.array_equal(crop(rgb, Box(10, 5, 40, 40), Margin(1, 0)), rgb[5:45, 10:50])
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_faces_are_stacked_as_the_model_reads_them(count):
+    rgb = np.random.default_rng(2).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    boxes = [Box(10 * i, 5, 20, 20) for i in range(count)]
+    squares = face_squares(rgb, boxes, Margin(1.5, 0.1), 48)
+    assert squares.shape == (count, 48, 48)
+    assert squares.dtype == np.uint8
+    for box, square in zip(boxes, squares, strict=True):
+        assert np.array_equal(square, grey_square(crop(rgb, box, Margin(1.5, 0.1)), 48))

@@ -1,0 +1,81 @@
+"""Which detector is chosen, and mien.faces.detect on every kind of picture."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien
+from mien.errors import DataError, ModelError
+from mien.faces.find import VARIABLE, find_detector
+from mien.faces.haar import HaarDetector
+from mien.faces.install import yunet_path
+
+
+@pytest.fixture(autouse=True)
+def _nothing_installed(monkeypatch, tmp_path):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
+
+
+def test_without_a_yunet_file_the_cascade_is_used():
+    assert isinstance(find_detector(), HaarDetector)
+    assert find_detector() is find_detector()
+
+
+def test_the_cascade_can_be_asked_for_by_name(monkeypatch):
+    yunet_path().parent.mkdir(parents=True)
+    yunet_path().write_bytes(b"damaged")
+    monkeypatch.setenv(VARIABLE, "haar")
+    assert isinstance(find_detector(), HaarDetector)
+
+
+def test_a_damaged_installed_file_is_one_line_not_another_detector():
+    yunet_path().parent.mkdir(parents=True)
+    yunet_path().write_bytes(b"damaged")
+    with pytest.raises(ModelError, match=r"is damaged\. Fetch it again with: mien detectors install yunet"):
+        find_detector()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "No such file"), (b"", "is no YuNet"), (b"no network at all", "is no YuNet")]
+)
+def test_a_variable_that_names_no_detector_is_one_line(monkeypatch, tmp_path, content, said, capfd):
+    path = tmp_path / "detector.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv(VARIABLE, str(path))
+    with pytest.raises(ModelError, match=said) as caught:
+        find_detector()
+    assert str(path) in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_every_kind_of_picture_holds_the_same_face(astronaut, tmp_path):
+    image = Image.fromarray(astronaut)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    path = tmp_path / "photo.png"
+    path.write_bytes(buffer.getvalue())
+    faces = mien.faces.detect(astronaut)
+    assert len(faces) == 1
+    for picture in (path, str(path), buffer.getvalue(), image):
+        assert mien.faces.detect(picture) == faces
+    assert len(mien.faces.detect(np.asarray(image.convert("L")))) == 1
+
+
+def test_a_photo_of_a_turned_camera_is_put_upright(astronaut, tmp_path):
+    """Oracle: the picture itself. EXIF 6 says that its columns run from top to bottom."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.png"
+    Image.fromarray(np.rot90(astronaut)).save(path, exif=exif)
+    assert mien.faces.detect(path) == mien.faces.detect(astronaut)
+    with Image.open(path) as opened:
+        assert mien.faces.detect(opened) == mien.faces.detect(astronaut)
+
+
+def test_something_else_is_no_picture():
+    with pytest.raises(DataError, match="a dict is not a picture"):
+        mien.faces.detect({})

@@ -1,0 +1,108 @@
+"""Faces found and read in whole pictures."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import DataError
+from mien.faces.crop import crop
+from mien.faces.face import Box, Face, Margin
+from mien.inference.classifier import load
+from mien.preprocess import grey_square
+
+
+class Fixed:
+    """A detector that says what it was told to."""
+
+    name = "fixed"
+    margin = Margin(1.2, 0.05)
+
+    def __init__(self, *boxes):
+        self.faces = [Face(box, 1.0, {}) for box in boxes]
+
+    def detect(self, rgb):
+        return self.faces
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run):
+    return load(tiny_run.path)
+
+
+@pytest.fixture
+def use(monkeypatch):
+    def choose(*boxes):
+        monkeypatch.setattr("mien.inference.classifier.find_detector", lambda: Fixed(*boxes))
+
+    return choose
+
+
+SCENE = np.random.default_rng(0).integers(0, 256, (120, 200, 3), dtype=np.uint8)
+BOXES = (Box(20, 10, 80, 80), Box(120, 60, 40, 50))
+
+
+def test_each_face_is_read_as_its_crop_is(classifier, use):
+    """Oracle: the crops, read with ``crops=True``."""
+    use(*BOXES)
+    readings = classifier.predict(SCENE)
+    crops = [crop(SCENE, box, Fixed.margin) for box in BOXES]
+    assert [reading.box for reading in readings] == list(BOXES)
+    for reading, alone, cut in zip(readings, classifier.predict(crops, crops=True), crops, strict=True):
+        assert reading.scores == pytest.approx(alone.scores, abs=1e-9)
+        assert np.array_equal(reading.face, grey_square(cut, 48))
+        assert alone.box is None
+        assert reading.source == "image 1"
+
+
+def test_the_answer_has_the_shape_of_the_question(classifier, use, tmp_path):
+    use(BOXES[0])
+    for name in ("b.png", "a.png"):
+        Image.fromarray(SCENE).save(tmp_path / name)
+    assert [type(reading).__name__ for reading in classifier.predict(tmp_path / "a.png")] == ["Reading"]
+    for several in ([SCENE, SCENE], np.stack([SCENE, SCENE]), tmp_path):
+        assert [len(readings) for readings in classifier.predict(several)] == [1, 1]
+    folder = classifier.predict(tmp_path)
+    assert [readings[0].source for readings in folder] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert classifier.predict([]) == []
+
+
+def test_a_picture_without_a_face_has_no_readings(classifier, use):
+    use()
+    assert classifier.predict(SCENE) == []
+    assert classifier.predict([SCENE]) == [[]]
+
+
+def test_a_reading_says_where_the_face_is(classifier, use):
+    use(BOXES[1])
+    (reading,) = classifier.predict(SCENE)
+    answer = reading.to_dict()
+    assert list(answer) == ["source", "box", "top", "confidence", "probabilities"]
+    assert answer["box"] == {"left": 120, "top": 60, "width": 40, "height": 50}
+    assert "box" not in classifier.predict(SCENE, crops=True).to_dict()
+
+
+def test_schemes_and_thresholds_hold_for_faces_that_are_found(classifier, use):
+    use(*BOXES)
+    readings = classifier.predict(SCENE, classes="binary", threshold=0.0)
+    assert [(len(reading.classes), reading.top) for reading in readings] == [(2, "positive")] * 2
+
+
+def test_photos_tell_size_and_detector_and_leave_bad_ones_out(classifier):
+    told = []
+    photos = list(classifier.photos([SCENE, b"no", SCENE], told.append, detector=Fixed(*BOXES)))
+    assert [(photo.source, photo.width, photo.height, photo.detector) for photo in photos] == [
+        ("image 1", 200, 120, "fixed"),
+        ("image 3", 200, 120, "fixed"),
+    ]
+    assert photos[0].faces == Fixed(*BOXES).faces
+    assert [str(error).partition(":")[0] for error in told] == ["image 2"]
+    with pytest.raises(DataError, match="image 2"):
+        list(classifier.photos([SCENE, b"no"], detector=Fixed()))
+
+
+def test_the_shipped_model_reads_a_real_face():
+    """Oracle: eyes. Eileen Collins smiles broadly in scikit-image's photo."""
+    data = pytest.importorskip("skimage.data")
+    (reading,) = load().predict(data.astronaut())
+    assert reading.top == "happy"
+    assert reading.confidence > 0.8
