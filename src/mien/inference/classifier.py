@@ -188,7 +188,7 @@ class Classifier:
             DataError: a picture that cannot be read, where there is no ``on_bad``; a scheme or threshold that does
                 not suit the model.
         """
-        scheme, names = self._merging(classes, threshold)
+        scheme, names = self.merging(classes, threshold)
         size_px = self.manifest.input.size_px
         opened = _open_each(pictures, lambda picture: grey_square(open_picture(picture), size_px), on_bad)
         for batch in _batches(opened, BATCH):
@@ -219,7 +219,7 @@ class Classifier:
             DataError: as :meth:`stream`.
             ModelError: the face detector cannot be used.
         """
-        scheme, names = self._merging(classes, threshold)
+        scheme, names = self.merging(classes, threshold)
         finder = find_detector() if detector is None else detector
         for source, rgb in _open_each(pictures, lambda picture: upright_rgb(open_picture(picture)), on_bad):
             faces = finder.detect(rgb)
@@ -230,8 +230,12 @@ class Classifier:
             ]
             yield Photo(source, rgb.shape[1], rgb.shape[0], finder.name, faces, readings)
 
-    def _merging(self, classes: str | None, threshold: float | None) -> tuple[LabelScheme | None, tuple[str, ...]]:
-        """The scheme to merge by, and the names of the classes then. Raises :class:`DataError`."""
+    def merging(self, classes: str | None, threshold: float | None) -> tuple[LabelScheme | None, tuple[str, ...]]:
+        """The scheme to merge probabilities by, if any, and the names of the classes then.
+
+        Raises:
+            DataError: a scheme or threshold that does not suit the model.
+        """
         scheme = parse_scheme("all" if classes is None else classes)
         names = self.classes
         if scheme is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
+from mien.faces.crop import face_squares
 from mien.preprocess import FORMATS, grey_square, open_image, upright_rgb
 from mien.serve.limits import Limits
 from mien.serve.refusals import RefusedError
@@ -59,8 +60,6 @@ def look(data: bytes, detector: Detector | None, size_px: int, limits: Limits, m
         rgb = upright_rgb(image)
     except DataError as error:
         raise RefusedError("damaged_image", f"{str(error)[0].upper()}{str(error)[1:]}") from None
-    from mien.faces.crop import face_squares
-
     faces = detector.detect(rgb)
     if len(faces if max_faces is None else faces[:max_faces]) > limits.max_faces:
         raise RefusedError(

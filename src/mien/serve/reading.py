@@ -14,7 +14,7 @@ import numpy as np
 from mien.errors import DataError
 from mien.inference.classifier import Classifier
 from mien.inference.readings import Reading
-from mien.labels import LabelScheme, check_threshold, parse_scheme
+from mien.labels import LabelScheme
 from mien.serve.batching import MicroBatcher, Shares, Waiting
 from mien.serve.limits import Limits
 from mien.serve.looking import Seen, look
@@ -72,16 +72,9 @@ class Reader:
     def plan(self, wishes: Wishes) -> Plan:
         """Check what a request asks for. Raises :class:`RefusedError`."""
         try:
-            scheme = parse_scheme("all" if wishes.classes is None else wishes.classes)
-            classes = self._classifier.classes
-            if scheme is not None:
-                scheme.mapping(classes, "the model")
-                classes = scheme.classes
-            if wishes.threshold is not None:
-                check_threshold(wishes.threshold, classes)
+            return Plan(wishes, *self._classifier.merging(wishes.classes, wishes.threshold))
         except DataError as error:
             raise RefusedError("bad_parameter", str(error)) from None
-        return Plan(wishes, scheme, classes)
 
     @contextmanager
     def slot(self) -> Iterator[None]:
