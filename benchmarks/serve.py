@@ -19,8 +19,8 @@ import sys
 import time
 import urllib.request
 from collections import Counter
-from contextlib import ExitStack, contextmanager
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -130,7 +130,7 @@ def turn(port: int, request: bytes, clients: int, seconds: float = 1e9, most: in
 
 
 def metric(port: int, name: str) -> float:
-    page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()  # noqa: S310
+    page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
     found = re.search(rf"^{name} (\S+)", page, re.MULTILINE)
     assert found is not None, name
     return float(found[1])

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, Response
 
 from mien.inference.classifier import Classifier
 from mien.serve.access import checks_token
+from mien.serve.examples import batch_examples, predict_examples
 from mien.serve.form import read_files
 from mien.serve.limits import Limits
 from mien.serve.metrics import CONTENT_TYPE, CountRequests, Metrics
@@ -22,7 +23,7 @@ from mien.serve.openapi import DESCRIPTION, errors, form, reads
 from mien.serve.pages import SecurityHeaders, add_pages
 from mien.serve.reading import Reader
 from mien.serve.refusals import RefusedError, answer_refusals
-from mien.serve.schemas import Answer, BatchAnswer, Health, ModelAnswer, Wishes
+from mien.serve.schemas import Answer, BatchAnswer, Health, ModelAnswer, ModelName, Wishes
 from mien.serve.unread import AnswerBeforeCutting
 from mien.version import __version__
 
@@ -52,9 +53,9 @@ def create_app(
     """
     limits = Limits() if limits is None else limits
     classifier = Classifier(model_file, 1)
-    model = {"name": classifier.manifest.name, "sha256": hashlib.sha256(model_file.read_bytes()).hexdigest()}
+    model = ModelName(name=classifier.manifest.name, sha256=hashlib.sha256(model_file.read_bytes()).hexdigest())
     metrics = Metrics()
-    reader = Reader(classifier, detector, limits, threads, metrics)
+    reader = Reader(classifier, model, detector, limits, threads, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -71,18 +72,15 @@ def create_app(
         redoc_url=None,
     )
     answer_refusals(app)
-    app.state.reader = reader
     guarded = APIRouter() if token is None else APIRouter(dependencies=[Depends(checks_token(token))])
     guarded_errors = errors() if token is None else errors("unauthorised")
 
-    def about(began: float, wishes: Wishes) -> dict[str, Any]:
-        return {
-            "model": model,
-            "detector": None if wishes.crops else detector.name,
-            "milliseconds": round(1000 * (time.perf_counter() - began), 3),
-        }
-
-    @guarded.post("/v1/predict", response_model=Answer, responses=guarded_errors | reads(), openapi_extra=form(limits))
+    @guarded.post(
+        "/v1/predict",
+        response_model=Answer,
+        responses=guarded_errors | reads(predict_examples(reader)),
+        openapi_extra=form(limits),
+    )
     async def predict(request: Request, wishes: Annotated[Wishes, Query()]) -> Response:
         """Find the faces in one picture and read each."""
         plan = reader.plan(wishes)
@@ -90,9 +88,14 @@ def create_app(
             (file,) = await read_files(request, limits, max_files=1)
             began, until = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
             answer = await reader.read(file, plan, until)
-        return JSONResponse(answer | about(began, wishes))
+        return JSONResponse(answer | reader.about(plan, began))
 
-    @guarded.post("/v1/batch", response_model=BatchAnswer, responses=guarded_errors | reads(), openapi_extra=form(limits, many=True))
+    @guarded.post(
+        "/v1/batch",
+        response_model=BatchAnswer,
+        responses=guarded_errors | reads(batch_examples(reader)),
+        openapi_extra=form(limits, many=True),
+    )
     async def batch(request: Request, wishes: Annotated[Wishes, Query()]) -> Response:
         """Read several pictures. What is wrong with one is said in its place, and the others are read."""
         plan = reader.plan(wishes)
@@ -107,12 +110,12 @@ def create_app(
             files = await read_files(request, limits, limits.max_files)
             began, until = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
             results = await asyncio.gather(*(result(file, number) for number, file in enumerate(files, start=1)))
-        return JSONResponse({"results": results} | about(began, wishes))
+        return JSONResponse({"results": results} | reader.about(plan, began))
 
     @guarded.get("/v1/model", responses=guarded_errors)
     async def model_answer() -> ModelAnswer:
         """What the model is: its manifest and the SHA-256 of its file."""
-        return ModelAnswer(**model, detector=detector.name, manifest=classifier.manifest)
+        return ModelAnswer(**model.model_dump(), detector=detector.name, manifest=classifier.manifest)
 
     @guarded.get("/metrics", response_class=Response, responses=guarded_errors)
     async def metrics_page() -> Response:

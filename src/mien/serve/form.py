@@ -1,4 +1,4 @@
-"""The files of a multipart form, in memory alone: counted while they come in, and cut off where there are too many bytes.
+"""The files of a multipart form, in memory alone, counted while they come in, cut off where they are too many.
 
 The framework's own reading of forms writes larger files to disk and counts them when they are complete.
 """
@@ -109,7 +109,9 @@ class _Form:
     def _headers_finished(self) -> None:
         name = parse_options_header(self._disposition)[1].get(b"name")
         if name != FIELD.encode():
-            raise RefusedError("unknown_field", f"The form has a field that is not '{FIELD}'; settings go in the query.")
+            raise RefusedError(
+                "unknown_field", f"The form has a field that is not '{FIELD}'; settings go in the query."
+            )
         if len(self._files) == self._max_files:
             more = " Send several to /v1/batch." if self._max_files == 1 else ""
             raise RefusedError("too_many_files", f"At most {self._max_files} in one request to this address.{more}")

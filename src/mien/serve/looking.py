@@ -1,4 +1,4 @@
-"""From the bytes of one file to the grey squares that a model reads. Runs in the service's threads, under its limits."""
+"""From the bytes of one file to the grey squares that a model reads, in the service's threads and under its limits."""
 
 from __future__ import annotations
 
@@ -81,7 +81,9 @@ def _check_header(data: bytes, limits: Limits) -> None:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 width, height = image.size
     except Image.DecompressionBombError:
-        raise RefusedError("too_many_pixels", f"The picture has over {limits.max_pixels:,} pixels. Shrink it.") from None
+        raise RefusedError(
+            "too_many_pixels", f"The picture has over {limits.max_pixels:,} pixels. Shrink it."
+        ) from None
     except UnidentifiedImageError:
         raise RefusedError(
             "not_an_image", "The file is no image that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF)."

@@ -24,7 +24,9 @@ class Metrics:
         self.seconds = Histogram(
             "mien_request_seconds", "From headers to answer.", ["route"], registry=registry, buckets=_SECONDS
         )
-        self.refused = Counter("mien_refused", "Refused requests, by the code of the error.", ["code"], registry=registry)
+        self.refused = Counter(
+            "mien_refused", "Refused requests, by the code of the error.", ["code"], registry=registry
+        )
         self.under_way = Gauge("mien_requests_under_way", "Pictures being read, as requests.", registry=registry)
         self.faces = Counter("mien_faces", "Faces read.", registry=registry)
         self.batch_faces = Histogram(

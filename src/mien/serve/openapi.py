@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from mien.serve.examples import PREDICT, BATCH
 from mien.serve.limits import Limits
 from mien.serve.refusals import CODES
 from mien.serve.schemas import ErrorAnswer
@@ -33,9 +32,9 @@ def errors(*codes: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
-def reads(many: bool = False) -> dict[int | str, dict[str, Any]]:
+def reads(examples: dict[str, Any]) -> dict[int | str, dict[str, Any]]:
     """Responses of an address that reads pictures."""
-    content = {"application/json": {"example": BATCH if many else PREDICT}}
+    content = {"application/json": {"examples": examples}}
     retry = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
     found = errors(*_READING)
     found[429]["headers"] = retry

@@ -1,4 +1,4 @@
-"""What a browser is shown: the built page or a word in its place, and the documentation, without anything from elsewhere."""
+"""What a browser is shown: the built page or a word in its place, and the documentation; nothing comes from elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ STATIC = Path(__file__).parent / "static"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
     "connect-src 'self' blob: data:; img-src 'self' blob: data:; media-src 'self' blob:; font-src 'self'; "
-    "style-src 'self' 'unsafe-inline'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "style-src 'self' 'unsafe-inline'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
     # Both together give a page threads for its WebAssembly.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -93,11 +94,13 @@ def add_pages(app: FastAPI, static: Path = STATIC) -> None:
             add_file(f"/{entry.name}", entry.name)
 
 
-_NO_PAGE = """<p>The service runs; it reads pictures at <code>POST /v1/predict</code>: see <a href="/docs">/docs</a>.</p>
+_NO_PAGE = """<p>The service runs and reads pictures at <code>POST /v1/predict</code>: see
+<a href="/docs">/docs</a>.</p>
 <p>The page that reads pictures, videos and the webcam here in the browser is not built in this installation. In a
 checkout of mien, <code>make web</code> builds it (it needs Node); then start the service again.</p>"""
 
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
+:root{color-scheme:light dark}
 pre,code{font-family:ui-monospace,monospace}pre{overflow-x:auto;padding:.75rem;border:1px solid #8888}
 table{border-collapse:collapse;display:block;overflow-x:auto}
 td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"""
@@ -129,7 +132,9 @@ def _docs(document: dict[str, Any]) -> str:
             rows = [(status, each["description"]) for status, each in sorted(operation["responses"].items())]
             parts.append(_table("status", "meaning", rows))
     rows = [(f"{status} {code}", meaning) for code, (status, meaning) in CODES.items()]
-    parts.append("<h2>Errors</h2><p>Each is <code>{&quot;error&quot;: {&quot;code&quot;, &quot;message&quot;}}</code>.</p>")
+    parts.append(
+        "<h2>Errors</h2><p>Each is <code>{&quot;error&quot;: {&quot;code&quot;, &quot;message&quot;}}</code>.</p>"
+    )
     return _page("mien", "\n".join([*parts, _table("code", "meaning", rows)]))
 
 

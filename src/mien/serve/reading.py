@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from mien.errors import DataError
 from mien.inference.classifier import Classifier
@@ -20,7 +19,7 @@ from mien.serve.limits import Limits
 from mien.serve.looking import Seen, look
 from mien.serve.metrics import Metrics
 from mien.serve.refusals import RefusedError
-from mien.serve.schemas import Wishes
+from mien.serve.schemas import ModelName, Wishes
 
 if TYPE_CHECKING:
     from mien.faces.face import Detector
@@ -40,6 +39,7 @@ class Reader:
 
     Args:
         classifier: the model.
+        model: what answers call it.
         detector: finds faces.
         limits: what is refused.
         threads: pictures decoded and searched at a time.
@@ -47,17 +47,21 @@ class Reader:
     """
 
     def __init__(
-        self, classifier: Classifier, detector: Detector, limits: Limits, threads: int, metrics: Metrics
+        self,
+        classifier: Classifier,
+        model: ModelName,
+        detector: Detector,
+        limits: Limits,
+        threads: int,
+        metrics: Metrics,
     ) -> None:
-        self._classifier, self._detector, self._limits, self._metrics = classifier, detector, limits, metrics
+        self._classifier, self._model, self._detector = classifier, model, detector
+        self._limits, self._metrics = limits, metrics
         # One more than may be working: while as many run the network, one decodes what they will take next.
         self._pool = ThreadPoolExecutor(threads + 1, thread_name_prefix="pictures")
         self._batcher = MicroBatcher(classifier.probabilities, threads, metrics.batch_faces.observe)
         self._under_way = 0
         self._stopped = False
-        # The first run of a network is the slowest.
-        size_px = classifier.manifest.input.size_px
-        classifier.probabilities(np.zeros((1, size_px, size_px), dtype=np.uint8))
 
     def stop(self) -> None:
         """Finish what is under way, and take no more."""
@@ -81,7 +85,8 @@ class Reader:
         """Room for one request. Raises :class:`RefusedError` where there is none."""
         if self._under_way >= self._limits.max_requests:
             raise RefusedError(
-                "busy", f"{self._limits.max_requests} requests are under way, the most at a time. Try again in a second."
+                "busy",
+                f"{self._limits.max_requests} requests are under way, the most at a time. Try again in a second.",
             )
         self._under_way += 1
         self._metrics.under_way.set(self._under_way)
@@ -106,8 +111,8 @@ class Reader:
         Raises:
             RefusedError: a picture that cannot be read, or not in time.
         """
-        job = _Job(data, plan, asyncio.get_running_loop())
-        work = self._pool.submit(self._look, job)
+        job = _Job(data, plan, asyncio.get_running_loop().create_future())
+        work = self._pool.submit(self._work, job)
         try:
             async with asyncio.timeout_at(until):
                 shares = await job.answer
@@ -118,41 +123,56 @@ class Reader:
                 "too_much_work", f"The picture was not read within {self._limits.work_seconds:g} s. Shrink it."
             ) from None
         self._metrics.faces.inc(len(shares))
-        return self._answer(job, shares, f"image {number}")
+        assert job.seen is not None
+        return self._answer(plan, job.seen, shares, f"image {number}")
 
-    def _look(self, job: _Job) -> None:
-        wishes = job.plan.wishes
+    def read_here(self, data: bytes, plan: Plan) -> dict[str, Any]:
+        """Read one picture in this thread. As :meth:`read`, without its limit of time."""
+        seen = self._look(data, plan)
+        return self._answer(plan, seen, self._classifier.probabilities(seen.squares), "image 1")
+
+    def about(self, plan: Plan, began: float) -> dict[str, Any]:
+        """What every answer says beside the readings: by whom, and how long after ``began`` (time.perf_counter)."""
+        return {
+            "model": self._model.model_dump(),
+            "detector": None if plan.wishes.crops else self._detector.name,
+            "milliseconds": round(1000 * (time.perf_counter() - began), 3),
+        }
+
+    def _work(self, job: _Job) -> None:
         try:
-            detector = None if wishes.crops else self._detector
-            size_px = self._classifier.manifest.input.size_px
-            job.seen = look(job.data, detector, size_px, self._limits, wishes.max_faces)
+            job.seen = self._look(job.data, job.plan)
             job.data = b""
             self._batcher.put(Waiting(job.seen.squares, job.answer))
         except Exception as error:  # noqa: BLE001 - it belongs to the request, not to this thread
-            job.loop.call_soon_threadsafe(job.fail, error)
+            job.answer.get_loop().call_soon_threadsafe(job.fail, error)
 
-    def _answer(self, job: _Job, shares: Shares, source: str) -> dict[str, Any]:
-        assert job.seen is not None
-        if job.plan.scheme is not None:
-            shares = job.plan.scheme.merge_probabilities(shares, self._classifier.classes)
+    def _look(self, data: bytes, plan: Plan) -> Seen:
+        detector = None if plan.wishes.crops else self._detector
+        return look(data, detector, self._classifier.manifest.input.size_px, self._limits, plan.wishes.max_faces)
+
+    def _answer(self, plan: Plan, seen: Seen, shares: Shares, source: str) -> dict[str, Any]:
+        if plan.scheme is not None:
+            shares = plan.scheme.merge_probabilities(shares, self._classifier.classes)
         readings = [
-            Reading(source, job.plan.classes, scores, job.plan.wishes.threshold, box)
-            for scores, box in zip(shares, job.seen.boxes, strict=True)
+            Reading(source, plan.classes, scores, plan.wishes.threshold, box)
+            for scores, box in zip(shares, seen.boxes, strict=True)
         ]
         return {
-            "picture": {"width": job.seen.width, "height": job.seen.height},
+            "picture": {"width": seen.width, "height": seen.height},
             "faces": [reading.to_dict() for reading in readings],
-            "faces_found": job.seen.found,
+            "faces_found": seen.found,
         }
 
 
+@dataclass
 class _Job:
     """One picture on its way."""
 
-    def __init__(self, data: bytes, plan: Plan, loop: asyncio.AbstractEventLoop) -> None:
-        self.data, self.plan, self.loop = data, plan, loop
-        self.seen: Seen | None = None
-        self.answer: asyncio.Future[Shares] = loop.create_future()
+    data: bytes
+    plan: Plan
+    answer: asyncio.Future[Shares]
+    seen: Seen | None = None
 
     def fail(self, error: Exception) -> None:
         if not self.answer.done():

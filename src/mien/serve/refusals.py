@@ -78,7 +78,7 @@ def answer_refusals(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> JSONResponse:
         if error.status_code == 405:
-            response = (await refused(request, RefusedError("wrong_method", "This address takes another method.")))
+            response = await refused(request, RefusedError("wrong_method", "This address takes another method."))
         elif error.status_code == 404:
             response = await refused(request, RefusedError("not_found", "There is nothing here; /docs lists what is."))
         else:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from mien.artifact import Manifest
+from mien.serve.refusals import CODES
 
 
 class Wishes(BaseModel):
@@ -35,10 +38,10 @@ class Wishes(BaseModel):
 class BoxAnswer(BaseModel):
     """Where a face is, in pixels of the upright picture; parts of it may lie outside."""
 
-    left: float
-    top: float
-    width: float
-    height: float
+    left: int
+    top: int
+    width: int
+    height: int
 
 
 class FaceAnswer(BaseModel):
@@ -84,7 +87,7 @@ class Answer(PictureAnswer):
 class Fault(BaseModel):
     """Why something was refused."""
 
-    code: str
+    code: Annotated[str, Field(json_schema_extra={"enum": [*CODES]})]
     message: str
 
 
@@ -114,4 +117,3 @@ class Health(BaseModel):
     """How the service is."""
 
     status: str
-
