@@ -11,6 +11,7 @@ from fastapi import Request
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
+from starlette.requests import ClientDisconnect
 
 from mien.serve.limits import Limits
 from mien.serve.refusals import RefusedError
@@ -24,7 +25,6 @@ async def read_files(request: Request, limits: Limits, max_files: int) -> list[b
 
     Raises:
         RefusedError: no form, another field, too many bytes or files, none, cut off, or too slow.
-        starlette.requests.ClientDisconnect: the client went away.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.max_bytes:
@@ -42,6 +42,8 @@ async def read_files(request: Request, limits: Limits, max_files: int) -> list[b
         raise RefusedError(
             "body_too_slow", f"The body did not come in within {limits.body_seconds:g} s. Send a smaller picture."
         ) from None
+    except ClientDisconnect:
+        raise RefusedError("bad_form", "The client went away.") from None
     return form.finish()
 
 
@@ -107,10 +109,14 @@ class _Form:
         self._header, self._value = b"", b""
 
     def _headers_finished(self) -> None:
-        name = parse_options_header(self._disposition)[1].get(b"name")
-        if name != FIELD.encode():
+        options = parse_options_header(self._disposition)[1]
+        if options.get(b"name") != FIELD.encode():
             raise RefusedError(
                 "unknown_field", f"The form has a field that is not '{FIELD}'; settings go in the query."
+            )
+        if b"filename" not in options:
+            raise RefusedError(
+                "no_file", f"The field '{FIELD}' holds text, not a file. With curl it is: -F {FIELD}=@photo.jpg"
             )
         if len(self._files) == self._max_files:
             more = " Send several to /v1/batch." if self._max_files == 1 else ""

@@ -133,11 +133,9 @@ class Reader:
 
     def about(self, plan: Plan, began: float) -> dict[str, Any]:
         """What every answer says beside the readings: by whom, and how long after ``began`` (time.perf_counter)."""
-        return {
-            "model": self._model.model_dump(),
-            "detector": None if plan.wishes.crops else self._detector.name,
-            "milliseconds": round(1000 * (time.perf_counter() - began), 3),
-        }
+        milliseconds = round(1000 * (time.perf_counter() - began), 3)
+        detector = {} if plan.wishes.crops else {"detector": self._detector.name}
+        return {"model": self._model.model_dump(), **detector, "milliseconds": milliseconds}
 
     def _work(self, job: _Job) -> None:
         try:

@@ -48,7 +48,7 @@ class FaceAnswer(BaseModel):
     """The expression in one face, as the model reads it. It is no statement of what anybody feels."""
 
     source: str = Field(description="'image 3': the third file")
-    box: BoxAnswer | None = Field(default=None, description="missing where the picture is a face already")
+    box: BoxAnswer | None = Field(default=None, description="missing with crops")
     top: str = Field(description="the likeliest class, or what the threshold says")
     confidence: float = Field(ge=0, le=1, description="the calibrated probability of that class")
     probabilities: dict[str, float] = Field(description="of every class; they sum to 1")
@@ -80,7 +80,7 @@ class Answer(PictureAnswer):
     """The answer about one picture."""
 
     model: ModelName
-    detector: str | None = Field(description="what found the faces; null where the picture is a face already")
+    detector: str | None = Field(default=None, description="what found the faces; missing with crops")
     milliseconds: float = Field(description="from the complete request to the answer")
 
 
@@ -101,7 +101,7 @@ class BatchAnswer(BaseModel):
     """The answer about several pictures."""
 
     model: ModelName
-    detector: str | None
+    detector: str | None = Field(default=None, description="what found the faces; missing with crops")
     results: list[PictureAnswer | ErrorAnswer] = Field(description="one for each file, in their order")
     milliseconds: float
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -74,6 +75,8 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
         log_level="warning",
         timeout_graceful_shutdown=round(limits.body_seconds + limits.work_seconds) + 5,
     )
+    # It quotes characters of what clients send.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     # uvicorn raises the signal anew when all is done; being asked to stop is no failure.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     uvicorn.Server(config).run(sockets=[listener])
