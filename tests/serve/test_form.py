@@ -1,12 +1,11 @@
 """Bodies of every kind: too large, too slow, cut off, malformed. The service goes on after each."""
 
 import itertools
-import os
 import socket
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
-import psutil
 import pytest
 
 HEAD = b"POST /v1/predict?crops=true HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
@@ -21,15 +20,12 @@ def test_several_fields_or_files_are_refused(service, face, make_form):
     file = ('Content-Disposition: form-data; name="file"; filename="a"', face)
     assert post(file).status_code == 200
     # A client that names the file in another alphabet, and one that breaks its lines oddly.
-    assert (
-        post(('content-disposition: form-data; NAME="file"; filename="Gesicht"; x=y\r\nX-Other: 1', face)).status_code
-        == 200
-    )
+    loose = ('content-disposition: form-data; NAME="file"; filename="Gesicht"; x=y\r\nX-Other: 1', face)
+    assert post(loose).status_code == 200
     other = ('Content-Disposition: form-data; name="picture"; filename="a"', face)
     assert service.refusal(post(other), 422) == "unknown_field"
-    assert (
-        service.refusal(post(file, ('Content-Disposition: form-data; name="crops"', b"true")), 422) == "unknown_field"
-    )
+    setting = ('Content-Disposition: form-data; name="crops"', b"true")
+    assert service.refusal(post(file, setting), 422) == "unknown_field"
     assert service.refusal(post(file, file), 422) == "too_many_files"
     assert service.refusal(post(*[file] * 65, address="/v1/batch"), 422) == "too_many_files"
     assert service.refusal(post(), 422) == "no_file"
@@ -37,6 +33,9 @@ def test_several_fields_or_files_are_refused(service, face, make_form):
     text = post(('Content-Disposition: form-data; name="file"', b"photo.jpg"))
     assert service.refusal(text, 422) == "no_file"
     assert "file=@photo.jpg" in text.json()["error"]["message"]
+
+
+FORM = "multipart/form-data; boundary=xx"
 
 
 @pytest.mark.parametrize(
@@ -47,18 +46,13 @@ def test_several_fields_or_files_are_refused(service, face, make_form):
         (b"{}", "application/json", 415, "not_a_form"),
         (b"\x89PNG", "image/png", 415, "not_a_form"),
         (b"", "multipart/form-data", 400, "bad_form"),
-        (b"", "multipart/form-data; boundary=xx", 400, "bad_form"),
-        (b"no form at all", "multipart/form-data; boundary=xx", 400, "bad_form"),
-        (b"--xx\r\nbad header\r\n\r\n", "multipart/form-data; boundary=xx", 400, "bad_form"),
-        (b"--xx--\r\n", "multipart/form-data; boundary=xx", 422, "no_file"),
-        (
-            b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nabc',
-            "multipart/form-data; boundary=xx",
-            400,
-            "bad_form",
-        ),
-        (b"--xx\r\n" + b"a: b\r\n" * 5000, "multipart/form-data; boundary=xx", 400, "bad_form"),
-        (b"--xx\r\n" + b"a" * 500_000, "multipart/form-data; boundary=xx", 400, "bad_form"),
+        (b"", FORM, 400, "bad_form"),
+        (b"no form at all", FORM, 400, "bad_form"),
+        (b"--xx\r\nbad header\r\n\r\n", FORM, 400, "bad_form"),
+        (b"--xx--\r\n", FORM, 422, "no_file"),
+        (PART + b"abc", FORM, 400, "bad_form"),
+        (b"--xx\r\n" + b"a: b\r\n" * 5000, FORM, 400, "bad_form"),
+        (b"--xx\r\n" + b"a" * 500_000, FORM, 400, "bad_form"),
         (b"", f"multipart/form-data; boundary={'x' * 5000}", 400, "bad_form"),
     ],
 )
@@ -163,17 +157,18 @@ def test_a_slow_client_is_told_and_cut_off(strict, face, trickle):
 
 def test_slow_clients_take_no_more_than_their_slots(strict, face):
     """Two of two slots are held by clients that send nothing more; everything else of the service goes on."""
-    held = [socket.create_connection(("127.0.0.1", strict.port)) for _ in range(2)]
-    for connection in held:
-        connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + PART)
-    deadline = time.monotonic() + 0.8
-    while strict.metric("mien_requests_under_way") < 2 and time.monotonic() < deadline:
-        pass
-    response = strict.predict(face)
-    assert strict.refusal(response, 429) == "busy"
-    assert response.headers["retry-after"] == "1"
-    assert strict.ask("GET", "/healthz").status_code == 200
-    assert [answer_of(connection)[9:12] for connection in held] == [b"408", b"408"]
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", strict.port))) for _ in range(2)]
+        for connection in held:
+            connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + PART)
+        deadline = time.monotonic() + 0.8
+        while strict.metric("mien_requests_under_way") < 2 and time.monotonic() < deadline:
+            pass
+        response = strict.predict(face)
+        assert strict.refusal(response, 429) == "busy"
+        assert response.headers["retry-after"] == "1"
+        assert strict.ask("GET", "/healthz").status_code == 200
+        assert [answer_of(connection)[9:12] for connection in held] == [b"408", b"408"]
     assert strict.predict(face).status_code == 200
 
 
@@ -185,7 +180,7 @@ def test_a_client_that_goes_away_leaves_nothing_behind(strict, face):
     while strict.metric("mien_requests_under_way") and time.monotonic() < deadline:
         time.sleep(0.05)
     assert strict.predict(face).status_code == 200
-    assert "Traceback" not in strict.said.read_text()
+    assert len(strict.said.read_text().splitlines()) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are looked up in /proc")
@@ -193,15 +188,17 @@ def test_no_upload_touches_the_disk(service):
     """While 19 MB are coming in, the process has no regular file open beyond those that it always has."""
 
     def open_files():
-        folder = Path(f"/proc/{service.process.pid}/fd")
-        return {os.readlink(link) for link in folder.iterdir() if os.path.lexists(link)}
+        links = Path(f"/proc/{service.process.pid}/fd").iterdir()
+        names = {str(link.readlink()) for link in links if link.is_symlink()}
+        return {name for name in names if not name.startswith(("socket:", "pipe:", "anon_inode:"))}
 
-    before = {name for name in open_files() if not name.startswith(("socket:", "pipe:", "anon_inode:"))}
+    before = open_files()
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
         connection.sendall(HEAD + b"Content-Length: 19500000\r\n\r\n" + PART + bytes(19_000_000))
         deadline = time.monotonic() + 10
-        while psutil.Process(service.process.pid).memory_info().rss < 19e6 and time.monotonic() < deadline:
+        while not service.metric("mien_requests_under_way") and time.monotonic() < deadline:
             time.sleep(0.05)
-        during = {name for name in open_files() if not name.startswith(("socket:", "pipe:", "anon_inode:"))}
+        # What was sent fits into no socket's buffer: sendall came back, so the process has read most of it.
+        during = open_files()
         connection.sendall(bytes(500_000))
     assert during <= before

@@ -1,4 +1,4 @@
-"""What a browser is shown: the built page or a word in its place, and the documentation; nothing comes from elsewhere."""
+"""What a browser is shown: the built page or a word in its place, and the documentation; all of it from here."""
 
 from __future__ import annotations
 
