@@ -84,6 +84,19 @@ def strict() -> Iterator[Service]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def token() -> str:
+    """What the service ``guarded`` asks for."""
+    return "s3cret-Token_~+/=="
+
+
+@pytest.fixture(scope="session")
+def guarded(token: str) -> Iterator[Service]:
+    """A service that asks for a token."""
+    with running(MIEN_TOKEN=token) as started:
+        yield started
+
+
 @pytest.fixture
 def start() -> Iterator[Callable[..., Service]]:
     """Start further services: ``start("--max-requests", 1)``."""
