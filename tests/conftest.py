@@ -78,6 +78,12 @@ def fer2013_dev() -> Path:
 
 
 @pytest.fixture(scope="session")
+def astronaut() -> Any:
+    """scikit-image's photo of Eileen Collins (NASA, public domain), uint8 (512, 512, 3): one face, smiling broadly."""
+    return np.asarray(pytest.importorskip("skimage.data").astronaut())
+
+
+@pytest.fixture(scope="session")
 def timm() -> Any:
     """The package timm, where it and a torchvision that fits torch are installed."""
     from mien.models.pretrained import import_timm

@@ -292,7 +292,6 @@ def test_bad_images_and_data_are_one_line(mien, tmp_path, tiny_run, faces):
     assert len(answer.out.splitlines()) == 9
     shutil.rmtree(tmp_path / "d" / "sad")
     one_line(mien("data", "info", tmp_path / "d"), "class")
-    one_line(mien("predict", "--model", tiny_run.path, tmp_path / "d"), "--crops")
     one_line(mien("predict", "--model", tmp_path, "--crops", tmp_path / "d"), "no model")
     one_line(mien("info", bad), "9.jpg")
     one_line(mien("export", tmp_path / "d"), "not a run folder")

@@ -40,7 +40,7 @@ def test_a_port_in_use_is_one_line(mien):
         (("--model", "nothing.onnx"), "no model at nothing.onnx"),
         (("--token-file", "nothing"), "nothing: the token cannot be read"),
         (("--host", "192.0.2.1"), "192.0.2.1"),
-        (("--port", "70000"), "70000"),
+        (("--port", "70000"), "65535"),
         (("--threads", "0"), "threads"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A photo of a real face, and pictures without one."""
+"""Where the face of scikit-image's astronaut is, and pictures without one."""
 
 from pathlib import Path
 
@@ -6,15 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-skimage_data = pytest.importorskip("skimage.data")
-
 FACELESS = ("coffee.png", "clock_motion.png", "gravel.png", "brick.png", "text.png", "rocket.jpg", "chelsea.png")
-
-
-@pytest.fixture(scope="session")
-def astronaut():
-    """scikit-image's photo of Eileen Collins (NASA, public domain), uint8 (512, 512, 3)."""
-    return np.asarray(skimage_data.astronaut())
 
 
 @pytest.fixture(scope="session")
@@ -25,5 +17,5 @@ def astronaut_face():
 
 @pytest.fixture(scope="session")
 def faceless():
-    folder = Path(skimage_data.__file__).parent
+    folder = Path(pytest.importorskip("skimage.data").__file__).parent
     return {name: np.asarray(Image.open(folder / name).convert("RGB")) for name in FACELESS}

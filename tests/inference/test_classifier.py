@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from mien.errors import DataError, ModelError
-from mien.inference.classifier import BATCH, image_files, load, softmax
+from mien.inference.classifier import BATCH, load, softmax
+from mien.inference.image_files import image_files
 from mien.inference.readings import Reading
 
 

@@ -1,5 +1,7 @@
 """Faces found and read in whole pictures."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -100,9 +102,19 @@ def test_photos_tell_size_and_detector_and_leave_bad_ones_out(classifier):
         list(classifier.photos([SCENE, b"no"], detector=Fixed()))
 
 
-def test_the_shipped_model_reads_a_real_face():
-    """Oracle: eyes. Eileen Collins smiles broadly in scikit-image's photo."""
-    data = pytest.importorskip("skimage.data")
-    (reading,) = load().predict(data.astronaut())
+def test_the_shipped_model_reads_a_real_face(astronaut):
+    """Oracle: eyes. She smiles broadly."""
+    (reading,) = load().predict(astronaut)
     assert reading.top == "happy"
     assert reading.confidence > 0.8
+
+
+def test_a_reading_shows_its_face_and_a_bar_for_each_class(classifier, use):
+    use(BOXES[0])
+    (reading,) = classifier.predict(SCENE)
+    shown = reading.show()
+    assert shown.mode == "RGB"
+    face = np.asarray(shown.crop((0, 0, 288, 288)).resize((48, 48), Image.Resampling.BOX).convert("L"), dtype=float)
+    assert np.corrcoef(face.ravel(), reading.face.astype(float).ravel())[0, 1] > 0.9
+    with pytest.raises(DataError, match="no picture of its face"):
+        replace(reading, face=None).show()

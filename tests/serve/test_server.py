@@ -88,9 +88,7 @@ def test_pictures_leave_no_trace(start, tmp_path, face):
     ask_at_once(service, [face, large, face[:-50], b"no image", b""], clients=3, query="")
     files = [("file", (NAME, each)) for each in (face, b"no image")]
     service.ask("POST", "/v1/batch", files=files)
-    bad = (
-        b'--xx\r\nContent-Disposition: form-data; name="file"; filename="' + NAME.encode() + b'"\r\nbad header\r\n\r\n'
-    )
+    bad = b'--xx\r\nContent-Disposition: form-data; filename="%b"\r\nbad header\r\n\r\n' % NAME.encode()
     kind = {"content-type": "multipart/form-data; boundary=xx"}
     assert service.refusal(service.ask("POST", "/v1/predict", content=bad, headers=kind), 400) == "bad_form"
     service.process.terminate()
@@ -125,11 +123,11 @@ def test_sigterm_ends_it_when_what_is_under_way_is_done(start, face):
     assert service.process.wait(20) == 0
 
 
-def test_ctrl_c_is_said_in_a_line(start):
+def test_ctrl_c_ends_it_without_a_traceback(start):
     service = start()
     service.process.send_signal(signal.SIGINT)
     assert service.process.wait(20) == 130
-    assert service.said.read_text().splitlines()[1:] == ["mien: stopped"]
+    assert len(service.said.read_text().splitlines()) == 1
 
 
 def test_ports_and_addresses():

@@ -125,7 +125,7 @@ def _network(model: str, classifier: Classifier, names: list[str]) -> Any:
 def _read(images: list[Path], size_px: int) -> tuple[list[Path], npt.NDArray[np.uint8]]:
     import numpy as np
 
-    from mien.inference.classifier import image_files
+    from mien.inference.image_files import image_files
     from mien.preprocess import grey_square, open_image
 
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]

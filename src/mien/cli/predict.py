@@ -1,12 +1,12 @@
-"""``mien predict``: what a model reads in images."""
+"""``mien predict``: the faces in photos, and what a model reads in them."""
 
 from __future__ import annotations
 
-import csv
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -18,21 +18,28 @@ from mien.cli.options import (
     SkipBadOption,
     ThresholdOption,
     remark,
-    show,
     show_json,
 )
 from mien.errors import DataError
 
 if TYPE_CHECKING:
-    from mien.inference.readings import Reading
+    from mien.cli.predict_view import Tally
+    from mien.inference.classifier import Classifier
+    from mien.inference.many import Wishes
+
+    Answers: TypeAlias = Iterator[dict[str, Any]]
+
+OUT_HELP = "Write the answers into this .jsonl, .csv or .parquet file; killed and run again, it goes on."
+ANNOTATE_HELP = "Write each picture with its faces' boxes and readings into this folder."
 
 
 def predict(
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
     model: ModelOption = "default",
-    crops: Annotated[
-        bool, typer.Option("--crops", help="Each image is a face already; this version finds no faces in photos.")
-    ] = False,
+    crops: Annotated[bool, typer.Option("--crops", help="Each image is a face already; none is looked for.")] = False,
+    annotate: Annotated[Path | None, typer.Option(help=ANNOTATE_HELP, metavar="DIR")] = None,
+    out: Annotated[Path | None, typer.Option(help=OUT_HELP, metavar="FILE")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="How many images are worked on at a time.", metavar="N")] = 1,
     classes: ClassesOption = None,
     threshold: ThresholdOption = None,
     json: JsonOption = False,
@@ -40,56 +47,128 @@ def predict(
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Read the expression in images of faces."""
+    """Find the faces in photos, and read the expression in each."""
+    from mien.cli.predict_view import Tally, show_answers
+    from mien.faces.find import find_detector
+    from mien.inference.annotate import Annotator
+    from mien.inference.answer_files import write_csv
     from mien.inference.classifier import load
-    from mien.labels import parse_scheme
-    from mien.progress import track
+    from mien.inference.many import Wishes
 
-    if not crops:
-        raise DataError(
-            "This version does not look for faces in photos yet. Give --crops: each image is a face already."
-        )
     if json and as_csv:
         raise DataError("Give --json or --csv, not both.")
-    classifier = load(model)
-    files = list(_files(images))
-    on_bad = (lambda error: remark(f"left out: {error}")) if skip_bad else None
+    if out is not None and (json or as_csv):
+        raise DataError("--out says by its name what is written; leave out --json and --csv.")
+    if crops and annotate is not None:
+        raise DataError("--annotate draws faces into photos; with --crops each image is a face.")
+    wishes = Wishes(
+        detector=None if crops else find_detector(),
+        classes=classes,
+        threshold=threshold,
+        annotator=None if annotate is None else Annotator(annotate, images),
+        skip_bad=skip_bad,
+    )
+    classifier = load(model, threads=None if workers == 1 else 1)
+    tally = Tally(wishes.detector)
+    work = partial(_answers, classifier, wishes, workers, tally)
+    if out is not None:
+        _write(out, _settings(model, wishes), classifier.class_names(classes), images, work)
+        typer.echo(f"{out}: {tally}")
+        return
     # Collected before anything is printed: a bad image late in the list must not leave half an answer on stdout.
-    stream = classifier.stream(files, on_bad, classes=classes, threshold=threshold)
-    readings = list(track(stream, total=len(files), what="reading", unit="faces"))
+    answers = [answer for answer in work(_files(images), _count(images)) if "error" not in answer]
     if json:
-        show_json([reading.to_dict() for reading in readings])
+        show_json(answers)
     elif as_csv:
-        scheme = parse_scheme("all" if classes is None else classes)
-        _write_csv(readings, classifier.classes if scheme is None else scheme.classes)
+        write_csv(sys.stdout, answers, classifier.class_names(classes), crops)
     else:
-        _show_table(readings)
+        show_answers(answers, crops)
+        if not crops:
+            typer.echo(tally)
+
+
+def _answers(
+    classifier: Classifier, wishes: Wishes, workers: int, tally: Tally, files: Iterable[Path], total: int
+) -> Answers:
+    """The answers about files, with progress, counted; what is left out is said."""
+    from mien.inference.many import read_files
+    from mien.progress import track
+
+    if workers > 1:
+        import cv2
+
+        # Each worker is a thread; OpenCV's own would fight them for the cores.
+        cv2.setNumThreads(1)
+    stream = read_files(classifier, files, wishes, workers)
+    for answer in track(stream, total, "reading", "faces" if wishes.detector is None else "pictures"):
+        if "error" in answer:
+            remark(f"left out: {answer['error']}")
+        tally.add(answer)
+        yield answer
+
+
+def _write(
+    out: Path,
+    settings: dict[str, Any],
+    names: tuple[str, ...],
+    images: list[Path],
+    work: Callable[[Iterable[Path], int], Answers],
+) -> None:
+    from mien.inference.answers import Journal
+
+    with Journal(out, settings, names) as journal:
+        total = _count(images)
+        if journal.found:
+            remark(f"{journal.found:,} of {total:,} are done already; going on.")
+        left = (file for file in _files(images) if not journal.holds(str(file)))
+        for answer in work(left, max(total - journal.found, 0)):
+            journal.add(answer)
+        journal.finish()
+
+
+def _settings(model: str, wishes: Wishes) -> dict[str, Any]:
+    """All that decides the answers about a picture: what a command must share to go on with another's work."""
+    from mien.faces.find import choose
+    from mien.inference.locate import find_model
+    from mien.version import __version__
+
+    yunet = None if wishes.detector is None else choose()[0]
+    return {
+        "mien": __version__,
+        "model": _digest(find_model(model)),
+        "detector": None if wishes.detector is None else wishes.detector.name,
+        "detector's file": None if yunet is None else _digest(yunet),
+        "crops": wishes.detector is None,
+        "classes": wishes.classes,
+        "threshold": wishes.threshold,
+        "annotate": None if wishes.annotator is None else str(wishes.annotator.folder),
+    }
+
+
+def _digest(path: Path) -> str:
+    from hashlib import sha256
+
+    return f"sha256:{sha256(path.read_bytes()).hexdigest()[:16]}"
 
 
 def _files(images: list[Path]) -> Iterator[Path]:
-    from mien.inference.classifier import image_files
+    from mien.inference.image_files import walk_images
 
     for path in images:
         if path.is_dir():
-            yield from image_files(path)
+            yield from walk_images(path)
         else:
             yield path
 
 
-def _write_csv(readings: list[Reading], classes: tuple[str, ...]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["source", "top", "confidence", *classes])
-    for reading in readings:
-        shares = [f"{value:.6f}" for value in reading.probabilities.values()]
-        writer.writerow([reading.source, reading.top, f"{reading.confidence:.6f}", *shares])
+def _count(images: list[Path]) -> int:
+    """How many files there are. Raises :class:`DataError` for a folder without any."""
+    from mien.inference.image_files import no_images
 
-
-def _show_table(readings: list[Reading]) -> None:
-    from rich.table import Table
-
-    table = Table("image", "expression", "share", "then", box=None, pad_edge=False)
-    for reading in readings:
-        ranked = sorted(reading.probabilities.items(), key=lambda item: (item[0] != reading.top, -item[1]))
-        others = ", ".join(f"{name} {share:.0%}" for name, share in ranked[1:3])
-        table.add_row(reading.source, reading.top, f"{reading.confidence:.0%}", others)
-    show(table)
+    total = 0
+    for path in images:
+        inside = sum(1 for _ in _files([path]))
+        if not inside:
+            raise no_images(path)
+        total += inside
+    return total

@@ -15,10 +15,11 @@ from mien.artifact import open_model
 from mien.errors import DataError, ModelError
 from mien.faces.crop import face_squares
 from mien.faces.find import find_detector
+from mien.inference.image_files import image_files
 from mien.inference.locate import find_model
 from mien.inference.readings import Photo, Reading
 from mien.labels import check_threshold, parse_scheme
-from mien.preprocess import IMAGE_SUFFIXES, grey_square, open_picture, to_input, upright_rgb
+from mien.preprocess import grey_square, open_picture, to_input, upright_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -228,7 +229,11 @@ class Classifier:
                 Reading(source, names, scores, threshold, face.box, square)
                 for face, square, scores in zip(faces, squares, self._shares(squares, scheme), strict=True)
             ]
-            yield Photo(source, rgb.shape[1], rgb.shape[0], finder.name, faces, readings)
+            yield Photo(source, rgb.shape[1], rgb.shape[0], finder.name, faces, readings, rgb)
+
+    def class_names(self, classes: str | None = None) -> tuple[str, ...]:
+        """Class names after merging by a label scheme, as in :meth:`predict`. Raises :class:`DataError`."""
+        return self._merging(classes, None)[1]
 
     def merging(self, classes: str | None, threshold: float | None) -> tuple[LabelScheme | None, tuple[str, ...]]:
         """The scheme to merge probabilities by, if any, and the names of the classes then.
@@ -261,24 +266,6 @@ def load(path: str | os.PathLike[str] = "default", threads: int | None = None) -
         ModelError: no model there, damaged, not mien's, or of a newer mien.
     """
     return Classifier(find_model(path), threads)
-
-
-def image_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """All image files below a folder, by suffix, sorted; hidden ones are left out.
-
-    Raises:
-        DataError: there is none.
-    """
-    found = sorted(
-        path
-        for path in Path(folder).rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
-    if not found:
-        raise DataError(f"{os.fspath(folder)} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
-    return found
 
 
 def softmax(logits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.errors import DataError
 from mien.faces.face import Box, Face
 from mien.labels import positive_class
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,18 @@ class Reading:
         positive = positive_class(self.classes)
         return positive if self.scores[positive] >= self.threshold else 1 - positive
 
+    def show(self) -> Image:
+        """A picture of the face as the classifier saw it, with a bar for each class; a notebook shows it by itself.
+
+        Raises:
+            DataError: the reading was made without its face.
+        """
+        from mien.inference.drawing import draw_face
+
+        if self.face is None:
+            raise DataError("This reading holds no picture of its face; predict it again to see it.")
+        return draw_face(self.face, self)
+
     @property
     def probabilities(self) -> dict[str, float]:
         """Probability of every class by name."""
@@ -76,6 +92,7 @@ class Photo:
         detector: what found the faces.
         faces: the faces, the largest first.
         readings: what is read in each of them, in the same order.
+        rgb: the upright picture, uint8 (height, width, 3).
     """
 
     source: str
@@ -84,3 +101,13 @@ class Photo:
     detector: str
     faces: list[Face]
     readings: list[Reading]
+    rgb: npt.NDArray[np.uint8] = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: source, picture (width and height), detector, and faces as :meth:`Reading.to_dict`."""
+        return {
+            "source": self.source,
+            "picture": {"width": self.width, "height": self.height},
+            "detector": self.detector,
+            "faces": [reading.to_dict() for reading in self.readings],
+        }

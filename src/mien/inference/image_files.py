@@ -1,0 +1,46 @@
+"""The image files below a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mien.errors import DataError
+from mien.preprocess import IMAGE_SUFFIXES
+
+
+def image_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """All image files below a folder, by suffix, sorted; hidden ones are left out.
+
+    Raises:
+        DataError: there is none, or a folder that may not be read.
+    """
+    found = list(walk_images(folder))
+    if not found:
+        raise no_images(folder)
+    return found
+
+
+def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
+    """The files of :func:`image_files` in the same order, holding the names of one folder a level at a time.
+
+    Raises:
+        DataError: a folder that may not be read.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda each: each.name)
+    except OSError as error:
+        raise DataError(f"{os.fspath(folder)} cannot be read: {error.strerror or error}.") from None
+    for entry in listed:
+        # A linked folder could lead back to where we are.
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk_images(entry.path)
+        elif Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and entry.is_file():
+            yield Path(entry.path)
+
+
+def no_images(folder: str | os.PathLike[str]) -> DataError:
+    """What is said of a folder without images."""
+    return DataError(f"{os.fspath(folder)} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")

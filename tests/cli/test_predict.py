@@ -1,0 +1,232 @@
+"""mien predict on photos: every face found, read, drawn and kept."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _haar(monkeypatch):
+    monkeypatch.setenv("MIEN_DETECTOR", "haar")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory, astronaut):
+    """Three photos: two faces, none, one."""
+    folder = tmp_path_factory.mktemp("photos")
+    two = np.full((300, 640, 3), 120, dtype=np.uint8)
+    head = astronaut[20:276, 100:356]
+    two[20:276, 30:286], two[20:276, 350:606] = head, head[:, ::-1]
+    Image.fromarray(two).save(folder / "a.png")
+    Image.new("RGB", (200, 150), "navy").save(folder / "b.jpg")
+    Image.fromarray(head).save(folder / "c.jpg", quality=95)
+    return folder
+
+
+def one_line(answer, *said):
+    assert (answer.code, answer.out, answer.err.count("\n")) == (2, "", 1), answer
+    for words in said:
+        assert words in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_the_table_shows_each_face_and_says_who_found_how_many(mien, photos, tiny_run):
+    answer = mien("predict", "--model", tiny_run.path, photos)
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert [line.split()[1] for line in lines[1:-1]] == ["1", "2", "no", "1"]
+    assert lines[-1] == "Haar cascade: 3 faces in 3 pictures, 1 without a face"
+
+
+def test_a_picture_without_a_face_is_no_error(mien, photos, tiny_run):
+    answer = mien("predict", "--model", tiny_run.path, photos / "b.jpg")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.endswith("Haar cascade: no face in 1 picture\n")
+    assert json.loads(mien("predict", "--model", tiny_run.path, photos / "b.jpg", "--json").out)[0]["faces"] == []
+
+
+def test_json_is_what_python_says(mien, photos, tiny_run):
+    """Oracle: Classifier.predict."""
+    from mien import load
+
+    said = json.loads(mien("predict", "--model", tiny_run.path, photos, "--json").out)
+    assert [photo["picture"] for photo in said] == [
+        {"width": 640, "height": 300},
+        {"width": 200, "height": 150},
+        {"width": 256, "height": 256},
+    ]
+    assert {photo["detector"] for photo in said} == {"Haar cascade"}
+    for photo, readings in zip(said, load(tiny_run.path).predict(photos), strict=True):
+        assert photo["faces"] == [reading.to_dict() for reading in readings]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_out_holds_what_is_printed(mien, photos, tiny_run, tmp_path, suffix, workers):
+    out = tmp_path / f"out.{suffix}"
+    told = mien("predict", "--model", tiny_run.path, photos, "--out", out, "--workers", workers)
+    assert told.out == f"{out}: Haar cascade: 3 faces in 3 pictures, 1 without a face\n"
+    printed = mien("predict", "--model", tiny_run.path, photos, *(["--csv"] if suffix != "jsonl" else ["--json"])).out
+    if suffix == "jsonl":
+        assert [json.loads(line) for line in out.read_text().splitlines()] == json.loads(printed)
+    elif suffix == "csv":
+        assert out.read_text() == printed
+    else:
+        table = pytest.importorskip("pyarrow.parquet").read_table(out)
+        assert table.num_rows == len(printed.splitlines()) - 1 == 4
+        assert table.column("face").to_pylist() == [1, 2, 0, 1]
+
+
+def test_a_bad_picture_stops_it_and_the_same_command_goes_on(mien, photos, tiny_run, tmp_path):
+    """Oracle: the answers without a stop."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in photos.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "bb.jpg").write_bytes(b"damaged")
+    command = ("predict", "--model", tiny_run.path, folder, "--out", tmp_path / "out.jsonl")
+    one_line(mien(*command), "bb.jpg", "is not an image")
+    assert not (tmp_path / "out.jsonl").exists()
+    again = mien(*command, "--skip-bad")
+    assert again.code == 0
+    assert again.err.splitlines()[0] == "2 of 4 are done already; going on."
+    assert again.err.splitlines()[1].startswith("left out: ")
+    (whole := tmp_path / "whole").mkdir()
+    mien("predict", "--model", tiny_run.path, folder, "--skip-bad", "--out", whole / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_bytes() == (whole / "out.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (("--model", "default"), "was begun with model sha256:"),
+        (("--classes", "binary"), "was begun with classes none, and now it is binary"),
+        (("--crops",), "was begun with detector Haar cascade, and now it is none"),
+    ],
+)
+def test_going_on_with_other_settings_is_refused(mien, photos, tiny_run, tmp_path, other, said):
+    (tmp_path / "z.jpg").write_bytes(b"damaged")
+    command = ("predict", photos / "c.jpg", tmp_path / "z.jpg", "--out", tmp_path / "out.csv")
+    assert mien(*command, "--model", tiny_run.path).code == 2
+    one_line(mien(*command, *(() if "--model" in other else ("--model", tiny_run.path)), *other), said)
+
+
+def test_another_detector_is_refused_too(mien, photos, tiny_run, tmp_path, monkeypatch):
+    from mien.faces.haar import HaarDetector
+
+    (tmp_path / "z.jpg").write_bytes(b"damaged")
+    command = ("predict", "--model", tiny_run.path, photos / "c.jpg", tmp_path / "z.jpg", "--out", tmp_path / "o.csv")
+    assert mien(*command).code == 2
+    monkeypatch.setattr(HaarDetector, "name", "another")
+    one_line(mien(*command), "was begun with detector Haar cascade, and now it is another")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_killed_command_goes_on(mien, photos, tiny_run, tmp_path):
+    """Killed for real once some are done; then as if nothing had been. Oracle: the answers without a kill."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for index in range(40):
+        (folder / f"{index:03}.jpg").write_bytes((photos / "c.jpg").read_bytes())
+    out, part = tmp_path / "out.csv", tmp_path / "out.csv.part"
+    arguments = ["predict", "--model", str(tiny_run.path), str(folder), "--annotate", str(tmp_path / "drawn")]
+    code = "from mien.cli.main import main; main()"
+    killed = subprocess.Popen([sys.executable, "-c", code, *arguments, "--out", str(out)], stderr=subprocess.DEVNULL)
+    while killed.poll() is None and (not part.exists() or part.read_bytes().count(b"\n") < 4):
+        time.sleep(0.01)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not out.exists()
+    done = part.read_bytes().count(b"\n") - 1
+    answer = mien(*arguments, "--out", out)
+    assert answer.err == f"{done} of 40 are done already; going on.\n"
+    assert out.read_text() == mien("predict", "--model", tiny_run.path, folder, "--csv").out
+    assert len(list((tmp_path / "drawn").iterdir())) == 40
+
+
+def test_annotate_writes_each_picture_beside_its_namesakes(mien, photos, tiny_run, tmp_path, monkeypatch):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "a.png").write_bytes((photos / "a.png").read_bytes())
+    drawn = tmp_path / "drawn"
+    assert mien("predict", "--model", tiny_run.path, photos / "a.png", other / "a.png", "--annotate", drawn).code == 0
+    written = sorted(path for path in drawn.rglob("*") if path.is_file())
+    assert len(written) == 2
+    assert {path.name for path in written} == {"a.png"}
+    for path in written:
+        with Image.open(photos / "a.png") as source, Image.open(path) as copy:
+            assert copy.size == source.size
+    monkeypatch.chdir(photos)
+    one_line(mien("predict", "--model", tiny_run.path, "a.png", "--annotate", "."), "lie inside each other")
+
+
+def awkward(folder, astronaut):
+    """Pictures of every awkward kind, each with one face unless its name says otherwise."""
+    head = Image.fromarray(astronaut[20:276, 100:356])
+    head.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    head.convert("RGBA").save(folder / "alpha.png")
+    grey = np.asarray(head.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(grey).save(folder / "sixteen.png")
+    blank = Image.new("RGB", head.size)
+    head.save(folder / "animated.gif", save_all=True, append_images=[blank, blank])
+    Image.new("RGB", (1, 1)).save(folder / "one pixel, no face.png")
+    wide = Image.new("RGB", (30_000, 1_000))
+    wide.paste(head.resize((1_000, 1_000)), (20_000, 0))
+    wide.save(folder / "wide.png")
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    head.rotate(-90).save(folder / "turned.jpg", exif=exif, quality=95)
+
+
+def test_awkward_pictures_are_read_right(mien, astronaut, tiny_run, tmp_path):
+    awkward(tmp_path, astronaut)
+    said = json.loads(mien("predict", "--model", tiny_run.path, tmp_path, "--json").out)
+    faces = {Path(photo["source"]).name: len(photo["faces"]) for photo in said}
+    assert faces == {path.name: 0 if "no face" in path.name else 1 for path in sorted(tmp_path.iterdir())}
+    boxes = {Path(photo["source"]).name: photo["faces"][0]["box"] for photo in said if photo["faces"]}
+    assert boxes["turned.jpg"]["left"] == pytest.approx(boxes["alpha.png"]["left"], abs=8)
+    assert boxes["turned.jpg"]["top"] == pytest.approx(boxes["alpha.png"]["top"], abs=8)
+    assert boxes["wide.png"]["left"] == pytest.approx(20_000 + boxes["alpha.png"]["left"] * 1_000 / 256, abs=40)
+
+
+@pytest.mark.parametrize("name", ["text", "empty", "cut", "huge"])
+def test_what_cannot_be_read_is_one_line_and_can_be_left_out(mien, photos, tiny_run, tmp_path, name):
+    bad = tmp_path / f"{name}.jpg"
+    whole = (photos / "c.jpg").read_bytes()
+    bad.write_bytes({"text": b"no image", "empty": b"", "cut": whole[: len(whole) // 2], "huge": b""}[name])
+    if name == "huge":
+        Image.new("1", (30_000, 4_000)).save(bad, "PNG")
+    one_line(mien("predict", "--model", tiny_run.path, photos / "c.jpg", bad), bad.name)
+    answer = mien("predict", "--model", tiny_run.path, photos / "c.jpg", bad, "--skip-bad")
+    assert (answer.code, answer.err.count("\n")) == (0, 1)
+    assert answer.out.endswith("Haar cascade: 1 face in 1 picture; 1 left out\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--crops", "--annotate", "x"), "--annotate draws faces into photos"),
+        (("--json", "--csv"), "not both"),
+        (("--out", "x.csv", "--json"), "--out says by its name"),
+        (("--out", "x.txt"), "must name a file that ends in"),
+        (("--workers", "0"), "--workers"),
+        (("--threshold", "0.5"), "two classes"),
+    ],
+)
+def test_options_that_do_not_go_together_are_one_line(mien, photos, tiny_run, options, said, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    one_line(mien("predict", "--model", tiny_run.path, photos, *options), said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_detector_that_is_not_there_is_one_line(mien, photos, tiny_run, monkeypatch):
+    monkeypatch.setenv("MIEN_DETECTOR", "/nowhere/yunet.onnx")
+    one_line(mien("predict", "--model", tiny_run.path, photos), "/nowhere/yunet.onnx", "install yunet")

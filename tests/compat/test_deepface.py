@@ -1,0 +1,101 @@
+"""The shapes of deepface 0.0.103's answers, as its analyze gives them for the action emotion."""
+
+import numpy as np
+import pytest
+
+import mien
+from mien.compat import deepface
+from mien.errors import DataError
+from mien.faces.face import Box, Face, Margin
+
+NAMES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
+EMOTION = ["emotion"]
+
+
+@pytest.fixture(autouse=True)
+def _haar(monkeypatch):
+    monkeypatch.setenv("MIEN_DETECTOR", "haar")
+
+
+@pytest.fixture(scope="module")
+def bgr(astronaut):
+    return np.ascontiguousarray(astronaut[:, :, ::-1])
+
+
+def test_the_answer_is_mien_s_in_deepface_s_shape(bgr, astronaut):
+    """Oracle: Classifier.predict on the picture in RGB."""
+    (face,) = deepface.analyze(bgr, actions=EMOTION)
+    (reading,) = mien.load().predict(astronaut)
+    assert list(face) == ["emotion", "dominant_emotion", "region", "face_confidence"]
+    assert list(face["emotion"]) == NAMES
+    assert sum(face["emotion"].values()) == pytest.approx(100)
+    assert face["emotion"] == pytest.approx({name: 100 * share for name, share in reading.probabilities.items()})
+    assert face["dominant_emotion"] == "happy"
+    box = reading.box
+    assert face["region"] == {
+        "x": box.left,
+        "y": box.top,
+        "w": box.width,
+        "h": box.height,
+        "left_eye": None,
+        "right_eye": None,
+    }
+    assert 0 < face["face_confidence"] <= 1
+
+
+def test_several_pictures_have_a_list_each(bgr):
+    one = deepface.analyze(bgr, actions="emotion")
+    assert deepface.analyze([bgr, bgr], actions=("emotion",)) == [one, one]
+    assert deepface.analyze(np.stack([bgr, bgr]), EMOTION) == [one, one]
+
+
+def test_without_a_face_it_raises_a_value_error_that_is_one_line(tmp_path):
+    blank = np.zeros((60, 100, 3), dtype=np.uint8)
+    with pytest.raises(ValueError, match="No face was found in the picture by the Haar cascade") as caught:
+        deepface.analyze(blank, EMOTION)
+    assert isinstance(caught.value, DataError)
+    assert isinstance(caught.value, deepface.FaceNotDetected)
+
+
+@pytest.mark.parametrize("how", [{"enforce_detection": False}, {"detector_backend": "skip"}])
+def test_or_the_whole_picture_is_read_as_one(how, faces):
+    """Oracle: the picture read as a crop. deepface leaves the last row and column out of the region."""
+    drawn = np.asarray(faces.images[0])[8:40]
+    (face,) = deepface.analyze(np.repeat(drawn[:, :, np.newaxis], 3, axis=2), EMOTION, **how)
+    if "detector_backend" in how:
+        square = np.pad(drawn, ((8, 8), (0, 0)), mode="edge")
+        expected = mien.load().predict(square, crops=True).probabilities
+        assert face["emotion"] == pytest.approx({name: 100 * share for name, share in expected.items()}, abs=1e-6)
+    if face["face_confidence"] == 0:
+        assert face["region"] == {"x": 0, "y": 0, "w": 47, "h": 31, "left_eye": None, "right_eye": None}
+    assert "detector_backend" not in how or face["face_confidence"] == 0
+
+
+class Landmarks:
+    name = "fixed"
+    margin = Margin(1.0, 0.0)
+
+    def detect(self, rgb):
+        eyes = {"right_eye": (10.7, 20.2), "left_eye": (-1.0, 20.0)}
+        return [Face(Box(-5, -6, 200, 30), 0.987, eyes)]
+
+
+def test_the_region_is_inside_the_picture_and_eyes_outside_are_none(monkeypatch):
+    monkeypatch.setattr(deepface, "find_detector", Landmarks)
+    (face,) = deepface.analyze(np.zeros((60, 100, 3), dtype=np.uint8), EMOTION)
+    assert face["region"] == {"x": 0, "y": 0, "w": 99, "h": 30, "left_eye": None, "right_eye": (10, 20)}
+    assert face["face_confidence"] == 0.99
+
+
+@pytest.mark.parametrize("actions", [("emotion", "age"), ["gender"], (), None])
+def test_other_actions_are_refused(bgr, actions):
+    given = {} if actions is None else {"actions": actions}
+    with pytest.raises(DataError, match=r"give actions=\['emotion'\]"):
+        deepface.analyze(bgr, **given)
+
+
+def test_what_is_not_heeded_says_so_and_what_cannot_be_is_refused(bgr):
+    with pytest.warns(UserWarning, match="found by the Haar cascade"):
+        deepface.analyze(bgr, EMOTION, detector_backend="retinaface")
+    with pytest.raises(DataError, match="anti_spoofing"):
+        deepface.analyze(bgr, EMOTION, anti_spoofing=True)

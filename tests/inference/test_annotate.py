@@ -1,0 +1,139 @@
+"""Annotated pictures: in the source's format and size, upright, each at a place of its own."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import DataError
+from mien.faces.face import Box
+from mien.inference.annotate import Annotator
+from mien.inference.readings import Reading
+from mien.preprocess import open_image, upright_rgb
+
+SCORES = np.array([0.125, 0.875])
+
+
+def reading(box):
+    return Reading("x", ("sad", "happy"), SCORES, box=box)
+
+
+def annotated(tmp_path, path, boxes):
+    rgb = upright_rgb(open_image(path))
+    written = Annotator(tmp_path / "out", [path]).write(str(path), rgb, [reading(box) for box in boxes])
+    return rgb, written
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM"])
+def test_format_and_size_are_the_sources(tmp_path, kind):
+    path = tmp_path / f"photo.{kind.lower()}"
+    Image.fromarray(np.full((90, 120, 3), 128, dtype=np.uint8)).save(path, kind)
+    before = path.read_bytes()
+    _, written = annotated(tmp_path, path, [Box(20, 30, 40, 40)])
+    assert written == tmp_path / "out" / path.name
+    with Image.open(written) as image:
+        assert (image.format, image.size) == (kind, (120, 90))
+    assert path.read_bytes() == before
+
+
+def test_the_content_says_the_format_and_not_the_name(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (60, 60)).save(path, "JPEG")
+    _, written = annotated(tmp_path, path, [])
+    with Image.open(written) as image:
+        assert image.format == "JPEG"
+
+
+def test_a_turned_photo_comes_out_upright_with_its_colour_profile(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.new("RGB", (80, 50), "blue").save(path, exif=exif, icc_profile=b"a profile")
+    _, written = annotated(tmp_path, path, [])
+    with Image.open(written) as image:
+        assert image.size == (50, 80)
+        assert image.getexif().get(0x0112, 1) == 1
+        assert image.info["icc_profile"] == b"a profile"
+
+
+@pytest.mark.parametrize("mode", ["CMYK", "L", "I;16", "RGBA", "P", "1"])
+def test_every_kind_of_picture_can_be_drawn_on(tmp_path, mode):
+    path = tmp_path / "photo.tif"
+    Image.new("RGB", (60, 60), "white").convert("L" if mode == "I;16" else mode).convert(mode).save(path)
+    rgb, written = annotated(tmp_path, path, [Box(10, 20, 30, 30)])
+    assert (upright_rgb(open_image(written)) != rgb).any()
+
+
+@pytest.mark.parametrize("background", [0, 90, 128, 200, 255])
+@pytest.mark.parametrize("size", [(40, 40), (100, 60), (640, 480), (3000, 2000)])
+def test_box_and_words_stand_out_from_any_background(tmp_path, background, size):
+    """Along the box's edge and in the words there are pixels far from the background."""
+    path = tmp_path / "photo.png"
+    Image.new("L", size, background).save(path)
+    width, height = size
+    box = Box(width // 4, height // 3, width // 2, height // 3)
+    _, written = annotated(tmp_path, path, [box])
+    drawn = np.asarray(Image.open(written).convert("L")).astype(int)
+    far = np.abs(drawn - background) >= 100
+    middle = box.top + box.height // 2
+    edge = slice(box.left, box.left + max(3, 3 * round(min(size) / 300)))
+    assert far[middle, edge].any()
+    words = far.copy()
+    words[box.top : box.top + box.height] = False
+    assert words.any() or height < 50
+
+
+def test_words_stay_inside_the_picture_wherever_the_face_is(tmp_path):
+    """Oracle: drawn on a larger canvas, nothing may change outside; here, the whole label is within."""
+    for box in (Box(-30, -30, 50, 50), Box(180, 80, 60, 60), Box(0, 0, 200, 100), Box(190, -20, 30, 30)):
+        path = tmp_path / "photo.png"
+        Image.new("RGB", (200, 100), "grey").save(path)
+        _, written = annotated(tmp_path, path, [box])
+        drawn = np.asarray(Image.open(written).convert("L"))
+        assert (drawn < 40).sum() > 300
+        assert (drawn > 200).sum() > 30
+
+
+def test_a_face_outside_the_picture_draws_words_only(tmp_path):
+    path = tmp_path / "photo.png"
+    Image.new("RGB", (200, 100)).save(path)
+    annotated(tmp_path, path, [Box(300, 20, 50, 50)])
+
+
+def test_pictures_of_one_name_keep_two_places(tmp_path):
+    for name in ("a/x.png", "b/x.png", "b/c/x.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (30, 30)).save(tmp_path / name)
+    out = tmp_path / "out"
+    files = Annotator(out, [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"])
+    assert files.place(tmp_path / "a" / "x.png") == out / "a" / "x.png"
+    assert files.place(tmp_path / "b" / "x.png") == out / "b" / "x.png"
+    folder = Annotator(out, [tmp_path / "b"])
+    assert [folder.place(tmp_path / "b" / name) for name in ("x.png", "c/x.png")] == [out / "x.png", out / "c/x.png"]
+    mixed = Annotator(out, [tmp_path / "b", tmp_path / "a" / "x.png"])
+    assert mixed.place(tmp_path / "b" / "c" / ".." / "x.png") == out / "b" / "x.png"
+
+
+@pytest.mark.parametrize("folder", ["a", "a/out", "a/c", "."])
+def test_a_folder_around_or_inside_what_is_read_is_refused(tmp_path, folder):
+    (tmp_path / "a" / "c").mkdir(parents=True)
+    file = tmp_path / "a" / "c" / "x.png"
+    Image.new("RGB", (30, 30)).save(file)
+    with pytest.raises(DataError, match="lie inside each other"):
+        Annotator(tmp_path / folder, [tmp_path / "a"] if folder != "a/c" else [file])
+
+
+def test_a_linked_source_is_not_overwritten(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "out").mkdir()
+    Image.new("RGB", (30, 30)).save(tmp_path / "out" / "x.png")
+    (tmp_path / "a" / "x.png").symlink_to(tmp_path / "out" / "x.png")
+    with pytest.raises(DataError, match="would be overwritten"):
+        Annotator(tmp_path / "out", [tmp_path / "a"]).write(
+            str(tmp_path / "a" / "x.png"), np.zeros((30, 30, 3), dtype=np.uint8), []
+        )
+
+
+def test_a_file_in_the_folders_place_is_one_line(tmp_path):
+    (tmp_path / "out").write_text("")
+    with pytest.raises(DataError, match="is a file"):
+        Annotator(tmp_path / "out", [])

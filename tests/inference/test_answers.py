@@ -1,0 +1,142 @@
+"""Answers that are kept while they are made, and the files made of them."""
+
+import csv
+import json
+
+import pytest
+
+from mien.errors import RunError
+from mien.inference.answers import Journal
+
+CLASSES = ("sad", "happy")
+SETTINGS = {"mien": "1", "model": "sha256:0123", "crops": False, "threshold": None}
+
+
+def face(left, share):
+    box = {"left": left, "top": 2, "width": 3, "height": 4}
+    return {
+        "source": "x",
+        "box": box,
+        "top": "happy",
+        "confidence": share,
+        "probabilities": {"sad": 1 - share, "happy": share},
+    }
+
+
+ANSWERS = [
+    {"source": "a.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(1, 0.75), face(7, 0.5)]},
+    {"source": 'é\udcff, "b".jpg', "picture": {"width": 9, "height": 8}, "detector": "d", "faces": []},
+    {"source": "bad.jpg", "error": "bad.jpg is damaged"},
+    {"source": "c.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(-1, 1.0)]},
+]
+ROWS = [
+    ("a.jpg", 1, 1, 2, 3, 4, "happy", 0.75, 0.25, 0.75),
+    ("a.jpg", 2, 7, 2, 3, 4, "happy", 0.5, 0.5, 0.5),
+    ('é\\udcff, "b".jpg', 0, *[None] * 8),
+    ("c.jpg", 1, -1, 2, 3, 4, "happy", 1.0, 0.0, 1.0),
+]
+NAMES = ["source", "face", "box_left", "box_top", "box_width", "box_height", "top", "confidence", "sad", "happy"]
+
+
+def write(out, answers=ANSWERS, settings=SETTINGS):
+    with Journal(out, settings, CLASSES) as journal:
+        for answer in answers:
+            journal.add(answer)
+        journal.finish()
+
+
+def test_jsonl_holds_every_answer_as_it_is(tmp_path):
+    write(tmp_path / "out.jsonl")
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == ANSWERS
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_csv_holds_a_row_for_each_face_and_each_picture_without(tmp_path):
+    write(tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        head, *rows = csv.reader(stream)
+    assert head == NAMES
+    assert rows == [["" if v is None else f"{v:.6f}" if isinstance(v, float) else str(v) for v in row] for row in ROWS]
+
+
+def test_parquet_holds_the_same_with_types(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write(tmp_path / "out.parquet")
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table.column_names == NAMES
+    assert [tuple(row.values()) for row in table.to_pylist()] == ROWS
+    assert [str(kind) for kind in table.schema.types] == ["string", *["int32"] * 5, "string", *["double"] * 3]
+
+
+def test_crops_have_neither_number_nor_box(tmp_path):
+    answers = [{"source": "a.png", "top": "sad", "confidence": 0.75, "probabilities": {"sad": 0.75, "happy": 0.25}}]
+    write(tmp_path / "out.csv", answers, {**SETTINGS, "crops": True})
+    assert (tmp_path / "out.csv").read_text().splitlines() == [
+        "source,top,confidence,sad,happy",
+        "a.png,sad,0.750000,0.750000,0.250000",
+    ]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 10])
+def test_what_was_done_is_known_again_and_a_line_cut_off_is_not(tmp_path, cut):
+    """``cut`` bytes of the last line are missing, as a kill leaves it."""
+    out = tmp_path / "out.jsonl"
+    with Journal(out, SETTINGS, CLASSES) as journal:
+        for answer in ANSWERS[:3]:
+            journal.add(answer)
+    content = journal.part.read_bytes()
+    journal.part.write_bytes(content[: len(content) - cut])
+    with Journal(out, SETTINGS, CLASSES) as journal:
+        done = [journal.holds(answer["source"]) for answer in ANSWERS]
+        assert done == [True, True, cut == 0, False]
+        assert journal.found == sum(done)
+        for answer, is_done in zip(ANSWERS, done, strict=True):
+            if not is_done:
+                journal.add(answer)
+        journal.finish()
+    write(tmp_path / "whole.jsonl")
+    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_a_kill_within_the_first_line_leaves_nothing_to_mend(tmp_path):
+    (tmp_path / "out.jsonl.part").write_text('{"begun_with": {"mi')
+    write(tmp_path / "out.jsonl")
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(ANSWERS)
+
+
+@pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True), ("threshold", 0.5)])
+def test_other_settings_are_refused_by_name(tmp_path, name, value):
+    Journal(tmp_path / "out.csv", SETTINGS, CLASSES).__exit__(None, None, None)
+    with pytest.raises(RunError, match=rf"was begun with {name} .* to go on") as caught:
+        Journal(tmp_path / "out.csv", {**SETTINGS, name: value}, CLASSES)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["no json\n", "[]\n", '{"begun_with": {}}\n', None])
+def test_a_damaged_journal_is_one_line(tmp_path, content):
+    if content is None:
+        Journal(tmp_path / "out.csv", SETTINGS, CLASSES).__exit__(None, None, None)
+        with (tmp_path / "out.csv.part").open("a") as stream:
+            stream.write("no json\n")
+    else:
+        (tmp_path / "out.csv.part").write_text(content)
+    with pytest.raises(RunError, match="is damaged"):
+        Journal(tmp_path / "out.csv", SETTINGS, CLASSES)
+
+
+def test_a_finished_file_is_not_overwritten(tmp_path):
+    write(tmp_path / "out.csv")
+    with pytest.raises(RunError, match="is there already, and complete"):
+        Journal(tmp_path / "out.csv", SETTINGS, CLASSES)
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out", "out.json"])
+def test_another_ending_is_refused(tmp_path, name):
+    with pytest.raises(RunError, match=r"ends in \.jsonl, \.csv, \.parquet"):
+        Journal(tmp_path / name, SETTINGS, CLASSES)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        Journal(tmp_path / "file" / "out.csv", SETTINGS, CLASSES)

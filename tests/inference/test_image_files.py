@@ -1,0 +1,37 @@
+import pytest
+
+from mien.errors import DataError
+from mien.inference.image_files import image_files, walk_images
+from mien.preprocess import IMAGE_SUFFIXES
+
+
+def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path):
+    """Oracle: pathlib's rglob, sorted."""
+    names = ("b.png", "a/z.JPG", "a/b/c.gif", "a.png", "a/.hidden.png", ".git/x.png", "a/text.txt", "B.webp", "a/b.png")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "link.png").symlink_to(tmp_path / "a.png")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    expected = sorted(
+        path
+        for path in tmp_path.rglob("*")
+        if path.suffix.lower() in IMAGE_SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(tmp_path).parts)
+        and "loop" not in path.parts
+    )
+    assert image_files(tmp_path) == expected == list(walk_images(tmp_path))
+    assert len(expected) == 7
+
+
+def test_a_folder_without_images_is_refused(tmp_path):
+    (tmp_path / "text.txt").write_text("")
+    with pytest.raises(DataError, match="holds no images"):
+        image_files(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        image_files(tmp_path / "nowhere")
