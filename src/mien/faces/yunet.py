@@ -34,6 +34,8 @@ class YuNetDetector:
     """
 
     name = "YuNet"
+    # Not measured yet: `MIEN_DETECTOR=PATH python benchmarks/margin.py --data fer2013_dev.parquet` says what it should
+    # be. YuNet's boxes are higher than wide, forehead to chin; a square of their height is about what Haar's crop shows.
     margin = Margin(size=1.0, down=0.0)
 
     def __init__(self, path: Path) -> None:
