@@ -1,6 +1,8 @@
 """What a browser gets: with the page built and without, and nothing from elsewhere."""
 
 import asyncio
+import base64
+import hashlib
 import re
 
 import httpx
@@ -80,8 +82,19 @@ def test_without_the_page_it_says_how_to_make_it(service):
     assert 'href="/docs"' in page
 
 
+def test_the_policy_lets_the_plain_pages_be_styled(service):
+    """Oracle: the hash of what stands between the tags, as a browser takes it."""
+    for address in ("/docs", "/") if "make web" in service.ask("GET", "/").text else ("/docs",):
+        page = service.ask("GET", address)
+        (style,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in page.headers["content-security-policy"]
+        assert "unsafe-inline" not in page.headers["content-security-policy"]
+
+
 def test_the_documentation_needs_nothing_from_elsewhere(service):
     page = service.ask("GET", "/docs")
-    assert not re.search(r"<script|<link|src=|https?://(?!127\.0\.0\.1)", page.text)
+    assert not re.search(r"<script|src=|href=\"(?!data:,|/)|https?://(?!127\.0\.0\.1)", page.text)
+    assert f"curl -F file=@photo.jpg '{service.url}/v1/predict'" in page.text
     for word in ("POST /v1/predict", "POST /v1/batch", "GET /v1/model", "GET /metrics", "max_faces", *CODES):
         assert word in page.text

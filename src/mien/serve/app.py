@@ -122,6 +122,8 @@ def create_app(
         """Counters for Prometheus."""
         return Response(metrics.page(), media_type=CONTENT_TYPE)
 
+    app.include_router(guarded)
+
     @app.get("/healthz")
     async def health() -> Health:
         """Whether the process lives."""
@@ -134,7 +136,6 @@ def create_app(
             raise RefusedError("not_ready", "The service is starting or stopping.")
         return Health(status="ready")
 
-    app.include_router(guarded)
     add_pages(app)
     # The last one added is the first to see a request.
     app.add_middleware(SecurityHeaders)

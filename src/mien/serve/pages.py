@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from hashlib import sha256
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,18 @@ from mien.serve.refusals import CODES
 STATIC = Path(__file__).parent / "static"
 """Where `make web` puts the page that runs in a browser."""
 
+_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
+:root{color-scheme:light dark}
+pre,code{font-family:ui-monospace,monospace}pre{overflow-x:auto;padding:.75rem;border:1px solid #8888}
+table{border-collapse:collapse;display:block;overflow-x:auto;margin:1rem 0}
+td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"""
+"""Of the plain pages below; the built one brings its own."""
+
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; "
-    "connect-src 'self' blob: data:; img-src 'self' blob: data:; media-src 'self' blob:; font-src 'self'; "
-    "style-src 'self' 'unsafe-inline'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
+    # A page may use files from here and nothing from elsewhere, so no picture can leave it.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
+    "connect-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+    f"frame-ancestors 'none'; style-src 'self' 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'",
     # Both together give a page threads for its WebAssembly.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -69,8 +78,8 @@ def add_pages(app: FastAPI, static: Path = STATIC) -> None:
     """
 
     @app.get("/docs", include_in_schema=False)
-    async def docs() -> HTMLResponse:
-        return HTMLResponse(_docs(app.openapi()))
+    async def docs(request: Request) -> HTMLResponse:
+        return HTMLResponse(_docs(app.openapi(), str(request.base_url)))
 
     if not (static / "index.html").is_file():
 
@@ -99,37 +108,36 @@ _NO_PAGE = """<p>The service runs and reads pictures at <code>POST /v1/predict</
 <p>The page that reads pictures, videos and the webcam here in the browser is not built in this installation. In a
 checkout of mien, <code>make web</code> builds it (it needs Node); then start the service again.</p>"""
 
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
-:root{color-scheme:light dark}
-pre,code{font-family:ui-monospace,monospace}pre{overflow-x:auto;padding:.75rem;border:1px solid #8888}
-table{border-collapse:collapse;display:block;overflow-x:auto}
-td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"""
-
 
 def _page(title: str, body: str) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
+        f'<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
+        f"<style>{_STYLE}</style></head>\n"
         f"<body><h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
     )
 
 
-def _docs(document: dict[str, Any]) -> str:
-    """The OpenAPI document as a plain page."""
+def _docs(document: dict[str, Any], address: str) -> str:
+    """The OpenAPI document of the service at this address as a plain page."""
+    predict = f"{escape(address)}v1/predict"
     parts = [
         f"<p>{escape(document['info']['description'])}</p>",
-        "<pre>curl -F file=@photo.jpg 'http://127.0.0.1:8000/v1/predict'\n"
-        "curl -F file=@face.png 'http://127.0.0.1:8000/v1/predict?crops=true&amp;classes=binary'</pre>",
+        f"<pre>curl -F file=@photo.jpg '{predict}'\n"
+        f"curl -F file=@face.png '{predict}?crops=true&amp;classes=binary'</pre>",
         '<p>For programs: <a href="/openapi.json">openapi.json</a>. If the service was started with a token, add '
         "<code>-H 'Authorization: Bearer TOKEN'</code>.</p>",
     ]
-    for address, methods in document["paths"].items():
+    for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            parts.append(f"<h2><code>{method.upper()} {escape(address)}</code></h2>")
+            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2>")
             parts.append(f"<p>{escape(operation.get('description', ''))}</p>")
             rows = [(each["name"], each.get("description", "")) for each in operation.get("parameters", ())]
             parts += [_table("query", "meaning", rows)] if rows else []
-            rows = [(status, each["description"]) for status, each in sorted(operation["responses"].items())]
+            rows = [
+                (status, each["description"].replace("Successful Response", "the answer"))
+                for status, each in sorted(operation["responses"].items())
+            ]
             parts.append(_table("status", "meaning", rows))
     rows = [(f"{status} {code}", meaning) for code, (status, meaning) in CODES.items()]
     parts.append(
