@@ -233,7 +233,7 @@ class Classifier:
 
     def class_names(self, classes: str | None = None) -> tuple[str, ...]:
         """Class names after merging by a label scheme, as in :meth:`predict`. Raises :class:`DataError`."""
-        return self._merging(classes, None)[1]
+        return self.merging(classes, None)[1]
 
     def merging(self, classes: str | None, threshold: float | None) -> tuple[LabelScheme | None, tuple[str, ...]]:
         """The scheme to merge probabilities by, if any, and the names of the classes then.
