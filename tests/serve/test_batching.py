@@ -24,7 +24,8 @@ def ask_all(batcher, requests, threads):
         with ThreadPoolExecutor(threads) as pool:
             for item in items:
                 pool.submit(batcher.put, item)
-            return await asyncio.gather(*(item.answer for item in items), return_exceptions=True)
+            async with asyncio.timeout(60):
+                return await asyncio.gather(*(item.answer for item in items), return_exceptions=True)
 
     return asyncio.run(main())
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import DataError
@@ -117,13 +118,13 @@ class Reader:
             async with asyncio.timeout_at(until):
                 shares = await job.answer
         except TimeoutError:
-            if work.cancel():
+            if work.cancel() or job.waited_longer_than_worked():
                 raise RefusedError("busy", "The service did not get to this picture in time. Try again.") from None
             raise RefusedError(
                 "too_much_work", f"The picture was not read within {self._limits.work_seconds:g} s. Shrink it."
             ) from None
         self._metrics.faces.inc(len(shares))
-        assert job.seen is not None
+        assert job.seen is not None  # it is set before the answer is
         return self._answer(plan, job.seen, shares, f"image {number}")
 
     def read_here(self, data: bytes, plan: Plan) -> dict[str, Any]:
@@ -139,6 +140,7 @@ class Reader:
 
     def _work(self, job: _Job) -> None:
         try:
+            job.begun = time.monotonic()
             job.seen = self._look(job.data, job.plan)
             job.data = b""
             self._batcher.put(Waiting(job.seen.squares, job.answer))
@@ -171,6 +173,12 @@ class _Job:
     plan: Plan
     answer: asyncio.Future[Shares]
     seen: Seen | None = None
+    made: float = field(default_factory=time.monotonic)
+    begun: float = math.inf
+
+    def waited_longer_than_worked(self) -> bool:
+        """Whether it was the others' pictures that took its time."""
+        return self.begun - self.made > time.monotonic() - self.begun
 
     def fail(self, error: Exception) -> None:
         if not self.answer.done():
