@@ -148,6 +148,7 @@ def test_a_killed_command_goes_on(mien, photos, tiny_run, tmp_path):
     done = part.read_bytes().count(b"\n") - 1
     answer = mien(*arguments, "--out", out)
     assert answer.err == f"{done} of 40 are done already; going on.\n"
+    assert answer.out.endswith(f"; {done} were done before\n")
     assert out.read_text() == mien("predict", "--model", tiny_run.path, folder, "--csv").out
     assert len(list((tmp_path / "drawn").iterdir())) == 40
 
@@ -230,3 +231,15 @@ def test_options_that_do_not_go_together_are_one_line(mien, photos, tiny_run, op
 def test_a_detector_that_is_not_there_is_one_line(mien, photos, tiny_run, monkeypatch):
     monkeypatch.setenv("MIEN_DETECTOR", "/nowhere/yunet.onnx")
     one_line(mien("predict", "--model", tiny_run.path, photos), "/nowhere/yunet.onnx", "install yunet")
+
+
+def test_crops_keep_their_order_around_one_that_cannot_be_read(mien, face_folder, tiny_run, tmp_path):
+    files = sorted((face_folder / "test").rglob("*.png"))[:3]
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"")
+    out = tmp_path / "out.jsonl"
+    done = mien("predict", "--model", tiny_run.path, "--crops", files[0], bad, *files[1:], "--skip-bad", "--out", out)
+    answers = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [answer["source"] for answer in answers] == [str(path) for path in (files[0], bad, *files[1:])]
+    assert ["error" in answer for answer in answers] == [False, True, False, False]
+    assert done.out == f"{out}: 3 faces read; 1 left out\n"

@@ -72,8 +72,8 @@ def predict(
     tally = Tally(wishes.detector)
     work = partial(_answers, classifier, wishes, workers, tally)
     if out is not None:
-        _write(out, _settings(model, wishes), classifier.class_names(classes), images, work)
-        typer.echo(f"{out}: {tally}")
+        before = _write(out, _settings(model, wishes), classifier.class_names(classes), images, work)
+        typer.echo(f"{out}: {tally}" + (f"; {before:,} were done before" if before else ""))
         return
     # Collected before anything is printed: a bad image late in the list must not leave half an answer on stdout.
     answers = [answer for answer in work(_files(images), _count(images)) if "error" not in answer]
@@ -113,7 +113,8 @@ def _write(
     names: tuple[str, ...],
     images: list[Path],
     work: Callable[[Iterable[Path], int], Answers],
-) -> None:
+) -> int:
+    """Write the answers about all images; how many there were already."""
     from mien.inference.answers import Journal
 
     with Journal(out, settings, names) as journal:
@@ -121,9 +122,14 @@ def _write(
         if journal.found:
             remark(f"{journal.found:,} of {total:,} are done already; going on.")
         left = (file for file in _files(images) if not journal.holds(str(file)))
-        for answer in work(left, max(total - journal.found, 0)):
-            journal.add(answer)
+        try:
+            for answer in work(left, max(total - journal.found, 0)):
+                journal.add(answer)
+        except KeyboardInterrupt:
+            remark("stopped; what is done is kept, and the same command goes on.")
+            raise
         journal.finish()
+        return journal.found
 
 
 def _settings(model: str, wishes: Wishes) -> dict[str, Any]:

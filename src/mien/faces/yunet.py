@@ -34,8 +34,8 @@ class YuNetDetector:
     """
 
     name = "YuNet"
-    # Not measured yet: `MIEN_DETECTOR=PATH python benchmarks/margin.py --data fer2013_dev.parquet` says what it should
-    # be. YuNet's boxes are higher than wide, forehead to chin; a square of their height is about what Haar's crop shows.
+    # Not measured: the file was not at hand. `MIEN_DETECTOR=PATH python benchmarks/margin.py --data PATH` says what it
+    # should be. Until then a square of the box's longer side, its height.
     margin = Margin(size=1.0, down=0.0)
 
     def __init__(self, path: Path) -> None:

@@ -14,7 +14,8 @@ Answer = TypeVar("Answer")
 def in_order(work: Callable[[Item], Answer], items: Iterable[Item], workers: int) -> Iterator[Answer]:
     """``map(work, items)`` by so many threads.
 
-    Decoding, OpenCV and onnxruntime let other threads run meanwhile, and one model is shared. Items are taken no
+    Threads and not processes: decoding, OpenCV and onnxruntime let other threads run meanwhile (reading photos holds
+    Python's lock for 3 % of the time, by ``py-spy record --gil``), and all share one model. Items are taken no
     further ahead than two a worker. An error in ``work`` or ``items`` ends the iteration; what was not begun is left.
     """
     if workers == 1:
