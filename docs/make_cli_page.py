@@ -30,6 +30,7 @@ COMMANDS = (
     "detectors",
     "detectors install",
     "embed",
+    "serve",
     "audit",
     "data info",
     "data convert",

@@ -25,6 +25,7 @@ from mien.cli import (
     recipes,
     report,
     robustness,
+    serve,
     soup,
     study,
     sweep,
@@ -62,6 +63,7 @@ app.command("info")(info.info)
 app.command("predict")(predict.predict)
 app.add_typer(detectors.app, name="detectors")
 app.command("embed")(embed.embed)
+app.command("serve")(serve.serve)
 
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
