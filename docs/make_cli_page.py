@@ -28,6 +28,7 @@ COMMANDS = (
     "info",
     "predict",
     "embed",
+    "web build",
     "audit",
     "data info",
     "data convert",

@@ -29,6 +29,7 @@ from mien.cli import (
     sweep,
     teach,
     train,
+    web,
 )
 from mien.errors import MienError
 from mien.version import __version__
@@ -60,6 +61,7 @@ app.command("export")(export.export)
 app.command("info")(info.info)
 app.command("predict")(predict.predict)
 app.command("embed")(embed.embed)
+app.add_typer(web.app, name="web")
 
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]

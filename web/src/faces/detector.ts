@@ -1,0 +1,75 @@
+import type { InferenceSession } from "onnxruntime-web/wasm";
+
+import { open, runtime } from "../model/runtime";
+import { CELL_PX, decode } from "./anchors";
+import { type FoundFace, withoutOverlaps } from "./box";
+
+/** The detector's own threshold and share of overlap, as in face-api. */
+const LEAST_SCORE = 0.5;
+const MOST_OVERLAP = 0.4;
+
+/** What the longer side of a picture is drawn at for the detector, and of a frame, for which there is less time. */
+export const PICTURE_PX = 416;
+export const FRAME_PX = 320;
+
+/** A face that fills the picture is found when the picture is drawn small, in the middle of black. */
+const CLOSE_UP = { canvas: 224, picture: 96 };
+
+/** Anything that a canvas can draw, with its size. */
+export interface Drawable {
+  source: CanvasImageSource;
+  width: number;
+  height: number;
+}
+
+/** Finds faces: the tiny face detector in detector.onnx. */
+export class Detector {
+  private constructor(
+    private readonly session: InferenceSession,
+    private readonly canvas: OffscreenCanvas,
+  ) {}
+
+  static async load(): Promise<Detector> {
+    return new Detector(await open("detector.onnx"), new OffscreenCanvas(CELL_PX, CELL_PX));
+  }
+
+  /** Faces in a picture, the largest first; their boxes in whole pixels of the picture. */
+  async detect(picture: Drawable, longerPx: number): Promise<FoundFace[]> {
+    const longer = Math.max(picture.width, picture.height);
+    return this.#look(picture, longerPx / longer, 0, 0);
+  }
+
+  /** Look for a face that fills the picture. */
+  async detectCloseUp(picture: Drawable): Promise<FoundFace[]> {
+    const scale = CLOSE_UP.picture / Math.max(picture.width, picture.height);
+    const free = (length: number) => Math.round(CLOSE_UP.canvas - length * scale) / 2;
+    return this.#look(picture, scale, free(picture.width), free(picture.height));
+  }
+
+  async #look({ source, width, height }: Drawable, scale: number, left: number, top: number): Promise<FoundFace[]> {
+    const cells = (length: number, border: number) => Math.max(Math.ceil((length * scale + 2 * border) / CELL_PX), 1);
+    const [columns, rows] = [cells(width, left), cells(height, top)];
+    this.canvas.width = columns * CELL_PX;
+    this.canvas.height = rows * CELL_PX;
+    const context = this.canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
+    context.fillStyle = "black";
+    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
+    context.imageSmoothingQuality = "medium";
+    context.drawImage(source, left, top, width * scale, height * scale);
+    const { data } = context.getImageData(0, 0, this.canvas.width, this.canvas.height);
+    const { Tensor } = await runtime();
+    const pixels = new Tensor("uint8", new Uint8Array(data.buffer), [this.canvas.height, this.canvas.width, 4]);
+    const answer = await this.session.run({ pixels }, ["cells"]);
+    const found = decode(answer["cells"]!.data as Float32Array, rows, columns, LEAST_SCORE);
+    const boxes = found.map(({ score, box }) => ({
+      score,
+      box: {
+        left: Math.round((box.left - left) / scale),
+        top: Math.round((box.top - top) / scale),
+        width: Math.max(Math.round(box.width / scale), 1),
+        height: Math.max(Math.round(box.height / scale), 1),
+      },
+    }));
+    return withoutOverlaps(boxes, MOST_OVERLAP);
+  }
+}
