@@ -29,12 +29,11 @@ export class App {
 
   /** Pictures are added to those that are there; of videos the first one is played. */
   async open(files: File[]): Promise<void> {
+    this.page.clearFaults();
     const video = files.find(({ type }) => type.startsWith("video/"));
-    const pictures = files.filter((file) => file !== video);
+    const pictures = files.filter(({ type }) => type.startsWith("image/"));
     if (pictures.length) {
-      const items = pictures.map((file) => ({ file }));
-      this.#gallery.items.push(...items);
-      await this.#readAll(items[0]!);
+      await this.#readAll(this.#gallery.add(pictures));
     } else if (video) {
       await this.#play(video);
     } else {
@@ -43,6 +42,7 @@ export class App {
   }
 
   async useCamera(): Promise<void> {
+    this.page.clearFaults();
     const turn = this.#begin();
     this.page.say(() => word("waiting_for_camera"));
     try {
@@ -61,6 +61,7 @@ export class App {
       this.page.complain(() => word(error.message as Key));
       return;
     }
+    element("stop").hidden = false;
     await this.#follow("webcam", turn);
   }
 
@@ -74,8 +75,10 @@ export class App {
 
   /** Read the pictures anew, after the switch that says whether each is a face already. */
   async readAnew(): Promise<void> {
+    this.page.clearFaults();
     this.#gallery.forget();
-    if (this.#item && !this.#live) await this.#readAll(this.#item);
+    const others = this.#gallery.items.filter((item) => item !== this.#item);
+    if (!this.#live) await this.#readAll(this.#item ? [this.#item, ...others] : others);
   }
 
   /** Read the shown picture as one face. */
@@ -95,10 +98,10 @@ export class App {
     const top = this.page.reading("", face).top;
     const shareOfTop = (shares: number[]) => this.page.reading("", { box: null, shares }).probabilities[top]!;
     const predict = (squares: Uint8Array[]) => reader.probabilities(squares);
-    this.page.say(() => word("covering"));
+    const before = this.page.say(() => word("covering"));
     const map = await occlusion(predict, face.square, side, crop, shareOfTop);
     if (turn !== this.#turn) return;
-    this.page.say(() => "");
+    this.page.say(before);
     this.page.setMap(face, map, top);
     element("map").scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
@@ -142,32 +145,34 @@ export class App {
     this.#live = null;
     this.#turn += 1;
     this.page.chosen = 1;
-    this.page.complain(() => "");
     this.page.forgetMap();
+    if (this.#video.src) URL.revokeObjectURL(this.#video.src);
     element("whole-offer").hidden = true;
     return this.#turn;
   }
 
-  /** Show one picture, then read the others that have not been read. */
-  async #readAll(first: Item): Promise<void> {
+  /** Read pictures in turn; the first that can be shown is. */
+  async #readAll(items: Item[]): Promise<void> {
     this.#setMirror(false);
-    await this.#choose(first);
-    const turn = this.#turn;
-    for (const item of [...this.#gallery.items]) {
-      if (turn !== this.#turn) return;
-      if (!item.seen) await this.#look(item).catch(() => {});
+    let showing = false;
+    for (const item of items) {
+      if (showing) await this.#look(item).catch((error: unknown) => this.#refuse(item, error));
+      else showing = await this.#choose(item);
+      // A camera or a video that has begun meanwhile needs all the time there is.
+      if (this.#live) return;
       this.#showPictures();
     }
   }
 
-  async #choose(item: Item): Promise<void> {
+  /** Show a picture. Returns whether it can be shown, or another one is meanwhile. */
+  async #choose(item: Item): Promise<boolean> {
     const turn = this.#begin();
     this.#item = item;
-    const { name } = item.file;
-    this.page.say(() => word("looking", { name }));
+    this.page.say(() => word("looking", { name: item.file.name }));
+    this.#showPictures();
     try {
       const picture = await this.#look(item);
-      if (turn !== this.#turn) return;
+      if (turn !== this.#turn) return true;
       const canvas = element<HTMLCanvasElement>("picture");
       canvas.width = picture.width;
       canvas.height = picture.height;
@@ -177,15 +182,21 @@ export class App {
       this.page.say(() => this.#found(item));
       element("whole-offer").hidden = item.seen!.faces.length > 0;
     } catch (error) {
-      if (!(error instanceof PictureFault)) throw error;
-      this.#gallery.items.splice(this.#gallery.items.indexOf(item), 1);
+      this.#refuse(item, error);
       this.#item = null;
       this.page.showScreen("nothing");
       this.page.show(null);
       this.page.say(() => "");
-      this.page.complain(() => word(error.message as Key, { name }));
     }
     this.#showPictures();
+    return this.#item !== null;
+  }
+
+  /** Leave out a picture that cannot be read, and say why. */
+  #refuse(item: Item, error: unknown): void {
+    if (!(error instanceof PictureFault)) throw error;
+    this.#gallery.remove(item);
+    this.page.complain(() => word(error.message as Key, { name: item.file.name }));
   }
 
   #look(item: Item) {
@@ -201,7 +212,10 @@ export class App {
 
   #showPictures(): void {
     const shown = this.#live ? [] : this.#gallery.items;
-    this.page.showPictures(shown, this.#item, (item) => void this.#choose(item));
+    this.page.showPictures(shown, this.#item, (item) => {
+      this.page.clearFaults();
+      void this.#choose(item);
+    });
   }
 
   async #play(file: File): Promise<void> {
@@ -231,7 +245,6 @@ export class App {
     this.page.showScreen("video");
     this.page.show(null);
     this.#showPictures();
-    element("stop").hidden = false;
     await this.#video.play();
     this.page.say(() => "");
     await live.run((seen) => {

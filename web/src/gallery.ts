@@ -15,6 +15,16 @@ export class Gallery {
 
   constructor(private readonly reader: Promise<Reader>) {}
 
+  add(files: File[]): Item[] {
+    const items = files.map((file) => ({ file }));
+    this.items.push(...items);
+    return items;
+  }
+
+  remove(item: Item): void {
+    this.items.splice(this.items.indexOf(item), 1);
+  }
+
   /** Open a picture and read it, unless it has been read. Raises PictureFault. */
   async look(item: Item, whole: boolean): Promise<Picture> {
     const picture = await openPicture(item.file);

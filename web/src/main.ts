@@ -68,16 +68,13 @@ function tieSources(app: App): void {
   document.ondrop = (event) => {
     event.preventDefault();
     screen.classList.remove("wanted");
-    void app.open(mediaOf(event.dataTransfer));
+    void app.open([...(event.dataTransfer?.files ?? [])]);
   };
   document.onpaste = (event) => {
-    const files = mediaOf(event.clipboardData);
+    const files = [...(event.clipboardData?.files ?? [])];
+    // Pasted text is no picture, and no mistake.
     if (files.length) void app.open(files);
   };
-}
-
-function mediaOf(data: DataTransfer | null): File[] {
-  return [...(data?.files ?? [])].filter(({ type }) => /^(image|video)\//.test(type));
 }
 
 function tieSettings(app: App, page: Page, manifest: Manifest): void {

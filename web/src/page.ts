@@ -28,7 +28,7 @@ export class Page {
   chosen = 1;
   seen: Seen | null = null;
   #status: () => string = () => "";
-  #fault: () => string = () => "";
+  #faults: (() => string)[] = [];
   #told = { answer: "", at: 0 };
   #drawn = 0;
   #map: { face: SeenFace; values: Float32Array; top: string } | null = null;
@@ -56,15 +56,23 @@ export class Page {
     element("frame").classList.toggle("mirrored", this.settings.mirror);
   }
 
-  /** Say something below the picture, in words that follow the language. */
-  say(status: () => string): void {
+  /** Say something below the picture, in words that follow the language. Returns what was said before. */
+  say(status: () => string): () => string {
+    const before = this.#status;
     this.#status = status;
     element("status").textContent = status();
+    return before;
   }
 
+  /** Say what went wrong, beside what has gone wrong already. */
   complain(fault: () => string): void {
-    this.#fault = fault;
-    element("fault").textContent = fault();
+    this.#faults.push(fault);
+    this.#showFaults();
+  }
+
+  clearFaults(): void {
+    this.#faults = [];
+    this.#showFaults();
   }
 
   /** Show other faces: those of another picture or of the next frame. */
@@ -92,7 +100,7 @@ export class Page {
     translate(document);
     translateSchemes(element("schemes"));
     element("status").textContent = this.#status();
-    element("fault").textContent = this.#fault();
+    this.#showFaults();
     element("least-shown").textContent = percent(this.settings.least);
     const accuracy = this.manifest.scores["validation_accuracy"];
     const { name, precision } = this.manifest;
@@ -151,6 +159,10 @@ export class Page {
   forgetMap(): void {
     this.#map = null;
     this.#showMap();
+  }
+
+  #showFaults(): void {
+    element("fault").textContent = this.#faults.map((fault) => fault()).join(" ");
   }
 
   #showMap(): void {

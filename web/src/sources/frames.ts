@@ -3,32 +3,30 @@ import type { Picture } from "../reader";
 /** Hands out a video's frames for as long as it is wanted; those that come while one is being read are left out. */
 export class Frames {
   #running = true;
+  #wake: (goOn: boolean) => void = () => {};
   readonly #canvas = new OffscreenCanvas(1, 1);
 
   constructor(private readonly video: HTMLVideoElement) {}
 
   stop(): void {
     this.#running = false;
+    this.#wake(false);
   }
 
   /** Calls `use` with each frame and its time in the video, one after another. */
   async each(use: (frame: Picture, seconds: number) => Promise<void>): Promise<void> {
     while (await this.#next()) {
       await use(this.#grab(), this.video.currentTime);
-      // A chance for clicks and keys between two frames.
-      await new Promise((done) => setTimeout(done));
     }
   }
 
-  /** Waits for a new frame; false when nobody wants one any more. */
-  async #next(): Promise<boolean> {
-    let seen = false;
-    if (this.video.requestVideoFrameCallback) this.video.requestVideoFrameCallback(() => (seen = true));
-    else requestAnimationFrame(() => (seen = !this.video.paused));
-    while (this.#running && !(seen && this.video.videoWidth)) {
-      await new Promise((done) => setTimeout(done, 4));
-    }
-    return this.#running;
+  /** Waits for a new frame, also while the video is paused; false when nobody wants one any more. */
+  #next(): Promise<boolean> {
+    if (!this.#running) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.video.requestVideoFrameCallback(() => resolve(this.#running));
+    });
   }
 
   #grab(): Picture {
