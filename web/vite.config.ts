@@ -6,7 +6,7 @@ import { gzip } from "node:zlib";
 
 import { defineConfig, type Plugin } from "vite";
 
-import { detectorFile } from "./scripts/detector_graph";
+import { detectorFile } from "./scripts/detector_graph.ts";
 
 const packages = path.join(import.meta.dirname, "node_modules");
 

@@ -9,7 +9,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 
-import { FLOAT, floats, integers, modelFile, UINT8, type Node, type Tensor } from "./onnx_writer";
+import { FLOAT, floats, integers, modelFile, UINT8, type Node, type Tensor } from "./onnx_writer.ts";
 
 /** What the package subtracts of red, green and blue, 0..255, before it divides by 255. */
 const MEAN = [117.001, 114.697, 97.404];

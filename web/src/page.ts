@@ -102,6 +102,7 @@ export class Page {
     element("status").textContent = this.#status();
     this.#showFaults();
     element("least-shown").textContent = percent(this.settings.least);
+    element("least").setAttribute("aria-valuetext", percent(this.settings.least));
     const accuracy = this.manifest.scores["validation_accuracy"];
     const { name, precision } = this.manifest;
     element("model").textContent =
@@ -128,7 +129,7 @@ export class Page {
     const time = performance.now();
     if (top !== this.#told.answer && time - this.#told.at > CALM_MILLISECONDS.told) {
       this.#told = { answer: top, at: time };
-      this.say(() => answer);
+      element("told").textContent = answer;
     }
     if (time - this.#drawn < CALM_MILLISECONDS.drawn) return;
     this.#drawn = time;

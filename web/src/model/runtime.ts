@@ -15,9 +15,13 @@ export function runtime(): Promise<Runtime> {
   return loading;
 }
 
-/** Threads share memory, which a browser allows a page that is served with COOP and COEP headers alone. */
+/**
+ * Half of the cores, since threads that wait for one another on busy cores are slower than one. Threads share memory,
+ * which a browser allows a page that is served with COOP and COEP headers alone; without them there is one.
+ */
 export function threads(): number {
-  return globalThis.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
+  const cores = navigator.hardwareConcurrency || 1;
+  return globalThis.crossOriginIsolated ? Math.min(Math.ceil(cores / 2), MOST_THREADS) : 1;
 }
 
 /** Open a model of our own folder. */

@@ -8,21 +8,28 @@ export interface Moment {
   probabilities: Record<string, number>;
 }
 
-/** Side of a step in CSS pixels; a step without a face stays empty. */
+/** Side of a step in CSS pixels. */
 const STEP_PX = 3;
+
+/** For as long after a moment its shares are drawn; a longer time without the face stays empty. */
+const HOLD_SECONDS = 1;
 
 export function drawTimeline(canvas: HTMLCanvasElement, moments: Moment[], start: number, end: number): void {
   const { context, width, height } = sharpCanvas(canvas);
   const steps = Math.max(Math.floor(width / STEP_PX), 1);
-  for (const [step, within] of bySteps(moments, start, end, steps)) {
+  const hold = Math.ceil((HOLD_SECONDS / (end - start)) * steps);
+  const groups = [...bySteps(moments, start, end, steps)].sort(([one], [other]) => one - other);
+  groups.forEach(([step, within], place) => {
+    const next = groups[place + 1]?.[0] ?? step + 1;
+    const wide = (Math.min(next - step, hold) * width) / steps;
     let top = 0;
     Object.keys(within[0]!.probabilities).forEach((name, index) => {
       const share = within.reduce((sum, { probabilities }) => sum + probabilities[name]!, 0) / within.length;
       context.fillStyle = colourOf(name, index);
-      context.fillRect((step * width) / steps, top, width / steps + 0.5, share * height + 0.5);
+      context.fillRect((step * width) / steps, top, wide + 0.5, share * height + 0.5);
       top += share * height;
     });
-  }
+  });
 }
 
 /** Moments by the step that they fall into, 0..steps - 1. */
