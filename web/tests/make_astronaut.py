@@ -1,8 +1,13 @@
-"""Write scikit-image's photo of an astronaut as an image file: python web/tests/make_astronaut.py FILE."""
+"""Write scikit-image's photo of an astronaut as an image file, or a part of it.
+
+python web/tests/make_astronaut.py FILE [LEFT TOP RIGHT BOTTOM]
+"""
 
 import sys
 
 from PIL import Image
 from skimage import data
 
-Image.fromarray(data.astronaut()).save(sys.argv[1])
+photo = Image.fromarray(data.astronaut())
+part = [int(each) for each in sys.argv[2:6]]
+(photo.crop(tuple(part)) if part else photo).save(sys.argv[1])
