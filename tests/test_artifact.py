@@ -1,9 +1,12 @@
 import json
+from pathlib import Path
 
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
+from mien import artifact
 from mien.artifact import SCHEMA_VERSION, Manifest, attach_manifest, open_model, read_manifest, replace_manifest
 from mien.errors import ModelError
 from mien.preprocess import InputSpec
@@ -111,3 +114,26 @@ def test_missing_file_and_folder(tmp_path):
         read_manifest(tmp_path / "none.onnx")
     with pytest.raises(ModelError, match="is a folder"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="the oracle is Linux's /proc/cpuinfo")
+def test_the_exact_way_is_taken_only_where_there_is_no_8_bit_dot_product(tiny_run, monkeypatch):
+    """Oracle: the flags of the CPU as Linux names them. onnxruntime refuses no key, so its options are watched."""
+    flags = Path("/proc/cpuinfo").read_text().split()
+    if artifact._has_int8_dot_product():
+        assert "avx512_vnni" in flags
+    else:
+        assert not {"avx512_vnni", "avx512_vbmi2"} <= set(flags)
+    seen = []
+
+    class Options(onnxruntime.SessionOptions):
+        def add_session_config_entry(self, key, value):
+            seen.append((key, value))
+            super().add_session_config_entry(key, value)
+
+    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
+    for there, expected in ((True, []), (False, [("session.x64quantprecision", "1")])):
+        monkeypatch.setattr(artifact, "_has_int8_dot_product", lambda there=there: there)
+        seen.clear()
+        open_model(tiny_run.model)
+        assert seen == expected

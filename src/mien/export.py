@@ -94,11 +94,24 @@ def _for_others(recipe: Recipe) -> dict[str, Any]:
 
 def _measured(run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
     """Scores and temperature of these very weights, from the manifest that the run has already."""
-    if not run.model.is_file():
-        return {}
-    former = read_manifest(run.model)
-    same = (former.epoch, former.recipe_digest) == (facts["epoch"], facts["recipe_digest"])
-    return {"scores": former.scores, "temperature": former.temperature} if same else {}
+    former = manifest_of_weights(run, facts)
+    return {} if former is None else {"scores": former.scores, "temperature": former.temperature}
+
+
+def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | None:
+    """The manifest of the model that stands in a run, where that is of the weights whose checkpoint says ``facts``.
+
+    Training is deterministic, so recipe, data, teachers and epoch name the weights. None where there is no model, a
+    damaged one, or one of other weights.
+    """
+    try:
+        former = read_manifest(run.model)
+    except ModelError:
+        return None
+    names = (former.epoch, former.recipe_digest, former.data_fingerprint, former.taught_by)
+    taught_by = tuple(facts.get("taught_by", ()))
+    same = names == (facts["epoch"], facts["recipe_digest"], facts["data_fingerprint"], taught_by)
+    return former if same else None
 
 
 def measure_parity(network: Network, file: Path) -> Parity:

@@ -96,6 +96,20 @@ class RunFolder:
         """What the model said about each row of ``split``."""
         return self.path / f"scores_{split}.npz"
 
+    def remove_derived(self) -> None:
+        """Remove what was made from a model that is now replaced: smaller forms, soft labels, robustness, test scores.
+
+        The ledger of the test split stays.
+        """
+        for file in (
+            self.model_half,
+            self.model_int8,
+            self.scores("train"),
+            self.scores("test"),
+            self.path / "robustness.json",
+        ):
+            file.unlink(missing_ok=True)
+
     @property
     def exists(self) -> bool:
         """Whether there is anything at the path, but for what a run leaves that was killed in its first moment."""

@@ -33,6 +33,19 @@ def test_the_file_is_a_baseline_for_the_next(mien, tiny_run, face_folder, tmp_pa
     one_line(mien(*arguments, "--limit", 10, "--baseline", file), "robustness.json", "other faces")
 
 
+def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_measured(
+    mien, tiny_run, face_folder, tmp_path, monkeypatch
+):
+    arguments = ("robustness", "--model", tiny_run.path, "--data", face_folder, "--limit", 20)
+    assert mien(*arguments, "--out", tmp_path).code == 0
+    monkeypatch.setattr("mien.evaluation.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
+    one_line(mien(*arguments, "--seed", 1, "--baseline", tmp_path), "other faces (20, seed 0)")
+    content = json.loads((tmp_path / "robustness.json").read_text())
+    content["accuracy"][next(iter(CORRUPTIONS))] = [1.0] * 5
+    (tmp_path / "robustness.json").write_text(json.dumps(content))
+    one_line(mien(*arguments, "--baseline", tmp_path), "makes no error under")
+
+
 def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, face_folder, tmp_path):
     def attempt(*extra):
         return mien("robustness", "--model", tiny_run.path, "--data", face_folder, *extra, "--out", tmp_path / "out")

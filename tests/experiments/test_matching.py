@@ -58,7 +58,8 @@ def test_a_model_that_did_not_make_the_scores_is_refused(faces, tiny_run):
         return Scores(part.rows, part.labels, answers, faces.classes, "mine", "")
 
     for temperature in (1.0, 1.7):
-        check_model(model, part, made(temperature))
+        assert check_model(model, part, made(temperature)) == temperature
+    assert check_model(model, replace(part, split=np.full(40, "test")), made(3.0)) is None, "it may not be asked"
     changed = made(1.0)
     changed.probabilities[7] = np.roll(changed.probabilities[7], 1)
     for scores in (changed, made(3.0)):
@@ -111,3 +112,22 @@ def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, 
     assert found.model == "runs/other"
     assert "mien robustness" in find_robustness([tmp_path / "none"], scores, None)[1]
     assert find_robustness([tmp_path], replace(scores, split="test"), None)[0] is None
+
+
+def test_a_robustness_file_of_other_data_or_of_a_model_since_replaced_is_left_out(faces, scored, tmp_path):
+    """Oracle: the fingerprint of the data, and accuracy counted by hand: 7 of 7 rows are right, or half of them."""
+    shares = np.full((2, len(STRENGTHS)), 0.5)
+
+    def measured(clean, fingerprint, count=7):
+        one = Estimate(clean, 0.0, 1.0)
+        result = RobustnessResult(("blur", "noise"), shares, one, one, count, 0, "sha256:0")
+        write_measurement(tmp_path, Measurement("m", "d", "validation", result, None, fingerprint))
+        return find_robustness([tmp_path], scores, None)
+
+    labels = np.arange(7)
+    scores = Scores(labels, labels, np.eye(7), faces.classes, "validation", "sha256:one")
+    assert measured(1.0, "sha256:one")[0] is not None
+    assert measured(1.0, "")[0] is not None, "an older mien did not write it"
+    assert measured(1.0, "sha256:two")[1].endswith("this report of other data.")
+    assert "0.5000, is not that of these scores" in measured(0.5, "sha256:one")[1]
+    assert measured(0.5, "sha256:one", count=4)[0] is not None, "of some rows only (--limit)"

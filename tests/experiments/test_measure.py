@@ -109,6 +109,7 @@ def test_a_threshold_is_held_against_the_model_as_it_is_in_use(tiny_run, faces, 
     shares = scheme.merge_probabilities(warm.probabilities(validation.images), warm.classes)[:, 1]
     for split in ("validation", "test"):
         found = try_threshold(warm, faces, score_split(warm, faces, split), scheme, 0.45)
+        assert found.in_use, "the temperature was applied"
         rows = faces.of_split(split).with_scheme(scheme)
         called = scheme.merge_probabilities(warm.probabilities(rows.images), warm.classes)[:, 1] >= 0.45
         assert found.chosen.accuracy == pytest.approx((called == rows.labels).mean())

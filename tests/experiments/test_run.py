@@ -6,8 +6,9 @@ import pytest
 
 from mien.artifact import read_manifest
 from mien.evaluation.scores import read_scores
-from mien.experiments.run import run_recipe
+from mien.experiments.run import finish_run, run_recipe
 from mien.run_folder import RunFolder
+from mien.training import checkpoint
 
 
 def test_a_run_folder_holds_all_that_it_promises(tiny_run):
@@ -94,3 +95,27 @@ def test_a_finished_run_is_measured_again_and_not_trained(tiny_run, tiny_recipe,
     kept.pop("subsets")
     assert result.evaluation.to_dict() == kept
     assert (run.path / "history.csv").read_bytes() == (tiny_run.path / "history.csv").read_bytes()
+
+
+def test_what_was_made_of_a_model_goes_with_it(tiny_run, tiny_recipe, faces, tmp_path):
+    """Measured again, a model keeps its smaller forms and soft labels; other weights in its place take them away."""
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    derived = [run.model_int8, run.model_half, run.scores("train"), run.path / "robustness.json"]
+    for file in derived:
+        file.write_bytes(b"of the model as it was")
+    run_recipe(tiny_recipe, faces, run, resume=True)
+    assert all(file.is_file() for file in derived)
+    tensors, facts = checkpoint.load(run.best)
+    checkpoint.save(run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
+    finish_run(run, faces, {})
+    assert not any(file.exists() for file in derived)
+    assert run.model.is_file()
+
+
+def test_a_damaged_model_is_exported_again(tiny_run, tiny_recipe, faces, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    run.model.write_bytes(b"cut off")
+    run_recipe(tiny_recipe, faces, run, resume=True)
+    assert read_manifest(run.model).scores == read_manifest(tiny_run.model).scores

@@ -1,6 +1,7 @@
 """Oracle: the text that a terminal of 80 columns shows."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -87,6 +88,9 @@ def test_a_threshold_and_the_best_one_are_shown():
     assert re.search(r"asked for +0\.500 +75\.0 % +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
     assert re.search(r"best +0\.600 +75\.0 % +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
     assert "flattered" in text
+    assert "temperature" not in text, "nobody knows at which one these scores were made"
+    found = replace(measure_threshold(scores, 0.5, scores, resamples=5), in_use=True)
+    assert "with the model's temperature" in " ".join(shown(threshold_table(found)).split())
     assert max(map(len, text.splitlines())) <= 80
     alone = shown(threshold_table(measure_threshold(scores.subset(shares > 0.5), 0.5, None, resamples=5)))
-    assert "no validation rows of both classes" in alone
+    assert "no validation rows of both classes" in " ".join(alone.split())

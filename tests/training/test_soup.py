@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mien.artifact import read_manifest
+from mien.data.parquet import write_parquet
 from mien.errors import RunError
 from mien.preprocess import to_input
 from mien.run_folder import RunFolder
@@ -65,6 +66,9 @@ def test_runs_that_have_no_mean_are_refused(tmp_path, faces, tiny_recipe, pair, 
     out = RunFolder(tmp_path / "out")
     with pytest.raises(RunError, match="another network, input or classes"):
         make_soup([pair[0], other], faces, out, {})
+    fewer = faces.subset(np.arange(len(faces) - 1))
+    with pytest.raises(RunError, match="trained on other data"):
+        make_soup(pair, fewer, out, {})
     with pytest.raises(RunError, match="does not exist"):
         make_soup([pair[0], RunFolder(tmp_path / "none")], faces, out, {})
     assert not out.path.exists()
@@ -72,18 +76,22 @@ def test_runs_that_have_no_mean_are_refused(tmp_path, faces, tiny_recipe, pair, 
         make_soup(pair, faces, tiny_run, {})
 
 
-def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, face_folder):
-    out = tmp_path / "soup"
-    answer = mien("soup", pair[0].path, pair[1].path, "--data", face_folder, "--out", out, "--json")
+def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, faces):
+    out, data = tmp_path / "soup", tmp_path / "faces.parquet"
+    write_parquet(faces, data)
+    answer = mien("soup", pair[0].path, pair[1].path, "--data", data, "--out", out, "--json")
     assert answer.code == 0, answer.err
     measured = json.loads(answer.out)["headline"]["accuracy"]["value"]
     manifest = read_manifest(out / "model.onnx")
     assert manifest.name == "tiny-soup"
     assert manifest.scores["validation_accuracy"] == measured
     assert len(RunFolder(out).read_environment()["soup_of"]) == 2
-    again = mien("soup", pair[0].path, pair[1].path, "--data", face_folder, "--out", out)
+    on = mien("train", out / "recipe.toml", "--data", data, "--out", out, "--resume")
+    assert on.code == 2
+    assert "mean of other runs" in on.err
+    again = mien("soup", pair[0].path, pair[1].path, "--data", data, "--out", out)
     assert again.code == 2
     assert "exists already" in again.err
-    alone = mien("soup", pair[0].path, "--data", face_folder, "--out", tmp_path / "one")
+    alone = mien("soup", pair[0].path, "--data", data, "--out", tmp_path / "one")
     assert alone.code == 2
     assert "two runs or more" in alone.err

@@ -50,7 +50,13 @@ def robustness(
 
     from mien.errors import DataError, RunError
     from mien.evaluation.robustness import fingerprint_of_rows, measure_robustness
-    from mien.evaluation.robustness_file import Measurement, read_measurement, relative_to, write_measurement
+    from mien.evaluation.robustness_file import (
+        Measurement,
+        check_baseline,
+        read_measurement,
+        relative_to,
+        write_measurement,
+    )
     from mien.experiments.measure import faces_for
     from mien.inference.classifier import load
 
@@ -64,15 +70,15 @@ def robustness(
     faces = faces_for(classifier, result.faces).of_split(split)
     if limit is not None and limit < len(faces):
         faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
+    rows_fingerprint = fingerprint_of_rows(result.fingerprint, faces.rows, faces.labels, faces.classes)
+    if other is not None:
+        # Before minutes are spent on what could not be compared.
+        check_baseline(other, str(baseline), faces.images, faces.labels, seed, rows_fingerprint)
     measured = measure_robustness(
-        classifier.probabilities,
-        faces.images,
-        faces.labels,
-        seed=seed,
-        rows_fingerprint=fingerprint_of_rows(result.fingerprint, faces.rows, faces.labels, faces.classes),
+        classifier.probabilities, faces.images, faces.labels, seed=seed, rows_fingerprint=rows_fingerprint
     )
     relative = relative_to(other, measured, str(baseline)) if other is not None else None
-    measurement = Measurement(model, str(data), split, measured, relative)
+    measurement = Measurement(model, str(data), split, measured, relative, result.fingerprint)
     if out is not None:
         remark(f"written: {write_measurement(out, measurement)}")
     if json:

@@ -19,6 +19,9 @@ from mien.recipe import BalanceRecipe
 WARP_DEGREES, WARP_SCALE, WARP_SHIFT = 15.0, 0.1, 0.08
 """How far a warped copy is turned, scaled and shifted (as a share of the side) at most, either way."""
 
+CHUNK = 4096
+"""Faces blended at once: in float32 they take four times their memory, several times over."""
+
 
 def balance(faces: FaceSet, recipe: BalanceRecipe, seed: int) -> FaceSet:
     """The faces to learn from; ``"none"`` and ``"batches"`` leave them as they are.
@@ -85,7 +88,10 @@ def fill_with_blends(faces: FaceSet, share: float, seed: int) -> FaceSet:
     further = (place[first] + generator.integers(1, sizes)) % sizes
     second = np.array([members[label][at] for label, at in zip(faces.labels[first], further, strict=True)], dtype=int)
     part = generator.random(len(first), dtype=np.float32).reshape(-1, *[1] * (faces.images.ndim - 1))
-    blended = np.rint(part * faces.images[first] + (1 - part) * faces.images[second]).astype(np.uint8)
+    blended = np.empty((len(first), *faces.images.shape[1:]), dtype=np.uint8)
+    for at in (slice(start, start + CHUNK) for start in range(0, len(first), CHUNK)):
+        mixed = part[at] * faces.images[first[at]] + (1 - part[at]) * faces.images[second[at]]
+        blended[at] = np.rint(mixed)
     origins = [f"blend of {a} and {b}" for a, b in zip(faces.source[first], faces.source[second], strict=True)]
     return _with_made(faces, first, blended, origins)
 

@@ -82,10 +82,32 @@ class RobustnessResult:
             raise DataError("it needs a corruption, a face and a seed of at least 0")
         return result
 
-    def is_of_the_faces_of(self, other: RobustnessResult) -> bool:
-        """Whether both were measured on the same faces, be it at two sizes."""
-        same_rows = self.rows_fingerprint != "" and self.rows_fingerprint == other.rows_fingerprint
-        return same_rows or self.fingerprint == other.fingerprint
+    def check_baseline_for(
+        self, fingerprint: str, rows_fingerprint: str, faces: int, seed: int, corruptions: Sequence[str]
+    ) -> None:
+        """Refuse to be the baseline of a measurement, made or to be made, whose errors could not be divided by these.
+
+        Args:
+            fingerprint: :func:`fingerprint_of_pictures`; another one is allowed where the rows are the same.
+            rows_fingerprint: :func:`fingerprint_of_rows`; ``""`` where unknown.
+            faces: how many.
+            seed: of the corruptions.
+            corruptions: their names.
+
+        Raises:
+            DataError: other faces, another seed, other corruptions, or a corruption under which this never errs.
+        """
+        same_rows = rows_fingerprint != "" and rows_fingerprint == self.rows_fingerprint
+        if not (same_rows or fingerprint == self.fingerprint) or seed != self.seed:
+            raise DataError(
+                f"the baseline was measured on other faces ({self.faces}, seed {self.seed}) than this model "
+                f"({faces}, seed {seed}); measure both on the same"
+            )
+        if tuple(corruptions) != self.corruptions:
+            raise DataError("the baseline was measured under other corruptions; measure it again")
+        for name, shares in zip(self.corruptions, self.accuracy, strict=True):
+            if (shares == 1).all():
+                raise DataError(f"the baseline makes no error under {name}, so errors relative to it are undefined")
 
 
 @dataclass(frozen=True)
@@ -137,8 +159,6 @@ def measure_robustness(
     cells = [(row, name, strength) for row, name in enumerate(corruptions) for strength in STRENGTHS]
     for row, name, strength in track(cells, total=len(cells), what="corrupting", unit="passes"):
         right[row, strength - 1] = predict(corrupt(images, name, strength, seed)).argmax(axis=1) == labels
-    digest = hashlib.sha256(np.ascontiguousarray(images).data)
-    digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
     return RobustnessResult(
         corruptions=tuple(corruptions),
         accuracy=right.mean(axis=2),
@@ -146,9 +166,16 @@ def measure_robustness(
         mean_accuracy=_mean(right.mean(axis=(0, 1)), seed),
         faces=len(images),
         seed=seed,
-        fingerprint=f"sha256:{digest.hexdigest()}",
+        fingerprint=fingerprint_of_pictures(images, labels),
         rows_fingerprint=rows_fingerprint,
     )
+
+
+def fingerprint_of_pictures(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> str:
+    """SHA-256 of the pixels and labels as they are measured, as ``"sha256:..."``."""
+    digest = hashlib.sha256(np.ascontiguousarray(images).data)
+    digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def fingerprint_of_rows(
@@ -175,17 +202,10 @@ def mean_corruption_error(result: RobustnessResult, baseline: RobustnessResult) 
     Raises:
         DataError: measured on other faces, with another seed or other corruptions; a baseline that never errs.
     """
-    if not result.is_of_the_faces_of(baseline) or result.seed != baseline.seed:
-        raise DataError(
-            f"the baseline was measured on other faces ({baseline.faces}, seed {baseline.seed}) than this model "
-            f"({result.faces}, seed {result.seed}); measure both on the same"
-        )
-    if result.corruptions != baseline.corruptions:
-        raise DataError("the baseline was measured under other corruptions; measure it again")
+    baseline.check_baseline_for(
+        result.fingerprint, result.rows_fingerprint, result.faces, result.seed, result.corruptions
+    )
     errors, of_baseline = (1 - result.accuracy).sum(axis=1), (1 - baseline.accuracy).sum(axis=1)
-    if (of_baseline == 0).any():
-        name = result.corruptions[int(np.flatnonzero(of_baseline == 0)[0])]
-        raise DataError(f"the baseline makes no error under {name}, so errors relative to it are undefined")
     ratios = errors / of_baseline
     return CorruptionErrors(dict(zip(result.corruptions, ratios.tolist(), strict=True)), float(ratios.mean()))
 

@@ -9,9 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from mien.errors import DataError
+from mien.evaluation.corruptions import CORRUPTIONS
 from mien.evaluation.results import json_ready
-from mien.evaluation.robustness import CorruptionErrors, RobustnessResult, mean_corruption_error
+from mien.evaluation.robustness import (
+    CorruptionErrors,
+    RobustnessResult,
+    fingerprint_of_pictures,
+    mean_corruption_error,
+)
 from mien.files import write_text
 
 NAME = "robustness.json"
@@ -42,6 +51,7 @@ class Measurement:
         model, data, split: what was measured, as ``mien robustness`` was told.
         result: what was found.
         relative: against a baseline; None without.
+        data_fingerprint: of the data as it was read; ``""`` where unknown.
     """
 
     model: str
@@ -49,6 +59,7 @@ class Measurement:
     split: str
     result: RobustnessResult
     relative: Relative | None = None
+    data_fingerprint: str = ""
 
     @property
     def words(self) -> str:
@@ -57,7 +68,13 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; :func:`read_measurement` reads it again."""
-        content = {"model": self.model, "data": self.data, "split": self.split, **self.result.to_dict()}
+        content = {
+            "model": self.model,
+            "data": self.data,
+            "data_fingerprint": self.data_fingerprint,
+            "split": self.split,
+            **self.result.to_dict(),
+        }
         if self.relative is not None:
             content["relative_to"] = {
                 "baseline": self.relative.baseline,
@@ -81,6 +98,35 @@ def relative_to(baseline: Measurement, result: RobustnessResult, name: str) -> R
     return Relative(name, baseline.model, baseline.result.clean_accuracy.value, errors)
 
 
+def check_baseline(
+    baseline: Measurement,
+    name: str,
+    images: npt.NDArray[np.uint8],
+    labels: npt.NDArray[np.int64],
+    seed: int,
+    rows_fingerprint: str,
+) -> None:
+    """Refuse a baseline, whose file is called ``name``, for what is about to be measured under every corruption.
+
+    Args:
+        baseline: its measurement.
+        name: its file.
+        images: uint8 (N, S, S), the faces.
+        labels: int64 (N,).
+        seed: of the corruptions.
+        rows_fingerprint: :func:`mien.evaluation.robustness.fingerprint_of_rows`.
+
+    Raises:
+        DataError: the two could not be compared.
+    """
+    try:
+        baseline.result.check_baseline_for(
+            fingerprint_of_pictures(images, labels), rows_fingerprint, len(images), seed, tuple(CORRUPTIONS)
+        )
+    except DataError as error:
+        raise DataError(f"{name}: {error}.") from None
+
+
 def write_measurement(folder: Path, measurement: Measurement) -> Path:
     """Write ``robustness.json`` into a folder. Raises :class:`RunError`: the file system refused."""
     write_text(folder / NAME, json.dumps(measurement.to_dict(), indent=2) + "\n")
@@ -94,7 +140,8 @@ def read_measurement(path: str | os.PathLike[str]) -> Measurement:
         content = json.loads(path.read_text(encoding="utf-8"))
         result = RobustnessResult.from_dict(content)
         model, data, split = (str(content.get(name, "unknown")) for name in ("model", "data", "split"))
-        return Measurement(model, data, split, result, _relative(content.get("relative_to"), result))
+        relative = _relative(content.get("relative_to"), result)
+        return Measurement(model, data, split, result, relative, str(content.get("data_fingerprint", "")))
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. Make it with: mien robustness ... --out DIR") from None
     except OSError as error:

@@ -58,6 +58,7 @@ class ThresholdResult:
         best: what the threshold gives *on these rows* whose Youden's J is greatest on validation; None where there
             are no validation rows of both classes. Where the rows are validation's own, its figures are flattered.
         roc: the curve on which both points lie.
+        in_use: whether the probabilities are those of the model in use, its temperature applied.
     """
 
     positive: str
@@ -65,6 +66,7 @@ class ThresholdResult:
     chosen: OperatingPoint
     best: OperatingPoint | None
     roc: RocCurve
+    in_use: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""

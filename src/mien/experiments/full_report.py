@@ -85,8 +85,9 @@ def write_full_report(
         everything = faces_of_scores(faces, scores) if model is None else faces_for(model, faces)
         chosen = match_faces(everything, scores)
     of_test = holds_test(scores, chosen)
+    facts = dict(facts or {})
     if model is not None and chosen is not None:
-        check_model(model, chosen, scores)
+        facts |= _temperature_fact(model, check_model(model, chosen, scores))
     measured, without_robustness = find_robustness(robustness, scores, model_name)
     history = run.read_history() if run is not None else []
     material = Material(
@@ -120,8 +121,17 @@ def write_full_report(
         evaluation=material.evaluation,
         sections=sections,
         left_out=[reason for reason in left_out if reason],
-        facts=dict(facts or {}),
+        facts=facts,
     )
+
+
+def _temperature_fact(model: Classifier, of_scores: float | None) -> dict[str, str]:
+    in_use = model.manifest.temperature
+    if of_scores is None:
+        return {}
+    if of_scores == in_use:
+        return {"probabilities": f"at the model's temperature, {in_use:.3g}"}
+    return {"probabilities": f"at temperature 1; in use the model's, {in_use:.3g}, makes them less or more sure"}
 
 
 def _sections(material: Material) -> list[Section]:

@@ -95,7 +95,7 @@ def holds_test(scores: Scores, chosen: FaceSet | None) -> bool:
     return scores.split == "test" or (chosen is not None and bool((chosen.split == "test").any()))
 
 
-def check_model(model: Classifier, chosen: FaceSet, scores: Scores) -> None:
+def check_model(model: Classifier, chosen: FaceSet, scores: Scores) -> float | None:
     """Refuse a model that did not make the scores, by its answers to some rows that are not of the test split.
 
     Args:
@@ -103,23 +103,27 @@ def check_model(model: Classifier, chosen: FaceSet, scores: Scores) -> None:
         chosen: the faces of the rows, in their order.
         scores: made at temperature 1 or at the model's own.
 
+    Returns:
+        The temperature at which the scores were made; None where no row could be asked.
+
     Raises:
         DataError: other answers.
     """
     askable = np.flatnonzero((chosen.split != "test") & (scores.split != "test"))
     if not len(askable):
-        return
+        return None
     some = askable[np.unique(np.linspace(0, len(askable) - 1, ASKED).astype(np.int64))]
-    gaps = [
-        np.abs(model.probabilities(chosen.images[some], temperature) - scores.probabilities[some]).max(axis=1)
+    gaps = {
+        temperature: np.abs(model.probabilities(chosen.images[some], temperature) - scores.probabilities[some]).max(1)
         for temperature in (1.0, model.manifest.temperature)
-    ]
-    gap = min(gaps, key=lambda each: float(each.max()))
+    }
+    temperature, gap = min(gaps.items(), key=lambda each: float(each[1].max()))
     if gap.max() > SAME_ANSWER:
         raise DataError(
             f"The model '{model.manifest.name}' did not make the scores: of {len(some)} rows it was asked again, "
             f"{(gap > SAME_ANSWER).sum()} differ, by up to {gap.max():.2g}. Give the model that made them, or none."
         )
+    return temperature
 
 
 def find_scores(folder: Path, split: str | None = None) -> Path:
@@ -163,6 +167,11 @@ def find_robustness(places: Sequence[Path], scores: Scores, model_name: str | No
         measured = read_measurement(file)
         if measured.split != scores.split:
             reason = f"this report of the split {scores.split}"
+        elif _other_data(measured, scores):
+            reason = "this report of other data"
+        elif _other_answers(measured, scores):
+            found = f"{measured.result.clean_accuracy.value:.4f}"
+            reason = f"and its accuracy on the faces as they are, {found}, is not that of these scores"
         elif model_name is not None and _place(measured.model) != _place(model_name):
             reason = f"this report of the model {model_name}"
         else:
@@ -172,6 +181,22 @@ def find_robustness(places: Sequence[Path], scores: Scores, model_name: str | No
         f"There is no {NAME} in the run folder or beside the report, so corrupted pictures are not here; they take "
         f"minutes: mien robustness --model MODEL --data PATH --out RUN makes it."
     )
+
+
+def _other_data(measured: Measurement, scores: Scores) -> bool:
+    """Files of an older mien do not say of which data they are."""
+    return "" not in {measured.data_fingerprint, scores.data_fingerprint} and (
+        measured.data_fingerprint != scores.data_fingerprint
+    )
+
+
+def _other_answers(measured: Measurement, scores: Scores) -> bool:
+    """Whether all rows were measured, and by another model: a run folder keeps its place when it is trained on."""
+    if measured.result.faces != len(scores):
+        return False
+    accuracy = float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
+    # Probabilities kept as float16 may turn a tie.
+    return abs(measured.result.clean_accuracy.value - accuracy) > 2 / len(scores)
 
 
 def _place(model: str) -> Path:

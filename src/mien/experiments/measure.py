@@ -149,7 +149,7 @@ def try_threshold(
         None if each is None else _in_use(classifier, faces, each).with_scheme(scheme) for each in (scores, validation)
     ]
     assert used[0] is not None
-    return measure_threshold(used[0], threshold, used[1])
+    return replace(measure_threshold(used[0], threshold, used[1]), in_use=True)
 
 
 def _in_use(classifier: Classifier, faces: FaceSet, scores: Scores) -> Scores:

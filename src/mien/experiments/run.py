@@ -21,11 +21,12 @@ from mien.experiments.measure import (
     without_copies,
     write_evaluation,
 )
-from mien.export import Parity, export_run
+from mien.export import Parity, export_run, manifest_of_weights
 from mien.inference.classifier import Classifier
 from mien.progress import busy
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
+from mien.training import checkpoint
 from mien.training.loop import Outcome, Watch, train
 
 
@@ -109,6 +110,8 @@ def finish_run(
         MienError: as :func:`mien.export.export_run`.
     """
     recipe = run.read_recipe()
+    if manifest_of_weights(run, checkpoint.load(run.best)[1]) is None:
+        run.remove_derived()
     with busy("exporting model.onnx"):
         parity = export_run(run)
     classifier = Classifier(run.model)

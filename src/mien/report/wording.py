@@ -76,7 +76,8 @@ def threshold_values(point: OperatingPoint) -> tuple[str, ...]:
 
 def threshold_words(result: ThresholdResult) -> str:
     """What the points mean, and how far the best one is to be believed."""
-    words = f"A row is called {result.positive} from this probability up, with the model's temperature. "
+    tempered = ", with the model's temperature" if result.in_use else ""
+    words = f"A row is called {result.positive} from this probability up{tempered}. "
     if result.best is None:
         return words + "There are no validation rows of both classes to choose a threshold on."
     words += "Best is the greatest Youden's J, true minus false positive rate (TPR - FPR), on validation"

@@ -39,7 +39,7 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
         environment: facts for environment.json.
 
     Raises:
-        RunError: a run without a finished epoch, or unlike the first; ``out`` exists.
+        RunError: a run without a finished epoch, unlike the first, or trained on other data; ``out`` exists.
         DataError: the data has no train split, or not the classes of the recipe.
     """
     recipe = runs[0].read_recipe()
@@ -49,6 +49,9 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
         same = (other.model, other.input, facts["classes"]) == (recipe.model, recipe.input, loaded[0][1]["classes"])
         if not same or tensors.keys() != loaded[0][0].keys():
             raise RunError(f"{run.path} has another network, input or classes than {runs[0].path}; they have no mean.")
+        if not faces.is_of(facts["data_fingerprint"]):
+            # What one of them learnt from may be what the mean is then measured on.
+            raise RunError(f"{run.path} was trained on other data than this; a soup needs its members' own.")
     out.check_free()
     classes = tuple(loaded[0][1]["classes"])
     network = build_model(recipe.model, len(classes), recipe.input.crop_px)

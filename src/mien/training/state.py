@@ -166,6 +166,8 @@ def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[st
         RunError: the run was made by another recipe or on other data, or its checkpoint is damaged.
     """
     begun = run.read_environment()
+    if "soup_of" in begun:
+        raise RunError(f"{run.path} is the mean of other runs: nothing to go on with. Begin from it with --from.")
     run.remove_litter()
     if run.read_recipe().digest != facts["recipe_digest"]:
         raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")

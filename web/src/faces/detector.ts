@@ -12,7 +12,7 @@ const MOST_OVERLAP = 0.4;
 export const PICTURE_PX = 416;
 export const FRAME_PX = 320;
 
-/** A face that fills the picture is found when the picture is drawn small, in the middle of black. */
+/** A face that fills the picture is found when the picture is drawn small, with its border pixels repeated around it. */
 const CLOSE_UP = { canvas: 224, picture: 96 };
 
 /** Anything that a canvas can draw, with its size. */
@@ -52,10 +52,12 @@ export class Detector {
     this.canvas.width = columns * CELL_PX;
     this.canvas.height = rows * CELL_PX;
     const context = this.canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
-    context.fillStyle = "black";
-    context.fillRect(0, 0, this.canvas.width, this.canvas.height);
     context.imageSmoothingQuality = "medium";
-    context.drawImage(source, left, top, width * scale, height * scale);
+    for (const [x, wide, toX, toWide] of parts(width, left, width * scale, this.canvas.width)) {
+      for (const [y, high, toY, toHigh] of parts(height, top, height * scale, this.canvas.height)) {
+        context.drawImage(source, x, y, wide, high, toX, toY, toWide, toHigh);
+      }
+    }
     const { data } = context.getImageData(0, 0, this.canvas.width, this.canvas.height);
     const { Tensor } = await runtime();
     const pixels = new Tensor("uint8", new Uint8Array(data.buffer), [this.canvas.height, this.canvas.width, 4]);
@@ -72,4 +74,16 @@ export class Detector {
     }));
     return withoutOverlaps(boxes, MOST_OVERLAP);
   }
+}
+
+/**
+ * Along one side: from where in the picture, how much of it, to where on the canvas, how much there. The middle is the
+ * whole side; what lies before and after is its first and last pixel.
+ */
+function parts(length: number, before: number, drawn: number, canvas: number): [number, number, number, number][] {
+  return [
+    [0, 1, 0, before],
+    [0, length, before, drawn],
+    [length - 1, 1, before + drawn, canvas - before - drawn],
+  ];
 }

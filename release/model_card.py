@@ -1,0 +1,102 @@
+"""Write docs/model-card.md from what was recorded when each model was shipped. A test fails when the page is stale.
+
+python release/model_card.py
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from mien.artifact import read_manifest
+from mien.evaluation.corruptions import CORRUPTIONS
+from mien.inference.locate import SHIPPED, find_run
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "model-card.md"
+WORDS = Path(__file__).with_name("model-card.md")
+"""What the figures stand in: ``{{models}}`` is replaced by them."""
+
+
+def page() -> str:
+    """The whole page as Markdown."""
+    return WORDS.read_text(encoding="utf-8").replace("{{models}}", "\n\n".join(_model(name) for name in SHIPPED))
+
+
+def _model(name: str) -> str:
+    run = find_run(name)
+    card, metrics, robustness = (
+        json.loads((run.path / file).read_text(encoding="utf-8"))
+        for file in ("card.json", "metrics.json", "robustness.json")
+    )
+    manifest = read_manifest(run.model)
+    views, int8 = card["accuracy_by_views"], card["int8"]
+    facts = [
+        ("network", f"`{manifest.recipe['model']['name']}`, {manifest.parameters:,} trainable numbers"),
+        ("input", f"grey, {manifest.input.size_px} px, of which the central {manifest.input.crop_px} px are seen"),
+        ("recipe", f"`{card['recipe']}`, epoch {manifest.epoch}; {manifest.recipe_digest}"),
+        ("taught by", ", ".join(manifest.taught_by) or "labels alone"),
+        ("data", f"FER2013's Training split alone; {manifest.data_fingerprint}"),
+        ("temperature", f"{manifest.temperature:.3g}, fitted on validation"),
+        ("files", "; ".join(f"`{file}` {size / 1e6:.2f} MB" for file, size in card["bytes"].items())),
+        ("stored as", f"{card['precision']}, computed in fp32; the int8 form in 8 bits"),
+        ("licence", manifest.licence),
+        *((f"SHA-256 of `{file}`", f"`{digest}`") for file, digest in card["sha256"].items()),
+    ]
+    score = [("all rows, one view", _interval(metrics["headline"]["accuracy"], 100))]
+    score += [(f"all rows, {number} views", f"{100 * views[number]:.1f} %") for number in ("2", "10")]
+    score += [("all rows, one view, int8", f"{100 * int8['accuracy']:.1f} %")]
+    score += [
+        (f"{part['value']} ({part['count']:,} rows)", _interval(part["accuracy"], 100))
+        for part in metrics["subsets"]
+        if part["count"] != metrics["rows"]
+    ]
+    headline = metrics["headline"]
+    score += [
+        (words, _interval(headline[key]))
+        for key, words in (
+            ("macro_f1", "macro-F1"),
+            ("macro_auc", "macro-AUC"),
+            ("log_loss", "log loss"),
+            ("calibration_error", "calibration error, 15 bins, without the temperature"),
+        )
+    ]
+    classes = [
+        (each["name"], *(f"{each[figure]:.3f}" for figure in ("precision", "recall", "f1", "auc")), each["support"])
+        for each in metrics["per_class"]
+    ]
+    shares = robustness["accuracy"]
+    corrupted = [(kind, *(f"{100 * share:.1f}" for share in shares[kind])) for kind in CORRUPTIONS if kind in shares]
+    mean = _interval(robustness["mean_accuracy"], 100)
+    made_by = "\n".join(card["made_by"])
+    return "\n\n".join(
+        [
+            f"## `{name}`",
+            _table(("", ""), facts),
+            f"On FER2013's PublicTest ({metrics['rows']:,} rows), by which settings were chosen, so that these "
+            "figures are flattered; intervals are 95 %, over faces.",
+            _table(("score on", f"`{name}`"), score),
+            _table(("class", "precision", "recall", "F1", "AUC", "rows"), classes),
+            f"Accuracy in % on bad pictures, at five strengths ({robustness['faces']:,} rows; mean over all: {mean}):",
+            _table(("corruption", "1", "2", "3", "4", "5"), corrupted),
+            f"Made by:\n\n```\n{made_by}\n```",
+        ]
+    )
+
+
+def _interval(estimate: dict[str, Any], scale: float = 1) -> str:
+    digits, unit = (1, " %") if scale != 1 else (3, "")
+    value, low, high = (f"{scale * estimate[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value}{unit} [{low}, {high}]"
+
+
+def _table(header: tuple[str, ...], rows: list[Any]) -> str:
+    lines = [header, tuple("---" for _ in header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
+    sys.stdout.write(f"{PAGE}\n")

@@ -1,0 +1,123 @@
+"""Put a run's model into the package, measured and recorded, in place of the one of that name; then the model card.
+
+    python release/ship.py RUN NAME --data fer2013.parquet
+
+Into src/mien/shipped/NAME go model.onnx (weights in fp16 where fp32 would pass 8 MB), model.int8.onnx, best.safetensors
+(to fine-tune from and to explain by gradients), recipe.toml, history.csv, metrics.json (the validation split, also
+without copies), robustness.json and card.json: SHA-256 of the files, answers to seven rendered faces, accuracy in 1, 2
+and 10 views and of the int8 form, and the commands that made it. Tests hold the files to card.json. No face of the data
+is among them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from model_card import PAGE, page
+
+from mien.artifact import read_manifest, replace_manifest
+from mien.data.faceset import FaceSet
+from mien.data.read import read_faces
+from mien.data.synthetic import render_faces
+from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.robustness import fingerprint_of_rows, measure_robustness
+from mien.evaluation.robustness_file import Measurement, write_measurement
+from mien.experiments.measure import faces_for, score_split, without_copies, write_evaluation
+from mien.experiments.smaller import write_smaller
+from mien.inference.classifier import Classifier
+from mien.run_folder import RunFolder
+
+SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"
+LARGEST_BYTES = 8_000_000
+FACES, SEED = 7, 7
+"""Rendered faces whose answers are recorded: one of each expression."""
+
+
+def make(run: RunFolder, name: str, faces: FaceSet, folder: RunFolder, made_by: list[str]) -> dict[str, Any]:
+    """Fill ``folder`` with what is shipped of a run, and return the content of card.json."""
+    manifest = read_manifest(run.model)
+    for file in (run.recipe_file, run.best, run.path / "history.csv"):
+        if file.is_file():
+            shutil.copy(file, folder.path / file.name)
+    if run.model.stat().st_size > LARGEST_BYTES:
+        write_smaller(run.model, "fp16", faces, folder.model)
+    else:
+        shutil.copy(run.model, folder.model)
+    smaller = write_smaller(run.model, "int8", faces, folder.model_int8)
+    for file in (folder.model, folder.model_int8):
+        replace_manifest(file, read_manifest(file).model_copy(update={"name": name}))
+    model = Classifier(folder.model)
+    validation = faces_for(model, faces.of_split("validation"))
+    scores = score_split(model, faces, "validation")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        subsets = without_copies(faces_for(model, faces), scores)
+        about: dict[str, Any] = {"title": name, "facts": {}, "class_counts": {}, "subsets": subsets}
+        write_evaluation(Path(elsewhere), scores, evaluate_scores(scores), **about)
+        shutil.copy(Path(elsewhere) / "metrics.json", folder.path / "metrics.json")
+    rows = fingerprint_of_rows(faces.fingerprint, validation.rows, validation.labels, validation.classes)
+    measured = measure_robustness(
+        model.probabilities, np.asarray(validation.images), validation.labels, rows_fingerprint=rows
+    )
+    data = "FER2013, PublicTest as validation"
+    write_measurement(folder.path, Measurement(name, data, "validation", measured, data_fingerprint=faces.fingerprint))
+    drawn = render_faces(np.arange(FACES), seed=SEED)
+    kept = (folder.model, folder.model_int8, folder.best)
+    content = {
+        "name": name,
+        "recipe": manifest.recipe["name"],
+        "made_by": made_by,
+        "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in kept},
+        "bytes": {file.name: file.stat().st_size for file in kept},
+        "precision": read_manifest(folder.model).precision,
+        "accuracy_by_views": {views: accuracy(model, faces, views) for views in (1, 2, 10)},
+        "int8": {"accuracy": smaller.accuracy, "agreement": smaller.agreement, "rows": smaller.rows},
+        "answers": {
+            file.name: np.round(Classifier(file).probabilities(drawn), 7).tolist()
+            for file in (folder.model, folder.model_int8)
+        },
+    }
+    (folder.path / "card.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return content
+
+
+def accuracy(model: Classifier, faces: FaceSet, views: int) -> float:
+    """Share of validation rows that are right, over so many views of each face."""
+    scores = score_split(model, faces, "validation", views)
+    return float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
+
+
+def main() -> None:
+    """Read the command line and ship."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--made-by", action="append", default=[], help="a command that made it; once for each, in order"
+    )
+    wanted = parser.parse_args()
+    run = RunFolder(wanted.run)
+    faces = read_faces(wanted.data, size_px=run.read_recipe().input.size_px)
+    # Made beside its place and moved there, so that a killed run leaves the model that is there as it is.
+    with tempfile.TemporaryDirectory(dir=SHIPPED.parents[1], prefix=".ship-") as temporary:
+        folder = RunFolder(Path(temporary) / wanted.name)
+        folder.path.mkdir()
+        content = make(run, wanted.name, faces, folder, wanted.made_by)
+        shutil.rmtree(SHIPPED / wanted.name, ignore_errors=True)
+        folder.path.replace(SHIPPED / wanted.name)
+    PAGE.write_text(page(), encoding="utf-8")
+    shares = ", ".join(f"{share:.2%} in {views}" for views, share in content["accuracy_by_views"].items())
+    int8 = content["int8"]["accuracy"]
+    sys.stdout.write(f"{SHIPPED / wanted.name}: {shares} view(s); int8 {int8:.2%}. {PAGE} is written anew.\n")
+
+
+if __name__ == "__main__":
+    main()
