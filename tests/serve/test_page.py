@@ -1,4 +1,4 @@
-"""Copies of the browser page. The built page of these tests is a few files of its own; `make test-web` has the real one."""
+"""Copies of the browser page. The built page of these tests is a few files; `make test-web` has the real one."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_without_a_built_page_it_says_how_to_build_one(static, tmp_path, mien):
 
 def test_what_is_no_model_leaves_nothing_behind(static, tmp_path):
     (tmp_path / "odd.onnx").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match="odd.onnx"):
+    with pytest.raises(ModelError, match=r"odd\.onnx"):
         page.copy_page(tmp_path / "site", tmp_path / "odd.onnx")
     assert not (tmp_path / "site").exists()
 

@@ -1,8 +1,8 @@
 /** From a picture to what is read in its faces: the way through the page's networks. */
 
-import type { Box } from "./faces/box";
+import type { Box, FoundFace } from "./faces/box";
 import { cut, squareAround } from "./faces/crop";
-import { Detector, type Drawable, FRAME_PX, PICTURE_PX } from "./faces/detector";
+import { Detector, type Drawable } from "./faces/detector";
 import { Classifier } from "./model/classifier";
 import type { Manifest } from "./model/manifest";
 import { toGrey } from "./pixels/grey";
@@ -38,17 +38,12 @@ export class Reader {
     return this.classifier.manifest;
   }
 
-  /** The faces of a still picture, which is looked at twice where none is found at first. */
   async readPicture(picture: Picture): Promise<ReadFace[]> {
-    let found = await this.detector.detect(picture, PICTURE_PX);
-    if (!found.length) found = await this.detector.detectCloseUp(picture);
-    return this.#readBoxes(picture, found.map(({ box }) => box));
+    return this.#readBoxes(picture, await this.detector.inPicture(picture));
   }
 
-  /** The faces of a frame of a video, which has to be fast. */
   async readFrame(frame: Picture): Promise<ReadFace[]> {
-    const found = await this.detector.detect(frame, FRAME_PX);
-    return this.#readBoxes(frame, found.map(({ box }) => box));
+    return this.#readBoxes(frame, await this.detector.inFrame(frame));
   }
 
   /** A picture that is a face already. */
@@ -62,10 +57,10 @@ export class Reader {
     return this.classifier.probabilities(squares);
   }
 
-  async #readBoxes(picture: Picture, boxes: Box[]): Promise<ReadFace[]> {
+  async #readBoxes(picture: Picture, found: FoundFace[]): Promise<ReadFace[]> {
     const side = this.manifest.input.size_px;
-    const squares = boxes.map((box) => greySquare(cut(picture.pixels, squareAround(box)), side));
+    const squares = found.map(({ box }) => greySquare(cut(picture.pixels, squareAround(box)), side));
     const answers = await this.probabilities(squares);
-    return boxes.map((box, index) => ({ box, square: squares[index]!, shares: answers[index]! }));
+    return found.map(({ box }, index) => ({ box, square: squares[index]!, shares: answers[index]! }));
   }
 }

@@ -1,6 +1,6 @@
-"""Write scikit-image's photo of an astronaut as an image file, or a part of it.
+"""Write scikit-image's photo of an astronaut as an image file, a part of it, or many of it.
 
-python web/tests/make_astronaut.py FILE [LEFT TOP RIGHT BOTTOM]
+python web/tests/make_astronaut.py FILE [LEFT TOP RIGHT BOTTOM | crowd]
 """
 
 import sys
@@ -9,5 +9,14 @@ from PIL import Image
 from skimage import data
 
 photo = Image.fromarray(data.astronaut())
-part = [int(each) for each in sys.argv[2:6]]
-(photo.crop(tuple(part)) if part else photo).save(sys.argv[1])
+if sys.argv[2:] == ["crowd"]:
+    small = photo.resize((320, 320))
+    picture = Image.new("RGB", (4 * 320, 3 * 320))
+    for place in range(12):
+        picture.paste(small, (place % 4 * 320, place // 4 * 320))
+    picture.save(sys.argv[1])
+elif sys.argv[2:]:
+    left, top, right, bottom = map(int, sys.argv[2:])
+    photo.crop((left, top, right, bottom)).save(sys.argv[1])
+else:
+    photo.save(sys.argv[1])

@@ -8,9 +8,11 @@ import { type FoundFace, withoutOverlaps } from "./box";
 const LEAST_SCORE = 0.5;
 const MOST_OVERLAP = 0.4;
 
-/** What the longer side of a picture is drawn at for the detector, and of a frame, for which there is less time. */
-export const PICTURE_PX = 416;
-export const FRAME_PX = 320;
+/** What the longer side of a frame is drawn at for the detector: a face must be about 30 pixels large then. */
+const FRAME_PX = 320;
+
+/** The same of a still picture, for which there is time: the second look, at large pictures alone, is for small faces. */
+const PICTURE_PX = [416, 832];
 
 /** A face that fills the picture is found when the picture is drawn small, with its border pixels repeated around it. */
 const CLOSE_UP = { canvas: 224, picture: 96 };
@@ -33,19 +35,30 @@ export class Detector {
     return new Detector(await open("detector.onnx"), new OffscreenCanvas(CELL_PX, CELL_PX));
   }
 
-  /** Faces in a picture, the largest first; their boxes in whole pixels of the picture. */
-  async detect(picture: Drawable, longerPx: number): Promise<FoundFace[]> {
+  /** Faces in a still picture, the largest first; their boxes in whole pixels of the picture. */
+  async inPicture(picture: Drawable): Promise<FoundFace[]> {
     const longer = Math.max(picture.width, picture.height);
-    return this.#look(picture, longerPx / longer, 0, 0);
+    const found: FoundFace[] = [];
+    for (const [index, px] of PICTURE_PX.entries()) {
+      if (index === 0 || px <= longer) found.push(...(await this.#look(picture, px / longer, 0, 0)));
+    }
+    return found.length ? withoutOverlaps(found, MOST_OVERLAP) : this.#closeUp(picture);
   }
 
-  /** Look for a face that fills the picture. */
-  async detectCloseUp(picture: Drawable): Promise<FoundFace[]> {
+  /** The same in a frame of a video. */
+  async inFrame(frame: Drawable): Promise<FoundFace[]> {
+    const found = await this.#look(frame, FRAME_PX / Math.max(frame.width, frame.height), 0, 0);
+    return withoutOverlaps(found, MOST_OVERLAP);
+  }
+
+  async #closeUp(picture: Drawable): Promise<FoundFace[]> {
     const scale = CLOSE_UP.picture / Math.max(picture.width, picture.height);
     const free = (length: number) => Math.round(CLOSE_UP.canvas - length * scale) / 2;
-    return this.#look(picture, scale, free(picture.width), free(picture.height));
+    const found = await this.#look(picture, scale, free(picture.width), free(picture.height));
+    return withoutOverlaps(found, MOST_OVERLAP);
   }
 
+  /** What the detector says of the picture drawn at some scale with some pixels before it; boxes may overlap. */
   async #look({ source, width, height }: Drawable, scale: number, left: number, top: number): Promise<FoundFace[]> {
     const cells = (length: number, border: number) => Math.max(Math.ceil((length * scale + 2 * border) / CELL_PX), 1);
     const [columns, rows] = [cells(width, left), cells(height, top)];
@@ -63,7 +76,7 @@ export class Detector {
     const pixels = new Tensor("uint8", new Uint8Array(data.buffer), [this.canvas.height, this.canvas.width, 4]);
     const answer = await this.session.run({ pixels }, ["cells"]);
     const found = decode(answer["cells"]!.data as Float32Array, rows, columns, LEAST_SCORE);
-    const boxes = found.map(({ score, box }) => ({
+    return found.map(({ score, box }) => ({
       score,
       box: {
         left: Math.round((box.left - left) / scale),
@@ -72,7 +85,6 @@ export class Detector {
         height: Math.max(Math.round(box.height / scale), 1),
       },
     }));
-    return withoutOverlaps(boxes, MOST_OVERLAP);
   }
 }
 

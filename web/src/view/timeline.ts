@@ -21,12 +21,14 @@ export function drawTimeline(canvas: HTMLCanvasElement, moments: Moment[], start
   const groups = [...bySteps(moments, start, end, steps)].sort(([one], [other]) => one - other);
   groups.forEach(([step, within], place) => {
     const next = groups[place + 1]?.[0] ?? step + 1;
-    const wide = (Math.min(next - step, hold) * width) / steps;
+    // Whole pixels: between halves the ground would shine through.
+    const left = Math.floor((step * width) / steps);
+    const right = Math.ceil(((step + Math.min(next - step, hold)) * width) / steps);
     let top = 0;
     Object.keys(within[0]!.probabilities).forEach((name, index) => {
       const share = within.reduce((sum, { probabilities }) => sum + probabilities[name]!, 0) / within.length;
       context.fillStyle = colourOf(name, index);
-      context.fillRect((step * width) / steps, top, wide + 0.5, share * height + 0.5);
+      context.fillRect(left, top, right - left, share * height + 0.5);
       top += share * height;
     });
   });

@@ -12,7 +12,7 @@ import { serve } from "./site";
 export const ROOT = path.join(import.meta.dirname, "../../..");
 export const BUILT = path.join(ROOT, "src/mien/serve/static");
 
-const PYTHON = process.env["PYTHON"] ?? path.join(ROOT, ".venv/bin/python");
+const PYTHON = process.env["MIEN_PYTHON"] ?? path.join(ROOT, ".venv/bin/python");
 const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
 const QUIET = [

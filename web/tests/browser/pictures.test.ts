@@ -176,6 +176,17 @@ describe("settings", () => {
     expect(reading.box!.width).toBeGreaterThan(70);
   });
 
+  test("a dozen small faces are found at another look, and each can be chosen", async () => {
+    const file = path.join(folder, "crowd.png");
+    python("make_astronaut.py", file, "crowd");
+    await drop(page, [{ name: "crowd.png", type: "image/png", bytes: readFileSync(file) }]);
+    await says(page, "#status", /crowd\.png: 12 faces\. Face 1: /);
+    const fifth = page.locator("#boxes button").nth(4);
+    await fifth.click();
+    expect(await fifth.getAttribute("aria-pressed")).toBe("true");
+    expect(await page.textContent("#reading-title")).toBe("Reading of face 5");
+  });
+
   test("a picture without a face can be read as a whole", async () => {
     await drop(page, [{ name: "plain.png", type: "image/png", bytes: await plainPicture(page) }]);
     await says(page, "#status", /No face found in plain\.png/);
