@@ -1,7 +1,7 @@
 """How the page's face detector's boxes become crops like FER2013's: the margin that keeps most accuracy.
 
 Each validation face is enlarged, its border pixels are repeated around it as the page does with close-ups, the page's
-detector looks for the face again, and the box is cut with several margins. The page uses the margin whose cuts the model
+detector looks for the face again, and the box is cut with several margins. The page uses the one whose cuts the model
 reads best (web/src/faces/crop.ts). Faces in which nothing is found are left out.
 
     make web
