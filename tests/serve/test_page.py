@@ -1,11 +1,13 @@
 """Copies of the browser page. The built page of these tests is a few files; `make test-web` has the real one."""
 
 import json
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from mien.artifact import read_manifest
+from mien.cli.web import build
 from mien.errors import ModelError, RunError
 from mien.inference.locate import find_model
 from mien.serve import page
@@ -74,6 +76,10 @@ def test_the_command_says_what_it_wrote(static, tmp_path, mien):
     assert answer.code == 0
     assert "4 files" in answer.err
     assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_the_command_takes_the_same_model_as_the_page():
+    assert signature(build).parameters["model"].default == page.PAGE_MODEL
 
 
 def test_the_page_model_comes_with_mien():

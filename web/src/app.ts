@@ -231,7 +231,9 @@ export class App {
     } catch (error) {
       if (!(error instanceof DOMException)) throw error;
       if (turn !== this.#turn) return;
+      this.#live = null;
       this.page.showScreen("nothing");
+      this.#showPictures();
       this.page.say(() => "");
       this.page.complain(() => word("fault_not_a_video", { name }));
     }

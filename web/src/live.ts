@@ -1,5 +1,6 @@
 /** Reading a camera or a video, frame by frame, for as long as it runs. */
 
+import type { Box } from "./faces/box";
 import type { Reader } from "./reader";
 import { Tracks } from "./readings/tracks";
 import type { Seen } from "./seen";
@@ -9,7 +10,7 @@ import { Frames } from "./sources/frames";
 export interface Row {
   seconds: number;
   number: number;
-  box: Seen["faces"][number]["box"];
+  box: Box;
   shares: number[];
 }
 
@@ -40,17 +41,11 @@ export class Live {
       const began = performance.now();
       const found = await this.reader.readFrame(frame);
       const boxed = found.flatMap(({ box, ...rest }) => (box ? [{ box, ...rest }] : []));
-      const tracks = this.#tracks.update(boxed);
-      const faces = tracks.map(({ number, box, shares }, index) => ({
-        number,
-        box,
-        shares,
-        square: boxed[index]!.square,
-      }));
-      this.rows.push(...faces.map(({ number, box, shares }) => ({ seconds, number, box, shares })));
+      const read = this.#tracks.update(boxed, seconds);
+      this.rows.push(...read.map(({ number, box, shares }) => ({ seconds, number, box, shares })));
       if (this.rows.length > MOST_ROWS) this.rows.splice(0, this.rows.length - MOST_ROWS);
       this.#count(began);
-      show({ source: this.source, width: frame.width, height: frame.height, faces });
+      show({ source: this.source, width: frame.width, height: frame.height, faces: this.#tracks.shown(seconds) });
     });
   }
 

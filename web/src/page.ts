@@ -90,7 +90,8 @@ export class Page {
     element("reading-title").textContent = several ? word("reading_of", { number: face!.number }) : word("reading");
     showAnswer(element("answer"), reading, least);
     showBars(element("bars"), Object.keys(this.settings.scheme.groups), reading);
-    for (const id of ["explain", "copy", "download"]) element<HTMLButtonElement>(id).disabled = !reading;
+    element<HTMLButtonElement>("explain").disabled = !reading;
+    for (const id of ["copy", "download"]) element<HTMLButtonElement>(id).disabled = !this.seen;
     element("frame").classList.toggle("mirrored", mirror);
     if (this.seen) this.#showBoxes(this.seen, face);
     this.#showMap();

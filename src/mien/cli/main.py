@@ -58,10 +58,10 @@ app.command("compare")(compare.compare)
 app.command("robustness")(robustness.robustness)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
+app.add_typer(web.app, name="web")
 app.command("info")(info.info)
 app.command("predict")(predict.predict)
 app.command("embed")(embed.embed)
-app.add_typer(web.app, name="web")
 
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]

@@ -2,18 +2,27 @@
 
 import { type Box, overlap } from "../faces/box";
 
-export interface Track {
-  number: number;
+/** A face that was read in a frame. */
+export interface FrameFace {
   box: Box;
+  square: Uint8Array;
   shares: number[];
-  missed: number;
+}
+
+export interface Track extends FrameFace {
+  number: number;
+  /** When it was read last, in the video's time. */
+  seconds: number;
 }
 
 /** Boxes of one face in consecutive frames share at least this much of their joint area. */
 const SAME_FACE = 0.3;
 
-/** A face that is not found for as many frames is forgotten. */
-const FORGET_AFTER = 15;
+/** The detector misses a face now and then: it is shown for as long where it was. */
+const HELD_SECONDS = 0.5;
+
+/** A face that comes back within this time keeps its number. */
+const REMEMBERED_SECONDS = 1;
 
 /** What a new frame counts for: after three frames, what was before counts for a fifth. */
 const NEW = 0.4;
@@ -23,18 +32,27 @@ export class Tracks {
   #next = 1;
 
   /** Take in the faces of the next frame. Returns their tracks, in the order of the faces. */
-  update(faces: { box: Box; shares: number[] }[]): Track[] {
-    const free = new Set(this.#tracks);
-    const current = faces.map(({ box, shares }) => {
-      const track = nearest(box, free);
-      if (!track) return { number: this.#next++, box, shares, missed: 0 };
+  update(faces: FrameFace[], seconds: number): Track[] {
+    // Whoever winds a video back finds other faces there.
+    const free = new Set(this.#within(REMEMBERED_SECONDS, seconds));
+    const current = faces.map((face) => {
+      const track = nearest(face.box, free);
+      if (!track) return { ...face, number: this.#next++, seconds };
       free.delete(track);
-      const calmer = shares.map((share, index) => NEW * share + (1 - NEW) * track.shares[index]!);
-      return { number: track.number, box, shares: calmer, missed: 0 };
+      const shares = face.shares.map((share, index) => NEW * share + (1 - NEW) * track.shares[index]!);
+      return { ...face, shares, number: track.number, seconds };
     });
-    const missed = [...free].map((track) => ({ ...track, missed: track.missed + 1 }));
-    this.#tracks = [...current, ...missed.filter((track) => track.missed < FORGET_AFTER)];
+    this.#tracks = [...current, ...free];
     return current;
+  }
+
+  /** The faces to show: those of the frame, then those that were there a moment ago. */
+  shown(seconds: number): Track[] {
+    return this.#within(HELD_SECONDS, seconds);
+  }
+
+  #within(time: number, seconds: number): Track[] {
+    return this.#tracks.filter((track) => Math.abs(seconds - track.seconds) <= time);
   }
 }
 

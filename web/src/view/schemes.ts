@@ -23,7 +23,7 @@ export function makeSchemes(group: HTMLElement, schemes: Scheme[], choose: (sche
 export function translateSchemes(group: HTMLElement): void {
   for (const input of group.querySelectorAll("input")) {
     const count = input.nextElementSibling?.textContent ?? "";
-    const label = word(`scheme_${input.value as Scheme["name"]}_long`, { count });
+    const label = word(`scheme_${input.value as Scheme["name"]}`, { count });
     input.setAttribute("aria-label", label);
     input.parentElement!.title = label;
   }

@@ -66,8 +66,15 @@ describe("with a camera", () => {
     });
     const buffer = Buffer.from(film, "latin1");
     await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer });
-    await page.waitForSelector("#answer strong");
-    expect(await page.textContent("#answer strong")).toBe("happy");
+    // Played again where a busy machine read none of its frames.
+    const answer = async () => {
+      await page.evaluate(() => {
+        const video = document.querySelector("video")!;
+        if (video.ended) void video.play();
+      });
+      return page.textContent("#answer");
+    };
+    await expect.poll(answer, { timeout: 20_000, interval: 500 }).toMatch(/^happy/);
     const answers = (await saved(page)) as unknown as LiveAnswer[];
     expect(answers[0]).toMatchObject({ source: "clip.webm", top: "happy" });
     await page.setInputFiles("#video-file", { name: "odd.mp4", mimeType: "video/mp4", buffer: Buffer.from("odd") });

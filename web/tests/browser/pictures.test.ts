@@ -185,6 +185,12 @@ describe("settings", () => {
     await fifth.click();
     expect(await fifth.getAttribute("aria-pressed")).toBe("true");
     expect(await page.textContent("#reading-title")).toBe("Reading of face 5");
+    const cutOff = await page.evaluate(() => {
+      const frame = document.querySelector("#screen")!.getBoundingClientRect();
+      const captions = [...document.querySelectorAll("#boxes span")].map((each) => each.getBoundingClientRect());
+      return captions.filter(({ left, right, top }) => left < frame.left || right > frame.right || top < frame.top);
+    });
+    expect(cutOff).toEqual([]);
   });
 
   test("a picture without a face can be read as a whole", async () => {

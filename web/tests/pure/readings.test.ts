@@ -61,26 +61,39 @@ test("softmax divides by the temperature first, and bears large logits", () => {
 });
 
 describe("tracks", () => {
-  const at = (left: number, share = 1) => ({ box: { left, top: 0, width: 10, height: 10 }, shares: [share, 1 - share] });
+  const at = (left: number, share = 1) => ({
+    box: { left, top: 0, width: 10, height: 10 },
+    square: new Uint8Array(),
+    shares: [share, 1 - share],
+  });
+  const numbers = (tracks: { number: number }[]) => tracks.map(({ number }) => number);
 
   test("a face keeps its number while it moves a little, whatever the order", () => {
     const tracks = new Tracks();
-    expect(tracks.update([at(0), at(100)]).map(({ number }) => number)).toEqual([1, 2]);
-    expect(tracks.update([at(102), at(2)]).map(({ number }) => number)).toEqual([2, 1]);
-    expect(tracks.update([at(50)]).map(({ number }) => number)).toEqual([3]);
-    expect(tracks.update([at(2)]).map(({ number }) => number)).toEqual([1]);
+    expect(numbers(tracks.update([at(0), at(100)], 0))).toEqual([1, 2]);
+    expect(numbers(tracks.update([at(102), at(2)], 0.1))).toEqual([2, 1]);
+    expect(numbers(tracks.update([at(50)], 0.2))).toEqual([3]);
+    expect(numbers(tracks.update([at(2)], 0.3))).toEqual([1]);
   });
 
   test("answers change gradually", () => {
     const tracks = new Tracks();
-    tracks.update([at(0, 1)]);
-    expect(tracks.update([at(0, 0)])[0]!.shares).toEqual([0.6, 0.4]);
+    tracks.update([at(0, 1)], 0);
+    expect(tracks.update([at(0, 0)], 0.1)[0]!.shares).toEqual([0.6, 0.4]);
   });
 
-  test("a face that is away for long is another one afterwards", () => {
+  test("a face that is missed is shown for half a second more, and is no new reading", () => {
     const tracks = new Tracks();
-    tracks.update([at(0)]);
-    for (let frame = 0; frame < 15; frame += 1) tracks.update([]);
-    expect(tracks.update([at(0)])[0]!.number).toBe(2);
+    tracks.update([at(0), at(100)], 0);
+    expect(tracks.update([at(100)], 0.4)).toHaveLength(1);
+    expect(numbers(tracks.shown(0.4))).toEqual([2, 1]);
+    expect(numbers(tracks.shown(0.6))).toEqual([2]);
+  });
+
+  test("a face that was away for long, or in another part of the video, is another one", () => {
+    const tracks = new Tracks();
+    tracks.update([at(0)], 5);
+    expect(numbers(tracks.update([at(0)], 6.5))).toEqual([2]);
+    expect(numbers(tracks.update([at(0)], 1))).toEqual([3]);
   });
 });
