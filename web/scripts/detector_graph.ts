@@ -71,8 +71,8 @@ export async function detectorFile(packageFolder: string): Promise<Uint8Array> {
     return pooled;
   }
 
-  // The package stores filters as (height, width, in, out); ONNX wants (out, in, height, width), and (channel, 1, height,
-  // width) of depthwise ones.
+  // The package stores filters as (height, width, in, out); ONNX wants (out, in, height, width), and of depthwise ones
+  // (channel, 1, height, width).
   const ordinary = [3, 2, 0, 1];
   const depthwise = [2, 3, 0, 1];
   let last = convolution("scaled", "conv0/filters", ordinary, { kernel_shape: [3, 3] }, "conv0/bias");
@@ -122,7 +122,12 @@ async function readWeights(folder: string): Promise<Map<string, Stored>> {
 /** A weight as it is kept in the file: its bytes with their axes in another order, its scale and its least value. */
 function storedWeight(name: string, { shape, scale, min, bytes }: Stored, order: number[]): Tensor[] {
   return [
-    { name: `${name}/bytes`, type: UINT8, dims: order.map((axis) => shape[axis]!), bytes: reordered(bytes, shape, order) },
+    {
+      name: `${name}/bytes`,
+      type: UINT8,
+      dims: order.map((axis) => shape[axis]!),
+      bytes: reordered(bytes, shape, order),
+    },
     floats(`${name}/scale`, [], [scale]),
     floats(`${name}/min`, [], [min]),
   ];

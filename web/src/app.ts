@@ -69,7 +69,8 @@ export class App {
   stop(): void {
     this.#live?.stop();
     this.#video.pause();
-    if (this.#video.srcObject instanceof MediaStream) this.#video.srcObject.getTracks().forEach((track) => track.stop());
+    const stream = this.#video.srcObject;
+    if (stream instanceof MediaStream) stream.getTracks().forEach((track) => track.stop());
     element("stop").hidden = true;
   }
 

@@ -13,8 +13,8 @@ const ANCHORS: [number, number][] = [
 ];
 
 /**
- * Boxes from what the detector says: for each anchor five planes of rows x columns numbers (centre across and down within
- * the cell as logits, width and height as logarithms of factors, score as a logit). Redmon & Farhadi, YOLO9000, 2017.
+ * Boxes from what the detector says: for each anchor five planes of rows x columns numbers (centre across and down
+ * within the cell as logits, width and height as logarithms of factors, score as a logit). Redmon & Farhadi, YOLO9000, 2017.
  *
  * Boxes are in pixels of the picture that the detector saw; those of a score up to `least` are left out.
  */

@@ -11,10 +11,10 @@ const MOST_OVERLAP = 0.4;
 /** What the longer side of a frame is drawn at for the detector: a face must be about 30 pixels large then. */
 const FRAME_PX = 320;
 
-/** The same of a still picture, for which there is time: the second look, at large pictures alone, is for small faces. */
+/** The same of a still picture, for which there is time: the second look, at large pictures, is for small faces. */
 const PICTURE_PX = [416, 832];
 
-/** A face that fills the picture is found when the picture is drawn small, with its border pixels repeated around it. */
+/** A face that fills the picture is found when the picture is drawn small, its border pixels repeated around it. */
 const CLOSE_UP = { canvas: 224, picture: 96 };
 
 /** Anything that a canvas can draw, with its size. */

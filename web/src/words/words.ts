@@ -1,4 +1,4 @@
-/** Everything that the page says, in the chosen language. The words themselves are in the JSON files beside this one. */
+/** Everything that the page says, in the chosen language. The words themselves are in the JSON files beside it. */
 
 import german from "./de.json";
 import english from "./en.json";

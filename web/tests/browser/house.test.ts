@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => visit.end());
 
-test("the first visit loads less than 6 MB, and all that is ever asked for are files of the page's own folder", async () => {
+test("the first visit loads less than 6 MB, and nothing but the page's own files is ever asked for", async () => {
   const asked: { method: string; url: string }[] = [];
   const page = await visit.open({}, (fresh) =>
     Promise.resolve(fresh.on("request", (request) => asked.push({ method: request.method(), url: request.url() }))),

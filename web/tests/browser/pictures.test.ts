@@ -22,7 +22,8 @@ function pictureFile({ name, file }: { name: string; file: string }) {
 }
 
 async function allRead(page: Page, count: number): Promise<Reading[]> {
-  await expect.poll(async () => (await page.textContent("#pictures"))?.includes("…"), { timeout: 20_000 }).toBe(false);
+  const waiting = async () => (await page.textContent("#pictures"))?.includes("…");
+  await expect.poll(waiting, { timeout: 20_000 }).toBe(false);
   const readings = (await saved(page)) as unknown as Reading[];
   expect(readings).toHaveLength(count);
   return readings;
@@ -44,7 +45,8 @@ describe("pictures that are faces already", () => {
       // A canvas keeps half-transparent colours within one level: that alone may show.
       const most = name === "veiled.png" ? 1e-2 : 1e-4;
       const shares = vectors.classes.map((each) => reading.probabilities[each]!);
-      expect(Math.max(...shares.map((share, index) => Math.abs(share - probabilities[index]!))), name).toBeLessThan(most);
+      const differences = shares.map((share, index) => Math.abs(share - probabilities[index]!));
+      expect(Math.max(...differences), name).toBeLessThan(most);
     }
   });
 

@@ -15,7 +15,9 @@ test.runIf(SECONDS).each([2, 4])(
   "a machine that says it has %d cores, half of which are used",
   async (cores) => {
     const page = await visit.open({}, (fresh) =>
-      fresh.addInitScript((count) => Object.defineProperty(navigator, "hardwareConcurrency", { get: () => count }), cores),
+      fresh.addInitScript((count) => {
+        Object.defineProperty(navigator, "hardwareConcurrency", { get: () => count });
+      }, cores),
     );
     await page.click("#camera");
     await says(page, "#rate", /\d/);

@@ -65,5 +65,6 @@ describe("crop", () => {
 });
 
 test("halves go to the even neighbour, as in Python", () => {
-  expect([0.5, 1.5, 2.5, -0.5, -1.5, 2.4, 2.6].map((value) => roundHalfEven(value) + 0)).toEqual([0, 2, 2, 0, -2, 2, 3]);
+  const values = [0.5, 1.5, 2.5, -0.5, -1.5, 2.4, 2.6];
+  expect(values.map((value) => roundHalfEven(value) + 0)).toEqual([0, 2, 2, 0, -2, 2, 3]);
 });
