@@ -25,6 +25,7 @@ COMMANDS = (
     "robustness",
     "explain",
     "export",
+    "web build",
     "info",
     "predict",
     "detectors",

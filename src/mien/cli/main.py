@@ -31,6 +31,7 @@ from mien.cli import (
     sweep,
     teach,
     train,
+    web,
 )
 from mien.errors import MienError
 from mien.version import __version__
@@ -59,6 +60,7 @@ app.command("compare")(compare.compare)
 app.command("robustness")(robustness.robustness)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
+app.add_typer(web.app, name="web")
 app.command("info")(info.info)
 app.command("predict")(predict.predict)
 app.add_typer(detectors.app, name="detectors")

@@ -14,10 +14,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mien.serve.built_page import STATIC
 from mien.serve.refusals import CODES
-
-STATIC = Path(__file__).parent / "static"
-"""Where `make web` puts the page that runs in a browser."""
 
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
 :root{color-scheme:light dark}
