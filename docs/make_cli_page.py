@@ -28,6 +28,7 @@ COMMANDS = (
     "web build",
     "info",
     "predict",
+    "video",
     "detectors",
     "detectors install",
     "embed",

@@ -79,10 +79,10 @@ def test_the_command_says_what_it_wrote(static, tmp_path, mien):
 
 
 def test_the_command_takes_the_same_model_as_the_page():
-    assert signature(build).parameters["model"].default == page.PAGE_MODEL
+    assert signature(build).parameters["model"].default == built_page.PAGE_MODEL
 
 
 def test_the_page_model_comes_with_mien():
-    manifest = read_manifest(find_model(page.PAGE_MODEL))
+    manifest = read_manifest(find_model(built_page.PAGE_MODEL))
     assert manifest.precision == "int8"
     assert manifest.scores["validation_accuracy"] > 0.68

@@ -31,6 +31,7 @@ from mien.cli import (
     sweep,
     teach,
     train,
+    video,
     web,
 )
 from mien.errors import MienError
@@ -64,6 +65,7 @@ app.add_typer(web.app, name="web")
 app.command("info")(info.info)
 app.command("predict")(predict.predict)
 app.add_typer(detectors.app, name="detectors")
+app.command("video")(video.video)
 app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
 
