@@ -192,7 +192,7 @@ class Classifier:
             DataError: a picture that cannot be read, where there is no ``on_bad``; a scheme or threshold that does
                 not suit the model.
         """
-        scheme, names = self._merging(classes, threshold)
+        scheme, names = self.merging(classes, threshold)
         size_px = self.manifest.input.size_px
         opened = _open_each(pictures, lambda picture: grey_square(open_picture(picture), size_px), on_bad)
         for batch in _batches(opened, BATCH):
@@ -223,7 +223,7 @@ class Classifier:
             DataError: as :meth:`stream`.
             ModelError: the face detector cannot be used.
         """
-        scheme, names = self._merging(classes, threshold)
+        scheme, names = self.merging(classes, threshold)
         finder = find_detector() if detector is None else detector
         for source, rgb in _open_each(pictures, lambda picture: upright_rgb(open_picture(picture)), on_bad):
             faces = finder.detect(rgb)
@@ -275,10 +275,14 @@ class Classifier:
 
     def class_names(self, classes: str | None = None) -> tuple[str, ...]:
         """Class names after merging by a label scheme, as in :meth:`predict`. Raises :class:`DataError`."""
-        return self._merging(classes, None)[1]
+        return self.merging(classes, None)[1]
 
-    def _merging(self, classes: str | None, threshold: float | None) -> tuple[LabelScheme | None, tuple[str, ...]]:
-        """The scheme to merge by, and the names of the classes then. Raises :class:`DataError`."""
+    def merging(self, classes: str | None, threshold: float | None) -> tuple[LabelScheme | None, tuple[str, ...]]:
+        """The scheme to merge probabilities by, if any, and the names of the classes then.
+
+        Raises:
+            DataError: a scheme or threshold that does not suit the model.
+        """
         scheme = parse_scheme("all" if classes is None else classes)
         names = self.classes
         if scheme is not None:
