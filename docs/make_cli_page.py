@@ -29,6 +29,7 @@ COMMANDS = (
     "info",
     "predict",
     "video",
+    "webcam",
     "detectors",
     "detectors install",
     "embed",

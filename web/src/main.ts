@@ -31,6 +31,8 @@ async function start(): Promise<void> {
     await reader;
     if (status.textContent === word("loading")) page.say(() => "");
     document.documentElement.dataset["ready"] = "yes";
+    // `mien webcam` opens the page so.
+    if (new URLSearchParams(location.search).get("webcam") === "1") void app.useCamera();
   } catch (error) {
     fail(error);
   }

@@ -33,6 +33,7 @@ from mien.cli import (
     train,
     video,
     web,
+    webcam,
 )
 from mien.errors import MienError
 from mien.version import __version__
@@ -66,6 +67,7 @@ app.command("info")(info.info)
 app.command("predict")(predict.predict)
 app.add_typer(detectors.app, name="detectors")
 app.command("video")(video.video)
+app.command("webcam")(webcam.webcam)
 app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
 

@@ -48,6 +48,13 @@ describe("with a camera", () => {
     await page.context().close();
   });
 
+  test("the address of `mien webcam` begins by itself", async () => {
+    const page = await visit.open({}, undefined, "?webcam=1");
+    await expect.poll(() => framesRead(page), { timeout: 20_000 }).toBeGreaterThan(2);
+    expect(await page.textContent("#answer strong")).toBe("happy");
+    await page.context().close();
+  });
+
   test("a video file is read while it plays", async () => {
     const page = await visit.open();
     const film = await page.evaluate(async () => {
