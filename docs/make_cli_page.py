@@ -33,6 +33,7 @@ COMMANDS = (
     "detectors install",
     "embed",
     "serve",
+    "webcam",
     "audit",
     "data info",
     "data convert",

@@ -29,6 +29,8 @@ async function start(): Promise<void> {
     tieLanguages(app);
     app.refresh();
     await reader;
+    // What `mien webcam` opens.
+    if (new URLSearchParams(location.search).has("webcam")) void app.useCamera();
     if (status.textContent === word("loading")) page.say(() => "");
     document.documentElement.dataset["ready"] = "yes";
   } catch (error) {

@@ -33,6 +33,7 @@ from mien.cli import (
     train,
     video,
     web,
+    webcam,
 )
 from mien.errors import MienError
 from mien.version import __version__
@@ -68,6 +69,7 @@ app.add_typer(detectors.app, name="detectors")
 app.command("video")(video.video)
 app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
+app.command("webcam")(webcam.webcam)
 
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]

@@ -48,6 +48,13 @@ describe("with a camera", () => {
     await page.context().close();
   });
 
+  test("the address that mien webcam opens begins with the camera", async () => {
+    const page = await visit.open();
+    await page.goto(`${visit.address}?webcam=1`);
+    await expect.poll(() => framesRead(page), { timeout: 20_000 }).toBeGreaterThan(2);
+    await page.context().close();
+  });
+
   test("a video file is read while it plays", async () => {
     const page = await visit.open();
     const film = await page.evaluate(async () => {
