@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -137,3 +140,19 @@ def test_the_exact_way_is_taken_only_where_there_is_no_8_bit_dot_product(tiny_ru
         seen.clear()
         open_model(tiny_run.model)
         assert seen == expected
+
+
+def test_onnxruntime_does_not_report(tiny_run, tmp_path):
+    """It would leave an identifier and a queue of what to send in the user's folders.."""
+    code = f"""
+import os
+import mien
+mien.load({str(tiny_run.path)!r})
+assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+"""
+    folders = {name: str(tmp_path / name) for name in ("HOME", "XDG_CACHE_HOME", "TMPDIR")}
+    for folder in folders.values():
+        Path(folder).mkdir()
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-B", "-c", code], env=environment | folders, check=True)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -8,6 +8,7 @@ as :func:`mien.preprocess.to_input` makes them, and gives ``logits`` float32 (N,
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -51,6 +52,15 @@ class Manifest(BaseModel):
     created: str = Field(description="UTC, ISO 8601")
 
 
+def stay_offline() -> None:
+    """Keep onnxruntime from reporting to its maker. To be called before it is imported.
+
+    From 1.29 on it would write an identifier of the machine into the user's cache and send what sessions do. Its own
+    ``disable_telemetry_events`` comes too late: importing it is enough. Who sets the variable decides otherwise.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+
 def read_manifest(path: str | Path) -> Manifest:
     """Read the manifest of a model file. Raises :class:`ModelError`, as :func:`open_model`."""
     return open_model(path)[1]
@@ -69,6 +79,7 @@ def open_model(path: str | Path, threads: int | None = None) -> tuple[InferenceS
     Raises:
         ModelError: missing, damaged, not mien's, or of a newer schema.
     """
+    stay_offline()
     import onnxruntime
 
     path = Path(path)

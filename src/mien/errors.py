@@ -8,6 +8,7 @@
     ├── RunError           a run folder that exists already, is incomplete, or cannot be written
     ├── TrainingError      training that cannot go on (a loss that is not a number)
     │   └── StoppedError   training that was stopped before there was anything to keep
+    ├── ServeError         a service that cannot start: a port in use, a token that cannot be read
     └── MissingExtraError  an optional part of mien that is not installed
 
 A message says what was expected, what was found, where, and what to do. The command line prints it as
@@ -51,6 +52,10 @@ class TrainingError(MienError):
 
 class StoppedError(TrainingError):
     """Training that was stopped before there was anything to keep."""
+
+
+class ServeError(MienError):
+    """A service that cannot start."""
 
 
 class MissingExtraError(MienError):

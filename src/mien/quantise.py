@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.artifact import stay_offline
 from mien.errors import ModelError
 
 BATCH = 64
@@ -60,6 +61,8 @@ def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
         inputs: float32 (N, 1, C, C), what the network sees of ordinary faces; their activations span the ranges.
     """
     import onnx
+
+    stay_offline()
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

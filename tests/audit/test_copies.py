@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.audit.copies import CopyCounts, Leak, copied_from, count_copies, has_copy, in_conflict, leaked
-from mien.audit.picture_faults import BLANK_BELOW
+from mien.data.clean import BLANK_BELOW
 from mien.data.splits import group_identical
 from mien.evaluation.face_numbers import contrast
 

@@ -4,12 +4,14 @@ import json
 import shutil
 import tomllib
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mien.artifact import read_manifest, replace_manifest
 from mien.data.parquet import write_parquet
 from mien.data.read import read_faces
 from mien.evaluation.scores import Scores, write_scores
@@ -129,6 +131,98 @@ def test_a_clean_list_and_a_model_that_saw_what_it_drops(mien, faces, tiny_run, 
     assert (tmp_path / "rep" / "tables" / "without-copies.csv").is_file()
 
 
+def test_rows_seen_before_are_those_of_every_model_and_of_the_report_too(mien, faces, tiny_run, tmp_path):
+    """One model learnt from the data as it was, one from the cleaned data; the train copy of a row is dropped."""
+    train, validation = (np.flatnonzero(faces.split == split)[0] for split in ("train", "validation"))
+    images = np.asarray(faces.images).copy()
+    images[validation] = images[train]
+    data, clean = tmp_path / "leaky.parquet", tmp_path / "out" / "clean.toml"
+    write_parquet(replace(faces, images=images), data)
+    assert mien("audit", data, "--out", tmp_path / "out", "-q").code == 0
+    cleaned = json.loads(mien("data", "info", data, "--clean", clean, "--json").out)["fingerprint"]
+    learnt_cleaned = tmp_path / "run-of-cleaned"
+    shutil.copytree(tiny_run.path, learnt_cleaned)
+    file = learnt_cleaned / "model.onnx"
+    replace_manifest(file, read_manifest(file).model_copy(update={"data_fingerprint": cleaned}))
+    rows = int((faces.split == "validation").sum())
+    names = {"raw": [tiny_run.path], "cleaned": [learnt_cleaned], "both": [learnt_cleaned, tiny_run.path]}
+    for name, models in names.items():
+        options = ("--data", data, "--clean", clean)
+        given = [word for model in models for word in ("--model", model)]
+        answer = mien("evaluate", *given, *options, "--out", tmp_path / name, "--json")
+        assert answer.code == 0, answer.err
+        counts = [part["count"] for part in json.loads(answer.out)["subsets"]]
+        assert counts[:2] == [rows, rows if name == "cleaned" else rows - 1], name
+        own = given if len(models) == 1 else ()
+        report = mien("report", tmp_path / name, *own, *options, "--no-explain", "--no-features")
+        assert report.code == 0, report.err
+        table = tmp_path / name / "report-validation" / "tables" / "without-copies.json"
+        assert [line["rows"] for line in json.loads(table.read_text())] == counts, name
+        page = (tmp_path / name / "report-validation" / "report.html").read_text(encoding="utf-8")
+        assert sha256(clean.read_bytes()).hexdigest() in page
+
+
+def test_the_ledger_names_the_list_that_a_test_score_was_made_under(mien, tiny_run, parquet, tmp_path):
+    run, clean = tmp_path / "run", tmp_path / "out" / "clean.toml"
+    shutil.copytree(tiny_run.path, run)
+    assert mien("audit", parquet, "--out", tmp_path / "out", "-q").code == 0
+    test = ("evaluate", "--model", run, "--data", parquet, "--split", "test")
+    assert mien(*test).code == mien(*test, "--clean", clean).code == 0
+    plain, under = (json.loads(line) for line in (run / "test_ledger.jsonl").read_text().splitlines()[-2:])
+    assert not [name for name in plain if name.startswith("clean")]
+    assert under["clean"] == str(clean)
+    assert under["clean_sha256"] == sha256(clean.read_bytes()).hexdigest()
+
+
+def test_a_list_made_of_cleaned_data_is_for_the_data_on_disk(mien, folder, tmp_path):
+    """The same as the first list and then the second, but for one whose line somebody took out in between."""
+    assert mien("audit", folder, "--skip-bad", "--out", tmp_path / "first").code == 0
+    first = tmp_path / "first" / "clean.toml"
+    lines = first.read_text().splitlines(keepends=True)
+    kept_out = next(line for line in lines if "zcopy.png" in line)
+    first.write_text("".join(line for line in lines if line != kept_out))
+    again = mien("audit", folder, "--skip-bad", "--clean", first, "--out", tmp_path / "second", "--json")
+    assert again.code == 0, again.err
+    content = json.loads(again.out)
+    second = tomllib.loads((tmp_path / "second" / "clean.toml").read_text())
+    before = tomllib.loads("".join(lines))
+    assert second["data_fingerprint"] == before["data_fingerprint"]
+    assert {line["row"] for line in second["drop"]} == {line["row"] for line in before["drop"]}
+    assert sum(sum(of.values()) for of in content["changes"].values()) == len(second["drop"] + second["relabel"])
+    used = mien("data", "info", folder, "--skip-bad", "--clean", tmp_path / "second" / "clean.toml", "--json")
+    assert json.loads(used.out)["faces"] == content["faces"] - 1, "the line is back"
+
+
+def test_a_list_is_proved_by_the_faces_at_48_px_whatever_size_is_read(mien, faces, tmp_path):
+    """Two pictures of 480 px that differ by one grey level in one pixel are the same picture at 48 px."""
+    own, clean, number = tmp_path / "own", tmp_path / "out" / "clean.toml", 0
+    for split in ("train", "validation"):
+        for name in ("happy", "sad"):
+            (own / split / name).mkdir(parents=True)
+            for _ in range(6):
+                picture = np.kron(np.asarray(faces.images[number]), np.ones((10, 10), dtype=np.uint8))
+                Image.fromarray(picture).save(own / split / name / f"{number}.png")
+                number += 1
+    for name in ("happy", "sad"):
+        picture = np.kron(np.asarray(faces.images[number]), np.ones((10, 10), dtype=np.uint8))
+        picture[0, 0] ^= name == "sad"
+        Image.fromarray(picture).save(own / "validation" / name / "same.png")
+    assert mien("audit", own, "--out", tmp_path / "out").code == 0
+    listed = tomllib.loads(clean.read_text())["drop"]
+    assert [(line["kind"], line["source"]) for line in listed] == [
+        ("conflict", "validation/happy/same.png"),
+        ("conflict", "validation/sad/same.png"),
+    ]
+    for size_px in (48, 480):
+        target = tmp_path / f"{size_px}.parquet"
+        answer = mien("data", "convert", own, "--size-px", size_px, "--clean", clean, "--out", target)
+        assert answer.code == 0, answer.err
+        assert len(read_faces(target, size_px=size_px)) == 24
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(clean.read_text().replace('kind = "conflict"', 'kind = "copy"', 1))
+    one_line(mien("data", "info", own, "--clean", wrong), "found 'copy'")
+
+
 def test_scores_and_a_table_for_a_terminal(mien, parquet, tiny_run, tmp_path):
     answer = mien("audit", parquet, "--scores", tiny_run.scores("validation"), "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
@@ -151,6 +245,48 @@ def test_a_recipe_judges_every_row_but_those_of_test(mien, parquet, faces, tiny_
     assert content["labels"]["rows"] == int((faces.split != "test").sum())
     assert "fold 2 of 2" in answer.err
     assert (tmp_path / "out" / "folds" / "scores_out-of-fold.npz").is_file()
+
+
+def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_recipe, tmp_path, monkeypatch):
+    from mien.experiments import out_of_fold
+    from mien.recipe import dump_recipe
+
+    monkeypatch.setattr(out_of_fold, "FOLDS", 2)
+    recipe = tmp_path / "small.toml"
+    smaller = tiny_recipe.input.model_copy(update={"size_px": 32, "crop_px": 28})
+    recipe.write_text(dump_recipe(tiny_recipe.model_copy(update={"epochs": 1, "input": smaller})))
+    answer = mien("audit", face_folder, "--recipe", recipe, "--out", tmp_path / "out", "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["labels"]["rows"] == int((faces.split != "test").sum())
+    assert read_manifest(tmp_path / "out" / "folds" / "fold-1" / "model.onnx").input.size_px == 32
+
+
+def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
+    mien, parquet, faces, tiny_run, tiny_recipe, tmp_path, monkeypatch
+):
+    from mien.experiments import audit as audit_room
+    from mien.recipe import dump_recipe
+
+    def not_yet(*arguments):
+        raise AssertionError("copies are looked for already")
+
+    monkeypatch.setattr(audit_room, "find_copies", not_yet)
+    out = tmp_path / "out"
+    merging, other = tmp_path / "merging.toml", tmp_path / "other.toml"
+    merging.write_text(dump_recipe(tiny_recipe.model_copy(update={"classes": "binary"})))
+    one_line(mien("audit", parquet, "--recipe", merging, "--out", out), "merges or drops classes")
+    write_parquet(faces.of_split("validation"), tmp_path / "validation.parquet")
+    one_line(mien("audit", tmp_path / "validation.parquet", "--recipe", "quick", "--out", out), "need a train split")
+    votes = np.full((len(faces), 10), -1)
+    write_parquet(replace(faces, columns={"ferplus_votes": votes}), tmp_path / "votes.parquet")
+    one_line(mien("audit", tmp_path / "votes.parquet", "--out", out), "at least 0")
+    others = Scores(np.arange(4), np.array([0, 1, 0, 1]), np.full((4, 2), 0.5), ("a", "b"), "mine", "")
+    write_scores(tmp_path / "others.npz", others)
+    one_line(mien("audit", parquet, "--scores", tmp_path / "others.npz", "--out", out), "data's own classes")
+    assert not out.exists()
+    other.write_text(dump_recipe(tiny_recipe.model_copy(update={"seed": 8})))
+    shutil.copytree(tiny_run.path, out / "folds" / "fold-2")
+    one_line(mien("audit", parquet, "--recipe", other, "--out", out), "fold-2 was begun by another recipe")
 
 
 def test_mistakes_are_one_line_and_leave_nothing(mien, parquet, faces, tiny_run, tmp_path):

@@ -94,6 +94,50 @@ def test_training_as_json_and_quietly(mien, tmp_path, recipe_file, face_folder):
     assert json.loads(answer.out)["run"] == str(tmp_path / "r")
 
 
+def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recipe_file, face_folder):
+    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--resume", "--set", "epochs=1")
+    first = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
+    assert first.code == 0, first.err
+    assert f"NOTE: there is no run in {tmp_path / 'r'} to go on with: a new one begins." in first.err
+    assert "NOTE: batch_size = 1000 is more than the" in first.err
+    assert "NOTE: tuning.frozen_epochs = 1 lasts for the whole run of 1: only the head learns." in first.err
+    again = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
+    assert again.code == 0, again.err
+    assert "no run in" not in again.err
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "mine.txt").write_text("mine")
+    one_line(mien(*words, "--out", notes), "is no run folder")
+
+
+def test_what_is_wrong_with_the_arguments_is_said_before_the_data_is(
+    mien, tmp_path, recipe_file, tiny_run, face_folder
+):
+    out, data = tmp_path / "r", ("--data", face_folder)
+    headless = tmp_path / "headless"
+    shutil.copytree(tiny_run.path, headless)
+    (headless / "best.safetensors").unlink()
+    for words, parts in (
+        (("--set", "model.name=nonsense"), "no model 'nonsense'"),
+        (("--set", "model.widths=[4]"), "widths"),
+        (("--set", "model.colour=3"), "no setting 'colour'"),
+        (("--set", "early_sizes=[[0.5, 4]]"), "early size of 4 px"),
+        (("--from", headless), "best.safetensors does not exist"),
+        (("--out", tiny_run.path, "--resume", "--set", "seed=9"), "was trained by another recipe"),
+    ):
+        answer = mien("train", recipe_file, *data, "--out", out, *words)
+        one_line(answer, parts)
+        assert len(answer.err.splitlines()) == 1, answer.err
+    assert not out.exists()
+
+
+def test_the_shipped_model_is_called_as_users_call_it(mien, tiny_run):
+    lines = dict(line.split(maxsplit=1) for line in mien("info", "default").out.splitlines() if " " in line)
+    assert lines["name"].strip() == "default"
+    assert lines["recipe"].startswith("quick, sha256:")
+    assert "tiny, sha256:" in mien("info", tiny_run.path).out
+
+
 def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, face_folder):
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)

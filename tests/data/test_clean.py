@@ -1,13 +1,14 @@
 """Oracles: tomllib reads what was written; rows taken out by hand."""
 
 import tomllib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mien.data.clean import Change, Clean, apply_clean, check_made_for, read_clean, write_clean
+from mien.data.clean import Change, Clean, apply_clean, check_made_for, join_changes, read_clean, write_clean
 from mien.errors import DataError
 
 TO = 'to = "sad", '
@@ -62,12 +63,13 @@ def test_dropped_and_relabelled_rows(faces):
 
 def test_the_fingerprint_is_that_of_data_and_changes_at_every_size(faces):
     small = faces.subset(np.arange(len(faces))).with_fingerprint(faces.fingerprint)
-    clean = Clean(faces.fingerprint, (change(faces, 0), change(faces, 1)))
+    first, second = np.flatnonzero(faces.split == "train")[:2]
+    clean = Clean(faces.fingerprint, (change(faces, first), change(faces, second)))
     turned = Clean(faces.fingerprint, clean.changes[::-1])
     prints = {apply_clean(each, of).fingerprint for each in (faces, small) for of in (clean, turned)}
     assert len(prints) == 1
     assert prints != {faces.fingerprint}
-    assert apply_clean(faces, Clean(faces.fingerprint, (change(faces, 0),))).fingerprint not in prints
+    assert apply_clean(faces, Clean(faces.fingerprint, (change(faces, first),))).fingerprint not in prints
 
 
 def test_other_data_is_refused(faces):
@@ -77,15 +79,86 @@ def test_other_data_is_refused(faces):
 
 
 def test_lists_that_do_not_fit_the_rows(faces):
+    train = faces.of_split("train").with_fingerprint(faces.fingerprint)
     for bad, words in (
         (change(faces, 0, row=10**6), "which the data does not have"),
         (change(faces, 0, label="bored"), "as bored of"),
         (change(faces, 0, to="bored", kind="conflict"), "no class 'bored'"),
     ):
         with pytest.raises(DataError, match=words):
-            apply_clean(faces, Clean(faces.fingerprint, (bad,)))
+            apply_clean(train, Clean(faces.fingerprint, (bad,)))
     with pytest.raises(DataError, match="drops every row"):
-        apply_clean(faces, Clean(faces.fingerprint, tuple(change(faces, at) for at in range(len(faces)))))
+        apply_clean(train, Clean(faces.fingerprint, tuple(change(train, at) for at in range(len(train)))))
+
+
+def measured(faces):
+    """The faces with a blank row in validation, and a row of it that is identical to one of train and one of test,
+    with another label than that of test; their positions.
+    """
+    train, validation, test = (np.flatnonzero(faces.split == split)[:3] for split in ("train", "validation", "test"))
+    images, labels = np.asarray(faces.images).copy(), faces.labels.copy()
+    images[validation[0]] = 90
+    images[validation[1]] = images[test[0]] = images[train[0]]
+    labels[validation[1]] = labels[train[0]] = (labels[test[0]] + 1) % len(faces.classes)
+    images[validation[2]] = images[train[1]]
+    labels[validation[2]] = labels[train[1]]
+    return replace(faces, images=images, labels=labels), validation, test
+
+
+def test_what_is_dropped_from_validation_and_test_is_proved_by_the_data(faces):
+    faces, (blank, disputed, copied), test = measured(faces)
+    proved = tuple(
+        change(faces, at, kind=kind) for at, kind in ((blank, "blank"), (disputed, "conflict"), (test[0], "conflict"))
+    )
+    left = apply_clean(faces, Clean(faces.fingerprint, proved))
+    assert len(left) == len(faces) - 3
+    for at, kind, words in (
+        (copied, "conflict", "but no identical picture has another label"),
+        (test[1], "conflict", "but no identical picture"),
+        (copied, "blank", r"but its pixels deviate by \d+"),
+        (copied, "copy", r"only for what the data itself proves \(blank or conflict\); found 'copy'"),
+        (test[1], "no-face", "found 'no-face'"),
+        (test[1], "doubt", "found 'doubt'"),
+        (copied, "leak", "found 'leak'"),
+    ):
+        with pytest.raises(DataError, match=words):
+            apply_clean(faces, Clean(faces.fingerprint, (*proved, change(faces, at, kind=kind))))
+    with pytest.raises(DataError, match="keeps its label"):
+        apply_clean(faces, Clean(faces.fingerprint, (change(faces, disputed, to="happy", kind="conflict"),)))
+
+
+def test_the_proof_is_of_the_faces_that_the_list_was_made_from(faces):
+    """At another size two pictures may differ that were alike; they count as they were when the list was made."""
+    faces, (_, disputed, _), _ = measured(faces)
+    images = np.asarray(faces.images).copy()
+    images[disputed, 0, 0] ^= 255
+    larger = replace(faces, images=images).with_fingerprint(faces.fingerprint)
+    clean = Clean(faces.fingerprint, (change(faces, disputed, kind="conflict"),))
+    with pytest.raises(DataError, match="no identical picture"):
+        apply_clean(larger, clean)
+    assert len(apply_clean(larger, clean, faces)) == len(faces) - 1
+
+
+def test_two_lists_in_turn_are_one_list_for_the_data_as_it_was(faces):
+    at = np.flatnonzero(faces.split == "train")[:5]
+    names = [faces.classes[(faces.labels[each] + 1) % 7] for each in at]
+    first = Clean(
+        faces.fingerprint,
+        (change(faces, at[0]), *(change(faces, at[each], to=names[each], kind="conflict") for each in (1, 2, 3))),
+    )
+    once = apply_clean(faces, first)
+    further = [
+        change(faces, at[1], label=names[1]),  # relabelled, then dropped
+        change(faces, at[2], label=names[2], to=faces.classes[faces.labels[at[2]]], kind="doubt"),  # and back
+        change(faces, at[3], label=names[3], to=names[0] if names[0] != names[3] else "neutral", kind="doubt"),
+        change(faces, at[4]),
+    ]
+    twice = apply_clean(once, Clean(once.fingerprint, tuple(further)))
+    joined = join_changes(first, further)
+    assert joined.data_fingerprint == faces.fingerprint
+    found = apply_clean(faces, joined)
+    assert found.rows.tolist() == twice.rows.tolist()
+    assert found.labels.tolist() == twice.labels.tolist()
 
 
 def line(row=1, split="train", label="happy", to="", kind="copy"):
@@ -105,11 +178,9 @@ def line(row=1, split="train", label="happy", to="", kind="copy"):
         (f"drop = [{line(split='trian')}]", "no split 'trian'"),
         (f"relabel = [{line()}]", "needs the class it gets"),
         (f"drop = [{line(to=TO)}]", "has none"),
-        (f"drop = [{line(split='validation', kind='doubt')}]", "row of validation that only a model"),
-        (
-            f"relabel = [{line(split='test', to=TO, kind='doubt')}]",
-            "row of test that",
-        ),
+        (f"drop = [{line(split='validation', kind='doubt')}]", "found 'doubt'. Delete the line"),
+        (f"drop = [{line(split='validation', kind='copy')}]", "row of validation is dropped only for"),
+        (f"relabel = [{line(split='test', to=TO, kind='conflict')}]", "row of test keeps its label"),
     ],
 )
 def test_what_is_wrong_with_a_list_is_one_line(text, words, tmp_path):

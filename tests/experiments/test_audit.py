@@ -134,6 +134,16 @@ def test_without_votes_what_needs_them_is_left_out_and_named(data, copies):
     assert "ferplus_votes" in found.left_out[0]
 
 
+def test_a_column_without_a_vote_is_as_good_as_none_and_so_it_says(data, copies):
+    for votes, words in (
+        (np.zeros((len(data), 10), dtype=np.int64), "no vote in its column"),
+        (np.ones((len(data), 8), dtype=np.int64), "no usable column ferplus_votes (ten numbers"),
+    ):
+        found = audit_faces(replace(data, columns={"ferplus_votes": votes}), copies, resamples=5)
+        assert words in found.left_out[0]
+        assert found.outlier_worth is None
+
+
 def test_the_ceilings_of_votes_are_those_of_the_voters(data, copies):
     found = {each.what: each.accuracy.value for each in audit_faces(data, copies, resamples=20).ceilings}
     assert found["validation: answers as most voters do"] == 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.errors import DataError, RecipeError
+from mien.errors import DataError, RecipeError, RunError
 from mien.evaluation.scores import read_scores
 from mien.experiments import out_of_fold
 from mien.experiments.out_of_fold import SPLIT, score_out_of_fold
@@ -41,7 +41,11 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
     done = 0
     for fold, learnt in enumerate(given, 1):
         own = read_scores(RunFolder(tmp_path / f"fold-{fold}").scores(SPLIT))
-        assert "test" not in learnt.split
+        assert set(faces.split[np.isin(faces.rows, learnt.rows)]) == {"train"}, "nothing of validation or test"
+        chooses = learnt.split == "validation"
+        assert 0.05 < chooses.mean() < 0.2
+        kinds = [{group_of[row] for row in learnt.rows[each].tolist()} for each in (chooses, ~chooses)]
+        assert not kinds[0] & kinds[1], "copies stay on one side"
         assert not {group_of[row] for row in own.rows.tolist()} & {group_of[row] for row in learnt.rows.tolist()}
         part = faces.subset(np.isin(faces.rows, own.rows))
         answers = Classifier(tmp_path / f"fold-{fold}" / "model.onnx").probabilities(np.asarray(part.images))
@@ -75,6 +79,46 @@ def test_what_is_finished_is_not_done_again(short_recipe, faces, tmp_path, monke
     assert len(told) == 1
     assert np.array_equal(again.probabilities, scores.probabilities)
     assert np.array_equal(read_scores(tmp_path / "scores_out-of-fold.npz").probabilities, scores.probabilities)
+
+
+def test_a_run_killed_inside_a_fold_ends_as_an_unbroken_one(short_recipe, faces, tmp_path):
+    """Killed after the first of three epochs of the second fold: taken up behind it, with the same numbers."""
+    recipe, groups = short_recipe.model_copy(update={"epochs": 3}), np.arange(len(faces))
+    whole = score_out_of_fold(recipe, faces, groups, tmp_path / "whole", view=view, tell=print)
+    begun = []
+
+    class Killed:
+        def step(self, epoch, faces, loss):
+            if len(begun) == 2 and epoch == 2:
+                raise SystemExit
+
+        def epoch(self, line, is_best):
+            pass
+
+    def kills(recipe, faces):
+        begun.append(faces)
+        return nullcontext(Killed())
+
+    with pytest.raises(SystemExit):
+        score_out_of_fold(recipe, faces, groups, tmp_path / "cut", view=kills, tell=print)
+    assert len(RunFolder(tmp_path / "cut" / "fold-2").read_history()) == 1
+    with pytest.raises(RunError, match="fold-1 was begun by another recipe"):
+        score_out_of_fold(short_recipe, faces, groups, tmp_path / "cut", view=view, tell=print)
+    told = []
+    again = score_out_of_fold(recipe, faces, groups, tmp_path / "cut", view=view, tell=told.append)
+    assert [words.split(":")[0] for words in told] == ["fold 2 of 2"]
+    assert np.array_equal(again.rows, whole.rows)
+    assert np.array_equal(again.probabilities, whole.probabilities)
+
+
+def test_a_finished_fold_that_learnt_something_else_is_not_taken_for_this_one(
+    short_recipe, faces, tmp_path, monkeypatch
+):
+    """Other copies: the folds' own rows may be the same, what their models learnt is not."""
+    score_out_of_fold(short_recipe, faces, np.arange(len(faces)), tmp_path, view=view, tell=print)
+    monkeypatch.setattr(out_of_fold, "CHOOSING", 5)
+    with pytest.raises(RunError, match="was trained on other data"):
+        score_out_of_fold(short_recipe, faces, np.arange(len(faces)), tmp_path, view=view, tell=print)
 
 
 def test_recipes_and_data_that_cannot_be_judged(short_recipe, faces, tmp_path):

@@ -217,6 +217,18 @@ def test_seven_classes_then_five_then_two_without_any_network(tmp_path, faces, t
         start = run
 
 
+def test_doubts_are_spoken_where_nothing_but_the_head_will_learn():
+    for epochs, spoken in ((1, True), (2, True), (3, False)):
+        found = doubts(load_recipe("tune", [f"epochs={epochs}"]), from_run=True)
+        assert any("only the head learns" in doubt for doubt in found) == spoken
+
+
+def test_doubts_are_spoken_where_there_is_less_to_learn_than_one_batch():
+    assert doubts(Recipe(batch_size=64), train_faces=64) == []
+    (doubt,) = doubts(Recipe(batch_size=64), train_faces=63)
+    assert "batch_size = 64 is more than the 63 faces" in doubt
+
+
 def test_doubts_are_spoken_where_the_start_is_random():
     assert doubts(Recipe()) == []
     assert "keeps RANDOM weights frozen" in doubts(load_recipe("tune"))[0]

@@ -12,11 +12,8 @@ from mien.audit.resampling import Floats32
 Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
 
-BLANK_BELOW = 1.0
-"""Deviation of the pixels below which a picture is blank."""
-
 NEAR_BLANK_BELOW = 8.0
-"""Deviation below which next to nothing can be seen."""
+"""Deviation of the pixels below which next to nothing can be seen."""
 
 FEW_TONES_BELOW = 0.7
 """Of :func:`tones`. Looked at on FER2013: of 80 pictures below, about 60 are text, signs or drawings."""

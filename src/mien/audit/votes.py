@@ -84,7 +84,7 @@ def read_votes(faces: FaceSet) -> Votes | None:
         first = wrong[0]
         raise DataError(
             f"{COLUMN} of row {faces.rows[first]} ({faces.source[first]}) are {votes[first].tolist()}; a number of "
-            f"votes is at least 0, and {len(wrong):,} rows are wrong. Mend or remove that column."
+            f"votes is at least 0, and so it is in {len(wrong):,} of {len(votes):,} rows. Mend or remove that column."
         )
     counts = votes.sum(axis=1)
     shares = np.full(votes.shape, np.nan)
@@ -110,5 +110,5 @@ def _notes(counts: npt.NDArray[np.int64]) -> list[str]:
             f"row is divided by its own sum."
         )
     if without:
-        notes.append(f"{without:,} rows have no votes and are left out wherever votes count.")
+        notes.append(f"Rows without votes, which are left out wherever votes count: {without:,}.")
     return notes

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
     from mien.evaluation.scores import Scores
     from mien.experiments.audit import Copies
+    from mien.recipe import Recipe
+
+_FOLDS = "folds"
 
 
 def audit(
@@ -61,9 +64,11 @@ def audit(
     Writes a page with the faces, and clean.toml: rows that could be dropped or relabelled, to review and to give to
     any command as --clean. The data itself is never changed.
     """
+    from dataclasses import replace
     from json import dumps
 
-    from mien.data.clean import Clean, write_clean
+    from mien.data.clean import Clean, join_changes, read_clean, write_clean
+    from mien.data.faceset import FINGERPRINT_PX
     from mien.errors import DataError, RunError
     from mien.evaluation.scores import read_scores
     from mien.files import write_text
@@ -84,26 +89,44 @@ def audit(
 
         if recipe is not None or scores is not None:
             import cleanlab  # noqa: F401
-    from mien.experiments.audit import audit_faces, check_unseen, find_copies
+    from mien.experiments.audit import audit_faces, check_audit, find_copies
     from mien.report.audit_page import PAGE, audit_tables, write_audit
 
     given = None if scores is None else read_scores(scores)
+    judge = None if recipe is None else _judge(recipe)
+    applied = None if clean is None else read_clean(clean)
     result = read(path, class_map=class_map, skip_bad=skip_bad, clean=clean)
     faces = result.faces
-    if given is not None:
-        check_unseen(faces, given)
+    check_audit(faces, given)
+    if judge is not None:
+        from mien.experiments.out_of_fold import check_recipe
+        from mien.training.tuning import doubts
+
+        size_px = judge.input.size_px
+        same = size_px == FINGERPRINT_PX
+        learnt = (
+            faces if same else read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
+        )
+        check_recipe(judge, learnt, out / _FOLDS)
+        for doubt in doubts(judge, train_faces=int((learnt.split == "train").sum())):
+            remark(f"NOTE: {doubt}")
     copies = find_copies(faces)
-    if recipe is not None:
-        given = _out_of_fold(recipe, path, faces, copies, out)
+    if judge is not None:
+        given = _out_of_fold(judge, path, learnt, copies, out / _FOLDS)
         if given is None:
             remark("Stopped. The same command goes on where this one was.")
             raise typer.Exit(130)
     material = audit_faces(faces, copies, given)
-    facts = {"fingerprint of the data": faces.fingerprint, "splits": result.split_origin, **page_facts(path)}
+    listed = Clean(faces.fingerprint, material.changes)
+    if applied is not None:
+        # The list is for the data as it lies on disk, like any other: what was applied stands in it too.
+        listed = join_changes(applied, material.changes)
+        material = replace(material, changes=listed.changes)
+    facts = {"fingerprint of the data": faces.fingerprint, "splits": result.split_origin, **page_facts(path, clean)}
     content = {"path": str(path), "skipped": [list(each) for each in result.skipped], **material.to_dict()}
     written = write_audit(out, material, title=f"Audit of {path.name}", facts=facts)
     write_text(out / "audit.json", dumps(content, indent=2, ensure_ascii=False) + "\n")
-    write_clean(list_file, Clean(faces.fingerprint, material.changes))
+    write_clean(list_file, listed)
     if json:
         show_json({"page": str(out / PAGE), "list": str(list_file), **content})
         return
@@ -114,18 +137,19 @@ def audit(
     )
 
 
-def _out_of_fold(name: str, path: Path, faces: FaceSet, copies: Copies, out: Path) -> Scores | None:
+def _judge(name: str) -> Recipe:
+    """The recipe that judges labels. Raises MissingExtraError where nothing can be trained."""
     with needs_extra("train", "Training"):
-        from mien.experiments.out_of_fold import score_out_of_fold
-    from mien.cli.train_view import TrainView
+        import mien.training.loop  # noqa: F401
     from mien.recipe import load_recipe
 
+    return load_recipe(name)
+
+
+def _out_of_fold(recipe: Recipe, path: Path, faces: FaceSet, copies: Copies, folder: Path) -> Scores | None:
+    from mien.cli.train_view import TrainView
+    from mien.experiments.out_of_fold import score_out_of_fold
+
     return score_out_of_fold(
-        load_recipe(name),
-        faces,
-        copies.near.groups,
-        out / "folds",
-        view=TrainView,
-        tell=remark,
-        facts=environment(path),
+        recipe, faces, copies.near.groups, folder, view=TrainView, tell=remark, facts=environment(path)
     )

@@ -18,6 +18,7 @@ from mien.cli.options import (
     SkipBadOption,
     ThresholdOption,
     check_out,
+    clean_facts,
     page_facts,
     read,
     remark,
@@ -73,7 +74,14 @@ def evaluate(
     from mien.evaluation.scores import read_scores
     from mien.evaluation.threshold import DEFAULT_THRESHOLD, measure_threshold
     from mien.experiments.ensemble import score_together, temperatures_in_words
-    from mien.experiments.measure import faces_for, merged_words, try_threshold, without_copies, write_evaluation
+    from mien.experiments.measure import (
+        faces_for,
+        merged_words,
+        seen_by,
+        try_threshold,
+        without_copies,
+        write_evaluation,
+    )
     from mien.inference.classifier import load
     from mien.inference.locate import find_run_of_model
     from mien.inference.views import check_views
@@ -117,7 +125,7 @@ def evaluate(
         tempered = temperatures_in_words(members, split)
         if split == "test":
             correct = float((scores.probabilities.argmax(1) == scores.labels).mean())
-            use = {"data": str(data), "data_fingerprint": result.fingerprint, "accuracy": correct}
+            use = {"data": str(data), "data_fingerprint": result.fingerprint, "accuracy": correct, **clean_facts(clean)}
             use |= {"answers": answers.note} if answers.note else {}
             _keep_ledger(models, use if scheme is None else {**use, "classes": scheme.name})
         if len(merged_classes) == 2 and answers.note:
@@ -126,14 +134,11 @@ def evaluate(
             tried = try_threshold(classifier, result.faces, answers, scheme, at)
         run = find_run_of_model(models[0]) if len(models) == 1 else None
         parts = break_down(scores, column) if column is not None else []
-        seen = result.faces
-        if result.uncleaned is not None and not seen.is_of(classifier.manifest.data_fingerprint):
-            # The model did not learn from the data as the list leaves it: what it saw is still in there.
-            seen = result.uncleaned
+        seen = seen_by(classifiers, result.faces, result.uncleaned)
         subsets = without_copies(faces_for(classifier, seen).with_scheme(scheme), scores)
         about = {
             "title": f"{classifier.manifest.name}: {split}",
-            "facts": {"model": ", ".join(models), "probabilities": tempered, **page_facts(data)},
+            "facts": {"model": ", ".join(models), "probabilities": tempered, **page_facts(data, clean)},
             "class_counts": faces_for(classifier, result.faces).with_scheme(scheme).counts_by_split(),
             "history": run.read_history() if run is not None else (),
             "best_epoch": classifier.manifest.epoch if run is not None else None,

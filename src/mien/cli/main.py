@@ -25,11 +25,14 @@ from mien.cli import (
     recipes,
     report,
     robustness,
+    serve,
     soup,
     study,
     sweep,
     teach,
     train,
+    video,
+    web,
 )
 from mien.errors import MienError
 from mien.version import __version__
@@ -58,10 +61,13 @@ app.command("compare")(compare.compare)
 app.command("robustness")(robustness.robustness)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
+app.add_typer(web.app, name="web")
 app.command("info")(info.info)
 app.command("predict")(predict.predict)
 app.add_typer(detectors.app, name="detectors")
+app.command("video")(video.video)
 app.command("embed")(embed.embed)
+app.command("serve")(serve.serve)
 
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]

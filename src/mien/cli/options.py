@@ -88,6 +88,7 @@ def read(
 ) -> ReadResult:
     """Read data for a command; say which images were left out, and what a list of changes did."""
     from mien.data.clean import read_clean
+    from mien.data.faceset import FINGERPRINT_PX
     from mien.data.read import read_data
     from mien.labels import parse_map
 
@@ -97,16 +98,21 @@ def read(
         remark(f"note: {note}")
     for source, reason in result.skipped:
         remark(f"left out {reason}" if reason.startswith(source) else f"left out {source}: {reason}")
-    return result if clean is None or changes is None else _cleaned(result, changes, clean)
+    if clean is None or changes is None:
+        return result
+    usual = result
+    if size_px != FINGERPRINT_PX:
+        usual = read_data(data, class_map=parse_map(class_map) if class_map else None, skip_bad=skip_bad)
+    return _cleaned(result, usual, changes, clean)
 
 
-def _cleaned(result: ReadResult, changes: Clean, path: Path) -> ReadResult:
+def _cleaned(result: ReadResult, usual: ReadResult, changes: Clean, path: Path) -> ReadResult:
     from dataclasses import replace
 
     from mien.data.clean import apply_clean, check_made_for
 
     check_made_for(changes, result.faces, path)
-    faces = apply_clean(result.faces, changes)
+    faces = apply_clean(result.faces, changes, usual.faces)
     dropped = {
         split: gone
         for split, counts in result.faces.counts_by_split().items()
@@ -139,9 +145,19 @@ def check_data_options(data: Path | None, class_map: str | None, skip_bad: bool,
             raise DataError(f"{option} is about data; give --data PATH too.")
 
 
-def page_facts(data: Path | str | None) -> dict[str, str]:
+def clean_facts(clean: Path | None) -> dict[str, str]:
+    """Which list of changes a figure was made under, to the byte; nothing without one."""
+    from hashlib import sha256
+
+    if clean is None:
+        return {}
+    return {"clean": str(clean), "clean_sha256": sha256(clean.read_bytes()).hexdigest()}
+
+
+def page_facts(data: Path | str | None, clean: Path | None = None) -> dict[str, str]:
     """:func:`environment` as a page shows it."""
-    return {name: str(fact) for name, fact in environment("not given" if data is None else data).items()}
+    facts = environment("not given" if data is None else data, clean_facts(clean))
+    return {name: str(fact) for name, fact in facts.items()}
 
 
 def environment(data: Path | str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:

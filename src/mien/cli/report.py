@@ -86,9 +86,7 @@ def report(
     classifier: Classifier | None = None if model is None else load(model)
     run = None if model is None else find_run_of_model(model)
     size_px = 48 if classifier is None else classifier.manifest.input.size_px
-    faces = (
-        None if data is None else read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-    )
+    result = None if data is None else read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     name = file.parent.resolve().name if folder is not None else file.stem
     if classifier is not None and own:
         name = classifier.manifest.name
@@ -97,7 +95,8 @@ def report(
         out,
         measured,
         title=f"{name}: {measured.split}",
-        faces=faces,
+        faces=None if result is None else result.faces,
+        uncleaned=None if result is None else result.uncleaned,
         model=classifier,
         run=run,
         robustness=[out, file.parent, *([] if run is None else [run.path])],
@@ -105,7 +104,7 @@ def report(
         level=level,
         explain=not no_explain,
         features=not no_features,
-        facts={"scores": str(file), "model": model or "not given", **page_facts(data)},
+        facts={"scores": str(file), "model": model or "not given", **page_facts(data, clean)},
     )
     if json:
         show_json(
@@ -115,7 +114,7 @@ def report(
         typer.echo(str(written.page))
         remark(
             f"{written.page_bytes / 1e6:.1f} MB; beside it {len(written.files)} files in figures/ and tables/."
-            + (" It shows faces of the data: mind its terms before you pass it on." if faces is not None else "")
+            + (" It shows faces of the data: mind its terms before you pass it on." if result is not None else "")
         )
 
 

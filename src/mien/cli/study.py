@@ -171,10 +171,9 @@ def _say_what_is_doubtful(plan: Plan) -> None:
         remark(f"NOTE: {name} is left out: {reason}")
     told: set[str] = set()
     for run in plan.runs:
-        for doubt in doubts(run.recipe) if run.parent is None else ():
-            if run.variant not in told:
-                remark(f"NOTE: {run.variant}: {doubt}")
-            told.add(run.variant)
+        for doubt in doubts(run.recipe, from_run=run.parent is not None) if run.variant not in told else ():
+            remark(f"NOTE: {run.variant}: {doubt}")
+        told.add(run.variant)
 
 
 def _say_what_would_run(count: int, to_do: Sequence[Planned], seconds: Sequence[float], jobs: int, json: bool) -> None:

@@ -18,6 +18,7 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    clean_facts,
     environment,
     read,
     remark,
@@ -93,10 +94,12 @@ def train_and_show(
     """What ``mien train`` and ``mien distill`` do: the whole run, and what a person sees of it."""
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
+        from mien.training.state import check_network, check_same_recipe, file_digest
         from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
     from mien.experiments.teaching import find_teachers
     from mien.inference.locate import find_run
+    from mien.labels import parse_scheme
     from mien.recipe import load_recipe, tuned
     from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
@@ -107,15 +110,22 @@ def train_and_show(
     start_run = find_run(start) if start is not None else None
     if start_run is not None:
         chosen = tuned(chosen, start_run.read_recipe(), changes)
+        file_digest(start_run.best)  # for its one line where the weights are missing
+    check_network(chosen)
     taught_by = find_teachers(teachers, chosen.distill.live)
-    if not resume:
+    if not resume or not run.is_run:
         run.check_free()
+    else:
+        check_same_recipe(run, chosen)
+    if resume and not run.is_run:
+        remark(f"NOTE: there is no run in {run.path} to go on with: a new one begins.")
     result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     faces = result.faces
     remark(
         f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
     )
-    for doubt in doubts(chosen) if start_run is None else ():
+    to_learn = faces.of_split("train").with_scheme(parse_scheme(chosen.classes))
+    for doubt in doubts(chosen, from_run=start_run is not None, train_faces=len(to_learn)):
         remark(f"NOTE: {doubt}")
     if resume and run.is_run:
         _warn_of_other_machine(run)
@@ -135,7 +145,7 @@ def train_and_show(
             start=start_run,
             teachers=taught_by,
             watch=view,
-            facts=environment(data, origins),
+            facts=environment(data, {**origins, **clean_facts(clean)}),
         )
     if json:
         show_json({"run": str(run.path), "best_epoch": outcome.outcome.best_epoch, **outcome.evaluation.to_dict()})

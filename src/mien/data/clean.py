@@ -2,6 +2,9 @@
 
 ``mien audit`` writes it, a person reviews it, and every command that reads data takes it as ``--clean``. The file names
 the data that it was made for by its fingerprint; the data itself is never changed.
+
+What a model is measured by does not bend to what a model says: rows of validation and test can only be dropped for what
+the pictures and labels themselves prove, and never get another label.
 """
 
 from __future__ import annotations
@@ -14,9 +17,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mien.data.faceset import SPLITS, FaceSet
+from mien.data.splits import group_identical
 from mien.errors import DataError, nearest
 from mien.files import write_text
 from mien.recipe import dump_toml
@@ -28,11 +33,17 @@ DOUBT = "doubt"
 KINDS = ("blank", "no-face", "conflict", "leak", "copy", DOUBT)
 """Every kind of reason. What somebody adds by hand is of one of these kinds too."""
 
+PROVABLE_KINDS = ("blank", "conflict")
+"""The kinds that the data itself proves: those of validation and test."""
+
+BLANK_BELOW = 1.0
+"""Standard deviation of the pixels, in grey levels, below which a picture is blank."""
+
 _VERSION = 1
 _HEAD = """\
 # What mien {version} found that could be dropped or relabelled in this data, a line a row. Nothing on disk is changed.
 # Review it: delete the lines that you disagree with, then give the file to any command as --clean {name}.
-# Rows that only a model doubts (kind "doubt") are listed for train alone, never for validation or test.
+# Of validation and test only blank rows and conflicts of identical pictures can be listed, and only to be dropped.
 """
 
 
@@ -92,8 +103,8 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
     """Read a list.
 
     Raises:
-        DataError: missing, not TOML, an unknown key or kind, a row named twice, or a row of validation or test that
-            only a model doubts.
+        DataError: missing, not TOML, an unknown key or kind, a row named twice, or a row of validation or test for
+            a reason that the data does not prove.
     """
     try:
         content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -126,14 +137,34 @@ def check_made_for(clean: Clean, faces: FaceSet, path: str | os.PathLike[str]) -
         )
 
 
-def apply_clean(faces: FaceSet, clean: Clean) -> FaceSet:
+def join_changes(first: Clean, further: Sequence[Change]) -> Clean:
+    """One list that does to the data what ``first`` does, and then ``further``, which was made for what that left."""
+    changes = {each.row: each for each in first.changes}
+    for change in further:
+        before = changes.pop(change.row, None)
+        if before is None:
+            changes[change.row] = change
+        elif change.to != before.label:  # otherwise the row is back where it was
+            changes[change.row] = change.model_copy(update={"label": before.label})
+    return Clean(first.data_fingerprint, tuple(changes[row] for row in sorted(changes)))
+
+
+def apply_clean(faces: FaceSet, clean: Clean, usual: FaceSet | None = None) -> FaceSet:
     """The faces without the dropped rows, and with the new labels.
 
     Their fingerprint follows from that of the data and from the changes, so it is the same at every size of the faces.
 
+    Args:
+        faces: as they were read, at any size.
+        clean: the list.
+        usual: the same faces at :data:`mien.data.faceset.FINGERPRINT_PX`, which the list was made from: what is said of
+            rows of validation and test is proved by these. None: by ``faces``.
+
     Raises:
-        DataError: a row or a class that the data does not have, a label that is not the row's, or nothing is left.
+        DataError: a row or a class that the data does not have, a label that is not the row's, a row of validation or
+            test for a reason that the data does not prove, or nothing is left.
     """
+    _check_measured(clean.changes)
     order = np.argsort(faces.rows, kind="stable")
     numbers = np.array([each.row for each in clean.changes], dtype=np.int64)
     places = np.searchsorted(faces.rows[order], numbers)
@@ -157,6 +188,7 @@ def apply_clean(faces: FaceSet, clean: Clean) -> FaceSet:
             labels[place] = classes.index(change.to)
     if not kept.any():
         raise DataError("The list of changes drops every row.")
+    _prove(faces if usual is None else usual, clean.changes, places)
     digest = hashlib.sha256(faces.fingerprint.encode())
     for change in sorted(clean.changes, key=lambda each: each.row):
         digest.update(f"\n{change.row} {change.to or ''}".encode())
@@ -176,9 +208,42 @@ def _check(path: str | os.PathLike[str], changes: Sequence[Change], relabelled: 
             raise DataError(f"{where}: there is no split '{change.split}'." + nearest(change.split, SPLITS))
         if (change.to is not None) != (index >= len(changes) - relabelled):
             raise DataError(f"{where}: a row in 'relabel' needs the class it gets as 'to', one in 'drop' has none.")
-        if change.kind == DOUBT and change.split != "train":
+    _check_measured(changes, f"{path}, ")
+
+
+def _check_measured(changes: Sequence[Change], where: str = "The list of changes, ") -> None:
+    """Refuse what is not done to rows of validation and test."""
+    for change in changes:
+        if change.split == "train":
+            continue
+        if change.to is not None:
             raise DataError(
-                f"{where}: a row of {change.split} that only a model doubts is neither dropped nor relabelled. Delete "
+                f"{where}row {change.row}: a row of {change.split} keeps its label, which models are measured by. "
+                f"Delete the line."
+            )
+        if change.kind not in PROVABLE_KINDS:
+            raise DataError(
+                f"{where}row {change.row}: a row of {change.split} is dropped only for what the data itself proves "
+                f"({' or '.join(PROVABLE_KINDS)}); found '{change.kind}'. Delete the line."
+            )
+
+
+def _prove(faces: FaceSet, changes: Sequence[Change], places: npt.NDArray[np.int64]) -> None:
+    """Hold what is said of rows of validation and test against pictures and labels."""
+    measured = [(each, int(place)) for each, place in zip(changes, places, strict=True) if each.split != "train"]
+    groups = None
+    for change, place in measured:
+        if change.kind == "blank":
+            deviation = float(np.asarray(faces.images[place]).std(dtype=np.float64))
+            is_true = deviation < BLANK_BELOW
+            found = f"its pixels deviate by {deviation:.1f}, a blank one's by less than {BLANK_BELOW:g}"
+        else:
+            groups = group_identical(np.asarray(faces.images)) if groups is None else groups
+            is_true = bool((faces.labels[groups == groups[place]] != faces.labels[place]).any())
+            found = "no identical picture has another label"
+        if not is_true:
+            raise DataError(
+                f"The list of changes drops row {change.row} of {change.split} as '{change.kind}', but {found}. Delete "
                 f"the line."
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from mien.progress import track
 
 @dataclass(frozen=True)
 class Decoded:
-    """Images uint8 (K, S, S); ``kept`` int64 (K,), which items they were; ``skipped``, (source, reason) of the rest."""
+    """Images uint8 (K, S, S); ``kept`` int64 (K,), which items they were; ``skipped``, (source, reason) of the rest;
+    ``notes``, what a person should know of them.
+    """
 
     images: npt.NDArray[np.uint8]
     kept: npt.NDArray[np.int64]
     skipped: list[tuple[str, str]]
+    notes: list[str]
 
 
 def decode_images(
@@ -45,9 +49,11 @@ def decode_images(
     images = np.empty((count, size_px, size_px), dtype=np.uint8)
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
+    sizes: set[tuple[int, int]] = set()
     for index, (name, content) in enumerate(track(items, count, what, "images")):
         try:
-            images[len(kept)] = grey_square(open_image(content), size_px)
+            image = open_image(content)
+            images[len(kept)] = grey_square(image, size_px)
         except DataError as error:
             reason = str(error)
             if isinstance(content, bytes):
@@ -59,4 +65,15 @@ def decode_images(
             skipped.append((name, reason))
             continue
         kept.append(index)
-    return Decoded(images[: len(kept)], np.array(kept, dtype=np.int64), skipped)
+        sizes.add(image.size)
+    return Decoded(images[: len(kept)], np.array(kept, dtype=np.int64), skipped, _notes(sizes, size_px))
+
+
+def _notes(sizes: set[tuple[int, int]], size_px: int) -> list[str]:
+    if len(sizes) < 2:
+        return []
+    least, most = (f"{width} x {height}" for width, height in (pick(sizes, key=math.prod) for pick in (min, max)))
+    return [
+        f"The pictures have {len(sizes):,} different sizes, from {least} to {most} pixels; each becomes a grey square "
+        f"of {size_px}."
+    ]

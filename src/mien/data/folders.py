@@ -107,7 +107,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
         source=np.array(sources)[kept],
         rows=kept,
         skipped=decoded.skipped,
-        notes=notes,
+        notes=[*notes, *decoded.notes],
     )
 
 

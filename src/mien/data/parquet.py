@@ -86,6 +86,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         rows=rows_column.astype(np.int64)[kept] if usable else kept,
         columns={name: values[kept] for name, values in columns.items()},
         skipped=decoded.skipped,
+        notes=decoded.notes,
         complete=complete,
     )
 

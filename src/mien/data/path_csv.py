@@ -59,6 +59,7 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
         rows=kept,
         columns={name: values[kept] for name, values in _other_columns(header, rows).items()},
         skipped=decoded.skipped,
+        notes=decoded.notes,
     )
 
 

@@ -15,7 +15,6 @@ from mien.audit.label_errors import doubt_labels
 from mien.audit.near_copies import NearCopies, find_near_copies
 from mien.audit.outliers import TURNED_FROM, find_outliers
 from mien.audit.picture_faults import (
-    BLANK_BELOW,
     FEW_TONES_BELOW,
     FRAME_FROM,
     LITTLE_DETAIL_BELOW,
@@ -27,6 +26,7 @@ from mien.audit.picture_faults import (
 from mien.audit.ranking import ranking_worth
 from mien.audit.suggest import suggest_changes
 from mien.audit.votes import COLUMN, Votes, read_votes
+from mien.data.clean import BLANK_BELOW
 from mien.data.faceset import SPLITS, FaceSet
 from mien.data.splits import group_identical
 from mien.errors import DataError
@@ -126,12 +126,15 @@ def audit_faces(faces: FaceSet, copies: Copies, scores: Scores | None = None, re
     )
 
 
-def check_unseen(faces: FaceSet, scores: Scores) -> None:
-    """Refuse scores that say nothing of labels, or that would open the test split.
+def check_audit(faces: FaceSet, scores: Scores | None) -> None:
+    """Refuse what :func:`audit_faces` would, and scores that it cannot know to be useless, before copies are sought.
 
     Raises:
-        DataError: scores of rows that the model learnt, or of test rows.
+        DataError: negative votes; scores of other data, of rows that the model learnt, or of test rows.
     """
+    read_votes(faces)
+    if scores is None:
+        return
     if scores.split == "train":
         raise DataError(
             "Scores of the train split are by a model that learnt these very labels, so they judge none. Give scores "
@@ -139,6 +142,7 @@ def check_unseen(faces: FaceSet, scores: Scores) -> None:
         )
     if scores.split == "test" or bool((np.isin(faces.rows, scores.rows) & (faces.split == "test")).any()):
         raise DataError("Only mien evaluate opens the test split; give scores of other rows.")
+    _under_classes_of(scores, faces)
 
 
 def _under_classes_of(scores: Scores, faces: FaceSet) -> FaceSet:
@@ -294,7 +298,8 @@ def _judge(faces: FaceSet, scores: Scores, copies: Copies, votes: Votes | None, 
     places = np.asarray(order[np.searchsorted(faces.rows[order], scores.rows)], dtype=np.int64)
     groups = copies.near.groups
     with busy("looking for wrong labels"):
-        doubts = doubt_labels(scores.labels, scores.probabilities, groups[places])
+        of_train = np.asarray(faces.split[places] == "train")
+        doubts = doubt_labels(scores.labels, scores.probabilities, groups[places], of_train)
     worth = outvoted = None
     if votes is not None:
         mine = votes.of(places)
@@ -307,7 +312,7 @@ def _judge(faces: FaceSet, scores: Scores, copies: Copies, votes: Votes | None, 
     for how, numbers in (("identical", copies.identical), ("identical or near", groups)):
         kept[f"without rows seen before ({how})"] = ~leaked(numbers, faces.split)[places]
         kept[f"without rows whose copies disagree ({how})"] = ~in_conflict(numbers, faces.labels)[places]
-    return Judged(places, scores, doubts, worth, outvoted, tuple(on_subsets(scores, kept, resamples)))
+    return Judged(places, scores, of_train, doubts, worth, outvoted, tuple(on_subsets(scores, kept, resamples)))
 
 
 def _outvoted(votes: Votes, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -318,10 +323,11 @@ def _outvoted(votes: Votes, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.boo
 
 
 def _left_out(faces: FaceSet, votes: Votes | None, judged: Judged | None) -> Iterator[str]:
-    if votes is None:
+    if votes is None or not votes.known.any():
+        lacking = f"usable column {COLUMN} (ten numbers a row)" if votes is None else f"vote in its column {COLUMN}"
         yield (
-            f"The data has no usable column {COLUMN}, so nothing here is checked against people's votes: not what the "
-            "rankings of doubtful labels and of outliers are worth, nor the ceiling that disagreement puts on accuracy."
+            f"The data has no {lacking}, so nothing here is checked against people's votes: not what the rankings of "
+            "doubtful labels and of outliers are worth, nor the ceiling that disagreement puts on accuracy."
         )
     if judged is None:
         yield (

@@ -13,12 +13,12 @@ from mien.experiments.insight import explainer_of, features_of
 from mien.experiments.matching import (
     check_fingerprint,
     check_model,
-    faces_of_scores,
     find_robustness,
     holds_test,
     match_faces,
+    scheme_of_scores,
 )
-from mien.experiments.measure import faces_for, without_copies
+from mien.experiments.measure import faces_for, seen_by, without_copies
 from mien.inference.classifier import Classifier
 from mien.report.blocks import Section
 from mien.report.full_page import Written, write_pages
@@ -39,6 +39,7 @@ def write_full_report(
     *,
     title: str,
     faces: FaceSet | None = None,
+    uncleaned: FaceSet | None = None,
     model: Classifier | None = None,
     run: RunFolder | None = None,
     robustness: Sequence[Path] = (),
@@ -57,6 +58,7 @@ def write_full_report(
         title: what is reported on.
         faces: the data that the scores are of, all splits, under any classes that lead to those of the scores; of the
             model's size, where there is one.
+        uncleaned: the same before a list of changes made them of it; see :func:`mien.experiments.measure.seen_by`.
         model: the model, for what needs its answers to other pictures than those of the scores.
         run: the model's run folder, for its training curves, and for its weights, which gradients need.
         robustness: where a ``robustness.json`` may lie, files or folders; the first that is of this model and split is
@@ -79,10 +81,15 @@ def write_full_report(
             f"The scores are of the classes {', '.join(scores.classes)}, the model knows {', '.join(model.classes)}. "
             f"Give the model that made them, or none."
         )
-    everything = chosen = None
+    everything = chosen = seen = None
     if faces is not None:
         check_fingerprint(faces, scores)
-        everything = faces_of_scores(faces, scores) if model is None else faces_for(model, faces)
+        before = seen_by([] if model is None else [model], faces, uncleaned)
+        if model is None:
+            scheme = scheme_of_scores(faces, scores)
+            everything, seen = (each.with_scheme(scheme).with_classes(scores.classes) for each in (faces, before))
+        else:
+            everything, seen = (faces_for(model, each) for each in (faces, before))
         chosen = match_faces(everything, scores)
     of_test = holds_test(scores, chosen)
     facts = dict(facts or {})
@@ -102,7 +109,7 @@ def write_full_report(
         robustness=measured,
         resamples=resamples,
         level=level,
-        subsets=() if everything is None else without_copies(everything, scores, resamples),
+        subsets=() if seen is None else without_copies(seen, scores, resamples),
     )
     sections = _sections(material)
     left_out = [*_left_out(material, model, of_test, explain, features), without_robustness]
@@ -112,8 +119,8 @@ def write_full_report(
             sections.append(attention_section(material, explainer))
             left_out.append(without_network)
         if features:
-            seen, without_features = features_of(model, material, everything)
-            sections += [features_section(material, seen)] if seen is not None else []
+            mapped, without_features = features_of(model, material, everything)
+            sections += [features_section(material, mapped)] if mapped is not None else []
             left_out.append(without_features)
     return write_pages(
         out,

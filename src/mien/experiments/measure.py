@@ -183,6 +183,22 @@ def without_copies(faces: FaceSet, scores: Scores, resamples: int = 1000) -> lis
     return on_subsets(scores, kept, resamples)
 
 
+def seen_by(models: Sequence[Classifier], faces: FaceSet, uncleaned: FaceSet | None) -> FaceSet:
+    """The faces in which rows seen before are to be counted, for :func:`without_copies`.
+
+    A model that did not learn from the data as a list of changes leaves it may have learnt what the list drops. So it
+    is the data as it was, but where every model learnt from the cleaned one; of scores alone nobody knows.
+
+    Args:
+        models: those whose answers are measured; none where they are not known.
+        faces: all of the data, as it was read and cleaned.
+        uncleaned: the same before it was cleaned; None where nothing was.
+    """
+    if uncleaned is None or (models and all(faces.is_of(model.manifest.data_fingerprint) for model in models)):
+        return faces
+    return uncleaned
+
+
 def temperature_for_use(scores: Scores) -> float:
     """The temperature to store in the model of some validation scores.
 

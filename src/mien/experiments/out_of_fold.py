@@ -4,14 +4,16 @@
                      scores_out-of-fold.npz   what it says about the rows of its own
     <folder>/scores_out-of-fold.npz  all of them together
 
-Train and validation are dealt into folds, copies together. A fold's model learns the train rows of the other folds, and
-the validation rows of the other folds choose its epoch: no row has any part in what is said about it. Test stays shut.
+Train and validation are dealt into folds, copies together. A fold's model learns the train rows of the other folds, but
+for a tenth of them, which choose its epoch and its temperature: no row has any part in what is said about it, and no
+label of validation in what is said about train. Test stays shut.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,10 @@ from mien.progress import track
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training.loop import Watch
+from mien.training.state import check_network
+
+CHOOSING = 10
+"""One in so many pictures of what a fold's model could learn chooses its epoch instead."""
 
 SPLIT = "out-of-fold"
 """What the scores call the rows that they are of."""
@@ -54,7 +60,7 @@ def score_out_of_fold(
 
     Args:
         recipe: under the data's own classes.
-        faces: all of the data, as it was read.
+        faces: all of the data, as it was read at the recipe's size.
         groups: int64 (N,), copies share a number and a fold.
         folder: where to.
         view: shows a training run to a person.
@@ -65,27 +71,18 @@ def score_out_of_fold(
         Scores of all rows of train and validation; None where a run was interrupted.
 
     Raises:
-        RecipeError: the recipe merges or drops classes.
-        DataError: there is no train split.
-        MienError: as :func:`mien.experiments.run.run_recipe`.
+        MienError: as :func:`check_recipe` and :func:`mien.experiments.run.run_recipe`.
     """
-    scheme = parse_scheme(recipe.classes)
-    if scheme is not None and set(scheme.classes) != set(faces.classes):
-        raise RecipeError(
-            f"The recipe '{recipe.name}' merges or drops classes ({recipe.classes}). Labels are judged under the "
-            f"data's own classes: choose a recipe with classes = 'all'."
-        )
+    check_recipe(recipe, faces, folder)
     judged = np.flatnonzero(faces.split != "test")
-    if not (faces.split == "train").any():
-        raise DataError("Out-of-fold probabilities need a train split; the data has none. Give --scores FILE instead.")
     fold_of = assign_folds(groups[judged], FOLDS)
     parts = []
     for fold in range(int(fold_of.max()) + 1):
         run = RunFolder(folder / f"fold-{fold + 1}")
         held_out = faces.subset(judged[fold_of == fold])
-        scores = _finished(run, recipe, held_out, faces.fingerprint)
+        learnt = _to_learn(faces, groups, judged[fold_of != fold])
+        scores = _finished(run, learnt, held_out, faces.fingerprint)
         if scores is None:
-            learnt = faces.subset(judged[fold_of != fold])
             tell(f"fold {fold + 1} of {int(fold_of.max()) + 1}: {run.path}")
             with view(recipe, learnt) as watch:
                 result = run_recipe(recipe, learnt, run, resume=True, watch=watch, facts=facts)
@@ -106,20 +103,46 @@ def score_out_of_fold(
     return together
 
 
-def _finished(run: RunFolder, recipe: Recipe, held_out: FaceSet, fingerprint: str) -> Scores | None:
-    """The scores of a fold that was done before; None where it was not, or for other rows or data.
+def check_recipe(recipe: Recipe, faces: FaceSet, folder: Path) -> None:
+    """Refuse what could not be done, before anything is: faces of any size will do.
 
     Raises:
-        RunError: the fold was begun by another recipe.
+        RecipeError: the recipe merges or drops classes, or its network cannot be built.
+        DataError: there is no train split.
+        RunError: a fold that stands in the folder was begun by another recipe.
     """
-    if run.is_run and run.read_recipe().digest != recipe.model_copy(update={"model": complete(recipe.model)}).digest:
-        raise RunError(f"{run.path} was begun by another recipe; give that one, or choose another folder with --out.")
+    scheme = parse_scheme(recipe.classes)
+    if scheme is not None and set(scheme.classes) != set(faces.classes):
+        raise RecipeError(
+            f"The recipe '{recipe.name}' merges or drops classes ({recipe.classes}). Labels are judged under the "
+            f"data's own classes: choose a recipe with classes = 'all'."
+        )
+    if not (faces.split == "train").any():
+        raise DataError("Out-of-fold probabilities need a train split; the data has none. Give --scores FILE instead.")
+    check_network(recipe, len(faces.classes))
+    digest = recipe.model_copy(update={"model": complete(recipe.model)}).digest
+    for run in (RunFolder(folder / f"fold-{fold + 1}") for fold in range(FOLDS)):
+        if run.is_run and run.read_recipe().digest != digest:
+            raise RunError(
+                f"{run.path} was begun by another recipe; give that one, or choose another folder with --out."
+            )
+
+
+def _to_learn(faces: FaceSet, groups: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> FaceSet:
+    """The train rows among ``others``, some of them as the validation split of a run: copies stay together."""
+    mine = others[faces.split[others] == "train"]
+    chooses = assign_folds(groups[mine], CHOOSING) == 0
+    return replace(faces.subset(mine), split=np.where(chooses, "validation", "train"))
+
+
+def _finished(run: RunFolder, learnt: FaceSet, held_out: FaceSet, fingerprint: str) -> Scores | None:
+    """The scores of a fold that was done before; None where it was not, or for other rows or data."""
     file = run.scores(SPLIT)
-    if not file.is_file():
+    if not run.is_run or not file.is_file():
         return None
     scores = read_scores(file)
     same = scores.data_fingerprint == fingerprint and np.array_equal(scores.rows, held_out.rows)
-    return scores if same else None
+    return scores if same and run.read_environment().get("data_fingerprint") == learnt.fingerprint else None
 
 
 def _score(classifier: Classifier, held_out: FaceSet, fingerprint: str) -> Scores:

@@ -22,13 +22,12 @@ from mien.experiments.journal import STALE_SECONDS, Journal, TrialLostError
 from mien.experiments.space import Space
 from mien.experiments.sweep_results import SweepResult, write_page, write_small_files
 from mien.labels import parse_scheme
-from mien.models.registry import build_model, check_sizes
 from mien.progress import busy
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder, best_epoch
 from mien.training.interrupt import interruptible
 from mien.training.loop import Watch, train
-from mien.training.state import HistoryLine
+from mien.training.state import HistoryLine, check_network
 
 View = Callable[[Recipe, FaceSet], AbstractContextManager[Watch | None]]
 _LOOK_SECONDS = 2.0
@@ -95,8 +94,7 @@ def check_networks(space: Space, classes: int = 7) -> None:
     for key, recipe in space.recipes_at_the_ends():
         if key.startswith(("model.", "input.", "early_sizes")):
             try:
-                build_model(recipe.model, classes, recipe.input.crop_px)
-                check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
+                check_network(recipe, classes)
             except RecipeError as error:
                 raise RecipeError(f"The space {space.name} cannot vary '{key}': {error}") from None
 

@@ -60,6 +60,7 @@ class Judged:
     Attributes:
         places: int64 (M,), positions in the faces of the rows that the scores are of.
         scores: M rows.
+        of_train: bool (M,), which of them are of train.
         doubts: about the labels of these rows.
         worth: of the ranking by doubt, against the votes; None without votes.
         worth_of_flagged: share of the flagged rows that most voters call something else; None without votes.
@@ -68,6 +69,7 @@ class Judged:
 
     places: npt.NDArray[np.int64]
     scores: Scores
+    of_train: npt.NDArray[np.bool_]
     doubts: LabelDoubts
     worth: RankingWorth | None
     worth_of_flagged: Estimate | None

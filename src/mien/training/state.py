@@ -18,7 +18,7 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError, RunError
 from mien.labels import parse_scheme
 from mien.models.network import Network
-from mien.models.registry import build_model, check_sizes
+from mien.models.registry import build_model, check_sizes, complete
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
@@ -58,6 +58,12 @@ class TrainingState:
     def steps_per_epoch(self) -> int:
         """Steps of one epoch. The last, smaller batch is left out: batch norm on a handful of faces is noise."""
         return max(len(self.images) // self.recipe.batch_size, 1)
+
+
+def check_network(recipe: Recipe, classes: int = 7) -> None:
+    """Build the network at every size that the recipe shows it, before anything is read. Raises RecipeError."""
+    build_model(recipe.model, classes, recipe.input.crop_px)
+    check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
 
 
 def prepare(
@@ -159,6 +165,12 @@ def keep(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: b
     run.write_history(state.history)
 
 
+def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
+    """Refuse to go on with a run by another recipe. Raises :class:`RunError`."""
+    if run.read_recipe().digest != recipe.model_copy(update={"model": complete(recipe.model)}).digest:
+        raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
+
+
 def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[str, Any]) -> None:
     """Take up the run where its last finished epoch left it.
 
@@ -169,8 +181,7 @@ def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[st
     if "soup_of" in begun:
         raise RunError(f"{run.path} is the mean of other runs: nothing to go on with. Begin from it with --from.")
     run.remove_litter()
-    if run.read_recipe().digest != facts["recipe_digest"]:
-        raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
+    check_same_recipe(run, state.recipe)
     if not faces.is_of(begun["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
     if begun.get("taught_by", []) != facts["taught_by"]:

@@ -66,15 +66,34 @@ def freeze(network: Network, optimizer: Optimizer, frozen: bool) -> None:
                 module.eval()
 
 
-def doubts(recipe: Recipe) -> list[str]:
-    """What one should know before training by this recipe from no other run; one sentence each."""
-    found = []
-    if begins_at_random(recipe.model):
+def doubts(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> list[str]:
+    """What one should know before training by this recipe; one sentence each.
+
+    Args:
+        recipe: what to do.
+        from_run: the run begins with the weights of another run.
+        train_faces: how many faces there are to learn, where that is known.
+
+    Raises:
+        RecipeError: there is no such model.
+    """
+    found, frozen = [], recipe.tuning.frozen_epochs
+    if begins_at_random(recipe.model) and not from_run:
         if "pretrained" in recipe.model.settings:
             found.append("model.pretrained is false: the backbone begins with RANDOM weights, nothing is transferred.")
-        if recipe.tuning.frozen_epochs:
+        if frozen:
             found.append(
-                f"tuning.frozen_epochs = {recipe.tuning.frozen_epochs} keeps RANDOM weights frozen: "
+                f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: "
                 f"begin with trained ones, by --from RUN or a pretrained backbone."
             )
+    if frozen >= recipe.epochs:
+        found.append(
+            f"tuning.frozen_epochs = {frozen} lasts for the whole run of {recipe.epochs}: only the head learns. "
+            f"For the rest to learn too, set fewer, or more epochs."
+        )
+    if train_faces is not None and train_faces < recipe.batch_size:
+        found.append(
+            f"batch_size = {recipe.batch_size} is more than the {train_faces:,} faces to learn: an epoch is one step, "
+            f"of all of them. Set a smaller one."
+        )
     return found

@@ -35,12 +35,20 @@ def labels_section(material: AuditMaterial) -> Section:
         words = "No model judged the labels, so none is doubted but those of copies that disagree."
         return Section("labels", "Doubtful labels", (Text(words),))
     doubts = judged.doubts
+    judges, of_train = int(doubts.evidence.sum()), judged.of_train.any()
     blocks: list[Block] = [
         Text(
-            f"Of {len(judged.scores):,} rows ({judged.scores.split}) {int(doubts.flagged.sum()):,} are flagged by "
+            f"{len(judged.scores):,} rows ({judged.scores.split}) are ranked by the model's probability of the label "
+            f"and by how many of the rows{' of train' if of_train else ''} that the model finds most like it have that "
+            f"label. Of {judges:,} rows{' of train' if of_train else ''} {int(doubts.flagged.sum()):,} are flagged by "
             f"confident learning; of {int(doubts.sure.sum()):,} of these, model and neighbours are sure that one other "
-            f"class is right. All are ranked by the model's probability of the label and by how many of the rows that "
-            f"the model finds most like it have that label."
+            f"class is right. "
+            + (
+                "Labels of other splits are no evidence: what is changed in train must not follow from what a model "
+                "is measured by."
+                if of_train
+                else "No row of train was judged, so nothing is suggested."
+            )
         ),
         *_worth(judged),
         doubts_table(material, judged),

@@ -1,0 +1,34 @@
+"""What one client may ask of the service, so that no client takes it from the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of the service. Whatever is over one of them is refused with a 4xx that names it.
+
+    At most ``max_requests * max_bytes`` of pictures are held as they came, and as many decoded as there are threads.
+    """
+
+    max_bytes: int = 20_000_000
+    """Of one request's body, however many files it holds."""
+
+    max_pixels: int = 25_000_000
+    """Of one picture, before it is decoded."""
+
+    max_faces: int = 100
+    """In one picture."""
+
+    max_files: int = 64
+    """In one request to /v1/batch."""
+
+    max_requests: int = 64
+    """Under way at a time; further ones are told to come again."""
+
+    body_seconds: float = 30.0
+    """Until a request's body must have come in."""
+
+    work_seconds: float = 30.0
+    """From then until the answer."""

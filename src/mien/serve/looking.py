@@ -1,0 +1,98 @@
+"""From the bytes of one file to the grey squares that a model reads, in the service's threads and under its limits."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.faces.crop import face_squares
+from mien.preprocess import FORMATS, grey_square, open_image, upright_rgb
+from mien.serve.limits import Limits
+from mien.serve.refusals import RefusedError
+
+if TYPE_CHECKING:
+    from mien.faces.face import Box, Detector
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The faces of one picture.
+
+    Attributes:
+        width: of the upright picture in pixels.
+        height: likewise.
+        squares: uint8 (N, size_px, size_px).
+        boxes: where each was; None for a picture that is a face already.
+        found: how many faces there are; more than N where the largest were asked for.
+    """
+
+    width: int
+    height: int
+    squares: npt.NDArray[np.uint8]
+    boxes: tuple[Box | None, ...]
+    found: int
+
+
+def look(data: bytes, detector: Detector | None, size_px: int, limits: Limits, max_faces: int | None) -> Seen:
+    """Decode a picture and cut out its faces.
+
+    Args:
+        data: an image file.
+        detector: finds the faces; None takes the picture for one.
+        size_px: side of the squares.
+        limits: of pixels and faces.
+        max_faces: read the largest so many; None reads all, or refuses.
+
+    Raises:
+        RefusedError: no image, a damaged one, or over a limit.
+    """
+    _check_header(data, limits)
+    try:
+        image = open_image(data)
+        if detector is None:
+            return Seen(*image.size, grey_square(image, size_px)[np.newaxis], (None,), 1)
+        rgb = upright_rgb(image)
+    except DataError as error:
+        raise RefusedError("damaged_image", f"{str(error)[0].upper()}{str(error)[1:]}") from None
+    faces = detector.detect(rgb)
+    if len(faces if max_faces is None else faces[:max_faces]) > limits.max_faces:
+        raise RefusedError(
+            "too_many_faces",
+            f"Found {len(faces)} faces; at most {limits.max_faces} are read in one picture. "
+            f"Ask for the largest with max_faces.",
+        )
+    boxes = [face.box for face in faces[:max_faces]]
+    squares = face_squares(rgb, boxes, detector.margin, size_px)
+    return Seen(*image.size, squares, tuple(boxes), len(faces))
+
+
+def _check_header(data: bytes, limits: Limits) -> None:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's own remarks on large pictures; the bound below is ours
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                width, height = image.size
+    except Image.DecompressionBombError:
+        raise RefusedError(
+            "too_many_pixels", f"The picture has over {limits.max_pixels:,} pixels. Shrink it."
+        ) from None
+    except UnidentifiedImageError:
+        raise RefusedError(
+            "not_an_image", "The file is no image that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF)."
+        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError):
+        # Pillow's readers raise all of these for damaged files.
+        raise RefusedError("damaged_image", "The image is damaged and cannot be read.") from None
+    if width * height > limits.max_pixels:
+        raise RefusedError(
+            "too_many_pixels",
+            f"The picture has {width} x {height} pixels; at most {limits.max_pixels:,} are taken. Shrink it.",
+        )

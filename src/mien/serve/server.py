@@ -1,0 +1,82 @@
+"""Opens the port and runs the app on it until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import signal
+import socket
+
+import uvicorn
+from fastapi import FastAPI
+
+from mien.errors import ServeError
+from mien.serve.limits import Limits
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Listen there; 0 takes any free port.
+
+    Raises:
+        ServeError: the port is in use or not allowed, or the address is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With the protocol named, asyncio sets TCP_NODELAY on what is accepted. socket.create_server names none, and
+        # every answer then waits 40 ms for the client's delayed acknowledgement.
+        listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
+    except (OSError, UnicodeError) as error:
+        raise _refused(host, port, error) from None
+    try:
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise _refused(host, port, error) from None
+    return listener
+
+
+def _refused(host: str, port: int, error: Exception) -> ServeError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return ServeError(f"{host} port {port} cannot be listened on: {reason}. Choose another with --host and --port.")
+
+
+def address(listener: socket.socket) -> str:
+    """Where a browser finds it."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def is_local(listener: socket.socket) -> bool:
+    """Whether only this machine can reach it."""
+    return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
+    """Serve until told to stop, and then finish what is under way."""
+    config = uvicorn.Config(
+        app,
+        # The one whose handling of bodies that are left unread the tests know.
+        http="h11",
+        ws="none",
+        lifespan="on",
+        proxy_headers=False,
+        server_header=False,
+        # An access log would name addresses of clients; /metrics counts.
+        access_log=False,
+        log_level="warning",
+        timeout_graceful_shutdown=round(limits.body_seconds + limits.work_seconds) + 5,
+    )
+    # It quotes characters of what clients send.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    # uvicorn raises the signal anew when all is done; being asked to stop is no failure.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,166 @@
+"""What the service answers, beside what the same model answers in Python."""
+
+import io
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien
+from mien.data.synthetic import synthetic_faces
+from mien.faces.haar import HaarDetector
+
+
+def png(pixels):
+    stream = io.BytesIO()
+    Image.fromarray(np.asarray(pixels)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def astronaut():
+    return np.asarray(pytest.importorskip("skimage.data").astronaut())
+
+
+def test_a_crop_is_read_as_in_python(service, face):
+    expected = mien.load().predict(face, crops=True).to_dict()
+    answer = service.predict(face).json()
+    (read,) = answer["faces"]
+    assert read.pop("probabilities") == pytest.approx(expected.pop("probabilities"), abs=1e-6)
+    assert read.pop("confidence") == pytest.approx(expected.pop("confidence"), abs=1e-6)
+    assert read == expected
+    assert answer["picture"] == {"width": 48, "height": 48}
+    assert answer["faces_found"] == 1
+    assert "detector" not in answer
+    assert 0 < answer["milliseconds"] < 60_000
+
+
+def test_a_photo_is_read_as_in_python(service, astronaut, monkeypatch):
+    """Three faces: the photo twice beside itself, once smaller."""
+    wide = np.zeros((512, 1400, 3), np.uint8)
+    wide[:, :512], wide[:, 512:1024] = astronaut, astronaut
+    wide[:256, 1024:1280] = astronaut[::2, ::2]
+    monkeypatch.setenv("MIEN_DETECTOR", "haar")
+    expected = mien.load().predict(png(wide))
+    assert len(expected) == 3
+    answer = service.predict(png(wide), "").json()
+    assert answer["detector"] == HaarDetector.name
+    assert [face["box"] for face in answer["faces"]] == [reading.box.to_dict() for reading in expected]
+    for found, reading in zip(answer["faces"], expected, strict=True):
+        assert found["probabilities"] == pytest.approx(reading.probabilities, abs=1e-6)
+    largest = service.predict(png(wide), "max_faces=1").json()
+    assert [face["box"] for face in largest["faces"]] == [answer["faces"][0]["box"]]
+    assert largest["faces_found"] == 3
+
+
+def test_a_picture_without_a_face_is_no_error(service):
+    answer = service.predict(png(np.full((100, 200, 3), 128, np.uint8)), "").json()
+    assert answer["faces"] == []
+    assert answer["faces_found"] == 0
+    assert answer["picture"] == {"width": 200, "height": 100}
+
+
+def test_photos_are_put_upright_first(service, astronaut):
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: shown after a quarter turn to the right
+    Image.fromarray(np.rot90(astronaut)).crop((0, 0, 512, 400)).save(stream, "PNG", exif=exif)
+    answer = service.predict(stream.getvalue(), "").json()
+    assert answer["picture"] == {"width": 400, "height": 512}
+    assert len(answer["faces"]) == 1
+
+
+def test_classes_merge_and_a_threshold_decides(service, face):
+    seven = service.predict(face).json()["faces"][0]["probabilities"]
+    kept = sum(seven[name] for name in ("angry", "fear", "sad", "happy", "surprise"))
+    positive = (seven["happy"] + seven["surprise"]) / kept
+    (merged,) = service.predict(face, "crops=true&classes=binary").json()["faces"]
+    assert merged["probabilities"] == pytest.approx({"negative": 1 - positive, "positive": positive}, abs=1e-6)
+    for threshold, top in ((positive - 0.01, "positive"), (positive + 0.01, "negative")):
+        (decided,) = service.predict(face, f"crops=true&classes=binary&threshold={threshold}").json()["faces"]
+        assert decided["top"] == top
+    own = service.predict(face, "crops=true&classes=good%3Dhappy%2Csour%3Dangry%2Bsad").json()["faces"][0]
+    assert set(own["probabilities"]) == {"good", "sour"}
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("crop=true", "'crop' is not known"),
+        ("crops=true&top=3", "'top' is not known"),
+        ("crops=perhaps", "'crops' is wrong"),
+        ("classes=sevn", "Did you mean 'seven'"),
+        ("classes=a%3Dhappy%2Cb%3Dnobody", "'nobody'"),
+        ("threshold=0.5", "two classes; here are 7"),
+        ("classes=binary&threshold=2", "less than or equal to 1"),
+        ("classes=binary&threshold=nan", "'threshold' is wrong"),
+        ("max_faces=0", "greater than or equal to 1"),
+        ("max_faces=many", "'max_faces' is wrong"),
+    ],
+)
+def test_an_impossible_query_is_refused(service, face, query, said):
+    response = service.predict(face, query)
+    assert service.refusal(response, 422) == "bad_parameter"
+    assert said in response.json()["error"]["message"]
+
+
+def test_a_batch_answers_in_order_and_says_what_is_wrong_in_its_place(service):
+    pictures = [png(face) for face in synthetic_faces(30, seed=3).images]
+    cut = pictures[4][:-60]
+    files = [*pictures[:4], b"no image", cut, b"", *pictures[4:]]
+    answer = service.ask(
+        "POST", "/v1/batch?crops=true", files=[("file", (f"{i}", each)) for i, each in enumerate(files)]
+    )
+    assert answer.status_code == 200
+    results = answer.json()["results"]
+    assert [each["error"]["code"] for each in results[4:7]] == ["not_an_image", "damaged_image", "not_an_image"]
+    read = results[:4] + results[7:]
+    expected = mien.load().predict([np.asarray(Image.open(io.BytesIO(each))) for each in pictures], crops=True)
+    for result, reading in zip(read, expected, strict=True):
+        assert result["faces"][0]["probabilities"] == pytest.approx(reading.probabilities, abs=1e-6)
+    assert [each["faces"][0]["source"] for each in read] == [f"image {n}" for n in (1, 2, 3, 4, *range(8, 34))]
+
+
+def test_the_model_says_what_it_is(service):
+    import hashlib
+
+    from mien.artifact import read_manifest
+    from mien.inference.locate import find_model
+
+    file = find_model("default")
+    answer = service.ask("GET", "/v1/model").json()
+    assert answer["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert answer["manifest"] == read_manifest(file).model_dump(mode="json")
+    assert answer["detector"] == "Haar cascade"
+
+
+def test_it_lives_and_is_ready(service):
+    assert service.ask("GET", "/healthz").json() == {"status": "ok"}
+    assert service.ask("GET", "/readyz").json() == {"status": "ready"}
+
+
+def test_other_addresses_and_methods_are_refused_in_the_same_shape(service):
+    assert service.refusal(service.ask("GET", "/v1/nothing"), 404) == "not_found"
+    response = service.ask("GET", "/v1/predict")
+    assert service.refusal(response, 405) == "wrong_method"
+    assert response.headers["allow"] == "POST"
+
+
+def test_the_examples_in_the_document_are_what_the_service_answers(service, face):
+    paths = service.ask("GET", "/openapi.json").json()["paths"]
+
+    def example(address, name):
+        return paths[address]["post"]["responses"]["200"]["content"]["application/json"]["examples"][name]["value"]
+
+    def timeless(answer):
+        return {key: value for key, value in answer.items() if key != "milliseconds"}
+
+    assert timeless(service.predict(face, "").json()) == timeless(example("/v1/predict", "picture"))
+    assert timeless(service.predict(face).json()) == timeless(example("/v1/predict", "crop"))
+    files = [("file", ("a", face)), ("file", ("b", b"no image"))]
+    batch = service.ask("POST", "/v1/batch?crops=true", files=files).json()
+    assert timeless(batch) == timeless(example("/v1/batch", "batch"))
+    parameters = {each["name"]: each for each in paths["/v1/predict"]["post"]["parameters"]}
+    asked = {name: parameters[name]["schema"]["examples"][0] for name in ("classes", "threshold")}
+    assert service.predict(face, str(httpx.QueryParams(asked))).status_code == 200

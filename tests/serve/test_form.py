@@ -1,0 +1,204 @@
+"""Bodies of every kind: too large, too slow, cut off, malformed. The service goes on after each."""
+
+import itertools
+import socket
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+HEAD = b"POST /v1/predict?crops=true HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
+PART = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+
+
+def test_several_fields_or_files_are_refused(service, face, make_form):
+    def post(*parts, address="/v1/predict"):
+        body, headers = make_form(*parts)
+        return service.ask("POST", f"{address}?crops=true", content=body, headers=headers)
+
+    file = ('Content-Disposition: form-data; name="file"; filename="a"', face)
+    assert post(file).status_code == 200
+    # A client that names the file in another alphabet, and one that breaks its lines oddly.
+    loose = ('content-disposition: form-data; NAME="file"; filename="Gesicht"; x=y\r\nX-Other: 1', face)
+    assert post(loose).status_code == 200
+    other = ('Content-Disposition: form-data; name="picture"; filename="a"', face)
+    assert service.refusal(post(other), 422) == "unknown_field"
+    setting = ('Content-Disposition: form-data; name="crops"', b"true")
+    assert service.refusal(post(file, setting), 422) == "unknown_field"
+    assert service.refusal(post(file, file), 422) == "too_many_files"
+    assert service.refusal(post(*[file] * 65, address="/v1/batch"), 422) == "too_many_files"
+    assert service.refusal(post(), 422) == "no_file"
+    assert service.refusal(post(("X-Header: 1", face)), 422) == "unknown_field"
+    text = post(('Content-Disposition: form-data; name="file"', b"photo.jpg"))
+    assert service.refusal(text, 422) == "no_file"
+    assert "file=@photo.jpg" in text.json()["error"]["message"]
+
+
+FORM = "multipart/form-data; boundary=xx"
+
+
+@pytest.mark.parametrize(
+    ("content", "kind", "status", "code"),
+    [
+        (b"", None, 415, "not_a_form"),
+        (b"file=abc", "application/x-www-form-urlencoded", 415, "not_a_form"),
+        (b"{}", "application/json", 415, "not_a_form"),
+        (b"\x89PNG", "image/png", 415, "not_a_form"),
+        (b"", "multipart/form-data", 400, "bad_form"),
+        (b"", FORM, 400, "bad_form"),
+        (b"no form at all", FORM, 400, "bad_form"),
+        (b"--xx\r\nbad header\r\n\r\n", FORM, 400, "bad_form"),
+        (b"--xx--\r\n", FORM, 422, "no_file"),
+        (PART + b"abc", FORM, 400, "bad_form"),
+        (b"--xx\r\n" + b"a: b\r\n" * 5000, FORM, 400, "bad_form"),
+        (b"--xx\r\n" + b"a" * 500_000, FORM, 400, "bad_form"),
+        (b"", f"multipart/form-data; boundary={'x' * 5000}", 400, "bad_form"),
+    ],
+)
+def test_what_is_no_form_is_refused(service, content, kind, status, code):
+    headers = {} if kind is None else {"content-type": kind}
+    assert service.refusal(service.ask("POST", "/v1/predict", content=content, headers=headers), status) == code
+
+
+def answer_of(connection):
+    """All that comes back until the connection ends, or is reset."""
+    connection.settimeout(20)
+    received = b""
+    try:
+        while chunk := connection.recv(65536):
+            received += chunk
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def send_until_cut(connection, chunks, most_bytes):
+    """Bytes that could be sent before the other side ended the connection."""
+    sent = 0
+    try:
+        for chunk in itertools.islice(itertools.cycle(chunks), most_bytes // len(chunks[0])):
+            connection.sendall(chunk)
+            sent += len(chunk)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    return sent
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_ten_gigabytes_are_cut_off(service, face, chunked):
+    """Sent without waiting for an answer, as some clients do, with and without a length in advance."""
+    before = service.metric("process_resident_memory_bytes")
+    megabyte = bytes(1_000_000)
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        if chunked:
+            connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n" % (len(PART), PART))
+            pieces = [b"%x\r\n%b\r\n" % (len(megabyte), megabyte)]
+        else:
+            connection.sendall(HEAD + b"Content-Length: 10000000000\r\n\r\n" + PART)
+            pieces = [megabyte]
+        sent = send_until_cut(connection, pieces, 10_000_000_000)
+        received = answer_of(connection)
+    assert sent < 200e6
+    assert received.startswith(b"HTTP/1.1 413 ")
+    assert b'"too_many_bytes"' in received
+    assert b"connection: close" in received.lower()
+    assert service.metric("process_resident_memory_bytes") - before < 60e6
+    assert service.predict(face).status_code == 200
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_an_ordinary_client_reads_why_its_upload_was_cut_off(service, chunked):
+    length = {} if chunked else {"content-length": str(10_000_000_000)}
+    response = service.ask(
+        "POST",
+        "/v1/predict",
+        content=(PART if number == 0 else bytes(1_000_000) for number in range(10_000)),
+        headers={"content-type": "multipart/form-data; boundary=xx", **length},
+    )
+    assert service.refusal(response, 413) == "too_many_bytes"
+
+
+def test_who_asks_before_sending_is_told_at_once(service):
+    """`Expect: 100-continue`, as curl sends it with large files: no byte of the body is wanted."""
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(HEAD + b"Content-Length: 10000000000\r\nExpect: 100-continue\r\n\r\n")
+        began = time.monotonic()
+        received = answer_of(connection)
+    assert received.startswith(b"HTTP/1.1 413 ")
+    assert time.monotonic() - began < 2
+
+
+def test_the_limit_is_of_the_body_and_exact(strict, make_form):
+    headers = 'Content-Disposition: form-data; name="file"; filename="a"'
+    around = len(make_form((headers, b""))[0])
+    for size, code, status in ((1_000_000 - around, "not_an_image", 415), (1_000_001 - around, "too_many_bytes", 413)):
+        body, kind = make_form((headers, bytes(size)))
+        assert strict.refusal(strict.ask("POST", "/v1/predict", content=body, headers=kind), status) == code
+        pieces = (body[at : at + 10_000] for at in range(0, len(body), 10_000))
+        assert strict.refusal(strict.ask("POST", "/v1/predict", content=pieces, headers=kind), status) == code
+
+
+@pytest.mark.parametrize("trickle", [False, True])
+def test_a_slow_client_is_told_and_cut_off(strict, face, trickle):
+    """The limit is of the whole body: a byte now and then does not prolong it."""
+    with socket.create_connection(("127.0.0.1", strict.port)) as connection:
+        connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + PART)
+        began = time.monotonic()
+        while trickle and time.monotonic() - began < 1.2:
+            connection.sendall(b"x")
+            time.sleep(0.1)
+        received = answer_of(connection)
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert b'"body_too_slow"' in received
+    assert time.monotonic() - began < 15
+    assert strict.predict(face).status_code == 200
+
+
+def test_slow_clients_take_no_more_than_their_slots(strict, face):
+    """Two of two slots are held by clients that send nothing more; everything else of the service goes on."""
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", strict.port))) for _ in range(2)]
+        for connection in held:
+            connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + PART)
+        deadline = time.monotonic() + 0.8
+        while strict.metric("mien_requests_under_way") < 2 and time.monotonic() < deadline:
+            pass
+        response = strict.predict(face)
+        assert strict.refusal(response, 429) == "busy"
+        assert response.headers["retry-after"] == "1"
+        assert strict.ask("GET", "/healthz").status_code == 200
+        assert [answer_of(connection)[9:12] for connection in held] == [b"408", b"408"]
+    assert strict.predict(face).status_code == 200
+
+
+def test_a_client_that_goes_away_leaves_nothing_behind(strict, face):
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", strict.port)) as connection:
+            connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + PART)
+    deadline = time.monotonic() + 10
+    while strict.metric("mien_requests_under_way") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert strict.predict(face).status_code == 200
+    assert len(strict.said.read_text().splitlines()) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are looked up in /proc")
+def test_no_upload_touches_the_disk(service):
+    """While 19 MB are coming in, the process has no regular file open beyond those that it always has."""
+
+    def open_files():
+        links = Path(f"/proc/{service.process.pid}/fd").iterdir()
+        names = {str(link.readlink()) for link in links if link.is_symlink()}
+        return {name for name in names if not name.startswith(("socket:", "pipe:", "anon_inode:"))}
+
+    before = open_files()
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(HEAD + b"Content-Length: 19500000\r\n\r\n" + PART + bytes(19_000_000))
+        deadline = time.monotonic() + 10
+        while not service.metric("mien_requests_under_way") and time.monotonic() < deadline:
+            time.sleep(0.05)
+        # What was sent fits into no socket's buffer: sendall came back, so the process has read most of it.
+        during = open_files()
+        connection.sendall(bytes(500_000))
+    assert during <= before

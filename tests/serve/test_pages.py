@@ -1,0 +1,100 @@
+"""What a browser gets: with the page built and without, and nothing from elsewhere."""
+
+import asyncio
+import base64
+import hashlib
+import re
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from mien.serve.pages import SecurityHeaders, add_pages
+from mien.serve.refusals import CODES, answer_refusals
+
+
+@pytest.fixture
+def built(tmp_path):
+    """An app whose page is built."""
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "index.html").write_text("<h1>page</h1>")
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    (tmp_path / "assets" / "index-1a2b3c.js").write_text("1")
+    (tmp_path / "assets" / "ort-4d5e6f.wasm").write_bytes(b"\0asm")
+    app = FastAPI(docs_url=None, redoc_url=None)
+    answer_refusals(app)
+
+    @app.post("/v1/predict")
+    async def predict() -> None: ...
+
+    add_pages(app, tmp_path)
+    app.add_middleware(SecurityHeaders)
+
+    def ask(method, address, **named):
+        async def main():
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as client:
+                return await client.request(method, address, **named)
+
+        return asyncio.run(main())
+
+    return ask
+
+
+def test_the_built_page_is_served_with_what_threads_need(built):
+    page = built("GET", "/")
+    assert page.text == "<h1>page</h1>"
+    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["cross-origin-opener-policy"] == "same-origin"
+    assert page.headers["cross-origin-embedder-policy"] == "require-corp"
+    assert page.headers["cache-control"] == "no-cache"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert built("GET", "/", headers={"if-none-match": page.headers["etag"]}).status_code == 304
+    assert built("GET", "/model.onnx").content == b"model"
+
+
+def test_files_whose_names_change_with_them_are_kept_for_ever(built):
+    for name, kind in (("index-1a2b3c.js", "javascript"), ("ort-4d5e6f.wasm", "application/wasm")):
+        file = built("GET", f"/assets/{name}")
+        assert file.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert kind in file.headers["content-type"]
+        assert file.headers["cross-origin-embedder-policy"] == "require-corp"
+
+
+@pytest.mark.parametrize("address", ["/assets/../index.html", "/assets/%2e%2e/%2e%2e/etc/passwd", "/assets/", "/../x"])
+def test_nothing_beside_it_is_served(built, address):
+    response = built("GET", address)
+    assert response.status_code in {404, 200}
+    assert response.status_code == 404 or response.text == "<h1>page</h1>"
+
+
+def test_a_wrong_method_at_a_known_address_is_still_told(built):
+    response = built("GET", "/v1/predict")
+    assert (response.status_code, response.headers["allow"]) == (405, "POST")
+
+
+def test_without_the_page_it_says_how_to_make_it(service):
+    from mien.serve.pages import STATIC
+
+    if (STATIC / "index.html").exists():
+        pytest.skip("the page is built here")
+    page = service.ask("GET", "/").text
+    assert "make web" in page
+    assert 'href="/docs"' in page
+
+
+def test_the_policy_lets_the_plain_pages_be_styled(service):
+    """Oracle: the hash of what stands between the tags, as a browser takes it."""
+    for address in ("/docs", "/") if "make web" in service.ask("GET", "/").text else ("/docs",):
+        page = service.ask("GET", address)
+        (style,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"'sha256-{digest}'" in page.headers["content-security-policy"]
+        assert "unsafe-inline" not in page.headers["content-security-policy"]
+
+
+def test_the_documentation_needs_nothing_from_elsewhere(service):
+    page = service.ask("GET", "/docs")
+    assert not re.search(r"<script|src=|href=\"(?!data:,|/)|https?://(?!127\.0\.0\.1)", page.text)
+    assert f"curl -F file=@photo.jpg '{service.url}/v1/predict'" in page.text
+    for word in ("POST /v1/predict", "POST /v1/batch", "GET /v1/model", "GET /metrics", "max_faces", *CODES):
+        assert word in page.text

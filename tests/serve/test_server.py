@@ -1,0 +1,165 @@
+"""The process: many clients at a time, memory, traces, and how it ends."""
+
+import asyncio
+import io
+import signal
+import socket
+import time
+from collections import Counter
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.synthetic import synthetic_faces
+from mien.errors import ServeError
+from mien.inference.classifier import load
+from mien.serve.server import address, is_local, open_port
+
+NAME = "geheim-4711.png"
+
+
+def png(pixels):
+    stream = io.BytesIO()
+    Image.fromarray(np.asarray(pixels)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def ask_at_once(service, pictures, clients, query="crops=true"):
+    """Every picture once, so many at a time; the answers in order."""
+
+    async def main():
+        slots = asyncio.Semaphore(clients)
+        limits = httpx.Limits(max_connections=clients)
+        async with httpx.AsyncClient(base_url=service.url, timeout=120, limits=limits) as client:
+
+            async def ask(picture):
+                async with slots:
+                    return await client.post(f"/v1/predict?{query}", files={"file": (NAME, picture)})
+
+            return await asyncio.gather(*map(ask, pictures))
+
+    return asyncio.run(main())
+
+
+def test_thirty_two_clients_get_each_their_own_answer(service):
+    """Oracle: the same model on each face alone. A batch that mixed answers up would show here."""
+    faces = synthetic_faces(320, seed=9).images
+    runs = service.metric("mien_batch_faces_count")
+    answers = ask_at_once(service, [png(face) for face in faces], clients=32)
+    assert {answer.status_code for answer in answers} == {200}
+    expected = load(threads=1).probabilities(np.asarray(faces))
+    found = [list(answer.json()["faces"][0]["probabilities"].values()) for answer in answers]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert service.metric("mien_batch_faces_count") - runs <= 320
+
+
+def test_overload_is_429_and_never_5xx(strict):
+    pictures = [png(face) for face in synthetic_faces(300, seed=2).images]
+    answers = ask_at_once(strict, pictures, clients=64)
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) == {200, 429}
+    for answer in answers:
+        if answer.status_code == 429:
+            assert strict.refusal(answer, 429) == "busy"
+            assert int(answer.headers["retry-after"]) >= 1
+    assert strict.ask("GET", "/readyz").status_code == 200
+
+
+def test_memory_does_not_grow(service, face):
+    """benchmarks/serve.py does this with 100,000 requests. Bad pictures too, which leave by another way."""
+    pictures = [face, face[:-50], b"no image"] * 100
+    ask_at_once(service, pictures, clients=8)
+    before = service.metric("process_resident_memory_bytes")
+    for _ in range(4):
+        ask_at_once(service, pictures, clients=8)
+    assert service.metric("process_resident_memory_bytes") - before < 6e6
+
+
+def test_pictures_leave_no_trace(start, tmp_path, face):
+    """Neither a file in any folder that the process knows, nor a byte or a name in what it says."""
+    folders = {name: tmp_path / name for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "MIEN_CACHE", "work")}
+    for folder in folders.values():
+        folder.mkdir()
+    variables = {name: str(folder) for name, folder in folders.items() if name != "work"}
+    service = start(folder=folders["work"], PYTHONDONTWRITEBYTECODE="1", **variables)
+    large = png(np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8))
+    ask_at_once(service, [face, large, face[:-50], b"no image", b""], clients=3, query="")
+    files = [("file", (NAME, each)) for each in (face, b"no image")]
+    service.ask("POST", "/v1/batch", files=files)
+    bad = b'--xx\r\nContent-Disposition: form-data; filename="%b"\r\nbad header\r\n\r\n' % NAME.encode()
+    kind = {"content-type": "multipart/form-data; boundary=xx"}
+    assert service.refusal(service.ask("POST", "/v1/predict", content=bad, headers=kind), 400) == "bad_form"
+    service.process.terminate()
+    service.process.wait(30)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    said = service.said.read_text()
+    assert NAME not in said
+    assert len(said.splitlines()) == 1, said
+
+
+def test_sigterm_ends_it_when_what_is_under_way_is_done(start, face):
+    service = start()
+    body = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + face + b"\r\n--xx--\r\n"
+    head = b"POST /v1/predict?crops=true HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
+    with socket.create_connection(("127.0.0.1", service.port)) as under_way:
+        with socket.create_connection(("127.0.0.1", service.port)) as idle:
+            under_way.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:200])
+            while not service.metric("mien_requests_under_way"):
+                time.sleep(0.01)
+            service.process.send_signal(signal.SIGTERM)
+            idle.settimeout(20)
+            assert idle.recv(1) == b""
+        with pytest.raises(OSError):
+            socket.create_connection(("127.0.0.1", service.port)).close()
+        under_way.sendall(body[200:])
+        under_way.settimeout(20)
+        answer = b""
+        while chunk := under_way.recv(65536):
+            answer += chunk
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b'"probabilities"' in answer
+    assert service.process.wait(20) == 0
+
+
+def test_ctrl_c_ends_it_without_a_traceback(start):
+    service = start()
+    service.process.send_signal(signal.SIGINT)
+    assert service.process.wait(20) == 130
+    assert len(service.said.read_text().splitlines()) == 1
+
+
+def test_ports_and_addresses():
+    with open_port("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        assert address(listener) == f"http://127.0.0.1:{port}"
+        assert is_local(listener)
+        with pytest.raises(ServeError, match=f"127.0.0.1 port {port} .*in use"):
+            open_port("127.0.0.1", port)
+    with open_port("127.0.0.1", port), pytest.raises(ServeError):  # free again at once
+        open_port("nowhere.invalid", 0)
+    with open_port("0.0.0.0", 0) as listener:
+        assert not is_local(listener)
+    with pytest.raises(ServeError):
+        open_port("192.0.2.1", 0)  # RFC 5737: nobody's
+
+
+def test_answers_are_not_held_back_for_acknowledgements():
+    """TCP_NODELAY on what is accepted: without it each answer of two parts waits 40 ms for the client's TCP."""
+
+    async def main():
+        delays = asyncio.get_running_loop().create_future()
+
+        async def accepted(reader, writer):
+            delays.set_result(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        listener = open_port("127.0.0.1", 0)
+        server = await asyncio.start_server(accepted, sock=listener)
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        assert await delays != 0
+        writer.close()
+        server.close()
+
+    asyncio.run(main())
