@@ -73,8 +73,8 @@ class Load:
         server, client = (1e3 * each / len(self.seconds) for each in (self.server_seconds, self.client_seconds))
         return (
             f"{len(self.seconds) / self.lasted:7,.0f} requests/s  p50 {p50:6.1f} ms  p99 {p99:6.1f} ms "
-            f"(best turn {1000 * self.best_p99:.1f})  of the processor: server {server:.2f} ms, client {client:.2f} ms  "
-            f"statuses {dict(self.statuses)}"
+            f"(best turn {1000 * self.best_p99:.1f})  processor: server {server:.2f} ms, client {client:.2f} ms a "
+            f"request  statuses {dict(self.statuses)}"
         )
 
 

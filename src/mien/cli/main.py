@@ -67,9 +67,9 @@ app.command("info")(info.info)
 app.command("predict")(predict.predict)
 app.add_typer(detectors.app, name="detectors")
 app.command("video")(video.video)
-app.command("webcam")(webcam.webcam)
 app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
+app.command("webcam")(webcam.webcam)
 
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]

@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import QuietOption, remark
+from mien.cli.options import ModelOption, QuietOption, remark
 from mien.errors import needs_extra
 
 
 def webcam(
+    model: ModelOption = "default",
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 8000,
     quiet: QuietOption = False,
 ) -> None:
@@ -33,7 +34,7 @@ def webcam(
     built_page()
     limits = Limits()
     app = create_app(
-        find_model("default"), find_detector(), threads=available_cores(), limits=limits, token=find_token(None)
+        find_model(model), find_detector(), threads=available_cores(), limits=limits, token=find_token(None)
     )
     listener = open_port("127.0.0.1", port)
     page = f"{address(listener)}/?webcam=1"

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mien.artifact import read_manifest
 from mien.errors import RunError
-from mien.files import write_bytes, write_text
+from mien.files import write_bytes
+from mien.run_folder import RunFolder
 
 STATIC = Path(__file__).parent / "static"
 """What ``make web`` builds from web/; in a checkout without it there is no such folder."""
@@ -44,16 +45,29 @@ def copy_page(destination: Path, model: Path) -> list[Path]:
         RunError: the page is not built, the folder is a file, or the file system refused.
     """
     page = built_page()
-    manifest = read_manifest(model)
+    of_model = model_files(model)
     if destination.is_file():
         raise RunError(f"{destination} is a file; name a folder for the page.")
     written: list[Path] = []
     if destination.resolve() != page.resolve():
         for source in sorted(page.rglob("*")):
             name = source.relative_to(page)
-            if source.is_file() and str(name) not in {MODEL, MANIFEST}:
+            if source.is_file() and str(name) not in of_model:
                 write_bytes(destination / name, source.read_bytes())
                 written.append(destination / name)
-    write_bytes(destination / MODEL, model.read_bytes())
-    write_text(destination / MANIFEST, json.dumps(manifest.model_dump(mode="json"), ensure_ascii=False) + "\n")
-    return [*written, destination / MODEL, destination / MANIFEST]
+    for file, content in of_model.items():
+        write_bytes(destination / file, content)
+        written.append(destination / file)
+    return written
+
+
+def model_files(model: Path) -> dict[str, bytes]:
+    """What the page reads of a model: its file and its manifest, by name. Raises :class:`ModelError`."""
+    manifest = json.dumps(read_manifest(model).model_dump(mode="json"), ensure_ascii=False) + "\n"
+    return {MODEL: model.read_bytes(), MANIFEST: manifest.encode()}
+
+
+def for_the_page(model: Path) -> Path:
+    """The file that the page of a service reads with: the int8 form beside a run's model, if any, else the model."""
+    int8 = RunFolder(model.parent).model_int8
+    return int8 if model.name == MODEL and int8.is_file() else model
