@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread each: tests that spin on both cores slow each other manyfold.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test test-slow test-network lint types contracts check format docs wheel benchmarks clean
+.PHONY: demo test test-slow test-network web test-web lint types contracts check format docs wheel benchmarks clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -17,6 +17,15 @@ test-slow: .venv/.dev  ## tests that take minutes
 
 test-network: .venv/.dev
 	$(BIN)/python -m pytest -m network
+
+# What the browser page reads faces with.
+MODEL ?= default-int8
+web: .venv/.installed web/node_modules/.package-lock.json  ## the browser page, into src/mien/serve/static; needs Node 20.19+
+	cd web && npm run --silent build -- --logLevel warn
+	$(BIN)/mien web build src/mien/serve/static --model $(MODEL)
+
+test-web: web .venv/.dev  ## the page in a real browser; needs Chromium
+	cd web && npm test --silent
 
 lint: .venv/.dev
 	$(BIN)/ruff check
@@ -41,7 +50,11 @@ wheel: .venv/.dev
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
 
 clean:
-	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist web/node_modules src/mien/serve/static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+web/node_modules/.package-lock.json: web/package.json web/package-lock.json
+	cd web && npm ci --silent --ignore-scripts
+	touch $@
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

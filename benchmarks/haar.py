@@ -1,8 +1,8 @@
 """What the Haar cascade's settings do: `python benchmarks/haar.py [--data PATH]`, a line for each setting.
 
-Found are scikit-image's astronaut at eight sizes, 24 drawn faces in six scenes, and with --data 300 validation faces of
-FER2013; false are the faces in 18 of scikit-image's pictures that show none, looked at whole, in quarters and mirrored
-(180 pictures), and any beside those drawn.
+Found are scikit-image's astronaut at eight sizes, 24 drawn faces in six scenes, and with --data the first 300 faces of
+FER2013's validation; false are the faces in 18 of scikit-image's pictures that show none, looked at whole, in quarters
+and mirrored (180 pictures), and any beside those drawn.
 """
 
 from __future__ import annotations

@@ -40,7 +40,8 @@ class Unimportable:
         if name.partition(".")[0] in {"torch", "lightning_fabric", "safetensors", "onnx", "onnxscript", "pyarrow",
                                       "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy", "captum", "timm",
                                       "torchvision", "huggingface_hub", "optuna", "tensorboard", "cleanlab", "fastapi",
-                                      "starlette", "uvicorn", "python_multipart", "prometheus_client"}:
+                                      "starlette", "uvicorn", "python_multipart", "prometheus_client",
+                                      "av"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Unimportable())

@@ -9,6 +9,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from mien.artifact import read_manifest
+from mien.inference.locate import find_model
 from mien.serve.pages import SecurityHeaders, add_pages
 from mien.serve.refusals import CODES, answer_refusals
 
@@ -27,7 +29,7 @@ def built(tmp_path):
     @app.post("/v1/predict")
     async def predict() -> None: ...
 
-    add_pages(app, tmp_path)
+    add_pages(app, find_model("default"), tmp_path)
     app.add_middleware(SecurityHeaders)
 
     def ask(method, address, **named):
@@ -49,7 +51,13 @@ def test_the_built_page_is_served_with_what_threads_need(built):
     assert page.headers["cache-control"] == "no-cache"
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert built("GET", "/", headers={"if-none-match": page.headers["etag"]}).status_code == 304
-    assert built("GET", "/model.onnx").content == b"model"
+
+
+def test_the_page_reads_with_the_services_model_in_its_smaller_form(built):
+    assert built("GET", "/model.onnx").content == find_model("default-int8").read_bytes()
+    manifest = built("GET", "/model.json")
+    assert manifest.headers["content-type"] == "application/json"
+    assert manifest.json() == read_manifest(find_model("default-int8")).model_dump(mode="json")
 
 
 def test_files_whose_names_change_with_them_are_kept_for_ever(built):

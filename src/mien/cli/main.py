@@ -31,6 +31,9 @@ from mien.cli import (
     sweep,
     teach,
     train,
+    video,
+    web,
+    webcam,
 )
 from mien.errors import MienError
 from mien.version import __version__
@@ -59,11 +62,14 @@ app.command("compare")(compare.compare)
 app.command("robustness")(robustness.robustness)
 app.command("explain")(explain.explain)
 app.command("export")(export.export)
+app.add_typer(web.app, name="web")
 app.command("info")(info.info)
 app.command("predict")(predict.predict)
 app.add_typer(detectors.app, name="detectors")
+app.command("video")(video.video)
 app.command("embed")(embed.embed)
 app.command("serve")(serve.serve)
+app.command("webcam")(webcam.webcam)
 
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]

@@ -15,9 +15,12 @@ from mien.artifact import open_model
 from mien.errors import DataError, ModelError
 from mien.faces.crop import face_squares
 from mien.faces.find import find_detector
+from mien.inference.clip import Clip
 from mien.inference.image_files import image_files
 from mien.inference.locate import find_model
 from mien.inference.readings import Photo, Reading
+from mien.inference.tracking import HALF_LIFE_SECONDS
+from mien.inference.video import DETECT_EVERY_SECONDS, VideoFrame, VideoReader, read_video
 from mien.labels import check_threshold, parse_scheme
 from mien.preprocess import grey_square, open_picture, to_input, upright_rgb
 
@@ -230,6 +233,45 @@ class Classifier:
                 for face, square, scores in zip(faces, squares, self._shares(squares, scheme), strict=True)
             ]
             yield Photo(source, rgb.shape[1], rgb.shape[0], finder.name, faces, readings, rgb)
+
+    def video(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        classes: str | None = None,
+        threshold: float | None = None,
+        half_life_seconds: float = HALF_LIFE_SECONDS,
+        detect_every_seconds: float = DETECT_EVERY_SECONDS,
+        detector: Detector | None = None,
+    ) -> Iterator[VideoFrame]:
+        """Find, follow and read the faces of a video, a frame at a time, at bounded memory.
+
+        Args:
+            path: a video file.
+            classes: as in :meth:`predict`.
+            threshold: as in :meth:`predict`.
+            half_life_seconds: of the smoothing of each face's readings over time; 0 smooths nothing.
+            detect_every_seconds: how often faces are looked for in whole frames; they are followed in between.
+            detector: as in :meth:`photos`.
+
+        Returns:
+            All frames in order, each with the faces that are seen in it.
+
+        Raises:
+            DataError: no video, or none that can be read; a scheme or threshold that does not suit the model.
+            ModelError: the face detector cannot be used.
+            MissingExtraError: PyAV is not installed.
+        """
+        reader = VideoReader(
+            self,
+            find_detector() if detector is None else detector,
+            os.fspath(path),
+            classes=classes,
+            threshold=threshold,
+            half_life_seconds=half_life_seconds,
+            detect_every_seconds=detect_every_seconds,
+        )
+        return read_video(Clip(path), reader)
 
     def class_names(self, classes: str | None = None) -> tuple[str, ...]:
         """Class names after merging by a label scheme, as in :meth:`predict`. Raises :class:`DataError`."""

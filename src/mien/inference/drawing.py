@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from mien.inference.readings import Reading
@@ -21,10 +22,15 @@ _INK, _PAPER = (255, 255, 255), (20, 20, 24)
 _LEAST_TEXT_PX = 7
 
 
-def draw_readings(image: Image, readings: Sequence[Reading]) -> None:
+def draw_readings(image: Image, readings: Sequence[Reading], numbers: Sequence[int] | None = None) -> None:
     """Draw each reading's box and words into an upright RGB picture, numbered where there are several.
 
     Words are as large as picture and box allow, and stay inside the picture.
+
+    Args:
+        image: is drawn into.
+        readings: each with its box.
+        numbers: one a reading, shown even of a single one; from 1 on by default.
     """
     from PIL import ImageDraw
 
@@ -33,9 +39,10 @@ def draw_readings(image: Image, readings: Sequence[Reading]) -> None:
     # All boxes first: no line crosses a word.
     for reading in readings:
         _draw_box(draw, image.size, reading, line_px)
-    for number, reading in enumerate(readings, start=1):
+    numbered = numbers is not None or len(readings) > 1
+    for number, reading in zip(numbers or range(1, len(readings) + 1), readings, strict=True):
         words = f"{reading.top} {reading.confidence:.0%}"
-        _draw_words(draw, image.size, reading, f"{number} {words}" if len(readings) > 1 else words, line_px)
+        _draw_words(draw, image.size, reading, f"{number} {words}" if numbered else words, line_px)
 
 
 def draw_face(face: npt.NDArray[np.uint8], reading: Reading) -> Image:
@@ -101,6 +108,7 @@ def _shortened(draw: ImageDraw, words: str, font: FreeTypeFont | BitmapFont, wid
     return words
 
 
+@cache
 def _font(size_px: int) -> FreeTypeFont | BitmapFont:
     from PIL import ImageFont
 

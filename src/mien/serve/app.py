@@ -136,7 +136,7 @@ def create_app(
             raise RefusedError("not_ready", "The service is starting or stopping.")
         return Health(status="ready")
 
-    add_pages(app)
+    add_pages(app, model_file)
     # The last one added is the first to see a request.
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=metrics)

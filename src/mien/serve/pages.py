@@ -14,10 +14,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from mien.serve.built_page import MANIFEST, MODEL, STATIC, for_the_page, model_files
 from mien.serve.refusals import CODES
-
-STATIC = Path(__file__).parent / "static"
-"""Where `make web` puts the page that runs in a browser."""
 
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
 :root{color-scheme:light dark}
@@ -39,6 +37,8 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Of every answer."""
+
+_TYPES = {f"/{MODEL}": "application/octet-stream", f"/{MANIFEST}": "application/json"}
 
 HASHED = "assets"
 """Folder of files whose names change with their content, as Vite names them."""
@@ -71,10 +71,16 @@ class _Files(StaticFiles):
         return response
 
 
-def add_pages(app: FastAPI, static: Path = STATIC) -> None:
+def add_pages(app: FastAPI, model: Path, static: Path = STATIC) -> None:
     """Serve ``/``, ``/docs`` and, where the page is built, each of its files and folders at its own address.
 
-    No address catches all: a wrong method at a known one shall be told so.
+    The page reads with the service's model, not with that which it was built with. No address catches all: a wrong
+    method at a known one shall be told so.
+
+    Args:
+        app: the service.
+        model: its ``.onnx`` file.
+        static: the built page.
     """
 
     @app.get("/docs", include_in_schema=False)
@@ -95,11 +101,19 @@ def add_pages(app: FastAPI, static: Path = STATIC) -> None:
         async def file(request: Request) -> Response:
             return await files.get_response(name, request.scope)
 
+    def add_content(address: str, content: bytes) -> None:
+        @app.get(address, include_in_schema=False)
+        async def of_model() -> Response:
+            return Response(content, media_type=_TYPES[address], headers={"Cache-Control": "no-cache"})
+
     add_file("/", "index.html")
+    of_model = model_files(for_the_page(model))
+    for name, content in of_model.items():
+        add_content(f"/{name}", content)
     for entry in sorted(static.iterdir()):
         if entry.is_dir():
             app.mount(f"/{entry.name}", _Files(directory=entry))
-        else:
+        elif entry.name not in of_model:
             add_file(f"/{entry.name}", entry.name)
 
 

@@ -1,0 +1,231 @@
+"""The frames of a video file as they are meant to be seen: upright, with square pixels, each at its own time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, needs_extra
+from mien.preprocess import IMAGE_SUFFIXES
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+MAXIMUM_PIXELS = 8192 * 4320
+"""Of a frame. The largest that H.264 has a level for; a larger one is refused before it is decoded."""
+
+# What is read. FFmpeg knows more: play lists that name other files and addresses, and text drawn as video.
+_FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,mjpeg,ivf,obu,dv,mxf,"
+    "yuv4mpegpipe,nut,rm,wtv"
+)
+_NO_VIDEO = (
+    "is not a video that can be read (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, GIF), or its index is cut off"
+)
+_GUESSED_RATE = Fraction(25)
+
+
+@dataclass(frozen=True, eq=False)
+class ClipFrame:
+    """A frame.
+
+    Attributes:
+        number: from 0.
+        pts: its time in units of the clip's ``time_base``, from the beginning of the file; always rising.
+        seconds: the same in seconds.
+        rgb: uint8 (H, W, 3), upright.
+    """
+
+    number: int
+    pts: int
+    seconds: float
+    rgb: npt.NDArray[np.uint8]
+
+
+class Clip:
+    """A video file, opened for reading once from its beginning. A context manager.
+
+    Attributes:
+        path: the file.
+        width: of its upright frames, in pixels.
+        height: of its upright frames, in pixels.
+        time_base: seconds that one unit of time stands for.
+        frame_rate: frames a second, on average, as the file says it or as good a guess as there is.
+        expected_frames: how many frames the file says that it has, or about how many; None where it says nothing.
+        start_seconds: the file's own time at its beginning.
+        has_sound: whether there is a sound track.
+        damaged: frames so far that could not be decoded, or not wholly.
+        missing_seconds: known at the end: by how much the file ends before the time that it states.
+
+    Raises:
+        DataError: no file, no video, no picture in it, no frame that can be decoded, frames over
+            :data:`MAXIMUM_PIXELS`.
+        MissingExtraError: PyAV is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._container = _open(self.path)
+        try:
+            self.has_sound = bool(self._container.streams.audio)
+            streams = self._container.streams.video
+            # A cover picture in a song is a video stream of one frame.
+            moving = [stream for stream in streams if not stream.disposition & stream.disposition.attached_pic]
+            if not moving:
+                raise DataError(f"{self.path} has no video stream" + (", only sound." if self.has_sound else "."))
+            self._stream = moving[0]
+            self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
+            self._stream.thread_type = "AUTO"
+            self.time_base = Fraction(self._stream.time_base or Fraction(1, 90_000))
+            self.frame_rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or _GUESSED_RATE)
+            self._stated_seconds = self._find_stated_seconds()
+            stated = self._stream.frames or round((self._stated_seconds or 0) * self.frame_rate)
+            self.expected_frames: int | None = stated or None
+            self.damaged = 0
+            self.missing_seconds = 0.0
+            self._decoded = self._decode()
+            self._first: VideoFrame | None = next(self._decoded, None)
+            if self._first is None:
+                raise DataError(f"{self.path} holds no frame that can be decoded.")
+            self.start_seconds = self._find_start(self._first)
+            self._orientation = _orientation(self._first)
+            self._stored_size = _square_pixels(self._first, self._stream.sample_aspect_ratio)
+            self._check_size(*self._stored_size)
+            is_turned = self._orientation[0]
+            self.width, self.height = self._stored_size[::-1] if is_turned else self._stored_size
+        except BaseException:
+            self._container.close()
+            raise
+
+    def __enter__(self) -> Clip:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def frames(self) -> Iterator[ClipFrame]:
+        """All frames in the order of their times, one at a time; only once."""
+        frame, number, pts = self._first, 0, -1
+        self._first = None
+        start = self.start_seconds / self.time_base
+        a_frame = max(round(1 / (self.frame_rate * self.time_base)), 1)
+        while frame is not None:
+            # Raw streams carry no times; broken ones repeat them.
+            stated = pts + a_frame if frame.pts is None else round(frame.pts - start)
+            pts = max(stated, pts + 1) if number or frame.pts is not None else 0
+            yield ClipFrame(number, pts, float(pts * self.time_base), self._upright(frame))
+            number += 1
+            frame = next(self._decoded, None)
+        self._note_end(float((pts + a_frame) * self.time_base))
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Frames as they are stored. What fails is counted, what comes after it still decoded."""
+        import av
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError):
+                self.damaged += 1
+                return
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError:
+                self.damaged += 1
+                continue
+            for frame in decoded:
+                self.damaged += bool(frame.is_corrupt)
+                self._check_size(frame.width, frame.height)
+                yield frame
+
+    def _upright(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
+        # A stream may change its size on the way: it is shown at the first one's.
+        width, height = self._stored_size
+        rgb: npt.NDArray[Any] = frame.to_ndarray(format="rgb24", width=width, height=height)
+        swap, flip_rows, flip_columns = self._orientation
+        rgb = rgb.transpose(1, 0, 2) if swap else rgb
+        rgb = rgb[::-1] if flip_rows else rgb
+        rgb = rgb[:, ::-1] if flip_columns else rgb
+        return np.ascontiguousarray(rgb)
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > MAXIMUM_PIXELS:
+            raise DataError(
+                f"{self.path} has frames of {width} x {height} pixels; at most {MAXIMUM_PIXELS:,} are read. "
+                f"Shrink it first."
+            )
+
+    def _find_start(self, first: VideoFrame) -> Fraction:
+        if self._container.start_time is not None:
+            return Fraction(self._container.start_time, 1_000_000)
+        return Fraction(0) if first.pts is None else first.pts * self.time_base
+
+    def _find_stated_seconds(self) -> float | None:
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self.time_base)
+        # The whole file's time is the longest stream's: it says nothing of this one where there are others.
+        if self._container.duration is not None and len(self._container.streams) == 1:
+            return float(self._container.duration) / 1_000_000
+        return None
+
+    def _note_end(self, end_seconds: float) -> None:
+        # Some files count the time that they state from their beginning, others from their own zero.
+        missing = (self._stated_seconds or 0.0) - end_seconds - max(float(self.start_seconds), 0.0)
+        # Rounded times and frames of unequal length make up for one or two.
+        self.missing_seconds = missing if missing * self.frame_rate > 2.5 else 0.0
+
+
+def _open(path: Path) -> Any:
+    with needs_extra("video", "Reading videos"):
+        import av
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; expected a video file.")
+    if not path.exists():
+        raise DataError(f"{path} does not exist.")
+    try:
+        return av.open(str(path.absolute()), options={"format_whitelist": _FORMATS})
+    except av.error.PermissionError:
+        raise DataError(f"{path} may not be read: permission denied.") from None
+    except (av.FFmpegError, OSError, ValueError):
+        picture = " Read a picture with: mien predict" if path.suffix.lower() in IMAGE_SUFFIXES else ""
+        raise DataError(f"{path} {_NO_VIDEO}.{picture}") from None
+
+
+def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """How to put a frame upright: swap rows and columns, then flip the rows, then the columns.
+
+    Of the display matrix of ISO/IEC 14496-12 (a b u; c d v; x y w) only turns by a quarter and mirrors are told;
+    phones write nothing else. PyAV's own ``rotation`` takes a mirror for half a turn.
+    """
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return True, b < 0, c < 0
+    return False, d < 0, a < 0
+
+
+def _square_pixels(frame: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
+    """Width and height at which a frame's pixels are square, before it is put upright."""
+    # An aspect beyond these is a damaged header.
+    if aspect is None or not Fraction(1, 4) <= aspect <= 4:
+        aspect = Fraction(1)
+    return max(round(frame.width * aspect), 1), frame.height

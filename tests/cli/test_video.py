@@ -1,0 +1,213 @@
+"""``mien video``: real files in, real files out, and one line for everything that can be wrong."""
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.cli import video as command
+from mien.inference import tracking
+from mien.inference import video as inference
+
+av = pytest.importorskip("av")
+
+NAMES = {"annotated.mp4", "faces.csv", "timeline.html"}
+
+
+@pytest.fixture(scope="module")
+def smiling(tmp_path_factory, write_clip, astronaut):
+    """Twelve frames in which Eileen Collins moves, with sound."""
+    picture = np.ascontiguousarray(astronaut[20:240, 110:350])
+    frames = [np.roll(picture, 2 * number, axis=1) for number in range(12)]
+    return write_clip(tmp_path_factory.mktemp("clips") / "smile.mp4", frames, rate=15, sound="aac")
+
+
+def frames_of(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def rows_of(path):
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+
+
+def test_a_video_becomes_three_files(mien, tmp_path, smiling):
+    answer = mien("video", smiling, "--out", tmp_path / "out", "--model", "default")
+    assert answer.code == 0, answer.err
+    assert {file.name for file in (tmp_path / "out").iterdir()} == NAMES
+    assert "Haar cascade: 1 face in 12 frames of 0.8 s" in answer.out
+    assert answer.err == ""
+    rows = rows_of(tmp_path / "out" / "faces.csv")
+    assert list(rows[0])[:9] == [
+        *("frame", "seconds", "track", "box_left", "box_top", "box_width", "box_height", "top", "confidence"),
+    ]
+    assert [int(row["frame"]) for row in rows] == list(range(12))
+    assert [float(row["seconds"]) for row in rows] == pytest.approx([n / 15 for n in range(12)], abs=1e-5)
+    for row in rows:
+        assert (row["track"], row["top"]) == ("1", "happy")
+        shares = {name: float(value) for name, value in list(row.items())[9:16]}
+        assert float(row["confidence"]) == max(shares.values()) == shares["happy"]
+        assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
+        assert sum(float(row[f"raw_{name}"]) for name in shares) == pytest.approx(1, abs=1e-5)
+    page = (tmp_path / "out" / "timeline.html").read_text(encoding="utf-8")
+    assert "smile.mp4" in page
+    assert "Haar cascade" in page
+
+
+def test_frames_in_are_frames_out_and_only_boxes_and_words_differ(mien, tmp_path, smiling):
+    mien("video", smiling, "--out", tmp_path, "--quiet")
+    before, after = frames_of(smiling), frames_of(tmp_path / "annotated.mp4")
+    assert len(after) == len(before) == 12
+    for row, plain, drawn in zip(rows_of(tmp_path / "faces.csv"), before, after, strict=True):
+        difference = np.abs(plain.astype(int) - drawn).max(axis=2) > 60
+        left, top, width, height = (int(row[f"box_{name}"]) for name in ("left", "top", "width", "height"))
+        # Along the box's upper line, and not in the middle of the face, where nothing is drawn.
+        assert difference[top : top + 4, left : left + width].any(axis=0).mean() > 0.5
+        middle = difference[top + height // 3 : top + 2 * height // 3, left + width // 3 : left + 2 * width // 3]
+        assert middle.mean() < 0.02
+    with av.open(str(tmp_path / "annotated.mp4")) as container:
+        assert container.streams.audio[0].codec_context.name == "aac"
+
+
+def test_json_sums_up(mien, tmp_path, smiling):
+    answer = mien("video", smiling, "--out", tmp_path / "out", "--json")
+    said = json.loads(answer.out)
+    assert said["video"] == {"width": 240, "height": 220, "frames": 12, "seconds": pytest.approx(0.8), "sound": "aac"}
+    assert (said["damaged_frames"], said["missing_seconds"], said["detector"]) == (0, 0, "Haar cascade")
+    (track,) = said["tracks"]
+    assert (track["track"], track["frames"], track["top"], track["frames_read_as"]["happy"]) == (1, 12, "happy", 12)
+    assert sum(track["probabilities"].values()) == pytest.approx(1)
+    assert set(said["files"]) == {"annotated", "table", "timeline"}
+    for path in said["files"].values():
+        assert Path(path).stat().st_size > 0
+
+
+def test_classes_merge_and_smoothing_can_be_left_out(mien, tmp_path, smiling):
+    answer = mien("video", smiling, "--out", tmp_path, "--classes", "binary", "--half-life", 0, "--no-annotate")
+    assert answer.code == 0, answer.err
+    assert {file.name for file in tmp_path.iterdir()} == NAMES - {"annotated.mp4"}
+    for row in rows_of(tmp_path / "faces.csv"):
+        assert row["top"] == "positive"
+        assert (row["negative"], row["positive"]) == (row["raw_negative"], row["raw_positive"])
+
+
+def test_no_face_is_no_fault(mien, tmp_path, write_clip):
+    noise = np.random.default_rng(0).integers(0, 256, (4, 33, 47, 3), dtype=np.uint8)
+    clip = write_clip(tmp_path / "noise.mkv", list(noise), codec="ffv1")
+    answer = mien("video", clip, "--out", tmp_path / "out")
+    assert answer.code == 0
+    assert "no face in 4 frames" in answer.out
+    assert rows_of(tmp_path / "out" / "faces.csv") == []
+    assert [frame.shape for frame in frames_of(tmp_path / "out" / "annotated.mp4")] == [(34, 48, 3)] * 4
+
+
+def test_what_is_there_is_not_replaced_unasked(mien, tmp_path, smiling):
+    (tmp_path / "faces.csv").write_text("mine")
+    answer = mien("video", smiling, "--out", tmp_path)
+    assert answer.code == 2
+    assert "faces.csv exists already. Choose another folder, or replace it with --overwrite." in answer.err
+    assert {file.name for file in tmp_path.iterdir()} == {"faces.csv"}
+    assert (tmp_path / "faces.csv").read_text() == "mine"
+    (tmp_path / "annotated.mp4").write_text("of an earlier video")
+    assert mien("video", smiling, "--out", tmp_path, "--overwrite", "--no-annotate").code == 0
+    assert {file.name for file in tmp_path.iterdir()} == NAMES - {"annotated.mp4"}
+    assert len(rows_of(tmp_path / "faces.csv")) == 12
+
+
+def test_the_video_itself_is_never_replaced(mien, tmp_path, smiling):
+    clip = tmp_path / "annotated.mp4"
+    clip.write_bytes(smiling.read_bytes())
+    for options in ([], ["--overwrite"], ["--overwrite", "--no-annotate"]):
+        answer = mien("video", clip, "--out", tmp_path, *options)
+        assert answer.code == 2, options
+        assert "is the video itself" in answer.err
+    assert clip.read_bytes() == smiling.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("notes.txt", b"not a video\n" * 99, "is not a video that can be read"),
+        ("empty.mp4", b"", "is not a video that can be read"),
+        ("missing.mp4", None, "does not exist"),
+    ],
+)
+def test_bad_input_is_one_line(mien, tmp_path, name, content, said):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    answer = mien("video", tmp_path / name, "--out", tmp_path / "out")
+    assert answer.code == 2
+    assert said in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_cut_off_video_is_read_and_said(mien, tmp_path, write_clip):
+    noise = np.random.default_rng(0).integers(0, 256, (30, 48, 64, 3), dtype=np.uint8)
+    clip = write_clip(tmp_path / "clip.mp4", list(noise), index_first=True)
+    clip.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    answer = mien("video", clip, "--out", tmp_path / "out", "--json")
+    assert answer.code == 0
+    said = json.loads(answer.out)
+    left = len(frames_of(tmp_path / "out" / "annotated.mp4"))
+    assert said["video"]["frames"] == left < 30
+    assert f"is cut off: about {30 - left} frames" in answer.err
+    assert f"about {30 - left} frames" in (tmp_path / "out" / "timeline.html").read_text()
+
+
+def test_without_the_extra_nothing_is_begun(mien, tmp_path, smiling, monkeypatch):
+    for package in ("av", "jinja2"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            answer = mien("video", smiling, "--out", tmp_path / "out")
+        assert answer.code == 2
+        assert f"needs the package {package}" in answer.err
+        assert "pip install 'mien[video]'" in answer.err
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_leaves_nothing(mien, tmp_path, smiling, monkeypatch):
+    """The disk is full at the tenth frame."""
+
+    def full(self, rgb, pts):
+        if self.frames == 9:
+            raise OSError(28, "No space left on device")
+        self.frames += 1
+
+    monkeypatch.setattr("mien.inference.clip_writer.ClipWriter.add", full)
+    answer = mien("video", smiling, "--out", tmp_path / "out")
+    assert answer.code == 2
+    assert "No space left on device" in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
+def test_ctrl_c_leaves_nothing_half_written(tmp_path, write_clip, astronaut):
+    picture = np.ascontiguousarray(astronaut[20:240, 110:350])
+    clip = write_clip(tmp_path / "long.mp4", [picture] * 600)
+    out = tmp_path / "out"
+    command_line = [sys.executable, "-m", "mien", "video", str(clip), "--out", str(out), "--detect-every", "0"]
+    with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for _ in range(600):
+            if out.is_dir() and any(file.suffix == ".part" and file.stat().st_size for file in out.iterdir()):
+                break
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        printed, err = process.communicate(timeout=60)
+    assert (process.returncode, printed) == (130, "")
+    assert "Traceback" not in err
+    assert not out.exists()
+
+
+def test_defaults_are_those_of_python():
+    assert command.HALF_LIFE_SECONDS == tracking.HALF_LIFE_SECONDS
+    assert command.DETECT_EVERY_SECONDS == inference.DETECT_EVERY_SECONDS

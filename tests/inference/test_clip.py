@@ -1,0 +1,248 @@
+"""Real video files, encoded here, and what is read of them."""
+
+import struct
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError, MissingExtraError
+from mien.inference import clip as clip_module
+from mien.inference.clip import Clip
+
+av = pytest.importorskip("av")
+
+CORNERS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+
+
+def corner_frame(height=32, width=48):
+    """Red above left, green above right, blue below left, white below right."""
+    frame = np.zeros((height, width, 3), dtype=np.uint8)
+    half, middle = height // 2, width // 2
+    frame[:half, :middle], frame[:half, middle:] = CORNERS["red"], CORNERS["green"]
+    frame[half:, :middle], frame[half:, middle:] = CORNERS["blue"], CORNERS["white"]
+    return frame
+
+
+def corners(rgb):
+    """The names of a picture's corner colours: above left, above right, below left, below right."""
+    height, width = rgb.shape[:2]
+    points = [rgb[y, x].astype(int) for y in (height // 5, -height // 5) for x in (width // 5, -width // 5)]
+    return [min(CORNERS, key=lambda name: np.abs(point - CORNERS[name]).sum()) for point in points]
+
+
+def numbered(count, height=32, width=48):
+    """Frames that say by their grey which they are."""
+    return [np.full((height, width, 3), 10 + 200 * n // max(count - 1, 1), dtype=np.uint8) for n in range(count)]
+
+
+def greys(path):
+    with Clip(path) as clip:
+        return [float(frame.rgb.mean()) for frame in clip.frames()]
+
+
+def test_all_frames_come_in_order_at_their_times(tmp_path, write_clip):
+    frames = numbered(30)
+    path = write_clip(tmp_path / "clip.mp4", frames, rate=15)
+    with Clip(path) as clip:
+        read = list(clip.frames())
+    assert (clip.width, clip.height, clip.frame_rate, clip.expected_frames) == (48, 32, 15, 30)
+    assert [frame.number for frame in read] == list(range(30))
+    assert [frame.seconds for frame in read] == pytest.approx([n / 15 for n in range(30)])
+    for frame, made in zip(read, frames, strict=True):
+        assert frame.rgb.dtype == np.uint8
+        assert frame.rgb.mean() == pytest.approx(made.mean(), abs=3)
+    assert (clip.damaged, clip.missing_seconds, clip.has_sound) == (0, 0, False)
+
+
+def test_variable_frame_rates_keep_their_times(tmp_path, write_clip):
+    seconds = [0, 0.03, 0.5, 0.51, 2.0, 2.25]
+    path = write_clip(tmp_path / "clip.mp4", numbered(6), seconds=seconds)
+    with Clip(path) as clip:
+        assert [frame.seconds for frame in clip.frames()] == pytest.approx(seconds, abs=1e-3)
+
+
+def test_time_begins_with_the_file(tmp_path, write_clip):
+    """A recording that was cut out of a longer one begins at its own five seconds."""
+    path = write_clip(tmp_path / "clip.mkv", numbered(3), seconds=[5.0, 5.1, 5.3])
+    with Clip(path) as clip:
+        assert clip.start_seconds == 5
+        assert [frame.seconds for frame in clip.frames()] == pytest.approx([0, 0.1, 0.3], abs=1e-3)
+
+
+# Of ISO/IEC 14496-12, 8.3.2 (a b u; c d v; x y w): x' = a x + c y, y' = b x + d y. What each does to the corners
+# is worked out by hand from that.
+MATRICES = {
+    "as it is": ((1, 0, 0, 1), ["red", "green", "blue", "white"]),
+    "quarter clockwise": ((0, 1, -1, 0), ["blue", "red", "white", "green"]),
+    "half": ((-1, 0, 0, -1), ["white", "blue", "green", "red"]),
+    "quarter anticlockwise": ((0, -1, 1, 0), ["green", "white", "red", "blue"]),
+    "mirrored": ((-1, 0, 0, 1), ["green", "red", "white", "blue"]),
+    "upside down": ((1, 0, 0, -1), ["blue", "white", "red", "green"]),
+    "mirrored and turned": ((0, 1, 1, 0), ["red", "blue", "green", "white"]),
+}
+
+
+@pytest.mark.parametrize("turn", MATRICES)
+def test_phones_are_put_upright(tmp_path, write_clip, turn):
+    (a, b, c, d), expected = MATRICES[turn]
+    path = write_clip(tmp_path / "clip.mp4", [corner_frame()] * 3)
+    # Written into the file's own track header, as a phone does.
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    content[at : at + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    with Clip(path) as clip:
+        read = [frame.rgb for frame in clip.frames()]
+    assert (clip.width, clip.height) == ((32, 48) if a == 0 else (48, 32))
+    assert len(read) == 3
+    for rgb in read:
+        assert rgb.shape == (clip.height, clip.width, 3)
+        assert rgb.flags.c_contiguous
+        assert corners(rgb) == expected
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.mp4", [corner_frame()] * 2, aspect=Fraction(4, 3))
+    with Clip(path) as clip:
+        assert (clip.width, clip.height) == (64, 32)
+        assert {frame.rgb.shape for frame in clip.frames()} == {(32, 64, 3)}
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.avi", "clip.mov", "clip.ts"])
+def test_other_containers_are_read(tmp_path, write_clip, name):
+    path = write_clip(tmp_path / name, numbered(12))
+    with Clip(path) as clip:
+        seconds = [frame.seconds for frame in clip.frames()]
+    assert len(seconds) == 12
+    assert np.diff(seconds) == pytest.approx(np.full(11, 1 / 30), abs=1.1e-3)
+    assert seconds[0] == pytest.approx(0, abs=0.1)
+    assert (clip.damaged, clip.missing_seconds) == (0, 0)
+
+
+def test_raw_streams_without_times_get_them(tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.h264", numbered(8), rate=25)
+    with Clip(path) as clip:
+        seconds = [frame.seconds for frame in clip.frames()]
+    assert len(seconds) == 8
+    assert (np.diff(seconds) > 0).all()
+
+
+def test_a_gif_is_a_video(tmp_path):
+    from PIL import Image
+
+    first, *others = [Image.fromarray(frame) for frame in numbered(4)]
+    first.save(tmp_path / "clip.gif", save_all=True, append_images=others, duration=100)
+    assert len(greys(tmp_path / "clip.gif")) == 4
+
+
+def noise(count):
+    """Frames that hardly compress: a cut through their file cuts frames off."""
+    return list(np.random.default_rng(0).integers(0, 256, (count, 32, 48, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(("name", "index_first"), [("clip.mp4", True), ("clip.mkv", False), ("clip.ts", False)])
+def test_of_a_cut_off_file_what_is_there_is_read(tmp_path, write_clip, name, index_first):
+    path = write_clip(tmp_path / name, noise(30), index_first=index_first)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with Clip(path) as clip:
+        count = len(list(clip.frames()))
+    assert 10 <= count <= 20
+    if name != "clip.ts":
+        # A transport stream does not say how long it is.
+        assert clip.missing_seconds * 30 == pytest.approx(30 - count, abs=0.1)
+
+
+def test_damaged_frames_are_counted_and_the_others_read(tmp_path, write_clip):
+    """One frame of a file in which each stands for itself is overwritten."""
+    path = write_clip(tmp_path / "clip.mov", noise(12), codec="png")
+    with av.open(str(path)) as container:
+        packet = [bytes(packet) for packet in container.demux(video=0)][5]
+    path.write_bytes(path.read_bytes().replace(packet, b"\x5a" * len(packet)))
+    with Clip(path) as clip:
+        seconds = [frame.seconds for frame in clip.frames()]
+    assert seconds == pytest.approx([n / 30 for n in range(12) if n != 5], abs=1e-3)
+    assert (clip.damaged, clip.missing_seconds) == (1, 0)
+
+
+def test_frames_that_lean_on_damaged_ones_are_read_too(tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.mp4", noise(30), index_first=True)
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 2, len(content) // 2 + len(content) // 20):
+        content[place] ^= 0x5A
+    path.write_bytes(content)
+    with Clip(path) as clip:
+        count = len(list(clip.frames()))
+    assert 25 <= count <= 30
+    assert 1 <= clip.damaged <= 4
+
+
+def refused(path):
+    with pytest.raises(DataError) as error:
+        Clip(path)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_what_is_no_video_is_refused(tmp_path, write_clip):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "words.txt").write_text("FFmpeg would draw these words as a video.\n" * 20)
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\n/etc/hostname\n#EXT-X-ENDLIST\n")
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile clip.mp4\n")
+    cut = write_clip(tmp_path / "cut.mp4", noise(10))
+    # Its index stood at its end.
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    for name in ("empty.mp4", "words.txt", "list.m3u8", "list.ffconcat", "cut.mp4"):
+        assert "is not a video that can be read" in refused(tmp_path / name)
+    assert "does not exist" in refused(tmp_path / "nothing.mp4")
+    assert "is a folder" in refused(tmp_path)
+
+
+def test_a_picture_is_sent_to_the_other_command(tmp_path):
+    from PIL import Image
+
+    for name in ("face.png", "face.jpg"):
+        Image.fromarray(corner_frame()).save(tmp_path / name)
+        assert "mien predict" in refused(tmp_path / name)
+
+
+def test_sound_alone_is_refused(tmp_path):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48_000, layout="mono")
+        for start in range(0, 10_240, 1024):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48_000, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert "no video stream, only sound" in refused(path)
+
+
+def test_a_video_without_a_frame_is_refused(tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.mp4", noise(5), index_first=True)
+    content = path.read_bytes()
+    start = content.index(b"mdat") + 4
+    # The index says that there are five frames, and where they would be there is nothing.
+    path.write_bytes(content[:start] + bytes(len(content) - start))
+    assert "holds no frame that can be decoded" in refused(path)
+
+
+def test_frames_of_one_pixel_are_read(tmp_path, write_clip):
+    path = write_clip(tmp_path / "clip.mkv", [np.full((1, 1, 3), 200, dtype=np.uint8)] * 3, codec="ffv1")
+    with Clip(path) as clip:
+        assert [frame.rgb.shape for frame in clip.frames()] == [(1, 1, 3)] * 3
+
+
+def test_frames_that_are_too_large_are_refused_before_they_are_decoded(tmp_path, write_clip, monkeypatch):
+    path = write_clip(tmp_path / "clip.mp4", [corner_frame()])
+    monkeypatch.setattr(clip_module, "MAXIMUM_PIXELS", 48 * 32 - 1)
+    monkeypatch.setattr(Clip, "_decode", lambda self: pytest.fail("decoded"))
+    assert "48 x 32 pixels; at most 1,535" in refused(path)
+
+
+def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'mien\[video\]'"):
+        Clip(tmp_path / "clip.mp4")

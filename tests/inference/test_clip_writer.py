@@ -1,0 +1,99 @@
+"""Videos written, decoded again: frames out are frames in, at their times, with the sound."""
+
+import numpy as np
+import pytest
+
+from mien.errors import RunError
+from mien.inference import clip_writer
+from mien.inference.clip import Clip
+from mien.inference.clip_writer import ClipWriter
+
+av = pytest.importorskip("av")
+
+
+def copied(source, target, change=lambda rgb: rgb):
+    """A clip written as it is read; the writer, and the times of its frames."""
+    with Clip(source) as clip, ClipWriter(target, clip) as writer:
+        seconds = []
+        for frame in clip.frames():
+            writer.add(change(frame.rgb), frame.pts)
+            seconds.append(frame.seconds)
+    return writer, seconds
+
+
+def decoded(path):
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return stream, [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(stream)]
+
+
+def shades(count, height=32, width=48):
+    """Frames that say by their colour which they are."""
+    return [
+        np.full((height, width, 3), (30 + 5 * number, 120, 230 - 5 * number), dtype=np.uint8) for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [None, [0, 0.03, 0.5, 0.51, 2.0, 2.25], [0.2, 0.3, 0.4, 0.5, 0.6, 0.7]],
+    ids=["equal", "variable", "late"],
+)
+def test_frames_out_are_frames_in_at_their_times(tmp_path, write_clip, seconds):
+    frames = shades(6)
+    write_clip(tmp_path / "in.mp4", frames, seconds=seconds)
+    writer, at = copied(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    stream, written = decoded(tmp_path / "out.mp4")
+    assert writer.frames == len(written) == 6
+    assert [time for time, _ in written] == pytest.approx(at, abs=1e-3)
+    for made, (_, rgb) in zip(frames, written, strict=True):
+        # Colours survive the way to YUV and back: both ways say BT.601.
+        assert np.abs(rgb.astype(int).mean(axis=(0, 1)) - made[0, 0]).max() < 6
+    assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 47), (1, 1), (2, 301)])
+def test_odd_sizes_grow_by_their_last_pixels(tmp_path, write_clip, height, width):
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    write_clip(tmp_path / "in.mkv", [frame] * 3, codec="ffv1")
+    copied(tmp_path / "in.mkv", tmp_path / "out.mp4", lambda rgb: np.full_like(rgb, 99))
+    stream, written = decoded(tmp_path / "out.mp4")
+    assert (stream.width, stream.height) == (width + width % 2, height + height % 2)
+    assert len(written) == 3
+    assert written[1][1].mean() == pytest.approx(99, abs=4)
+
+
+@pytest.mark.parametrize(("name", "codec", "kept"), [("in.mp4", "aac", "aac"), ("in.mkv", "libopus", "opus"),
+                                                      ("in.avi", "pcm_s16le", None)])  # fmt: skip
+def test_sound_is_copied_where_an_mp4_can_hold_it(tmp_path, write_clip, name, codec, kept):
+    write_clip(tmp_path / name, shades(45), sound=codec)
+    writer, _ = copied(tmp_path / name, tmp_path / "out.mp4")
+    assert writer.sound == kept
+    with av.open(str(tmp_path / name)) as source, av.open(str(tmp_path / "out.mp4")) as target:
+        assert len(target.streams.audio) == bool(kept)
+        if kept:
+            assert target.streams.audio[0].codec_context.name == kept
+            # Packet by packet, the same bytes.
+            there, here = (
+                [bytes(packet) for packet in container.demux(audio=0) if packet.size] for container in (source, target)
+            )
+            assert here == there
+    assert len(decoded(tmp_path / "out.mp4")[1]) == 45
+
+
+def test_without_x264_it_is_mpeg4(tmp_path, write_clip, monkeypatch):
+    monkeypatch.setattr(clip_writer, "ENCODERS", clip_writer.ENCODERS[1:])
+    seconds = [0, 0.03, 0.5, 0.51, 2.0, 2.25]
+    write_clip(tmp_path / "in.mp4", shades(6), seconds=seconds)
+    writer, _ = copied(tmp_path / "in.mp4", tmp_path / "out.mp4")
+    stream, written = decoded(tmp_path / "out.mp4")
+    assert writer.encoder == stream.codec_context.name == "mpeg4"
+    assert [time for time, _ in written] == pytest.approx(seconds, abs=1e-3)
+
+
+def test_what_the_encoder_refuses_is_said_in_a_line(tmp_path, write_clip):
+    """x264 knows no frame wider than 16,384 pixels."""
+    write_clip(tmp_path / "in.mkv", [np.zeros((2, 17_000, 3), dtype=np.uint8)], codec="ffv1")
+    with pytest.raises(RunError, match=r"17000 x 2 pixels, could not be written: .*--no-annotate") as error:
+        copied(tmp_path / "in.mkv", tmp_path / "out.mp4")
+    assert "\n" not in str(error.value)

@@ -1,0 +1,88 @@
+"""Copies of the browser page. The built page of these tests is a few files; `make test-web` has the real one."""
+
+import json
+from inspect import signature
+from pathlib import Path
+
+import pytest
+
+from mien.artifact import read_manifest
+from mien.cli.web import build
+from mien.errors import ModelError, RunError
+from mien.inference.locate import find_model
+from mien.serve import built_page
+
+
+@pytest.fixture
+def static(tmp_path, monkeypatch):
+    folder = tmp_path / "static"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "index.html").write_text("<p>page</p>")
+    (folder / "assets" / "index.js").write_text("1")
+    (folder / "model.onnx").write_bytes(b"another model")
+    monkeypatch.setattr(built_page, "STATIC", folder)
+    return folder
+
+
+def test_a_copy_holds_the_page_and_the_chosen_model(static, tmp_path):
+    model = find_model("default")
+    files = built_page.copy_page(tmp_path / "site", model)
+    names = {str(file.relative_to(tmp_path / "site")) for file in files}
+    assert names == {"index.html", str(Path("assets", "index.js")), "model.onnx", "model.json"}
+    assert (tmp_path / "site" / "model.onnx").read_bytes() == model.read_bytes()
+    manifest = json.loads((tmp_path / "site" / "model.json").read_text(encoding="utf-8"))
+    assert manifest == read_manifest(model).model_dump(mode="json")
+
+
+def test_other_files_of_the_folder_stay(static, tmp_path):
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "robots.txt").write_text("mine")
+    built_page.copy_page(tmp_path / "site", find_model("default"))
+    assert (tmp_path / "site" / "robots.txt").read_text() == "mine"
+
+
+def test_the_built_page_itself_gets_another_model(static):
+    files = built_page.copy_page(static, find_model("default"))
+    assert {file.name for file in files} == {"model.onnx", "model.json"}
+    assert (static / "model.onnx").read_bytes() == find_model("default").read_bytes()
+    assert (static / "index.html").read_text() == "<p>page</p>"
+
+
+def test_without_a_built_page_it_says_how_to_build_one(static, tmp_path, mien):
+    (static / "index.html").unlink()
+    answer = mien("web", "build", tmp_path / "site")
+    assert answer.code == 2
+    assert "make web" in answer.err
+    assert answer.err.count("\n") == 1
+    assert not (tmp_path / "site").exists()
+
+
+def test_what_is_no_model_leaves_nothing_behind(static, tmp_path):
+    (tmp_path / "odd.onnx").write_bytes(b"nothing")
+    with pytest.raises(ModelError, match=r"odd\.onnx"):
+        built_page.copy_page(tmp_path / "site", tmp_path / "odd.onnx")
+    assert not (tmp_path / "site").exists()
+
+
+def test_a_file_in_the_way_is_named(static, tmp_path):
+    (tmp_path / "site").write_text("mine")
+    with pytest.raises(RunError, match="is a file"):
+        built_page.copy_page(tmp_path / "site", find_model("default"))
+    assert (tmp_path / "site").read_text() == "mine"
+
+
+def test_the_command_says_what_it_wrote(static, tmp_path, mien):
+    answer = mien("web", "build", tmp_path / "site", "--model", "default")
+    assert answer.code == 0
+    assert "4 files" in answer.err
+    assert (tmp_path / "site" / "index.html").is_file()
+
+
+def test_the_command_takes_the_same_model_as_the_page():
+    assert signature(build).parameters["model"].default == built_page.PAGE_MODEL
+
+
+def test_the_page_model_comes_with_mien():
+    manifest = read_manifest(find_model(built_page.PAGE_MODEL))
+    assert manifest.precision == "int8"
+    assert manifest.scores["validation_accuracy"] > 0.68

@@ -1,0 +1,265 @@
+/** What happens when: pictures, camera and video come in, are read, and are shown. */
+
+import { asJson, type Answer, save } from "./export";
+import { Gallery, type Item } from "./gallery";
+import { Live } from "./live";
+import { occlusion } from "./model/occlusion";
+import type { Page } from "./page";
+import type { Reader } from "./reader";
+import { CameraFault, openCamera } from "./sources/camera";
+import { PictureFault } from "./sources/picture";
+import { element } from "./view/elements";
+import { answerOf } from "./view/reading";
+import { type Key, word } from "./words/words";
+
+export class App {
+  readonly #gallery: Gallery;
+  readonly #video = element<HTMLVideoElement>("video");
+  #item: Item | null = null;
+  #live: Live | null = null;
+  /** Counts what was begun, so that what comes late from before is not shown. */
+  #turn = 0;
+
+  constructor(
+    private readonly page: Page,
+    private readonly reader: Promise<Reader>,
+  ) {
+    this.#gallery = new Gallery(reader);
+  }
+
+  /** Pictures are added to those that are there; of videos the first one is played. */
+  async open(files: File[]): Promise<void> {
+    this.page.clearFaults();
+    const video = files.find(({ type }) => type.startsWith("video/"));
+    const pictures = files.filter(({ type }) => type.startsWith("image/"));
+    if (pictures.length) {
+      await this.#readAll(this.#gallery.add(pictures));
+    } else if (video) {
+      await this.#play(video);
+    } else {
+      this.page.complain(() => word("fault_dropped_nothing"));
+    }
+  }
+
+  async useCamera(): Promise<void> {
+    this.page.clearFaults();
+    const turn = this.#begin();
+    this.page.say(() => word("waiting_for_camera"));
+    try {
+      const stream = await openCamera();
+      if (turn !== this.#turn) return stream.getTracks().forEach((track) => track.stop());
+      this.#setMirror(true);
+      this.#video.srcObject = stream;
+      this.#video.controls = false;
+      stream.getVideoTracks()[0]!.addEventListener("ended", () => {
+        this.stop();
+        this.page.complain(() => word("fault_camera_ended"));
+      });
+    } catch (error) {
+      if (!(error instanceof CameraFault)) throw error;
+      this.page.say(() => "");
+      this.page.complain(() => word(error.message as Key));
+      return;
+    }
+    element("stop").hidden = false;
+    await this.#follow("webcam", turn);
+  }
+
+  /** End the camera or video; what was read last stays. */
+  stop(): void {
+    this.#live?.stop();
+    this.#video.pause();
+    const stream = this.#video.srcObject;
+    if (stream instanceof MediaStream) stream.getTracks().forEach((track) => track.stop());
+    element("stop").hidden = true;
+  }
+
+  /** Read the pictures anew, after the switch that says whether each is a face already. */
+  async readAnew(): Promise<void> {
+    this.page.clearFaults();
+    this.#gallery.forget();
+    const others = this.#gallery.items.filter((item) => item !== this.#item);
+    if (!this.#live) await this.#readAll(this.#item ? [this.#item, ...others] : others);
+  }
+
+  /** Read the shown picture as one face. */
+  async readWhole(): Promise<void> {
+    if (!this.#item) return;
+    await this.#gallery.readWhole(this.#item);
+    await this.#choose(this.#item);
+  }
+
+  /** Find out what mattered in the chosen face. */
+  async explain(): Promise<void> {
+    const face = this.page.chosenFace;
+    if (!face) return;
+    const turn = this.#turn;
+    const reader = await this.reader;
+    const { size_px: side, crop_px: crop } = reader.manifest.input;
+    const top = this.page.reading("", face).top;
+    const shareOfTop = (shares: number[]) => this.page.reading("", { box: null, shares }).probabilities[top]!;
+    const predict = (squares: Uint8Array[]) => reader.probabilities(squares);
+    const before = this.page.say(() => word("covering"));
+    const map = await occlusion(predict, face.square, side, crop, shareOfTop);
+    if (turn !== this.#turn) return;
+    this.page.say(before);
+    this.page.setMap(face, map, top);
+    element("map").scrollIntoView({ block: "nearest", behavior: "smooth" });
+  }
+
+  async copy(): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(asJson(this.answers()));
+      this.page.say(() => word("copied"));
+    } catch {
+      this.page.complain(() => word("fault_copy"));
+    }
+  }
+
+  download(): void {
+    save(asJson(this.answers()), "readings.json");
+  }
+
+  /** Everything that was read: of all pictures, or of all frames. */
+  answers(): Answer[] {
+    const live = this.#live;
+    if (live) {
+      return live.rows.map((row) => ({
+        time_seconds: row.seconds,
+        face: row.number,
+        ...this.page.reading(live.source, row),
+      }));
+    }
+    return this.#gallery.items.flatMap(
+      ({ seen }) => seen?.faces.map((face) => this.page.reading(seen.source, face)) ?? [],
+    );
+  }
+
+  /** Everything anew after a change of settings or language. */
+  refresh(): void {
+    this.page.retranslate();
+    this.#showPictures();
+  }
+
+  #begin(): number {
+    this.stop();
+    this.#live = null;
+    this.#turn += 1;
+    this.page.chosen = 1;
+    this.page.forgetMap();
+    if (this.#video.src) URL.revokeObjectURL(this.#video.src);
+    element("whole-offer").hidden = true;
+    return this.#turn;
+  }
+
+  /** Read pictures in turn; the first that can be shown is. */
+  async #readAll(items: Item[]): Promise<void> {
+    this.#setMirror(false);
+    let showing = false;
+    for (const item of items) {
+      if (showing) await this.#look(item).catch((error: unknown) => this.#refuse(item, error));
+      else showing = await this.#choose(item);
+      // A camera or a video that has begun meanwhile needs all the time there is.
+      if (this.#live) return;
+      this.#showPictures();
+    }
+  }
+
+  /** Show a picture. Returns whether it can be shown, or another one is meanwhile. */
+  async #choose(item: Item): Promise<boolean> {
+    const turn = this.#begin();
+    this.#item = item;
+    this.page.say(() => word("looking", { name: item.file.name }));
+    this.#showPictures();
+    try {
+      const picture = await this.#look(item);
+      if (turn !== this.#turn) return true;
+      const canvas = element<HTMLCanvasElement>("picture");
+      canvas.width = picture.width;
+      canvas.height = picture.height;
+      canvas.getContext("2d")!.drawImage(picture.source, 0, 0);
+      this.page.showScreen("picture");
+      this.page.show(item.seen!);
+      this.page.say(() => this.#found(item));
+      element("whole-offer").hidden = item.seen!.faces.length > 0;
+    } catch (error) {
+      this.#refuse(item, error);
+      this.#item = null;
+      this.page.showScreen("nothing");
+      this.page.show(null);
+      this.page.say(() => "");
+    }
+    this.#showPictures();
+    return this.#item !== null;
+  }
+
+  /** Leave out a picture that cannot be read, and say why. */
+  #refuse(item: Item, error: unknown): void {
+    if (!(error instanceof PictureFault)) throw error;
+    this.#gallery.remove(item);
+    this.page.complain(() => word(error.message as Key, { name: item.file.name }));
+  }
+
+  #look(item: Item) {
+    return this.#gallery.look(item, element<HTMLInputElement>("crops").checked);
+  }
+
+  #found({ file: { name }, seen }: Item): string {
+    const face = seen?.faces[0];
+    if (!seen || !face) return word("no_face", { name });
+    const answer = answerOf(this.page.reading(name, face), this.page.settings.least);
+    return word(seen.faces.length > 1 ? "many_faces" : "one_face", { name, answer, count: seen.faces.length });
+  }
+
+  #showPictures(): void {
+    const shown = this.#live ? [] : this.#gallery.items;
+    this.page.showPictures(shown, this.#item, (item) => {
+      this.page.clearFaults();
+      void this.#choose(item);
+    });
+  }
+
+  async #play(file: File): Promise<void> {
+    const turn = this.#begin();
+    const { name } = file;
+    this.#setMirror(false);
+    this.page.say(() => word("looking", { name }));
+    this.#video.srcObject = null;
+    this.#video.src = URL.createObjectURL(file);
+    this.#video.controls = true;
+    try {
+      await this.#follow(name, turn);
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error;
+      if (turn !== this.#turn) return;
+      this.#live = null;
+      this.page.showScreen("nothing");
+      this.#showPictures();
+      this.page.say(() => "");
+      this.page.complain(() => word("fault_not_a_video", { name }));
+    }
+  }
+
+  async #follow(source: string, turn: number): Promise<void> {
+    const reader = await this.reader;
+    if (turn !== this.#turn) return;
+    const live = new Live(source, reader, this.#video);
+    this.#live = live;
+    this.page.showScreen("video");
+    this.page.show(null);
+    this.#showPictures();
+    await this.#video.play();
+    this.page.say(() => "");
+    await live.run((seen) => {
+      if (turn !== this.#turn) return;
+      this.page.show(seen);
+      const { currentTime, duration } = this.#video;
+      this.page.showLive(live, currentTime, Number.isFinite(duration) ? duration : null);
+    });
+  }
+
+  #setMirror(mirror: boolean): void {
+    this.page.settings.mirror = mirror;
+    element<HTMLInputElement>("mirror").checked = mirror;
+  }
+}

@@ -1,0 +1,40 @@
+import { toGrey } from "../pixels/grey";
+import { type Colours, type Grey, roundHalfEven } from "../pixels/image";
+import type { Box } from "./box";
+
+/**
+ * How this detector's box becomes a crop like FER2013's, in longer sides of the box: the crop's side, and how far its
+ * centre lies below the box's. Found by benchmarks/web_margin.py.
+ */
+export const MARGIN = { size: 0.95, down: 0 };
+
+/** A square of pixels to read, which may reach beyond the picture. */
+export interface Square {
+  left: number;
+  top: number;
+  side: number;
+}
+
+export function squareAround(box: Box, margin = MARGIN): Square {
+  const longer = Math.max(box.width, box.height);
+  const side = Math.max(roundHalfEven(margin.size * longer), 1);
+  return {
+    side,
+    left: roundHalfEven(box.left + box.width / 2 - side / 2),
+    top: roundHalfEven(box.top + box.height / 2 + margin.down * longer - side / 2),
+  };
+}
+
+/** The square's pixels in grey; beyond the picture its border pixels repeat. */
+export function cut(picture: Colours, { left, top, side }: Square): Grey {
+  const data = new Uint8Array(side * side * 4);
+  for (let row = 0; row < side; row += 1) {
+    const from = Math.min(Math.max(top + row, 0), picture.height - 1) * picture.width;
+    for (let column = 0; column < side; column += 1) {
+      const source = (from + Math.min(Math.max(left + column, 0), picture.width - 1)) * 4;
+      const target = (row * side + column) * 4;
+      for (let channel = 0; channel < 3; channel += 1) data[target + channel] = picture.data[source + channel]!;
+    }
+  }
+  return toGrey({ width: side, height: side, data });
+}

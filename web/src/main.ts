@@ -1,0 +1,117 @@
+/** Starts the page: loads the networks, and ties buttons, keys, drops and pastes to what the app does. */
+
+import { App } from "./app";
+import type { Manifest } from "./model/manifest";
+import { own } from "./model/runtime";
+import { Page } from "./page";
+import { Reader } from "./reader";
+import { schemesFor } from "./readings/schemes";
+import type { Settings } from "./settings";
+import { element } from "./view/elements";
+import { makeSchemes } from "./view/schemes";
+import { currentLanguage, type Language, setLanguage, translate, word } from "./words/words";
+
+translate(document);
+void start();
+
+async function start(): Promise<void> {
+  const status = element("status");
+  status.textContent = word("loading");
+  try {
+    const reader = Reader.load();
+    reader.catch(fail);
+    const manifest = (await (await fetch(own("model.json"))).json()) as Manifest;
+    const settings: Settings = { scheme: schemesFor(manifest.classes)[0]!, least: 0.4, mirror: false };
+    const page = new Page(manifest, settings);
+    const app = new App(page, reader);
+    tieSources(app);
+    tieSettings(app, page, manifest);
+    tieLanguages(app);
+    app.refresh();
+    await reader;
+    if (status.textContent === word("loading")) page.say(() => "");
+    document.documentElement.dataset["ready"] = "yes";
+    // `mien webcam` opens the page so.
+    if (new URLSearchParams(location.search).get("webcam") === "1") void app.useCamera();
+  } catch (error) {
+    fail(error);
+  }
+}
+
+function fail(error: unknown): void {
+  element("status").textContent = "";
+  element("fault").textContent = word("fault_loading", { reason: String((error as Error).message ?? error) });
+}
+
+function tieSources(app: App): void {
+  const pictures = element<HTMLInputElement>("picture-files");
+  const video = element<HTMLInputElement>("video-file");
+  element("choose").onclick = () => pictures.click();
+  element("film").onclick = () => video.click();
+  element("camera").onclick = () => void app.useCamera();
+  element("stop").onclick = () => app.stop();
+  element("read-whole").onclick = () => void app.readWhole();
+  element("explain").onclick = () => void app.explain();
+  element("copy").onclick = () => void app.copy();
+  element("download").onclick = () => app.download();
+  for (const input of [pictures, video]) {
+    input.onchange = () => {
+      void app.open([...(input.files ?? [])]);
+      // The same file may be chosen again.
+      input.value = "";
+    };
+  }
+  const screen = element("screen");
+  document.ondragover = (event) => {
+    event.preventDefault();
+    screen.classList.add("wanted");
+  };
+  document.ondragleave = () => screen.classList.remove("wanted");
+  document.ondrop = (event) => {
+    event.preventDefault();
+    screen.classList.remove("wanted");
+    void app.open([...(event.dataTransfer?.files ?? [])]);
+  };
+  document.onpaste = (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    // Pasted text is no picture, and no mistake.
+    if (files.length) void app.open(files);
+  };
+}
+
+function tieSettings(app: App, page: Page, manifest: Manifest): void {
+  const { settings } = page;
+  makeSchemes(element("schemes"), schemesFor(manifest.classes), (scheme) => {
+    settings.scheme = scheme;
+    page.forgetMap();
+    app.refresh();
+  });
+  const least = element<HTMLInputElement>("least");
+  least.oninput = () => {
+    settings.least = Number(least.value) / 100;
+    app.refresh();
+  };
+  const mirror = element<HTMLInputElement>("mirror");
+  mirror.onchange = () => {
+    settings.mirror = mirror.checked;
+    app.refresh();
+  };
+  element("crops").onchange = () => void app.readAnew();
+}
+
+function tieLanguages(app: App): void {
+  const buttons = [...document.querySelectorAll<HTMLButtonElement>("[data-language]")];
+  const mark = () => {
+    for (const button of buttons) {
+      button.setAttribute("aria-pressed", String(button.dataset["language"] === currentLanguage()));
+    }
+  };
+  for (const button of buttons) {
+    button.onclick = () => {
+      setLanguage(button.dataset["language"] as Language);
+      mark();
+      app.refresh();
+    };
+  }
+  mark();
+}

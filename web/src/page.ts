@@ -1,0 +1,199 @@
+/** The page: shows what was seen, as the settings say. It reads nothing itself. */
+
+import type { Item } from "./gallery";
+import type { Live } from "./live";
+import type { Manifest } from "./model/manifest";
+import { type Reading, readingOf } from "./readings/reading";
+import type { Seen, SeenFace } from "./seen";
+import type { Settings } from "./settings";
+import { showBars } from "./view/bars";
+import { showBoxes } from "./view/boxes";
+import { element } from "./view/elements";
+import { drawMap } from "./view/map";
+import { showPictures } from "./view/pictures";
+import { answerOf, captionOf, showAnswer } from "./view/reading";
+import { translateSchemes } from "./view/schemes";
+import { clock, drawTimeline, mostOften } from "./view/timeline";
+import { expression, figure, percent, translate, word } from "./words/words";
+
+/** How much of the past a camera's timeline shows. */
+const WINDOW_SECONDS = 60;
+
+/** No oftener is a screen reader told of a new answer, and is the timeline drawn. */
+const CALM_MILLISECONDS = { told: 2000, drawn: 200 };
+
+export type Shown = "nothing" | "picture" | "video";
+
+export class Page {
+  chosen = 1;
+  seen: Seen | null = null;
+  #status: () => string = () => "";
+  #faults: (() => string)[] = [];
+  #told = { answer: "", at: 0 };
+  #drawn = 0;
+  #map: { face: SeenFace; values: Float32Array; top: string } | null = null;
+
+  constructor(
+    private readonly manifest: Manifest,
+    readonly settings: Settings,
+  ) {}
+
+  /** What is said about a face. */
+  reading(source: string, face: Pick<SeenFace, "box" | "shares">): Reading {
+    return readingOf(source, face.box, face.shares, this.manifest.classes, this.settings.scheme);
+  }
+
+  get chosenFace(): SeenFace | null {
+    return this.seen?.faces.find(({ number }) => number === this.chosen) ?? this.seen?.faces[0] ?? null;
+  }
+
+  showScreen(shown: Shown): void {
+    element("invitation").hidden = shown !== "nothing";
+    element("frame").hidden = shown === "nothing";
+    element("picture").hidden = shown !== "picture";
+    element("video").hidden = shown !== "video";
+    element("timeline").hidden = shown !== "video";
+    element("frame").classList.toggle("mirrored", this.settings.mirror);
+  }
+
+  /** Say something below the picture, in words that follow the language. Returns what was said before. */
+  say(status: () => string): () => string {
+    const before = this.#status;
+    this.#status = status;
+    element("status").textContent = status();
+    return before;
+  }
+
+  /** Say what went wrong, beside what has gone wrong already. */
+  complain(fault: () => string): void {
+    this.#faults.push(fault);
+    this.#showFaults();
+  }
+
+  clearFaults(): void {
+    this.#faults = [];
+    this.#showFaults();
+  }
+
+  /** Show other faces: those of another picture or of the next frame. */
+  show(seen: Seen | null): void {
+    this.seen = seen;
+    this.refresh();
+  }
+
+  /** Everything anew, after a change of settings or language. */
+  refresh(): void {
+    const { least, mirror } = this.settings;
+    const face = this.chosenFace;
+    const reading = face && this.seen ? this.reading(this.seen.source, face) : null;
+    const several = (this.seen?.faces.length ?? 0) > 1;
+    element("reading-title").textContent = several ? word("reading_of", { number: face!.number }) : word("reading");
+    showAnswer(element("answer"), reading, least);
+    showBars(element("bars"), Object.keys(this.settings.scheme.groups), reading);
+    element<HTMLButtonElement>("explain").disabled = !reading;
+    for (const id of ["copy", "download"]) element<HTMLButtonElement>(id).disabled = !this.seen;
+    element("frame").classList.toggle("mirrored", mirror);
+    if (this.seen) this.#showBoxes(this.seen, face);
+    this.#showMap();
+  }
+
+  retranslate(): void {
+    translate(document);
+    translateSchemes(element("schemes"));
+    element("status").textContent = this.#status();
+    this.#showFaults();
+    element("least-shown").textContent = percent(this.settings.least);
+    element("least").setAttribute("aria-valuetext", percent(this.settings.least));
+    const accuracy = this.manifest.scores["validation_accuracy"];
+    const { name, precision } = this.manifest;
+    element("model").textContent =
+      accuracy === undefined
+        ? word("model_unmeasured", { name, precision })
+        : word("model", { name, precision, accuracy: figure(100 * accuracy, 1), rows: word("rows_validation") });
+    this.refresh();
+  }
+
+  showPictures(items: Item[], chosen: Item | null, choose: (item: Item) => void): void {
+    const caption = ({ seen }: Item) => {
+      const face = seen?.faces[0];
+      if (!seen) return "…";
+      return face ? captionOf(this.reading(seen.source, face), this.settings.least) : "–";
+    };
+    showPictures(element("pictures"), items, chosen, caption, choose);
+  }
+
+  /** The timeline, the speed, and now and then a word to a screen reader. */
+  showLive(live: Live, now: number, duration: number | null): void {
+    const face = this.chosenFace;
+    const answer = face ? answerOf(this.reading(live.source, face), this.settings.least) : word("no_face_now");
+    const top = face ? this.reading(live.source, face).top : "";
+    const time = performance.now();
+    if (top !== this.#told.answer && time - this.#told.at > CALM_MILLISECONDS.told) {
+      this.#told = { answer: top, at: time };
+      element("told").textContent = answer;
+    }
+    if (time - this.#drawn < CALM_MILLISECONDS.drawn) return;
+    this.#drawn = time;
+    const end = duration ?? Math.max(now, WINDOW_SECONDS);
+    const start = duration === null ? end - WINDOW_SECONDS : 0;
+    const moments = live.rows
+      .filter((row) => row.number === (face?.number ?? this.chosen) && row.seconds >= start)
+      .map((row) => ({ seconds: row.seconds, probabilities: this.reading(live.source, row).probabilities }));
+    const canvas = element<HTMLCanvasElement>("timeline-canvas");
+    drawTimeline(canvas, moments, start, end);
+    const often = mostOften(moments);
+    canvas.setAttribute("aria-label", word("timeline_label", { expression: often ? expression(often) : "–" }));
+    element("timeline-start").textContent = clock(start);
+    element("timeline-end").textContent = clock(end);
+    const speed = live.speed();
+    const { rate, milliseconds } = speed ?? { rate: 0, milliseconds: 0 };
+    element("rate").textContent = speed
+      ? word("rate", { rate: figure(rate, 0), milliseconds: figure(milliseconds, 0), frames: live.frames })
+      : "";
+  }
+
+  /** Lay a map of what mattered over the face that it is of. */
+  setMap(face: SeenFace, values: Float32Array, top: string): void {
+    this.#map = { face, values, top };
+    this.#showMap();
+  }
+
+  forgetMap(): void {
+    this.#map = null;
+    this.#showMap();
+  }
+
+  #showFaults(): void {
+    element("fault").textContent = this.#faults.map((fault) => fault()).join(" ");
+  }
+
+  #showMap(): void {
+    element("map").hidden = !this.#map;
+    if (!this.#map) return;
+    const { face, values, top } = this.#map;
+    const canvas = element<HTMLCanvasElement>("map-canvas");
+    drawMap(canvas, face.square, values, this.settings.mirror);
+    canvas.setAttribute("aria-label", word("map_label", { expression: expression(top) }));
+    element("map-caption").textContent = word("map_caption", { expression: expression(top) });
+  }
+
+  #showBoxes(seen: Seen, chosen: SeenFace | null): void {
+    const { least, mirror } = this.settings;
+    const boxes = seen.faces.flatMap((face) => {
+      if (!face.box) return [];
+      const reading = this.reading(seen.source, face);
+      return {
+        box: face.box,
+        caption: captionOf(reading, least),
+        label: word("face_is", { number: face.number, answer: answerOf(reading, least) }),
+        chosen: face === chosen,
+        choose: () => {
+          this.chosen = face.number;
+          this.forgetMap();
+          this.refresh();
+        },
+      };
+    });
+    showBoxes(element("boxes"), boxes, seen.width, seen.height, mirror);
+  }
+}

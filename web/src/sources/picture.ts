@@ -1,0 +1,32 @@
+import type { Picture } from "../reader";
+
+/** As mien.preprocess.MAXIMUM_PIXELS: a larger picture would need more memory than a page has. */
+const MOST_PIXELS = 100_000_000;
+
+/** Why a picture cannot be read: a key of the strings file. */
+export class PictureFault extends Error {}
+
+/** Decode an image file: upright, transparency laid on white. An animation's first frame. */
+export async function openPicture(file: Blob): Promise<Picture> {
+  let source: ImageBitmap;
+  try {
+    // Colours as they stand in the file, since Python reads them so.
+    source = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+  } catch {
+    throw new PictureFault("fault_not_a_picture");
+  }
+  const { width, height } = source;
+  if (width * height > MOST_PIXELS) throw new PictureFault("fault_too_large");
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
+  if (!context) throw new PictureFault("fault_too_large");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(source, 0, 0);
+  source.close();
+  try {
+    return { source: canvas, width, height, pixels: context.getImageData(0, 0, width, height, { colorSpace: "srgb" }) };
+  } catch {
+    throw new PictureFault("fault_too_large");
+  }
+}

@@ -1,0 +1,227 @@
+// Oracle: Python's own answers (vectors.json, read_box.py), on the same files.
+import { readFileSync } from "node:fs";
+import path from "node:path";
+
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { MARGIN } from "../../src/faces/crop";
+import type { Reading } from "../../src/readings/reading";
+import { vectors } from "../vectors";
+import { astronaut, drop, dropAstronaut, faults, folder, python, saved, says, Visit } from "./browser";
+
+let visit: Visit;
+beforeAll(async () => {
+  visit = await Visit.begin();
+});
+afterAll(() => visit.end());
+
+function pictureFile({ name, file }: { name: string; file: string }) {
+  const type = name.endsWith(".jpg") ? "image/jpeg" : "image/png";
+  return { name, type, bytes: Buffer.from(file, "base64") };
+}
+
+async function allRead(page: Page, count: number): Promise<Reading[]> {
+  const waiting = async () => (await page.textContent("#pictures"))?.includes("…");
+  await expect.poll(waiting, { timeout: 20_000 }).toBe(false);
+  const readings = (await saved(page)) as unknown as Reading[];
+  expect(readings).toHaveLength(count);
+  return readings;
+}
+
+describe("pictures that are faces already", () => {
+  let page: Page;
+  beforeAll(async () => {
+    page = await visit.open();
+    await page.check("#crops");
+  });
+  afterAll(() => page.context().close());
+
+  test("are read as Python reads them", async () => {
+    await drop(page, vectors.pictures.map(pictureFile));
+    const readings = await allRead(page, vectors.pictures.length);
+    for (const { name, probabilities } of vectors.pictures) {
+      const reading = readings.find(({ source }) => source === name)!;
+      // A canvas keeps half-transparent colours within one level: that alone may show.
+      const most = name === "veiled.png" ? 1e-2 : 1e-4;
+      const shares = vectors.classes.map((each) => reading.probabilities[each]!);
+      const differences = shares.map((share, index) => Math.abs(share - probabilities[index]!));
+      expect(Math.max(...differences), name).toBeLessThan(most);
+    }
+  });
+
+  test("stand in a row, and each can be shown", async () => {
+    const buttons = page.locator("#pictures button");
+    expect(await buttons.first().getAttribute("aria-pressed")).toBe("true");
+    await buttons.nth(2).click();
+    await says(page, "#status", /square\.png: one face/);
+    expect(await buttons.nth(2).getAttribute("aria-pressed")).toBe("true");
+    expect(await buttons.first().getAttribute("aria-pressed")).toBe("false");
+  });
+
+  test("what is no picture is refused in words, and the page goes on", async () => {
+    const whole = vectors.pictures.find(({ name }) => name === "square.png")!;
+    const cutOff = { ...pictureFile(whole), name: "cut-off.png" };
+    cutOff.bytes = cutOff.bytes.subarray(0, 60);
+    await drop(page, [{ name: "notes.txt", type: "text/plain", bytes: Buffer.from("no picture") }]);
+    await says(page, "#fault", /That was no picture/);
+    await drop(page, [cutOff, { name: "odd.png", type: "image/png", bytes: Buffer.from("odd") }, pictureFile(whole)]);
+    await says(page, "#status", /square\.png: one face/);
+    expect(await page.textContent("#fault")).toMatch(/cut-off\.png is not a picture.*odd\.png is not a picture/);
+    expect(await page.textContent("#fault")).not.toContain("That was no picture");
+    await drop(page, [pictureFile(whole)]);
+    await expect.poll(() => page.textContent("#fault")).toBe("");
+  });
+});
+
+test("a dropped photo: the face is found, and read as Python reads the same box", async () => {
+  const page = await visit.open();
+  await dropAstronaut(page);
+  await says(page, "#status", /astronaut\.png: one face\. happy/);
+  const [reading] = (await saved(page)) as unknown as [Reading];
+  expect(Object.keys(reading)).toEqual(["source", "box", "top", "confidence", "probabilities"]);
+  expect(reading.source).toBe("astronaut.png");
+  const { left, top, width, height } = reading.box!;
+  // The eyes and the mouth of the astronaut lie within.
+  expect(left).toBeLessThan(190);
+  expect(left + width).toBeGreaterThan(255);
+  expect(top).toBeLessThan(100);
+  expect(top + height).toBeGreaterThan(160);
+  const shares = JSON.parse(
+    python("read_box.py", astronaut(), left, top, width, height, MARGIN.size, MARGIN.down),
+  ) as number[];
+  vectors.classes.forEach((name, index) =>
+    expect(Math.abs(reading.probabilities[name]! - shares[index]!), name).toBeLessThan(1e-4),
+  );
+  const [button] = await page.locator("#boxes button").all();
+  expect(await button!.getAttribute("aria-label")).toBe("Face 1: happy, 92%");
+  await page.context().close();
+});
+
+describe("settings", () => {
+  let page: Page;
+  beforeAll(async () => {
+    page = await visit.open();
+    await dropAstronaut(page);
+  });
+  afterAll(() => page.context().close());
+
+  test("five and two classes", async () => {
+    await page.check('#schemes input[value="five"]', { force: true });
+    expect(await page.locator("#bars li").count()).toBe(5);
+    await page.check('#schemes input[value="binary"]', { force: true });
+    expect(await page.locator("#bars li span:first-child").allTextContents()).toEqual(["negative", "positive"]);
+    const [reading] = (await saved(page)) as unknown as [Reading];
+    expect(reading.top).toBe("positive");
+    expect(Object.values(reading.probabilities).reduce((sum, share) => sum + share)).toBeCloseTo(1, 12);
+    await page.check('#schemes input[value="all"]', { force: true });
+  });
+
+  test("below the chosen confidence it is unsure, and the file still says everything", async () => {
+    await page.fill("#least", "95");
+    expect(await page.textContent("#answer strong")).toBe("unsure");
+    expect(await page.textContent("#boxes button span")).toBe("unsure");
+    expect((await saved(page))[0]!["top"]).toBe("happy");
+    await page.fill("#least", "40");
+    expect(await page.textContent("#answer strong")).toBe("happy");
+  });
+
+  test("mirrored, the box is where the face is seen; the file has the picture's own pixels", async () => {
+    const boxOf = async () => (await page.locator("#boxes button").boundingBox())!;
+    const frame = (await page.locator("#picture").boundingBox())!;
+    const before = await boxOf();
+    const [{ box }] = (await saved(page)) as unknown as [Reading];
+    await page.check("#mirror");
+    const after = await boxOf();
+    expect(after.x - frame.x).toBeCloseTo(frame.x + frame.width - before.x - before.width, 0);
+    expect(((await saved(page)) as unknown as [Reading])[0].box).toEqual(box);
+    await page.uncheck("#mirror");
+  });
+
+  test("what mattered is mapped for the chosen face", async () => {
+    await page.click("#explain");
+    await page.waitForSelector("#map:not([hidden])");
+    expect(await page.getAttribute("#map-canvas", "aria-label")).toContain("happy");
+    const coloured = await page.evaluate(() => {
+      const canvas = document.querySelector<HTMLCanvasElement>("#map-canvas")!;
+      const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+      return [...data].filter((_, at) => at % 4 === 0 && data[at] !== data[at + 2]).length;
+    });
+    expect(coloured).toBeGreaterThan(100);
+    expect(coloured).toBeLessThan(48 * 48);
+  });
+
+  test("the answers can be copied", async () => {
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await page.click("#copy");
+    await says(page, "#status", /Copied/);
+    const copied = JSON.parse(await page.evaluate(() => navigator.clipboard.readText())) as unknown;
+    expect(copied).toEqual(await saved(page));
+  });
+
+  test("a pasted picture is read", async () => {
+    await page.evaluate((text) => {
+      const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([bytes], "image.png", { type: "image/png" }));
+      document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer }));
+    }, readFileSync(astronaut()).toString("base64"));
+    await says(page, "#status", /image\.png: one face\. happy/);
+  });
+
+  test("a face that fills its picture is found at the second look", async () => {
+    const file = path.join(folder, "close-up.png");
+    python("make_astronaut.py", file, 165, 72, 275, 187);
+    await drop(page, [{ name: "close-up.png", type: "image/png", bytes: readFileSync(file) }]);
+    await says(page, "#status", /close-up\.png: one face\./);
+    const reading = ((await saved(page)) as unknown as Reading[]).find(({ source }) => source === "close-up.png")!;
+    expect(reading.box!.width).toBeGreaterThan(70);
+  });
+
+  test("a dozen small faces are found at another look, and each can be chosen", async () => {
+    const file = path.join(folder, "crowd.png");
+    python("make_astronaut.py", file, "crowd");
+    await drop(page, [{ name: "crowd.png", type: "image/png", bytes: readFileSync(file) }]);
+    await says(page, "#status", /crowd\.png: 12 faces\. Face 1: /);
+    const fifth = page.locator("#boxes button").nth(4);
+    await fifth.click();
+    expect(await fifth.getAttribute("aria-pressed")).toBe("true");
+    expect(await page.textContent("#reading-title")).toBe("Reading of face 5");
+    const cutOff = await page.evaluate(() => {
+      const frame = document.querySelector("#screen")!.getBoundingClientRect();
+      const captions = [...document.querySelectorAll("#boxes span")].map((each) => each.getBoundingClientRect());
+      return captions.filter(({ left, right, top }) => left < frame.left || right > frame.right || top < frame.top);
+    });
+    expect(cutOff).toEqual([]);
+  });
+
+  test("a picture without a face can be read as a whole", async () => {
+    await drop(page, [{ name: "plain.png", type: "image/png", bytes: await plainPicture(page) }]);
+    await says(page, "#status", /No face found in plain\.png/);
+    expect(await page.textContent("#answer")).toBe("Nothing read yet.");
+    await page.click("#read-whole");
+    await page.waitForSelector("#answer strong");
+    const reading = ((await saved(page)) as unknown as Reading[]).find(({ source }) => source === "plain.png")!;
+    expect(reading).not.toHaveProperty("box");
+    expect(await page.isVisible("#read-whole")).toBe(false);
+  });
+});
+
+/** A sky, as a PNG file. */
+async function plainPicture(page: Page): Promise<Buffer> {
+  const address = await page.evaluate(() => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 300, height: 200 });
+    const context = canvas.getContext("2d")!;
+    const sky = context.createLinearGradient(0, 0, 0, 200);
+    sky.addColorStop(0, "#4a7fb0");
+    sky.addColorStop(1, "#e8eef2");
+    context.fillStyle = sky;
+    context.fillRect(0, 0, 300, 200);
+    return canvas.toDataURL("image/png");
+  });
+  return Buffer.from(address.slice(address.indexOf(",") + 1), "base64");
+}
+
+test("no page threw or complained", () => {
+  expect(faults).toEqual([]);
+});

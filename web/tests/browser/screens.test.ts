@@ -1,0 +1,36 @@
+// Pictures of the page, to look at and for the README: MIEN_SCREENS=DIR npx vitest run screens
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+
+import { afterAll, beforeAll, test } from "vitest";
+
+import { dropAstronaut, says, Visit } from "./browser";
+
+const OUT = process.env["MIEN_SCREENS"] ?? "";
+
+let visit: Visit;
+beforeAll(async () => {
+  if (OUT) visit = await Visit.begin({ camera: "astronaut" });
+});
+afterAll(() => visit?.end());
+
+test.runIf(OUT).each([
+  { name: "desk-light", colorScheme: "light", width: 1280, height: 900, locale: "en" },
+  { name: "desk-dark", colorScheme: "dark", width: 1280, height: 900, locale: "en" },
+  { name: "phone-light", colorScheme: "light", width: 390, height: 844, locale: "de" },
+  { name: "phone-dark", colorScheme: "dark", width: 390, height: 844, locale: "en" },
+] as const)("$name", async ({ name, colorScheme, width, height, locale }) => {
+  mkdirSync(OUT, { recursive: true });
+  const page = await visit.open({ colorScheme, viewport: { width, height }, locale });
+  const shoot = (what: string) => page.screenshot({ path: path.join(OUT, `${name}-${what}.png`), fullPage: true });
+  await shoot("empty");
+  await dropAstronaut(page);
+  await page.click("#explain");
+  await page.waitForSelector("#map:not([hidden])");
+  await shoot("picture");
+  await page.click("#camera");
+  await says(page, "#rate", /\d/);
+  await page.waitForTimeout(6000);
+  await shoot("camera");
+  await page.context().close();
+});

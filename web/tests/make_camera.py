@@ -1,0 +1,30 @@
+"""Write what a camera sees, for Chromium's fake one: scikit-image's photo of an astronaut, moving, as a .y4m file.
+
+python web/tests/make_camera.py FILE
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from skimage import data
+
+WIDTH, HEIGHT, FRAMES, RATE = 640, 480, 30, 30
+
+
+def main(path: Path) -> None:
+    """Write the file: two seconds and back, a few pixels a frame."""
+    photo = Image.fromarray(data.astronaut()).resize((WIDTH + 2 * FRAMES, WIDTH + 2 * FRAMES))
+    frames = [photo.crop((2 * step, step, 2 * step + WIDTH, step + HEIGHT)) for step in range(FRAMES)]
+    with path.open("wb") as stream:
+        stream.write(f"YUV4MPEG2 W{WIDTH} H{HEIGHT} F{RATE}:1 Ip A1:1 C420jpeg\n".encode())
+        for frame in [*frames, *reversed(frames)]:
+            y, u, v = np.moveaxis(np.asarray(frame.convert("YCbCr")), 2, 0)
+            stream.write(b"FRAME\n" + y.tobytes() + u[::2, ::2].tobytes() + v[::2, ::2].tobytes())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

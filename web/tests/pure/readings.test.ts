@@ -1,0 +1,99 @@
+// Oracle: sums by hand; mien.labels' schemes, whose numbers test_labels.py holds.
+import { describe, expect, test } from "vitest";
+
+import { softmax } from "../../src/model/softmax";
+import { named, readingOf } from "../../src/readings/reading";
+import { merge, schemesFor } from "../../src/readings/schemes";
+import { Tracks } from "../../src/readings/tracks";
+import { vectors } from "../vectors";
+
+const SHARES = [0.1, 0.2, 0.05, 0.3, 0.15, 0.1, 0.1];
+const [ALL, FIVE, BINARY] = schemesFor(vectors.classes);
+
+describe("schemes", () => {
+  test("all seven stay as they are", () => {
+    expect(Object.values(merge(SHARES, vectors.classes, ALL!))).toEqual(SHARES);
+  });
+
+  test("five leave out disgust and neutral and sum to 1", () => {
+    const merged = merge(SHARES, vectors.classes, FIVE!);
+    expect(Object.keys(merged)).toEqual(["angry", "fear", "happy", "sad", "surprise"]);
+    expect(merged["happy"]).toBeCloseTo(0.3 / 0.7, 12);
+  });
+
+  test("two are negative (angry, fear, sad) and positive (happy, surprise)", () => {
+    const merged = merge(SHARES, vectors.classes, BINARY!);
+    expect(merged["negative"]).toBeCloseTo(0.3 / 0.7, 12);
+    expect(merged["positive"]).toBeCloseTo(0.4 / 0.7, 12);
+  });
+
+  test("where nothing is left, all are alike", () => {
+    expect(merge([0, 1, 0, 0, 0, 0, 0], vectors.classes, BINARY!)).toEqual({ negative: 0.5, positive: 0.5 });
+  });
+
+  test("a model of other classes has its own alone", () => {
+    expect(schemesFor(["awake", "asleep"]).map(({ name }) => name)).toEqual(["all"]);
+    expect(schemesFor(["negative", "positive"]).map(({ name }) => name)).toEqual(["all"]);
+  });
+});
+
+describe("reading", () => {
+  const box = { left: 1, top: 2, width: 3, height: 4 };
+
+  test("has the keys of Reading.to_dict(), in its order", () => {
+    const reading = readingOf("a.png", box, SHARES, vectors.classes, ALL!);
+    expect(Object.keys(reading)).toEqual(["source", "box", "top", "confidence", "probabilities"]);
+    expect(reading).toMatchObject({ source: "a.png", box, top: "happy", confidence: 0.3 });
+    expect(Object.keys(readingOf("a.png", null, SHARES, vectors.classes, ALL!))).not.toContain("box");
+  });
+
+  test("is unsure below the chosen confidence", () => {
+    const reading = readingOf("a.png", null, SHARES, vectors.classes, ALL!);
+    expect(named(reading, 0.3)).toBe("happy");
+    expect(named(reading, 0.31)).toBeNull();
+  });
+});
+
+test("softmax divides by the temperature first, and bears large logits", () => {
+  const [first, second] = softmax(Float32Array.from([2, 0, 1000, 0]), 2, 2);
+  expect(first![0]).toBeCloseTo(Math.E / (Math.E + 1), 12);
+  expect(second![0]).toBe(1);
+});
+
+describe("tracks", () => {
+  const at = (left: number, share = 1) => ({
+    box: { left, top: 0, width: 10, height: 10 },
+    square: new Uint8Array(),
+    shares: [share, 1 - share],
+  });
+  const numbers = (tracks: { number: number }[]) => tracks.map(({ number }) => number);
+
+  test("a face keeps its number while it moves a little, whatever the order", () => {
+    const tracks = new Tracks();
+    expect(numbers(tracks.update([at(0), at(100)], 0))).toEqual([1, 2]);
+    expect(numbers(tracks.update([at(102), at(2)], 0.1))).toEqual([2, 1]);
+    expect(numbers(tracks.update([at(50)], 0.2))).toEqual([3]);
+    expect(numbers(tracks.update([at(2)], 0.3))).toEqual([1]);
+  });
+
+  test("answers change gradually", () => {
+    const tracks = new Tracks();
+    tracks.update([at(0, 1)], 0);
+    expect(tracks.update([at(0, 0)], 0.1)[0]!.shares).toEqual([0.6, 0.4]);
+  });
+
+  test("a face that is missed is shown for half a second more, and is no new reading", () => {
+    const tracks = new Tracks();
+    tracks.update([at(0), at(100)], 0);
+    expect(tracks.update([at(100)], 0.4)).toHaveLength(1);
+    expect(numbers(tracks.shown(0.4))).toEqual([2, 1]);
+    expect(numbers(tracks.shown(0.6))).toEqual([2]);
+  });
+
+  test("a face that was away for long, or in another part of the video, is another one", () => {
+    const tracks = new Tracks();
+    tracks.update([at(0)], 5);
+    expect(numbers(tracks.update([at(0)], 6.5))).toEqual([2]);
+    expect(numbers(tracks.update([at(0)], 1))).toEqual([3]);
+  });
+});
