@@ -50,14 +50,16 @@ class Service:
 
 
 @contextmanager
-def running(*options: object, folder: Path | None = None, **variables: str) -> Iterator[Service]:
-    """`mien serve` on a free port; yields when it answers."""
+def running(
+    *options: object, folder: Path | None = None, before: Callable[[], None] | None = None, **variables: str
+) -> Iterator[Service]:
+    """`mien serve` on a free port; yields when it answers. ``before`` is called in the process before it begins."""
     with tempfile.TemporaryDirectory() as name:
         said = Path(name) / "stderr"
         command = [sys.executable, "-m", "mien", "serve", "--port", "0", *map(str, options)]
         environment = {**os.environ, "MIEN_DETECTOR": "haar", **variables}
         with said.open("wb") as stream:
-            process = subprocess.Popen(command, stderr=stream, cwd=folder, env=environment)
+            process = subprocess.Popen(command, stderr=stream, cwd=folder, env=environment, preexec_fn=before)
         try:
             port = None
             while port is None:

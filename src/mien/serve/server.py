@@ -12,7 +12,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from mien.errors import ServeError
+from mien.serve.connections import SaidOnceAMinute, bounded_connections
 from mien.serve.limits import Limits
+
+QUEUE = 2048
+"""Connections that wait to be accepted."""
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -32,7 +36,7 @@ def open_port(host: str, port: int) -> socket.socket:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-        listener.listen(2048)
+        listener.listen(QUEUE)
     except OSError as error:
         listener.close()
         raise _refused(host, port, error) from None
@@ -62,10 +66,12 @@ def available_cores() -> int:
 
 def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
     """Serve until told to stop, and then finish what is under way."""
+    connections = bounded_connections(limits)
     config = uvicorn.Config(
         app,
-        # The one whose handling of bodies that are left unread the tests know.
-        http="h11",
+        # uvicorn's own, with bounds; the one whose handling of bodies that are left unread the tests know.
+        http=connections.protocol(),
+        backlog=connections.backlog,
         ws="none",
         lifespan="on",
         proxy_headers=False,
@@ -75,8 +81,17 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
         log_level="warning",
         timeout_graceful_shutdown=round(limits.body_seconds + limits.work_seconds) + 5,
     )
+    logging.getLogger("asyncio").addFilter(SaidOnceAMinute())
     # It quotes characters of what clients send.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     # uvicorn raises the signal anew when all is done; being asked to stop is no failure.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        # uvicorn has one number for the queue and for what is accepted in one turn; the second has to be small.
+        for listener in sockets or ():
+            listener.listen(QUEUE)

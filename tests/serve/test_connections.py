@@ -1,0 +1,132 @@
+"""Clients that keep connections and ask for nothing, or never read what they asked for. The others are served."""
+
+import asyncio
+import logging
+import socket
+import time
+from contextlib import ExitStack
+
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from mien.serve.connections import Connections, SaidOnceAMinute
+
+
+def connect(service):
+    return socket.create_connection(("127.0.0.1", service.port), timeout=20)
+
+
+def until_cut(connection, data):
+    """Send now and then until the other side has cut the connection; fails where it never does."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        try:
+            connection.sendall(data)
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        time.sleep(0.05)
+    pytest.fail("the connection was kept")
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /heal"])
+def test_a_head_that_does_not_come_is_not_waited_for(strict, sent):
+    with connect(strict) as connection:
+        connection.sendall(sent)
+        try:
+            assert connection.recv(1) == b""
+        except ConnectionResetError:
+            pass
+
+
+def test_a_head_that_trickles_in_is_not_waited_for_either(strict):
+    with connect(strict) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        until_cut(connection, b"x")
+
+
+def test_the_head_of_a_second_request_is_timed_too(strict):
+    with connect(strict) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
+        until_cut(connection, b"x")
+
+
+def test_who_asks_and_never_reads_is_cut_off(strict):
+    """So many answers as no socket's buffers hold."""
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(20)
+        connection.connect(("127.0.0.1", strict.port))
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 500)
+        until_cut(connection, b"G")
+
+
+class Taken:
+    """A transport whose client takes what it is told to."""
+
+    def __init__(self):
+        self.left, self.cut = 300_000, False
+
+    def get_write_buffer_size(self):
+        return self.left
+
+    def get_extra_info(self, name, default=None):
+        return default
+
+    def set_write_buffer_limits(self, high):
+        assert high == 0
+
+    def is_closing(self):
+        return self.cut
+
+    def abort(self):
+        self.cut = True
+
+
+def test_a_slow_reader_is_given_time_as_long_as_it_goes_on():
+    async def main():
+        shared = Connections(most=1, backlog=1, head_seconds=60, taking_seconds=60)
+        protocol = shared.protocol()(uvicorn.Config(None), ServerState(), {})
+        transport = Taken()
+        protocol.connection_made(transport)
+        protocol.pause_writing()
+        for left, cut in ((200_000, False), (100_000, False), (99_000, True)):
+            transport.left = left
+            protocol._check_taking()
+            assert transport.cut == cut
+
+    asyncio.run(main())
+
+
+def test_silent_connections_leave_room_for_others(start):
+    """Five times as many as the process may have; whoever asks takes the place of one that does not."""
+    resource = pytest.importorskip("resource")
+    service = start(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (192, 192)))
+    with ExitStack() as stack:
+        for _ in range(320):
+            stack.enter_context(connect(service)).sendall(b"GET /heal")
+        began = time.monotonic()
+        for _ in range(5):
+            assert service.ask("GET", "/healthz").status_code == 200
+        assert time.monotonic() - began < 8, "it was the limit of heads, 10 s, that made room"
+        assert service.metric("process_open_fds") < 150
+    assert len(service.said.read_text().splitlines()) == 1
+
+
+def test_too_many_open_files_are_said_once(caplog):
+    logger = logging.getLogger("asyncio")
+    only_once = SaidOnceAMinute()
+    logger.addFilter(only_once)
+    try:
+        for _ in range(1000):
+            logger.error("socket.accept() out of system resource\nsocket: %s", "<socket>", exc_info=OSError("x"))
+        logger.error("something else")
+    finally:
+        logger.removeFilter(only_once)
+    assert [record.getMessage() for record in caplog.records] == [
+        "No connection can be accepted: the process has too many open files.",
+        "something else",
+    ]
+    assert caplog.records[0].exc_info is None
