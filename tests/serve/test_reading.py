@@ -1,9 +1,11 @@
 """Limits of time and concurrency, with a detector that waits."""
 
 import asyncio
+import io
 import threading
 
 import pytest
+from PIL import Image
 
 from mien.faces.haar import HaarDetector
 from mien.inference.classifier import load
@@ -20,8 +22,10 @@ class Slow(HaarDetector):
     def __init__(self):
         super().__init__()
         self.go_on = threading.Event()
+        self.widths = []
 
     def detect(self, rgb):
+        self.widths.append(rgb.shape[1])
         assert self.go_on.wait(30)
         return []
 
@@ -51,6 +55,62 @@ def test_a_picture_that_takes_too_long_is_given_up(slow, face):
         assert answer["faces"] == []
 
     asyncio.run(main())
+
+
+def png(width, height):
+    stream = io.BytesIO()
+    Image.new("L", (width, height)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_a_batch_leaves_others_their_turn(slow):
+    """The order in which pictures are begun: those of the batch are 100 wide, the other client's is 48 wide."""
+    reader, detector = slow
+
+    async def main():
+        plan, until = reader.plan(Wishes()), asyncio.get_running_loop().time() + 30
+        batch = asyncio.ensure_future(reader.read_all([png(100, 100)] * 20, plan, until))
+        while len(detector.widths) < 2:
+            await asyncio.sleep(0.001)
+        other = asyncio.ensure_future(reader.read(png(48, 48), plan, until))
+        await asyncio.sleep(0)  # it is in the queue
+        detector.go_on.set()
+        assert (await other)["picture"]["width"] == 48
+        results = await batch
+        assert [each["picture"]["width"] for each in results] == [100] * 20
+
+    asyncio.run(main())
+    assert detector.widths.index(48) == 2
+
+
+def test_what_a_batch_has_no_time_for_is_said_in_its_place(slow):
+    reader, detector = slow
+
+    async def main():
+        until = asyncio.get_running_loop().time() + 0.3
+        results = await reader.read_all([png(100, 100)] * 4, reader.plan(Wishes()), until)
+        assert [each["error"]["code"] for each in results] == ["too_much_work"] * 4
+
+    asyncio.run(main())
+    assert len(detector.widths) == 2
+
+
+def test_the_pixels_of_a_request_are_bounded_before_one_is_decoded(slow):
+    reader, detector = slow
+    detector.go_on.set()
+    reader._limits = Limits(max_pixels=500, max_request_pixels=1000)
+    fits = [png(25, 20), png(20, 25), png(25, 21), b"no image"]
+
+    async def main():
+        plan, until = reader.plan(Wishes()), asyncio.get_running_loop().time() + 30
+        results = await reader.read_all(fits, plan, until)
+        assert [each.get("error", {}).get("code") for each in results] == [None, None, "too_many_pixels", "not_an_image"]
+        with pytest.raises(RefusedError, match=r"1,001 pixels in all; at most 1,000") as refused:
+            await reader.read_all([*fits, png(1, 1)], plan, until)
+        assert refused.value.status == 413
+
+    asyncio.run(main())
+    assert len(detector.widths) == 2
 
 
 def test_slots_are_counted_and_given_back(slow):

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
@@ -99,17 +99,10 @@ def create_app(
     async def batch(request: Request, wishes: Annotated[Wishes, Query()]) -> Response:
         """Read several pictures. What is wrong with one is said in its place, and the others are read."""
         plan = reader.plan(wishes)
-
-        async def result(file: bytes, number: int) -> dict[str, Any]:
-            try:
-                return await reader.read(file, plan, until, number)
-            except RefusedError as error:
-                return error.to_dict()
-
         with reader.slot():
             files = await read_files(request, limits, limits.max_files)
             began, until = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
-            results = await asyncio.gather(*(result(file, number) for number, file in enumerate(files, start=1)))
+            results = await reader.read_all(files, plan, until)
         return JSONResponse({"results": results} | reader.about(plan, began))
 
     @guarded.get("/v1/model", responses=guarded_errors)

@@ -18,6 +18,9 @@ class Limits:
     max_pixels: int = 25_000_000
     """Of one picture, before it is decoded."""
 
+    max_request_pixels: int = 250_000_000
+    """Of all pictures of a request together, before the first is decoded."""
+
     max_faces: int = 100
     """In one picture."""
 

@@ -52,7 +52,7 @@ def look(data: bytes, detector: Detector | None, size_px: int, limits: Limits, m
     Raises:
         RefusedError: no image, a damaged one, or over a limit.
     """
-    _check_header(data, limits)
+    count_pixels(data, limits)
     try:
         image = open_image(data)
         if detector is None:
@@ -72,7 +72,12 @@ def look(data: bytes, detector: Detector | None, size_px: int, limits: Limits, m
     return Seen(*image.size, squares, tuple(boxes), len(faces))
 
 
-def _check_header(data: bytes, limits: Limits) -> None:
+def count_pixels(data: bytes, limits: Limits) -> int:
+    """Pixels of a picture as its header says, without decoding it.
+
+    Raises:
+        RefusedError: no image, one whose header is damaged, or more pixels than are taken.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -96,3 +101,4 @@ def _check_header(data: bytes, limits: Limits) -> None:
             "too_many_pixels",
             f"The picture has {width} x {height} pixels; at most {limits.max_pixels:,} are taken. Shrink it.",
         )
+    return width * height

@@ -17,13 +17,16 @@ from mien.inference.readings import Reading
 from mien.labels import LabelScheme
 from mien.serve.batching import MicroBatcher, Shares, Waiting
 from mien.serve.limits import Limits
-from mien.serve.looking import Seen, look
+from mien.serve.looking import Seen, count_pixels, look
 from mien.serve.metrics import Metrics
 from mien.serve.refusals import RefusedError
 from mien.serve.schemas import ModelName, Wishes
 
 if TYPE_CHECKING:
     from mien.faces.face import Detector
+
+TOGETHER = 2
+"""Pictures of one request that are decoded and searched at a time; the others of it wait outside of the threads."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,51 @@ class Reader:
         assert job.seen is not None  # it is set before the answer is
         return self._answer(plan, job.seen, shares, f"image {number}")
 
+    async def read_all(self, files: list[bytes], plan: Plan, until: float) -> list[dict[str, Any]]:
+        """Read several pictures of one request, a few at a time, so that others' get their turn between them.
+
+        Args:
+            files: as in :meth:`read`, as are the others.
+
+        Returns:
+            For each in its place what :meth:`read` returns, or why it was refused.
+
+        Raises:
+            RefusedError: too many pixels in all.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(until):
+                pixels = await loop.run_in_executor(self._pool, _count_all, files, self._limits)
+        except TimeoutError:
+            raise RefusedError("busy", "The service did not get to these pictures in time. Try again.") from None
+        if pixels > self._limits.max_request_pixels:
+            raise RefusedError(
+                "too_many_pixels",
+                f"The pictures have {pixels:,} pixels in all; at most {self._limits.max_request_pixels:,} are taken in "
+                "one request. Send fewer or smaller ones.",
+            )
+        turns = asyncio.Semaphore(TOGETHER)
+
+        async def result(file: bytes, number: int) -> dict[str, Any]:
+            try:
+                async with asyncio.timeout_at(until):
+                    await turns.acquire()
+            except TimeoutError:
+                return RefusedError(
+                    "too_much_work",
+                    f"The pictures before this one took all of the {self._limits.work_seconds:g} s that a request has. "
+                    "Send fewer.",
+                ).to_dict()
+            try:
+                return await self.read(file, plan, until, number)
+            except RefusedError as error:
+                return error.to_dict()
+            finally:
+                turns.release()
+
+        return await asyncio.gather(*(result(file, number) for number, file in enumerate(files, start=1)))
+
     def read_here(self, data: bytes, plan: Plan) -> dict[str, Any]:
         """Read one picture in this thread. As :meth:`read`, without its limit of time."""
         seen = self._look(data, plan)
@@ -163,6 +211,17 @@ class Reader:
             "faces": [reading.to_dict() for reading in readings],
             "faces_found": seen.found,
         }
+
+
+def _count_all(files: list[bytes], limits: Limits) -> int:
+    """Pixels of those files that will be decoded."""
+    pixels = 0
+    for file in files:
+        try:
+            pixels += count_pixels(file, limits)
+        except RefusedError:
+            continue
+    return pixels
 
 
 @dataclass
