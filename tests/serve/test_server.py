@@ -106,7 +106,7 @@ def test_sigterm_ends_it_when_what_is_under_way_is_done(start, face):
     with socket.create_connection(("127.0.0.1", service.port)) as under_way:
         with socket.create_connection(("127.0.0.1", service.port)) as idle:
             under_way.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:200])
-            while not service.metric("mien_requests_under_way"):
+            while not service.metric("mien_held_bytes"):
                 time.sleep(0.01)
             service.process.send_signal(signal.SIGTERM)
             idle.settimeout(20)

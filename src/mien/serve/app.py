@@ -25,6 +25,7 @@ from mien.serve.reading import Reader
 from mien.serve.refusals import RefusedError, answer_refusals
 from mien.serve.schemas import Answer, BatchAnswer, Health, ModelAnswer, ModelName, Wishes
 from mien.serve.unread import AnswerBeforeCutting
+from mien.serve.uploads import Uploads
 from mien.version import __version__
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def create_app(
     classifier = Classifier(model_file, 1)
     model = ModelName(name=classifier.manifest.name, sha256=hashlib.sha256(model_file.read_bytes()).hexdigest())
     metrics = Metrics()
+    uploads = Uploads(limits, metrics)
     reader = Reader(classifier, model, detector, limits, threads, metrics)
 
     @asynccontextmanager
@@ -84,10 +86,12 @@ def create_app(
     async def predict(request: Request, wishes: Annotated[Wishes, Query()]) -> Response:
         """Find the faces in one picture and read each."""
         plan = reader.plan(wishes)
-        with reader.slot():
-            (file,) = await read_files(request, limits, max_files=1)
-            began, until = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
-            answer = await reader.read(file, plan, until)
+        reader.check_room()
+        with uploads.begin() as upload:
+            (file,) = await read_files(request, upload, limits, max_files=1)
+            with reader.slot():
+                began, until = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
+                answer = await reader.read(file, plan, until)
         return JSONResponse(answer | reader.about(plan, began))
 
     @guarded.post(
@@ -99,10 +103,12 @@ def create_app(
     async def batch(request: Request, wishes: Annotated[Wishes, Query()]) -> Response:
         """Read several pictures. What is wrong with one is said in its place, and the others are read."""
         plan = reader.plan(wishes)
-        with reader.slot():
-            files = await read_files(request, limits, limits.max_files)
-            began, until = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
-            results = await reader.read_all(files, plan, until)
+        reader.check_room()
+        with uploads.begin() as upload:
+            files = await read_files(request, upload, limits, limits.max_files)
+            with reader.slot():
+                began, until = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
+                results = await reader.read_all(files, plan, until)
         return JSONResponse({"results": results} | reader.about(plan, began))
 
     @guarded.get("/v1/model", responses=guarded_errors)

@@ -15,13 +15,20 @@ from starlette.requests import ClientDisconnect
 
 from mien.serve.limits import Limits
 from mien.serve.refusals import RefusedError
+from mien.serve.uploads import Upload, no_room
 
 FIELD = "file"
 """The form's only field."""
 
 
-async def read_files(request: Request, limits: Limits, max_files: int) -> list[bytes]:
+async def read_files(request: Request, upload: Upload, limits: Limits, max_files: int) -> list[bytes]:
     """Read the files of a request, in their order.
+
+    Args:
+        request: whose body nobody has read.
+        upload: is told of every byte.
+        limits: of bytes and seconds.
+        max_files: in this request.
 
     Raises:
         RefusedError: no form, another field, too many bytes or files, none, cut off, or too slow.
@@ -30,17 +37,30 @@ async def read_files(request: Request, limits: Limits, max_files: int) -> list[b
     if declared.isdecimal() and int(declared) > limits.max_bytes:
         raise _too_many_bytes(limits)
     form = _Form(request.headers.get("content-type", ""), max_files)
-    received = 0
+    loop = asyncio.get_running_loop()
+    last = loop.time() + limits.body_seconds
     try:
-        async with asyncio.timeout(limits.body_seconds):
-            async for chunk in request.stream():
-                received += len(chunk)
-                if received > limits.max_bytes:
-                    raise _too_many_bytes(limits)
-                form.write(chunk)
+        async with asyncio.timeout_at(min(last, loop.time() + limits.part_seconds)) as patience:
+            with upload.coming_in(lambda: patience.reschedule(loop.time())):
+                part_bytes = 0
+                async for chunk in request.stream():
+                    if upload.received + len(chunk) > limits.max_bytes:
+                        raise _too_many_bytes(limits)
+                    upload.take(len(chunk))
+                    if upload.refused:
+                        raise no_room()
+                    form.write(chunk)
+                    part_bytes += len(chunk)
+                    if part_bytes >= limits.part_bytes:
+                        part_bytes = 0
+                        patience.reschedule(min(last, loop.time() + limits.part_seconds))
     except TimeoutError:
+        if upload.refused:
+            raise no_room() from None
         raise RefusedError(
-            "body_too_slow", f"The body did not come in within {limits.body_seconds:g} s. Send a smaller picture."
+            "body_too_slow",
+            f"The body did not come in within {limits.body_seconds:g} s, or less than {limits.part_bytes:,} bytes of it "
+            f"came in {limits.part_seconds:g} s. Send a smaller picture.",
         ) from None
     except ClientDisconnect:
         raise RefusedError("bad_form", "The client went away.") from None

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class Limits:
     """Bounds of the service. Whatever is over one of them is refused with a 4xx that names it.
 
-    At most ``max_requests * max_bytes`` of pictures are held as they came, and as many decoded as there are threads.
+    At most ``max_requests * max_bytes`` of pictures are held as they came (uploads.py), and one more decoded than there
+    are threads.
     """
 
     max_bytes: int = 20_000_000
@@ -28,10 +29,15 @@ class Limits:
     """In one request to /v1/batch."""
 
     max_requests: int = 64
-    """Under way at a time; further ones are told to come again."""
+    """Whose pictures are read at a time; further ones are told to come again. Those still coming in are not counted."""
 
     body_seconds: float = 30.0
     """Until a request's body must have come in."""
+
+    part_bytes: int = 16_384
+    """Of a body that must come in every :attr:`part_seconds`, so that none is held for one that does not."""
+
+    part_seconds: float = 5.0
 
     work_seconds: float = 30.0
     """From then until the answer."""

@@ -28,6 +28,7 @@ class Metrics:
             "mien_refused", "Refused requests, by the code of the error.", ["code"], registry=registry
         )
         self.under_way = Gauge("mien_requests_under_way", "Pictures being read, as requests.", registry=registry)
+        self.held_bytes = Gauge("mien_held_bytes", "Bytes of requests, come in or coming in.", registry=registry)
         self.faces = Counter("mien_faces", "Faces read.", registry=registry)
         self.batch_faces = Histogram(
             "mien_batch_faces",

@@ -84,14 +84,18 @@ class Reader:
         except DataError as error:
             raise RefusedError("bad_parameter", str(error)) from None
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Room for one request. Raises :class:`RefusedError` where there is none."""
+    def check_room(self) -> None:
+        """Refuse a request early, before its body is read. Raises :class:`RefusedError`."""
         if self._under_way >= self._limits.max_requests:
             raise RefusedError(
                 "busy",
                 f"{self._limits.max_requests} requests are under way, the most at a time. Try again in a second.",
             )
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Room for one request whose pictures are here. Raises :class:`RefusedError` where there is none."""
+        self.check_room()
         self._under_way += 1
         self._metrics.under_way.set(self._under_way)
         try:
