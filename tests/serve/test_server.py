@@ -77,6 +77,43 @@ def test_memory_does_not_grow(service, face):
     assert service.metric("process_resident_memory_bytes") - before < 6e6
 
 
+def damaged_pictures():
+    """Of every format that Pillow writes for us: cut off, and with bytes changed, in the head and all over."""
+    random = np.random.default_rng(0)
+    noise = Image.fromarray(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "x" * 40
+    whole = []
+    for kind, named in (
+        ("PNG", {"exif": exif}),
+        ("JPEG", {"exif": exif}),
+        ("JPEG", {"progressive": True}),
+        ("WEBP", {"exif": exif}),
+        ("BMP", {}),
+        ("GIF", {}),
+        ("PPM", {}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_lzw"}),
+        ("TIFF", {"compression": "jpeg"}),
+    ):
+        stream = io.BytesIO()
+        noise.save(stream, kind, **named)
+        whole.append(stream.getvalue())
+    whole.append(b"Pf\n2 2\n-1.0\n" + np.array([np.nan, np.inf, 1e38, -1e38], np.float32).tobytes())
+    stream = io.BytesIO()
+    Image.fromarray(random.integers(0, 65536, (64, 64), dtype=np.uint16)).save(stream, "PNG")
+    whole.append(stream.getvalue())
+    for data in whole:
+        yield data
+        for share in (0.02, 0.3, 0.9):
+            yield data[: int(len(data) * share)]
+        for first, last in ((8, 200), (8, 200), (8, len(data)), (len(data) // 2, len(data))):
+            bytes_ = np.frombuffer(data, np.uint8).copy()
+            places = random.integers(min(first, len(data) - 1), min(last, len(data)), 12)
+            bytes_[places] = random.integers(0, 256, 12)
+            yield bytes_.tobytes()
+
+
 def test_pictures_leave_no_trace(start, tmp_path, face):
     """Neither a file in any folder that the process knows, nor a byte or a name in what it says."""
     folders = {name: tmp_path / name for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "MIEN_CACHE", "work")}
@@ -86,11 +123,19 @@ def test_pictures_leave_no_trace(start, tmp_path, face):
     service = start(folder=folders["work"], PYTHONDONTWRITEBYTECODE="1", **variables)
     large = png(np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8))
     ask_at_once(service, [face, large, face[:-50], b"no image", b""], clients=3, query="")
+    statuses = Counter(each.status_code for each in ask_at_once(service, list(damaged_pictures()), clients=4))
+    assert set(statuses) == {200, 413, 415, 422}
     files = [("file", (NAME, each)) for each in (face, b"no image")]
     service.ask("POST", "/v1/batch", files=files)
     bad = b'--xx\r\nContent-Disposition: form-data; filename="%b"\r\nbad header\r\n\r\n' % NAME.encode()
     kind = {"content-type": "multipart/form-data; boundary=xx"}
     assert service.refusal(service.ask("POST", "/v1/predict", content=bad, headers=kind), 400) == "bad_form"
+    for upgrade in ("websocket", "h2c", NAME):
+        headers = {"connection": "upgrade", "upgrade": upgrade}
+        assert service.ask("GET", "/healthz", headers=headers).status_code == 200
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(NAME.encode() + b"\0\r\n\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
     service.process.terminate()
     service.process.wait(30)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

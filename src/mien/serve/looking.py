@@ -19,6 +19,11 @@ from mien.serve.refusals import RefusedError
 if TYPE_CHECKING:
     from mien.faces.face import Box, Detector
 
+READ = tuple(kind for kind in FORMATS if kind != "TIFF")
+"""What the service reads: not TIFF, whose library writes of damaged files to the process's log, from C."""
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -83,16 +88,15 @@ def count_pixels(data: bytes, limits: Limits) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own remarks on large pictures; the bound below is ours
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            with Image.open(io.BytesIO(data), formats=READ) as image:
                 width, height = image.size
     except Image.DecompressionBombError:
         raise RefusedError(
             "too_many_pixels", f"The picture has over {limits.max_pixels:,} pixels. Shrink it."
         ) from None
     except UnidentifiedImageError:
-        raise RefusedError(
-            "not_an_image", "The file is no image that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF)."
-        ) from None
+        found = "a TIFF, which the service does not read" if data.startswith(_TIFF) else "no image that can be read"
+        raise RefusedError("not_an_image", f"The file is {found}. Send PNG, JPEG, WebP, BMP or GIF.") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError):
         # Pillow's readers raise all of these for damaged files.
         raise RefusedError("damaged_image", "The image is damaged and cannot be read.") from None

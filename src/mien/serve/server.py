@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import warnings
 
 import uvicorn
 from fastapi import FastAPI
@@ -78,15 +79,23 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
         server_header=False,
         # An access log would name addresses of clients; /metrics counts.
         access_log=False,
-        log_level="warning",
+        # Its warnings are of what clients send: bytes that are no HTTP, a wish to upgrade.
+        log_level="error",
         timeout_graceful_shutdown=round(limits.body_seconds + limits.work_seconds) + 5,
     )
-    logging.getLogger("asyncio").addFilter(SaidOnceAMinute())
-    # It quotes characters of what clients send.
-    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    keep_quiet()
     # uvicorn raises the signal anew when all is done; being asked to stop is no failure.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     _Server(config).run(sockets=[listener])
+
+
+def keep_quiet() -> None:
+    """Let no client write into the log of this process, be it of what a picture holds."""
+    logging.getLogger("asyncio").addFilter(SaidOnceAMinute())
+    for name in ("python_multipart", "PIL"):  # they quote forms and pictures
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # Pillow and NumPy warn of odd pictures, and what a thread ignores for a while another may turn on again.
+    warnings.simplefilter("ignore")
 
 
 class _Server(uvicorn.Server):
