@@ -7,31 +7,27 @@ import re
 
 import httpx
 import pytest
-from fastapi import FastAPI
 
 from mien.artifact import read_manifest
+from mien.faces.haar import HaarDetector
 from mien.inference.locate import find_model
-from mien.serve.pages import SecurityHeaders, add_pages
-from mien.serve.refusals import CODES, answer_refusals
+from mien.serve import built_page
+from mien.serve.app import create_app
+from mien.serve.refusals import CODES
 
 
 @pytest.fixture
-def built(tmp_path):
-    """An app whose page is built."""
+def static(tmp_path, monkeypatch):
+    """A built page of a few files."""
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<h1>page</h1>")
     (tmp_path / "model.onnx").write_bytes(b"model")
     (tmp_path / "assets" / "index-1a2b3c.js").write_text("1")
     (tmp_path / "assets" / "ort-4d5e6f.wasm").write_bytes(b"\0asm")
-    app = FastAPI(docs_url=None, redoc_url=None)
-    answer_refusals(app)
+    monkeypatch.setattr(built_page, "STATIC", tmp_path)
 
-    @app.post("/v1/predict")
-    async def predict() -> None: ...
 
-    add_pages(app, find_model("default"), tmp_path)
-    app.add_middleware(SecurityHeaders)
-
+def asks(app):
     def ask(method, address, **named):
         async def main():
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as client:
@@ -40,6 +36,12 @@ def built(tmp_path):
         return asyncio.run(main())
 
     return ask
+
+
+@pytest.fixture
+def built(static):
+    """A service whose page is built."""
+    return asks(create_app(find_model("default"), HaarDetector(), threads=1))
 
 
 def test_the_built_page_is_served_with_what_threads_need(built):
@@ -58,6 +60,16 @@ def test_the_page_reads_with_the_services_model_in_its_smaller_form(built):
     manifest = built("GET", "/model.json")
     assert manifest.headers["content-type"] == "application/json"
     assert manifest.json() == read_manifest(find_model("default-int8")).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("token", [None, "s3cret"])
+def test_with_a_token_the_services_own_model_is_not_given_away(static, tmp_path, token):
+    own = tmp_path / "own.onnx"
+    own.write_bytes(find_model("default").read_bytes())
+    ask = asks(create_app(own, HaarDetector(), threads=1, token=token))
+    shown = own if token is None else find_model("default-int8")
+    assert ask("GET", "/model.onnx").content == shown.read_bytes()
+    assert ask("GET", "/model.json").json() == read_manifest(shown).model_dump(mode="json")
 
 
 def test_files_whose_names_change_with_them_are_kept_for_ever(built):
@@ -81,9 +93,7 @@ def test_a_wrong_method_at_a_known_address_is_still_told(built):
 
 
 def test_without_the_page_it_says_how_to_make_it(service):
-    from mien.serve.pages import STATIC
-
-    if (STATIC / "index.html").exists():
+    if (built_page.STATIC / "index.html").exists():
         pytest.skip("the page is built here")
     page = service.ask("GET", "/").text
     assert "make web" in page

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse, Response
 
 from mien.inference.classifier import Classifier
 from mien.serve.access import checks_token
+from mien.serve.built_page import for_the_page
 from mien.serve.examples import batch_examples, predict_examples
 from mien.serve.form import read_files
 from mien.serve.limits import Limits
@@ -135,7 +136,7 @@ def create_app(
             raise RefusedError("not_ready", "The service is starting or stopping.")
         return Health(status="ready")
 
-    add_pages(app, model_file)
+    add_pages(app, for_the_page(model_file, guarded=token is not None))
     # The last one added is the first to see a request.
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=metrics)

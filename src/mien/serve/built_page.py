@@ -8,6 +8,7 @@ from pathlib import Path
 from mien.artifact import read_manifest
 from mien.errors import RunError
 from mien.files import write_bytes
+from mien.inference.locate import find_model
 from mien.run_folder import RunFolder
 
 STATIC = Path(__file__).parent / "static"
@@ -67,7 +68,18 @@ def model_files(model: Path) -> dict[str, bytes]:
     return {MODEL: model.read_bytes(), MANIFEST: manifest.encode()}
 
 
-def for_the_page(model: Path) -> Path:
-    """The file that the page of a service reads with: the int8 form beside a run's model, if any, else the model."""
+def for_the_page(model: Path, guarded: bool) -> Path:
+    """The file that the page of a service reads with, which is open to all.
+
+    Args:
+        model: the service's.
+        guarded: whether the service asks for a token. Its model is then nobody else's, and the page reads with the one
+            that comes with mien.
+
+    Returns:
+        The int8 form beside a run's model, if any, else the model.
+    """
+    if guarded:
+        return find_model(PAGE_MODEL)
     int8 = RunFolder(model.parent).model_int8
     return int8 if model.name == MODEL and int8.is_file() else model

@@ -14,7 +14,8 @@ from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from mien.serve.built_page import MANIFEST, MODEL, STATIC, for_the_page, model_files
+from mien.serve import built_page
+from mien.serve.built_page import MANIFEST, MODEL, model_files
 from mien.serve.refusals import CODES
 
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
@@ -40,6 +41,9 @@ HEADERS = {
 
 _TYPES = {f"/{MODEL}": "application/octet-stream", f"/{MANIFEST}": "application/json"}
 
+PART_BYTES = 65_536
+"""Of an answer that is sent in parts."""
+
 HASHED = "assets"
 """Folder of files whose names change with their content, as Vite names them."""
 
@@ -63,6 +67,17 @@ class SecurityHeaders:
         await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
 
 
+class _InParts(Response):
+    """Content that all requests share, and that no slow client has a copy of on its way."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for begin in range(0, len(self.body), PART_BYTES):
+            part = bytes(self.body[begin : begin + PART_BYTES])
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
 class _Files(StaticFiles):
     def file_response(self, *arguments: Any, **named: Any) -> Response:
         response = super().file_response(*arguments, **named)
@@ -71,17 +86,16 @@ class _Files(StaticFiles):
         return response
 
 
-def add_pages(app: FastAPI, model: Path, static: Path = STATIC) -> None:
+def add_pages(app: FastAPI, model: Path) -> None:
     """Serve ``/``, ``/docs`` and, where the page is built, each of its files and folders at its own address.
 
-    The page reads with the service's model, not with that which it was built with. No address catches all: a wrong
-    method at a known one shall be told so.
+    No address catches all: a wrong method at a known one shall be told so.
 
     Args:
         app: the service.
-        model: its ``.onnx`` file.
-        static: the built page.
+        model: the ``.onnx`` file that the page reads with, whichever it was built with.
     """
+    static = built_page.STATIC
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
@@ -104,10 +118,10 @@ def add_pages(app: FastAPI, model: Path, static: Path = STATIC) -> None:
     def add_content(address: str, content: bytes) -> None:
         @app.get(address, include_in_schema=False)
         async def of_model() -> Response:
-            return Response(content, media_type=_TYPES[address], headers={"Cache-Control": "no-cache"})
+            return _InParts(content, media_type=_TYPES[address], headers={"Cache-Control": "no-cache"})
 
     add_file("/", "index.html")
-    of_model = model_files(for_the_page(model))
+    of_model = model_files(model)
     for name, content in of_model.items():
         add_content(f"/{name}", content)
     for entry in sorted(static.iterdir()):
