@@ -4,9 +4,11 @@ import asyncio
 import io
 import threading
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from mien.data.synthetic import synthetic_faces
 from mien.faces.haar import HaarDetector
 from mien.inference.classifier import load
 from mien.serve.limits import Limits
@@ -104,13 +106,53 @@ def test_the_pixels_of_a_request_are_bounded_before_one_is_decoded(slow):
     async def main():
         plan, until = reader.plan(Wishes()), asyncio.get_running_loop().time() + 30
         results = await reader.read_all(fits, plan, until)
-        assert [each.get("error", {}).get("code") for each in results] == [None, None, "too_many_pixels", "not_an_image"]
+        assert [each.get("error", {}).get("code") for each in results] == [
+            None,
+            None,
+            "too_many_pixels",
+            "not_an_image",
+        ]
         with pytest.raises(RefusedError, match=r"1,001 pixels in all; at most 1,000") as refused:
             await reader.read_all([*fits, png(1, 1)], plan, until)
         assert refused.value.status == 413
 
     asyncio.run(main())
     assert len(detector.widths) == 2
+
+
+def test_faces_that_come_while_the_network_runs_are_one_run(face):
+    """The first run is held until all others are decoded. The oracle of each answer is the model on that face alone."""
+    classifier, metrics = load(threads=1), Metrics()
+    alone, go_on = classifier.probabilities, threading.Event()
+
+    def held(squares):
+        assert go_on.wait(30)
+        return alone(squares)
+
+    classifier.probabilities = held
+    reader = Reader(classifier, ModelName(name="a", sha256="b"), HaarDetector(), Limits(), 1, metrics)
+    faces = synthetic_faces(11, seed=4).images[:11]
+
+    def encoded(pixels):
+        stream = io.BytesIO()
+        Image.fromarray(pixels).save(stream, "PNG")
+        return stream.getvalue()
+
+    async def main():
+        plan, until = reader.plan(Wishes(crops=True)), asyncio.get_running_loop().time() + 30
+        answers = [asyncio.ensure_future(reader.read(encoded(each), plan, until)) for each in faces]
+        while len(reader._batcher._waiting) < 10:
+            await asyncio.sleep(0.001)
+        go_on.set()
+        return await asyncio.gather(*answers)
+
+    answers = asyncio.run(main())
+    reader.stop()
+    for answer, pixels in zip(answers, faces, strict=True):
+        found = list(answer["faces"][0]["probabilities"].values())
+        np.testing.assert_allclose(found, alone(pixels[np.newaxis])[0], atol=1e-6)
+    count, total = (metrics.registry.get_sample_value(f"mien_batch_faces_{part}") for part in ("count", "sum"))
+    assert (count, total) == (2, 11)
 
 
 def test_slots_are_counted_and_given_back(slow):
