@@ -42,6 +42,9 @@ def test_a_port_in_use_is_one_line(mien):
         (("--host", "192.0.2.1"), "192.0.2.1"),
         (("--port", "70000"), "65535"),
         (("--threads", "0"), "threads"),
+        (("--body-seconds", "inf"), "3600"),
+        (("--body-seconds", "nan"), "--body-seconds"),
+        (("--work-seconds", "1e999"), "3600"),
     ],
 )
 def test_what_cannot_start_is_one_line(mien, arguments, said):

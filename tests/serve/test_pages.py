@@ -4,6 +4,7 @@ import asyncio
 import base64
 import hashlib
 import re
+import socket
 
 import httpx
 import pytest
@@ -78,6 +79,52 @@ def test_files_whose_names_change_with_them_are_kept_for_ever(built):
         assert file.headers["cache-control"] == "public, max-age=31536000, immutable"
         assert kind in file.headers["content-type"]
         assert file.headers["cross-origin-embedder-policy"] == "require-corp"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("/", "/docs", "/openapi.json", "/healthz", "/readyz", "/v1/model", "/metrics"),
+        *("/model.onnx", "/model.json", "/assets/index-1a2b3c.js"),
+    ],
+)
+def test_head_is_get_without_a_body(built, address):
+    whole, head = built("GET", address), built("HEAD", address)
+    assert (head.status_code, head.content) == (200, b"")
+    same = set(whole.headers) - ({"content-length"} if address == "/metrics" else set())
+    assert {name: head.headers[name] for name in same} == {name: whole.headers[name] for name in same}
+
+
+def test_head_is_refused_where_get_is(built, service):
+    assert built("HEAD", "/v1/predict").status_code == 405
+    assert built("HEAD", "/nothing").status_code == 404
+    # And over HTTP, where a body would be read as the next answer.
+    with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
+        for ending in (b"", b"Connection: close\r\n"):
+            connection.sendall(b"HEAD /docs HTTP/1.1\r\nHost: a\r\n" + ending + b"\r\n")
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    first, second, rest = received.split(b"\r\n\r\n")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert second.startswith(b"HTTP/1.1 200 ")
+    assert rest == b""
+
+
+@pytest.mark.parametrize("given", ["bytes=100-200", "bytes=3-1", "lines=0-1", "bytes=", "bytes=x-y", "nothing"])
+@pytest.mark.parametrize("address", ["/", "/assets/index-1a2b3c.js"])
+def test_an_impossible_range_is_refused_in_the_one_shape(built, address, given):
+    response = built("GET", address, headers={"range": given})
+    assert response.status_code == 416
+    assert response.json()["error"]["code"] == "bad_range"
+    size = len(built("GET", address).content)
+    assert response.headers["content-range"] == f"bytes */{size}"
+    assert response.headers["cross-origin-embedder-policy"] == "require-corp"
+
+
+def test_a_range_is_sent(built):
+    response = built("GET", "/", headers={"range": "bytes=1-3"})
+    assert (response.status_code, response.text) == (206, "h1>")
 
 
 @pytest.mark.parametrize("address", ["/assets/../index.html", "/assets/%2e%2e/%2e%2e/etc/passwd", "/assets/", "/../x"])

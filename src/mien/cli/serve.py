@@ -23,10 +23,12 @@ def serve(
         int | None, typer.Option(help="Pictures worked on at a time; as many as there are cores.", min=1)
     ] = None,
     max_bytes: Annotated[int, typer.Option(help="Of one request.", min=1)] = 20_000_000,
-    max_pixels: Annotated[int, typer.Option(help="Of one picture.", min=1)] = 25_000_000,
+    max_pixels: Annotated[
+        int, typer.Option(help="Of one picture; of those of one request ten times that.", min=1)
+    ] = 25_000_000,
     max_requests: Annotated[int, typer.Option(help="At a time; further ones get 429.", min=1)] = 64,
-    body_seconds: Annotated[float, typer.Option(help="For a request to come in.", min=0.1)] = 30.0,
-    work_seconds: Annotated[float, typer.Option(help="For a request to be answered.", min=0.1)] = 30.0,
+    body_seconds: Annotated[float, typer.Option(help="For a request to come in.", min=0.1, max=3600)] = 30.0,
+    work_seconds: Annotated[float, typer.Option(help="For a request to be answered.", min=0.1, max=3600)] = 30.0,
     quiet: QuietOption = False,
 ) -> None:
     """Answer over HTTP: POST a picture to /v1/predict. Ctrl-C or SIGTERM ends it when what is under way is done.
@@ -44,6 +46,7 @@ def serve(
     limits = Limits(
         max_bytes=max_bytes,
         max_pixels=max_pixels,
+        max_request_pixels=10 * max_pixels,
         max_requests=max_requests,
         body_seconds=body_seconds,
         work_seconds=work_seconds,

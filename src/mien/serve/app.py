@@ -18,6 +18,7 @@ from mien.serve.access import checks_token
 from mien.serve.built_page import for_the_page
 from mien.serve.examples import batch_examples, predict_examples
 from mien.serve.form import read_files
+from mien.serve.head import AnswerHead
 from mien.serve.limits import Limits
 from mien.serve.metrics import CONTENT_TYPE, CountRequests, Metrics
 from mien.serve.openapi import DESCRIPTION, errors, form, reads
@@ -141,4 +142,5 @@ def create_app(
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(AnswerBeforeCutting)
+    app.add_middleware(AnswerHead)
     return app

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.serve import built_page
 from mien.serve.built_page import MANIFEST, MODEL, model_files
-from mien.serve.refusals import CODES
+from mien.serve.refusals import CODES, RefusedError
 
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
 :root{color-scheme:light dark}
@@ -78,9 +78,31 @@ class _InParts(Response):
         await send({"type": "http.response.body", "body": b""})
 
 
+class _File(FileResponse):
+    """A file whose refusals have the one shape of all."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused = False
+
+        async def send_or_refuse(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and message["status"] in {400, 416}:
+                refused = True
+                scope["mien.refused"] = "bad_range"
+                response = RefusedError("bad_range", "The header Range names no part of this file.").response()
+                response.headers["Content-Range"] = f"bytes */{self.headers['content-length']}"
+                await response(scope, receive, send)
+            elif not refused:
+                await send(message)
+
+        await super().__call__(scope, receive, send_or_refuse)
+
+
 class _Files(StaticFiles):
     def file_response(self, *arguments: Any, **named: Any) -> Response:
         response = super().file_response(*arguments, **named)
+        if isinstance(response, FileResponse):
+            response = _File(response.path, stat_result=response.stat_result)
         hashed = self.directory is not None and Path(self.directory).name == HASHED
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if hashed else "no-cache"
         return response

@@ -20,6 +20,7 @@ CODES = {
     "too_many_pixels": (413, "a picture that unpacks to more pixels than the service takes"),
     "not_a_form": (415, "the body is not multipart/form-data"),
     "not_an_image": (415, "a file that is no image that can be read"),
+    "bad_range": (416, "the header Range names no part of the file"),
     "damaged_image": (422, "an image that is cut off or damaged"),
     "no_file": (422, "the form has no file in a field 'file'"),
     "unknown_field": (422, "the form has a field other than 'file'"),
