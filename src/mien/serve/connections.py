@@ -1,4 +1,4 @@
-"""What one connection may cost: its requests' heads and the reading of its answers are timed, and there are only so many.
+"""What one connection may cost: heads of requests and the reading of answers are timed, and there are only so many.
 
 uvicorn times nothing but the pause between two requests; bodies are timed in form.py.
 """

@@ -59,8 +59,8 @@ async def read_files(request: Request, upload: Upload, limits: Limits, max_files
             raise no_room() from None
         raise RefusedError(
             "body_too_slow",
-            f"The body did not come in within {limits.body_seconds:g} s, or less than {limits.part_bytes:,} bytes of it "
-            f"came in {limits.part_seconds:g} s. Send a smaller picture.",
+            f"The body did not come in within {limits.body_seconds:g} s, or less than {limits.part_bytes:,} bytes of "
+            f"it came in {limits.part_seconds:g} s. Send a smaller picture.",
         ) from None
     except ClientDisconnect:
         raise RefusedError("bad_form", "The client went away.") from None

@@ -138,7 +138,9 @@ class Reader:
         """Read several pictures of one request, a few at a time, so that others' get their turn between them.
 
         Args:
-            files: as in :meth:`read`, as are the others.
+            files: image files.
+            plan: of :meth:`plan`.
+            until: the loop's time at which what is not read is given up.
 
         Returns:
             For each in its place what :meth:`read` returns, or why it was refused.
