@@ -29,6 +29,7 @@ export class Page {
   seen: Seen | null = null;
   #status: () => string = () => "";
   #faults: (() => string)[] = [];
+  #lastingFaults: (() => string)[] = [];
   #told = { answer: "", at: 0 };
   #drawn = 0;
   #map: { face: SeenFace; values: Float32Array; top: string } | null = null;
@@ -62,6 +63,17 @@ export class Page {
     this.#status = status;
     element("status").textContent = status();
     return before;
+  }
+
+  /** Take back what is said below the picture, unless something else is said there by now. */
+  unsay(status: () => string): void {
+    if (this.#status === status) this.say(() => "");
+  }
+
+  /** Say what is wrong for as long as the page is open. */
+  complainForGood(fault: () => string): void {
+    this.#lastingFaults.push(fault);
+    this.#showFaults();
   }
 
   /** Say what went wrong, beside what has gone wrong already. */
@@ -164,7 +176,8 @@ export class Page {
   }
 
   #showFaults(): void {
-    element("fault").textContent = this.#faults.map((fault) => fault()).join(" ");
+    const faults = [...this.#lastingFaults, ...this.#faults];
+    element("fault").textContent = faults.map((fault) => fault()).join(" ");
   }
 
   #showMap(): void {
