@@ -46,8 +46,10 @@ format: .venv/.dev
 docs: .venv/.dev  ## docs/cli.md, generated from the command line's own help
 	$(BIN)/python docs/make_cli_page.py
 
-wheel: .venv/.dev
+wheel: web .venv/.dev  ## with the browser page inside
+	rm -f dist/mien-*.whl
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+	$(BIN)/python release/check_wheel.py dist/mien-*.whl
 
 clean:
 	rm -rf .venv build dist web/node_modules src/mien/serve/static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
