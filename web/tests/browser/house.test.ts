@@ -28,11 +28,14 @@ test("the first visit loads less than 6 MB, and nothing but the page's own files
   console.log(`first visit: ${(sum / 1e6).toFixed(2)} MB packed`);
   expect(sum).toBeGreaterThan(3_000_000);
   expect(sum).toBeLessThan(MOST_BYTES);
+  const atFirst = asked.length;
   await dropAstronaut(page);
   await page.click("#explain");
   await page.waitForSelector("#map:not([hidden])");
   await page.click("#camera");
   await says(page, "#rate", /frames/);
+  const later = asked.slice(atFirst).filter(({ url }) => !/^(blob|data):/.test(url));
+  expect(later).toEqual([]);
   const outside = asked.filter(({ url }) => !/^(blob|data):/.test(url) && !url.startsWith(visit.address));
   expect(outside).toEqual([]);
   expect(new Set(asked.map(({ method }) => method))).toEqual(new Set(["GET"]));
