@@ -10,6 +10,9 @@ import type { Reading } from "../../src/readings/reading";
 import { vectors } from "../vectors";
 import { astronaut, drop, dropAstronaut, faults, folder, python, saved, says, Visit } from "./browser";
 
+/** A canvas keeps half-transparent colours, and what was 16 bits of grey, within one level: that alone may show. */
+const LOOSE: Record<string, number> = { "veiled.png": 1e-2, "deep-grey.png": 5e-2 };
+
 let visit: Visit;
 beforeAll(async () => {
   visit = await Visit.begin();
@@ -17,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => visit.end());
 
 function pictureFile({ name, file }: { name: string; file: string }) {
-  const type = name.endsWith(".jpg") ? "image/jpeg" : "image/png";
+  const type = { jpg: "image/jpeg", png: "image/png", webp: "image/webp" }[name.split(".").at(-1)!]!;
   return { name, type, bytes: Buffer.from(file, "base64") };
 }
 
@@ -42,8 +45,7 @@ describe("pictures that are faces already", () => {
     const readings = await allRead(page, vectors.pictures.length);
     for (const { name, probabilities } of vectors.pictures) {
       const reading = readings.find(({ source }) => source === name)!;
-      // A canvas keeps half-transparent colours within one level: that alone may show.
-      const most = name === "veiled.png" ? 1e-2 : 1e-4;
+      const most = LOOSE[name] ?? 1e-4;
       const shares = vectors.classes.map((each) => reading.probabilities[each]!);
       const differences = shares.map((share, index) => Math.abs(share - probabilities[index]!));
       expect(Math.max(...differences), name).toBeLessThan(most);
