@@ -10,7 +10,7 @@ import { CameraFault, openCamera } from "./sources/camera";
 import { PictureFault } from "./sources/picture";
 import { element } from "./view/elements";
 import { answerOf } from "./view/reading";
-import { type Key, word } from "./words/words";
+import { type Key, list, word } from "./words/words";
 
 export class App {
   readonly #gallery: Gallery;
@@ -27,18 +27,17 @@ export class App {
     this.#gallery = new Gallery(reader);
   }
 
-  /** Pictures are added to those that are there; of videos the first one is played. */
+  /** Pictures are added to those that are there; where there are none the first video is played. */
   async open(files: File[]): Promise<void> {
     this.page.clearFaults();
-    const video = files.find(({ type }) => type.startsWith("video/"));
     const pictures = files.filter(({ type }) => type.startsWith("image/"));
-    if (pictures.length) {
-      await this.#readAll(this.#gallery.add(pictures));
-    } else if (video) {
-      await this.#play(video);
-    } else {
-      this.page.complain(() => word("fault_dropped_nothing"));
-    }
+    const videos = files.filter(({ type }) => type.startsWith("video/"));
+    const others = files.filter((file) => !pictures.includes(file) && !videos.includes(file));
+    if (others.length === files.length) return this.page.complain(() => word("fault_dropped_nothing"));
+    const played = pictures.length ? undefined : videos.shift();
+    this.#leaveOut("fault_one_video", videos);
+    this.#leaveOut("fault_left_out", others);
+    await (played ? this.#play(played) : this.#readAll(this.#gallery.add(pictures)));
   }
 
   async useCamera(): Promise<void> {
@@ -81,7 +80,11 @@ export class App {
     this.#video.pause();
     const stream = this.#video.srcObject;
     if (stream instanceof MediaStream) stream.getTracks().forEach((track) => track.stop());
-    element("stop").hidden = true;
+    const button = element("stop");
+    const focused = document.activeElement === button;
+    button.hidden = true;
+    // A button that is gone takes the focus with it.
+    if (focused) element("camera").focus();
     this.page.say(() => "");
   }
 
@@ -96,8 +99,13 @@ export class App {
   /** Read the shown picture as one face. */
   async readWhole(): Promise<void> {
     if (!this.#item) return;
+    const button = element("read-whole");
+    const focused = document.activeElement === button;
     await this.#gallery.readWhole(this.#item);
     await this.#choose(this.#item);
+    // The offer is gone, though browsers take a moment to notice; what can be asked next gets its focus.
+    const free = [button, document.body].includes(document.activeElement as HTMLElement);
+    if (focused && free) element("explain").focus();
   }
 
   /** Find out what mattered in the chosen face. */
@@ -152,6 +160,10 @@ export class App {
   refresh(): void {
     this.page.retranslate();
     this.#showPictures();
+  }
+
+  #leaveOut(fault: "fault_one_video" | "fault_left_out", files: File[]): void {
+    if (files.length) this.page.complain(() => word(fault, { names: list(files.map(({ name }) => name)) }));
   }
 
   #begin(): number {

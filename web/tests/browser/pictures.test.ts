@@ -100,6 +100,22 @@ test("a dropped photo: the face is found, and read as Python reads the same box"
   await page.context().close();
 });
 
+test("what is dropped beside a picture and left out is named; the picture has a text alternative", async () => {
+  const page = await visit.open();
+  const photo = { name: "astronaut.png", type: "image/png", bytes: readFileSync(astronaut()) };
+  const odd = (name: string, type: string) => ({ name, type, bytes: Buffer.from("odd") });
+  await drop(page, [odd("a.pdf", "application/pdf"), photo, odd("b.txt", "text/plain"), odd("c.mp4", "video/mp4")]);
+  await says(page, "#status", /astronaut\.png: one face/);
+  expect(await page.textContent("#fault")).toMatch(/none beside pictures: c\.mp4\. .*neither picture nor video: a\.pdf and b\.txt\./);
+  expect(await page.locator("#screen").ariaSnapshot()).toContain('img "The picture astronaut.png"');
+  await page.click('[data-language="de"]');
+  expect(await page.textContent("#fault")).toContain("a.pdf und b.txt");
+  expect(await page.locator("#screen").ariaSnapshot()).toContain('img "Das Bild astronaut.png"');
+  await drop(page, [odd("c.mp4", "video/mp4"), odd("d.mp4", "video/mp4")]);
+  await says(page, "#fault", /d\.mp4.*c\.mp4 ist kein Video/);
+  await page.context().close();
+});
+
 describe("settings", () => {
   let page: Page;
   beforeAll(async () => {
@@ -201,8 +217,10 @@ describe("settings", () => {
     await drop(page, [{ name: "plain.png", type: "image/png", bytes: await plainPicture(page) }]);
     await says(page, "#status", /No face found in plain\.png/);
     expect(await page.textContent("#answer")).toBe("Nothing read yet.");
-    await page.click("#read-whole");
+    await page.focus("#read-whole");
+    await page.keyboard.press("Enter");
     await page.waitForSelector("#answer strong");
+    await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe("explain");
     const reading = ((await saved(page)) as unknown as Reading[]).find(({ source }) => source === "plain.png")!;
     expect(reading).not.toHaveProperty("box");
     expect(await page.isVisible("#read-whole")).toBe(false);
