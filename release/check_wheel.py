@@ -12,7 +12,10 @@ import zipfile
 from pathlib import Path
 
 PAGE = "mien/serve/static"
-NEEDED = ("index.html", "model.onnx", "model.json", "detector.onnx", "onnxruntime.wasm.gz", "licences.txt")
+NEEDED = (
+    *("index.html", "model.onnx", "model.json", "detector.onnx", "onnxruntime.wasm.gz"),
+    *("licences.txt", "onnxruntime-notices.txt"),
+)
 
 
 def missing(wheel: Path) -> list[str]:

@@ -39,7 +39,7 @@ def test_a_whole_page_passes(check_wheel, whole, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("name", ["index.html", "model.onnx", "licences.txt"])
+@pytest.mark.parametrize("name", ["index.html", "model.onnx", "licences.txt", "onnxruntime-notices.txt"])
 def test_a_missing_or_empty_file_is_named(check_wheel, whole, tmp_path, capsys, name):
     for files in ({**whole, name: ""}, {other: "x" for other in whole if other != name}):
         assert check_wheel.main([str(a_wheel(tmp_path, files))]) == 1
