@@ -325,3 +325,31 @@ def test_an_option_about_data_needs_data(mien, tiny_run, tmp_path):
     crops.mkdir()
     Image.new("L", (48, 48), 90).save(crops / "a.png")
     one_line(mien("embed", crops, "--clean", tmp_path / "x", "--out", tmp_path / "v.npz"), "no labels")
+
+
+def test_nothing_is_written_into_the_data(mien, faces, tiny_run, tmp_path, monkeypatch):
+    """Flat class folders: a folder of pictures beside them is one class more for whoever reads them next."""
+    own = tmp_path / "own"
+    for number, name in enumerate(("happy", "sad") * 6):
+        (own / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(faces.images[number])).save(own / name / f"{number}.png")
+    before = read_faces(own).fingerprint
+    (tmp_path / "link").symlink_to(own)
+    monkeypatch.chdir(own)
+    scores = ("--scores", tiny_run.scores("validation"))
+    for arguments in (
+        ("audit", "."),
+        ("audit", own),
+        ("audit", own, "--out", own),
+        ("audit", own, "--out", tmp_path / "link" / "deep" / "audit"),
+        ("report", *scores, "--data", own, "--out", "report"),
+        ("compare", *scores, *scores, "--data", own, "--out", "compared"),
+        ("study", "transfer", "--data", own),
+        ("study", "transfer", "--data", own, "--out", own / "study"),
+    ):
+        one_line(mien(*arguments), "is in the data", "--out")
+    assert sorted(file.name for file in own.iterdir()) == ["happy", "sad"]
+    assert read_faces(own).fingerprint == before
+    assert mien("audit", ".", "--out", tmp_path / "beside").code == 0
+    beside = tmp_path / "own and more"
+    assert mien("audit", own, "--out", beside).code == 0, "a name that begins alike is another folder"

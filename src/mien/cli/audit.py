@@ -75,7 +75,7 @@ def audit(
 
     if recipe is not None and scores is not None:
         raise DataError("Give --recipe, which makes scores, or --scores FILE: one of the two.")
-    check_out(out)
+    check_out(out, path)
     list_file = out / "clean.toml"
     if list_file.exists():
         raise RunError(

@@ -67,7 +67,7 @@ def compare(
     if split is not None and not folders:
         raise DataError("--split chooses among the scores of each DIR; --scores FILE is of one split already.")
     check_data_options(data, class_map, skip_bad, clean)
-    check_out(out)
+    check_out(out, data)
     files = [(str(folder), find_scores(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in scores or ()]
     named = [(name, read_scores(file)) for name, file in files]

@@ -124,8 +124,12 @@ def _cleaned(result: ReadResult, usual: ReadResult, changes: Clean, path: Path) 
     return replace(result, faces=faces, uncleaned=result.faces)
 
 
-def check_out(out: Path | None) -> None:
-    """Refuse an ``--out`` that is a file or a run folder, before anything is computed. Raises :class:`RunError`."""
+def check_out(out: Path | None, data: Path | None = None) -> None:
+    """Refuse an ``--out`` that is a file, a run folder or a part of the data, before anything is computed.
+
+    ``data`` is given where pictures are written: a later look at that folder would take them for faces. Raises
+    :class:`RunError`.
+    """
     from mien.errors import RunError
     from mien.run_folder import RunFolder
 
@@ -133,6 +137,11 @@ def check_out(out: Path | None) -> None:
         raise RunError(f"{out} is a run folder and keeps its own measurement; choose another folder for --out.")
     if out is not None and out.is_file():
         raise RunError(f"{out} is a file; --out names a folder.")
+    if out is not None and data is not None and data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise RunError(
+            f"{out} is in the data, {data}, where what is written would be read as faces. Choose another folder with "
+            f"--out."
+        )
 
 
 def check_data_options(data: Path | None, class_map: str | None, skip_bad: bool, clean: Path | None) -> None:
