@@ -12,6 +12,8 @@ from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
 from mien.experiments.audit import audit_faces, find_copies
 from mien.experiments.measure import without_copies
+from mien.report.blocks import Text
+from mien.report.sections.audit_meaning import meaning_section
 
 
 def planted(faces):
@@ -105,6 +107,23 @@ def test_the_score_beside_itself_without_copies(data, copies):
     assert parts[1].macro_f1.value == by_hand.macro_f1.value
     assert [part.count for part in without_copies(data, scores, 5)] == [part.count for part in parts[:3]]
     assert without_copies(data, scores_of(data, "train"), 5) == []
+
+
+def test_out_of_fold_nothing_was_seen_before(data, copies):
+    """No fold learnt a copy of what it is asked, so a score without such rows would be about nothing."""
+    found = audit_faces(data, copies, scores_of(data, "out-of-fold"), resamples=5)
+    ways = ("identical", "identical or near")
+    names = ["all rows", *(f"without rows whose copies disagree ({how})" for how in ways)]
+    assert [part.value for part in found.judged.parts] == names
+    assert [part["value"] for part in found.to_dict()["scores"]] == names
+    (reason,) = [words for words in found.left_out if "seen before" in words]
+    assert "Out of fold no model saw a row, or a copy of it" in reason
+    said = " ".join(block.words for block in meaning_section(found).blocks if isinstance(block, Text))
+    assert "seen before" not in said
+    of_one_model = audit_faces(data, copies, scores_of(data, "validation"), resamples=5)
+    said = " ".join(block.words for block in meaning_section(of_one_model).blocks if isinstance(block, Text))
+    assert "without rows that were seen before" in said
+    assert not any("seen before" in words for words in of_one_model.left_out)
 
 
 def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):

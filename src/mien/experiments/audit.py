@@ -310,9 +310,18 @@ def _judge(faces: FaceSet, scores: Scores, copies: Copies, votes: Votes | None, 
             outvoted = share_of((doubts.flagged & usable & against).sum(), (doubts.flagged & usable).sum())
     kept = {ALL_ROWS: np.ones(len(scores), dtype=np.bool_)}
     for how, numbers in (("identical", copies.identical), ("identical or near", groups)):
-        kept[f"without rows seen before ({how})"] = ~leaked(numbers, faces.split)[places]
+        if _of_one_model(scores):
+            kept[f"without rows seen before ({how})"] = ~leaked(numbers, faces.split)[places]
         kept[f"without rows whose copies disagree ({how})"] = ~in_conflict(numbers, faces.labels)[places]
     return Judged(places, scores, of_train, doubts, worth, outvoted, tuple(on_subsets(scores, kept, resamples)))
+
+
+def _of_one_model(scores: Scores) -> bool:
+    """Whether one model that learnt train gave the scores, of rows that a copy in an earlier split may have shown it.
+
+    Out of fold, copies are kept from the model that is asked; what scores of any other name saw, nobody knows.
+    """
+    return scores.split in {"validation", "test"}
 
 
 def _outvoted(votes: Votes, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -334,7 +343,12 @@ def _left_out(faces: FaceSet, votes: Votes | None, judged: Judged | None) -> Ite
             "No model judged the labels: --recipe quick makes out-of-fold probabilities (hours), --scores FILE brings "
             "some. Without them only copies with other labels are known to conflict."
         )
-    elif len(judged.places) < len(faces):
+    if judged is not None and not _of_one_model(judged.scores):
+        yield (
+            f"The scores are of '{judged.scores.split}', not of validation: no score without rows seen before is "
+            "given. Out of fold no model saw a row, or a copy of it, before it was asked; of other scores nobody knows."
+        )
+    if judged is not None and len(judged.places) < len(faces):
         yield f"The scores are of {len(judged.places):,} of {len(faces):,} rows; no model judged the other labels."
     missing = [name for name in SPLITS if not (faces.split == name).any()]
     if missing:
