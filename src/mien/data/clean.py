@@ -15,10 +15,11 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from mien.data.faceset import SPLITS, FaceSet
 from mien.data.splits import group_identical
@@ -56,7 +57,7 @@ class Change(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    row: int
+    row: Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
     split: str
     label: str
     to: str | None = None
@@ -68,7 +69,7 @@ class Change(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: int
+    version: StrictInt
     data_fingerprint: str
     drop: tuple[Change, ...] = ()
     relabel: tuple[Change, ...] = ()
@@ -111,12 +112,13 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
         file = _File.model_validate(content)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. mien audit PATH writes such a file.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise DataError(f"{path}, {where}: {fault['msg'][0].lower()}{fault['msg'][1:]}.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        # ValueError: no TOML, no UTF-8, or a number of more digits than Python reads.
+        raise DataError(f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
     if file.version != _VERSION:
         raise DataError(f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again.")
     changes = (*file.drop, *file.relabel)
