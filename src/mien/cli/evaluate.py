@@ -135,7 +135,7 @@ def evaluate(
         run = find_run_of_model(models[0]) if len(models) == 1 else None
         parts = break_down(scores, column) if column is not None else []
         seen = seen_by(classifiers, result.faces, result.uncleaned)
-        subsets = without_copies(faces_for(classifier, seen).with_scheme(scheme), scores)
+        subsets = without_copies(faces_for(classifier, seen), scores)
         about = {
             "title": f"{classifier.manifest.name}: {split}",
             "facts": {"model": ", ".join(models), "probabilities": tempered, **page_facts(data, clean)},
