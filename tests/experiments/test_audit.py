@@ -10,7 +10,7 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
-from mien.experiments.audit import audit_faces, find_copies
+from mien.experiments.audit import audit_faces, check_audit, find_copies
 from mien.experiments.measure import without_copies
 from mien.report.blocks import Text
 from mien.report.sections.audit_meaning import meaning_section
@@ -133,6 +133,7 @@ def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
     wrong = replace(data, labels=labels)
     found = audit_faces(wrong, copies, scores_of(wrong, "out-of-fold", data.rows[turned]), resamples=20)
     assert found.judged.worth.auc > 0.9
+    assert found.to_dict()["labels"]["evidence"] == (data.split == "train").sum()
     assert found.judged.worth.depths[0].hits >= 12, "the turned ones are among the first 100"
     doubted = {change.row for change in found.changes if change.kind == "doubt"}
     mended = [row for row in data.rows[turned[:6]].tolist() if row in doubted]
@@ -209,3 +210,19 @@ def test_fer2013_keeps_its_facts_through_the_whole_audit(fer2013_dev):
 
 def without_copies_of_default(faces):
     return without_copies(faces, scores_of(faces, "validation"), 5)
+
+
+def test_scores_without_a_row_of_some_class_are_refused_before_copies_are_sought(data):
+    every, sad = scores_of(data, "out-of-fold"), data.classes.index("sad")
+    check_audit(data, every)
+    train = np.isin(every.rows, data.rows[data.split == "train"])
+    for kept, what in ((~train | (every.labels != sad), "a train row"), (~train & (every.labels != sad), "a row")):
+        fewer = {name: getattr(every, name)[kept] for name in ("rows", "labels", "probabilities")}
+        with pytest.raises(DataError, match=f"needs scores of {what} of every class"):
+            check_audit(data, replace(every, **fewer))
+
+
+def test_rows_of_one_class_are_not_audited(data):
+    """A list of changes may leave one class of several."""
+    with pytest.raises(DataError, match="at least two classes; there are rows of sad alone"):
+        check_audit(data.subset(data.labels == data.classes.index("sad")), None)

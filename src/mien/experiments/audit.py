@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mien.audit import ceiling, shift
 from mien.audit.copies import count_copies, in_conflict, leaked
-from mien.audit.label_errors import doubt_labels
+from mien.audit.label_errors import check_evidence, doubt_labels
 from mien.audit.near_copies import NearCopies, find_near_copies
 from mien.audit.outliers import TURNED_FROM, find_outliers
 from mien.audit.picture_faults import (
@@ -130,9 +130,13 @@ def check_audit(faces: FaceSet, scores: Scores | None) -> None:
     """Refuse what :func:`audit_faces` would, and scores that it cannot know to be useless, before copies are sought.
 
     Raises:
-        DataError: negative votes; scores of other data, of rows that the model learnt, or of test rows.
+        DataError: negative votes; rows of one class alone; scores of other data, of rows that the model learnt, of test
+            rows, or of no row of some class.
     """
     read_votes(faces)
+    with_rows = [name for name, count in zip(faces.classes, faces.counts(), strict=True) if count]
+    if len(with_rows) < 2:
+        raise DataError(f"An audit needs rows of at least two classes; there are rows of {with_rows[0]} alone.")
     if scores is None:
         return
     if scores.split == "train":
@@ -142,7 +146,11 @@ def check_audit(faces: FaceSet, scores: Scores | None) -> None:
         )
     if scores.split == "test" or bool((np.isin(faces.rows, scores.rows) & (faces.split == "test")).any()):
         raise DataError("Only mien evaluate opens the test split; give scores of other rows.")
-    _under_classes_of(scores, faces)
+    renamed = _under_classes_of(scores, faces)
+    judged = np.isin(renamed.rows, scores.rows)
+    of_train = judged & (renamed.split == "train")
+    evidence, what = (of_train, "train row") if of_train.any() else (judged, "row")
+    check_evidence(renamed.labels[evidence], len(renamed.classes), what)
 
 
 def _under_classes_of(scores: Scores, faces: FaceSet) -> FaceSet:
