@@ -161,6 +161,7 @@ class AuditMaterial:
             else {
                 "rows": len(judged.scores),
                 "split": judged.scores.split,
+                "evidence": int(judged.doubts.evidence.sum()),
                 "flagged": int(judged.doubts.flagged.sum()),
                 "sure": int(judged.doubts.sure.sum()),
                 "ranking": judged.worth,
