@@ -67,7 +67,7 @@ def audit(
     from dataclasses import replace
     from json import dumps
 
-    from mien.data.clean import Clean, join_changes, read_clean, write_clean
+    from mien.data.clean import Clean, join_changes, read_clean, settled, write_clean
     from mien.data.faceset import FINGERPRINT_PX
     from mien.errors import DataError, RunError
     from mien.evaluation.scores import read_scores
@@ -120,6 +120,8 @@ def audit(
     listed = Clean(faces.fingerprint, material.changes)
     if applied is not None:
         # The list is for the data as it lies on disk, like any other: what was applied stands in it too.
+        if kept := len(settled(applied, material.changes)):
+            remark(f"note: rows that {clean} decides about and the model doubts, which are left as it has them: {kept:,}.")
         listed = join_changes(applied, material.changes)
         material = replace(material, changes=listed.changes)
     facts = {"fingerprint of the data": faces.fingerprint, "splits": result.split_origin, **page_facts(path, clean)}
