@@ -261,6 +261,31 @@ def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_reci
     assert read_manifest(tmp_path / "out" / "folds" / "fold-1" / "model.onnx").input.size_px == 32
 
 
+def test_a_recipe_of_another_size_is_told_of_the_data_once(mien, folder, tiny_recipe, tmp_path, monkeypatch):
+    """A batch that all train faces would fill is more than a fold has to learn: half of them, less a tenth."""
+    from mien.experiments import out_of_fold
+    from mien.recipe import dump_recipe
+
+    monkeypatch.setattr(out_of_fold, "FOLDS", 2)
+    train = int((read_faces(folder, skip_bad=True).split == "train").sum())
+    small = tiny_recipe.input.model_copy(update={"size_px": 32, "crop_px": 28})
+    (tmp_path / "list.toml").write_text(
+        f'version = 1\ndata_fingerprint = "{read_faces(folder, skip_bad=True).fingerprint}"\n'
+    )
+    for batch_size, said in ((int(train * 0.45) - 1, False), (int(train * 0.45) + 1, True)):
+        recipe, out = tmp_path / "small.toml", tmp_path / str(batch_size)
+        update = {"epochs": 1, "input": small, "batch_size": batch_size}
+        recipe.write_text(dump_recipe(tiny_recipe.model_copy(update=update)))
+        options = ("--skip-bad", "--clean", tmp_path / "list.toml", "--recipe", recipe)
+        answer = mien("audit", folder, *options, "--out", out, "--json")
+        assert answer.code == 0, answer.err
+        lines = answer.err.splitlines()
+        assert sum(line.startswith("note: ") for line in lines) == 1, answer.err
+        assert sum(line.startswith("left out ") for line in lines) == 1
+        assert sum("dropped no rows" in line for line in lines) == 1
+        assert any(f"batch_size = {batch_size} is more than the" in line for line in lines) == said
+
+
 def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
     mien, parquet, faces, tiny_run, tiny_recipe, tmp_path, monkeypatch
 ):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -99,16 +99,15 @@ def audit(
     faces = result.faces
     check_audit(faces, given)
     if judge is not None:
-        from mien.experiments.out_of_fold import check_recipe
+        from mien.experiments.out_of_fold import check_recipe, faces_to_learn
         from mien.training.tuning import doubts
 
-        size_px = judge.input.size_px
-        same = size_px == FINGERPRINT_PX
-        learnt = (
-            faces if same else read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-        )
+        learnt, size_px = faces, judge.input.size_px
+        if size_px != FINGERPRINT_PX:
+            how: dict[str, Any] = {"class_map": class_map, "skip_bad": skip_bad, "clean": clean}
+            learnt = read(path, size_px=size_px, **how, again=True).faces
         check_recipe(judge, learnt, out / _FOLDS)
-        for doubt in doubts(judge, train_faces=int((learnt.split == "train").sum())):
+        for doubt in doubts(judge, train_faces=faces_to_learn(learnt)):
             remark(f"NOTE: {doubt}")
     copies = find_copies(faces)
     if judge is not None:

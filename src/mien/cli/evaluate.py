@@ -187,7 +187,9 @@ def _read_for(
     for classifier in classifiers:
         size_px = classifier.manifest.input.size_px
         if size_px not in of_size:
-            of_size[size_px] = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
+            of_size[size_px] = read(
+                data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean, again=bool(of_size)
+            )
     return [of_size[classifier.manifest.input.size_px] for classifier in classifiers]
 
 

@@ -159,6 +159,11 @@ def check_recipe(recipe: Recipe, faces: FaceSet, folder: Path) -> None:
             )
 
 
+def faces_to_learn(faces: FaceSet) -> int:
+    """About how many faces the model of one fold learns."""
+    return int((faces.split == "train").sum() * (1 - 1 / FOLDS) * (1 - 1 / CHOOSING))
+
+
 def _check_folds(recipe: Recipe, folds: _Folds, folder: Path) -> None:
     """Refuse before the first fold what a later one would fail at, hours after."""
     for fold in range(folds.count):
