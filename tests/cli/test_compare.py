@@ -137,7 +137,7 @@ def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, larg
 
 
 def test_both_scores_without_rows_that_copies_spoil(mien, scored, faces, tmp_path):
-    """Of two validation rows a copy is in train; the list drops one of these copies, which the models may have learnt."""
+    """Of two validation rows a copy is in train; the list drops one of these, which the models may have learnt."""
     from hashlib import sha256
 
     from mien.data.parquet import write_parquet

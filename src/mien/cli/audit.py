@@ -120,7 +120,7 @@ def audit(
     if applied is not None:
         # The list is for the data as it lies on disk, like any other: what was applied stands in it too.
         if kept := len(settled(applied, material.changes)):
-            remark(f"note: rows that {clean} decides about and the model doubts, which are left as it has them: {kept:,}.")
+            remark(f"note: the model doubts rows that {clean} decides about; they stay as it has them: {kept:,}.")
         listed = join_changes(applied, material.changes)
         material = replace(material, changes=listed.changes)
     facts = {"fingerprint of the data": faces.fingerprint, "splits": result.split_origin, **page_facts(path, clean)}

@@ -79,9 +79,7 @@ def with_subsets(
         [without_copies(seen, scores, resamples) for scores in (each.first_scores, each.second_scores)]
         for each in contests
     ]
-    return [
-        replace(each, subsets=tuple(zip(*side, strict=True))) for each, side in zip(contests, sides, strict=True)
-    ]
+    return [replace(each, subsets=tuple(zip(*side, strict=True))) for each, side in zip(contests, sides, strict=True)]
 
 
 def write_comparison(
