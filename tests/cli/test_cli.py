@@ -138,6 +138,25 @@ def test_the_shipped_model_is_called_as_users_call_it(mien, tiny_run):
     assert "tiny, sha256:" in mien("info", tiny_run.path).out
 
 
+def test_ctrl_c_is_said(tmp_path):
+    """A real one, while the command reads a pipe that says nothing."""
+    pipe = tmp_path / "face.png"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "mien", "predict", "--crops", str(pipe)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    writer = None
+    while writer is None and process.poll() is None:
+        try:
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            # Nobody reads it yet.
+            time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    os.close(writer)
+    assert (process.returncode, errors) == (130, "mien: stopped\n")
+
+
 def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, face_folder):
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)

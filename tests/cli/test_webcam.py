@@ -1,48 +1,77 @@
-"""``mien webcam``: the page of a service of its own, opened in the browser. The camera is in web/tests/browser."""
+"""``mien webcam``: the service on this machine, and the browser at its page. The page is tried in web/tests."""
 
-import subprocess
+import socket
 import sys
+import threading
 import urllib.request
+import webbrowser
 
-from mien.serve import built_page
+import pytest
 
-OPENED = """
-import sys, webbrowser
-from pathlib import Path
-from mien.serve import built_page, pages
-
-built_page.STATIC = pages.STATIC = Path(sys.argv.pop())
-pages.add_pages.__defaults__ = (pages.STATIC,)
-webbrowser.open = lambda page: print("asked for", page, flush=True) or False
-import mien.__main__
-"""
+pytest.importorskip("fastapi")
+pytest.importorskip("uvicorn")
 
 
-def test_the_browser_is_sent_to_the_page_which_reads_with_the_chosen_model(tmp_path, tiny_run):
-    """Oracle: the model file itself, asked for as the page asks for it."""
-    (tmp_path / "index.html").write_text("<p>the page</p>")
-    (tmp_path / built_page.MODEL).write_bytes(b"what the page was built with")
-    command = [sys.executable, "-c", OPENED, "webcam", "--model", str(tiny_run.path), str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        asked = process.stdout.readline().removeprefix("asked for ").strip()
-        assert asked.startswith("http://127.0.0.1:"), asked + process.stderr.read()
-        assert asked.endswith("/?webcam=1")
-        assert process.stdout.readline() == f"Open {asked} in a browser.\n"
-        with urllib.request.urlopen(asked, timeout=60) as answer:
-            assert answer.read() == b"<p>the page</p>"
-        with urllib.request.urlopen(asked.replace("?webcam=1", "model.onnx"), timeout=60) as answer:
-            assert answer.read() == tiny_run.model.read_bytes()
-    finally:
-        process.terminate()
-        process.communicate(timeout=60)
-    assert process.returncode == 0
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    """A page as if it were built."""
+    from mien.serve import built_page
+
+    (tmp_path / "index.html").write_text("<title>the page</title>")
+    monkeypatch.setattr(built_page, "built_page", lambda: tmp_path)
+    return tmp_path
 
 
-def test_without_the_page_it_says_how_to_make_it(mien, tmp_path, monkeypatch):
-    monkeypatch.setattr(built_page, "STATIC", tmp_path)
+def test_it_opens_the_browser_at_the_page_of_a_service_that_answers(mien, page, monkeypatch):
+    opened, answered, came = [], [], threading.Event()
+
+    def browse(address):
+        opened.append(address)
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            answered.append((answer.status, answer.headers["content-type"]))
+        came.set()
+
+    def run_until_it_came(app, listener, limits):
+        import uvicorn
+
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+        threading.Thread(target=lambda: (came.wait(30), setattr(server, "should_exit", True)), daemon=True).start()
+        server.run(sockets=[listener])
+
+    monkeypatch.setattr(webbrowser, "open", browse)
+    monkeypatch.setattr("mien.serve.server.run", run_until_it_came)
+    answer = mien("webcam", "--port", 0)
+    assert answer.code == 0, answer.err
+    (address,) = opened
+    assert address.startswith("http://127.0.0.1:")
+    assert address.endswith("/?webcam=1")
+    assert answered == [(200, "text/html; charset=utf-8")]
+    assert address in answer.err
+
+
+def test_a_page_that_is_not_built_is_one_line(mien, tmp_path, monkeypatch):
+    from mien.serve import built_page
+
+    monkeypatch.setattr(built_page, "STATIC", tmp_path / "static")
+    monkeypatch.setattr(webbrowser, "open", lambda address: pytest.fail("opened"))
     answer = mien("webcam")
     assert answer.code == 2
-    assert answer.out == ""
-    assert "make web" in answer.err
+    assert "The browser page is not built" in answer.err
     assert len(answer.err.splitlines()) == 1
+
+
+def test_a_port_in_use_is_one_line(mien, page, monkeypatch):
+    monkeypatch.setattr(webbrowser, "open", lambda address: pytest.fail("opened"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        answer = mien("webcam", "--port", taken.getsockname()[1])
+    assert answer.code == 2
+    assert "cannot be listened on" in answer.err
+
+
+def test_without_the_extra_it_is_named(mien, monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "fastapi" or name == "mien.serve.app"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    answer = mien("webcam")
+    assert answer.code == 2
+    assert "pip install 'mien[serve]'" in answer.err

@@ -29,10 +29,10 @@ async function start(): Promise<void> {
     tieLanguages(app);
     app.refresh();
     await reader;
-    // What `mien webcam` opens.
-    if (new URLSearchParams(location.search).has("webcam")) void app.useCamera();
     if (status.textContent === word("loading")) page.say(() => "");
     document.documentElement.dataset["ready"] = "yes";
+    // `mien webcam` opens the page so.
+    if (new URLSearchParams(location.search).get("webcam") === "1") void app.useCamera();
   } catch (error) {
     fail(error);
   }

@@ -16,7 +16,7 @@ def info(
 ) -> None:
     """Show a model's manifest: classes, input, origin, measured scores."""
     from mien.artifact import read_manifest
-    from mien.inference.locate import find_model, is_shipped
+    from mien.inference.locate import find_model
 
     file = find_model(model)
     manifest = read_manifest(file)
@@ -28,8 +28,7 @@ def info(
     spec, network = manifest.input, manifest.recipe.get("model", {}).get("name", "?")
     rows = {
         "file": f"{file} ({file.stat().st_size / 1e6:.2f} MB)",
-        # What comes with mien has a name of its own; any other model is called as its recipe is.
-        "name": model if is_shipped(model) else manifest.name,
+        "name": manifest.name,
         "classes": ", ".join(manifest.classes),
         "input": f"grey {spec.size_px} px, its central {spec.crop_px} px; (pixel / 255 - {spec.mean}) / {spec.std}",
         "network": f"{network}, {manifest.parameters:,} trainable numbers",
@@ -37,7 +36,7 @@ def info(
         "temperature": f"{manifest.temperature:g}",
         **{name.replace("_", " ", 1): f"{value:.4f}" for name, value in manifest.scores.items()},
         "figures": "of the network without its temperature",
-        "recipe": f"{manifest.name}, {manifest.recipe_digest}",
+        "recipe": f"{manifest.recipe.get('name', manifest.name)}, {manifest.recipe_digest}",
         "data": manifest.data_fingerprint,
         "licence": manifest.licence,
         "made": f"{manifest.created} by mien {manifest.mien_version}",

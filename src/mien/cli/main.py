@@ -72,6 +72,8 @@ app.command("serve")(serve.serve)
 app.command("webcam")(webcam.webcam)
 
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
+_STOPPED = 130
+"""The exit code of Ctrl-C. Newer typers turn Ctrl-C into it themselves, without a word."""
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
@@ -107,13 +109,15 @@ def main() -> None:
         command = error.ctx.command_path if error.ctx is not None else "mien"
         _fail(f"{message.rstrip('.')}. See: {command} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped", 130)
+        _fail("stopped", _STOPPED)
     except BrokenPipeError:
         # Whoever read our output has gone (`mien ... | head`); that is no error. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         _fail(f"{error.filename or 'the file system'}: {error.strerror or error}", 2)
+    if code == _STOPPED:
+        _fail("stopped", _STOPPED)
     sys.exit(code if isinstance(code, int) else 0)
 
 

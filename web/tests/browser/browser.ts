@@ -76,13 +76,17 @@ export class Visit {
   }
 
   /** Open the page and wait until it can read. Anything that it throws or complains of in the console is a failure. */
-  async open(options: BrowserContextOptions = {}, prepare?: (page: Page) => Promise<unknown>): Promise<Page> {
+  async open(
+    options: BrowserContextOptions = {},
+    prepare?: (page: Page) => Promise<unknown>,
+    query = "",
+  ): Promise<Page> {
     const context = await this.browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en", ...options });
     const page = await context.newPage();
     page.on("pageerror", (error) => faults.push(String(error)));
     page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
     await prepare?.(page);
-    await page.goto(this.address);
+    await page.goto(new URL(query, this.address).href);
     await page.waitForSelector("html[data-ready]");
     return page;
   }

@@ -48,10 +48,10 @@ describe("with a camera", () => {
     await page.context().close();
   });
 
-  test("the address that mien webcam opens begins with the camera", async () => {
-    const page = await visit.open();
-    await page.goto(`${visit.address}?webcam=1`);
+  test("the address of `mien webcam` begins by itself", async () => {
+    const page = await visit.open({}, undefined, "?webcam=1");
     await expect.poll(() => framesRead(page), { timeout: 20_000 }).toBeGreaterThan(2);
+    expect(await page.textContent("#answer strong")).toBe("happy");
     await page.context().close();
   });
 
