@@ -169,8 +169,8 @@ def without_copies(faces: FaceSet, scores: Scores, resamples: int = 1000) -> lis
         faces: all of the data that the model learnt from and the scores are of, under the model's own classes: a label
             scheme that merges its answers may drop the copies that it learnt. Under the data's, where nobody knows the
             model.
-        scores: of rows of one split, under any classes; of another than validation and test nothing was seen before, and the
-            result is empty.
+        scores: of rows of one split, under any classes; of another than validation and test nothing was
+            seen before, and the result is empty.
         resamples: bootstrap resamples behind each interval.
     """
     if scores.split not in {"validation", "test"}:
