@@ -1,6 +1,7 @@
 """`mien audit` and --clean as a user types them: what is printed, what is left on disk, errors in one line."""
 
 import json
+import re
 import shutil
 import tomllib
 from dataclasses import replace
@@ -378,3 +379,32 @@ def test_nothing_is_written_into_the_data(mien, faces, tiny_run, tmp_path, monke
     assert mien("audit", ".", "--out", tmp_path / "beside").code == 0
     beside = tmp_path / "own and more"
     assert mien("audit", own, "--out", beside).code == 0, "a name that begins alike is another folder"
+
+
+def test_a_reviewed_label_stands_against_a_model_that_doubts_it(mien, faces, parquet, tmp_path):
+    """A list turns three train labels; a model that is right about all others says what they were, and is not heard."""
+    judged = faces.subset(faces.split != "test")
+    sad, happy = (faces.classes.index(name) for name in ("sad", "happy"))
+    turned = np.flatnonzero((judged.split == "train") & (judged.labels == happy))[:3]
+    logits = np.random.default_rng(0).normal(size=(len(judged), 7))
+    logits[np.arange(len(judged)), judged.labels] += 6
+    labels = judged.labels.copy()
+    labels[turned] = sad
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    write_scores(tmp_path / "s.npz", Scores(judged.rows, labels, probabilities, faces.classes, "out-of-fold", ""))
+    lines = [
+        f'{{row = {row}, split = "train", label = "happy", to = "sad", kind = "conflict", reason = "r", source = "s"}}'
+        for row in judged.rows[turned]
+    ]
+    first = tmp_path / "first.toml"
+    head = f'version = 1\ndata_fingerprint = "{read_faces(parquet).fingerprint}"\n'
+    first.write_text(f"{head}relabel = [{', '.join(lines)}]\n")
+    given = ("--scores", tmp_path / "s.npz", "--clean", first, "--out", tmp_path / "out", "--json")
+    answer = mien("audit", parquet, *given)
+    assert answer.code == 0, answer.err
+    note = rf"the model doubts rows that {re.escape(str(first))} decides about; they stay as it has them: [1-3]\."
+    assert re.search(note, answer.err), answer.err
+    second = tomllib.loads((tmp_path / "out" / "clean.toml").read_text())["relabel"]
+    of_row = {line["row"]: (line["label"], line["to"], line["kind"]) for line in second}
+    assert [of_row[row] for row in judged.rows[turned].tolist()] == [("happy", "sad", "conflict")] * 3
+    assert json.loads(answer.out)["labels"]["evidence"] == int((faces.split == "train").sum())
