@@ -92,13 +92,20 @@ test("while they load the page says so; the camera waits for them, and can be st
   await page.context().close();
 });
 
-test("a camera that was used and stopped is off", async () => {
+test("a camera that was used and stopped is off; what was asked before is answered", async () => {
   const page = await visit.open({}, watchCamera);
   await page.click("#camera");
   await says(page, "#rate", /frames/);
+  await page.waitForSelector("#explain:enabled");
   expect(await tracks(page)).toEqual(["live"]);
-  await page.click("#stop");
+  await page.evaluate(() => {
+    document.querySelector<HTMLButtonElement>("#explain")!.click();
+    document.querySelector<HTMLButtonElement>("#stop")!.click();
+  });
   expect(await tracks(page)).toEqual(["ended"]);
+  // The face that was asked about is still there, and explained.
+  await page.waitForSelector("#map:not([hidden])");
+  expect(await page.textContent("#status")).toBe("");
   await page.context().close();
 });
 
