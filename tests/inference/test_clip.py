@@ -220,6 +220,16 @@ def test_sound_alone_is_refused(tmp_path):
     assert "no video stream, only sound" in refused(path)
 
 
+@pytest.mark.parametrize(("name", "known", "unknown"), [("clip.mp4", b"avc1", b"zzz1"),
+                                                         ("clip.mkv", b"V_MPEG4/ISO/AVC", b"V_MPEG4/ISO/XYZ")])  # fmt: skip
+def test_a_codec_that_is_not_known_is_refused(tmp_path, write_clip, name, known, unknown):
+    path = write_clip(tmp_path / name, numbered(3), sound="aac")
+    content = path.read_bytes()
+    assert known in content
+    path.write_bytes(content.replace(known, unknown))
+    assert "has a codec that this FFmpeg cannot decode" in refused(path)
+
+
 def test_a_video_without_a_frame_is_refused(tmp_path, write_clip):
     path = write_clip(tmp_path / "clip.mp4", noise(5), index_first=True)
     content = path.read_bytes()

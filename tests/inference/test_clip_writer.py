@@ -81,6 +81,37 @@ def test_sound_is_copied_where_an_mp4_can_hold_it(tmp_path, write_clip, name, co
     assert len(decoded(tmp_path / "out.mp4")[1]) == 45
 
 
+def test_sound_that_ffmpeg_does_not_know_is_left_out(tmp_path, write_clip):
+    path = write_clip(tmp_path / "in.mkv", shades(6), sound="aac")
+    content = path.read_bytes()
+    assert b"A_AAC" in content
+    path.write_bytes(content.replace(b"A_AAC", b"A_XYZ"))
+    writer, _ = copied(path, tmp_path / "out.mp4")
+    assert writer.sound is None
+    assert len(decoded(tmp_path / "out.mp4")[1]) == 6
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert not container.streams.audio
+
+
+def test_of_two_sounds_the_first_that_can_be_copied_is(tmp_path, write_clip):
+    """Two tracks: one that an MP4 cannot hold, then one that it can."""
+    with (
+        av.open(str(write_clip(tmp_path / "one.mkv", shades(6), sound="pcm_s16le"))) as one,
+        av.open(str(write_clip(tmp_path / "two.mp4", shades(6), sound="aac"))) as two,
+        av.open(str(tmp_path / "in.mkv"), "w") as both,
+    ):
+        sources = [(one, one.streams.video[0]), (one, one.streams.audio[0]), (two, two.streams.audio[0])]
+        targets = [both.add_stream_from_template(stream) for _, stream in sources]
+        for (container, stream), target in zip(sources, targets, strict=True):
+            container.seek(0)
+            for packet in container.demux(stream):
+                if packet.dts is not None:
+                    packet.stream = target
+                    both.mux(packet)
+    writer, _ = copied(tmp_path / "in.mkv", tmp_path / "out.mp4")
+    assert writer.sound == "aac"
+
+
 def test_without_x264_it_is_mpeg4(tmp_path, write_clip, monkeypatch):
     monkeypatch.setattr(clip_writer, "ENCODERS", clip_writer.ENCODERS[1:])
     seconds = [0, 0.03, 0.5, 0.51, 2.0, 2.25]

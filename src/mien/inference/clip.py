@@ -66,8 +66,8 @@ class Clip:
         missing_seconds: known at the end: by how much the file ends before the time that it states.
 
     Raises:
-        DataError: no file, no video, no picture in it, no frame that can be decoded, frames over
-            :data:`MAXIMUM_PIXELS`.
+        DataError: no file, no video, no picture in it, no codec that FFmpeg knows, no frame that can be decoded, frames
+            over :data:`MAXIMUM_PIXELS`.
         MissingExtraError: PyAV is not installed.
     """
 
@@ -81,7 +81,12 @@ class Clip:
             moving = [stream for stream in streams if not stream.disposition & stream.disposition.attached_pic]
             if not moving:
                 raise DataError(f"{self.path} has no video stream" + (", only sound." if self.has_sound else "."))
-            self._stream = moving[0]
+            known = [stream for stream in moving if stream.codec_context is not None]
+            if not known:
+                raise DataError(
+                    f"{self.path} has a codec that this FFmpeg cannot decode. Convert it to an MP4 with H.264 first."
+                )
+            self._stream = known[0]
             self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
             self._stream.thread_type = "AUTO"
             self.time_base = Fraction(self._stream.time_base or Fraction(1, 90_000))

@@ -116,8 +116,11 @@ class _Sound:
         if clip.has_sound:
             # The clip reads its pictures as they are wanted; a second look at the file reads the sound alone.
             self._source = av.open(str(clip.path.absolute()))
-            stream = self._source.streams.audio[0]
-            if stream.codec_context.name in _SOUND:
+            # FFmpeg has no context for a codec that it does not know.
+            known = [stream for stream in self._source.streams.audio if stream.codec_context is not None]
+            fit = [stream for stream in known if stream.codec_context.name in _SOUND]
+            if fit:
+                stream = fit[0]
                 self.codec = stream.codec_context.name
                 self._target, self._copied = target, target.add_stream_from_template(stream)
                 self._packets = self._read(stream, round(clip.start_seconds / stream.time_base))
