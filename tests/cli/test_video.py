@@ -113,13 +113,27 @@ def test_what_is_there_is_not_replaced_unasked(mien, tmp_path, smiling):
     (tmp_path / "faces.csv").write_text("mine")
     answer = mien("video", smiling, "--out", tmp_path)
     assert answer.code == 2
-    assert "faces.csv exists already. Choose another folder, or replace it with --overwrite." in answer.err
+    assert "faces.csv exists already. Choose another folder with --out, or replace it with --overwrite." in answer.err
     assert {file.name for file in tmp_path.iterdir()} == {"faces.csv"}
     assert (tmp_path / "faces.csv").read_text() == "mine"
     (tmp_path / "annotated.mp4").write_text("of an earlier video")
     assert mien("video", smiling, "--out", tmp_path, "--overwrite", "--no-annotate").code == 0
     assert {file.name for file in tmp_path.iterdir()} == NAMES - {"annotated.mp4"}
     assert len(rows_of(tmp_path / "faces.csv")) == 12
+
+
+def test_without_out_the_folder_is_named_for_the_clip(mien, tmp_path, smiling, monkeypatch):
+    """In the current folder, not beside the clip; what is there is kept as in any other."""
+    monkeypatch.chdir(tmp_path)
+    answer = mien("video", smiling, "--no-annotate")
+    assert answer.code == 0, answer.err
+    files = [str(Path("smile-mien") / name) for name in ("faces.csv", "timeline.html")]
+    assert answer.out.splitlines()[-2:] == files
+    assert sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "smile-mien").iterdir()) == files
+    answer = mien("video", smiling)
+    assert answer.code == 2
+    assert f"{files[0]} exists already. Choose another folder with --out" in answer.err
+    assert mien("video", smiling, "--no-annotate", "--overwrite").code == 0
 
 
 def test_the_video_itself_is_never_replaced(mien, tmp_path, smiling):

@@ -149,7 +149,7 @@ def _check(out: Path, clip: Clip, paths: Mapping[str, Path], overwrite: bool) ->
         if path.exists() and path.samefile(clip.path):
             raise RunError(f"{path} is the video itself. Choose another folder with --out.")
         if path.exists() and not overwrite:
-            raise RunError(f"{path} exists already. Choose another folder, or replace it with --overwrite.")
+            raise RunError(f"{path} exists already. Choose another folder with --out, or replace it with --overwrite.")
 
 
 @contextmanager
