@@ -99,6 +99,7 @@ def _summary(clip: Clip, result: VideoResult, detector: str) -> dict[str, Any]:
         },
         "damaged_frames": clip.damaged,
         "missing_seconds": clip.missing_seconds,
+        "time_jumps": clip.jumps,
         "detector": detector,
         "tracks": [_track(track, timeline.classes) for track in timeline.tracks.values()],
         "files": {what: str(path) for what, path in result.files.items()},

@@ -20,8 +20,8 @@ SAME_FACE_OVERLAP = 0.5
 """Two tracks that overlap more have come to lie on one face."""
 
 PATIENCE_SECONDS = 1.0
-"""For so long after a detector first overlooked a face may it be found again and keep its track. It counts from there and
-not from when the face was last found: detections may lie further apart than this."""
+"""For so long after a detector first overlooked it a face may be found again and keep its track. It does not count from
+when the face was last found: detections may lie further apart than this."""
 
 HALF_LIFE_SECONDS = 0.2
 """After so long half of a smoothed reading is newer. Expressions that people show openly last half a second to four

@@ -1,0 +1,118 @@
+"""The sound of a clip, copied as it is beside its pictures, as far as an MP4 can hold it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from typing import Any
+
+from mien.inference.clip import Clip
+
+_CODECS = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus", "flac"}
+"""What an MP4 may hold and players play; other sound is left out."""
+
+
+class ClipSound:
+    """Copies the sound of a clip into an open file, as far as the pictures have come.
+
+    What cannot be copied is left out and never costs the pictures.
+
+    Args:
+        clip: whose sound; its pictures are read meanwhile.
+        target: the ``av`` container; gets a stream where there is sound that it can hold.
+
+    Attributes:
+        codec: of what is copied, the first sound that can be; None where there is none, or at the end nothing was.
+        lost_seconds: how much of it could not be copied so far.
+
+    Raises:
+        av.FFmpegError: the file cannot be opened a second time.
+    """
+
+    def __init__(self, clip: Clip, target: Any) -> None:
+        import av
+
+        self.codec: str | None = None
+        self.lost_seconds = 0.0
+        self._clip, self._target = clip, target
+        self._source: Any = None
+        self._packets: Iterator[Any] = iter(())
+        # Of the last packet: its time in the file, and in the target.
+        self._stated: int | None = None
+        self._dts: int | None = None
+        self._jumps, self._shift = 0, 0
+        if clip.has_sound:
+            # The clip reads its pictures as they are wanted; a second look at the file reads the sound alone.
+            self._source = av.open(str(clip.path.absolute()))
+            # FFmpeg has no context for a codec that it does not know.
+            known = [stream for stream in self._source.streams.audio if stream.codec_context is not None]
+            fit = [stream for stream in known if stream.codec_context.name in _CODECS]
+            if fit:
+                self.codec = fit[0].codec_context.name
+                self._copied = target.add_stream_from_template(fit[0])
+                self._packets = self._read(fit[0])
+                self._units = Fraction(fit[0].time_base)
+                self._shift = -round(clip.start_seconds / self._units)
+        self._next = next(self._packets, None)
+
+    def copy(self, until_seconds: float | None) -> None:
+        """Copy what is heard until a time, or all that is left."""
+        while self._next is not None:
+            packet = self._next
+            if self._stated is not None and self._clip.falls_back((packet.dts - self._stated) * self._units):
+                if self._clip.jumps > self._jumps:
+                    # As far as the pictures, so that both stay together.
+                    self._jumps = self._clip.jumps
+                    self._shift = round((self._clip.shift_seconds - self._clip.start_seconds) / self._units)
+                elif until_seconds is not None:
+                    # The pictures have not come to where they jump.
+                    return
+                else:
+                    self._lose_rest()
+                    break
+            self._stated = packet.dts
+            if until_seconds is not None and float((packet.pts + self._shift) * self._units) > until_seconds:
+                return
+            self._mux(packet)
+            self._next = next(self._packets, None)
+        if until_seconds is None and self._dts is None:
+            self.codec = None
+
+    def close(self) -> None:
+        """Close the second look."""
+        if self._source is not None:
+            self._source.close()
+
+    def _mux(self, packet: Any) -> None:
+        import av
+
+        packet.pts, packet.dts = packet.pts + self._shift, packet.dts + self._shift
+        # Where recordings were joined, the sound of the first may reach into the second.
+        if self._dts is not None and packet.dts <= self._dts:
+            self._lose(packet)
+            return
+        dts, packet.stream = packet.dts, self._copied
+        try:
+            self._target.mux(packet)
+            self._dts = dts
+        except (av.error.ArgumentError, av.error.InvalidDataError):
+            self._lose(packet)
+
+    def _lose(self, packet: Any) -> None:
+        self.lost_seconds += float((packet.duration or 0) * self._units)
+
+    def _lose_rest(self) -> None:
+        """Times that fall back where those of the pictures do not: nobody knows where it belongs."""
+        while self._next is not None:
+            self._lose(self._next)
+            self._next = next(self._packets, None)
+
+    def _read(self, stream: Any) -> Iterator[Any]:
+        import av
+
+        # Where the file is cut off the sound ends too.
+        with suppress(av.FFmpegError):
+            for packet in self._source.demux(stream):
+                if packet.dts is not None and packet.pts is not None:
+                    yield packet
