@@ -168,12 +168,19 @@ def test_sound_that_jumps_back_alone_ends_there(tmp_path, write_clip, monkeypatc
     assert writer.sound.lost_seconds == pytest.approx((whole - 50) * 1024 / 48_000, abs=0.02)
 
 
-def test_packets_of_sound_that_are_refused_cost_no_pictures(tmp_path, write_clip, monkeypatch):
+def before_decoded(packet, number):
     """Heard before it is decoded: no container takes that."""
+    packet.pts -= 2000 * (number in (7, 8))
 
-    def change(packet, number):
-        packet.pts -= 2000 * (number in (7, 8))
 
+def overlapping(packet, number):
+    """As at a seam where the sound of the first recording reaches into the second."""
+    packet.dts -= 2 * 1024 * (number >= 50)
+    packet.pts -= 2 * 1024 * (number >= 50)
+
+
+@pytest.mark.parametrize("change", [before_decoded, overlapping])
+def test_packets_of_sound_that_are_refused_cost_no_pictures(tmp_path, write_clip, monkeypatch, change):
     path = write_clip(tmp_path / "in.mp4", shades(45), sound="aac")
     whole = len(times(path, "audio"))
     sounding(monkeypatch, change)

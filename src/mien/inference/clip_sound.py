@@ -38,9 +38,9 @@ class ClipSound:
         self._clip, self._target = clip, target
         self._source: Any = None
         self._packets: Iterator[Any] = iter(())
-        # Of the last packet: its time in the file, and in the target.
+        self._is_heard = False
+        # The last packet's time in the file.
         self._stated: int | None = None
-        self._dts: int | None = None
         self._jumps, self._shift = 0, 0
         if clip.has_sound:
             # The clip reads its pictures as they are wanted; a second look at the file reads the sound alone.
@@ -76,7 +76,7 @@ class ClipSound:
                 return
             self._mux(packet)
             self._next = next(self._packets, None)
-        if until_seconds is None and self._dts is None:
+        if until_seconds is None and not self._is_heard:
             self.codec = None
 
     def close(self) -> None:
@@ -88,16 +88,14 @@ class ClipSound:
         import av
 
         packet.pts, packet.dts = packet.pts + self._shift, packet.dts + self._shift
-        # Where recordings were joined, the sound of the first may reach into the second.
-        if self._dts is not None and packet.dts <= self._dts:
-            self._lose(packet)
-            return
-        dts, packet.stream = packet.dts, self._copied
+        packet.stream = self._copied
         try:
             self._target.mux(packet)
-            self._dts = dts
         except (av.error.ArgumentError, av.error.InvalidDataError):
+            # Such as times that do not rise: where recordings were joined, the sound of one may reach into the next.
             self._lose(packet)
+        else:
+            self._is_heard = True
 
     def _lose(self, packet: Any) -> None:
         self.lost_seconds += float((packet.duration or 0) * self._units)
