@@ -94,6 +94,17 @@ def test_sound_that_ffmpeg_does_not_know_is_left_out(tmp_path, write_clip):
         assert not container.streams.audio
 
 
+def test_sound_whose_header_is_damaged_is_left_out(tmp_path, write_clip):
+    """FFmpeg says so when the file is written whole, which would cost the pictures too."""
+    path = write_clip(tmp_path / "in.mkv", shades(6), sound="libopus")
+    content = path.read_bytes()
+    # Opus in Matroska: the version that follows its mark; an MP4 takes 1 only.
+    path.write_bytes(content.replace(b"OpusHead\x01", b"OpusHead\xff"))
+    writer, _ = copied(path, tmp_path / "out.mp4")
+    assert writer.sound.codec is None
+    assert len(decoded(tmp_path / "out.mp4")[1]) == 6
+
+
 def test_of_two_sounds_the_first_that_can_be_copied_is(tmp_path, write_clip):
     """Two tracks: one that an MP4 cannot hold, then one that it can."""
     with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
@@ -38,6 +39,7 @@ class ClipSound:
         self._clip, self._target = clip, target
         self._source: Any = None
         self._packets: Iterator[Any] = iter(())
+        self._next: Any = None
         self._is_heard = False
         # The last packet's time in the file.
         self._stated: int | None = None
@@ -47,14 +49,16 @@ class ClipSound:
             self._source = av.open(str(clip.path.absolute()))
             # FFmpeg has no context for a codec that it does not know.
             known = [stream for stream in self._source.streams.audio if stream.codec_context is not None]
-            fit = [stream for stream in known if stream.codec_context.name in _CODECS]
-            if fit:
-                self.codec = fit[0].codec_context.name
-                self._copied = target.add_stream_from_template(fit[0])
-                self._packets = self._read(fit[0])
-                self._units = Fraction(fit[0].time_base)
-                self._shift = -round(clip.start_seconds / self._units)
-        self._next = next(self._packets, None)
+            for stream in (each for each in known if each.codec_context.name in _CODECS):
+                packets = self._read(stream)
+                self._next = next(packets, None)
+                if self._next is not None and _is_held(stream, self._next):
+                    self.codec = stream.codec_context.name
+                    self._copied, self._packets = target.add_stream_from_template(stream), packets
+                    self._units = Fraction(stream.time_base)
+                    self._shift = -round(clip.start_seconds / self._units)
+                    break
+                self._next = None
 
     def copy(self, until_seconds: float | None) -> None:
         """Copy what is heard until a time, or all that is left."""
@@ -114,3 +118,19 @@ class ClipSound:
             for packet in self._source.demux(stream):
                 if packet.dts is not None and packet.pts is not None:
                     yield packet
+
+
+def _is_held(stream: Any, packet: Any) -> bool:
+    """Whether an MP4 can be written of a sound: what its damaged header lacks is said as late as at the file's end."""
+    import av
+
+    try:
+        with av.open(io.BytesIO(), "w", format="mp4") as trial:
+            copy = av.Packet(bytes(packet))
+            copy.pts = copy.dts = 0
+            copy.time_base, copy.duration = packet.time_base, packet.duration
+            copy.stream = trial.add_stream_from_template(stream)
+            trial.mux(copy)
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
