@@ -143,7 +143,7 @@ ODD = {
 def test_whatever_pillow_raises_of_a_damaged_file_is_one_line(name):
     with pytest.raises(DataError, match=r"^the image is damaged and cannot be decoded \(.+\)\.$"):
         open_image(ODD[name])
-    with Image.open(io.BytesIO(ODD[name])) as opened, pytest.raises(DataError, match="^the image is damaged"):
+    with Image.open(io.BytesIO(ODD[name])) as opened, pytest.raises(DataError, match=r"^the image is damaged"):
         open_picture(opened)
 
 

@@ -131,8 +131,7 @@ def _decoding(name: str) -> Iterator[None]:
     except Image.DecompressionBombError:
         # Pillow's own bound is twice as high as ours and comes before it.
         raise DataError(f"{name} has too many pixels; at most {MAXIMUM_PIXELS:,} are read. Shrink it first.") from None
-    except Exception as error:
-        # Of a damaged file Pillow's readers raise anything: struct.error, TypeError, ZeroDivisionError and more.
+    except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
         reason = str(error) or type(error).__name__
         raise DataError(f"{name} is damaged and cannot be decoded ({reason}).") from None
 

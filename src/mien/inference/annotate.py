@@ -28,6 +28,7 @@ class Annotator:
 
     Attributes:
         folder: as given.
+        shared: the folder that all arguments share.
 
     Raises:
         DataError: ``folder`` holds or is inside what is read, is a file, or the arguments share no folder.
@@ -48,13 +49,13 @@ class Annotator:
             raise DataError(f"--annotate must name a folder; {folder} is a file.")
         homes = [_absolute(each if each.is_dir() else each.parent) for each in arguments]
         try:
-            self._shared = os.path.commonpath(homes)
+            self.shared = os.path.commonpath(homes)
         except ValueError:
             raise DataError("--annotate needs images that share a folder; these are on several drives.") from None
 
     def place(self, source: str | os.PathLike[str]) -> Path:
         """Where the annotated picture of a file goes."""
-        return self.folder / os.path.relpath(_absolute(source), self._shared)
+        return self.folder / os.path.relpath(_absolute(source), self.shared)
 
     def write(self, source: str, rgb: npt.NDArray[np.uint8], readings: Sequence[Reading]) -> Path:
         """Write a picture with its readings; returns its path.

@@ -88,8 +88,7 @@ def _check_header(data: bytes, limits: Limits) -> None:
         ) from None
     except MemoryError:
         raise
-    except Exception:
-        # Of damaged files Pillow's readers raise anything.
+    except Exception:  # noqa: BLE001 - Pillow's readers raise anything of damaged files
         raise RefusedError("damaged_image", "The image is damaged and cannot be read.") from None
     if width * height > limits.max_pixels:
         raise RefusedError(
