@@ -31,12 +31,24 @@ ANSWERS = [
     {"source": "c.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(-1, 1.0)]},
 ]
 ROWS = [
-    ("a.jpg", 1, 1, 2, 3, 4, "happy", 0.75, 0.25, 0.75),
-    ("a.jpg", 2, 7, 2, 3, 4, "happy", 0.5, 0.5, 0.5),
-    ('é\\udcff, "b".jpg', 0, *[None] * 8),
-    ("c.jpg", 1, -1, 2, 3, 4, "happy", 1.0, 0.0, 1.0),
+    ("a.jpg", "d", 1, 1, 2, 3, 4, "happy", 0.75, 0.25, 0.75),
+    ("a.jpg", "d", 2, 7, 2, 3, 4, "happy", 0.5, 0.5, 0.5),
+    ('é\\udcff, "b".jpg', "d", 0, *[None] * 8),
+    ("c.jpg", "d", 1, -1, 2, 3, 4, "happy", 1.0, 0.0, 1.0),
 ]
-NAMES = ["source", "face", "box_left", "box_top", "box_width", "box_height", "top", "confidence", "sad", "happy"]
+NAMES = [
+    "source",
+    "detector",
+    "face",
+    "box_left",
+    "box_top",
+    "box_width",
+    "box_height",
+    "top",
+    "confidence",
+    "sad",
+    "happy",
+]
 
 
 def write(out, answers=ANSWERS, settings=SETTINGS):
@@ -66,7 +78,7 @@ def test_parquet_holds_the_same_with_types(tmp_path):
     table = parquet.read_table(tmp_path / "out.parquet")
     assert table.column_names == NAMES
     assert [tuple(row.values()) for row in table.to_pylist()] == ROWS
-    assert [str(kind) for kind in table.schema.types] == ["string", *["int32"] * 5, "string", *["double"] * 3]
+    assert [str(kind) for kind in table.schema.types] == ["string", "string", *["int32"] * 5, "string", *["double"] * 3]
 
 
 def test_crops_have_neither_number_nor_box(tmp_path):

@@ -13,7 +13,7 @@ from mien.errors import DataError
 from mien.files import whole_file
 from mien.inference.drawing import draw_readings
 from mien.inference.readings import Reading
-from mien.preprocess import FORMATS
+from mien.preprocess import opened_file
 
 
 class Annotator:
@@ -67,12 +67,13 @@ class Annotator:
 
         Raises:
             RunError: the folder cannot be written.
-            DataError: the format cannot hold a picture of this size.
+            DataError: the format cannot hold a picture of this size; the file is gone meanwhile.
         """
         from PIL import Image
 
-        with Image.open(source, formats=FORMATS) as original:
-            kind = original.format or "PNG"
+        with opened_file(source) as original:
+            # Cameras append further pictures to a JPEG (MPO); the first is drawn into, and saved as what it is.
+            kind = "JPEG" if original.format == "MPO" else original.format or "PNG"
             # A profile of another colour space (CMYK, grey) would be wrong of RGB.
             profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
         image = Image.fromarray(rgb)
