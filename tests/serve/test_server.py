@@ -123,11 +123,11 @@ def test_sigterm_ends_it_when_what_is_under_way_is_done(start, face):
     assert service.process.wait(20) == 0
 
 
-def test_ctrl_c_ends_it_without_a_traceback(start):
+def test_ctrl_c_is_said_in_a_line(start):
     service = start()
     service.process.send_signal(signal.SIGINT)
     assert service.process.wait(20) == 130
-    assert len(service.said.read_text().splitlines()) == 1
+    assert service.said.read_text().splitlines()[1:] == ["mien: stopped"]
 
 
 def test_ports_and_addresses():
