@@ -18,10 +18,13 @@ test-slow: .venv/.dev  ## tests that take minutes
 test-network: .venv/.dev
 	$(BIN)/python -m pytest -m network
 
-# What the browser page reads faces with.
+# What the browser page reads faces with. Beside it onnxruntime's notices of the software inside it, which its Python
+# package has and the page's has not.
 MODEL ?= default-int8
 web: .venv/.installed web/node_modules/.package-lock.json  ## the browser page, into src/mien/serve/static; needs Node 20.19+
 	cd web && npm run --silent build -- --logLevel warn
+	cp "$$($(BIN)/python -c 'import onnxruntime; print(onnxruntime.__path__[0])')/ThirdPartyNotices.txt" \
+		src/mien/serve/static/onnxruntime-notices.txt
 	$(BIN)/mien web build src/mien/serve/static --model $(MODEL)
 
 test-web: web .venv/.dev  ## the page in a real browser; needs Chromium
@@ -46,8 +49,10 @@ format: .venv/.dev
 docs: .venv/.dev  ## docs/cli.md, generated from the command line's own help
 	$(BIN)/python docs/make_cli_page.py
 
-wheel: .venv/.dev
+wheel: web .venv/.dev  ## with the browser page inside
+	rm -f dist/mien-*.whl
 	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+	$(BIN)/python release/check_wheel.py dist/mien-*.whl
 
 clean:
 	rm -rf .venv build dist web/node_modules src/mien/serve/static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -12,6 +12,7 @@ from typing import Any
 
 from mien.artifact import read_manifest
 from mien.evaluation.corruptions import CORRUPTIONS
+from mien.files import write_text
 from mien.inference.locate import SHIPPED, find_run
 
 ROOT = Path(__file__).parents[1]
@@ -98,5 +99,5 @@ def _table(header: tuple[str, ...], rows: list[Any]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    write_text(PAGE, page())
     sys.stdout.write(f"{PAGE}\n")

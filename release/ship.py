@@ -32,6 +32,7 @@ from mien.evaluation.robustness import fingerprint_of_rows, measure_robustness
 from mien.evaluation.robustness_file import Measurement, write_measurement
 from mien.experiments.measure import faces_for, score_split, without_copies, write_evaluation
 from mien.experiments.smaller import write_smaller
+from mien.files import write_text
 from mien.inference.classifier import Classifier
 from mien.run_folder import RunFolder
 
@@ -94,6 +95,21 @@ def accuracy(model: Classifier, faces: FaceSet, views: int) -> float:
     return float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
 
 
+def put_in_place(made: Path, place: Path) -> None:
+    """Move a folder to ``place``; what stood there is whole until the new one does, at worst under ``.NAME.old``."""
+    aside = place.with_name(f".{place.name}.old")
+    if place.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        place.replace(aside)
+    try:
+        made.replace(place)
+    except BaseException:
+        if aside.exists():
+            aside.replace(place)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
 def main() -> None:
     """Read the command line and ship."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -111,9 +127,8 @@ def main() -> None:
         folder = RunFolder(Path(temporary) / wanted.name)
         folder.path.mkdir()
         content = make(run, wanted.name, faces, folder, wanted.made_by)
-        shutil.rmtree(SHIPPED / wanted.name, ignore_errors=True)
-        folder.path.replace(SHIPPED / wanted.name)
-    PAGE.write_text(page(), encoding="utf-8")
+        put_in_place(folder.path, SHIPPED / wanted.name)
+    write_text(PAGE, page())
     shares = ", ".join(f"{share:.2%} in {views}" for views, share in content["accuracy_by_views"].items())
     int8 = content["int8"]["accuracy"]
     sys.stdout.write(f"{SHIPPED / wanted.name}: {shares} view(s); int8 {int8:.2%}. {PAGE} is written anew.\n")

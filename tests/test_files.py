@@ -1,11 +1,13 @@
 import os
 import resource
 import stat
+import subprocess
+import sys
 
 import pytest
 
 from mien.errors import RunError
-from mien.files import whole_file, write_bytes, write_text
+from mien.files import lock_file, whole_file, write_bytes, write_text
 
 
 def test_writes_and_replaces(tmp_path):
@@ -59,3 +61,20 @@ def test_a_folder_in_the_way_is_one_line(tmp_path):
 def test_another_files_trouble_is_not_blamed_on_this_one(tmp_path):
     with pytest.raises(FileNotFoundError), whole_file(tmp_path / "a"):
         (tmp_path / "elsewhere").read_text()
+
+
+def test_a_file_is_kept_from_other_processes_until_it_is_closed(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    ask = "import sys; from mien.files import lock_file; print(lock_file(open(sys.argv[1], 'a+b')))"
+
+    def other():
+        return subprocess.run(
+            [sys.executable, "-c", ask, tmp_path / "a"], capture_output=True, text=True
+        ).stdout.strip()
+
+    with (tmp_path / "a").open("a+b") as stream:
+        assert lock_file(stream)
+        assert other() == "False"
+        stream.write(b"y")
+    assert other() == "True"
+    assert (tmp_path / "a").read_bytes() == b"xy"

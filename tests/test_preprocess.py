@@ -1,8 +1,11 @@
 import io
+import struct
+import threading
+import warnings
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mien import preprocess
 from mien.errors import DataError
@@ -107,6 +110,91 @@ def test_files_that_are_no_picture_are_named(tmp_path, content, message, face):
     file.write_bytes(content)
     with pytest.raises(DataError, match=rf"x\.jpg is {message}"):
         open_image(file)
+
+
+def odd_exif(tag, kind):
+    """EXIF that turns the picture and holds one tag as another type than it should have."""
+    entries = struct.pack("<HHLL", 0x0112, 3, 1, 6) + struct.pack("<HHL", tag, kind, 1) + b"\0\0\x80\x3f"
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + entries + bytes(4)
+
+
+def rational_offset():
+    """A TIFF that says where its pixels are as a fraction."""
+    content = bytearray(encoded(Image.new("RGB", (16, 12)), "TIFF"))
+    (directory,) = struct.unpack("<L", content[4:8])
+    strip_offsets, rational = 273, 5
+    for entry in range(directory + 2, len(content) - 12, 12):
+        if struct.unpack("<H", content[entry : entry + 2])[0] == strip_offsets:
+            content[entry + 2 : entry + 12] = struct.pack("<HLL", rational, 1, 8)
+            return bytes(content)
+    raise AssertionError
+
+
+ODD = {
+    "struct.error": encoded(Image.new("RGB", (16, 12)), "JPEG", exif=odd_exif(0x0100, 2)),
+    "AttributeError": encoded(Image.new("RGB", (16, 12)), "JPEG", exif=odd_exif(0x010F, 11)),
+    "TypeError": rational_offset(),
+    "OSError": encoded(Image.fromarray(np.arange(4800, dtype=np.uint8).reshape(60, 80)), "JPEG")[:700],
+}
+"""Damaged files by what Pillow raises of them."""
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_whatever_pillow_raises_of_a_damaged_file_is_one_line(name):
+    with pytest.raises(DataError, match=r"^the image is damaged and cannot be decoded \(.+\)\.$"):
+        open_image(ODD[name])
+    with Image.open(io.BytesIO(ODD[name])) as opened, pytest.raises(DataError, match=r"^the image is damaged"):
+        open_picture(opened)
+
+
+def test_no_memory_is_not_called_damage(face, monkeypatch):
+    def full(image):
+        raise MemoryError
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", full)
+    with pytest.raises(MemoryError):
+        open_image(encoded(Image.fromarray(face)))
+
+
+def test_a_picture_beyond_pillows_own_bound_is_too_large_and_not_damaged():
+    bomb = encoded(Image.new("1", (30_000, 30_000)))
+    with pytest.raises(DataError, match="the image has too many pixels; at most 100,000,000 are read"):
+        open_image(bomb)
+    assert Image.MAX_IMAGE_PIXELS == 1024**3 // 4 // 3
+
+
+def test_filters_of_warnings_are_the_same_after_many_threads(face):
+    """``warnings.filters`` belongs to the process: threads that swap it lose each other's."""
+    content = encoded(Image.fromarray(face), "JPEG")
+    open_image(content)
+    before, same = warnings.filters, list(warnings.filters)
+    threads = [threading.Thread(target=lambda: [open_image(content) for _ in range(50)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert warnings.filters is before
+    assert warnings.filters == same
+
+
+def test_pillows_remarks_are_silent_and_the_programs_own_warnings_are_not(face, monkeypatch):
+    """While a picture is open, as in another thread. Also where a program has put its own filters first since."""
+    cut_exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHLL", 1, 0x010E, 2, 400, 9000) + bytes(4)
+    content = encoded(Image.fromarray(face), "JPEG", exif=cut_exif)
+    with pytest.warns(UserWarning, match="EXIF|Tag data"):
+        Image.open(io.BytesIO(content)).getexif()
+    upright = ImageOps.exif_transpose
+
+    def warning(image):
+        warnings.warn("the program's own", stacklevel=1)
+        return upright(image)
+
+    monkeypatch.setattr(ImageOps, "exif_transpose", warning)
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            open_image(content)
+        assert [str(each.message) for each in heard] == ["the program's own"]
 
 
 def test_missing_folder_and_too_large(tmp_path, monkeypatch, face):

@@ -1,13 +1,15 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and files that one process alone may write."""
 
 from __future__ import annotations
 
 import errno
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from mien.errors import RunError
 
@@ -65,6 +67,26 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write ``content``, whole or not at all. Raises :class:`RunError`."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
+
+
+def lock_file(stream: BinaryIO) -> bool:
+    """Keep an open file to oneself until it is closed, or the process ends. False where another holds it already.
+
+    Only those who ask are kept out. A file system without locks holds nobody back.
+    """
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            stream.seek(0)
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
+    return True
 
 
 def _current_umask() -> int:

@@ -10,14 +10,18 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mien.errors import DataError
+from mien.errors import DataError, MienError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -34,6 +38,9 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".ti
 """Names of image files, in lower case."""
 
 Numbers = TypeVar("Numbers")
+
+_PILLOW_IGNORED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_FILTERS = threading.Lock()
 
 
 class InputSpec(BaseModel):
@@ -64,23 +71,55 @@ def open_image(source: str | os.PathLike[str] | bytes) -> Image:
         source: a path, or the bytes of an image file.
 
     Raises:
-        DataError: missing, empty, not an image, truncated, or over :data:`MAXIMUM_PIXELS`.
+        DataError: missing, empty, not an image, damaged, cut off, or over :data:`MAXIMUM_PIXELS`.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    with opened_file(source) as image:
+        return _upright(image, _name(source))
 
-    name = "the image" if isinstance(source, bytes) else os.fspath(source)
+
+@contextmanager
+def opened_file(source: str | os.PathLike[str] | bytes) -> Iterator[Image]:
+    """A picture's file with its header read; it can be decoded within the block. Whatever fails there is a DataError.
+
+    Args:
+        source: a path, or the bytes of an image file.
+
+    Raises:
+        DataError: missing, empty, not an image, or damaged.
+    """
+    from PIL import Image
+
+    ignore_pillow_warnings()
+    with _decoding(_name(source)):
+        file = io.BytesIO(source) if isinstance(source, bytes) else source
+        with Image.open(file, formats=FORMATS) as image:
+            yield image
+
+
+def ignore_pillow_warnings() -> None:
+    """Keep Pillow from remarks about odd metadata, which does not spoil the pixels, and about large pictures.
+
+    The filter stays: to take it back after each picture (``warnings.catch_warnings``) would swap the filters of the
+    whole process, and with several threads lose the program's own. It is put back in front where others came before it.
+    """
+    with _FILTERS:
+        if warnings.filters[:1] != [_PILLOW_IGNORED]:
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def _name(source: str | os.PathLike[str] | bytes) -> str:
+    return "the image" if isinstance(source, bytes) else os.fspath(source)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Whatever Pillow raises within the block as a DataError about ``name``."""
+    from PIL import Image, UnidentifiedImageError
+
     try:
-        with warnings.catch_warnings():
-            # Our own bound below is clearer than Pillow's; odd metadata does not spoil the pixels.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS) as image:
-                width, height = image.size
-                if width * height > MAXIMUM_PIXELS:
-                    raise DataError(
-                        f"{name} has {width} x {height} pixels; at most {MAXIMUM_PIXELS:,} are read. Shrink it first."
-                    )
-                image.load()
-                return ImageOps.exif_transpose(image)
+        yield
+    except (MienError, MemoryError):
+        raise
     except FileNotFoundError:
         raise DataError(f"{name} does not exist.") from None
     except IsADirectoryError:
@@ -89,9 +128,23 @@ def open_image(source: str | os.PathLike[str] | bytes) -> Image:
         raise DataError(f"{name} may not be read: permission denied.") from None
     except UnidentifiedImageError:
         raise DataError(f"{name} is not an image that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF).") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, Image.DecompressionBombError) as error:
-        # Pillow's decoders raise all of these for damaged files.
-        raise DataError(f"{name} is damaged and cannot be decoded ({error}).") from None
+    except Image.DecompressionBombError:
+        # Pillow's own bound is twice as high as ours and comes before it.
+        raise DataError(f"{name} has too many pixels; at most {MAXIMUM_PIXELS:,} are read. Shrink it first.") from None
+    except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{name} is damaged and cannot be decoded ({reason}).") from None
+
+
+def _upright(image: Image, name: str) -> Image:
+    """Decode within bounds, and apply EXIF orientation."""
+    from PIL import ImageOps
+
+    width, height = image.size
+    if width * height > MAXIMUM_PIXELS:
+        raise DataError(f"{name} has {width} x {height} pixels; at most {MAXIMUM_PIXELS:,} are read. Shrink it first.")
+    image.load()
+    return ImageOps.exif_transpose(image)
 
 
 def open_picture(picture: Picture) -> Image | npt.NDArray[np.generic]:
@@ -108,9 +161,10 @@ def open_picture(picture: Picture) -> Image | npt.NDArray[np.generic]:
     if isinstance(picture, np.ndarray):
         return picture
     if hasattr(picture, "getbands"):
-        from PIL import ImageOps
-
-        return ImageOps.exif_transpose(picture)
+        # It may not be decoded yet: Image.open reads the header alone.
+        ignore_pillow_warnings()
+        with _decoding("the image"):
+            return _upright(picture, "the image")
     raise DataError(f"a {type(picture).__name__} is not a picture; give a path, bytes, a PIL image or a uint8 array.")
 
 

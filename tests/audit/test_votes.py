@@ -47,8 +47,13 @@ def test_a_class_that_no_answer_names_is_unknown(faces):
 
 @pytest.mark.parametrize("bad", [[-1, *HAPPY[1:]], [float("nan"), *HAPPY[1:]]])
 def test_impossible_votes_are_one_line(bad, faces):
-    with pytest.raises(DataError, match=rf"of row {faces.rows[1]} .*at least 0"):
-        read_votes(with_votes(faces, [HAPPY, bad]))
+    with pytest.raises(DataError) as caught:
+        read_votes(with_votes(faces, [HAPPY, bad, HAPPY, bad, bad]))
+    shown = np.array([HAPPY, bad])[1].tolist()
+    assert str(caught.value) == (
+        f"ferplus_votes of row {faces.rows[1]} ({faces.source[1]}) are {shown}; a number of votes is at least 0. Rows "
+        "with such numbers: 3 of 5. Mend or remove that column."
+    )
 
 
 def test_without_usable_votes_there_are_none(faces):

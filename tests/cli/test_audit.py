@@ -1,6 +1,7 @@
 """`mien audit` and --clean as a user types them: what is printed, what is left on disk, errors in one line."""
 
 import json
+import re
 import shutil
 import tomllib
 from dataclasses import replace
@@ -261,6 +262,31 @@ def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_reci
     assert read_manifest(tmp_path / "out" / "folds" / "fold-1" / "model.onnx").input.size_px == 32
 
 
+def test_a_recipe_of_another_size_is_told_of_the_data_once(mien, folder, tiny_recipe, tmp_path, monkeypatch):
+    """A batch that all train faces would fill is more than a fold has to learn: half of them, less a tenth."""
+    from mien.experiments import out_of_fold
+    from mien.recipe import dump_recipe
+
+    monkeypatch.setattr(out_of_fold, "FOLDS", 2)
+    train = int((read_faces(folder, skip_bad=True).split == "train").sum())
+    small = tiny_recipe.input.model_copy(update={"size_px": 32, "crop_px": 28})
+    (tmp_path / "list.toml").write_text(
+        f'version = 1\ndata_fingerprint = "{read_faces(folder, skip_bad=True).fingerprint}"\n'
+    )
+    for batch_size, said in ((int(train * 0.45) - 1, False), (int(train * 0.45) + 1, True)):
+        recipe, out = tmp_path / "small.toml", tmp_path / str(batch_size)
+        update = {"epochs": 1, "input": small, "batch_size": batch_size}
+        recipe.write_text(dump_recipe(tiny_recipe.model_copy(update=update)))
+        options = ("--skip-bad", "--clean", tmp_path / "list.toml", "--recipe", recipe)
+        answer = mien("audit", folder, *options, "--out", out, "--json")
+        assert answer.code == 0, answer.err
+        lines = answer.err.splitlines()
+        assert sum(line.startswith("note: ") for line in lines) == 1, answer.err
+        assert sum(line.startswith("left out ") for line in lines) == 1
+        assert sum("dropped no rows" in line for line in lines) == 1
+        assert any(f"batch_size = {batch_size} is more than the" in line for line in lines) == said
+
+
 def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
     mien, parquet, faces, tiny_run, tiny_recipe, tmp_path, monkeypatch
 ):
@@ -325,3 +351,60 @@ def test_an_option_about_data_needs_data(mien, tiny_run, tmp_path):
     crops.mkdir()
     Image.new("L", (48, 48), 90).save(crops / "a.png")
     one_line(mien("embed", crops, "--clean", tmp_path / "x", "--out", tmp_path / "v.npz"), "no labels")
+
+
+def test_nothing_is_written_into_the_data(mien, faces, tiny_run, tmp_path, monkeypatch):
+    """Flat class folders: a folder of pictures beside them is one class more for whoever reads them next."""
+    own = tmp_path / "own"
+    for number, name in enumerate(("happy", "sad") * 6):
+        (own / name).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(faces.images[number])).save(own / name / f"{number}.png")
+    before = read_faces(own).fingerprint
+    (tmp_path / "link").symlink_to(own)
+    monkeypatch.chdir(own)
+    scores = ("--scores", tiny_run.scores("validation"))
+    for arguments in (
+        ("audit", "."),
+        ("audit", own),
+        ("audit", own, "--out", own),
+        ("audit", own, "--out", tmp_path / "link" / "deep" / "audit"),
+        ("report", *scores, "--data", own, "--out", "report"),
+        ("compare", *scores, *scores, "--data", own, "--out", "compared"),
+        ("study", "transfer", "--data", own),
+        ("study", "transfer", "--data", own, "--out", own / "study"),
+    ):
+        one_line(mien(*arguments), "is in the data", "--out")
+    assert sorted(file.name for file in own.iterdir()) == ["happy", "sad"]
+    assert read_faces(own).fingerprint == before
+    assert mien("audit", ".", "--out", tmp_path / "beside").code == 0
+    beside = tmp_path / "own and more"
+    assert mien("audit", own, "--out", beside).code == 0, "a name that begins alike is another folder"
+
+
+def test_a_reviewed_label_stands_against_a_model_that_doubts_it(mien, faces, parquet, tmp_path):
+    """A list turns three train labels; a model that is right about all others says what they were, and is not heard."""
+    judged = faces.subset(faces.split != "test")
+    sad, happy = (faces.classes.index(name) for name in ("sad", "happy"))
+    turned = np.flatnonzero((judged.split == "train") & (judged.labels == happy))[:3]
+    logits = np.random.default_rng(0).normal(size=(len(judged), 7))
+    logits[np.arange(len(judged)), judged.labels] += 6
+    labels = judged.labels.copy()
+    labels[turned] = sad
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    write_scores(tmp_path / "s.npz", Scores(judged.rows, labels, probabilities, faces.classes, "out-of-fold", ""))
+    lines = [
+        f'{{row = {row}, split = "train", label = "happy", to = "sad", kind = "conflict", reason = "r", source = "s"}}'
+        for row in judged.rows[turned]
+    ]
+    first = tmp_path / "first.toml"
+    head = f'version = 1\ndata_fingerprint = "{read_faces(parquet).fingerprint}"\n'
+    first.write_text(f"{head}relabel = [{', '.join(lines)}]\n")
+    given = ("--scores", tmp_path / "s.npz", "--clean", first, "--out", tmp_path / "out", "--json")
+    answer = mien("audit", parquet, *given)
+    assert answer.code == 0, answer.err
+    note = rf"the model doubts rows that {re.escape(str(first))} decides about; they stay as it has them: [1-3]\."
+    assert re.search(note, answer.err), answer.err
+    second = tomllib.loads((tmp_path / "out" / "clean.toml").read_text())["relabel"]
+    of_row = {line["row"]: (line["label"], line["to"], line["kind"]) for line in second}
+    assert [of_row[row] for row in judged.rows[turned].tolist()] == [("happy", "sad", "conflict")] * 3
+    assert json.loads(answer.out)["labels"]["evidence"] == int((faces.split == "train").sum())

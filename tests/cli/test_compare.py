@@ -134,3 +134,44 @@ def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, larg
     assert reported.code == 0, reported.err
     page = (out / "report.html").read_text(encoding="utf-8")
     assert f"The baseline is the model {tiny_run.path} ({tmp_path / 'base'})" in page
+
+
+def test_both_scores_without_rows_that_copies_spoil(mien, scored, faces, tmp_path):
+    """Of two validation rows a copy is in train; the list drops one of these, which the models may have learnt."""
+    from hashlib import sha256
+
+    from mien.data.parquet import write_parquet
+    from mien.data.read import read_faces
+
+    train, validation = (np.flatnonzero(faces.split == split)[:2] for split in ("train", "validation"))
+    images, labels = np.asarray(faces.images).copy(), faces.labels.copy()
+    images[train], labels[train[0]] = images[validation], labels[validation[0]]
+    labels[train[1]] = (labels[validation[1]] + 1) % 7
+    write_parquet(replace(faces, images=images, labels=labels), tmp_path / "leaky.parquet")
+    clean = tmp_path / "clean.toml"
+    clean.write_text(
+        f'version = 1\ndata_fingerprint = "{read_faces(tmp_path / "leaky.parquet").fingerprint}"\n'
+        f'drop = [{{row = {faces.rows[train[0]]}, split = "train", label = "{faces.classes[labels[train[0]]]}", '
+        'kind = "leak", reason = "r", source = "s"}]\n'
+    )
+    files = []
+    for name, scores in zip(("weak", "strong"), scored[:2], strict=True):
+        write_scores(tmp_path / f"{name}.npz", replace(scores, data_fingerprint=""))
+        files += ["--scores", tmp_path / f"{name}.npz"]
+    given = ("--data", tmp_path / "leaky.parquet", "--clean", clean, "--out", tmp_path / "out")
+    answer = mien("compare", *files, *given, "--json")
+    assert answer.code == 0, answer.err
+    subsets = json.loads(answer.out)[0]["subsets"]
+    count = len(scored[0])
+    for side, scores in zip(("first", "second"), scored, strict=False):
+        right = scores.probabilities.argmax(axis=1) == scores.labels
+        kept = [np.ones(count, dtype=bool), np.arange(count) >= 2, np.arange(count) != 1]
+        assert [part[side]["count"] for part in subsets] == [count, count - 2, count - 1]
+        assert [part[side]["accuracy"]["value"] for part in subsets] == pytest.approx([right[k].mean() for k in kept])
+    table = json.loads((tmp_path / "out" / "tables" / "comparison-without-copies.json").read_text())
+    assert [line["rows"] for line in table] == [count, count - 2, count - 1]
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "without rows seen before" in page
+    assert sha256(clean.read_bytes()).hexdigest() in page
+    without = mien("compare", *files, "--json")
+    assert "subsets" not in json.loads(without.out)[0]

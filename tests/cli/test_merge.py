@@ -163,3 +163,26 @@ def test_a_merge_that_empties_a_split_is_one_line(mien, tmp_path, recipe_file, f
     one_line(mien(*arguments, "--classes", "five"), "faces of one class only")
     one_line(mien(*arguments, "--set", "balance.sampling=undersample"), "the train split has none of 'angry'")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_saw_what_it_learnt_though_a_scheme_drops_it(mien, faces, tiny_run, tmp_path):
+    """Four validation rows lie in train too: under their own class, a dropped one, another that stays, and twice."""
+    classes = faces.classes
+    train, validation = (np.flatnonzero(faces.split == split) for split in ("train", "validation"))
+    labels, images = faces.labels.copy(), np.asarray(faces.images).copy()
+    places = [at for at in validation if classes[labels[at]] in SCHEMES["five"].classes][:4]
+    sources = [[train[0]], [train[1]], [train[2]], [train[3], train[4]]]
+    under = [[labels[places[0]]], [classes.index("neutral")], [(labels[places[2]] + 3) % 7], [labels[places[3]]] * 2]
+    under[2] = [next(classes.index(name) for name in ("happy", "sad") if classes.index(name) != labels[places[2]])]
+    for place, copies, named in zip(places, sources, under, strict=True):
+        images[copies], labels[copies] = images[place], named
+    write_parquet(replace(faces, images=images, labels=labels), tmp_path / "leaky.parquet")
+    kept = int(np.isin(labels[validation], [classes.index(name) for name in SCHEMES["five"].classes]).sum())
+    arguments = ("--model", tiny_run.path, "--data", tmp_path / "leaky.parquet", "--classes", "five")
+    answer = mien("evaluate", *arguments, "--out", tmp_path / "five", "--json")
+    assert answer.code == 0, answer.err
+    assert [part["count"] for part in json.loads(answer.out)["subsets"]] == [kept, kept - 4, kept - 2]
+    report = mien("report", tmp_path / "five", "--data", tmp_path / "leaky.parquet", "--out", tmp_path / "page")
+    assert report.code == 0, report.err
+    table = json.loads((tmp_path / "page" / "tables" / "without-copies.json").read_text())
+    assert [line["rows"] for line in table] == [kept, kept - 4, kept - 2]

@@ -129,6 +129,81 @@ def test_another_detector_is_refused_too(mien, photos, tiny_run, tmp_path, monke
     one_line(mien(*command), "was begun with detector Haar cascade, and now it is another")
 
 
+def stopped(mien, tiny_run, photos, tmp_path):
+    """A command that stopped after one picture, at one that cannot be read."""
+    (tmp_path / "z.jpg").write_bytes(b"damaged")
+    command = ("predict", "--model", tiny_run.path, "--out", tmp_path / "out.jsonl", photos / "c.jpg")
+    assert mien(*command, tmp_path / "z.jpg").code == 2
+    return command
+
+
+def test_going_on_with_other_pictures_is_refused(mien, photos, tiny_run, tmp_path, monkeypatch):
+    command = stopped(mien, tiny_run, photos, tmp_path)
+    before = (tmp_path / "out.jsonl.part").read_bytes()
+    one_line(mien(*command, photos / "a.png"), f"begun with other images: {photos / 'a.png'} was not among them")
+    one_line(mien(*command), f"begun with other images: {tmp_path / 'z.jpg'} was among them")
+    assert (tmp_path / "out.jsonl.part").read_bytes() == before
+
+
+def test_the_same_names_in_another_folder_are_other_pictures(mien, photos, tiny_run, tmp_path, monkeypatch):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())
+        (tmp_path / name / "z.jpg").write_bytes(b"damaged")
+    command = ("predict", "--model", tiny_run.path, "c.jpg", "z.jpg", "--out", tmp_path / "out.csv")
+    monkeypatch.chdir(tmp_path / "here")
+    assert mien(*command).code == 2
+    monkeypatch.chdir(tmp_path / "there")
+    one_line(mien(*command), f"working folder {tmp_path / 'here'}, and now it is {tmp_path / 'there'}")
+
+
+def test_pictures_drawn_into_other_places_are_refused(mien, photos, tiny_run, tmp_path):
+    command = (*stopped(mien, tiny_run, photos, tmp_path), tmp_path / "z.jpg")
+    (tmp_path / "out.jsonl.part").unlink()
+    assert mien(*command, "--annotate", tmp_path.parent / "drawn").code == 2
+    one_line(mien(*command, "--annotate", tmp_path.parent / "other"), "with annotate ", "other. Give the same")
+    journal = tmp_path / "out.jsonl.part"
+    shared = os.path.commonpath([photos, tmp_path])
+    assert json.loads(journal.read_text().splitlines()[0])["begun_with"]["annotated below"] == shared
+
+
+def test_a_picture_that_was_mended_is_read_and_the_whole_journal_counted(mien, photos, tiny_run, tmp_path):
+    (tmp_path / "many").mkdir()
+    files = [tmp_path / "many" / name for name in ("a.jpg", "b.jpg", "c.jpg")]
+    for file, content in zip(files, ((photos / "c.jpg").read_bytes(), b"damaged", b"damaged"), strict=True):
+        file.write_bytes(content)
+    command = ("predict", "--model", tiny_run.path, *files, "--out", tmp_path / "out.jsonl")
+    assert mien(*command).code == 2
+    with (tmp_path / "out.jsonl.part").open("a") as stream:
+        # As a command with --skip-bad leaves it that was killed.
+        stream.write(json.dumps({"source": str(files[1]), "error": "damaged"}) + "\n")
+    files[1].write_bytes((photos / "c.jpg").read_bytes())
+    answer = mien(*command, "--skip-bad")
+    assert answer.err.splitlines()[0] == "1 of 3 are done already; going on."
+    assert answer.out == (
+        f"{tmp_path / 'out.jsonl'}: Haar cascade: 2 faces in 2 pictures; 1 left out; 1 were done before\n"
+    )
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(line["source"], "error" in line) for line in lines] == [
+        (str(files[0]), False),
+        (str(files[1]), False),
+        (str(files[2]), True),
+    ]
+
+
+@pytest.mark.parametrize("refused", ["folder without images", "missing file", "threshold", "classes"])
+def test_a_refused_command_leaves_nothing_behind(mien, photos, tiny_run, tmp_path, refused):
+    (empty := tmp_path / "empty").mkdir()
+    wrong = {
+        "folder without images": (photos, empty),
+        "missing file": (photos, tmp_path / "nowhere.jpg"),
+        "threshold": (photos, "--threshold", "0.5"),
+        "classes": (photos, "--classes", "nothing=at all"),
+    }[refused]
+    one_line(mien("predict", "--model", tiny_run.path, *wrong, "--out", tmp_path / "new" / "out.csv"))
+    assert list(tmp_path.iterdir()) == [empty]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
 def test_a_killed_command_goes_on(mien, photos, tiny_run, tmp_path):
     """Killed for real once some are done; then as if nothing had been. Oracle: the answers without a kill."""

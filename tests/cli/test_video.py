@@ -16,6 +16,7 @@ import pytest
 from mien.cli import video as command
 from mien.inference import tracking
 from mien.inference import video as inference
+from mien.inference.clip_sound import ClipSound
 
 av = pytest.importorskip("av")
 
@@ -113,13 +114,27 @@ def test_what_is_there_is_not_replaced_unasked(mien, tmp_path, smiling):
     (tmp_path / "faces.csv").write_text("mine")
     answer = mien("video", smiling, "--out", tmp_path)
     assert answer.code == 2
-    assert "faces.csv exists already. Choose another folder, or replace it with --overwrite." in answer.err
+    assert "faces.csv exists already. Choose another folder with --out, or replace it with --overwrite." in answer.err
     assert {file.name for file in tmp_path.iterdir()} == {"faces.csv"}
     assert (tmp_path / "faces.csv").read_text() == "mine"
     (tmp_path / "annotated.mp4").write_text("of an earlier video")
     assert mien("video", smiling, "--out", tmp_path, "--overwrite", "--no-annotate").code == 0
     assert {file.name for file in tmp_path.iterdir()} == NAMES - {"annotated.mp4"}
     assert len(rows_of(tmp_path / "faces.csv")) == 12
+
+
+def test_without_out_the_folder_is_named_for_the_clip(mien, tmp_path, smiling, monkeypatch):
+    """In the current folder, not beside the clip; what is there is kept as in any other."""
+    monkeypatch.chdir(tmp_path)
+    answer = mien("video", smiling, "--no-annotate")
+    assert answer.code == 0, answer.err
+    files = [str(Path("smile-mien") / name) for name in ("faces.csv", "timeline.html")]
+    assert answer.out.splitlines()[-2:] == files
+    assert sorted(str(path.relative_to(tmp_path)) for path in (tmp_path / "smile-mien").iterdir()) == files
+    answer = mien("video", smiling)
+    assert answer.code == 2
+    assert f"{files[0]} exists already. Choose another folder with --out" in answer.err
+    assert mien("video", smiling, "--no-annotate", "--overwrite").code == 0
 
 
 def test_the_video_itself_is_never_replaced(mien, tmp_path, smiling):
@@ -161,6 +176,35 @@ def test_a_cut_off_video_is_read_and_said(mien, tmp_path, write_clip):
     assert said["video"]["frames"] == left < 30
     assert f"is cut off: about {30 - left} frames" in answer.err
     assert f"about {30 - left} frames" in (tmp_path / "out" / "timeline.html").read_text()
+
+
+def test_times_that_jump_back_are_said(mien, tmp_path, write_clip):
+    clip = tmp_path / "joined.ts"
+    part = write_clip(tmp_path / "part.ts", [np.full((48, 64, 3), 90, dtype=np.uint8)] * 45, sound="aac").read_bytes()
+    clip.write_bytes(2 * part)
+    answer = mien("video", clip, "--out", tmp_path / "out", "--json")
+    assert answer.code == 0, answer.err
+    said = json.loads(answer.out)
+    assert (said["time_jumps"], said["video"]["sound"]) == (1, "aac")
+    assert said["video"]["seconds"] == pytest.approx(3, abs=0.03)
+    assert f"The times of {clip} jump back once" in answer.err
+    assert "sound" not in answer.err
+    assert "jump back once" in (tmp_path / "out" / "timeline.html").read_text()
+
+
+def test_sound_that_is_lost_is_said(mien, tmp_path, smiling, monkeypatch):
+    def refuse(self, packet):
+        self._lose(packet)
+
+    def halve(self, packet):
+        refuse(self, packet) if packet.pts > 24_000 else copy(self, packet)
+
+    copy = ClipSound._mux
+    for change, said in ((refuse, "The sound is left out of annotated.mp4"), (halve, "s of the sound are left out of")):
+        monkeypatch.setattr(ClipSound, "_mux", change)
+        answer = mien("video", smiling, "--out", tmp_path / "out", "--overwrite")
+        assert answer.code == 0
+        assert said in answer.err
 
 
 def test_without_the_extra_nothing_is_begun(mien, tmp_path, smiling, monkeypatch):

@@ -5,6 +5,7 @@ import pytest
 
 import mien
 from mien.compat import deepface
+from mien.compat.pictures import rgb_of
 from mien.errors import DataError
 from mien.faces.face import Box, Face, Margin
 
@@ -99,3 +100,31 @@ def test_what_is_not_heeded_says_so_and_what_cannot_be_is_refused(bgr):
         deepface.analyze(bgr, EMOTION, detector_backend="retinaface")
     with pytest.raises(DataError, match="anti_spoofing"):
         deepface.analyze(bgr, EMOTION, anti_spoofing=True)
+
+
+@pytest.mark.parametrize(
+    ("picture", "given", "said"),
+    [
+        ("nowhere.jpg", {}, "does not exist"),
+        (b"no picture", {}, "is not an image"),
+        (None, {}, "a NoneType is not a picture"),
+        (np.zeros((3, 4, 5), dtype=np.uint8), {}, "found shape"),
+        ("https://example.org/x.jpg", {}, "works offline"),
+        ("data:image/png;base64,?", {}, "base64 text is damaged"),
+        ("nowhere.jpg", {"actions": ["age"]}, "reads expressions alone"),
+        ("nowhere.jpg", {"anti_spoofing": True}, "anti_spoofing"),
+    ],
+)
+def test_every_refusal_is_a_value_error_as_in_deepface(picture, given, said):
+    with pytest.raises(ValueError, match=said) as caught:
+        deepface.analyze(picture, **{"actions": EMOTION, **given})
+    assert isinstance(caught.value, DataError)
+
+
+def test_transparency_comes_after_opencv_s_order(bgr):
+    """Oracle: the picture in BGR. Where nothing is seen, white."""
+    bgra = np.dstack([bgr, np.full(bgr.shape[:2], 255, dtype=np.uint8)])
+    assert deepface.analyze(bgra, EMOTION) == deepface.analyze(bgr, EMOTION)
+    blue = np.zeros((2, 2, 4), dtype=np.uint8)
+    blue[0] = (255, 0, 0, 255)
+    assert rgb_of(blue).tolist() == [[[0, 0, 255]] * 2, [[255, 255, 255]] * 2]

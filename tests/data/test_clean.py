@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mien.data.clean import Change, Clean, apply_clean, check_made_for, join_changes, read_clean, write_clean
+from mien.data.clean import Change, Clean, apply_clean, check_made_for, join_changes, read_clean, settled, write_clean
 from mien.errors import DataError
 
 TO = 'to = "sad", '
@@ -149,8 +149,8 @@ def test_two_lists_in_turn_are_one_list_for_the_data_as_it_was(faces):
     once = apply_clean(faces, first)
     further = [
         change(faces, at[1], label=names[1]),  # relabelled, then dropped
-        change(faces, at[2], label=names[2], to=faces.classes[faces.labels[at[2]]], kind="doubt"),  # and back
-        change(faces, at[3], label=names[3], to=names[0] if names[0] != names[3] else "neutral", kind="doubt"),
+        change(faces, at[2], label=names[2], to=faces.classes[faces.labels[at[2]]], kind="conflict"),  # and back
+        change(faces, at[3], label=names[3], to=names[0] if names[0] != names[3] else "neutral", kind="conflict"),
         change(faces, at[4]),
     ]
     twice = apply_clean(once, Clean(once.fingerprint, tuple(further)))
@@ -159,6 +159,17 @@ def test_two_lists_in_turn_are_one_list_for_the_data_as_it_was(faces):
     found = apply_clean(faces, joined)
     assert found.rows.tolist() == twice.rows.tolist()
     assert found.labels.tolist() == twice.labels.tolist()
+
+
+def test_what_was_reviewed_is_not_undone_by_a_model(faces):
+    at = np.flatnonzero(faces.split == "train")[:2]
+    name = faces.classes[faces.labels[at[0]]]
+    other = faces.classes[(faces.labels[at[0]] + 1) % 7]
+    first = Clean(faces.fingerprint, (change(faces, at[0], to=other, kind="conflict"),))
+    back = change(faces, at[0], label=other, to=name, kind="doubt")
+    new = change(faces, at[1], to=faces.classes[(faces.labels[at[1]] + 1) % 7], kind="doubt")
+    assert settled(first, [back, new]) == [back]
+    assert join_changes(first, [back, new]).changes == (*first.changes, new)
 
 
 def line(row=1, split="train", label="happy", to="", kind="copy"):
@@ -174,6 +185,13 @@ def line(row=1, split="train", label="happy", to="", kind="copy"):
         ('version = 1\ndata_fingerprint = "x"\ncolour = 3', "colour: extra inputs"),
         ('version = 1\ndata_fingerprint = "x"\ndrop = [{row = "a"}]', "drop.0"),
         ("{drop}".replace("{drop}", f"drop = [{line()}, {line()}]"), "row 1 stands there twice"),
+        (f"drop = [{line(row=99999999999999999999)}]", "drop.0.row: input should be less than or equal to 9223372036"),
+        (f"drop = [{line(row=-(2**63) - 1)}]", "drop.0.row: input should be greater than or equal to -922337203"),
+        (f"drop = [{line(row='true')}]", "drop.0.row: input should be a valid integer"),
+        (f"drop = [{line(row='3.0')}]", "drop.0.row: input should be a valid integer"),
+        ('version = true\ndata_fingerprint = "x"', "version: input should be a valid integer"),
+        (f"drop = [{line(row='9' * 5000)}]", "cannot be read as TOML: Exceeds the limit (4300 digits)"),
+        ("drop = " + "[" * 5000, "cannot be read as TOML"),
         (f"drop = [{line(kind='coppy')}]", "no kind 'coppy'. Did you mean 'copy'"),
         (f"drop = [{line(split='trian')}]", "no split 'trian'"),
         (f"relabel = [{line()}]", "needs the class it gets"),

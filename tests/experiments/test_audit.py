@@ -10,8 +10,10 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
-from mien.experiments.audit import audit_faces, find_copies
+from mien.experiments.audit import audit_faces, check_audit, find_copies
 from mien.experiments.measure import without_copies
+from mien.report.blocks import Text
+from mien.report.sections.audit_meaning import meaning_section
 
 
 def planted(faces):
@@ -107,6 +109,23 @@ def test_the_score_beside_itself_without_copies(data, copies):
     assert without_copies(data, scores_of(data, "train"), 5) == []
 
 
+def test_out_of_fold_nothing_was_seen_before(data, copies):
+    """No fold learnt a copy of what it is asked, so a score without such rows would be about nothing."""
+    found = audit_faces(data, copies, scores_of(data, "out-of-fold"), resamples=5)
+    ways = ("identical", "identical or near")
+    names = ["all rows", *(f"without rows whose copies disagree ({how})" for how in ways)]
+    assert [part.value for part in found.judged.parts] == names
+    assert [part["value"] for part in found.to_dict()["scores"]] == names
+    (reason,) = [words for words in found.left_out if "seen before" in words]
+    assert "Out of fold no model saw a row, or a copy of it" in reason
+    said = " ".join(block.words for block in meaning_section(found).blocks if isinstance(block, Text))
+    assert "seen before" not in said
+    of_one_model = audit_faces(data, copies, scores_of(data, "validation"), resamples=5)
+    said = " ".join(block.words for block in meaning_section(of_one_model).blocks if isinstance(block, Text))
+    assert "without rows that were seen before" in said
+    assert not any("seen before" in words for words in of_one_model.left_out)
+
+
 def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
     labels = data.labels.copy()
     turned = np.concatenate([np.flatnonzero(data.split == split)[20:26] for split in ("train", "validation")])
@@ -114,6 +133,7 @@ def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
     wrong = replace(data, labels=labels)
     found = audit_faces(wrong, copies, scores_of(wrong, "out-of-fold", data.rows[turned]), resamples=20)
     assert found.judged.worth.auc > 0.9
+    assert found.to_dict()["labels"]["evidence"] == (data.split == "train").sum()
     assert found.judged.worth.depths[0].hits >= 12, "the turned ones are among the first 100"
     doubted = {change.row for change in found.changes if change.kind == "doubt"}
     mended = [row for row in data.rows[turned[:6]].tolist() if row in doubted]
@@ -190,3 +210,19 @@ def test_fer2013_keeps_its_facts_through_the_whole_audit(fer2013_dev):
 
 def without_copies_of_default(faces):
     return without_copies(faces, scores_of(faces, "validation"), 5)
+
+
+def test_scores_without_a_row_of_some_class_are_refused_before_copies_are_sought(data):
+    every, sad = scores_of(data, "out-of-fold"), data.classes.index("sad")
+    check_audit(data, every)
+    train = np.isin(every.rows, data.rows[data.split == "train"])
+    for kept, what in ((~train | (every.labels != sad), "a train row"), (~train & (every.labels != sad), "a row")):
+        fewer = {name: getattr(every, name)[kept] for name in ("rows", "labels", "probabilities")}
+        with pytest.raises(DataError, match=f"needs scores of {what} of every class"):
+            check_audit(data, replace(every, **fewer))
+
+
+def test_rows_of_one_class_are_not_audited(data):
+    """A list of changes may leave one class of several."""
+    with pytest.raises(DataError, match="at least two classes; there are rows of sad alone"):
+        check_audit(data.subset(data.labels == data.classes.index("sad")), None)

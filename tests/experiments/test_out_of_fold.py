@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.errors import DataError, RecipeError, RunError
+from mien.errors import DataError, ModelError, RecipeError, RunError
 from mien.evaluation.scores import read_scores
 from mien.experiments import out_of_fold
 from mien.experiments.out_of_fold import SPLIT, score_out_of_fold
 from mien.inference.classifier import Classifier
+from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 
 
@@ -117,7 +118,7 @@ def test_a_finished_fold_that_learnt_something_else_is_not_taken_for_this_one(
     """Other copies: the folds' own rows may be the same, what their models learnt is not."""
     score_out_of_fold(short_recipe, faces, np.arange(len(faces)), tmp_path, view=view, tell=print)
     monkeypatch.setattr(out_of_fold, "CHOOSING", 5)
-    with pytest.raises(RunError, match="was trained on other data"):
+    with pytest.raises(RunError, match="was begun on other data"):
         score_out_of_fold(short_recipe, faces, np.arange(len(faces)), tmp_path, view=view, tell=print)
 
 
@@ -129,3 +130,67 @@ def test_recipes_and_data_that_cannot_be_judged(short_recipe, faces, tmp_path):
     with pytest.raises(DataError, match="need a train split"):
         score_out_of_fold(short_recipe, part, np.arange(len(part)), tmp_path, view=view, tell=print)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Training is an error: whatever is refused is refused before it."""
+
+    def too_late(*arguments, **others):
+        raise AssertionError("a fold is trained already")
+
+    monkeypatch.setattr(out_of_fold, "run_recipe", too_late)
+
+
+def judge(recipe, faces, folder, groups=None):
+    groups = np.arange(len(faces)) if groups is None else groups
+    return score_out_of_fold(recipe, faces, groups, folder, view=view, tell=print)
+
+
+def test_a_class_without_a_train_row_is_refused_before_anything(short_recipe, faces, tmp_path, untrained):
+    sad = faces.classes.index("sad")
+    lacking = faces.subset((faces.labels != sad) | (faces.split != "train"))
+    assert (lacking.labels == sad).any()
+    with pytest.raises(DataError, match="No row of train is of the class 'sad'"):
+        out_of_fold.check_recipe(short_recipe, lacking, tmp_path)
+    nobody = faces.subset(faces.labels != sad)
+    with pytest.raises(DataError, match="No row of train is of the class 'sad'"):
+        out_of_fold.check_recipe(short_recipe, nobody, tmp_path)
+
+
+def test_missing_weights_are_refused_before_anything(short_recipe, faces, tmp_path, timm):
+    settings = {"backbone": "test_resnet", "pretrained": True, "weights": str(tmp_path / "none.safetensors")}
+    model = ModelRecipe.model_validate({"name": "timm", **settings})
+    with pytest.raises(ModelError, match="does not exist"):
+        out_of_fold.check_recipe(short_recipe.model_copy(update={"model": model}), faces, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("update", "words"),
+    [
+        ({"sampling": "oversample"}, "needs a face of every class; the train split has none of 'disgust'"),
+        ({"sampling": "mixup"}, "needs two faces of every class"),
+        ({"logit_adjustment": 1.0}, "logit_adjustment needs faces of every class"),
+    ],
+)
+def test_a_fold_that_lacks_a_class_to_balance_is_refused_before_the_first(
+    update, words, short_recipe, faces, tmp_path, untrained
+):
+    """All rows of one class are copies of one picture: whichever fold holds them, the other has none to learn."""
+    disgust = faces.labels == faces.classes.index("disgust")
+    groups = np.where(disgust, -1, np.arange(len(faces)))
+    balanced = short_recipe.model_copy(update={"balance": short_recipe.balance.model_copy(update=update)})
+    with pytest.raises(DataError, match=rf"Fold \d of 2 cannot be learnt\. balance.*{words.split('; ')[-1]}"):
+        judge(balanced, faces, tmp_path, groups)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_later_fold_of_other_data_is_refused_before_the_first(short_recipe, faces, tmp_path, untrained):
+    """The second fold was begun by the same recipe, and learnt rows with other labels."""
+    other = replace(faces, labels=(faces.labels + 1) % 7)
+    run = RunFolder(tmp_path / "fold-2")
+    complete = short_recipe.model_copy(update={"model": out_of_fold.complete(short_recipe.model)})
+    run.create(complete, {"data_fingerprint": other.fingerprint})
+    with pytest.raises(RunError, match="fold-2 was begun on other data"):
+        judge(short_recipe, faces, tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["fold-2"]

@@ -12,7 +12,7 @@ SIDES = st.integers(1, 30)
 
 @given(SIDES, SIDES, st.integers(-40, 40), st.integers(-40, 40), SIDES, SIDES, st.floats(0.3, 2), st.floats(-0.5, 0.5))
 def test_each_pixel_is_the_nearest_one_of_the_picture(height, width, left, top, wide, high, size, down):
-    """Oracle: pixel by pixel, the position clamped to the picture."""
+    """Oracle: pixel by pixel, the position clamped to the picture. Where the square lies is tested below."""
     rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     cut = crop(rgb, Box(left, top, wide, high), Margin(size, down))
     longer = max(wide, high)
@@ -25,6 +25,25 @@ def test_each_pixel_is_the_nearest_one_of_the_picture(height, width, left, top, 
             y = min(max(first_row + row, 0), height - 1)
             x = min(max(first_column + column, 0), width - 1)
             assert (cut[row, column] == rgb[y, x]).all()
+
+
+@pytest.mark.parametrize(
+    ("box", "margin", "rows", "columns"),
+    [
+        # Wide: 20 is the longer side, so a square of 30; centre (20 + 10, 30 + 5), and 0.1 x 20 = 2 further down.
+        (Box(20, 30, 20, 10), Margin(1.5, 0.1), (22, 52), (15, 45)),
+        # High: the centre is (25, 40) and goes up by 0.25 x 20 = 5.
+        (Box(20, 30, 10, 20), Margin(1.5, -0.25), (20, 50), (10, 40)),
+        # Smaller than the box: a square of 10 around (40, 22), 0.5 x 40 = 20 further down.
+        (Box(20, 20, 40, 4), Margin(0.25, 0.5), (37, 47), (35, 45)),
+    ],
+)
+def test_the_square_lies_where_it_was_worked_out_by_hand(box, margin, rows, columns):
+    y, x = np.mgrid[:80, :90].astype(np.uint8)
+    cut = crop(np.dstack([y, x, x]), box, margin)
+    assert (cut[0, 0, 0], cut[-1, -1, 0] + 1) == rows
+    assert (cut[0, 0, 1], cut[-1, -1, 1] + 1) == columns
+    assert cut.shape == (rows[1] - rows[0], columns[1] - columns[0], 3)
 
 
 def test_a_square_box_without_a_margin_is_cut_as_it_stands():

@@ -55,6 +55,28 @@ def test_a_turned_photo_comes_out_upright_with_its_colour_profile(tmp_path):
         assert image.info["icc_profile"] == b"a profile"
 
 
+def test_a_photo_with_further_pictures_behind_is_the_jpeg_that_it_is(tmp_path):
+    """MPO, as phones write it. Oracle: the same photo without them."""
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
+    for folder, more in (("one", {}), ("more", {"save_all": True, "append_images": [noise]})):
+        (tmp_path / folder).mkdir()
+        noise.save(tmp_path / folder / "x.jpg", "MPO" if more else "JPEG", quality=95, icc_profile=b"a profile", **more)
+        annotated(tmp_path / folder, tmp_path / folder / "x.jpg", [])
+    with Image.open(tmp_path / "more" / "x.jpg") as source:
+        assert source.format == "MPO"
+    written = tmp_path / "more" / "out" / "x.jpg"
+    with Image.open(written) as image:
+        assert (image.format, image.info["icc_profile"]) == ("JPEG", b"a profile")
+    assert written.read_bytes() == (tmp_path / "one" / "out" / "x.jpg").read_bytes()
+
+
+def test_a_file_that_has_gone_meanwhile_is_one_line(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        Annotator(tmp_path / "out", [tmp_path / "x.jpg"]).write(
+            str(tmp_path / "x.jpg"), np.zeros((9, 9, 3), dtype=np.uint8), []
+        )
+
+
 @pytest.mark.parametrize("mode", ["CMYK", "L", "I;16", "RGBA", "P", "1"])
 def test_every_kind_of_picture_can_be_drawn_on(tmp_path, mode):
     path = tmp_path / "photo.tif"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 
@@ -30,12 +31,24 @@ ANSWERS = [
     {"source": "c.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(-1, 1.0)]},
 ]
 ROWS = [
-    ("a.jpg", 1, 1, 2, 3, 4, "happy", 0.75, 0.25, 0.75),
-    ("a.jpg", 2, 7, 2, 3, 4, "happy", 0.5, 0.5, 0.5),
-    ('é\\udcff, "b".jpg', 0, *[None] * 8),
-    ("c.jpg", 1, -1, 2, 3, 4, "happy", 1.0, 0.0, 1.0),
+    ("a.jpg", "d", 1, 1, 2, 3, 4, "happy", 0.75, 0.25, 0.75),
+    ("a.jpg", "d", 2, 7, 2, 3, 4, "happy", 0.5, 0.5, 0.5),
+    ('é\\udcff, "b".jpg', "d", 0, *[None] * 8),
+    ("c.jpg", "d", 1, -1, 2, 3, 4, "happy", 1.0, 0.0, 1.0),
 ]
-NAMES = ["source", "face", "box_left", "box_top", "box_width", "box_height", "top", "confidence", "sad", "happy"]
+NAMES = [
+    "source",
+    "detector",
+    "face",
+    "box_left",
+    "box_top",
+    "box_width",
+    "box_height",
+    "top",
+    "confidence",
+    "sad",
+    "happy",
+]
 
 
 def write(out, answers=ANSWERS, settings=SETTINGS):
@@ -65,7 +78,7 @@ def test_parquet_holds_the_same_with_types(tmp_path):
     table = parquet.read_table(tmp_path / "out.parquet")
     assert table.column_names == NAMES
     assert [tuple(row.values()) for row in table.to_pylist()] == ROWS
-    assert [str(kind) for kind in table.schema.types] == ["string", *["int32"] * 5, "string", *["double"] * 3]
+    assert [str(kind) for kind in table.schema.types] == ["string", "string", *["int32"] * 5, "string", *["double"] * 3]
 
 
 def test_crops_have_neither_number_nor_box(tmp_path):
@@ -80,22 +93,68 @@ def test_crops_have_neither_number_nor_box(tmp_path):
 @pytest.mark.parametrize("cut", [0, 1, 10])
 def test_what_was_done_is_known_again_and_a_line_cut_off_is_not(tmp_path, cut):
     """``cut`` bytes of the last line are missing, as a kill leaves it."""
-    out = tmp_path / "out.jsonl"
+    out, pictures = tmp_path / "out.jsonl", [ANSWERS[0], ANSWERS[1], ANSWERS[3]]
     with Journal(out, SETTINGS, CLASSES) as journal:
-        for answer in ANSWERS[:3]:
+        for answer in pictures[:2]:
             journal.add(answer)
     content = journal.part.read_bytes()
     journal.part.write_bytes(content[: len(content) - cut])
     with Journal(out, SETTINGS, CLASSES) as journal:
-        done = [journal.holds(answer["source"]) for answer in ANSWERS]
-        assert done == [True, True, cut == 0, False]
+        done = [journal.holds(answer["source"]) for answer in pictures]
+        assert done == [True, cut == 0, False]
         assert journal.found == sum(done)
-        for answer, is_done in zip(ANSWERS, done, strict=True):
+        for answer, is_done in zip(pictures, done, strict=True):
             if not is_done:
                 journal.add(answer)
         journal.finish()
-    write(tmp_path / "whole.jsonl")
+    write(tmp_path / "whole.jsonl", pictures)
     assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_what_could_not_be_read_is_tried_again_and_counted_once(tmp_path, mended):
+    first, _, bad, last = ANSWERS
+    with Journal(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+        journal.add(first)
+        journal.add(bad)
+    told = []
+    with Journal(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+        assert (journal.found, journal.holds("bad.jpg")) == (1, False)
+        again = {**last, "source": "bad.jpg"} if mended else bad
+        journal.add(again)
+        journal.add(last)
+        journal.finish(told.append)
+    assert told == [first, again, last]
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == told
+
+
+def test_a_journal_in_use_is_refused_and_not_touched(tmp_path):
+    with Journal(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+        journal.add(ANSWERS[0])
+        with pytest.raises(RunError, match=r"out\.jsonl\.part is in use by another command") as caught:
+            Journal(tmp_path / "out.jsonl", SETTINGS, CLASSES)
+        assert "\n" not in str(caught.value)
+        journal.add(ANSWERS[1])
+        journal.finish()
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_stop_before_the_first_answer_leaves_nothing(tmp_path):
+    with pytest.raises(KeyError), Journal(tmp_path / "out.csv", SETTINGS, CLASSES):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_said_as_it_is(tmp_path):
+    """Oracle: the kernel's device that is always full. What closing it cannot write either takes nobody's place."""
+    with (
+        pytest.raises(RunError, match=r"cannot be written: No space left.* run the command again to go on"),
+        Journal(tmp_path / "out.csv", SETTINGS, CLASSES) as journal,
+    ):
+        journal._stream.close()
+        journal._stream = open("/dev/full", "r+b", buffering=4096)  # noqa: PTH123, SIM115
+        journal.add(ANSWERS[0])
 
 
 def test_a_kill_within_the_first_line_leaves_nothing_to_mend(tmp_path):
@@ -110,6 +169,14 @@ def test_other_settings_are_refused_by_name(tmp_path, name, value):
     with pytest.raises(RunError, match=rf"was begun with {name} .* to go on") as caught:
         Journal(tmp_path / "out.csv", {**SETTINGS, name: value}, CLASSES)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("now", [["a", "c"], ["a"], ["a", "b", "c"]])
+def test_other_pictures_are_refused_by_the_name_of_one(tmp_path, now):
+    Journal(tmp_path / "out.csv", {**SETTINGS, "images": ["a", "b"]}, CLASSES).__exit__(None, None, None)
+    said = "c was not among them" if now == ["a", "b", "c"] else "b was among them"
+    with pytest.raises(RunError, match=f"was begun with other images: {said}. Give the same again"):
+        Journal(tmp_path / "out.csv", {**SETTINGS, "images": now}, CLASSES)
 
 
 @pytest.mark.parametrize("content", ["no json\n", "[]\n", '{"begun_with": {}}\n', None])

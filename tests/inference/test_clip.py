@@ -129,6 +129,40 @@ def test_raw_streams_without_times_get_them(tmp_path, write_clip):
     assert (np.diff(seconds) > 0).all()
 
 
+def test_recordings_joined_end_to_end_go_on_where_the_first_ends(tmp_path, write_clip):
+    """As VOBs and camcorders' files are: one file after the other, each with times of its own."""
+    part = write_clip(tmp_path / "part.ts", numbered(20)).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(3 * part)
+    with Clip(tmp_path / "joined.ts") as clip:
+        read = list(clip.frames())
+    seconds = [frame.seconds for frame in read]
+    assert len(seconds) == 60
+    assert np.diff(seconds) == pytest.approx(np.full(59, 1 / 30), abs=1e-4)
+    assert clip.jumps == 2
+    # By the third part the file's times, which begin each time where they began at first, are two thirds behind.
+    assert float(clip.shift_seconds) == pytest.approx(40 / 30, abs=1e-4)
+    assert read[45].rgb.mean() == pytest.approx(numbered(20)[5].mean(), abs=3)
+
+
+@pytest.mark.parametrize(("wrong", "placed"), [(-9_000_000, 10), (9_000_000, 10), (-90_000, 10), (-6000, 9)])
+def test_one_damaged_time_moves_no_other_frame(tmp_path, write_clip, monkeypatch, wrong, placed):
+    """Of the tenth frame of a transport stream, as a flipped bit leaves it; a little out of order it only waits."""
+    decode = Clip._decode
+
+    def damaged(self):
+        for number, frame in enumerate(decode(self)):
+            frame.pts += wrong * (number == 10)
+            yield frame
+
+    path = write_clip(tmp_path / "clip.ts", numbered(20))
+    monkeypatch.setattr(Clip, "_decode", damaged)
+    with Clip(path) as clip:
+        seconds = [frame.seconds for frame in clip.frames()]
+    expected = [(placed if n == 10 else n) / 30 for n in range(20)]
+    assert seconds == pytest.approx(expected, abs=1e-4)
+    assert clip.jumps == 0
+
+
 def test_a_gif_is_a_video(tmp_path):
     from PIL import Image
 
@@ -218,6 +252,15 @@ def test_sound_alone_is_refused(tmp_path):
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     assert "no video stream, only sound" in refused(path)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("clip.mp4", b"avc1"), ("clip.mkv", b"V_MPEG4/ISO/AVC")])
+def test_a_codec_that_is_not_known_is_refused(tmp_path, write_clip, name, codec):
+    path = write_clip(tmp_path / name, numbered(3), sound="aac")
+    content = path.read_bytes()
+    assert codec in content
+    path.write_bytes(content.replace(codec, codec[:-3] + b"XYZ"))
+    assert "has a codec that this FFmpeg cannot decode" in refused(path)
 
 
 def test_a_video_without_a_frame_is_refused(tmp_path, write_clip):

@@ -1,3 +1,6 @@
+import os
+import tracemalloc
+
 import pytest
 
 from mien.errors import DataError
@@ -35,3 +38,17 @@ def test_a_folder_without_images_is_refused(tmp_path):
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(DataError, match="cannot be read: No such file"):
         image_files(tmp_path / "nowhere")
+
+
+def test_a_large_folder_is_held_by_its_names_alone(tmp_path):
+    """Oracle: what a list of the names takes."""
+    for number in range(3000):
+        (tmp_path / f"IMG_2024_{number:08}.jpg").touch()
+    tracemalloc.start()
+    names = sorted(os.listdir(tmp_path))
+    held = tracemalloc.get_traced_memory()[0]
+    walk = walk_images(tmp_path)
+    assert next(walk).name == names[0]
+    more = tracemalloc.get_traced_memory()[0] - held
+    tracemalloc.stop()
+    assert more < 1.3 * held

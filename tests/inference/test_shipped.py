@@ -3,6 +3,7 @@
 import hashlib
 import json
 import runpy
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,38 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
         find_model("default-int8")
     with pytest.raises(ModelError, match=r"no model at slow-int8.*default, fast"):
         find_model("slow-int8")
+
+
+def test_a_model_that_cannot_be_moved_in_leaves_the_one_that_is_there(monkeypatch, tmp_path):
+    """Killed at any moment, one of the two stands whole; where moving fails, the old one stands at its place."""
+    monkeypatch.syspath_prepend(str(RELEASE))
+    put_in_place = runpy.run_path(str(RELEASE / "ship.py"))["put_in_place"]
+    place, made = tmp_path / "shipped" / "model", tmp_path / "made"
+
+    def whole():
+        return [file.parent for file in place.parent.glob("*/weights")]
+
+    place.mkdir(parents=True)
+    (place / "weights").write_text("old")
+    with pytest.raises(FileNotFoundError):
+        put_in_place(made, place)
+    assert (place / "weights").read_text() == "old"
+    made.mkdir()
+    (made / "weights").write_text("new")
+    seen, rename, remove = [], Path.replace, shutil.rmtree
+
+    def spied(act):
+        def spy(*arguments, **options):
+            seen.append(whole())
+            result = act(*arguments, **options)
+            seen.append(whole())
+            return result
+
+        return spy
+
+    monkeypatch.setattr(Path, "replace", spied(rename))
+    monkeypatch.setattr(shutil, "rmtree", spied(remove))
+    put_in_place(made, place)
+    assert all(seen), "before and after every step a model is there"
+    assert (place / "weights").read_text() == "new"
+    assert [each.name for each in place.parent.iterdir()] == ["model"]

@@ -67,8 +67,26 @@ def test_a_face_that_is_overlooked_for_a_while_keeps_its_track():
 def test_a_face_that_stays_away_comes_back_as_another():
     tracker = Tracker()
     tracker.detected(0, [at(0)])
-    assert tracker.detected(PATIENCE_SECONDS + 0.01, [at(0)]) == [2]
+    tracker.detected(0.5, [])
+    assert list(tracker.tracks) == [1]
+    tracker.detected(0.51 + PATIENCE_SECONDS, [])
+    assert list(tracker.tracks) == []
+    assert tracker.detected(0.6 + PATIENCE_SECONDS, [at(0)]) == [2]
     assert list(tracker.tracks) == [2]
+
+
+@pytest.mark.parametrize("seconds", [1.2, 2, 5])
+def test_patience_never_ends_between_two_detections(seconds):
+    """However far apart they are: a face is given up where it was looked for in vain, twice or more."""
+    tracker = Tracker()
+    for step in range(5):
+        assert tracker.detected(seconds * step, [at(5 * step)]) == [1]
+    tracker.detected(seconds * 5, [])
+    assert [track.number for track in tracker.seen] == [1]
+    assert tracker.detected(seconds * 6, [at(30)]) == [1]
+    tracker.detected(seconds * 7, [])
+    tracker.detected(seconds * 8, [])
+    assert tracker.tracks == {}
 
 
 def test_a_face_lost_from_sight_is_not_seen_but_found_again():

@@ -68,6 +68,10 @@ def moving(number):
     return [Box(20 + 6 * number, 80 + 2 * number, SIZE, SIZE)]
 
 
+def slow(number):
+    return [Box(40 + 2 * number, 80 + number, SIZE, SIZE)]
+
+
 def test_between_detections_the_box_stays_on_a_moving_face(play):
     frames, detector = play(30, moving)
     assert detector.asked == [0, 10, 20]
@@ -123,6 +127,15 @@ def test_a_face_the_detector_overlooks_is_still_followed(play):
     assert [len(frame.faces) for frame in frames] == [1] * 30
     (last,) = frames[-1].faces
     assert abs(last.reading.box.left - moving(29)[0].left) <= 4
+
+
+@pytest.mark.parametrize(("frame_seconds", "detect_every", "looks"), [(0.2, 2, 4), (0.2, 5, 2), (1.2, 0.33, 40)])
+def test_a_face_keeps_its_number_however_seldom_it_is_looked_for(play, frame_seconds, detect_every, looks):
+    """Detections more than a second apart, by wish or because the frames are."""
+    frames, detector = play(40, slow, seconds=[frame_seconds * n for n in range(40)], detect_every_seconds=detect_every)
+    assert len(detector.asked) == looks
+    assert {face.track for frame in frames for face in frame.faces} == {1}
+    assert [len(frame.faces) for frame in frames] == [1] * 40
 
 
 def test_twenty_faces(play):

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -112,6 +113,19 @@ def test_pictures_of_any_kind_and_size_are_seen(mode, size):
     np.testing.assert_array_equal(crop.squares[0], grey_square(image, 48))
     photo = look(data, Everywhere(2), 48, Limits(), None)
     assert photo.squares.shape == (2, 48, 48)
+
+
+def test_filters_of_warnings_are_not_swapped_while_a_picture_is_open(monkeypatch):
+    """They belong to the process, and pictures are opened in several threads."""
+    data, opened = encoded(Image.new("L", (9, 9))), Image.open
+    look(data, None, 48, Limits(), None)
+    before, seen = warnings.filters, []
+    monkeypatch.setattr(
+        Image, "open", lambda *args, **named: (seen.append(warnings.filters), opened(*args, **named))[1]
+    )
+    look(data, None, 48, Limits(), None)
+    assert len(seen) == 2
+    assert all(filters is before for filters in seen)
 
 
 def test_an_animation_is_its_first_picture():

@@ -5,19 +5,19 @@ import { Gallery, type Item } from "./gallery";
 import { Live } from "./live";
 import { occlusion } from "./model/occlusion";
 import type { Page } from "./page";
-import type { Reader } from "./reader";
+import { LoadFault, type Reader } from "./reader";
 import { CameraFault, openCamera } from "./sources/camera";
 import { PictureFault } from "./sources/picture";
 import { element } from "./view/elements";
 import { answerOf } from "./view/reading";
-import { type Key, word } from "./words/words";
+import { type Key, list, word } from "./words/words";
 
 export class App {
   readonly #gallery: Gallery;
   readonly #video = element<HTMLVideoElement>("video");
   #item: Item | null = null;
   #live: Live | null = null;
-  /** Counts what was begun, so that what comes late from before is not shown. */
+  /** Counts what was begun or stopped, so that what comes late from before is not shown. */
   #turn = 0;
 
   constructor(
@@ -27,27 +27,32 @@ export class App {
     this.#gallery = new Gallery(reader);
   }
 
-  /** Pictures are added to those that are there; of videos the first one is played. */
+  /** Pictures are added to those that are there; where there are none the first video is played. */
   async open(files: File[]): Promise<void> {
     this.page.clearFaults();
-    const video = files.find(({ type }) => type.startsWith("video/"));
     const pictures = files.filter(({ type }) => type.startsWith("image/"));
-    if (pictures.length) {
-      await this.#readAll(this.#gallery.add(pictures));
-    } else if (video) {
-      await this.#play(video);
-    } else {
-      this.page.complain(() => word("fault_dropped_nothing"));
-    }
+    const videos = files.filter(({ type }) => type.startsWith("video/"));
+    const others = files.filter((file) => !pictures.includes(file) && !videos.includes(file));
+    if (others.length === files.length) return this.page.complain(() => word("fault_dropped_nothing"));
+    const played = pictures.length ? undefined : videos.shift();
+    this.#leaveOut("fault_one_video", videos);
+    this.#leaveOut("fault_left_out", others);
+    await (played ? this.#play(played) : this.#readAll(this.#gallery.add(pictures)));
   }
 
   async useCamera(): Promise<void> {
     this.page.clearFaults();
     const turn = this.#begin();
-    this.page.say(() => word("waiting_for_camera"));
+    element("stop").hidden = false;
+    this.page.say(() => word("loading"));
+    let stream: MediaStream | null = null;
     try {
-      const stream = await openCamera();
-      if (turn !== this.#turn) return stream.getTracks().forEach((track) => track.stop());
+      // The camera is not switched on before there is something to read it with.
+      const reader = await this.reader;
+      if (turn !== this.#turn) return;
+      this.page.say(() => word("waiting_for_camera"));
+      stream = await openCamera();
+      if (turn !== this.#turn) return;
       this.#setMirror(true);
       this.#video.srcObject = stream;
       this.#video.controls = false;
@@ -55,23 +60,32 @@ export class App {
         this.stop();
         this.page.complain(() => word("fault_camera_ended"));
       });
+      await this.#follow("webcam", reader, turn);
     } catch (error) {
-      if (!(error instanceof CameraFault)) throw error;
-      this.page.say(() => "");
-      this.page.complain(() => word(error.message as Key));
-      return;
+      // What comes late from what was stopped concerns nobody.
+      if (turn !== this.#turn) return;
+      this.stop();
+      if (error instanceof CameraFault) this.page.complain(() => word(error.message as Key));
+      else if (!(error instanceof LoadFault)) throw error;
+    } finally {
+      // However it ended, the camera is off.
+      stream?.getTracks().forEach((track) => track.stop());
     }
-    element("stop").hidden = false;
-    await this.#follow("webcam", turn);
   }
 
-  /** End the camera or video; what was read last stays. */
+  /** End the camera or video, also one that is still waited for; what was read last stays. */
   stop(): void {
+    this.#turn += 1;
     this.#live?.stop();
     this.#video.pause();
     const stream = this.#video.srcObject;
     if (stream instanceof MediaStream) stream.getTracks().forEach((track) => track.stop());
-    element("stop").hidden = true;
+    const button = element("stop");
+    const focused = document.activeElement === button;
+    button.hidden = true;
+    // A button that is gone takes the focus with it.
+    if (focused) element("camera").focus();
+    this.page.say(() => "");
   }
 
   /** Read the pictures anew, after the switch that says whether each is a face already. */
@@ -85,15 +99,22 @@ export class App {
   /** Read the shown picture as one face. */
   async readWhole(): Promise<void> {
     if (!this.#item) return;
+    const button = element("read-whole");
+    const focused = document.activeElement === button;
     await this.#gallery.readWhole(this.#item);
     await this.#choose(this.#item);
+    // The offer is gone, though browsers take a moment to notice; what can be asked next gets its focus.
+    const free = [button, document.body].includes(document.activeElement as HTMLElement);
+    if (focused && free) element("explain").focus();
   }
 
   /** Find out what mattered in the chosen face. */
   async explain(): Promise<void> {
     const face = this.page.chosenFace;
     if (!face) return;
-    const turn = this.#turn;
+    // A camera may be stopped meanwhile: the face is still there.
+    const shown = () => this.#live ?? this.#item?.seen;
+    const asked = shown();
     const reader = await this.reader;
     const { size_px: side, crop_px: crop } = reader.manifest.input;
     const top = this.page.reading("", face).top;
@@ -101,7 +122,7 @@ export class App {
     const predict = (squares: Uint8Array[]) => reader.probabilities(squares);
     const before = this.page.say(() => word("covering"));
     const map = await occlusion(predict, face.square, side, crop, shareOfTop);
-    if (turn !== this.#turn) return;
+    if (shown() !== asked) return;
     this.page.say(before);
     this.page.setMap(face, map, top);
     element("map").scrollIntoView({ block: "nearest", behavior: "smooth" });
@@ -141,10 +162,13 @@ export class App {
     this.#showPictures();
   }
 
+  #leaveOut(fault: "fault_one_video" | "fault_left_out", files: File[]): void {
+    if (files.length) this.page.complain(() => word(fault, { names: list(files.map(({ name }) => name)) }));
+  }
+
   #begin(): number {
     this.stop();
     this.#live = null;
-    this.#turn += 1;
     this.page.chosen = 1;
     this.page.forgetMap();
     if (this.#video.src) URL.revokeObjectURL(this.#video.src);
@@ -184,6 +208,7 @@ export class App {
       element("whole-offer").hidden = item.seen!.faces.length > 0;
     } catch (error) {
       this.#refuse(item, error);
+      if (turn !== this.#turn) return true;
       this.#item = null;
       this.page.showScreen("nothing");
       this.page.show(null);
@@ -193,10 +218,11 @@ export class App {
     return this.#item !== null;
   }
 
-  /** Leave out a picture that cannot be read, and say why. */
+  /** Leave out a picture that cannot be read, and say why; that the networks are missing is said already. */
   #refuse(item: Item, error: unknown): void {
-    if (!(error instanceof PictureFault)) throw error;
     this.#gallery.remove(item);
+    if (error instanceof LoadFault) return;
+    if (!(error instanceof PictureFault)) throw error;
     this.page.complain(() => word(error.message as Key, { name: item.file.name }));
   }
 
@@ -228,27 +254,28 @@ export class App {
     this.#video.src = URL.createObjectURL(file);
     this.#video.controls = true;
     try {
-      await this.#follow(name, turn);
+      const reader = await this.reader;
+      if (turn !== this.#turn) return;
+      await this.#follow(name, reader, turn);
     } catch (error) {
-      if (!(error instanceof DOMException)) throw error;
       if (turn !== this.#turn) return;
       this.#live = null;
       this.page.showScreen("nothing");
       this.#showPictures();
       this.page.say(() => "");
-      this.page.complain(() => word("fault_not_a_video", { name }));
+      if (error instanceof DOMException) this.page.complain(() => word("fault_not_a_video", { name }));
+      else if (!(error instanceof LoadFault)) throw error;
     }
   }
 
-  async #follow(source: string, turn: number): Promise<void> {
-    const reader = await this.reader;
-    if (turn !== this.#turn) return;
+  async #follow(source: string, reader: Reader, turn: number): Promise<void> {
     const live = new Live(source, reader, this.#video);
     this.#live = live;
     this.page.showScreen("video");
     this.page.show(null);
     this.#showPictures();
     await this.#video.play();
+    if (turn !== this.#turn) return;
     this.page.say(() => "");
     await live.run((seen) => {
       if (turn !== this.#turn) return;

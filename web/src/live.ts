@@ -22,6 +22,8 @@ const RECENT = 30;
 
 export class Live {
   readonly rows: Row[] = [];
+  /** Rows before these that are no longer kept. */
+  dropped = 0;
   frames = 0;
   readonly #tracks = new Tracks();
   readonly #frames: Frames;
@@ -43,7 +45,7 @@ export class Live {
       const boxed = found.flatMap(({ box, ...rest }) => (box ? [{ box, ...rest }] : []));
       const read = this.#tracks.update(boxed, seconds);
       this.rows.push(...read.map(({ number, box, shares }) => ({ seconds, number, box, shares })));
-      if (this.rows.length > MOST_ROWS) this.rows.splice(0, this.rows.length - MOST_ROWS);
+      if (this.rows.length > MOST_ROWS) this.dropped += this.rows.splice(0, this.rows.length - MOST_ROWS).length;
       this.#count(began);
       show({ source: this.source, width: frame.width, height: frame.height, faces: this.#tracks.shown(seconds) });
     });

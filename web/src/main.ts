@@ -1,8 +1,7 @@
 /** Starts the page: loads the networks, and ties buttons, keys, drops and pastes to what the app does. */
 
 import { App } from "./app";
-import type { Manifest } from "./model/manifest";
-import { own } from "./model/runtime";
+import { fetchManifest, type Manifest } from "./model/manifest";
 import { Page } from "./page";
 import { Reader } from "./reader";
 import { schemesFor } from "./readings/schemes";
@@ -15,32 +14,43 @@ translate(document);
 void start();
 
 async function start(): Promise<void> {
-  const status = element("status");
-  status.textContent = word("loading");
+  const loading = () => word("loading");
+  element("status").textContent = loading();
+  const reader = Reader.load();
+  // Whoever needs the networks awaits them; what is wrong with them is said once, below.
+  reader.catch(() => {});
+  let manifest: Manifest;
   try {
-    const reader = Reader.load();
-    reader.catch(fail);
-    const manifest = (await (await fetch(own("model.json"))).json()) as Manifest;
-    const settings: Settings = { scheme: schemesFor(manifest.classes)[0]!, least: 0.4, mirror: false };
-    const page = new Page(manifest, settings);
-    const app = new App(page, reader);
-    tieSources(app);
-    tieSettings(app, page, manifest);
-    tieLanguages(app);
-    app.refresh();
-    await reader;
-    if (status.textContent === word("loading")) page.say(() => "");
-    document.documentElement.dataset["ready"] = "yes";
-    // `mien webcam` opens the page so.
-    if (new URLSearchParams(location.search).get("webcam") === "1") void app.useCamera();
+    manifest = await fetchManifest();
   } catch (error) {
-    fail(error);
+    // Without the manifest there is no page that could do anything.
+    element("status").textContent = "";
+    element("fault").textContent = faultOf(error);
+    return;
   }
+  const settings: Settings = { scheme: schemesFor(manifest.classes)[0]!, least: 0.4, mirror: false };
+  const page = new Page(manifest, settings);
+  const app = new App(page, reader);
+  page.say(loading);
+  tieSources(app);
+  tieSettings(app, page, manifest);
+  tieLanguages(app);
+  app.refresh();
+  try {
+    await reader;
+  } catch (error) {
+    page.complainForGood(() => faultOf(error));
+    return;
+  } finally {
+    page.unsay(loading);
+  }
+  document.documentElement.dataset["ready"] = "yes";
+  // `mien webcam` opens the page so.
+  if (new URLSearchParams(location.search).get("webcam") === "1") void app.useCamera();
 }
 
-function fail(error: unknown): void {
-  element("status").textContent = "";
-  element("fault").textContent = word("fault_loading", { reason: String((error as Error).message ?? error) });
+function faultOf(error: unknown): string {
+  return word("fault_loading", { reason: String((error as Error).message ?? error) });
 }
 
 function tieSources(app: App): void {

@@ -1,8 +1,9 @@
 /** The page: shows what was seen, as the settings say. It reads nothing itself. */
 
 import type { Item } from "./gallery";
-import type { Live } from "./live";
+import type { Live, Row } from "./live";
 import type { Manifest } from "./model/manifest";
+import { History } from "./readings/history";
 import { type Reading, readingOf } from "./readings/reading";
 import type { Seen, SeenFace } from "./seen";
 import type { Settings } from "./settings";
@@ -13,7 +14,7 @@ import { drawMap } from "./view/map";
 import { showPictures } from "./view/pictures";
 import { answerOf, captionOf, showAnswer } from "./view/reading";
 import { translateSchemes } from "./view/schemes";
-import { clock, drawTimeline, mostOften } from "./view/timeline";
+import { clock, drawTimeline, stepsOn } from "./view/timeline";
 import { expression, figure, percent, translate, word } from "./words/words";
 
 /** How much of the past a camera's timeline shows. */
@@ -29,8 +30,12 @@ export class Page {
   seen: Seen | null = null;
   #status: () => string = () => "";
   #faults: (() => string)[] = [];
+  #lastingFaults: (() => string)[] = [];
   #told = { answer: "", at: 0 };
   #drawn = 0;
+  /** Of a camera or video that is on the screen, stopped or not. */
+  #latest: { live: Live; now: number; duration: number | null } | null = null;
+  readonly #history = new History<Row>();
   #map: { face: SeenFace; values: Float32Array; top: string } | null = null;
 
   constructor(
@@ -48,6 +53,7 @@ export class Page {
   }
 
   showScreen(shown: Shown): void {
+    this.#latest = null;
     element("invitation").hidden = shown !== "nothing";
     element("frame").hidden = shown === "nothing";
     element("picture").hidden = shown !== "picture";
@@ -62,6 +68,17 @@ export class Page {
     this.#status = status;
     element("status").textContent = status();
     return before;
+  }
+
+  /** Take back what is said below the picture, unless something else is said there by now. */
+  unsay(status: () => string): void {
+    if (this.#status === status) this.say(() => "");
+  }
+
+  /** Say what is wrong for as long as the page is open. */
+  complainForGood(fault: () => string): void {
+    this.#lastingFaults.push(fault);
+    this.#showFaults();
   }
 
   /** Say what went wrong, beside what has gone wrong already. */
@@ -111,6 +128,7 @@ export class Page {
         ? word("model_unmeasured", { name, precision })
         : word("model", { name, precision, accuracy: figure(100 * accuracy, 1), rows: word("rows_validation") });
     this.refresh();
+    this.#showTimeline();
   }
 
   showPictures(items: Item[], chosen: Item | null, choose: (item: Item) => void): void {
@@ -120,6 +138,7 @@ export class Page {
       return face ? captionOf(this.reading(seen.source, face), this.settings.least) : "–";
     };
     showPictures(element("pictures"), items, chosen, caption, choose);
+    element("picture").setAttribute("aria-label", chosen ? word("picture_label", { name: chosen.file.name }) : "");
   }
 
   /** The timeline, the speed, and now and then a word to a screen reader. */
@@ -132,24 +151,10 @@ export class Page {
       this.#told = { answer: top, at: time };
       element("told").textContent = answer;
     }
+    this.#latest = { live, now, duration };
     if (time - this.#drawn < CALM_MILLISECONDS.drawn) return;
     this.#drawn = time;
-    const end = duration ?? Math.max(now, WINDOW_SECONDS);
-    const start = duration === null ? end - WINDOW_SECONDS : 0;
-    const moments = live.rows
-      .filter((row) => row.number === (face?.number ?? this.chosen) && row.seconds >= start)
-      .map((row) => ({ seconds: row.seconds, probabilities: this.reading(live.source, row).probabilities }));
-    const canvas = element<HTMLCanvasElement>("timeline-canvas");
-    drawTimeline(canvas, moments, start, end);
-    const often = mostOften(moments);
-    canvas.setAttribute("aria-label", word("timeline_label", { expression: often ? expression(often) : "–" }));
-    element("timeline-start").textContent = clock(start);
-    element("timeline-end").textContent = clock(end);
-    const speed = live.speed();
-    const { rate, milliseconds } = speed ?? { rate: 0, milliseconds: 0 };
-    element("rate").textContent = speed
-      ? word("rate", { rate: figure(rate, 0), milliseconds: figure(milliseconds, 0), frames: live.frames })
-      : "";
+    this.#showTimeline();
   }
 
   /** Lay a map of what mattered over the face that it is of. */
@@ -163,8 +168,31 @@ export class Page {
     this.#showMap();
   }
 
+  /** The timeline and the speed, as of the latest frame. */
+  #showTimeline(): void {
+    if (!this.#latest) return;
+    const { live, now, duration } = this.#latest;
+    const end = duration ?? Math.max(now, WINDOW_SECONDS);
+    const start = duration === null ? end - WINDOW_SECONDS : 0;
+    const canvas = element<HTMLCanvasElement>("timeline-canvas");
+    const face = this.chosenFace?.number ?? this.chosen;
+    const reading = (row: Row) => this.reading(live.source, row).probabilities;
+    const steps = this.#history.steps(live, face, [start, end, stepsOn(canvas)], this.settings.scheme, reading);
+    drawTimeline(canvas, steps);
+    const often = steps.mostOften();
+    canvas.setAttribute("aria-label", word("timeline_label", { expression: often ? expression(often) : "–" }));
+    element("timeline-start").textContent = clock(start);
+    element("timeline-end").textContent = clock(end);
+    const speed = live.speed();
+    const { rate, milliseconds } = speed ?? { rate: 0, milliseconds: 0 };
+    element("rate").textContent = speed
+      ? word("rate", { rate: figure(rate, 0), milliseconds: figure(milliseconds, 0), frames: live.frames })
+      : "";
+  }
+
   #showFaults(): void {
-    element("fault").textContent = this.#faults.map((fault) => fault()).join(" ");
+    const faults = [...this.#lastingFaults, ...this.#faults];
+    element("fault").textContent = faults.map((fault) => fault()).join(" ");
   }
 
   #showMap(): void {

@@ -23,15 +23,23 @@ export interface ReadFace {
   shares: number[];
 }
 
+/** Why the networks could not be loaded. */
+export class LoadFault extends Error {}
+
 export class Reader {
   private constructor(
     private readonly classifier: Classifier,
     private readonly detector: Detector,
   ) {}
 
+  /** Load both networks. Raises LoadFault. */
   static async load(): Promise<Reader> {
-    const [classifier, detector] = await Promise.all([Classifier.load(), Detector.load()]);
-    return new Reader(classifier, detector);
+    try {
+      const [classifier, detector] = await Promise.all([Classifier.load(), Detector.load()]);
+      return new Reader(classifier, detector);
+    } catch (error) {
+      throw new LoadFault(String((error as Error).message ?? error));
+    }
   }
 
   get manifest(): Manifest {

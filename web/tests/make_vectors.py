@@ -61,6 +61,11 @@ def _pictures() -> dict[str, bytes]:
         "cut-out.png": _png(_with_alpha(_tinted(faces[6], 80, 80), hard=True)),
         "veiled.png": _png(_with_alpha(_tinted(faces[7], 64, 64), hard=False)),
         "sideways.jpg": _jpeg(_tinted(faces[8], 120, 90), orientation=SIDEWAYS),
+        "sideways.png": _png(_tinted(faces[8], 60, 45), orientation=SIDEWAYS),
+        "lossy.webp": _webp(_tinted(faces[0], 90, 70)),
+        **{f"turned-{way}.webp": _webp(_tinted(faces[way], 60, 45), orientation=way) for way in range(2, 9)},
+        "print.jpg": _jpeg(_tinted(faces[0], 90, 90).convert("CMYK")),
+        "deep-grey.png": _png(_deep(faces[1])),
     }
 
 
@@ -95,18 +100,34 @@ def _with_alpha(image: Image.Image, *, hard: bool) -> Image.Image:
     return image
 
 
-def _png(image: Image.Image) -> bytes:
+def _deep(face: Image.Image) -> Image.Image:
+    """A drawn face in 16-bit grey that uses more than the upper eight bits."""
+    grey = np.asarray(face, dtype=np.uint16) * 257
+    return Image.fromarray(grey - np.minimum(grey, np.arange(grey.size, dtype=np.uint16).reshape(grey.shape) % 200))
+
+
+def _png(image: Image.Image, orientation: int = 1) -> bytes:
     stream = io.BytesIO()
-    image.save(stream, "PNG", optimize=True)
+    image.save(stream, "PNG", optimize=True, **_exif(orientation))
     return stream.getvalue()
 
 
 def _jpeg(image: Image.Image, orientation: int = 1) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=90, **_exif(orientation))
+    return stream.getvalue()
+
+
+def _webp(image: Image.Image, orientation: int = 1) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "WEBP", quality=90, **_exif(orientation))
+    return stream.getvalue()
+
+
+def _exif(orientation: int) -> dict[str, Any]:
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=90, exif=exif)
-    return stream.getvalue()
+    return {} if orientation == 1 else {"exif": exif}
 
 
 def text() -> str:

@@ -76,9 +76,7 @@ def doubt_labels(
         from cleanlab.filter import find_label_issues
     of_train = np.ones(len(labels), dtype=np.bool_) if of_train is None else of_train
     evidence = of_train if of_train.any() else ~of_train
-    if len(np.unique(labels[evidence])) < probabilities.shape[1]:
-        whose = "train row" if of_train.any() else "row"
-        raise DataError(f"Looking for wrong labels needs scores of a {whose} of every class that the model knows.")
+    check_evidence(labels[evidence], probabilities.shape[1], "train row" if of_train.any() else "row")
     scaled = probabilities / probabilities.sum(axis=1, keepdims=True)
     confidence = scaled[np.arange(len(labels)), labels]
     suggested = scaled.argmax(axis=1).astype(np.int64)
@@ -101,6 +99,16 @@ def doubt_labels(
         sure=sure & (scaled[named] >= SURE_FROM) & (shares[named] >= SURE_FROM),
         evidence=evidence,
     )
+
+
+def check_evidence(labels: Labels, classes: int, what: str) -> None:
+    """Refuse labels int64 (N,) of the evidence, rows that are a ``what`` each, where a class has none.
+
+    Raises:
+        DataError: a class without a row.
+    """
+    if len(np.unique(labels)) < classes:
+        raise DataError(f"Looking for wrong labels needs scores of a {what} of every class that the model knows.")
 
 
 def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64], evidence: Mask) -> Floats:

@@ -84,7 +84,8 @@ def read_votes(faces: FaceSet) -> Votes | None:
         first = wrong[0]
         raise DataError(
             f"{COLUMN} of row {faces.rows[first]} ({faces.source[first]}) are {votes[first].tolist()}; a number of "
-            f"votes is at least 0, and so it is in {len(wrong):,} of {len(votes):,} rows. Mend or remove that column."
+            f"votes is at least 0. Rows with such numbers: {len(wrong):,} of {len(votes):,}. Mend or remove that "
+            f"column."
         )
     counts = votes.sum(axis=1)
     shares = np.full(votes.shape, np.nan)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -67,7 +67,7 @@ def audit(
     from dataclasses import replace
     from json import dumps
 
-    from mien.data.clean import Clean, join_changes, read_clean, write_clean
+    from mien.data.clean import Clean, join_changes, read_clean, settled, write_clean
     from mien.data.faceset import FINGERPRINT_PX
     from mien.errors import DataError, RunError
     from mien.evaluation.scores import read_scores
@@ -75,7 +75,7 @@ def audit(
 
     if recipe is not None and scores is not None:
         raise DataError("Give --recipe, which makes scores, or --scores FILE: one of the two.")
-    check_out(out)
+    check_out(out, path)
     list_file = out / "clean.toml"
     if list_file.exists():
         raise RunError(
@@ -99,16 +99,15 @@ def audit(
     faces = result.faces
     check_audit(faces, given)
     if judge is not None:
-        from mien.experiments.out_of_fold import check_recipe
+        from mien.experiments.out_of_fold import check_recipe, faces_to_learn
         from mien.training.tuning import doubts
 
-        size_px = judge.input.size_px
-        same = size_px == FINGERPRINT_PX
-        learnt = (
-            faces if same else read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-        )
+        learnt, size_px = faces, judge.input.size_px
+        if size_px != FINGERPRINT_PX:
+            how: dict[str, Any] = {"class_map": class_map, "skip_bad": skip_bad, "clean": clean}
+            learnt = read(path, size_px=size_px, **how, again=True).faces
         check_recipe(judge, learnt, out / _FOLDS)
-        for doubt in doubts(judge, train_faces=int((learnt.split == "train").sum())):
+        for doubt in doubts(judge, train_faces=faces_to_learn(learnt)):
             remark(f"NOTE: {doubt}")
     copies = find_copies(faces)
     if judge is not None:
@@ -120,6 +119,8 @@ def audit(
     listed = Clean(faces.fingerprint, material.changes)
     if applied is not None:
         # The list is for the data as it lies on disk, like any other: what was applied stands in it too.
+        if kept := len(settled(applied, material.changes)):
+            remark(f"note: the model doubts rows that {clean} decides about; they stay as it has them: {kept:,}.")
         listed = join_changes(applied, material.changes)
         material = replace(material, changes=listed.changes)
     facts = {"fingerprint of the data": faces.fingerprint, "splits": result.split_origin, **page_facts(path, clean)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -59,7 +59,7 @@ def compare(
     """
     from mien.errors import DataError
     from mien.evaluation.scores import read_scores
-    from mien.experiments.compare import compare_all, keep_shared_rows, write_comparison
+    from mien.experiments.compare import compare_all, keep_shared_rows, with_subsets, write_comparison
     from mien.experiments.matching import find_scores
 
     if data is not None and out is None:
@@ -67,7 +67,7 @@ def compare(
     if split is not None and not folders:
         raise DataError("--split chooses among the scores of each DIR; --scores FILE is of one split already.")
     check_data_options(data, class_map, skip_bad, clean)
-    check_out(out)
+    check_out(out, data)
     files = [(str(folder), find_scores(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in scores or ()]
     named = [(name, read_scores(file)) for name, file in files]
@@ -77,14 +77,25 @@ def compare(
         remark(f"note: {rows['rows']}.")
     contests = compare_all(named)
     if out is not None:
-        faces = None if data is None else read(data, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-        written = write_comparison(out, contests, faces=faces, facts={**rows, **page_facts(data)})
+        faces = None
+        if data is not None:
+            result = read(data, class_map=class_map, skip_bad=skip_bad, clean=clean)
+            faces = result.faces
+            contests = with_subsets(contests, faces, result.uncleaned)
+        written = write_comparison(out, contests, faces=faces, facts={**rows, **page_facts(data, clean)})
         remark(f"report: {written.page}")
     if json:
-        show_json([{"first": each.first, "second": each.second, **each.comparison.to_dict()} for each in contests])
+        show_json([_content(each) for each in contests])
         return
     for each in contests:
         _show(each)
+
+
+def _content(contest: Contest) -> dict[str, Any]:
+    content = {"first": contest.first, "second": contest.second, **contest.comparison.to_dict()}
+    if contest.subsets:
+        content["subsets"] = [{"first": a.to_dict(), "second": b.to_dict()} for a, b in contest.subsets]
+    return content
 
 
 def _show(contest: Contest) -> None:

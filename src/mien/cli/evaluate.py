@@ -135,7 +135,7 @@ def evaluate(
         run = find_run_of_model(models[0]) if len(models) == 1 else None
         parts = break_down(scores, column) if column is not None else []
         seen = seen_by(classifiers, result.faces, result.uncleaned)
-        subsets = without_copies(faces_for(classifier, seen).with_scheme(scheme), scores)
+        subsets = without_copies(faces_for(classifier, seen), scores)
         about = {
             "title": f"{classifier.manifest.name}: {split}",
             "facts": {"model": ", ".join(models), "probabilities": tempered, **page_facts(data, clean)},
@@ -187,7 +187,9 @@ def _read_for(
     for classifier in classifiers:
         size_px = classifier.manifest.input.size_px
         if size_px not in of_size:
-            of_size[size_px] = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
+            of_size[size_px] = read(
+                data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean, again=bool(of_size)
+            )
     return [of_size[classifier.manifest.input.size_px] for classifier in classifiers]
 
 

@@ -84,9 +84,18 @@ def show_json(value: Any) -> None:
 
 
 def read(
-    data: Path, *, size_px: int = 48, class_map: str | None = None, skip_bad: bool = False, clean: Path | None = None
+    data: Path,
+    *,
+    size_px: int = 48,
+    class_map: str | None = None,
+    skip_bad: bool = False,
+    clean: Path | None = None,
+    again: bool = False,
 ) -> ReadResult:
-    """Read data for a command; say which images were left out, and what a list of changes did."""
+    """Read data for a command; say which images were left out, and what a list of changes did.
+
+    Data that is read ``again``, at another size, was told of already.
+    """
     from mien.data.clean import read_clean
     from mien.data.faceset import FINGERPRINT_PX
     from mien.data.read import read_data
@@ -94,16 +103,24 @@ def read(
 
     changes = None if clean is None else read_clean(clean)
     result = read_data(data, size_px=size_px, class_map=parse_map(class_map) if class_map else None, skip_bad=skip_bad)
-    for note in result.notes:
-        remark(f"note: {note}")
-    for source, reason in result.skipped:
-        remark(f"left out {reason}" if reason.startswith(source) else f"left out {source}: {reason}")
+    if not again:
+        _tell(result)
     if clean is None or changes is None:
         return result
     usual = result
     if size_px != FINGERPRINT_PX:
         usual = read_data(data, class_map=parse_map(class_map) if class_map else None, skip_bad=skip_bad)
-    return _cleaned(result, usual, changes, clean)
+    cleaned = _cleaned(result, usual, changes, clean)
+    if not again:
+        _tell_of_changes(cleaned, changes, clean)
+    return cleaned
+
+
+def _tell(result: ReadResult) -> None:
+    for note in result.notes:
+        remark(f"note: {note}")
+    for source, reason in result.skipped:
+        remark(f"left out {reason}" if reason.startswith(source) else f"left out {source}: {reason}")
 
 
 def _cleaned(result: ReadResult, usual: ReadResult, changes: Clean, path: Path) -> ReadResult:
@@ -112,20 +129,27 @@ def _cleaned(result: ReadResult, usual: ReadResult, changes: Clean, path: Path) 
     from mien.data.clean import apply_clean, check_made_for
 
     check_made_for(changes, result.faces, path)
-    faces = apply_clean(result.faces, changes, usual.faces)
+    return replace(result, faces=apply_clean(result.faces, changes, usual.faces), uncleaned=result.faces)
+
+
+def _tell_of_changes(cleaned: ReadResult, changes: Clean, path: Path) -> None:
+    assert cleaned.uncleaned is not None
     dropped = {
         split: gone
-        for split, counts in result.faces.counts_by_split().items()
-        if (gone := sum(counts) - int((faces.split == split).sum()))
+        for split, counts in cleaned.uncleaned.counts_by_split().items()
+        if (gone := sum(counts) - int((cleaned.faces.split == split).sum()))
     }
     relabelled = sum(each.to is not None for each in changes.changes)
     parts = ", ".join(f"{count:,} of {split}" for split, count in dropped.items()) or "no rows"
     remark(f"{path}: dropped {parts}; relabelled {relabelled:,}")
-    return replace(result, faces=faces, uncleaned=result.faces)
 
 
-def check_out(out: Path | None) -> None:
-    """Refuse an ``--out`` that is a file or a run folder, before anything is computed. Raises :class:`RunError`."""
+def check_out(out: Path | None, data: Path | None = None) -> None:
+    """Refuse an ``--out`` that is a file, a run folder or a part of the data, before anything is computed.
+
+    ``data`` is given where pictures are written: a later look at that folder would take them for faces. Raises
+    :class:`RunError`.
+    """
     from mien.errors import RunError
     from mien.run_folder import RunFolder
 
@@ -133,6 +157,11 @@ def check_out(out: Path | None) -> None:
         raise RunError(f"{out} is a run folder and keeps its own measurement; choose another folder for --out.")
     if out is not None and out.is_file():
         raise RunError(f"{out} is a file; --out names a folder.")
+    if out is not None and data is not None and data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise RunError(
+            f"{out} is in the data, {data}, where what is written would be read as faces. Choose another folder with "
+            f"--out."
+        )
 
 
 def check_data_options(data: Path | None, class_map: str | None, skip_bad: bool, clean: Path | None) -> None:

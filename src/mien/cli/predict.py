@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -69,28 +70,33 @@ def predict(
         skip_bad=skip_bad,
     )
     classifier = load(model, threads=None if workers == 1 else 1)
+    # All that can be refused is refused here, before anything is read or written.
+    names = classifier.merging(classes, threshold)[1]
+    total = _count(images, skip_bad)
     tally = Tally(wishes.detector)
-    work = partial(_answers, classifier, wishes, workers, tally)
+    work = partial(_answers, classifier, wishes, workers)
     if out is not None:
-        before = _write(out, _settings(model, wishes), classifier.class_names(classes), images, work)
+        before = _write(out, _settings(model, wishes, images), names, images, total, work, tally)
         typer.echo(f"{out}: {tally}" + (f"; {before:,} were done before" if before else ""))
         return
     # Collected before anything is printed: a bad image late in the list must not leave half an answer on stdout.
-    answers = [answer for answer in work(_files(images), _count(images)) if "error" not in answer]
+    answers = []
+    for answer in work(_files(images), total):
+        tally.add(answer)
+        if "error" not in answer:
+            answers.append(answer)
     if json:
         show_json(answers)
     elif as_csv:
-        write_csv(sys.stdout, answers, classifier.class_names(classes), crops)
+        write_csv(sys.stdout, answers, names, crops)
     else:
         show_answers(answers, crops)
         if not crops:
             typer.echo(tally)
 
 
-def _answers(
-    classifier: Classifier, wishes: Wishes, workers: int, tally: Tally, files: Iterable[Path], total: int
-) -> Answers:
-    """The answers about files, with progress, counted; what is left out is said."""
+def _answers(classifier: Classifier, wishes: Wishes, workers: int, files: Iterable[Path], total: int) -> Answers:
+    """The answers about files, with progress; what is left out is said."""
     from mien.inference.many import read_files
     from mien.progress import track
 
@@ -103,7 +109,6 @@ def _answers(
     for answer in track(stream, total, "reading", "faces" if wishes.detector is None else "pictures"):
         if "error" in answer:
             remark(f"left out: {answer['error']}")
-        tally.add(answer)
         yield answer
 
 
@@ -112,13 +117,14 @@ def _write(
     settings: dict[str, Any],
     names: tuple[str, ...],
     images: list[Path],
+    total: int,
     work: Callable[[Iterable[Path], int], Answers],
+    tally: Tally,
 ) -> int:
-    """Write the answers about all images; how many there were already."""
+    """Write the answers about all images, and count them; how many there were already."""
     from mien.inference.answers import Journal
 
     with Journal(out, settings, names) as journal:
-        total = _count(images)
         if journal.found:
             remark(f"{journal.found:,} of {total:,} are done already; going on.")
         left = (file for file in _files(images) if not journal.holds(str(file)))
@@ -128,26 +134,34 @@ def _write(
         except KeyboardInterrupt:
             remark("stopped; what is done is kept, and the same command goes on.")
             raise
-        journal.finish()
+        journal.finish(tally.add)
         return journal.found
 
 
-def _settings(model: str, wishes: Wishes) -> dict[str, Any]:
-    """All that decides the answers about a picture: what a command must share to go on with another's work."""
+def _settings(model: str, wishes: Wishes, images: list[Path]) -> dict[str, Any]:
+    """All that decides the answers: what a command must share to go on with another's work.
+
+    Without ``--skip-bad``: pictures that could not be read are no work that is done.
+    """
     from mien.faces.find import choose
     from mien.inference.locate import find_model
     from mien.version import __version__
 
     yunet = None if wishes.detector is None else choose()[0]
+    annotator = wishes.annotator
     return {
         "mien": __version__,
+        "images": sorted({str(path) for path in images}),
+        # Pictures are known by the names that were given, which may say where from.
+        "working folder": None if all(path.is_absolute() for path in images) else str(Path.cwd()),
         "model": _digest(find_model(model)),
         "detector": None if wishes.detector is None else wishes.detector.name,
         "detector's file": None if yunet is None else _digest(yunet),
         "crops": wishes.detector is None,
         "classes": wishes.classes,
         "threshold": wishes.threshold,
-        "annotate": None if wishes.annotator is None else str(wishes.annotator.folder),
+        "annotate": None if annotator is None else str(annotator.folder.resolve()),
+        "annotated below": None if annotator is None else annotator.shared,
     }
 
 
@@ -167,8 +181,8 @@ def _files(images: list[Path]) -> Iterator[Path]:
             yield path
 
 
-def _count(images: list[Path]) -> int:
-    """How many files there are. Raises :class:`DataError` for a folder without any."""
+def _count(images: list[Path], skip_bad: bool) -> int:
+    """How many files there are. Raises :class:`DataError` for a folder without any, and a file that is not there."""
     from mien.inference.image_files import no_images
 
     total = 0
@@ -176,5 +190,7 @@ def _count(images: list[Path]) -> int:
         inside = sum(1 for _ in _files([path]))
         if not inside:
             raise no_images(path)
+        if not skip_bad and not os.path.lexists(path):
+            raise DataError(f"{path} does not exist.")
         total += inside
     return total

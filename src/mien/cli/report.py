@@ -76,10 +76,12 @@ def report(
     if scores is not None and split is not None:
         raise DataError("--split chooses among the scores of DIR; --scores FILE is of one split already.")
     check_data_options(data, class_map, skip_bad, clean)
-    check_out(out)
+    check_out(out, data)
     file = find_scores(folder, split) if folder is not None else scores
     assert file is not None
     measured = read_scores(file)
+    out = out or default_out(file, measured.split)
+    check_out(out, data)
     if model is None and folder is not None and RunFolder(folder).model.is_file():
         model = str(folder)
     own = model is not None and folder is not None and find_run(model).path.resolve() == folder.resolve()
@@ -90,7 +92,6 @@ def report(
     name = file.parent.resolve().name if folder is not None else file.stem
     if classifier is not None and own:
         name = classifier.manifest.name
-    out = out or default_out(file, measured.split)
     written = write_full_report(
         out,
         measured,

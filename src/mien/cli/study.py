@@ -74,7 +74,7 @@ def study(
         raise StudyError(f"A study needs faces: mien study {name} --data PATH.")
     out = out or Path("studies") / wanted.name
     results = results or out / "results"
-    check_out(out)
+    check_out(out, data)
     if results.is_file():
         raise StudyError(f"{results} is a file; --results names a folder.")
     with needs_extra("train", "Training"):

@@ -63,7 +63,7 @@ def sweep(
     chosen = load_space(space)
     check_networks(chosen)
     folder = out or Path("sweeps") / chosen.name
-    check_out(folder)
+    check_out(folder, data)
     for doubt in doubts(chosen.base):
         remark(f"NOTE: {doubt}")
     result = read(data, size_px=chosen.base.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)

@@ -28,13 +28,15 @@ if TYPE_CHECKING:
 HALF_LIFE_SECONDS = 0.2
 DETECT_EVERY_SECONDS = 0.33
 
-OUT_HELP = "Folder for annotated.mp4, faces.csv and timeline.html."
+OUT_HELP = (
+    "Folder for annotated.mp4, faces.csv and timeline.html; clip-mien for clip.mp4, in the current folder, by default."
+)
 DETECT_HELP = "How often faces are looked for in whole frames; they are followed in between."
 
 
 def video(
     clip: Annotated[Path, typer.Argument(help="A video file.")],
-    out: Annotated[Path, typer.Option(help=OUT_HELP, metavar="DIR")],
+    out: Annotated[Path | None, typer.Option(help=OUT_HELP, metavar="DIR")] = None,
     model: ModelOption = "default",
     classes: ClassesOption = None,
     threshold: ThresholdOption = None,
@@ -72,7 +74,9 @@ def video(
         **{name: fact for name, fact in page_facts(clip).items() if name != "data"},
     }
     opened = Clip(clip)
-    result = write_video(out, opened, reader, annotate=annotate, overwrite=overwrite, facts=facts)
+    # Not beside the clip, which may lie on a camera's card.
+    folder = Path(f"{clip.stem}-mien") if out is None else out
+    result = write_video(folder, opened, reader, annotate=annotate, overwrite=overwrite, facts=facts)
     for note in result.notes:
         remark(f"note: {note}")
     if json:
@@ -95,6 +99,7 @@ def _summary(clip: Clip, result: VideoResult, detector: str) -> dict[str, Any]:
         },
         "damaged_frames": clip.damaged,
         "missing_seconds": clip.missing_seconds,
+        "time_jumps": clip.jumps,
         "detector": detector,
         "tracks": [_track(track, timeline.classes) for track in timeline.tracks.values()],
         "files": {what: str(path) for what, path in result.files.items()},

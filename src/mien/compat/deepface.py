@@ -22,8 +22,12 @@ AGREEING_WINDOWS = 100.0
 """The Haar cascade counts windows and knows no probability: ``face_confidence`` is this share of them, at most 1."""
 
 
-class FaceNotDetected(DataError, ValueError):  # noqa: N818 - the name that scripts catch
-    """No face where ``enforce_detection`` asks for one; deepface's is a ValueError too."""
+class UnusableError(DataError, ValueError):
+    """Something that is not a picture, or is not answered; all of deepface's are ValueErrors too."""
+
+
+class FaceNotDetected(UnusableError):  # noqa: N818 - the name that scripts catch
+    """No face where ``enforce_detection`` asks for one."""
 
 
 def analyze(
@@ -40,7 +44,7 @@ def analyze(
 
     Args:
         img_path: a path, a data URI, an open binary file, or an array uint8 (H, W, 3) in OpenCV's order BGR; or a
-            list of these, or an array (N, H, W, 3).
+            list of these, or an array (N, H, W, 3). BGRA is taken too.
         actions: must be ``["emotion"]``, for mien reads expressions and neither age, gender nor race.
         enforce_detection: raise where there is no face; otherwise the whole picture is read as one.
         detector_backend: ``"skip"`` reads the whole picture as a face; any other finds faces by mien's detector.
@@ -57,13 +61,14 @@ def analyze(
 
     Raises:
         FaceNotDetected: no face, with ``enforce_detection``.
-        DataError: something that is not a picture, or other actions.
+        UnusableError: something that is not a picture, or other actions.
+        ModelError: the face detector cannot be used.
     """
     actions = [actions] if isinstance(actions, str) else list(actions)
     if actions != ["emotion"]:
-        raise DataError(f"mien reads expressions alone: give actions=['emotion']; found {actions}.")
+        raise UnusableError(f"mien reads expressions alone: give actions=['emotion']; found {actions}.")
     if anti_spoofing:
-        raise DataError("mien cannot tell a photo of a photo from a face; leave out anti_spoofing.")
+        raise UnusableError("mien cannot tell a photo of a photo from a face; leave out anti_spoofing.")
     if detector_backend not in {"opencv", "skip"} or expand_percentage:
         name = find_detector().name
         warnings.warn(
@@ -73,8 +78,15 @@ def analyze(
         )
     skip = detector_backend == "skip"
     if isinstance(img_path, list) or (isinstance(img_path, np.ndarray) and img_path.ndim == 4):
-        return [_analyze(rgb_of(each), _name(each), enforce_detection, skip) for each in img_path]
-    return _analyze(rgb_of(img_path), _name(img_path), enforce_detection, skip)
+        return [_analyze(_rgb_of(each), _name(each), enforce_detection, skip) for each in img_path]
+    return _analyze(_rgb_of(img_path), _name(img_path), enforce_detection, skip)
+
+
+def _rgb_of(picture: Any) -> npt.NDArray[np.uint8]:
+    try:
+        return rgb_of(picture)
+    except DataError as error:
+        raise UnusableError(str(error)) from None
 
 
 def _analyze(rgb: npt.NDArray[np.uint8], name: str, enforce_detection: bool, skip: bool) -> list[dict[str, Any]]:

@@ -62,7 +62,7 @@ class FER:
         """The faces of a picture, each ``{"box": [x, y, width, height], "emotions": {name: share}}``.
 
         Args:
-            img: a path, a data URI, or an array uint8 (H, W) grey or (H, W, 3) in OpenCV's order BGR.
+            img: a path, a data URI, or an array uint8 (H, W) grey or (H, W, 3) or (H, W, 4) in OpenCV's order BGR(A).
             face_rectangles: read these (x, y, width, height) instead of looking for faces.
 
         Returns:

@@ -14,6 +14,9 @@ from mien.errors import DataError
 from mien.inference.classifier import Classifier, load
 from mien.preprocess import open_picture, upright_rgb
 
+_FROM_OPENCV = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
+"""BGR to RGB and BGRA to RGBA, by the number of channels."""
+
 
 @cache
 def classifier() -> Classifier:
@@ -26,14 +29,15 @@ def rgb_of(picture: Any) -> npt.NDArray[np.uint8]:
 
     Args:
         picture: a path, a ``data:image/...;base64,`` string, an open binary file, or an array uint8 (H, W) grey or
-            (H, W, 3) in OpenCV's order BGR.
+            (H, W, 3) or (H, W, 4) in OpenCV's order BGR or BGRA.
 
     Raises:
         DataError: something else; a web address, since nothing here touches the network.
     """
     if isinstance(picture, np.ndarray):
-        bgr = picture.ndim == 3 and picture.shape[2] == 3
-        return upright_rgb(picture[:, :, ::-1] if bgr else picture)
+        if picture.ndim == 3 and picture.shape[2] in _FROM_OPENCV:
+            picture = picture[:, :, _FROM_OPENCV[picture.shape[2]]]
+        return upright_rgb(picture)
     if isinstance(picture, str) and picture.startswith(("http://", "https://")):
         raise DataError(f"{picture} is a web address; mien works offline. Download the picture and give its path.")
     if isinstance(picture, str) and picture.startswith("data:image/"):

@@ -29,10 +29,10 @@ def balance(faces: FaceSet, recipe: BalanceRecipe, seed: int) -> FaceSet:
     Raises:
         DataError: a class has no face to take or to make faces of, or one where two are blended.
     """
-    if recipe.sampling == "none":
-        return faces
-    _check_counts(faces, recipe.sampling, least=2 if recipe.sampling == "mixup" else 1)
+    check_counts(faces, recipe)
     match recipe.sampling:
+        case "none":
+            return faces
         case "undersample":
             return undersample(faces, seed)
         case "oversample":
@@ -141,14 +141,16 @@ def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequenc
     return order
 
 
-def _check_counts(faces: FaceSet, sampling: str, least: int) -> None:
+def check_counts(faces: FaceSet, recipe: BalanceRecipe) -> None:
+    """Refuse what :func:`balance` would, without making a face. Raises as that does."""
+    least = {"none": 0, "mixup": 2}.get(recipe.sampling, 1)
     counts = faces.counts()
     short = np.flatnonzero(counts < least)
     if len(short):
         raise DataError(
-            f"balance.sampling = '{sampling}' needs {'two faces' if least == 2 else 'a face'} of every class; the "
-            f"train split has {counts[short[0]] or 'none'} of '{faces.classes[short[0]]}'. Leave that class out with a "
-            "label scheme (--classes), or choose another sampling."
+            f"balance.sampling = '{recipe.sampling}' needs {'two faces' if least == 2 else 'a face'} of every class; "
+            f"the train split has {counts[short[0]] or 'none'} of '{faces.classes[short[0]]}'. Leave that class out "
+            "with a label scheme (--classes), or choose another sampling."
         )
 
 

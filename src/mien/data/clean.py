@@ -15,10 +15,11 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from mien.data.faceset import SPLITS, FaceSet
 from mien.data.splits import group_identical
@@ -56,7 +57,7 @@ class Change(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    row: int
+    row: Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
     split: str
     label: str
     to: str | None = None
@@ -68,7 +69,7 @@ class Change(BaseModel):
 class _File(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: int
+    version: StrictInt
     data_fingerprint: str
     drop: tuple[Change, ...] = ()
     relabel: tuple[Change, ...] = ()
@@ -111,12 +112,13 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
         file = _File.model_validate(content)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. mien audit PATH writes such a file.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise DataError(f"{path}, {where}: {fault['msg'][0].lower()}{fault['msg'][1:]}.") from None
+    except (OSError, ValueError, RecursionError) as error:
+        # ValueError: no TOML, no UTF-8, or a number of more digits than Python reads.
+        raise DataError(f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
     if file.version != _VERSION:
         raise DataError(f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again.")
     changes = (*file.drop, *file.relabel)
@@ -138,15 +140,25 @@ def check_made_for(clean: Clean, faces: FaceSet, path: str | os.PathLike[str]) -
 
 
 def join_changes(first: Clean, further: Sequence[Change]) -> Clean:
-    """One list that does to the data what ``first`` does, and then ``further``, which was made for what that left."""
+    """One list that does to the data what ``first`` does, and then ``further``, which was made for what that left.
+
+    What ``first`` says of a row was reviewed: a model's doubt about it is left out; see :func:`settled`.
+    """
     changes = {each.row: each for each in first.changes}
-    for change in further:
+    left_out = {each.row for each in settled(first, further)}
+    for change in (each for each in further if each.row not in left_out):
         before = changes.pop(change.row, None)
         if before is None:
             changes[change.row] = change
         elif change.to != before.label:  # otherwise the row is back where it was
             changes[change.row] = change.model_copy(update={"label": before.label})
     return Clean(first.data_fingerprint, tuple(changes[row] for row in sorted(changes)))
+
+
+def settled(first: Clean, further: Sequence[Change]) -> list[Change]:
+    """Those of ``further`` that are a model's opinion of a row that ``first`` decides about."""
+    decided = {each.row for each in first.changes}
+    return [each for each in further if each.kind == DOUBT and each.row in decided]
 
 
 def apply_clean(faces: FaceSet, clean: Clean, usual: FaceSet | None = None) -> FaceSet:

@@ -23,7 +23,7 @@ from mien.data.splits import settle_splits
 from mien.data.table import FaceTable, ReadOptions
 from mien.errors import DataError
 
-READER_VERSION = 3
+READER_VERSION = 4
 """Counts up when the same files would be read differently: older cache entries are then not found."""
 
 _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")

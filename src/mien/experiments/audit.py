@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mien.audit import ceiling, shift
 from mien.audit.copies import count_copies, in_conflict, leaked
-from mien.audit.label_errors import doubt_labels
+from mien.audit.label_errors import check_evidence, doubt_labels
 from mien.audit.near_copies import NearCopies, find_near_copies
 from mien.audit.outliers import TURNED_FROM, find_outliers
 from mien.audit.picture_faults import (
@@ -130,9 +130,13 @@ def check_audit(faces: FaceSet, scores: Scores | None) -> None:
     """Refuse what :func:`audit_faces` would, and scores that it cannot know to be useless, before copies are sought.
 
     Raises:
-        DataError: negative votes; scores of other data, of rows that the model learnt, or of test rows.
+        DataError: negative votes; rows of one class alone; scores of other data, of rows that the model learnt, of test
+            rows, or of no row of some class.
     """
     read_votes(faces)
+    with_rows = [name for name, count in zip(faces.classes, faces.counts(), strict=True) if count]
+    if len(with_rows) < 2:
+        raise DataError(f"An audit needs rows of at least two classes; there are rows of {with_rows[0]} alone.")
     if scores is None:
         return
     if scores.split == "train":
@@ -142,7 +146,11 @@ def check_audit(faces: FaceSet, scores: Scores | None) -> None:
         )
     if scores.split == "test" or bool((np.isin(faces.rows, scores.rows) & (faces.split == "test")).any()):
         raise DataError("Only mien evaluate opens the test split; give scores of other rows.")
-    _under_classes_of(scores, faces)
+    renamed = _under_classes_of(scores, faces)
+    judged = np.isin(renamed.rows, scores.rows)
+    of_train = judged & (renamed.split == "train")
+    evidence, what = (of_train, "train row") if of_train.any() else (judged, "row")
+    check_evidence(renamed.labels[evidence], len(renamed.classes), what)
 
 
 def _under_classes_of(scores: Scores, faces: FaceSet) -> FaceSet:
@@ -310,9 +318,18 @@ def _judge(faces: FaceSet, scores: Scores, copies: Copies, votes: Votes | None, 
             outvoted = share_of((doubts.flagged & usable & against).sum(), (doubts.flagged & usable).sum())
     kept = {ALL_ROWS: np.ones(len(scores), dtype=np.bool_)}
     for how, numbers in (("identical", copies.identical), ("identical or near", groups)):
-        kept[f"without rows seen before ({how})"] = ~leaked(numbers, faces.split)[places]
+        if _of_one_model(scores):
+            kept[f"without rows seen before ({how})"] = ~leaked(numbers, faces.split)[places]
         kept[f"without rows whose copies disagree ({how})"] = ~in_conflict(numbers, faces.labels)[places]
     return Judged(places, scores, of_train, doubts, worth, outvoted, tuple(on_subsets(scores, kept, resamples)))
+
+
+def _of_one_model(scores: Scores) -> bool:
+    """Whether one model that learnt train gave the scores, of rows that a copy in an earlier split may have shown it.
+
+    Out of fold, copies are kept from the model that is asked; what scores of any other name saw, nobody knows.
+    """
+    return scores.split in {"validation", "test"}
 
 
 def _outvoted(votes: Votes, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -334,7 +351,12 @@ def _left_out(faces: FaceSet, votes: Votes | None, judged: Judged | None) -> Ite
             "No model judged the labels: --recipe quick makes out-of-fold probabilities (hours), --scores FILE brings "
             "some. Without them only copies with other labels are known to conflict."
         )
-    elif len(judged.places) < len(faces):
+    if judged is not None and not _of_one_model(judged.scores):
+        yield (
+            f"The scores are of '{judged.scores.split}', not of validation: no score without rows seen before is "
+            "given. Out of fold no model saw a row, or a copy of it, before it was asked; of other scores nobody knows."
+        )
+    if judged is not None and len(judged.places) < len(faces):
         yield f"The scores are of {len(judged.places):,} of {len(faces):,} rows; no model judged the other labels."
     missing = [name for name in SPLITS if not (faces.split == name).any()]
     if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from mien.errors import DataError
 from mien.evaluation.compare import compare_scores, match_rows, shared_rows
 from mien.evaluation.scores import Scores
 from mien.experiments.matching import check_fingerprint, faces_of_scores, match_faces
+from mien.experiments.measure import seen_by, without_copies
 from mien.report import wording
 from mien.report.full_page import Written, write_files
 from mien.report.rendering import render
@@ -57,6 +59,29 @@ def keep_shared_rows(named: Sequence[tuple[str, Scores]]) -> tuple[list[tuple[st
     return pairs, f"compared on the {len(kept[0]):,} rows that all have; left out: {', '.join(parts)}"
 
 
+def with_subsets(
+    contests: Sequence[Contest], faces: FaceSet, uncleaned: FaceSet | None = None, resamples: int = 1000
+) -> list[Contest]:
+    """The contests with both scores on all rows, and without rows that copies spoil.
+
+    Args:
+        contests: at least one.
+        faces: the data that the scores are of, all splits.
+        uncleaned: the same before a list of changes made them of it; see :func:`mien.experiments.measure.seen_by`.
+        resamples: bootstrap resamples behind each interval.
+
+    Raises:
+        DataError: faces that the scores are not of.
+    """
+    _faces_of(contests, faces)
+    seen = seen_by([], faces, uncleaned)
+    sides = [
+        [without_copies(seen, scores, resamples) for scores in (each.first_scores, each.second_scores)]
+        for each in contests
+    ]
+    return [replace(each, subsets=tuple(zip(*side, strict=True))) for each, side in zip(contests, sides, strict=True)]
+
+
 def write_comparison(
     out: Path, contests: Sequence[Contest], *, faces: FaceSet | None = None, facts: Mapping[str, str] | None = None
 ) -> Written:
@@ -74,12 +99,7 @@ def write_comparison(
         RunError: the file system refused.
     """
     scores = contests[0].first_scores
-    chosen = None
-    if faces is not None:
-        check_fingerprint(faces, scores)
-        # Compared may be fewer rows than the split has: those that all scores share.
-        faces = faces.subset(np.isin(faces.rows, scores.rows))
-        chosen = match_faces(faces_of_scores(faces, scores), scores)
+    chosen = None if faces is None else _faces_of(contests, faces)
     sections = [comparison_section(each, chosen) for each in contests]
     page = render(
         "full.html.j2",
@@ -97,3 +117,12 @@ def write_comparison(
         wording=wording,
     )
     return write_files(out, page, sections)
+
+
+def _faces_of(contests: Sequence[Contest], faces: FaceSet) -> FaceSet:
+    """The faces of the compared rows, in the order of the scores. Raises DataError where the scores are not of them."""
+    scores = contests[0].first_scores
+    check_fingerprint(faces, scores)
+    # Compared may be fewer rows than the split has: those that all scores share.
+    part = faces.subset(np.isin(faces.rows, scores.rows))
+    return match_faces(faces_of_scores(part, scores), scores)

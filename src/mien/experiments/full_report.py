@@ -13,10 +13,10 @@ from mien.experiments.insight import explainer_of, features_of
 from mien.experiments.matching import (
     check_fingerprint,
     check_model,
+    faces_of_scores,
     find_robustness,
     holds_test,
     match_faces,
-    scheme_of_scores,
 )
 from mien.experiments.measure import faces_for, seen_by, without_copies
 from mien.inference.classifier import Classifier
@@ -84,12 +84,11 @@ def write_full_report(
     everything = chosen = seen = None
     if faces is not None:
         check_fingerprint(faces, scores)
-        before = seen_by([] if model is None else [model], faces, uncleaned)
+        seen = seen_by([] if model is None else [model], faces, uncleaned)
         if model is None:
-            scheme = scheme_of_scores(faces, scores)
-            everything, seen = (each.with_scheme(scheme).with_classes(scores.classes) for each in (faces, before))
+            everything = faces_of_scores(faces, scores)
         else:
-            everything, seen = (faces_for(model, each) for each in (faces, before))
+            everything, seen = faces_for(model, faces), faces_for(model, seen)
         chosen = match_faces(everything, scores)
     of_test = holds_test(scores, chosen)
     facts = dict(facts or {})

@@ -13,7 +13,7 @@ from mien.evaluation.robustness_file import NAME, Measurement, read_measurement
 from mien.evaluation.scores import Scores
 from mien.inference.classifier import Classifier
 from mien.inference.locate import find_run, find_run_of_model
-from mien.labels import SCHEMES, LabelScheme
+from mien.labels import SCHEMES
 
 ASKED = 64
 """Rows on which a model is held to its scores."""
@@ -22,12 +22,7 @@ SAME_ANSWER = 1e-3
 
 
 def faces_of_scores(faces: FaceSet, scores: Scores) -> FaceSet:
-    """Bring data under the classes of the scores, by :func:`scheme_of_scores`. Raises as that does."""
-    return faces.with_scheme(scheme_of_scores(faces, scores)).with_classes(scores.classes)
-
-
-def scheme_of_scores(faces: FaceSet, scores: Scores) -> LabelScheme | None:
-    """The named label scheme that leads from the data's classes to those of the scores; None where names alone do.
+    """Bring data under the classes of the scores, by names alone or by the named label scheme that leads to them.
 
     Two schemes may share their classes, as both binary ones do: the first whose rows and labels fit is taken.
 
@@ -46,7 +41,7 @@ def scheme_of_scores(faces: FaceSet, scores: Scores) -> LabelScheme | None:
         except DataError as error:
             misfit = misfit or error
             continue
-        return scheme
+        return renamed
     raise misfit or DataError(
         f"The scores are of the classes {', '.join(scores.classes)}, the data has {', '.join(faces.classes)}. "
         f"Rename classes of the data with --map, or give the data that was scored."

@@ -166,8 +166,11 @@ def without_copies(faces: FaceSet, scores: Scores, resamples: int = 1000) -> lis
     validation. Rows whose copies disagree have an identical picture under another label.
 
     Args:
-        faces: all of the data that the model learnt from and the scores are of, under the classes of the scores.
-        scores: of one split; of another than validation and test nothing was seen before, and the result is empty.
+        faces: all of the data that the model learnt from and the scores are of, under the model's own classes: a label
+            scheme that merges its answers may drop the copies that it learnt. Under the data's, where nobody knows the
+            model.
+        scores: of rows of one split, under any classes; of another than validation and test nothing was
+            seen before, and the result is empty.
         resamples: bootstrap resamples behind each interval.
     """
     if scores.split not in {"validation", "test"}:

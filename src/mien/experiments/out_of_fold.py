@@ -28,12 +28,12 @@ from mien.experiments.measure import faces_for
 from mien.experiments.run import run_recipe
 from mien.inference.classifier import BATCH, Classifier
 from mien.labels import parse_scheme
-from mien.models.registry import complete
+from mien.models.registry import build_model, complete
 from mien.progress import track
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training.loop import Watch
-from mien.training.state import check_network
+from mien.training.state import check_faces, check_network
 
 CHOOSING = 10
 """One in so many pictures of what a fold's model could learn chooses its epoch instead."""
@@ -42,6 +42,27 @@ SPLIT = "out-of-fold"
 """What the scores call the rows that they are of."""
 
 View = Callable[[Recipe, FaceSet], AbstractContextManager[Watch]]
+
+
+class _Folds:
+    """Which rows each fold's model is asked about, and which it learns; ``groups`` as :func:`score_out_of_fold`'s."""
+
+    def __init__(self, faces: FaceSet, groups: npt.NDArray[np.int64]) -> None:
+        self._faces, self._groups = faces, groups
+        self._judged = np.flatnonzero(faces.split != "test")
+        self._fold_of = assign_folds(groups[self._judged], FOLDS)
+        self.count = int(self._fold_of.max()) + 1
+
+    def held_out(self, fold: int) -> FaceSet:
+        """The rows of train and validation in a fold."""
+        return self._faces.subset(self._judged[self._fold_of == fold])
+
+    def learnt(self, fold: int) -> FaceSet:
+        """The train rows of the others, some of them as the validation split of a run: copies stay together."""
+        others = self._judged[self._fold_of != fold]
+        mine = others[self._faces.split[others] == "train"]
+        chooses = assign_folds(self._groups[mine], CHOOSING) == 0
+        return replace(self._faces.subset(mine), split=np.where(chooses, "validation", "train"))
 
 
 def score_out_of_fold(
@@ -72,18 +93,18 @@ def score_out_of_fold(
 
     Raises:
         MienError: as :func:`check_recipe` and :func:`mien.experiments.run.run_recipe`.
+        DataError, RunError: a fold that could not be learnt, or was begun on other data; nothing is trained.
     """
     check_recipe(recipe, faces, folder)
-    judged = np.flatnonzero(faces.split != "test")
-    fold_of = assign_folds(groups[judged], FOLDS)
+    folds = _Folds(faces, groups)
+    _check_folds(recipe, folds, folder)
     parts = []
-    for fold in range(int(fold_of.max()) + 1):
+    for fold in range(folds.count):
         run = RunFolder(folder / f"fold-{fold + 1}")
-        held_out = faces.subset(judged[fold_of == fold])
-        learnt = _to_learn(faces, groups, judged[fold_of != fold])
+        held_out, learnt = folds.held_out(fold), folds.learnt(fold)
         scores = _finished(run, learnt, held_out, faces.fingerprint)
         if scores is None:
-            tell(f"fold {fold + 1} of {int(fold_of.max()) + 1}: {run.path}")
+            tell(f"fold {fold + 1} of {folds.count}: {run.path}")
             with view(recipe, learnt) as watch:
                 result = run_recipe(recipe, learnt, run, resume=True, watch=watch, facts=facts)
             if result.outcome.reason == "interrupted":
@@ -104,11 +125,12 @@ def score_out_of_fold(
 
 
 def check_recipe(recipe: Recipe, faces: FaceSet, folder: Path) -> None:
-    """Refuse what could not be done, before anything is: faces of any size will do.
+    """Refuse what can be known before copies are: faces of any size will do. The rest is refused before the first fold.
 
     Raises:
         RecipeError: the recipe merges or drops classes, or its network cannot be built.
-        DataError: there is no train split.
+        DataError: there is no train split, or none of its rows is of some class.
+        ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
         RunError: a fold that stands in the folder was begun by another recipe.
     """
     scheme = parse_scheme(recipe.classes)
@@ -119,20 +141,39 @@ def check_recipe(recipe: Recipe, faces: FaceSet, folder: Path) -> None:
         )
     if not (faces.split == "train").any():
         raise DataError("Out-of-fold probabilities need a train split; the data has none. Give --scores FILE instead.")
+    lacking = [name for name, count in zip(faces.classes, faces.counts("train"), strict=True) if not count]
+    if lacking:
+        raise DataError(
+            f"No row of train is of the class '{lacking[0]}', so nobody could say who is taken for it. Name it like "
+            f"another class with --map, leave its rows out, or put some of them into train."
+        )
     check_network(recipe, len(faces.classes))
+    runs = [RunFolder(folder / f"fold-{fold + 1}") for fold in range(FOLDS)]
+    if not all(run.last.is_file() for run in runs):
+        build_model(recipe.model, len(faces.classes), recipe.input.crop_px).load_start()
     digest = recipe.model_copy(update={"model": complete(recipe.model)}).digest
-    for run in (RunFolder(folder / f"fold-{fold + 1}") for fold in range(FOLDS)):
+    for run in runs:
         if run.is_run and run.read_recipe().digest != digest:
             raise RunError(
                 f"{run.path} was begun by another recipe; give that one, or choose another folder with --out."
             )
 
 
-def _to_learn(faces: FaceSet, groups: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> FaceSet:
-    """The train rows among ``others``, some of them as the validation split of a run: copies stay together."""
-    mine = others[faces.split[others] == "train"]
-    chooses = assign_folds(groups[mine], CHOOSING) == 0
-    return replace(faces.subset(mine), split=np.where(chooses, "validation", "train"))
+def faces_to_learn(faces: FaceSet) -> int:
+    """About how many faces the model of one fold learns."""
+    return int((faces.split == "train").sum() * (1 - 1 / FOLDS) * (1 - 1 / CHOOSING))
+
+
+def _check_folds(recipe: Recipe, folds: _Folds, folder: Path) -> None:
+    """Refuse before the first fold what a later one would fail at, hours after."""
+    for fold in range(folds.count):
+        run, learnt = RunFolder(folder / f"fold-{fold + 1}"), folds.learnt(fold)
+        try:
+            check_faces(recipe, learnt)
+        except DataError as error:
+            raise DataError(f"Fold {fold + 1} of {folds.count} cannot be learnt. {error}") from None
+        if run.is_run and not learnt.is_of(str(run.read_environment().get("data_fingerprint"))):
+            raise RunError(f"{run.path} was begun on other data; choose another folder with --out.")
 
 
 def _finished(run: RunFolder, learnt: FaceSet, held_out: FaceSet, fingerprint: str) -> Scores | None:

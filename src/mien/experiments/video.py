@@ -16,6 +16,7 @@ from mien.errors import RunError, needs_extra
 from mien.files import whole_file
 from mien.inference.answer_files import FACE_COLUMNS
 from mien.inference.clip import Clip
+from mien.inference.clip_sound import ClipSound
 from mien.inference.clip_writer import ClipWriter
 from mien.inference.drawing import draw_readings
 from mien.inference.timeline import Timeline
@@ -24,6 +25,9 @@ from mien.progress import track
 from mien.report.timeline_page import timeline_html
 
 ANNOTATED, TABLE, PAGE = "annotated.mp4", "faces.csv", "timeline.html"
+
+_HEARD_SECONDS = 0.1
+"""Sound that is lost is told of from here up; a seam costs a packet or two, a twentieth of a second."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class VideoResult:
         timeline: its faces over time.
         files: what was written, by what it is.
         sound: the codec of the sound that was copied; None where there is none, or it was left out.
-        notes: what a user must know: damage, sound left out.
+        notes: what a user must know: damage, times that jump, sound left out.
     """
 
     timeline: Timeline
@@ -83,12 +87,12 @@ def write_video(
                 if annotated is not None:
                     annotated.add(_with_readings(frame), frame.pts)
         sound = None if annotated is None else annotated.sound
-        notes = _notes(clip, sound_is_lost=annotate and clip.has_sound and sound is None)
+        notes = _notes(clip, sound)
         parts["timeline"].write_text(_page(timeline, clip, notes, facts), encoding="utf-8")
     if not annotate:
         # An earlier video's would pass for this one's.
         (out / ANNOTATED).unlink(missing_ok=True)
-    return VideoResult(timeline, paths, sound, notes)
+    return VideoResult(timeline, paths, None if sound is None else sound.codec, notes)
 
 
 def csv_columns(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -117,15 +121,23 @@ def _with_readings(frame: VideoFrame) -> npt.NDArray[np.uint8]:
     return np.asarray(picture, dtype=np.uint8)
 
 
-def _notes(clip: Clip, sound_is_lost: bool) -> list[str]:
+def _notes(clip: Clip, sound: ClipSound | None) -> list[str]:
     notes = []
     if clip.damaged:
         notes.append(f"{_counted(clip.damaged, 'frame')} of {clip.path} could not be decoded, or not wholly.")
     if clip.missing_seconds:
         about = _counted(round(clip.missing_seconds * clip.frame_rate), "frame")
         notes.append(f"{clip.path} is cut off: about {about} ({clip.missing_seconds:.1f} s) are missing at its end.")
-    if sound_is_lost:
+    if clip.jumps:
+        often = "once" if clip.jumps == 1 else f"{clip.jumps:,} times"
+        notes.append(
+            f"The times of {clip.path} jump back {often}, as where recordings are joined end to end: "
+            f"what follows is placed right after what comes before."
+        )
+    if sound is not None and clip.has_sound and sound.codec is None:
         notes.append(f"The sound is left out of {ANNOTATED}: an MP4 cannot hold it as it is.")
+    elif sound is not None and sound.lost_seconds >= _HEARD_SECONDS:
+        notes.append(f"{sound.lost_seconds:.1f} s of the sound are left out of {ANNOTATED}: they could not be copied.")
     return notes
 
 
@@ -149,7 +161,7 @@ def _check(out: Path, clip: Clip, paths: Mapping[str, Path], overwrite: bool) ->
         if path.exists() and path.samefile(clip.path):
             raise RunError(f"{path} is the video itself. Choose another folder with --out.")
         if path.exists() and not overwrite:
-            raise RunError(f"{path} exists already. Choose another folder, or replace it with --overwrite.")
+            raise RunError(f"{path} exists already. Choose another folder with --out, or replace it with --overwrite.")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from mien.errors import DataError
 from mien.files import whole_file
 from mien.inference.drawing import draw_readings
 from mien.inference.readings import Reading
-from mien.preprocess import FORMATS
+from mien.preprocess import opened_file
 
 
 class Annotator:
@@ -28,6 +28,7 @@ class Annotator:
 
     Attributes:
         folder: as given.
+        shared: the folder that all arguments share.
 
     Raises:
         DataError: ``folder`` holds or is inside what is read, is a file, or the arguments share no folder.
@@ -48,13 +49,13 @@ class Annotator:
             raise DataError(f"--annotate must name a folder; {folder} is a file.")
         homes = [_absolute(each if each.is_dir() else each.parent) for each in arguments]
         try:
-            self._shared = os.path.commonpath(homes)
+            self.shared = os.path.commonpath(homes)
         except ValueError:
             raise DataError("--annotate needs images that share a folder; these are on several drives.") from None
 
     def place(self, source: str | os.PathLike[str]) -> Path:
         """Where the annotated picture of a file goes."""
-        return self.folder / os.path.relpath(_absolute(source), self._shared)
+        return self.folder / os.path.relpath(_absolute(source), self.shared)
 
     def write(self, source: str, rgb: npt.NDArray[np.uint8], readings: Sequence[Reading]) -> Path:
         """Write a picture with its readings; returns its path.
@@ -66,12 +67,13 @@ class Annotator:
 
         Raises:
             RunError: the folder cannot be written.
-            DataError: the format cannot hold a picture of this size.
+            DataError: the format cannot hold a picture of this size; the file is gone meanwhile.
         """
         from PIL import Image
 
-        with Image.open(source, formats=FORMATS) as original:
-            kind = original.format or "PNG"
+        with opened_file(source) as original:
+            # Cameras append further pictures to a JPEG (MPO); the first is drawn into, and saved as what it is.
+            kind = "JPEG" if original.format == "MPO" else original.format or "PNG"
             # A profile of another colour space (CMYK, grey) would be wrong of RGB.
             profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
         image = Image.fromarray(rgb)

@@ -21,7 +21,7 @@ _ROWS_AT_ONCE = 4096
 
 def columns(classes: tuple[str, ...], crops: bool) -> tuple[str, ...]:
     """Names of the columns of a table of answers."""
-    return ("source", *(() if crops else FACE_COLUMNS), "top", "confidence", *classes)
+    return ("source", *(() if crops else ("detector", *FACE_COLUMNS)), "top", "confidence", *classes)
 
 
 def rows(answers: Answers, classes: tuple[str, ...], crops: bool) -> Iterator[tuple[Any, ...]]:
@@ -34,9 +34,9 @@ def rows(answers: Answers, classes: tuple[str, ...], crops: bool) -> Iterator[tu
             yield source, *_read(answer)
         for number, face in enumerate(answer.get("faces", ()), start=1):
             box = face["box"]
-            yield source, number, box["left"], box["top"], box["width"], box["height"], *_read(face)
+            yield source, answer["detector"], number, box["left"], box["top"], box["width"], box["height"], *_read(face)
         if answer.get("faces") == []:
-            yield source, 0, *[None] * (4 + 2 + len(classes))
+            yield source, answer["detector"], 0, *[None] * (4 + 2 + len(classes))
 
 
 def write_csv(stream: TextIO, answers: Answers, classes: tuple[str, ...], crops: bool) -> None:
@@ -74,7 +74,7 @@ def _parquet(path: Path, answers: Answers, classes: tuple[str, ...], crops: bool
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
-    kinds = {"source": pa.string(), "top": pa.string()} | dict.fromkeys(FACE_COLUMNS, pa.int32())
+    kinds = dict.fromkeys(("source", "detector", "top"), pa.string()) | dict.fromkeys(FACE_COLUMNS, pa.int32())
     names = columns(classes, crops)
     schema = pa.schema([(name, kinds.get(name, pa.float64())) for name in names])
     stream = rows(answers, classes, crops)

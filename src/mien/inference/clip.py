@@ -32,6 +32,9 @@ _NO_VIDEO = (
 )
 _GUESSED_RATE = Fraction(25)
 
+_FALLS_BACK_FRAMES, _FALLS_BACK_SECONDS = 3, Fraction(1, 10)
+"""Times that fall back by more than both have begun anew; by less, they are only out of order."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClipFrame:
@@ -64,10 +67,12 @@ class Clip:
         has_sound: whether there is a sound track.
         damaged: frames so far that could not be decoded, or not wholly.
         missing_seconds: known at the end: by how much the file ends before the time that it states.
+        jumps: how often its times have fallen back so far, as where recordings were joined end to end.
+        shift_seconds: added to the file's own times since the last of them, so that they go on rising.
 
     Raises:
-        DataError: no file, no video, no picture in it, no frame that can be decoded, frames over
-            :data:`MAXIMUM_PIXELS`.
+        DataError: no file, no video, no picture in it, no codec that FFmpeg knows, no frame that can be decoded, frames
+            over :data:`MAXIMUM_PIXELS`.
         MissingExtraError: PyAV is not installed.
     """
 
@@ -81,7 +86,12 @@ class Clip:
             moving = [stream for stream in streams if not stream.disposition & stream.disposition.attached_pic]
             if not moving:
                 raise DataError(f"{self.path} has no video stream" + (", only sound." if self.has_sound else "."))
-            self._stream = moving[0]
+            known = [stream for stream in moving if stream.codec_context is not None]
+            if not known:
+                raise DataError(
+                    f"{self.path} has a codec that this FFmpeg cannot decode. Convert it to an MP4 with H.264 first."
+                )
+            self._stream = known[0]
             self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
             self._stream.thread_type = "AUTO"
             self.time_base = Fraction(self._stream.time_base or Fraction(1, 90_000))
@@ -91,6 +101,7 @@ class Clip:
             self.expected_frames: int | None = stated or None
             self.damaged = 0
             self.missing_seconds = 0.0
+            self.jumps, self.shift_seconds = 0, Fraction(0)
             self._decoded = self._decode()
             self._first: VideoFrame | None = next(self._decoded, None)
             if self._first is None:
@@ -121,16 +132,46 @@ class Clip:
         """All frames in the order of their times, one at a time; only once."""
         frame, number, pts = self._first, 0, -1
         self._first = None
-        start = self.start_seconds / self.time_base
-        a_frame = max(round(1 / (self.frame_rate * self.time_base)), 1)
         while frame is not None:
-            # Raw streams carry no times; broken ones repeat them.
-            stated = pts + a_frame if frame.pts is None else round(frame.pts - start)
-            pts = max(stated, pts + 1) if number or frame.pts is not None else 0
+            following = next(self._decoded, None)
+            pts = self._place(frame, following, pts)
             yield ClipFrame(number, pts, float(pts * self.time_base), self._upright(frame))
             number += 1
-            frame = next(self._decoded, None)
-        self._note_end(float((pts + a_frame) * self.time_base))
+            frame = following
+        self._note_end(float((pts + self._frame_units) * self.time_base))
+
+    @property
+    def _frame_units(self) -> int:
+        return max(round(1 / (self.frame_rate * self.time_base)), 1)
+
+    def falls_back(self, seconds: Fraction) -> bool:
+        """Whether a time so much after the one before it, in the file's own times, says that they have begun anew."""
+        return seconds < -max(_FALLS_BACK_FRAMES / self.frame_rate, _FALLS_BACK_SECONDS)
+
+    def _place(self, frame: VideoFrame, following: VideoFrame | None, last: int) -> int:
+        """The time of a frame, in units from the beginning, after the last one's (-1 where it is the first)."""
+        onward = last + self._frame_units if last >= 0 else 0
+        stated, after = (self._stated(each) for each in (frame, following))
+        # Raw streams carry no times.
+        if stated is None:
+            return onward
+        if last >= 0 and self.falls_back((stated - last) * self.time_base):
+            # Of one frame alone it is a damaged time: the next one's goes on as before.
+            if after is not None and not self.falls_back((after - last) * self.time_base):
+                return onward
+            self.jumps += 1
+            self.shift_seconds += (onward - stated) * self.time_base
+            return onward
+        # The same the other way: one that leaps ahead of the next.
+        if after is not None and after > last and self.falls_back((after - stated) * self.time_base):
+            return onward
+        # Broken files repeat times.
+        return max(stated, last + 1)
+
+    def _stated(self, frame: VideoFrame | None) -> int | None:
+        if frame is None or frame.pts is None:
+            return None
+        return round(frame.pts + (self.shift_seconds - self.start_seconds) / self.time_base)
 
     def _decode(self) -> Iterator[VideoFrame]:
         """Frames as they are stored. What fails is counted, what comes after it still decoded."""

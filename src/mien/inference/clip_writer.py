@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mien.errors import RunError
 from mien.inference.clip import Clip
+from mien.inference.clip_sound import ClipSound
 
 ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
     # Half the work of `veryfast` at two and a half times its size; few frames are held back in memory.
@@ -24,9 +25,6 @@ ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
 
 _FINEST_OF_MPEG4 = 65_535
 """MPEG-4 part 2 counts time in at most so many parts of a second."""
-
-_SOUND = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac", "opus", "libopus", "flac"}
-"""What an MP4 may hold and players play; other sound is left out."""
 
 _BT601 = 6
 """How RGB becomes YUV here, by its number in ISO/IEC 23091-2; left unsaid, players guess by the picture's size."""
@@ -44,7 +42,7 @@ class ClipWriter:
     Attributes:
         encoder: what writes the pictures.
         frames: how many have been added.
-        sound: the codec of the sound that is copied; None where there is none, or it is left out.
+        sound: what copies the sound.
 
     Raises:
         RunError: the encoder refused the frames, or the disk the file.
@@ -66,8 +64,7 @@ class ClipWriter:
             stream.codec_context.time_base = self._time_base
             stream.codec_context.colorspace = _BT601
             self._stream = stream
-            self._sound = _Sound(clip, self._container)
-        self.sound = self._sound.codec
+            self.sound = ClipSound(clip, self._container)
 
     def __enter__(self) -> ClipWriter:
         return self
@@ -84,9 +81,9 @@ class ClipWriter:
         else:
             with _refusals(self._clip):
                 self._container.mux(self._stream.encode(None))
-                self._sound.copy(None)
+                self.sound.copy(None)
                 self._container.close()
-        self._sound.close()
+        self.sound.close()
 
     def add(self, rgb: npt.NDArray[np.uint8], pts: int) -> None:
         """Add a frame, uint8 (H, W, 3), at a time in units of the clip's time base, after the last one's."""
@@ -100,52 +97,8 @@ class ClipWriter:
         frame.pts, frame.time_base = self._pts, self._time_base
         with _refusals(self._clip):
             self._container.mux(self._stream.encode(frame))
-            self._sound.copy(float(self._pts * self._time_base))
+            self.sound.copy(float(self._pts * self._time_base))
         self.frames += 1
-
-
-class _Sound:
-    """Copies the sound of a clip into a file, as it is, as far as the pictures have come."""
-
-    def __init__(self, clip: Clip, target: Any) -> None:
-        import av
-
-        self.codec: str | None = None
-        self._source: Any = None
-        self._packets: Iterator[Any] = iter(())
-        if clip.has_sound:
-            # The clip reads its pictures as they are wanted; a second look at the file reads the sound alone.
-            self._source = av.open(str(clip.path.absolute()))
-            stream = self._source.streams.audio[0]
-            if stream.codec_context.name in _SOUND:
-                self.codec = stream.codec_context.name
-                self._target, self._copied = target, target.add_stream_from_template(stream)
-                self._packets = self._read(stream, round(clip.start_seconds / stream.time_base))
-        self._next = next(self._packets, None)
-
-    def copy(self, until_seconds: float | None) -> None:
-        """Copy what is heard until a time, or all that is left."""
-        while self._next is not None:
-            if until_seconds is not None and float(self._next.pts * self._next.time_base) > until_seconds:
-                return
-            self._next.stream = self._copied
-            self._target.mux(self._next)
-            self._next = next(self._packets, None)
-
-    def close(self) -> None:
-        """Close the second look."""
-        if self._source is not None:
-            self._source.close()
-
-    def _read(self, stream: Any, start: int) -> Iterator[Any]:
-        import av
-
-        # Where the file is cut off the sound ends too.
-        with suppress(av.FFmpegError):
-            for packet in self._source.demux(stream):
-                if packet.dts is not None and packet.pts is not None:
-                    packet.pts, packet.dts = packet.pts - start, packet.dts - start
-                    yield packet
 
 
 @contextmanager

@@ -23,22 +23,32 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """The files of :func:`image_files` in the same order, holding the names of one folder a level at a time.
+    """The files of :func:`image_files` in the same order, holding the names in one folder a level at a time.
 
     Raises:
         DataError: a folder that may not be read.
     """
+    names, folders = [], set()
     try:
         with os.scandir(folder) as entries:
-            listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda each: each.name)
+            # Names alone: an entry is three times as large, and a folder may hold a million.
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                # A linked folder could lead back to where we are.
+                if entry.is_dir(follow_symlinks=False):
+                    folders.add(entry.name)
+                elif not (entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()):
+                    continue
+                names.append(entry.name)
     except OSError as error:
         raise DataError(f"{os.fspath(folder)} cannot be read: {error.strerror or error}.") from None
-    for entry in listed:
-        # A linked folder could lead back to where we are.
-        if entry.is_dir(follow_symlinks=False):
-            yield from walk_images(entry.path)
-        elif Path(entry.name).suffix.lower() in IMAGE_SUFFIXES and entry.is_file():
-            yield Path(entry.path)
+    names.sort()
+    for name in names:
+        if name in folders:
+            yield from walk_images(Path(folder) / name)
+        else:
+            yield Path(folder) / name
 
 
 def no_images(folder: str | os.PathLike[str]) -> DataError:

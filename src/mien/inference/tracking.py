@@ -20,7 +20,8 @@ SAME_FACE_OVERLAP = 0.5
 """Two tracks that overlap more have come to lie on one face."""
 
 PATIENCE_SECONDS = 1.0
-"""For so long a face may be overlooked, or turned away, and keep its track."""
+"""For so long after a detector first overlooked it a face may be found again and keep its track. It does not count from
+when the face was last found: detections may lie further apart than this."""
 
 HALF_LIFE_SECONDS = 0.2
 """After so long half of a smoothed reading is newer. Expressions that people show openly last half a second to four
@@ -45,13 +46,13 @@ class Track:
     Attributes:
         number: from 1, in the order in which faces were found.
         box: where it was last seen.
-        detected_seconds: when a detector last found it.
+        missed_seconds: when a detector first overlooked it; None where it found it the last time.
         lost: it is not seen now.
     """
 
     number: int
     box: Box
-    detected_seconds: float
+    missed_seconds: float | None = None
     lost: bool = False
 
 
@@ -77,23 +78,26 @@ class Tracker:
 
         A track without a box stays as it is until patience ends, but is lost if it lies on the face of another.
         """
-        self.tracks = {
-            number: track
-            for number, track in self.tracks.items()
-            if seconds - track.detected_seconds <= self._patience_seconds
-        }
         numbers = self._join(boxes)
-        for number, box in zip(numbers, boxes, strict=True):
-            self.tracks[number] = Track(number, box, seconds)
-        for number, track in self.tracks.items():
-            if number not in numbers and any(overlap(track.box, box) > SAME_FACE_OVERLAP for box in boxes):
-                self.tracks[number] = replace(track, lost=True)
+        # Given up only after boxes have been joined: however long nobody looked, the face may be there still.
+        missed = (track for number, track in self.tracks.items() if number not in numbers)
+        kept = [track for each in missed if (track := self._overlooked(each, seconds, boxes)) is not None]
+        found = [Track(number, box) for number, box in zip(numbers, boxes, strict=True)]
+        self.tracks = {track.number: track for track in sorted([*kept, *found], key=lambda track: track.number)}
         return numbers
 
     def followed(self, number: int, box: Box | None) -> None:
         """Say where a track's face has moved to between detections; None where it was lost from sight."""
         track = self.tracks[number]
         self.tracks[number] = replace(track, lost=True) if box is None else replace(track, box=box)
+
+    def _overlooked(self, track: Track, seconds: float, boxes: Sequence[Box]) -> Track | None:
+        """A track that no box has joined; None where patience with it has ended."""
+        missed = seconds if track.missed_seconds is None else track.missed_seconds
+        if seconds - missed > self._patience_seconds:
+            return None
+        hidden = any(overlap(track.box, box) > SAME_FACE_OVERLAP for box in boxes)
+        return replace(track, missed_seconds=missed, lost=track.lost or hidden)
 
     def _join(self, boxes: Sequence[Box]) -> list[int]:
         pairs = [

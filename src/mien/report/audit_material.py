@@ -64,7 +64,8 @@ class Judged:
         doubts: about the labels of these rows.
         worth: of the ranking by doubt, against the votes; None without votes.
         worth_of_flagged: share of the flagged rows that most voters call something else; None without votes.
-        parts: accuracy on all rows, and without the rows that copies spoil.
+        parts: accuracy on all rows, and without the rows that copies spoil; rows seen before are left out only of
+            scores that one model gave to validation, since out of fold there are none.
     """
 
     places: npt.NDArray[np.int64]
@@ -160,6 +161,7 @@ class AuditMaterial:
             else {
                 "rows": len(judged.scores),
                 "split": judged.scores.split,
+                "evidence": int(judged.doubts.evidence.sum()),
                 "flagged": int(judged.doubts.flagged.sum()),
                 "sure": int(judged.doubts.sure.sum()),
                 "ranking": judged.worth,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.faces.crop import face_squares
-from mien.preprocess import FORMATS, grey_square, open_image, upright_rgb
+from mien.preprocess import FORMATS, grey_square, ignore_pillow_warnings, open_image, upright_rgb
 from mien.serve.limits import Limits
 from mien.serve.refusals import RefusedError
 
@@ -85,11 +84,10 @@ def count_pixels(data: bytes, limits: Limits) -> int:
     """
     from PIL import Image, UnidentifiedImageError
 
+    ignore_pillow_warnings()
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own remarks on large pictures; the bound below is ours
-            with Image.open(io.BytesIO(data), formats=READ) as image:
-                width, height = image.size
+        with Image.open(io.BytesIO(data), formats=READ) as image:
+            width, height = image.size
     except Image.DecompressionBombError:
         raise RefusedError(
             "too_many_pixels", f"The picture has over {limits.max_pixels:,} pixels. Shrink it."
@@ -97,8 +95,9 @@ def count_pixels(data: bytes, limits: Limits) -> int:
     except UnidentifiedImageError:
         found = "a TIFF, which the service does not read" if data.startswith(_TIFF) else "no image that can be read"
         raise RefusedError("not_an_image", f"The file is {found}. Send PNG, JPEG, WebP, BMP or GIF.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError):
-        # Pillow's readers raise all of these for damaged files.
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - Pillow's readers raise anything of damaged files
         raise RefusedError("damaged_image", "The image is damaged and cannot be read.") from None
     if width * height > limits.max_pixels:
         raise RefusedError(

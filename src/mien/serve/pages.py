@@ -26,7 +26,7 @@ td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"""
 """Of the plain pages below; the built one brings its own."""
 
 HEADERS = {
-    # A page may use files from here and nothing from elsewhere, so no picture can leave it.
+    # A page may use files from here and nothing from elsewhere; docs/web.md says what this does not hold off.
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
     "connect-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
     f"frame-ancestors 'none'; style-src 'self' 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'",

@@ -13,7 +13,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from mien.data.balance import balance
+from mien.data.balance import balance, check_counts
 from mien.data.faceset import FaceSet
 from mien.errors import DataError, RunError
 from mien.labels import parse_scheme
@@ -28,6 +28,9 @@ from mien.training.distill import Lesson, make_lesson
 from mien.training.losses import Loss, make_loss
 from mien.training.optim import build_optimizer
 from mien.training.tuning import rate_shares
+
+SHOWN = ("train", "validation")
+"""The splits that a run is shown."""
 
 HistoryLine = dict[str, float]
 
@@ -66,6 +69,26 @@ def check_network(recipe: Recipe, classes: int = 7) -> None:
     check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
 
 
+def check_faces(recipe: Recipe, faces: FaceSet) -> None:
+    """Refuse faces that :func:`prepare` would, without building or making anything.
+
+    Raises:
+        DataError: no train or no validation split, fewer than two classes to learn, faces of another size than the
+            recipe's, too few of a class to balance or to adjust logits by.
+    """
+    train_faces, _ = (faces.of_split(split).with_scheme(parse_scheme(recipe.classes)) for split in SHOWN)
+    size_px = recipe.input.size_px
+    if faces.images.shape[1:] != (size_px, size_px):
+        raise DataError(
+            f"The recipe wants grey faces of {size_px} x {size_px}; these are {faces.images.shape[1:]}. "
+            f"Read them with size_px={size_px}."
+        )
+    if np.count_nonzero(train_faces.counts()) < 2:
+        raise DataError("The train split holds faces of one class only; a classifier needs at least two.")
+    check_counts(train_faces, recipe.balance)
+    make_loss(recipe, train_faces)
+
+
 def prepare(
     recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bool = False, teachers: Sequence[Path] = ()
 ) -> TrainingState:
@@ -85,16 +108,8 @@ def prepare(
         RunError: ``start`` has no checkpoint, or holds another network.
         ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
     """
-    scheme = parse_scheme(recipe.classes)
-    train_faces, validation = (faces.of_split(split).with_scheme(scheme) for split in ("train", "validation"))
-    size_px = recipe.input.size_px
-    if faces.images.shape[1:] != (size_px, size_px):
-        raise DataError(
-            f"The recipe wants grey faces of {size_px} x {size_px}; these are {faces.images.shape[1:]}. "
-            f"Read them with size_px={size_px}."
-        )
-    if np.count_nonzero(train_faces.counts()) < 2:
-        raise DataError("The train split holds faces of one class only; a classifier needs at least two.")
+    check_faces(recipe, faces)
+    train_faces, validation = (faces.of_split(split).with_scheme(parse_scheme(recipe.classes)) for split in SHOWN)
     train_faces = balance(train_faces, recipe.balance, recipe.seed)
     loss = make_loss(recipe, train_faces)
     fabric = make_fabric(recipe.precision)

@@ -1,8 +1,8 @@
 import type { InferenceSession } from "onnxruntime-web/wasm";
 
 import { toInput } from "../pixels/input";
-import type { Manifest } from "./manifest";
-import { open, own, runtime } from "./runtime";
+import { fetchManifest, type Manifest } from "./manifest";
+import { open, runtime } from "./runtime";
 import { softmax } from "./softmax";
 
 /** Faces at a time: more would hold the page up. */
@@ -16,9 +16,7 @@ export class Classifier {
   ) {}
 
   static async load(): Promise<Classifier> {
-    const response = await fetch(own("model.json"));
-    if (!response.ok) throw new Error(`model.json: ${response.status} ${response.statusText}`);
-    return new Classifier((await response.json()) as Manifest, await open("model.onnx"));
+    return new Classifier(await fetchManifest(), await open("model.onnx"));
   }
 
   /** Probabilities of grey squares of size_px * size_px numbers, in the order of the manifest's classes. */

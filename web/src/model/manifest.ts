@@ -1,3 +1,5 @@
+import { own } from "./runtime";
+
 /** What a network wants to see; see mien.preprocess.InputSpec. */
 export interface InputSpec {
   size_px: number;
@@ -14,4 +16,11 @@ export interface Manifest {
   precision: string;
   temperature: number;
   scores: Record<string, number>;
+}
+
+/** The manifest of the model beside the page. */
+export async function fetchManifest(): Promise<Manifest> {
+  const response = await fetch(own("model.json"));
+  if (!response.ok) throw new Error(`model.json: ${response.status} ${response.statusText}`);
+  return (await response.json()) as Manifest;
 }

@@ -1,4 +1,5 @@
 import type { Picture } from "../reader";
+import { liesOnItsSide, uprightTransform, webpOrientation } from "./orientation";
 
 /** As mien.preprocess.MAXIMUM_PIXELS: a larger picture would need more memory than a page has. */
 const MOST_PIXELS = 100_000_000;
@@ -9,19 +10,25 @@ export class PictureFault extends Error {}
 /** Decode an image file: upright, transparency laid on white. An animation's first frame. */
 export async function openPicture(file: Blob): Promise<Picture> {
   let source: ImageBitmap;
+  let orientation: number;
   try {
+    orientation = webpOrientation(await file.arrayBuffer());
+    // What is turned below, the browser shall not turn as well.
+    const imageOrientation = orientation === 1 ? "from-image" : "none";
     // Colours as they stand in the file, since Python reads them so.
-    source = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+    source = await createImageBitmap(file, { imageOrientation, colorSpaceConversion: "none" });
   } catch {
     throw new PictureFault("fault_not_a_picture");
   }
-  const { width, height } = source;
+  const sideways = liesOnItsSide(orientation);
+  const [width, height] = sideways ? [source.height, source.width] : [source.width, source.height];
   if (width * height > MOST_PIXELS) throw new PictureFault("fault_too_large");
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
   if (!context) throw new PictureFault("fault_too_large");
   context.fillStyle = "white";
   context.fillRect(0, 0, width, height);
+  context.setTransform(uprightTransform(orientation, source.width, source.height));
   context.drawImage(source, 0, 0);
   source.close();
   try {

@@ -45,6 +45,11 @@ export function figure(value: number, digits: number): string {
   return new Intl.NumberFormat(language, format).format(value);
 }
 
+/** Names one after another, the last after an "and". */
+export function list(names: string[]): string {
+  return new Intl.ListFormat(language).format(names);
+}
+
 /** Fill every element that names its words: as its text, or as its label for screen readers. */
 export function translate(root: Document): void {
   root.documentElement.lang = language;

@@ -75,8 +75,19 @@ export class Visit {
     return new Visit(browser, address, server);
   }
 
-  /** Open the page and wait until it can read. Anything that it throws or complains of in the console is a failure. */
+  /** Open the page and wait until it can read. */
   async open(
+    options: BrowserContextOptions = {},
+    prepare?: (page: Page) => Promise<unknown>,
+    query = "",
+  ): Promise<Page> {
+    const page = await this.enter(options, prepare, query);
+    await page.waitForSelector("html[data-ready]");
+    return page;
+  }
+
+  /** Open the page, ready or not. Anything that it throws or complains of in the console is a failure. */
+  async enter(
     options: BrowserContextOptions = {},
     prepare?: (page: Page) => Promise<unknown>,
     query = "",
@@ -87,7 +98,6 @@ export class Visit {
     page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
     await prepare?.(page);
     await page.goto(new URL(query, this.address).href);
-    await page.waitForSelector("html[data-ready]");
     return page;
   }
 

@@ -1,7 +1,7 @@
 // What the page promises as a whole: privacy, threads, size, keyboard, languages, screens. Oracle: the browser itself.
 import { readFileSync } from "node:fs";
 import path from "node:path";
-import { gzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -28,11 +28,14 @@ test("the first visit loads less than 6 MB, and nothing but the page's own files
   console.log(`first visit: ${(sum / 1e6).toFixed(2)} MB packed`);
   expect(sum).toBeGreaterThan(3_000_000);
   expect(sum).toBeLessThan(MOST_BYTES);
+  const atFirst = asked.length;
   await dropAstronaut(page);
   await page.click("#explain");
   await page.waitForSelector("#map:not([hidden])");
   await page.click("#camera");
   await says(page, "#rate", /frames/);
+  const later = asked.slice(atFirst).filter(({ url }) => !/^(blob|data):/.test(url));
+  expect(later).toEqual([]);
   const outside = asked.filter(({ url }) => !/^(blob|data):/.test(url) && !url.startsWith(visit.address));
   expect(outside).toEqual([]);
   expect(new Set(asked.map(({ method }) => method))).toEqual(new Set(["GET"]));
@@ -41,6 +44,23 @@ test("the first visit loads less than 6 MB, and nothing but the page's own files
   const sent = page.evaluate((url) => fetch(url, { mode: "no-cors" }).then(() => true, () => false), elsewhere);
   expect(await sent).toBe(false);
   expect(faults.splice(0).filter((fault) => !/Content Security Policy/.test(fault))).toEqual([]);
+  await page.context().close();
+});
+
+test("notices of the software inside the wasm are beside the page", async () => {
+  const read = (name: string) => readFileSync(path.join(BUILT, name));
+  const inside = gunzipSync(read("onnxruntime.wasm.gz")).toString("latin1");
+  const [named, notices] = [read("licences.txt").toString(), read("onnxruntime-notices.txt").toString()];
+  for (const part of ["Eigen", "protobuf", "RE2", "absl", "FlatBuffers", "nlohmann", "SafeInt"]) {
+    const word = new RegExp(part, "i");
+    expect(inside, part).toMatch(word);
+    expect(named, part).toMatch(word);
+    expect(notices, part).toMatch(part === "absl" ? /abseil/ : word);
+  }
+  expect(notices).toContain("Mozilla Public License Version 2.0");
+  const page = await visit.open();
+  const link = await page.getAttribute("footer a", "href");
+  expect(await (await fetch(new URL(link!, page.url()))).text()).toBe(named);
   await page.context().close();
 });
 

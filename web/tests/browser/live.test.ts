@@ -40,11 +40,17 @@ describe("with a camera", () => {
     expect(times).toEqual(times.toSorted((one, other) => one - other));
     await page.click("#explain");
     await page.waitForSelector("#map:not([hidden])");
-    await page.click("#stop");
+    await page.focus("#stop");
+    await page.keyboard.press("Enter");
+    expect(await page.evaluate(() => document.activeElement?.id)).toBe("camera");
     await page.waitForTimeout(300);
     const count = await framesRead(page);
     await page.waitForTimeout(300);
     expect(await framesRead(page)).toBe(count);
+    // Nothing comes any more, and still what stands there follows the language.
+    await page.click('[data-language="de"]');
+    expect(await page.textContent("#rate")).toMatch(/ ms je Bild · \d+ Bilder$/);
+    expect(await page.getAttribute("#timeline-canvas", "aria-label")).toContain("Am häufigsten: fröhlich");
     await page.context().close();
   });
 

@@ -2,6 +2,7 @@
 import { describe, expect, test } from "vitest";
 
 import { softmax } from "../../src/model/softmax";
+import { History, Steps } from "../../src/readings/history";
 import { named, readingOf } from "../../src/readings/reading";
 import { merge, schemesFor } from "../../src/readings/schemes";
 import { Tracks } from "../../src/readings/tracks";
@@ -95,5 +96,70 @@ describe("tracks", () => {
     tracks.update([at(0)], 5);
     expect(numbers(tracks.update([at(0)], 6.5))).toEqual([2]);
     expect(numbers(tracks.update([at(0)], 1))).toEqual([3]);
+  });
+});
+
+describe("history", () => {
+  const shares = ({ seconds }: { seconds: number }) => ({ happy: (seconds % 7) / 7, sad: 1 - (seconds % 7) / 7 });
+  const row = (seconds: number, number = 1) => ({ seconds, number });
+
+  test("moments fall into steps, of which the mean is kept; those before the start are left out", () => {
+    const steps = new Steps(0, 10, 4);
+    for (const [seconds, happy] of [[-1, 1], [0, 1], [4.8, 0.5], [4.9, 0.75], [10, 1]] as const) {
+      steps.add(seconds, { happy, sad: 1 - happy });
+    }
+    expect(steps.means()).toEqual([
+      { step: 0, shares: { happy: 1, sad: 0 } },
+      { step: 1, shares: { happy: 0.625, sad: 0.375 } },
+      { step: 3, shares: { happy: 1, sad: 0 } },
+    ]);
+  });
+
+  test("what is most often likeliest", () => {
+    const steps = new Steps(0, 10, 4);
+    expect(steps.mostOften()).toBeNull();
+    for (const happy of [0.9, 0.2, 0.4]) steps.add(1, { happy, sad: 1 - happy });
+    expect(steps.mostOften()).toBe("sad");
+  });
+
+  test("of a long video new rows alone are gone over, and all are counted", () => {
+    const live = { rows: Array.from({ length: 20_000 }, (_, index) => row(index / 20, 1 + (index % 2))), dropped: 0 };
+    const history = new History<{ seconds: number; number: number }>();
+    let asked = 0;
+    const count = (each: { seconds: number }) => {
+      asked += 1;
+      return shares(each);
+    };
+    const span: [number, number, number] = [0, 2000, 300];
+    history.steps(live, 1, span, "all", count);
+    expect(asked).toBe(10_000);
+    // The oldest rows go, new ones come, some of them from before: the video was wound back.
+    live.rows.splice(0, 5);
+    live.dropped += 5;
+    live.rows.push(row(1000), row(1001, 2), row(3));
+    const steps = history.steps(live, 1, span, "all", count);
+    expect(asked).toBe(10_002);
+    const anew = new Steps(...span);
+    for (let index = 0; index < 20_000; index += 2) anew.add(index / 20, shares(row(index / 20)));
+    [1000, 3].forEach((seconds) => anew.add(seconds, shares(row(seconds))));
+    steps.means().forEach(({ step, shares: mean }, place) => {
+      expect(step).toBe(anew.means()[place]!.step);
+      expect(mean["happy"]).toBeCloseTo(anew.means()[place]!.shares["happy"]!, 9);
+    });
+    expect(steps.mostOften()).toBe(anew.mostOften());
+    history.steps(live, 2, span, "all", count);
+    expect(asked).toBe(10_002 + live.rows.filter(({ number }) => number === 2).length);
+    history.steps(live, 2, span, "five", count);
+    expect(asked).toBe(10_002 + 2 * live.rows.filter(({ number }) => number === 2).length);
+  });
+
+  test("of a camera the last minute alone is gone over", () => {
+    const live = { rows: Array.from({ length: 20_000 }, (_, index) => row(index / 20)), dropped: 0 };
+    let asked = 0;
+    new History().steps(live, 1, [940, 1000, 200], "all", (each) => {
+      asked += 1;
+      return shares(each);
+    });
+    expect(asked).toBe(60 * 20);
   });
 });

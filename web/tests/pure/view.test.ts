@@ -5,7 +5,7 @@ import path from "node:path";
 import { describe, expect, test } from "vitest";
 
 import { occlusion } from "../../src/model/occlusion";
-import { bySteps, clock, mostOften } from "../../src/view/timeline";
+import { clock } from "../../src/view/timeline";
 import german from "../../src/words/de.json";
 import english from "../../src/words/en.json";
 import { currentLanguage, percent, setLanguage, word } from "../../src/words/words";
@@ -37,22 +37,6 @@ describe("words", () => {
 });
 
 describe("timeline", () => {
-  const moment = (seconds: number, happy: number) => ({ seconds, probabilities: { happy, sad: 1 - happy } });
-
-  test("moments fall into steps; those before the start are left out", () => {
-    const groups = bySteps([moment(-1, 1), moment(0, 1), moment(4.9, 1), moment(10, 1)], 0, 10, 4);
-    expect([...groups].map(([step, within]) => [step, within.length])).toEqual([
-      [0, 1],
-      [1, 1],
-      [3, 1],
-    ]);
-  });
-
-  test("what is most often likeliest", () => {
-    expect(mostOften([moment(0, 0.9), moment(1, 0.2), moment(2, 0.4)])).toBe("sad");
-    expect(mostOften([])).toBeNull();
-  });
-
   test("a clock", () => {
     expect([0, 59.9, 75, 3600].map(clock)).toEqual(["0:00", "0:59", "1:15", "60:00"]);
   });

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from mien.evaluation.results import Part
 from mien.report.audit_material import AuditMaterial
 from mien.report.blocks import Block, Column, Section, Table, Text
 from mien.report.sections.quality import parts_table
@@ -26,13 +29,16 @@ def meaning_section(material: AuditMaterial) -> Section:
     ]
     if material.judged is not None:
         blocks += [
-            Text(
-                "The score on all rows, without rows that were seen before they were measured on (copies of train, or "
-                "of validation), and without rows whose copies have another label:"
-            ),
+            Text(_parts_words(material.judged.parts)),
             parts_table(material.judged.parts),
         ]
     return Section("meaning", "What a score means here", tuple(blocks))
+
+
+def _parts_words(parts: Sequence[Part]) -> str:
+    seen = any("seen before" in each.value for each in parts)
+    without = ", without rows that were seen before they were measured on (copies of train, or of validation)," * seen
+    return f"The score on all rows{without} and without rows whose copies have another label:"
 
 
 def _names(material: AuditMaterial, granted: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy.typing as npt
 
 from mien.data.faceset import FaceSet
 from mien.evaluation.compare import Comparison, Difference
+from mien.evaluation.results import Part
 from mien.evaluation.scores import Scores
 from mien.report.blocks import Block, Column, Columns, Face, Faces, Plot, Section, Table, Text
 from mien.report.pictures import data_address
 from mien.report.plots_failures import differences_plot
+from mien.report.sections.quality import COPIES_WORDS
 from mien.report.wording import p_text, percent
 
 FACES_SHOWN = 16
@@ -28,6 +31,7 @@ class Contest:
         first_scores, second_scores: N rows each, in the same order.
         comparison: of the two.
         key: tells its figures and tables from those of other contests.
+        subsets: the scores of both on all rows, and without rows that copies spoil; none without data.
     """
 
     first: str
@@ -36,6 +40,7 @@ class Contest:
     second_scores: Scores
     comparison: Comparison
     key: str = "comparison"
+    subsets: Sequence[tuple[Part, Part]] = ()
 
 
 def comparison_table(contest: Contest) -> Table:
@@ -56,6 +61,20 @@ def comparison_table(contest: Contest) -> Table:
     )
     caption = f"First: {contest.first}. Second: {contest.second}."
     return Table(f"{contest.key}-differences", columns, [(name, *_cells(each)) for name, each in named], caption)
+
+
+def subsets_table(contest: Contest) -> Table:
+    """The scores of both, and without the rows that copies spoil."""
+    columns = (
+        Column("score on", "text"), Column("rows", "count"), Column("accuracy, first", "percent"),
+        Column("accuracy, second", "percent"), Column("macro-F1, first"), Column("macro-F1, second"),
+    )  # fmt: skip
+    rows = [
+        (first.value, first.count, first.accuracy, second.accuracy, first.macro_f1, second.macro_f1)
+        for first, second in contest.subsets
+    ]
+    caption = f"First: {contest.first}. Second: {contest.second}."
+    return Table(f"{contest.key}-without-copies", columns, rows, caption)
 
 
 def comparison_section(contest: Contest, faces: FaceSet | None) -> Section:
@@ -82,6 +101,9 @@ def comparison_section(contest: Contest, faces: FaceSet | None) -> Section:
     if recalls:
         plot = differences_plot(f"{contest.key}-recall", recalls)
         blocks.append(Plot(plot, f"Recall of each class, {contest.second} minus {contest.first}, with 95 % intervals."))
+    if contest.subsets:
+        blocks.append(subsets_table(contest))
+        blocks.append(Text(COPIES_WORDS, soft=True))
     blocks.append(_rows_table(contest))
     if faces is not None:
         parts = (

@@ -58,6 +58,12 @@ def classes_section(material: Material) -> Section:
     )
 
 
+COPIES_WORDS = (
+    "Seen before: an identical picture is in train (for test: or in validation). Copies that disagree: an identical "
+    "picture has another label. Near-copies are not looked for here: mien audit finds them."
+)
+
+
 def parts_table(parts: Sequence[Part]) -> Table:
     """A score on all rows, and without those that copies spoil."""
     columns = (
@@ -71,11 +77,7 @@ def _without_copies(material: Material) -> list[Block]:
         return []
     return [
         parts_table(material.subsets),
-        Text(
-            "Seen before: an identical picture is in train (for test: or in validation). Copies that disagree: an "
-            "identical picture has another label. Near-copies are not looked for here: mien audit finds them.",
-            soft=True,
-        ),
+        Text(COPIES_WORDS, soft=True),
     ]
 
 

@@ -1,0 +1,69 @@
+/** Which way up a WebP file's picture is. Browsers turn a JPEG or PNG by its EXIF tag, and not all of them a WebP. */
+
+/** Tag of EXIF, and the type (16 bits) that its value has. */
+const ORIENTATION = 0x0112;
+const SHORT = 3;
+
+/** Bytes of one entry of EXIF's table. */
+const ENTRY_BYTES = 12;
+
+/** EXIF's orientation, 1..8, of a WebP file; 1 (upright) where it has none, or is no WebP. */
+export function webpOrientation(file: ArrayBuffer): number {
+  const view = new DataView(file);
+  if (view.byteLength < 12 || letters(view, 0) !== "RIFF" || letters(view, 8) !== "WEBP") return 1;
+  let at = 12;
+  while (at + 8 <= view.byteLength) {
+    const length = view.getUint32(at + 4, true);
+    const start = at + 8;
+    if (letters(view, at) === "EXIF") {
+      return orientationOf(new DataView(file, start, Math.min(length, view.byteLength - start)));
+    }
+    // Chunks begin at even places.
+    at = start + length + (length % 2);
+  }
+  return 1;
+}
+
+/** How a canvas is to be turned so that a picture of some size and orientation stands upright on it. */
+export function uprightTransform(orientation: number, width: number, height: number): DOMMatrix2DInit {
+  const [a, b, c, d, e, f] = [
+    [1, 0, 0, 1, 0, 0],
+    [-1, 0, 0, 1, width, 0],
+    [-1, 0, 0, -1, width, height],
+    [1, 0, 0, -1, 0, height],
+    [0, 1, 1, 0, 0, 0],
+    [0, 1, -1, 0, height, 0],
+    [0, -1, -1, 0, height, width],
+    [0, -1, 1, 0, 0, width],
+  ][orientation - 1] as [number, number, number, number, number, number];
+  return { a, b, c, d, e, f };
+}
+
+/** From 5 on, width and height change places. */
+export function liesOnItsSide(orientation: number): boolean {
+  return orientation >= 5;
+}
+
+/** The tag in EXIF's first table; 1 where it is not there or makes no sense. */
+function orientationOf(given: DataView): number {
+  // Some writers put JPEG's mark before it.
+  const mark = given.byteLength >= 6 && letters(given, 0) === "Exif" ? 6 : 0;
+  const exif = new DataView(given.buffer, given.byteOffset + mark, given.byteLength - mark);
+  if (exif.byteLength < 8) return 1;
+  const little = letters(exif, 0).startsWith("II");
+  const table = exif.getUint32(4, little);
+  if (table + 2 > exif.byteLength) return 1;
+  const count = exif.getUint16(table, little);
+  for (let entry = table + 2; entry < table + 2 + count * ENTRY_BYTES; entry += ENTRY_BYTES) {
+    if (entry + ENTRY_BYTES > exif.byteLength) return 1;
+    if (exif.getUint16(entry, little) === ORIENTATION && exif.getUint16(entry + 2, little) === SHORT) {
+      const value = exif.getUint16(entry + 8, little);
+      return value >= 1 && value <= 8 ? value : 1;
+    }
+  }
+  return 1;
+}
+
+function letters(view: DataView, at: number): string {
+  return String.fromCharCode(...[0, 1, 2, 3].map((place) => view.getUint8(at + place)));
+}
