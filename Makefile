@@ -63,7 +63,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 
 .venv/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,report]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,report,serve]'
 	touch $@
 
 .venv/.dev: .venv/.installed

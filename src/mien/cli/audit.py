@@ -75,6 +75,8 @@ def audit(
 
     if recipe is not None and scores is not None:
         raise DataError("Give --recipe, which makes scores, or --scores FILE: one of the two.")
+    if not path.exists():
+        raise DataError(f"{path} does not exist.")
     check_out(out, path)
     list_file = out / "clean.toml"
     if list_file.exists():

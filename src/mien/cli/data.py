@@ -99,6 +99,8 @@ def convert(
     from mien.data.faceset import FINGERPRINT_PX
     from mien.data.parquet import write_parquet
 
+    if out.suffix.lower() != ".parquet":
+        raise DataError(f"{out} must end in .parquet, which is what is written.")
     if out.exists() and not overwrite:
         raise DataError(f"{out} exists already. Choose another name, or replace it with --overwrite.")
     result = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)

@@ -107,7 +107,7 @@ def main() -> None:
     except _USAGE_ERROR as error:
         message = " ".join(error.format_message().split())
         command = error.ctx.command_path if error.ctx is not None else "mien"
-        _fail(f"{message.rstrip('.')}. See: {command} --help", 2)
+        _fail(f"{message.removesuffix('.')}{'' if message.endswith('?') else '.'} See: {command} --help", 2)
     except (KeyboardInterrupt, typer.Abort):
         _fail("stopped", _STOPPED)
     except BrokenPipeError:

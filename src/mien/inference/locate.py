@@ -47,7 +47,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
             raise ModelError(f"The model {run.path.name} does not come in int8; take {run.path.name} as it is.")
         return run.model_int8
     if not run.path.exists():
-        raise ModelError(f"There is no model at {name}. Give a run folder, a .onnx file, or: {', '.join(SHIPPED)}.")
+        known = [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED if find_run(each).model_int8.is_file())]
+        raise ModelError(f"There is no model at {name}. Give a run folder, a .onnx file, or: {', '.join(known)}.")
     if run.path.is_file():
         return run.path
     if not run.model.is_file():
