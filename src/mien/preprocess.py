@@ -127,7 +127,7 @@ def _decoding(name: str) -> Iterator[None]:
     except PermissionError:
         raise DataError(f"{name} may not be read: permission denied.") from None
     except UnidentifiedImageError:
-        raise DataError(f"{name} is not an image that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF).") from None
+        raise DataError(f"{name} is not an image that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM).") from None
     except Image.DecompressionBombError:
         # Pillow's own bound is twice as high as ours and comes before it.
         raise DataError(f"{name} has too many pixels; at most {MAXIMUM_PIXELS:,} are read. Shrink it first.") from None
