@@ -155,7 +155,7 @@ def test_any_recipe_gives_finite_batches_of_the_right_shape(shift, rotation, sca
 def test_mixup_blends_each_image_with_its_partner():
     """Oracle: Zhang et al. 2018, x = share * own + (1 - share) * partner's."""
     batch = torch.randn(6, 1, 8, 8)
-    mixed, partner, share = mix(batch, AugmentRecipe(mixup=0.4), seeded(3))
+    mixed, partner, share = mix(batch, AugmentRecipe(mixup=0.4), seeded(3), seeded(3))
     assert 0 <= share <= 1
     assert sorted(partner.tolist()) == list(range(6))
     assert torch.allclose(mixed, share * batch + (1 - share) * batch[partner], atol=1e-6)
@@ -165,7 +165,7 @@ def test_cutmix_pastes_a_square_whose_area_is_the_partners_share():
     """Oracle: Yun et al. 2019: every pixel is one's own or the partner's, and the label follows the area."""
     batch = torch.randn(6, 1, 20, 20)
     for seed in range(20):
-        mixed, partner, share = mix(batch, AugmentRecipe(cutmix=1.0), seeded(seed))
+        mixed, partner, share = mix(batch, AugmentRecipe(cutmix=1.0), seeded(seed), seeded(seed))
         own, pasted = mixed == batch, mixed == batch[partner]
         assert (own | pasted).all()
         apart = partner != torch.arange(6)
@@ -179,6 +179,6 @@ def test_both_mixes_take_turns():
     recipe = AugmentRecipe(mixup=1.0, cutmix=1.0)
     kinds = set()
     for seed in range(30):
-        mixed, partner, _ = mix(batch, recipe, seeded(seed))
+        mixed, partner, _ = mix(batch, recipe, seeded(seed), seeded(seed))
         kinds.add(bool(((mixed == batch) | (mixed == batch[partner])).all()))
     assert kinds == {True, False}

@@ -36,7 +36,8 @@ def study(
     name: Annotated[str, typer.Argument(help="A name from `mien study list`, or a .toml file.", metavar="NAME")],
     data: DataIfAnyOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder of runs, table and page; studies/NAME by default.", metavar="OUT")
+        Path | None,
+        typer.Option("--out", help="Folder of runs, table and page; studies/NAME by default.", metavar="OUT"),
     ] = None,
     results: Annotated[
         Path | None,

@@ -79,13 +79,16 @@ def as_shown(images: npt.NDArray[np.uint8], recipe: Recipe, seed: int = 0) -> np
     return shown
 
 
-def mix(batch: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> tuple[Tensor, Tensor, float]:
+def mix(
+    batch: Tensor, recipe: AugmentRecipe, generator: torch.Generator, host: torch.Generator
+) -> tuple[Tensor, Tensor, float]:
     """Blend each image with a partner: mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019), at random if both.
 
     Args:
         batch: float32 (N, 1, S, S).
         recipe: the alphas of the two.
-        generator: source of all randomness, on the batch's device.
+        generator: whom each is mixed with, on the batch's device.
+        host: how, and how far: on the CPU. The same generator where that holds the batch.
 
     Returns:
         The mixed batch; int64 (N,) each image's partner; and the share of the label that stays the image's own,
@@ -95,13 +98,13 @@ def mix(batch: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> tup
     partner = torch.randperm(count, generator=generator, device=batch.device)
     use_cutmix = recipe.cutmix > 0
     if recipe.cutmix and recipe.mixup:
-        use_cutmix = _scalar(generator) < 0.5
-    share = _beta(recipe.cutmix if use_cutmix else recipe.mixup, generator)
+        use_cutmix = _scalar(host) < 0.5
+    share = _beta(recipe.cutmix if use_cutmix else recipe.mixup, host)
     if not use_cutmix:
         return torch.lerp(batch[partner], batch, share), partner, share
     side = batch.shape[-1]
     cut = round(side * math.sqrt(1 - share))
-    top, left = (int(_scalar(generator) * (side - cut + 1)) for _ in range(2))
+    top, left = (int(_scalar(host) * (side - cut + 1)) for _ in range(2))
     mixed = batch.clone()
     mixed[:, :, top : top + cut, left : left + cut] = batch[partner, :, top : top + cut, left : left + cut]
     return mixed, partner, 1 - (cut / side) ** 2
@@ -162,11 +165,11 @@ def _uniform(like: Tensor, generator: torch.Generator, low: float, high: float) 
 
 
 def _scalar(generator: torch.Generator) -> float:
-    return float(torch.rand((), generator=generator, device=generator.device))
+    return float(torch.rand((), generator=generator))
 
 
 def _beta(alpha: float, generator: torch.Generator) -> float:
     """Beta(alpha, alpha) from two gamma draws; torch.distributions takes no generator."""
-    shape = torch.full((2,), alpha, device=generator.device)
+    shape = torch.full((2,), alpha)
     first, second = torch._standard_gamma(shape, generator=generator).tolist()
     return first / (first + second) if first + second > 0 else 0.5

@@ -19,6 +19,8 @@ def make_fabric(precision: Literal["auto", "bf16", "fp32"]) -> Fabric:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+        # Batches of one size come again and again: trying each convolution's kernels once pays.
+        torch.backends.cudnn.benchmark = accelerator == "cuda"
         return Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
 
 

@@ -37,11 +37,15 @@ from mien.training.state import HistoryLine, TrainingState, file_digest, keep, p
 from mien.training.tuning import freeze
 
 
+READ_EVERY = 32
+"""On a GPU the loss is read, shown and checked in one step of so many."""
+
+
 class Watch(Protocol):
     """Whoever wants to see the run go by."""
 
     def step(self, epoch: int, images: int, loss: float) -> None:
-        """One step is done: ``images`` were trained on, with this mean loss."""
+        """One step is done: ``images`` were trained on; the mean loss of this step, on a GPU of the last one read."""
 
     def epoch(self, line: HistoryLine, is_best: bool) -> None:
         """One epoch is done."""
@@ -140,6 +144,8 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
     # Dropout draws from the global generator, everything else from this one; both start anew each epoch.
     torch.manual_seed(_epoch_seed(recipe.seed, epoch))
     generator = torch.Generator(device).manual_seed(_epoch_seed(recipe.seed, epoch) + 1)
+    # Numbers that Python acts on are drawn beside it: each one that it reads from a GPU is a wait for all work so far.
+    host = generator if device.type == "cpu" else torch.Generator().manual_seed(_epoch_seed(recipe.seed, epoch) + 1)
     if recipe.balance.sampling == "batches":
         order = torch.from_numpy(balanced_order(state.labels.cpu().numpy(), recipe.batch_size, (recipe.seed, epoch)))
         order = order.to(device)
@@ -150,7 +156,9 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
     mixing = (recipe.augment.mixup > 0 or recipe.augment.cutmix > 0) and (
         epoch <= round(recipe.epochs * (1 - recipe.augment.off_last))
     )
-    total_loss, correct, seen, rate = 0.0, 0, 0, 0.0
+    total_loss = torch.zeros((), dtype=torch.float64, device=device)
+    correct = torch.zeros((), dtype=torch.int64, device=device)
+    value, seen, rate = 0.0, 0, 0.0
     state.model.train()
     freeze(state.network, state.optimizer, epoch <= recipe.tuning.frozen_epochs)
     for index in range(state.steps_per_epoch):
@@ -173,11 +181,12 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
         )
         partner, share = None, 1.0
         if mixing:
-            batch, partner, share = mix(batch, recipe.augment, generator)
+            batch, partner, share = mix(batch, recipe.augment, generator, host)
         shown = _Batch(batch.contiguous(memory_format=torch.channels_last), chosen, partner, share)
         logits, loss = _learn_from(state, shown)
-        value = loss.item()
-        _check_loss(state, epoch, step + 1, value)
+        if device.type == "cpu" or index % READ_EVERY == 0:
+            value = loss.item()
+            _check_loss(state, epoch, step + 1, value)
         state.fabric.backward(loss)
         if recipe.optim.sam_rho:
             with climbed(state.network, recipe.optim.sam_rho):
@@ -187,11 +196,15 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
         state.optimizer.step()
         state.optimizer.zero_grad()
         state.average.update(step)
-        total_loss += value * len(labels)
-        correct += int((logits.argmax(1) == labels).sum())
+        total_loss += loss.detach().double() * len(labels)
+        correct += (logits.argmax(1) == labels).sum()
         seen += len(labels)
         watch.step(epoch, len(labels), value)
-    return {"learning_rate": rate, "train_loss": total_loss / max(seen, 1), "train_accuracy": correct / max(seen, 1)}
+    return {
+        "learning_rate": rate,
+        "train_loss": total_loss.item() / max(seen, 1),
+        "train_accuracy": correct.item() / max(seen, 1),
+    }
 
 
 @dataclass(frozen=True)
