@@ -10,11 +10,14 @@ import signal
 import subprocess
 import sys
 import time
+from typing import get_type_hints
 
 import numpy as np
 import pytest
 from PIL import Image
+from typer.models import OptionInfo
 
+from mien.cli.main import app
 from mien.recipe import dump_recipe
 from mien.run_folder import RunFolder
 
@@ -407,3 +410,18 @@ def test_a_closed_pipe_is_no_error(face_folder, tiny_run):
     )
     assert done.stdout.startswith("source,top,confidence")
     assert done.stderr == ""
+
+
+def test_an_option_whose_placeholder_is_its_own_name_is_spelt_out():
+    # Some versions of typer take such a placeholder for the option's name, and --out becomes --OUT.
+    unspelt = []
+    groups = [app, *(group.typer_instance for group in app.registered_groups)]
+    for command in [each.callback for group in groups for each in group.registered_commands]:
+        for parameter, hint in get_type_hints(command, include_extras=True).items():
+            for option in getattr(hint, "__metadata__", ()):
+                if not isinstance(option, OptionInfo) or option.metavar != parameter.upper():
+                    continue
+                # In an Annotated, typer keeps the first spelling in the place of the default.
+                if not option.param_decls and option.default is ...:
+                    unspelt.append(f"{command.__name__} --{parameter}")
+    assert unspelt == []

@@ -176,3 +176,16 @@ def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path):
     printed, complaint = process.communicate(timeout=300)
     assert complaint == ""
     assert printed.startswith("StudyError: A process of the study was killed")
+
+
+def test_workers_end_with_a_study_that_was_killed_alone(tiny_study_file, tmp_path):
+    process = _start(tmp_path, tiny_study_file, 2)
+    _wait_for_an_epoch(tmp_path / "out", process)
+    workers = _workers(process)
+    assert workers
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=300)
+    ends = time.monotonic() + 60
+    while any(Path(f"/proc/{each}").exists() for each in workers):
+        assert time.monotonic() < ends, "a worker trains on without its study"
+        time.sleep(0.05)

@@ -45,7 +45,8 @@ def compare(
     ] = False,
     data: DataIfAnyOption = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write report.html, figures/ and tables/ into this folder.", metavar="OUT")
+        Path | None,
+        typer.Option("--out", help="Write report.html, figures/ and tables/ into this folder.", metavar="OUT"),
     ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,

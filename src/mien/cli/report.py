@@ -40,7 +40,9 @@ def report(
     split: SplitOfScoresOption = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for report.html, figures/ and tables/; DIR/report-SPLIT by default.", metavar="OUT"),
+        typer.Option(
+            "--out", help="Folder for report.html, figures/ and tables/; DIR/report-SPLIT by default.", metavar="OUT"
+        ),
     ] = None,
     level: Annotated[
         float, typer.Option(help="Share of faces whose prediction set shall hold the true class.", metavar="SHARE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -9,9 +10,10 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock, Thread
 from typing import Any, Protocol
 
 from mien.artifact import read_manifest
@@ -284,6 +286,7 @@ def _ctrl_c_waits() -> Iterator[None]:
 
 
 _worker: tuple[Yard, Any] | None = None
+_at_work = Lock()
 
 
 def _begin_worker(yard: Yard, shared: Path, each_has: int, stop: Any) -> None:
@@ -297,9 +300,21 @@ def _begin_worker(yard: Yard, shared: Path, each_has: int, stop: Any) -> None:
     set_quiet(True)
     set_threads(each_has)
     _worker = replace(yard, faces_of_size=faces_of_size), stop
+    Thread(target=_end_with_the_study, args=(stop,), daemon=True).start()
+
+
+def _end_with_the_study(stop: Any) -> None:
+    """A study that is killed cannot stop its workers: left alone they would train on beside the study's next call."""
+    study = parent_process()
+    assert study is not None
+    study.join()
+    stop.value = 1
+    with _at_work:
+        os._exit(1)
 
 
 def _in_worker(run: Planned, kept: Finished | None) -> Finished | None:
     assert _worker is not None
     yard, stop = _worker
-    return execute(run, kept, yard, lambda done: None, lambda: bool(stop.value))
+    with _at_work:
+        return execute(run, kept, yard, lambda done: None, lambda: bool(stop.value))

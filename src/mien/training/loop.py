@@ -36,7 +36,6 @@ from mien.training.sam import climbed
 from mien.training.state import HistoryLine, TrainingState, file_digest, keep, prepare, restore
 from mien.training.tuning import freeze
 
-
 READ_EVERY = 32
 """On a GPU the loss is read, shown and checked in one step of so many."""
 
