@@ -318,3 +318,10 @@ def test_crops_keep_their_order_around_one_that_cannot_be_read(mien, face_folder
     assert [answer["source"] for answer in answers] == [str(path) for path in (files[0], bad, *files[1:])]
     assert ["error" in answer for answer in answers] == [False, True, False, False]
     assert done.out == f"{out}: 3 faces read; 1 left out\n"
+
+
+def test_a_video_is_sent_to_its_own_command(mien, tmp_path):
+    (tmp_path / "clip.MP4").write_bytes(b"")
+    answer = mien("predict", tmp_path / "clip.MP4")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == f"mien: {tmp_path / 'clip.MP4'} is a video; read it with: mien video {tmp_path / 'clip.MP4'}\n"

@@ -96,8 +96,10 @@ def test_other_actions_are_refused(bgr, actions):
 
 
 def test_what_is_not_heeded_says_so_and_what_cannot_be_is_refused(bgr):
-    with pytest.warns(UserWarning, match="found by the Haar cascade"):
+    with pytest.warns(UserWarning, match="does not heed detector_backend: faces are found by the Haar cascade"):
         deepface.analyze(bgr, EMOTION, detector_backend="retinaface")
+    with pytest.warns(UserWarning, match="does not heed expand_percentage: faces"):
+        deepface.analyze(bgr, EMOTION, expand_percentage=5)
     with pytest.raises(DataError, match="anti_spoofing"):
         deepface.analyze(bgr, EMOTION, anti_spoofing=True)
 

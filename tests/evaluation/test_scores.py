@@ -202,3 +202,11 @@ def test_a_subset_keeps_rows_together():
     assert (some.probabilities == scores.probabilities[[5, 2]]).all()
     with pytest.raises(DataError, match="no rows"):
         scores.subset(scores.rows < 0)
+
+
+def test_a_picture_is_no_scores_file(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 no archive")
+    with pytest.raises(DataError) as caught:
+        read_scores(tmp_path / "photo.jpg")
+    assert "cannot be read as an .npz of plain arrays (it is none)" in str(caught.value)
+    assert "pickle" not in str(caught.value)

@@ -144,7 +144,10 @@ def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
         assert left.labels[left.rows == row] == data.labels[row], "it has the label that it had before"
 
 
-def test_without_votes_what_needs_them_is_left_out_and_named(data, copies):
+def test_without_votes_what_needs_them_is_left_out_and_named(data, copies, monkeypatch):
+    few = audit_faces(replace(data, columns={}), copies, scores_of(data, "validation"), resamples=20)
+    assert few.ceilings == (), "a handful of copies says nothing of how far labels agree"
+    monkeypatch.setattr("mien.experiments.audit_estimates.LEAST_GROUPS", 1)
     found = audit_faces(replace(data, columns={}), copies, scores_of(data, "validation"), resamples=20)
     assert found.outlier_worth is found.judged.worth is None
     assert [each.what for each in found.ceilings] == [

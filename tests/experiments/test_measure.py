@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mien.artifact import replace_manifest
+from mien.data.clean import Change, Clean, apply_clean
 from mien.data.faceset import FaceSet
 from mien.errors import DataError
 from mien.evaluation.evaluate import evaluate_scores
@@ -38,9 +39,20 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
     replace_manifest(copy, load(copy).manifest.model_copy(update={"temperature": 1.43}))
     warm = load(copy)
     other = faces.subset(np.arange(1, len(faces)))
+    train = np.flatnonzero(faces.split == "train")[0]
+    gone = Change(
+        row=int(faces.rows[train]),
+        split="train",
+        label=faces.classes[faces.labels[train]],
+        kind="doubt",
+        reason="",
+        source="",
+    )
+    cleaned = apply_clean(faces, Clean(faces.fingerprint, (gone,)))
     for data, split, temperature, words in (
         (faces, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
         (other, "validation", 1.43, "with the model's temperature 1.43"),
+        (cleaned, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
         (faces, "train", 1.43, "with the model's temperature 1.43"),
     ):
         expected = warm.probabilities(data.of_split(split).images, temperature)

@@ -91,6 +91,8 @@ def audit(
 
         if recipe is not None or scores is not None:
             import cleanlab  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
     from mien.experiments.audit import audit_faces, check_audit, find_copies
     from mien.report.audit_page import PAGE, audit_tables, write_audit
 
@@ -111,13 +113,16 @@ def audit(
         check_recipe(judge, learnt, out / _FOLDS)
         for doubt in doubts(judge, train_faces=faces_to_learn(learnt)):
             remark(f"NOTE: {doubt}")
-    copies = find_copies(faces)
+    # Many small products: more threads wait for one another longer than they work.
+    with threadpool_limits(1):
+        copies = find_copies(faces)
     if judge is not None:
         given = _out_of_fold(judge, path, learnt, copies, out / _FOLDS)
         if given is None:
             remark("Stopped. The same command goes on where this one was.")
             raise typer.Exit(130)
-    material = audit_faces(faces, copies, given)
+    with threadpool_limits(1):
+        material = audit_faces(faces, copies, given)
     listed = Clean(faces.fingerprint, material.changes)
     if applied is not None:
         # The list is for the data as it lies on disk, like any other: what was applied stands in it too.

@@ -89,6 +89,7 @@ def explain(
         show_json(rows)
     else:
         _show_table(rows)
+    remark("Each picture was taken for a face that is cut out already: none was looked for.")
     remark(f"maps: {out / 'maps.npz'}")
 
 
@@ -117,6 +118,8 @@ def _network(model: str, classifier: Classifier, names: list[str]) -> Any:
             f"{model} is a model without its weights for torch, which allow --method occlusion only; {needing[0]} "
             f"needs a run folder with recipe.toml and best.safetensors."
         )
+    if classifier.manifest.precision == "int8":
+        remark(f"{', '.join(needing)}: by the weights that {model} was rounded from")
     with needs_extra("explain", f"The method {needing[0]}"):
         from mien.explain.torch_model import load_torch_model
     return load_torch_model(run, classifier.manifest.temperature)

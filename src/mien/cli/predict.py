@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Answers: TypeAlias = Iterator[dict[str, Any]]
 
 OUT_HELP = "Write the answers into this .jsonl, .csv or .parquet file; killed and run again, it goes on."
+CLIPS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 ANNOTATE_HELP = "Write each picture with its faces' boxes and readings into this folder."
 
 
@@ -62,6 +63,9 @@ def predict(
         raise DataError("--out says by its name what is written; leave out --json and --csv.")
     if crops and annotate is not None:
         raise DataError("--annotate draws faces into photos; with --crops each image is a face.")
+    clip = next((file for file in images if file.suffix.lower() in CLIPS and file.is_file()), None)
+    if clip is not None:
+        raise DataError(f"{clip} is a video; read it with: mien video {clip}")
     wishes = Wishes(
         detector=None if crops else find_detector(),
         classes=classes,

@@ -69,10 +69,11 @@ def analyze(
         raise UnusableError(f"mien reads expressions alone: give actions=['emotion']; found {actions}.")
     if anti_spoofing:
         raise UnusableError("mien cannot tell a photo of a photo from a face; leave out anti_spoofing.")
-    if detector_backend not in {"opencv", "skip"} or expand_percentage:
-        name = find_detector().name
+    given = {"detector_backend": detector_backend not in {"opencv", "skip"}, "expand_percentage": expand_percentage}
+    if any(given.values()):
+        unheeded = " and ".join(name for name, other in given.items() if other)
         warnings.warn(
-            f"mien.compat.deepface does not heed detector_backend and expand_percentage: faces are found by the {name} "
+            f"mien.compat.deepface does not heed {unheeded}: faces are found by the {find_detector().name} "
             f"(see `mien detectors`) and cut out with its own margin.",
             stacklevel=2,
         )

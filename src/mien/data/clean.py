@@ -204,7 +204,8 @@ def apply_clean(faces: FaceSet, clean: Clean, usual: FaceSet | None = None) -> F
     digest = hashlib.sha256(faces.fingerprint.encode())
     for change in sorted(clean.changes, key=lambda each: each.row):
         digest.update(f"\n{change.row} {change.to or ''}".encode())
-    return replace(faces, labels=labels).subset(kept).with_fingerprint(f"sha256:{digest.hexdigest()}")
+    cleaned = replace(faces, labels=labels, cleaned_from=faces.fingerprint).subset(kept)
+    return cleaned.with_fingerprint(f"sha256:{digest.hexdigest()}")
 
 
 def _check(path: str | os.PathLike[str], changes: Sequence[Change], relabelled: int) -> None:

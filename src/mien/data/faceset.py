@@ -37,6 +37,7 @@ class FaceSet:
             position in which the face was read.
         columns: anything else the data says about each face, arrays with N entries, e.g. ``ferplus_votes``
             int64 (N, 10).
+        cleaned_from: the fingerprint of the data that a list of changes was applied to; "" where none was.
     """
 
     images: npt.NDArray[np.uint8]
@@ -46,6 +47,7 @@ class FaceSet:
     source: npt.NDArray[np.str_]
     rows: npt.NDArray[np.int64]
     columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    cleaned_from: str = ""
 
     def __post_init__(self) -> None:
         count = len(self.images)

@@ -176,6 +176,9 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise DataError("There is no such file.") from None
     except (OSError, ValueError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
+        # What numpy says of any file that is neither a zip nor an array of its own.
+        if "pickle" in reason:
+            reason = "it is none"
         raise DataError(f"The file cannot be read as an .npz of plain arrays ({reason}).") from None
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.audit import ceiling, shift
 from mien.audit.copies import count_copies, in_conflict, leaked
 from mien.audit.label_errors import check_evidence, doubt_labels
 from mien.audit.near_copies import NearCopies, find_near_copies
@@ -32,18 +30,13 @@ from mien.data.splits import group_identical
 from mien.errors import DataError
 from mien.evaluation.evaluate import on_subsets
 from mien.evaluation.face_numbers import brightness, contrast, sharpness
-from mien.evaluation.intervals import bootstrap_means, percentile_interval, resampled_weights, share_of
-from mien.evaluation.metrics import one_versus_rest
-from mien.evaluation.results import Estimate
+from mien.evaluation.intervals import share_of
 from mien.evaluation.scores import Scores
-from mien.evaluation.temperature import assign_folds
+from mien.experiments.audit_estimates import LEAST_ROWS, ceilings, shortcuts, splits_apart
 from mien.experiments.matching import check_fingerprint, match_faces
 from mien.experiments.measure import ALL_ROWS
 from mien.progress import busy
-from mien.report.audit_material import AuditMaterial, Ceiling, Fault, Judged, Telling
-
-LEAST_ROWS = 50
-"""Of each split, or in all, for a classifier to be trained on them."""
+from mien.report.audit_material import AuditMaterial, Fault, Judged
 
 _SEED = 0
 
@@ -94,8 +87,8 @@ def audit_faces(faces: FaceSet, copies: Copies, scores: Scores | None = None, re
     few_tones = tones(images)
     outliers = find_outliers(images, [-few_tones])
     with busy("telling splits and classes apart"):
-        splits_apart = tuple(_splits_apart(faces, images, light, groups, resamples))
-        shortcuts = tuple(_shortcuts(faces, images, light, groups, resamples))
+        apart = tuple(splits_apart(faces, images, light, groups, resamples))
+        telling = tuple(shortcuts(faces, images, light, groups, resamples))
     judged = None if scores is None else _judge(faces, scores, copies, votes, resamples)
     doubted, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
     if judged is not None:
@@ -116,9 +109,9 @@ def audit_faces(faces: FaceSet, copies: Copies, scores: Scores | None = None, re
         outliers=outliers,
         votes=votes,
         outlier_worth=outlier_worth,
-        splits_apart=splits_apart,
-        shortcuts=shortcuts,
-        ceilings=tuple(_ceilings(faces, votes, copies.identical, groups, resamples)),
+        splits_apart=apart,
+        shortcuts=telling,
+        ceilings=tuple(ceilings(faces, votes, copies.identical, groups, resamples)),
         judged=judged,
         changes=tuple(suggest_changes(faces, blank, not_a_face, copies.identical, groups, doubted, suggested)),
         notes=() if votes is None else votes.notes,
@@ -186,121 +179,6 @@ def _faults(
     }
 
 
-def _splits_apart(
-    faces: FaceSet,
-    images: npt.NDArray[np.uint8],
-    light: dict[str, npt.NDArray[np.float64]],
-    groups: npt.NDArray[np.int64],
-    resamples: int,
-) -> Iterator[Telling]:
-    present = [name for name in SPLITS if (faces.split == name).sum() >= LEAST_ROWS]
-    for at, second in enumerate(present):
-        for first in present[:at]:
-            chosen = shift.two_splits(faces.split, first, second)
-            features = np.column_stack([*(each[chosen] for each in light.values()), shift.thumbnails(images[chosen])])
-            target = (faces.split[chosen] == second).astype(np.int64)
-            probabilities = shift.predict_out_of_fold(features, target, groups[chosen])
-            auc = _mean_auc(target, probabilities[:, 1:], resamples)
-            yield Telling(f"{first} and {second}", len(chosen), auc)
-
-
-def _shortcuts(
-    faces: FaceSet,
-    images: npt.NDArray[np.uint8],
-    light: dict[str, npt.NDArray[np.float64]],
-    groups: npt.NDArray[np.int64],
-    resamples: int,
-) -> Iterator[Telling]:
-    if len(faces) < LEAST_ROWS:
-        return
-    chosen = shift.some_rows(len(faces))
-    ways = {
-        "brightness, contrast and sharpness": np.column_stack([each[chosen] for each in light.values()]),
-        "the outermost two pixels": shift.borders(images[chosen]),
-    }
-    for what, features in ways.items():
-        probabilities = shift.predict_out_of_fold(features, faces.labels[chosen], groups[chosen])
-        yield Telling(what, len(chosen), _mean_auc(faces.labels[chosen], probabilities, resamples))
-
-
-def _mean_auc(target: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], resamples: int) -> Estimate:
-    """Mean one-vs-rest area over the columns that have one, with its bootstrap interval over rows.
-
-    One column is the probability of target 1; otherwise there is a column for each value.
-    """
-    if probabilities.shape[1] == 1:
-        sorted_once = one_versus_rest(target, np.column_stack([1 - probabilities, probabilities]))[1:]
-    else:
-        sorted_once = one_versus_rest(target, probabilities)
-
-    def mean(weights: npt.NDArray[np.float64]) -> float:
-        areas = np.array([each.area(weights) for each in sorted_once])
-        known = areas[~np.isnan(areas)]
-        return float(known.mean()) if len(known) else math.nan
-
-    drawn = np.array([mean(weights) for weights in resampled_weights(len(target), resamples, _SEED)])
-    return percentile_interval(mean(np.ones(len(target))), drawn)
-
-
-def _ceilings(
-    faces: FaceSet,
-    votes: Votes | None,
-    identical: npt.NDArray[np.int64],
-    near: npt.NDArray[np.int64],
-    resamples: int,
-) -> Iterator[Ceiling]:
-    if votes is not None:
-        yield from _ceilings_of_votes(faces, votes, near, resamples)
-    agreements = ceiling.pair_agreement(identical, faces.labels)
-    if len(agreements):
-        drawn = bootstrap_means(agreements[:, np.newaxis], resamples, _SEED)[:, 0]
-        least = percentile_interval(float(agreements.mean()), drawn)
-        most = percentile_interval(math.sqrt(least.value), np.sqrt(drawn))
-        granted = (
-            "Identical pictures were labelled anew each, without sight of one another. Copies that one search word "
-            "brought, or that followed one another, agree more often: then both are too high."
-        )
-        yield Ceiling("identical pictures agree, at least", len(agreements), least, granted)
-        yield Ceiling("identical pictures agree, at most", len(agreements), most, granted)
-
-
-def _ceilings_of_votes(faces: FaceSet, votes: Votes, near: npt.NDArray[np.int64], resamples: int) -> Iterator[Ceiling]:
-    classes = len(faces.classes)
-    plurality = ceiling.plurality_hits(votes, faces.labels, classes)
-    next_voter = ceiling.next_voter_hits(votes)
-    predicted = np.full(len(faces), np.nan)
-    if votes.known.sum() >= LEAST_ROWS:
-        with busy("predicting labels from votes"):
-            predicted[votes.known] = ceiling.predicted_from_votes(
-                votes.of(votes.known), faces.labels[votes.known], assign_folds(near[votes.known])
-            )
-    kinds = (
-        (
-            "answers as most voters do",
-            plurality,
-            "Most of ten people are the best readers there are, and were asked what the labels answer.",
-        ),
-        (
-            "answers as votes foretell labels",
-            predicted,
-            "Votes hold all that a picture says, the labellers' habits follow from them in a linear way. What made one "
-            "labeller differ from the voters is not in them.",
-        ),
-        (
-            "foretells one more voter",
-            next_voter,
-            "The labels are one voter's word each, and voters answer independently.",
-        ),
-    )
-    for split in [name for name in SPLITS if (faces.split == name).any()]:
-        for what, hits, granted in kinds:
-            known = hits[(faces.split == split) & ~np.isnan(hits)]
-            if len(known):
-                drawn = bootstrap_means(known[:, np.newaxis], resamples, _SEED)[:, 0]
-                estimate = percentile_interval(float(known.mean()), drawn)
-                yield Ceiling(f"{split}: {what}", len(known), estimate, granted)
-
-
 def _judge(faces: FaceSet, scores: Scores, copies: Copies, votes: Votes | None, resamples: int) -> Judged:
     order = np.argsort(faces.rows, kind="stable")
     places = np.asarray(order[np.searchsorted(faces.rows[order], scores.rows)], dtype=np.int64)
@@ -348,8 +226,8 @@ def _left_out(faces: FaceSet, votes: Votes | None, judged: Judged | None) -> Ite
         )
     if judged is None:
         yield (
-            "No model judged the labels: --recipe quick makes out-of-fold probabilities (hours), --scores FILE brings "
-            "some. Without them only copies with other labels are known to conflict."
+            "No model judged the labels: --recipe quick makes out-of-fold probabilities (hours on FER2013), --scores "
+            "FILE brings some. Without them only copies with other labels are known to conflict."
         )
     if judged is not None and not _of_one_model(judged.scores):
         yield (

@@ -64,12 +64,13 @@ def doubts_table(material: AuditMaterial, judged: Judged) -> Table:
     columns = (
         Column("row", "text"), Column("label", "text"), Column("model says", "text"), Column("probability of label"),
         Column("share of neighbours"), Column("flagged", "text"), Column("votes", "text"),
+        Column("source", "text"),
     )  # fmt: skip
     rows = [
         (
             int(scores.rows[at]), scores.classes[scores.labels[at]], scores.classes[doubts.suggested[at]],
             float(doubts.confidence[at]), float(doubts.agreement[at]), "yes" if doubts.flagged[at] else "no",
-            vote_words(material, int(judged.places[at])),
+            vote_words(material, int(judged.places[at])), str(material.faces.source[judged.places[at]]),
         )
         for at in np.argsort(-doubts.suspicion, kind="stable")
     ]  # fmt: skip

@@ -52,13 +52,13 @@ def outliers_table(material: AuditMaterial) -> Table:
     faces, found = material.faces, material.outliers
     columns = (
         Column("row", "text"), Column("split", "text"), Column("label", "text"), Column("score"), Column("likeness"),
-        Column("faults", "text"), Column("votes", "text"),
+        Column("faults", "text"), Column("votes", "text"), Column("source", "text"),
     )  # fmt: skip
     rows = [
         (
             int(faces.rows[at]), str(faces.split[at]), faces.classes[faces.labels[at]], float(found.score[at]),
             float(found.likeness[at]), ", ".join(name for name, fault in material.faults.items() if fault.mask[at]),
-            vote_words(material, int(at)),
+            vote_words(material, int(at)), str(faces.source[at]),
         )
         for at in np.argsort(-found.score, kind="stable")[:OUTLIERS_LISTED]
     ]  # fmt: skip
