@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread each: tests that spin on both cores slow each other manyfold.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test test-slow test-network web test-web lint types contracts check format docs wheel benchmarks clean
+.PHONY: demo test test-slow test-network test-gpu web test-web lint types contracts check format docs wheel benchmarks clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -17,6 +17,9 @@ test-slow: .venv/.dev  ## tests that take minutes
 
 test-network: .venv/.dev
 	$(BIN)/python -m pytest -m network
+
+test-gpu: .venv/.dev  ## training on an NVIDIA GPU, with the torch that is installed
+	$(BIN)/python -m pytest -m gpu
 
 # What the browser page reads faces with. Beside it onnxruntime's notices of the software inside it, which its Python
 # package has and the page's has not.

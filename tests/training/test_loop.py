@@ -229,6 +229,36 @@ def test_a_loss_that_is_not_a_number_stops_names_the_step_and_keeps_the_best(tmp
         train(recipe, faces, run)
 
 
+def test_a_loss_that_is_read_seldom_changes_no_weight_and_is_still_checked(tmp_path, faces, tiny_recipe, monkeypatch):
+    """As on a GPU. Oracle: the run that reads every step."""
+    train(tiny_recipe, faces, RunFolder(tmp_path / "often"))
+    monkeypatch.setattr(loop, "_read_every", lambda device: 3)
+    train(tiny_recipe, faces, RunFolder(tmp_path / "seldom"))
+    assert same_weights(RunFolder(tmp_path / "often"), RunFolder(tmp_path / "seldom"))
+    lines = [
+        [{**line, "seconds": 0} for line in RunFolder(tmp_path / name).read_history()] for name in ("often", "seldom")
+    ]
+    assert lines[0] == lines[1]
+    recipe = changed(tiny_recipe, epochs=50, schedule={"name": "one-cycle", "warmup": 0.9}, optim={"lr": 1e12})
+    with pytest.raises(TrainingError, match=r"The loss is (nan|inf) at step"):
+        train(recipe, faces, RunFolder(tmp_path / "run"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU that torch knows")
+def test_a_gpu_trains_and_goes_on(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    steps = prepare(tiny_recipe, faces, None).steps_per_epoch
+    interrupted = Watch(at_step=steps + 1, act=lambda: os.kill(os.getpid(), signal.SIGINT))
+    recipe = changed(tiny_recipe, epochs=4)
+    train(recipe, faces, run, watch=interrupted)
+    outcome = train(recipe, faces, run, resume=True)
+    assert run.read_environment()["device"].startswith("cuda")
+    assert outcome.reason == "all epochs done"
+    assert [line["epoch"] for line in outcome.history] == [1, 2, 3, 4]
+    assert outcome.history[-1]["train_loss"] < outcome.history[0]["train_loss"]
+
+
 def test_weights_that_the_last_step_spoilt_never_become_the_best(tmp_path, faces, tiny_recipe, monkeypatch):
     """Every loss of the epoch was still finite; what validation sees is not."""
 

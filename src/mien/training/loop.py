@@ -183,7 +183,7 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
             batch, partner, share = mix(batch, recipe.augment, generator, host)
         shown = _Batch(batch.contiguous(memory_format=torch.channels_last), chosen, partner, share)
         logits, loss = _learn_from(state, shown)
-        if device.type == "cpu" or index % READ_EVERY == 0:
+        if index % _read_every(device) == 0:
             value = loss.item()
             _check_loss(state, epoch, step + 1, value)
         state.fabric.backward(loss)
@@ -204,6 +204,10 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
         "train_loss": total_loss.item() / max(seen, 1),
         "train_accuracy": correct.item() / max(seen, 1),
     }
+
+
+def _read_every(device: torch.device) -> int:
+    return 1 if device.type == "cpu" else READ_EVERY
 
 
 @dataclass(frozen=True)
