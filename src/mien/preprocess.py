@@ -37,6 +37,20 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 """Names of image files, in lower case."""
 
+_VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""What puts a picture upright, by its EXIF orientation."""
+
 Numbers = TypeVar("Numbers")
 
 _PILLOW_IGNORED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
@@ -127,7 +141,10 @@ def _decoding(name: str) -> Iterator[None]:
     except PermissionError:
         raise DataError(f"{name} may not be read: permission denied.") from None
     except UnidentifiedImageError:
-        raise DataError(f"{name} is not an image that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM).") from None
+        hint = f" A video is read with: mien video {name}" if name.lower().endswith(_VIDEOS) else ""
+        raise DataError(
+            f"{name} is not an image that can be read (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM).{hint}"
+        ) from None
     except Image.DecompressionBombError:
         # Pillow's own bound is twice as high as ours and comes before it.
         raise DataError(f"{name} has too many pixels; at most {MAXIMUM_PIXELS:,} are read. Shrink it first.") from None
@@ -137,14 +154,22 @@ def _decoding(name: str) -> Iterator[None]:
 
 
 def _upright(image: Image, name: str) -> Image:
-    """Decode within bounds, and apply EXIF orientation."""
-    from PIL import ImageOps
+    """Decode within bounds, and apply EXIF orientation. Odd metadata never costs the picture."""
+    from PIL import Image
 
     width, height = image.size
     if width * height > MAXIMUM_PIXELS:
         raise DataError(f"{name} has {width} x {height} pixels; at most {MAXIMUM_PIXELS:,} are read. Shrink it first.")
     image.load()
-    return ImageOps.exif_transpose(image)
+    try:
+        turn = image.getexif().get(_ORIENTATION)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - damaged metadata raises anything
+        turn = None
+    # Not ImageOps.exif_transpose, which writes the metadata anew and fails where any of it is damaged.
+    # A copy, for the caller closes the file.
+    return image.transpose(Image.Transpose[_TURNS[turn]]) if turn in _TURNS else image.copy()
 
 
 def open_picture(picture: Picture) -> Image | npt.NDArray[np.generic]:

@@ -320,8 +320,21 @@ def test_crops_keep_their_order_around_one_that_cannot_be_read(mien, face_folder
     assert done.out == f"{out}: 3 faces read; 1 left out\n"
 
 
-def test_a_video_is_sent_to_its_own_command(mien, tmp_path):
-    (tmp_path / "clip.MP4").write_bytes(b"")
-    answer = mien("predict", tmp_path / "clip.MP4")
+def test_a_video_is_sent_to_its_own_command(mien, tmp_path, faces):
+    """By what it holds, not by its name."""
+    clip = tmp_path / "clip.MP4"
+    clip.write_bytes(b"\0\0\0 ftypisom")
+    answer = mien("predict", clip)
     assert (answer.code, answer.out) == (2, "")
-    assert answer.err == f"mien: {tmp_path / 'clip.MP4'} is a video; read it with: mien video {tmp_path / 'clip.MP4'}\n"
+    assert answer.err.strip().endswith(f"A video is read with: mien video {clip}")
+    Image.fromarray(faces.images[0]).save(clip, "PNG")
+    assert mien("predict", "--crops", clip).code == 0
+    (tmp_path / "other.mp4").write_bytes(b"\0\0\0 ftypisom")
+    answer = mien("predict", "--crops", "--skip-bad", clip, tmp_path / "other.mp4")
+    assert (answer.code, "left out: " in answer.err) == (0, True)
+
+
+def test_a_picture_named_twice_is_read_once(mien, tmp_path, faces):
+    Image.fromarray(faces.images[0]).save(tmp_path / "a.png")
+    answer = mien("predict", "--crops", "--json", tmp_path / "a.png", tmp_path / "a.png")
+    assert len(json.loads(answer.out)) == 1

@@ -187,9 +187,9 @@ def test_times_that_jump_back_are_said(mien, tmp_path, write_clip):
     said = json.loads(answer.out)
     assert (said["time_jumps"], said["video"]["sound"]) == (1, "aac")
     assert said["video"]["seconds"] == pytest.approx(3, abs=0.03)
-    assert f"The times of {clip} jump back once" in answer.err
+    assert f"The times of {clip} begin anew once" in answer.err
     assert "sound" not in answer.err
-    assert "jump back once" in (tmp_path / "out" / "timeline.html").read_text()
+    assert "begin anew once" in (tmp_path / "out" / "timeline.html").read_text()
 
 
 def test_sound_that_is_lost_is_said(mien, tmp_path, smiling, monkeypatch):

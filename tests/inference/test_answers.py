@@ -163,6 +163,13 @@ def test_a_kill_within_the_first_line_leaves_nothing_to_mend(tmp_path):
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(ANSWERS)
 
 
+def test_a_strangers_file_is_left_alone(tmp_path):
+    (tmp_path / "out.csv.part").write_text("somebody's notes")
+    with pytest.raises(RunError, match="is not mien's"):
+        Journal(tmp_path / "out.csv", SETTINGS, CLASSES)
+    assert (tmp_path / "out.csv.part").read_text() == "somebody's notes"
+
+
 @pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True), ("threshold", 0.5)])
 def test_other_settings_are_refused_by_name(tmp_path, name, value):
     Journal(tmp_path / "out.csv", SETTINGS, CLASSES).__exit__(None, None, None)

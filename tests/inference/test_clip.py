@@ -144,6 +144,28 @@ def test_recordings_joined_end_to_end_go_on_where_the_first_ends(tmp_path, write
     assert read[45].rgb.mean() == pytest.approx(numbered(20)[5].mean(), abs=3)
 
 
+@pytest.mark.parametrize("first", [0, 3600])
+def test_recordings_of_other_hours_go_on_where_the_first_ends(tmp_path, first):
+    """A second part that begins an hour later, or earlier, which FFmpeg takes for its clock's return to 0."""
+    for name, begins_seconds in (("one", first), ("two", 3600 - first)):
+        with av.open(str(tmp_path / f"{name}.ts"), "w", format="mpegts") as container:
+            stream = container.add_stream("mpeg2video", rate=25)
+            stream.width = stream.height = 64
+            stream.pix_fmt = "yuv420p"
+            for number in range(25):
+                frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 10 * number, np.uint8), format="rgb24")
+                frame.pts = number + 25 * begins_seconds
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    parts = [(tmp_path / f"{name}.ts").read_bytes() for name in ("one", "two")]
+    (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+    with Clip(tmp_path / "joined.ts") as clip:
+        seconds = [frame.seconds for frame in clip.frames()]
+    assert len(seconds) == 50
+    assert np.diff(seconds) == pytest.approx(np.full(49, 1 / 25), abs=1e-4)
+    assert (clip.jumps, clip.missing_seconds) == (1, 0)
+
+
 @pytest.mark.parametrize(("wrong", "placed"), [(-9_000_000, 10), (9_000_000, 10), (-90_000, 10), (-6000, 9)])
 def test_one_damaged_time_moves_no_other_frame(tmp_path, write_clip, monkeypatch, wrong, placed):
     """Of the tenth frame of a transport stream, as a flipped bit leaves it; a little out of order it only waits."""

@@ -1,5 +1,6 @@
 """What the service answers, beside what the same model answers in Python."""
 
+import asyncio
 import io
 
 import httpx
@@ -10,6 +11,8 @@ from PIL import Image
 import mien
 from mien.data.synthetic import synthetic_faces
 from mien.faces.haar import HaarDetector
+from mien.inference.locate import find_model
+from mien.serve.app import create_app
 
 
 def png(pixels):
@@ -164,3 +167,21 @@ def test_the_examples_in_the_document_are_what_the_service_answers(service, face
     parameters = {each["name"]: each for each in paths["/v1/predict"]["post"]["parameters"]}
     asked = {name: parameters[name]["schema"]["examples"][0] for name in ("classes", "threshold")}
     assert service.predict(face, str(httpx.QueryParams(asked))).status_code == 200
+
+
+def test_a_defect_is_answered_and_counted_as_one(monkeypatch):
+    app = create_app(find_model("default"), HaarDetector(), threads=1)
+    monkeypatch.setattr("mien.serve.app.read_files", lambda *others: 1 / 0)
+
+    async def main():
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+            failed = await client.post("/v1/predict", files={"file": b"1"})
+            return failed, (await client.get("/metrics")).text
+
+    failed, metrics = asyncio.run(main())
+    assert (failed.status_code, failed.json()["error"]["code"]) == (500, "internal")
+    assert failed.headers["cache-control"] == "no-store"
+    assert "content-security-policy" in failed.headers
+    assert 'mien_requests_total{route="/v1/predict",status="500"} 1.0' in metrics
+    assert 'mien_refused_total{code="internal"} 1.0' in metrics

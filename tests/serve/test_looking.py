@@ -142,3 +142,16 @@ def test_a_crowd_is_refused_or_its_largest_faces_are_read():
     seen = look(data, Everywhere(101), 48, Limits(), 3)
     assert [box.left for box in seen.boxes] == [0, 1, 2]
     assert seen.found == 101
+
+
+def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
+    """Each repeats a few bytes and costs a pass over all pixels."""
+    stream = io.BytesIO()
+    Image.new("L", (640, 480), 99).save(stream, "JPEG", progressive=True)
+    plain = stream.getvalue()
+    assert look(plain, None, 48, Limits(), None).width == 640
+    scan = plain.rindex(b"\xff\xda")
+    end = plain.index(b"\xff\xd9", scan)
+    with pytest.raises(RefusedError, match="over 100 scans") as refused:
+        look(plain[:end] + 200 * plain[scan:end] + plain[end:], None, 48, Limits(), None)
+    assert refused.value.code == "too_much_work"

@@ -179,3 +179,23 @@ def test_a_defect_reaches_the_request_and_not_the_threads(slow, face, monkeypatc
         assert (await reader.read(face, reader.plan(Wishes(crops=True)), until))["faces_found"] == 1
 
     asyncio.run(main())
+
+
+def test_a_defect_in_one_picture_of_a_batch_is_said_in_its_place(slow, face, monkeypatch):
+    reader, detector = slow
+    seen = []
+
+    def detect(rgb):
+        seen.append(1)
+        if len(seen) == 2:
+            raise MemoryError
+        return []
+
+    monkeypatch.setattr(detector, "detect", detect)
+
+    async def main():
+        until = asyncio.get_running_loop().time() + 30
+        return await reader.read_all([face, face, face], reader.plan(Wishes()), until)
+
+    answers = asyncio.run(main())
+    assert sorted(each.get("error", {}).get("code", "") for each in answers) == ["", "", "internal"]

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     Answers: TypeAlias = Iterator[dict[str, Any]]
 
 OUT_HELP = "Write the answers into this .jsonl, .csv or .parquet file; killed and run again, it goes on."
-CLIPS = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 ANNOTATE_HELP = "Write each picture with its faces' boxes and readings into this folder."
 
 
@@ -63,9 +62,6 @@ def predict(
         raise DataError("--out says by its name what is written; leave out --json and --csv.")
     if crops and annotate is not None:
         raise DataError("--annotate draws faces into photos; with --crops each image is a face.")
-    clip = next((file for file in images if file.suffix.lower() in CLIPS and file.is_file()), None)
-    if clip is not None:
-        raise DataError(f"{clip} is a video; read it with: mien video {clip}")
     wishes = Wishes(
         detector=None if crops else find_detector(),
         classes=classes,
@@ -178,7 +174,7 @@ def _digest(path: Path) -> str:
 def _files(images: list[Path]) -> Iterator[Path]:
     from mien.inference.image_files import walk_images
 
-    for path in images:
+    for path in dict.fromkeys(images):
         if path.is_dir():
             yield from walk_images(path)
         else:
@@ -190,7 +186,7 @@ def _count(images: list[Path], skip_bad: bool) -> int:
     from mien.inference.image_files import no_images
 
     total = 0
-    for path in images:
+    for path in dict.fromkeys(images):
         inside = sum(1 for _ in _files([path]))
         if not inside:
             raise no_images(path)

@@ -24,7 +24,7 @@ def serve(
     ] = None,
     max_bytes: Annotated[int, typer.Option(help="Of one request.", min=1)] = 20_000_000,
     max_pixels: Annotated[
-        int, typer.Option(help="Of one picture; ten times that of all pictures of a request.", min=1)
+        int, typer.Option(help="Of one picture; ten times that of all pictures of a request.", min=1, max=100_000_000)
     ] = 25_000_000,
     max_requests: Annotated[int, typer.Option(help="At a time; further ones get 429.", min=1)] = 64,
     body_seconds: Annotated[float, typer.Option(help="For a request to come in.", min=0.1, max=3600)] = 30.0,

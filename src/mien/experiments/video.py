@@ -54,7 +54,7 @@ def write_video(
 
     Args:
         out: the folder; made where it is missing.
-        clip: just opened; is closed.
+        clip: just opened; is closed once there is nothing to refuse.
         reader: what reads its faces.
         annotate: write the video with boxes and readings, too.
         overwrite: replace the files of an earlier video.
@@ -131,7 +131,7 @@ def _notes(clip: Clip, sound: ClipSound | None) -> list[str]:
     if clip.jumps:
         often = "once" if clip.jumps == 1 else f"{clip.jumps:,} times"
         notes.append(
-            f"The times of {clip.path} jump back {often}, as where recordings are joined end to end: "
+            f"The times of {clip.path} begin anew {often}, as where recordings are joined end to end: "
             f"what follows is placed right after what comes before."
         )
     if sound is not None and clip.has_sound and sound.codec is None:
@@ -158,6 +158,8 @@ def _check(out: Path, clip: Clip, paths: Mapping[str, Path], overwrite: bool) ->
     if out.exists() and not out.is_dir():
         raise RunError(f"--out must name a folder; {out} is a file.")
     for path in paths.values():
+        if path.exists() and not path.is_file():
+            raise RunError(f"{path} is no file, and in the way of one. Choose another folder with --out.")
         if path.exists() and path.samefile(clip.path):
             raise RunError(f"{path} is the video itself. Choose another folder with --out.")
         if path.exists() and not overwrite:

@@ -29,6 +29,7 @@ from mien.files import lock_file
 from mien.inference.answer_files import WRITERS, json_line, write_answers
 
 _BEGUN_WITH = "begun_with"
+_HEAD = json.dumps({_BEGUN_WITH: {}})[:-2].encode()
 
 
 class Journal:
@@ -139,6 +140,10 @@ class Journal:
         self._stream.seek(0)
         first = self._stream.readline()
         if not first.endswith(b"\n"):
+            if not _HEAD.startswith(first[: len(_HEAD)]):
+                raise RunError(
+                    f"{self.part} is not mien's, but where answers would be kept. Move it, or name another --out."
+                )
             self._stream.truncate(0)
             self._write({_BEGUN_WITH: dict(settings)})
             return np.empty(0, dtype=np.uint64)

@@ -35,6 +35,10 @@ _GUESSED_RATE = Fraction(25)
 _FALLS_BACK_FRAMES, _FALLS_BACK_SECONDS = 3, Fraction(1, 10)
 """Times that fall back by more than both have begun anew; by less, they are only out of order."""
 
+_JOINED, _LEAPS_SECONDS = ("mpegts", "mpeg"), 10
+"""In formats whose files may be joined end to end, times that leap ahead so far have begun anew too; in others a
+picture may stand as long."""
+
 
 @dataclass(frozen=True, eq=False)
 class ClipFrame:
@@ -67,7 +71,7 @@ class Clip:
         has_sound: whether there is a sound track.
         damaged: frames so far that could not be decoded, or not wholly.
         missing_seconds: known at the end: by how much the file ends before the time that it states.
-        jumps: how often its times have fallen back so far, as where recordings were joined end to end.
+        jumps: how often its times have begun anew so far, as where recordings were joined end to end.
         shift_seconds: added to the file's own times since the last of them, so that they go on rising.
 
     Raises:
@@ -144,8 +148,10 @@ class Clip:
     def _frame_units(self) -> int:
         return max(round(1 / (self.frame_rate * self.time_base)), 1)
 
-    def falls_back(self, seconds: Fraction) -> bool:
+    def begins_anew(self, seconds: Fraction) -> bool:
         """Whether a time so much after the one before it, in the file's own times, says that they have begun anew."""
+        if seconds > _LEAPS_SECONDS:
+            return bool(self._container.format.name in _JOINED)
         return seconds < -max(_FALLS_BACK_FRAMES / self.frame_rate, _FALLS_BACK_SECONDS)
 
     def _place(self, frame: VideoFrame, following: VideoFrame | None, last: int) -> int:
@@ -155,15 +161,15 @@ class Clip:
         # Raw streams carry no times.
         if stated is None:
             return onward
-        if last >= 0 and self.falls_back((stated - last) * self.time_base):
+        if last >= 0 and self.begins_anew((stated - last) * self.time_base):
             # Of one frame alone it is a damaged time: the next one's goes on as before.
-            if after is not None and not self.falls_back((after - last) * self.time_base):
+            if after is not None and not self.begins_anew((after - last) * self.time_base):
                 return onward
             self.jumps += 1
             self.shift_seconds += (onward - stated) * self.time_base
             return onward
         # The same the other way: one that leaps ahead of the next.
-        if after is not None and after > last and self.falls_back((after - stated) * self.time_base):
+        if after is not None and last < after < stated and self.begins_anew((after - stated) * self.time_base):
             return onward
         # Broken files repeat times.
         return max(stated, last + 1)
@@ -228,6 +234,9 @@ class Clip:
 
     def _note_end(self, end_seconds: float) -> None:
         # Some files count the time that they state from their beginning, others from their own zero.
+        if self.jumps:
+            # What the file states goes by its own times.
+            return
         missing = (self._stated_seconds or 0.0) - end_seconds - max(float(self.start_seconds), 0.0)
         # Rounded times and frames of unequal length make up for one or two.
         self.missing_seconds = missing if missing * self.frame_rate > 2.5 else 0.0

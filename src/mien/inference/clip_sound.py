@@ -64,7 +64,7 @@ class ClipSound:
         """Copy what is heard until a time, or all that is left."""
         while self._next is not None:
             packet = self._next
-            if self._stated is not None and self._clip.falls_back((packet.dts - self._stated) * self._units):
+            if self._stated is not None and self._clip.begins_anew((packet.dts - self._stated) * self._units):
                 if self._clip.jumps > self._jumps:
                     # As far as the pictures, so that both stay together.
                     self._jumps = self._clip.jumps
@@ -105,7 +105,7 @@ class ClipSound:
         self.lost_seconds += float((packet.duration or 0) * self._units)
 
     def _lose_rest(self) -> None:
-        """Times that fall back where those of the pictures do not: nobody knows where it belongs."""
+        """Times that begin anew where those of the pictures do not: nobody knows where it belongs."""
         while self._next is not None:
             self._lose(self._next)
             self._next = next(self._packets, None)

@@ -24,7 +24,7 @@ from mien.serve.metrics import CONTENT_TYPE, CountRequests, Metrics
 from mien.serve.openapi import DESCRIPTION, errors, form, reads
 from mien.serve.pages import SecurityHeaders, add_pages
 from mien.serve.reading import Reader
-from mien.serve.refusals import RefusedError, answer_refusals
+from mien.serve.refusals import AnswerDefects, RefusedError, answer_refusals
 from mien.serve.schemas import Answer, BatchAnswer, Health, ModelAnswer, ModelName, Wishes
 from mien.serve.unread import AnswerBeforeCutting
 from mien.serve.uploads import Uploads
@@ -139,6 +139,7 @@ def create_app(
 
     add_pages(app, for_the_page(model_file, guarded=token is not None))
     # The last one added is the first to see a request.
+    app.add_middleware(AnswerDefects)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(AnswerBeforeCutting)

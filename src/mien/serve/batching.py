@@ -21,7 +21,7 @@ Squares: TypeAlias = npt.NDArray[np.uint8]
 Shares: TypeAlias = npt.NDArray[np.float64]
 
 LARGEST = 64
-"""Faces in one run, unless one request has more."""
+"""A run that has so many faces takes no further picture's; it has more where its last picture brings them."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class MicroBatcher:
         results: list[Shares] | Exception
         try:
             squares = np.concatenate([each.squares for each in batch])
-            self._observe(len(squares))
+            if len(squares):
+                self._observe(len(squares))
             results = np.split(self._read(squares), np.cumsum([len(each.squares) for each in batch])[:-1])
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             results = error

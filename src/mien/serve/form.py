@@ -6,6 +6,8 @@ The framework's own reading of forms writes larger files to disk and counts them
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from functools import partial
 
 from fastapi import Request
 from python_multipart import MultipartParser
@@ -41,7 +43,7 @@ async def read_files(request: Request, upload: Upload, limits: Limits, max_files
     last = loop.time() + limits.body_seconds
     try:
         async with asyncio.timeout_at(min(last, loop.time() + limits.part_seconds)) as patience:
-            with upload.coming_in(lambda: patience.reschedule(loop.time())):
+            with upload.coming_in(partial(_end, patience)):
                 part_bytes = 0
                 async for chunk in request.stream():
                     if upload.received + len(chunk) > limits.max_bytes:
@@ -65,6 +67,12 @@ async def read_files(request: Request, upload: Upload, limits: Limits, max_files
     except ClientDisconnect:
         raise RefusedError("bad_form", "The client went away.") from None
     return form.finish()
+
+
+def _end(patience: asyncio.Timeout) -> None:
+    """Let it be over now. One that runs out in this very turn of the loop cannot be moved any more, and need not be."""
+    with suppress(RuntimeError):
+        patience.reschedule(asyncio.get_running_loop().time())
 
 
 def _too_many_bytes(limits: Limits) -> RefusedError:

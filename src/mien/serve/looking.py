@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 READ = tuple(kind for kind in FORMATS if kind != "TIFF")
 """What the service reads: not TIFF, whose library writes of damaged files to the process's log, from C."""
 
+MOST_SCANS = 100
+"""Of one JPEG: a progressive one has about ten. Each goes over all pixels again, for a few bytes of the file."""
+
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -80,7 +83,7 @@ def count_pixels(data: bytes, limits: Limits) -> int:
     """Pixels of a picture as its header says, without decoding it.
 
     Raises:
-        RefusedError: no image, one whose header is damaged, or more pixels than are taken.
+        RefusedError: no image, one whose header is damaged, more pixels than are taken, or more scans over them.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -94,11 +97,16 @@ def count_pixels(data: bytes, limits: Limits) -> int:
         ) from None
     except UnidentifiedImageError:
         found = "a TIFF, which the service does not read" if data.startswith(_TIFF) else "no image that can be read"
-        raise RefusedError("not_an_image", f"The file is {found}. Send PNG, JPEG, WebP, BMP or GIF.") from None
+        raise RefusedError("not_an_image", f"The file is {found}. Send PNG, JPEG, WebP, BMP, GIF or PPM.") from None
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - Pillow's readers raise anything of damaged files
         raise RefusedError("damaged_image", "The image is damaged and cannot be read.") from None
+    # Within a scan the first byte of a marker is always followed by another than this one.
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MOST_SCANS:
+        raise RefusedError(
+            "too_much_work", f"The JPEG has over {MOST_SCANS} scans, each over all of its pixels. Save it anew."
+        )
     if width * height > limits.max_pixels:
         raise RefusedError(
             "too_many_pixels",

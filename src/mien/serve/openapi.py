@@ -18,7 +18,7 @@ _READING = (
     *("damaged_image", "no_file", "unknown_field", "bad_parameter", "too_many_faces", "too_much_work", "busy"),
 )
 
-IMAGES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif")
+IMAGES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/x-portable-anymap")
 
 
 def errors(*codes: str) -> dict[int | str, dict[str, Any]]:

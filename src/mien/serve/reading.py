@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from mien.serve.schemas import ModelName, Wishes
 
 if TYPE_CHECKING:
     from mien.faces.face import Detector
+
+_LOG = logging.getLogger("uvicorn.error")
 
 TOGETHER = 2
 """Pictures of one request that are decoded and searched at a time; the others of it wait outside of the threads."""
@@ -176,6 +179,9 @@ class Reader:
                 return await self.read(file, plan, until, number)
             except RefusedError as error:
                 return error.to_dict()
+            except Exception:  # noqa: BLE001 - it belongs to this picture, not to the others
+                _LOG.exception("image %d of a request could not be read", number)
+                return RefusedError("internal", "The service failed; its log says where.").to_dict()
             finally:
                 turns.release()
 

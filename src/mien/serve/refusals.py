@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 CODES = {
     "bad_form": (400, "the body is no multipart form, or was cut off"),
@@ -87,6 +88,31 @@ def answer_refusals(app: FastAPI) -> None:
         response.headers.update(error.headers or {})
         return response
 
-    @app.exception_handler(Exception)
-    async def defect(request: Request, error: Exception) -> JSONResponse:
-        return await refused(request, RefusedError("internal", "The service failed; its log says where."))
+
+class AnswerDefects:
+    """ASGI middleware that answers what nobody foresaw, and passes it on to the log.
+
+    The framework's own place for it lies outside of all middleware: such answers were neither counted nor had the
+    headers of the others.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        has_begun = False
+
+        async def note_begin(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, note_begin)
+        except Exception:
+            if scope["type"] == "http" and not has_begun:
+                error = RefusedError("internal", "The service failed; its log says where.")
+                scope["mien.refused"] = error.code
+                await error.response()(scope, receive, send)
+            raise
