@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mien.cli.options import show
+from mien.report.wording import counted
 
 if TYPE_CHECKING:
     from mien.faces.face import Detector
@@ -31,10 +32,10 @@ class Tally:
     def __str__(self) -> str:
         left_out = f"; {self._bad:,} left out" if self._bad else ""
         if self._detector is None:
-            return f"{_counted(self._faces, 'face')} read{left_out}"
+            return f"{counted(self._faces, 'face')} read{left_out}"
         without = f", {self._without:,} without a face" if self._without and self._pictures > 1 else ""
-        faces = _counted(self._faces, "face") if self._faces else "no face"
-        pictures = _counted(self._pictures, "picture")
+        faces = counted(self._faces, "face") if self._faces else "no face"
+        pictures = counted(self._pictures, "picture")
         return f"{self._detector.name}: {faces} in {pictures}{without}{left_out}"
 
 
@@ -62,7 +63,3 @@ def _reading(reading: Mapping[str, Any]) -> tuple[str, str, str]:
     ranked = sorted(shares, key=lambda item: (item[0] != reading["top"], -item[1]))
     others = ", ".join(f"{name} {share:.0%}" for name, share in ranked[1:3])
     return reading["top"], f"{reading['confidence']:.0%}", others
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

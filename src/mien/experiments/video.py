@@ -23,6 +23,7 @@ from mien.inference.timeline import Timeline
 from mien.inference.video import VideoFrame, VideoReader, read_video
 from mien.progress import track
 from mien.report.timeline_page import timeline_html
+from mien.report.wording import counted
 
 ANNOTATED, TABLE, PAGE = "annotated.mp4", "faces.csv", "timeline.html"
 
@@ -124,9 +125,9 @@ def _with_readings(frame: VideoFrame) -> npt.NDArray[np.uint8]:
 def _notes(clip: Clip, sound: ClipSound | None) -> list[str]:
     notes = []
     if clip.damaged:
-        notes.append(f"{_counted(clip.damaged, 'frame')} of {clip.path} could not be decoded, or not wholly.")
+        notes.append(f"{counted(clip.damaged, 'frame')} of {clip.path} could not be decoded, or not wholly.")
     if clip.missing_seconds:
-        about = _counted(round(clip.missing_seconds * clip.frame_rate), "frame")
+        about = counted(round(clip.missing_seconds * clip.frame_rate), "frame")
         notes.append(f"{clip.path} is cut off: about {about} ({clip.missing_seconds:.1f} s) are missing at its end.")
     if clip.jumps:
         often = "once" if clip.jumps == 1 else f"{clip.jumps:,} times"
@@ -143,14 +144,10 @@ def _notes(clip: Clip, sound: ClipSound | None) -> list[str]:
 
 def _page(timeline: Timeline, clip: Clip, notes: list[str], facts: Mapping[str, str]) -> str:
     lead = (
-        f"{_counted(timeline.frames, 'frame')} of {clip.width} x {clip.height} pixels in {timeline.end_seconds:.1f} s, "
-        f"{_counted(len(timeline.tracks), 'face')}."
+        f"{counted(timeline.frames, 'frame')} of {clip.width} x {clip.height} pixels in {timeline.end_seconds:.1f} s, "
+        f"{counted(len(timeline.tracks), 'face')}."
     )
     return timeline_html(timeline, title=clip.path.name, lead=lead, notes=notes, table_name=TABLE, facts=facts)
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _check(out: Path, clip: Clip, paths: Mapping[str, Path], overwrite: bool) -> None:

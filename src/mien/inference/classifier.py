@@ -273,10 +273,6 @@ class Classifier:
         )
         return read_video(Clip(path), reader)
 
-    def class_names(self, classes: str | None = None) -> tuple[str, ...]:
-        """Class names after merging by a label scheme, as in :meth:`predict`. Raises :class:`DataError`."""
-        return self.merging(classes, None)[1]
-
     def merging(self, classes: str | None, threshold: float | None) -> tuple[LabelScheme | None, tuple[str, ...]]:
         """The scheme to merge probabilities by, if any, and the names of the classes then.
 

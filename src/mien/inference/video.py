@@ -15,7 +15,6 @@ from mien.inference.clip import Clip, ClipFrame
 from mien.inference.following import Follower
 from mien.inference.readings import Reading
 from mien.inference.tracking import HALF_LIFE_SECONDS, Smoother, Tracker
-from mien.labels import check_threshold, parse_scheme
 
 if TYPE_CHECKING:
     from mien.faces.face import Box, Detector
@@ -103,10 +102,8 @@ class VideoReader:
             if not 0 <= seconds < float("inf"):
                 raise DataError(f"The {name} is a number of seconds, 0 or more; found {seconds:g}.")
         self._classifier, self._detector, self._source = classifier, detector, source
-        self.classes = classifier.class_names(classes)
-        if threshold is not None:
-            check_threshold(threshold, self.classes)
-        self._scheme, self._threshold = parse_scheme("all" if classes is None else classes), threshold
+        self._scheme, self.classes = classifier.merging(classes, threshold)
+        self._threshold = threshold
         self._half_life_seconds, self._detect_every_seconds = half_life_seconds, detect_every_seconds
         self._tracker = Tracker()
         self._watched: dict[int, _Watched] = {}

@@ -44,6 +44,11 @@ def p_text(p_value: float) -> str:
     return "p < 0.001" if p_value < 0.001 else f"p = {decimal(p_value)}"
 
 
+def counted(number: int, what: str) -> str:
+    """``"1 face"``, ``"1,234 faces"``."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def rows_text(count: int) -> str:
     """1 -> ``"1 row"``, 3589 -> ``"3,589 rows"``."""
     return f"{count:,} {'row' if count == 1 else 'rows'}"
