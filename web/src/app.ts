@@ -1,30 +1,34 @@
 /** What happens when: pictures, camera and video come in, are read, and are shown. */
 
 import { asJson, type Answer, save } from "./export";
+import { Fault } from "./fault";
 import { Gallery, type Item } from "./gallery";
 import { Live } from "./live";
 import { occlusion } from "./model/occlusion";
-import type { Page } from "./page";
-import { LoadFault, type Reader } from "./reader";
-import { CameraFault, openCamera } from "./sources/camera";
-import { PictureFault } from "./sources/picture";
+import type { Page, Shown } from "./page";
+import { LoadFault, type Picture, type Reader } from "./reader";
+import { openCamera } from "./sources/camera";
+import { letGo, playCamera, playFile } from "./sources/video";
 import { element } from "./view/elements";
-import { answerOf } from "./view/reading";
-import { type Key, list, word } from "./words/words";
+import { list, word } from "./words/words";
+
+const covering = () => word("covering");
 
 export class App {
   readonly #gallery: Gallery;
   readonly #video = element<HTMLVideoElement>("video");
-  #item: Item | null = null;
-  #live: Live | null = null;
+  #shown: Shown = { kind: "nothing" };
   /** Counts what was begun or stopped, so that what comes late from before is not shown. */
   #turn = 0;
+  #readingRest = false;
+  /** What is said below what is on the screen. */
+  readonly #found = () => (this.#shown.kind === "picture" ? this.page.found(this.#shown.item) : "");
 
   constructor(
     private readonly page: Page,
     private readonly reader: Promise<Reader>,
   ) {
-    this.#gallery = new Gallery(reader);
+    this.#gallery = new Gallery(reader, () => element<HTMLInputElement>("crops").checked);
   }
 
   /** Pictures are added to those that are there; where there are none the first video is played. */
@@ -42,7 +46,7 @@ export class App {
 
   async useCamera(): Promise<void> {
     this.page.clearFaults();
-    const turn = this.#begin();
+    const turn = this.stop();
     element("stop").hidden = false;
     this.page.say(() => word("loading"));
     let stream: MediaStream | null = null;
@@ -53,56 +57,64 @@ export class App {
       this.page.say(() => word("waiting_for_camera"));
       stream = await openCamera();
       if (turn !== this.#turn) return;
-      this.#setMirror(true);
-      this.#video.srcObject = stream;
-      this.#video.controls = false;
       stream.getVideoTracks()[0]!.addEventListener("ended", () => {
         this.stop();
         this.page.complain(() => word("fault_camera_ended"));
       });
-      await this.#follow("webcam", reader, turn);
+      this.#freeVideo();
+      await playCamera(this.#video, stream);
+      if (turn === this.#turn) await this.#follow("webcam", reader);
     } catch (error) {
-      // What comes late from what was stopped concerns nobody.
-      if (turn !== this.#turn) return;
-      this.stop();
-      if (error instanceof CameraFault) this.page.complain(() => word(error.message as Key));
-      else if (!(error instanceof LoadFault)) throw error;
+      this.#giveUp("webcam", error, turn);
     } finally {
       // However it ended, the camera is off.
       stream?.getTracks().forEach((track) => track.stop());
     }
   }
 
-  /** End the camera or video, also one that is still waited for; what was read last stays. */
-  stop(): void {
+  /**
+   * End the camera or pause the video, also one that is still waited for; what was read last stays.
+   * Returns the turn of what begins now.
+   */
+  stop(): number {
     this.#turn += 1;
-    this.#live?.stop();
     this.#video.pause();
     const stream = this.#video.srcObject;
-    if (stream instanceof MediaStream) stream.getTracks().forEach((track) => track.stop());
+    if (stream instanceof MediaStream) {
+      stream.getTracks().forEach((track) => track.stop());
+      if (this.#shown.kind === "live") this.#shown.live.stop();
+    }
     const button = element("stop");
     const focused = document.activeElement === button;
     button.hidden = true;
     // A button that is gone takes the focus with it.
     if (focused) element("camera").focus();
-    this.page.say(() => "");
+    this.page.say(this.#found);
+    return this.#turn;
   }
 
   /** Read the pictures anew, after the switch that says whether each is a face already. */
   async readAnew(): Promise<void> {
     this.page.clearFaults();
     this.#gallery.forget();
-    const others = this.#gallery.items.filter((item) => item !== this.#item);
-    if (!this.#live) await this.#readAll(this.#item ? [this.#item, ...others] : others);
+    // Beside a camera or a video they wait until a picture is wanted again.
+    if (this.#shown.kind !== "live") await this.#readAll(this.#shown.kind === "picture" ? [this.#shown.item] : []);
   }
 
   /** Read the shown picture as one face. */
   async readWhole(): Promise<void> {
-    if (!this.#item) return;
+    if (this.#shown.kind !== "picture") return;
+    const shown = this.#shown;
+    const { item } = shown;
     const button = element("read-whole");
     const focused = document.activeElement === button;
-    await this.#gallery.readWhole(this.#item);
-    await this.#choose(this.#item);
+    try {
+      await this.#gallery.readWhole(item);
+    } catch (error) {
+      return this.#refuse(item, error);
+    }
+    if (this.#shown !== shown) return this.#showPictures();
+    this.#show({ kind: "picture", item });
     // The offer is gone, though browsers take a moment to notice; what can be asked next gets its focus.
     const free = [button, document.body].includes(document.activeElement as HTMLElement);
     if (focused && free) element("explain").focus();
@@ -111,21 +123,26 @@ export class App {
   /** Find out what mattered in the chosen face. */
   async explain(): Promise<void> {
     const face = this.page.chosenFace;
-    if (!face) return;
+    const seen = this.page.seen;
+    if (!face || !seen) return;
     // A camera may be stopped meanwhile: the face is still there.
-    const shown = () => this.#live ?? this.#item?.seen;
-    const asked = shown();
-    const reader = await this.reader;
-    const { size_px: side, crop_px: crop } = reader.manifest.input;
-    const top = this.page.reading("", face).top;
-    const shareOfTop = (shares: number[]) => this.page.reading("", { box: null, shares }).probabilities[top]!;
-    const predict = (squares: Uint8Array[]) => reader.probabilities(squares);
-    const before = this.page.say(() => word("covering"));
-    const map = await occlusion(predict, face.square, side, crop, shareOfTop);
-    if (shown() !== asked) return;
-    this.page.say(before);
-    this.page.setMap(face, map, top);
-    element("map").scrollIntoView({ block: "nearest", behavior: "smooth" });
+    const asked = this.#shown;
+    this.page.say(covering);
+    try {
+      const reader = await this.reader;
+      const { size_px: side, crop_px: crop } = reader.manifest.input;
+      const top = this.page.reading("", face).top;
+      const shareOfTop = (shares: number[]) => this.page.reading("", { box: null, shares }).probabilities[top]!;
+      const predict = (squares: Uint8Array[]) => reader.probabilities(squares);
+      const map = await occlusion(predict, face.square, side, crop, shareOfTop);
+      if (this.#shown !== asked) return;
+      this.page.setMap(face, map, top);
+      element("map").scrollIntoView({ block: "nearest", behavior: "smooth" });
+    } catch (error) {
+      this.#complain(seen.source, error);
+    } finally {
+      this.page.unsay(covering, this.#found);
+    }
   }
 
   async copy(): Promise<void> {
@@ -143,8 +160,8 @@ export class App {
 
   /** Everything that was read: of all pictures, or of all frames. */
   answers(): Answer[] {
-    const live = this.#live;
-    if (live) {
+    if (this.#shown.kind === "live") {
+      const { live } = this.#shown;
       return live.rows.map((row) => ({
         time_seconds: row.seconds,
         face: row.number,
@@ -166,123 +183,125 @@ export class App {
     if (files.length) this.page.complain(() => word(fault, { names: list(files.map(({ name }) => name)) }));
   }
 
-  #begin(): number {
-    this.stop();
-    this.#live = null;
-    this.page.chosen = 1;
-    this.page.forgetMap();
-    if (this.#video.src) URL.revokeObjectURL(this.#video.src);
-    element("whole-offer").hidden = true;
-    return this.#turn;
-  }
-
-  /** Read pictures in turn; the first that can be shown is. */
-  async #readAll(items: Item[]): Promise<void> {
-    this.#setMirror(false);
-    let showing = false;
-    for (const item of items) {
-      if (showing) await this.#look(item).catch((error: unknown) => this.#refuse(item, error));
-      else showing = await this.#choose(item);
-      // A camera or a video that has begun meanwhile needs all the time there is.
-      if (this.#live) return;
+  /** Show the first of some pictures that can be shown, and read all that have not been read. */
+  async #readAll(pictures: Item[]): Promise<void> {
+    this.#showPictures();
+    for (const item of pictures) if (await this.#choose(item)) break;
+    // Who reads the rest already comes to these as well.
+    if (this.#readingRest) return;
+    this.#readingRest = true;
+    // A camera or a video that has begun meanwhile needs all the time there is.
+    while (this.#shown.kind !== "live") {
+      const item = this.#gallery.items.find(({ seen }) => !seen);
+      if (!item) break;
+      await this.#gallery.look(item).catch((error: unknown) => this.#refuse(item, error));
       this.#showPictures();
     }
+    this.#readingRest = false;
   }
 
-  /** Show a picture. Returns whether it can be shown, or another one is meanwhile. */
+  /** Show a picture. Returns whether it can be shown, or something else is wanted meanwhile. */
   async #choose(item: Item): Promise<boolean> {
-    const turn = this.#begin();
-    this.#item = item;
+    const turn = this.stop();
     this.page.say(() => word("looking", { name: item.file.name }));
-    this.#showPictures();
+    let picture: Picture;
     try {
-      const picture = await this.#look(item);
-      if (turn !== this.#turn) return true;
-      const canvas = element<HTMLCanvasElement>("picture");
-      canvas.width = picture.width;
-      canvas.height = picture.height;
-      canvas.getContext("2d")!.drawImage(picture.source, 0, 0);
-      this.page.showScreen("picture");
-      this.page.show(item.seen!);
-      this.page.say(() => this.#found(item));
-      element("whole-offer").hidden = item.seen!.faces.length > 0;
+      picture = await this.#gallery.look(item);
     } catch (error) {
       this.#refuse(item, error);
       if (turn !== this.#turn) return true;
-      this.#item = null;
-      this.page.showScreen("nothing");
-      this.page.show(null);
-      this.page.say(() => "");
+      this.page.say(this.#found);
+      return false;
     }
-    this.#showPictures();
-    return this.#item !== null;
+    if (turn !== this.#turn) return true;
+    this.page.draw(picture);
+    this.#show({ kind: "picture", item });
+    return true;
   }
 
-  /** Leave out a picture that cannot be read, and say why; that the networks are missing is said already. */
+  /** Leave out a picture that cannot be read, and say why, once. */
   #refuse(item: Item, error: unknown): void {
-    this.#gallery.remove(item);
-    if (error instanceof LoadFault) return;
-    if (!(error instanceof PictureFault)) throw error;
-    this.page.complain(() => word(error.message as Key, { name: item.file.name }));
-  }
-
-  #look(item: Item) {
-    return this.#gallery.look(item, element<HTMLInputElement>("crops").checked);
-  }
-
-  #found({ file: { name }, seen }: Item): string {
-    const face = seen?.faces[0];
-    if (!seen || !face) return word("no_face", { name });
-    const answer = answerOf(this.page.reading(name, face), this.page.settings.least);
-    return word(seen.faces.length > 1 ? "many_faces" : "one_face", { name, answer, count: seen.faces.length });
+    if (!this.#gallery.remove(item)) return;
+    if (this.#shown.kind === "picture" && this.#shown.item === item) this.#show({ kind: "nothing" });
+    this.#complain(item.file.name, error);
+    this.#showPictures();
   }
 
   #showPictures(): void {
-    const shown = this.#live ? [] : this.#gallery.items;
-    this.page.showPictures(shown, this.#item, (item) => {
+    const shown = this.#shown;
+    const items = shown.kind === "live" ? [] : this.#gallery.items;
+    this.page.showPictures(items, shown.kind === "picture" ? shown.item : null, (item) => {
       this.page.clearFaults();
-      void this.#choose(item);
+      void this.#readAll([item]);
     });
   }
 
   async #play(file: File): Promise<void> {
-    const turn = this.#begin();
+    const turn = this.stop();
     const { name } = file;
-    this.#setMirror(false);
     this.page.say(() => word("looking", { name }));
-    this.#video.srcObject = null;
-    this.#video.src = URL.createObjectURL(file);
-    this.#video.controls = true;
     try {
       const reader = await this.reader;
       if (turn !== this.#turn) return;
-      await this.#follow(name, reader, turn);
+      this.#freeVideo();
+      await playFile(this.#video, file);
+      if (turn === this.#turn) await this.#follow(name, reader);
     } catch (error) {
-      if (turn !== this.#turn) return;
-      this.#live = null;
-      this.page.showScreen("nothing");
-      this.#showPictures();
-      this.page.say(() => "");
-      if (error instanceof DOMException) this.page.complain(() => word("fault_not_a_video", { name }));
-      else if (!(error instanceof LoadFault)) throw error;
+      this.#giveUp(name, error, turn);
     }
   }
 
-  async #follow(source: string, reader: Reader, turn: number): Promise<void> {
+  /** There is one video element: what it showed before goes. */
+  #freeVideo(): void {
+    if (this.#shown.kind === "live") this.#show({ kind: "nothing" });
+    letGo(this.#video);
+  }
+
+  /** Read what plays, frame by frame, for as long as it is on the screen. */
+  async #follow(source: string, reader: Reader): Promise<void> {
     const live = new Live(source, reader, this.#video);
-    this.#live = live;
-    this.page.showScreen("video");
-    this.page.show(null);
-    this.#showPictures();
-    await this.#video.play();
+    const shown: Shown = { kind: "live", live };
+    this.#show(shown);
+    try {
+      await live.run((seen) => {
+        if (this.#shown !== shown) return;
+        this.page.show(seen);
+        const { currentTime, duration } = this.#video;
+        this.page.showLive(live, currentTime, Number.isFinite(duration) ? duration : null);
+      });
+    } catch (error) {
+      if (this.#shown !== shown) return;
+      this.stop();
+      this.#complain(source, error);
+    }
+  }
+
+  /** A camera or a video that could not begin. What comes late from what was stopped concerns nobody. */
+  #giveUp(source: string, error: unknown, turn: number): void {
     if (turn !== this.#turn) return;
-    this.page.say(() => "");
-    await live.run((seen) => {
-      if (turn !== this.#turn) return;
-      this.page.show(seen);
-      const { currentTime, duration } = this.#video;
-      this.page.showLive(live, currentTime, Number.isFinite(duration) ? duration : null);
-    });
+    this.stop();
+    if (this.#shown.kind !== "live") letGo(this.#video);
+    this.#complain(source, error);
+  }
+
+  /** Say why something could not be read; that the networks are missing is said already. */
+  #complain(name: string, error: unknown): void {
+    if (error instanceof LoadFault) return;
+    const key = error instanceof Fault ? error.key : "fault_other";
+    if (key === "fault_other") console.error(error);
+    this.page.complain(() => word(key, { name, reason: String((error as Error).message ?? error) }));
+  }
+
+  /** The one place where what is on the screen is replaced. */
+  #show(shown: Shown): void {
+    if (this.#shown.kind === "live") this.#shown.live.stop();
+    // A camera is seen as in a mirror; what the user wants of pictures stays from one to the next.
+    const mirror = shown.kind === "live" && this.#video.srcObject !== null;
+    if (shown.kind !== "picture" || this.#shown.kind !== "picture") this.#setMirror(mirror);
+    this.#shown = shown;
+    this.page.showScreen(shown);
+    this.#showPictures();
+    this.page.say(this.#found);
   }
 
   #setMirror(mirror: boolean): void {

@@ -13,7 +13,11 @@ export interface Item {
 export class Gallery {
   readonly items: Item[] = [];
 
-  constructor(private readonly reader: Promise<Reader>) {}
+  /** `whole` says whether each picture is a face already, as of now. */
+  constructor(
+    private readonly reader: Promise<Reader>,
+    private readonly whole: () => boolean,
+  ) {}
 
   add(files: File[]): Item[] {
     const items = files.map((file) => ({ file }));
@@ -21,21 +25,28 @@ export class Gallery {
     return items;
   }
 
-  remove(item: Item): void {
-    this.items.splice(this.items.indexOf(item), 1);
+  /** Returns whether it was still there: two may have looked at the same picture. */
+  remove(item: Item): boolean {
+    const index = this.items.indexOf(item);
+    if (index < 0) return false;
+    this.items.splice(index, 1);
+    return true;
   }
 
-  /** Open a picture and read it, unless it has been read. Raises PictureFault. */
-  async look(item: Item, whole: boolean): Promise<Picture> {
+  /** Open a picture and read it, unless it has been read. Raises Fault. */
+  async look(item: Item): Promise<Picture> {
     const picture = await openPicture(item.file);
-    if (!item.seen) {
-      const reader = await this.reader;
-      item.seen = seenOf(item, picture, await (whole ? reader.readWhole(picture) : reader.readPicture(picture)));
+    const reader = await this.reader;
+    while (!item.seen) {
+      const whole = this.whole();
+      const faces = await (whole ? reader.readWhole(picture) : reader.readPicture(picture));
+      // What was read as something else than it is to be by now counts for nothing.
+      if (whole === this.whole()) item.seen = seenOf(item, picture, faces);
     }
     return picture;
   }
 
-  /** Read a picture anew as one face. */
+  /** Read a picture anew as one face. Raises Fault. */
   async readWhole(item: Item): Promise<void> {
     const picture = await openPicture(item.file);
     item.seen = seenOf(item, picture, await (await this.reader).readWhole(picture));

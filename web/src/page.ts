@@ -3,6 +3,7 @@
 import type { Item } from "./gallery";
 import type { Live, Row } from "./live";
 import type { Manifest } from "./model/manifest";
+import type { Picture } from "./reader";
 import { History } from "./readings/history";
 import { type Reading, readingOf } from "./readings/reading";
 import type { Seen, SeenFace } from "./seen";
@@ -20,10 +21,14 @@ import { expression, figure, percent, translate, word } from "./words/words";
 /** How much of the past a camera's timeline shows. */
 const WINDOW_SECONDS = 60;
 
+/** To a screen reader, of the camera or video that is on the screen. */
+const NEVER_TOLD = { answer: "", at: -Infinity };
+
 /** No oftener is a screen reader told of a new answer, and is the timeline drawn. */
 const CALM_MILLISECONDS = { told: 2000, drawn: 200 };
 
-export type Shown = "nothing" | "picture" | "video";
+/** What is on the screen: a picture that was read, or a camera or video, stopped or not. */
+export type Shown = { kind: "nothing" } | { kind: "picture"; item: Item } | { kind: "live"; live: Live };
 
 export class Page {
   chosen = 1;
@@ -31,7 +36,7 @@ export class Page {
   #status: () => string = () => "";
   #faults: (() => string)[] = [];
   #lastingFaults: (() => string)[] = [];
-  #told = { answer: "", at: 0 };
+  #told = NEVER_TOLD;
   #drawn = 0;
   /** Of a camera or video that is on the screen, stopped or not. */
   #latest: { live: Live; now: number; duration: number | null } | null = null;
@@ -52,27 +57,48 @@ export class Page {
     return this.seen?.faces.find(({ number }) => number === this.chosen) ?? this.seen?.faces[0] ?? null;
   }
 
+  /** Show something else, of which nothing has been chosen, explained or told yet. */
   showScreen(shown: Shown): void {
+    this.chosen = 1;
+    this.forgetMap();
     this.#latest = null;
-    element("invitation").hidden = shown !== "nothing";
-    element("frame").hidden = shown === "nothing";
-    element("picture").hidden = shown !== "picture";
-    element("video").hidden = shown !== "video";
-    element("timeline").hidden = shown !== "video";
-    element("frame").classList.toggle("mirrored", this.settings.mirror);
+    this.#told = NEVER_TOLD;
+    element("told").textContent = "";
+    element("invitation").hidden = shown.kind !== "nothing";
+    element("frame").hidden = shown.kind === "nothing";
+    element("picture").hidden = shown.kind !== "picture";
+    element("video").hidden = shown.kind !== "live";
+    element("timeline").hidden = shown.kind !== "live";
+    const seen = shown.kind === "picture" ? shown.item.seen! : null;
+    element("whole-offer").hidden = seen?.faces.length !== 0;
+    this.show(seen);
   }
 
-  /** Say something below the picture, in words that follow the language. Returns what was said before. */
-  say(status: () => string): () => string {
-    const before = this.#status;
+  draw({ source, width, height }: Picture): void {
+    const canvas = element<HTMLCanvasElement>("picture");
+    canvas.width = width;
+    canvas.height = height;
+    canvas.getContext("2d")!.drawImage(source, 0, 0);
+  }
+
+  /** What was found in the picture that is shown, in words. */
+  found({ file: { name } }: Item): string {
+    const faces = this.seen?.faces ?? [];
+    const [face] = faces;
+    if (!face) return word("no_face", { name });
+    const answer = answerOf(this.reading(name, face), this.settings.least);
+    return word(faces.length > 1 ? "many_faces" : "one_face", { name, answer, count: faces.length });
+  }
+
+  /** Say something below the picture, in words that follow the language. */
+  say(status: () => string): void {
     this.#status = status;
     element("status").textContent = status();
-    return before;
   }
 
-  /** Take back what is said below the picture, unless something else is said there by now. */
-  unsay(status: () => string): void {
-    if (this.#status === status) this.say(() => "");
+  /** Say something else below the picture in place of what is said there, unless that is something else by now. */
+  unsay(status: () => string, instead = () => ""): void {
+    if (this.#status === status) this.say(instead);
   }
 
   /** Say what is wrong for as long as the page is open. */
@@ -111,6 +137,7 @@ export class Page {
     for (const id of ["copy", "download"]) element<HTMLButtonElement>(id).disabled = !this.seen;
     element("frame").classList.toggle("mirrored", mirror);
     if (this.seen) this.#showBoxes(this.seen, face);
+    else element("boxes").replaceChildren();
     this.#showMap();
   }
 

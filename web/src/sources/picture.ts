@@ -1,13 +1,11 @@
+import { Fault } from "../fault";
 import type { Picture } from "../reader";
 import { liesOnItsSide, uprightTransform, webpOrientation } from "./orientation";
 
 /** As mien.preprocess.MAXIMUM_PIXELS: a larger picture would need more memory than a page has. */
 const MOST_PIXELS = 100_000_000;
 
-/** Why a picture cannot be read: a key of the strings file. */
-export class PictureFault extends Error {}
-
-/** Decode an image file: upright, transparency laid on white. An animation's first frame. */
+/** Decode an image file: upright, transparency laid on white. An animation's first frame. Raises Fault. */
 export async function openPicture(file: Blob): Promise<Picture> {
   let source: ImageBitmap;
   let orientation: number;
@@ -18,14 +16,14 @@ export async function openPicture(file: Blob): Promise<Picture> {
     // Colours as they stand in the file, since Python reads them so.
     source = await createImageBitmap(file, { imageOrientation, colorSpaceConversion: "none" });
   } catch {
-    throw new PictureFault("fault_not_a_picture");
+    throw new Fault("fault_not_a_picture");
   }
   const sideways = liesOnItsSide(orientation);
   const [width, height] = sideways ? [source.height, source.width] : [source.width, source.height];
-  if (width * height > MOST_PIXELS) throw new PictureFault("fault_too_large");
+  if (width * height > MOST_PIXELS) throw new Fault("fault_too_large");
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
-  if (!context) throw new PictureFault("fault_too_large");
+  if (!context) throw new Fault("fault_too_large");
   context.fillStyle = "white";
   context.fillRect(0, 0, width, height);
   context.setTransform(uprightTransform(orientation, source.width, source.height));
@@ -34,6 +32,6 @@ export async function openPicture(file: Blob): Promise<Picture> {
   try {
     return { source: canvas, width, height, pixels: context.getImageData(0, 0, width, height, { colorSpace: "srgb" }) };
   } catch {
-    throw new PictureFault("fault_too_large");
+    throw new Fault("fault_too_large");
   }
 }

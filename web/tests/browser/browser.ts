@@ -129,6 +129,40 @@ export async function dropAstronaut(page: Page): Promise<void> {
   await page.waitForSelector("#answer strong");
 }
 
+/** A film of the astronaut that Chromium itself makes, or of sound alone. */
+export async function film(page: Page, shown: "astronaut" | "nothing"): Promise<Buffer> {
+  const photo = readFileSync(astronaut()).toString("base64");
+  const letters = await page.evaluate(
+    async ([text, what]) => {
+      const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+      const picture = await createImageBitmap(new Blob([bytes]));
+      const canvas = Object.assign(document.createElement("canvas"), { width: 480, height: 480 });
+      const context = canvas.getContext("2d")!;
+      let at = 0;
+      const drawing = setInterval(() => context.drawImage(picture, (at += 1) % 5, 0), 30);
+      const sound = new AudioContext();
+      const tone = sound.createOscillator();
+      const heard = tone.connect(sound.createMediaStreamDestination()) as MediaStreamAudioDestinationNode;
+      tone.start();
+      const stream = what === "astronaut" ? canvas.captureStream(30) : heard.stream;
+      const recorder = new MediaRecorder(stream);
+      const parts: Blob[] = [];
+      recorder.ondataavailable = ({ data }) => parts.push(data);
+      const ended = new Promise((done) => (recorder.onstop = done));
+      recorder.start();
+      await new Promise((done) => setTimeout(done, 2500));
+      recorder.stop();
+      await ended;
+      clearInterval(drawing);
+      await sound.close();
+      const film = new Uint8Array(await new Blob(parts).arrayBuffer());
+      return Array.from(film, (byte) => String.fromCharCode(byte)).join("");
+    },
+    [photo, shown] as const,
+  );
+  return Buffer.from(letters, "latin1");
+}
+
 /** The JSON that the page saves. */
 export async function saved(page: Page): Promise<Record<string, unknown>[]> {
   const [download] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);

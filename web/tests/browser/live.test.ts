@@ -1,8 +1,10 @@
 // Oracle: the photo that the fake camera shows, and what browsers do without one.
+import { readFileSync } from "node:fs";
+
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { type Camera, faults, saved, says, Visit } from "./browser";
+import { astronaut, type Camera, drop, faults, film, saved, says, Visit } from "./browser";
 
 interface LiveAnswer {
   time_seconds: number;
@@ -63,21 +65,7 @@ describe("with a camera", () => {
 
   test("a video file is read while it plays", async () => {
     const page = await visit.open();
-    const film = await page.evaluate(async () => {
-      const stream = await navigator.mediaDevices.getUserMedia({ video: { width: 640, height: 480 } });
-      const recorder = new MediaRecorder(stream, { mimeType: "video/webm;codecs=vp8" });
-      const parts: Blob[] = [];
-      recorder.ondataavailable = ({ data }) => parts.push(data);
-      const ended = new Promise((done) => (recorder.onstop = done));
-      recorder.start();
-      await new Promise((done) => setTimeout(done, 2500));
-      recorder.stop();
-      await ended;
-      stream.getTracks().forEach((track) => track.stop());
-      const bytes = new Uint8Array(await new Blob(parts).arrayBuffer());
-      return Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-    });
-    const buffer = Buffer.from(film, "latin1");
+    const buffer = await film(page, "astronaut");
     await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer });
     // Played again where a busy machine read none of its frames.
     const answer = async () => {
@@ -92,6 +80,46 @@ describe("with a camera", () => {
     expect(answers[0]).toMatchObject({ source: "clip.webm", top: "happy" });
     await page.setInputFiles("#video-file", { name: "odd.mp4", mimeType: "video/mp4", buffer: Buffer.from("odd") });
     await says(page, "#fault", /odd\.mp4 is not a video/);
+    await page.context().close();
+  });
+
+  test("a video of which a browser plays the sound alone is refused, and is not played on", async () => {
+    const page = await visit.open();
+    const buffer = await film(page, "nothing");
+    await page.setInputFiles("#video-file", { name: "sound.webm", mimeType: "video/webm", buffer });
+    await says(page, "#fault", /sound\.webm is not a video/);
+    expect(await page.isVisible("#invitation")).toBe(true);
+    expect(await page.textContent("#status")).toBe("");
+    const video = page.locator("#video");
+    expect(await video.evaluate((each: HTMLVideoElement) => each.paused && each.readyState)).toBe(0);
+    await page.context().close();
+  });
+
+  test("pictures that are to be read anew while the camera runs are read with the next one", async () => {
+    const page = await visit.open();
+    const photo = (name: string) => ({ name, type: "image/png", bytes: readFileSync(astronaut()) });
+    await drop(page, [photo("one.png"), photo("two.png")]);
+    await expect.poll(() => page.textContent("#pictures")).toMatch(/one\.pnghappy.*two\.pnghappy/);
+    await page.click("#camera");
+    await says(page, "#rate", /frames/);
+    await page.check("#crops");
+    await page.click("#stop");
+    await drop(page, [photo("three.png")]);
+    await expect.poll(() => page.textContent("#pictures")).not.toContain("…");
+    const answers = await saved(page);
+    expect(answers.map(({ source }) => source)).toEqual(["one.png", "two.png", "three.png"]);
+    expect(answers.filter((answer) => "box" in answer)).toEqual([]);
+    await page.context().close();
+  });
+
+  test("a screen reader is told the first answer of each source", async () => {
+    const page = await visit.open();
+    await page.click("#camera");
+    await says(page, "#told", /happy/);
+    await page.click("#stop");
+    await page.locator("#told").evaluate((told) => (told.textContent = "told before"));
+    await page.click("#camera");
+    await says(page, "#told", /happy/);
     await page.context().close();
   });
 });
@@ -109,6 +137,24 @@ describe.each<[Camera, RegExp]>([
     expect(await page.isVisible("#stop")).toBe(false);
     await visit.end();
   });
+});
+
+test("a camera that is denied after a video: the video, and what was read of it, stay", async () => {
+  const visit = await Visit.begin({ camera: "denied" });
+  const page = await visit.open();
+  const buffer = await film(page, "astronaut");
+  await page.setInputFiles("#video-file", { name: "clip.webm", mimeType: "video/webm", buffer });
+  await expect.poll(() => framesRead(page), { timeout: 20_000 }).toBeGreaterThan(2);
+  await page.click("#camera");
+  await says(page, "#fault", /not allowed for this page/);
+  expect(await page.isVisible("#video")).toBe(true);
+  const answers = await saved(page);
+  expect(answers.length).toBeGreaterThan(1);
+  expect(new Set(answers.map(({ source }) => source))).toEqual(new Set(["clip.webm"]));
+  const count = await framesRead(page);
+  await page.locator("#video").evaluate((video: HTMLVideoElement) => video.play());
+  await expect.poll(() => framesRead(page), { timeout: 20_000 }).toBeGreaterThan(count);
+  await visit.end();
 });
 
 test("no page threw or complained", () => {

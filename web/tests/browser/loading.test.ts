@@ -1,4 +1,4 @@
-// Networks that come late, or not at all. Oracle: the browser's own account of the camera and of what went wrong.
+// Networks that come late, or not at all, or fail. Oracle: the browser's own account of the camera and of what went wrong.
 import { readFileSync } from "node:fs";
 
 import type { Page } from "playwright-core";
@@ -61,6 +61,30 @@ test("a host that refuses them: the page says so for good, and the camera stays 
   expect(await page.textContent("#fault")).toMatch(/^Die Seite konnte ihre Netze nicht laden/);
   // The browser itself tells the console of the 503; nothing else went wrong.
   expect(faults.splice(0).filter((fault) => !/503/.test(fault))).toEqual([]);
+  await page.context().close();
+});
+
+test("networks that fail: each picture and the camera get an end, and the reason is said", async () => {
+  const page = await visit.open({}, async (fresh) => {
+    await watchCamera(fresh);
+    await fresh.route("**/model.json", async (route) => {
+      const manifest = (await (await route.fetch()).json()) as { input: { crop_px: number } };
+      manifest.input.crop_px -= 1;
+      await route.fulfill({ json: manifest });
+    });
+  });
+  await drop(page, [photo(), { ...photo(), name: "second.png" }]);
+  await says(page, "#fault", /Reading astronaut\.png failed \(.*invalid dimensions.*Reading second\.png failed/s);
+  expect(await page.textContent("#pictures")).toBe("");
+  expect(await page.textContent("#status")).toBe("");
+  await page.click("#camera");
+  await says(page, "#fault", /^Reading webcam failed \(.*reload the page\.$/s);
+  expect(await tracks(page)).toEqual(["ended"]);
+  expect(await page.isVisible("#stop")).toBe(false);
+  await page.click('[data-language="de"]');
+  expect(await page.textContent("#fault")).toMatch(/^webcam ließ sich nicht ablesen/);
+  // The console has where it happened; nothing was thrown into the void.
+  expect(faults.splice(0).filter((fault) => !/invalid dimensions/.test(fault))).toEqual([]);
   await page.context().close();
 });
 

@@ -116,6 +116,46 @@ test("what is dropped beside a picture and left out is named; the picture has a 
   await page.context().close();
 });
 
+test("a picture that cannot be read is refused once, however often it is asked for, and alone", async () => {
+  const page = await visit.open();
+  const photo = { name: "one.png", type: "image/png", bytes: readFileSync(astronaut()) };
+  const odd = { name: "odd.png", type: "image/png", bytes: Buffer.from("odd") };
+  // Twice in a row, before the first answer.
+  await page.evaluate(() => {
+    const list = document.querySelector("#pictures")!;
+    new MutationObserver((_, observer) => {
+      const button = list.querySelectorAll("button")[2];
+      if (!button) return;
+      observer.disconnect();
+      button.click();
+      button.click();
+    }).observe(list, { childList: true, subtree: true });
+  });
+  await drop(page, [photo, { ...photo, name: "two.png" }, odd]);
+  await expect.poll(() => page.textContent("#pictures")).toMatch(/^one\.pnghappy.*two\.pnghappy \d+%$/);
+  expect((await page.textContent("#fault"))!.match(/odd\.png/g)).toHaveLength(1);
+  await page.context().close();
+});
+
+test("a picture is read as the switch says, also where it is turned meanwhile", async () => {
+  const page = await visit.open();
+  await page.evaluate(() => {
+    const status = document.querySelector("#status")!;
+    new MutationObserver((_, observer) => {
+      if (!status.textContent!.startsWith("Looking")) return;
+      observer.disconnect();
+      document.querySelector<HTMLInputElement>("#crops")!.click();
+    }).observe(status, { childList: true });
+  });
+  await dropAstronaut(page);
+  await page.waitForTimeout(1000);
+  expect(await page.isChecked("#crops")).toBe(true);
+  const answers = await saved(page);
+  expect(answers).toHaveLength(1);
+  expect(answers[0]).not.toHaveProperty("box");
+  await page.context().close();
+});
+
 describe("settings", () => {
   let page: Page;
   beforeAll(async () => {
