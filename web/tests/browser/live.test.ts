@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { astronaut, type Camera, drop, faults, film, saved, says, Visit } from "./browser";
+import { astronaut, type Camera, drop, dropAstronaut, faults, film, saved, says, Visit } from "./browser";
 
 interface LiveAnswer {
   time_seconds: number;
@@ -92,6 +92,12 @@ describe("with a camera", () => {
     expect(await page.textContent("#status")).toBe("");
     const video = page.locator("#video");
     expect(await video.evaluate((each: HTMLVideoElement) => each.paused && each.readyState)).toBe(0);
+    // A picture that was there stays.
+    await dropAstronaut(page);
+    await page.setInputFiles("#video-file", { name: "sound.webm", mimeType: "video/webm", buffer });
+    await says(page, "#fault", /sound\.webm is not a video/);
+    expect(await page.isVisible("#picture")).toBe(true);
+    expect(await page.textContent("#status")).toMatch(/^astronaut\.png: one face/);
     await page.context().close();
   });
 
