@@ -65,7 +65,7 @@ export class App {
       await playCamera(this.#video, stream);
       if (turn === this.#turn) await this.#follow("webcam", reader);
     } catch (error) {
-      this.#giveUp("webcam", error, turn);
+      await this.#giveUp("webcam", error, turn);
     } finally {
       // However it ended, the camera is off.
       stream?.getTracks().forEach((track) => track.stop());
@@ -247,7 +247,7 @@ export class App {
       await playFile(this.#video, file);
       if (turn === this.#turn) await this.#follow(name, reader);
     } catch (error) {
-      this.#giveUp(name, error, turn);
+      await this.#giveUp(name, error, turn);
     }
   }
 
@@ -276,12 +276,16 @@ export class App {
     }
   }
 
-  /** A camera or a video that could not begin. What comes late from what was stopped concerns nobody. */
-  #giveUp(source: string, error: unknown, turn: number): void {
+  /**
+   * A camera or a video that could not begin: where nothing is shown there may be pictures.
+   * What comes late from what was stopped concerns nobody.
+   */
+  async #giveUp(source: string, error: unknown, turn: number): Promise<void> {
     if (turn !== this.#turn) return;
     this.stop();
     if (this.#shown.kind !== "live") letGo(this.#video);
     this.#complain(source, error);
+    if (this.#shown.kind === "nothing") await this.#readAll([...this.#gallery.items]);
   }
 
   /** Say why something could not be read; that the networks are missing is said already. */

@@ -163,6 +163,24 @@ test("a camera that is denied after a video: the video, and what was read of it,
   await visit.end();
 });
 
+test("a camera that is denied while a picture is looked at: the picture is shown", async () => {
+  const visit = await Visit.begin({ camera: "denied" });
+  const page = await visit.open();
+  await page.evaluate(() => {
+    const status = document.querySelector("#status")!;
+    new MutationObserver((_, observer) => {
+      if (!status.textContent!.startsWith("Looking")) return;
+      observer.disconnect();
+      document.querySelector<HTMLButtonElement>("#camera")!.click();
+    }).observe(status, { childList: true });
+  });
+  await dropAstronaut(page);
+  await says(page, "#status", /astronaut\.png: one face/);
+  expect(await page.textContent("#fault")).toMatch(/not allowed for this page/);
+  expect(await page.isVisible("#picture")).toBe(true);
+  await visit.end();
+});
+
 test("no page threw or complained", () => {
   expect(faults).toEqual([]);
 });
