@@ -23,7 +23,7 @@ test-gpu: .venv/.dev  ## training on an NVIDIA GPU, with the torch that is insta
 
 # What the browser page reads faces with. Beside it onnxruntime's notices of the software inside it, which its Python
 # package has and the page's has not.
-MODEL ?= default-int8
+MODEL ?= fast-int8
 web: .venv/.installed web/node_modules/.package-lock.json  ## the browser page, into src/mien/serve/static; needs Node 20.19+
 	cd web && npm run --silent build -- --logLevel warn
 	cp "$$($(BIN)/python -c 'import onnxruntime; print(onnxruntime.__path__[0])')/ThirdPartyNotices.txt" \

@@ -68,7 +68,7 @@ def test_with_a_token_the_services_own_model_is_not_given_away(static, tmp_path,
     own = tmp_path / "own.onnx"
     own.write_bytes(find_model("default").read_bytes())
     ask = asks(create_app(own, HaarDetector(), threads=1, token=token))
-    shown = own if token is None else find_model("default-int8")
+    shown = own if token is None else find_model(built_page.PAGE_MODEL)
     assert ask("GET", "/model.onnx").content == shown.read_bytes()
     assert ask("GET", "/model.json").json() == read_manifest(shown).model_dump(mode="json")
 

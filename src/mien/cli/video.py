@@ -37,7 +37,7 @@ DETECT_HELP = "How often faces are looked for in whole frames; they are followed
 def video(
     clip: Annotated[Path, typer.Argument(help="A video file.")],
     out: Annotated[Path | None, typer.Option(help=OUT_HELP, metavar="DIR")] = None,
-    model: ModelOption = "default",
+    model: ModelOption = "fast",
     classes: ClassesOption = None,
     threshold: ThresholdOption = None,
     half_life: Annotated[

@@ -21,7 +21,7 @@ def _root(context: typer.Context) -> None:
 @app.command("build")
 def build(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made if missing, its other files stay.")],
-    model: Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")] = "default-int8",
+    model: Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")] = "fast-int8",
     quiet: QuietOption = False,
 ) -> None:
     """Copy the browser page with a model into a folder that any web host can serve."""

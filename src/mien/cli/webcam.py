@@ -11,7 +11,7 @@ from mien.errors import needs_extra
 
 
 def webcam(
-    model: ModelOption = "default",
+    model: ModelOption = "fast",
     port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 8000,
     quiet: QuietOption = False,
 ) -> None:

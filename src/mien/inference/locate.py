@@ -9,7 +9,7 @@ from pathlib import Path
 from mien.errors import ModelError
 from mien.run_folder import RunFolder
 
-SHIPPED = ("default",)
+SHIPPED = ("default", "fast")
 """Models that come inside the package, each a run folder under ``mien/shipped``."""
 
 INT8 = "-int8"
