@@ -40,7 +40,7 @@ DOWNS = (-0.09, -0.06, -0.03, 0.0, 0.03, 0.06, 0.09)
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--data", type=Path, required=True)
-    arguments.add_argument("--model", default="default-int8")
+    arguments.add_argument("--model", default=PAGE_MODEL)
     given = arguments.parse_args()
     faces = read_data(given.data, size_px=48).faces
     chosen = faces.split == "validation"

@@ -167,14 +167,18 @@ def test_damaged_metadata_costs_no_picture(face, kind, exif, is_turned):
     np.testing.assert_array_equal(np.asarray(open_image(content).convert("L")), expected)
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_orientation_is_put_upright(face, orientation):
+def test_every_orientation_is_put_upright(face, orientation, kind):
     """Oracle: Pillow's own."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    content = encoded(Image.fromarray(face[:, :30]), "PNG", exif=exif)
-    expected = ImageOps.exif_transpose(Image.open(io.BytesIO(content)))
-    np.testing.assert_array_equal(np.asarray(open_image(content)), np.asarray(expected))
+    content = encoded(Image.fromarray(face[:, :30]), kind, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    opened = open_image(content)
+    np.testing.assert_array_equal(np.asarray(opened), expected)
+    # Given on as a picture, it is not turned again.
+    np.testing.assert_array_equal(np.asarray(open_picture(opened)), expected)
 
 
 def test_no_memory_is_not_called_damage(face, monkeypatch):

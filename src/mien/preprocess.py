@@ -51,6 +51,9 @@ _TURNS = {
 }
 """What puts a picture upright, by its EXIF orientation."""
 
+_METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+"""Where Pillow finds an orientation."""
+
 Numbers = TypeVar("Numbers")
 
 _PILLOW_IGNORED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
@@ -168,8 +171,14 @@ def _upright(image: Image, name: str) -> Image:
     except Exception:  # noqa: BLE001 - damaged metadata raises anything
         turn = None
     # Not ImageOps.exif_transpose, which writes the metadata anew and fails where any of it is damaged.
-    # A copy, for the caller closes the file.
-    return image.transpose(Image.Transpose[_TURNS[turn]]) if turn in _TURNS else image.copy()
+    if turn not in _TURNS:
+        # A copy, for the caller closes the file.
+        return image.copy()
+    upright = image.transpose(Image.Transpose[_TURNS[turn]])
+    # Without what would turn it again.
+    for name in _METADATA:
+        upright.info.pop(name, None)
+    return upright
 
 
 def open_picture(picture: Picture) -> Image | npt.NDArray[np.generic]:

@@ -163,11 +163,12 @@ def test_a_kill_within_the_first_line_leaves_nothing_to_mend(tmp_path):
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(ANSWERS)
 
 
-def test_a_strangers_file_is_left_alone(tmp_path):
-    (tmp_path / "out.csv.part").write_text("somebody's notes")
+@pytest.mark.parametrize("notes", ["somebody's notes", "somebody's notes\nsecond line\n"])
+def test_a_strangers_file_is_left_alone(tmp_path, notes):
+    (tmp_path / "out.csv.part").write_text(notes)
     with pytest.raises(RunError, match="is not mien's"):
         Journal(tmp_path / "out.csv", SETTINGS, CLASSES)
-    assert (tmp_path / "out.csv.part").read_text() == "somebody's notes"
+    assert (tmp_path / "out.csv.part").read_text() == notes
 
 
 @pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True), ("threshold", 0.5)])
@@ -186,7 +187,7 @@ def test_other_pictures_are_refused_by_the_name_of_one(tmp_path, now):
         Journal(tmp_path / "out.csv", {**SETTINGS, "images": now}, CLASSES)
 
 
-@pytest.mark.parametrize("content", ["no json\n", "[]\n", '{"begun_with": {}}\n', None])
+@pytest.mark.parametrize("content", ['{"begun_with": {no json\n', '{"begun_with": {}}\n', None])
 def test_a_damaged_journal_is_one_line(tmp_path, content):
     if content is None:
         Journal(tmp_path / "out.csv", SETTINGS, CLASSES).__exit__(None, None, None)

@@ -155,3 +155,14 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
     with pytest.raises(RefusedError, match="over 100 scans") as refused:
         look(plain[:end] + 200 * plain[scan:end] + plain[end:], None, 48, Limits(), None)
     assert refused.value.code == "too_much_work"
+
+
+@pytest.mark.parametrize("where", ["after its end", "in a segment"])
+def test_what_only_looks_like_scans_is_none(where):
+    """A phone's moving picture lies behind the still one; a segment may hold anything."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 48), 99).save(stream, "JPEG", quality=90)
+    plain, likeness = stream.getvalue(), 200 * b"\xff\xda\0\x08"
+    segment = b"\xff\xef" + (len(likeness) + 2).to_bytes(2, "big") + likeness
+    data = plain + likeness if where == "after its end" else plain[:2] + segment + plain[2:]
+    assert look(data, None, 48, Limits(), None).width == 64

@@ -33,7 +33,7 @@ def distill(
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Begin with this run's weights (or 'default'), its model and input."),
+        typer.Option("--from", help="Begin with the weights, model and input of this run, 'default' or 'fast'."),
     ] = None,
     log: LogOption = None,
     class_map: MapOption = None,

@@ -51,7 +51,9 @@ def train(
     ] = False,
     start: Annotated[
         str | None,
-        typer.Option("--from", help="Fine-tune: begin with this run's weights (or 'default'), its model and input."),
+        typer.Option(
+            "--from", help="Fine-tune: begin with the weights, model and input of this run, 'default' or 'fast'."
+        ),
     ] = None,
     log: LogOption = None,
     class_map: MapOption = None,

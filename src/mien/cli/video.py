@@ -122,6 +122,7 @@ def _show_table(result: VideoResult, detector: str) -> None:
     from rich.table import Table
 
     from mien.report.timeline_page import longest_tracks, tracks_table
+    from mien.report.wording import counted
 
     timeline = result.timeline
     shown = tracks_table(longest_tracks(timeline))
@@ -134,5 +135,5 @@ def _show_table(result: VideoResult, detector: str) -> None:
         show(table)
     fewer = len(timeline.tracks) - len(shown.rows)
     more = f", the {len(shown.rows)} seen longest above" if fewer else ""
-    faces = f"{len(timeline.tracks):,} face{'' if len(timeline.tracks) == 1 else 's'}" if timeline.tracks else "no face"
-    typer.echo(f"{detector}: {faces} in {timeline.frames:,} frames of {timeline.end_seconds:.1f} s{more}")
+    faces = counted(len(timeline.tracks), "face") if timeline.tracks else "no face"
+    typer.echo(f"{detector}: {faces} in {counted(timeline.frames, 'frame')} of {timeline.end_seconds:.1f} s{more}")

@@ -99,7 +99,9 @@ def score_split(
 def fitted_on(classifier: Classifier, faces: FaceSet, split: str) -> bool:
     """Whether the model's temperature was fitted on this split of these faces, as they were read or cleaned since."""
     fingerprint = classifier.manifest.data_fingerprint
-    return split == "validation" and (faces.is_of(fingerprint) or faces.cleaned_from == fingerprint)
+    return split == "validation" and (
+        faces.is_of(fingerprint) or (faces.cleaned_from != "" and faces.cleaned_from == fingerprint)
+    )
 
 
 def temperature_words(classifier: Classifier, faces: FaceSet, split: str) -> str:

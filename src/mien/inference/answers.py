@@ -139,11 +139,11 @@ class Journal:
         """What is done: the keys of its sources, sorted, 8 bytes each, without errors. A line cut off is taken away."""
         self._stream.seek(0)
         first = self._stream.readline()
+        if not _HEAD.startswith(first[: len(_HEAD)]):
+            raise RunError(
+                f"{self.part} is not mien's, but where answers would be kept. Move it, or name another --out."
+            )
         if not first.endswith(b"\n"):
-            if not _HEAD.startswith(first[: len(_HEAD)]):
-                raise RunError(
-                    f"{self.part} is not mien's, but where answers would be kept. Move it, or name another --out."
-                )
             self._stream.truncate(0)
             self._write({_BEGUN_WITH: dict(settings)})
             return np.empty(0, dtype=np.uint64)

@@ -36,8 +36,8 @@ _FALLS_BACK_FRAMES, _FALLS_BACK_SECONDS = 3, Fraction(1, 10)
 """Times that fall back by more than both have begun anew; by less, they are only out of order."""
 
 _JOINED, _LEAPS_SECONDS = ("mpegts", "mpeg"), 10
-"""In formats whose files may be joined end to end, times that leap ahead so far have begun anew too; in others a
-picture may stand as long."""
+"""In formats whose files may be joined end to end, times that leap ahead so far have begun anew too. Not in others,
+where a picture may stand as long, nor beside sound, which may have gone on meanwhile."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +151,7 @@ class Clip:
     def begins_anew(self, seconds: Fraction) -> bool:
         """Whether a time so much after the one before it, in the file's own times, says that they have begun anew."""
         if seconds > _LEAPS_SECONDS:
-            return bool(self._container.format.name in _JOINED)
+            return not self.has_sound and self._container.format.name in _JOINED
         return seconds < -max(_FALLS_BACK_FRAMES / self.frame_rate, _FALLS_BACK_SECONDS)
 
     def _place(self, frame: VideoFrame, following: VideoFrame | None, last: int) -> int:

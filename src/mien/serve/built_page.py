@@ -25,7 +25,9 @@ PAGE_MODEL = "fast-int8"
 def built_page() -> Path:
     """The folder of the built page. Raises :class:`RunError` where it has not been built."""
     if not (STATIC / "index.html").is_file():
-        raise RunError(f"The browser page is not built: {STATIC} is missing. Build it with: make web (needs Node 20+)")
+        raise RunError(
+            f"The browser page is not built: {STATIC} is missing. Build it with: make web (needs Node 20.19+)"
+        )
     return STATIC
 
 

@@ -24,6 +24,10 @@ READ = tuple(kind for kind in FORMATS if kind != "TIFF")
 MOST_SCANS = 100
 """Of one JPEG: a progressive one has about ten. Each goes over all pixels again, for a few bytes of the file."""
 
+_START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF
+_WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
+"""JPEG's markers (ITU-T T.81, table B.1), and the zero after such a byte within a scan."""
+
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -102,8 +106,7 @@ def count_pixels(data: bytes, limits: Limits) -> int:
         raise
     except Exception:  # noqa: BLE001 - Pillow's readers raise anything of damaged files
         raise RefusedError("damaged_image", "The image is damaged and cannot be read.") from None
-    # Within a scan the first byte of a marker is always followed by another than this one.
-    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xda") > MOST_SCANS:
+    if data.startswith(b"\xff\xd8") and _scans(data) > MOST_SCANS:
         raise RefusedError(
             "too_much_work", f"The JPEG has over {MOST_SCANS} scans, each over all of its pixels. Save it anew."
         )
@@ -113,3 +116,20 @@ def count_pixels(data: bytes, limits: Limits) -> int:
             f"The picture has {width} x {height} pixels; at most {limits.max_pixels:,} are taken. Shrink it.",
         )
     return width * height
+
+
+def _scans(data: bytes) -> int:
+    """How many scans a JPEG has, up to one more than are taken; what follows its end is not looked at."""
+    found, at = 0, 2
+    while found <= MOST_SCANS and (at := data.find(b"\xff", at)) != -1 and at + 3 < len(data):
+        kind = data[at + 1]
+        if kind == _END_OF_IMAGE:
+            break
+        if kind == _FILL:
+            at += 1
+        elif kind in _WITHOUT_LENGTH:
+            at += 2
+        else:
+            found += kind == _START_OF_SCAN
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return found

@@ -180,6 +180,7 @@ class Reader:
             except RefusedError as error:
                 return error.to_dict()
             except Exception:  # noqa: BLE001 - it belongs to this picture, not to the others
+                self._metrics.refused.labels("internal").inc()
                 _LOG.exception("image %d of a request could not be read", number)
                 return RefusedError("internal", "The service failed; its log says where.").to_dict()
             finally:

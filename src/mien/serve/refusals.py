@@ -27,7 +27,10 @@ CODES = {
     "unknown_field": (422, "the form has a field other than 'file'"),
     "bad_parameter": (422, "a query parameter that is unknown or has an impossible value"),
     "too_many_faces": (422, "a picture with more faces than the service reads"),
-    "too_much_work": (422, "a picture that takes longer to read than the service spends on one"),
+    "too_much_work": (
+        422,
+        "a picture that takes longer to read than the service spends on one, or has endless scans",
+    ),
     "busy": (429, "too many requests at a time; come again after Retry-After seconds"),
     "internal": (500, "a defect of the service"),
     "not_ready": (503, "the service is starting or stopping"),
