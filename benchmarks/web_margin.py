@@ -23,6 +23,7 @@ from mien.data.read import read_data
 from mien.inference.classifier import Classifier
 from mien.inference.locate import find_model
 from mien.preprocess import grey_square
+from mien.serve.built_page import PAGE_MODEL
 
 DETECTOR = Path(__file__).parents[1] / "src" / "mien" / "serve" / "static" / "detector.onnx"
 FACE_PX = 96
