@@ -38,8 +38,6 @@ from mien.experiments.measure import ALL_ROWS
 from mien.progress import busy
 from mien.report.audit_material import AuditMaterial, Fault, Judged
 
-_SEED = 0
-
 
 @dataclass(frozen=True, eq=False)
 class Copies:

@@ -124,6 +124,18 @@ export async function drop(page: Page, files: { name: string; type: string; byte
   }, given);
 }
 
+/** Click something in the moment in which the page begins to look at a picture. */
+export async function clickWhileLooking(page: Page, selector: string): Promise<void> {
+  await page.evaluate((wanted) => {
+    const status = document.querySelector("#status")!;
+    new MutationObserver((_, observer) => {
+      if (!status.textContent!.startsWith("Looking")) return;
+      observer.disconnect();
+      document.querySelector<HTMLElement>(wanted)!.click();
+    }).observe(status, { childList: true });
+  }, selector);
+}
+
 export async function dropAstronaut(page: Page): Promise<void> {
   await drop(page, [{ name: "astronaut.png", type: "image/png", bytes: readFileSync(astronaut()) }]);
   await page.waitForSelector("#answer strong");

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { astronaut, type Camera, drop, dropAstronaut, faults, film, saved, says, Visit } from "./browser";
+import { astronaut, type Camera, clickWhileLooking, drop, dropAstronaut, faults, film, saved, says, Visit } from "./browser";
 
 interface LiveAnswer {
   time_seconds: number;
@@ -166,14 +166,7 @@ test("a camera that is denied after a video: the video, and what was read of it,
 test("a camera that is denied while a picture is looked at: the picture is shown", async () => {
   const visit = await Visit.begin({ camera: "denied" });
   const page = await visit.open();
-  await page.evaluate(() => {
-    const status = document.querySelector("#status")!;
-    new MutationObserver((_, observer) => {
-      if (!status.textContent!.startsWith("Looking")) return;
-      observer.disconnect();
-      document.querySelector<HTMLButtonElement>("#camera")!.click();
-    }).observe(status, { childList: true });
-  });
+  await clickWhileLooking(page, "#camera");
   await dropAstronaut(page);
   await says(page, "#status", /astronaut\.png: one face/);
   expect(await page.textContent("#fault")).toMatch(/not allowed for this page/);

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MARGIN } from "../../src/faces/crop";
 import type { Reading } from "../../src/readings/reading";
 import { vectors } from "../vectors";
-import { astronaut, drop, dropAstronaut, faults, folder, python, saved, says, Visit } from "./browser";
+import { astronaut, clickWhileLooking, drop, dropAstronaut, faults, folder, python, saved, says, Visit } from "./browser";
 
 /** A canvas keeps half-transparent colours, and what was 16 bits of grey, within one level: that alone may show. */
 const LOOSE: Record<string, number> = { "veiled.png": 1e-2, "deep-grey.png": 5e-2 };
@@ -140,14 +140,7 @@ test("a picture that cannot be read is refused once, however often it is asked f
 
 test("a picture is read as the switch says, also where it is turned meanwhile", async () => {
   const page = await visit.open();
-  await page.evaluate(() => {
-    const status = document.querySelector("#status")!;
-    new MutationObserver((_, observer) => {
-      if (!status.textContent!.startsWith("Looking")) return;
-      observer.disconnect();
-      document.querySelector<HTMLInputElement>("#crops")!.click();
-    }).observe(status, { childList: true });
-  });
+  await clickWhileLooking(page, "#crops");
   await dropAstronaut(page);
   await page.waitForTimeout(1000);
   expect(await page.isChecked("#crops")).toBe(true);
