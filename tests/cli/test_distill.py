@@ -89,6 +89,26 @@ def test_a_live_teacher_is_a_run(mien, tmp_path, teacher, recipe_file, face_fold
     refused(mien(*words, "--teachers", "x.npz", "--resume"), "x.npz is a file of answers")
 
 
+def test_a_student_is_taught_of_whole_epochs(mien, tmp_path, teacher, recipe_file, face_folder):
+    file = tmp_path / "epochs.npz"
+    words = ("teach", teacher.path, "--data", face_folder, "--recipe", recipe_file, "--out", file)
+    asked = mien(*words, "--epochs", 1)
+    assert asked.code == 0, asked.err
+    assert f"--teachers {file}" in asked.err
+    more = json.loads(mien(*words, "--epochs", 2, "--json").out)
+    assert (more["epochs"], more["new"]) == (2, 1)
+    with np.load(file) as archive:
+        assert archive["probabilities"].shape == (2, more["faces"], 7)
+
+    run = tmp_path / "student"
+    taught = mien("distill", recipe_file, "--data", face_folder, "--teachers", file, "--out", run)
+    assert taught.code == 0, taught.err
+    refused(mien(*words, "--epochs", 2, "--set", "augment.shift=0.2"), "is not what these teachers say")
+    words = ("distill", recipe_file, "--data", face_folder, "--out", tmp_path / "other", "--teachers")
+    refused(mien(*words, file, "--set", "augment.shift=0.2"), "augment.shift = 0.1")
+    assert not (tmp_path / "other").exists()
+
+
 def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe_file, face_folder, tiny_run):
     run = tmp_path / "student"
     words = ("distill", recipe_file, "--data", face_folder, "--out", run)
@@ -106,3 +126,8 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe
     refused(mien("teach", "default", "--data", face_folder), "default", "--out")
     refused(mien("teach", tiny_run.path, "--data", face_folder, "--out", tmp_path / "x.csv"), ".npz")
     refused(mien("teach", tmp_path / "none", "--data", face_folder, "--out", tmp_path / "x.npz"), "no model at")
+    words = ("teach", tiny_run.path, "--data", face_folder)
+    refused(mien(*words, "--recipe", recipe_file, "--epochs", 2), "--out")
+    refused(mien(*words, "--recipe", recipe_file, "--views", 2), "leave out --views")
+    refused(mien(*words, "--set", "seed=1"), "--recipe")
+    refused(mien(*words, "--recipe", "none", "--epochs", 2, "--out", tmp_path / "x.npz"), "no recipe 'none'")

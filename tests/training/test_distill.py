@@ -13,8 +13,9 @@ from mien.export import export_run
 from mien.recipe import Recipe, parse_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
+from mien.training.batches import Batch
 from mien.training.device import make_fabric
-from mien.training.distill import Lesson, make_lesson, soft_labels
+from mien.training.distill import Lesson, make_lesson, soft_labels, stored_targets
 from mien.training.loop import train
 from mien.training.state import prepare
 
@@ -40,6 +41,11 @@ def changed(recipe, **tables):
     return type(recipe).model_validate(content)
 
 
+def batch(images, chosen=None, partner=None, share=1.0):
+    chosen = torch.arange(len(images)) if chosen is None else chosen
+    return Batch(images, chosen, partner, share, epoch=1, index=0)
+
+
 def by_hand(logits, teacher, hard, share, temperature):
     """Hinton et al. 2015, section 2, one row and one class at a time, in float64."""
     total = 0.0
@@ -56,8 +62,8 @@ def test_the_loss_is_the_papers_formula(faces, temperature, share):
     stored = torch.from_numpy(soft_labels([("x", scores)], faces.of_split("train"), temperature)).float()
     chosen = torch.arange(10, 42)
     logits = torch.randn(32, 7, generator=torch.Generator().manual_seed(0))
-    lesson = Lesson(share, temperature, stored)
-    targets = lesson.targets(torch.empty(0), chosen, None, 1.0)
+    lesson = Lesson(share, temperature, stored_targets(stored))
+    targets = lesson.targets(batch(torch.empty(0), chosen))
     loss = lesson.loss(torch.tensor(0.7), logits, targets)
     expected = by_hand(logits.double().numpy(), scores.probabilities[10:42], 0.7, share, temperature)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
@@ -67,8 +73,8 @@ def test_the_best_answer_is_the_teachers_own(faces):
     """At temperature 1 with no hard label, the slope is 0 where the student says what the teacher says."""
     shares = torch.from_numpy(answers(faces).probabilities[:8]).float()
     logits = shares.log().requires_grad_(True)
-    lesson = Lesson(1.0, 1.0, shares)
-    loss = lesson.loss(torch.tensor(0.0), logits, lesson.targets(torch.empty(0), torch.arange(8), None, 1.0))
+    lesson = Lesson(1.0, 1.0, stored_targets(shares))
+    loss = lesson.loss(torch.tensor(0.0), logits, lesson.targets(batch(torch.empty(0), torch.arange(8))))
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
     assert logits.grad.abs().max() < 1e-6
@@ -76,7 +82,7 @@ def test_the_best_answer_is_the_teachers_own(faces):
 
 def test_mixed_faces_have_mixed_targets():
     stored = torch.eye(4)
-    targets = Lesson(0.9, 3.0, stored).targets(torch.empty(0), torch.tensor([2, 0]), torch.tensor([1, 0]), 0.7)
+    targets = stored_targets(stored)(batch(torch.empty(0), torch.tensor([2, 0]), torch.tensor([1, 0]), 0.7))
     assert torch.allclose(targets, torch.tensor([[0.3, 0, 0.7, 0], [0.7, 0, 0.3, 0]]))
 
 
@@ -159,7 +165,9 @@ def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
     kept = np.isin(scores.labels, np.ravel(pairs))
     sums = np.stack([scores.probabilities[kept][:, pair].sum(axis=1) for pair in pairs], axis=1)
     roots = (sums / sums.sum(axis=1, keepdims=True)) ** (1 / 3)
-    assert lesson.stored.numpy() == pytest.approx(roots / roots.sum(axis=1, keepdims=True), abs=1e-6)
+    assert lesson.targets(batch(torch.empty(len(few)))).numpy() == pytest.approx(
+        roots / roots.sum(axis=1, keepdims=True), abs=1e-6
+    )
 
 
 def test_a_student_says_what_its_teacher_says(tmp_path, faces, tiny_recipe):
@@ -235,7 +243,7 @@ def test_a_live_teacher_is_asked_about_the_very_batch(faces, tiny_recipe, tiny_r
     recipe = changed(tiny_recipe, distill={"live": True, "temperature": 2.0})
     lesson = make_lesson(recipe, [tiny_run.path, tiny_run.path], faces.of_split("train"), make_fabric("fp32"))
     images = np.asarray(faces.images[:16])
-    targets = lesson.targets(torch.from_numpy(to_input(images, recipe.input)), torch.arange(16), None, 1.0)
+    targets = lesson.targets(batch(torch.from_numpy(to_input(images, recipe.input))))
     roots = np.sqrt(load(tiny_run.path).probabilities(images, temperature=1.0))
     assert targets.numpy() == pytest.approx(roots / roots.sum(axis=1, keepdims=True), abs=1e-5)
     assert not targets.requires_grad
@@ -250,9 +258,7 @@ def test_a_live_teachers_classes_go_by_name(tmp_path, faces, tiny_recipe, tiny_r
     recipe = changed(tiny_recipe, distill={"live": True})
     images = torch.randn(4, 1, 44, 44)
     first, second = (
-        make_lesson(recipe, [each.path], faces.of_split("train"), make_fabric("fp32")).targets(
-            images, torch.arange(4), None, 1.0
-        )
+        make_lesson(recipe, [each.path], faces.of_split("train"), make_fabric("fp32")).targets(batch(images))
         for each in (tiny_run, run)
     )
     assert torch.allclose(first, second)
@@ -284,11 +290,12 @@ def test_faces_that_balancing_repeated_have_their_rows_soft_label(faces, tiny_re
     recipe = changed(tiny_recipe, balance={"sampling": "oversample"})
     state = prepare(recipe, faces, None, teachers=[file])
     train_faces = faces.of_split("train")
-    plain = prepare(tiny_recipe, faces, None, teachers=[file]).lesson.stored
-    assert len(state.lesson.stored) == len(state.labels) > len(plain)
-    for image, target in zip(state.images[-5:], state.lesson.stored[-5:], strict=True):
-        at = np.flatnonzero((train_faces.images == image.numpy()).all(axis=(1, 2)))[0]
-        assert torch.equal(target, plain[at])
+    assert len(state.labels) > len(train_faces)
+    plain = prepare(tiny_recipe, faces, None, teachers=[file]).lesson
+    last = torch.arange(len(state.labels))[-5:]
+    for place, target in zip(last, state.lesson.targets(batch(torch.empty(5), last)), strict=True):
+        at = np.flatnonzero((train_faces.images == state.images[place].numpy()).all(axis=(1, 2)))[:1]
+        assert torch.equal(target, plain.targets(batch(torch.empty(1), torch.from_numpy(at)))[0])
 
 
 def test_without_teachers_the_table_changes_nothing(faces, tiny_recipe):

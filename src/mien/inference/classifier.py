@@ -69,6 +69,17 @@ class Classifier:
         parts = [self._batch(images[first : first + BATCH], divisor) for first in range(0, len(images), BATCH)]
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)))
 
+    def probabilities_of_inputs(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """The network's own probabilities, at temperature 1, of what training shows: cut and normalised, maybe mixed.
+
+        Args:
+            inputs: float32 (N, 1, crop_px, crop_px), as :func:`mien.preprocess.to_input` makes them of faces.
+
+        Returns:
+            float64 (N, C), each row sums to 1.
+        """
+        return softmax(self._session.run(["logits"], {"images": inputs})[0].astype(np.float64))
+
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """The network's own description of faces: what its last layer sees. uint8 (N, S, S) -> float32 (N, D).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from mien.labels import parse_scheme
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
+from mien.training.batches import Batch
+from mien.training.epoch_answers import EpochAnswers, check_fit, read_epoch_answers
 
 LEAST_AGREEMENT = 0.9
 """Below this share of equal labels, rows of the same numbers are other faces: of strange data about a quarter would be
@@ -34,30 +36,14 @@ class Lesson:
     Attributes:
         share: of the loss; the rest is that of the hard labels.
         temperature: T, at least greater than 0.
-        stored: float32 (N, C), of each training face, in their order; None where teachers are asked.
-        teachers: networks in evaluation mode, whose classes are the student's, that are asked about every batch.
+        targets: softened answers about one batch, float32 (B, C).
+        epochs: where the answers are about certain epochs, those; a run then shows them and no others.
     """
 
     share: float
     temperature: float
-    stored: Tensor | None = None
-    teachers: tuple[nn.Module, ...] = ()
-
-    def targets(self, batch: Tensor, chosen: Tensor, partner: Tensor | None, kept: float) -> Tensor:
-        """Softened answers about one batch, float32 (B, C).
-
-        Args:
-            batch: the faces as the student sees them, augmented and mixed.
-            chosen: int64 (B,), which training faces they are.
-            partner: int64 (B,), the face of the batch that each is mixed with; None where none is.
-            kept: the share of each face that is its own. Stored answers are mixed as labels are.
-        """
-        if self.stored is None:
-            with torch.no_grad():
-                answers = [(teacher(batch).float() / self.temperature).softmax(1) for teacher in self.teachers]
-            return torch.stack(answers).mean(0)
-        targets = self.stored[chosen]
-        return targets if partner is None else kept * targets + (1 - kept) * targets[partner]
+    targets: Callable[[Batch], Tensor]
+    epochs: EpochAnswers | None = None
 
     def loss(self, hard: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
         """``share * T^2 * KL(targets || softmax(logits / T)) + (1 - share) * hard``.
@@ -68,28 +54,72 @@ class Lesson:
         return self.share * self.temperature**2 * soft + (1 - self.share) * hard
 
 
+def stored_targets(answers: Tensor) -> Callable[[Batch], Tensor]:
+    """Of softened answers about each face, float32 (N, C). Where faces are mixed, answers are, as labels are."""
+
+    def targets(batch: Batch) -> Tensor:
+        own = answers[batch.chosen]
+        return own if batch.partner is None else batch.share * own + (1 - batch.share) * own[batch.partner]
+
+    return targets
+
+
+def live_targets(teachers: Sequence[nn.Module], temperature: float) -> Callable[[Batch], Tensor]:
+    """Of networks in evaluation mode, whose classes are the student's, that are asked about every batch."""
+
+    def targets(batch: Batch) -> Tensor:
+        with torch.no_grad():
+            answers = [(teacher(batch.images).float() / temperature).softmax(1) for teacher in teachers]
+        return torch.stack(answers).mean(0)
+
+    return targets
+
+
+def epoch_targets(answers: Tensor) -> Callable[[Batch], Tensor]:
+    """Of softened answers about whole epochs, float32 (E, N, C), in the order in which these show their faces."""
+
+    def targets(batch: Batch) -> Tensor:
+        first = batch.index * len(batch.chosen)
+        return answers[(batch.epoch - 1), first : first + len(batch.chosen)]
+
+    return targets
+
+
 def make_lesson(recipe: Recipe, teachers: Sequence[Path], faces: FaceSet, fabric: Fabric) -> Lesson:
     """What a recipe makes of teachers.
 
     Args:
         recipe: the student's.
-        teachers: scores files of the train split; with ``distill.live`` run folders.
+        teachers: scores files of the train split, or one file of answers about epochs; with ``distill.live`` run
+            folders.
         faces: what an epoch shows, under the student's classes, in its order. A face that balancing repeated or changed
             has the soft label of its row.
         fabric: where networks are asked.
 
     Raises:
-        DataError: soft labels of other classes or other data, or a face without one.
+        DataError: soft labels of other classes or other data, or a face without one; answers about other epochs.
         RecipeError: a live teacher with another input than the student's, or whose student begins with smaller faces.
         RunError: a live teacher without a finished epoch.
     """
     settings = recipe.distill
     if settings.live:
         networks = tuple(_ask(RunFolder(path), recipe, faces.classes, fabric) for path in teachers)
-        return Lesson(settings.share, settings.temperature, teachers=networks)
+        return Lesson(settings.share, settings.temperature, live_targets(networks, settings.temperature))
+    epochs = [(path, read_epoch_answers(path)) for path in teachers]
+    for path, found in epochs:
+        if found is None:
+            continue
+        if len(teachers) > 1:
+            raise DataError(f"{path} holds all its teachers' answers about whole epochs; give it alone.")
+        columns = _columns(str(path), found.classes, faces.classes)
+        check_fit(found, str(path), recipe, faces, fabric.device)
+        flat = found.probabilities.reshape(-1, len(columns))[:, columns].astype(np.float64)
+        softened = apply_temperature(flat, settings.temperature).astype(np.float32).reshape(found.probabilities.shape)
+        on_device = fabric.to_device(torch.from_numpy(softened))
+        return Lesson(settings.share, settings.temperature, epoch_targets(on_device), found)
     answers = [(path, _under_scheme(read_scores(path), recipe, faces.classes)) for path in teachers]
     stored = torch.from_numpy(soft_labels(answers, faces, settings.temperature).astype(np.float32))
-    return Lesson(settings.share, settings.temperature, stored=fabric.to_device(stored))
+    return Lesson(settings.share, settings.temperature, stored_targets(fabric.to_device(stored)))
 
 
 def soft_labels(answers: Sequence[tuple[Path, Scores]], faces: FaceSet, temperature: float) -> npt.NDArray[np.float64]:

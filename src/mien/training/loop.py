@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +21,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from mien.data.balance import balanced_order
 from mien.data.faceset import FaceSet
 from mien.errors import StoppedError, TrainingError
 from mien.evaluation import metrics
@@ -29,7 +28,7 @@ from mien.models.registry import complete
 from mien.preprocess import normalise
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder, best_epoch
-from mien.training.augment import alternate, augment, mix
+from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.interrupt import interruptible
 from mien.training.optim import plateau_factor, rate_factor
 from mien.training.sam import climbed
@@ -140,50 +139,24 @@ def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: th
     """One pass over the training faces: last learning rate, mean loss, and accuracy on the images as augmented."""
     recipe = state.recipe
     device = state.fabric.device
-    # Dropout draws from the global generator, everything else from this one; both start anew each epoch.
-    torch.manual_seed(_epoch_seed(recipe.seed, epoch))
-    generator = torch.Generator(device).manual_seed(_epoch_seed(recipe.seed, epoch) + 1)
-    # Numbers that Python acts on are drawn beside it: each one that it reads from a GPU is a wait for all work so far.
-    host = generator if device.type == "cpu" else torch.Generator().manual_seed(_epoch_seed(recipe.seed, epoch) + 1)
-    if recipe.balance.sampling == "batches":
-        order = torch.from_numpy(balanced_order(state.labels.cpu().numpy(), recipe.batch_size, (recipe.seed, epoch)))
-        order = order.to(device)
-    else:
-        order = torch.randperm(len(state.images), generator=generator, device=device)
-    mirrored = alternate(len(state.images), epoch, recipe.seed, device)
+    # Dropout draws from the global generator, what is shown from one of its own; both start anew each epoch.
+    torch.manual_seed(epoch_seed(recipe.seed, epoch))
     cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
-    mixing = (recipe.augment.mixup > 0 or recipe.augment.cutmix > 0) and (
-        epoch <= round(recipe.epochs * (1 - recipe.augment.off_last))
-    )
     total_loss = torch.zeros((), dtype=torch.float64, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     value, seen, rate = 0.0, 0, 0.0
     state.model.train()
     freeze(state.network, state.optimizer, epoch <= recipe.tuning.frozen_epochs)
-    for index in range(state.steps_per_epoch):
+    for shown in _shown(state, epoch):
         if interrupted.is_set():
             break
-        step = (epoch - 1) * state.steps_per_epoch + index
+        step = (epoch - 1) * state.steps_per_epoch + shown.index
         rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.steps_per_epoch, recipe.epochs)
         for group in state.optimizer.param_groups:
             group["lr"] = rate * group["rate_share"]
-        chosen = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
-        labels = state.labels[chosen]
-        side_px = recipe.side_px(step / (state.steps_per_epoch * recipe.epochs))
-        batch = augment(
-            state.images[chosen],
-            recipe.augment,
-            recipe.input,
-            generator,
-            mirrored=mirrored[chosen] if recipe.augment.flip else None,
-            side_px=side_px,
-        )
-        partner, share = None, 1.0
-        if mixing:
-            batch, partner, share = mix(batch, recipe.augment, generator, host)
-        shown = _Batch(batch.contiguous(memory_format=torch.channels_last), chosen, partner, share)
+        labels = state.labels[shown.chosen]
         logits, loss = _learn_from(state, shown)
-        if index % _read_every(device) == 0:
+        if shown.index % _read_every(device) == 0:
             value = loss.item()
             _check_loss(state, epoch, step + 1, value)
         state.fabric.backward(loss)
@@ -210,17 +183,22 @@ def _read_every(device: torch.device) -> int:
     return 1 if device.type == "cpu" else READ_EVERY
 
 
-@dataclass(frozen=True)
-class _Batch:
-    """Images as the network sees them, which training faces they are, and with whom and how far each is mixed."""
+def _shown(state: TrainingState, epoch: int) -> Iterator[Batch]:
+    recipe = state.recipe
+    seed, number = recipe.seed, epoch
+    mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.off_last))
+    if state.lesson is not None and state.lesson.epochs is not None:
+        # The answers are about these epochs and no others.
+        seed, number = state.lesson.epochs.shown_in(epoch)
+    steps = state.steps_per_epoch
 
-    images: Tensor
-    chosen: Tensor
-    partner: Tensor | None
-    share: float
+    def side_px(index: int) -> int:
+        return recipe.side_px(((epoch - 1) * steps + index) / (steps * recipe.epochs))
+
+    return epoch_batches(state.images, state.labels, recipe, seed=seed, epoch=number, mixing=mixing, side_px=side_px)
 
 
-def _learn_from(state: TrainingState, batch: _Batch) -> tuple[Tensor, Tensor]:
+def _learn_from(state: TrainingState, batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits and loss of a batch, ready for the way back."""
     logits = state.model(batch.images).float()
     labels = state.labels[batch.chosen]
@@ -228,8 +206,7 @@ def _learn_from(state: TrainingState, batch: _Batch) -> tuple[Tensor, Tensor]:
     if batch.partner is not None:
         loss = batch.share * loss + (1 - batch.share) * state.loss(logits, labels[batch.partner])
     if state.lesson is not None:
-        targets = state.lesson.targets(batch.images, batch.chosen, batch.partner, batch.share)
-        loss = state.lesson.loss(loss, logits, targets)
+        loss = state.lesson.loss(loss, logits, state.lesson.targets(batch))
     return logits, loss
 
 
@@ -287,8 +264,3 @@ def _reason_to_stop(state: TrainingState) -> str | None:
     if done and patience and done - max(best_epoch(state.history, state.recipe), frozen) >= patience:
         return f"no better {state.recipe.stopping.metric} for {patience} epochs"
     return None
-
-
-def _epoch_seed(seed: int, epoch: int) -> int:
-    # Far enough apart that no epoch of one seed shares its numbers with an epoch of the next.
-    return 2 * (seed * 100_003 + epoch)

@@ -23,6 +23,7 @@ from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.average import WeightAverage
+from mien.training.batches import count_steps
 from mien.training.device import make_fabric
 from mien.training.distill import Lesson, make_lesson
 from mien.training.losses import Loss, make_loss
@@ -59,8 +60,8 @@ class TrainingState:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps of one epoch. The last, smaller batch is left out: batch norm on a handful of faces is noise."""
-        return max(len(self.images) // self.recipe.batch_size, 1)
+        """Steps of one epoch."""
+        return count_steps(len(self.images), self.recipe.batch_size)
 
 
 def check_network(recipe: Recipe, classes: int = 7) -> None:

@@ -1,0 +1,91 @@
+"""What an epoch of training shows: every face once, in a random order, changed and mixed, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mien.data.balance import balanced_order
+from mien.recipe import Recipe
+from mien.training.augment import alternate, augment, mix
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Faces as a network sees them in one step.
+
+    Attributes:
+        images: float32 (B, 1, S, S), normalised, channels-last.
+        chosen: int64 (B,), which of the faces they are.
+        partner: int64 (B,), the face of this batch that each is mixed with; None where none is.
+        share: of each face that is its own, in [0, 1].
+        epoch: which epoch this is of, from 1; ``index`` which step of it, from 0.
+        index: see there.
+    """
+
+    images: Tensor
+    chosen: Tensor
+    partner: Tensor | None
+    share: float
+    epoch: int
+    index: int
+
+
+def count_steps(faces: int, batch_size: int) -> int:
+    """Steps of one epoch. The last, smaller batch is left out: batch norm on a handful of faces is noise."""
+    return max(faces // batch_size, 1)
+
+
+def epoch_batches(
+    images: Tensor,
+    labels: Tensor,
+    recipe: Recipe,
+    *,
+    seed: int,
+    epoch: int,
+    mixing: bool,
+    side_px: Callable[[int], int] | None = None,
+) -> Iterator[Batch]:
+    """The batches of one epoch. All that is random in them comes from ``seed`` and ``epoch``.
+
+    Args:
+        images: uint8 (N, size_px, size_px), 0..255, on the device that is to hold the batches.
+        labels: int64 (N,), beside them.
+        recipe: its ``augment``, ``input``, ``batch_size`` and ``balance`` count.
+        seed: of the run; ``epoch`` is counted from 1.
+        epoch: which one.
+        mixing: whether images are mixed with one another, where the recipe mixes.
+        side_px: of a step's index, the side to show the crop at; None shows it as it is. Where images are not cut and
+            pasted (cutmix), the side changes nothing else: the same faces are turned, moved and mixed alike.
+    """
+    device = images.device
+    generator = torch.Generator(device).manual_seed(epoch_seed(seed, epoch) + 1)
+    # Numbers that Python acts on are drawn beside it: each one that it reads from a GPU is a wait for all work so far.
+    host = generator if device.type == "cpu" else torch.Generator().manual_seed(epoch_seed(seed, epoch) + 1)
+    if recipe.balance.sampling == "batches":
+        order = torch.from_numpy(balanced_order(labels.cpu().numpy(), recipe.batch_size, (seed, epoch))).to(device)
+    else:
+        order = torch.randperm(len(images), generator=generator, device=device)
+    mirrored = alternate(len(images), epoch, seed, device)
+    for index in range(count_steps(len(images), recipe.batch_size)):
+        chosen = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
+        batch = augment(
+            images[chosen],
+            recipe.augment,
+            recipe.input,
+            generator,
+            mirrored=mirrored[chosen] if recipe.augment.flip else None,
+            side_px=None if side_px is None else side_px(index),
+        )
+        partner, share = None, 1.0
+        if mixing and (recipe.augment.mixup or recipe.augment.cutmix):
+            batch, partner, share = mix(batch, recipe.augment, generator, host)
+        yield Batch(batch.contiguous(memory_format=torch.channels_last), chosen, partner, share, epoch, index)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """The seed of one epoch: far enough apart that no epoch of one seed shares its numbers with one of the next."""
+    return 2 * (seed * 100_003 + epoch)

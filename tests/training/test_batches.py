@@ -1,0 +1,53 @@
+"""Oracles: counting; the same numbers again from the same seed; the full-size batch, shrunk."""
+
+import numpy as np
+import torch
+
+from mien.recipe import parse_recipe
+from mien.training.batches import count_steps, epoch_batches
+
+
+def epoch(faces, number=1, seed=0, mixing=True, side_px=None, text=""):
+    shown = faces.of_split("train")
+    recipe = parse_recipe(f"batch_size = 16\n{text}", "x")
+    images, labels = torch.from_numpy(np.array(shown.images)), torch.from_numpy(shown.labels.copy())
+    return list(epoch_batches(images, labels, recipe, seed=seed, epoch=number, mixing=mixing, side_px=side_px))
+
+
+MIXED = "[augment]\nflip = true\nrotation_degrees = 10\nshift = 0.1\nerasing = 0.5\nmixup = 0.4"
+
+
+def test_an_epoch_shows_each_face_once_but_for_a_last_smaller_batch(faces):
+    count = len(faces.of_split("train"))
+    batches = epoch(faces)
+    shown = torch.cat([each.chosen for each in batches])
+    assert len(batches) == count_steps(count, 16) == count // 16
+    assert len(shown) == len(shown.unique()) == count // 16 * 16
+    assert [each.index for each in batches] == list(range(len(batches)))
+
+
+def test_an_epoch_is_its_seed_and_number(faces):
+    first, again, other, later = (
+        epoch(faces, number, seed, text=MIXED) for number, seed in ((1, 0), (1, 0), (1, 1), (2, 0))
+    )
+    assert all(torch.equal(one.images, two.images) for one, two in zip(first, again, strict=True))
+    assert not torch.equal(first[0].images, other[0].images)
+    assert not torch.equal(first[0].images, later[0].images)
+
+
+def test_mixing_can_be_off(faces):
+    assert all(each.partner is not None for each in epoch(faces, text=MIXED))
+    assert all(each.partner is None and each.share == 1 for each in epoch(faces, mixing=False, text=MIXED))
+
+
+def test_a_smaller_side_shows_the_same_faces_moved_and_mixed_alike(faces):
+    """What teachers say of the large picture holds for the small one."""
+    large, small = epoch(faces, text=MIXED), epoch(faces, text=MIXED, side_px=lambda index: 24)
+    for one, two in zip(large, small, strict=True):
+        assert torch.equal(one.chosen, two.chosen)
+        assert torch.equal(one.partner, two.partner)
+        assert one.share == two.share
+        assert two.images.shape[2:] == (24, 24)
+        shrunk = torch.nn.functional.interpolate(one.images, size=24, mode="area")
+        close = torch.nn.functional.cosine_similarity(shrunk.flatten(1), two.images.flatten(1))
+        assert close.min() > 0.9
