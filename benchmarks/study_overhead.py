@@ -22,8 +22,10 @@ from mien.cli.main import app
 from mien.data.synthetic import synthetic_faces
 from mien.experiments.run import run_recipe
 from mien.experiments.study import parse_study
+from mien.experiments.study_plan import make_plan
 from mien.experiments.study_results import Finished, Planned, read_finished
-from mien.experiments.study_runs import Yard, plan, run_all
+from mien.experiments.study_run import Yard
+from mien.experiments.study_runs import run_all
 from mien.experiments.study_table import tabulate
 from mien.run_folder import RunFolder
 
@@ -57,7 +59,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         yard = Yard({48: faces}, folder, folder / "results", {})
-        runs = plan(study, yard.faces_of_size)
+        plan = make_plan(study, yard.faces_of_size)
+        runs = plan.runs
         run_recipe(runs[0].recipe, faces, RunFolder(folder / "warm"))  # kernels are chosen, modules imported
         alone = 0.0
         for number, run in enumerate(runs):
@@ -65,8 +68,8 @@ def main() -> None:
             run_recipe(run.recipe, faces, RunFolder(folder / f"alone-{number}"))
             alone += time.perf_counter() - began
         began = time.perf_counter()
-        run_all(runs, yard, Silent())
-        tabulate(study, runs, read_finished(yard.results))
+        run_all(runs, {}, yard, Silent())
+        tabulate(study, plan, read_finished(yard.results))
         together = time.perf_counter() - began
         print(f"four runs alone {alone:.1f} s, by the study {together:.1f} s, ratio {together / alone:.3f} (bar 1.02)")
         print(f"decoded: {decoded(folder, text)} time(s) for four variants")

@@ -15,7 +15,7 @@ from mien.experiments.study import Study, parse_study
 from mien.experiments.study_results import Finished, Plan, Planned, read_finished
 
 if TYPE_CHECKING:
-    from mien.experiments.study_runs import Yard
+    from mien.experiments.study_run import Yard
 
 TINY_STUDY = """
 name = "small"
@@ -127,7 +127,8 @@ class Done:
 def done(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, faces: FaceSet) -> Done:
     """The tiny study, run in this process."""
     from mien.experiments.study_plan import make_plan
-    from mien.experiments.study_runs import Yard, run_all
+    from mien.experiments.study_run import Yard
+    from mien.experiments.study_runs import run_all
 
     out = tmp_path_factory.mktemp("out")
     yard = Yard({48: faces}, out, out / "results", {"data": "rendered"})

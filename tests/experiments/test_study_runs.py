@@ -16,7 +16,8 @@ from mien.experiments.run import run_recipe
 from mien.experiments.study import load_study
 from mien.experiments.study_plan import folder_of, lacking, make_plan
 from mien.experiments.study_results import read_finished
-from mien.experiments.study_runs import Yard, run_all
+from mien.experiments.study_run import Yard
+from mien.experiments.study_runs import run_all
 from mien.run_folder import RunFolder
 
 
@@ -86,7 +87,8 @@ from mien.data.synthetic import synthetic_faces
 from mien.errors import StudyError
 from mien.experiments.study import load_study
 from mien.experiments.study_plan import make_plan
-from mien.experiments.study_runs import Yard, run_all
+from mien.experiments.study_run import Yard
+from mien.experiments.study_runs import run_all
 import torch
 torch.set_num_threads(1)
 

@@ -80,7 +80,8 @@ def study(
         raise StudyError(f"{results} is a file; --results names a folder.")
     with needs_extra("train", "Training"):
         from mien.experiments.study_plan import lacking, make_plan, seconds_left
-        from mien.experiments.study_runs import Yard, run_all
+        from mien.experiments.study_run import Yard
+        from mien.experiments.study_runs import run_all
     with needs_extra("report", "The study's page and its tests"):
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
