@@ -7,7 +7,8 @@ import pytest
 
 from mien.data.read import read_data
 from mien.errors import DataError
-from mien.preprocess import grey_square, open_image
+from mien.pictures import open_image
+from mien.preprocess import grey_square
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from mien.errors import DataError
 from mien.faces.face import Box
 from mien.inference.annotate import Annotator
 from mien.inference.readings import Reading
-from mien.preprocess import open_image, upright_rgb
+from mien.pictures import open_image
+from mien.preprocess import upright_rgb
 
 SCORES = np.array([0.125, 0.875])
 

@@ -5,7 +5,7 @@ import pytest
 
 from mien.errors import DataError
 from mien.inference.image_files import image_files, walk_images
-from mien.preprocess import IMAGE_SUFFIXES
+from mien.pictures import IMAGE_SUFFIXES
 
 
 def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path):

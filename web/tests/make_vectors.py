@@ -21,7 +21,8 @@ from PIL import Image
 from mien.data.synthetic import render_faces
 from mien.inference.classifier import Classifier
 from mien.inference.locate import find_model
-from mien.preprocess import grey_square, open_image
+from mien.pictures import open_image
+from mien.preprocess import grey_square
 from mien.serve.built_page import PAGE_MODEL
 
 FILE = Path(__file__).with_name("vectors.json")

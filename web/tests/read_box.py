@@ -14,7 +14,8 @@ import numpy as np
 
 from mien.inference.classifier import Classifier
 from mien.inference.locate import find_model
-from mien.preprocess import grey_square, open_image
+from mien.pictures import open_image
+from mien.preprocess import grey_square
 from mien.serve.built_page import PAGE_MODEL
 
 

@@ -104,7 +104,8 @@ def _is_labelled(path: Path) -> bool:
 def _crops(path: Path, size_px: int, skip_bad: bool) -> tuple[list[str], list[npt.NDArray[np.uint8]]]:
     from mien.errors import DataError
     from mien.inference.image_files import image_files
-    from mien.preprocess import grey_square, open_image
+    from mien.pictures import open_image
+    from mien.preprocess import grey_square
 
     files: list[str] = []
     squares: list[npt.NDArray[np.uint8]] = []

@@ -129,7 +129,8 @@ def _read(images: list[Path], size_px: int) -> tuple[list[Path], npt.NDArray[np.
     import numpy as np
 
     from mien.inference.image_files import image_files
-    from mien.preprocess import grey_square, open_image
+    from mien.pictures import open_image
+    from mien.preprocess import grey_square
 
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
     return files, np.stack([grey_square(open_image(file), size_px) for file in files])

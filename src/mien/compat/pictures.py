@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.inference.classifier import Classifier, load
-from mien.preprocess import open_picture, upright_rgb
+from mien.pictures import open_picture
+from mien.preprocess import upright_rgb
 
 _FROM_OPENCV = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
 """BGR to RGB and BGRA to RGBA, by the number of channels."""

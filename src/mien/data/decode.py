@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.preprocess import grey_square, open_image
+from mien.pictures import open_image
+from mien.preprocess import grey_square
 from mien.progress import track
 
 

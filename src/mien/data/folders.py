@@ -16,7 +16,7 @@ from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
 from mien.data.table import ClassNames, FaceTable, ReadOptions, index_classes
 from mien.errors import DataError
 from mien.labels import EXPRESSIONS, canonical_class
-from mien.preprocess import IMAGE_SUFFIXES
+from mien.pictures import IMAGE_SUFFIXES
 
 # msambare/fer2013 calls its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
 _OFFICIAL_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")

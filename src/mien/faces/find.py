@@ -11,10 +11,11 @@ from mien.faces.face import Detector, Face
 from mien.faces.haar import HaarDetector
 from mien.faces.install import cached_yunet
 from mien.faces.yunet import YuNetDetector
-from mien.preprocess import open_picture, upright_rgb
+from mien.pictures import open_picture
+from mien.preprocess import upright_rgb
 
 if TYPE_CHECKING:
-    from mien.preprocess import Picture
+    from mien.pictures import Picture
 
 VARIABLE = "MIEN_DETECTOR"
 """Environment variable: the path of a YuNet file, or :data:`HAAR`."""

@@ -13,7 +13,7 @@ from mien.errors import DataError
 from mien.files import whole_file
 from mien.inference.drawing import draw_readings
 from mien.inference.readings import Reading
-from mien.preprocess import opened_file
+from mien.pictures import opened_file
 
 
 class Annotator:

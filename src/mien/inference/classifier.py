@@ -22,14 +22,15 @@ from mien.inference.readings import Photo, Reading
 from mien.inference.tracking import HALF_LIFE_SECONDS
 from mien.inference.video import DETECT_EVERY_SECONDS, VideoFrame, VideoReader, read_video
 from mien.labels import check_threshold, parse_scheme
-from mien.preprocess import grey_square, open_picture, to_input, upright_rgb
+from mien.pictures import open_picture
+from mien.preprocess import grey_square, to_input, upright_rgb
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from mien.faces.face import Detector
     from mien.labels import LabelScheme
-    from mien.preprocess import Picture
+    from mien.pictures import Picture
 
 BATCH = 64
 

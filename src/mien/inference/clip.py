@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError, needs_extra
-from mien.preprocess import IMAGE_SUFFIXES
+from mien.pictures import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from av import VideoFrame

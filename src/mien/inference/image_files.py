@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mien.errors import DataError
-from mien.preprocess import IMAGE_SUFFIXES
+from mien.pictures import IMAGE_SUFFIXES
 
 
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:

@@ -13,7 +13,8 @@ from mien.faces.face import Detector
 from mien.inference.annotate import Annotator
 from mien.inference.classifier import BATCH, Classifier
 from mien.inference.in_order import in_order
-from mien.preprocess import grey_square, open_image
+from mien.pictures import open_image
+from mien.preprocess import grey_square
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.faces.crop import face_squares
-from mien.preprocess import FORMATS, grey_square, ignore_pillow_warnings, open_image, upright_rgb
+from mien.pictures import FORMATS, ignore_pillow_warnings, open_image
+from mien.preprocess import grey_square, upright_rgb
 from mien.serve.limits import Limits
 from mien.serve.refusals import RefusedError
 

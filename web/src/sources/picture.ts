@@ -2,7 +2,7 @@ import { Fault } from "../fault";
 import type { Picture } from "../reader";
 import { liesOnItsSide, uprightTransform, webpOrientation } from "./orientation";
 
-/** As mien.preprocess.MAXIMUM_PIXELS: a larger picture would need more memory than a page has. */
+/** As mien.pictures.MAXIMUM_PIXELS: a larger picture would need more memory than a page has. */
 const MOST_PIXELS = 100_000_000;
 
 /** Decode an image file: upright, transparency laid on white. An animation's first frame. Raises Fault. */
