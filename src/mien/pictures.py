@@ -94,6 +94,15 @@ def ignore_pillow_warnings() -> None:
             warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+def missing(name: str | os.PathLike[str]) -> DataError:
+    """What is said of a file that is not there."""
+    # A path has lost the second slash.
+    address = re.match(r"https?:/", os.fspath(name))
+    return DataError(
+        f"{os.fspath(name)} does not exist." + (" mien reads files: download it first." if address else "")
+    )
+
+
 def _name(source: str | os.PathLike[str] | bytes) -> str:
     return "the image" if isinstance(source, bytes) else os.fspath(source)
 
@@ -108,7 +117,7 @@ def _decoding(name: str) -> Iterator[None]:
     except (MienError, MemoryError):
         raise
     except FileNotFoundError:
-        raise DataError(f"{name} does not exist.") from None
+        raise missing(name) from None
     except IsADirectoryError:
         raise DataError(f"{name} is a folder; expected an image file.") from None
     except PermissionError:

@@ -222,7 +222,7 @@ def test_a_killed_command_goes_on(mien, photos, tiny_run, tmp_path):
     assert not out.exists()
     done = part.read_bytes().count(b"\n") - 1
     answer = mien(*arguments, "--out", out)
-    assert answer.err == f"{done} of 40 are done already; going on.\n"
+    assert answer.err == f"{done} of 40 are done already; going on.\ndrawn into: {tmp_path / 'drawn'}\n"
     assert answer.out.endswith(f"; {done} were done before\n")
     assert out.read_text() == mien("predict", "--model", tiny_run.path, folder, "--csv").out
     assert len(list((tmp_path / "drawn").iterdir())) == 40
@@ -233,7 +233,8 @@ def test_annotate_writes_each_picture_beside_its_namesakes(mien, photos, tiny_ru
     other.mkdir()
     (other / "a.png").write_bytes((photos / "a.png").read_bytes())
     drawn = tmp_path / "drawn"
-    assert mien("predict", "--model", tiny_run.path, photos / "a.png", other / "a.png", "--annotate", drawn).code == 0
+    answer = mien("predict", "--model", tiny_run.path, photos / "a.png", other / "a.png", "--annotate", drawn)
+    assert (answer.code, answer.err) == (0, f"drawn into: {drawn}\n")
     written = sorted(path for path in drawn.rglob("*") if path.is_file())
     assert len(written) == 2
     assert {path.name for path in written} == {"a.png"}
@@ -332,6 +333,17 @@ def test_a_video_is_sent_to_its_own_command(mien, tmp_path, faces):
     (tmp_path / "other.mp4").write_bytes(b"\0\0\0 ftypisom")
     answer = mien("predict", "--crops", "--skip-bad", clip, tmp_path / "other.mp4")
     assert (answer.code, "left out: " in answer.err) == (0, True)
+
+
+def test_where_nothing_could_be_read_that_is_no_success(mien, tmp_path, tiny_run):
+    (tmp_path / "bad.png").write_bytes(b"")
+    answer = mien("predict", "--model", tiny_run.path, "--crops", "--json", "--skip-bad", tmp_path / "bad.png")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.splitlines()[-1] == "mien: Not one picture of 1 could be read."
+
+
+def test_an_address_is_no_file(mien, tiny_run):
+    one_line(mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"), "download it first")
 
 
 def test_a_picture_named_twice_is_read_once(mien, tmp_path, faces):

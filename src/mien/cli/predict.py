@@ -78,6 +78,8 @@ def predict(
     if out is not None:
         before = _write(out, _settings(model, wishes, images), names, images, total, work, tally)
         typer.echo(f"{out}: {tally}" + (f"; {before:,} were done before" if before else ""))
+        if annotate is not None:
+            remark(f"drawn into: {annotate}")
         return
     # Collected before anything is printed: a bad image late in the list must not leave half an answer on stdout.
     answers = []
@@ -85,6 +87,10 @@ def predict(
         tally.add(answer)
         if "error" not in answer:
             answers.append(answer)
+    if not answers:
+        raise DataError(f"Not one picture of {total:,} could be read.")
+    if annotate is not None:
+        remark(f"drawn into: {annotate}")
     if json:
         show_json(answers)
     elif as_csv:
@@ -184,6 +190,7 @@ def _files(images: list[Path]) -> Iterator[Path]:
 def _count(images: list[Path], skip_bad: bool) -> int:
     """How many files there are. Raises :class:`DataError` for a folder without any, and a file that is not there."""
     from mien.inference.image_files import no_images
+    from mien.pictures import missing
 
     total = 0
     for path in dict.fromkeys(images):
@@ -191,6 +198,6 @@ def _count(images: list[Path], skip_bad: bool) -> int:
         if not inside:
             raise no_images(path)
         if not skip_bad and not os.path.lexists(path):
-            raise DataError(f"{path} does not exist.")
+            raise missing(path)
         total += inside
     return total
