@@ -53,6 +53,8 @@ def test_int8_holds_bytes_with_a_scale_a_channel_and_answers_nearly_alike(tiny_r
     model = onnx.load_model_from_string(small)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     kernels = {name: each for name, each in constants.items() if len(each.dims) == 4}
+    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    assert (first.input[0], kernels.pop(first.input[1]).data_type) == ("images", onnx.TensorProto.FLOAT)
     assert kernels
     for name, kernel in kernels.items():
         assert kernel.data_type == onnx.TensorProto.INT8
