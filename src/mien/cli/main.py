@@ -22,6 +22,7 @@ from mien.cli import (
     export,
     info,
     predict,
+    prune,
     recipes,
     report,
     robustness,
@@ -54,6 +55,7 @@ app.command("train")(train.train)
 app.command("teach")(teach.teach)
 app.command("distill")(distill.distill)
 app.command("soup")(soup.soup)
+app.command("prune")(prune.prune)
 app.command("study")(study.study)
 app.command("sweep")(sweep.sweep)
 app.command("evaluate")(evaluate.evaluate)

@@ -196,6 +196,8 @@ def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[st
     begun = run.read_environment()
     if "soup_of" in begun:
         raise RunError(f"{run.path} is the mean of other runs: nothing to go on with. Begin from it with --from.")
+    if "pruned_from" in begun:
+        raise RunError(f"{run.path} was pruned, not trained: nothing to go on with. Begin from it with --from.")
     run.remove_litter()
     check_same_recipe(run, state.recipe)
     if not faces.is_of(begun["data_fingerprint"]):

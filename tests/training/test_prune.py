@@ -1,0 +1,120 @@
+"""Oracles: networks with channels that do nothing, which must go; the whole network, where all channels stay."""
+
+import numpy as np
+import pytest
+import torch
+
+from mien.artifact import read_manifest
+from mien.data.parquet import write_parquet
+from mien.errors import RecipeError, RunError
+from mien.models.registry import build_model
+from mien.preprocess import InputSpec, to_input
+from mien.recipe import ModelRecipe, Recipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.loop import train
+from mien.training.prune import LOOKED_AT, make_pruned, prune_into
+from mien.training.soup import renew_statistics
+
+SPEC = InputSpec(crop_px=44)
+
+
+def network(widths, convolutions=(1, 3, 2), seed=0):
+    torch.manual_seed(seed)
+    recipe = ModelRecipe(name="mien", stem_width=4, widths=list(widths), convolutions=list(convolutions), dropout=0.1)
+    return build_model(recipe, 7, 44).eval()
+
+
+def inputs(faces, count=64):
+    return torch.from_numpy(to_input(np.asarray(faces.images[:count]), SPEC))
+
+
+@torch.no_grad()
+def test_a_network_of_all_channels_is_the_network(faces):
+    whole, same = network((8, 16, 24)), network((8, 16, 24), seed=1)
+    images = np.asarray(faces.images[:64])
+    prune_into(same, whole, images, SPEC)
+    renew_statistics(whole, images, SPEC)
+    assert torch.allclose(same(inputs(faces)), whole(inputs(faces)), atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("convolutions", [(1, 1, 1), (1, 3, 2), (2, 2, 3)])
+def test_channels_that_nothing_takes_up_are_those_that_go(faces, convolutions):
+    """Every second channel of each stage is cut off from all that follows: without them nothing changes."""
+    whole, thin = network((8, 16, 24), convolutions), network((4, 8, 12), convolutions, seed=1)
+    following = [*(stage.entry[0].weight for stage in list(whole.stages)[1:]), whole.head.weight]
+    for stage, weight in zip(whole.stages, following, strict=True):
+        weight[:, 1::2] = 0
+        if stage.branch is None:
+            continue
+        layers = [layer for layer in stage.branch if isinstance(layer, torch.nn.Conv2d)]
+        for layer in layers:
+            layer.weight[:, 1::2] = 0
+        # As many hidden units as the thinner network has; the others are silent.
+        stage.branch[-1].excite.weight[:, 8:] = 0
+        stage.branch[-1].squeeze.weight[:, 1::2] = 0
+    images = np.asarray(faces.images[:64])
+    prune_into(thin, whole, images, SPEC)
+    renew_statistics(whole, images, SPEC)
+    assert torch.allclose(thin(inputs(faces)), whole(inputs(faces)), atol=1e-4)
+
+
+@torch.no_grad()
+def test_what_a_removed_channel_gave_on_average_stays_in_the_head(faces):
+    """Channels that hardly vary go first, and their means are in the bias."""
+    whole, thin = network((8, 12), (1, 1)), network((8, 6), (1, 1), seed=1)
+    norm = next(layer for layer in whole.stages[-1].entry if isinstance(layer, torch.nn.BatchNorm2d))
+    norm.weight[::2] = 1e-4
+    norm.bias[::2] = 5.0
+    images = np.asarray(faces.images[:64])
+    renew_statistics(whole, images, SPEC)
+    prune_into(thin, whole, images, SPEC)
+    assert torch.allclose(thin(inputs(faces)), whole(inputs(faces)), atol=1e-2)
+    assert not torch.allclose(thin.head.bias, whole.head.bias, atol=0.1)
+
+
+def test_a_run_is_pruned_and_trained_on(tmp_path, faces, tiny_run):
+    out = RunFolder(tmp_path / "thin")
+    make_pruned(tiny_run, [4, 6], faces, out, {})
+    pruned, facts = checkpoint.load_best(out)
+    whole, _ = checkpoint.load_best(tiny_run)
+    assert sum(each.numel() for each in pruned.parameters()) < sum(each.numel() for each in whole.parameters())
+    assert facts["pruned_from"] == facts["started_from"]
+    assert len(faces.of_split("train")) < LOOKED_AT
+    tuned = RunFolder(tmp_path / "tuned")
+    recipe = out.read_recipe().model_copy(update={"epochs": 1, "name": "tuned"})
+    assert train(recipe, faces, tuned, start=out).best_epoch == 1
+    with pytest.raises(RunError, match="was pruned, not trained"):
+        train(out.read_recipe(), faces, out, resume=True)
+
+
+def test_what_cannot_be_pruned_is_refused(tmp_path, faces, tiny_run):
+    out = RunFolder(tmp_path / "thin")
+    for widths in ([4], [4, 9], [0, 4]):
+        with pytest.raises(RecipeError, match="stages of 4, 8 channels; give as many widths, none larger"):
+            make_pruned(tiny_run, widths, faces, out, {})
+    with pytest.raises(RunError, match="trained on other data"):
+        make_pruned(tiny_run, [4, 6], faces.subset(np.arange(len(faces) - 1)), out, {})
+    other = RunFolder(tmp_path / "vgg")
+    recipe = Recipe.model_validate({"epochs": 1, "batch_size": 64, "model": {"name": "vgg11", "width": 4}})
+    train(recipe, faces, other)
+    with pytest.raises(RecipeError, match="holds a vgg11; only mien's own"):
+        make_pruned(other, [4, 6], faces, out, {})
+    assert not out.path.exists()
+
+
+def test_the_command_leaves_a_run_that_reads(mien, tmp_path, tiny_run, faces):
+    out, data = tmp_path / "thin", tmp_path / "faces.parquet"
+    write_parquet(faces, data)
+    words = ("prune", tiny_run.path, "--data", data, "--out", out)
+    done = mien(*words, "--widths", "4,6")
+    assert done.code == 0, done.err
+    assert f"--from {out}" in done.err
+    assert read_manifest(out / "model.onnx").recipe["model"]["widths"] == [4, 6]
+    for widths, said in (("4,x", "whole numbers"), ("4,9", "none larger")):
+        answer = mien("prune", tiny_run.path, "--data", data, "--out", tmp_path / "other", "--widths", widths)
+        assert (answer.code, answer.out) == (2, "")
+        assert said in answer.err
+    assert not (tmp_path / "other").exists()
+    assert mien(*words, "--widths", "4,6").code == 2
