@@ -33,8 +33,8 @@ def inputs(faces, count=64):
 def test_a_network_of_all_channels_is_the_network(faces):
     whole, same = network((8, 16, 24)), network((8, 16, 24), seed=1)
     images = np.asarray(faces.images[:64])
-    prune_into(same, whole, images, SPEC)
     renew_statistics(whole, images, SPEC)
+    prune_into(same, whole, images, SPEC)
     assert torch.allclose(same(inputs(faces)), whole(inputs(faces)), atol=1e-5)
 
 
@@ -55,8 +55,8 @@ def test_channels_that_nothing_takes_up_are_those_that_go(faces, convolutions):
         stage.branch[-1].excite.weight[:, 8:] = 0
         stage.branch[-1].squeeze.weight[:, 1::2] = 0
     images = np.asarray(faces.images[:64])
-    prune_into(thin, whole, images, SPEC)
     renew_statistics(whole, images, SPEC)
+    prune_into(thin, whole, images, SPEC)
     assert torch.allclose(thin(inputs(faces)), whole(inputs(faces)), atol=1e-4)
 
 

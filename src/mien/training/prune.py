@@ -6,7 +6,8 @@ worse at once, and is a start for training on (``--from``) that a network of its
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,9 @@ from mien.preprocess import InputSpec, to_input
 from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
-from mien.training.soup import BATCH, renew_statistics
 from mien.training.state import file_digest
 
+BATCH = 256
 LOOKED_AT = 2048
 """Train faces by which channels are weighed, drawn at random."""
 
@@ -90,8 +91,8 @@ def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8],
     """Fill a thinner network with the channels of another that count most.
 
     A channel counts by how much it varies over faces, times how large the weights are that take it up: of the next
-    stage and of its own stage's branch, each by their mean over channels. What a removed channel gave on average goes
-    into the head's bias; running statistics are taken anew.
+    stage and of its own stage's branch, each by their mean over channels. What a removed channel gave on average comes
+    off the running means of the norms that follow, and into the head's bias.
 
     Args:
         target: the same shape, with fewer channels in some stages; changed in place.
@@ -99,7 +100,7 @@ def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8],
         images: uint8 (N, size_px, size_px), faces to weigh the channels by.
         spec: the network's input.
     """
-    entered, left, means = _activity(network, images, spec)
+    entered, left = _activity(network, images, spec)
     stages = [stage for stage in network.stages if isinstance(stage, Stage)]
     thin_stages = [stage for stage in target.stages if isinstance(stage, Stage)]
     target.stem.load_state_dict(network.stem.state_dict())
@@ -109,35 +110,33 @@ def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8],
         last = index + 1 == len(stages)
         # The softmax does not see what all classes share.
         taken = network.head.weight - network.head.weight.mean(0) if last else _weight(stages[index + 1].entry[0])
-        votes = left[index] * _norms(taken)
+        votes = left[index].spread * _norms(taken)
         votes = votes / votes.mean()
         if stage.branch is not None:
-            own = entered[index] * _norms(_weight(stage.branch[0]))
+            own = entered[index].spread * _norms(_weight(stage.branch[0]))
             votes += own / own.mean()
-        kept = _strongest(votes, _weight(thin.entry[0]).shape[0])
-        _weight(thin.entry[0]).copy_(_weight(stage.entry[0])[kept][:, before])
-        _copy_rows(thin.entry, stage.entry, kept, past=1)
+        kept = _strongest(votes, len(_weight(thin.entry[0])))
+        _copy_convolution(list(thin.entry), list(stage.entry), kept, before, left[index - 1].mean if index else None)
         if stage.branch is not None and thin.branch is not None:
-            _prune_branch(thin.branch, stage.branch, kept)
-    gone = torch.ones(network.head.in_features, dtype=torch.bool)
-    gone[kept] = False
+            _prune_branch(thin.branch, stage.branch, kept, entered[index].mean)
     target.head.weight.copy_(network.head.weight[:, kept])
-    target.head.bias.copy_(network.head.bias + network.head.weight[:, gone] @ means[gone])
-    renew_statistics(target, images, spec)
+    target.head.bias.copy_(network.head.bias + network.head.weight @ _without(left[-1].mean, kept))
 
 
-def _prune_branch(thin: nn.Sequential, branch: nn.Sequential, kept: Tensor) -> None:
-    """The branch of a stage whose own channels are ``kept``; those inside the branch are chosen by themselves."""
-    convolutions = [place for place, layer in enumerate(branch) if isinstance(layer, nn.Conv2d)]
+def _prune_branch(thin: nn.Sequential, branch: nn.Sequential, kept: Tensor, means: Tensor) -> None:
+    """The branch of a stage whose own channels are ``kept``; those inside the branch are chosen by themselves.
+
+    ``means`` are those of the stage's channels, as the branch takes them up.
+    """
+    places = [place for place, layer in enumerate(branch) if isinstance(layer, nn.Conv2d)]
     before = kept
-    for place, following in zip(convolutions, [*convolutions[1:], None], strict=True):
-        after = kept
+    for place, following in zip(places, [*places[1:], None], strict=True):
+        after, norm = kept, branch[place + 1]
+        assert isinstance(norm, nn.BatchNorm2d)
         if following is not None:
-            norm = branch[place + 1]
-            assert isinstance(norm, nn.BatchNorm2d)
             after = _strongest(norm.weight.abs() * _norms(_weight(branch[following])), len(kept))
-        _weight(thin[place]).copy_(_weight(branch[place])[after][:, before])
-        _copy_rows([thin[place + 1]], [branch[place + 1]], after)
+        pair = [thin[place], thin[place + 1]], [branch[place], norm]
+        _copy_convolution(*pair, after, before, means if place == places[0] else None)
         before = after
     small, large = thin[-1], branch[-1]
     assert isinstance(small, SqueezeExcite)
@@ -149,17 +148,42 @@ def _prune_branch(thin: nn.Sequential, branch: nn.Sequential, kept: Tensor) -> N
     small.excite.bias.copy_(large.excite.bias[kept])
 
 
-def _copy_rows(thin: Iterable[nn.Module], whole: Iterable[nn.Module], rows: Tensor, past: int = 0) -> None:
-    """Copy what has one number a channel: batch norms, from the layer ``past`` on."""
-    for small, large in zip(list(thin)[past:], list(whole)[past:], strict=True):
+def _copy_convolution(
+    thin: Sequence[nn.Module], whole: Sequence[nn.Module], rows: Tensor, columns: Tensor, given: Tensor | None
+) -> None:
+    """Copy a convolution and what follows it, of which ``rows`` stay, and ``columns`` of what goes in.
+
+    ``given`` are the means of what goes in, where they are known: the norm's running mean loses what the columns that
+    go gave.
+    """
+    weight = _weight(whole[0])
+    _weight(thin[0]).copy_(weight[rows][:, columns])
+    for small, large in zip(thin[1:], whole[1:], strict=True):
         for name, value in large.state_dict().items():
             small.state_dict()[name].copy_(value[rows] if value.dim() else value)
+        if given is not None and isinstance(small, nn.BatchNorm2d) and small.running_mean is not None:
+            small.running_mean -= weight.sum(dim=(2, 3))[rows] @ _without(given, columns)
+
+
+def _without(means: Tensor, kept: Tensor) -> Tensor:
+    """The means of those that go, 0 for those that are kept."""
+    rest = means.clone()
+    rest[kept] = 0
+    return rest
+
+
+@dataclass(frozen=True)
+class _Activity:
+    """Mean and standard deviation of each channel over faces and places, (channels,)."""
+
+    mean: Tensor
+    spread: Tensor
 
 
 def _activity(
     network: MienNet, images: npt.NDArray[np.uint8], spec: InputSpec
-) -> tuple[list[Tensor], list[Tensor], Tensor]:
-    """Standard deviations of each channel, as it enters and as it leaves each stage, and the features' means."""
+) -> tuple[list[_Activity], list[_Activity]]:
+    """Of each stage's channels as they enter its branch, and as they leave it; of the last as the head sees them."""
     network.eval()
     seen: dict[nn.Module, list[Tensor]] = {}
 
@@ -178,15 +202,13 @@ def _activity(
         for hook in hooks:
             hook.remove()
 
-    def spread(module: nn.Module) -> Tensor:
+    def activity(module: nn.Module) -> _Activity:
         mean, square = (torch.stack(seen[module]).sum(0) / len(images)).unbind()
-        return (square - mean.square()).clamp_min(0).sqrt()
+        return _Activity(mean, (square - mean.square()).clamp_min(0).sqrt())
 
     every = torch.cat(features)
-    left = [spread(stage) for stage in stages]
-    # The head sees each channel's mean over the picture.
-    left[-1] = every.std(0, correction=0)
-    return [spread(stage.entry) for stage in stages], left, every.mean(0)
+    left = [*(activity(stage) for stage in stages[:-1]), _Activity(every.mean(0), every.std(0, correction=0))]
+    return [activity(stage.entry) for stage in stages], left
 
 
 def _weight(layer: nn.Module) -> Tensor:
