@@ -17,6 +17,7 @@ COMMANDS = (
     "teach",
     "distill",
     "soup",
+    "prune",
     "study",
     "sweep",
     "evaluate",

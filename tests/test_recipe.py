@@ -128,3 +128,11 @@ def test_a_digest_outlives_new_keys():
     same = load_recipe("study-b", ["tuning.frozen_epochs=0", "tuning.layer_decay=1.0"])
     assert same.digest == load_recipe("study-b").digest
     assert load_recipe("study-b", ["tuning.layer_decay=0.9"]).digest != same.digest
+
+
+def test_students_are_shown_the_same_epochs():
+    """So that answers about the epochs of one serve all; oracle: each recipe's own table."""
+    first, *others = (load_recipe(name) for name in ("student", "fast", "pruned"))
+    for other in others:
+        assert (other.augment, other.batch_size, other.classes) == (first.augment, first.batch_size, first.classes)
+    assert load_recipe("fast").input == first.input
