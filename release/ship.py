@@ -3,10 +3,10 @@
     python release/ship.py RUN NAME --data fer2013.parquet
 
 Into src/mien/shipped/NAME go model.onnx (weights in fp16 where fp32 would pass 8 MB), model.int8.onnx, best.safetensors
-(to fine-tune from and to explain by gradients), recipe.toml, history.csv, metrics.json (the validation split, also
-without copies), robustness.json and card.json: SHA-256 of the files, answers to seven rendered faces, accuracy in 1, 2
-and 10 views and of the int8 form, and the commands that made it. Tests hold the files to card.json. No face of the data
-is among them.
+(the same weights, to fine-tune from and to explain by gradients), recipe.toml, history.csv, metrics.json (the
+validation split, also without copies), robustness.json and card.json: SHA-256 of the files, answers to seven rendered
+faces, accuracy in 1, 2 and 10 views and of the int8 form, and the commands that made it. Tests hold the files to
+card.json. No face of the data is among them.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from mien.experiments.smaller import write_smaller
 from mien.files import write_text
 from mien.inference.classifier import Classifier
 from mien.run_folder import RunFolder
+from mien.training import checkpoint
 
 SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"
 LARGEST_BYTES = 8_000_000
@@ -50,6 +51,10 @@ def make(run: RunFolder, name: str, faces: FaceSet, folder: RunFolder, made_by: 
             shutil.copy(file, folder.path / file.name)
     if run.model.stat().st_size > LARGEST_BYTES:
         write_smaller(run.model, "fp16", faces, folder.model)
+        tensors, facts = checkpoint.load(run.best)
+        # As `to_half` does: matrices and kernels alone.
+        halves = {key: value.half() if value.dim() > 1 else value for key, value in tensors.items()}
+        checkpoint.save(folder.best, halves, facts)
     else:
         shutil.copy(run.model, folder.model)
     smaller = write_smaller(run.model, "int8", faces, folder.model_int8)
