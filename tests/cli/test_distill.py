@@ -95,7 +95,7 @@ def test_a_student_is_taught_of_whole_epochs(mien, tmp_path, teacher, recipe_fil
     asked = mien(*words, "--epochs", 1)
     assert asked.code == 0, asked.err
     assert f"--teachers {file}" in asked.err
-    more = json.loads(mien(*words, "--epochs", 2, "--json").out)
+    (more,) = json.loads(mien(*words, "--epochs", 2, "--json").out)
     assert (more["epochs"], more["new"]) == (2, 1)
     with np.load(file) as archive:
         assert archive["probabilities"].shape == (2, more["faces"], 7)
@@ -107,6 +107,15 @@ def test_a_student_is_taught_of_whole_epochs(mien, tmp_path, teacher, recipe_fil
     words = ("distill", recipe_file, "--data", face_folder, "--out", tmp_path / "other", "--teachers")
     refused(mien(*words, file, "--set", "augment.shift=0.2"), "augment.shift = 0.1")
     assert not (tmp_path / "other").exists()
+    refused(mien("teach", teacher.path, "--data", face_folder, "--out", file), "holds answers about whole epochs")
+    odd = mien(
+        *("teach", teacher.path, "--data", face_folder, "--recipe", recipe_file, "--epochs", 1),
+        *("--out", tmp_path / "odd.npz", "--set", "augment.shift=0.2"),
+    )
+    assert odd.err.strip().endswith(f"--teachers {tmp_path / 'odd.npz'} --set augment.shift=0.2")
+    words = ("teach", teacher.path, "--data", face_folder, "--recipe", recipe_file, "--epochs", 1, "--out", "x.npz")
+    refused(mien(*words, "--set", "augment.off_last=0.1"), "--set augment.off_last=0")
+    refused(mien(*words, "--set", "input.crop_px=40"), "sees 44 px of 48", "the recipe 40 px")
 
 
 def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe_file, face_folder, tiny_run):

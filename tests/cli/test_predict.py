@@ -340,6 +340,9 @@ def test_where_nothing_could_be_read_that_is_no_success(mien, tmp_path, tiny_run
     answer = mien("predict", "--model", tiny_run.path, "--crops", "--json", "--skip-bad", tmp_path / "bad.png")
     assert (answer.code, answer.out) == (2, "")
     assert answer.err.splitlines()[-1] == "mien: Not one picture of 1 could be read."
+    kept = mien("predict", "--model", tiny_run.path, "--skip-bad", tmp_path / "bad.png", "--out", tmp_path / "x.jsonl")
+    assert kept.code == 2
+    assert kept.err.splitlines()[-1].endswith("x.jsonl says why.")
 
 
 def test_an_address_is_no_file(mien, tiny_run):

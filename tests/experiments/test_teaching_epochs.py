@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.errors import DataError
+from mien.errors import DataError, RunError
 from mien.experiments.teaching_epochs import write_answers_about_epochs
 from mien.inference.classifier import load
 from mien.inference.locate import find_model
@@ -47,10 +47,37 @@ def test_a_file_of_other_answers_is_left_alone(tmp_path, faces, teacher):
     recipe, file = parse_recipe(RECIPE, "x"), tmp_path / "epochs.npz"
     write_answers_about_epochs(file, [teacher], recipe, faces, 1)
     before = file.read_bytes()
-    for teachers, other in (([teacher, teacher], recipe), ([teacher], recipe.model_copy(update={"seed": 1}))):
+    fewer = faces.subset(np.arange(1, len(faces)))
+    for teachers, other, data in (
+        ([teacher, teacher], recipe, faces),
+        ([teacher], recipe.model_copy(update={"seed": 1}), faces),
+        ([teacher], recipe, fewer),
+    ):
         with pytest.raises(DataError, match="exists, and is not what these teachers say"):
-            write_answers_about_epochs(file, teachers, other, faces, 1)
+            write_answers_about_epochs(file, teachers, other, data, 2)
     assert file.read_bytes() == before
+
+
+def test_a_file_is_not_gone_on_with_where_epochs_come_out_otherwise(tmp_path, faces, teacher, monkeypatch):
+    """As by another torch: here, epochs of another seed."""
+    recipe, file = parse_recipe(RECIPE, "x"), tmp_path / "epochs.npz"
+    write_answers_about_epochs(file, [teacher], recipe, faces, 1)
+    monkeypatch.setattr("mien.training.batches.epoch_seed", lambda seed, epoch: 5 + epoch)
+    with pytest.raises(DataError, match="was begun where epochs come out otherwise"):
+        write_answers_about_epochs(file, [teacher], recipe, faces, 2)
+
+
+def test_what_a_killed_command_left_half_written_goes(tmp_path, faces, teacher):
+    file = tmp_path / "epochs.npz"
+    (tmp_path / ".epochs.npz.abc.part").write_bytes(b"half")
+    write_answers_about_epochs(file, [teacher], parse_recipe(RECIPE, "x"), faces, 1)
+    assert [each.name for each in tmp_path.iterdir()] == ["epochs.npz"]
+
+
+def test_a_place_that_cannot_be_is_refused_before_anybody_is_asked(tmp_path, faces, teacher):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        write_answers_about_epochs(tmp_path / "file" / "x.npz", [teacher], parse_recipe(RECIPE, "x"), faces, 1)
 
 
 def test_teachers_that_see_or_know_something_else_are_refused(tmp_path, faces, teacher):
@@ -59,6 +86,9 @@ def test_teachers_that_see_or_know_something_else_are_refused(tmp_path, faces, t
         write_answers_about_epochs(file, [teacher], parse_recipe("[input]\ncrop_px = 48", "x"), faces, 1)
     with pytest.raises(DataError, match="the student is to learn"):
         write_answers_about_epochs(file, [teacher], recipe.model_copy(update={"classes": "six"}), faces, 1)
+    with pytest.raises(DataError, match=r"set balance\.sampling to none"):
+        balanced = recipe.model_copy(update={"balance": recipe.balance.model_copy(update={"sampling": "batches"})})
+        write_answers_about_epochs(file, [teacher], balanced, faces, 1)
     with pytest.raises(DataError, match="no 'train' split"):
         write_answers_about_epochs(file, [teacher], recipe, replace(faces, split=np.full(len(faces), "test")), 1)
     assert not file.exists()

@@ -1,5 +1,6 @@
 """Oracles: a live teacher, which is asked about the very same batches; files broken on purpose."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -107,11 +108,14 @@ def changed(recipe, table, **values):
         ("augment", {"off_last": 0.2}, r"--set augment\.off_last=0"),
         ("batch_size", {"batch_size": 8}, "batch_size = 16; the student's recipe has 8"),
         ("balance", {"sampling": "oversample"}, "not 'oversample'"),
+        ("augment", {"cutmix": 1.0, "early": True}, "cutmix cuts other squares"),
     ],
 )
 def test_answers_about_other_epochs_are_refused(answers, recipe, faces, table, values, message):
+    early = ((0.5, 28),) if values.pop("early", False) else ()
+    other = changed(recipe, table, **values).model_copy(update={"early_sizes": early})
     with pytest.raises(DataError, match=message):
-        make_lesson(changed(recipe, table, **values), [answers], faces.of_split("train"), make_fabric("fp32"))
+        make_lesson(other, [answers], faces.of_split("train"), make_fabric("fp32"))
 
 
 def test_answers_about_other_faces_or_from_elsewhere_are_refused(tmp_path, answers, recipe, faces):
@@ -138,19 +142,55 @@ def test_classes_go_by_name(tmp_path, answers, recipe, faces):
     assert torch.equal(one, two)
 
 
-def test_a_damaged_file_is_refused_and_another_is_not_taken_for_one(tmp_path, answers):
-    with np.load(answers) as archive:
-        arrays = dict(archive)
-    np.savez(tmp_path / "short.npz", **{name: value for name, value in arrays.items() if name != "seed"})
-    np.savez(tmp_path / "flat.npz", **{**arrays, "probabilities": arrays["probabilities"][0]})
+def test_another_file_is_not_taken_for_one(tmp_path, answers):
     np.savez(tmp_path / "other.npz", rows=np.arange(3))
     (tmp_path / "cut.npz").write_bytes(answers.read_bytes()[:2000])
-    with pytest.raises(DataError, match="has no seed"):
-        read_epoch_answers(tmp_path / "short.npz")
-    with pytest.raises(DataError, match="does not hold float16"):
-        read_epoch_answers(tmp_path / "flat.npz")
     for name in ("other.npz", "cut.npz", "missing.npz"):
         assert read_epoch_answers(tmp_path / name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("seed", None, "has no seed"),
+        ("seed", np.array([1]), r"its 'seed' is int64 \(1,\)"),
+        ("seed", np.array("x"), "its 'seed' is <U1"),
+        ("seed", np.array(2**62), "its 'seed' is 4611686018427387904"),
+        ("classes", np.arange(7), "its 'classes' is int64"),
+        ("teachers", np.array("a"), r"its 'teachers' is <U1 \(\)"),
+        ("shown", np.array("[]"), "what was shown cannot be read"),
+        ("shown", np.array("null"), "what was shown cannot be read"),
+        ("shown", np.array('{"augment": {"zoom": 3}}'), "of a newer mien"),
+        ("shown", np.array("[" * 100_000), "what was shown cannot be read"),
+        ("first_batch", np.full(16, np.nan, np.float32), "does not hold probabilities"),
+        ("probabilities", np.zeros((2, 96, 7), np.float16), "does not hold probabilities"),
+        ("probabilities", np.full((2, 96, 6), 1 / 6, np.float16), r"probabilities \(E, N, 7\)"),
+        ("probabilities", np.full((2, 96), 0.5, np.float16), r"its 'probabilities' is float16 \(2, 96\)"),
+    ],
+)
+def test_a_damaged_file_is_refused_in_one_line(tmp_path, answers, name, value, message):
+    with np.load(answers) as archive:
+        arrays = {**archive, name: value}
+    np.savez(tmp_path / "bad.npz", **{key: array for key, array in arrays.items() if array is not None})
+    with pytest.raises(DataError, match=message):
+        read_epoch_answers(tmp_path / "bad.npz")
+
+
+def test_answers_about_fewer_faces_than_an_epoch_shows_are_refused(tmp_path, answers, recipe, faces):
+    found = read_epoch_answers(answers)
+    write_epoch_answers(tmp_path / "x.npz", replace(found, probabilities=found.probabilities[:, :-16]))
+    with pytest.raises(DataError, match="about other faces"):
+        make_lesson(recipe, [tmp_path / "x.npz"], faces.of_split("train"), make_fabric("fp32"))
+
+
+def test_a_file_outlives_new_keys(answers, recipe):
+    """Oracle: the keys in it, which are those that somebody set."""
+    shown = json.loads(read_epoch_answers(answers).shown)
+    assert shown == {
+        "augment": {"flip": True, "rotation_degrees": 10.0, "mixup": 0.4},
+        "batch_size": 16,
+        "input": {"crop_px": 44},
+    }
 
 
 def test_what_is_shown_is_as_a_network_takes_it(recipe, faces):

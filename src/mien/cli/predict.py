@@ -78,6 +78,8 @@ def predict(
     if out is not None:
         before = _write(out, _settings(model, wishes, images), names, images, total, work, tally)
         typer.echo(f"{out}: {tally}" + (f"; {before:,} were done before" if before else ""))
+        if tally.nothing_read:
+            raise DataError(f"Not one picture of {total:,} could be read; {out} says why.")
         if annotate is not None:
             remark(f"drawn into: {annotate}")
         return
@@ -87,7 +89,7 @@ def predict(
         tally.add(answer)
         if "error" not in answer:
             answers.append(answer)
-    if not answers:
+    if tally.nothing_read:
         raise DataError(f"Not one picture of {total:,} could be read.")
     if annotate is not None:
         remark(f"drawn into: {annotate}")

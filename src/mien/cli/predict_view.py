@@ -29,6 +29,11 @@ class Tally:
         self._faces += found
         self._without += not found
 
+    @property
+    def nothing_read(self) -> bool:
+        """Whether all that there was is left out."""
+        return self._bad > 0 and not self._pictures
+
     def __str__(self) -> str:
         left_out = f"; {self._bad:,} left out" if self._bad else ""
         if self._detector is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -106,7 +107,7 @@ def _teach_epochs(
     json: bool,
 ) -> None:
     with needs_extra("train", "Asking about epochs as training shows them"):
-        from mien.experiments.teaching_epochs import write_answers_about_epochs
+        from mien.experiments.teaching_epochs import check_teachers, write_answers_about_epochs
     from mien.experiments.teaching import place_of_answers
     from mien.inference.classifier import load
     from mien.inference.locate import find_model
@@ -115,10 +116,16 @@ def _teach_epochs(
     chosen = load_recipe(recipe, changes)
     file = place_of_answers(models[0], out)
     teachers = [(find_model(model), load(model)) for model in models]
+    check_teachers(teachers, chosen)
     faces = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
     taught = write_answers_about_epochs(file, teachers, chosen, faces, epochs)
     if json:
-        show_json(taught.to_dict())
+        show_json([taught.to_dict()])
         return
     typer.echo(taught.words())
-    remark(f"Learn from it with: mien distill {recipe} --data {data} --teachers {file}")
+    given = [word for change in changes for word in ("--set", change)]
+    given += [] if class_map is None else ["--map", class_map]
+    given += [] if clean is None else ["--clean", str(clean)]
+    given += ["--skip-bad"] if skip_bad else []
+    words = ["mien", "distill", recipe, "--data", str(data), "--teachers", str(file), *given]
+    remark(f"Learn from it with: {shlex.join(words)}")

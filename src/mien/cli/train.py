@@ -96,7 +96,7 @@ def train_and_show(
     """What ``mien train`` and ``mien distill`` do: the whole run, and what a person sees of it."""
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
-        from mien.training.state import check_network, check_same_recipe, file_digest
+        from mien.training.state import check_goes_on, check_network, check_same_recipe, file_digest
         from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
     from mien.experiments.teaching import find_teachers
@@ -118,6 +118,7 @@ def train_and_show(
     if not resume or not run.is_run:
         run.check_free()
     else:
+        check_goes_on(run)
         check_same_recipe(run, chosen)
     if resume and not run.is_run:
         remark(f"NOTE: there is no run in {run.path} to go on with: a new one begins.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.faceset import FaceSet
-from mien.errors import DataError
+from mien.errors import DataError, RunError
 from mien.inference.classifier import Classifier
 from mien.labels import parse_scheme
 from mien.progress import track
 from mien.recipe import Recipe
-from mien.training.batches import count_steps
+from mien.training.batches import count_shown, count_steps
 from mien.training.epoch_answers import (
     EpochAnswers,
     check_can_be_kept,
@@ -71,26 +72,32 @@ def write_answers_about_epochs(
             its faces anew, or a file of other answers where these are to go.
         RunError: the file system refused.
     """
-    check_can_be_kept(recipe)
+    check_teachers(teachers, recipe)
     shown = faces.of_split("train").with_scheme(parse_scheme(recipe.classes))
     for path, classifier in teachers:
-        _check_teacher(path, classifier, recipe, shown.classes)
+        _check_classes(path, classifier, shown.classes)
     first_batch = next(shown_inputs(recipe, shown, 1)).mean(axis=(1, 2, 3))
-    per_epoch = count_steps(len(shown), recipe.batch_size) * min(recipe.batch_size, len(shown))
+    per_epoch = count_shown(len(shown), recipe.batch_size)
     answers = EpochAnswers(
         probabilities=np.empty((0, per_epoch, len(shown.classes)), dtype=np.float16),
         classes=shown.classes,
         seed=recipe.seed,
         shown=what_is_shown(recipe),
         data_fingerprint=shown.fingerprint,
-        teachers=tuple(file_digest(path) for path, _ in teachers),
+        teachers=tuple(sorted(file_digest(path) for path, _ in teachers)),
         first_batch=first_batch,
     )
     if file.exists():
         found = read_epoch_answers(file)
         if found is None or not found.same_but_for_length(answers):
             raise DataError(f"{file} exists, and is not what these teachers say of these epochs; choose another --out.")
+        if not found.begins_with(first_batch) or found.probabilities.shape[1] != per_epoch:
+            raise DataError(
+                f"{file} was begun where epochs come out otherwise, by another torch. Go on there, or choose another "
+                f"--out."
+            )
         answers = found
+    make_room(file)
     before = len(answers.probabilities)
     for epoch in range(before + 1, epochs + 1):
         batches = track(
@@ -107,14 +114,38 @@ def write_answers_about_epochs(
     return Taught(str(file), names, held, held - before, per_epoch, file.stat().st_size)
 
 
-def _check_teacher(path: Path, classifier: Classifier, recipe: Recipe, classes: tuple[str, ...]) -> None:
-    spec = classifier.manifest.input
-    if spec != recipe.input:
-        raise DataError(
-            f"Teacher and student are shown the same picture, but {path} sees {spec.crop_px} px of {spec.size_px}, "
-            f"mean {spec.mean:g}, std {spec.std:g}, unlike the recipe. Give both the same [input], or "
-            f"leave out --recipe."
-        )
+def check_teachers(teachers: Sequence[tuple[Path, Classifier]], recipe: Recipe) -> None:
+    """Refuse what can be refused before any data is read.
+
+    Raises:
+        DataError: a recipe whose epochs are its own alone, or a teacher with another input.
+    """
+    check_can_be_kept(recipe)
+    for path, classifier in teachers:
+        spec, wanted = classifier.manifest.input, recipe.input
+        if spec != wanted:
+            raise DataError(
+                f"Teacher and student are shown the same picture, but {path} sees {spec.crop_px} px of {spec.size_px}, "
+                f"mean {spec.mean:g}, std {spec.std:g}, and the recipe {wanted.crop_px} px of {wanted.size_px}, mean "
+                f"{wanted.mean:g}, std {wanted.std:g}. Give both the same [input], or leave out --recipe."
+            )
+
+
+def make_room(file: Path) -> None:
+    """Make the folder of a file that is written often, without what a killed command left half-written.
+
+    Raises:
+        RunError: the file system refused.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{file} cannot be written: {error.strerror or error}. Choose another --out.") from None
+    for part in file.parent.glob(f".{glob.escape(file.name)}.*.part"):
+        part.unlink(missing_ok=True)
+
+
+def _check_classes(path: Path, classifier: Classifier, classes: tuple[str, ...]) -> None:
     if set(classifier.classes) != set(classes):
         raise DataError(
             f"The teacher {path} knows the classes {', '.join(classifier.classes)}; the student is to learn "

@@ -22,8 +22,8 @@ class Batch:
         chosen: int64 (B,), which of the faces they are.
         partner: int64 (B,), the face of this batch that each is mixed with; None where none is.
         share: of each face that is its own, in [0, 1].
-        epoch: which epoch this is of, from 1; ``index`` which step of it, from 0.
-        index: see there.
+        epoch: which epoch this is of, from 1.
+        index: which step of it, from 0.
     """
 
     images: Tensor
@@ -37,6 +37,11 @@ class Batch:
 def count_steps(faces: int, batch_size: int) -> int:
     """Steps of one epoch. The last, smaller batch is left out: batch norm on a handful of faces is noise."""
     return max(faces // batch_size, 1)
+
+
+def count_shown(faces: int, batch_size: int) -> int:
+    """Faces that an epoch shows."""
+    return count_steps(faces, batch_size) * min(batch_size, faces)
 
 
 def epoch_batches(

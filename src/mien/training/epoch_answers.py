@@ -18,11 +18,26 @@ from torch import Tensor
 from mien.data.faceset import FaceSet
 from mien.errors import DataError
 from mien.files import whole_file
-from mien.recipe import Recipe
-from mien.training.batches import epoch_batches
+from mien.recipe import AugmentRecipe, Recipe
+from mien.training.batches import count_shown, epoch_batches
 
 _ARRAYS = ("probabilities", "classes", "seed", "shown", "data_fingerprint", "teachers", "first_batch")
+_FORM = (
+    *(("probabilities", "f", 3), ("classes", "U", 1), ("seed", "iu", 0), ("shown", "U", 0)),
+    *(("data_fingerprint", "U", 0), ("teachers", "U", 1), ("first_batch", "f", 1)),
+)
+"""Kind and number of dimensions of each array."""
+
+_SHAPING: Any = {
+    "input": True,
+    "augment": {*AugmentRecipe.model_fields} - {"off_last"},
+    "batch_size": True,
+    "classes": True,
+}
+"""The keys of a recipe that shape its epochs."""
+
 _NOT_THE_SAME = 1e-3
+_FLOAT16_SUM = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,16 +76,22 @@ class EpochAnswers:
     def same_but_for_length(self, other: EpochAnswers) -> bool:
         """Whether the other holds what the same teachers say of the same epochs, be they more or fewer."""
         mine, theirs = (
-            (each.classes, each.seed, each.shown, each.data_fingerprint, each.teachers) for each in (self, other)
+            (each.classes, each.seed, each.shown, each.data_fingerprint, sorted(each.teachers))
+            for each in (self, other)
         )
         return mine == theirs
 
+    def begins_with(self, means: npt.NDArray[np.float32]) -> bool:
+        """Whether the first batch, of which these are the means, is the one that the teachers saw."""
+        return means.shape == self.first_batch.shape and bool(np.abs(means - self.first_batch).max() < _NOT_THE_SAME)
+
 
 def what_is_shown(recipe: Recipe) -> str:
-    """What of a recipe shapes its epochs, as text that is equal where they are."""
-    kept = {"input", "augment", "batch_size", "classes"}
-    content = recipe.model_dump(mode="json", include=kept)
-    del content["augment"]["off_last"]
+    """What of a recipe shapes its epochs, as text that is equal where they are.
+
+    What has its default is left out, so that recipes can gain keys.
+    """
+    content = recipe.model_dump(mode="json", include=_SHAPING, exclude_defaults=True)
     return json.dumps(content, sort_keys=True)
 
 
@@ -81,6 +102,8 @@ def check_can_be_kept(recipe: Recipe) -> None:
             f"Answers about whole epochs are of the data as it is: set balance.sampling to none, not "
             f"'{recipe.balance.sampling}'."
         )
+    if recipe.augment.off_last:
+        raise DataError("Answers about whole epochs are of epochs mixed to the end. Say so: --set augment.off_last=0")
     if recipe.augment.cutmix and recipe.early_sizes:
         raise DataError("cutmix cuts other squares at early_sizes than the teachers saw. Set one of them off.")
 
@@ -121,16 +144,15 @@ def check_fit(answers: EpochAnswers, name: str, recipe: Recipe, faces: FaceSet, 
     """
     check_can_be_kept(recipe)
     again = "Ask the teachers again with: mien teach MODEL... --data PATH --recipe RECIPE --epochs N --out FILE.npz"
-    if recipe.augment.off_last:
-        raise DataError(f"{name} is about epochs that are mixed to the end. Say so: --set augment.off_last=0")
     for key, (theirs, ours) in _differences(answers.shown, what_is_shown(recipe)).items():
         raise DataError(f"{name} is about epochs with {key} = {theirs}; the student's recipe has {ours}. {again}")
-    if not faces.is_of(answers.data_fingerprint):
+    per_epoch = count_shown(len(faces), recipe.batch_size)
+    if not faces.is_of(answers.data_fingerprint) or answers.probabilities.shape[1] != per_epoch:
         raise DataError(f"{name} is about other faces than those of the train split here. {again}")
     images, labels = (each.to(device) for each in _tensors(faces))
     first = next(epoch_batches(images, labels, recipe, seed=answers.seed, epoch=1, mixing=True))
     means = first.images.mean(dim=(1, 2, 3)).cpu().numpy()
-    if means.shape != answers.first_batch.shape or not np.abs(means - answers.first_batch).max() < _NOT_THE_SAME:
+    if not answers.begins_with(means):
         raise DataError(
             f"{name}: the epochs that it is about come out otherwise here, on a GPU or by another torch. Use "
             f"distill.live=true. Or: {again}"
@@ -139,10 +161,8 @@ def check_fit(answers: EpochAnswers, name: str, recipe: Recipe, faces: FaceSet, 
 
 def _differences(theirs: str, ours: str) -> dict[str, tuple[str, str]]:
     """Keys of which two texts of :func:`what_is_shown` differ, with both values."""
-    flat = [_flat(json.loads(text)) for text in (theirs, ours)]
-    names = [*flat[1], *(name for name in flat[0] if name not in flat[1])]
-    pairs = {name: (str(flat[0].get(name)), str(flat[1].get(name))) for name in names}
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    one, two = (_flat(Recipe.model_validate_json(text).model_dump(include=_SHAPING)) for text in (theirs, ours))
+    return {name: (str(one[name]), str(two[name])) for name in one if one[name] != two[name]}
 
 
 def _flat(content: dict[str, Any]) -> dict[str, Any]:
@@ -171,36 +191,44 @@ def read_epoch_answers(file: Path) -> EpochAnswers | None:
     """Read such a file; None where it is another ``.npz``, or none at all, of which its own reader has more to say.
 
     Raises:
-        DataError: what should be such a file is damaged.
+        DataError: what should be such a file is damaged, or of a mien that knows more.
     """
     try:
         with file.open("rb") as stream:
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile) or "first_batch" not in archive.files:
                 return None
+            missing = [name for name in _ARRAYS if name not in archive.files]
+            if missing:
+                raise DataError(f"{file} has no {missing[0]}; it is damaged. Make it again with: mien teach")
             arrays = {name: archive[name] for name in _ARRAYS}
-        json.loads(str(arrays["shown"]))
-    except KeyError as error:
-        raise DataError(f"{file} has no {error.args[0]}; it is damaged. Make it again with: mien teach") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
-    probabilities, first_batch = arrays["probabilities"], arrays["first_batch"]
-    fits = (
-        probabilities.ndim == 3
-        and len(probabilities) > 0
-        and probabilities.shape[2] == arrays["classes"].size
-        and probabilities.dtype == np.float16
-        and first_batch.dtype == np.float32
-        and bool(np.isfinite(probabilities).all())
-    )
-    if not fits:
-        raise DataError(f"{file} does not hold float16 probabilities (E, N, C); it is damaged. Make it again.")
+    for name, kind, dimensions in _FORM:
+        if arrays[name].dtype.kind not in kind or arrays[name].ndim != dimensions:
+            raise DataError(f"{file}: its '{name}' is {arrays[name].dtype} {arrays[name].shape}; it is damaged.")
+    probabilities, classes = arrays["probabilities"], tuple(arrays["classes"].tolist())
+    sums = probabilities.astype(np.float32).sum(axis=2)
+    if not (
+        probabilities.size
+        and probabilities.shape[2] == len(classes)
+        and (probabilities >= 0).all()
+        and (np.abs(sums - 1) < _FLOAT16_SUM).all()
+        and np.isfinite(arrays["first_batch"]).all()
+    ):
+        raise DataError(f"{file} does not hold probabilities (E, N, {len(classes)}); it is damaged. Make it again.")
+    try:
+        shown = what_is_shown(Recipe.model_validate_json(str(arrays["shown"])))
+    except (ValueError, RecursionError):
+        raise DataError(f"{file}: what was shown cannot be read; it is damaged, or of a newer mien.") from None
+    if not 0 <= int(arrays["seed"]) < 2**31:
+        raise DataError(f"{file}: its 'seed' is {arrays['seed']}; it is damaged.")
     return EpochAnswers(
-        probabilities=probabilities,
-        classes=tuple(arrays["classes"].tolist()),
+        probabilities=probabilities.astype(np.float16),
+        classes=classes,
         seed=int(arrays["seed"]),
-        shown=str(arrays["shown"]),
+        shown=shown,
         data_fingerprint=str(arrays["data_fingerprint"]),
         teachers=tuple(arrays["teachers"].tolist()),
-        first_batch=first_batch,
+        first_batch=arrays["first_batch"].astype(np.float32),
     )

@@ -21,6 +21,7 @@ from mien.labels import parse_scheme
 from mien.models.mien import MienNet, SqueezeExcite, Stage
 from mien.models.registry import build_model
 from mien.preprocess import InputSpec, to_input
+from mien.progress import track
 from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
@@ -92,7 +93,8 @@ def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8],
 
     A channel counts by how much it varies over faces, times how large the weights are that take it up: of the next
     stage and of its own stage's branch, each by their mean over channels. What a removed channel gave on average comes
-    off the running means of the norms that follow, and into the head's bias.
+    off the running means of the norms that follow, and into the head's bias; what is removed inside a branch, and what
+    its squeeze took up, is not made up for.
 
     Args:
         target: the same shape, with fewer channels in some stages; changed in place.
@@ -110,11 +112,9 @@ def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8],
         last = index + 1 == len(stages)
         # The softmax does not see what all classes share.
         taken = network.head.weight - network.head.weight.mean(0) if last else _weight(stages[index + 1].entry[0])
-        votes = left[index].spread * _norms(taken)
-        votes = votes / votes.mean()
+        votes = _relative(left[index].spread * _norms(taken))
         if stage.branch is not None:
-            own = entered[index].spread * _norms(_weight(stage.branch[0]))
-            votes += own / own.mean()
+            votes += _relative(entered[index].spread * _norms(_weight(stage.branch[0])))
         kept = _strongest(votes, len(_weight(thin.entry[0])))
         _copy_convolution(list(thin.entry), list(stage.entry), kept, before, left[index - 1].mean if index else None)
         if stage.branch is not None and thin.branch is not None:
@@ -196,7 +196,7 @@ def _activity(
     try:
         features = [
             network.features(torch.from_numpy(to_input(images[first : first + BATCH], spec)))
-            for first in range(0, len(images), BATCH)
+            for first in track(range(0, len(images), BATCH), -(-len(images) // BATCH), "weighing channels", "batches")
         ]
     finally:
         for hook in hooks:
@@ -220,6 +220,11 @@ def _norms(weight: Tensor) -> Tensor:
     """How large the weights are that take up each incoming channel, (out, in, ...) -> (in,)."""
     norms: Tensor = torch.linalg.vector_norm(weight.transpose(0, 1).flatten(1), dim=1)
     return norms
+
+
+def _relative(votes: Tensor) -> Tensor:
+    """By their mean; of those who take up nothing at all, no vote."""
+    return votes / votes.mean().clamp_min(1e-12)
 
 
 def _strongest(votes: Tensor, count: int) -> Tensor:

@@ -187,17 +187,21 @@ def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
         raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
 
 
+def check_goes_on(run: RunFolder) -> None:
+    """Refuse a run that no training made. Raises :class:`RunError`."""
+    for key, how in (("soup_of", "is the mean of other runs"), ("pruned_from", "was pruned, not trained")):
+        if key in run.read_environment():
+            raise RunError(f"{run.path} {how}: nothing to go on with. Begin from it with --from.")
+
+
 def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[str, Any]) -> None:
     """Take up the run where its last finished epoch left it.
 
     Raises:
         RunError: the run was made by another recipe or on other data, or its checkpoint is damaged.
     """
+    check_goes_on(run)
     begun = run.read_environment()
-    if "soup_of" in begun:
-        raise RunError(f"{run.path} is the mean of other runs: nothing to go on with. Begin from it with --from.")
-    if "pruned_from" in begun:
-        raise RunError(f"{run.path} was pruned, not trained: nothing to go on with. Begin from it with --from.")
     run.remove_litter()
     check_same_recipe(run, state.recipe)
     if not faces.is_of(begun["data_fingerprint"]):
