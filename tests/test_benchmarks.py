@@ -1,4 +1,4 @@
-"""Benchmarks are run by hand, so nothing else would say that what they import is gone. Oracle: the package itself."""
+"""Benchmarks are run by hand, so nothing else would say that a name they import is gone. Oracle: the package itself."""
 
 import ast
 import importlib.util

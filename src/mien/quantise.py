@@ -1,4 +1,4 @@
-"""Smaller forms of an artifact's graph: weights stored in half precision, or everything in 8 bits."""
+"""Smaller forms of an artifact's graph: weights stored in half precision, or nearly everything in 8 bits."""
 
 from __future__ import annotations
 
