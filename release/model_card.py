@@ -26,6 +26,10 @@ def page() -> str:
     return WORDS.read_text(encoding="utf-8").replace("{{models}}", "\n\n".join(_model(name) for name in SHIPPED))
 
 
+def _epoch(number: int) -> str:
+    return f"epoch {number}" if number else "the mean of runs"
+
+
 def _model(name: str) -> str:
     run = find_run(name)
     card, metrics, robustness = (
@@ -37,7 +41,7 @@ def _model(name: str) -> str:
     facts = [
         ("network", f"`{manifest.recipe['model']['name']}`, {manifest.parameters:,} trainable numbers"),
         ("input", f"grey, {manifest.input.size_px} px, of which the central {manifest.input.crop_px} px are seen"),
-        ("recipe", f"`{card['recipe']}`, epoch {manifest.epoch}; {manifest.recipe_digest}"),
+        ("recipe", f"`{card['recipe']}`, {_epoch(manifest.epoch)}; {manifest.recipe_digest}"),
         ("taught by", ", ".join(manifest.taught_by) or "labels alone"),
         ("data", f"FER2013's Training split alone; {manifest.data_fingerprint}"),
         ("temperature", f"{manifest.temperature:.3g}, fitted on validation"),

@@ -19,9 +19,9 @@ RELEASE = Path(__file__).parents[2] / "release"
 LARGEST_BYTES = {"model.onnx": 8_000_000, "model.int8.onnx": 4_200_000}
 # What `default` said of rendered faces 0..2 (seed 7); by hand, so that files and record cannot change together unseen.
 BY_HAND = [
-    [0.069877, 0.009913, 0.091612, 0.014396, 0.142161, 0.015953, 0.656088],
-    [0.215522, 0.106698, 0.084194, 0.037372, 0.258396, 0.132647, 0.165171],
-    [0.005605, 0.013151, 0.116573, 0.011035, 0.015795, 0.834658, 0.003183],
+    [0.096992, 0.010765, 0.107714, 0.016840, 0.118723, 0.017822, 0.631145],
+    [0.276112, 0.029361, 0.052664, 0.033285, 0.114778, 0.011033, 0.482767],
+    [0.008701, 0.007448, 0.067265, 0.005311, 0.016171, 0.891218, 0.003887],
 ]
 
 
@@ -84,11 +84,11 @@ def test_its_torch_weights_lie_beside_it_for_fine_tuning(name):
 
 
 def test_no_face_travels_with_it():
-    names = {file.name for file in find_run("default").path.iterdir()}
+    # The mean of several runs has no history of its own.
+    names = {file.name for file in find_run("default").path.iterdir()} - {"history.csv"}
     assert names == {
         "best.safetensors",
         "card.json",
-        "history.csv",
         "metrics.json",
         "model.int8.onnx",
         "model.onnx",
