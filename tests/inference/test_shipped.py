@@ -80,7 +80,8 @@ def test_its_torch_weights_lie_beside_it_for_fine_tuning(name):
     assert facts["epoch"] == mien.load(name).manifest.epoch
     parity = measure_parity(network, find_model(name))
     assert parity.faces >= 100
-    assert parity.largest_difference < 1e-4
+    # In fp16 the file's kernels were rounded after batch norms were folded into them, the weights beside it before.
+    assert parity.largest_difference < {"fp32": 1e-4, "fp16": 2e-3}[card(name)["precision"]]
 
 
 def test_no_face_travels_with_it():
