@@ -137,7 +137,7 @@ def test_what_is_wrong_with_the_arguments_is_said_before_the_data_is(
 def test_the_shipped_model_is_called_as_users_call_it(mien, tiny_run):
     lines = dict(line.split(maxsplit=1) for line in mien("info", "default").out.splitlines() if " " in line)
     assert lines["name"].strip() == "default"
-    assert lines["recipe"].startswith("quick, sha256:")
+    assert lines["recipe"].startswith("pruned-soup, sha256:")
     assert "tiny, sha256:" in mien("info", tiny_run.path).out
 
 
@@ -260,7 +260,7 @@ def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, 
         *("--set", "epochs=1", "--json"),
     )
     assert answer.code == 0, answer.err
-    assert "widths = [32, 64, 128, 256]" in (tmp_path / "tuned" / "recipe.toml").read_text()
+    assert "widths = [64, 128, 256, 432]" in (tmp_path / "tuned" / "recipe.toml").read_text()
     tested = mien("evaluate", "--model", "default", "--data", face_folder, "--split", "test")
     assert "no ledger was kept" in tested.err
 

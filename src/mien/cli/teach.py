@@ -38,7 +38,7 @@ def teach(
         str | None,
         typer.Option(
             help="Ask about whole epochs as this student's recipe shows them, turned and mixed, in place of --views.",
-            metavar="RECIPE",
+            metavar="NAME|FILE",
         ),
     ] = None,
     epochs: Annotated[
