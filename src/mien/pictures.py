@@ -96,11 +96,11 @@ def ignore_pillow_warnings() -> None:
 
 def missing(name: str | os.PathLike[str]) -> DataError:
     """What is said of a file that is not there."""
-    # A path has lost the second slash.
-    address = re.match(r"https?:/", os.fspath(name))
-    return DataError(
-        f"{os.fspath(name)} does not exist." + (" mien reads files: download it first." if address else "")
-    )
+    # A path has lost the address's second slash.
+    address = re.sub(r"^(https?):/+", r"\1://", os.fspath(name))
+    if "://" in address:
+        return DataError(f"{address} is an address; mien reads files: download it first.")
+    return DataError(f"{os.fspath(name)} does not exist.")
 
 
 def _name(source: str | os.PathLike[str] | bytes) -> str:

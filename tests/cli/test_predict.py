@@ -346,7 +346,10 @@ def test_where_nothing_could_be_read_that_is_no_success(mien, tmp_path, tiny_run
 
 
 def test_an_address_is_no_file(mien, tiny_run):
-    one_line(mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"), "download it first")
+    one_line(
+        mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"),
+        "https://example.org/a.jpg is an address",
+    )
 
 
 def test_a_picture_named_twice_is_read_once(mien, tmp_path, faces):
