@@ -80,7 +80,7 @@ def epoch_targets(answers: Tensor) -> Callable[[Batch], Tensor]:
 
     def targets(batch: Batch) -> Tensor:
         first = batch.index * len(batch.chosen)
-        return answers[(batch.epoch - 1), first : first + len(batch.chosen)]
+        return answers[batch.epoch - 1, first : first + len(batch.chosen)]
 
     return targets
 

@@ -21,7 +21,6 @@ from mien.files import whole_file
 from mien.recipe import AugmentRecipe, Recipe
 from mien.training.batches import count_shown, epoch_batches
 
-_ARRAYS = ("probabilities", "classes", "seed", "shown", "data_fingerprint", "teachers", "first_batch")
 _FORM = (
     *(("probabilities", "f", 3), ("classes", "U", 1), ("seed", "iu", 0), ("shown", "U", 0)),
     *(("data_fingerprint", "U", 0), ("teachers", "U", 1), ("first_batch", "f", 1)),
@@ -198,10 +197,10 @@ def read_epoch_answers(file: Path) -> EpochAnswers | None:
             archive = np.load(stream, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile) or "first_batch" not in archive.files:
                 return None
-            missing = [name for name in _ARRAYS if name not in archive.files]
+            missing = [name for name, _, _ in _FORM if name not in archive.files]
             if missing:
                 raise DataError(f"{file} has no {missing[0]}; it is damaged. Make it again with: mien teach")
-            arrays = {name: archive[name] for name in _ARRAYS}
+            arrays = {name: archive[name] for name, _, _ in _FORM}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
         return None
     for name, kind, dimensions in _FORM:
