@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.finish import finish_and_show
 from mien.cli.options import (
     CleanOption,
     DataOption,
@@ -14,11 +15,9 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    clean_facts,
     environment,
     read,
-    remark,
-    show,
-    show_json,
 )
 from mien.errors import RecipeError, needs_extra
 
@@ -38,9 +37,7 @@ def prune(
 ) -> None:
     """Keep the channels of a trained network that count most; export and measure what is left, to train on (--from)."""
     with needs_extra("train", "Pruning"):
-        from mien.experiments.run import finish_run
         from mien.training.prune import make_pruned
-    from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 
     try:
@@ -51,11 +48,7 @@ def prune(
     made.check_free()
     size_px = folder.read_recipe().input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-    facts = environment(data, {"pruned from": str(run)})
+    facts = environment(data, {"pruned from": str(run), **clean_facts(clean)})
     make_pruned(folder, numbers, faces, made, facts)
-    finish = finish_run(made, faces, facts)
-    if json:
-        show_json({"run": str(out), **finish.evaluation.to_dict()})
-        return
-    show(evaluation_table(finish.evaluation))
-    remark(f"Train it on with: mien train RECIPE --data {data} --from {out}")
+    words = f"stages of {widths} channels, to train on with --from {out}"
+    finish_and_show(made, faces, facts, json=json, words=words)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mien.cli.finish import finish_and_show
 from mien.cli.options import (
     CleanOption,
     DataOption,
@@ -14,11 +15,9 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    clean_facts,
     environment,
     read,
-    remark,
-    show,
-    show_json,
 )
 from mien.errors import RunError, needs_extra
 
@@ -35,9 +34,7 @@ def soup(
 ) -> None:
     """Average the weights of runs that began with the same trained weights (--from); export and measure the mean."""
     with needs_extra("train", "Averaging weights"):
-        from mien.experiments.run import finish_run
         from mien.training.soup import make_soup
-    from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 
     if len(runs) < 2:
@@ -46,12 +43,6 @@ def soup(
     made.check_free()
     size_px = folders[0].read_recipe().input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-    facts = environment(data, {"mean of the weights of": ", ".join(map(str, runs))})
+    facts = environment(data, {"mean of the weights of": ", ".join(map(str, runs)), **clean_facts(clean)})
     make_soup(folders, faces, made, facts)
-    finish = finish_run(made, faces, facts)
-    if json:
-        show_json({"run": str(out), **finish.evaluation.to_dict()})
-        return
-    show(evaluation_table(finish.evaluation))
-    gap = finish.parity.largest_difference
-    remark(f"{out}: the mean of {len(runs)} runs; model.onnx agrees with torch to {gap:.1g}.")
+    finish_and_show(made, faces, facts, json=json, words=f"the mean of {len(runs)} runs")

@@ -1,0 +1,20 @@
+"""How commands end that make a network from trained ones, with prune for an example. Oracle: the files themselves."""
+
+from hashlib import sha256
+
+from mien.data.parquet import write_parquet
+from mien.run_folder import RunFolder
+
+
+def test_a_network_that_was_made_is_shown_and_says_under_which_list(mien, tiny_run, faces, tmp_path):
+    data, out = tmp_path / "faces.parquet", tmp_path / "thin"
+    write_parquet(faces, data)
+    assert mien("audit", data, "--out", tmp_path / "audit", "-q").code == 0
+    clean = tmp_path / "audit" / "clean.toml"
+    answer = mien("prune", tiny_run.path, "--data", data, "--out", out, "--widths", "4,6", "--clean", clean)
+    assert answer.code == 0, answer.err
+    assert "Accuracy" in answer.out
+    assert f"{out}: stages of 4,6 channels" in answer.err
+    facts = RunFolder(out).read_environment()
+    assert facts["clean"] == str(clean)
+    assert facts["clean_sha256"] == sha256(clean.read_bytes()).hexdigest()
