@@ -140,6 +140,10 @@ class Recipe(_Strict):
         description="balanced: N / (K n_c), so that each class weighs the same in the loss; effective: Cui et al. 2019",
     )
     ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
+    renew_statistics: bool = Field(
+        default=False,
+        description="batch norms are validated and kept with statistics of whole train faces",
+    )
     early_sizes: tuple[tuple[Probability, int], ...] = Field(
         default=(),
         description="[[0.4, 28], [0.7, 36]]: until 40 % of the run the network sees its crop at 28 px, then at 36",

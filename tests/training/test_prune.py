@@ -15,8 +15,8 @@ from mien.recipe import ModelRecipe, Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
+from mien.training.norm_statistics import renew_statistics
 from mien.training.prune import LOOKED_AT, make_pruned, prune_into
-from mien.training.soup import renew_statistics
 
 SPEC = InputSpec(crop_px=44)
 

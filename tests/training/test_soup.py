@@ -13,7 +13,7 @@ from mien.preprocess import to_input
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
-from mien.training.soup import make_soup, renew_statistics
+from mien.training.soup import make_soup
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +46,6 @@ def test_weights_are_the_mean_and_statistics_are_of_the_train_faces(tmp_path, fa
         if "running" in name:
             assert torch.allclose(value, mixed[name], atol=1e-5), name
     assert not torch.allclose(mixed["stem.1.running_mean"], first["stem.1.running_mean"], atol=1e-5)
-
-
-def test_statistics_leave_the_network_as_it_was_otherwise(tiny_run, faces):
-    network, _ = checkpoint.load_best(tiny_run)
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    momenta = [module.momentum for module in network.modules() if hasattr(module, "momentum")]
-    renew_statistics(network, np.asarray(faces.images), tiny_run.read_recipe().input)
-    assert momenta == [module.momentum for module in network.modules() if hasattr(module, "momentum")]
-    assert not any(module.training for module in network.modules())
-    for name, value in network.state_dict().items():
-        assert torch.equal(before[name], value) != ("running" in name or "num_batches" in name), name
 
 
 def test_runs_that_have_no_mean_are_refused(tmp_path, faces, tiny_recipe, pair, tiny_run):

@@ -34,6 +34,12 @@ class WeightAverage:
         for name, value in tensors.items():
             self.tensors[name].copy_(value)
 
+    def take_statistics(self) -> None:
+        """Take the running statistics that the network has now; to be called inside :meth:`in_place`."""
+        for name, value in self.tensors.items():
+            if name.endswith(("running_mean", "running_var")):
+                value.copy_(self._live[name])
+
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Inside the block the network has the averaged weights."""

@@ -30,6 +30,7 @@ from mien.recipe import Recipe
 from mien.run_folder import RunFolder, best_epoch
 from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.interrupt import interruptible
+from mien.training.norm_statistics import renew_statistics, some_rows
 from mien.training.optim import plateau_factor, rate_factor
 from mien.training.sam import climbed
 from mien.training.state import HistoryLine, TrainingState, file_digest, keep, prepare, restore
@@ -242,6 +243,10 @@ def predict_probabilities(
 
 def _validate(state: TrainingState) -> HistoryLine:
     with state.average.in_place():
+        if state.recipe.renew_statistics:
+            faces = state.images[torch.from_numpy(some_rows(len(state.images))).to(state.images.device)].cpu().numpy()
+            renew_statistics(state.network, faces, state.recipe.input, state.model)
+            state.average.take_statistics()
         probabilities = predict_probabilities(state.model, state.fabric, state.validation, state.recipe)
     labels = state.validation.labels
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(1), len(state.validation.classes))

@@ -11,19 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mien.data.faceset import FaceSet
 from mien.errors import RunError
 from mien.labels import parse_scheme
-from mien.models.network import Network
 from mien.models.registry import build_model
-from mien.preprocess import InputSpec, to_input
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
+from mien.training.norm_statistics import renew_statistics
 from mien.training.state import file_digest
-
-BATCH = 256
 
 
 def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environment: dict[str, Any]) -> None:
@@ -68,31 +64,6 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
     }
     out.create(recipe.model_copy(update={"name": f"{recipe.name}-soup"}), {**environment, **facts})
     checkpoint.save(out.best, network.state_dict(), {**facts, "epoch": 0})
-
-
-@torch.no_grad()
-def renew_statistics(network: Network, images: np.ndarray[Any, np.dtype[np.uint8]], spec: InputSpec) -> None:
-    """Set the running statistics of all batch norms to the mean over batches of these faces, in a fixed random order.
-
-    Args:
-        network: changed in place, and left in evaluation mode.
-        images: uint8 (N, size_px, size_px).
-        spec: the network's input.
-    """
-    network.eval()
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        # None: the plain mean over batches.
-        norm.momentum = None
-        norm.train()
-    order = np.random.default_rng(0).permutation(len(images))
-    for first in range(0, len(images), BATCH):
-        network(torch.from_numpy(to_input(images[order[first : first + BATCH]], spec)))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    network.eval()
 
 
 def _mean(several: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
