@@ -21,9 +21,11 @@ from mien.training.prune import LOOKED_AT, make_pruned, prune_into
 SPEC = InputSpec(crop_px=44)
 
 
-def network(widths, convolutions=(1, 3, 2), seed=0):
+def network(widths, convolutions=(1, 3, 2), seed=0, stem=4):
     torch.manual_seed(seed)
-    recipe = ModelRecipe(name="mien", stem_width=4, widths=list(widths), convolutions=list(convolutions), dropout=0.1)
+    recipe = ModelRecipe(
+        name="mien", stem_width=stem, widths=list(widths), convolutions=list(convolutions), dropout=0.1
+    )
     return build_model(recipe, 7, 44).eval()
 
 
@@ -59,6 +61,17 @@ def test_channels_that_nothing_takes_up_are_those_that_go(faces, convolutions):
     images = np.asarray(faces.images[:64])
     renew_statistics(whole, images, SPEC)
     prune_into(thin, whole, images, SPEC)
+    assert torch.allclose(thin(inputs(faces)), whole(inputs(faces)), atol=1e-4)
+
+
+@torch.no_grad()
+def test_channels_of_the_stem_that_nothing_takes_up_are_those_that_go(faces):
+    whole, thin = network((8, 12), (2, 1)), network((8, 12), (2, 1), seed=1, stem=2)
+    whole.stages[0].entry[0].weight[:, [0, 3]] = 0
+    images = np.asarray(faces.images[:64])
+    renew_statistics(whole, images, SPEC)
+    prune_into(thin, whole, images, SPEC)
+    assert torch.equal(thin.stem[0].weight, whole.stem[0].weight[[1, 2]])
     assert torch.allclose(thin(inputs(faces)), whole(inputs(faces)), atol=1e-4)
 
 
@@ -175,5 +188,13 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, tiny_run, faces):
         answer = mien("prune", tiny_run.path, "--data", data, "--out", tmp_path / "other", "--widths", widths)
         assert (answer.code, answer.out) == (2, "")
         assert said in answer.err
+    stem = mien("prune", tiny_run.path, "--data", data, "--out", tmp_path / "other", "--widths", "4,6", "--stem", "5")
+    assert (stem.code, stem.out) == (2, "")
+    assert "a stem of 4 channels" in stem.err
     assert not (tmp_path / "other").exists()
+    narrow = mien(
+        "prune", tiny_run.path, "--data", data, "--out", tmp_path / "narrow", "--widths", "4,6", "--stem", "3"
+    )
+    assert narrow.code == 0, narrow.err
+    assert read_manifest(tmp_path / "narrow" / "model.onnx").recipe["model"]["stem_width"] == 3
     assert mien(*words, "--widths", "4,6").code == 2

@@ -29,6 +29,9 @@ def prune(
         str, typer.Option(help="Channels of each stage that stay, as 64,128,256,432.", metavar="N,N,...")
     ],
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
+    stem: Annotated[
+        int | None, typer.Option(help="Channels of the first convolution that stay; all by default.", metavar="N")
+    ] = None,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     clean: CleanOption = None,
@@ -49,6 +52,6 @@ def prune(
     size_px = folder.read_recipe().input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
     facts = environment(data, {"pruned from": str(run), **clean_facts(clean)})
-    make_pruned(folder, numbers, faces, made, facts)
+    make_pruned(folder, numbers, faces, made, facts, stem)
     words = f"stages of {widths} channels, to train on with --from {out}"
     finish_and_show(made, faces, facts, json=json, words=words)

@@ -33,7 +33,12 @@ LOOKED_AT = 2048
 
 
 def make_pruned(
-    run: RunFolder, widths: Sequence[int], faces: FaceSet, out: RunFolder, environment: dict[str, Any]
+    run: RunFolder,
+    widths: Sequence[int],
+    faces: FaceSet,
+    out: RunFolder,
+    environment: dict[str, Any],
+    stem_width: int | None = None,
 ) -> None:
     """Prune a run's best weights into a new run folder, which has no history and cannot be resumed.
 
@@ -43,6 +48,7 @@ def make_pruned(
         faces: the data it was trained on, at its size.
         out: where to; holds recipe, environment and best weights afterwards.
         environment: facts for environment.json.
+        stem_width: channels of the first convolution; None keeps all.
 
     Raises:
         RunError: a run without a finished epoch, or trained on other data; ``out`` exists.
@@ -55,7 +61,7 @@ def make_pruned(
         raise RecipeError(f"{run.path} holds a {recipe.model.name}; only mien's own network ('mien') can be pruned.")
     if not faces.is_of(facts["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data than this; its channels are weighed by its own.")
-    thinner = _thinner(recipe.model, widths)
+    thinner = _thinner(recipe.model, widths, stem_width)
     out.check_free()
     classes = tuple(facts["classes"])
     shown = faces.of_split("train").with_scheme(parse_scheme(recipe.classes)).with_classes(classes)
@@ -77,14 +83,18 @@ def make_pruned(
     checkpoint.save(out.best, target.state_dict(), {**kept, "epoch": 0})
 
 
-def _thinner(model: ModelRecipe, widths: Sequence[int]) -> ModelRecipe:
-    before = model.settings["widths"]
+def _thinner(model: ModelRecipe, widths: Sequence[int], stem_width: int | None) -> ModelRecipe:
+    before, stem_before = model.settings["widths"], model.settings["stem_width"]
     if len(widths) != len(before) or any(not 0 < new <= old for new, old in zip(widths, before, strict=False)):
         raise RecipeError(
             f"The network has stages of {', '.join(map(str, before))} channels; give as many widths, none larger. "
             f"Found {', '.join(map(str, widths))}."
         )
-    return model.model_copy(update={"widths": list(widths)})
+    if stem_width is None:
+        stem_width = stem_before
+    if not 0 < stem_width <= stem_before:
+        raise RecipeError(f"The network has a stem of {stem_before} channels; {stem_width} cannot be kept of them.")
+    return model.model_copy(update={"widths": list(widths), "stem_width": stem_width})
 
 
 @torch.no_grad()
@@ -92,9 +102,9 @@ def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8],
     """Fill a thinner network with the channels of another that count most.
 
     A channel counts by how much it varies over faces, times how large the weights are that take it up: of the next
-    stage and of its own stage's branch, each by their mean over channels. What a removed channel gave on average comes
-    off the running means of the norms that follow, and into the head's bias; what is removed inside a branch, and what
-    its squeeze took up, is not made up for.
+    stage and of its own stage's branch, each by their mean over channels; of the stem, by the first stage. What a
+    removed channel gave on average comes off the running means of the norms that follow, and into the head's bias; what
+    is removed inside a branch, and what its squeeze took up, is not made up for.
 
     Args:
         target: the same shape, with fewer channels in some stages; changed in place.
@@ -102,11 +112,11 @@ def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8],
         images: uint8 (N, size_px, size_px), faces to weigh the channels by.
         spec: the network's input.
     """
-    entered, left = _activity(network, images, spec)
+    stem, entered, left = _activity(network, images, spec)
     stages = [stage for stage in network.stages if isinstance(stage, Stage)]
     thin_stages = [stage for stage in target.stages if isinstance(stage, Stage)]
-    target.stem.load_state_dict(network.stem.state_dict())
-    kept = torch.arange(len(_weight(network.stem[0])))
+    kept = _strongest(stem.spread * _norms(_weight(stages[0].entry[0])), len(_weight(target.stem[0])))
+    _copy_convolution(list(target.stem), list(network.stem), kept, torch.arange(1), None)
     for index, (stage, thin) in enumerate(zip(stages, thin_stages, strict=True)):
         before = kept
         last = index + 1 == len(stages)
@@ -116,7 +126,7 @@ def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8],
         if stage.branch is not None:
             votes += _relative(entered[index].spread * _norms(_weight(stage.branch[0])))
         kept = _strongest(votes, len(_weight(thin.entry[0])))
-        _copy_convolution(list(thin.entry), list(stage.entry), kept, before, left[index - 1].mean if index else None)
+        _copy_convolution(list(thin.entry), list(stage.entry), kept, before, (left[index - 1] if index else stem).mean)
         if stage.branch is not None and thin.branch is not None:
             _prune_branch(thin.branch, stage.branch, kept, entered[index].mean)
     target.head.weight.copy_(network.head.weight[:, kept])
@@ -182,8 +192,8 @@ class _Activity:
 
 def _activity(
     network: MienNet, images: npt.NDArray[np.uint8], spec: InputSpec
-) -> tuple[list[_Activity], list[_Activity]]:
-    """Of each stage's channels as they enter its branch, and as they leave it; of the last as the head sees them."""
+) -> tuple[_Activity, list[_Activity], list[_Activity]]:
+    """Of the stem's channels; of each stage's as they enter its branch, and as they leave it (the last's as pooled)."""
     network.eval()
     seen: dict[nn.Module, list[Tensor]] = {}
 
@@ -193,6 +203,7 @@ def _activity(
 
     stages = [stage for stage in network.stages if isinstance(stage, Stage)]
     hooks = [each.register_forward_hook(note) for stage in stages for each in (stage.entry, stage)]
+    hooks.append(network.stem.register_forward_hook(note))
     try:
         features = [
             network.features(torch.from_numpy(to_input(images[first : first + BATCH], spec)))
@@ -208,7 +219,7 @@ def _activity(
 
     every = torch.cat(features)
     left = [*(activity(stage) for stage in stages[:-1]), _Activity(every.mean(0), every.std(0, correction=0))]
-    return [activity(stage.entry) for stage in stages], left
+    return activity(network.stem), [activity(stage.entry) for stage in stages], left
 
 
 def _weight(layer: nn.Module) -> Tensor:
