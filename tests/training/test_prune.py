@@ -198,3 +198,6 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, tiny_run, faces):
     assert narrow.code == 0, narrow.err
     assert read_manifest(tmp_path / "narrow" / "model.onnx").recipe["model"]["stem_width"] == 3
     assert mien(*words, "--widths", "4,6").code == 2
+    shipped = mien("prune", "default", "--data", data, "--out", tmp_path / "thinner", "--widths", "16,16,16,16")
+    assert shipped.code == 2
+    assert "was trained on other data" in shipped.err

@@ -23,7 +23,7 @@ from mien.errors import RecipeError, needs_extra
 
 
 def prune(
-    run: Annotated[Path, typer.Argument(help="A run folder of mien's own network.")],
+    run: Annotated[str, typer.Argument(help="A run folder of mien's own network, 'default' or 'fast'.")],
     data: DataOption,
     widths: Annotated[
         str, typer.Option(help="Channels of each stage that stay, as 64,128,256,432.", metavar="N,N,...")
@@ -41,17 +41,18 @@ def prune(
     """Keep the channels of a trained network that count most; export and measure what is left, to train on (--from)."""
     with needs_extra("train", "Pruning"):
         from mien.training.prune import make_pruned
+    from mien.inference.locate import find_run
     from mien.run_folder import RunFolder
 
     try:
         numbers = [int(each) for each in widths.split(",")]
     except ValueError:
         raise RecipeError(f"--widths must be whole numbers with commas between, as 64,128; found '{widths}'.") from None
-    folder, made = RunFolder(run), RunFolder(out)
+    folder, made = find_run(run), RunFolder(out)
     made.check_free()
     size_px = folder.read_recipe().input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-    facts = environment(data, {"pruned from": str(run), **clean_facts(clean)})
+    facts = environment(data, {"pruned from": run, **clean_facts(clean)})
     make_pruned(folder, numbers, faces, made, facts, stem)
     words = f"stages of {widths} channels, to train on with --from {out}"
     finish_and_show(made, faces, facts, json=json, words=words)

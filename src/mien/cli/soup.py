@@ -23,7 +23,9 @@ from mien.errors import RunError, needs_extra
 
 
 def soup(
-    runs: Annotated[list[Path], typer.Argument(help="Two or more run folders of one network.", metavar="RUN...")],
+    runs: Annotated[
+        list[str], typer.Argument(help="Two or more run folders of one network, or names of models.", metavar="RUN...")
+    ],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
     class_map: MapOption = None,
@@ -35,14 +37,15 @@ def soup(
     """Average the weights of runs that began with the same trained weights (--from); export and measure the mean."""
     with needs_extra("train", "Averaging weights"):
         from mien.training.soup import make_soup
+    from mien.inference.locate import find_run
     from mien.run_folder import RunFolder
 
     if len(runs) < 2:
         raise RunError("A soup is of two runs or more: mien soup RUN RUN --data PATH --out RUN.")
-    folders, made = [RunFolder(run) for run in runs], RunFolder(out)
+    folders, made = [find_run(run) for run in runs], RunFolder(out)
     made.check_free()
     size_px = folders[0].read_recipe().input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-    facts = environment(data, {"mean of the weights of": ", ".join(map(str, runs)), **clean_facts(clean)})
+    facts = environment(data, {"mean of the weights of": ", ".join(runs), **clean_facts(clean)})
     make_soup(folders, faces, made, facts)
     finish_and_show(made, faces, facts, json=json, words=f"the mean of {len(runs)} runs")
