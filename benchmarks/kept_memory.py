@@ -3,19 +3,21 @@
     python benchmarks/kept_memory.py [RECIPE ...] [--turns N]
 
 Both ways train the same recipe on the same random images through `mien train`'s loop, each in a process of its own, in
-turns. Prints images a second after the first epoch, the ratio of the medians, and how many pages the kernel had to
-bring in per step; checks that both ways end with the same loss to the bit.
+turns. Prints, of the steps of a second epoch, images a second and how many pages the kernel had to bring in, the most
+memory that the process held, medians all, and the ratio; checks that both ways end with the same loss to the bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
@@ -31,41 +33,39 @@ from mien.training.loop import train
 FACES = 2_560
 
 
-class Pages:
-    """A watch of the training loop: pages brought in by the end of each epoch, and its seconds."""
+class SecondEpoch:
+    """A watch of the training loop: seconds, and pages brought in, from the first step of the second epoch to its last."""
 
     def __init__(self) -> None:
-        self.pages: list[int] = []
-        self.seconds: list[float] = []
+        self._seen: list[tuple[float, int]] = []
 
-    def step(self, epoch: int, images: int, loss: float) -> None: ...
+    def step(self, epoch: int, images: int, loss: float) -> None:
+        if epoch == 2:
+            self._seen.append((time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt))
 
-    def epoch(self, line: dict[str, float], is_best: bool) -> None:
-        self.pages.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
-        self.seconds.append(line["seconds"])
+    def epoch(self, line: dict[str, float], is_best: bool) -> None: ...
+
+    def per_step(self) -> tuple[float, float]:
+        """Seconds and pages."""
+        (began, before), (ended, after) = self._seen[0], self._seen[-1]
+        steps = len(self._seen) - 1
+        return (ended - began) / steps, (after - before) / steps
 
 
 def one_turn(name: str, keep: bool) -> None:
-    """Train two epochs in this process, and print what the second one took."""
+    """Train two epochs in this process, and print what a step of the second one took."""
     images = np.random.default_rng(0).integers(0, 256, (FACES + 64, 48, 48), dtype=np.uint8)
     split = np.where(np.arange(len(images)) < FACES, "train", "validation")
     faces = FaceSet(images, np.arange(len(images)) % 7, EXPRESSIONS, split, split, np.arange(len(images)))
-    recipe = load_recipe(name, ["epochs=2", "early_sizes=[]", "ema_decay=0"])
-    watch = Pages()
-    with tempfile.TemporaryDirectory() as folder:
-        way = nullcontext() if keep else patch("mien.training.device._keep_freed_memory")
-        with way:
-            history = train(recipe, faces, RunFolder(Path(folder) / "run"), watch=watch).history
-    steps = FACES // recipe.batch_size
-    print(
-        json.dumps(
-            {
-                "rate": FACES / (watch.seconds[1] - watch.seconds[0]),
-                "pages": (watch.pages[1] - watch.pages[0]) / steps,
-                "loss": history[-1]["train_loss"],
-            }
-        )
-    )
+    recipe = load_recipe(name, ["epochs=2", "early_sizes=[]", "ema_decay=0", "renew_statistics=false"])
+    watch = SecondEpoch()
+    way = nullcontext() if keep else patch("mien.training.device._keep_freed_memory")
+    with tempfile.TemporaryDirectory() as folder, way:
+        history = train(recipe, faces, RunFolder(Path(folder) / "run"), watch=watch).history
+    seconds, pages = watch.per_step()
+    most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    loss = history[-1]["train_loss"]
+    print(json.dumps({"rate": recipe.batch_size / seconds, "pages": pages, "most_mb": most_mb, "loss": loss}))
 
 
 def main() -> None:
@@ -82,15 +82,19 @@ def main() -> None:
         for _ in range(wanted.turns):
             for way, found in turns.items():
                 words = [sys.executable, __file__, name, "--one", way]
-                done = subprocess.run(words, capture_output=True, text=True, check=True)
+                no_gpu = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+                done = subprocess.run(words, env=no_gpu, capture_output=True, text=True, check=True)
                 found.append(json.loads(done.stdout.splitlines()[-1]))
         if len({turn["loss"] for found in turns.values() for turn in found}) != 1:
             raise SystemExit(f"{name}: the two ways did not end with the same loss")
-        rate = {way: statistics.median(turn["rate"] for turn in found) for way, found in turns.items()}
-        pages = {way: statistics.median(turn["pages"] for turn in found) for way, found in turns.items()}
-        for way in turns:
-            print(f"{name:10} {way:8} {rate[way]:6.0f} images/s {pages[way]:7.0f} pages a step")
-        print(f"{name:10} kept / fetched {rate['kept'] / rate['fetched']:.2f}")
+        middle = {
+            way: {key: statistics.median(turn[key] for turn in found) for key in ("rate", "pages", "most_mb")}
+            for way, found in turns.items()
+        }
+        for way, of in middle.items():
+            told = f"{of['rate']:6.0f} images/s {of['pages']:7.0f} pages a step {of['most_mb']:6.0f} MB at most"
+            print(f"{name:10} {way:8} {told}")
+        print(f"{name:10} kept / fetched {middle['kept']['rate'] / middle['fetched']['rate']:.2f}", flush=True)
 
 
 if __name__ == "__main__":

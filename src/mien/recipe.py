@@ -142,7 +142,7 @@ class Recipe(_Strict):
     ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
     renew_statistics: bool = Field(
         default=False,
-        description="batch norms are validated and kept with statistics of whole train faces",
+        description="batch norms are validated and kept with statistics of 4,096 train faces as they are served",
     )
     early_sizes: tuple[tuple[Probability, int], ...] = Field(
         default=(),

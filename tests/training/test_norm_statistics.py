@@ -3,13 +3,16 @@
 import contextlib
 
 import numpy as np
+import pytest
 import torch
 
-from mien.preprocess import to_input
+from mien.models.registry import build_model
+from mien.preprocess import InputSpec, to_input
+from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
-from mien.training.norm_statistics import ENOUGH, renew_statistics, some_rows
+from mien.training.norm_statistics import renew_statistics
 
 
 def test_statistics_leave_the_network_as_it_was_otherwise(tiny_run, faces):
@@ -23,11 +26,25 @@ def test_statistics_leave_the_network_as_it_was_otherwise(tiny_run, faces):
         assert torch.equal(before[name], value) != ("running" in name), name
 
 
-def test_the_same_rows_each_time_and_none_twice():
-    assert np.array_equal(np.sort(some_rows(50)), np.arange(50))
-    many = some_rows(30_000)
-    assert len(set(many)) == ENOUGH
-    assert np.array_equal(many, some_rows(30_000))
+def test_faces_that_leave_one_over_are_no_batch_of_one():
+    """257 of them: Study B's network norms vectors, of which one alone has no variance."""
+    images = np.random.default_rng(0).integers(0, 256, (257, 48, 48), dtype=np.uint8)
+    network = build_model(ModelRecipe(name="study-b"), 7, 48)
+    means = network.state_dict()["dense.3.running_mean"]
+    before = means.clone()
+    renew_statistics(network, images, InputSpec())
+    of_all = means.clone()
+    assert not torch.equal(of_all, before)
+    renew_statistics(network, images, InputSpec(), limit=64)
+    assert not torch.equal(means, of_all)
+
+
+def test_a_network_without_norms_is_left_alone():
+    images = np.zeros((4, 48, 48), dtype=np.uint8)
+    network = build_model(ModelRecipe(name="study-a"), 7, 48)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    renew_statistics(network, images, InputSpec())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def changed(recipe, **changes):
@@ -38,34 +55,40 @@ def test_a_run_keeps_weights_with_statistics_of_the_faces_as_served(tmp_path, fa
     """By update_bn on the train faces, for the averaged weights and for a run without an average."""
     train_faces = faces.of_split("train")
     for decay in (0.0, 0.9):
-        recipe = changed(tiny_recipe, epochs=2, renew_statistics=True, ema_decay=decay, precision="fp32")
+        # Faces are served as the data has them, however training balances them.
+        balance = tiny_recipe.balance.model_copy(update={"sampling": "mixup"})
+        recipe = changed(tiny_recipe, epochs=2, renew_statistics=True, ema_decay=decay, balance=balance)
         run = RunFolder(tmp_path / str(decay))
         train(recipe, faces, run)
         network, _ = checkpoint.load_best(run)
         kept = {name: value.clone() for name, value in network.state_dict().items()}
-        order = some_rows(len(train_faces))
-        order = order[np.random.default_rng(0).permutation(len(order))]
+        order = np.random.default_rng(0).permutation(len(train_faces))
         inputs = torch.from_numpy(to_input(np.asarray(train_faces.images)[order], recipe.input))
-        torch.optim.swa_utils.update_bn(inputs.split(256), network)
+        torch.optim.swa_utils.update_bn(inputs.tensor_split(-(-len(inputs) // 256)), network)
         for name, value in network.state_dict().items():
             if "running" in name:
                 assert torch.allclose(value, kept[name], rtol=1e-4, atol=1e-5), (decay, name)
 
 
-def test_what_is_learnt_is_the_same_with_and_without(tmp_path, faces, tiny_recipe):
+@pytest.mark.parametrize("frozen", [0, 2])
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_what_is_learnt_is_the_same_with_and_without(tmp_path, faces, tiny_recipe, tiny_run, decay, frozen):
     """Training itself norms by its own batches, so that weights and their average come out alike to the bit."""
     weights = []
+    tuning = tiny_recipe.tuning.model_copy(update={"frozen_epochs": frozen})
     for renewed in (False, True):
         run = RunFolder(tmp_path / str(renewed))
-        train(changed(tiny_recipe, epochs=2, renew_statistics=renewed), faces, run)
+        recipe = changed(tiny_recipe, epochs=3, renew_statistics=renewed, ema_decay=decay, tuning=tuning)
+        train(recipe, faces, run, start=tiny_run)
         tensors = checkpoint.load(run.last)[0]
         weights.append({name: value for name, value in tensors.items() if "running" not in name})
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 
-def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, faces, tiny_recipe):
-    recipe = changed(tiny_recipe, epochs=3, renew_statistics=True)
+@pytest.mark.parametrize("decay", [0.0, 0.9])
+def test_a_run_that_was_stopped_ends_with_the_same_bits(tmp_path, faces, tiny_recipe, decay):
+    recipe = changed(tiny_recipe, epochs=3, renew_statistics=True, ema_decay=decay)
     whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
     train(recipe, faces, whole)
 

@@ -41,7 +41,7 @@ def test_weights_are_the_mean_and_statistics_are_of_the_train_faces(tmp_path, fa
     train_faces = faces.of_split("train")
     order = np.random.default_rng(0).permutation(len(train_faces))
     inputs = torch.from_numpy(to_input(np.asarray(train_faces.images)[order], out.read_recipe().input))
-    torch.optim.swa_utils.update_bn(inputs.split(256), network.eval())
+    torch.optim.swa_utils.update_bn(inputs.tensor_split(-(-len(inputs) // 256)), network.eval())
     for name, value in network.state_dict().items():
         if "running" in name:
             assert torch.allclose(value, mixed[name], atol=1e-5), name
@@ -81,6 +81,13 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, faces):
     again = mien("soup", pair[0].path, pair[1].path, "--data", data, "--out", out)
     assert again.code == 2
     assert "exists already" in again.err
+    shipped = mien("soup", "default", "default", "--data", data, "--out", tmp_path / "two")
+    assert shipped.code == 2
+    assert "trained on other data" in shipped.err
+    assert mien("audit", data, "--out", tmp_path / "audit", "-q").code == 0
+    listed = ("--clean", tmp_path / "audit" / "clean.toml", "--out", tmp_path / "clean")
+    assert mien("soup", pair[0].path, pair[1].path, "--data", data, *listed).code == 0
+    assert "clean_sha256" in RunFolder(tmp_path / "clean").read_environment()
     alone = mien("soup", pair[0].path, "--data", data, "--out", tmp_path / "one")
     assert alone.code == 2
     assert "two runs or more" in alone.err

@@ -10,8 +10,8 @@ from mien.data.faceset import FaceSet
 from mien.run_folder import RunFolder
 
 
-def finish_and_show(run: RunFolder, faces: FaceSet, facts: Mapping[str, Any], *, json: bool, words: str) -> None:
-    """Finish a run whose weights stand, and print its evaluation as JSON or as a table, ``words`` below it."""
+def finish_and_show(run: RunFolder, faces: FaceSet, facts: Mapping[str, Any], *, json: bool, made: str) -> None:
+    """Finish a run whose weights stand, and print its evaluation as JSON or as a table; ``made`` says what it is."""
     from mien.experiments.run import finish_run
     from mien.report.table import evaluation_table
 
@@ -20,4 +20,4 @@ def finish_and_show(run: RunFolder, faces: FaceSet, facts: Mapping[str, Any], *,
         show_json({"run": str(run.path), **finish.evaluation.to_dict()})
         return
     show(evaluation_table(finish.evaluation))
-    remark(f"{run.path}: {words}; model.onnx agrees with torch to {finish.parity.largest_difference:.1g}.")
+    remark(f"{run.path}: {made}; model.onnx agrees with torch to {finish.parity.largest_difference:.1g}.")

@@ -18,6 +18,7 @@ from mien.cli.options import (
     clean_facts,
     environment,
     read,
+    remark,
 )
 from mien.errors import RecipeError, needs_extra
 
@@ -54,5 +55,7 @@ def prune(
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
     facts = environment(data, {"pruned from": run, **clean_facts(clean)})
     make_pruned(folder, numbers, faces, made, facts, stem)
-    words = f"stages of {widths} channels, to train on with --from {out}"
-    finish_and_show(made, faces, facts, json=json, words=words)
+    kept = f"stages of {widths} channels" + ("" if stem is None else f" and a stem of {stem}")
+    finish_and_show(made, faces, facts, json=json, made=kept)
+    if not json:
+        remark(f"Train it on with: mien train RECIPE --data {data} --from {out}")

@@ -48,4 +48,4 @@ def soup(
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
     facts = environment(data, {"mean of the weights of": ", ".join(runs), **clean_facts(clean)})
     make_soup(folders, faces, made, facts)
-    finish_and_show(made, faces, facts, json=json, words=f"the mean of {len(runs)} runs")
+    finish_and_show(made, faces, facts, json=json, made=f"the mean of {len(runs)} runs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import os
 import platform
 import warnings
 from typing import Literal
@@ -42,10 +43,11 @@ def _keep_freed_memory() -> None:
     """Let the process keep what it frees: each step of training asks for the same large blocks as the one before.
 
     glibc gives large freed blocks back to the system, which hands them out again page by page and cleared: 3 to 20 %
-    of a step on a CPU (docs/results.md, "Memory that is kept"). What is computed stays the same to the bit. Elsewhere
-    than on glibc nothing is done.
+    of a step on a CPU (docs/results.md, "Memory that is kept"). What is computed stays the same to the bit. It holds
+    for the life of the process, which then needs as much memory as its largest step did. Nothing is done elsewhere
+    than on glibc, or where the user has set malloc up.
     """
-    if platform.libc_ver()[0] != "glibc":
+    if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
         return
     libc = ctypes.CDLL(None)
     libc.mallopt(_M_MMAP_MAX, 0)

@@ -6,9 +6,8 @@ partly erased. Wu & Johnson, "Rethinking 'Batch' in BatchNorm", 2021, call the r
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -18,51 +17,52 @@ from mien.preprocess import InputSpec, to_input
 
 BATCH = 256
 ENOUGH = 4096
-"""So many faces give the statistics of all to a few thousandths; taken after each epoch."""
-
-
-def some_rows(count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """The same :data:`ENOUGH` of ``count`` rows each time, in a random order; all where there are fewer."""
-    return np.random.default_rng(0).permutation(count)[:ENOUGH]
+"""So many faces are looked at after each epoch: `fast` reads as many right with them as with all (docs/results.md)."""
 
 
 @torch.no_grad()
 def renew_statistics(
     network: Network,
-    images: np.ndarray[Any, np.dtype[np.uint8]],
+    images: npt.NDArray[np.uint8],
     spec: InputSpec,
+    *,
+    limit: int | None = None,
     through: nn.Module | None = None,
 ) -> None:
     """Set the running statistics of all batch norms to the mean over batches of these faces, in a fixed random order.
 
     Args:
         network: changed in place, and left in evaluation mode.
-        images: uint8 (N, size_px, size_px).
+        images: uint8 (N, size_px, size_px), N at least 2.
         spec: the network's input.
+        limit: look at so many of them; None looks at all.
         through: what to call in its place, if it computes by way of another module (in bf16, say).
     """
     network.eval()
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     if not norms:
         return
-    before = [(norm.momentum, _count(norm)) for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        # None: the plain mean over batches.
-        norm.momentum = None
-        norm.train()
+    before = [(norm.momentum, _batches(norm)) for norm in norms]
     device = next(network.parameters()).device
-    order = np.random.default_rng(0).permutation(len(images))
-    for first in range(0, len(images), BATCH):
-        inputs = torch.from_numpy(to_input(images[order[first : first + BATCH]], spec)).to(device)
-        (through or network)(inputs.contiguous(memory_format=torch.channels_last))
-    for norm, (momentum, batches) in zip(norms, before, strict=True):
-        norm.momentum = momentum
-        if norm.num_batches_tracked is not None:
-            norm.num_batches_tracked.fill_(batches)
-    network.eval()
+    order = np.random.default_rng(0).permutation(len(images))[:limit]
+    try:
+        for norm in norms:
+            norm.reset_running_stats()
+            # None: the plain mean over batches.
+            norm.momentum = None
+            norm.train()
+        # Of nearly the same size, since each counts alike.
+        for rows in np.array_split(order, -(-len(order) // BATCH)):
+            inputs = torch.from_numpy(to_input(images[rows], spec)).to(device)
+            (through or network)(inputs.contiguous(memory_format=torch.channels_last))
+    finally:
+        for norm, (momentum, batches) in zip(norms, before, strict=True):
+            norm.momentum = momentum
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.fill_(batches)
+        network.eval()
 
 
-def _count(norm: _BatchNorm) -> int:
-    """Batches that it has seen; 0 where it does not count them."""
+def _batches(norm: _BatchNorm) -> int:
+    """So many it has seen; 0 where it does not count them."""
     return 0 if norm.num_batches_tracked is None else int(norm.num_batches_tracked)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -40,7 +41,8 @@ HistoryLine = dict[str, float]
 class TrainingState:
     """What the loop works on.
 
-    ``average`` holds the weights that are validated and kept. ``start_file`` is where the first weights came from; None
+    ``average`` holds the weights that are validated and kept; ``as_served`` are the train faces as the data has them,
+    ``images`` after balancing. ``start_file`` is where the first weights came from; None
     where they were drawn.
     """
 
@@ -50,6 +52,7 @@ class TrainingState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     average: WeightAverage
+    as_served: npt.NDArray[np.uint8]
     images: Tensor
     labels: Tensor
     validation: FaceSet
@@ -111,6 +114,7 @@ def prepare(
     """
     check_faces(recipe, faces)
     train_faces, validation = (faces.of_split(split).with_scheme(parse_scheme(recipe.classes)) for split in SHOWN)
+    as_served = np.asarray(train_faces.images)
     train_faces = balance(train_faces, recipe.balance, recipe.seed)
     loss = make_loss(recipe, train_faces)
     fabric = make_fabric(recipe.precision)
@@ -134,6 +138,7 @@ def prepare(
         model=model,
         optimizer=optimizer,
         average=WeightAverage(network, recipe.ema_decay),
+        as_served=as_served,
         images=fabric.to_device(torch.from_numpy(np.array(train_faces.images))),
         labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
         validation=validation,
