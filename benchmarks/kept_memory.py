@@ -34,7 +34,7 @@ FACES = 2_560
 
 
 class SecondEpoch:
-    """A watch of the training loop: seconds, and pages brought in, from the first step of the second epoch to its last."""
+    """A watch of the training loop: seconds and pages brought in, from the second epoch's first step to its last."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[float, int]] = []

@@ -19,12 +19,16 @@ from mien.cli.options import (
     environment,
     read,
 )
-from mien.errors import RunError, needs_extra
+from mien.errors import needs_extra
 
 
 def soup(
     runs: Annotated[
-        list[str], typer.Argument(help="Two or more run folders of one network, or names of models.", metavar="RUN...")
+        list[str],
+        typer.Argument(
+            help="Run folders of one network, or names of models. Of one alone, batch norms' statistics are renewed.",
+            metavar="RUN...",
+        ),
     ],
     data: DataOption,
     out: Annotated[Path, typer.Option(help="The run folder to make.")],
@@ -40,12 +44,11 @@ def soup(
     from mien.inference.locate import find_run
     from mien.run_folder import RunFolder
 
-    if len(runs) < 2:
-        raise RunError("A soup is of two runs or more: mien soup RUN RUN --data PATH --out RUN.")
     folders, made = [find_run(run) for run in runs], RunFolder(out)
     made.check_free()
     size_px = folders[0].read_recipe().input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
     facts = environment(data, {"mean of the weights of": ", ".join(runs), **clean_facts(clean)})
     make_soup(folders, faces, made, facts)
-    finish_and_show(made, faces, facts, json=json, made=f"the mean of {len(runs)} runs")
+    made_of = f"the mean of {len(runs)} runs" if len(runs) > 1 else f"{runs[0]} with renewed statistics"
+    finish_and_show(made, faces, facts, json=json, made=made_of)

@@ -29,7 +29,7 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
     those of the members belong to other weights.
 
     Args:
-        runs: two or more, of the same network, input and classes.
+        runs: one or more, of the same network, input and classes. Of one alone the weights stay.
         faces: the data, at their size.
         out: where to; holds recipe, environment and best weights afterwards.
         environment: facts for environment.json.
