@@ -27,7 +27,7 @@ def page() -> str:
 
 
 def _epoch(number: int) -> str:
-    return f"epoch {number}" if number else "the mean of runs"
+    return f"epoch {number}" if number else "by `mien soup`"
 
 
 def _model(name: str) -> str:
