@@ -3,10 +3,10 @@
     python release/ship.py RUN NAME --data fer2013.parquet
 
 Into src/mien/shipped/NAME go model.onnx (weights in fp16 where fp32 would pass 8 MB), model.int8.onnx, best.safetensors
-(the same weights, to fine-tune from and to explain by gradients), recipe.toml, history.csv, metrics.json (the
-validation split, also without copies), robustness.json and card.json: SHA-256 of the files, answers to seven rendered
-faces, accuracy in 1, 2 and 10 views and of the int8 form, and the commands that made it. Tests hold the files to
-card.json. No face of the data is among them.
+(the same weights, to fine-tune from and to explain by gradients), recipe.toml, history.csv where there is one,
+metrics.json (the validation split, also without copies), robustness.json and card.json: SHA-256 of the files, answers
+to seven rendered faces, accuracy in 1, 2 and 10 views and of the int8 form, and the commands that made it. Tests hold
+the files to card.json. No face of the data is among them.
 """
 
 from __future__ import annotations

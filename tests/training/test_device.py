@@ -39,7 +39,9 @@ print(fetched, pages())
 """
     unset = ("GLIBC_TUNABLES", *(name for name in os.environ if name.startswith("MALLOC_")))
     environment = {key: value for key, value in os.environ.items() if key not in unset} | {"CUDA_VISIBLE_DEVICES": ""}
-    for changes, is_kept in (({}, True), ({"MALLOC_ARENA_MAX": "2"}, False)):  # a user's own settings stand
+    # A user's own settings stand.
+    own = ({"MALLOC_ARENA_MAX": "2"}, {"GLIBC_TUNABLES": "glibc.malloc.arena_max=2"})
+    for changes, is_kept in (({}, True), *((each, False) for each in own)):
         words = [sys.executable, "-c", script]
         answer = subprocess.run(words, env=environment | changes, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr

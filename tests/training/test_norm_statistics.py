@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mien.errors import DataError
 from mien.models.registry import build_model
 from mien.preprocess import InputSpec, to_input
 from mien.recipe import ModelRecipe
@@ -37,6 +38,14 @@ def test_faces_that_leave_one_over_are_no_batch_of_one():
     assert not torch.equal(of_all, before)
     renew_statistics(network, images, InputSpec(), limit=64)
     assert not torch.equal(means, of_all)
+
+
+def test_one_face_alone_has_no_statistics():
+    network = build_model(ModelRecipe(name="study-b"), 7, 48)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with pytest.raises(DataError, match="two train faces or more; found 1"):
+        renew_statistics(network, np.zeros((1, 48, 48), dtype=np.uint8), InputSpec())
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 def test_a_network_without_norms_is_left_alone():

@@ -10,6 +10,7 @@ from mien.artifact import read_manifest
 from mien.data.parquet import write_parquet
 from mien.errors import RunError
 from mien.preprocess import to_input
+from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
@@ -65,6 +66,15 @@ def test_runs_that_have_no_mean_are_refused(tmp_path, faces, tiny_recipe, pair, 
         make_soup(pair, faces, tiny_run, {})
 
 
+def test_one_run_without_norms_has_nothing_to_renew(tmp_path, faces, tiny_recipe):
+    plain, out = RunFolder(tmp_path / "plain"), RunFolder(tmp_path / "out")
+    study_a = {"epochs": 1, "model": ModelRecipe(name="study-a")}
+    train(tiny_recipe.model_copy(update=study_a), faces, plain)
+    with pytest.raises(RunError, match="no batch norms"):
+        make_soup([plain], faces, out, {})
+    assert not out.path.exists()
+
+
 def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, faces):
     out, data = tmp_path / "soup", tmp_path / "faces.parquet"
     write_parquet(faces, data)
@@ -77,7 +87,7 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, faces):
     assert len(RunFolder(out).read_environment()["soup_of"]) == 2
     on = mien("train", out / "recipe.toml", "--data", data, "--out", out, "--resume")
     assert on.code == 2
-    assert "mean of other runs" in on.err
+    assert "was made of other runs" in on.err
     again = mien("soup", pair[0].path, pair[1].path, "--data", data, "--out", out)
     assert again.code == 2
     assert "exists already" in again.err

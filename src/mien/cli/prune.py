@@ -58,4 +58,4 @@ def prune(
     kept = f"stages of {widths} channels" + ("" if stem is None else f" and a stem of {stem}")
     finish_and_show(made, faces, facts, json=json, made=kept)
     if not json:
-        remark(f"Train it on with: mien train RECIPE --data {data} --from {out}")
+        remark(f"Train it on with: mien train RECIPE --from {out}, or mien distill pruned --from {out}, and this data.")

@@ -26,7 +26,7 @@ def soup(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help="Run folders of one network, or names of models. Of one alone, batch norms' statistics are renewed.",
+            help="Run folders of one network, or names of models. Of one alone, only batch norms' statistics change.",
             metavar="RUN...",
         ),
     ],
@@ -38,7 +38,10 @@ def soup(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Average the weights of runs that began with the same trained weights (--from); export and measure the mean."""
+    """Average the weights of runs that began with the same trained weights (--from); export and measure the mean.
+
+    Statistics of batch norms are taken anew, from train faces as they are served.
+    """
     with needs_extra("train", "Averaging weights"):
         from mien.training.soup import make_soup
     from mien.inference.locate import find_run
@@ -48,7 +51,7 @@ def soup(
     made.check_free()
     size_px = folders[0].read_recipe().input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-    facts = environment(data, {"mean of the weights of": ", ".join(runs), **clean_facts(clean)})
+    facts = environment(data, {"weights of": ", ".join(runs), **clean_facts(clean)})
     make_soup(folders, faces, made, facts)
     made_of = f"the mean of {len(runs)} runs" if len(runs) > 1 else f"{runs[0]} with renewed statistics"
     finish_and_show(made, faces, facts, json=json, made=made_of)

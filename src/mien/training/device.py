@@ -42,12 +42,13 @@ def _computes_bf16() -> bool:
 def _keep_freed_memory() -> None:
     """Let the process keep what it frees: each step of training asks for the same large blocks as the one before.
 
-    glibc gives large freed blocks back to the system, which hands them out again page by page and cleared: 3 to 20 %
-    of a step on a CPU (docs/results.md, "Memory that is kept"). What is computed stays the same to the bit. It holds
-    for the life of the process, which then needs as much memory as its largest step did. Nothing is done elsewhere
-    than on glibc, or where the user has set malloc up.
+    glibc gives large freed blocks back to the system, which hands them out again page by page and cleared: up to a
+    sixth of a step on a CPU (docs/results.md, "Memory that is kept"). What is computed stays the same to the bit. It
+    holds for the life of the process, which then needs as much memory as its largest step did. Nothing is done
+    elsewhere than on glibc, or where the user has set malloc up.
     """
-    if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
+    has_settings = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
+    if platform.libc_ver()[0] != "glibc" or has_settings:
         return
     libc = ctypes.CDLL(None)
     libc.mallopt(_M_MMAP_MAX, 0)

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mien.errors import DataError
 from mien.models.network import Network
 from mien.preprocess import InputSpec, to_input
 
@@ -33,18 +34,23 @@ def renew_statistics(
 
     Args:
         network: changed in place, and left in evaluation mode.
-        images: uint8 (N, size_px, size_px), N at least 2.
+        images: uint8 (N, size_px, size_px).
         spec: the network's input.
         limit: look at so many of them; None looks at all.
         through: what to call in its place, if it computes by way of another module (in bf16, say).
+
+    Raises:
+        DataError: fewer than two faces, of which nothing varies.
     """
     network.eval()
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     if not norms:
         return
+    order = np.random.default_rng(0).permutation(len(images))[:limit]
+    if len(order) < 2:
+        raise DataError(f"Statistics of batch norms need two train faces or more; found {len(order)}.")
     before = [(norm.momentum, _batches(norm)) for norm in norms]
     device = next(network.parameters()).device
-    order = np.random.default_rng(0).permutation(len(images))[:limit]
     try:
         for norm in norms:
             norm.reset_running_stats()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mien.data.faceset import FaceSet
 from mien.errors import RunError
@@ -35,7 +36,8 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
         environment: facts for environment.json.
 
     Raises:
-        RunError: a run without a finished epoch, unlike the first, or trained on other data; ``out`` exists.
+        RunError: a run without a finished epoch, unlike the first, or trained on other data; one alone without batch
+            norms; ``out`` exists.
         DataError: the data has no train split, or not the classes of the recipe.
     """
     recipe = runs[0].read_recipe()
@@ -51,6 +53,8 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
     out.check_free()
     classes = tuple(loaded[0][1]["classes"])
     network = build_model(recipe.model, len(classes), recipe.input.crop_px)
+    if len(runs) == 1 and not any(isinstance(module, _BatchNorm) for module in network.modules()):
+        raise RunError(f"{runs[0].path} has no batch norms to renew statistics of; a mean is of two or more.")
     network.load_state_dict(_mean([tensors for tensors, _ in loaded]))
     train_faces = faces.of_split("train").with_scheme(parse_scheme(recipe.classes)).with_classes(classes)
     renew_statistics(network, np.asarray(train_faces.images), recipe.input)

@@ -41,9 +41,9 @@ HistoryLine = dict[str, float]
 class TrainingState:
     """What the loop works on.
 
-    ``average`` holds the weights that are validated and kept; ``as_served`` are the train faces as the data has them,
-    ``images`` after balancing. ``start_file`` is where the first weights came from; None
-    where they were drawn.
+    ``average`` holds the weights that are validated and kept. ``as_served`` are the train faces as the data has them,
+    where batch norms are to see them (else none), ``images`` those after balancing. ``start_file`` is where the first
+    weights came from; None where they were drawn.
     """
 
     recipe: Recipe
@@ -114,7 +114,7 @@ def prepare(
     """
     check_faces(recipe, faces)
     train_faces, validation = (faces.of_split(split).with_scheme(parse_scheme(recipe.classes)) for split in SHOWN)
-    as_served = np.asarray(train_faces.images)
+    as_served = np.asarray(train_faces.images)[: None if recipe.renew_statistics else 0].copy()
     train_faces = balance(train_faces, recipe.balance, recipe.seed)
     loss = make_loss(recipe, train_faces)
     fabric = make_fabric(recipe.precision)
@@ -194,7 +194,7 @@ def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
 
 def check_goes_on(run: RunFolder) -> None:
     """Refuse a run that no training made. Raises :class:`RunError`."""
-    for key, how in (("soup_of", "is the mean of other runs"), ("pruned_from", "was pruned, not trained")):
+    for key, how in (("soup_of", "was made of other runs"), ("pruned_from", "was pruned, not trained")):
         if key in run.read_environment():
             raise RunError(f"{run.path} {how}: nothing to go on with. Begin from it with --from.")
 
