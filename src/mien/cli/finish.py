@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mien.cli.options import remark, show, show_json
-from mien.data.faceset import FaceSet
-from mien.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
+    from mien.run_folder import RunFolder
 
 
 def finish_and_show(run: RunFolder, faces: FaceSet, facts: Mapping[str, Any], *, json: bool, made: str) -> None:
