@@ -44,6 +44,13 @@ def test_figures_agree_with_scikit_learn():
     assert math.isnan(found["recall.disgust"])
 
 
+def test_figures_under_many_weights_are_those_under_each():
+    """Oracle: one resample at a time."""
+    figures = Figures(some_scores(1), [*FIGURES, "recall.fear", "recall.disgust"])
+    weights = np.random.default_rng(3).integers(0, 3, (4, 200)).astype(np.float64)
+    np.testing.assert_allclose(figures.under(weights), [figures.under(each) for each in weights], rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", ["acuracy", "recall", "recall.", "auc.happy"])
 def test_a_name_that_is_no_figure_is_refused(name: str):
     with pytest.raises(DataError, match="no figure"):

@@ -15,7 +15,7 @@ import numpy as np
 from mien.errors import DataError, nearest, needs_extra
 from mien.evaluation import metrics
 from mien.evaluation.compare import bootstrap_p_value, match_rows, shared_rows
-from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weights
+from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weight_chunks
 from mien.evaluation.metrics import Floats
 from mien.evaluation.results import LEVEL, Estimate
 from mien.evaluation.scores import Scores
@@ -42,32 +42,37 @@ class Figures:
             check_figure(name)
         self._names = names
         self._classes = scores.classes
-        self._labels = scores.labels
-        self._predictions = scores.probabilities.argmax(axis=1)
+        count = len(scores.classes)
+        # Under many weights at once, counting is one product of matrices.
+        self._cells = np.eye(count**2)[scores.labels * count + scores.probabilities.argmax(axis=1)]
         self._curves = metrics.one_versus_rest(scores.labels, scores.probabilities) if "macro_auc" in names else []
         self._losses = metrics.row_losses(scores.labels, scores.probabilities)
-        self._bins, self._gaps = metrics.confidence_gaps(scores.labels, scores.probabilities)
+        bins, gaps = metrics.confidence_gaps(scores.labels, scores.probabilities)
+        self._gaps = np.eye(metrics.CALIBRATION_BINS)[bins] * gaps[:, np.newaxis]
 
     def under(self, weights: Floats) -> Floats:
-        """Float (N,) -> float64 (K,), NaN where undefined."""
-        confusion = metrics.confusion_matrix(self._labels, self._predictions, len(self._classes), weights)
-        return np.array([self._figure(name, confusion, weights) for name in self._names])
+        """Float (..., N) -> float64 (..., K), NaN where undefined."""
+        count = len(self._classes)
+        confusion = (weights @ self._cells).reshape(*weights.shape[:-1], count, count)
+        return np.stack([self._figure(name, confusion, weights) for name in self._names], axis=-1)
 
-    def _figure(self, name: str, confusion: Floats, weights: Floats) -> float:
+    def _figure(self, name: str, confusion: Floats, weights: Floats) -> Floats:
         rows = metrics.support(confusion)
         kind, _, of_class = name.partition(".")
         if of_class:
-            known = of_class in self._classes
-            return float(_OF_CONFUSION[kind](confusion)[self._classes.index(of_class)]) if known else math.nan
+            if of_class not in self._classes:
+                return np.full(weights.shape[:-1], np.nan)
+            return _OF_CONFUSION[kind](confusion)[..., self._classes.index(of_class)]
         if name == "accuracy":
-            return float(metrics.accuracy(confusion))
+            return metrics.accuracy(confusion)
         if name == "macro_auc":
-            return float(metrics.macro_average(np.array([each.area(weights) for each in self._curves]), rows))
+            areas = np.stack([np.apply_along_axis(each.area, -1, weights) for each in self._curves], axis=-1)
+            return metrics.macro_average(areas, rows)
         if name == "log_loss":
-            return float(weights @ self._losses / weights.sum())
+            return metrics.divide(weights @ self._losses, weights.sum(axis=-1))
         if name == "calibration_error":
-            return float(metrics.error_of_gaps(self._bins, self._gaps, weights))
-        return float(metrics.macro_average(_OF_CONFUSION[name.removeprefix("macro_")](confusion), rows))
+            return metrics.divide(np.abs(weights @ self._gaps).sum(axis=-1), weights.sum(axis=-1))
+        return metrics.macro_average(_OF_CONFUSION[name.removeprefix("macro_")](confusion), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,10 +148,13 @@ def resample(runs: Sequence[Scores], names: Sequence[str], resamples: int = 1000
     check_resamples(resamples)
     figures = [Figures(scores, names) for scores in runs]
     count = len(runs[0])
-    drawn = np.array(
-        [[each.under(weights) for each in figures] for weights in resampled_weights(count, resamples, seed)]
-    )
-    return [Resampled(each.under(np.ones(count)), drawn[:, index]) for index, each in enumerate(figures)]
+    drawn: list[list[Floats]] = [[] for _ in runs]
+    for weights in resampled_weight_chunks(count, resamples, seed):
+        for each, parts in zip(figures, drawn, strict=True):
+            parts.append(each.under(weights))
+    return [
+        Resampled(each.under(np.ones(count)), np.concatenate(parts)) for each, parts in zip(figures, drawn, strict=True)
+    ]
 
 
 def spread(runs: Sequence[Resampled]) -> list[Spread]:
