@@ -32,7 +32,7 @@ def test_a_folder_that_holds_anything_is_not_overwritten(run):
 
 def test_a_run_is_not_overwritten_but_gone_on_with(run):
     run.create(Recipe(), {})
-    with pytest.raises(RunError, match=r"exists already.*--resume.*--out"):
+    with pytest.raises(RunError, match=r"exists already.*--out.*--resume"):
         run.create(Recipe(), {})
 
 

@@ -119,6 +119,9 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
     assert find_model("fast") == small.parent / "model.onnx"
     assert find_model("fast-int8") == small
     assert find_run("fast-int8").path == small.parent
+    assert locate.find_trained("fast").path == small.parent
+    with pytest.raises(ModelError, match=r"fast-int8 holds rounded weights.*give fast"):
+        locate.find_trained("fast-int8")
     assert locate.is_shipped("fast-int8")
     assert not locate.is_shipped("slow-int8")
     with pytest.raises(ModelError, match="default does not come in int8"):

@@ -11,9 +11,9 @@ from mien.models.registry import build_model
 from mien.preprocess import InputSpec, to_input
 from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
-from mien.training import checkpoint
+from mien.training import checkpoint, norm_statistics
 from mien.training.loop import train
-from mien.training.norm_statistics import renew_statistics
+from mien.training.norm_statistics import enough_of, renew_statistics
 
 
 def test_statistics_leave_the_network_as_it_was_otherwise(tiny_run, faces):
@@ -34,10 +34,17 @@ def test_faces_that_leave_one_over_are_no_batch_of_one():
     means = network.state_dict()["dense.3.running_mean"]
     before = means.clone()
     renew_statistics(network, images, InputSpec())
-    of_all = means.clone()
-    assert not torch.equal(of_all, before)
-    renew_statistics(network, images, InputSpec(), limit=64)
-    assert not torch.equal(means, of_all)
+    assert not torch.equal(means, before)
+
+
+def test_enough_faces_are_some_of_them_each_once_and_always_the_same(monkeypatch):
+    images = np.arange(50, dtype=np.uint8).reshape(50, 1, 1)
+    assert np.array_equal(enough_of(images), images)
+    monkeypatch.setattr(norm_statistics, "ENOUGH", 20)
+    chosen = enough_of(images).ravel().tolist()
+    assert len(set(chosen)) == 20
+    assert chosen == enough_of(images).ravel().tolist()
+    assert chosen != list(range(20)), "the first ones may be of one class"
 
 
 def test_one_face_alone_has_no_statistics():

@@ -42,14 +42,14 @@ def prune(
     """Keep the channels of a trained network that count most; export and measure what is left, to train on (--from)."""
     with needs_extra("train", "Pruning"):
         from mien.training.prune import make_pruned
-    from mien.inference.locate import find_run
+    from mien.inference.locate import find_trained
     from mien.run_folder import RunFolder
 
     try:
         numbers = [int(each) for each in widths.split(",")]
     except ValueError:
         raise RecipeError(f"--widths must be whole numbers with commas between, as 64,128; found '{widths}'.") from None
-    folder, made = find_run(run), RunFolder(out)
+    folder, made = find_trained(run), RunFolder(out)
     made.check_free()
     size_px = folder.read_recipe().input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces

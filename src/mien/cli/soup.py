@@ -44,10 +44,10 @@ def soup(
     """
     with needs_extra("train", "Averaging weights"):
         from mien.training.soup import make_soup
-    from mien.inference.locate import find_run
+    from mien.inference.locate import find_trained
     from mien.run_folder import RunFolder
 
-    folders, made = [find_run(run) for run in runs], RunFolder(out)
+    folders, made = [find_trained(run) for run in runs], RunFolder(out)
     made.check_free()
     size_px = folders[0].read_recipe().input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces

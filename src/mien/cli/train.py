@@ -100,7 +100,7 @@ def train_and_show(
         from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
     from mien.experiments.teaching import find_teachers
-    from mien.inference.locate import find_run
+    from mien.inference.locate import find_trained
     from mien.labels import parse_scheme
     from mien.recipe import load_recipe, tuned
     from mien.report.table import evaluation_table
@@ -109,7 +109,7 @@ def train_and_show(
     _check_log(log)
     chosen = load_recipe(recipe, changes)
     run = RunFolder(out or Path("runs") / chosen.name)
-    start_run = find_run(start) if start is not None else None
+    start_run = find_trained(start) if start is not None else None
     if start_run is not None:
         chosen = tuned(chosen, start_run.read_recipe(), changes)
         file_digest(start_run.best)  # for its one line where the weights are missing

@@ -28,6 +28,18 @@ def find_run(name: str | os.PathLike[str]) -> RunFolder:
     return RunFolder(Path(name))
 
 
+def find_trained(name: str | os.PathLike[str]) -> RunFolder:
+    """The run folder whose weights are to be worked on: :func:`find_run`, but for an int8 form.
+
+    Raises:
+        ModelError: an int8 form is named, which can only answer.
+    """
+    if is_shipped(name) and os.fspath(name).endswith(INT8):
+        whole = os.fspath(name).removesuffix(INT8)
+        raise ModelError(f"{os.fspath(name)} holds rounded weights, with which no training can begin; give {whole}.")
+    return find_run(name)
+
+
 def find_run_of_model(name: str | os.PathLike[str]) -> RunFolder | None:
     """The run that a model is of, also where its ``.onnx`` file is named; None where it is in no run folder."""
     run = find_run(name)

@@ -30,7 +30,7 @@ from mien.recipe import Recipe
 from mien.run_folder import RunFolder, best_epoch
 from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.interrupt import interruptible
-from mien.training.norm_statistics import ENOUGH, renew_statistics
+from mien.training.norm_statistics import renew_statistics
 from mien.training.optim import plateau_factor, rate_factor
 from mien.training.sam import climbed
 from mien.training.state import HistoryLine, TrainingState, file_digest, keep, prepare, restore
@@ -245,8 +245,8 @@ def _validate(state: TrainingState) -> HistoryLine:
     recipe = state.recipe
     with state.average.in_place():
         # Norms that are frozen keep theirs: what is learnt meanwhile goes by them.
-        if recipe.renew_statistics and len(state.history) >= recipe.tuning.frozen_epochs:
-            renew_statistics(state.network, state.as_served, recipe.input, limit=ENOUGH, through=state.model)
+        if state.as_served is not None and len(state.history) >= recipe.tuning.frozen_epochs:
+            renew_statistics(state.network, state.as_served, recipe.input, through=state.model)
             state.average.take_statistics()
         probabilities = predict_probabilities(state.model, state.fabric, state.validation, recipe)
     labels = state.validation.labels

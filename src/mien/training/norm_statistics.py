@@ -21,13 +21,17 @@ ENOUGH = 4096
 """So many faces are looked at after each epoch: `fast` reads as many right with them as with all (docs/results.md)."""
 
 
+def enough_of(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A copy of at most :data:`ENOUGH` of these faces, uint8 (N, ...), drawn at random, always the same."""
+    return images[np.sort(np.random.default_rng(0).permutation(len(images))[:ENOUGH])]
+
+
 @torch.no_grad()
 def renew_statistics(
     network: Network,
     images: npt.NDArray[np.uint8],
     spec: InputSpec,
     *,
-    limit: int | None = None,
     through: nn.Module | None = None,
 ) -> None:
     """Set the running statistics of all batch norms to the mean over batches of these faces, in a fixed random order.
@@ -36,7 +40,6 @@ def renew_statistics(
         network: changed in place, and left in evaluation mode.
         images: uint8 (N, size_px, size_px).
         spec: the network's input.
-        limit: look at so many of them; None looks at all.
         through: what to call in its place, if it computes by way of another module (in bf16, say).
 
     Raises:
@@ -46,7 +49,7 @@ def renew_statistics(
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     if not norms:
         return
-    order = np.random.default_rng(0).permutation(len(images))[:limit]
+    order = np.random.default_rng(0).permutation(len(images))
     if len(order) < 2:
         raise DataError(f"Statistics of batch norms need two train faces or more; found {len(order)}.")
     before = [(norm.momentum, _batches(norm)) for norm in norms]

@@ -28,6 +28,7 @@ from mien.training.batches import count_steps
 from mien.training.device import make_fabric
 from mien.training.distill import Lesson, make_lesson
 from mien.training.losses import Loss, make_loss
+from mien.training.norm_statistics import enough_of
 from mien.training.optim import build_optimizer
 from mien.training.tuning import rate_shares
 
@@ -41,8 +42,8 @@ HistoryLine = dict[str, float]
 class TrainingState:
     """What the loop works on.
 
-    ``average`` holds the weights that are validated and kept. ``as_served`` are the train faces as the data has them,
-    where batch norms are to see them (else none), ``images`` those after balancing. ``start_file`` is where the first
+    ``average`` holds the weights that are validated and kept. ``as_served`` are some train faces as the data has them,
+    where batch norms are to see them (else None), ``images`` those after balancing. ``start_file`` is where the first
     weights came from; None where they were drawn.
     """
 
@@ -52,7 +53,7 @@ class TrainingState:
     model: nn.Module
     optimizer: torch.optim.Optimizer
     average: WeightAverage
-    as_served: npt.NDArray[np.uint8]
+    as_served: npt.NDArray[np.uint8] | None
     images: Tensor
     labels: Tensor
     validation: FaceSet
@@ -114,7 +115,7 @@ def prepare(
     """
     check_faces(recipe, faces)
     train_faces, validation = (faces.of_split(split).with_scheme(parse_scheme(recipe.classes)) for split in SHOWN)
-    as_served = np.asarray(train_faces.images)[: None if recipe.renew_statistics else 0].copy()
+    as_served = enough_of(np.asarray(train_faces.images)) if recipe.renew_statistics else None
     train_faces = balance(train_faces, recipe.balance, recipe.seed)
     loss = make_loss(recipe, train_faces)
     fabric = make_fabric(recipe.precision)
