@@ -144,6 +144,11 @@ class Recipe(_Strict):
         default=False,
         description="batch norms are validated and kept with statistics of 4,096 train faces as they are served",
     )
+    consistency: float = Field(
+        default=0.0,
+        ge=0,
+        description="faces are shown beside their mirror images, and so much weighs what answers differ by; 0 is off",
+    )
     early_sizes: tuple[tuple[Probability, int], ...] = Field(
         default=(),
         description="[[0.4, 28], [0.7, 36]]: until 40 % of the run the network sees its crop at 28 px, then at 36",

@@ -30,6 +30,7 @@ from mien.recipe import Recipe
 from mien.run_folder import RunFolder, best_epoch
 from mien.training.batches import Batch, epoch_batches, epoch_seed
 from mien.training.interrupt import interruptible
+from mien.training.losses import disagreement
 from mien.training.norm_statistics import renew_statistics
 from mien.training.optim import plateau_factor, rate_factor
 from mien.training.sam import climbed
@@ -201,14 +202,24 @@ def _shown(state: TrainingState, epoch: int) -> Iterator[Batch]:
 
 def _learn_from(state: TrainingState, batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits and loss of a batch, ready for the way back."""
-    logits = state.model(batch.images).float()
+    lesson, consistency = state.lesson, state.recipe.consistency
+    targets = None if lesson is None else lesson.targets(batch)
+    if not consistency:
+        logits = state.model(batch.images).float()
+        return logits, _loss_of(state, batch, logits, targets)
+    both = torch.cat([batch.images, batch.images.flip(3)]).contiguous(memory_format=torch.channels_last)
+    seen, mirrored = state.model(both).float().chunk(2)
+    loss = torch.stack([_loss_of(state, batch, logits, targets) for logits in (seen, mirrored)]).mean()
+    temperature = 1.0 if lesson is None else lesson.temperature
+    return seen, loss + consistency * disagreement(seen, mirrored, temperature)
+
+
+def _loss_of(state: TrainingState, batch: Batch, logits: Tensor, targets: Tensor | None) -> Tensor:
     labels = state.labels[batch.chosen]
     loss = state.loss(logits, labels)
     if batch.partner is not None:
         loss = batch.share * loss + (1 - batch.share) * state.loss(logits, labels[batch.partner])
-    if state.lesson is not None:
-        loss = state.lesson.loss(loss, logits, state.lesson.targets(batch))
-    return logits, loss
+    return loss if state.lesson is None or targets is None else state.lesson.loss(loss, logits, targets)
 
 
 def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> None:

@@ -60,6 +60,23 @@ class Loss:
         return replace(self, class_weights=weights, shift=shift)
 
 
+def disagreement(first: Tensor, second: Tensor, temperature: float = 1.0) -> Tensor:
+    """How far two answers about the same faces are from what they say together; 0 where both say the same.
+
+    ``T^2 * (KL(m || p) + KL(m || q)) / 2``, p and q the softmax of the logits at temperature T, m their mean, which is
+    a target that no gradient flows into: each is pulled towards the average of both. Mean over the batch.
+
+    Args:
+        first: logits, float (N, C).
+        second: of the same faces, seen otherwise.
+        temperature: T; its square keeps the gradient's size (:class:`mien.training.distill.Lesson`).
+    """
+    log_shares = [(logits / temperature).log_softmax(1) for logits in (first, second)]
+    together = torch.stack([each.exp() for each in log_shares]).mean(0).detach()
+    apart = [functional.kl_div(each, together, reduction="batchmean") for each in log_shares]
+    return temperature**2 * torch.stack(apart).mean()
+
+
 def make_loss(recipe: Recipe, faces: FaceSet) -> Loss:
     """The loss that a recipe asks for, given the faces that are learnt.
 
