@@ -13,9 +13,11 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError, RecipeError, RunError, TrainingError
 from mien.files import write_text
 from mien.models.registry import complete
+from mien.preprocess import to_input
 from mien.recipe import dump_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint, loop
+from mien.training.distill import Lesson, stored_targets
 from mien.training.loop import train
 from mien.training.state import prepare
 
@@ -101,6 +103,7 @@ from pathlib import Path
 from mien.data.synthetic import synthetic_faces
 from mien.recipe import load_recipe
 from mien.run_folder import RunFolder
+from mien.training.distill import Lesson, stored_targets
 from mien.training.loop import train
 from mien.training.state import prepare
 
@@ -353,3 +356,42 @@ def test_fine_tuning_from_another_network_is_one_line(tmp_path, faces, tiny_reci
     with pytest.raises(RunError, match="another network"):
         train(changed(tiny_recipe, model={"widths": [4, 9]}), faces, RunFolder(tmp_path / "x"), start=tiny_run)
     assert not (tmp_path / "x").exists()
+
+
+def test_consistency_makes_answers_the_same_for_a_face_and_its_mirror_image(tmp_path, faces, tiny_recipe):
+    """Told apart by the brighter side, two classes are each other's mirror image: easy to learn without, never with."""
+    is_left = np.arange(len(faces)) % 2
+    brighter = np.where(is_left[:, None] == (np.arange(48) < 24), 120, 0).astype(np.uint8)
+    images = (faces.images // 2 + brighter[:, None, :]).astype(np.uint8)
+    data = FaceSet(images, is_left, ("right", "left"), faces.split, faces.source, faces.rows)
+    apart = []
+    for consistency in (0.0, 1.0):
+        run = RunFolder(tmp_path / str(consistency))
+        train(changed(tiny_recipe, epochs=4, consistency=consistency, augment={"flip": False}), data, run)
+        network, _ = checkpoint.load_best(run)
+        inputs = torch.from_numpy(to_input(images, tiny_recipe.input))
+        with torch.inference_mode():
+            seen, mirrored = (network(each).softmax(1) for each in (inputs, inputs.flip(3)))
+        apart.append(float((seen - mirrored).abs().max(1).values.mean()))
+    assert apart[0] > 0.5
+    assert apart[1] < 0.1
+
+
+@pytest.mark.parametrize("taught", [False, True])
+def test_consistency_of_a_mirror_that_changes_nothing_is_the_plain_loss(faces, tiny_recipe, taught, monkeypatch):
+    """Symmetric faces look the same in a mirror: both ways cost alike and differ by nothing."""
+    half = np.asarray(faces.images)[:, :, :24]
+    images = np.concatenate([half, half[:, :, ::-1]], axis=2)
+    data = FaceSet(images, faces.labels, faces.classes, faces.split, faces.source, faces.rows)
+    plain = {"flip": False, "shift": 0.0, "rotation_degrees": 0.0, "scale": 0.0, "erasing": 0.0, "mixup": 0.0}
+    losses = []
+    for consistency in (0.0, 10.0):
+        recipe = changed(tiny_recipe, consistency=consistency, augment=plain, precision="fp32")
+        state = prepare(recipe, data, None)
+        if taught:
+            answers = torch.full((len(state.images), len(faces.classes)), 1 / len(faces.classes))
+            state.lesson = Lesson(0.9, 3.0, stored_targets(answers))
+        state.model.eval()
+        (first, *_) = loop._shown(state, 1)
+        losses.append(loop._learn_from(state, first)[1].item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
