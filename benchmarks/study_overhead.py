@@ -3,8 +3,9 @@
     python benchmarks/study_overhead.py [--epochs N]
 
 Four variants on rendered faces: all of a study, plan to page, against the time that it spends within its runs, in
-`mien train`'s own code. (The same runs by themselves differ by up to ten percent from one time to the next here.)
-Prints the ratio; below 1.02 is the bar. Then how often a study of four variants decoded a CSV.
+`mien train`'s own code. What it watches there step by step counts as theirs, and nothing is compared. (The same runs
+by themselves differ by up to ten percent from one time to the next here.) Prints the ratio; below 1.02 is the bar. Then
+how often a study of four variants decoded a CSV.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main() -> None:
         folder = Path(name)
         yard = Yard({48: faces}, folder, folder / "results", {})
         first = make_plan(study, yard.faces_of_size).runs[0]
-        run_recipe(first.recipe, faces, RunFolder(folder / "warm"))  # kernels are chosen, modules imported
+        run_recipe(first.recipe, faces, RunFolder(folder / "warm"))  # kernels are chosen, torch is imported
         within = 0.0
 
         def timed(*args: Any, **settings: Any) -> RunResult:

@@ -147,7 +147,7 @@ class Recipe(_Strict):
     consistency: float = Field(
         default=0.0,
         ge=0,
-        description="faces are shown beside their mirror images, and so much weighs what answers differ by; 0 is off",
+        description="weight of the disagreement between the answers to a face and to its mirror image; 0 is off",
     )
     early_sizes: tuple[tuple[Probability, int], ...] = Field(
         default=(),

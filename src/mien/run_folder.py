@@ -128,7 +128,7 @@ class RunFolder:
             raise RunError(f"{self.path} exists already and is no run folder; choose another with --out.")
         if self.exists:
             raise RunError(
-                f"{self.path} exists already. Choose another folder with --out, or go on with a training by --resume."
+                f"{self.path} exists already. Choose another folder with --out, or continue a run with --resume."
             )
 
     def create(self, recipe: Recipe, environment: dict[str, Any]) -> None:

@@ -252,6 +252,17 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
     one_line(mien(*again, "--set", "input.crop_px=40"), "input.crop_px", "keeps the network")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("train", "quick", "--from", "fast-int8"), ("soup", "fast-int8"), ("prune", "fast-int8", "--widths", "8,8,8,8")],
+    ids=lambda words: words[0],
+)
+def test_an_int8_form_is_no_start_for_training(mien, tmp_path, face_folder, words):
+    answer = mien(*words, "--data", face_folder, "--out", tmp_path / "out")
+    one_line(answer, "fast-int8 holds 8-bit weights", "give fast.")
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, recipe_file, face_folder):
     read = mien("predict", "--crops", face_folder / "test" / "happy", "--json")
     assert json.loads(read.out)[0]["top"] in mien_classes()

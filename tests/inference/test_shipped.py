@@ -121,7 +121,7 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
     assert find_model("fast-int8") == small
     assert find_run("fast-int8").path == small.parent
     assert locate.find_trained("fast").path == small.parent
-    with pytest.raises(ModelError, match=r"fast-int8 holds rounded weights.*give fast"):
+    with pytest.raises(ModelError, match=r"fast-int8 holds 8-bit weights.*give fast"):
         locate.find_trained("fast-int8")
     assert locate.is_shipped("fast-int8")
     assert not locate.is_shipped("slow-int8")

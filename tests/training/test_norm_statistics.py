@@ -14,6 +14,7 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint, norm_statistics
 from mien.training.loop import train
 from mien.training.norm_statistics import enough_of, renew_statistics
+from mien.training.state import prepare
 
 
 def test_statistics_leave_the_network_as_it_was_otherwise(tiny_run, faces):
@@ -45,6 +46,14 @@ def test_enough_faces_are_some_of_them_each_once_and_always_the_same(monkeypatch
     assert len(set(chosen)) == 20
     assert chosen == enough_of(images).ravel().tolist()
     assert chosen != list(range(20)), "the first ones may be of one class"
+
+
+def test_training_keeps_no_more_faces_for_statistics_than_it_looks_at(monkeypatch, faces, tiny_recipe):
+    monkeypatch.setattr(norm_statistics, "ENOUGH", 20)
+    kept = prepare(changed(tiny_recipe, renew_statistics=True), faces, None).as_served
+    assert np.array_equal(kept, enough_of(np.asarray(faces.of_split("train").images)))
+    assert len(kept) == 20
+    assert prepare(tiny_recipe, faces, None).as_served is None
 
 
 def test_one_face_alone_has_no_statistics():

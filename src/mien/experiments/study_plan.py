@@ -216,7 +216,8 @@ def seconds_left(runs: Sequence[Planned], finished: Mapping[str, Finished], out:
 
 def _cost(recipe: Recipe) -> str:
     """What the time of one image depends on."""
-    return repr((complete(recipe.model), recipe.input, recipe.batch_size, recipe.precision, recipe.early_sizes))
+    ways = recipe.consistency > 0
+    return repr((complete(recipe.model), recipe.input, recipe.batch_size, recipe.precision, recipe.early_sizes, ways))
 
 
 def cores() -> int:

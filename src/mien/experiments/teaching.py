@@ -13,7 +13,7 @@ import numpy as np
 from mien.errors import DataError, RunError
 from mien.evaluation.scores import write_scores
 from mien.experiments.ensemble import Member, score_together
-from mien.inference.locate import find_run, find_run_of_model, is_shipped
+from mien.inference.locate import find_run, find_run_of_model, find_trained, is_shipped
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def find_teachers(names: Sequence[str], live: bool) -> list[Path]:
                 raise DataError(f"distill.live asks networks; {name} is a file of answers. Name the run itself.")
             found.append(Path(name))
             continue
-        run = find_run(name)
+        run = find_trained(name) if live else find_run(name)
         run.read_recipe()
         if not live and not run.scores("train").is_file():
             raise DataError(f"{name} has no soft labels yet. Make them with: mien teach {name} --data PATH")

@@ -36,7 +36,7 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
     """
     if is_shipped(name) and os.fspath(name).endswith(INT8):
         whole = os.fspath(name).removesuffix(INT8)
-        raise ModelError(f"{os.fspath(name)} holds rounded weights, with which no training can begin; give {whole}.")
+        raise ModelError(f"{os.fspath(name)} holds 8-bit weights, which can only be run; give {whole}.")
     return find_run(name)
 
 

@@ -14,13 +14,17 @@ from mien.training.optim import build_optimizer
 
 
 def bare_images_a_second(recipe: Recipe, classes: int, side_px: int, seconds: float = 6.0) -> float:
-    """Forward, backward and step on one random batch, over and over, for so many seconds: images a second."""
+    """Forward, backward and step on one random batch, over and over, for so many seconds: images a second.
+
+    With ``consistency`` a batch holds each image both ways, and counts it once.
+    """
     fabric = make_fabric(recipe.precision)
     network = build_model(recipe.model, classes, recipe.input.crop_px).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim))
-    images = torch.randn(recipe.batch_size, 1, side_px, side_px).contiguous(memory_format=torch.channels_last)
+    ways = 2 if recipe.consistency else 1
+    images = torch.randn(ways * recipe.batch_size, 1, side_px, side_px).contiguous(memory_format=torch.channels_last)
     images = fabric.to_device(images)
-    labels = fabric.to_device(torch.randint(0, classes, (recipe.batch_size,)))
+    labels = fabric.to_device(torch.randint(0, classes, (len(images),)))
     steps, began = 0, 0.0
     while True:
         loss = functional.cross_entropy(model(images).float(), labels)
