@@ -117,7 +117,7 @@ class Clip:
             is_turned = self._orientation[0]
             self.width, self.height = self._stored_size[::-1] if is_turned else self._stored_size
         except BaseException:
-            self._container.close()
+            self.close()
             raise
 
     def __enter__(self) -> Clip:
@@ -130,6 +130,11 @@ class Clip:
 
     def close(self) -> None:
         """Close the file."""
+        # Freeing a decoder waits for its threads with Python's lock held, which a thread that drops a packet wants.
+        # This waits for them without.
+        for stream in self._container.streams.video:
+            if stream.codec_context is not None:
+                stream.codec_context.flush_buffers()
         self._container.close()
 
     def frames(self) -> Iterator[ClipFrame]:
