@@ -26,6 +26,11 @@ def enough_of(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return images[np.sort(np.random.default_rng(0).permutation(len(images))[:ENOUGH])]
 
 
+def batch_norms(network: nn.Module) -> list[_BatchNorm]:
+    """Its layers that keep statistics of what they saw."""
+    return [module for module in network.modules() if isinstance(module, _BatchNorm)]
+
+
 @torch.no_grad()
 def renew_statistics(
     network: Network,
@@ -46,7 +51,7 @@ def renew_statistics(
         DataError: fewer than two faces, of which nothing varies.
     """
     network.eval()
-    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    norms = batch_norms(network)
     if not norms:
         return
     order = np.random.default_rng(0).permutation(len(images))

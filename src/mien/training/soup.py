@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from mien.data.faceset import FaceSet
 from mien.errors import RunError
@@ -19,7 +18,7 @@ from mien.labels import parse_scheme
 from mien.models.registry import build_model
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
-from mien.training.norm_statistics import renew_statistics
+from mien.training.norm_statistics import batch_norms, renew_statistics
 from mien.training.state import file_digest
 
 
@@ -53,7 +52,7 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
     out.check_free()
     classes = tuple(loaded[0][1]["classes"])
     network = build_model(recipe.model, len(classes), recipe.input.crop_px)
-    if len(runs) == 1 and not any(isinstance(module, _BatchNorm) for module in network.modules()):
+    if len(runs) == 1 and not batch_norms(network):
         raise RunError(f"{runs[0].path} has no batch norms to renew statistics of; a mean is of two or more.")
     network.load_state_dict(_mean([tensors for tensors, _ in loaded]))
     train_faces = faces.of_split("train").with_scheme(parse_scheme(recipe.classes)).with_classes(classes)
