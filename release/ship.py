@@ -73,7 +73,9 @@ def make(run: RunFolder, name: str, faces: FaceSet, folder: RunFolder, made_by: 
         model.probabilities, np.asarray(validation.images), validation.labels, rows_fingerprint=rows
     )
     data = "FER2013, PublicTest as validation"
-    write_measurement(folder.path, Measurement(name, data, "validation", measured, data_fingerprint=faces.fingerprint))
+    write_measurement(
+        folder.path, Measurement(name, data, "validation", measured, data_fingerprint=faces.fingerprint_without_test)
+    )
     drawn = render_faces(np.arange(FACES), seed=SEED)
     kept = (folder.model, folder.model_int8, folder.best)
     content = {

@@ -62,7 +62,7 @@ def test_dropped_and_relabelled_rows(faces):
 
 
 def test_the_fingerprint_is_that_of_data_and_changes_at_every_size(faces):
-    small = faces.subset(np.arange(len(faces))).with_fingerprint(faces.fingerprint)
+    small = faces.subset(np.arange(len(faces))).with_fingerprints(faces.fingerprint, faces.fingerprint_without_test)
     first, second = np.flatnonzero(faces.split == "train")[:2]
     clean = Clean(faces.fingerprint, (change(faces, first), change(faces, second)))
     turned = Clean(faces.fingerprint, clean.changes[::-1])
@@ -79,7 +79,7 @@ def test_other_data_is_refused(faces):
 
 
 def test_lists_that_do_not_fit_the_rows(faces):
-    train = faces.of_split("train").with_fingerprint(faces.fingerprint)
+    train = faces.of_split("train").with_fingerprints(faces.fingerprint, faces.fingerprint_without_test)
     for bad, words in (
         (change(faces, 0, row=10**6), "which the data does not have"),
         (change(faces, 0, label="bored"), "as bored of"),
@@ -132,7 +132,7 @@ def test_the_proof_is_of_the_faces_that_the_list_was_made_from(faces):
     faces, (_, disputed, _), _ = measured(faces)
     images = np.asarray(faces.images).copy()
     images[disputed, 0, 0] ^= 255
-    larger = replace(faces, images=images).with_fingerprint(faces.fingerprint)
+    larger = replace(faces, images=images).with_fingerprints(faces.fingerprint, faces.fingerprint_without_test)
     clean = Clean(faces.fingerprint, (change(faces, disputed, kind="conflict"),))
     with pytest.raises(DataError, match="no identical picture"):
         apply_clean(larger, clean)

@@ -104,6 +104,34 @@ def test_fingerprint_and_splits_do_not_depend_on_the_size(tmp_path: Path, noise,
             assert found.split_origin == usual.split_origin
 
 
+def test_data_with_the_test_split_and_without_is_the_same_to_a_model(
+    tmp_path: Path, noise, write_csv, as_pixels
+) -> None:
+    """As Kaggle's whole file is to one who learnt from Training and PublicTest; every other change is none."""
+    usages = ["Training"] * 6 + ["PublicTest"] * 3 + ["PrivateTest"] * 3
+    rows = [
+        (row % 2, as_pixels(image), usage) for row, (image, usage) in enumerate(zip(noise(12), usages, strict=True))
+    ]
+
+    def written(name: str, some: list[tuple[int, str, str]]) -> Path:
+        return write_csv(tmp_path / name, "emotion,pixels,Usage", some)
+
+    whole, without = written("whole.csv", rows), written("without.csv", rows[:9])
+    other = written("other.csv", [(1, *rows[0][1:]), *rows[1:]])
+    for size_px in (48, 64):
+        for _ in ("fresh", "cached"):
+            all_faces, learnt, others = (read_data(each, size_px=size_px).faces for each in (whole, without, other))
+            assert all_faces.fingerprint != learnt.fingerprint
+            assert all_faces.fingerprint_without_test == learnt.fingerprint_without_test == learnt.fingerprint
+            assert all_faces.is_learnt_as(learnt.fingerprint)
+            assert all_faces.is_learnt_as(all_faces.fingerprint)  # as versions before wrote it
+            assert not all_faces.is_of(learnt.fingerprint)
+            assert not learnt.is_learnt_as(all_faces.fingerprint)
+            assert not others.is_learnt_as(learnt.fingerprint)
+    test = all_faces.of_split("test")
+    assert test.fingerprint_without_test == test.fingerprint
+
+
 def test_faces_know_their_fingerprint_and_that_of_their_own_pixels(kaggle_table: Path) -> None:
     usual, large = read_data(kaggle_table).faces, read_data(kaggle_table, size_px=64).faces
     own = replace(large).fingerprint  # a copy knows nothing of the reading, as versions before

@@ -89,6 +89,16 @@ def test_scores_know_their_data_at_every_size(faces, scored, tmp_path):
         check_fingerprint(usual, earlier)
 
 
+def test_scores_of_the_test_split_want_the_data_that_has_it(faces, scored):
+    """Scores of validation are of the same faces with the test split and without."""
+    without = faces.subset(np.flatnonzero(faces.split != "test"))
+    part = without.of_split("validation")
+    scores = scored(part.labels, without.classes, part.rows, fingerprint=without.fingerprint)
+    check_fingerprint(faces, scores)
+    with pytest.raises(DataError, match="found sha256:"):
+        check_fingerprint(faces, replace(scores, split="test"))
+
+
 def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, tiny_run, tmp_path):
     """Oracle: what the file says of itself; a run folder and the model file in it are one model."""
     shares = np.full((2, len(STRENGTHS)), 0.5)

@@ -30,6 +30,8 @@ def test_scores_are_the_models_answers_on_the_split(classifier, faces):
     assert scores.labels.tolist() == chosen.labels.tolist()
     assert scores.probabilities == pytest.approx(classifier.probabilities(np.asarray(chosen.images)), abs=1e-6)
     assert scores.data_fingerprint == faces.fingerprint
+    learnt = score_split(classifier, faces, "validation").data_fingerprint
+    assert learnt == faces.fingerprint_without_test != faces.fingerprint
 
 
 def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, tmp_path):
@@ -38,7 +40,7 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
     copy.write_bytes(tiny_run.model.read_bytes())
     replace_manifest(copy, load(copy).manifest.model_copy(update={"temperature": 1.43}))
     warm = load(copy)
-    other = faces.subset(np.arange(1, len(faces)))
+    other = faces.subset(np.flatnonzero(faces.rows != faces.of_split("train").rows[0]))
     train = np.flatnonzero(faces.split == "train")[0]
     gone = Change(
         row=int(faces.rows[train]),
@@ -48,11 +50,16 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
         reason="",
         source="",
     )
+    without_test = faces.subset(np.flatnonzero(faces.split != "test"))
     cleaned = apply_clean(faces, Clean(faces.fingerprint, (gone,)))
+    cleaned_without = apply_clean(without_test, Clean(without_test.fingerprint, (gone,)))
+    assert cleaned.fingerprint_without_test == cleaned_without.fingerprint
     for data, split, temperature, words in (
         (faces, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
         (other, "validation", 1.43, "with the model's temperature 1.43"),
+        (without_test, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
         (cleaned, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
+        (cleaned_without, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
         (faces, "train", 1.43, "with the model's temperature 1.43"),
     ):
         expected = warm.probabilities(data.of_split(split).images, temperature)

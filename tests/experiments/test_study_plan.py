@@ -46,6 +46,16 @@ def test_a_key_follows_recipe_seed_data_parent_and_first_weights(done):
     assert changed(variant="another", recipe=renamed).key == run.key
 
 
+def test_the_test_split_makes_no_other_run(tiny_study_file, faces):
+    study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
+    without = faces.subset(np.flatnonzero(faces.split != "test"))
+    fewer = without.subset(np.arange(1, len(without)))
+    plans = [make_plan(study, {48: each}) for each in (faces, without, fewer)]
+    keys = [{run.key for run in plan.runs} for plan in plans]
+    assert keys[0] == keys[1]
+    assert not keys[0] & keys[2]
+
+
 def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):
     text = tiny_study_file.read_text().replace(
         'set = { optim.lr = 1e30, optim.name = "sgd" }', "set = { model.stem_stride = 2, model.dropout = 0.1 }"

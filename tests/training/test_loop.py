@@ -71,7 +71,7 @@ def test_a_run_learns_and_leaves_its_folder(tmp_path, faces, tiny_recipe):
     assert len(run.read_history()) == 4
     assert checkpoint.load(run.best)[1]["epoch"] == outcome.best_epoch
     environment = run.read_environment()
-    assert environment["data_fingerprint"] == data.fingerprint
+    assert environment["data_fingerprint"] == data.fingerprint_without_test
     assert environment["threads"] == 1
 
 
@@ -308,6 +308,9 @@ def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_a
     with pytest.raises(RunError, match="other data"):
         train(tiny_recipe, faces.subset(np.arange(len(faces))[::-1]), run, resume=True)
     assert run.best.read_bytes() == before
+    # With the test split or without, it is the same training.
+    without_test = faces.subset(np.flatnonzero(faces.split != "test"))
+    assert train(tiny_recipe, without_test, run, resume=True).reason == "all epochs done"
 
 
 def test_a_run_begun_on_other_data_or_weights_is_not_resumed_even_before_its_first_epoch(
@@ -334,7 +337,7 @@ def test_a_label_scheme_is_applied_and_the_fingerprint_stays_the_datas(tmp_path,
     train(changed(tiny_recipe, classes="binary"), faces, run)
     facts = checkpoint.load(run.best)[1]
     assert facts["classes"] == ["negative", "positive"]
-    assert facts["data_fingerprint"] == faces.fingerprint
+    assert facts["data_fingerprint"] == faces.fingerprint_without_test
 
 
 def test_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):

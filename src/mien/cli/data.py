@@ -58,6 +58,7 @@ def info(
                 "skipped": [list(each) for each in result.skipped],
                 "notes": list(result.notes),
                 "fingerprint": result.fingerprint,
+                "fingerprint_without_test": faces.fingerprint_without_test,
             }
         )
         return
@@ -70,6 +71,8 @@ def info(
     facts.add_row("splits", result.split_origin)
     facts.add_row("columns", ", ".join(sorted(faces.columns)) or "none beside the label")
     facts.add_row("content", result.fingerprint)
+    if faces.fingerprint_without_test != result.fingerprint:
+        facts.add_row("without test", faces.fingerprint_without_test)
     show(facts)
     for split, values in counts.items():
         table = Table(

@@ -70,7 +70,9 @@ def robustness(
     faces = faces_for(classifier, result.faces).of_split(split)
     if limit is not None and limit < len(faces):
         faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
-    rows_fingerprint = fingerprint_of_rows(result.fingerprint, faces.rows, faces.labels, faces.classes)
+    # Test is not measured here, so that data with and without it are the same.
+    fingerprint = result.faces.fingerprint_without_test
+    rows_fingerprint = fingerprint_of_rows(fingerprint, faces.rows, faces.labels, faces.classes)
     if other is not None:
         # Before minutes are spent on what could not be compared.
         check_baseline(other, str(baseline), faces.images, faces.labels, seed, rows_fingerprint)
@@ -78,7 +80,7 @@ def robustness(
         classifier.probabilities, faces.images, faces.labels, seed=seed, rows_fingerprint=rows_fingerprint
     )
     relative = relative_to(other, measured, str(baseline)) if other is not None else None
-    measurement = Measurement(model, str(data), split, measured, relative, result.fingerprint)
+    measurement = Measurement(model, str(data), split, measured, relative, fingerprint)
     if out is not None:
         remark(f"written: {write_measurement(out, measurement)}")
     if json:

@@ -2,7 +2,7 @@
 
     <cache>/faces/<key>/images.npy    uint8 (N, S, S), reopened as a memory map
                         table.npz     labels, splits, sources, rows, columns
-                        meta.json     classes, fingerprint, what to tell about the reading
+                        meta.json     classes, fingerprints, what to tell about the reading
 
 The key is made of what the source looks like from outside (paths, sizes, modification times) and of the options, so
 that nothing has to be read to find an entry. An entry is written beside its place and renamed: half an entry never
@@ -45,7 +45,7 @@ def cache_folder() -> Path:
 
 
 def load(key: str) -> tuple[FaceSet, dict[str, Any]] | None:
-    """Reopen the entry of ``key``: its faces (memory-mapped, fingerprint known) and its facts; None if there is none.
+    """Reopen the entry of ``key``: its faces (memory-mapped, fingerprints known) and its facts; None if there is none.
 
     A damaged entry counts as none.
     """
@@ -77,7 +77,7 @@ def read_entry(folder: Path) -> tuple[FaceSet, dict[str, Any]]:
             rows=table["rows"],
             columns=columns,
         )
-    return faces.with_fingerprint(str(meta["fingerprint"])), dict(meta["facts"])
+    return faces.with_fingerprints(str(meta["fingerprint"]), str(meta["fingerprint_without_test"])), dict(meta["facts"])
 
 
 def write_entry(folder: Path, faces: FaceSet, facts: dict[str, Any]) -> None:
@@ -97,6 +97,7 @@ def write_entry(folder: Path, faces: FaceSet, facts: dict[str, Any]) -> None:
         "classes": faces.classes,
         "columns": list(faces.columns),
         "fingerprint": faces.fingerprint,
+        "fingerprint_without_test": faces.fingerprint_without_test,
         "facts": facts,
     }
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")

@@ -201,11 +201,21 @@ def apply_clean(faces: FaceSet, clean: Clean, usual: FaceSet | None = None) -> F
     if not kept.any():
         raise DataError("The list of changes drops every row.")
     _prove(faces if usual is None else usual, clean.changes, places)
-    digest = hashlib.sha256(faces.fingerprint.encode())
-    for change in sorted(clean.changes, key=lambda each: each.row):
+    cleaned = replace(faces, labels=labels, cleaned_from=faces.fingerprint_without_test).subset(kept)
+    learnt = [each for each in clean.changes if each.split != "test"]
+    return cleaned.with_fingerprints(
+        _fingerprint(faces.fingerprint, clean.changes), _fingerprint(faces.fingerprint_without_test, learnt)
+    )
+
+
+def _fingerprint(before: str, changes: Sequence[Change]) -> str:
+    """That of some faces after changes, from the one before."""
+    if not changes:
+        return before
+    digest = hashlib.sha256(before.encode())
+    for change in sorted(changes, key=lambda each: each.row):
         digest.update(f"\n{change.row} {change.to or ''}".encode())
-    cleaned = replace(faces, labels=labels, cleaned_from=faces.fingerprint).subset(kept)
-    return cleaned.with_fingerprint(f"sha256:{digest.hexdigest()}")
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _check(path: str | os.PathLike[str], changes: Sequence[Change], relabelled: int) -> None:

@@ -37,7 +37,8 @@ class FaceSet:
             position in which the face was read.
         columns: anything else the data says about each face, arrays with N entries, e.g. ``ferplus_votes``
             int64 (N, 10).
-        cleaned_from: the fingerprint of the data that a list of changes was applied to; "" where none was.
+        cleaned_from: :attr:`fingerprint_without_test` of the data that a list of changes was applied to; "" where none
+            was.
     """
 
     images: npt.NDArray[np.uint8]
@@ -72,16 +73,30 @@ class FaceSet:
         """
         return self._own_fingerprint()
 
-    def with_fingerprint(self, fingerprint: str) -> FaceSet:
-        """The same faces under a fingerprint that is known already, or that is of the same faces at another size."""
+    @cached_property
+    def fingerprint_without_test(self) -> str:
+        """The fingerprint of the faces that learning and choosing see: all but the test split.
+
+        FER2013 is the same to a model with PrivateTest and without. Where all are of the test split, or none is, it is
+        :attr:`fingerprint`.
+        """
+        learnt = self.split != "test"
+        return self.subset(learnt)._own_fingerprint() if learnt.any() and not learnt.all() else self.fingerprint
+
+    def with_fingerprints(self, fingerprint: str, without_test: str) -> FaceSet:
+        """The same faces under fingerprints that are known already, or that are of the same faces at another size."""
         same = replace(self)
         # Where functools.cached_property keeps its value; hashing 80 MB again would take longer than opening them.
-        vars(same)["fingerprint"] = fingerprint
+        vars(same).update(fingerprint=fingerprint, fingerprint_without_test=without_test)
         return same
 
     def is_of(self, fingerprint: str) -> bool:
         """Whether a fingerprint is of these faces: theirs, or that of their own pixels, which older files hold."""
         return fingerprint == self.fingerprint or fingerprint == self._own_fingerprint()
+
+    def is_learnt_as(self, fingerprint: str) -> bool:
+        """Whether a fingerprint is of faces that are the same to a model: of these, or of these without test."""
+        return fingerprint == self.fingerprint_without_test or self.is_of(fingerprint)
 
     def _own_fingerprint(self) -> str:
         digest = hashlib.sha256()

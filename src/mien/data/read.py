@@ -149,7 +149,9 @@ def read_data(
         result = _finish(shape.read(source, options), shape.name, source)
         if size_px != FINGERPRINT_PX:
             usual = read_data(path, size_px=FINGERPRINT_PX, class_map=class_map, skip_bad=skip_bad, cache=cache)
-            faces = replace(result.faces, split=usual.faces.split).with_fingerprint(usual.fingerprint)
+            faces = replace(result.faces, split=usual.faces.split).with_fingerprints(
+                usual.fingerprint, usual.faces.fingerprint_without_test
+            )
             result = replace(result, faces=faces, split_origin=usual.split_origin)
     except OSError as error:
         where = error.filename or path

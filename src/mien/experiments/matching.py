@@ -54,7 +54,8 @@ def check_fingerprint(faces: FaceSet, scores: Scores) -> None:
     Raises:
         DataError: another fingerprint.
     """
-    if scores.data_fingerprint and not faces.is_of(scores.data_fingerprint):
+    same = faces.is_of if scores.split == "test" else faces.is_learnt_as
+    if scores.data_fingerprint and not same(scores.data_fingerprint):
         raise DataError(
             f"The scores are of data {scores.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
             f"Give the data that was scored."

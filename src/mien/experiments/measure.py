@@ -91,7 +91,7 @@ def score_split(
         probabilities=np.concatenate(parts),
         classes=classifier.classes,
         split=split,
-        data_fingerprint=faces.fingerprint,
+        data_fingerprint=faces.fingerprint if split == "test" else faces.fingerprint_without_test,
         note=", ".join(notes),
     )
 
@@ -100,7 +100,7 @@ def fitted_on(classifier: Classifier, faces: FaceSet, split: str) -> bool:
     """Whether the model's temperature was fitted on this split of these faces, as they were read or cleaned since."""
     fingerprint = classifier.manifest.data_fingerprint
     return split == "validation" and (
-        faces.is_of(fingerprint) or (faces.cleaned_from != "" and faces.cleaned_from == fingerprint)
+        faces.is_learnt_as(fingerprint) or (faces.cleaned_from != "" and faces.cleaned_from == fingerprint)
     )
 
 
@@ -200,7 +200,7 @@ def seen_by(models: Sequence[Classifier], faces: FaceSet, uncleaned: FaceSet | N
         faces: all of the data, as it was read and cleaned.
         uncleaned: the same before it was cleaned; None where nothing was.
     """
-    if uncleaned is None or (models and all(faces.is_of(model.manifest.data_fingerprint) for model in models)):
+    if uncleaned is None or (models and all(faces.is_learnt_as(model.manifest.data_fingerprint) for model in models)):
         return faces
     return uncleaned
 

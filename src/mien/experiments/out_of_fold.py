@@ -102,14 +102,14 @@ def score_out_of_fold(
     for fold in range(folds.count):
         run = RunFolder(folder / f"fold-{fold + 1}")
         held_out, learnt = folds.held_out(fold), folds.learnt(fold)
-        scores = _finished(run, learnt, held_out, faces.fingerprint)
+        scores = _finished(run, learnt, held_out, faces.fingerprint_without_test)
         if scores is None:
             tell(f"fold {fold + 1} of {folds.count}: {run.path}")
             with view(recipe, learnt) as watch:
                 result = run_recipe(recipe, learnt, run, resume=True, watch=watch, facts=facts)
             if result.outcome.reason == "interrupted":
                 return None
-            scores = _score(Classifier(run.model), held_out, faces.fingerprint)
+            scores = _score(Classifier(run.model), held_out, faces.fingerprint_without_test)
             write_scores(run.scores(SPLIT), scores)
         parts.append(scores)
     together = Scores(
@@ -118,7 +118,7 @@ def score_out_of_fold(
         probabilities=np.concatenate([each.probabilities for each in parts]),
         classes=parts[0].classes,
         split=SPLIT,
-        data_fingerprint=faces.fingerprint,
+        data_fingerprint=faces.fingerprint_without_test,
     )
     write_scores(RunFolder(folder).scores(SPLIT), together)
     return together
@@ -172,7 +172,7 @@ def _check_folds(recipe: Recipe, folds: _Folds, folder: Path) -> None:
             check_faces(recipe, learnt)
         except DataError as error:
             raise DataError(f"Fold {fold + 1} of {folds.count} cannot be learnt. {error}") from None
-        if run.is_run and not learnt.is_of(str(run.read_environment().get("data_fingerprint"))):
+        if run.is_run and not learnt.is_learnt_as(str(run.read_environment().get("data_fingerprint"))):
             raise RunError(f"{run.path} was begun on other data; choose another folder with --out.")
 
 
@@ -183,7 +183,9 @@ def _finished(run: RunFolder, learnt: FaceSet, held_out: FaceSet, fingerprint: s
         return None
     scores = read_scores(file)
     same = scores.data_fingerprint == fingerprint and np.array_equal(scores.rows, held_out.rows)
-    return scores if same and run.read_environment().get("data_fingerprint") == learnt.fingerprint else None
+    return (
+        scores if same and run.read_environment().get("data_fingerprint") == learnt.fingerprint_without_test else None
+    )
 
 
 def _score(classifier: Classifier, held_out: FaceSet, fingerprint: str) -> Scores:

@@ -86,7 +86,7 @@ def write_smaller(model: Path, form: Literal["fp16", "int8"], faces: FaceSet, ou
     with whole_file(out) as temporary:
         temporary.write_bytes(attach_manifest(graph, manifest))
         after = score_split(Classifier(temporary), faces, "validation", temperature=1.0)
-        if faces.is_of(manifest.data_fingerprint):
+        if faces.is_learnt_as(manifest.data_fingerprint):
             scores = headline_of(evaluate_scores(after, resamples=1))
             graph = attach_manifest(graph, manifest.model_copy(update={"scores": scores}))
             temporary.write_bytes(graph)

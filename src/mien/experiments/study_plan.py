@@ -134,7 +134,7 @@ def _runs(
                     f"that seed. Give both the same seeds, in the same order."
                 )
             recipe = _recipe(study, variant, seed, changes)
-            fingerprint = faces_of_size[recipe.input.size_px].fingerprint
+            fingerprint = faces_of_size[recipe.input.size_px].fingerprint_without_test
             runs[variant.name, seed] = Planned(
                 variant.name, recipe, fingerprint, found.classes, found.train_faces, parent, found.start_digest
             )

@@ -59,7 +59,7 @@ def make_pruned(
     network, facts = checkpoint.load_best(run)
     if not isinstance(network, MienNet):
         raise RecipeError(f"{run.path} holds a {recipe.model.name}; only mien's own network ('mien') can be pruned.")
-    if not faces.is_of(facts["data_fingerprint"]):
+    if not faces.is_learnt_as(facts["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data than this; its channels are weighed by its own.")
     thinner = _thinner(recipe.model, widths, stem_width)
     out.check_free()
@@ -73,7 +73,7 @@ def make_pruned(
     pruned = recipe.model_copy(update={"name": f"{recipe.name}-pruned", "model": thinner})
     kept = {
         "recipe_digest": pruned.digest,
-        "data_fingerprint": facts["data_fingerprint"],
+        "data_fingerprint": faces.fingerprint_without_test,
         "classes": list(classes),
         "started_from": file_digest(run.best),
         "taught_by": facts.get("taught_by", []),

@@ -46,7 +46,7 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
         same = (other.model, other.input, facts["classes"]) == (recipe.model, recipe.input, loaded[0][1]["classes"])
         if not same or tensors.keys() != loaded[0][0].keys():
             raise RunError(f"{run.path} has another network, input or classes than {runs[0].path}; they have no mean.")
-        if not faces.is_of(facts["data_fingerprint"]):
+        if not faces.is_learnt_as(facts["data_fingerprint"]):
             # What one of them learnt from may be what the mean is then measured on.
             raise RunError(f"{run.path} was trained on other data than this; a soup needs its members' own.")
     out.check_free()
@@ -59,7 +59,7 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
     renew_statistics(network, np.asarray(train_faces.images), recipe.input)
     facts = {
         "recipe_digest": recipe.digest,
-        "data_fingerprint": faces.fingerprint,
+        "data_fingerprint": faces.fingerprint_without_test,
         "classes": list(classes),
         "started_from": None,
         "taught_by": sorted({digest for _, each in loaded for digest in each.get("taught_by", [])}),

@@ -210,7 +210,7 @@ def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[st
     begun = run.read_environment()
     run.remove_litter()
     check_same_recipe(run, state.recipe)
-    if not faces.is_of(begun["data_fingerprint"]):
+    if not faces.is_learnt_as(begun["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
     if begun.get("taught_by", []) != facts["taught_by"]:
         raise RunError(
