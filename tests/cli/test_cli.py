@@ -176,6 +176,9 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
     mien("evaluate", "--model", run.path, "--data", face_folder)
     assert run.test_uses() == 2, "validation is not the test split"
     one_line(mien("evaluate", "--model", run.path, "--data", face_folder, "--out", run.path), "run folder")
+    again = ("evaluate", "--model", run.path, "--data", face_folder, "--out", tmp_path / "out1")
+    one_line(mien(*again), "metrics.json exists already")
+    assert run.test_uses() == 2
     assert (run.path / "metrics.json").read_bytes() == before
 
 
@@ -183,6 +186,12 @@ def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
     answer = mien("evaluate", "--scores", tiny_run.scores("validation"), "--json", "--out", tmp_path / "out")
     assert json.loads(answer.out)["headline"] == json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
     assert (tmp_path / "out" / "report.html").is_file()
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    words = ("evaluate", "--scores", tiny_run.scores("validation"), "--out", tmp_path / "out")
+    one_line(mien(*words, "--classes", "binary"), "exists already", "--overwrite")
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+    assert mien(*words, "--classes", "binary", "--overwrite").code == 0
+    assert (tmp_path / "out" / "metrics.json").read_bytes() != before["metrics.json"]
     one_line(mien("evaluate", "--scores", tiny_run.scores("validation"), "--model", tiny_run.path), "stands alone")
     one_line(mien("evaluate", "--model", tiny_run.path), "--data")
     one_line(mien("evaluate", "--scores", tmp_path / "none.npz"), "none.npz")

@@ -82,6 +82,14 @@ def test_the_answers_are_the_means_over_views_and_models_without_a_temperature(m
     assert not teacher.scores("train").exists()
 
 
+def test_the_advice_for_a_recipe_without_a_network_names_the_run_to_begin_from(mien, tmp_path, teacher, face_folder):
+    out = tmp_path / "answers.npz"
+    words = ("teach", teacher.path, "--data", face_folder, "--recipe", "pruned", "--epochs", "1", "--out", out)
+    asked = mien(*words, "--set", "batch_size=16", "--set", "input.mean=0.5", "--set", "input.std=0.25")
+    assert asked.code == 0, asked.err
+    assert "--from RUN" in asked.err
+
+
 def test_a_live_teacher_is_a_run(mien, tmp_path, teacher, recipe_file, face_folder):
     words = ("distill", recipe_file, "--data", face_folder, "--out", tmp_path / "s", "--set", "distill.live=true")
     taught = mien(*words, "--teachers", teacher.path)
@@ -123,6 +131,8 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe
     words = ("distill", recipe_file, "--data", face_folder, "--out", run)
     refused(mien(*words), "--teachers")
     refused(mien(*words, "--teachers", teacher.path), "no soft labels yet", "mien teach")
+    # In the package's own folder nothing is kept: the advice must be one that leads somewhere.
+    refused(mien(*words, "--teachers", "default"), "no soft labels yet", "--out FILE.npz; then --teachers FILE.npz")
     refused(mien(*words, "--teachers", tmp_path / "none"), "does not exist")
     refused(mien(*words, "--teachers", tmp_path / "none.npz"), "none.npz", "no such file")
     (tmp_path / "bad.npz").write_bytes(b"x")

@@ -69,3 +69,14 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, files, tmp_path
     one_line(attempt(images=[*files, bad]), "bad.png")
     one_line(attempt(out=bad), "is a file")
     assert not (tmp_path / "out").exists()
+
+
+def test_earlier_maps_are_replaced_only_where_that_is_said(mien, tiny_run, files, tmp_path):
+    words = ("explain", "--model", tiny_run.path, files[0], "--out", tmp_path / "out")
+    assert mien(*words).code == 0
+    maps = tmp_path / "out" / "maps.npz"
+    before = maps.read_bytes()
+    one_line(mien(*words, "--class", "sad"), "maps.npz exists already", "--overwrite")
+    assert maps.read_bytes() == before
+    assert mien(*words, "--class", "sad", "--overwrite").code == 0
+    assert maps.read_bytes() != before

@@ -59,6 +59,8 @@ def test_runs_that_have_no_mean_are_refused(tmp_path, faces, tiny_recipe, pair, 
     fewer = faces.subset(np.flatnonzero(faces.rows != faces.of_split("train").rows[0]))
     with pytest.raises(RunError, match="trained on other data"):
         make_soup(pair, fewer, out, {})
+    with pytest.raises(RunError, match="has the weights of another run that is named; give each once"):
+        make_soup([*pair, pair[0]], faces, out, {})
     with pytest.raises(RunError, match="does not exist"):
         make_soup([pair[0], RunFolder(tmp_path / "none")], faces, out, {})
     assert not out.path.exists()

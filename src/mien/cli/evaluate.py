@@ -14,9 +14,11 @@ from mien.cli.options import (
     DataIfAnyOption,
     JsonOption,
     MapOption,
+    OverwriteOption,
     QuietOption,
     SkipBadOption,
     ThresholdOption,
+    check_free,
     check_out,
     clean_facts,
     page_facts,
@@ -26,6 +28,7 @@ from mien.cli.options import (
     show_json,
 )
 from mien.errors import DataError, nearest
+from mien.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +65,7 @@ def evaluate(
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     clean: CleanOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -99,6 +103,7 @@ def evaluate(
                 "--scores stands alone: the file holds labels and answers. Leave out --model, --data, --by, --views."
             )
         answers = read_scores(scores_file)
+        _check_free(out, answers.split, overwrite)
         scores = answers.with_scheme(scheme)
         if threshold is not None or len(scores.classes) == 2:
             tried = measure_threshold(scores, at, scores if scores.split == "validation" else None)
@@ -108,6 +113,7 @@ def evaluate(
         raise DataError("mien evaluate needs --model and --data, or --scores alone.")
     else:
         check_views(views)
+        _check_free(out, split, overwrite)
         classifiers = [load(model) for model in models]
         classifier = classifiers[0]
         if scheme is not None:
@@ -177,6 +183,12 @@ def evaluate(
             show(break_down_table(parts, by))
     if out is not None:
         remark(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
+
+
+def _check_free(out: Path | None, split: str, overwrite: bool) -> None:
+    """Refuse a folder that holds another measurement, before anything is measured."""
+    if out is not None:
+        check_free([RunFolder(out).scores(split), out / "metrics.json", out / "report.html"], overwrite)
 
 
 def _read_for(

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mien.cli.options import JsonOption, ModelOption, QuietOption, remark, show, show_json
+from mien.cli.options import (
+    JsonOption,
+    ModelOption,
+    OverwriteOption,
+    QuietOption,
+    check_free,
+    remark,
+    show,
+    show_json,
+)
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
@@ -32,6 +41,7 @@ def explain(
         str | None, typer.Option("--class", help="Explain this class instead of the predicted one.", metavar="NAME")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of smoothgrad's noise.")] = 0,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -49,6 +59,7 @@ def explain(
 
     if out.is_file():
         raise RunError(f"{out} is a file; --out names a folder.")
+    check_free([out / "maps.npz"], overwrite)
     classifier = load(model)
     names = _methods(method)
     network = _network(model, classifier, names)

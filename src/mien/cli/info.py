@@ -31,6 +31,7 @@ def info(
         "name": manifest.name,
         "classes": ", ".join(manifest.classes),
         "input": f"grey {spec.size_px} px, its central {spec.crop_px} px; (pixel / 255 - {spec.mean}) / {spec.std}",
+        "weights": manifest.precision,
         "network": f"{network}, {manifest.parameters:,} trainable numbers",
         "epoch": str(manifest.epoch),
         "temperature": f"{manifest.temperature:g}",

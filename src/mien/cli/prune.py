@@ -41,7 +41,7 @@ def prune(
 ) -> None:
     """Keep the channels of a trained network that count most; export and measure what is left, to train on (--from)."""
     with needs_extra("train", "Pruning"):
-        from mien.training.prune import make_pruned
+        from mien.training.prune import make_pruned, thinner_model
     from mien.inference.locate import find_trained
     from mien.run_folder import RunFolder
 
@@ -51,7 +51,9 @@ def prune(
         raise RecipeError(f"--widths must be whole numbers with commas between, as 64,128; found '{widths}'.") from None
     folder, made = find_trained(run), RunFolder(out)
     made.check_free()
-    size_px = folder.read_recipe().input.size_px
+    recipe = folder.read_recipe()
+    thinner_model(recipe, numbers, stem)  # refuses before the data is read
+    size_px = recipe.input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
     facts = environment(data, {"pruned from": run, **clean_facts(clean)})
     make_pruned(folder, numbers, faces, made, facts, stem)

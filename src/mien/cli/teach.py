@@ -127,5 +127,7 @@ def _teach_epochs(
     given += [] if class_map is None else ["--map", class_map]
     given += [] if clean is None else ["--clean", str(clean)]
     given += ["--skip-bad"] if skip_bad else []
+    # A recipe without a network of its own takes that of a trained run.
+    given += [] if "model" in chosen.model_fields_set else ["--from", "RUN"]
     words = ["mien", "distill", recipe, "--data", str(data), "--teachers", str(file), *given]
     remark(f"Learn from it with: {shlex.join(words)}")

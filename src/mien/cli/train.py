@@ -94,6 +94,10 @@ def train_and_show(
     teachers: Sequence[str] = (),
 ) -> None:
     """What ``mien train`` and ``mien distill`` do: the whole run, and what a person sees of it."""
+    from mien.recipe import load_recipe, tuned
+
+    # Before torch, which takes seconds: most slips are in the recipe's name or a --set.
+    chosen = load_recipe(recipe, changes)
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
         from mien.training.state import check_goes_on, check_network, check_same_recipe, file_digest
@@ -102,12 +106,10 @@ def train_and_show(
     from mien.experiments.teaching import find_teachers
     from mien.inference.locate import find_trained
     from mien.labels import parse_scheme
-    from mien.recipe import load_recipe, tuned
     from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 
     _check_log(log)
-    chosen = load_recipe(recipe, changes)
     run = RunFolder(out or Path("runs") / chosen.name)
     start_run = find_trained(start) if start is not None else None
     if start_run is not None:

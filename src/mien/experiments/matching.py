@@ -12,7 +12,7 @@ from mien.errors import DataError
 from mien.evaluation.robustness_file import NAME, Measurement, read_measurement
 from mien.evaluation.scores import Scores
 from mien.inference.classifier import Classifier
-from mien.inference.locate import find_run, find_run_of_model
+from mien.inference.locate import find_run, find_run_of_model, is_shipped
 from mien.labels import SCHEMES
 
 ASKED = 64
@@ -139,7 +139,8 @@ def find_scores(folder: Path, split: str | None = None) -> Path:
     if not found or split is not None:
         wanted = f"scores_{split or '*'}.npz"
         state = f"holds no {wanted}" if folder.is_dir() else "is not a folder"
-        raise DataError(f"{folder} {state}. Make one with: mien evaluate --model M --data PATH --out {folder}")
+        place = "DIR" if folder.exists() or is_shipped(folder) else folder
+        raise DataError(f"{folder} {state}. Make one with: mien evaluate --model M --data PATH --out {place}")
     if "validation" in found:
         return found["validation"]
     if len(found) > 1:

@@ -105,6 +105,9 @@ def find_teachers(names: Sequence[str], live: bool) -> list[Path]:
         run = find_trained(name) if live else find_run(name)
         run.read_recipe()
         if not live and not run.scores("train").is_file():
-            raise DataError(f"{name} has no soft labels yet. Make them with: mien teach {name} --data PATH")
+            asked, then = (" --out FILE.npz", "; then --teachers FILE.npz") if is_shipped(name) else ("", "")
+            raise DataError(
+                f"{name} has no soft labels yet. Make them with: mien teach {name} --data PATH{asked}{then}"
+            )
         found.append(run.path if live else run.scores("train"))
     return found

@@ -22,7 +22,7 @@ from mien.models.mien import MienNet, SqueezeExcite, Stage
 from mien.models.registry import build_model
 from mien.preprocess import InputSpec, to_input
 from mien.progress import track
-from mien.recipe import ModelRecipe
+from mien.recipe import ModelRecipe, Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.state import file_digest
@@ -57,11 +57,10 @@ def make_pruned(
     """
     recipe = run.read_recipe()
     network, facts = checkpoint.load_best(run)
-    if not isinstance(network, MienNet):
-        raise RecipeError(f"{run.path} holds a {recipe.model.name}; only mien's own network ('mien') can be pruned.")
+    thinner = thinner_model(recipe, widths, stem_width)
+    assert isinstance(network, MienNet)
     if not faces.is_learnt_as(facts["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data than this; its channels are weighed by its own.")
-    thinner = _thinner(recipe.model, widths, stem_width)
     out.check_free()
     classes = tuple(facts["classes"])
     shown = faces.of_split("train").with_scheme(parse_scheme(recipe.classes)).with_classes(classes)
@@ -83,7 +82,11 @@ def make_pruned(
     checkpoint.save(out.best, target.state_dict(), {**kept, "epoch": 0})
 
 
-def _thinner(model: ModelRecipe, widths: Sequence[int], stem_width: int | None) -> ModelRecipe:
+def thinner_model(recipe: Recipe, widths: Sequence[int], stem_width: int | None) -> ModelRecipe:
+    """The network that is left of a recipe's. Raises :class:`RecipeError`, as :func:`make_pruned`."""
+    model = recipe.model
+    if model.name != "mien":
+        raise RecipeError(f"The run holds a {model.name}; only mien's own network ('mien') can be pruned.")
     before, stem_before = model.settings["widths"], model.settings["stem_width"]
     if len(widths) != len(before) or any(not 0 < new <= old for new, old in zip(widths, before, strict=False)):
         raise RecipeError(

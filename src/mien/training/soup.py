@@ -35,8 +35,8 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
         environment: facts for environment.json.
 
     Raises:
-        RunError: a run without a finished epoch, unlike the first, or trained on other data; one alone without batch
-            norms; ``out`` exists.
+        RunError: a run without a finished epoch, unlike the first, trained on other data, or named twice; one alone
+            without batch norms; ``out`` exists.
         DataError: the data has no train split, or not the classes of the recipe.
     """
     recipe = runs[0].read_recipe()
@@ -49,6 +49,10 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
         if not faces.is_learnt_as(facts["data_fingerprint"]):
             # What one of them learnt from may be what the mean is then measured on.
             raise RunError(f"{run.path} was trained on other data than this; a soup needs its members' own.")
+    digests = [file_digest(run.best) for run in runs]
+    twice = next((run for at, run in enumerate(runs) if digests[at] in digests[:at]), None)
+    if twice is not None:
+        raise RunError(f"{twice.path} has the weights of another run that is named; give each once.")
     out.check_free()
     classes = tuple(loaded[0][1]["classes"])
     network = build_model(recipe.model, len(classes), recipe.input.crop_px)
@@ -63,7 +67,7 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
         "classes": list(classes),
         "started_from": None,
         "taught_by": sorted({digest for _, each in loaded for digest in each.get("taught_by", [])}),
-        "soup_of": [file_digest(run.best) for run in runs],
+        "soup_of": digests,
     }
     out.create(recipe.model_copy(update={"name": f"{recipe.name}-soup"}), {**environment, **facts})
     checkpoint.save(out.best, network.state_dict(), {**facts, "epoch": 0})
