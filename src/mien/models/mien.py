@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from mien.models.network import Network, start_for_relu
 
@@ -49,6 +50,17 @@ class Stage(nn.Module):
         """(N, channels, S, S) -> (N, width, S / 2 or S, ...)."""
         x = self.entry(x)
         return x if self.branch is None else functional.relu(x + self.branch(x))
+
+    def take_up_norm(self) -> None:
+        """For reading alone: let the first convolution do what the norm after pooling does, which takes no time then.
+
+        Scaling commutes with the largest of four where no scale is negative; where one is, all stays as it is.
+        """
+        convolution, *pools, norm, relu = self.entry
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        if pools and bool((norm.weight >= 0).all()):
+            self.entry = nn.Sequential(fuse_conv_bn_eval(convolution, norm), relu, *pools)
 
 
 class MienNet(Network):
