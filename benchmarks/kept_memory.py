@@ -26,7 +26,7 @@ import numpy as np
 
 from mien.data.faceset import FaceSet
 from mien.labels import EXPRESSIONS
-from mien.recipe import load_recipe
+from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
 from mien.training.loop import train
 

@@ -21,7 +21,8 @@ import torch
 from mien.data.faceset import FaceSet
 from mien.data.read import read_faces
 from mien.experiments.run import run_recipe
-from mien.recipe import Recipe, load_recipe
+from mien.recipe import Recipe
+from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
 from mien.training.rate import bare_rate
 

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, settings
 from mien.data.faceset import FaceSet
 from mien.data.synthetic import synthetic_faces
 from mien.errors import MissingExtraError
-from mien.recipe import Recipe, parse_recipe
+from mien.recipe import Recipe
+from mien.recipe_file import parse_recipe
 from mien.run_folder import RunFolder
 
 # How fast examples are drawn says how busy the machine is, not whether the code is right.

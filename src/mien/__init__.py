@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mien.inference.classifier import Classifier as Classifier
     from mien.inference.classifier import load as load
     from mien.recipe import Recipe as Recipe
-    from mien.recipe import load_recipe as load_recipe
+    from mien.recipe_file import load_recipe as load_recipe
 
 # Loaded on first use: `import mien` stays under 0.15 s and works where only the core is installed.
 _HOMES = {

@@ -27,7 +27,8 @@ from typing import Any
 
 from mien.errors import RunError
 from mien.files import write_text
-from mien.recipe import Recipe, dump_recipe, read_recipe
+from mien.recipe import Recipe
+from mien.recipe_file import dump_recipe, read_recipe
 
 HISTORY_COLUMNS = (
     "epoch",

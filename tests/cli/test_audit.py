@@ -235,7 +235,7 @@ def test_scores_and_a_table_for_a_terminal(mien, parquet, tiny_run, tmp_path):
 
 def test_a_recipe_judges_every_row_but_those_of_test(mien, parquet, faces, tiny_recipe, tmp_path, monkeypatch):
     from mien.experiments import out_of_fold
-    from mien.recipe import dump_recipe
+    from mien.recipe_file import dump_recipe
 
     monkeypatch.setattr(out_of_fold, "FOLDS", 2)
     recipe = tmp_path / "tiny.toml"
@@ -250,7 +250,7 @@ def test_a_recipe_judges_every_row_but_those_of_test(mien, parquet, faces, tiny_
 
 def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_recipe, tmp_path, monkeypatch):
     from mien.experiments import out_of_fold
-    from mien.recipe import dump_recipe
+    from mien.recipe_file import dump_recipe
 
     monkeypatch.setattr(out_of_fold, "FOLDS", 2)
     recipe = tmp_path / "small.toml"
@@ -265,7 +265,7 @@ def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_reci
 def test_a_recipe_of_another_size_is_told_of_the_data_once(mien, folder, tiny_recipe, tmp_path, monkeypatch):
     """A batch that all train faces would fill is more than a fold has to learn: half of them, less a tenth."""
     from mien.experiments import out_of_fold
-    from mien.recipe import dump_recipe
+    from mien.recipe_file import dump_recipe
 
     monkeypatch.setattr(out_of_fold, "FOLDS", 2)
     train = int((read_faces(folder, skip_bad=True).split == "train").sum())
@@ -291,7 +291,7 @@ def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
     mien, parquet, faces, tiny_run, tiny_recipe, tmp_path, monkeypatch
 ):
     from mien.experiments import audit as audit_room
-    from mien.recipe import dump_recipe
+    from mien.recipe_file import dump_recipe
 
     def not_yet(*arguments):
         raise AssertionError("copies are looked for already")

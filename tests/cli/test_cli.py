@@ -18,7 +18,7 @@ from PIL import Image
 from typer.models import OptionInfo
 
 from mien.cli.main import app
-from mien.recipe import dump_recipe
+from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 
 COMMANDS = (

@@ -10,7 +10,7 @@ from mien.artifact import read_manifest
 from mien.evaluation.scores import read_scores
 from mien.inference.classifier import load
 from mien.inference.views import probabilities_over_views
-from mien.recipe import dump_recipe
+from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 
 

@@ -12,7 +12,7 @@ import pytest
 from mien.data.parquet import write_parquet
 from mien.evaluation.scores import read_scores
 from mien.labels import SCHEMES
-from mien.recipe import dump_recipe
+from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 
 OWN = "positive=happy+surprise,negative=angry+fear+sad"

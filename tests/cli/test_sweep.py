@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from mien.cli import train_view
-from mien.recipe import dump_recipe
+from mien.recipe_file import dump_recipe
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from mien.errors import RecipeError
 from mien.experiments.space import load_space, parse_space, space_names
-from mien.recipe import dump_recipe, load_recipe
+from mien.recipe_file import dump_recipe, load_recipe
 
 HEAD = 'recipe = "quick"\ntrials = 3\n'
 

@@ -15,7 +15,7 @@ from mien.errors import DataError, RecipeError, RunError
 from mien.experiments.journal import Journal
 from mien.experiments.space import load_space
 from mien.experiments.sweep import sweep
-from mien.recipe import dump_recipe, load_recipe
+from mien.recipe_file import dump_recipe, load_recipe
 from mien.run_folder import RunFolder, best_epoch
 from mien.training.loop import train
 

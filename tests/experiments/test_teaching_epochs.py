@@ -9,7 +9,7 @@ from mien.errors import DataError, RunError
 from mien.experiments.teaching_epochs import write_answers_about_epochs
 from mien.inference.classifier import load
 from mien.inference.locate import find_model
-from mien.recipe import parse_recipe
+from mien.recipe_file import parse_recipe
 from mien.training.epoch_answers import read_epoch_answers, shown_inputs
 
 RECIPE = "batch_size = 16\n[input]\ncrop_px = 44\n[augment]\nflip = true\nshift = 0.1\nmixup = 0.3"

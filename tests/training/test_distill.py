@@ -10,7 +10,8 @@ from mien.artifact import read_manifest
 from mien.errors import DataError, RecipeError, RunError
 from mien.evaluation.scores import Scores, write_scores
 from mien.export import export_run
-from mien.recipe import Recipe, parse_recipe
+from mien.recipe import Recipe
+from mien.recipe_file import parse_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.batches import Batch

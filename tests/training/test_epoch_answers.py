@@ -11,7 +11,7 @@ from mien.errors import DataError
 from mien.experiments.teaching_epochs import write_answers_about_epochs
 from mien.inference.classifier import load
 from mien.inference.locate import find_model
-from mien.recipe import parse_recipe
+from mien.recipe_file import parse_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.batches import epoch_batches

@@ -14,7 +14,7 @@ from mien.errors import DataError, RecipeError, RunError, TrainingError
 from mien.files import write_text
 from mien.models.registry import complete
 from mien.preprocess import to_input
-from mien.recipe import dump_recipe
+from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.distill import Lesson, stored_targets
@@ -101,7 +101,7 @@ import sys
 import torch
 from pathlib import Path
 from mien.data.synthetic import synthetic_faces
-from mien.recipe import load_recipe
+from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
 from mien.training.loop import train
 from mien.training.state import prepare

@@ -7,7 +7,7 @@ from scipy.stats import entropy
 from torch.nn import functional
 
 from mien.errors import DataError
-from mien.recipe import parse_recipe
+from mien.recipe_file import parse_recipe
 from mien.training.losses import Loss, balanced_weights, disagreement, effective_weights, make_loss
 
 COUNTS = np.array([3995, 436, 4097, 7215, 4830, 3171, 4965])

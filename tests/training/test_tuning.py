@@ -5,7 +5,8 @@ from torch import nn
 
 from mien.errors import RecipeError
 from mien.models.registry import MODELS, build_model
-from mien.recipe import ModelRecipe, Recipe, load_recipe, tuned
+from mien.recipe import ModelRecipe, Recipe
+from mien.recipe_file import load_recipe, tuned
 from mien.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.loop import train

@@ -149,7 +149,7 @@ def _judge(name: str) -> Recipe:
     """The recipe that judges labels. Raises MissingExtraError where nothing can be trained."""
     with needs_extra("train", "Training"):
         import mien.training.loop  # noqa: F401
-    from mien.recipe import load_recipe
+    from mien.recipe_file import load_recipe
 
     return load_recipe(name)
 

@@ -41,7 +41,7 @@ def demo(
     from mien.evaluation.evaluate import evaluate_scores
     from mien.experiments.measure import score_split, temperature_words, without_copies, write_evaluation
     from mien.inference.classifier import load
-    from mien.recipe import load_recipe
+    from mien.recipe_file import load_recipe
     from mien.report.table import evaluation_table
     from mien.run_folder import RunFolder
 

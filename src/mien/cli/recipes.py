@@ -15,7 +15,7 @@ def recipes(
     quiet: QuietOption = False,
 ) -> None:
     """List the recipes that come with mien, or print one as TOML to start one's own from."""
-    from mien.recipe import dump_recipe, load_recipe, recipe_names
+    from mien.recipe_file import dump_recipe, load_recipe, recipe_names
 
     if name is not None:
         recipe = load_recipe(name)

@@ -111,7 +111,7 @@ def _teach_epochs(
     from mien.experiments.teaching import place_of_answers
     from mien.inference.classifier import load
     from mien.inference.locate import find_model
-    from mien.recipe import load_recipe
+    from mien.recipe_file import load_recipe
 
     chosen = load_recipe(recipe, changes)
     file = place_of_answers(models[0], out)

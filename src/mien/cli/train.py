@@ -94,7 +94,7 @@ def train_and_show(
     teachers: Sequence[str] = (),
 ) -> None:
     """What ``mien train`` and ``mien distill`` do: the whole run, and what a person sees of it."""
-    from mien.recipe import load_recipe, tuned
+    from mien.recipe_file import load_recipe, tuned
 
     # Before torch, which takes seconds: most slips are in the recipe's name or a --set.
     chosen = load_recipe(recipe, changes)

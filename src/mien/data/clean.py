@@ -25,7 +25,7 @@ from mien.data.faceset import SPLITS, FaceSet
 from mien.data.splits import group_identical
 from mien.errors import DataError, nearest
 from mien.files import write_text
-from mien.recipe import dump_toml
+from mien.recipe_file import dump_toml
 from mien.version import __version__
 
 DOUBT = "doubt"

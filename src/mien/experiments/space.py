@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mien.errors import RecipeError, nearest
-from mien.recipe import Recipe, dump_recipe, load_recipe, parse_recipe, toml_value
+from mien.recipe import Recipe
+from mien.recipe_file import dump_recipe, load_recipe, parse_recipe, toml_value
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

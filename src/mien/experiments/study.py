@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mien.errors import DataError, RecipeError, StudyError, nearest
 from mien.evaluation.repeats import check_figure
 from mien.labels import parse_scheme
-from mien.recipe import Recipe, load_recipe, toml_value, tuned
+from mien.recipe import Recipe
+from mien.recipe_file import load_recipe, toml_value, tuned
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -140,7 +141,7 @@ class Study(_Strict):
         Args:
             variant: one that is trained.
             seed: which run.
-            changes: ``key=value`` on top of what the variant sets, as in :func:`mien.recipe.load_recipe`.
+            changes: ``key=value`` on top of what the variant sets, as in :func:`mien.recipe_file.load_recipe`.
 
         Raises:
             RecipeError: an unknown key or an impossible value.

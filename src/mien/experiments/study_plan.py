@@ -38,7 +38,7 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
     Args:
         study: what to run.
         faces_of_size: the data, at every size that the recipes name.
-        changes: ``key=value`` for all recipes, as in :func:`mien.recipe.load_recipe`.
+        changes: ``key=value`` for all recipes, as in :func:`mien.recipe_file.load_recipe`.
 
     Raises:
         RecipeError: a change or a network that is not possible.

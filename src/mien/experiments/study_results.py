@@ -20,7 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from mien.errors import DataError, StudyError
 from mien.evaluation.scores import Scores, read_scores, write_scores
 from mien.files import write_text
-from mien.recipe import Recipe, dump_recipe
+from mien.recipe import Recipe
+from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 
 RECORD = "run.json"

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from mien.data.faceset import FaceSet
 from mien.experiments.space import Space
 from mien.files import write_bytes, write_text
-from mien.recipe import Recipe, dump_recipe
+from mien.recipe import Recipe
+from mien.recipe_file import dump_recipe
 from mien.report import wording
 from mien.report.full_page import write_files
 from mien.report.rendering import render
