@@ -31,7 +31,7 @@ _HOMES = {
     "MienError": "mien.errors",
     "Recipe": "mien.recipe",
     "load": "mien.inference.classifier",
-    "load_recipe": "mien.recipe",
+    "load_recipe": "mien.recipe_file",
     "read_faces": "mien.data.read",
 }
 

@@ -28,7 +28,6 @@ from mien.cli.options import (
     show_json,
 )
 from mien.errors import DataError, nearest
-from mien.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -187,6 +186,8 @@ def evaluate(
 
 def _check_free(out: Path | None, split: str, overwrite: bool) -> None:
     """Refuse a folder that holds another measurement, before anything is measured."""
+    from mien.run_folder import RunFolder
+
     if out is not None:
         check_free([RunFolder(out).scores(split), out / "metrics.json", out / "report.html"], overwrite)
 
