@@ -95,6 +95,7 @@ def test_a_live_teacher_is_a_run(mien, tmp_path, teacher, recipe_file, face_fold
     taught = mien(*words, "--teachers", teacher.path)
     assert taught.code == 0, taught.err
     refused(mien(*words, "--teachers", "x.npz", "--resume"), "x.npz is a file of answers")
+    refused(mien(*words, "--teachers", "default-int8"), "holds 8-bit weights, which can only be run; give default")
 
 
 def test_a_student_is_taught_of_whole_epochs(mien, tmp_path, teacher, recipe_file, face_folder):
