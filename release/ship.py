@@ -68,7 +68,7 @@ def make(run: RunFolder, name: str, faces: FaceSet, folder: RunFolder, made_by: 
         about: dict[str, Any] = {"title": name, "facts": {}, "class_counts": {}, "subsets": subsets}
         write_evaluation(Path(elsewhere), scores, evaluate_scores(scores), **about)
         shutil.copy(Path(elsewhere) / "metrics.json", folder.path / "metrics.json")
-    rows = fingerprint_of_rows(faces.fingerprint, validation.rows, validation.labels, validation.classes)
+    rows = fingerprint_of_rows(faces.fingerprint_without_test, validation.rows, validation.labels, validation.classes)
     measured = measure_robustness(
         model.probabilities, np.asarray(validation.images), validation.labels, rows_fingerprint=rows
     )

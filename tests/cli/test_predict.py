@@ -245,6 +245,23 @@ def test_annotate_writes_each_picture_beside_its_namesakes(mien, photos, tiny_ru
     one_line(mien("predict", "--model", tiny_run.path, "a.png", "--annotate", "."), "lie inside each other")
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_bad_picture_leaves_none_of_the_drawn_ones(mien, photos, tiny_run, tmp_path, workers):
+    bad = photos.parent / "bad.jpg"
+    bad.write_bytes(b"x")
+    words = ("predict", "--model", tiny_run.path, photos / "a.png", photos / "c.jpg", bad, "--workers", workers)
+    drawn = tmp_path / "drawn"
+    one_line(mien(*words, "--annotate", drawn), "bad.jpg")
+    assert not drawn.exists()
+    # What lay there stays, and so does the folder.
+    drawn.mkdir()
+    (drawn / "notes.txt").write_text("mine")
+    one_line(mien(*words, "--annotate", drawn), "bad.jpg")
+    assert [path.name for path in drawn.rglob("*")] == ["notes.txt"]
+    assert mien(*words, "--skip-bad", "--annotate", drawn).code == 0
+    assert len([path for path in drawn.rglob("*") if path.is_file()]) == 3
+
+
 def awkward(folder, astronaut):
     """Pictures of every awkward kind, each with one face unless its name says otherwise."""
     head = Image.fromarray(astronaut[20:276, 100:356])

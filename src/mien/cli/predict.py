@@ -21,7 +21,7 @@ from mien.cli.options import (
     remark,
     show_json,
 )
-from mien.errors import DataError
+from mien.errors import DataError, MienError
 
 if TYPE_CHECKING:
     from mien.cli.predict_view import Tally
@@ -83,12 +83,18 @@ def predict(
         if annotate is not None:
             remark(f"drawn into: {annotate}")
         return
-    # Collected before anything is printed: a bad image late in the list must not leave half an answer on stdout.
+    # Collected before anything is printed: a bad image late in the list must leave no half of an answer on stdout, nor
+    # of the pictures that are drawn.
     answers = []
-    for answer in work(_files(images), total):
-        tally.add(answer)
-        if "error" not in answer:
-            answers.append(answer)
+    try:
+        for answer in work(_files(images), total):
+            tally.add(answer)
+            if "error" not in answer:
+                answers.append(answer)
+    except MienError:
+        if wishes.annotator is not None:
+            wishes.annotator.take_back()
+        raise
     if tally.nothing_read:
         raise DataError(f"Not one picture of {total:,} could be read.")
     if annotate is not None:

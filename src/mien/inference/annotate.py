@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,8 @@ class Annotator:
             self.shared = os.path.commonpath(homes)
         except ValueError:
             raise DataError("--annotate needs images that share a folder; these are on several drives.") from None
+        self._had_folder = folder.exists()
+        self._made: list[Path] = []
 
     def place(self, source: str | os.PathLike[str]) -> Path:
         """Where the annotated picture of a file goes."""
@@ -84,12 +87,28 @@ class Annotator:
         target = self.place(source)
         if target.exists() and target.samefile(source):
             raise DataError(f"{source} would be overwritten by its annotated picture; choose another --annotate.")
+        was_there = target.exists()
         try:
             with whole_file(target) as temporary:
                 image.save(temporary, kind, **options)
         except ValueError as error:
             raise DataError(f"{source} cannot be written with readings as {kind}: {error}.") from None
+        if not was_there:
+            self._made.append(target)
         return target
+
+    def take_back(self) -> None:
+        """Remove the pictures that :meth:`write` added, and the folders that are empty without them."""
+        for path in self._made:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):
+                for folder in path.parents:
+                    if folder == self.folder and self._had_folder:
+                        break
+                    folder.rmdir()
+                    if folder == self.folder:
+                        break
+        self._made.clear()
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
