@@ -2,6 +2,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -30,6 +31,16 @@ def test_the_file_answers_as_torch_does_and_says_what_it_is(tmp_path, tiny_run, 
     assert manifest.scores == read_manifest(tiny_run.model).scores != {}
     running = ("running_mean", "running_var", "num_batches_tracked")
     assert manifest.parameters == sum(t.numel() for name, t in tensors.items() if not name.endswith(running))
+
+
+def test_norms_are_in_the_weights_of_the_file_and_stay_in_the_network(tiny_run):
+    network, _ = checkpoint.load_best(tiny_run)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    graph = onnx.load_model_from_string(export._to_onnx(network, 44)).graph
+    assert {node.op_type for node in graph.node} >= {"Conv", "MaxPool", "Relu"}
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+    assert network.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
 def test_a_file_that_answers_otherwise_is_never_written(tmp_path, tiny_run, monkeypatch):

@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -53,6 +53,13 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def check_replaceable(paths: Iterable[Path], overwrite: bool) -> None:
+    """Refuse to replace files that nobody said may go. Raises :class:`RunError`."""
+    for path in paths:
+        if path.exists() and not overwrite:
+            raise RunError(f"{path} exists already. Choose another folder with --out, or replace it with --overwrite.")
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from typing import get_type_hints
 
 import numpy as np
@@ -18,6 +19,8 @@ from PIL import Image
 from typer.models import OptionInfo
 
 from mien.cli.main import app
+from mien.data.parquet import write_parquet
+from mien.data.read import read_faces
 from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 
@@ -80,6 +83,10 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     assert json.loads(shown.out)["scores"]["validation_accuracy"] == content["headline"]["accuracy"]["value"]
     assert "angry, disgust" in mien("info", run).out
     assert "of the network without its temperature" in mien("info", run).out
+    assert [re.search(r"^weights +(\S+)", mien("info", each).out, re.M)[1] for each in (run, "fast-int8")] == [
+        "fp32",
+        "int8",
+    ]
 
     read = mien("predict", "--model", tmp_path / "x.onnx", "--crops", face_folder / "test" / "happy", "--csv")
     rows = list(csv.DictReader(io.StringIO(read.out)))
@@ -192,6 +199,7 @@ def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
     assert mien(*words, "--classes", "binary", "--overwrite").code == 0
     assert (tmp_path / "out" / "metrics.json").read_bytes() != before["metrics.json"]
+    one_line(mien(*words[:-2], "--overwrite"), "--overwrite goes with --out")
     one_line(mien("evaluate", "--scores", tiny_run.scores("validation"), "--model", tiny_run.path), "stands alone")
     one_line(mien("evaluate", "--model", tiny_run.path), "--data")
     one_line(mien("evaluate", "--scores", tmp_path / "none.npz"), "none.npz")
@@ -234,7 +242,12 @@ def test_data_info_convert_and_back(mien, tmp_path, face_folder):
     assert "class folders" in shown.out
     assert "█" in shown.out
     content = json.loads(mien("data", "info", face_folder, "--json").out)
+    assert content["fingerprint_without_test"] == content["fingerprint"], "class folders count their rows through"
+    assert "without test" not in shown.out
     assert content["counts"]["test"]["happy"] == len(list((face_folder / "test" / "happy").iterdir()))
+    numbered = read_faces(face_folder)
+    write_parquet(replace(numbered, rows=numbered.rows + 1000), tmp_path / "numbered.parquet")
+    assert "without test" in mien("data", "info", tmp_path / "numbered.parquet").out
     converted = mien("data", "convert", face_folder, "--out", tmp_path / "x.parquet")
     assert converted.code == 0, converted.err
     again = json.loads(mien("data", "info", tmp_path / "x.parquet", "--json").out)

@@ -80,3 +80,7 @@ def test_earlier_maps_are_replaced_only_where_that_is_said(mien, tiny_run, files
     assert maps.read_bytes() == before
     assert mien(*words, "--class", "sad", "--overwrite").code == 0
     assert maps.read_bytes() != before
+    # Pictures are written before maps.npz: a command that was stopped leaves them alone.
+    maps.unlink()
+    one_line(mien(*words), ".png exists already")
+    assert not maps.exists()

@@ -127,6 +127,26 @@ def test_what_is_dropped_from_validation_and_test_is_proved_by_the_data(faces):
         apply_clean(faces, Clean(faces.fingerprint, (change(faces, disputed, to="happy", kind="conflict"),)))
 
 
+def test_a_list_of_test_rows_makes_no_other_data_for_a_model(faces):
+    faces, _, test = measured(replace(faces, rows=faces.rows + 1000))
+    before = faces.fingerprint, faces.fingerprint_without_test
+    assert before[0] != before[1]
+    of_test = change(faces, test[0], kind="conflict")
+    of_train = change(faces, np.flatnonzero(faces.split == "train")[5])
+
+    def left(*changes):
+        cleaned = apply_clean(faces, Clean(faces.fingerprint, changes))
+        assert cleaned.cleaned_from == before
+        return cleaned.fingerprint, cleaned.fingerprint_without_test
+
+    assert left() == before
+    assert left(of_test)[0] != before[0]
+    assert left(of_test)[1] == before[1]
+    assert left(of_train)[1] not in before
+    assert left(of_train)[1] == left(of_train, of_test)[1]
+    assert left(of_train)[0] != left(of_train, of_test)[0]
+
+
 def test_the_proof_is_of_the_faces_that_the_list_was_made_from(faces):
     """At another size two pictures may differ that were alike; they count as they were when the list was made."""
     faces, (_, disputed, _), _ = measured(faces)

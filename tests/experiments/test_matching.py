@@ -90,12 +90,16 @@ def test_scores_know_their_data_at_every_size(faces, scored, tmp_path):
 
 
 def test_scores_of_the_test_split_want_the_data_that_has_it(faces, scored):
-    """Scores of validation are of the same faces with the test split and without."""
+    """Scores of validation are of the same faces with the test split and without, where both number them alike."""
+    faces = replace(faces, rows=faces.rows + 1000)
     without = faces.subset(np.flatnonzero(faces.split != "test"))
     part = without.of_split("validation")
     scores = scored(part.labels, without.classes, part.rows, fingerprint=without.fingerprint)
     check_fingerprint(faces, scores)
-    with pytest.raises(DataError, match="found sha256:"):
+    for split, found in (("test", faces.fingerprint), ("validation", faces.fingerprint_without_test)):
+        with pytest.raises(DataError, match=f"found {found[:19]}"):
+            check_fingerprint(faces, replace(scores, split=split, data_fingerprint="sha256:other"))
+    with pytest.raises(DataError, match="Give the data that was scored"):
         check_fingerprint(faces, replace(scores, split="test"))
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from mien.experiments.measure import (
     score_split,
     temperature_words,
     try_threshold,
+    without_copies,
     write_evaluation,
 )
 from mien.inference.classifier import load
@@ -30,41 +33,60 @@ def test_scores_are_the_models_answers_on_the_split(classifier, faces):
     assert scores.labels.tolist() == chosen.labels.tolist()
     assert scores.probabilities == pytest.approx(classifier.probabilities(np.asarray(chosen.images)), abs=1e-6)
     assert scores.data_fingerprint == faces.fingerprint
-    learnt = score_split(classifier, faces, "validation").data_fingerprint
-    assert learnt == faces.fingerprint_without_test != faces.fingerprint
+    numbered = replace(faces, rows=faces.rows + 1000)
+    learnt = score_split(classifier, numbered, "validation").data_fingerprint
+    assert learnt == numbered.fingerprint_without_test != numbered.fingerprint
 
 
 def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, tmp_path):
-    """Oracle: the model asked by hand with one temperature and the other; data with a face less is other data."""
-    copy = tmp_path / "model.onnx"
-    copy.write_bytes(tiny_run.model.read_bytes())
-    replace_manifest(copy, load(copy).manifest.model_copy(update={"temperature": 1.43}))
-    warm = load(copy)
-    other = faces.subset(np.flatnonzero(faces.rows != faces.of_split("train").rows[0]))
-    train = np.flatnonzero(faces.split == "train")[0]
-    gone = Change(
-        row=int(faces.rows[train]),
-        split="train",
-        label=faces.classes[faces.labels[train]],
-        kind="doubt",
-        reason="",
-        source="",
-    )
+    """Oracle: the model asked by hand with one temperature and the other; data with a face less is other data, data
+    without its test split is not, and neither is what a list of changes left of it.
+    """
+    # As where a column numbers the rows, so that they are the same without the test split.
+    faces = replace(faces, rows=faces.rows + 1000)
     without_test = faces.subset(np.flatnonzero(faces.split != "test"))
-    cleaned = apply_clean(faces, Clean(faces.fingerprint, (gone,)))
-    cleaned_without = apply_clean(without_test, Clean(without_test.fingerprint, (gone,)))
-    assert cleaned.fingerprint_without_test == cleaned_without.fingerprint
-    for data, split, temperature, words in (
-        (faces, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
-        (other, "validation", 1.43, "with the model's temperature 1.43"),
-        (without_test, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
-        (cleaned, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
-        (cleaned_without, "validation", 1.0, "without the model's temperature, which was fitted on these rows"),
-        (faces, "train", 1.43, "with the model's temperature 1.43"),
-    ):
-        expected = warm.probabilities(data.of_split(split).images, temperature)
-        assert score_split(warm, data, split).probabilities == pytest.approx(expected, abs=1e-6)
-        assert temperature_words(warm, data, split) == words
+    train = np.flatnonzero(faces.split == "train")[0]
+    other = faces.subset(np.flatnonzero(faces.rows != faces.rows[train]))
+    label = faces.classes[faces.labels[train]]
+    gone = Change(row=int(faces.rows[train]), split="train", label=label, kind="doubt", reason="", source="")
+    cleaned, cleaned_without = (apply_clean(each, Clean("", (gone,))) for each in (faces, without_test))
+
+    def learnt_from(fingerprint):
+        copy = tmp_path / "model.onnx"
+        copy.write_bytes(tiny_run.model.read_bytes())
+        change = {"temperature": 1.43, "data_fingerprint": fingerprint}
+        replace_manifest(copy, load(copy).manifest.model_copy(update=change))
+        return load(copy)
+
+    left_out = "without the model's temperature, which was fitted on these rows"
+    # As a manifest holds it, and as that of an earlier state of mien did, which had seen the test split.
+    for known, earlier in ((without_test.fingerprint, False), (faces.fingerprint, True)):
+        warm = learnt_from(known)
+        for data, split, temperature, words in (
+            (faces, "validation", 1.0, left_out),
+            (cleaned, "validation", 1.0, left_out),
+            *([] if earlier else [(without_test, "validation", 1.0, left_out)]),
+            *([] if earlier else [(cleaned_without, "validation", 1.0, left_out)]),
+            (other, "validation", 1.43, "with the model's temperature 1.43"),
+            (faces, "train", 1.43, "with the model's temperature 1.43"),
+        ):
+            expected = warm.probabilities(data.of_split(split).images, temperature)
+            assert score_split(warm, data, split).probabilities == pytest.approx(expected, abs=1e-6)
+            assert temperature_words(warm, data, split) == words
+
+
+def test_what_is_said_of_validation_does_not_hang_on_the_test_split(faces, classifier):
+    """A row of validation has a picture of test under another label; oracle: the data without its test split."""
+    validation, test = (np.flatnonzero(faces.split == split)[0] for split in ("validation", "test"))
+    images, labels = np.asarray(faces.images).copy(), faces.labels.copy()
+    images[test] = images[validation]
+    labels[test] = (labels[validation] + 1) % len(faces.classes)
+    whole = replace(faces, images=images, labels=labels)
+    scores = score_split(classifier, whole, "validation")
+    without = whole.subset(np.flatnonzero(whole.split != "test"))
+    assert without_copies(whole, scores, 5) == without_copies(without, scores, 5)
+    parts = without_copies(whole, score_split(classifier, whole, "test"), 5)
+    assert parts[1].count < parts[0].count
 
 
 def reordered(faces, classes):
@@ -87,7 +109,7 @@ def test_data_with_fewer_classes_is_fine_and_with_others_is_not(classifier, face
     few = faces.with_scheme(SCHEMES["three"])
     assert score_split(classifier, few, "test").classes == faces.classes
     other = FaceSet(faces.images, faces.labels, (*faces.classes[:6], "awe"), faces.split, faces.source, faces.rows)
-    with pytest.raises(DataError, match=r"'awe', which the model does not know.*--map"):
+    with pytest.raises(DataError, match=r"'awe', which the model 'tiny' does not know.*--map"):
         faces_for(classifier, other)
 
 

@@ -48,6 +48,7 @@ def test_a_key_follows_recipe_seed_data_parent_and_first_weights(done):
 
 def test_the_test_split_makes_no_other_run(tiny_study_file, faces):
     study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
+    faces = dataclasses.replace(faces, rows=faces.rows + 1000)
     without = faces.subset(np.flatnonzero(faces.split != "test"))
     fewer = without.subset(np.arange(1, len(without)))
     plans = [make_plan(study, {48: each}) for each in (faces, without, fewer)]

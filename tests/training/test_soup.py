@@ -59,7 +59,7 @@ def test_runs_that_have_no_mean_are_refused(tmp_path, faces, tiny_recipe, pair, 
     fewer = faces.subset(np.flatnonzero(faces.rows != faces.of_split("train").rows[0]))
     with pytest.raises(RunError, match="trained on other data"):
         make_soup(pair, fewer, out, {})
-    with pytest.raises(RunError, match="has the weights of another run that is named; give each once"):
+    with pytest.raises(RunError, match="have the same weights; give each once"):
         make_soup([*pair, pair[0]], faces, out, {})
     with pytest.raises(RunError, match="does not exist"):
         make_soup([pair[0], RunFolder(tmp_path / "none")], faces, out, {})
@@ -93,7 +93,10 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, faces):
     again = mien("soup", pair[0].path, pair[1].path, "--data", data, "--out", out)
     assert again.code == 2
     assert "exists already" in again.err
-    shipped = mien("soup", "default", "default", "--data", data, "--out", tmp_path / "two")
+    twice = mien("soup", "default", "default", "--data", tmp_path / "none", "--out", tmp_path / "two")
+    assert twice.code == 2
+    assert "have the same weights" in twice.err
+    shipped = mien("soup", "default", "--data", data, "--out", tmp_path / "two")
     assert shipped.code == 2
     assert "trained on other data" in shipped.err
     assert mien("audit", data, "--out", tmp_path / "audit", "-q").code == 0

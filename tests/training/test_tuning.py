@@ -225,23 +225,14 @@ def test_doubts_are_spoken_where_nothing_but_the_head_will_learn():
 
 
 def test_doubts_are_spoken_where_there_is_less_to_learn_than_one_batch():
-    recipe = Recipe(batch_size=64, model=ModelRecipe())
-    assert doubts(recipe, train_faces=64) == []
-    (doubt,) = doubts(recipe, train_faces=63)
+    assert doubts(Recipe(batch_size=64), train_faces=64) == []
+    (doubt,) = doubts(Recipe(batch_size=64), train_faces=63)
     assert "batch_size = 64 is more than the 63 faces" in doubt
 
 
-def test_doubts_are_spoken_where_a_recipe_leaves_its_network_to_a_run_and_there_is_none():
-    (doubt,) = doubts(load_recipe("pruned"))
-    assert "names no [model]" in doubt
-    assert "--from RUN" in doubt
-    assert doubts(load_recipe("pruned"), from_run=True) == []
-    assert doubts(load_recipe("pruned", ["model.name=vgg11"])) == []
-
-
 def test_doubts_are_spoken_where_the_start_is_random():
-    assert doubts(Recipe(model=ModelRecipe())) == []
-    assert "keeps RANDOM weights frozen" in doubts(load_recipe("tune"))[1]
+    assert doubts(Recipe()) == []
+    assert "keeps RANDOM weights frozen" in doubts(load_recipe("tune"))[0]
     of_timm = load_recipe("tune", ["model.name=timm"])
     assert doubts(of_timm) == []
     random = doubts(load_recipe("tune", ["model.name=timm", "model.pretrained=false"]))

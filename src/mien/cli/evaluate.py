@@ -18,7 +18,6 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     ThresholdOption,
-    check_free,
     check_out,
     clean_facts,
     page_facts,
@@ -102,7 +101,7 @@ def evaluate(
                 "--scores stands alone: the file holds labels and answers. Leave out --model, --data, --by, --views."
             )
         answers = read_scores(scores_file)
-        _check_free(out, answers.split, overwrite)
+        _check_replaceable(out, answers.split, overwrite)
         scores = answers.with_scheme(scheme)
         if threshold is not None or len(scores.classes) == 2:
             tried = measure_threshold(scores, at, scores if scores.split == "validation" else None)
@@ -112,7 +111,7 @@ def evaluate(
         raise DataError("mien evaluate needs --model and --data, or --scores alone.")
     else:
         check_views(views)
-        _check_free(out, split, overwrite)
+        _check_replaceable(out, split, overwrite)
         classifiers = [load(model) for model in models]
         classifier = classifiers[0]
         if scheme is not None:
@@ -184,12 +183,15 @@ def evaluate(
         remark(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
 
 
-def _check_free(out: Path | None, split: str, overwrite: bool) -> None:
+def _check_replaceable(out: Path | None, split: str, overwrite: bool) -> None:
     """Refuse a folder that holds another measurement, before anything is measured."""
+    from mien.files import check_replaceable
     from mien.run_folder import RunFolder
 
     if out is not None:
-        check_free([RunFolder(out).scores(split), out / "metrics.json", out / "report.html"], overwrite)
+        check_replaceable([RunFolder(out).scores(split), out / "metrics.json", out / "report.html"], overwrite)
+    elif overwrite:
+        raise DataError("--overwrite goes with --out.")
 
 
 def _read_for(

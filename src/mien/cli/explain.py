@@ -12,7 +12,6 @@ from mien.cli.options import (
     ModelOption,
     OverwriteOption,
     QuietOption,
-    check_free,
     remark,
     show,
     show_json,
@@ -54,16 +53,20 @@ def explain(
 
     from mien.errors import RunError
     from mien.explain.methods import explain as make_maps
+    from mien.files import check_replaceable
     from mien.inference.classifier import load
     from mien.progress import track
 
     if out.is_file():
         raise RunError(f"{out} is a file; --out names a folder.")
-    check_free([out / "maps.npz"], overwrite)
     classifier = load(model)
     names = _methods(method)
     network = _network(model, classifier, names)
     files, faces = _read(images, classifier.manifest.input.size_px)
+    places = [
+        {name: out / _picture_name(at, len(files), file, name) for name in names} for at, file in enumerate(files)
+    ]
+    check_replaceable([out / "maps.npz", *(path for each in places for path in each.values())], overwrite)
     probabilities = classifier.probabilities(faces)
     targets = _targets(classifier, probabilities, of_class)
     maps: dict[str, npt.NDArray[np.float32]] = {}
@@ -90,7 +93,7 @@ def explain(
             "source": str(file),
             "class": classifier.classes[chosen],
             "probability": float(probabilities[index, chosen]),
-            "files": {name: str(out / _picture_name(index, len(files), file, name)) for name in names},
+            "files": {name: str(path) for name, path in places[index].items()},
         }
         rows.append(row)
         for name, picture in row["files"].items():

@@ -6,7 +6,7 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -56,7 +56,7 @@ ThresholdOption = Annotated[
         metavar="T",
     ),
 ]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier time.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[
     bool,
@@ -163,15 +163,6 @@ def check_out(out: Path | None, data: Path | None = None) -> None:
             f"{out} is in the data, {data}, where what is written would be read as faces. Choose another folder with "
             f"--out."
         )
-
-
-def check_free(paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuse to replace files that nobody said may go. Raises :class:`RunError`."""
-    from mien.errors import RunError
-
-    for path in paths:
-        if path.exists() and not overwrite:
-            raise RunError(f"{path} exists already. Choose another folder with --out, or replace it with --overwrite.")
 
 
 def check_data_options(data: Path | None, class_map: str | None, skip_bad: bool, clean: Path | None) -> None:

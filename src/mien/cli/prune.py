@@ -51,9 +51,8 @@ def prune(
         raise RecipeError(f"--widths must be whole numbers with commas between, as 64,128; found '{widths}'.") from None
     folder, made = find_trained(run), RunFolder(out)
     made.check_free()
-    recipe = folder.read_recipe()
-    thinner_model(recipe, numbers, stem)  # refuses before the data is read
-    size_px = recipe.input.size_px
+    thinner_model(folder, numbers, stem)  # refuses before the data is read
+    size_px = folder.read_recipe().input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
     facts = environment(data, {"pruned from": run, **clean_facts(clean)})
     make_pruned(folder, numbers, faces, made, facts, stem)

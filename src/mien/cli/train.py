@@ -130,6 +130,11 @@ def train_and_show(
         f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
     )
     to_learn = faces.of_split("train").with_scheme(parse_scheme(chosen.classes))
+    if "model" not in chosen.model_fields_set and start_run is None:
+        remark(
+            f"NOTE: the recipe names no [model]: a '{chosen.model.name}' of usual size learns from scratch. "
+            f"To go on with what a run has learnt, add --from RUN."
+        )
     for doubt in doubts(chosen, from_run=start_run is not None, train_faces=len(to_learn)):
         remark(f"NOTE: {doubt}")
     if resume and run.is_run:

@@ -11,6 +11,7 @@ from mien.cli.options import (
     ClassesOption,
     JsonOption,
     ModelOption,
+    OverwriteOption,
     QuietOption,
     ThresholdOption,
     page_facts,
@@ -45,7 +46,7 @@ def video(
     ] = HALF_LIFE_SECONDS,
     detect_every: Annotated[float, typer.Option(help=DETECT_HELP, min=0, metavar="SECONDS")] = DETECT_EVERY_SECONDS,
     annotate: Annotated[bool, typer.Option(help="Write annotated.mp4, the video with boxes and readings.")] = True,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the files of an earlier video.")] = False,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

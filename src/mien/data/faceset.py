@@ -37,8 +37,7 @@ class FaceSet:
             position in which the face was read.
         columns: anything else the data says about each face, arrays with N entries, e.g. ``ferplus_votes``
             int64 (N, 10).
-        cleaned_from: :attr:`fingerprint_without_test` of the data that a list of changes was applied to; "" where none
-            was.
+        cleaned_from: both fingerprints of the data that a list of changes was applied to; none where none was.
     """
 
     images: npt.NDArray[np.uint8]
@@ -48,7 +47,7 @@ class FaceSet:
     source: npt.NDArray[np.str_]
     rows: npt.NDArray[np.int64]
     columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    cleaned_from: str = ""
+    cleaned_from: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -77,11 +76,16 @@ class FaceSet:
     def fingerprint_without_test(self) -> str:
         """The fingerprint of the faces that learning and choosing see: all but the test split.
 
-        FER2013 is the same to a model with PrivateTest and without. Where all are of the test split, or none is, it is
-        :attr:`fingerprint`.
+        FER2013 is the same to a model with PrivateTest and without. It is :attr:`fingerprint` where all are of the test
+        split, or none is; and where rows are positions that would be others without test, since scores of the one
+        could not be matched with faces of the other.
         """
         learnt = self.split != "test"
-        return self.subset(learnt)._own_fingerprint() if learnt.any() and not learnt.all() else self.fingerprint
+        rows = self.rows[learnt]
+        counted = np.array_equal(self.rows, np.arange(len(self)))
+        if learnt.all() or not learnt.any() or (counted and not np.array_equal(rows, np.arange(len(rows)))):
+            return self.fingerprint
+        return self.subset(learnt)._own_fingerprint()
 
     def with_fingerprints(self, fingerprint: str, without_test: str) -> FaceSet:
         """The same faces under fingerprints that are known already, or that are of the same faces at another size."""

@@ -49,7 +49,7 @@ class Journal:
         Args:
             path: of the file; its folder exists.
             space: what is searched.
-            data: the fingerprint of the faces.
+            data: the fingerprint of the faces without their test split.
             stale_seconds: how long a trial may show no sign of life.
 
         Raises:

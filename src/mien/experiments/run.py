@@ -134,7 +134,7 @@ def finish_run(
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
             "model": f"{recipe.model.name}, {manifest.parameters:,} trainable numbers",
             "probabilities": temperature_words(classifier, faces, "validation"),
-            "fingerprint of the data": faces.fingerprint,
+            "fingerprint of the data": faces.fingerprint_without_test,
             **{name: str(value) for name, value in facts.items()},
         },
     )

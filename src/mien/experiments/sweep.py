@@ -72,7 +72,7 @@ def sweep(
         state = "is a file" if out.is_file() else "holds trials, but the journal.log that tells of them is missing"
         raise RunError(f"{out} {state}. Choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
-    journal = Journal(file, space, faces.fingerprint, stale_seconds)
+    journal = Journal(file, space, faces.fingerprint_without_test, stale_seconds)
     with interruptible() as interrupted:
         worker = _Worker(journal, space, faces, out, view, tell, facts or {})
         while not interrupted.is_set():

@@ -99,7 +99,7 @@ def write_page(
             facts={
                 "space": f"{space.name} ({space.digest[:19]}), seed {space.seed}",
                 "recipe": f"{space.base.name} ({space.base.digest[:19]}), {space.base.epochs} epochs",
-                "fingerprint of the data": faces.fingerprint,
+                "fingerprint of the data": faces.fingerprint_without_test,
                 **{name: str(value) for name, value in facts.items()},
             },
             wording=wording,

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import RunError, needs_extra
-from mien.files import whole_file
+from mien.files import check_replaceable, whole_file
 from mien.inference.answer_files import FACE_COLUMNS
 from mien.inference.clip import Clip
 from mien.inference.clip_sound import ClipSound
@@ -159,8 +159,7 @@ def _check(out: Path, clip: Clip, paths: Mapping[str, Path], overwrite: bool) ->
             raise RunError(f"{path} is no file, and in the way of one. Choose another folder with --out.")
         if path.exists() and path.samefile(clip.path):
             raise RunError(f"{path} is the video itself. Choose another folder with --out.")
-        if path.exists() and not overwrite:
-            raise RunError(f"{path} exists already. Choose another folder with --out, or replace it with --overwrite.")
+    check_replaceable(paths.values(), overwrite)
 
 
 @contextmanager

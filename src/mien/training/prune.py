@@ -22,7 +22,7 @@ from mien.models.mien import MienNet, SqueezeExcite, Stage
 from mien.models.registry import build_model
 from mien.preprocess import InputSpec, to_input
 from mien.progress import track
-from mien.recipe import ModelRecipe, Recipe
+from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.state import file_digest
@@ -57,7 +57,7 @@ def make_pruned(
     """
     recipe = run.read_recipe()
     network, facts = checkpoint.load_best(run)
-    thinner = thinner_model(recipe, widths, stem_width)
+    thinner = thinner_model(run, widths, stem_width)
     assert isinstance(network, MienNet)
     if not faces.is_learnt_as(facts["data_fingerprint"]):
         raise RunError(f"{run.path} was trained on other data than this; its channels are weighed by its own.")
@@ -82,11 +82,11 @@ def make_pruned(
     checkpoint.save(out.best, target.state_dict(), {**kept, "epoch": 0})
 
 
-def thinner_model(recipe: Recipe, widths: Sequence[int], stem_width: int | None) -> ModelRecipe:
-    """The network that is left of a recipe's. Raises :class:`RecipeError`, as :func:`make_pruned`."""
-    model = recipe.model
+def thinner_model(run: RunFolder, widths: Sequence[int], stem_width: int | None) -> ModelRecipe:
+    """The network that is left of a run's. Raises :class:`RecipeError`, as :func:`make_pruned`."""
+    model = run.read_recipe().model
     if model.name != "mien":
-        raise RecipeError(f"The run holds a {model.name}; only mien's own network ('mien') can be pruned.")
+        raise RecipeError(f"{run.path} holds a {model.name}; only mien's own network ('mien') can be pruned.")
     before, stem_before = model.settings["widths"], model.settings["stem_width"]
     if len(widths) != len(before) or any(not 0 < new <= old for new, old in zip(widths, before, strict=False)):
         raise RecipeError(

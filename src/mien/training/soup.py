@@ -22,6 +22,20 @@ from mien.training.norm_statistics import batch_norms, renew_statistics
 from mien.training.state import file_digest
 
 
+def digests_of(runs: Sequence[RunFolder]) -> list[str]:
+    """SHA-256 of each run's best weights.
+
+    Raises:
+        RunError: no finished epoch, or two have the same weights.
+    """
+    digests = [file_digest(run.best) for run in runs]
+    for at, digest in enumerate(digests):
+        if digest in digests[:at]:
+            same = runs[digests.index(digest)].path, runs[at].path
+            raise RunError(f"{same[0]} and {same[1]} have the same weights; give each once.")
+    return digests
+
+
 def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environment: dict[str, Any]) -> None:
     """Average the best weights of runs into a new run folder, which has no history and cannot be resumed.
 
@@ -49,10 +63,7 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
         if not faces.is_learnt_as(facts["data_fingerprint"]):
             # What one of them learnt from may be what the mean is then measured on.
             raise RunError(f"{run.path} was trained on other data than this; a soup needs its members' own.")
-    digests = [file_digest(run.best) for run in runs]
-    twice = next((run for at, run in enumerate(runs) if digests[at] in digests[:at]), None)
-    if twice is not None:
-        raise RunError(f"{twice.path} has the weights of another run that is named; give each once.")
+    digests = digests_of(runs)
     out.check_free()
     classes = tuple(loaded[0][1]["classes"])
     network = build_model(recipe.model, len(classes), recipe.input.crop_px)

@@ -78,11 +78,6 @@ def doubts(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = 
         RecipeError: there is no such model.
     """
     found, frozen = [], recipe.tuning.frozen_epochs
-    if "model" not in recipe.model_fields_set and not from_run:
-        found.append(
-            f"the recipe names no [model]: a '{recipe.model.name}' of usual size learns from scratch. "
-            f"To go on with what a run has learnt, add --from RUN."
-        )
     if begins_at_random(recipe.model) and not from_run:
         if "pretrained" in recipe.model.settings:
             found.append("model.pretrained is false: the backbone begins with RANDOM weights, nothing is transferred.")
