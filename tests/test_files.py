@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from mien.errors import RunError
-from mien.files import lock_file, whole_file, write_bytes, write_text
+from mien.files import check_replaceable, lock_file, whole_file, write_bytes, write_text
 
 
 def test_writes_and_replaces(tmp_path):
@@ -78,3 +78,12 @@ def test_a_file_is_kept_from_other_processes_until_it_is_closed(tmp_path):
         stream.write(b"y")
     assert other() == "True"
     assert (tmp_path / "a").read_bytes() == b"xy"
+
+
+def test_what_is_there_is_replaced_only_where_that_is_said(tmp_path):
+    old, new = tmp_path / "old.txt", tmp_path / "new.txt"
+    old.write_text("mine")
+    check_replaceable([new], overwrite=False)
+    check_replaceable([new, old], overwrite=True)
+    with pytest.raises(RunError, match=r"old\.txt exists already.*--overwrite"):
+        check_replaceable([new, old], overwrite=False)
