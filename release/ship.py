@@ -68,14 +68,13 @@ def make(run: RunFolder, name: str, faces: FaceSet, folder: RunFolder, made_by: 
         about: dict[str, Any] = {"title": name, "facts": {}, "class_counts": {}, "subsets": subsets}
         write_evaluation(Path(elsewhere), scores, evaluate_scores(scores), **about)
         shutil.copy(Path(elsewhere) / "metrics.json", folder.path / "metrics.json")
-    rows = fingerprint_of_rows(faces.fingerprint_without_test, validation.rows, validation.labels, validation.classes)
+    data_print = faces.fingerprint_for_scores("validation")
+    rows = fingerprint_of_rows(data_print, validation.rows, validation.labels, validation.classes)
     measured = measure_robustness(
         model.probabilities, np.asarray(validation.images), validation.labels, rows_fingerprint=rows
     )
     data = "FER2013, PublicTest as validation"
-    write_measurement(
-        folder.path, Measurement(name, data, "validation", measured, data_fingerprint=faces.fingerprint_without_test)
-    )
+    write_measurement(folder.path, Measurement(name, data, "validation", measured, data_fingerprint=data_print))
     drawn = render_faces(np.arange(FACES), seed=SEED)
     kept = (folder.model, folder.model_int8, folder.best)
     content = {

@@ -32,8 +32,10 @@ def test_a_folder_that_holds_anything_is_not_overwritten(run):
 
 def test_a_run_is_not_overwritten_but_gone_on_with(run):
     run.create(Recipe(), {})
-    with pytest.raises(RunError, match=r"exists already.*--out.*--resume"):
+    with pytest.raises(RunError, match=r"exists already.*with --out\.$"):
         run.create(Recipe(), {})
+    with pytest.raises(RunError, match=r"exists already.*--out, or continue a run with --resume"):
+        run.check_free(or_resume=True)
 
 
 def test_what_is_no_run_says_so(run):

@@ -123,14 +123,13 @@ class RunFolder:
         """Whether the folder holds a run, finished or not."""
         return self.recipe_file.is_file()
 
-    def check_free(self) -> None:
-        """Raise :class:`RunError` when something stands at the path already."""
+    def check_free(self, *, or_resume: bool = False) -> None:
+        """Raise :class:`RunError` when something stands at the path already; ``or_resume`` where --resume may go on."""
         if self.exists and not self.is_run:
             raise RunError(f"{self.path} exists already and is no run folder; choose another with --out.")
         if self.exists:
-            raise RunError(
-                f"{self.path} exists already. Choose another folder with --out, or continue a run with --resume."
-            )
+            other = ", or continue a run with --resume" if or_resume else ""
+            raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.")
 
     def create(self, recipe: Recipe, environment: dict[str, Any]) -> None:
         """Make the folder with its recipe and environment.

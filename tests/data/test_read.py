@@ -128,12 +128,14 @@ def test_data_with_the_test_split_and_without_is_the_same_to_a_model(
             assert not all_faces.is_of(learnt.fingerprint)
             assert not learnt.is_learnt_as(all_faces.fingerprint)
             assert not others.is_learnt_as(learnt.fingerprint)
+            assert all_faces.fingerprint_for_scores("validation") == learnt.fingerprint_for_scores("validation")
+            assert all_faces.fingerprint_for_scores("test") == all_faces.fingerprint
             assert all_faces.rows[all_faces.split != "test"].tolist() == learnt.rows.tolist()
     test = all_faces.of_split("test")
     assert test.fingerprint_without_test == test.fingerprint
 
 
-def test_data_whose_rows_are_counted_through_is_other_data_without_its_test_split(
+def test_data_whose_rows_are_counted_through_has_other_scores_without_its_test_split(
     tmp_path: Path, noise, write_tree
 ) -> None:
     """In class folders a face is known by its place: scores of the one would be of other faces of the other."""
@@ -145,8 +147,9 @@ def test_data_whose_rows_are_counted_through_is_other_data_without_its_test_spli
     whole = read_faces(write_tree(tmp_path / "whole", dict(zip(learnt + tests, images, strict=True))))
     without = read_faces(write_tree(tmp_path / "without", dict(zip(learnt, images, strict=False))))
     assert whole.rows[whole.split != "test"].tolist() != without.rows.tolist()
-    assert whole.fingerprint_without_test == whole.fingerprint
-    assert not whole.is_learnt_as(without.fingerprint)
+    assert whole.is_learnt_as(without.fingerprint), "to a model it is the same"
+    assert whole.fingerprint_for_scores("validation") == whole.fingerprint
+    assert without.fingerprint_for_scores("validation") == without.fingerprint != whole.fingerprint
 
 
 def test_faces_know_their_fingerprint_and_that_of_their_own_pixels(kaggle_table: Path) -> None:

@@ -42,8 +42,6 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
     """Oracle: the model asked by hand with one temperature and the other; data with a face less is other data, data
     without its test split is not, and neither is what a list of changes left of it.
     """
-    # As where a column numbers the rows, so that they are the same without the test split.
-    faces = replace(faces, rows=faces.rows + 1000)
     without_test = faces.subset(np.flatnonzero(faces.split != "test"))
     train = np.flatnonzero(faces.split == "train")[0]
     other = faces.subset(np.flatnonzero(faces.rows != faces.rows[train]))

@@ -37,7 +37,7 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
     groups = np.arange(len(faces)) // 2
     scores = score_out_of_fold(short_recipe, faces, groups, tmp_path, view=view, tell=lambda words: None)
     assert sorted(scores.rows.tolist()) == sorted(faces.rows[faces.split != "test"].tolist())
-    assert (scores.split, scores.data_fingerprint) == (SPLIT, faces.fingerprint_without_test)
+    assert (scores.split, scores.data_fingerprint) == (SPLIT, faces.fingerprint_for_scores(SPLIT))
     group_of = dict(zip(faces.rows.tolist(), groups.tolist(), strict=True))
     done = 0
     for fold, learnt in enumerate(given, 1):

@@ -165,7 +165,9 @@ def test_what_cannot_be_pruned_is_refused(tmp_path, faces, tiny_run):
     out = RunFolder(tmp_path / "thin")
     train_row = faces.of_split("train").rows[0]
     for widths in ([4], [4, 9], [0, 4]):
-        with pytest.raises(RecipeError, match="stages of 4, 8 channels; give as many --widths, none larger"):
+        with pytest.raises(
+            RecipeError, match="stages of 4, 8 channels; give as many --widths, from 1 up and none larger"
+        ):
             make_pruned(tiny_run, widths, faces, out, {})
     with pytest.raises(RunError, match="trained on other data"):
         make_pruned(tiny_run, [4, 6], faces.subset(np.flatnonzero(faces.rows != train_row)), out, {})
@@ -185,7 +187,7 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, tiny_run, faces):
     assert done.code == 0, done.err
     assert f"--from {out}" in done.err
     assert read_manifest(out / "model.onnx").recipe["model"]["widths"] == [4, 6]
-    for widths, said in (("4,x", "whole numbers"), ("4,9", "none larger")):
+    for widths, said in (("4,x", "whole numbers"), ("4,9", "none larger"), ("4,8", "nothing would be pruned")):
         # Refused before the data is looked for.
         answer = mien(
             "prune", tiny_run.path, "--data", tmp_path / "none", "--out", tmp_path / "other", "--widths", widths

@@ -70,8 +70,7 @@ def robustness(
     faces = faces_for(classifier, result.faces).of_split(split)
     if limit is not None and limit < len(faces):
         faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
-    # Test is not measured here, so that data with and without it are the same.
-    fingerprint = result.faces.fingerprint_without_test
+    fingerprint = result.faces.fingerprint_for_scores(split)
     rows_fingerprint = fingerprint_of_rows(fingerprint, faces.rows, faces.labels, faces.classes)
     if other is not None:
         # Before minutes are spent on what could not be compared.

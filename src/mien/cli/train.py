@@ -118,7 +118,7 @@ def train_and_show(
     check_network(chosen)
     taught_by = find_teachers(teachers, chosen.distill.live)
     if not resume or not run.is_run:
-        run.check_free()
+        run.check_free(or_resume=True)
     else:
         check_goes_on(run)
         check_same_recipe(run, chosen)

@@ -76,16 +76,21 @@ class FaceSet:
     def fingerprint_without_test(self) -> str:
         """The fingerprint of the faces that learning and choosing see: all but the test split.
 
-        FER2013 is the same to a model with PrivateTest and without. It is :attr:`fingerprint` where all are of the test
-        split, or none is; and where rows are positions that would be others without test, since scores of the one
-        could not be matched with faces of the other.
+        FER2013 is the same to a model with PrivateTest and without. Where all are of the test split, or none is, it is
+        :attr:`fingerprint`.
         """
         learnt = self.split != "test"
-        rows = self.rows[learnt]
-        counted = np.array_equal(self.rows, np.arange(len(self)))
-        if learnt.all() or not learnt.any() or (counted and not np.array_equal(rows, np.arange(len(rows)))):
-            return self.fingerprint
-        return self.subset(learnt)._own_fingerprint()
+        return self.subset(learnt)._own_fingerprint() if learnt.any() and not learnt.all() else self.fingerprint
+
+    def fingerprint_for_scores(self, split: str) -> str:
+        """The fingerprint that scores of a split go by, which are matched by their rows.
+
+        :attr:`fingerprint_without_test`; but :attr:`fingerprint` for test, and where rows are positions that would be
+        others without test, as in class folders.
+        """
+        rows = self.rows[self.split != "test"]
+        shifted = np.array_equal(self.rows, np.arange(len(self))) and not np.array_equal(rows, np.arange(len(rows)))
+        return self.fingerprint if split == "test" or shifted else self.fingerprint_without_test
 
     def with_fingerprints(self, fingerprint: str, without_test: str) -> FaceSet:
         """The same faces under fingerprints that are known already, or that are of the same faces at another size."""

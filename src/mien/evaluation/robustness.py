@@ -184,7 +184,7 @@ def fingerprint_of_rows(
     """SHA-256 of which faces of which data, and under which classes, as ``"sha256:..."``; not of their pixels.
 
     Args:
-        data_fingerprint: ``FaceSet.fingerprint_without_test`` of the data.
+        data_fingerprint: ``FaceSet.fingerprint_for_scores`` of the data.
         rows: int64 (N,), ``FaceSet.rows``.
         labels: int64 (N,), true classes, 0..C-1.
         classes: C names; in which order does not matter.

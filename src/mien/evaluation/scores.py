@@ -34,8 +34,7 @@ class Scores:
         probabilities: float64 (N, C) in 0..1, each row summing to 1 within :data:`SUM_TOLERANCE`.
         classes: C different class names, in the order of the labels and the columns.
         split: which split the faces are of, e.g. ``"test"``.
-        data_fingerprint: of the data, ``FaceSet.fingerprint`` for the test split and ``fingerprint_without_test`` for
-            all others; ``""`` where nobody knows it.
+        data_fingerprint: ``FaceSet.fingerprint_for_scores`` of the data, or ``""`` where nobody knows it.
         note: how the answers came about, where they are not one model's about each face as it is; else ``""``.
 
     Raises:

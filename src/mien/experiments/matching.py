@@ -54,9 +54,8 @@ def check_fingerprint(faces: FaceSet, scores: Scores) -> None:
     Raises:
         DataError: another fingerprint.
     """
-    test = scores.split == "test"
-    same, found = (faces.is_of, faces.fingerprint) if test else (faces.is_learnt_as, faces.fingerprint_without_test)
-    if scores.data_fingerprint and not same(scores.data_fingerprint):
+    found = faces.fingerprint_for_scores(scores.split)
+    if scores.data_fingerprint not in {"", found} and not faces.is_of(scores.data_fingerprint):
         raise DataError(
             f"The scores are of data {scores.data_fingerprint[:19]}..., found {found[:19]}.... "
             f"Give the data that was scored."

@@ -91,7 +91,7 @@ def score_split(
         probabilities=np.concatenate(parts),
         classes=classifier.classes,
         split=split,
-        data_fingerprint=faces.fingerprint if split == "test" else faces.fingerprint_without_test,
+        data_fingerprint=faces.fingerprint_for_scores(split),
         note=", ".join(notes),
     )
 

@@ -102,14 +102,14 @@ def score_out_of_fold(
     for fold in range(folds.count):
         run = RunFolder(folder / f"fold-{fold + 1}")
         held_out, learnt = folds.held_out(fold), folds.learnt(fold)
-        scores = _finished(run, learnt, held_out, faces.fingerprint_without_test)
+        scores = _finished(run, learnt, held_out, faces.fingerprint_for_scores(SPLIT))
         if scores is None:
             tell(f"fold {fold + 1} of {folds.count}: {run.path}")
             with view(recipe, learnt) as watch:
                 result = run_recipe(recipe, learnt, run, resume=True, watch=watch, facts=facts)
             if result.outcome.reason == "interrupted":
                 return None
-            scores = _score(Classifier(run.model), held_out, faces.fingerprint_without_test)
+            scores = _score(Classifier(run.model), held_out, faces.fingerprint_for_scores(SPLIT))
             write_scores(run.scores(SPLIT), scores)
         parts.append(scores)
     together = Scores(
@@ -118,7 +118,7 @@ def score_out_of_fold(
         probabilities=np.concatenate([each.probabilities for each in parts]),
         classes=parts[0].classes,
         split=SPLIT,
-        data_fingerprint=faces.fingerprint_without_test,
+        data_fingerprint=faces.fingerprint_for_scores(SPLIT),
     )
     write_scores(RunFolder(folder).scores(SPLIT), together)
     return together

@@ -134,7 +134,8 @@ def _runs(
                     f"that seed. Give both the same seeds, in the same order."
                 )
             recipe = _recipe(study, variant, seed, changes)
-            fingerprint = faces_of_size[recipe.input.size_px].fingerprint_without_test
+            # A finished run is its scores of validation.
+            fingerprint = faces_of_size[recipe.input.size_px].fingerprint_for_scores("validation")
             runs[variant.name, seed] = Planned(
                 variant.name, recipe, fingerprint, found.classes, found.train_faces, parent, found.start_digest
             )

@@ -34,7 +34,7 @@ class Planned:
     Attributes:
         variant: name of the study's row.
         recipe: with its seed, every setting of its model, and a name that tells the study and the variant.
-        data_fingerprint: of the data as it was read, without its test split.
+        data_fingerprint: of the data as it was read, as scores of validation go by it.
         classes: that it learns.
         train_faces: how many faces an epoch shows.
         parent: the run whose weights it begins with.

@@ -90,13 +90,15 @@ def thinner_model(run: RunFolder, widths: Sequence[int], stem_width: int | None)
     before, stem_before = model.settings["widths"], model.settings["stem_width"]
     if len(widths) != len(before) or any(not 0 < new <= old for new, old in zip(widths, before, strict=False)):
         raise RecipeError(
-            f"The network has stages of {', '.join(map(str, before))} channels; give as many --widths, none larger. "
-            f"Found {', '.join(map(str, widths))}."
+            f"The network has stages of {', '.join(map(str, before))} channels; give as many --widths, "
+            f"from 1 up and none larger. Found {', '.join(map(str, widths))}."
         )
     if stem_width is None:
         stem_width = stem_before
     if not 0 < stem_width <= stem_before:
         raise RecipeError(f"--stem must be 1 to {stem_before}, what the first convolution has; found {stem_width}.")
+    if (list(widths), stem_width) == (list(before), stem_before):
+        raise RecipeError("--widths are those that the network has; nothing would be pruned. Give fewer of some stage.")
     return model.model_copy(update={"widths": list(widths), "stem_width": stem_width})
 
 
