@@ -162,7 +162,9 @@ def test_a_killed_worker_loses_nothing_but_its_trial_which_goes_on_elsewhere(tmp
 
     space = load_space(str(file))
     found = sweep(space, faces, out, stale_seconds=0.5)
-    states = [trial.state.name for trial in Journal(out / "journal.log", space, faces.fingerprint).trials()]
+    states = [
+        trial.state.name for trial in Journal(out / "journal.log", space, faces.fingerprint_without_test).trials()
+    ]
     assert states == ["FAIL", "COMPLETE", "COMPLETE"]
     assert [trial.number for trial in found.trials] == [1, 2]
     # Trial 2 is trial 0 again: its folder, its values, its first epoch.
@@ -242,7 +244,7 @@ def test_a_worker_that_was_taken_for_dead_drops_its_trial_and_works_on(tmp_path,
     class Loses(Interrupts):
         def step(self, epoch, images, loss):
             if self.runs == 1:
-                other = Journal(out / "journal.log", space, faces.fingerprint, stale_seconds=0)
+                other = Journal(out / "journal.log", space, faces.fingerprint_without_test, stale_seconds=0)
                 other.take(0)
                 other.take(0)
                 self.runs = 2
@@ -304,7 +306,9 @@ def test_a_trial_is_queued_again_when_something_else_stops_the_worker(tmp_path, 
     small = FaceSet(faces.images[:, :40, :40], faces.labels, faces.classes, faces.split, faces.source, faces.rows)
     with pytest.raises(DataError, match="48 x 48"):
         sweep(space, small, out)
-    states = [trial.state.name for trial in Journal(out / "journal.log", space, small.fingerprint).trials()]
+    states = [
+        trial.state.name for trial in Journal(out / "journal.log", space, small.fingerprint_without_test).trials()
+    ]
     assert states == ["FAIL", "WAITING"]
 
 
