@@ -53,7 +53,8 @@ class Annotator:
             self.shared = os.path.commonpath(homes)
         except ValueError:
             raise DataError("--annotate needs images that share a folder; these are on several drives.") from None
-        self._had_folder = folder.exists()
+        # The folder itself goes with its pictures where it is new.
+        self._stays = folder if folder.exists() else folder.parent
         self._made: list[Path] = []
 
     def place(self, source: str | os.PathLike[str]) -> Path:
@@ -103,11 +104,9 @@ class Annotator:
             path.unlink(missing_ok=True)
             with suppress(OSError):
                 for folder in path.parents:
-                    if folder == self.folder and self._had_folder:
+                    if folder == self._stays:
                         break
                     folder.rmdir()
-                    if folder == self.folder:
-                        break
         self._made.clear()
 
 
