@@ -78,6 +78,7 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
 
     exported = mien("export", run, "--out", tmp_path / "x.onnx", "--json")
     assert json.loads(exported.out)["agreement"] == 1.0
+    assert exported.err == ""
     shown = mien("info", tmp_path / "x.onnx", "--json")
     assert json.loads(shown.out)["scores"]["validation_accuracy"] == content["headline"]["accuracy"]["value"]
     assert "angry, disgust" in mien("info", run).out
@@ -95,6 +96,15 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     as_json = mien("predict", "--model", run, "--crops", face_folder / "test" / "happy", "--json")
     assert [each["top"] for each in json.loads(as_json.out)] == [row["top"] for row in rows]
     assert "happy" in mien("predict", "--model", run, "--crops", face_folder / "test" / "happy").out
+
+    (run / "model.onnx").unlink()
+    bare = mien("export", run)
+    assert bare.code == 0
+    assert f"holds neither scores nor a temperature: those of these weights stood in {run / 'model.onnx'}" in bare.err
+    again = mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3", "--resume")
+    assert again.code == 0, again.err
+    measured = json.loads(mien("info", run, "--json").out)
+    assert measured == json.loads(shown.out) | {"created": measured["created"]}
 
 
 def test_training_as_json_and_quietly(mien, tmp_path, recipe_file, face_folder):
@@ -395,6 +405,7 @@ def test_bad_images_and_data_are_one_line(mien, tmp_path, tiny_run, faces):
     one_line(mien("predict", "--model", tmp_path, "--crops", tmp_path / "d"), "no model")
     one_line(mien("info", bad), "9.jpg")
     one_line(mien("export", tmp_path / "d"), "not a run folder")
+    one_line(mien("export", "fast"), "fast comes with mien, exported already")
 
 
 def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(tmp_path, recipe_file, face_folder):

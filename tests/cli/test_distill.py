@@ -135,7 +135,12 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe
     # In the package's own folder nothing is kept: the advice must be one that leads somewhere.
     refused(mien(*words, "--teachers", "default"), "no soft labels yet", "--out FILE.npz; then --teachers FILE.npz")
     refused(mien(*words, "--teachers", tmp_path / "none"), "does not exist")
-    refused(mien(*words, "--teachers", tmp_path / "none.npz"), "none.npz", "no such file")
+    unread = ("distill", recipe_file, "--data", tmp_path / "unread", "--out", run)
+    missing = tmp_path / "none.npz"
+    refused(
+        mien(*unread, "--teachers", missing),
+        f"none.npz does not exist. Make it with: mien teach RUN --data PATH --out {missing}",
+    )
     (tmp_path / "bad.npz").write_bytes(b"x")
     refused(mien(*words, "--teachers", tmp_path / "bad.npz"), "bad.npz", "docs/scores.md")
     validation = teacher.path / "scores_validation.npz"

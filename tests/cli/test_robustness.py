@@ -33,6 +33,20 @@ def test_the_file_is_a_baseline_for_the_next(mien, tiny_run, face_folder, tmp_pa
     one_line(mien(*arguments, "--limit", 10, "--baseline", file), "robustness.json", "other faces")
 
 
+def test_a_measurement_is_replaced_only_when_told_so(mien, tiny_run, face_folder, tmp_path, monkeypatch):
+    arguments = ("robustness", "--model", tiny_run.path, "--data", face_folder, "--limit", 20)
+    one_line(mien(*arguments, "--overwrite"), "--overwrite goes with --out")
+    assert mien(*arguments, "--out", tmp_path).code == 0
+    first = (tmp_path / "robustness.json").read_bytes()
+    replacing = mien(*arguments, "--out", tmp_path, "--overwrite", "--seed", 1)
+    assert replacing.code == 0, replacing.err
+    second = (tmp_path / "robustness.json").read_bytes()
+    assert second != first
+    monkeypatch.setattr("mien.evaluation.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
+    one_line(mien(*arguments, "--out", tmp_path), "robustness.json exists already", "--overwrite")
+    assert (tmp_path / "robustness.json").read_bytes() == second
+
+
 def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_measured(
     mien, tiny_run, face_folder, tmp_path, monkeypatch
 ):

@@ -13,6 +13,7 @@ from mien.experiments.measure import (
     faces_for,
     merged_words,
     score_split,
+    seen_by,
     temperature_words,
     try_threshold,
     without_copies,
@@ -85,6 +86,25 @@ def test_what_is_said_of_validation_does_not_hang_on_the_test_split(faces, class
     assert without_copies(whole, scores, 5) == without_copies(without, scores, 5)
     parts = without_copies(whole, score_split(classifier, whole, "test"), 5)
     assert parts[1].count < parts[0].count
+
+
+def test_a_model_of_the_cleaned_data_saw_no_more_than_that(tiny_run, classifier, faces, tmp_path):
+    """Whether the test split was at hand when it was trained, or is now, makes no difference."""
+    train = np.flatnonzero(faces.split == "train")[0]
+    label = faces.classes[faces.labels[train]]
+    gone = Change(row=int(faces.rows[train]), split="train", label=label, kind="doubt", reason="", source="")
+    wholes = faces, faces.subset(np.flatnonzero(faces.split != "test"))
+    cleaned, cleaned_without = (apply_clean(each, Clean("", (gone,))) for each in wholes)
+    copy = tmp_path / "model.onnx"
+    copy.write_bytes(tiny_run.model.read_bytes())
+    change = {"data_fingerprint": cleaned.fingerprint_without_test}
+    replace_manifest(copy, classifier.manifest.model_copy(update=change))
+    of_cleaned = load(copy)
+    for data, whole in zip((cleaned, cleaned_without), wholes, strict=True):
+        assert seen_by([of_cleaned], data, whole) is data
+        assert seen_by([of_cleaned, classifier], data, whole) is whole
+        assert seen_by([], data, whole) is whole
+    assert seen_by([classifier], cleaned, None) is cleaned
 
 
 def reordered(faces, classes):

@@ -187,6 +187,12 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, tiny_run, faces):
     assert done.code == 0, done.err
     assert f"--from {out}" in done.err
     assert read_manifest(out / "model.onnx").recipe["model"]["widths"] == [4, 6]
+    learnt = faces.fingerprint_without_test
+    assert learnt != faces.fingerprint
+    assert [
+        read_manifest(out / "model.onnx").data_fingerprint,
+        checkpoint.load(RunFolder(out).best)[1]["data_fingerprint"],
+    ] == [learnt] * 2
     for widths, said in (("4,x", "whole numbers"), ("4,9", "none larger"), ("4,8", "nothing would be pruned")):
         # Refused before the data is looked for.
         answer = mien(

@@ -86,6 +86,9 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, faces):
     manifest = read_manifest(out / "model.onnx")
     assert manifest.name == "tiny-soup"
     assert manifest.scores["validation_accuracy"] == measured
+    learnt = faces.fingerprint_without_test
+    assert learnt != faces.fingerprint
+    assert [manifest.data_fingerprint, checkpoint.load(RunFolder(out).best)[1]["data_fingerprint"]] == [learnt] * 2
     assert len(RunFolder(out).read_environment()["soup_of"]) == 2
     on = mien("train", out / "recipe.toml", "--data", data, "--out", out, "--resume")
     assert on.code == 2

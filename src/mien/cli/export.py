@@ -15,9 +15,10 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     read,
+    remark,
     show_json,
 )
-from mien.errors import DataError, needs_extra
+from mien.errors import DataError, RunError, needs_extra
 
 if TYPE_CHECKING:
     from mien.run_folder import RunFolder
@@ -48,9 +49,12 @@ def export(
 
     With --int8 or --half: a smaller form of that file, measured on the validation split beside it.
     """
+    from mien.inference.locate import is_shipped
     from mien.run_folder import RunFolder
 
     folder = RunFolder(run)
+    if is_shipped(run):
+        raise RunError(f"{run} comes with mien, exported already; mien export is for a run folder of yours.")
     if int8 and half:
         raise DataError("Give --int8 or --half, not both; each makes a file of its own.")
     if int8 or half:
@@ -62,9 +66,16 @@ def export(
         )
     with needs_extra("train", "Exporting"):
         from mien.export import export_run
+    from mien.artifact import read_manifest
 
     file = out or folder.model
     parity = export_run(folder, file)
+    if not read_manifest(file).scores:
+        remark(
+            f"NOTE: {file} holds neither scores nor a temperature: those of these weights stood in {folder.model}, "
+            f"which is gone or of another epoch. A run that was trained is measured anew by its own command with "
+            f"--resume."
+        )
     megabytes = file.stat().st_size / 1e6
     if json:
         show_json({"file": str(file), "bytes": file.stat().st_size, **vars(parity)})

@@ -13,6 +13,7 @@ from mien.cli.options import (
     JsonOption,
     MapOption,
     ModelOption,
+    OverwriteOption,
     QuietOption,
     SkipBadOption,
     read,
@@ -42,6 +43,7 @@ def robustness(
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     clean: CleanOption = None,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -51,6 +53,7 @@ def robustness(
     from mien.errors import DataError, RunError
     from mien.evaluation.robustness import fingerprint_of_rows, measure_robustness
     from mien.evaluation.robustness_file import (
+        NAME,
         Measurement,
         check_baseline,
         read_measurement,
@@ -58,12 +61,17 @@ def robustness(
         write_measurement,
     )
     from mien.experiments.measure import faces_for
+    from mien.files import check_replaceable
     from mien.inference.classifier import load
 
     if split == "test":
         raise DataError("Robustness is measured on validation or train; only mien evaluate opens the test split.")
     if out is not None and out.is_file():
         raise RunError(f"{out} is a file; --out names a folder.")
+    if out is not None:
+        check_replaceable([out / NAME], overwrite)
+    elif overwrite:
+        raise DataError("--overwrite goes with --out.")
     other = read_measurement(baseline) if baseline is not None else None
     classifier = load(model)
     result = read(data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)

@@ -92,7 +92,7 @@ def find_teachers(names: Sequence[str], live: bool) -> list[Path]:
     """The files of soft labels, or with ``live`` the run folders, that a user means.
 
     Raises:
-        DataError: a run that was not asked yet; a file where a run is wanted.
+        DataError: no such file; a run that was not asked yet; a file where a run is wanted.
         RunError: no such run.
     """
     found = []
@@ -100,6 +100,8 @@ def find_teachers(names: Sequence[str], live: bool) -> list[Path]:
         if name.endswith(".npz"):
             if live:
                 raise DataError(f"distill.live asks networks; {name} is a file of answers. Name the run itself.")
+            if not Path(name).is_file():
+                raise DataError(f"{name} does not exist. Make it with: mien teach RUN --data PATH --out {name}")
             found.append(Path(name))
             continue
         run = find_trained(name) if live else find_run(name)
