@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import warnings
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from mien.artifact import Manifest, attach_manifest, open_model, read_manifest
 from mien.data.synthetic import draw_labels, render_faces
 from mien.errors import ModelError
 from mien.files import whole_file
-from mien.models.mien import Stage
+from mien.models.for_reading import for_reading
 from mien.models.network import Network
 from mien.preprocess import grey_square, to_input
 from mien.recipe import Recipe
@@ -146,10 +145,6 @@ class _WithFeatures(nn.Module):
 
 def _to_onnx(network: Network, crop_px: int) -> bytes:
     """Serialise a network with input ``images`` (any batch size) and outputs ``logits`` and ``features``."""
-    network = copy.deepcopy(network).eval()
-    for module in network.modules():
-        if isinstance(module, Stage):
-            module.take_up_norm()
     example = torch.zeros(2, 1, crop_px, crop_px)
     shapes: dict[str, Any] = {"images": {0: torch.export.Dim("batch", min=1)}}
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -158,7 +153,7 @@ def _to_onnx(network: Network, crop_px: int) -> bytes:
         # The exporter warns of its own deprecated internals.
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            _WithFeatures(network).eval(),
+            _WithFeatures(for_reading(network, crop_px)).eval(),
             (example,),
             input_names=["images"],
             output_names=["logits", "features"],
