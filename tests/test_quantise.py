@@ -8,7 +8,7 @@ import pytest
 from mien.artifact import open_model
 from mien.errors import ModelError
 from mien.preprocess import to_input
-from mien.quantise import to_half, to_int8
+from mien.quantise import _with_pooled_means, to_half, to_int8
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +67,39 @@ def test_int8_holds_bytes_with_a_scale_a_channel_and_answers_nearly_alike(tiny_r
 
     assert np.abs(shares(small) - shares(graph)).max() < 0.03
     assert not np.array_equal(shares(small), shares(graph))
+
+
+def test_means_over_a_map_are_poolings_that_stay_in_8_bits(tiny_run, inputs):
+    """Oracle: the fp32 graph; and of the 8-bit one its nodes: each pooling between 8 bits on either side."""
+    graph = tiny_run.model.read_bytes()
+    means = [node for node in onnx.load_model_from_string(graph).graph.node if node.op_type == "ReduceMean"]
+    pooled = _with_pooled_means(graph)
+    assert logits(pooled, inputs) == pytest.approx(logits(graph, inputs), abs=1e-5)
+    nodes = onnx.load_model_from_string(to_int8(graph, inputs)).graph.node
+    made_by = {output: node.op_type for node in nodes for output in node.output}
+    taken_by = {source: node.op_type for node in nodes for source in node.input}
+    poolings = [node for node in nodes if node.op_type == "GlobalAveragePool"]
+    assert len(poolings) == len(means) > 1
+    assert "ReduceMean" not in {node.op_type for node in nodes}
+    for node in poolings:
+        assert (made_by[node.input[0]], taken_by[node.output[0]]) == ("DequantizeLinear", "QuantizeLinear")
+
+
+@pytest.mark.parametrize(("axes", "keepdims"), [([1, 2], 1), ([2, 3], 0), ([1], 0)])
+def test_other_means_stay_as_they_are(axes, keepdims):
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        [
+            helper.make_node("Transpose", ["images"], ["turned"], perm=[0, 2, 3, 1]),
+            helper.make_node("ReduceMean", ["turned", "axes"], ["logits"], keepdims=keepdims),
+        ],
+        "means",
+        [helper.make_tensor_value_info("images", floats, [2, 3, 4, 5])],
+        [helper.make_tensor_value_info("logits", floats, None)],
+        [onnx.numpy_helper.from_array(np.array(axes), "axes")],
+    )
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]).SerializeToString()
+    assert onnx.load_model_from_string(_with_pooled_means(content)).graph.node == graph.node
 
 
 def test_int8_takes_any_number_of_faces(tiny_run, inputs):

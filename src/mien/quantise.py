@@ -69,7 +69,7 @@ def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
 
     with tempfile.TemporaryDirectory() as name, _without_remarks():
         plain, prepared, small = (Path(name) / f"{each}.onnx" for each in ("plain", "prepared", "small"))
-        plain.write_bytes(graph)
+        plain.write_bytes(_with_pooled_means(graph))
         quant_pre_process(plain, prepared, skip_symbolic_shape=True)
         nodes = onnx.load(prepared).graph.node
         kinds = {node.op_type for node in nodes}
@@ -89,6 +89,39 @@ def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
             extra_options={"CalibStridedMinMax": 1},
         )
         return small.read_bytes()
+
+
+def _with_pooled_means(graph: bytes) -> bytes:
+    """The same graph, in which means over a map's places, counted with channels last, are global poolings.
+
+    These have an 8-bit kernel. For a plain mean onnxruntime turns the map round and back to fp32, which on two threads
+    is an eighth of the time of ``fast``.
+    """
+    import onnx
+
+    model = onnx.load_model_from_string(graph)
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor).tolist() for tensor in model.graph.initializer}
+    made_by = {output: node for node in model.graph.node for output in node.output}
+    nodes = []
+    for node in model.graph.node:
+        turned: Any = made_by.get(node.input[0]) if node.op_type == "ReduceMean" else None
+        last = turned is not None and turned.op_type == "Transpose" and _settings(turned)["perm"] == [0, 2, 3, 1]
+        if last and constants.get(node.input[-1]) == [1, 2] and _settings(node).get("keepdims") == 0:
+            pooled = f"{node.output[0]}.pooled"
+            nodes.append(onnx.helper.make_node("GlobalAveragePool", turned.input, [pooled], f"{node.name}.pool"))
+            nodes.append(onnx.helper.make_node("Flatten", [pooled], node.output, f"{node.name}.flat"))
+        else:
+            nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _settings(node: Any) -> dict[str, Any]:
+    import onnx
+
+    return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
 
 
 class _Batches:
