@@ -7,8 +7,11 @@ import pytest
 
 from mien.artifact import open_model
 from mien.errors import ModelError
+from mien.export import _to_onnx
+from mien.models.registry import build_model
 from mien.preprocess import to_input
 from mien.quantise import _with_pooled_means, to_half, to_int8
+from mien.recipe import ModelRecipe
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +88,35 @@ def test_means_over_a_map_are_poolings_that_stay_in_8_bits(tiny_run, inputs):
         assert (made_by[node.input[0]], taken_by[node.output[0]]) == ("DequantizeLinear", "QuantizeLinear")
 
 
-@pytest.mark.parametrize(("axes", "keepdims"), [([1, 2], 1), ([2, 3], 0), ([1], 0)])
-def test_other_means_stay_as_they_are(axes, keepdims):
+def test_nothing_is_left_over_that_onnxruntime_would_warn_of(capfd):
+    """In a network without SE only the last mean used its axes, and turned its map."""
+    recipe = ModelRecipe(name="mien", stem_width=4, widths=[4, 8], convolutions=[1, 1])
+    graph = _to_onnx(build_model(recipe, 7, 44).eval(), 44)
+    capfd.readouterr()
+    small = onnx.load_model_from_string(to_int8(graph, np.random.default_rng(0).random((64, 1, 44, 44), np.float32)))
+    assert capfd.readouterr() == ("", "")
+    used = {name for node in small.graph.node for name in node.input}
+    assert {tensor.name for tensor in small.graph.initializer} <= used
+
+
+@pytest.mark.parametrize(
+    ("axes", "keepdims", "turn"),
+    [
+        ([1, 2], 1, {"perm": [0, 2, 3, 1]}),
+        ([2, 3], 0, {"perm": [0, 2, 3, 1]}),
+        ([1], 0, {"perm": [0, 2, 3, 1]}),
+        ([1, 2], 0, {"perm": [0, 3, 2, 1]}),
+        ([1, 2], 0, {}),
+        ([1, 2], 0, None),
+    ],
+)
+def test_other_means_stay_as_they_are(axes, keepdims, turn):
+    """Over other axes, of a map turned otherwise (by default: to its reverse), or of one that was not turned."""
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    turned = helper.make_node("Relu" if turn is None else "Transpose", ["images"], ["turned"], **(turn or {}))
     graph = helper.make_graph(
         [
-            helper.make_node("Transpose", ["images"], ["turned"], perm=[0, 2, 3, 1]),
+            turned,
             helper.make_node("ReduceMean", ["turned", "axes"], ["logits"], keepdims=keepdims),
         ],
         "means",

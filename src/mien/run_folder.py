@@ -156,8 +156,13 @@ class RunFolder:
             RecipeError: the recipe was changed into something impossible.
         """
         if not self.is_run:
-            state = "is not a run folder: it has no recipe.toml" if self.path.exists() else "does not exist"
-            raise RunError(f"{self.path} {state}. Make a run with: mien train RECIPE --data PATH --out {self.path}")
+            if self.path.is_file():
+                raise RunError(f"{self.path} is a file; give a run folder, which mien train makes.")
+            if self.path.exists():
+                raise RunError(f"{self.path} is not a run folder: it has no recipe.toml. mien train makes one.")
+            raise RunError(
+                f"{self.path} does not exist. Make a run with: mien train RECIPE --data PATH --out {self.path}"
+            )
         return read_recipe(self.recipe_file)
 
     def read_environment(self) -> dict[str, Any]:

@@ -100,11 +100,37 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     (run / "model.onnx").unlink()
     bare = mien("export", run)
     assert bare.code == 0
-    assert f"holds neither scores nor a temperature: those of these weights stood in {run / 'model.onnx'}" in bare.err
+    assert f"NOTE: {run / 'model.onnx'} holds neither scores nor a temperature, since the run has no" in bare.err
     again = mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3", "--resume")
     assert again.code == 0, again.err
     measured = json.loads(mien("info", run, "--json").out)
     assert measured == json.loads(shown.out) | {"created": measured["created"]}
+
+
+def test_a_folder_of_ones_own_may_be_called_as_a_model_that_comes_with_mien(mien, tmp_path, tiny_run, monkeypatch):
+    shutil.copytree(tiny_run.path, tmp_path / "fast")
+    monkeypatch.chdir(tmp_path)
+    exported = mien("export", "./fast", "--out", "x.onnx")
+    assert exported.code == 0, exported.err
+    assert json.loads(mien("info", "x.onnx", "--json").out)["name"] == "tiny"
+
+
+def test_an_export_replaces_neither_what_it_is_made_from_nor_what_else_a_run_holds(
+    mien, tmp_path, tiny_run, face_folder
+):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.path, run)
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    words = ("export", run, "--int8", "--data", face_folder)
+    for out in ("best.safetensors", "recipe.toml", "."):
+        one_line(mien("export", run, "--out", run / out), "--out must name a .onnx file")
+        one_line(mien(*words, "--out", run / out), "--out must name a .onnx file")
+    one_line(mien(*words, "--out", run / "model.onnx"), "which the smaller form is made from")
+    one_line(mien("export", run / "model.onnx"), "model.onnx is a file; give a run folder")
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+    assert mien(*words).code == 0
+    (run / "model.int8.onnx").replace(run / "model.onnx")
+    one_line(mien(*words), f"is int8 already. Write it in fp32 with: mien export {run}")
 
 
 def test_training_as_json_and_quietly(mien, tmp_path, recipe_file, face_folder):

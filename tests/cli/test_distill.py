@@ -139,7 +139,7 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe
     missing = tmp_path / "none.npz"
     refused(
         mien(*unread, "--teachers", missing),
-        f"none.npz does not exist. Make it with: mien teach RUN --data PATH --out {missing}",
+        f"There is no file {missing}. Make it with: mien teach RUN --data PATH --out {missing} (--recipe:",
     )
     (tmp_path / "bad.npz").write_bytes(b"x")
     refused(mien(*words, "--teachers", tmp_path / "bad.npz"), "bad.npz", "docs/scores.md")

@@ -72,6 +72,15 @@ def test_a_negative_scale_after_pooling_stays_where_it_is():
     assert kinds(copy.stages[0].entry) == [Pairs, nn.MaxPool2d]
 
 
+def test_a_negative_scale_where_nothing_pools_is_taken_up():
+    network, images = trained(stem_width=20), torch.randn(5, 1, 44, 44)
+    network.stem[1].weight.data[4] = -0.7
+    copy = for_reading(network, 44)
+    with torch.inference_mode():
+        assert torch.allclose(copy(images), network(images), atol=1e-4)
+    assert kinds(copy.stem) == [nn.Conv2d, nn.ReLU]
+
+
 def test_a_last_stage_without_pooling_takes_up_its_norm_too():
     network, images = trained(widths=[16, 24, 16], pool_last=False), torch.randn(5, 1, 48, 48)
     copy = for_reading(network, 48)

@@ -53,10 +53,12 @@ def export(
     from mien.run_folder import RunFolder
 
     folder = RunFolder(run)
-    if is_shipped(run):
+    if is_shipped(run) and not folder.is_run:
         raise RunError(f"{run} comes with mien, exported already; mien export is for a run folder of yours.")
     if int8 and half:
         raise DataError("Give --int8 or --half, not both; each makes a file of its own.")
+    if out is not None and (out.suffix != ".onnx" or out.is_dir()):
+        raise RunError(f"--out must name a .onnx file; found {out}.")
     if int8 or half:
         _smaller(folder, out, int8, data, class_map, skip_bad, clean, json)
         return
@@ -72,9 +74,8 @@ def export(
     parity = export_run(folder, file)
     if not read_manifest(file).scores:
         remark(
-            f"NOTE: {file} holds neither scores nor a temperature: those of these weights stood in {folder.model}, "
-            f"which is gone or of another epoch. A run that was trained is measured anew by its own command with "
-            f"--resume."
+            f"NOTE: {file} holds neither scores nor a temperature, since the run has no measured model.onnx of these "
+            f"weights. mien train or distill with --resume measures a trained run; make a soup or a pruned one anew."
         )
     megabytes = file.stat().st_size / 1e6
     if json:
@@ -107,7 +108,12 @@ def _smaller(
         from mien.experiments.smaller import write_smaller
     folder.read_recipe()
     model = find_model(folder.path)
-    result = read(data, size_px=read_manifest(model).input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
+    manifest = read_manifest(model)
+    if manifest.precision != "fp32":
+        raise RunError(f"{model} is {manifest.precision} already. Write it in fp32 with: mien export {folder.path}")
+    if out is not None and out.resolve() == model.resolve():
+        raise RunError(f"--out is {model}, which the smaller form is made from; choose another file.")
+    result = read(data, size_px=manifest.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     file = out or (folder.model_int8 if int8 else folder.model_half)
     smaller = write_smaller(model, "int8" if int8 else "fp16", result.faces, file)
     if json:

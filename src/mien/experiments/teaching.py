@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -101,7 +102,8 @@ def find_teachers(names: Sequence[str], live: bool) -> list[Path]:
             if live:
                 raise DataError(f"distill.live asks networks; {name} is a file of answers. Name the run itself.")
             if not Path(name).is_file():
-                raise DataError(f"{name} does not exist. Make it with: mien teach RUN --data PATH --out {name}")
+                made = shlex.join(["mien", "teach", "RUN", "--data", "PATH", "--out", name])
+                raise DataError(f"There is no file {name}. Make it with: {made} (--recipe: about whole epochs)")
             found.append(Path(name))
             continue
         run = find_trained(name) if live else find_run(name)

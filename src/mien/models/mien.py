@@ -13,8 +13,8 @@ from mien.models.network import Network, start_for_relu
 class SqueezeExcite(nn.Module):
     """Weigh channels by what the whole picture holds: Hu et al. 2018, reduction 8.
 
-    It counts with channels last, as training and 8-bit convolutions lay them out: half the time in training, and
-    nothing in an exported file has to be turned round for it.
+    It counts with channels last, as training and 8-bit convolutions lay them out: half the time in training, and less
+    to turn round in an 8-bit file.
     """
 
     def __init__(self, width: int) -> None:
