@@ -115,10 +115,7 @@ def test_other_means_stay_as_they_are(axes, keepdims, turn):
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     turned = helper.make_node("Relu" if turn is None else "Transpose", ["images"], ["turned"], **(turn or {}))
     graph = helper.make_graph(
-        [
-            turned,
-            helper.make_node("ReduceMean", ["turned", "axes"], ["logits"], keepdims=keepdims),
-        ],
+        [turned, helper.make_node("ReduceMean", ["turned", "axes"], ["logits"], keepdims=keepdims)],
         "means",
         [helper.make_tensor_value_info("images", floats, [2, 3, 4, 5])],
         [helper.make_tensor_value_info("logits", floats, None)],

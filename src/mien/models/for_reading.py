@@ -28,9 +28,10 @@ def for_reading(network: Network, crop_px: int) -> Network:
     network = copy.deepcopy(network).eval()
     if not isinstance(network, MienNet):
         return network
-    side_px = crop_px
-    network.stem = _taken_up(network.stem, side_px)
-    side_px //= network.stem_stride
+    convolution = network.stem[0]
+    assert isinstance(convolution, nn.Conv2d)
+    side_px = crop_px // convolution.stride[0]
+    network.stem = _taken_up(network.stem, crop_px)
     for stage in network.stages:
         assert isinstance(stage, Stage)
         stage.entry = _taken_up(stage.entry, side_px)

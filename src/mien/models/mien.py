@@ -81,7 +81,6 @@ class MienNet(Network):
         dropout: float,
     ) -> None:
         super().__init__()
-        self.stem_stride = stem_stride
         self.stem = nn.Sequential(
             nn.Conv2d(1, stem_width, 2 + stem_stride, stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(stem_width),
