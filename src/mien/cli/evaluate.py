@@ -19,6 +19,7 @@ from mien.cli.options import (
     SkipBadOption,
     ThresholdOption,
     check_out,
+    check_overwrite,
     clean_facts,
     page_facts,
     read,
@@ -185,13 +186,9 @@ def evaluate(
 
 def _check_replaceable(out: Path | None, split: str, overwrite: bool) -> None:
     """Refuse a folder that holds another measurement, before anything is measured."""
-    from mien.files import check_replaceable
     from mien.run_folder import RunFolder
 
-    if out is not None:
-        check_replaceable([RunFolder(out).scores(split), out / "metrics.json", out / "report.html"], overwrite)
-    elif overwrite:
-        raise DataError("--overwrite goes with --out.")
+    check_overwrite(out, [RunFolder(Path()).scores(split).name, "metrics.json", "report.html"], overwrite)
 
 
 def _read_for(

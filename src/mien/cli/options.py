@@ -6,7 +6,7 @@ import json
 import platform
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -163,6 +163,20 @@ def check_out(out: Path | None, data: Path | None = None) -> None:
             f"{out} is in the data, {data}, where what is written would be read as faces. Choose another folder with "
             f"--out."
         )
+
+
+def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
+    """Refuse to replace files of ``--out`` that nobody said may go, and ``--overwrite`` where nothing is written.
+
+    Raises :class:`RunError` and :class:`DataError`.
+    """
+    from mien.errors import DataError
+    from mien.files import check_replaceable
+
+    if out is not None:
+        check_replaceable([out / name for name in names], overwrite)
+    elif overwrite:
+        raise DataError("--overwrite goes with --out.")
 
 
 def check_data_options(data: Path | None, class_map: str | None, skip_bad: bool, clean: Path | None) -> None:

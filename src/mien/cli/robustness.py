@@ -16,6 +16,7 @@ from mien.cli.options import (
     OverwriteOption,
     QuietOption,
     SkipBadOption,
+    check_overwrite,
     read,
     remark,
     show,
@@ -61,17 +62,13 @@ def robustness(
         write_measurement,
     )
     from mien.experiments.measure import faces_for
-    from mien.files import check_replaceable
     from mien.inference.classifier import load
 
     if split == "test":
         raise DataError("Robustness is measured on validation or train; only mien evaluate opens the test split.")
     if out is not None and out.is_file():
         raise RunError(f"{out} is a file; --out names a folder.")
-    if out is not None:
-        check_replaceable([out / NAME], overwrite)
-    elif overwrite:
-        raise DataError("--overwrite goes with --out.")
+    check_overwrite(out, [NAME], overwrite)
     other = read_measurement(baseline) if baseline is not None else None
     classifier = load(model)
     result = read(data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
