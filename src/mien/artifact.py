@@ -51,6 +51,11 @@ class Manifest(BaseModel):
     mien_version: str
     created: str = Field(description="UTC, ISO 8601")
 
+    @property
+    def full_name(self) -> str:
+        """The name, which all forms of a model share, and ``-int8`` after that of one whose answers differ for it."""
+        return f"{self.name}-int8" if self.precision == "int8" else self.name
+
 
 def stay_offline() -> None:
     """Keep onnxruntime from reporting to its maker. To be called before it is imported.

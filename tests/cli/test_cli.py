@@ -63,6 +63,12 @@ def test_no_command_shows_help_and_a_wrong_one_is_one_line(mien):
     assert mien("--version").out.startswith("mien 0.")
 
 
+def test_an_argument_that_a_shell_left_empty_is_not_the_current_folder(mien, tmp_path, face_folder, monkeypatch):
+    monkeypatch.chdir(face_folder / "test" / "happy")
+    one_line(mien("predict", "--crops", ""), "empty", "variable")
+    one_line(mien("predict", "--crops", ".", "--annotate", ""), "empty")
+
+
 def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_folder):
     run = tmp_path / "run"
     trained = mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3")
@@ -174,6 +180,26 @@ def test_what_is_wrong_with_the_arguments_is_said_before_the_data_is(
         one_line(answer, parts)
         assert len(answer.err.splitlines()) == 1, answer.err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("train", "quick", "--data", "nowhere"), "nowhere does not exist"),
+        (("train", "quick", "--data", ".", "--from", "nowhere"), "nowhere does not exist"),
+        (("distill", "quick", "--data", ".", "--teachers", "nowhere"), "nowhere does not exist"),
+        (("soup", "default", "fast", "--data", "nowhere", "--out", "r"), "nowhere does not exist"),
+        (("soup", "default", "nowhere", "--data", ".", "--out", "r"), "nowhere does not exist"),
+        (("prune", "default", "--widths", "8", "--data", "nowhere", "--out", "r"), "nowhere does not exist"),
+    ],
+)
+def test_a_wrong_path_is_said_before_torch_is_loaded(tmp_path, words, part):
+    """Torch takes seconds to import: here an import of it ends the command in another way."""
+    script = "import sys; sys.modules['torch'] = None; from mien.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert part in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_shipped_model_is_called_as_users_call_it(mien, tiny_run):

@@ -73,3 +73,8 @@ def test_mistakes(mien, tiny_run, face_folder):
     alone = mien("evaluate", "--scores", tiny_run.scores("validation"), "--views", 2)
     assert alone.code == 2
     assert "stands alone" in alone.err
+
+
+def test_a_model_and_its_int8_form_are_told_apart_in_the_mean_of_both(mien, face_folder):
+    answer = mien("evaluate", "--model", "fast", "--model", "fast-int8", "--data", face_folder, "--json")
+    assert json.loads(answer.out)["answers"].startswith("the mean of 2 models (fast, fast-int8)")

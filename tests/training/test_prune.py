@@ -182,6 +182,8 @@ def test_what_cannot_be_pruned_is_refused(tmp_path, faces, tiny_run):
 def test_the_command_leaves_a_run_that_reads(mien, tmp_path, tiny_run, faces):
     out, data = tmp_path / "thin", tmp_path / "faces.parquet"
     write_parquet(faces, data)
+    unread = tmp_path / "unread.parquet"
+    unread.write_bytes(b"refused only once it is read")
     words = ("prune", tiny_run.path, "--data", data, "--out", out)
     done = mien(*words, "--widths", "4,6")
     assert done.code == 0, done.err
@@ -194,10 +196,8 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, tiny_run, faces):
         checkpoint.load(RunFolder(out).best)[1]["data_fingerprint"],
     ] == [learnt] * 2
     for widths, said in (("4,x", "whole numbers"), ("4,9", "none larger"), ("4,8", "nothing would be pruned")):
-        # Refused before the data is looked for.
-        answer = mien(
-            "prune", tiny_run.path, "--data", tmp_path / "none", "--out", tmp_path / "other", "--widths", widths
-        )
+        # Refused before the data is read.
+        answer = mien("prune", tiny_run.path, "--data", unread, "--out", tmp_path / "other", "--widths", widths)
         assert (answer.code, answer.out) == (2, "")
         assert said in answer.err
     stem = mien("prune", tiny_run.path, "--data", data, "--out", tmp_path / "other", "--widths", "4,6", "--stem", "5")

@@ -79,6 +79,8 @@ def test_one_run_without_norms_has_nothing_to_renew(tmp_path, faces, tiny_recipe
 
 def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, faces):
     out, data = tmp_path / "soup", tmp_path / "faces.parquet"
+    unread = tmp_path / "unread.parquet"
+    unread.write_bytes(b"refused only once it is read")
     write_parquet(faces, data)
     answer = mien("soup", pair[0].path, pair[1].path, "--data", data, "--out", out, "--json")
     assert answer.code == 0, answer.err
@@ -96,7 +98,7 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, faces):
     again = mien("soup", pair[0].path, pair[1].path, "--data", data, "--out", out)
     assert again.code == 2
     assert "exists already" in again.err
-    twice = mien("soup", "default", "default", "--data", tmp_path / "none", "--out", tmp_path / "two")
+    twice = mien("soup", "default", "default", "--data", unread, "--out", tmp_path / "two")
     assert twice.code == 2
     assert "have the same weights" in twice.err
     shipped = mien("soup", "default", "--data", data, "--out", tmp_path / "two")

@@ -142,7 +142,7 @@ def evaluate(
         seen = seen_by(classifiers, result.faces, result.uncleaned)
         subsets = without_copies(faces_for(classifier, seen), scores)
         about = {
-            "title": f"{classifier.manifest.name}: {split}",
+            "title": f"{classifier.manifest.full_name}: {split}",
             "facts": {"model": ", ".join(models), "probabilities": tempered, **page_facts(data, clean)},
             "class_counts": faces_for(classifier, result.faces).with_scheme(scheme).counts_by_split(),
             "history": run.read_history() if run is not None else (),

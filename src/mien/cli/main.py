@@ -102,6 +102,9 @@ def main() -> None:
         # A file name that is no text, or a terminal that knows no block characters, must not end a command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if "" in sys.argv[1:]:
+        # An unset "$VARIABLE" of a shell; as a path it would be the current folder.
+        _fail("An argument is empty; was a variable of your shell not set?", 2)
     try:
         code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:

@@ -40,8 +40,7 @@ def prune(
     quiet: QuietOption = False,
 ) -> None:
     """Keep the channels of a trained network that count most; export and measure what is left, to train on (--from)."""
-    with needs_extra("train", "Pruning"):
-        from mien.training.prune import make_pruned, thinner_model
+    from mien.data.read import check_is_data
     from mien.inference.locate import find_trained
     from mien.run_folder import RunFolder
 
@@ -49,10 +48,15 @@ def prune(
         numbers = [int(each) for each in widths.split(",")]
     except ValueError:
         raise RecipeError(f"--widths must be whole numbers with commas between, as 64,128; found '{widths}'.") from None
+    # Before torch, which takes seconds.
     folder, made = find_trained(run), RunFolder(out)
     made.check_free()
-    thinner_model(folder, numbers, stem)  # refuses before the data is read
     size_px = folder.read_recipe().input.size_px
+    check_is_data(data)
+    with needs_extra("train", "Pruning"):
+        from mien.training.prune import make_pruned, thinner_model
+
+    thinner_model(folder, numbers, stem)  # refuses before the data is read
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
     facts = environment(data, {"pruned from": run, **clean_facts(clean)})
     make_pruned(folder, numbers, faces, made, facts, stem)

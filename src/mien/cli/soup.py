@@ -42,15 +42,20 @@ def soup(
 
     Statistics of batch norms are taken anew, from train faces as they are served.
     """
-    with needs_extra("train", "Averaging weights"):
-        from mien.training.soup import digests_of, make_soup
+    from mien.data.read import check_is_data
     from mien.inference.locate import find_trained
     from mien.run_folder import RunFolder
 
+    # Before torch, which takes seconds.
     folders, made = [find_trained(run) for run in runs], RunFolder(out)
     made.check_free()
+    recipes = [folder.read_recipe() for folder in folders]
+    check_is_data(data)
+    with needs_extra("train", "Averaging weights"):
+        from mien.training.soup import digests_of, make_soup
+
     digests_of(folders)  # refuses before the data is read
-    size_px = folders[0].read_recipe().input.size_px
+    size_px = recipes[0].input.size_px
     faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
     facts = environment(data, {"weights of": ", ".join(runs), **clean_facts(clean)})
     make_soup(folders, faces, made, facts)

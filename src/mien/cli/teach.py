@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,12 @@ from mien.cli.options import (
     show_json,
 )
 from mien.errors import RecipeError, needs_extra
+
+if TYPE_CHECKING:
+    from mien.data.faceset import FaceSet
+    from mien.experiments.teaching import Answers
+    from mien.experiments.teaching_epochs import Taught
+    from mien.recipe import Recipe
 
 
 def teach(
@@ -59,75 +65,68 @@ def teach(
     Written is a scores file (docs/scores.md) in float16, without images: RUN/scores_train.npz, or --out. With --recipe
     (docs/distillation.md) the file is of whole epochs; killed, the same command goes on.
     """
-    from mien.experiments.teaching import place_of_answers, write_answers
-    from mien.inference.classifier import load
-    from mien.inference.views import check_views
+    from mien.recipe_file import load_recipe
 
-    if recipe is not None:
+    def faces_at(size_px: int) -> FaceSet:
+        return read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
+
+    taught: Sequence[Answers | Taught]
+    if recipe is None:
+        if changes or epochs is not None:
+            raise RecipeError("--set and --epochs are about a recipe; name one with --recipe.")
+        taught = _ask_about_faces(models, 10 if views is None else views, out, faces_at)
+        named = " ".join(f"--teachers {each.file}" for each in taught)
+        hint = f"mien distill RECIPE --data {data} {named}"
+    else:
         if views is not None:
             raise RecipeError("With --recipe a face is shown as the recipe says, in no other views; leave out --views.")
         if out is None or epochs is None:
             raise RecipeError("--recipe goes with --epochs N and --out FILE.npz, which holds all models' mean.")
-        _teach_epochs(models, data, recipe, changes or (), epochs, out, class_map, skip_bad, clean, json)
+        chosen = load_recipe(recipe, changes or ())
+        taught = [_ask_about_epochs(models, chosen, epochs, out, faces_at)]
+        given = [word for change in changes or () for word in ("--set", change)]
+        given += [] if class_map is None else ["--map", class_map]
+        given += [] if clean is None else ["--clean", str(clean)]
+        given += ["--skip-bad"] if skip_bad else []
+        # A recipe without a network of its own takes that of a trained run.
+        given += [] if "model" in chosen.model_fields_set else ["--from", "RUN"]
+        hint = shlex.join(["mien", "distill", recipe, "--data", str(data), "--teachers", taught[0].file, *given])
+    if json:
+        show_json([each.to_dict() for each in taught])
         return
-    if changes or epochs is not None:
-        raise RecipeError("--set and --epochs are about a recipe; name one with --recipe.")
-    views = 10 if views is None else views
+    for each in taught:
+        typer.echo(each.words())
+    remark(f"Learn from it with: {hint}")
+
+
+def _ask_about_faces(
+    models: list[str], views: int, out: Path | None, faces_at: Callable[[int], FaceSet]
+) -> list[Answers]:
+    """The mean of all models' answers in one file, or each model's in its run."""
+    from mien.experiments.teaching import place_of_answers, write_answers
+    from mien.inference.classifier import load
+    from mien.inference.views import check_views
+
     check_views(views)
     places = [place_of_answers(model, out) for model in models]
-    members = []
-    for classifier in [load(model) for model in models]:
-        size_px = classifier.manifest.input.size_px
-        members.append(
-            (classifier, read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces)
-        )
+    classifiers = [load(model) for model in models]
+    members = [(each, faces_at(each.manifest.input.size_px)) for each in classifiers]
     if out is not None:
-        lines = [write_answers(out, members, views)]
-    else:
-        lines = [write_answers(place, [member], views) for place, member in zip(places, members, strict=True)]
-    if json:
-        show_json([line.to_dict() for line in lines])
-        return
-    for line in lines:
-        typer.echo(line.words())
-    named = " ".join(f"--teachers {line.file}" for line in lines)
-    remark(f"Learn from it with: mien distill RECIPE --data {data} {named}")
+        return [write_answers(out, members, views)]
+    return [write_answers(place, [member], views) for place, member in zip(places, members, strict=True)]
 
 
-def _teach_epochs(
-    models: list[str],
-    data: Path,
-    recipe: str,
-    changes: Sequence[str],
-    epochs: int,
-    out: Path,
-    class_map: str | None,
-    skip_bad: bool,
-    clean: Path | None,
-    json: bool,
-) -> None:
+def _ask_about_epochs(
+    models: list[str], recipe: Recipe, epochs: int, out: Path, faces_at: Callable[[int], FaceSet]
+) -> Taught:
+    """The mean of all models' answers about what the recipe shows."""
     with needs_extra("train", "Asking about epochs as training shows them"):
         from mien.experiments.teaching_epochs import check_teachers, write_answers_about_epochs
     from mien.experiments.teaching import place_of_answers
     from mien.inference.classifier import load
     from mien.inference.locate import find_model
-    from mien.recipe_file import load_recipe
 
-    chosen = load_recipe(recipe, changes)
     file = place_of_answers(models[0], out)
     teachers = [(find_model(model), load(model)) for model in models]
-    check_teachers(teachers, chosen)
-    faces = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-    taught = write_answers_about_epochs(file, teachers, chosen, faces, epochs)
-    if json:
-        show_json([taught.to_dict()])
-        return
-    typer.echo(taught.words())
-    given = [word for change in changes for word in ("--set", change)]
-    given += [] if class_map is None else ["--map", class_map]
-    given += [] if clean is None else ["--clean", str(clean)]
-    given += ["--skip-bad"] if skip_bad else []
-    # A recipe without a network of its own takes that of a trained run.
-    given += [] if "model" in chosen.model_fields_set else ["--from", "RUN"]
-    words = ["mien", "distill", recipe, "--data", str(data), "--teachers", str(file), *given]
-    remark(f"Learn from it with: {shlex.join(words)}")
+    check_teachers(teachers, recipe)
+    return write_answers_about_epochs(file, teachers, recipe, faces_at(recipe.input.size_px), epochs)

@@ -94,35 +94,39 @@ def train_and_show(
     teachers: Sequence[str] = (),
 ) -> None:
     """What ``mien train`` and ``mien distill`` do: the whole run, and what a person sees of it."""
-    from mien.recipe_file import load_recipe, tuned
-
-    # Before torch, which takes seconds: most slips are in the recipe's name or a --set.
-    chosen = load_recipe(recipe, changes)
-    with needs_extra("train", "Training"):
-        from mien.experiments.run import run_recipe
-        from mien.training.state import check_goes_on, check_network, check_same_recipe, file_digest
-        from mien.training.tuning import doubts
-    from mien.cli.train_view import TrainView
+    from mien.data.read import check_is_data
     from mien.experiments.teaching import find_teachers
     from mien.inference.locate import find_trained
-    from mien.labels import parse_scheme
-    from mien.report.table import evaluation_table
+    from mien.recipe_file import load_recipe, tuned
     from mien.run_folder import RunFolder
 
+    # Before torch, which takes seconds: most slips are in a name, a path or a --set.
+    chosen = load_recipe(recipe, changes)
     _check_log(log)
     run = RunFolder(out or Path("runs") / chosen.name)
     start_run = find_trained(start) if start is not None else None
     if start_run is not None:
         chosen = tuned(chosen, start_run.read_recipe(), changes)
+    taught_by = find_teachers(teachers, chosen.distill.live)
+    goes_on = resume and run.is_run
+    if not goes_on:
+        run.check_free(or_resume=True)
+    check_is_data(data)
+    with needs_extra("train", "Training"):
+        from mien.experiments.run import run_recipe
+        from mien.training.state import check_goes_on, check_network, check_same_recipe, file_digest
+        from mien.training.tuning import doubts
+    from mien.cli.train_view import TrainView
+    from mien.labels import parse_scheme
+    from mien.report.table import evaluation_table
+
+    if start_run is not None:
         file_digest(start_run.best)  # for its one line where the weights are missing
     check_network(chosen)
-    taught_by = find_teachers(teachers, chosen.distill.live)
-    if not resume or not run.is_run:
-        run.check_free(or_resume=True)
-    else:
+    if goes_on:
         check_goes_on(run)
         check_same_recipe(run, chosen)
-    if resume and not run.is_run:
+    if resume and not goes_on:
         remark(f"NOTE: there is no run in {run.path} to go on with: a new one begins.")
     result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     faces = result.faces
@@ -137,7 +141,7 @@ def train_and_show(
         )
     for doubt in doubts(chosen, from_run=start_run is not None, train_faces=len(to_learn)):
         remark(f"NOTE: {doubt}")
-    if resume and run.is_run:
+    if goes_on:
         _warn_of_other_machine(run)
     origins = {"fine-tuned from": start or "", "teachers": ", ".join(map(str, taught_by))}
     origins = {name: names for name, names in origins.items() if names}

@@ -194,6 +194,11 @@ def _cache_key(source: Path, shape: _Shape, options: ReadOptions) -> str:
     return digest.hexdigest()[:32]
 
 
+def check_is_data(path: Path) -> None:
+    """Refuse at a glance what :func:`read_data` cannot read at all. Raises :class:`DataError`."""
+    _detect(path)
+
+
 def _detect(path: Path) -> tuple[Path, _Shape]:
     """What to read and as which shape; for a folder that holds the data in one file, that file."""
     if path.is_dir():

@@ -32,7 +32,7 @@ def score_together(members: Sequence[Member], split: str, views: int = 1, temper
         return first
     # Faces read at another size have another fingerprint; rows and labels are compared all the same.
     mean = average_scores([first, *(replace(each, data_fingerprint="") for each in others)])
-    names = ", ".join(classifier.manifest.name for classifier, _ in members)
+    names = ", ".join(classifier.manifest.full_name for classifier, _ in members)
     return replace(
         mean, note=f"the mean of {len(members)} models ({names})" + (f", {first.note}" if first.note else "")
     )
@@ -45,5 +45,6 @@ def temperatures_in_words(members: Sequence[Member], split: str) -> str:
     if all(fitted_on(classifier, faces, split) for classifier, faces in members):
         return "without the models' temperatures, which were fitted on these rows"
     return "; ".join(
-        f"{classifier.manifest.name} {temperature_words(classifier, faces, split)}" for classifier, faces in members
+        f"{classifier.manifest.full_name} {temperature_words(classifier, faces, split)}"
+        for classifier, faces in members
     )

@@ -76,7 +76,7 @@ def write_answers(file: Path, members: Sequence[Member], views: int) -> Answers:
     scores = score_together(members, "train", views, temperature=1.0)
     write_scores(file, scores, np.float16)
     right = float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
-    names = tuple(classifier.manifest.name for classifier, _ in members)
+    names = tuple(classifier.manifest.full_name for classifier, _ in members)
     return Answers(str(file), names, views, len(scores), file.stat().st_size, right)
 
 
