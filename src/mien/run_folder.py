@@ -97,19 +97,17 @@ class RunFolder:
         """What the model said about each row of ``split``."""
         return self.path / f"scores_{split}.npz"
 
-    def remove_derived(self) -> None:
+    def remove_derived(self) -> tuple[str, ...]:
         """Remove what was made from a model that is now replaced: smaller forms, soft labels, robustness, test scores.
 
-        The ledger of the test split stays.
+        The ledger of the test split stays. Returns the names of what is gone.
         """
-        for file in (
-            self.model_half,
-            self.model_int8,
-            self.scores("train"),
-            self.scores("test"),
-            self.path / "robustness.json",
-        ):
+        robustness = self.path / "robustness.json"
+        derived = (self.model_half, self.model_int8, self.scores("train"), self.scores("test"), robustness)
+        gone = [file for file in derived if file.exists()]
+        for file in gone:
             file.unlink(missing_ok=True)
+        return tuple(file.name for file in gone)
 
     @property
     def exists(self) -> bool:

@@ -155,6 +155,11 @@ def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recip
     again = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
     assert again.code == 0, again.err
     assert "no run in" not in again.err
+    (tmp_path / "r" / "model.onnx").unlink()
+    (tmp_path / "r" / "model.int8.onnx").write_bytes(b"of a model that is gone")
+    without = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
+    assert f"NOTE: removed model.int8.onnx from {tmp_path / 'r'}" in without.err
+    assert (tmp_path / "r" / "model.onnx").is_file()
     notes = tmp_path / "notes"
     notes.mkdir()
     (notes / "mine.txt").write_text("mine")

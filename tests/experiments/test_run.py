@@ -104,11 +104,12 @@ def test_what_was_made_of_a_model_goes_with_it(tiny_run, tiny_recipe, faces, tmp
     derived = [run.model_int8, run.model_half, run.scores("train"), run.path / "robustness.json"]
     for file in derived:
         file.write_bytes(b"of the model as it was")
-    run_recipe(tiny_recipe, faces, run, resume=True)
+    assert run_recipe(tiny_recipe, faces, run, resume=True).removed == ()
     assert all(file.is_file() for file in derived)
     tensors, facts = checkpoint.load(run.best)
     checkpoint.save(run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
-    finish_run(run, faces, {})
+    finish = finish_run(run, faces, {})
+    assert set(finish.removed) == {file.name for file in derived}
     assert not any(file.exists() for file in derived)
     assert run.model.is_file()
 

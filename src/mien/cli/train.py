@@ -161,6 +161,11 @@ def train_and_show(
             watch=view,
             facts=environment(data, {**origins, **clean_facts(clean)}),
         )
+    if outcome.removed:
+        remark(
+            f"NOTE: removed {', '.join(outcome.removed)} from {run.path}: made from a model of other weights, or from "
+            f"one that is gone."
+        )
     if json:
         show_json({"run": str(run.path), "best_epoch": outcome.outcome.best_epoch, **outcome.evaluation.to_dict()})
         return

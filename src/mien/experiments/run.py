@@ -32,12 +32,16 @@ from mien.training.loop import Outcome, Watch, train
 
 @dataclass(frozen=True, eq=False)
 class Finish:
-    """What weights came to; scores and evaluation are of validation. No ``report`` where its extra is missing."""
+    """What weights came to; scores and evaluation are of validation. No ``report`` where its extra is missing.
+
+    ``removed`` names the files that were made from a model of other weights, which these replaced.
+    """
 
     parity: Parity
     scores: Scores
     evaluation: Evaluation
     report: Path | None
+    removed: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +114,8 @@ def finish_run(
         MienError: as :func:`mien.export.export_run`.
     """
     recipe = run.read_recipe()
-    if manifest_of_weights(run, checkpoint.load(run.best)[1]) is None:
-        run.remove_derived()
+    same_weights = manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None
+    removed = () if same_weights else run.remove_derived()
     with busy("exporting model.onnx"):
         parity = export_run(run)
     classifier = Classifier(run.model)
@@ -138,4 +142,4 @@ def finish_run(
             **{name: str(value) for name, value in facts.items()},
         },
     )
-    return Finish(parity, scores, evaluation, report)
+    return Finish(parity, scores, evaluation, report, removed)

@@ -56,8 +56,8 @@ class Smaller:
         return (
             f"{self.file}: {self.bytes / 1e6:.2f} MB, was {self.former_bytes / 1e6:.2f}. "
             f"On validation, {self.rows:,} rows: {self.accuracy:.2%} in {self.precision}, {self.former_accuracy:.2%} "
-            f"before; the same top class on {self.agreement:.1%}, probabilities {self.mean_difference:.4f} apart on "
-            f"average, {self.largest_difference:.3f} at most."
+            f"before; the same top class on {self.agreement:.1%}, probabilities {self.mean_difference:.2g} apart on "
+            f"average, {self.largest_difference:.2g} at most."
         )
 
 
