@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from mien.evaluation.repeats import FIGURES, Spread
+from mien.evaluation.figures import FIGURES
+from mien.evaluation.repeats import Spread
 from mien.evaluation.results import Estimate
 from mien.report.study_wording import duration, figure_name, spread_text
 

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.evaluation import metrics
-from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weights
+from mien.evaluation.figures import resample
+from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import Floats
 from mien.evaluation.results import Estimate, fields_to_dict
 from mien.evaluation.scores import Scores
@@ -119,24 +119,17 @@ def compare_scores(first: Scores, second: Scores, resamples: int = 1000, seed: i
     Raises:
         DataError: other rows, labels, classes or data, or ``resamples`` is less than 1.
     """
-    check_resamples(resamples)
     first, second = match_rows(first, second)
-    statistics = _Statistics(first), _Statistics(second)
-    ones = np.ones(len(first))
-    values = np.array([each.under(ones) for each in statistics])
-    drawn = np.array(
-        [
-            statistics[1].under(weights) - statistics[0].under(weights)
-            for weights in resampled_weights(len(first), resamples, seed)
-        ]
-    )
+    names = ["accuracy", "macro_f1", "log_loss", *(f"recall.{each}" for each in first.classes)]
+    of_first, of_second = resample((first, second), names, resamples, seed)
 
     def differences() -> Iterator[Difference]:
-        for index in range(values.shape[1]):
-            of_first, of_second = (float(value) for value in values[:, index])
-            change = percentile_interval(of_second - of_first, drawn[:, index])
+        drawn = of_second.drawn - of_first.drawn
+        for index in range(len(names)):
+            values = float(of_first.values[index]), float(of_second.values[index])
+            change = percentile_interval(values[1] - values[0], drawn[:, index])
             p_value = math.nan if math.isnan(change.value) else bootstrap_p_value(drawn[:, index])
-            yield Difference(of_first, of_second, change, p_value)
+            yield Difference(*values, change, p_value)
 
     accuracy, macro_f1, log_loss, *recall = differences()
     right = [scores.probabilities.argmax(axis=1) == scores.labels for scores in (first, second)]
@@ -225,23 +218,6 @@ def bootstrap_p_value(drawn: Floats) -> float:
         return math.nan
     smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
     return min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
-
-
-class _Statistics:
-    """Accuracy, macro-F1, log loss and the recall of each class under any row weights."""
-
-    def __init__(self, scores: Scores) -> None:
-        self.class_count = len(scores.classes)
-        self.labels = scores.labels
-        self.predictions = scores.probabilities.argmax(axis=1)
-        self.losses = metrics.row_losses(scores.labels, scores.probabilities)
-
-    def under(self, weights: Floats) -> Floats:
-        """Float (N,) -> float64 (3 + C,)."""
-        confusion = metrics.confusion_matrix(self.labels, self.predictions, self.class_count, weights)
-        macro_f1 = metrics.macro_average(metrics.f1(confusion), metrics.support(confusion))
-        log_loss = np.average(self.losses, weights=weights)
-        return np.array([metrics.accuracy(confusion), macro_f1, log_loss, *metrics.recall(confusion)])
 
 
 def _ascending(scores: Scores) -> Scores:

@@ -11,9 +11,12 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.evaluation import metrics
-from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weights
+from mien.evaluation.figures import resample
+from mien.evaluation.intervals import check_resamples, percentile_interval
 from mien.evaluation.results import ClassFigures, Estimate, Evaluation, Part
 from mien.evaluation.scores import Scores
+
+_HEADLINE = ("accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error")
 
 MOST_PARTS = 100
 """A column with more different values than this is a name or a measurement, not a grouping."""
@@ -43,21 +46,15 @@ def evaluate_scores(scores: Scores, resamples: int = 1000, seed: int = 0) -> Eva
     def average(name: str, over: Callable[..., npt.NDArray[np.float64]]) -> ClassFigures:
         return ClassFigures(name, len(scores), **{key: float(over(column, rows)) for key, column in columns.items()})
 
-    statistics = _HeadlineStatistics(scores)
-    values = statistics.under(np.ones(len(scores)))
-    drawn = np.array([statistics.under(weights) for weights in resampled_weights(len(scores), resamples, seed)])
-    estimates = [percentile_interval(value, of_resamples) for value, of_resamples in zip(values, drawn.T, strict=True)]
-    accuracy, macro_f1, macro_auc, log_loss, calibration_error = estimates
+    (own,) = resample([scores], _HEADLINE, resamples, seed)
+    estimates = [percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True)]
+    headline = dict(zip(_HEADLINE, estimates, strict=True))
     return Evaluation(
         split=scores.split,
         rows=len(scores),
         classes=scores.classes,
         data_fingerprint=scores.data_fingerprint,
-        accuracy=accuracy,
-        macro_f1=macro_f1,
-        macro_auc=macro_auc,
-        log_loss=log_loss,
-        calibration_error=calibration_error,
+        **headline,
         per_class=tuple(
             ClassFigures(name, int(rows[index]), **{key: float(column[index]) for key, column in columns.items()})
             for index, name in enumerate(scores.classes)
@@ -149,30 +146,6 @@ def _part(
         percentile_interval(float(figure(confusion)), figure(resampled)) for figure in (metrics.accuracy, _macro_f1)
     )
     return Part(name, count, accuracy, macro_f1)
-
-
-class _HeadlineStatistics:
-    """The five headline figures under any row weights; whatever does not depend on the weights is done once."""
-
-    def __init__(self, scores: Scores) -> None:
-        self.class_count = len(scores.classes)
-        self.labels = scores.labels
-        self.predictions = scores.probabilities.argmax(axis=1)
-        self.one_versus_rest = metrics.one_versus_rest(scores.labels, scores.probabilities)
-        self.losses = metrics.row_losses(scores.labels, scores.probabilities)
-        self.bins, self.gaps = metrics.confidence_gaps(scores.labels, scores.probabilities)
-
-    def under(self, weights: npt.NDArray[np.float64]) -> tuple[float, float, float, float, float]:
-        """Accuracy, macro-F1, macro-AUC, log loss and calibration error with float weights (N,)."""
-        confusion = metrics.confusion_matrix(self.labels, self.predictions, self.class_count, weights)
-        areas = np.array([each.area(weights) for each in self.one_versus_rest])
-        return (
-            float(metrics.accuracy(confusion)),
-            float(_macro_f1(confusion)),
-            float(metrics.macro_average(areas, metrics.support(confusion))),
-            float(np.average(self.losses, weights=weights)),
-            metrics.error_of_gaps(self.bins, self.gaps, weights),
-        )
 
 
 def _macro_f1(confusion: npt.NDArray[Any]) -> npt.NDArray[np.float64]:

@@ -92,33 +92,26 @@ def weighted_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Flo
 
 @dataclass(frozen=True)
 class OneVersusRest:
-    """The rows of one class against all others, sorted once so that the area under any weights is one pass.
+    """The rows of one class against all others, placed once so that the area under any weights is one pass.
+
+    The U different scores of the class's rows make 2U + 1 places, ascending: below the first, at it, between it and the
+    second, at that, and so on.
 
     Attributes:
-        positives: int64 (P,), the rows of the class.
-        negatives: int64 (Q,), all other rows, by ascending score.
-        below: int64 (P,), how many negatives score less than each positive.
-        up_to: int64 (P,), how many negatives score less or the same.
+        places: int64 (N,), where each row's score is, 0..2U; of the class's own rows, 2U + 1 more.
+        count: 2U + 1.
     """
 
-    positives: npt.NDArray[np.intp]
-    negatives: npt.NDArray[np.intp]
-    below: npt.NDArray[np.intp]
-    up_to: npt.NDArray[np.intp]
+    places: npt.NDArray[np.int64]
+    count: int
 
     @classmethod
     def of(cls, is_positive: npt.NDArray[np.bool_], scores: Floats) -> OneVersusRest:
-        """Sort: bool (N,) and float (N,) scores."""
-        positives = np.flatnonzero(is_positive)
-        negatives = np.flatnonzero(~is_positive)
-        negatives = negatives[np.argsort(scores[negatives], kind="stable")]
-        ascending = scores[negatives]
-        return cls(
-            positives,
-            negatives,
-            np.searchsorted(ascending, scores[positives], side="left"),
-            np.searchsorted(ascending, scores[positives], side="right"),
-        )
+        """Place: bool (N,) and float (N,) scores."""
+        edges = np.unique(scores[is_positive])
+        places = np.searchsorted(edges, scores, side="left") + np.searchsorted(edges, scores, side="right")
+        count = 2 * len(edges) + 1
+        return cls(places + count * is_positive, count)
 
     def area(self, weights: Floats) -> float:
         """Area under the ROC curve under ``weights`` float (N,): NaN where either side weighs nothing.
@@ -126,12 +119,12 @@ class OneVersusRest:
         It is the probability that a row of the class scores above a row of the others, a tie counting half
         (the Mann-Whitney statistic with mid-ranks: Hanley & McNeil, Radiology 143, 1982).
         """
-        beaten = np.concatenate(([0.0], np.cumsum(weights[self.negatives])))
-        of_positives = weights[self.positives]
-        pairs = of_positives.sum() * beaten[-1]
+        negatives, positives = np.bincount(self.places, weights, 2 * self.count).reshape(2, -1)
+        up_to, of_class = negatives.cumsum(), positives[1::2]
+        pairs = of_class.sum() * up_to[-1]
         if pairs == 0:
             return float("nan")
-        return float(of_positives @ (beaten[self.below] + beaten[self.up_to]) / (2.0 * pairs))
+        return float(of_class @ (up_to[:-1:2] + up_to[1::2]) / (2.0 * pairs))
 
 
 def one_versus_rest(labels: Labels, probabilities: Floats) -> list[OneVersusRest]:
@@ -192,11 +185,7 @@ def calibration_error(labels: Labels, probabilities: Floats, weights: Floats | N
     Modern Neural Networks, ICML 2017, equation 3. Arguments as in :func:`roc_auc`.
     """
     bins, gaps = confidence_gaps(labels, probabilities)
-    return error_of_gaps(bins, gaps, np.ones(len(labels)) if weights is None else weights)
-
-
-def error_of_gaps(bins: npt.NDArray[np.int64], gaps: Floats, weights: Floats) -> float:
-    """:func:`calibration_error` from :func:`confidence_gaps`, which do not depend on the weights. Three (N,)."""
+    weights = np.ones(len(labels)) if weights is None else weights
     return float(np.abs(np.bincount(bins, weights=weights * gaps)).sum() / weights.sum())
 
 

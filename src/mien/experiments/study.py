@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mien.errors import DataError, RecipeError, StudyError, nearest
-from mien.evaluation.repeats import check_figure
+from mien.evaluation.figures import check_figure
 from mien.labels import parse_scheme
 from mien.recipe import Recipe
 from mien.recipe_file import load_recipe, toml_value, tuned

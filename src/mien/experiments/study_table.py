@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import fmean
 
 from mien.errors import DataError, StudyError
-from mien.evaluation.repeats import RepeatedDifference, Resampled, Spread, aligned, compare_repeats, resample, spread
+from mien.evaluation.figures import Resampled, resample
+from mien.evaluation.repeats import RepeatedDifference, Spread, aligned, compare_repeats, spread
 from mien.evaluation.results import fields_to_dict
 from mien.evaluation.scores import Scores
 from mien.experiments.study import Comparison, Study, Variant
