@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 SCHEMA_VERSION = 1
+INT8 = "-int8"
+"""After a model's name: its int8 form."""
+
 _KEY = "mien.manifest"
 
 
@@ -53,8 +56,8 @@ class Manifest(BaseModel):
 
     @property
     def full_name(self) -> str:
-        """The name, which all forms of a model share, and ``-int8`` after that of one whose answers differ for it."""
-        return f"{self.name}-int8" if self.precision == "int8" else self.name
+        """The name, which all forms of a model share, with :data:`INT8` after that of the int8 form."""
+        return f"{self.name}{INT8}" if self.precision == "int8" else self.name
 
 
 def stay_offline() -> None:

@@ -65,8 +65,9 @@ def test_no_command_shows_help_and_a_wrong_one_is_one_line(mien):
 
 def test_an_argument_that_a_shell_left_empty_is_not_the_current_folder(mien, tmp_path, face_folder, monkeypatch):
     monkeypatch.chdir(face_folder / "test" / "happy")
-    one_line(mien("predict", "--crops", ""), "empty", "variable")
-    one_line(mien("predict", "--crops", ".", "--annotate", ""), "empty")
+    one_line(mien("predict", "--crops", ""), "after --crops is empty", "variable")
+    one_line(mien("predict", "--crops", ".", "--annotate="), "--annotate= says nothing")
+    one_line(mien("", "--version"), "after mien is empty")
 
 
 def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_folder):
@@ -196,15 +197,24 @@ def test_what_is_wrong_with_the_arguments_is_said_before_the_data_is(
         (("soup", "default", "fast", "--data", "nowhere", "--out", "r"), "nowhere does not exist"),
         (("soup", "default", "nowhere", "--data", ".", "--out", "r"), "nowhere does not exist"),
         (("prune", "default", "--widths", "8", "--data", "nowhere", "--out", "r"), "nowhere does not exist"),
+        (("prune", "nowhere", "--widths", "8", "--data", ".", "--out", "r"), "nowhere does not exist"),
+        (("train", "quick", "--data", "faces.csv", "--clean", "nowhere"), "nowhere does not exist"),
+        (("train", "quick", "--data", "faces.csv", "--map", "nowhere"), "nowhere"),
+        (("train", "quick", "--data", "n" * 300), "cannot be read"),
+        (
+            ("teach", "nowhere", "--data", ".", "--recipe", "quick", "--epochs", "1", "--out", "x.npz"),
+            "no model at nowhere",
+        ),
     ],
 )
 def test_a_wrong_path_is_said_before_torch_is_loaded(tmp_path, words, part):
     """Torch takes seconds to import: here an import of it ends the command in another way."""
     script = "import sys; sys.modules['torch'] = None; from mien.cli.main import main; main()"
+    (tmp_path / "faces.csv").write_text("path,label\n")
     done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert part in done.stderr
-    assert not list(tmp_path.iterdir())
+    assert [file.name for file in tmp_path.iterdir()] == ["faces.csv"]
 
 
 def test_the_shipped_model_is_called_as_users_call_it(mien, tiny_run):

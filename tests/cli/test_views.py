@@ -75,6 +75,11 @@ def test_mistakes(mien, tiny_run, face_folder):
     assert "stands alone" in alone.err
 
 
-def test_a_model_and_its_int8_form_are_told_apart_in_the_mean_of_both(mien, face_folder):
-    answer = mien("evaluate", "--model", "fast", "--model", "fast-int8", "--data", face_folder, "--json")
+def test_a_model_and_its_int8_form_are_told_apart(mien, tmp_path, face_folder):
+    data = ("--data", face_folder)
+    answer = mien("evaluate", "--model", "fast", "--model", "fast-int8", *data, "--json")
     assert json.loads(answer.out)["answers"].startswith("the mean of 2 models (fast, fast-int8)")
+    assert mien("evaluate", "--model", "fast-int8", *data, "--out", tmp_path).code == 0
+    assert "fast-int8: validation" in (tmp_path / "report.html").read_text()
+    taught = mien("teach", "fast", "fast-int8", *data, "--views", 1, "--out", tmp_path / "x.npz", "--json")
+    assert json.loads(taught.out)[0]["models"] == ["fast", "fast-int8"]

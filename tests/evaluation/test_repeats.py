@@ -14,19 +14,8 @@ from mien.evaluation.figures import Resampled, resample
 from mien.evaluation.repeats import aligned, compare_repeats, spread
 from mien.evaluation.scores import Scores
 
-CLASSES = ("angry", "fear", "happy", "sad", "surprise")
 
-
-def some_scores(seed: int, rows: int = 200, right: float = 0.7) -> Scores:
-    """Labels do not depend on the seed; what is said about them does."""
-    labels = np.random.default_rng(99).integers(0, len(CLASSES), rows)
-    generator = np.random.default_rng(seed)
-    said = np.where(generator.random(rows) < right, labels, generator.integers(0, len(CLASSES), rows))
-    probabilities = generator.dirichlet(np.ones(len(CLASSES)), rows) * 0.3 + 0.7 * np.eye(len(CLASSES))[said]
-    return Scores(np.arange(rows), labels, probabilities, CLASSES, "validation", "sha256:data")
-
-
-def test_spread_is_mean_and_sample_deviation_over_runs():
+def test_spread_is_mean_and_sample_deviation_over_runs(some_scores):
     runs = [some_scores(seed) for seed in (1, 2, 3)]
     values = [sk.accuracy_score(each.labels, each.probabilities.argmax(1)) for each in runs]
     (found,) = spread(resample(aligned(runs), ["accuracy"], 50))
@@ -39,18 +28,18 @@ def test_spread_is_mean_and_sample_deviation_over_runs():
     assert math.isnan(alone.deviation)
 
 
-def test_runs_are_aligned_by_their_row_numbers():
+def test_runs_are_aligned_by_their_row_numbers(some_scores):
     first = some_scores(1)
     part = np.arange(150, 49, -1)
     one, two = aligned([first, first.subset(part)])
     assert list(one.rows) == list(two.rows) == list(range(50, 151))
     np.testing.assert_array_equal(one.probabilities, two.probabilities)
-    other = Scores(first.rows, (first.labels + 1) % 5, first.probabilities, CLASSES, "validation", "sha256:data")
+    other = Scores(first.rows, (first.labels + 1) % 5, first.probabilities, first.classes, "validation", "sha256:data")
     with pytest.raises(DataError, match="same true labels"):
         aligned([first, other])
 
 
-def test_one_pair_is_the_paired_bootstrap_of_compare():
+def test_one_pair_is_the_paired_bootstrap_of_compare(some_scores):
     from mien.evaluation.compare import compare_scores
 
     runs = [some_scores(1, right=0.6), some_scores(2, right=0.7)]

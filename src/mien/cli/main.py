@@ -102,9 +102,7 @@ def main() -> None:
         # A file name that is no text, or a terminal that knows no block characters, must not end a command.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if "" in sys.argv[1:]:
-        # An unset "$VARIABLE" of a shell; as a path it would be the current folder.
-        _fail("An argument is empty; was a variable of your shell not set?", 2)
+    _check_no_empty_word(sys.argv)
     try:
         code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:
@@ -124,6 +122,16 @@ def main() -> None:
     if code == _STOPPED:
         _fail("stopped", _STOPPED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _check_no_empty_word(words: list[str]) -> None:
+    """Refuse what an unset "$VARIABLE" of a shell leaves: as a path it would be the current folder."""
+    for at, word in enumerate(words[1:], start=1):
+        if not word:
+            before = words[at - 1] if at > 1 else "mien"
+            _fail(f"The argument after {before} is empty; was a variable of your shell not set?", 2)
+        if word.startswith("--") and word.endswith("="):
+            _fail(f"{word} says nothing; was a variable of your shell not set?", 2)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -117,6 +117,22 @@ def read(
     return cleaned
 
 
+def check_readable(data: Path, class_map: str | None, clean: Path | None) -> None:
+    """Refuse at a glance what :func:`read` will: for commands that load torch first, which takes seconds.
+
+    Raises :class:`DataError`.
+    """
+    from mien.data.clean import read_clean
+    from mien.data.read import describe_source
+    from mien.labels import parse_map
+
+    describe_source(data)
+    if class_map:
+        parse_map(class_map)
+    if clean is not None:
+        read_clean(clean)
+
+
 def _tell(result: ReadResult) -> None:
     for note in result.notes:
         remark(f"note: {note}")

@@ -15,6 +15,7 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    check_readable,
     clean_facts,
     environment,
     read,
@@ -40,7 +41,6 @@ def prune(
     quiet: QuietOption = False,
 ) -> None:
     """Keep the channels of a trained network that count most; export and measure what is left, to train on (--from)."""
-    from mien.data.read import check_is_data
     from mien.inference.locate import find_trained
     from mien.run_folder import RunFolder
 
@@ -52,7 +52,7 @@ def prune(
     folder, made = find_trained(run), RunFolder(out)
     made.check_free()
     size_px = folder.read_recipe().input.size_px
-    check_is_data(data)
+    check_readable(data, class_map, clean)
     with needs_extra("train", "Pruning"):
         from mien.training.prune import make_pruned, thinner_model
 

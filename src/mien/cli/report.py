@@ -93,7 +93,7 @@ def report(
     result = None if data is None else read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
     name = file.parent.resolve().name if folder is not None else file.stem
     if classifier is not None and own:
-        name = classifier.manifest.name
+        name = classifier.manifest.full_name
     written = write_full_report(
         out,
         measured,

@@ -15,6 +15,7 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    check_readable,
     clean_facts,
     environment,
     read,
@@ -42,7 +43,6 @@ def soup(
 
     Statistics of batch norms are taken anew, from train faces as they are served.
     """
-    from mien.data.read import check_is_data
     from mien.inference.locate import find_trained
     from mien.run_folder import RunFolder
 
@@ -50,7 +50,7 @@ def soup(
     folders, made = [find_trained(run) for run in runs], RunFolder(out)
     made.check_free()
     recipes = [folder.read_recipe() for folder in folders]
-    check_is_data(data)
+    check_readable(data, class_map, clean)
     with needs_extra("train", "Averaging weights"):
         from mien.training.soup import digests_of, make_soup
 

@@ -120,13 +120,15 @@ def _ask_about_epochs(
     models: list[str], recipe: Recipe, epochs: int, out: Path, faces_at: Callable[[int], FaceSet]
 ) -> Taught:
     """The mean of all models' answers about what the recipe shows."""
-    with needs_extra("train", "Asking about epochs as training shows them"):
-        from mien.experiments.teaching_epochs import check_teachers, write_answers_about_epochs
     from mien.experiments.teaching import place_of_answers
     from mien.inference.classifier import load
     from mien.inference.locate import find_model
 
+    # Before torch, which takes seconds.
     file = place_of_answers(models[0], out)
     teachers = [(find_model(model), load(model)) for model in models]
+    with needs_extra("train", "Asking about epochs as training shows them"):
+        from mien.experiments.teaching_epochs import check_teachers, write_answers_about_epochs
+
     check_teachers(teachers, recipe)
     return write_answers_about_epochs(file, teachers, recipe, faces_at(recipe.input.size_px), epochs)

@@ -18,6 +18,7 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
+    check_readable,
     clean_facts,
     environment,
     read,
@@ -94,7 +95,6 @@ def train_and_show(
     teachers: Sequence[str] = (),
 ) -> None:
     """What ``mien train`` and ``mien distill`` do: the whole run, and what a person sees of it."""
-    from mien.data.read import check_is_data
     from mien.experiments.teaching import find_teachers
     from mien.inference.locate import find_trained
     from mien.recipe_file import load_recipe, tuned
@@ -111,7 +111,7 @@ def train_and_show(
     goes_on = resume and run.is_run
     if not goes_on:
         run.check_free(or_resume=True)
-    check_is_data(data)
+    check_readable(data, class_map, clean)
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
         from mien.training.state import check_goes_on, check_network, check_same_recipe, file_digest

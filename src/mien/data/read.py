@@ -154,8 +154,7 @@ def read_data(
             )
             result = replace(result, faces=faces, split_origin=usual.split_origin)
     except OSError as error:
-        where = error.filename or path
-        raise DataError(f"{where} cannot be read: {error.strerror or error}.") from None
+        raise _unreadable(path, error) from None
     if cache:
         facts = {"split_origin": result.split_origin, "skipped": result.skipped, "notes": result.notes}
         face_cache.store(key, result.faces, facts)
@@ -164,7 +163,14 @@ def read_data(
 
 def describe_source(path: str | os.PathLike[str]) -> str:
     """Name the shape of the data at ``path`` without reading it, e.g. ``"Kaggle CSV"``. Raises DataError."""
-    return _detect(Path(path))[1].name
+    try:
+        return _detect(Path(path))[1].name
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
+    return DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.")
 
 
 def _finish(table: FaceTable, shape: str, source: Path) -> ReadResult:
@@ -192,11 +198,6 @@ def _cache_key(source: Path, shape: _Shape, options: ReadOptions) -> str:
     digest.update(json.dumps([str(source.absolute()), *how]).encode())
     digest.update("\n".join(shape.state(source.absolute())).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:32]
-
-
-def check_is_data(path: Path) -> None:
-    """Refuse at a glance what :func:`read_data` cannot read at all. Raises :class:`DataError`."""
-    _detect(path)
 
 
 def _detect(path: Path) -> tuple[Path, _Shape]:

@@ -32,7 +32,6 @@ def evaluate_scores(scores: Scores, resamples: int = 1000, seed: int = 0) -> Eva
     Raises:
         DataError: ``resamples`` is less than 1.
     """
-    check_resamples(resamples)
     labels, probabilities = scores.labels, scores.probabilities
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(scores.classes))
     rows = metrics.support(confusion)

@@ -81,7 +81,7 @@ class Resampled:
 
 
 def resample(runs: Sequence[Scores], names: Sequence[str], resamples: int = 1000, seed: int = 0) -> list[Resampled]:
-    """Figures of runs of the same rows in the same order, and of the same resamples for all.
+    """Figures of one or more runs of the same rows in the same order, and of the same resamples for all.
 
     What is hard for all does not blur their differences then.
 

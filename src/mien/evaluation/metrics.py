@@ -128,7 +128,7 @@ class OneVersusRest:
 
 
 def one_versus_rest(labels: Labels, probabilities: Floats) -> list[OneVersusRest]:
-    """Each class against the rest, sorted. int64 (N,) and float (N, C) -> C of them."""
+    """Each class against the rest. int64 (N,) and float (N, C) -> C of them."""
     return [OneVersusRest.of(labels == index, column) for index, column in enumerate(probabilities.T)]
 
 

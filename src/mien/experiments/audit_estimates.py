@@ -80,12 +80,12 @@ def _mean_auc(target: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float
     One column is the probability of target 1; otherwise there is a column for each value.
     """
     if probabilities.shape[1] == 1:
-        sorted_once = one_versus_rest(target, np.column_stack([1 - probabilities, probabilities]))[1:]
+        against_rest = one_versus_rest(target, np.column_stack([1 - probabilities, probabilities]))[1:]
     else:
-        sorted_once = one_versus_rest(target, probabilities)
+        against_rest = one_versus_rest(target, probabilities)
 
     def mean(weights: npt.NDArray[np.float64]) -> float:
-        areas = np.array([each.area(weights) for each in sorted_once])
+        areas = np.array([each.area(weights) for each in against_rest])
         known = areas[~np.isnan(areas)]
         return float(known.mean()) if len(known) else math.nan
 

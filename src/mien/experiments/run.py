@@ -34,7 +34,7 @@ from mien.training.loop import Outcome, Watch, train
 class Finish:
     """What weights came to; scores and evaluation are of validation. No ``report`` where its extra is missing.
 
-    ``removed`` names the files that were made from a model of other weights, which these replaced.
+    ``removed`` names the files that went: made from a model of other weights, or from one that is gone.
     """
 
     parity: Parity

@@ -110,7 +110,7 @@ def write_answers_about_epochs(
         answers = answers.with_epoch(np.concatenate(said))
         write_epoch_answers(file, answers)
     held = len(answers.probabilities)
-    names = tuple(classifier.manifest.name for _, classifier in teachers)
+    names = tuple(classifier.manifest.full_name for _, classifier in teachers)
     return Taught(str(file), names, held, held - before, per_epoch, file.stat().st_size)
 
 

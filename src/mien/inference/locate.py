@@ -6,14 +6,12 @@ import os
 from importlib import resources
 from pathlib import Path
 
+from mien.artifact import INT8
 from mien.errors import ModelError
 from mien.run_folder import RunFolder
 
 SHIPPED = ("default", "fast")
 """Models that come inside the package, each a run folder under ``mien/shipped``."""
-
-INT8 = "-int8"
-"""After a shipped model's name: its int8 form."""
 
 
 def is_shipped(name: str | os.PathLike[str]) -> bool:
