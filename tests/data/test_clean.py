@@ -232,6 +232,13 @@ def test_what_is_wrong_with_a_list_is_one_line(text, words, tmp_path):
     assert str(path) in str(caught.value)
 
 
+def test_a_file_of_another_kind_is_no_list(tmp_path):
+    path = tmp_path / "faces.parquet"
+    path.write_bytes(b"PAR1\x98\xff")
+    with pytest.raises(DataError, match=r"faces\.parquet is no text, and so no list of changes\."):
+        read_clean(path)
+
+
 def test_a_missing_list(tmp_path):
     with pytest.raises(DataError, match=r"does not exist\. mien audit"):
         read_clean(tmp_path / "none.toml")

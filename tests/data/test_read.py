@@ -45,6 +45,11 @@ def test_a_missing_file_does_not_list_the_whole_folder(kaggle_table: Path) -> No
         read_data(kaggle_table.with_name("quite another name"))
 
 
+def test_a_run_folder_is_no_data(tiny_run):
+    with pytest.raises(DataError, match="is a run folder, what mien train makes"):
+        read_data(tiny_run.path)
+
+
 def test_a_folder_with_kaggles_table_among_others_is_read_by_it(kaggle_table: Path, write_csv) -> None:
     folder = kaggle_table.parent
     write_csv(folder / "example_submission.csv", "id,emotion", [])

@@ -116,8 +116,10 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
         raise DataError(f"{path}, {where}: {fault['msg'][0].lower()}{fault['msg'][1:]}.") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is no text, and so no list of changes. mien audit PATH writes one.") from None
     except (OSError, ValueError, RecursionError) as error:
-        # ValueError: no TOML, no UTF-8, or a number of more digits than Python reads.
+        # ValueError: no TOML, or a number of more digits than Python reads.
         raise DataError(f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
     if file.version != _VERSION:
         raise DataError(f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again.")

@@ -223,6 +223,8 @@ def _detect(path: Path) -> tuple[Path, _Shape]:
 def _detect_folder(folder: Path) -> tuple[Path, _Shape]:
     if _holds_parquet(folder):
         return folder, _PARQUET
+    if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
+        raise DataError(f"{folder} is a run folder, what mien train makes; give the data that it was trained on.")
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")
     usual = [file for file in tables if file.name.lower() in _USUAL_CSVS]
     # One folder beside the table holds its images, whatever folders are inside; two or more are classes or splits.
