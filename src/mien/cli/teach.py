@@ -75,8 +75,7 @@ def teach(
         if changes or epochs is not None:
             raise RecipeError("--set and --epochs are about a recipe; name one with --recipe.")
         taught = _ask_about_faces(models, 10 if views is None else views, out, faces_at)
-        named = " ".join(f"--teachers {each.file}" for each in taught)
-        hint = f"mien distill RECIPE --data {data} {named}"
+        student, its_own = "RECIPE", []
     else:
         if views is not None:
             raise RecipeError("With --recipe a face is shown as the recipe says, in no other views; leave out --views.")
@@ -84,19 +83,20 @@ def teach(
             raise RecipeError("--recipe goes with --epochs N and --out FILE.npz, which holds all models' mean.")
         chosen = load_recipe(recipe, changes or ())
         taught = [_ask_about_epochs(models, chosen, epochs, out, faces_at)]
-        given = [word for change in changes or () for word in ("--set", change)]
-        given += [] if class_map is None else ["--map", class_map]
-        given += [] if clean is None else ["--clean", str(clean)]
-        given += ["--skip-bad"] if skip_bad else []
+        student, its_own = recipe, [word for change in changes or () for word in ("--set", change)]
         # A recipe without a network of its own takes that of a trained run.
-        given += [] if "model" in chosen.model_fields_set else ["--from", "RUN"]
-        hint = shlex.join(["mien", "distill", recipe, "--data", str(data), "--teachers", taught[0].file, *given])
+        its_own += [] if "model" in chosen.model_fields_set else ["--from", "RUN"]
     if json:
         show_json([each.to_dict() for each in taught])
         return
     for each in taught:
         typer.echo(each.words())
-    remark(f"Learn from it with: {hint}")
+    files = [word for each in taught for word in ("--teachers", each.file)]
+    words = ["mien", "distill", student, "--data", str(data), *files, *its_own]
+    words += [] if class_map is None else ["--map", class_map]
+    words += [] if clean is None else ["--clean", str(clean)]
+    words += ["--skip-bad"] if skip_bad else []
+    remark(f"Learn from it with: {shlex.join(words)}")
 
 
 def _ask_about_faces(
