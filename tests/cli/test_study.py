@@ -38,6 +38,9 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
     assert first.code == 0
     assert "fast, seed 0: best epoch 1 of 1" in first.err
     assert "Not finished: 1 of the runs of slow" in first.out
+    told = mien(*arguments, "--finished", "--json")
+    assert "seed 0:" not in told.err
+    assert [each["missing"] for each in json.loads(told.out)["variants"]] == [0, 1]
     second = mien(*arguments)
     assert "slow, seed 0" in second.err
     assert "fast, seed 0" not in second.err
@@ -77,6 +80,8 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
         (["FILE", "--data", "FACES", "--set", "seed=3"], "a study sets this itself"),
         (["FILE", "--data", "FACES", "--set", "optim.lr=0.001"], "have one and the same recipe"),
         (["FILE", "--data", "FACES", "--jobs", "0"], "jobs"),
+        (["FILE", "--data", "FACES", "--finished"], "No run of this study on this data is finished in studies/two/"),
+        (["FILE", "--data", "FACES", "--finished", "--dry-run"], "give one of them"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(

@@ -27,13 +27,13 @@ from mien.cli.options import (
     show,
     show_json,
 )
-from mien.errors import DataError, nearest
+from mien.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mien.data.faceset import FaceSet
     from mien.data.read import ReadResult
+    from mien.experiments.evaluating import Measured
     from mien.inference.classifier import Classifier
 
 
@@ -73,29 +73,17 @@ def evaluate(
     With --classes, probabilities are merged after the model's answer, and rows of classes that the scheme drops are
     left out. Only this command opens the test split of your data; the model's run folder keeps a ledger of each time.
     """
-    from mien.evaluation.evaluate import break_down, evaluate_scores
     from mien.evaluation.scores import read_scores
-    from mien.evaluation.threshold import DEFAULT_THRESHOLD, measure_threshold
-    from mien.experiments.ensemble import score_together, temperatures_in_words
-    from mien.experiments.measure import (
-        faces_for,
-        merged_words,
-        seen_by,
-        try_threshold,
-        without_copies,
-        write_evaluation,
-    )
+    from mien.experiments.evaluating import Asked, check_asked, measure_models, measure_scores
+    from mien.experiments.measure import write_evaluation
     from mien.inference.classifier import load
     from mien.inference.locate import find_run_of_model
     from mien.inference.views import check_views
-    from mien.labels import check_threshold, parse_scheme
-    from mien.report.table import break_down_table, evaluation_table, subsets_table, threshold_table
+    from mien.labels import parse_scheme
 
     check_out(out)
-    scheme = parse_scheme("all" if classes is None else classes)
-    at = DEFAULT_THRESHOLD if threshold is None else threshold
-    about: dict[str, Any] = {"class_counts": {}}
-    parts, subsets, tempered, tried = [], [], None, None
+    asked = Asked(split, by, views, parse_scheme("all" if classes is None else classes), threshold)
+    run = None
     if scores_file is not None:
         if models or data is not None or by is not None or views != 1:
             raise DataError(
@@ -103,10 +91,8 @@ def evaluate(
             )
         answers = read_scores(scores_file)
         _check_replaceable(out, answers.split, overwrite)
-        scores = answers.with_scheme(scheme)
-        if threshold is not None or len(scores.classes) == 2:
-            tried = measure_threshold(scores, at, scores if scores.split == "validation" else None)
-        about |= {"title": f"{scores_file.stem}: {scores.split}", "facts": {"scores": str(scores_file)}}
+        measured = measure_scores(answers, asked)
+        name, facts = scores_file.stem, {"scores": str(scores_file)}
         remark("note: scores alone do not say which rows are copies of training rows; mien report --data PATH does.")
     elif not models or data is None:
         raise DataError("mien evaluate needs --model and --data, or --scores alone.")
@@ -114,74 +100,54 @@ def evaluate(
         check_views(views)
         _check_replaceable(out, split, overwrite)
         classifiers = [load(model) for model in models]
-        classifier = classifiers[0]
-        if scheme is not None:
-            scheme.mapping(classifier.classes, "the model")
-        merged_classes = classifier.classes if scheme is None else scheme.classes
-        if threshold is not None:
-            check_threshold(threshold, merged_classes)
+        check_asked(asked, classifiers[0])
         results = _read_for(classifiers, data, class_map, skip_bad, clean)
-        result = results[0]
-        members = [(each, read_for.faces) for each, read_for in zip(classifiers, results, strict=True)]
-        chosen = faces_for(classifier, result.faces.of_split(split)).with_scheme(scheme)
-        column = _column(chosen, by)
-        answers = score_together(members, split, views)
-        scores = answers.with_scheme(scheme)
-        tempered = temperatures_in_words(members, split)
+        measured = measure_models(classifiers, results, asked)
         if split == "test":
-            correct = float((scores.probabilities.argmax(1) == scores.labels).mean())
-            use = {"data": str(data), "data_fingerprint": result.fingerprint, "accuracy": correct, **clean_facts(clean)}
-            use |= {"answers": answers.note} if answers.note else {}
-            _keep_ledger(models, use if scheme is None else {**use, "classes": scheme.name})
-        if len(merged_classes) == 2 and answers.note:
-            tried = measure_threshold(scores, at, scores if split == "validation" else None)
-        elif len(merged_classes) == 2:
-            tried = try_threshold(classifier, result.faces, answers, scheme, at)
+            use = {"data": str(data), "data_fingerprint": results[0].fingerprint, **clean_facts(clean)}
+            _keep_ledger(models, measured, use)
         run = find_run_of_model(models[0]) if len(models) == 1 else None
-        parts = break_down(scores, column) if column is not None else []
-        seen = seen_by(classifiers, result.faces, result.uncleaned)
-        subsets = without_copies(faces_for(classifier, seen), scores)
-        about = {
-            "title": f"{classifier.manifest.full_name}: {split}",
-            "facts": {"model": ", ".join(models), "probabilities": tempered, **page_facts(data, clean)},
-            "class_counts": faces_for(classifier, result.faces).with_scheme(scheme).counts_by_split(),
-            "history": run.read_history() if run is not None else (),
-            "best_epoch": classifier.manifest.epoch if run is not None else None,
-        }
-    if answers.note:
-        about["facts"] = {"answers": answers.note, **about["facts"]}
-    if scheme is not None:
-        about["facts"] = {"classes": merged_words(answers, scores, scheme), **about["facts"]}
-        remark(f"note: {about['facts']['classes']}.")
-    evaluation = evaluate_scores(scores)
+        name = classifiers[0].manifest.full_name
+        facts = {"model": ", ".join(models), "probabilities": measured.tempered or "", **page_facts(data, clean)}
+    if measured.merged:
+        remark(f"note: {measured.merged}.")
     report = None
     if out is not None:
-        report = write_evaluation(out, scores, evaluation, threshold=tried, subsets=subsets, **about)
+        of_answers = {"classes": measured.merged, "answers": measured.answers.note}
+        report = write_evaluation(
+            out,
+            measured.scores,
+            measured.evaluation,
+            title=f"{name}: {measured.scores.split}",
+            facts={**{fact: words for fact, words in of_answers.items() if words}, **facts},
+            class_counts=measured.class_counts,
+            history=() if run is None else run.read_history(),
+            best_epoch=None if run is None else classifiers[0].manifest.epoch,
+            threshold=measured.threshold,
+            subsets=measured.subsets,
+        )
     if json:
-        content = evaluation.to_dict()
-        if scores.note:
-            content["answers"] = scores.note
-        if tried is not None:
-            content["threshold"] = tried.to_dict()
-        if subsets:
-            content["subsets"] = [part.to_dict() for part in subsets]
-        if by is not None:
-            content["by"] = {"column": by, "parts": [part.to_dict() for part in parts]}
-        show_json(content)
+        show_json(measured.to_dict())
     else:
-        show(evaluation_table(evaluation))
-        if subsets:
-            show(subsets_table(subsets))
-        if tried is not None:
-            show(threshold_table(tried))
-        if scores.note:
-            typer.echo(f"\nAnswers are {scores.note}.")
-        if tempered is not None:
-            typer.echo(f"\nProbabilities are {tempered}.")
-        if by is not None:
-            show(break_down_table(parts, by))
+        _show(measured)
     if out is not None:
         remark(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
+
+
+def _show(measured: Measured) -> None:
+    from mien.report.table import break_down_table, evaluation_table, subsets_table, threshold_table
+
+    show(evaluation_table(measured.evaluation))
+    if measured.subsets:
+        show(subsets_table(measured.subsets))
+    if measured.threshold is not None:
+        show(threshold_table(measured.threshold))
+    if measured.scores.note:
+        typer.echo(f"\nAnswers are {measured.scores.note}.")
+    if measured.tempered is not None:
+        typer.echo(f"\nProbabilities are {measured.tempered}.")
+    if measured.asked.by is not None:
+        show(break_down_table(measured.parts, measured.asked.by))
 
 
 def _check_replaceable(out: Path | None, split: str, overwrite: bool) -> None:
@@ -205,10 +171,14 @@ def _read_for(
     return [of_size[classifier.manifest.input.size_px] for classifier in classifiers]
 
 
-def _keep_ledger(models: Sequence[str], use: dict[str, Any]) -> None:
+def _keep_ledger(models: Sequence[str], measured: Measured, use: dict[str, Any]) -> None:
     """Write into every run's ledger that its test split was opened."""
     from mien.inference.locate import find_run_of_model, is_shipped
 
+    scores, scheme = measured.scores, measured.asked.scheme
+    use = {**use, "accuracy": float((scores.probabilities.argmax(1) == scores.labels).mean())}
+    use |= {"answers": scores.note} if scores.note else {}
+    use |= {"classes": scheme.name} if scheme is not None else {}
     for model in models:
         run = find_run_of_model(model)
         if run is not None and not is_shipped(model):
@@ -216,15 +186,3 @@ def _keep_ledger(models: Sequence[str], use: dict[str, Any]) -> None:
             remark(f"The test split has now been opened {run.test_uses()} time(s) with this model ({run.path}).")
         else:
             remark("The test split was opened; this model is in no run folder of yours, so no ledger was kept.")
-
-
-def _column(faces: FaceSet, by: str | None) -> Any:
-    """The column that ``--by`` names, before anything is measured; None without it."""
-    if by is None:
-        return None
-    columns = {"source": faces.source, **faces.columns}
-    if by not in columns:
-        raise DataError(f"The data has no column '{by}'." + nearest(by, columns))
-    if columns[by].ndim != 1:
-        raise DataError(f"The column '{by}' holds {columns[by].shape[1]} values a face; --by takes one with one.")
-    return columns[by]

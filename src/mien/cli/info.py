@@ -10,7 +10,7 @@ from mien.cli.options import MODEL_HELP, JsonOption, QuietOption, show, show_jso
 
 
 def info(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)] = "default",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

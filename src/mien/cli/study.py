@@ -52,6 +52,9 @@ def study(
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side; they share the cores.", metavar="N")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and about how long.")] = False,
+    only_finished: Annotated[
+        bool, typer.Option("--finished", help="Train nothing: the table and page of what is finished already.")
+    ] = False,
     class_map: MapOption = None,
     skip_bad: SkipBadOption = False,
     clean: CleanOption = None,
@@ -68,6 +71,8 @@ def study(
     if name == "list":
         _list(json)
         return
+    if dry_run and only_finished:
+        raise StudyError("--dry-run says what would be trained, --finished trains nothing; give one of them.")
     wanted = load_study(name)
     for each in only or ():
         wanted.variant(each)
@@ -96,9 +101,13 @@ def study(
     with busy("checking every run"):
         plan = make_plan(wanted, yard.faces_of_size, changes or ())
     _say_what_is_doubtful(plan)
-    to_do = lacking(wanted, plan, finished, out, only or ())
+    if only_finished and not any(run.key in finished for run in plan.runs):
+        raise StudyError(
+            f"No run of this study on this data is finished in {results}; without --finished they are run."
+        )
+    to_do = [] if only_finished else lacking(wanted, plan, finished, out, only or ())
     costs = [1.0] * len(to_do)
-    if dry_run or bars_are_shown():
+    if to_do and (dry_run or bars_are_shown()):
         with busy("timing the networks"):
             costs = seconds_left(to_do, finished, out, jobs)
     if dry_run:

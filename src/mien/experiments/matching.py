@@ -121,7 +121,7 @@ def check_model(model: Classifier, chosen: FaceSet, scores: Scores) -> float | N
     temperature, gap = min(gaps.items(), key=lambda each: float(each[1].max()))
     if gap.max() > SAME_ANSWER:
         raise DataError(
-            f"The model '{model.manifest.name}' did not make the scores: of {len(some)} rows it was asked again, "
+            f"The model '{model.manifest.full_name}' did not make the scores: of {len(some)} rows it was asked again, "
             f"{(gap > SAME_ANSWER).sum()} differ, by up to {gap.max():.2g}. Give the model that made them, or none."
         )
     return temperature

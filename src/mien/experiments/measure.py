@@ -49,7 +49,7 @@ def faces_for(classifier: Classifier, faces: FaceSet) -> FaceSet:
     unknown = [name for name in faces.classes if name not in classifier.classes]
     if unknown:
         raise DataError(
-            f"The data has the class '{unknown[0]}', which the model '{classifier.manifest.name}' does not know; "
+            f"The data has the class '{unknown[0]}', which the model '{classifier.manifest.full_name}' does not know; "
             f"it knows: {', '.join(classifier.classes)}. Rename classes with --map."
         )
     return faces.with_classes(classifier.classes)

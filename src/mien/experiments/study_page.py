@@ -59,12 +59,14 @@ def study_tables(table: StudyTable) -> RenderableType:
 
 
 def _printed(title: str, table: Table) -> RenderableType:
-    printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
+    printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True, pad_edge=False)
     with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
     for column, wide in zip(table.columns, with_interval, strict=True):
         left = column.name in {"variant", "what", "figure"}
         justify: Literal["left", "right"] = "left" if left else "right"
-        printed.add_column(RichText(_on_two_lines(column.name)), justify=justify, no_wrap=column.name != "what")
+        # What a variant is must not be squeezed out of sight by its figures.
+        width = 13 if column.name == "what" else None
+        printed.add_column(RichText(_on_two_lines(column.name)), justify=justify, min_width=width, overflow="fold")
         if wide:
             printed.add_column(RichText("95 % interval"), justify="right", no_wrap=True)
     for row in table.rows:
@@ -78,8 +80,8 @@ def _printed(title: str, table: Table) -> RenderableType:
 
 
 def _on_two_lines(words: str) -> str:
-    """What stands in brackets goes below: a terminal is not wide."""
-    return words.replace(" (", "\n(")
+    """What stands in brackets goes below, and so does a spread: a terminal is not wide."""
+    return words.replace(" (", "\n(").replace(" ±", "\n±").replace(", ", ",\n")
 
 
 def _rows_section(table: StudyTable) -> Section:

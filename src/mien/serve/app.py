@@ -56,7 +56,7 @@ def create_app(
     """
     limits = Limits() if limits is None else limits
     classifier = Classifier(model_file, 1)
-    model = ModelName(name=classifier.manifest.name, sha256=hashlib.sha256(model_file.read_bytes()).hexdigest())
+    model = ModelName(name=classifier.manifest.full_name, sha256=hashlib.sha256(model_file.read_bytes()).hexdigest())
     metrics = Metrics()
     uploads = Uploads(limits, metrics)
     reader = Reader(classifier, model, detector, limits, threads, metrics)

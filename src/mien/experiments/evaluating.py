@@ -1,0 +1,160 @@
+"""What ``mien evaluate`` measures: models on a split, or scores of anybody's model. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mien.data.faceset import FaceSet
+from mien.data.read import ReadResult
+from mien.errors import DataError, nearest
+from mien.evaluation.evaluate import break_down, evaluate_scores
+from mien.evaluation.results import Evaluation, Part
+from mien.evaluation.scores import Scores
+from mien.evaluation.threshold import DEFAULT_THRESHOLD, ThresholdResult, measure_threshold
+from mien.experiments.ensemble import score_together, temperatures_in_words
+from mien.experiments.measure import faces_for, merged_words, seen_by, try_threshold, without_copies
+from mien.inference.classifier import Classifier
+from mien.labels import LabelScheme, check_threshold
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured.
+
+    Attributes:
+        split: of models: train, validation or test.
+        by: a column of the data to break figures down by; None for none.
+        views: how often each face is shown; see :mod:`mien.inference.views`.
+        scheme: merges the answers' classes; None leaves them.
+        threshold: between two classes, 0..1; None takes the default where there are two.
+    """
+
+    split: str = "validation"
+    by: str | None = None
+    views: int = 1
+    scheme: LabelScheme | None = None
+    threshold: float | None = None
+
+    @property
+    def at(self) -> float:
+        """The threshold that two classes have, whether one was named or not."""
+        return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a split's answers came to.
+
+    Attributes:
+        asked: what was to be measured.
+        answers: as they were given.
+        scores: the same under the classes that were asked for.
+        evaluation: their figures.
+        threshold: where there are two classes.
+        parts: figures by the column that was asked for.
+        subsets: figures without what identical pictures do to them; none of scores alone.
+        class_counts: faces of each class in each split of the data; none of scores alone.
+        tempered: in words, what was done with the models' temperatures; None of scores alone.
+    """
+
+    asked: Asked
+    answers: Scores
+    scores: Scores
+    evaluation: Evaluation
+    threshold: ThresholdResult | None
+    parts: Sequence[Part] = ()
+    subsets: Sequence[Part] = ()
+    class_counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    tempered: str | None = None
+
+    @property
+    def merged(self) -> str | None:
+        """In words, what merging classes did; None where nothing was merged."""
+        return None if self.asked.scheme is None else merged_words(self.answers, self.scores, self.asked.scheme)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, NaN as None."""
+        content = self.evaluation.to_dict()
+        if self.scores.note:
+            content["answers"] = self.scores.note
+        if self.threshold is not None:
+            content["threshold"] = self.threshold.to_dict()
+        if self.subsets:
+            content["subsets"] = [part.to_dict() for part in self.subsets]
+        if self.asked.by is not None:
+            content["by"] = {"column": self.asked.by, "parts": [part.to_dict() for part in self.parts]}
+        return content
+
+
+def measure_scores(answers: Scores, asked: Asked) -> Measured:
+    """Measure scores alone, of rows that nobody here has seen: of what is asked, the scheme and the threshold.
+
+    Raises:
+        DataError: the scheme does not fit the scores, or a threshold not two classes.
+    """
+    scores = answers.with_scheme(asked.scheme)
+    tried = None
+    if asked.threshold is not None or len(scores.classes) == 2:
+        tried = measure_threshold(scores, asked.at, scores if scores.split == "validation" else None)
+    return Measured(asked, answers, scores, evaluate_scores(scores), tried)
+
+
+def check_asked(asked: Asked, classifier: Classifier) -> None:
+    """Refuse classes and thresholds that the model's answers do not have. Raises :class:`DataError`."""
+    classes = classifier.classes
+    if asked.scheme is not None:
+        asked.scheme.mapping(classes, "the model")
+        classes = asked.scheme.classes
+    if asked.threshold is not None:
+        check_threshold(asked.threshold, classes)
+
+
+def measure_models(classifiers: Sequence[Classifier], results: Sequence[ReadResult], asked: Asked) -> Measured:
+    """Ask models about each face of a split, and measure the mean of what they say.
+
+    Args:
+        classifiers: at least one.
+        results: the data, read at the size of each.
+        asked: checked by :func:`check_asked`.
+
+    Raises:
+        DataError: as :func:`mien.experiments.ensemble.score_together`; no column of the name, or one that cannot
+            break figures down.
+    """
+    classifier, result, split, scheme = classifiers[0], results[0], asked.split, asked.scheme
+    # Before anything is measured.
+    column = _column(faces_for(classifier, result.faces.of_split(split)).with_scheme(scheme), asked.by)
+    members = [(each, read_for.faces) for each, read_for in zip(classifiers, results, strict=True)]
+    answers = score_together(members, split, asked.views)
+    scores = answers.with_scheme(scheme)
+    tried = None
+    if len(scores.classes) == 2 and answers.note:
+        tried = measure_threshold(scores, asked.at, scores if split == "validation" else None)
+    elif len(scores.classes) == 2:
+        tried = try_threshold(classifier, result.faces, answers, scheme, asked.at)
+    seen = seen_by(classifiers, result.faces, result.uncleaned)
+    return Measured(
+        asked,
+        answers,
+        scores,
+        evaluate_scores(scores),
+        tried,
+        parts=[] if column is None else break_down(scores, column),
+        subsets=without_copies(faces_for(classifier, seen), scores),
+        class_counts=faces_for(classifier, result.faces).with_scheme(scheme).counts_by_split(),
+        tempered=temperatures_in_words(members, split),
+    )
+
+
+def _column(faces: FaceSet, by: str | None) -> Any:
+    """The column that breaks figures down; None without a name."""
+    if by is None:
+        return None
+    columns = {"source": faces.source, **faces.columns}
+    if by not in columns:
+        raise DataError(f"The data has no column '{by}'." + nearest(by, columns))
+    if columns[by].ndim != 1:
+        raise DataError(f"The column '{by}' holds {columns[by].shape[1]} values a face; --by takes one with one.")
+    return columns[by]
