@@ -138,6 +138,18 @@ def test_the_model_says_what_it_is(service):
     assert answer["detector"] == "Haar cascade"
 
 
+def test_forms_of_a_model_are_told_apart(service):
+    """The int8 form has the name by which `--model` takes it."""
+    app = create_app(find_model("fast-int8"), HaarDetector(), threads=1)
+
+    async def name():
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as client:
+            return (await client.get("/v1/model")).json()["name"]
+
+    assert asyncio.run(name()) == "fast-int8"
+    assert service.ask("GET", "/v1/model").json()["name"] == "default"
+
+
 def test_it_lives_and_is_ready(service):
     assert service.ask("GET", "/healthz").json() == {"status": "ok"}
     assert service.ask("GET", "/readyz").json() == {"status": "ready"}
