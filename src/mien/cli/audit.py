@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,13 +15,11 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     check_out,
-    environment,
-    page_facts,
-    read,
     remark,
     show,
     show_json,
 )
+from mien.cli.source import Source, page_facts
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
@@ -99,7 +97,8 @@ def audit(
     given = None if scores is None else read_scores(scores)
     judge = None if recipe is None else _judge(recipe)
     applied = None if clean is None else read_clean(clean)
-    result = read(path, class_map=class_map, skip_bad=skip_bad, clean=clean)
+    source = Source(path, class_map, skip_bad, clean)
+    result = source.read()
     faces = result.faces
     check_audit(faces, given)
     if judge is not None:
@@ -108,8 +107,7 @@ def audit(
 
         learnt, size_px = faces, judge.input.size_px
         if size_px != FINGERPRINT_PX:
-            how: dict[str, Any] = {"class_map": class_map, "skip_bad": skip_bad, "clean": clean}
-            learnt = read(path, size_px=size_px, **how, again=True).faces
+            learnt = source.read(size_px, again=True).faces
         check_recipe(judge, learnt, out / _FOLDS)
         for doubt in doubts(judge, train_faces=faces_to_learn(learnt)):
             remark(f"NOTE: {doubt}")
@@ -117,7 +115,7 @@ def audit(
     with threadpool_limits(1):
         copies = find_copies(faces)
     if judge is not None:
-        given = _out_of_fold(judge, path, learnt, copies, out / _FOLDS)
+        given = _out_of_fold(judge, source, learnt, copies, out / _FOLDS)
         if given is None:
             remark("Stopped. The same command goes on where this one was.")
             raise typer.Exit(130)
@@ -130,7 +128,7 @@ def audit(
             remark(f"note: the model doubts rows that {clean} decides about; they stay as it has them: {kept:,}.")
         listed = join_changes(applied, material.changes)
         material = replace(material, changes=listed.changes)
-    facts = {"fingerprint of the data": faces.fingerprint, "splits": result.split_origin, **page_facts(path, clean)}
+    facts = {"fingerprint of the data": faces.fingerprint, "splits": result.split_origin, **page_facts(source)}
     content = {"path": str(path), "skipped": [list(each) for each in result.skipped], **material.to_dict()}
     written = write_audit(out, material, title=f"Audit of {path.name}", facts=facts)
     write_text(out / "audit.json", dumps(content, indent=2, ensure_ascii=False) + "\n")
@@ -154,10 +152,10 @@ def _judge(name: str) -> Recipe:
     return load_recipe(name)
 
 
-def _out_of_fold(recipe: Recipe, path: Path, faces: FaceSet, copies: Copies, folder: Path) -> Scores | None:
+def _out_of_fold(recipe: Recipe, source: Source, faces: FaceSet, copies: Copies, folder: Path) -> Scores | None:
     from mien.cli.train_view import TrainView
     from mien.experiments.out_of_fold import score_out_of_fold
 
     return score_out_of_fold(
-        recipe, faces, copies.near.groups, folder, view=TrainView, tell=remark, facts=environment(path)
+        recipe, faces, copies.near.groups, folder, view=TrainView, tell=remark, facts=source.environment()
     )

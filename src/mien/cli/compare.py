@@ -15,14 +15,12 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     SplitOfScoresOption,
-    check_data_options,
     check_out,
-    page_facts,
-    read,
     remark,
     show,
     show_json,
 )
+from mien.cli.source import page_facts, source_if_any
 
 if TYPE_CHECKING:
     from mien.report.sections.comparison import Contest
@@ -67,7 +65,7 @@ def compare(
         raise DataError("--data shows faces on a page, which needs --out OUT.")
     if split is not None and not folders:
         raise DataError("--split chooses among the scores of each DIR; --scores FILE is of one split already.")
-    check_data_options(data, class_map, skip_bad, clean)
+    source = source_if_any(data, class_map, skip_bad, clean)
     check_out(out, data)
     files = [(str(folder), find_scores(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in scores or ()]
@@ -79,11 +77,11 @@ def compare(
     contests = compare_all(named)
     if out is not None:
         faces = None
-        if data is not None:
-            result = read(data, class_map=class_map, skip_bad=skip_bad, clean=clean)
+        if source is not None:
+            result = source.read()
             faces = result.faces
             contests = with_subsets(contests, faces, result.uncleaned)
-        written = write_comparison(out, contests, faces=faces, facts={**rows, **page_facts(data, clean)})
+        written = write_comparison(out, contests, faces=faces, facts={**rows, **page_facts(source)})
         remark(f"report: {written.page}")
     if json:
         show_json([_content(each) for each in contests])

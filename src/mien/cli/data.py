@@ -14,11 +14,11 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
-    read,
     remark,
     show,
     show_json,
 )
+from mien.cli.source import Source
 from mien.errors import DataError, needs_extra
 
 app = typer.Typer(help="Look at labelled faces, convert and download them.", invoke_without_command=True)
@@ -41,7 +41,7 @@ def info(
     quiet: QuietOption = False,
 ) -> None:
     """Say what was found: shape, splits, classes, with a bar for each class and split."""
-    result = read(path, class_map=class_map, skip_bad=skip_bad, clean=clean)
+    result = Source(path, class_map, skip_bad, clean).read()
     faces = result.faces
     counts = faces.counts_by_split()
     if json:
@@ -106,7 +106,7 @@ def convert(
         raise DataError(f"{out} must end in .parquet, which is what is written.")
     if out.exists() and not overwrite:
         raise DataError(f"{out} exists already. Choose another name, or replace it with --overwrite.")
-    result = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
+    result = Source(path, class_map, skip_bad, clean).read(size_px)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
     # Pictures of another size are not, at the usual one, the pixels that they were made from.
     content = f"; content {result.fingerprint}" if size_px == FINGERPRINT_PX else ""

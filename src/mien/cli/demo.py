@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import JsonOption, QuietOption, environment, page_facts, remark, show, show_json
+from mien.cli.options import JsonOption, QuietOption, environment, remark, show, show_json
+from mien.cli.source import page_facts
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:

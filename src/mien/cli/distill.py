@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.options import CleanOption, DataOption, JsonOption, MapOption, QuietOption, SkipBadOption
+from mien.cli.source import Source
 from mien.cli.train import LogOption, train_and_show
 
 
@@ -45,14 +46,11 @@ def distill(
     """Train a student on what teachers say of the train split, export it, and measure it on validation."""
     train_and_show(
         recipe,
-        data,
+        Source(data, class_map, skip_bad, clean),
         out=out,
         changes=changes or (),
         resume=resume,
         start=start,
-        class_map=class_map,
-        skip_bad=skip_bad,
-        clean=clean,
         log=log,
         json=json,
         teachers=teachers,

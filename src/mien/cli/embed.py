@@ -14,10 +14,10 @@ from mien.cli.options import (
     ModelOption,
     QuietOption,
     SkipBadOption,
-    read,
     remark,
     show_json,
 )
+from mien.cli.source import Source
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,8 @@ def embed(
     if out.suffix != ".npz" or out.is_dir():
         raise RunError(f"--out must name a .npz file; found {out}.")
     classifier = load(model)
-    images, facts = _faces(path, classifier.manifest.input.size_px, class_map, skip_bad, clean)
+    source = Source(path, class_map, skip_bad, clean)
+    images, facts = _faces(source, classifier.manifest.input.size_px)
     starts = track(range(0, len(images), BATCH), total=-(-len(images) // BATCH), what="embedding", unit="batches")
     features = np.concatenate([classifier.features(images[first : first + BATCH]) for first in starts])
     with whole_file(out) as temporary, temporary.open("wb") as stream:
@@ -62,19 +63,17 @@ def embed(
         typer.echo(f"{out}: {len(features):,} faces, {features.shape[1]} numbers each")
 
 
-def _faces(
-    path: Path, size_px: int, class_map: str | None, skip_bad: bool, clean: Path | None
-) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
-    """The faces at a path and what is known of them, as arrays to store."""
+def _faces(source: Source, size_px: int) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+    """The faces of a source and what is known of them, as arrays to store."""
     import numpy as np
 
     from mien.errors import DataError
 
-    if _is_labelled(path):
-        faces = read(path, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
+    if _is_labelled(source.path):
+        faces = source.read(size_px).faces
         of_test = faces.split == "test"
         if of_test.all():
-            raise DataError(f"{path} holds faces of the test split only; only mien evaluate opens it.")
+            raise DataError(f"{source.path} holds faces of the test split only; only mien evaluate opens it.")
         if of_test.any():
             remark(f"{of_test.sum():,} faces of the test split are left out: only mien evaluate opens it.")
             faces = faces.subset(~of_test)
@@ -85,9 +84,9 @@ def _faces(
             "classes": np.array(faces.classes, dtype=np.str_),
             "split": faces.split,
         }
-    if clean is not None:
-        raise DataError(f"--clean is a list for labelled data; {path} has no labels.")
-    files, squares = _crops(path, size_px, skip_bad)
+    if source.clean is not None:
+        raise DataError(f"--clean is a list for labelled data; {source.path} has no labels.")
+    files, squares = _crops(source.path, size_px, source.skip_bad)
     rows = np.arange(len(files), dtype=np.int64)
     return np.stack(squares), {"rows": rows, "source": np.array(files, dtype=np.str_)}
 

@@ -20,13 +20,11 @@ from mien.cli.options import (
     ThresholdOption,
     check_out,
     check_overwrite,
-    clean_facts,
-    page_facts,
-    read,
     remark,
     show,
     show_json,
 )
+from mien.cli.source import Source, page_facts
 from mien.errors import DataError
 
 if TYPE_CHECKING:
@@ -101,14 +99,15 @@ def evaluate(
         _check_replaceable(out, split, overwrite)
         classifiers = [load(model) for model in models]
         check_asked(asked, classifiers[0])
-        results = _read_for(classifiers, data, class_map, skip_bad, clean)
+        source = Source(data, class_map, skip_bad, clean)
+        results = _read_for(classifiers, source)
         measured = measure_models(classifiers, results, asked)
         if split == "test":
-            use = {"data": str(data), "data_fingerprint": results[0].fingerprint, **clean_facts(clean)}
+            use = {"data": str(data), "data_fingerprint": results[0].fingerprint, **source.facts()}
             _keep_ledger(models, measured, use)
         run = find_run_of_model(models[0]) if len(models) == 1 else None
         name = classifiers[0].manifest.full_name
-        facts = {"model": ", ".join(models), "probabilities": measured.tempered or "", **page_facts(data, clean)}
+        facts = {"model": ", ".join(models), "probabilities": measured.tempered or "", **page_facts(source)}
     if measured.merged:
         remark(f"note: {measured.merged}.")
     report = None
@@ -157,17 +156,13 @@ def _check_replaceable(out: Path | None, split: str, overwrite: bool) -> None:
     check_overwrite(out, [RunFolder(Path()).scores(split).name, "metrics.json", "report.html"], overwrite)
 
 
-def _read_for(
-    classifiers: Sequence[Classifier], data: Path, class_map: str | None, skip_bad: bool, clean: Path | None
-) -> list[ReadResult]:
+def _read_for(classifiers: Sequence[Classifier], source: Source) -> list[ReadResult]:
     """The data at each model's size; models of one size share it."""
     of_size: dict[int, ReadResult] = {}
     for classifier in classifiers:
         size_px = classifier.manifest.input.size_px
         if size_px not in of_size:
-            of_size[size_px] = read(
-                data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean, again=bool(of_size)
-            )
+            of_size[size_px] = source.read(size_px, again=bool(of_size))
     return [of_size[classifier.manifest.input.size_px] for classifier in classifiers]
 
 

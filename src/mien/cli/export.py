@@ -14,10 +14,10 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
-    read,
     remark,
     show_json,
 )
+from mien.cli.source import Source, source_if_any
 from mien.errors import DataError, RunError, needs_extra
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def export(
     if out is not None and (out.suffix != ".onnx" or out.is_dir()):
         raise RunError(f"--out must name a .onnx file; found {out}.")
     if int8 or half:
-        _smaller(folder, out, int8, data, class_map, skip_bad, clean, json)
+        _smaller(folder, out, int8, source_if_any(data, class_map, skip_bad, clean), json)
         return
     if data is not None or class_map is not None or skip_bad or clean is not None:
         raise DataError(
@@ -87,20 +87,11 @@ def export(
     )
 
 
-def _smaller(
-    folder: RunFolder,
-    out: Path | None,
-    int8: bool,
-    data: Path | None,
-    class_map: str | None,
-    skip_bad: bool,
-    clean: Path | None,
-    json: bool,
-) -> None:
+def _smaller(folder: RunFolder, out: Path | None, int8: bool, source: Source | None, json: bool) -> None:
     from mien.artifact import read_manifest
     from mien.inference.locate import find_model
 
-    if data is None:
+    if source is None:
         raise DataError("--int8 and --half measure what they cost; give labelled faces with --data PATH.")
     with needs_extra("train", "Exporting"):
         import onnx  # noqa: F401 - missing it is said before any work
@@ -113,7 +104,7 @@ def _smaller(
         raise RunError(f"{model} is {manifest.precision} already. Write it in fp32 with: mien export {folder.path}")
     if out is not None and out.resolve() == model.resolve():
         raise RunError(f"--out is {model}, which the smaller form is made from; choose another file.")
-    result = read(data, size_px=manifest.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
+    result = source.read(manifest.input.size_px)
     file = out or (folder.model_int8 if int8 else folder.model_half)
     smaller = write_smaller(model, "int8" if int8 else "fp16", result.faces, file)
     if json:

@@ -8,19 +8,8 @@ from typing import Annotated
 import typer
 
 from mien.cli.finish import finish_and_show
-from mien.cli.options import (
-    CleanOption,
-    DataOption,
-    JsonOption,
-    MapOption,
-    QuietOption,
-    SkipBadOption,
-    check_readable,
-    clean_facts,
-    environment,
-    read,
-    remark,
-)
+from mien.cli.options import CleanOption, DataOption, JsonOption, MapOption, QuietOption, SkipBadOption, remark
+from mien.cli.source import Source
 from mien.errors import RecipeError, needs_extra
 
 
@@ -52,13 +41,14 @@ def prune(
     folder, made = find_trained(run), RunFolder(out)
     made.check_free()
     size_px = folder.read_recipe().input.size_px
-    check_readable(data, class_map, clean)
+    source = Source(data, class_map, skip_bad, clean)
+    source.check()
     with needs_extra("train", "Pruning"):
         from mien.training.prune import make_pruned, thinner_model
 
     thinner_model(folder, numbers, stem)  # refuses before the data is read
-    faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-    facts = environment(data, {"pruned from": run, **clean_facts(clean)})
+    faces = source.read(size_px).faces
+    facts = source.environment({"pruned from": run})
     make_pruned(folder, numbers, faces, made, facts, stem)
     kept = f"stages of {widths} channels" + ("" if stem is None else f" and a stem of {stem}")
     finish_and_show(made, faces, facts, json=json, made=kept)

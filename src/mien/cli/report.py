@@ -16,13 +16,11 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     SplitOfScoresOption,
-    check_data_options,
     check_out,
-    page_facts,
-    read,
     remark,
     show_json,
 )
+from mien.cli.source import page_facts, source_if_any
 
 if TYPE_CHECKING:
     from mien.inference.classifier import Classifier
@@ -77,7 +75,7 @@ def report(
         raise DataError("Give a folder, or --scores FILE: one of the two.")
     if scores is not None and split is not None:
         raise DataError("--split chooses among the scores of DIR; --scores FILE is of one split already.")
-    check_data_options(data, class_map, skip_bad, clean)
+    source = source_if_any(data, class_map, skip_bad, clean)
     check_out(out, data)
     file = find_scores(folder, split) if folder is not None else scores
     assert file is not None
@@ -90,7 +88,7 @@ def report(
     classifier: Classifier | None = None if model is None else load(model)
     run = None if model is None else find_run_of_model(model)
     size_px = 48 if classifier is None else classifier.manifest.input.size_px
-    result = None if data is None else read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
+    result = None if source is None else source.read(size_px)
     name = file.parent.resolve().name if folder is not None else file.stem
     if classifier is not None and own:
         name = classifier.manifest.full_name
@@ -107,7 +105,7 @@ def report(
         level=level,
         explain=not no_explain,
         features=not no_features,
-        facts={"scores": str(file), "model": model or "not given", **page_facts(data, clean)},
+        facts={"scores": str(file), "model": model or "not given", **page_facts(source)},
     )
     if json:
         show_json(

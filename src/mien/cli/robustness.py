@@ -17,11 +17,11 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     check_overwrite,
-    read,
     remark,
     show,
     show_json,
 )
+from mien.cli.source import Source
 
 if TYPE_CHECKING:
     from mien.evaluation.robustness import RobustnessResult
@@ -71,7 +71,7 @@ def robustness(
     check_overwrite(out, [NAME], overwrite)
     other = read_measurement(baseline) if baseline is not None else None
     classifier = load(model)
-    result = read(data, size_px=classifier.manifest.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
+    result = Source(data, class_map, skip_bad, clean).read(classifier.manifest.input.size_px)
     faces = faces_for(classifier, result.faces).of_split(split)
     if limit is not None and limit < len(faces):
         faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))

@@ -8,18 +8,8 @@ from typing import Annotated
 import typer
 
 from mien.cli.finish import finish_and_show
-from mien.cli.options import (
-    CleanOption,
-    DataOption,
-    JsonOption,
-    MapOption,
-    QuietOption,
-    SkipBadOption,
-    check_readable,
-    clean_facts,
-    environment,
-    read,
-)
+from mien.cli.options import CleanOption, DataOption, JsonOption, MapOption, QuietOption, SkipBadOption
+from mien.cli.source import Source
 from mien.errors import needs_extra
 
 
@@ -50,14 +40,15 @@ def soup(
     folders, made = [find_trained(run) for run in runs], RunFolder(out)
     made.check_free()
     recipes = [folder.read_recipe() for folder in folders]
-    check_readable(data, class_map, clean)
+    source = Source(data, class_map, skip_bad, clean)
+    source.check()
     with needs_extra("train", "Averaging weights"):
         from mien.training.soup import digests_of, make_soup
 
     digests_of(folders)  # refuses before the data is read
     size_px = recipes[0].input.size_px
-    faces = read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-    facts = environment(data, {"weights of": ", ".join(runs), **clean_facts(clean)})
+    faces = source.read(size_px).faces
+    facts = source.environment({"weights of": ", ".join(runs)})
     make_soup(folders, faces, made, facts)
     made_of = f"the mean of {len(runs)} runs" if len(runs) > 1 else f"{runs[0]} with renewed statistics"
     finish_and_show(made, faces, facts, json=json, made=made_of)

@@ -15,13 +15,11 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     check_out,
-    environment,
-    page_facts,
-    read,
     remark,
     show,
     show_json,
 )
+from mien.cli.source import Source, page_facts
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
@@ -97,7 +95,8 @@ def study(
     from mien.progress import bars_are_shown, busy
 
     finished = read_finished(results)
-    yard = Yard(_read(wanted, data, changes or (), class_map, skip_bad, clean), out, results, environment(data))
+    source = Source(data, class_map, skip_bad, clean)
+    yard = Yard(_read(wanted, source, changes or ()), out, results, source.environment())
     with busy("checking every run"):
         plan = make_plan(wanted, yard.faces_of_size, changes or ())
     _say_what_is_doubtful(plan)
@@ -126,7 +125,7 @@ def study(
         finished = read_finished(results)
     table = tabulate(wanted, plan, finished)
     write_table(out / "study.json", table)
-    written = write_study(out, table, page_facts(data))
+    written = write_study(out, table, page_facts(source))
     if json:
         show_json(table.to_dict())
     else:
@@ -159,19 +158,14 @@ def _list(json: bool) -> None:
     show(table)
 
 
-def _read(
-    study: Study, data: Path, changes: Sequence[str], class_map: str | None, skip_bad: bool, clean: Path | None
-) -> Mapping[int, FaceSet]:
+def _read(study: Study, source: Source, changes: Sequence[str]) -> Mapping[int, FaceSet]:
     """The data at every size that the study's recipes name: each is decoded once, for all runs."""
     sizes = {
         study.recipe_of(variant, study.seeds_of(variant)[0], changes).input.size_px
         for variant in study.variants
         if not variant.after
     }
-    return {
-        size_px: read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
-        for size_px in sizes
-    }
+    return {size_px: source.read(size_px).faces for size_px in sizes}
 
 
 def _say_what_is_doubtful(plan: Plan) -> None:

@@ -15,12 +15,11 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     check_out,
-    environment,
-    read,
     remark,
     show,
     show_json,
 )
+from mien.cli.source import Source
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
@@ -66,8 +65,9 @@ def sweep(
     check_out(folder, data)
     for doubt in doubts(chosen.base):
         remark(f"NOTE: {doubt}")
-    result = read(data, size_px=chosen.base.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
-    found = work(chosen, result.faces, folder, trials=trials, view=TrainView, tell=remark, facts=environment(data))
+    source = Source(data, class_map, skip_bad, clean)
+    faces = source.read(chosen.base.input.size_px).faces
+    found = work(chosen, faces, folder, trials=trials, view=TrainView, tell=remark, facts=source.environment())
     if json:
         show_json(_as_json(found, folder))
     else:

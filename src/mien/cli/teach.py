@@ -17,10 +17,10 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
-    read,
     remark,
     show_json,
 )
+from mien.cli.source import Source
 from mien.errors import RecipeError, needs_extra
 
 if TYPE_CHECKING:
@@ -67,8 +67,10 @@ def teach(
     """
     from mien.recipe_file import load_recipe
 
+    source = Source(data, class_map, skip_bad, clean)
+
     def faces_at(size_px: int) -> FaceSet:
-        return read(data, size_px=size_px, class_map=class_map, skip_bad=skip_bad, clean=clean).faces
+        return source.read(size_px).faces
 
     taught: Sequence[Answers | Taught]
     if recipe is None:
@@ -92,10 +94,7 @@ def teach(
     for each in taught:
         typer.echo(each.words())
     files = [word for each in taught for word in ("--teachers", each.file)]
-    words = ["mien", "distill", student, "--data", str(data), *files, *its_own]
-    words += [] if class_map is None else ["--map", class_map]
-    words += [] if clean is None else ["--clean", str(clean)]
-    words += ["--skip-bad"] if skip_bad else []
+    words = ["mien", "distill", student, *source.options(), *files, *its_own]
     remark(f"Learn from it with: {shlex.join(words)}")
 
 

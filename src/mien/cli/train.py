@@ -18,14 +18,11 @@ from mien.cli.options import (
     MapOption,
     QuietOption,
     SkipBadOption,
-    check_readable,
-    clean_facts,
-    environment,
-    read,
     remark,
     show,
     show_json,
 )
+from mien.cli.source import Source
 from mien.errors import RunError, nearest, needs_extra
 
 if TYPE_CHECKING:
@@ -66,14 +63,11 @@ def train(
     """Train a classifier, export it, and measure it on the validation split."""
     train_and_show(
         recipe,
-        data,
+        Source(data, class_map, skip_bad, clean),
         out=out,
         changes=[*(changes or ()), *([] if classes is None else [f"classes={classes}"])],
         resume=resume,
         start=start,
-        class_map=class_map,
-        skip_bad=skip_bad,
-        clean=clean,
         log=log,
         json=json,
     )
@@ -81,15 +75,12 @@ def train(
 
 def train_and_show(
     recipe: str,
-    data: Path,
+    source: Source,
     *,
     out: Path | None,
     changes: Sequence[str],
     resume: bool,
     start: str | None,
-    class_map: str | None,
-    skip_bad: bool,
-    clean: Path | None,
     log: str | None,
     json: bool,
     teachers: Sequence[str] = (),
@@ -111,7 +102,7 @@ def train_and_show(
     goes_on = resume and run.is_run
     if not goes_on:
         run.check_free(or_resume=True)
-    check_readable(data, class_map, clean)
+    source.check()
     with needs_extra("train", "Training"):
         from mien.experiments.run import run_recipe
         from mien.training.state import check_goes_on, check_network, check_same_recipe, file_digest
@@ -128,11 +119,10 @@ def train_and_show(
         check_same_recipe(run, chosen)
     if resume and not goes_on:
         remark(f"NOTE: there is no run in {run.path} to go on with: a new one begins.")
-    result = read(data, size_px=chosen.input.size_px, class_map=class_map, skip_bad=skip_bad, clean=clean)
+    result = source.read(chosen.input.size_px)
     faces = result.faces
-    remark(
-        f"{data}: {result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
-    )
+    found = f"{result.shape}, {len(faces):,} faces of {len(faces.classes)} classes; splits: {result.split_origin}"
+    remark(f"{source.path}: {found}")
     to_learn = faces.of_split("train").with_scheme(parse_scheme(chosen.classes))
     if "model" not in chosen.model_fields_set and start_run is None:
         remark(
@@ -159,7 +149,7 @@ def train_and_show(
             start=start_run,
             teachers=taught_by,
             watch=view,
-            facts=environment(data, {**origins, **clean_facts(clean)}),
+            facts=source.environment(origins),
         )
     if outcome.removed:
         remark(

@@ -14,11 +14,11 @@ from mien.cli.options import (
     OverwriteOption,
     QuietOption,
     ThresholdOption,
-    page_facts,
     remark,
     show,
     show_json,
 )
+from mien.cli.source import page_facts
 
 if TYPE_CHECKING:
     from mien.experiments.video import VideoResult

@@ -1,0 +1,56 @@
+"""Oracles: the options as typer reads them back, and SHA-256 of the list's bytes."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from typer import Typer
+from typer.testing import CliRunner
+
+from mien.cli.options import CleanOption, DataOption, MapOption, SkipBadOption
+from mien.cli.source import Source, source_if_any
+from mien.errors import DataError
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        Source(Path("a folder")),
+        Source(Path("faces.csv"), class_map="joy=happy", skip_bad=True, clean=Path("clean.toml")),
+        Source(Path("-faces"), class_map=""),
+    ],
+)
+def test_its_words_point_another_command_at_the_same(source):
+    app, read = Typer(), []
+
+    @app.command()
+    def command(
+        data: DataOption, class_map: MapOption = None, skip_bad: SkipBadOption = False, clean: CleanOption = None
+    ) -> None:
+        read.append(Source(data, class_map, skip_bad, clean))
+
+    assert CliRunner().invoke(app, source.options()).exit_code == 0
+    assert read == [source]
+
+
+def test_options_of_reading_need_something_to_read(tmp_path):
+    assert source_if_any(None, None, False, None) is None
+    assert source_if_any(tmp_path, "a=b", True, None) == Source(tmp_path, "a=b", True)
+    for options, word in (
+        (("a=b", False, None), "--map"),
+        ((None, True, None), "--skip-bad"),
+        ((None, False, tmp_path), "--clean"),
+    ):
+        with pytest.raises(DataError, match=f"{word} is about data"):
+            source_if_any(None, *options)
+
+
+def test_what_a_figure_was_made_under_is_known_to_the_byte(tmp_path):
+    changes = tmp_path / "clean.toml"
+    changes.write_bytes(b"# nothing yet\n")
+    facts = Source(tmp_path, clean=changes).environment({"teachers": "a"})
+    assert facts["clean_sha256"] == hashlib.sha256(b"# nothing yet\n").hexdigest()
+    assert (facts["teachers"], facts["clean"], facts["data"]) == ("a", str(changes), str(tmp_path))
+    assert "clean" not in Source(tmp_path).environment()
