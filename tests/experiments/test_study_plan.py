@@ -11,8 +11,7 @@ from mien.data.faceset import FaceSet
 from mien.data.synthetic import synthetic_faces
 from mien.errors import DataError, MienError, RecipeError, StudyError
 from mien.experiments.study import parse_study
-from mien.experiments.study_plan import folder_of, lacking, make_plan, seconds_left
-from mien.experiments.study_results import Planned
+from mien.experiments.study_plan import folder_of, lacking, make_plan
 
 
 def test_every_variant_and_seed_is_planned_first_seeds_first(done, faces):
@@ -130,19 +129,6 @@ def test_weights_of_a_run_that_was_stopped_do_not_serve(done, tmp_path):
     assert [run.variant for run in lacking(done.study, done.plan, kept, tmp_path)] == ["base", "five"]
 
 
-def test_time_is_estimated_from_finished_runs_of_the_same_network(done, monkeypatch):
-    record = done.finished[done.runs[0].key].record
-    measure = {done.runs[0].key: done.finished[done.runs[0].key]}
-    # It is done: nothing of it is left.
-    assert seconds_left([done.runs[4]], measure, done.yard.out) == [0]
-    run = done.runs[0]
-    recipe = run.recipe.model_copy(update={"seed": 9, "epochs": 3})
-    fresh = Planned("base", recipe, "sha256:x", run.classes, run.train_faces)
-    assert seconds_left([fresh], measure, done.yard.out) == [pytest.approx(3 * record.seconds / record.epochs)]
-    monkeypatch.setattr("mien.experiments.study_plan.bare_rate", lambda recipe, classes, seconds: 50.0)
-    assert seconds_left([fresh], {}, done.yard.out) == [pytest.approx(3 * run.train_faces / 50)]
-
-
 def test_data_without_a_class_of_a_scheme_is_refused(tiny_study):
     faces = synthetic_faces(200, seed=0)
     kept = faces.subset(faces.labels != faces.classes.index("sad"))
@@ -156,3 +142,52 @@ def test_data_without_a_class_of_a_scheme_is_refused(tiny_study):
     )
     with pytest.raises(DataError, match="'sad', which the data does not have"):
         make_plan(tiny_study, {48: bare})
+
+
+def test_scores_that_will_have_no_row_are_refused_before_training(tiny_study_file, faces):
+    """Validation holds disgust and neutral alone, which `binary` drops."""
+    text = tiny_study_file.read_text()
+    alone = np.isin(faces.labels, [faces.classes.index(name) for name in ("disgust", "neutral")])
+    few = faces.subset((faces.split != "validation") | alone)
+    without_five = text.replace('set = { classes = "five"', 'set = { classes = "seven"')
+    assert without_five != text
+    with pytest.raises(StudyError, match="variant 'merged': the label scheme 'binary' leaves no row of validation"):
+        make_plan(parse_study(without_five, "small", tiny_study_file.parent), {48: few})
+    compared = without_five.replace(
+        'after = "five"\nclasses = "binary"', 'after = "five"\nclasses = "a=disgust,b=neutral"'
+    )
+    assert compared != without_five
+    with pytest.raises(StudyError, match=r"comparison 'base and merged, as two classes': .*leaves no row"):
+        make_plan(parse_study(compared, "small", tiny_study_file.parent), {48: few})
+
+
+def test_a_comparison_needs_rows_that_all_have(tiny_study_file, faces):
+    """One variant learns happy and sad, the other angry and fear, under names that both share."""
+    text = (
+        tiny_study_file.read_text().split("[[variants]]")[0]
+        + """
+[[variants]]
+name = "one"
+set = { classes = "a=happy,b=sad" }
+[[variants]]
+name = "other"
+set = { classes = "a=angry,b=fear" }
+[[comparisons]]
+title = "nothing in common"
+variants = ["one", "other"]
+baseline = "one"
+"""
+    )
+    study = parse_study(text.replace(', "recall.disgust"', ""), "small", tiny_study_file.parent)
+    with pytest.raises(StudyError, match="'nothing in common': there is no row of validation that all of one, other"):
+        make_plan(study, {48: faces})
+
+
+def test_a_change_may_be_for_one_variant(tiny_study_file, faces):
+    study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
+    plan = make_plan(study, {48: faces}, ["epochs=3", "five:epochs=2"])
+    assert {(run.variant, run.recipe.epochs) for run in plan.runs} >= {("base", 3), ("five", 2), ("wild", 3)}
+    with pytest.raises(StudyError, match=r"no variant 'fife'\. Did you mean 'five'"):
+        make_plan(study, {48: faces}, ["fife:epochs=2"])
+    with pytest.raises(StudyError, match="a study sets this itself"):
+        make_plan(study, {48: faces}, ["five:seed=2"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mien.experiments.study_page import study_tables, write_study
-from mien.experiments.study_table import tabulate, write_table
+from mien.experiments.study_table import Training, tabulate, write_table
 
 
 def accuracy(scores):
@@ -25,10 +25,12 @@ def test_rows_hold_mean_and_spread_of_the_stored_scores(done, table):
     each = [accuracy(done.finished[done.runs[index].key].scores()) for index in (0, 4)]
     assert base.figures["accuracy"].mean == pytest.approx(np.mean(each))
     assert base.figures["accuracy"].deviation == pytest.approx(np.std(each, ddof=1))
-    assert (base.missing, base.failed, base.threads) == (0, 0, (1,))
+    assert (base.missing, base.failed) == (0, 0)
+    took = [done.finished[done.runs[index].key].record.seconds for index in (0, 4)]
+    assert base.training == (Training("cpu", 1, 2, pytest.approx(np.mean(took))),)
     assert five.figures["accuracy"].mean == pytest.approx(accuracy(done.finished[done.runs[1].key].scores()))
     assert np.isnan(five.figures["recall.disgust"].mean)
-    assert merged.seconds is None
+    assert merged.training == ()
     assert merged.rows == five.rows
     assert (wild.failed, wild.figures, wild.rows) == (1, {}, 0)
     assert (lost.failed, lost.missing) == (1, 0)

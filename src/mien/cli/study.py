@@ -82,9 +82,10 @@ def study(
     if results.is_file():
         raise StudyError(f"{results} is a file; --results names a folder.")
     with needs_extra("train", "Training"):
-        from mien.experiments.study_plan import lacking, make_plan, seconds_left
+        from mien.experiments.study_plan import lacking, make_plan
         from mien.experiments.study_run import Yard
         from mien.experiments.study_runs import run_all
+        from mien.experiments.study_time import seconds_left, side_by_side
     with needs_extra("report", "The study's page and its tests"):
         import jinja2  # noqa: F401
         import matplotlib  # noqa: F401
@@ -104,13 +105,16 @@ def study(
         raise StudyError(
             f"No run of this study on this data is finished in {results}; without --finished they are run."
         )
+    for each in only or ():
+        if each in plan.left_out:
+            raise StudyError(f"The variant '{each}' cannot be run here: {plan.left_out[each]}")
     to_do = [] if only_finished else lacking(wanted, plan, finished, out, only or ())
-    costs = [1.0] * len(to_do)
+    at_once, costs = side_by_side(jobs, len(to_do)), [1.0] * len(to_do)
     if to_do and (dry_run or bars_are_shown()):
         with busy("timing the networks"):
-            costs = seconds_left(to_do, finished, out, jobs)
+            costs = seconds_left(to_do, finished, out, at_once)
     if dry_run:
-        _say_what_would_run(len(plan.runs), to_do, costs, jobs, json)
+        _say_what_would_run(len(plan.runs), to_do, costs, at_once, json)
         return
     all_ended, failure = True, None
     if to_do:
@@ -118,7 +122,7 @@ def study(
 
         try:
             with StudyView(to_do, costs) as view:
-                all_ended = run_all(to_do, finished, yard, view, jobs)
+                all_ended = run_all(to_do, finished, yard, view, at_once)
         except MienError as error:
             # What is finished is told all the same.
             failure = error
@@ -181,13 +185,15 @@ def _say_what_is_doubtful(plan: Plan) -> None:
         told.add(run.variant)
 
 
-def _say_what_would_run(count: int, to_do: Sequence[Planned], seconds: Sequence[float], jobs: int, json: bool) -> None:
+def _say_what_would_run(
+    count: int, to_do: Sequence[Planned], seconds: Sequence[float], at_once: int, json: bool
+) -> None:
     from rich import box
     from rich.table import Table
 
     from mien.report.study_wording import duration
 
-    total = sum(seconds) / min(jobs, max(len(to_do), 1))
+    total = sum(seconds) / at_once
     if json:
         lines = [
             {"variant": run.variant, "seed": run.recipe.seed, "seconds": each}
@@ -202,4 +208,5 @@ def _say_what_would_run(count: int, to_do: Sequence[Planned], seconds: Sequence[
         table.add_row(run.variant, str(run.recipe.seed), str(run.recipe.epochs), duration(each))
     if to_do:
         show(table)
-    typer.echo(f"{len(to_do)} of {count} runs to do, about {duration(total)} with --jobs {jobs}, if none stops early.")
+    how = "" if at_once == 1 else f", {at_once} at a time"
+    typer.echo(f"{len(to_do)} of {count} runs to do{how}: about {duration(total)}, if none stops early.")

@@ -141,12 +141,14 @@ class Study(_Strict):
         Args:
             variant: one that is trained.
             seed: which run.
-            changes: ``key=value`` on top of what the variant sets, as in :func:`mien.recipe_file.load_recipe`.
+            changes: ``key=value`` on top of what the variant sets, as in :func:`mien.recipe_file.load_recipe`;
+                ``variant:key=value`` is for one variant alone.
 
         Raises:
             RecipeError: an unknown key or an impossible value.
-            StudyError: a change of what the study sets itself.
+            StudyError: a change of what the study sets itself, or for a variant that it has not.
         """
+        given, changes = changes, self._changes_of(variant, changes)
         for change in changes:
             if change.partition("=")[0].strip() in OWN_KEYS:
                 raise StudyError(f"--set {change}: a study sets this itself; its seeds stand in its file.")
@@ -154,8 +156,20 @@ class Study(_Strict):
         title = f"name={json.dumps(f'{self.name}-{variant.name}')}"
         recipe = load_recipe(variant.recipe or self.recipe, [*own, *changes, title, f"seed={seed}"])
         if variant.start:
-            recipe = tuned(recipe, self.recipe_of(self.variant(variant.start), seed, changes), own)
+            recipe = tuned(recipe, self.recipe_of(self.variant(variant.start), seed, given), own)
         return recipe
+
+    def _changes_of(self, variant: Variant, changes: Sequence[str]) -> list[str]:
+        """Those for all variants, then those for this one."""
+        for_all, for_one = [], []
+        for change in changes:
+            key, equals, value = change.partition("=")
+            name, colon, own_key = key.partition(":")
+            if not colon:
+                for_all.append(change)
+            elif self.variant(name.strip()) == variant:
+                for_one.append(f"{own_key}{equals}{value}")
+        return for_all + for_one
 
 
 def _dotted(values: dict[str, Any], above: str = "") -> dict[str, Any]:

@@ -95,7 +95,8 @@ def _rows_section(table: StudyTable) -> Section:
             "± is the standard deviation over runs that differ in their seed alone; figures without it are of one run. "
             "Each run is measured on validation at the epoch that validation chose, which flatters every figure a "
             "little, the more the more epochs there were to choose from. Figures of different classes or rows do not "
-            "compare. Seconds are by the clock, beside whatever else the machine did.",
+            "compare. Times are by the clock, beside whatever else the machine did; those of a GPU stand apart, "
+            "and so do those of other counts of threads.",
             soft=True,
         ),
     ]
@@ -137,7 +138,7 @@ def _summary(table: StudyTable) -> Table:
     for row in table.rows:
         cells = [_cell(row, name) for name in figures]
         of = f"{row.rows:,} ({row.classes} classes)" if row.rows else ""
-        took = "" if row.seconds is None else f"{duration(row.seconds)} ({_threads(row.threads)})"
+        took = ", ".join(f"{duration(each.seconds)} ({_where(each.device, each.threads)})" for each in row.training)
         rows.append((row.variant.name, row.variant.title, *cells, of, _runs(row), took))
     if not any(row.variant.title for row in table.rows):
         columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
@@ -169,8 +170,9 @@ def _figures_table(table: StudyTable) -> Table:
     return Table("figures", columns, rows, shown=0)
 
 
-def _threads(counts: Sequence[int]) -> str:
-    return f"{' or '.join(map(str, counts))} {'thread' if list(counts) == [1] else 'threads'}"
+def _where(device: str, threads: int) -> str:
+    """Where a run was trained, in a word; on a GPU it does not hang on the threads."""
+    return "GPU" if device.startswith("cuda") else f"{threads} {'thread' if threads == 1 else 'threads'}"
 
 
 def _runs(row: Row) -> str:
@@ -228,12 +230,12 @@ def _comparison_section(table: StudyTable, number: int, compared: Compared) -> S
 def _runs_section(table: StudyTable) -> Section:
     columns = (
         Column("variant", "text"), Column("seed", "count"), Column("epochs", "count"), Column("best epoch", "count"),
-        Column("training", "text"), Column("threads", "count"), Column("failed", "text"), Column("kept in", "text"),
+        Column("training", "text"), Column("on", "text"), Column("failed", "text"), Column("kept in", "text"),
     )  # fmt: skip
     rows = [
         (
             run.variant, run.recipe.seed, each.record.epochs, each.record.best_epoch, duration(each.record.seconds),
-            each.record.threads, each.record.failed, each.folder.name,
+            _where(each.record.machine.get("device", ""), each.record.threads), each.record.failed, each.folder.name,
         )
         for run, each in table.runs
     ]  # fmt: skip

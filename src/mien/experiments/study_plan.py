@@ -1,22 +1,23 @@
-"""What a study has to run: every run is checked before the first begins; what is missing, and how long it will take."""
+"""What a study has to run: every run is checked before the first begins; what is missing."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from mien.data.faceset import FaceSet
-from mien.errors import DataError, MienError, MissingExtraError, ModelError, RecipeError, StudyError, nearest
+from mien.errors import DataError, MissingExtraError, ModelError, RecipeError, StudyError, nearest
 from mien.experiments.study import Study, Variant
 from mien.experiments.study_results import Finished, Plan, Planned
 from mien.labels import parse_scheme
 from mien.models.registry import complete
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
-from mien.training.device import set_threads, threads
-from mien.training.rate import bare_rate
 from mien.training.state import file_digest, prepare
 
 FacesOfSize = Mapping[int, FaceSet]
@@ -24,10 +25,43 @@ FacesOfSize = Mapping[int, FaceSet]
 
 
 @dataclass(frozen=True)
+class _Rows:
+    """The rows of validation that a variant's scores will be of.
+
+    Attributes:
+        numbers: (N,) int64, of the data.
+        labels: (N,) int64, indices into ``classes``.
+        classes: names.
+    """
+
+    numbers: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    def merged(self, scheme_text: str, where: str) -> _Rows:
+        """As scores will be merged into a label scheme; those that speak of its classes already stay.
+
+        Raises:
+            StudyError: the scheme needs a class that there is not, or leaves no row; ``where`` says of what.
+        """
+        scheme = parse_scheme(scheme_text or "all")
+        if scheme is None or scheme.classes == self.classes:
+            return self
+        try:
+            labels = scheme.mapping(self.classes, "the model")[self.labels]
+        except DataError as error:
+            raise StudyError(f"{where}: {error}") from None
+        kept = labels >= 0
+        if not kept.any():
+            raise StudyError(f"{where}: the label scheme '{scheme.name}' leaves no row of validation.")
+        return _Rows(self.numbers[kept], labels[kept], scheme.classes)
+
+
+@dataclass(frozen=True)
 class _Checked:
     """What a variant's recipe comes to, whatever its seed."""
 
-    classes: tuple[str, ...]
+    rows: _Rows
     train_faces: int
     start_digest: str
 
@@ -45,7 +79,7 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
         DataError: data that a recipe cannot be trained on.
         ModelError: pretrained weights that are not at hand, of a variant that is not optional.
         StudyError: two variants that are one run, a variant that begins with a seed that its parent is not run with,
-            or scores that cannot be merged or compared.
+            or scores that cannot be merged or compared, be it that no row is left to do so on.
     """
     checked: dict[str, _Checked] = {}
     left_out: dict[str, str] = {}
@@ -61,7 +95,8 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
             except (ModelError, MissingExtraError) as error:
                 if not variant.optional:
                     raise
-                left_out[variant.name] = str(error)
+                how = f" Here with --set {variant.name}:model.weights=FILE." if isinstance(error, ModelError) else ""
+                left_out[variant.name] = f"{error}{how}"
                 continue
             except (RecipeError, DataError) as error:
                 raise type(error)(f"The variant '{variant.name}': {error}") from None
@@ -71,7 +106,7 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
                     f"The variants '{other}' and '{variant.name}' of the study '{study.name}' have one and the same "
                     f"recipe: they would be one run. Change one, or take it out."
                 )
-    _check_classes(study, {name: each.classes for name, each in checked.items()}, left_out)
+    _check_rows(study, {name: each.rows for name, each in checked.items()}, left_out)
     return Plan(tuple(_runs(study, faces_of_size, changes, checked)), left_out)
 
 
@@ -84,37 +119,29 @@ def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -
 def _check(recipe: Recipe, faces_of_size: FacesOfSize, *, begins_with_parent: bool) -> _Checked:
     state = prepare(recipe, faces_of_size[recipe.input.size_px], None, goes_on=begins_with_parent)
     start = "" if state.start_file is None else file_digest(state.start_file)
-    return _Checked(state.validation.classes, len(state.images), start)
+    validation = state.validation
+    return _Checked(_Rows(validation.rows, validation.labels, validation.classes), len(state.images), start)
 
 
-def _check_classes(study: Study, of_trained: Mapping[str, tuple[str, ...]], left_out: Collection[str]) -> None:
-    classes = dict(of_trained)
+def _check_rows(study: Study, of_trained: Mapping[str, _Rows], left_out: Collection[str]) -> None:
+    rows = dict(of_trained)
     for variant in study.variants:
         if variant.after and variant.name not in left_out:
-            classes[variant.name] = _merged(variant.classes, classes[variant.after], f"The variant '{variant.name}'")
+            rows[variant.name] = rows[variant.after].merged(variant.classes, f"The variant '{variant.name}'")
     for comparison in study.comparisons:
         where = f"The comparison '{comparison.title}'"
         present = [name for name in comparison.variants if name not in left_out]
-        found = {name: _merged(comparison.classes, classes[name], where) for name in present}
-        if len(set(found.values())) > 1:
-            words = "; ".join(f"{name}: {', '.join(each)}" for name, each in found.items())
+        found = {name: rows[name].merged(comparison.classes, where) for name in present}
+        if len({each.classes for each in found.values()}) > 1:
+            words = "; ".join(f"{name}: {', '.join(each.classes)}" for name, each in found.items())
             raise StudyError(f"{where} is of variants with other classes ({words}). Give it a label scheme, `classes`.")
-    known = {name for each in classes.values() for name in each}
+        if found and not len(reduce(np.intersect1d, [each.numbers for each in found.values()])):
+            raise StudyError(f"{where}: there is no row of validation that all of {', '.join(present)} have.")
+    known = {name for each in rows.values() for name in each.classes}
     for figure in study.figures:
         name = figure.partition(".")[2]
         if name and known and name not in known:
             raise StudyError(f"The figure '{figure}' is of a class that no variant learns." + nearest(name, known))
-
-
-def _merged(scheme_text: str, classes: tuple[str, ...], where: str) -> tuple[str, ...]:
-    scheme = parse_scheme(scheme_text or "all")
-    if scheme is None or scheme.classes == classes:
-        return classes
-    try:
-        scheme.mapping(classes, "the model")
-    except DataError as error:
-        raise StudyError(f"{where}: {error}") from None
-    return scheme.classes
 
 
 def _runs(
@@ -137,7 +164,7 @@ def _runs(
             # A finished run is its scores of validation.
             fingerprint = faces_of_size[recipe.input.size_px].fingerprint_for_scores("validation")
             runs[variant.name, seed] = Planned(
-                variant.name, recipe, fingerprint, found.classes, found.train_faces, parent, found.start_digest
+                variant.name, recipe, fingerprint, found.rows.classes, found.train_faces, parent, found.start_digest
             )
     return list(runs.values())
 
@@ -181,51 +208,3 @@ def _serves(parent: Planned, finished: Mapping[str, Finished], out: Path) -> boo
 def folder_of(run: Planned, out: Path) -> RunFolder:
     """Where a run of a study stands. It holds ``last.safetensors`` until the run is finished."""
     return RunFolder(out / "runs" / run.folder_name)
-
-
-def seconds_left(runs: Sequence[Planned], finished: Mapping[str, Finished], out: Path, jobs: int = 1) -> list[float]:
-    """About how long each run will take, from finished runs of the same network or else from a few timed steps.
-
-    Args:
-        runs: what is to be run.
-        finished: runs that may serve as a measure, where they had as many threads as these will.
-        out: where the study's run folders are.
-        jobs: how many at once.
-    """
-    each_has = threads_of(jobs)
-    rates: dict[str, float] = {}
-    for each in finished.values():
-        record = each.record
-        if record.threads == each_has and record.seconds > 0:
-            try:
-                cost = _cost(RunFolder(each.folder).read_recipe())
-            except (MienError, OSError):
-                continue  # of another study, or of an older mien: no measure for this one
-            rates[cost] = record.train_faces * record.epochs / record.seconds
-    before = threads()
-    set_threads(each_has)
-    left = []
-    for run in runs:
-        cost = _cost(run.recipe)
-        if cost not in rates:
-            rates[cost] = bare_rate(run.recipe, len(run.classes), seconds=1.0)
-        done = len(folder_of(run, out).read_history())
-        left.append(max(run.recipe.epochs - done, 0) * run.train_faces / rates[cost])
-    set_threads(before)
-    return left
-
-
-def _cost(recipe: Recipe) -> str:
-    """What the time of one image depends on."""
-    ways = recipe.consistency > 0
-    return repr((complete(recipe.model), recipe.input, recipe.batch_size, recipe.precision, recipe.early_sizes, ways))
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def threads_of(jobs: int) -> int:
-    """Threads of each of so many runs at once: one alone has what torch takes, several share the cores."""
-    return max(cores() // jobs, 1) if jobs > 1 else threads()

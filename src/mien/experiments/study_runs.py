@@ -18,9 +18,10 @@ from typing import Any, Protocol
 
 from mien.data.cache import read_entry, write_entry
 from mien.errors import StudyError
-from mien.experiments.study_plan import cores, folder_of, threads_of
+from mien.experiments.study_plan import folder_of
 from mien.experiments.study_results import Finished, Planned
 from mien.experiments.study_run import Yard, execute, without_parent
+from mien.experiments.study_time import side_by_side, threads_of
 from mien.progress import set_quiet
 from mien.training.device import set_threads
 from mien.training.interrupt import interruptible
@@ -60,7 +61,7 @@ def run_all(
         StudyError: a process was killed.
     """
     known = dict(finished)
-    jobs = min(jobs, len(runs), cores())
+    jobs = side_by_side(jobs, len(runs))
     if jobs > 1:
         return _side_by_side(runs, known, yard, watch, jobs)
     with interruptible() as interrupted:

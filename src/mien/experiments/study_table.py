@@ -14,10 +14,27 @@ from mien.evaluation.repeats import RepeatedDifference, Spread, aligned, compare
 from mien.evaluation.results import fields_to_dict
 from mien.evaluation.scores import Scores
 from mien.experiments.study import Comparison, Study, Variant
-from mien.experiments.study_results import Finished, Plan, Planned, scores_of
+from mien.experiments.study_results import Finished, Plan, Planned, Record, scores_of
 from mien.files import write_text
 from mien.labels import parse_scheme
 from mien.progress import track
+
+
+@dataclass(frozen=True)
+class Training:
+    """How long runs took that were trained on one kind of machine: figures of different ones have no mean.
+
+    Attributes:
+        device: as torch calls it, ``cpu`` or ``cuda:0``; ``""`` where it was not kept.
+        threads: of torch on the CPU.
+        runs: how many.
+        seconds: of training and validation, their mean.
+    """
+
+    device: str
+    threads: int
+    runs: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -29,8 +46,7 @@ class Row:
         rows: of validation, on which it is measured; 0 while no run is finished.
         classes: that it tells apart; 0 likewise.
         figures: by name, over the finished runs; empty without one.
-        seconds: of training, mean over the finished runs; None for what is not trained or not finished.
-        threads: with how many threads the runs were trained.
+        training: how long its finished runs took, by device and threads; empty for what is merged from another's.
         failed: runs whose training could not go on.
         missing: runs that are not finished.
     """
@@ -39,8 +55,7 @@ class Row:
     rows: int
     classes: int
     figures: Mapping[str, Spread]
-    seconds: float | None
-    threads: tuple[int, ...]
+    training: tuple[Training, ...]
     failed: int
     missing: int
 
@@ -93,8 +108,7 @@ class StudyTable:
                 "classes": row.classes,
                 "published": row.variant.published,
                 "figures": {name: fields_to_dict(each) for name, each in row.figures.items()},
-                "seconds": row.seconds,
-                "threads": list(row.threads),
+                "training": [vars(each) for each in row.training],
                 "failed": row.failed,
                 "missing": row.missing,
             }
@@ -162,8 +176,7 @@ def tabulate(study: Study, plan: Plan, finished: Mapping[str, Finished], resampl
                 rows=len(many[0]) if many else 0,
                 classes=len(many[0].classes) if many else 0,
                 figures=_spreads(many, study.figures, resamples),
-                seconds=fmean(record.seconds for record in trained) if trained else None,
-                threads=tuple(sorted({record.threads for record in trained})),
+                training=_training(trained),
                 failed=sum(bool(record.failed) for record in own),
                 missing=0 if variant.name in plan.left_out else len(study.seeds_of(variant)) - len(own),
             )
@@ -171,6 +184,13 @@ def tabulate(study: Study, plan: Plan, finished: Mapping[str, Finished], resampl
     wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")
     compared = tuple(_compare(each, study.figures, scores, resamples) for each in wanted)
     return StudyTable(study, tuple(rows), compared, tuple(done), plan.left_out)
+
+
+def _training(records: Sequence[Record]) -> tuple[Training, ...]:
+    by_kind: dict[tuple[str, int], list[float]] = {}
+    for record in records:
+        by_kind.setdefault((record.machine.get("device", ""), record.threads), []).append(record.seconds)
+    return tuple(Training(*kind, len(took), fmean(took)) for kind, took in sorted(by_kind.items()))
 
 
 def _spreads(runs: Sequence[Scores], figures: Sequence[str], resamples: int) -> dict[str, Spread]:

@@ -55,6 +55,11 @@ def _keep_freed_memory() -> None:
     libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def device_name() -> str:
+    """Where :func:`make_fabric` trains, as environment.json has it: ``cpu`` or ``cuda:0``."""
+    return "cuda:0" if torch.cuda.is_available() else "cpu"
+
+
 def threads() -> int:
     """With how many threads torch computes on the CPU."""
     return torch.get_num_threads()

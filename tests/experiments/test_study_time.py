@@ -1,0 +1,35 @@
+"""Oracles: what finished runs took, and the counts of cores, runs and jobs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from mien.experiments import study_time
+from mien.experiments.study_results import Planned
+from mien.experiments.study_time import seconds_left, side_by_side
+
+
+def test_time_is_estimated_from_finished_runs_of_the_same_network(done, monkeypatch):
+    record = done.finished[done.runs[0].key].record
+    measure = {done.runs[0].key: done.finished[done.runs[0].key]}
+    # It is done: nothing of it is left.
+    assert seconds_left([done.runs[4]], measure, done.yard.out) == [0]
+    run = done.runs[0]
+    recipe = run.recipe.model_copy(update={"seed": 9, "epochs": 3})
+    fresh = Planned("base", recipe, "sha256:x", run.classes, run.train_faces)
+    assert seconds_left([fresh], measure, done.yard.out) == [pytest.approx(3 * record.seconds / record.epochs)]
+    monkeypatch.setattr("mien.experiments.study_time.bare_rate", lambda recipe, classes, seconds: 50.0)
+    assert seconds_left([fresh], {}, done.yard.out) == [pytest.approx(3 * run.train_faces / 50)]
+    # What a GPU took says nothing about a CPU.
+    elsewhere = record.model_copy(update={"machine": {**record.machine, "device": "cuda:0"}})
+    assert elsewhere != record
+    other = {run.key: replace(measure[run.key], record=elsewhere)}
+    assert seconds_left([fresh], other, done.yard.out) == [pytest.approx(3 * run.train_faces / 50)]
+
+
+@pytest.mark.parametrize(("jobs", "runs", "at_once"), [(1, 9, 1), (2, 9, 2), (8, 9, 4), (4, 3, 3), (2, 0, 1)])
+def test_no_more_go_at_once_than_there_are_runs_and_cores(monkeypatch, jobs, runs, at_once):
+    monkeypatch.setattr(study_time, "cores", lambda: 4)
+    assert side_by_side(jobs, runs) == at_once
