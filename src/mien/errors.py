@@ -85,6 +85,15 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
         ) from None
 
 
+def sentence(words: str) -> str:
+    """Words that were put together from others, with one mark at their end.
+
+    >>> sentence("there is none"), sentence("there is none. Did you mean 'x'?")
+    ('there is none.', "there is none. Did you mean 'x'?")
+    """
+    return words if words.endswith((".", "?")) else f"{words}."
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Say what ``name`` may have been meant to be.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mien.errors import RecipeError, nearest
+from mien.errors import RecipeError, nearest, sentence
 from mien.recipe import Recipe
 
 
@@ -138,8 +138,8 @@ def _explain(error: ValidationError, origin: str) -> str:
         return f"The recipe {origin} has an unknown key '{where}'." + _nearest_key(location)
     reason = fault["msg"].removeprefix("Value error, ")
     if not where:
-        return f"The recipe {origin} is not possible: {reason}."
-    return f"The recipe {origin} has {where} = {fault['input']!r}: {reason[0].lower()}{reason[1:].rstrip('.')}."
+        return sentence(f"The recipe {origin} is not possible: {reason}")
+    return sentence(f"The recipe {origin} has {where} = {fault['input']!r}: {reason[0].lower()}{reason[1:]}")
 
 
 def _nearest_key(location: list[str]) -> str:

@@ -140,6 +140,14 @@ def test_an_export_replaces_neither_what_it_is_made_from_nor_what_else_a_run_hol
     one_line(mien(*words), f"is int8 already. Write it in fp32 with: mien export {run}")
 
 
+def test_a_class_without_a_face_to_learn_is_said(mien, tmp_path, recipe_file, faces):
+    kept = faces.subset((faces.split != "train") | (faces.labels != faces.classes.index("disgust")))
+    write_parquet(kept, tmp_path / "faces.parquet")
+    said = mien("train", recipe_file, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "run")
+    assert said.code == 0
+    assert "NOTE: there is no face to learn of: disgust." in said.err
+
+
 def test_training_as_json_and_quietly(mien, tmp_path, recipe_file, face_folder):
     answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--json", "--quiet")
     assert answer.err == ""

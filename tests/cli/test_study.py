@@ -73,6 +73,8 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
         (["study-b", "--data", "nowhere.csv"], "nowhere.csv"),
         (["FILE", "--data", "FACES", "--set", "optim.rl=1"], "optim.rl"),
         (["FILE", "--data", "FACES", "--set", "classes=one"], "one"),
+        (["FILE", "--data", "FACES", "--set", "classes=fiv"], "Did you mean 'five'?\n"),
+        (["FILE", "--data", "FACES", "--set", "slwo:epochs=1"], "no variant 'slwo'. Did you mean 'slow'?"),
         (["FILE", "--data", "FACES", "--set", "classes=a=happy"], "leaves one class"),
         (["FILE", "--data", "FACES", "--out", "FILE"], "is a file"),
         (["FILE", "--data", "FACES", "--results", "FILE"], "is a file"),
@@ -96,3 +98,29 @@ def test_bad_input_is_one_line_and_nothing_is_written(
     assert said.err.count("\n") == 1
     assert words in said.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_variant_that_cannot_be_run_is_not_passed_over_where_it_alone_is_wanted(
+    mien, study_file, face_folder, tmp_path
+):
+    """Neither timm nor the weights need be here: without the one or the other it is left out."""
+    file = tmp_path / "three.toml"
+    model = '{ name = "timm", backbone = "resnet10t", pretrained = true, weights = "gone.safetensors" }'
+    more = f'[[variants]]\nname = "gone"\noptional = true\nset = {{ model = {model} }}\n'
+    file.write_text(study_file.read_text().replace("[[comparisons]]", f"{more}[[comparisons]]"))
+    arguments = ("study", file, "--data", face_folder, "--out", tmp_path / "out")
+    assert "NOTE: gone is left out: " in mien(*arguments, "--dry-run").err
+    said = mien(*arguments, "--only", "gone")
+    assert said.code == 2
+    assert "The variant 'gone' cannot be run here: " in said.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_variants_that_share_data_decode_it_once(mien, study_file, face_folder, tmp_path, monkeypatch):
+    from mien.data import read
+
+    decoded = []
+    whole = read.read_data
+    monkeypatch.setattr(read, "read_data", lambda *path, **how: decoded.append(path) or whole(*path, **how))
+    assert mien("study", study_file, "--data", face_folder, "--out", tmp_path / "out", "--set", "epochs=1").code == 0
+    assert len(decoded) == 1

@@ -9,6 +9,7 @@ import pytest
 
 from mien.experiments.study_page import study_tables, write_study
 from mien.experiments.study_table import Training, tabulate, write_table
+from mien.report.study_wording import figure_text
 
 
 def accuracy(scores):
@@ -97,12 +98,19 @@ def test_page_and_files_say_what_the_table_says(table, tmp_path):
     assert content["comparisons"][0]["rows"] == table.comparisons[0].rows
 
 
-def test_the_terminal_shows_every_variant(table):
+@pytest.mark.parametrize(("width", "header"), [(160, "(theirs)"), (110, "(theirs)"), (70, "ours")])
+def test_the_terminal_shows_every_variant_whole(table, width, header):
+    """Broken into lines where it must be, but no figure is cut and no column lost."""
     from rich.console import Console
 
-    console = Console(width=120)
+    console = Console(width=width)
     with console.capture() as caught:
         console.print(study_tables(table))
-    for words in ("base", "five, merged", "(theirs)", "1 failed", "±", "training"):
-        assert words in caught.get()
-    assert "…" not in caught.get()
+    shown = caught.get()
+    for words in ("base", header, "training", "1 thread", "five, merged"):
+        assert words in shown
+    for row in table.rows:
+        for name, found in row.figures.items():
+            assert figure_text(name, found.mean).removesuffix(" %").removesuffix("\xa0%") in shown
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= width

@@ -46,7 +46,11 @@ def study(
     ] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change a key of every recipe: epochs=5. May be given often.", metavar="KEY=VALUE"),
+        typer.Option(
+            "--set",
+            help="Change a key of every recipe, epochs=5, or of one variant's, NAME:epochs=5. May be given often.",
+            metavar="KEY=VALUE",
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Runs side by side; they share the cores.", metavar="N")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and about how long.")] = False,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mien.errors import RecipeError, nearest
+from mien.errors import RecipeError, nearest, sentence
 from mien.recipe import Recipe
 from mien.recipe_file import dump_recipe, load_recipe, parse_recipe, toml_value
 
@@ -256,4 +256,4 @@ def _explain(error: ValidationError, origin: str) -> str:
     if table == ["parameters"] and fault["type"] != "value_error":
         return f"The space {origin}: '{last}' needs a range, e.g. {last} = {{ log = [0.01, 1.0] }}."
     reason = fault["msg"].removeprefix("Value error, ")
-    return f"The space {origin} has {where} = {fault['input']!r}: {reason[0].lower()}{reason[1:].rstrip('.')}."
+    return sentence(f"The space {origin} has {where} = {fault['input']!r}: {reason[0].lower()}{reason[1:]}")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from mien.errors import DataError, RecipeError, StudyError, nearest
+from mien.errors import DataError, RecipeError, StudyError, nearest, sentence
 from mien.evaluation.figures import check_figure
 from mien.labels import parse_scheme
 from mien.recipe import Recipe
@@ -270,5 +270,5 @@ def _explain(error: ValidationError, origin: str) -> str:
         return f"The study {origin} has an unknown key '{where}'." + nearest(last, known)
     reason = fault["msg"].removeprefix("Value error, ")
     if not where:
-        return f"The study {origin} is not possible: {reason}."
-    return f"The study {origin} has {where} = {fault['input']!r}: {reason[0].lower()}{reason[1:].rstrip('.')}."
+        return sentence(f"The study {origin} is not possible: {reason}")
+    return sentence(f"The study {origin} has {where} = {fault['input']!r}: {reason[0].lower()}{reason[1:]}")

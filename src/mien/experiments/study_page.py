@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
@@ -49,24 +50,48 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
 
 def study_tables(table: StudyTable) -> RenderableType:
     """The same for a terminal: something rich can print."""
-    parts: list[RenderableType] = [_printed(table.study.title, _summary(table))]
+    parts: list[RenderableType] = [_titled(table.study.title, _ByWidth(_summary(table), _long_summary(table)))]
     for number, compared in enumerate(table.comparisons, 1):
         if compared.entries:
             title = f"{compared.comparison.title}: {_about(compared)}"
-            parts.append(_printed(title, _compared_table(table, number, compared)))
+            parts.append(_titled(title, _printed(_compared_table(table, number, compared))))
     parts += [RichText(f"note: {words}") for words in _left_out(table)]
     return Group(*parts)
 
 
-def _printed(title: str, table: Table) -> RenderableType:
+@dataclass(frozen=True)
+class _ByWidth:
+    """A table where the terminal holds it, else another that is less wide: cut figures would be no figures."""
+
+    wide: Table
+    narrow: Table
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        least = Measurement.get(console, options.update(max_width=10_000), _printed(self.wide, _LEAST_WHAT)).maximum
+        yield _printed(self.wide if least <= options.max_width else self.narrow)
+
+
+_LEAST_WHAT = 13
+"""Columns of the terminal without which the words on what a variant is are no words any more."""
+
+
+def _titled(title: str, renderable: RenderableType) -> Group:
+    return Group(RichText(f"\n{title}", style="bold"), renderable)
+
+
+def _printed(table: Table, what_width: int | None = None) -> RichTable:
     printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True, pad_edge=False)
     with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
     for column, wide in zip(table.columns, with_interval, strict=True):
-        left = column.name in {"variant", "what", "figure"}
-        justify: Literal["left", "right"] = "left" if left else "right"
-        # What a variant is must not be squeezed out of sight by its figures.
-        width = 13 if column.name == "what" else None
-        printed.add_column(RichText(_on_two_lines(column.name)), justify=justify, min_width=width, overflow="fold")
+        is_what = column.name == "what"
+        left = is_what or column.name in {"variant", "figure"}
+        printed.add_column(
+            RichText(column.name.replace(" ", "\n")),
+            justify="left" if left else "right",
+            width=what_width if is_what else None,
+            min_width=_LEAST_WHAT if is_what else None,
+            overflow="fold",
+        )
         if wide:
             printed.add_column(RichText("95 % interval"), justify="right", no_wrap=True)
     for row in table.rows:
@@ -76,7 +101,7 @@ def _printed(title: str, table: Table) -> RenderableType:
             cells.append(RichText(words if column.name == "what" else _on_two_lines(words)))
             cells += [RichText(column.interval(value))] if wide else []
         printed.add_row(*cells)
-    return Group(RichText(f"\n{title}", style="bold"), printed)
+    return printed
 
 
 def _on_two_lines(words: str) -> str:
@@ -137,12 +162,38 @@ def _summary(table: StudyTable) -> Table:
     rows = []
     for row in table.rows:
         cells = [_cell(row, name) for name in figures]
-        of = f"{row.rows:,} ({row.classes} classes)" if row.rows else ""
-        took = ", ".join(f"{duration(each.seconds)} ({_where(each.device, each.threads)})" for each in row.training)
-        rows.append((row.variant.name, row.variant.title, *cells, of, _runs(row), took))
+        rows.append((row.variant.name, row.variant.title, *cells, _faces(row), _runs(row), _times(row)))
     if not any(row.variant.title for row in table.rows):
         columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
     return Table("variants", columns, rows)
+
+
+def _long_summary(table: StudyTable) -> Table:
+    """The same with a line a figure."""
+    columns = (
+        Column("variant", "text"), Column("what", "text"), Column("figure", "text"), Column("ours", "text"),
+        Column("theirs", "text"),
+    )  # fmt: skip
+    rows = []
+    for row in table.rows:
+        published = row.variant.published
+        lines = [
+            (figure_name(name), spread_text(name, row.figures[name]) if name in row.figures else UNDEFINED,
+             figure_text(name, published[name]) if name in published else "")
+            for name in table.study.figures
+        ]  # fmt: skip
+        lines += [("faces", _faces(row), ""), ("runs", _runs(row), ""), ("training", _times(row), "")]
+        who = [(row.variant.name, row.variant.title), *[("", "")] * len(lines)]
+        rows += [(*first, *line) for first, line in zip(who, lines, strict=False) if line[1] or line[2]]
+    return Table("variants", columns, rows)
+
+
+def _faces(row: Row) -> str:
+    return f"{row.rows:,} ({row.classes} classes)" if row.rows else ""
+
+
+def _times(row: Row) -> str:
+    return ", ".join(f"{duration(each.seconds)} ({_where(each.device, each.threads)})" for each in row.training)
 
 
 def _with_published(table: StudyTable, figure: str) -> str:
