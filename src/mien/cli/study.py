@@ -48,7 +48,7 @@ def study(
         list[str] | None,
         typer.Option(
             "--set",
-            help="Change a key of every recipe, epochs=5, or of one variant's, NAME:epochs=5. May be given often.",
+            help="Change a key of every recipe, epochs=5, or of one variant's, VARIANT:epochs=5. May be given often.",
             metavar="KEY=VALUE",
         ),
     ] = None,
