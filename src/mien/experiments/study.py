@@ -73,9 +73,17 @@ class Study(_Strict):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Study:
-        names = [variant.name for variant in self.variants]
+        self._check_that_all_differ()
+        self._check_figures_and_schemes()
+        for number, variant in enumerate(self.variants):
+            self._check_variant(variant, above=[each.name for each in self.variants[:number]])
+        for comparison in self.comparisons:
+            self._check_comparison(comparison)
+        return self
+
+    def _check_that_all_differ(self) -> None:
         for what, several in (
-            ("variants are called", names),
+            ("variants are called", [variant.name for variant in self.variants]),
             ("figures are called", self.figures),
             ("seeds are", self.seeds),
             *(("seeds are", variant.seeds or ()) for variant in self.variants),
@@ -83,44 +91,42 @@ class Study(_Strict):
             twice = next((each for each in several if list(several).count(each) > 1), None)
             if twice is not None:
                 raise ValueError(f"two {what} '{twice}'")
-        for figure in (*self.figures, *(figure for variant in self.variants for figure in variant.published)):
-            try:
+
+    def _check_figures_and_schemes(self) -> None:
+        try:
+            for figure in (*self.figures, *(figure for variant in self.variants for figure in variant.published)):
                 check_figure(figure)
-            except DataError as error:
-                raise ValueError(str(error)) from None
-        for number, variant in enumerate(self.variants):
-            for other, word in ((variant.start, "from"), (variant.after, "after")):
-                # A variant follows what it is made from, so that the list can be run from the top.
-                if other and other not in names[:number]:
-                    raise ValueError(
-                        f"the variant '{variant.name}' has {word} = '{other}', which is no variant above it"
-                    )
-            own = next((key for key in variant.set if key in OWN_KEYS), None)
-            if own is not None:
-                raise ValueError(f"the variant '{variant.name}' sets '{own}', which the study sets itself")
-            unseen = next((each for each in variant.published if each not in self.figures), None)
-            if unseen is not None:
-                raise ValueError(f"the variant '{variant.name}' has a published '{unseen}', which is not in figures")
-            if bool(variant.after) != bool(variant.classes):
-                raise ValueError(f"the variant '{variant.name}' needs both 'after' and 'classes', or neither")
-            if variant.after and (variant.recipe or variant.set or variant.start or variant.seeds):
-                raise ValueError(f"the variant '{variant.name}' is not trained: 'after' and 'classes' say all of it")
-            if variant.after and self.variant(variant.after).after:
-                raise ValueError(f"the variant '{variant.name}' merges '{variant.after}', which is merged itself")
-        for comparison in self.comparisons:
-            for name in (*comparison.variants, comparison.baseline):
-                if name not in names:
-                    raise ValueError(f"the comparison '{comparison.title}' names '{name}', which is no variant")
-            if comparison.baseline not in comparison.variants:
-                raise ValueError(
-                    f"the comparison '{comparison.title}' has the baseline '{comparison.baseline}', which is not in it"
-                )
-        for scheme in (*(each.classes for each in self.variants), *(each.classes for each in self.comparisons)):
-            try:
+            for scheme in [each.classes for each in self.variants] + [each.classes for each in self.comparisons]:
                 parse_scheme(scheme or "all")
-            except DataError as error:
-                raise ValueError(str(error)) from None
-        return self
+        except DataError as error:
+            raise ValueError(str(error)) from None
+
+    def _check_variant(self, variant: Variant, above: Sequence[str]) -> None:
+        who = f"the variant '{variant.name}'"
+        for other, word in ((variant.start, "from"), (variant.after, "after")):
+            # A variant follows what it is made from, so that the list can be run from the top.
+            if other and other not in above:
+                raise ValueError(f"{who} has {word} = '{other}', which is no variant above it")
+        own = next((key for key in variant.set if key in OWN_KEYS), None)
+        if own is not None:
+            raise ValueError(f"{who} sets '{own}', which the study sets itself")
+        unseen = next((each for each in variant.published if each not in self.figures), None)
+        if unseen is not None:
+            raise ValueError(f"{who} has a published '{unseen}', which is not in figures")
+        if bool(variant.after) != bool(variant.classes):
+            raise ValueError(f"{who} needs both 'after' and 'classes', or neither")
+        if variant.after and (variant.recipe or variant.set or variant.start or variant.seeds):
+            raise ValueError(f"{who} is not trained: 'after' and 'classes' say all of it")
+        if variant.after and self.variant(variant.after).after:
+            raise ValueError(f"{who} merges '{variant.after}', which is merged itself")
+
+    def _check_comparison(self, comparison: Comparison) -> None:
+        who, names = f"the comparison '{comparison.title}'", [variant.name for variant in self.variants]
+        for name in (*comparison.variants, comparison.baseline):
+            if name not in names:
+                raise ValueError(f"{who} names '{name}', which is no variant")
+        if comparison.baseline not in comparison.variants:
+            raise ValueError(f"{who} has the baseline '{comparison.baseline}', which is not in it")
 
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises :class:`StudyError` where there is none."""
