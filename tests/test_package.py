@@ -13,6 +13,7 @@ SOURCE = Path(mien.__file__).parent
 TORCH_ROOMS = (
     *("mien.models", "mien.training", "mien.export", "mien.experiments.run"),
     *("mien.experiments.study_plan", "mien.experiments.study_run", "mien.experiments.study_runs"),
+    "mien.experiments.study_time",
     *("mien.experiments.out_of_fold", "mien.experiments.teaching_epochs"),
     *("mien.experiments.sweep", "mien.experiments.journal"),
     *("mien.explain.torch_model", "mien.explain.gradients", "mien.explain.gradcam", "mien.explain.randomisation"),

@@ -273,6 +273,21 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
     assert (run.path / "metrics.json").read_bytes() == before
 
 
+def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_path, tiny_run, face_folder, monkeypatch):
+    from mien.experiments import evaluating
+
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.path, run)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluating, "evaluate_scores", interrupted)
+    said = mien("evaluate", "--model", run, "--data", face_folder, "--split", "test")
+    assert said.code == 130
+    assert RunFolder(run).test_uses() == 1
+
+
 def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
     answer = mien("evaluate", "--scores", tiny_run.scores("validation"), "--json", "--out", tmp_path / "out")
     assert json.loads(answer.out)["headline"] == json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
@@ -287,6 +302,7 @@ def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
     one_line(mien("evaluate", "--scores", tiny_run.scores("validation"), "--model", tiny_run.path), "stands alone")
     one_line(mien("evaluate", "--model", tiny_run.path), "--data")
     one_line(mien("evaluate", "--scores", tmp_path / "none.npz"), "none.npz")
+    one_line(mien("evaluate", "--scores", tiny_run.scores("validation"), "--map", "a=b"), "--map is about data")
 
 
 def test_odd_file_names_are_shown_as_they_are(mien, tmp_path, tiny_run, faces):

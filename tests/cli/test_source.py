@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from mien.cli.options import CleanOption, DataOption, MapOption, SkipBadOption
 from mien.cli.source import Source, source_if_any
-from mien.errors import DataError
+from mien.errors import DataError, MienError
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,17 @@ def test_options_of_reading_need_something_to_read(tmp_path):
     ):
         with pytest.raises(DataError, match=f"{word} is about data"):
             source_if_any(None, *options)
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [({"clean": "none.toml"}, "none.toml"), ({"class_map": "joy"}, "joy"), ({"path": "nowhere.csv"}, "nowhere.csv")],
+)
+def test_what_cannot_be_read_is_refused_at_a_glance(tmp_path, face_folder, how, words):
+    Source(face_folder).check()
+    paths = {name: value if name == "class_map" else tmp_path / value for name, value in how.items()}
+    with pytest.raises(MienError, match=words):
+        Source(**{"path": face_folder, **paths}).check()
 
 
 def test_what_a_figure_was_made_under_is_known_to_the_byte(tmp_path):

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from mien.experiments.study_time import cores
+
 
 @pytest.fixture(scope="module")
 def study_file(tmp_path_factory, tiny_recipe_text):
@@ -34,6 +36,9 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
     dry = mien(*arguments, "--dry-run")
     assert (dry.code, (tmp_path / "out").exists()) == (0, False)
     assert "2 of 2 runs to do" in dry.out
+    counted = [json.loads(mien(*arguments, "--dry-run", "--json", "--jobs", jobs).out) for jobs in (1, 9)]
+    for content, at_once in zip(counted, (1, min(2, cores())), strict=True):
+        assert content["seconds"] == pytest.approx(sum(each["seconds"] for each in content["to_do"]) / at_once)
     first = mien(*arguments, "--only", "fast")
     assert first.code == 0
     assert "fast, seed 0: best epoch 1 of 1" in first.err
@@ -82,8 +87,9 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
         (["FILE", "--data", "FACES", "--set", "seed=3"], "a study sets this itself"),
         (["FILE", "--data", "FACES", "--set", "optim.lr=0.001"], "have one and the same recipe"),
         (["FILE", "--data", "FACES", "--jobs", "0"], "jobs"),
-        (["FILE", "--data", "FACES", "--finished"], "No run of this study on this data is finished in studies/two/"),
+        (["FILE", "--data", "FACES", "--finished"], "two/results holds no finished run of this study on this data"),
         (["FILE", "--data", "FACES", "--finished", "--dry-run"], "give one of them"),
+        (["FILE", "--data", "FACES", "--finished", "--only", "slow"], "give one of them"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
@@ -112,7 +118,8 @@ def test_a_variant_that_cannot_be_run_is_not_passed_over_where_it_alone_is_wante
     assert "NOTE: gone is left out: " in mien(*arguments, "--dry-run").err
     said = mien(*arguments, "--only", "gone")
     assert said.code == 2
-    assert "The variant 'gone' cannot be run here: " in said.err
+    assert said.err.startswith("mien: The variant 'gone' cannot be run here: ")
+    assert said.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 

@@ -12,7 +12,7 @@ from mien.errors import DataError
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import read_scores
 from mien.experiments import evaluating
-from mien.experiments.evaluating import Asked, check_asked, measure_models, measure_scores
+from mien.experiments.evaluating import Asked, ask_models, check_asked, measure_models, measure_scores
 from mien.experiments.measure import score_split
 from mien.inference.classifier import load
 from mien.labels import parse_scheme
@@ -32,7 +32,8 @@ def result(faces):
 
 def test_a_model_is_measured_as_its_parts_say(classifier, result):
     scheme = parse_scheme("binary")
-    found = measure_models([classifier], [result], Asked("train", "half", scheme=scheme, threshold=0.3))
+    asked = Asked("train", "half", scheme=scheme, threshold=0.3)
+    found = measure_models([classifier], [result], asked, ask_models([classifier], [result], asked))
     answers = score_split(classifier, result.faces, "train")
     assert found.answers.probabilities == pytest.approx(answers.probabilities)
     assert found.evaluation.to_dict() == evaluate_scores(answers.with_scheme(scheme)).to_dict()
@@ -42,14 +43,14 @@ def test_a_model_is_measured_as_its_parts_say(classifier, result):
     counts = {part.value: part.count for part in found.parts}
     assert counts == {name: int((result.faces.columns["half"][kept] == name).sum()) for name in ("one", "two")}
     assert sum(found.class_counts["train"]) == kept.sum() == len(found.scores)
-    assert "merged after the model's answer by 'binary'" in (found.merged or "")
+    assert "merged after the model's answer by 'binary'" in (found.merged)
     assert set(found.to_dict()) >= {"headline", "threshold", "by"}
 
 
 def test_scores_alone_have_a_threshold_where_they_have_two_classes(tiny_run):
     answers = read_scores(tiny_run.scores("validation"))
     whole = measure_scores(answers, Asked())
-    assert (whole.threshold, whole.merged, whole.subsets, whole.tempered) == (None, None, (), None)
+    assert (whole.threshold, whole.merged, whole.subsets, whole.tempered) == (None, "", (), "")
     assert whole.evaluation.to_dict() == evaluate_scores(answers).to_dict()
     merged = measure_scores(answers, Asked(scheme=parse_scheme("binary")))
     assert merged.threshold is not None
@@ -61,13 +62,17 @@ def test_scores_alone_have_a_threshold_where_they_have_two_classes(tiny_run):
     [
         (Asked(by="halves"), "Did you mean 'half'"),
         (Asked(by="pairs"), "holds 2 values a face"),
-        (Asked("holdout"), "holdout"),
     ],
 )
 def test_what_the_data_has_not_is_said_before_a_face_is_read(classifier, result, monkeypatch, asked, words):
     monkeypatch.setattr(evaluating, "score_together", lambda *_: pytest.fail("faces were read"))
     with pytest.raises(DataError, match=words):
-        measure_models([classifier], [result], asked)
+        ask_models([classifier], [result], asked)
+
+
+def test_a_split_that_there_is_not_is_refused(classifier, result):
+    with pytest.raises(DataError, match="holdout"):
+        ask_models([classifier], [result], Asked("holdout"))
 
 
 def test_classes_that_the_model_has_not_are_refused(classifier):

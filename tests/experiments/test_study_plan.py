@@ -9,9 +9,11 @@ import pytest
 
 from mien.data.faceset import FaceSet
 from mien.data.synthetic import synthetic_faces
-from mien.errors import DataError, MienError, RecipeError, StudyError
+from mien.errors import DataError, MienError, ModelError, RecipeError, StudyError
+from mien.experiments import study_plan
 from mien.experiments.study import parse_study
 from mien.experiments.study_plan import folder_of, lacking, make_plan
+from mien.training.state import prepare
 
 
 def test_every_variant_and_seed_is_planned_first_seeds_first(done, faces):
@@ -183,11 +185,73 @@ baseline = "one"
         make_plan(study, {48: faces})
 
 
+def test_faces_that_two_variants_call_otherwise_do_not_compare(tiny_study_file, faces):
+    """Surprise is of the first class here, of the second there."""
+    text = (
+        tiny_study_file.read_text().split("[[variants]]")[0]
+        + """
+[[variants]]
+name = "one"
+set = { classes = "a=happy+surprise,b=sad+fear" }
+[[variants]]
+name = "other"
+set = { classes = "a=happy,b=sad+fear+surprise" }
+[[comparisons]]
+title = "at odds"
+variants = ["one", "other"]
+baseline = "one"
+"""
+    )
+    text = text.replace(', "recall.disgust"', "")
+    with pytest.raises(StudyError, match="'at odds': one and other call the same faces by different classes"):
+        make_plan(parse_study(text, "small", tiny_study_file.parent), {48: faces})
+    agreed = text.replace("a=happy,b=sad+fear+surprise", "a=happy+surprise,b=sad")
+    assert len(make_plan(parse_study(agreed, "small", tiny_study_file.parent), {48: faces}).runs) == 4
+
+
 def test_a_change_may_be_for_one_variant(tiny_study_file, faces):
     study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
-    plan = make_plan(study, {48: faces}, ["epochs=3", "five:epochs=2"])
-    assert {(run.variant, run.recipe.epochs) for run in plan.runs} >= {("base", 3), ("five", 2), ("wild", 3)}
-    with pytest.raises(StudyError, match=r"no variant 'fife'\. Did you mean 'five'"):
-        make_plan(study, {48: faces}, ["fife:epochs=2"])
-    with pytest.raises(StudyError, match="a study sets this itself"):
-        make_plan(study, {48: faces}, ["five:seed=2"])
+
+    def planned(*changes):
+        return {(run.variant, run.recipe.seed): run.recipe for run in make_plan(study, {48: faces}, changes).runs}
+
+    found = planned("epochs=3", "five:epochs=2")
+    assert (found["base", 0].epochs, found["five", 0].epochs, found["wild", 0].epochs) == (3, 2, 3)
+    # What begins with another's weights has its network, also where that was changed.
+    found = planned("base:model.widths=[4, 6]")
+    assert found["five", 0].model.settings["widths"] == found["base", 1].model.settings["widths"] == [4, 6]
+    assert found["wild", 0].model.settings["widths"] != [4, 6]
+    assert planned("five:model.dropout=0.4")["five", 0].model.settings["dropout"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "words"),
+    [
+        ("fife:epochs=2", StudyError, r"no variant 'fife'\. Did you mean 'five'"),
+        ("five:seed=2", StudyError, "a study sets this itself"),
+        ("merged:epochs=2", StudyError, "'merged' is not trained but merged from 'five'"),
+        ("five:input.crop_px=40", RecipeError, "fine-tuning keeps the network and input"),
+    ],
+)
+def test_a_change_that_a_variant_cannot_take_is_refused(tiny_study_file, faces, change, kind, words):
+    study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
+    with pytest.raises(kind, match=words):
+        make_plan(study, {48: faces}, [change])
+
+
+def test_weights_that_are_not_at_hand_can_be_given_as_a_file(tiny_study_file, faces, monkeypatch):
+    """The network knows of files; the study says for which variant they are."""
+
+    def lacking_weights(recipe, *_, **__):
+        if recipe.name.endswith("wild"):
+            raise ModelError("not on this machine.")
+        return prepare(recipe, faces, None)
+
+    monkeypatch.setattr(study_plan, "prepare", lacking_weights)
+    text = tiny_study_file.read_text()
+    advice = r"In this study: --set wild:model\.weights=FILE\."
+    with pytest.raises(ModelError, match=f"The variant 'wild': not on this machine. {advice}"):
+        make_plan(parse_study(text, "small", tiny_study_file.parent), {48: faces})
+    text = text.replace('name = "wild"', 'name = "wild"\noptional = true')
+    plan = make_plan(parse_study(text, "small", tiny_study_file.parent), {48: faces})
+    assert plan.left_out["wild"] == "not on this machine. In this study: --set wild:model.weights=FILE."

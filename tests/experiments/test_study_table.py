@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -16,6 +17,9 @@ def accuracy(scores):
     return (scores.probabilities.argmax(1) == scores.labels).mean()
 
 
+LONG = "sgd-0.003-momentum"
+
+
 @pytest.fixture(scope="module")
 def table(done):
     return tabulate(done.study, done.plan, done.finished, resamples=50)
@@ -28,7 +32,7 @@ def test_rows_hold_mean_and_spread_of_the_stored_scores(done, table):
     assert base.figures["accuracy"].deviation == pytest.approx(np.std(each, ddof=1))
     assert (base.missing, base.failed) == (0, 0)
     took = [done.finished[done.runs[index].key].record.seconds for index in (0, 4)]
-    assert base.training == (Training("cpu", 1, 2, pytest.approx(np.mean(took))),)
+    assert base.training == (Training("1 thread", 2, pytest.approx(np.mean(took))),)
     assert five.figures["accuracy"].mean == pytest.approx(accuracy(done.finished[done.runs[1].key].scores()))
     assert np.isnan(five.figures["recall.disgust"].mean)
     assert merged.training == ()
@@ -98,19 +102,41 @@ def test_page_and_files_say_what_the_table_says(table, tmp_path):
     assert content["comparisons"][0]["rows"] == table.comparisons[0].rows
 
 
-@pytest.mark.parametrize(("width", "header"), [(160, "(theirs)"), (110, "(theirs)"), (70, "ours")])
-def test_the_terminal_shows_every_variant_whole(table, width, header):
-    """Broken into lines where it must be, but no figure is cut and no column lost."""
+@pytest.mark.parametrize("width", [80, 88, 96, 104, 112, 120, 160])
+def test_the_terminal_shows_every_figure_whole(table, width):
+    """Long names as study-a has them; broken into lines where it must be, but no figure is cut and no column lost."""
     from rich.console import Console
 
+    long = dataclasses.replace(table.rows[0], variant=table.rows[0].variant.model_copy(update={"name": LONG}))
+    (compared,) = table.comparisons
+    entries = (dataclasses.replace(compared.entries[0], name=LONG), *compared.entries)
+    shown = dataclasses.replace(
+        table, rows=(long, *table.rows), comparisons=(dataclasses.replace(compared, entries=entries),)
+    )
     console = Console(width=width)
     with console.capture() as caught:
-        console.print(study_tables(table))
-    shown = caught.get()
-    for words in ("base", header, "training", "1 thread", "five, merged"):
-        assert words in shown
-    for row in table.rows:
-        for name, found in row.figures.items():
-            assert figure_text(name, found.mean).removesuffix(" %").removesuffix("\xa0%") in shown
-    assert "…" not in shown
-    assert max(map(len, shown.splitlines())) <= width
+        console.print(study_tables(shown))
+    lines = caught.get().splitlines()
+    words = caught.get().replace("±", " ").replace("%", " ").split()
+    figures = [figure_text(name, each.mean) for row in shown.rows for name, each in row.figures.items()]
+    figures += [figure_text(*each) for row in shown.rows for each in row.variant.published.items()]
+    figures += [f"{entry.differences['accuracy'].difference.value:+.3f}" for entry in entries]
+    for figure in (figure.replace("%", "").strip() for figure in figures):
+        assert figure in words or f"({figure}" in words, figure
+    assert sum(LONG in line for line in lines) >= 2
+    for header in ("training", "theirs", "95 % interval", "p"):
+        assert any(header in line for line in lines)
+    assert "…" not in caught.get()
+    assert max(map(len, lines)) <= width
+
+
+def test_times_of_a_gpu_and_of_a_cpu_have_no_mean(done):
+    """One of two runs on a GPU, by its record."""
+    key = done.runs[4].key
+    record = done.finished[key].record
+    elsewhere = record.model_copy(update={"seconds": 7.0, "threads": 8, "machine": {"device": "cuda:0"}})
+    finished = {**done.finished, key: dataclasses.replace(done.finished[key], record=elsewhere)}
+    table = tabulate(done.study, done.plan, finished, resamples=10)
+    own = done.finished[done.runs[0].key].record.seconds
+    assert table.rows[0].training == (Training("1 thread", 1, own), Training("GPU", 1, 7.0))
+    assert table.to_dict()["variants"][0]["training"][1] == {"on": "GPU", "runs": 1, "seconds": 7.0}

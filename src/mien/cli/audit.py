@@ -15,11 +15,12 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     check_out,
+    page_facts,
     remark,
     show,
     show_json,
 )
-from mien.cli.source import Source, page_facts
+from mien.cli.source import Source
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
@@ -128,7 +129,11 @@ def audit(
             remark(f"note: the model doubts rows that {clean} decides about; they stay as it has them: {kept:,}.")
         listed = join_changes(applied, material.changes)
         material = replace(material, changes=listed.changes)
-    facts = {"fingerprint of the data": faces.fingerprint, "splits": result.split_origin, **page_facts(source)}
+    facts = {
+        "fingerprint of the data": faces.fingerprint,
+        "splits": result.split_origin,
+        **page_facts(source.environment()),
+    }
     content = {"path": str(path), "skipped": [list(each) for each in result.skipped], **material.to_dict()}
     written = write_audit(out, material, title=f"Audit of {path.name}", facts=facts)
     write_text(out / "audit.json", dumps(content, indent=2, ensure_ascii=False) + "\n")

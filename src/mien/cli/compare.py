@@ -16,11 +16,13 @@ from mien.cli.options import (
     SkipBadOption,
     SplitOfScoresOption,
     check_out,
+    environment,
+    page_facts,
     remark,
     show,
     show_json,
 )
-from mien.cli.source import page_facts, source_if_any
+from mien.cli.source import source_if_any
 
 if TYPE_CHECKING:
     from mien.report.sections.comparison import Contest
@@ -81,7 +83,12 @@ def compare(
             result = source.read()
             faces = result.faces
             contests = with_subsets(contests, faces, result.uncleaned)
-        written = write_comparison(out, contests, faces=faces, facts={**rows, **page_facts(source)})
+        written = write_comparison(
+            out,
+            contests,
+            faces=faces,
+            facts={**rows, **page_facts(environment("not given") if source is None else source.environment())},
+        )
         remark(f"report: {written.page}")
     if json:
         show_json([_content(each) for each in contests])

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import JsonOption, QuietOption, environment, remark, show, show_json
-from mien.cli.source import page_facts
+from mien.cli.options import JsonOption, QuietOption, environment, page_facts, remark, show, show_json
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def demo(
         best_epoch=classifier.manifest.epoch,
         class_counts=faces.counts_by_split(),
         subsets=without_copies(faces, scores),
-        facts={"probabilities": temperature_words(classifier, faces, "test"), **page_facts(source)},
+        facts={"probabilities": temperature_words(classifier, faces, "test"), **page_facts(environment(source))},
     )
     if json:
         show_json({"run": str(run.path), "report": str(report), **evaluation.to_dict()})

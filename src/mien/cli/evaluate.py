@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,19 +21,22 @@ from mien.cli.options import (
     ThresholdOption,
     check_out,
     check_overwrite,
+    page_facts,
     remark,
     show,
     show_json,
 )
-from mien.cli.source import Source, page_facts
+from mien.cli.source import Source, source_if_any
 from mien.errors import DataError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mien.data.read import ReadResult
+    from mien.evaluation.scores import Scores
     from mien.experiments.evaluating import Measured
     from mien.inference.classifier import Classifier
+    from mien.labels import LabelScheme
 
 
 def evaluate(
@@ -72,7 +76,7 @@ def evaluate(
     left out. Only this command opens the test split of your data; the model's run folder keeps a ledger of each time.
     """
     from mien.evaluation.scores import read_scores
-    from mien.experiments.evaluating import Asked, check_asked, measure_models, measure_scores
+    from mien.experiments.evaluating import Asked, ask_models, check_asked, measure_models, measure_scores
     from mien.experiments.measure import write_evaluation
     from mien.inference.classifier import load
     from mien.inference.locate import find_run_of_model
@@ -80,6 +84,7 @@ def evaluate(
     from mien.labels import parse_scheme
 
     check_out(out)
+    source = source_if_any(data, class_map, skip_bad, clean)
     asked = Asked(split, by, views, parse_scheme("all" if classes is None else classes), threshold)
     run = None
     if scores_file is not None:
@@ -89,25 +94,26 @@ def evaluate(
             )
         answers = read_scores(scores_file)
         _check_replaceable(out, answers.split, overwrite)
-        measured = measure_scores(answers, asked)
+        measured = measure_scores(answers, replace(asked, split=answers.split))
         name, facts = scores_file.stem, {"scores": str(scores_file)}
         remark("note: scores alone do not say which rows are copies of training rows; mien report --data PATH does.")
-    elif not models or data is None:
+    elif not models or source is None:
         raise DataError("mien evaluate needs --model and --data, or --scores alone.")
     else:
         check_views(views)
         _check_replaceable(out, split, overwrite)
         classifiers = [load(model) for model in models]
         check_asked(asked, classifiers[0])
-        source = Source(data, class_map, skip_bad, clean)
         results = _read_for(classifiers, source)
-        measured = measure_models(classifiers, results, asked)
+        answers = ask_models(classifiers, results, asked)
         if split == "test":
+            # Now: whatever comes of measuring, it has been opened.
             use = {"data": str(data), "data_fingerprint": results[0].fingerprint, **source.facts()}
-            _keep_ledger(models, measured, use)
+            _keep_ledger(models, answers, asked.scheme, use)
+        measured = measure_models(classifiers, results, asked, answers)
         run = find_run_of_model(models[0]) if len(models) == 1 else None
         name = classifiers[0].manifest.full_name
-        facts = {"model": ", ".join(models), "probabilities": measured.tempered or "", **page_facts(source)}
+        facts = {"model": ", ".join(models), "probabilities": measured.tempered, **page_facts(source.environment())}
     if measured.merged:
         remark(f"note: {measured.merged}.")
     report = None
@@ -143,7 +149,7 @@ def _show(measured: Measured) -> None:
         show(threshold_table(measured.threshold))
     if measured.scores.note:
         typer.echo(f"\nAnswers are {measured.scores.note}.")
-    if measured.tempered is not None:
+    if measured.tempered:
         typer.echo(f"\nProbabilities are {measured.tempered}.")
     if measured.asked.by is not None:
         show(break_down_table(measured.parts, measured.asked.by))
@@ -166,11 +172,11 @@ def _read_for(classifiers: Sequence[Classifier], source: Source) -> list[ReadRes
     return [of_size[classifier.manifest.input.size_px] for classifier in classifiers]
 
 
-def _keep_ledger(models: Sequence[str], measured: Measured, use: dict[str, Any]) -> None:
+def _keep_ledger(models: Sequence[str], answers: Scores, scheme: LabelScheme | None, use: dict[str, Any]) -> None:
     """Write into every run's ledger that its test split was opened."""
     from mien.inference.locate import find_run_of_model, is_shipped
 
-    scores, scheme = measured.scores, measured.asked.scheme
+    scores = answers.with_scheme(scheme)
     use = {**use, "accuracy": float((scores.probabilities.argmax(1) == scores.labels).mean())}
     use |= {"answers": scores.note} if scores.note else {}
     use |= {"classes": scheme.name} if scheme is not None else {}

@@ -28,7 +28,7 @@ def info(
     spec, network = manifest.input, manifest.recipe.get("model", {}).get("name", "?")
     rows = {
         "file": f"{file} ({file.stat().st_size / 1e6:.2f} MB)",
-        "name": manifest.name,
+        "name": manifest.full_name,
         "classes": ", ".join(manifest.classes),
         "input": f"grey {spec.size_px} px, its central {spec.crop_px} px; (pixel / 255 - {spec.mean}) / {spec.std}",
         "weights": manifest.precision,

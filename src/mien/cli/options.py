@@ -115,6 +115,11 @@ def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> 
         raise DataError("--overwrite goes with --out.")
 
 
+def page_facts(facts: Mapping[str, Any]) -> dict[str, str]:
+    """What :func:`environment` gives, as a page shows it."""
+    return {name: str(fact) for name, fact in facts.items()}
+
+
 def environment(data: Path | str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Facts about this machine and command, for environment.json."""
     return {

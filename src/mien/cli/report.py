@@ -17,10 +17,12 @@ from mien.cli.options import (
     SkipBadOption,
     SplitOfScoresOption,
     check_out,
+    environment,
+    page_facts,
     remark,
     show_json,
 )
-from mien.cli.source import page_facts, source_if_any
+from mien.cli.source import source_if_any
 
 if TYPE_CHECKING:
     from mien.inference.classifier import Classifier
@@ -105,7 +107,11 @@ def report(
         level=level,
         explain=not no_explain,
         features=not no_features,
-        facts={"scores": str(file), "model": model or "not given", **page_facts(source)},
+        facts={
+            "scores": str(file),
+            "model": model or "not given",
+            **page_facts(environment("not given") if source is None else source.environment()),
+        },
     )
     if json:
         show_json(

@@ -99,16 +99,11 @@ def source_if_any(data: Path | None, class_map: str | None, skip_bad: bool, clea
 
     if data is not None:
         return Source(data, class_map, skip_bad, clean)
-    for option, is_given in {"--map": class_map is not None, "--skip-bad": skip_bad, "--clean": clean}.items():
+    given = {"--map": class_map is not None, "--skip-bad": skip_bad, "--clean": clean is not None}
+    for option, is_given in given.items():
         if is_given:
             raise DataError(f"{option} is about data; give --data PATH too.")
     return None
-
-
-def page_facts(data: Source | Path | str | None) -> dict[str, str]:
-    """Facts about data, machine and command, as a page shows them."""
-    facts = data.environment() if isinstance(data, Source) else environment("not given" if data is None else data)
-    return {name: str(fact) for name, fact in facts.items()}
 
 
 def _tell(result: ReadResult) -> None:

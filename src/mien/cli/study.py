@@ -15,11 +15,12 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     check_out,
+    page_facts,
     remark,
     show,
     show_json,
 )
-from mien.cli.source import Source, page_facts
+from mien.cli.source import Source
 from mien.errors import needs_extra
 
 if TYPE_CHECKING:
@@ -73,8 +74,8 @@ def study(
     if name == "list":
         _list(json)
         return
-    if dry_run and only_finished:
-        raise StudyError("--dry-run says what would be trained, --finished trains nothing; give one of them.")
+    if only_finished and (dry_run or only):
+        raise StudyError("--finished trains nothing, --dry-run and --only are about what is trained; give one of them.")
     wanted = load_study(name)
     for each in only or ():
         wanted.variant(each)
@@ -104,15 +105,13 @@ def study(
     yard = Yard(_read(wanted, source, changes or ()), out, results, source.environment())
     with busy("checking every run"):
         plan = make_plan(wanted, yard.faces_of_size, changes or ())
-    _say_what_is_doubtful(plan)
-    if only_finished and not any(run.key in finished for run in plan.runs):
-        raise StudyError(
-            f"No run of this study on this data is finished in {results}; without --finished they are run."
-        )
     for each in only or ():
         if each in plan.left_out:
             raise StudyError(f"The variant '{each}' cannot be run here: {plan.left_out[each]}")
+    if only_finished and not any(run.key in finished for run in plan.runs):
+        raise StudyError(f"{results} holds no finished run of this study on this data; leave out --finished to run it.")
     to_do = [] if only_finished else lacking(wanted, plan, finished, out, only or ())
+    _say_what_is_doubtful(plan, to_do)
     at_once, costs = side_by_side(jobs, len(to_do)), [1.0] * len(to_do)
     if to_do and (dry_run or bars_are_shown()):
         with busy("timing the networks"):
@@ -126,14 +125,14 @@ def study(
 
         try:
             with StudyView(to_do, costs) as view:
-                all_ended = run_all(to_do, finished, yard, view, at_once)
+                all_ended = run_all(to_do, finished, yard, view, jobs)
         except MienError as error:
             # What is finished is told all the same.
             failure = error
         finished = read_finished(results)
     table = tabulate(wanted, plan, finished)
     write_table(out / "study.json", table)
-    written = write_study(out, table, page_facts(source))
+    written = write_study(out, table, page_facts(source.environment()))
     if json:
         show_json(table.to_dict())
     else:
@@ -173,17 +172,17 @@ def _read(study: Study, source: Source, changes: Sequence[str]) -> Mapping[int, 
         for variant in study.variants
         if not variant.after
     }
-    return {size_px: source.read(size_px).faces for size_px in sizes}
+    return {size_px: source.read(size_px, again=number > 0).faces for number, size_px in enumerate(sorted(sizes))}
 
 
-def _say_what_is_doubtful(plan: Plan) -> None:
+def _say_what_is_doubtful(plan: Plan, to_do: Sequence[Planned]) -> None:
     """What a person should know of the runs before they begin."""
     from mien.training.tuning import doubts
 
     for name, reason in plan.left_out.items():
         remark(f"NOTE: {name} is left out: {reason}")
     told: set[str] = set()
-    for run in plan.runs:
+    for run in to_do:
         for doubt in doubts(run.recipe, from_run=run.parent is not None) if run.variant not in told else ():
             remark(f"NOTE: {run.variant}: {doubt}")
         told.add(run.variant)

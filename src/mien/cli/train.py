@@ -130,7 +130,8 @@ def train_and_show(
             f"To go on with what a run has learnt, add --from RUN."
         )
     unseen = [name for name, count in zip(to_learn.classes, to_learn.counts("train"), strict=True) if not count]
-    if unseen:
+    # What it begins with, or teachers, may know the class.
+    if unseen and start_run is None and not taught_by:
         remark(f"NOTE: there is no face to learn of: {', '.join(unseen)}. The model will hardly ever say so.")
     for doubt in doubts(chosen, from_run=start_run is not None, train_faces=len(to_learn)):
         remark(f"NOTE: {doubt}")

@@ -14,11 +14,12 @@ from mien.cli.options import (
     OverwriteOption,
     QuietOption,
     ThresholdOption,
+    environment,
+    page_facts,
     remark,
     show,
     show_json,
 )
-from mien.cli.source import page_facts
 
 if TYPE_CHECKING:
     from mien.experiments.video import VideoResult
@@ -72,7 +73,7 @@ def video(
         "model": model,
         "faces found by": f"{detector.name}, every {detect_every:g} s",
         "half-life of the smoothing": f"{half_life:g} s",
-        **{name: fact for name, fact in page_facts(clip).items() if name != "data"},
+        **{name: fact for name, fact in page_facts(environment(clip)).items() if name != "data"},
     }
     opened = Clip(clip)
     # Not beside the clip, which may lie on a camera's card.

@@ -13,7 +13,7 @@ from mien.evaluation.evaluate import break_down, evaluate_scores
 from mien.evaluation.results import Evaluation, Part
 from mien.evaluation.scores import Scores
 from mien.evaluation.threshold import DEFAULT_THRESHOLD, ThresholdResult, measure_threshold
-from mien.experiments.ensemble import score_together, temperatures_in_words
+from mien.experiments.ensemble import Member, score_together, temperatures_in_words
 from mien.experiments.measure import faces_for, merged_words, seen_by, try_threshold, without_copies
 from mien.inference.classifier import Classifier
 from mien.labels import LabelScheme, check_threshold
@@ -24,7 +24,7 @@ class Asked:
     """What is to be measured.
 
     Attributes:
-        split: of models: train, validation or test.
+        split: train, validation or test; of scores alone, that which they are of.
         by: a column of the data to break figures down by; None for none.
         views: how often each face is shown; see :mod:`mien.inference.views`.
         scheme: merges the answers' classes; None leaves them.
@@ -56,7 +56,7 @@ class Measured:
         parts: figures by the column that was asked for.
         subsets: figures without what identical pictures do to them; none of scores alone.
         class_counts: faces of each class in each split of the data; none of scores alone.
-        tempered: in words, what was done with the models' temperatures; None of scores alone.
+        tempered: in words, what was done with the models' temperatures; empty of scores alone.
     """
 
     asked: Asked
@@ -67,12 +67,12 @@ class Measured:
     parts: Sequence[Part] = ()
     subsets: Sequence[Part] = ()
     class_counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    tempered: str | None = None
+    tempered: str = ""
 
     @property
-    def merged(self) -> str | None:
-        """In words, what merging classes did; None where nothing was merged."""
-        return None if self.asked.scheme is None else merged_words(self.answers, self.scores, self.asked.scheme)
+    def merged(self) -> str:
+        """In words, what merging classes did; empty where nothing was merged."""
+        return "" if self.asked.scheme is None else merged_words(self.answers, self.scores, self.asked.scheme)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""
@@ -111,8 +111,8 @@ def check_asked(asked: Asked, classifier: Classifier) -> None:
         check_threshold(asked.threshold, classes)
 
 
-def measure_models(classifiers: Sequence[Classifier], results: Sequence[ReadResult], asked: Asked) -> Measured:
-    """Ask models about each face of a split, and measure the mean of what they say.
+def ask_models(classifiers: Sequence[Classifier], results: Sequence[ReadResult], asked: Asked) -> Scores:
+    """What models say of each face of a split, their mean; of test this opens it.
 
     Args:
         classifiers: at least one.
@@ -123,11 +123,16 @@ def measure_models(classifiers: Sequence[Classifier], results: Sequence[ReadResu
         DataError: as :func:`mien.experiments.ensemble.score_together`; no column of the name, or one that cannot
             break figures down.
     """
+    _column(classifiers[0], results[0].faces, asked)  # refuses before a face is read
+    return score_together(_members(classifiers, results), asked.split, asked.views)
+
+
+def measure_models(
+    classifiers: Sequence[Classifier], results: Sequence[ReadResult], asked: Asked, answers: Scores
+) -> Measured:
+    """Measure ``answers`` of :func:`ask_models`, whose other arguments these are."""
     classifier, result, split, scheme = classifiers[0], results[0], asked.split, asked.scheme
-    # Before anything is measured.
-    column = _column(faces_for(classifier, result.faces.of_split(split)).with_scheme(scheme), asked.by)
-    members = [(each, read_for.faces) for each, read_for in zip(classifiers, results, strict=True)]
-    answers = score_together(members, split, asked.views)
+    column = _column(classifier, result.faces, asked)
     scores = answers.with_scheme(scheme)
     tried = None
     if len(scores.classes) == 2 and answers.note:
@@ -144,14 +149,20 @@ def measure_models(classifiers: Sequence[Classifier], results: Sequence[ReadResu
         parts=[] if column is None else break_down(scores, column),
         subsets=without_copies(faces_for(classifier, seen), scores),
         class_counts=faces_for(classifier, result.faces).with_scheme(scheme).counts_by_split(),
-        tempered=temperatures_in_words(members, split),
+        tempered=temperatures_in_words(_members(classifiers, results), split),
     )
 
 
-def _column(faces: FaceSet, by: str | None) -> Any:
-    """The column that breaks figures down; None without a name."""
+def _members(classifiers: Sequence[Classifier], results: Sequence[ReadResult]) -> list[Member]:
+    return [(each, result.faces) for each, result in zip(classifiers, results, strict=True)]
+
+
+def _column(classifier: Classifier, faces: FaceSet, asked: Asked) -> Any:
+    """The column that breaks figures down, on the rows that are measured; None without a name."""
+    by = asked.by
     if by is None:
         return None
+    faces = faces_for(classifier, faces.of_split(asked.split)).with_scheme(asked.scheme)
     columns = {"source": faces.source, **faces.columns}
     if by not in columns:
         raise DataError(f"The data has no column '{by}'." + nearest(by, columns))

@@ -154,7 +154,8 @@ class Study(_Strict):
             RecipeError: an unknown key or an impossible value.
             StudyError: a change of what the study sets itself, or for a variant that it has not.
         """
-        given, changes = changes, self._changes_of(variant, changes)
+        given, (for_all, for_one) = changes, self._changes_of(variant, changes)
+        changes = [*for_all, *for_one]
         for change in changes:
             if change.partition("=")[0].strip() in OWN_KEYS:
                 raise StudyError(f"--set {change}: a study sets this itself; its seeds stand in its file.")
@@ -162,20 +163,25 @@ class Study(_Strict):
         title = f"name={json.dumps(f'{self.name}-{variant.name}')}"
         recipe = load_recipe(variant.recipe or self.recipe, [*own, *changes, title, f"seed={seed}"])
         if variant.start:
-            recipe = tuned(recipe, self.recipe_of(self.variant(variant.start), seed, given), own)
+            recipe = tuned(recipe, self.recipe_of(self.variant(variant.start), seed, given), [*own, *for_one])
         return recipe
 
-    def _changes_of(self, variant: Variant, changes: Sequence[str]) -> list[str]:
-        """Those for all variants, then those for this one."""
-        for_all, for_one = [], []
+    def _changes_of(self, variant: Variant, changes: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Those for all variants, and those for this one."""
+        for_all: list[str] = []
+        for_one: list[str] = []
         for change in changes:
             key, equals, value = change.partition("=")
             name, colon, own_key = key.partition(":")
             if not colon:
                 for_all.append(change)
-            elif self.variant(name.strip()) == variant:
+                continue
+            meant = self.variant(name.strip())
+            if meant.after:
+                raise StudyError(f"--set {change}: '{meant.name}' is not trained but merged from '{meant.after}'.")
+            if meant == variant:
                 for_one.append(f"{own_key}{equals}{value}")
-        return for_all + for_one
+        return for_all, for_one
 
 
 def _dotted(values: dict[str, Any], above: str = "") -> dict[str, Any]:

@@ -49,26 +49,27 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
 
 
 def study_tables(table: StudyTable) -> RenderableType:
-    """The same for a terminal: something rich can print."""
+    """The same for a terminal, from 80 columns up: something rich can print."""
     parts: list[RenderableType] = [_titled(table.study.title, _ByWidth(_summary(table), _long_summary(table)))]
     for number, compared in enumerate(table.comparisons, 1):
         if compared.entries:
-            title = f"{compared.comparison.title}: {_about(compared)}"
-            parts.append(_titled(title, _printed(_compared_table(table, number, compared))))
+            title, whole = f"{compared.comparison.title}: {_about(compared)}", _compared_table(table, number, compared)
+            parts.append(_titled(title, _ByWidth(whole, _without(whole, "seeds", "baseline", "value"))))
     parts += [RichText(f"note: {words}") for words in _left_out(table)]
     return Group(*parts)
 
 
 @dataclass(frozen=True)
 class _ByWidth:
-    """A table where the terminal holds it, else another that is less wide: cut figures would be no figures."""
+    """A table where the terminal holds it, else another that is less wide: a figure that is cut is none."""
 
     wide: Table
     narrow: Table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        least = Measurement.get(console, options.update(max_width=10_000), _printed(self.wide, _LEAST_WHAT)).maximum
-        yield _printed(self.wide if least <= options.max_width else self.narrow)
+        least = _printed(self.wide, on_lines=True, what_width=_LEAST_WHAT)
+        fits = Measurement.get(console, options.update(max_width=10_000), least).maximum <= options.max_width
+        yield _printed(self.wide, on_lines=True) if fits else _printed(self.narrow, on_lines=False)
 
 
 _LEAST_WHAT = 13
@@ -79,14 +80,15 @@ def _titled(title: str, renderable: RenderableType) -> Group:
     return Group(RichText(f"\n{title}", style="bold"), renderable)
 
 
-def _printed(table: Table, what_width: int | None = None) -> RichTable:
+def _printed(table: Table, *, on_lines: bool, what_width: int | None = None) -> RichTable:
+    """A table for the terminal; ``on_lines`` breaks headers and cells where they have parts."""
     printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True, pad_edge=False)
     with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
     for column, wide in zip(table.columns, with_interval, strict=True):
         is_what = column.name == "what"
         left = is_what or column.name in {"variant", "figure"}
         printed.add_column(
-            RichText(column.name.replace(" ", "\n")),
+            RichText(column.name.replace(" ", "\n") if on_lines else column.name),
             justify="left" if left else "right",
             width=what_width if is_what else None,
             min_width=_LEAST_WHAT if is_what else None,
@@ -98,15 +100,21 @@ def _printed(table: Table, what_width: int | None = None) -> RichTable:
         cells: list[RichText] = []
         for column, wide, value in zip(table.columns, with_interval, row, strict=True):
             words = "" if value is None else column.show(value)
-            cells.append(RichText(words if column.name == "what" else _on_two_lines(words)))
+            cells.append(RichText(_on_lines(words) if on_lines and column.name != "what" else words))
             cells += [RichText(column.interval(value))] if wide else []
         printed.add_row(*cells)
     return printed
 
 
-def _on_two_lines(words: str) -> str:
-    """What stands in brackets goes below, and so does a spread: a terminal is not wide."""
+def _on_lines(words: str) -> str:
+    """What stands in brackets goes below, and so does a spread."""
     return words.replace(" (", "\n(").replace(" ±", "\n±").replace(", ", ",\n")
+
+
+def _without(table: Table, *names: str) -> Table:
+    kept = [at for at, column in enumerate(table.columns) if column.name not in names]
+    rows = [tuple(row[at] for at in kept) for row in table.rows]
+    return Table(table.name, tuple(table.columns[at] for at in kept), rows)
 
 
 def _rows_section(table: StudyTable) -> Section:
@@ -193,7 +201,7 @@ def _faces(row: Row) -> str:
 
 
 def _times(row: Row) -> str:
-    return ", ".join(f"{duration(each.seconds)} ({_where(each.device, each.threads)})" for each in row.training)
+    return ", ".join(f"{duration(each.seconds)} ({each.on})" for each in row.training)
 
 
 def _with_published(table: StudyTable, figure: str) -> str:
@@ -219,11 +227,6 @@ def _figures_table(table: StudyTable) -> Table:
         for name, found in row.figures.items()
     ]
     return Table("figures", columns, rows, shown=0)
-
-
-def _where(device: str, threads: int) -> str:
-    """Where a run was trained, in a word; on a GPU it does not hang on the threads."""
-    return "GPU" if device.startswith("cuda") else f"{threads} {'thread' if threads == 1 else 'threads'}"
 
 
 def _runs(row: Row) -> str:
@@ -286,7 +289,7 @@ def _runs_section(table: StudyTable) -> Section:
     rows = [
         (
             run.variant, run.recipe.seed, each.record.epochs, each.record.best_epoch, duration(each.record.seconds),
-            _where(each.record.machine.get("device", ""), each.record.threads), each.record.failed, each.folder.name,
+            each.record.trained_on, each.record.failed, each.folder.name,
         )
         for run, each in table.runs
     ]  # fmt: skip

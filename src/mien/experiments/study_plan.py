@@ -38,6 +38,11 @@ class _Rows:
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
 
+    def labels_of(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The labels of some of the rows."""
+        order = np.argsort(self.numbers)
+        return self.labels[order[np.searchsorted(self.numbers, numbers, sorter=order)]]
+
     def merged(self, scheme_text: str, where: str) -> _Rows:
         """As scores will be merged into a label scheme; those that speak of its classes already stay.
 
@@ -72,14 +77,15 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
     Args:
         study: what to run.
         faces_of_size: the data, at every size that the recipes name.
-        changes: ``key=value`` for all recipes, as in :func:`mien.recipe_file.load_recipe`.
+        changes: as in :meth:`mien.experiments.study.Study.recipe_of`.
 
     Raises:
         RecipeError: a change or a network that is not possible.
         DataError: data that a recipe cannot be trained on.
         ModelError: pretrained weights that are not at hand, of a variant that is not optional.
         StudyError: two variants that are one run, a variant that begins with a seed that its parent is not run with,
-            or scores that cannot be merged or compared, be it that no row is left to do so on.
+            or scores that cannot be merged or compared, be it that no row is left to do so on, or
+            that one row has two labels.
     """
     checked: dict[str, _Checked] = {}
     left_out: dict[str, str] = {}
@@ -92,10 +98,16 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
             try:
                 recipe = _recipe(study, variant, study.seeds_of(variant)[0], changes)
                 checked[variant.name] = _check(recipe, faces_of_size, begins_with_parent=bool(variant.start))
-            except (ModelError, MissingExtraError) as error:
+            except MissingExtraError as error:
                 if not variant.optional:
                     raise
-                how = f" Here with --set {variant.name}:model.weights=FILE." if isinstance(error, ModelError) else ""
+                left_out[variant.name] = str(error)
+                continue
+            except ModelError as error:
+                has_file = recipe.model.settings.get("weights")
+                how = "" if has_file else f" In this study: --set {variant.name}:model.weights=FILE."
+                if not variant.optional:
+                    raise ModelError(f"The variant '{variant.name}': {error}{how}") from None
                 left_out[variant.name] = f"{error}{how}"
                 continue
             except (RecipeError, DataError) as error:
@@ -135,13 +147,25 @@ def _check_rows(study: Study, of_trained: Mapping[str, _Rows], left_out: Collect
         if len({each.classes for each in found.values()}) > 1:
             words = "; ".join(f"{name}: {', '.join(each.classes)}" for name, each in found.items())
             raise StudyError(f"{where} is of variants with other classes ({words}). Give it a label scheme, `classes`.")
-        if found and not len(reduce(np.intersect1d, [each.numbers for each in found.values()])):
-            raise StudyError(f"{where}: there is no row of validation that all of {', '.join(present)} have.")
+        _check_shared(found, where)
     known = {name for each in rows.values() for name in each.classes}
     for figure in study.figures:
         name = figure.partition(".")[2]
         if name and known and name not in known:
             raise StudyError(f"The figure '{figure}' is of a class that no variant learns." + nearest(name, known))
+
+
+def _check_shared(found: Mapping[str, _Rows], where: str) -> None:
+    """Refuse to compare what has no row in common, or calls one row by two classes."""
+    if not found:
+        return
+    shared = reduce(np.intersect1d, [each.numbers for each in found.values()])
+    if not len(shared):
+        raise StudyError(f"{where}: there is no row of validation that all of {', '.join(found)} have.")
+    first, *others = ((name, each.labels_of(shared)) for name, each in found.items())
+    for name, labels in others:
+        if (labels != first[1]).any():
+            raise StudyError(f"{where}: {first[0]} and {name} call the same faces by different classes.")
 
 
 def _runs(

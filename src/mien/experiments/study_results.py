@@ -98,6 +98,16 @@ class Record(BaseModel):
     failed: str
     machine: dict[str, str]
 
+    @property
+    def trained_on(self) -> str:
+        """As :func:`trained_on` says it."""
+        return trained_on(self.machine.get("device", ""), self.threads)
+
+
+def trained_on(device: str, threads: int) -> str:
+    """What the time of a run hangs on, in words: a GPU, of whatever make, or so many threads of a CPU."""
+    return "GPU" if device.startswith("cuda") else f"{threads} {'thread' if threads == 1 else 'threads'}"
+
 
 @dataclass(frozen=True)
 class Finished:

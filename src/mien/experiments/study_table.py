@@ -22,17 +22,15 @@ from mien.progress import track
 
 @dataclass(frozen=True)
 class Training:
-    """How long runs took that were trained on one kind of machine: figures of different ones have no mean.
+    """How long runs took on a GPU, or with one count of threads: figures of different ones have no mean.
 
     Attributes:
-        device: as torch calls it, ``cpu`` or ``cuda:0``; ``""`` where it was not kept.
-        threads: of torch on the CPU.
+        on: as :func:`mien.experiments.study_results.trained_on` says it.
         runs: how many.
         seconds: of training and validation, their mean.
     """
 
-    device: str
-    threads: int
+    on: str
     runs: int
     seconds: float
 
@@ -46,7 +44,7 @@ class Row:
         rows: of validation, on which it is measured; 0 while no run is finished.
         classes: that it tells apart; 0 likewise.
         figures: by name, over the finished runs; empty without one.
-        training: how long its finished runs took, by device and threads; empty for what is merged from another's.
+        training: how long its finished runs took, by where they were trained; empty for what is merged from another's.
         failed: runs whose training could not go on.
         missing: runs that are not finished.
     """
@@ -187,10 +185,10 @@ def tabulate(study: Study, plan: Plan, finished: Mapping[str, Finished], resampl
 
 
 def _training(records: Sequence[Record]) -> tuple[Training, ...]:
-    by_kind: dict[tuple[str, int], list[float]] = {}
+    took: dict[str, list[float]] = {}
     for record in records:
-        by_kind.setdefault((record.machine.get("device", ""), record.threads), []).append(record.seconds)
-    return tuple(Training(*kind, len(took), fmean(took)) for kind, took in sorted(by_kind.items()))
+        took.setdefault(record.trained_on, []).append(record.seconds)
+    return tuple(Training(on, len(seconds), fmean(seconds)) for on, seconds in sorted(took.items()))
 
 
 def _spreads(runs: Sequence[Scores], figures: Sequence[str], resamples: int) -> dict[str, Spread]:

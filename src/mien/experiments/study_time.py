@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mien.errors import MienError
 from mien.experiments.study_plan import folder_of
-from mien.experiments.study_results import Finished, Planned
+from mien.experiments.study_results import Finished, Planned, trained_on
 from mien.models.registry import complete
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
@@ -21,15 +21,17 @@ def seconds_left(runs: Sequence[Planned], finished: Mapping[str, Finished], out:
 
     Args:
         runs: what is to be run.
-        finished: runs that may serve as a measure, where they had the device and the threads that these will have.
+        finished: runs that may serve as a measure, where they were trained as these will be: on a GPU, or with as
+            many threads.
         out: where the study's run folders are.
         jobs: how many at once, of :func:`side_by_side`.
     """
-    each_has, device = threads_of(jobs), device_name()
+    each_has = threads_of(jobs)
+    on = trained_on(device_name(), each_has)
     rates: dict[str, float] = {}
     for each in finished.values():
         record = each.record
-        if (record.threads, record.machine.get("device")) == (each_has, device) and record.seconds > 0:
+        if record.trained_on == on and record.seconds > 0:
             try:
                 cost = _cost(RunFolder(each.folder).read_recipe())
             except (MienError, OSError):
