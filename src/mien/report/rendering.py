@@ -28,7 +28,11 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
+_READ_AS_ONE = re.compile(r"(?<=\d) (?=%)|(?<=±) (?=\d)|(?<=\(\d) (?=\w+\))")
+"""The space of ``61 %``, of ``± 0.3`` and of ``(7 classes)``."""
+
+
 def _keep_together(value: Any) -> Any:
-    """Join a number and its percent sign, so that no line ends between them; leave what is not text as it is."""
+    """Let no line end within what is read as one; leave what is not text as it is."""
     is_text = isinstance(value, str) and not hasattr(value, "__html__")
-    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", value) if is_text else value
+    return _READ_AS_ONE.sub("\N{NO-BREAK SPACE}", value) if is_text else value
