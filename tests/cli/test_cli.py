@@ -209,6 +209,13 @@ def test_what_is_wrong_with_the_arguments_is_said_before_the_data_is(
         (("train", "quick", "--data", "faces.csv", "--clean", "nowhere"), "nowhere does not exist"),
         (("train", "quick", "--data", "faces.csv", "--map", "nowhere"), "nowhere"),
         (("train", "quick", "--data", "n" * 300), "cannot be read"),
+        (("study", "study-b", "--data", "nowhere"), "nowhere does not exist"),
+        (("sweep", "quick", "--data", "nowhere"), "nowhere does not exist"),
+        (("sweep", "qwick", "--data", "faces.csv"), "Did you mean 'quick'"),
+        (
+            ("teach", "default", "--data", "nowhere", "--recipe", "quick", "--epochs", "1", "--out", "x.npz"),
+            "nowhere does not exist",
+        ),
         (
             ("teach", "nowhere", "--data", ".", "--recipe", "quick", "--epochs", "1", "--out", "x.npz"),
             "no model at nowhere",

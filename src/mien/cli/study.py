@@ -86,6 +86,9 @@ def study(
     check_out(out, data)
     if results.is_file():
         raise StudyError(f"{results} is a file; --results names a folder.")
+    # Before torch, which takes seconds.
+    source = Source(data, class_map, skip_bad, clean)
+    source.check()
     with needs_extra("train", "Training"):
         from mien.experiments.study_plan import lacking, make_plan
         from mien.experiments.study_run import Yard
@@ -101,7 +104,6 @@ def study(
     from mien.progress import bars_are_shown, busy
 
     finished = read_finished(results)
-    source = Source(data, class_map, skip_bad, clean)
     yard = Yard(_read(wanted, source, changes or ()), out, results, source.environment())
     with busy("checking every run"):
         plan = make_plan(wanted, yard.faces_of_size, changes or ())

@@ -47,6 +47,14 @@ def sweep(
     The same command again, here or on another machine with the same disk, helps with the same sweep; after a kill or
     Ctrl-C it goes on.
     """
+    from mien.experiments.space import load_space
+
+    # Before torch, which takes seconds.
+    chosen = load_space(space)
+    folder = out or Path("sweeps") / chosen.name
+    check_out(folder, data)
+    source = Source(data, class_map, skip_bad, clean)
+    source.check()
     with needs_extra("search", "A sweep"):
         # What the page needs is looked for now, not after hours.
         import jinja2  # noqa: F401
@@ -57,15 +65,10 @@ def sweep(
         from mien.experiments.sweep import sweep as work
         from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
-    from mien.experiments.space import load_space
 
-    chosen = load_space(space)
     check_networks(chosen)
-    folder = out or Path("sweeps") / chosen.name
-    check_out(folder, data)
     for doubt in doubts(chosen.base):
         remark(f"NOTE: {doubt}")
-    source = Source(data, class_map, skip_bad, clean)
     faces = source.read(chosen.base.input.size_px).faces
     found = work(chosen, faces, folder, trials=trials, view=TrainView, tell=remark, facts=source.environment())
     if json:

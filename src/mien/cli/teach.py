@@ -68,6 +68,7 @@ def teach(
     from mien.recipe_file import load_recipe
 
     source = Source(data, class_map, skip_bad, clean)
+    source.check()
 
     def faces_at(size_px: int) -> FaceSet:
         return source.read(size_px).faces
