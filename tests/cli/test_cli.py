@@ -309,7 +309,8 @@ def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
     one_line(mien("evaluate", "--scores", tiny_run.scores("validation"), "--model", tiny_run.path), "stands alone")
     one_line(mien("evaluate", "--model", tiny_run.path), "--data")
     one_line(mien("evaluate", "--scores", tmp_path / "none.npz"), "none.npz")
-    one_line(mien("evaluate", "--scores", tiny_run.scores("validation"), "--map", "a=b"), "--map is about data")
+    one_line(mien("evaluate", "--scores", tiny_run.scores("validation"), "--map", "a=b"), "stands alone")
+    one_line(mien("evaluate", "--scores", tiny_run.scores("validation"), "--split", "train"), "stands alone")
 
 
 def test_odd_file_names_are_shown_as_they_are(mien, tmp_path, tiny_run, faces):

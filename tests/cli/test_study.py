@@ -35,7 +35,7 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
     arguments = ("study", study_file, "--data", face_folder, "--out", tmp_path / "out")
     dry = mien(*arguments, "--dry-run")
     assert (dry.code, (tmp_path / "out").exists()) == (0, False)
-    assert "2 of 2 runs to do" in dry.out
+    assert "2 of 2 runs to do, one at a time: about " in dry.out
     counted = [json.loads(mien(*arguments, "--dry-run", "--json", "--jobs", jobs).out) for jobs in (1, 9)]
     for content, at_once in zip(counted, (1, min(2, cores())), strict=True):
         assert content["seconds"] == pytest.approx(sum(each["seconds"] for each in content["to_do"]) / at_once)
@@ -87,9 +87,9 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
         (["FILE", "--data", "FACES", "--set", "seed=3"], "a study sets this itself"),
         (["FILE", "--data", "FACES", "--set", "optim.lr=0.001"], "have one and the same recipe"),
         (["FILE", "--data", "FACES", "--jobs", "0"], "jobs"),
-        (["FILE", "--data", "FACES", "--finished"], "two/results holds no finished run of this study on this data"),
-        (["FILE", "--data", "FACES", "--finished", "--dry-run"], "give one of them"),
-        (["FILE", "--data", "FACES", "--finished", "--only", "slow"], "give one of them"),
+        (["FILE", "--data", "FACES", "--finished"], "holds no finished run of this study with its own settings"),
+        (["FILE", "--data", "FACES", "--finished", "--dry-run"], "leave out --only and --dry-run"),
+        (["FILE", "--data", "FACES", "--finished", "--only", "slow"], "leave out --only and --dry-run"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(

@@ -122,7 +122,8 @@ def test_the_terminal_shows_every_figure_whole(table, width):
     figures += [figure_text(*each) for row in shown.rows for each in row.variant.published.items()]
     figures += [f"{entry.differences['accuracy'].difference.value:+.3f}" for entry in entries]
     for figure in (figure.replace("%", "").strip() for figure in figures):
-        assert figure in words or f"({figure}" in words, figure
+        # A figure that a variant cannot have is left out where room is short.
+        assert figure == "–" or figure in words or f"({figure}" in words, figure
     assert sum(LONG in line for line in lines) >= 2
     for header in ("training", "theirs", "95 % interval", "p"):
         assert any(header in line for line in lines)

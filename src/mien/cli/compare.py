@@ -75,8 +75,9 @@ def compare(
     rows = {}
     if shared_rows and len(named) > 1:
         named, rows["rows"] = keep_shared_rows(named)
-        remark(f"note: {rows['rows']}.")
     contests = compare_all(named)
+    for words in rows.values():
+        remark(f"note: {words}.")
     if out is not None:
         faces = None
         if source is not None:

@@ -26,7 +26,7 @@ from mien.cli.options import (
     show,
     show_json,
 )
-from mien.cli.source import Source, source_if_any
+from mien.cli.source import Source
 from mien.errors import DataError
 
 if TYPE_CHECKING:
@@ -46,8 +46,9 @@ def evaluate(
     ] = None,
     data: DataIfAnyOption = None,
     split: Annotated[
-        str, typer.Option(help="train, validation (FER2013's PublicTest) or test (PrivateTest).")
-    ] = "validation",
+        str | None,
+        typer.Option(help="train, validation (FER2013's PublicTest; by default) or test (PrivateTest)."),
+    ] = None,
     by: Annotated[
         str | None, typer.Option(help="Break figures down by a column of the data.", metavar="COLUMN")
     ] = None,
@@ -84,29 +85,30 @@ def evaluate(
     from mien.labels import parse_scheme
 
     check_out(out)
-    source = source_if_any(data, class_map, skip_bad, clean)
-    asked = Asked(split, by, views, parse_scheme("all" if classes is None else classes), threshold)
+    asked = Asked(split or "validation", by, views, parse_scheme("all" if classes is None else classes), threshold)
     run = None
     if scores_file is not None:
-        if models or data is not None or by is not None or views != 1:
+        if any((models, data, split, by, views != 1, class_map is not None, skip_bad, clean)):
             raise DataError(
-                "--scores stands alone: the file holds labels and answers. Leave out --model, --data, --by, --views."
+                "--scores stands alone: the file holds labels and answers of one split. Leave out --model, --data, "
+                "--split, --by, --views, --map, --skip-bad and --clean."
             )
         answers = read_scores(scores_file)
         _check_replaceable(out, answers.split, overwrite)
         measured = measure_scores(answers, replace(asked, split=answers.split))
         name, facts = scores_file.stem, {"scores": str(scores_file)}
         remark("note: scores alone do not say which rows are copies of training rows; mien report --data PATH does.")
-    elif not models or source is None:
+    elif not models or data is None:
         raise DataError("mien evaluate needs --model and --data, or --scores alone.")
     else:
+        source = Source(data, class_map, skip_bad, clean)
         check_views(views)
-        _check_replaceable(out, split, overwrite)
+        _check_replaceable(out, asked.split, overwrite)
         classifiers = [load(model) for model in models]
         check_asked(asked, classifiers[0])
         results = _read_for(classifiers, source)
         answers = ask_models(classifiers, results, asked)
-        if split == "test":
+        if asked.split == "test":
             # Now: whatever comes of measuring, it has been opened.
             use = {"data": str(data), "data_fingerprint": results[0].fingerprint, **source.facts()}
             _keep_ledger(models, answers, asked.scheme, use)

@@ -42,7 +42,8 @@ def info(
         "licence": manifest.licence,
         "made": f"{manifest.created} by mien {manifest.mien_version}",
     }
-    table = Table(box=None, show_header=False, pad_edge=False)
+    table = Table("", "", box=None, show_header=False, pad_edge=False)
+    table.columns[1].overflow = "fold"
     for name, value in rows.items():
         table.add_row(name, value)
     show(table)

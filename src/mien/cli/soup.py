@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mien.cli.finish import finish_and_show
-from mien.cli.options import CleanOption, DataOption, JsonOption, MapOption, QuietOption, SkipBadOption
+from mien.cli.options import CleanOption, DataOption, JsonOption, MapOption, QuietOption, SkipBadOption, remark
 from mien.cli.source import Source
 from mien.errors import needs_extra
 
@@ -45,7 +45,10 @@ def soup(
     with needs_extra("train", "Averaging weights"):
         from mien.training.soup import digests_of, make_soup
 
-    digests_of(folders)  # refuses before the data is read
+    digests = digests_of(folders)  # refuses before the data is read
+    begun = {folder.read_environment().get("started_from") or own for folder, own in zip(folders, digests, strict=True)}
+    if len(begun) > 1:
+        remark("NOTE: these runs did not begin with the same weights, as far as is known; their mean is mostly noise.")
     size_px = recipes[0].input.size_px
     faces = source.read(size_px).faces
     facts = source.environment({"weights of": ", ".join(runs)})

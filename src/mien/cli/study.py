@@ -75,10 +75,13 @@ def study(
         _list(json)
         return
     if only_finished and (dry_run or only):
-        raise StudyError("--finished trains nothing, --dry-run and --only are about what is trained; give one of them.")
+        raise StudyError("--finished trains nothing and tells of all that is finished; leave out --only and --dry-run.")
     wanted = load_study(name)
     for each in only or ():
         wanted.variant(each)
+    if changes:
+        # Table and page must not pass for those of the study as it is.
+        wanted = wanted.model_copy(update={"title": f"{wanted.title} (changed: {', '.join(changes)})"})
     if data is None:
         raise StudyError(f"A study needs faces: mien study {name} --data PATH.")
     out = out or Path("studies") / wanted.name
@@ -111,7 +114,8 @@ def study(
         if each in plan.left_out:
             raise StudyError(f"The variant '{each}' cannot be run here: {plan.left_out[each]}")
     if only_finished and not any(run.key in finished for run in plan.runs):
-        raise StudyError(f"{results} holds no finished run of this study on this data; leave out --finished to run it.")
+        settings = "these settings" if changes else "its own settings, without --set,"
+        raise StudyError(f"{results} holds no finished run of this study with {settings} on this data.")
     to_do = [] if only_finished else lacking(wanted, plan, finished, out, only or ())
     _say_what_is_doubtful(plan, to_do)
     at_once, costs = side_by_side(jobs, len(to_do)), [1.0] * len(to_do)
@@ -132,6 +136,9 @@ def study(
             # What is finished is told all the same.
             failure = error
         finished = read_finished(results)
+    if not all_ended and not any(run.key in finished for run in plan.runs):
+        remark("Stopped before a run was finished. The same command goes on where this one was.")
+        raise typer.Exit(130)
     table = tabulate(wanted, plan, finished)
     write_table(out / "study.json", table)
     written = write_study(out, table, page_facts(source.environment()))
@@ -156,15 +163,24 @@ def _list(json: bool) -> None:
 
     studies = [load_study(each) for each in study_names()]
     if json:
-        show_json([{"name": each.name, "title": each.title, "variants": len(each.variants)} for each in studies])
+        show_json(
+            [
+                {"name": each.name, "title": each.title, "question": each.question, "variants": len(each.variants),
+                 "runs": _runs_of(each)}
+                for each in studies
+            ]
+        )  # fmt: skip
         return
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     for header in ("study", "runs", "what it asks"):
         table.add_column(header, justify="right" if header == "runs" else "left")
     for each in studies:
-        runs = sum(len(each.seeds_of(variant)) for variant in each.variants if not variant.after)
-        table.add_row(each.name, str(runs), Text(each.question or each.title))
+        table.add_row(each.name, str(_runs_of(each)), Text(each.question or each.title))
     show(table)
+
+
+def _runs_of(study: Study) -> int:
+    return sum(len(study.seeds_of(variant)) for variant in study.variants if not variant.after)
 
 
 def _read(study: Study, source: Source, changes: Sequence[str]) -> Mapping[int, FaceSet]:
@@ -213,5 +229,5 @@ def _say_what_would_run(
         table.add_row(run.variant, str(run.recipe.seed), str(run.recipe.epochs), duration(each))
     if to_do:
         show(table)
-    how = "" if at_once == 1 else f", {at_once} at a time"
+    how = ", one at a time" if at_once == 1 else f", {at_once} at a time"
     typer.echo(f"{len(to_do)} of {count} runs to do{how}: about {duration(total)}, if none stops early.")

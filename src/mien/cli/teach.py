@@ -108,8 +108,8 @@ def _ask_about_faces(
     from mien.inference.views import check_views
 
     check_views(views)
-    places = [place_of_answers(model, out) for model in models]
     classifiers = [load(model) for model in models]
+    places = [place_of_answers(model, out) for model in models]
     members = [(each, faces_at(each.manifest.input.size_px)) for each in classifiers]
     if out is not None:
         return [write_answers(out, members, views)]

@@ -54,8 +54,10 @@ def study_tables(table: StudyTable) -> RenderableType:
     for number, compared in enumerate(table.comparisons, 1):
         if compared.entries:
             title, whole = f"{compared.comparison.title}: {_about(compared)}", _compared_table(table, number, compared)
-            parts.append(_titled(title, _ByWidth(whole, _without(whole, "seeds", "baseline", "value"))))
+            parts.append(_titled(title, _ByWidth(whole, _without(whole, "baseline", "value"))))
     parts += [RichText(f"note: {words}") for words in _left_out(table)]
+    if any(each.entries for each in table.comparisons):
+        parts.append(RichText("note: with one seed an interval knows the faces' chance alone; no p is corrected."))
     return Group(*parts)
 
 
@@ -192,7 +194,8 @@ def _long_summary(table: StudyTable) -> Table:
         ]  # fmt: skip
         lines += [("faces", _faces(row), ""), ("runs", _runs(row), ""), ("training", _times(row), "")]
         who = [(row.variant.name, row.variant.title), *[("", "")] * len(lines)]
-        rows += [(*first, *line) for first, line in zip(who, lines, strict=False) if line[1] or line[2]]
+        said = [line for line in lines if line[1] not in {"", UNDEFINED} or line[2]]
+        rows += [(*first, *line) for first, line in zip(who, said, strict=False)]
     return Table("variants", columns, rows)
 
 
@@ -259,7 +262,8 @@ def _compared_table(table: StudyTable, number: int, compared: Compared) -> Table
 
 def _about(compared: Compared) -> str:
     baseline = compared.comparison.baseline
-    return f"{rows_text(compared.rows)} that all of them have; the baseline is {baseline}, on the same seeds."
+    merged = f", scores merged by '{compared.comparison.classes}'" if compared.comparison.classes else ""
+    return f"{rows_text(compared.rows)} that all of them have{merged}; the baseline is {baseline}, on the same seeds."
 
 
 def _comparison_section(table: StudyTable, number: int, compared: Compared) -> Section:
