@@ -384,6 +384,19 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
     one_line(mien(*again, "--set", "input.crop_px=40"), "input.crop_px", "keeps the network")
 
 
+def test_a_mean_of_runs_that_began_apart_is_doubted(mien, tmp_path, recipe_file, faces, tiny_run):
+    data = tmp_path / "faces.parquet"
+    write_parquet(faces, data)
+    for name, how in (("stranger", ("--set", "seed=5")), ("child", ("--from", tiny_run.path))):
+        made = mien("train", recipe_file, "--data", data, "--out", tmp_path / name, "--set", "epochs=1", *how)
+        assert made.code == 0, made.err
+    doubt = "NOTE: these runs did not begin with the same weights"
+    own = mien("soup", tiny_run.path, tmp_path / "child", "--data", data, "--out", tmp_path / "own")
+    assert (own.code, doubt in own.err) == (0, False)
+    apart = mien("soup", tiny_run.path, tmp_path / "stranger", "--data", data, "--out", tmp_path / "apart")
+    assert (apart.code, doubt in apart.err) == (0, True)
+
+
 @pytest.mark.parametrize(
     "words",
     [("train", "quick", "--from", "fast-int8"), ("soup", "fast-int8"), ("prune", "fast-int8", "--widths", "8,8,8,8")],
