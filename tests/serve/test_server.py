@@ -53,7 +53,9 @@ def test_thirty_two_clients_get_each_their_own_answer(service):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_overload_is_429_and_never_5xx(strict):
+def test_overload_is_429_and_never_5xx(start):
+    # Not `strict`: on a busy machine a body takes longer than its second.
+    strict = start("--max-requests", 2)
     pictures = [png(face) for face in synthetic_faces(300, seed=2).images]
     answers = ask_at_once(strict, pictures, clients=64)
     statuses = Counter(answer.status_code for answer in answers)

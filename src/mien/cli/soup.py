@@ -43,11 +43,10 @@ def soup(
     source = Source(data, class_map, skip_bad, clean)
     source.check()
     with needs_extra("train", "Averaging weights"):
-        from mien.training.soup import digests_of, make_soup
+        from mien.training.soup import began_apart, digests_of, make_soup
 
     digests = digests_of(folders)  # refuses before the data is read
-    begun = {folder.read_environment().get("started_from") or own for folder, own in zip(folders, digests, strict=True)}
-    if len(begun) > 1:
+    if began_apart(folders, digests):
         remark("NOTE: these runs did not begin with the same weights, as far as is known; their mean is mostly noise.")
     size_px = recipes[0].input.size_px
     faces = source.read(size_px).faces

@@ -36,6 +36,20 @@ def digests_of(runs: Sequence[RunFolder]) -> list[str]:
     return digests
 
 
+def began_apart(runs: Sequence[RunFolder], digests: Sequence[str]) -> bool:
+    """Whether runs began with different weights, as far as their files say: then their mean is mostly noise.
+
+    Args:
+        runs: with a finished epoch each. One that began at random counts as the beginning of those that began with it.
+        digests: of :func:`digests_of`.
+
+    Raises:
+        RunError: a file of weights is damaged.
+    """
+    facts = [checkpoint.load(run.best)[1] for run in runs]
+    return len({each.get("started_from") or own for each, own in zip(facts, digests, strict=True)}) > 1
+
+
 def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environment: dict[str, Any]) -> None:
     """Average the best weights of runs into a new run folder, which has no history and cannot be resumed.
 
