@@ -77,11 +77,13 @@ def main() -> None:
         plan = make_plan(study, yard.faces_of_size)
         with patch("mien.experiments.study_run.run_recipe", timed):
             run_all(plan.runs, {}, yard, Silent())
+        runner = time.perf_counter() - began - within
         table = tabulate(study, plan, read_finished(yard.results))
         write_table(folder / "study.json", table)
         write_study(folder, table, {})
         whole = time.perf_counter() - began
         print(f"adds {whole - within:.2f} s to four runs of {within:.1f} s: ratio {whole / within:.4f} (bar 1.02)")
+        print(f"of this plan and runs {runner:.2f} s, table and page {whole - within - runner:.2f} s")
         print(f"decoded: {decoded(folder, text)} time(s) for four variants")
 
 
