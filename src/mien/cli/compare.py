@@ -16,13 +16,12 @@ from mien.cli.options import (
     SkipBadOption,
     SplitOfScoresOption,
     check_out,
-    environment,
     page_facts,
     remark,
     show,
     show_json,
 )
-from mien.cli.source import source_if_any
+from mien.cli.source import environment_of, source_if_any
 
 if TYPE_CHECKING:
     from mien.report.sections.comparison import Contest
@@ -88,7 +87,7 @@ def compare(
             out,
             contests,
             faces=faces,
-            facts={**rows, **page_facts(environment("not given") if source is None else source.environment())},
+            facts={**rows, **page_facts(environment_of(source))},
         )
         remark(f"report: {written.page}")
     if json:

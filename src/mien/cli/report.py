@@ -17,12 +17,11 @@ from mien.cli.options import (
     SkipBadOption,
     SplitOfScoresOption,
     check_out,
-    environment,
     page_facts,
     remark,
     show_json,
 )
-from mien.cli.source import source_if_any
+from mien.cli.source import environment_of, source_if_any
 
 if TYPE_CHECKING:
     from mien.inference.classifier import Classifier
@@ -110,7 +109,7 @@ def report(
         facts={
             "scores": str(file),
             "model": model or "not given",
-            **page_facts(environment("not given") if source is None else source.environment()),
+            **page_facts(environment_of(source)),
         },
     )
     if json:

@@ -106,6 +106,11 @@ def source_if_any(data: Path | None, class_map: str | None, skip_bad: bool, clea
     return None
 
 
+def environment_of(source: Source | None) -> dict[str, Any]:
+    """:meth:`Source.environment`, also where no data is given."""
+    return environment("not given") if source is None else source.environment()
+
+
 def _tell(result: ReadResult) -> None:
     for note in result.notes:
         remark(f"note: {note}")

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from rich import box
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
-from rich.table import Table as RichTable
+from rich.console import Group, RenderableType
 from rich.text import Text as RichText
 
 from mien.experiments.study_table import Compared, Row, StudyTable
@@ -18,6 +14,7 @@ from mien.report import wording
 from mien.report.blocks import Block, Column, Plot, Section, Table, Text
 from mien.report.full_page import Written, write_files
 from mien.report.plots_study import spreads_plot
+from mien.report.printed import ByWidth, titled, without
 from mien.report.rendering import render
 from mien.report.study_wording import duration, figure_name, figure_text, in_percent, spread_text
 from mien.report.wording import UNDEFINED, p_text, rows_text
@@ -50,73 +47,15 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
 
 def study_tables(table: StudyTable) -> RenderableType:
     """The same for a terminal, from 80 columns up: something rich can print."""
-    parts: list[RenderableType] = [_titled(table.study.title, _ByWidth(_summary(table), _long_summary(table)))]
+    parts: list[RenderableType] = [titled(table.study.title, ByWidth(_summary(table), _long_summary(table)))]
     for number, compared in enumerate(table.comparisons, 1):
         if compared.entries:
             title, whole = f"{compared.comparison.title}: {_about(compared)}", _compared_table(table, number, compared)
-            parts.append(_titled(title, _ByWidth(whole, _without(whole, "baseline", "value"))))
+            parts.append(titled(title, ByWidth(whole, without(whole, "baseline", "value"))))
     parts += [RichText(f"note: {words}") for words in _left_out(table)]
     if any(each.entries for each in table.comparisons):
         parts.append(RichText("note: with one seed an interval knows the faces' chance alone; no p is corrected."))
     return Group(*parts)
-
-
-@dataclass(frozen=True)
-class _ByWidth:
-    """A table where the terminal holds it, else another that is less wide: a figure that is cut is none."""
-
-    wide: Table
-    narrow: Table
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        least = _printed(self.wide, on_lines=True, what_width=_LEAST_WHAT)
-        fits = Measurement.get(console, options.update(max_width=10_000), least).maximum <= options.max_width
-        yield _printed(self.wide, on_lines=True) if fits else _printed(self.narrow, on_lines=False)
-
-
-_LEAST_WHAT = 13
-"""Columns of the terminal without which the words on what a variant is are no words any more."""
-
-
-def _titled(title: str, renderable: RenderableType) -> Group:
-    return Group(RichText(f"\n{title}", style="bold"), renderable)
-
-
-def _printed(table: Table, *, on_lines: bool, what_width: int | None = None) -> RichTable:
-    """A table for the terminal; ``on_lines`` breaks headers and cells where they have parts."""
-    printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True, pad_edge=False)
-    with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
-    for column, wide in zip(table.columns, with_interval, strict=True):
-        is_what = column.name == "what"
-        left = is_what or column.name in {"variant", "figure"}
-        printed.add_column(
-            RichText(column.name.replace(" ", "\n") if on_lines else column.name),
-            justify="left" if left else "right",
-            width=what_width if is_what else None,
-            min_width=_LEAST_WHAT if is_what else None,
-            overflow="fold",
-        )
-        if wide:
-            printed.add_column(RichText("95 % interval"), justify="right", no_wrap=True)
-    for row in table.rows:
-        cells: list[RichText] = []
-        for column, wide, value in zip(table.columns, with_interval, row, strict=True):
-            words = "" if value is None else column.show(value)
-            cells.append(RichText(_on_lines(words) if on_lines and column.name != "what" else words))
-            cells += [RichText(column.interval(value))] if wide else []
-        printed.add_row(*cells)
-    return printed
-
-
-def _on_lines(words: str) -> str:
-    """What stands in brackets goes below, and so does a spread."""
-    return words.replace(" (", "\n(").replace(" ±", "\n±").replace(", ", ",\n")
-
-
-def _without(table: Table, *names: str) -> Table:
-    kept = [at for at, column in enumerate(table.columns) if column.name not in names]
-    rows = [tuple(row[at] for at in kept) for row in table.rows]
-    return Table(table.name, tuple(table.columns[at] for at in kept), rows)
 
 
 def _rows_section(table: StudyTable) -> Section:
