@@ -163,50 +163,32 @@ def test_scores_that_will_have_no_row_are_refused_before_training(tiny_study_fil
         make_plan(parse_study(compared, "small", tiny_study_file.parent), {48: few})
 
 
-def test_a_comparison_needs_rows_that_all_have(tiny_study_file, faces):
-    """One variant learns happy and sad, the other angry and fear, under names that both share."""
-    text = (
-        tiny_study_file.read_text().split("[[variants]]")[0]
-        + """
-[[variants]]
-name = "one"
-set = { classes = "a=happy,b=sad" }
-[[variants]]
-name = "other"
-set = { classes = "a=angry,b=fear" }
-[[comparisons]]
-title = "nothing in common"
-variants = ["one", "other"]
-baseline = "one"
-"""
-    )
-    study = parse_study(text.replace(', "recall.disgust"', ""), "small", tiny_study_file.parent)
-    with pytest.raises(StudyError, match="'nothing in common': there is no row of validation that all of one, other"):
-        make_plan(study, {48: faces})
+@pytest.fixture
+def compared(tiny_study_file):
+    """A study that compares two variants, each under a label scheme of its own: ``compared(one, other)``."""
+
+    def make(one, other):
+        head = tiny_study_file.read_text().split("[[variants]]")[0].replace(', "recall.disgust"', "")
+        variants = "".join(
+            f'[[variants]]\nname = "{name}"\nset = {{ classes = "{scheme}" }}\n'
+            for name, scheme in (("one", one), ("other", other))
+        )
+        both = '[[comparisons]]\ntitle = "both"\nvariants = ["one", "other"]\nbaseline = "one"\n'
+        return parse_study(head + variants + both, "small", tiny_study_file.parent)
+
+    return make
 
 
-def test_faces_that_two_variants_call_otherwise_do_not_compare(tiny_study_file, faces):
+def test_a_comparison_needs_rows_that_all_have(compared, faces):
+    with pytest.raises(StudyError, match="'both': there is no row of validation that all of one, other"):
+        make_plan(compared("a=happy,b=sad", "a=angry,b=fear"), {48: faces})
+
+
+def test_faces_that_two_variants_call_otherwise_do_not_compare(compared, faces):
     """Surprise is of the first class here, of the second there."""
-    text = (
-        tiny_study_file.read_text().split("[[variants]]")[0]
-        + """
-[[variants]]
-name = "one"
-set = { classes = "a=happy+surprise,b=sad+fear" }
-[[variants]]
-name = "other"
-set = { classes = "a=happy,b=sad+fear+surprise" }
-[[comparisons]]
-title = "at odds"
-variants = ["one", "other"]
-baseline = "one"
-"""
-    )
-    text = text.replace(', "recall.disgust"', "")
-    with pytest.raises(StudyError, match="'at odds': one and other call the same faces by different classes"):
-        make_plan(parse_study(text, "small", tiny_study_file.parent), {48: faces})
-    agreed = text.replace("a=happy,b=sad+fear+surprise", "a=happy+surprise,b=sad")
-    assert len(make_plan(parse_study(agreed, "small", tiny_study_file.parent), {48: faces}).runs) == 4
+    with pytest.raises(StudyError, match="'both': one and other call the same faces by different classes"):
+        make_plan(compared("a=happy+surprise,b=sad+fear", "a=happy,b=sad+fear+surprise"), {48: faces})
+    assert len(make_plan(compared("a=happy+surprise,b=sad+fear", "a=happy+surprise,b=sad"), {48: faces}).runs) == 4
 
 
 def test_a_change_may_be_for_one_variant(tiny_study_file, faces):
