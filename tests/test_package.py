@@ -74,6 +74,18 @@ assert not {{"cv2", "torch"}} & set(sys.modules)
     assert done.returncode == 0, done.stderr
 
 
+def test_the_first_reading_waits_for_nothing_that_it_does_not_need():
+    """Each of these takes hundredths of a second to import: docs/results.md, "Start-up and size"."""
+    unneeded = ("cv2", "http.client", "urllib.request", "mien.recipe", "tomllib", "torch")
+    code = f"""
+import numpy as np, mien, sys
+mien.load().predict(np.zeros((48, 48), np.uint8), crops=True)
+print([name for name in {unneeded!r} if name in sys.modules])
+"""
+    done = run_python(code)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_training_on_the_core_install_names_the_extra():
     done = run_python(BLOCKER + 'import sys; sys.argv = ["mien", "demo"]; import mien.__main__')
     assert done.returncode == 2

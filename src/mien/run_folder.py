@@ -23,12 +23,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mien.errors import RunError
 from mien.files import write_text
-from mien.recipe import Recipe
-from mien.recipe_file import dump_recipe, read_recipe
+
+if TYPE_CHECKING:
+    from mien.recipe import Recipe
 
 HISTORY_COLUMNS = (
     "epoch",
@@ -135,6 +136,8 @@ class RunFolder:
         Raises:
             RunError: something stands there already, or the folder cannot be written.
         """
+        from mien.recipe_file import dump_recipe
+
         self.check_free()
         self.remove_litter()
         write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
@@ -153,6 +156,9 @@ class RunFolder:
             RunError: the folder is missing or holds no run.
             RecipeError: the recipe was changed into something impossible.
         """
+        # Not above: a model is looked for among run folders, and read without its recipe.
+        from mien.recipe_file import read_recipe
+
         if not self.is_run:
             if self.path.is_file():
                 raise RunError(f"{self.path} is a file; give a run folder, which mien train makes.")

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,6 +58,10 @@ def install_yunet() -> Path:
         DataError: no connection, a refusal, or something else than the official file came; nothing is kept then.
         RunError: the cache folder cannot be written.
     """
+    # Whoever reads a face comes by this file too, and should not wait for these.
+    import http.client
+    import urllib.error
+
     path = yunet_path()
     if path.is_file() and _is_official(path.read_bytes()):
         return path
@@ -81,6 +82,8 @@ def install_yunet() -> Path:
 
 def _chunks() -> Iterator[bytes]:
     """What the address gives, at most a byte more than the file has: enough to see that it is another."""
+    import urllib.request
+
     left = SIZE_BYTES + 1
     with urllib.request.urlopen(ADDRESS, timeout=_PATIENCE_SECONDS) as answer:
         while left and (chunk := answer.read(min(left, _CHUNK_BYTES))):
