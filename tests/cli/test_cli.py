@@ -55,6 +55,15 @@ def test_every_command_explains_itself(mien, command):
     assert "Usage: mien" in answer.out
 
 
+@pytest.mark.parametrize("group", ["", "data", "web", "detectors"])
+def test_no_command_of_a_list_is_cut_in_80_columns(mien, monkeypatch, group):
+    """typer cuts a line that is too long at a word, and ends it with three dots."""
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = mien(*group.split(), "--help").out.partition("Commands:")[2].splitlines()[1:]
+    assert listed
+    assert not [line for line in listed if line.endswith("...") or not line.endswith(".")]
+
+
 def test_no_command_shows_help_and_a_wrong_one_is_one_line(mien):
     assert "Usage: mien" in mien().out
     one_line(mien("trian"), "trian")

@@ -31,7 +31,7 @@ def _root(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command("info")
+@app.command("info", short_help="Say what was found: shape, splits, classes.")
 def info(
     path: PathArgument,
     class_map: MapOption = None,
@@ -85,7 +85,7 @@ def info(
         show(table)
 
 
-@app.command("convert")
+@app.command("convert", short_help="Write any shape of data as one parquet file.")
 def convert(
     path: PathArgument,
     out: Annotated[Path, typer.Option(help="The parquet file to write.")],

@@ -38,7 +38,7 @@ def detectors(context: typer.Context, json: JsonOption = False) -> None:
     show(table)
 
 
-@app.command("install")
+@app.command("install", short_help="Fetch the official file of a detector, check it, keep it.")
 def install(
     name: Annotated[str, typer.Argument(help="yunet: a small network that also finds faces from the side.")],
     quiet: QuietOption = False,

@@ -18,7 +18,7 @@ def _root(context: typer.Context) -> None:
         typer.echo(context.get_help())
 
 
-@app.command("build")
+@app.command("build", short_help="Copy the browser page with a model into a folder.")
 def build(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made if missing, its other files stay.")],
     model: Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")] = "fast-int8",
