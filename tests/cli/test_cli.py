@@ -57,7 +57,7 @@ def test_every_command_explains_itself(mien, command):
 
 @pytest.mark.parametrize("group", ["", "data", "web", "detectors"])
 def test_no_command_of_a_list_is_cut_in_80_columns(mien, monkeypatch, group):
-    """typer cuts a line that is too long at a word, and ends it with three dots."""
+    """Typer cuts a line that is too long at a word, and ends it with three dots."""
     monkeypatch.setenv("COLUMNS", "80")
     listed = mien(*group.split(), "--help").out.partition("Commands:")[2].splitlines()[1:]
     assert listed
