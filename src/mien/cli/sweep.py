@@ -99,10 +99,7 @@ def _as_json(found: SweepResult, folder: Path) -> dict[str, object]:
 
 
 def _show(found: SweepResult, folder: Path) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+    from mien.report.printed import printed
     from mien.report.sections.sweep import keys_table
     from mien.report.wording import percent
 
@@ -112,13 +109,7 @@ def _show(found: SweepResult, folder: Path) -> None:
         typer.echo(
             f"best: trial {found.best.number} of {len(found.trials)}, {percent(found.best.accuracy)} on validation"
         )
-        made = keys_table(found.best, found.base, found.importance)
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-        for index, column in enumerate(made.columns):
-            table.add_column(Text(column.name), justify="right" if index else "left", overflow="fold")
-        for row in made.rows:
-            table.add_row(*(Text(column.show(value)) for column, value in zip(made.columns, row, strict=True)))
-        show(table)
+        show(printed(keys_table(found.best, found.base, found.importance)))
         remark(f"train it with: mien train {folder / 'best.toml'} --data PATH")
     if found.page is not None:
         remark(f"report: {found.page}")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
-from rich import box
 from rich.console import Group, RenderableType
-from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from mien.report import wording
 from mien.report.audit_material import AuditMaterial
 from mien.report.blocks import Column, Section, Table, Text
 from mien.report.full_page import Written, write_files
+from mien.report.printed import printed, titled
 from mien.report.rendering import render
 from mien.report.sections.audit_balance import balance_section, shares_table, tellings_table
 from mien.report.sections.audit_copies import copies_section, copies_table
@@ -82,9 +80,9 @@ def audit_tables(material: AuditMaterial) -> RenderableType:
             parts.insert(1, (title, worth_table("worth-of-doubts", material.judged.worth)))
         parts.append(("The score, and without rows that copies spoil", parts_table(material.judged.parts)))
     parts.append(("What clean.toml lists", changes_table(material)))
-    printed = [_printed(name, table) for name, table in parts if table.rows]
+    shown = [_shown(name, table) for name, table in parts if table.rows]
     remarks = [RichText(f"\nnote: {words}") for words in (*material.notes, *material.left_out)]
-    return Group(*printed, *remarks)
+    return Group(*shown, *remarks)
 
 
 def _changes_section(material: AuditMaterial) -> Section:
@@ -105,20 +103,6 @@ def _changes_section(material: AuditMaterial) -> Section:
     )
 
 
-def _printed(title: str, table: Table) -> RenderableType:
-    printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
-    with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
-    for column, wide in zip(table.columns, with_interval, strict=True):
-        # Text, here and for every name, because rich reads square brackets in a str as markup.
-        justify: Literal["left", "right"] = "left" if column.how == "text" else "right"
-        printed.add_column(RichText(column.name), justify=justify, no_wrap=column.how != "text", overflow="fold")
-        if wide:
-            printed.add_column(RichText("95 % interval"), justify="right", no_wrap=True)
-    for row in table.rows:
-        cells: list[RichText] = []
-        for column, wide, value in zip(table.columns, with_interval, row, strict=True):
-            cells.append(RichText(column.show(value)))
-            cells += [RichText(column.interval(value))] if wide else []
-        printed.add_row(*cells)
+def _shown(title: str, table: Table) -> RenderableType:
     caption = [RichText(table.caption, style="dim")] if table.caption else []
-    return Group(RichText(f"\n{title}", style="bold"), printed, *caption)
+    return titled(title, Group(printed(table), *caption))

@@ -1,8 +1,10 @@
-"""A page's table in a terminal: whole at any width from 80 columns up."""
+"""A page's tables in a terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -15,15 +17,18 @@ from mien.report.blocks import Table
 
 @dataclass(frozen=True)
 class ByWidth:
-    """A table where the terminal holds it, else another that is less wide: a figure that is cut is none."""
+    """A table where the terminal holds it, else another that is less wide: a figure that is cut is none.
+
+    Whole at any width from 80 columns up.
+    """
 
     wide: Table
     narrow: Table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        least = _printed(self.wide, on_lines=True, what_width=_LEAST_WHAT)
+        least = _compact(self.wide, on_lines=True, what_width=_LEAST_WHAT)
         fits = Measurement.get(console, options.update(max_width=10_000), least).maximum <= options.max_width
-        yield _printed(self.wide, on_lines=True) if fits else _printed(self.narrow, on_lines=False)
+        yield _compact(self.wide, on_lines=True) if fits else _compact(self.narrow, on_lines=False)
 
 
 _LEAST_WHAT = 13
@@ -35,14 +40,26 @@ def titled(title: str, renderable: RenderableType) -> Group:
     return Group(Text(f"\n{title}", style="bold"), renderable)
 
 
-def _printed(table: Table, *, on_lines: bool, what_width: int | None = None) -> RichTable:
-    """A table for the terminal; ``on_lines`` breaks headers and cells where they have parts."""
-    printed = RichTable(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True, pad_edge=False)
-    with_interval = [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
-    for column, wide in zip(table.columns, with_interval, strict=True):
+def printed(table: Table) -> RichTable:
+    """A table as it stands: words to the left, figures to the right and never broken."""
+    result = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
+    for column, wide in zip(table.columns, _with_interval(table), strict=True):
+        # Text, here and for every name, because rich reads square brackets in a str as markup.
+        justify: Literal["left", "right"] = "left" if column.how == "text" else "right"
+        result.add_column(Text(column.name), justify=justify, no_wrap=column.how != "text", overflow="fold")
+        if wide:
+            _add_interval(result)
+    _fill(result, table, lambda _, words: words)
+    return result
+
+
+def _compact(table: Table, *, on_lines: bool, what_width: int | None = None) -> RichTable:
+    """A table of many columns; ``on_lines`` breaks headers and cells where they have parts."""
+    result = RichTable(box=box.SIMPLE_HEAD, show_edge=False, collapse_padding=True, pad_edge=False)
+    for column, wide in zip(table.columns, _with_interval(table), strict=True):
         is_what = column.name == "what"
         left = is_what or column.name in {"variant", "figure"}
-        printed.add_column(
+        result.add_column(
             Text(column.name.replace(" ", "\n") if on_lines else column.name),
             justify="left" if left else "right",
             width=what_width if is_what else None,
@@ -50,15 +67,29 @@ def _printed(table: Table, *, on_lines: bool, what_width: int | None = None) -> 
             overflow="fold",
         )
         if wide:
-            printed.add_column(Text("95 % interval"), justify="right", no_wrap=True)
+            _add_interval(result)
+    _fill(result, table, lambda name, words: _on_lines(words) if on_lines and name != "what" else words)
+    return result
+
+
+def _with_interval(table: Table) -> list[bool]:
+    """Which columns have intervals, which stand in a column of their own."""
+    return [any(column.interval(row[at]) for row in table.rows) for at, column in enumerate(table.columns)]
+
+
+def _add_interval(result: RichTable) -> None:
+    result.add_column(Text("95 % interval"), justify="right", no_wrap=True)
+
+
+def _fill(result: RichTable, table: Table, write: Callable[[str, str], str]) -> None:
+    """Add all rows; ``write`` makes of a column's name and a cell's words what is printed."""
+    with_interval = _with_interval(table)
     for row in table.rows:
         cells: list[Text] = []
         for column, wide, value in zip(table.columns, with_interval, row, strict=True):
-            words = "" if value is None else column.show(value)
-            cells.append(Text(_on_lines(words) if on_lines and column.name != "what" else words))
+            cells.append(Text(write(column.name, "" if value is None else column.show(value))))
             cells += [Text(column.interval(value))] if wide else []
-        printed.add_row(*cells)
-    return printed
+        result.add_row(*cells)
 
 
 def _on_lines(words: str) -> str:
