@@ -75,7 +75,7 @@ assert not {{"cv2", "torch"}} & set(sys.modules)
 
 
 def test_the_first_reading_waits_for_nothing_that_it_does_not_need():
-    """Each of these takes hundredths of a second to import: docs/results.md, "Start-up and size"."""
+    """No reading of a crop needs these; imported at the top of a file they would delay the first one."""
     unneeded = ("cv2", "http.client", "urllib.request", "mien.recipe", "tomllib", "torch")
     code = f"""
 import numpy as np, mien, sys
@@ -83,7 +83,7 @@ mien.load().predict(np.zeros((48, 48), np.uint8), crops=True)
 print([name for name in {unneeded!r} if name in sys.modules])
 """
     done = run_python(code)
-    assert done.stdout.strip() == "[]", done.stderr
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
 
 def test_training_on_the_core_install_names_the_extra():

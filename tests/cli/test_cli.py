@@ -57,7 +57,7 @@ def test_every_command_explains_itself(mien, command):
 
 @pytest.mark.parametrize("group", ["", "data", "web", "detectors"])
 def test_no_command_of_a_list_is_cut_in_80_columns(mien, monkeypatch, group):
-    """Typer cuts a line that is too long at a word, and ends it with three dots."""
+    """Typer cuts a docstring that is too long and ends it with three dots; a short help that is too long it wraps."""
     monkeypatch.setenv("COLUMNS", "80")
     listed = mien(*group.split(), "--help").out.partition("Commands:")[2].splitlines()[1:]
     assert listed
@@ -244,7 +244,7 @@ def test_a_wrong_path_is_said_before_torch_is_loaded(tmp_path, words, part):
 def test_the_shipped_model_is_called_as_users_call_it(mien, tiny_run):
     lines = dict(line.split(maxsplit=1) for line in mien("info", "default").out.splitlines() if " " in line)
     assert lines["name"].strip() == "default"
-    assert lines["recipe"].startswith("pruned-soup, sha256:")
+    assert lines["recipe"].startswith("pruned, sha256:")
     assert "tiny, sha256:" in mien("info", tiny_run.path).out
 
 

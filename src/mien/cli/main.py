@@ -50,7 +50,7 @@ app = typer.Typer(
 # Short helps are whole in 80 columns, where a docstring's first sentence would be cut.
 app.command("demo", short_help="Draw faces, train on them, test, write the report, read some.")(demo.demo)
 app.add_typer(data.app, name="data")
-app.command("audit", short_help="Say what would make a score wrong: copies, leaks, bad labels.")(audit.audit)
+app.command("audit", short_help="Say what would make a score wrong: copies, leaks, doubts.")(audit.audit)
 app.command("recipes", short_help="List the recipes that come with mien, or print one.")(recipes.recipes)
 app.command("train", short_help="Train a classifier, export it, measure it on validation.")(train.train)
 app.command("teach", short_help="Ask teachers about every face of train: soft labels.")(teach.teach)
@@ -64,7 +64,7 @@ app.command("report", short_help="Write all that a model's scores say as one pag
 app.command("compare", short_help="Compare models on the same rows: differences, intervals, p.")(compare.compare)
 app.command("robustness", short_help="Measure a model on noisy, blurred, dark, covered faces.")(robustness.robustness)
 app.command("explain", short_help="Map which pixels spoke for an expression.")(explain.explain)
-app.command("export", short_help="Write a run's best epoch as one .onnx file, and prove it.")(export.export)
+app.command("export", short_help="Write a run as one .onnx file that answers as torch does.")(export.export)
 app.add_typer(web.app, name="web")
 app.command("info", short_help="Show what a model is: classes, input, origin, scores.")(info.info)
 app.command("predict")(predict.predict)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +12,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from mien.report.blocks import Table
+from mien.report.wording import UNDEFINED
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,17 @@ def titled(title: str, renderable: RenderableType) -> Group:
 
 
 def printed(table: Table) -> RichTable:
-    """A table as it stands: words to the left, figures to the right and never broken."""
+    """A table as it stands: words to the left, the rest to the right. Figures are never broken; lists may be."""
     result = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
     for column, wide in zip(table.columns, _with_interval(table), strict=True):
         # Text, here and for every name, because rich reads square brackets in a str as markup.
         justify: Literal["left", "right"] = "left" if column.how == "text" else "right"
-        result.add_column(Text(column.name), justify=justify, no_wrap=column.how != "text", overflow="fold")
+        result.add_column(
+            Text(column.name), justify=justify, no_wrap=column.how not in {"text", "number"}, overflow="fold"
+        )
         if wide:
             _add_interval(result)
-    _fill(result, table, lambda _, words: words)
+    _fill(result, table)
     return result
 
 
@@ -68,7 +70,8 @@ def _compact(table: Table, *, on_lines: bool, what_width: int | None = None) -> 
         )
         if wide:
             _add_interval(result)
-    _fill(result, table, lambda name, words: _on_lines(words) if on_lines and name != "what" else words)
+    # A dash in each of many columns that say nothing of a row would hide those that do.
+    _fill(result, table, on_lines=on_lines, nothing="")
     return result
 
 
@@ -81,13 +84,14 @@ def _add_interval(result: RichTable) -> None:
     result.add_column(Text("95 % interval"), justify="right", no_wrap=True)
 
 
-def _fill(result: RichTable, table: Table, write: Callable[[str, str], str]) -> None:
-    """Add all rows; ``write`` makes of a column's name and a cell's words what is printed."""
+def _fill(result: RichTable, table: Table, *, on_lines: bool = False, nothing: str = UNDEFINED) -> None:
+    """Add all rows; ``nothing`` stands for None."""
     with_interval = _with_interval(table)
     for row in table.rows:
         cells: list[Text] = []
         for column, wide, value in zip(table.columns, with_interval, row, strict=True):
-            cells.append(Text(write(column.name, "" if value is None else column.show(value))))
+            words = nothing if value is None else column.show(value)
+            cells.append(Text(_on_lines(words) if on_lines and column.name != "what" else words))
             cells += [Text(column.interval(value))] if wide else []
         result.add_row(*cells)
 
