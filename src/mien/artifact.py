@@ -106,7 +106,7 @@ def open_model(path: str | Path, threads: int | None = None) -> tuple[InferenceS
         # Its first line holds the reason; further lines are C++ locations.
         reason = str(error).splitlines()[0][:160]
         raise ModelError(
-            f"{path} cannot be opened as an ONNX model; it may be damaged or cut off ({reason})."
+            f"{path} cannot be opened as an ONNX model: it is something else, damaged or cut off ({reason})."
         ) from None
     manifest = _check(session.get_modelmeta().custom_metadata_map, path)
     crop_px, outputs = manifest.input.crop_px, {output.name: output.shape for output in session.get_outputs()}

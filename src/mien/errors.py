@@ -94,16 +94,18 @@ def sentence(words: str) -> str:
     return words if words.endswith((".", "?")) else f"{words}."
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Say what ``name`` may have been meant to be.
+def nearest(name: str, known: Iterable[str], table: str = "") -> str:
+    """Say what ``name`` may have been meant to be, with the table before it that all of them are in.
 
     Returns ``" Did you mean 'x'?"`` where something close is known, otherwise the list of what is known.
 
     >>> nearest("learning_rte", ["learning_rate", "momentum"])
     " Did you mean 'learning_rate'?"
+    >>> nearest("rate", ["lr", "name"], "optim.")
+    ' Known: optim.lr, optim.name.'
     """
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     if close:
-        return f" Did you mean '{close[0]}'?"
-    return f" Known: {', '.join(known)}."
+        return f" Did you mean '{table}{close[0]}'?"
+    return f" Known: {', '.join(table + each for each in known)}."

@@ -178,4 +178,7 @@ def open_picture(picture: Picture) -> Image | npt.NDArray[np.generic]:
         ignore_pillow_warnings()
         with _decoding("the image"):
             return _upright(picture, "the image")
-    raise DataError(f"a {type(picture).__name__} is not a picture; give a path, bytes, a PIL image or a uint8 array.")
+    raise DataError(
+        f"an object of type {type(picture).__name__} is not a picture; "
+        "give a path, bytes, a PIL image or a uint8 array."
+    )

@@ -155,4 +155,4 @@ def _nearest_key(location: list[str]) -> str:
         if elsewhere:
             return f" Did you mean '{elsewhere[0]}'?"
     table = "".join(f"{name}." for name in location[:-1])
-    return nearest(table + location[-1], [table + name for name in siblings])
+    return nearest(location[-1], siblings, table)

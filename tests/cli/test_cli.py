@@ -481,7 +481,7 @@ def test_mistakes_of_training_are_one_line_and_leave_nothing(mien, tmp_path, rec
 
     one_line(attempt(recipe="quik"), "no recipe 'quik'")
     one_line(attempt("--set", "optim.lr=0"), "optim.lr", "greater than 0")
-    one_line(attempt("--set", "optim.rate=1"), "unknown key 'optim.rate'")
+    one_line(attempt("--set", "optim.rate=1"), "unknown key 'optim.rate'. Known: optim.betas,")
     one_line(attempt("--set", "model.name=resnet"), "Did you mean 'resnet")
     one_line(attempt("--set", "model.widht=3"), "widht")
     one_line(attempt("--set", "classes=seven2"), "seven")

@@ -80,6 +80,9 @@ def test_the_answers_are_the_means_over_views_and_models_without_a_temperature(m
     assert scores.rows.tolist() == chosen.rows.tolist()
     assert scores.probabilities == pytest.approx(np.mean(expected, axis=0), abs=1e-3)
     assert not teacher.scores("train").exists()
+    before = out.read_bytes()
+    refused(mien("teach", teacher.path, "--data", face_folder, "--views", 1, "--out", out), f"{out} exists already")
+    assert out.read_bytes() == before
 
 
 def test_the_advice_for_a_recipe_without_a_network_names_the_run_to_begin_from(mien, tmp_path, teacher, face_folder):
@@ -116,7 +119,7 @@ def test_a_student_is_taught_of_whole_epochs(mien, tmp_path, teacher, recipe_fil
     words = ("distill", recipe_file, "--data", face_folder, "--out", tmp_path / "other", "--teachers")
     refused(mien(*words, file, "--set", "augment.shift=0.2"), "augment.shift = 0.1")
     assert not (tmp_path / "other").exists()
-    refused(mien("teach", teacher.path, "--data", face_folder, "--out", file), "holds answers about whole epochs")
+    refused(mien("teach", teacher.path, "--data", face_folder, "--out", file), f"{file} exists already")
     odd = mien(
         *("teach", teacher.path, "--data", face_folder, "--recipe", recipe_file, "--epochs", 1),
         *("--out", tmp_path / "odd.npz", "--set", "augment.shift=0.2"),

@@ -109,7 +109,7 @@ def test_what_is_not_heeded_says_so_and_what_cannot_be_is_refused(bgr):
     [
         ("nowhere.jpg", {}, "does not exist"),
         (b"no picture", {}, "is not an image"),
-        (None, {}, "a NoneType is not a picture"),
+        (None, {}, "of type NoneType is not a picture"),
         (np.zeros((3, 4, 5), dtype=np.uint8), {}, "found shape"),
         ("https://example.org/x.jpg", {}, "works offline"),
         ("data:image/png;base64,?", {}, "base64 text is damaged"),

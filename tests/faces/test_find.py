@@ -77,5 +77,5 @@ def test_a_photo_of_a_turned_camera_is_put_upright(astronaut, tmp_path):
 
 
 def test_something_else_is_no_picture():
-    with pytest.raises(DataError, match="a dict is not a picture"):
+    with pytest.raises(DataError, match="of type dict is not a picture"):
         mien.faces.detect({})

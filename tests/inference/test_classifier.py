@@ -90,7 +90,7 @@ def test_a_reading_names_what_it_found(classifier, faces):
     ("picture", "message"),
     [
         (np.zeros((48, 48)), "image 1: .*uint8"),
-        (3, "a int is not a picture"),
+        (3, "of type int is not a picture"),
         (b"hello", "image 1: .*not an image"),
         ("none.png", r"none\.png does not exist"),
         ([np.zeros((48, 48), np.uint8), None], "image 2: .*NoneType"),

@@ -127,8 +127,10 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
     assert not locate.is_shipped("slow-int8")
     with pytest.raises(ModelError, match="default does not come in int8"):
         find_model("default-int8")
-    with pytest.raises(ModelError, match=r"no model at slow-int8.*default, fast"):
+    with pytest.raises(ModelError, match=r"no model at slow-int8.*Did you mean 'fast-int8'"):
         find_model("slow-int8")
+    with pytest.raises(ModelError, match=r"no model at runs/7.*Known: default, fast, fast-int8"):
+        find_model("runs/7")
 
 
 def test_a_model_that_cannot_be_moved_in_leaves_the_one_that_is_there(monkeypatch, tmp_path):

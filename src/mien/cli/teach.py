@@ -21,7 +21,7 @@ from mien.cli.options import (
     show_json,
 )
 from mien.cli.source import Source
-from mien.errors import RecipeError, needs_extra
+from mien.errors import RecipeError, RunError, needs_extra
 
 if TYPE_CHECKING:
     from mien.data.faceset import FaceSet
@@ -62,8 +62,8 @@ def teach(
 ) -> None:
     """Ask teachers about every face of the train split, once: the soft labels for `mien distill`.
 
-    Written is a scores file (docs/scores.md) in float16, without images: RUN/scores_train.npz, or --out. With --recipe
-    (docs/distillation.md) the file is of whole epochs; killed, the same command goes on.
+    Written is a scores file (docs/scores.md) in float16, without images: RUN/scores_train.npz, or --out, where there is
+    no file yet. With --recipe (docs/distillation.md) the file is of whole epochs; killed, the same command goes on.
     """
     from mien.recipe_file import load_recipe
 
@@ -108,6 +108,9 @@ def _ask_about_faces(
     from mien.inference.views import check_views
 
     check_views(views)
+    if out is not None and out.is_file():
+        # Answers take long, and any other .npz is not ours to replace.
+        raise RunError(f"{out} exists already. Choose another --out, or remove it.")
     classifiers = [load(model) for model in models]
     places = [place_of_answers(model, out) for model in models]
     members = [(each, faces_at(each.manifest.input.size_px)) for each in classifiers]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -69,24 +68,13 @@ def write_answers(file: Path, members: Sequence[Member], views: int) -> Answers:
 
     Raises:
         DataError: as :func:`mien.experiments.ensemble.score_together`.
-        RunError: the file system refused, or the file holds answers about epochs.
+        RunError: the file system refused.
     """
-    if file.is_file() and holds_epochs(file):
-        raise RunError(f"{file} holds answers about whole epochs, which took long; choose another --out.")
     scores = score_together(members, "train", views, temperature=1.0)
     write_scores(file, scores, np.float16)
     right = float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
     names = tuple(classifier.manifest.full_name for classifier, _ in members)
     return Answers(str(file), names, views, len(scores), file.stat().st_size, right)
-
-
-def holds_epochs(file: Path) -> bool:
-    """Whether a file is one of ``mien teach --recipe``."""
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return "first_batch.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
 
 
 def find_teachers(names: Sequence[str], live: bool) -> list[Path]:

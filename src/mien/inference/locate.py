@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from mien.artifact import INT8
-from mien.errors import ModelError
+from mien.errors import ModelError, nearest
 from mien.run_folder import RunFolder
 
 SHIPPED = ("default", "fast")
@@ -58,7 +58,9 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         return run.model_int8
     if not run.path.exists():
         known = [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED if find_run(each).model_int8.is_file())]
-        raise ModelError(f"There is no model at {name}. Give a run folder, a .onnx file, or: {', '.join(known)}.")
+        raise ModelError(
+            f"There is no model at {name}. Give a run folder or a .onnx file.{nearest(os.fspath(name), known)}"
+        )
     if run.path.is_file():
         return run.path
     if not run.model.is_file():

@@ -26,7 +26,8 @@ def built_page() -> Path:
     """The folder of the built page. Raises :class:`RunError` where it has not been built."""
     if not (STATIC / "index.html").is_file():
         raise RunError(
-            f"The browser page is not built: {STATIC} is missing. Build it with: make web (needs Node 20.19+)"
+            f"The browser page is not built: {STATIC} is missing. In a checkout: make web (needs Node 20.19+); "
+            "then install mien again, but for an installation with -e."
         )
     return STATIC
 
