@@ -105,25 +105,13 @@ def _content(contest: Contest) -> dict[str, Any]:
 
 
 def _show(contest: Contest) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+    from mien.report.printed import printed
     from mien.report.sections.comparison import comparison_table
     from mien.report.wording import p_text
 
-    made = comparison_table(contest)
     test = contest.comparison.mcnemar
     typer.echo(f"{contest.second} against {contest.first}, {contest.comparison.rows:,} rows")
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for index, header in enumerate(("figure", "first", "second", "difference", "95 % interval", "p")):
-        table.add_column(header, justify="right" if index else "left", no_wrap=bool(index))
-    for row in made.rows:
-        name, first, second, difference, p_value = (
-            column.show(value) for column, value in zip(made.columns, row, strict=True)
-        )
-        table.add_row(Text(name), first, second, difference, made.columns[3].interval(row[3]), p_value)
-    show(table)
+    show(printed(comparison_table(contest)))
     typer.echo(
         f"only the first right: {test.only_first:,}; only the second: {test.only_second:,}; "
         f"both wrong: {len(contest.comparison.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}\n"
