@@ -73,6 +73,23 @@ def test_16_bit_grey_is_scaled_to_8():
     assert (grey_square(np.full((10, 10), 128 * 257, dtype=np.uint16), 10) == 128).all()
 
 
+@pytest.mark.parametrize("mode", ["I;16", "array"])
+def test_each_value_of_16_bits_is_rounded_to_the_nearest_of_8(mode):
+    """Oracle: value / 257 in whole numbers, a half never being met since 257 is odd."""
+    values = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    picture = values if mode == "array" else Image.fromarray(values)
+    assert np.array_equal(grey_square(picture, 256), (values.astype(np.int64) * 2 + 257) // 514)
+
+
+def test_fractions_are_not_taken_for_black():
+    """A float picture of 0 to 1, as many programs save it, would have two values left."""
+    with pytest.raises(DataError, match="fractions of 0 to 1"):
+        grey_square(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), 8)
+    whole = Image.fromarray(np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8))
+    assert grey_square(whole, 8)[-1, -1] == 255
+    assert not grey_square(Image.new("F", (8, 8), 0.0), 8).any()
+
+
 def test_transparency_is_laid_on_white():
     assert (grey_square(Image.new("RGBA", (10, 10), (0, 0, 0, 0)), 10) == 255).all()
 

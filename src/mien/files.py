@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import secrets
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,11 +31,10 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-            os.close(handle)
-            temporary = Path(name)
-            # mkstemp makes files that only their owner can read; a result is an ordinary file.
-            temporary.chmod(0o666 & ~_current_umask())
+            beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+            # An ordinary file, unlike tempfile's, which only their owner can read.
+            os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+            temporary = beside
             yield temporary
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
@@ -60,6 +59,11 @@ def check_replaceable(paths: Iterable[Path], overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not overwrite:
             raise RunError(f"{path} exists already. Choose another folder with --out, or replace it with --overwrite.")
+
+
+def plain(text: str) -> str:
+    """Text in which the bytes of a file name that are no UTF-8 (Python's lone surrogates) are backslash escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -94,9 +98,3 @@ def lock_file(stream: BinaryIO) -> bool:
     except OSError as error:
         return error.errno not in {errno.EAGAIN, errno.EACCES, errno.EDEADLK}
     return True
-
-
-def _current_umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -110,16 +110,25 @@ def _opaque(image: Image) -> Image:
 
 def _grey(image: Image) -> npt.NDArray[np.uint8]:
     if image.mode.startswith(("I", "F")):
-        values = np.asarray(image, dtype=np.float64)
-        if not np.isfinite(values).all():
+        values = np.array(image, dtype=np.float32)
+        greatest = values.max(initial=0)
+        if not np.isfinite(greatest) or not np.isfinite(values.min(initial=0)):
             raise DataError("The image holds pixels that are not numbers (NaN or infinity).")
+        if image.mode == "F" and 0 < greatest <= 1:
+            raise DataError("The image holds fractions of 0 to 1. Multiply them by 255 and save it in 8 bits.")
         # 16-bit grey opens as I;16. Modes I and F name no range: above 255 it can only be 16 bits.
-        scale = 257.0 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else 1.0
-        return np.clip(np.rint(values / scale), 0, 255).astype(np.uint8)
+        return _in_8_bits(values, 257.0 if image.mode.startswith("I;16") or greatest > 255 else 1.0)
     image = _opaque(image)
     if image.mode not in {"L", "RGB"}:
         image = image.convert("RGB")
     return np.asarray(image.convert("L"), dtype=np.uint8)
+
+
+def _in_8_bits(values: npt.NDArray[np.float32], scale: float) -> npt.NDArray[np.uint8]:
+    """``values / scale``, rounded, 0..255. In place: a large picture's copies would each take gigabytes."""
+    np.divide(values, scale, out=values)
+    np.rint(values, out=values)
+    return np.clip(values, 0, 255, out=values).astype(np.uint8)
 
 
 def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
@@ -130,7 +139,7 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
         array = array[:, :, 0]
     colour = array.ndim == 3
     if array.dtype == np.uint16 and not colour:
-        return np.rint(array.astype(np.float64) / 257.0).astype(np.uint8)
+        return _in_8_bits(array.astype(np.float32), 257.0)
     if array.dtype != np.uint8:
         strange = array.dtype.kind == "f" and not np.isfinite(array).all()
         found = f"{array.dtype} with NaN or infinity" if strange else f"{array.dtype}"

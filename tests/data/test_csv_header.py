@@ -39,3 +39,10 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file.write_bytes(b"\x89PNG\r\n\xff\xfe")
     with pytest.raises(DataError, match="line 1 is not text"):
         read_header(file)
+
+
+def test_the_line_ends_of_old_macs_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "mac.csv"
+    file.write_bytes(b"emotion,pixels,Usage\r0,1 1,Training\r")
+    with pytest.raises(DataError, match=r"mac.csv line 1 cannot be read as CSV.*line ends"):
+        read_header(file)

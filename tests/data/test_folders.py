@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from mien.data.read import read_data
 from mien.errors import DataError
@@ -151,3 +153,14 @@ def test_class_folders_without_images_are_refused(tmp_path: Path) -> None:
     (tmp_path / "faces" / "sad").mkdir()
     with pytest.raises(DataError, match="has class folders but no images"):
         read_data(tmp_path / "faces")
+
+
+def test_names_that_are_no_utf_8_are_read_as_text(tmp_path: Path, noise) -> None:
+    """Oracle: what Python shows of such a name. Reports and tables are UTF-8."""
+    for place, image in zip((b"caf\xe9/a.png", b"happy/\xe9.png", b"happy/b.png"), noise(3), strict=True):
+        file = tmp_path / "faces" / os.fsdecode(place)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(file)
+    faces = read_data(tmp_path / "faces").faces
+    assert set(faces.classes) == {"happy", "caf\\udce9"}
+    assert set(faces.source) == {"caf\\udce9/a.png", "happy/\\udce9.png", "happy/b.png"}

@@ -149,6 +149,22 @@ def test_a_label_outside_the_declared_classes_is_named(tmp_path: Path, noise, la
         read_faces(path)
 
 
+@pytest.mark.parametrize("label", [[0, 1], {"angry": 1}])
+def test_labels_that_are_lists_or_structs_are_refused(tmp_path: Path, noise, label: object) -> None:
+    path = write_foreign(tmp_path / "t.parquet", noise(2), label=[label, label])
+    with pytest.raises(DataError, match=r"row 0: the column 'label' holds .* not a label"):
+        read_data(path)
+
+
+def test_two_files_of_mien_in_one_folder_have_each_face_once(tmp_path: Path, faces: FaceSet) -> None:
+    """Both number their faces alike, so that the numbers name none; those of one file do."""
+    for name in ("a", "b"):
+        write_parquet(faces, tmp_path / "two" / f"{name}.parquet")
+    both = read_faces(tmp_path / "two")
+    assert both.rows.tolist() == list(range(2 * len(faces)))
+    assert both.columns["row_"].tolist() == faces.rows.tolist() * 2
+
+
 def test_columns_that_have_no_place_are_left_out_and_others_keep_their_kind(tmp_path: Path, noise) -> None:
     path = write_foreign(
         tmp_path / "a.parquet",

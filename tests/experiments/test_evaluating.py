@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -62,6 +63,7 @@ def test_scores_alone_have_a_threshold_where_they_have_two_classes(tiny_run):
     [
         (Asked(by="halves"), "Did you mean 'half'"),
         (Asked(by="pairs"), "holds 2 values a face"),
+        (Asked("train", by="source"), "at most 100 different values"),
     ],
 )
 def test_what_the_data_has_not_is_said_before_a_face_is_read(classifier, result, monkeypatch, asked, words):
@@ -81,3 +83,15 @@ def test_classes_that_the_model_has_not_are_refused(classifier):
         check_asked(Asked(threshold=0.4), classifier)
     with pytest.raises(DataError, match="joy"):
         check_asked(Asked(scheme=parse_scheme("a=joyful,b=sad")), classifier)
+
+
+def test_what_would_be_opened_for_nothing_stays_closed(classifier, result, monkeypatch):
+    """A scheme that leaves no face of the split; a second model of other classes."""
+    monkeypatch.setattr(evaluating, "score_together", lambda *_: pytest.fail("faces were read"))
+    neutral = result.faces.subset((result.faces.split != "test") | (result.faces.labels == 6))
+    with pytest.raises(DataError, match="leaves no face in: test"):
+        ask_models([classifier], [replace(result, faces=neutral)], Asked("test", scheme=parse_scheme("binary")))
+    other = copy.copy(classifier)
+    other.manifest = classifier.manifest.model_copy(update={"classes": ("a", "b"), "name": "pair"})
+    with pytest.raises(DataError, match=r"averaged of the same classes; .* pair knows a, b"):
+        ask_models([classifier, other], [result, result], Asked("test"))

@@ -65,6 +65,9 @@ def test_a_model_that_did_not_make_the_scores_is_refused(faces, tiny_run):
     for scores in (changed, made(3.0)):
         with pytest.raises(DataError, match="'tiny' did not make the scores: of 40 rows"):
             check_model(model, part, scores)
+    over_views = replace(made(1.0), note="the mean of 2 views")
+    with pytest.raises(DataError, match=r"The scores are the mean of 2 views: .* Leave out the model"):
+        check_model(model, part, over_views)
 
 
 def test_scores_know_their_data_at_every_size(faces, scored, tmp_path):

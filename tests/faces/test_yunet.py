@@ -106,6 +106,13 @@ def test_overlapping_answers_are_one_face(detector):
     assert [face.score for face in detector.detect(rgb)] == pytest.approx([1], abs=1e-4)
 
 
+def test_what_is_too_thin_for_a_face_is_not_searched(detector, monkeypatch):
+    """OpenCV would pad it to 32 pixels: to 100 million, for 3 million pixels."""
+    monkeypatch.setattr(detector, "_network", None)
+    assert detector.detect(np.zeros((1, 3_000_000, 3), dtype=np.uint8)) == []
+    assert detector.detect(np.zeros((3000, 20, 3), dtype=np.uint8)[:, :9]) == []
+
+
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (40, 30)])
 def test_a_picture_without_a_face_holds_none(detector, shape):
     assert detector.detect(np.zeros((*shape, 3), dtype=np.uint8)) == []

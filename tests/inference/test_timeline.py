@@ -23,7 +23,7 @@ def frame(number, seconds, faces):
 
 
 def made(frames):
-    timeline = Timeline(CLASSES)
+    timeline = Timeline(CLASSES, frame_seconds=0.04)
     for number, (seconds, faces) in enumerate(frames):
         timeline.add(frame(number, seconds, faces))
     return timeline

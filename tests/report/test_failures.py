@@ -1,5 +1,7 @@
 """Oracles: votes counted by hand; Study B's split written out."""
 
+import shlex
+import tomllib
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
+from mien.labels import parse_scheme
 from mien.report.blocks import Columns, Table
 from mien.report.material import Material
 from mien.report.sections.conditions import conditions_section
@@ -100,3 +103,32 @@ def test_where_all_is_right_nothing_is_merged(faces):
     assert not list(section.drawings())
     assert not list(section.tables())
     assert "Every row is right" in section.blocks[0].words
+
+
+@pytest.mark.parametrize(
+    ("classes", "change"),
+    [
+        (("angry", "happy", "sad"), """--set 'classes="angry+sad=angry+sad,happy=happy"'"""),
+        (("it's", "happy", "sad"), """--set 'classes="happy=happy,it'"'"'s+sad=it'"'"'s+sad"'"""),
+        # Read again, these would be other classes.
+        (("a,b", "happy", "sad"), ""),
+        (("a+b", "happy", "sad"), ""),
+        (("x=y", "happy", "sad"), ""),
+    ],
+)
+def test_the_change_that_trains_with_a_scheme_can_be_given_as_it_stands(faces, classes, change):
+    """Oracle: a shell's words, and what ``parse_scheme`` reads of them."""
+    labels, read = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 2, 2, 0])
+    scores = Scores(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], classes, "validation", "")
+    texts = [
+        each.words
+        for each in merging_section(Material(scores, evaluate_scores(scores, 10))).blocks
+        if each.kind == "text"
+    ]
+    (last,) = [words for words in texts if "flatters them" in words]
+    assert ("--set" in last) == bool(change)
+    if change:
+        found = last[last.index("--set") : last.index(". The schemes")]
+        assert sorted(found) == sorted(change)
+        scheme = parse_scheme(tomllib.loads(shlex.split(found)[1])["classes"])
+        assert set(scheme.groups.values()) == {(classes[1],), (classes[0], classes[2])}

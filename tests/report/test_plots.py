@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
+from mien.evaluation.calibration import CoverageCurve
 from mien.evaluation.curves import GRID, precision_recall_curves, roc_curves
-from mien.report.plots import precision_recall_plot, roc_plot
+from mien.report.plots import coverage_plot, precision_recall_plot, roc_plot
 
 
 @pytest.mark.parametrize("kind", ["roc", "precision-recall"])
@@ -26,3 +27,14 @@ def test_every_class_with_rows_has_its_band(kind, monkeypatch):
     for (across, low, high), curve in zip(filled, expected, strict=True):
         assert across is GRID
         assert (low.tolist(), high.tolist()) == (curve.low.tolist(), curve.high.tolist())
+
+
+def test_the_surest_rows_are_not_cut_off_where_they_are_wrong(monkeypatch):
+    """Five sure rows that are wrong, before 95 that are right."""
+    limits, set_ylim = [], Axes.set_ylim
+    monkeypatch.setattr(
+        Axes, "set_ylim", lambda self, *ends, **named: (limits.append(ends), set_ylim(self, *ends, **named))
+    )
+    accuracy = np.maximum(np.arange(1, 101) - 5, 0) / np.arange(1, 101)
+    coverage_plot(CoverageCurve(np.arange(1, 101) / 100, accuracy, np.zeros(100), 0.1, 0.1)).svg_file()
+    assert (0, 101) in limits

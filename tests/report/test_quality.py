@@ -6,7 +6,7 @@ import pytest
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.scores import Scores
 from mien.report.material import Material
-from mien.report.sections.quality import curves_section
+from mien.report.sections.quality import classes_section, curves_section
 
 
 @pytest.mark.parametrize(("labels", "drawn"), [([0, 1, 1, 0], True), ([1, 1, 1], False), ([1], False)])
@@ -18,3 +18,10 @@ def test_without_a_rest_there_is_no_empty_figure(labels, drawn):
     assert names == {"roc-averages", "precision-recall"} | ({"roc-classes"} if drawn else set())
     said = any(block.kind == "text" and "no ROC curve" in block.words for block in section.blocks)
     assert said != drawn
+
+
+def test_a_class_may_be_called_as_a_column_is():
+    scores = Scores(np.arange(4), np.arange(4) % 2, np.full((4, 2), 0.5), ("true class", "b"), "validation", "")
+    tables = list(classes_section(Material(scores, evaluate_scores(scores, 10), resamples=10)).tables())
+    counts = next(table for table in tables if table.name == "confusion-counts")
+    assert [column.name for column in counts.columns][1:] == ["true class", "b"]

@@ -21,7 +21,7 @@ pytest.importorskip("matplotlib")
 
 def timeline(tracks, count=40, classes=EXPRESSIONS, rate=10.0):
     """Track number n is seen from frame n on; each reads another class."""
-    made, size = Timeline(classes), len(classes)
+    made, size = Timeline(classes, 1 / rate), len(classes)
     square = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
     for number in range(count):
         faces = []

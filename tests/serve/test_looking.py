@@ -157,6 +157,25 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
     assert refused.value.code == "too_much_work"
 
 
+def run_length_bmp(side):
+    """A grey BMP packed by RLE8, each row one pixel and the end of the line: few bytes, unpacked in Python."""
+    pixels = b"\x01\x07\x00\x00" * side + b"\x00\x01"
+    palette = b"".join(bytes((level, level, level, 0)) for level in range(256))
+    head = struct.pack("<IiiHHIIiiII", 40, side, side, 1, 8, 1, len(pixels), 0, 0, 256, 256)
+    start = 14 + len(head) + len(palette)
+    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + head + palette + pixels
+
+
+@pytest.mark.parametrize("kind", ["bmp", "ppm"])
+def test_what_is_unpacked_in_python_is_refused_where_it_is_large(kind, monkeypatch):
+    def packed(side):
+        return run_length_bmp(side) if kind == "bmp" else b"P5 %d %d 254\n" % (side, side) + bytes(side * side)
+
+    assert look(packed(50), None, 48, Limits(), None).width == 50
+    monkeypatch.setattr(looking, "open_image", None)
+    assert refusal(packed(1001)) == "too_much_work"
+
+
 @pytest.mark.parametrize("where", ["after its end", "in a segment"])
 def test_what_only_looks_like_scans_is_none(where):
     """A phone's moving picture lies behind the still one; a segment may hold anything."""

@@ -12,6 +12,7 @@ from mien.cli.options import (
     ModelOption,
     OverwriteOption,
     QuietOption,
+    check_out,
     remark,
     show,
     show_json,
@@ -51,14 +52,13 @@ def explain(
     """
     import numpy as np
 
-    from mien.errors import RunError
     from mien.explain.methods import explain as make_maps
     from mien.files import check_replaceable
     from mien.inference.classifier import load
     from mien.progress import track
 
-    if out.is_file():
-        raise RunError(f"{out} is a file; --out names a folder.")
+    for path in images:
+        check_out(out, path)
     classifier = load(model)
     names = _methods(method)
     network = _network(model, classifier, names)

@@ -118,6 +118,8 @@ def main() -> None:
         # Whoever read our output has gone (`mien ... | head`); that is no error. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except MemoryError:
+        _fail("the memory of this machine does not suffice for this; take smaller pictures, or fewer at a time", 2)
     except OSError as error:
         _fail(f"{error.filename or 'the file system'}: {error.strerror or error}", 2)
     if code == _STOPPED:

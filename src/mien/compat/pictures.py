@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from functools import cache
 from typing import Any
 
@@ -44,7 +43,7 @@ def rgb_of(picture: Any) -> npt.NDArray[np.uint8]:
     if isinstance(picture, str) and picture.startswith("data:image/"):
         try:
             picture = base64.b64decode(picture.partition(",")[2], validate=True)
-        except binascii.Error as error:
+        except ValueError as error:
             raise DataError(f"The picture's base64 text is damaged ({error}).") from None
     elif hasattr(picture, "read"):
         picture = picture.read()

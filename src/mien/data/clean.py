@@ -184,7 +184,7 @@ def apply_clean(faces: FaceSet, clean: Clean, usual: FaceSet | None = None) -> F
     places = np.searchsorted(faces.rows[order], numbers)
     places = order[np.minimum(places, len(order) - 1)] if len(order) else places
     labels, kept = faces.labels.copy(), np.ones(len(faces), dtype=np.bool_)
-    classes = [plain(name) for name in faces.classes]
+    classes = faces.classes
     for change, place in zip(clean.changes, places.tolist(), strict=True):
         if faces.rows[place] != change.row:
             raise DataError(f"The list of changes names row {change.row}, which the data does not have.")
@@ -275,10 +275,5 @@ def _prove(faces: FaceSet, changes: Sequence[Change], places: npt.NDArray[np.int
 
 
 def _line(change: Change) -> str:
-    values = {key: plain(value) if isinstance(value, str) else value for key, value in change.model_dump().items()}
-    return ", ".join(dump_toml({key: value for key, value in values.items() if value is not None}).strip().split("\n"))
-
-
-def plain(text: str) -> str:
-    """Text without the bytes of a file name that are no text, which TOML cannot hold."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    values = change.model_dump(exclude_none=True)
+    return ", ".join(dump_toml(values).strip().split("\n"))

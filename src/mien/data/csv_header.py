@@ -40,7 +40,12 @@ def read_header(path: Path) -> Header:
             f"{path} line 1 is not text. Expected a CSV with a header, such as emotion,pixels,Usage."
         ) from None
     delimiter = max(",;\t", key=line.count)
-    names = tuple(next(csv.reader([line], delimiter=delimiter), []))
+    try:
+        names = tuple(next(csv.reader([line], delimiter=delimiter), []))
+    except csv.Error as error:
+        raise DataError(
+            f"{path} line 1 cannot be read as CSV ({error}). Save it with the line ends of Windows or Unix."
+        ) from None
     label = find_column(names, LABEL_HEADERS)
     pixels = find_column(names, ("pixels",))
     image = find_column(names, PATH_HEADERS)

@@ -15,6 +15,7 @@ from mien.data.decode import decode_images
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
 from mien.data.table import ClassNames, FaceTable, ReadOptions, index_classes
 from mien.errors import DataError
+from mien.files import plain
 from mien.labels import EXPRESSIONS, canonical_class
 from mien.pictures import IMAGE_SUFFIXES
 
@@ -85,7 +86,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
         if count == 0:
             notes.append(f"The class folder {_relative(class_folder.path, folder)} has no images and was left out.")
             continue
-        names += [class_names.name(class_folder.path.name)] * count
+        names += [class_names.name(plain(class_folder.path.name))] * count
         splits += [class_folder.split] * count
     if not files:
         raise DataError(f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.")
@@ -93,7 +94,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     if others:
         notes.append(f"{len(others):,} files without the suffix of an image were left out, e.g. {others[0]}.")
     official = _official_splits(files)
-    sources = [_relative(Path(file), folder) for file in files]
+    sources = [plain(_relative(Path(file), folder)) for file in files]
     items = zip(sources, files, strict=True)
     decoded = decode_images(items, len(files), options.size_px, options.skip_bad, f"decoding {folder.name}")
     kept = decoded.kept

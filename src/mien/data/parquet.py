@@ -65,7 +65,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     found_splits = [split for file in files for split in file.splits()]
     columns = _join([file.columns() for file in files])
     rows_column = columns.pop("row", np.empty(0))
-    usable = complete or (rows_column.dtype.kind == "i" and len(np.unique(rows_column)) == rows)
+    usable = rows_column.dtype.kind == "i" and len(np.unique(rows_column)) == rows
     if len(rows_column) and not usable:
         columns["row_"] = rows_column
     sources = [source for file in files for source in file.sources(complete)]

@@ -112,6 +112,8 @@ class ParquetFile:
         resolved: dict[Any, str] = {}
         result = []
         for row, value in enumerate(self._values(self.label)):
+            if isinstance(value, list | dict):
+                raise DataError(f"{self.name} row {row}: the column '{self.label}' holds {value!r:.60}, not a label.")
             if value not in resolved:
                 where = f"{self.name} row {row}"
                 if self.declared and isinstance(value, int):

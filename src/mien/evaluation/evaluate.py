@@ -66,6 +66,23 @@ def evaluate_scores(scores: Scores, resamples: int = 1000, seed: int = 0) -> Eva
     )
 
 
+def parts_of(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """The different values of a column (N,), in order, and which of them each row has, int64 (N,).
+
+    Raises:
+        DataError: more than :data:`MOST_PARTS` different ones, which would not group the rows.
+    """
+    if values.dtype.kind == "O":
+        values = values.astype(np.str_)
+    distinct, part_of_row = np.unique(values, return_inverse=True)
+    if len(distinct) > MOST_PARTS:
+        raise DataError(
+            f"A column to group by may have at most {MOST_PARTS} different values; found {len(distinct)}, such as "
+            f"{distinct[0]} and {distinct[1]}. Choose a column that groups the rows."
+        )
+    return distinct, part_of_row
+
+
 def break_down(scores: Scores, values: npt.NDArray[Any], resamples: int = 1000, seed: int = 0) -> list[Part]:
     """Accuracy and macro-F1 for each value of a column, ordered by value.
 
@@ -76,21 +93,13 @@ def break_down(scores: Scores, values: npt.NDArray[Any], resamples: int = 1000, 
         seed: seed of the resampling.
 
     Raises:
-        DataError: ``values`` is not one value per row, has more than :data:`MOST_PARTS` different ones, or
-            ``resamples`` is less than 1.
+        DataError: ``values`` is not one value per row, or as :func:`parts_of`; ``resamples`` is less than 1.
     """
     check_resamples(resamples)
     values = np.asarray(values)
     if values.shape != (len(scores),):
         raise DataError(f"A column to group by needs one value for each of {len(scores)} rows; found {values.shape}.")
-    if values.dtype.kind == "O":
-        values = values.astype(np.str_)
-    distinct, part_of_row = np.unique(values, return_inverse=True)
-    if len(distinct) > MOST_PARTS:
-        raise DataError(
-            f"A column to group by may have at most {MOST_PARTS} different values; found {len(distinct)}, such as "
-            f"{distinct[0]} and {distinct[1]}. Choose a column that groups the rows."
-        )
+    distinct, part_of_row = parts_of(values)
     generator = np.random.default_rng(seed)
     return [
         _part(str(value), scores, part_of_row == index, resamples, generator) for index, value in enumerate(distinct)

@@ -6,13 +6,26 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from mien.data.faceset import FaceSet
+from mien.errors import DataError
 from mien.evaluation.ensemble import average_scores
 from mien.evaluation.scores import Scores
-from mien.experiments.measure import fitted_on, score_split, temperature_words
+from mien.experiments.measure import faces_for, fitted_on, score_split, temperature_words
 from mien.inference.classifier import Classifier
 
 Member = tuple[Classifier, FaceSet]
 """A model, and the data read at its size."""
+
+
+def check_members(members: Sequence[Member]) -> None:
+    """Refuse models of other classes than the first's, or than the data's. Raises :class:`DataError`."""
+    first = members[0][0]
+    for classifier, faces in members:
+        if set(classifier.classes) != set(first.classes):
+            raise DataError(
+                f"Answers are averaged of the same classes; {first.manifest.full_name} knows "
+                f"{', '.join(first.classes)}, {classifier.manifest.full_name} knows {', '.join(classifier.classes)}."
+            )
+        faces_for(classifier, faces)
 
 
 def score_together(members: Sequence[Member], split: str, views: int = 1, temperature: float | None = None) -> Scores:

@@ -9,11 +9,11 @@ from typing import Any
 from mien.data.faceset import FaceSet
 from mien.data.read import ReadResult
 from mien.errors import DataError, nearest
-from mien.evaluation.evaluate import break_down, evaluate_scores
+from mien.evaluation.evaluate import break_down, evaluate_scores, parts_of
 from mien.evaluation.results import Evaluation, Part
 from mien.evaluation.scores import Scores
 from mien.evaluation.threshold import DEFAULT_THRESHOLD, ThresholdResult, measure_threshold
-from mien.experiments.ensemble import Member, score_together, temperatures_in_words
+from mien.experiments.ensemble import Member, check_members, score_together, temperatures_in_words
 from mien.experiments.measure import faces_for, merged_words, seen_by, try_threshold, without_copies
 from mien.inference.classifier import Classifier
 from mien.labels import LabelScheme, check_threshold
@@ -121,10 +121,15 @@ def ask_models(classifiers: Sequence[Classifier], results: Sequence[ReadResult],
 
     Raises:
         DataError: as :func:`mien.experiments.ensemble.score_together`; no column of the name, or one that cannot
-            break figures down.
+            break figures down; a scheme that leaves no face.
     """
-    _column(classifiers[0], results[0].faces, asked)  # refuses before a face is read
-    return score_together(_members(classifiers, results), asked.split, asked.views)
+    members = _members(classifiers, results)
+    # All that can be refused is, before a face is read: afterwards a test split would have been opened for nothing.
+    check_members(members)
+    column = _column(*members[0], asked)
+    if column is not None:
+        parts_of(column)
+    return score_together(members, asked.split, asked.views)
 
 
 def measure_models(
@@ -159,10 +164,10 @@ def _members(classifiers: Sequence[Classifier], results: Sequence[ReadResult]) -
 
 def _column(classifier: Classifier, faces: FaceSet, asked: Asked) -> Any:
     """The column that breaks figures down, on the rows that are measured; None without a name."""
+    faces = faces_for(classifier, faces.of_split(asked.split)).with_scheme(asked.scheme)
     by = asked.by
     if by is None:
         return None
-    faces = faces_for(classifier, faces.of_split(asked.split)).with_scheme(asked.scheme)
     columns = {"source": faces.source, **faces.columns}
     if by not in columns:
         raise DataError(f"The data has no column '{by}'." + nearest(by, columns))

@@ -110,6 +110,11 @@ def check_model(model: Classifier, chosen: FaceSet, scores: Scores) -> float | N
     Raises:
         DataError: other answers.
     """
+    if scores.note:
+        raise DataError(
+            f"The scores are {scores.note}: no answers of one model to one view, which it could be held to. Leave out "
+            f"the model."
+        )
     askable = np.flatnonzero((chosen.split != "test") & (scores.split != "test"))
     if not len(askable):
         return None

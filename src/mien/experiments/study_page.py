@@ -92,7 +92,7 @@ def _plot(figure: str, rows: Sequence[Row]) -> Plot:
         f"{figure_name(figure)}, %" if in_percent(figure) else figure_name(figure),
         100 if in_percent(figure) else 1,
     )
-    crosses = " Crosses: as published, on other splits and without a fixed seed." if any(theirs) else ""
+    crosses = " Crosses: as published." if any(theirs) else ""
     return Plot(
         drawing, f"{figure_name(figure)} of each variant; bars are 95 % intervals of the faces' chance.{crosses}"
     )

@@ -72,7 +72,7 @@ def write_video(
         import matplotlib  # noqa: F401
     if not annotate:
         del paths["annotated"]
-    timeline = Timeline(reader.classes)
+    timeline = Timeline(reader.classes, float(1 / clip.frame_rate))
     frames = track(read_video(clip, reader), clip.expected_frames, f"reading {clip.path.name}", "frames")
     with clip, _folder(out), ExitStack() as stack:
         parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}

@@ -10,12 +10,24 @@ import numpy.typing as npt
 from mien.faces.face import Box, Margin
 from mien.preprocess import grey_square
 
+LARGE_PX = 4096
+MOST_REPEATED = 4
+"""A square of a longer side, and of so many times the pixels of the picture in it, is not laid out: of a long thin
+picture it would take gigabytes."""
 
-def crop(rgb: npt.NDArray[np.uint8], box: Box, margin: Margin) -> npt.NDArray[np.uint8]:
-    """Cut a square around a box. uint8 (H, W, 3) -> uint8 (S, S, 3), S = ``margin.size`` longer sides of the box.
 
-    Beyond the picture its border pixels repeat.
+def face_squares(
+    rgb: npt.NDArray[np.uint8], boxes: Sequence[Box], margin: Margin, size_px: int
+) -> npt.NDArray[np.uint8]:
+    """The faces in some boxes as a model reads them: uint8 (H, W, 3) -> uint8 (N, size_px, size_px), grey.
+
+    Each is a square around its box of ``margin.size`` longer sides of it. Beyond the picture its border pixels repeat.
     """
+    squares = [_face_square(rgb, box, margin, size_px) for box in boxes]
+    return np.stack(squares) if squares else np.empty((0, size_px, size_px), dtype=np.uint8)
+
+
+def _face_square(rgb: npt.NDArray[np.uint8], box: Box, margin: Margin, size_px: int) -> npt.NDArray[np.uint8]:
     longer = max(box.width, box.height)
     side = max(round(margin.size * longer), 1)
     top = round(box.top + box.height / 2 + margin.down * longer - side / 2)
@@ -23,12 +35,8 @@ def crop(rgb: npt.NDArray[np.uint8], box: Box, margin: Margin) -> npt.NDArray[np
     height, width = rgb.shape[:2]
     rows = np.clip(np.arange(top, top + side), 0, height - 1)
     columns = np.clip(np.arange(left, left + side), 0, width - 1)
-    return rgb[rows[:, np.newaxis], columns]
-
-
-def face_squares(
-    rgb: npt.NDArray[np.uint8], boxes: Sequence[Box], margin: Margin, size_px: int
-) -> npt.NDArray[np.uint8]:
-    """The faces in some boxes as a model reads them: uint8 (H, W, 3) -> uint8 (N, size_px, size_px), grey."""
-    squares = [grey_square(crop(rgb, box, margin), size_px) for box in boxes]
-    return np.stack(squares) if squares else np.empty((0, size_px, size_px), dtype=np.uint8)
+    part = rgb[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if side > LARGE_PX and side * side > MOST_REPEATED * len(part) * part.shape[1]:
+        # grey_square repeats border pixels too, after shrinking: around the middle, and but for rounding the same.
+        return grey_square(part, size_px)
+    return grey_square(rgb[rows[:, np.newaxis], columns], size_px)

@@ -23,6 +23,9 @@ AT_MOST = 5000
 SEARCHED_PX = 640
 """A larger picture is searched at this squared many pixels: YuNet is trained on faces of 10 to 300 pixels."""
 
+LEAST_PX = 10
+"""A face is no smaller, so neither is a side of a picture that has one."""
+
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
 
 
@@ -59,6 +62,9 @@ class YuNetDetector:
         height, width = rgb.shape[:2]
         scale = min(SEARCHED_PX / (height * width) ** 0.5, 1.0)
         size = (max(round(width * scale), 1), max(round(height * scale), 1))
+        if min(size) < LEAST_PX:
+            # OpenCV pads both sides to 32: of a picture as thin as that to many times what is searched.
+            return []
         bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
         if scale < 1:
             bgr = cv2.resize(bgr, size, interpolation=cv2.INTER_AREA)

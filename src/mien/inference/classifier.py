@@ -343,7 +343,7 @@ def _open_each(
 
 
 def _is_stack(array: npt.NDArray[Any]) -> bool:
-    return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in {1, 3, 4})
+    return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in {1, 2, 3, 4})
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -65,7 +65,7 @@ def _read_photo(classifier: Classifier, file: Path, wishes: Wishes) -> dict[str,
         photo = next(photos)
         if wishes.annotator is not None:
             wishes.annotator.write(photo.source, photo.rgb, photo.readings)
-    except DataError as error:
+    except (DataError, MemoryError) as error:
         return _bad(file, error, wishes)
     return photo.to_dict()
 
@@ -75,14 +75,16 @@ def _read_crops(classifier: Classifier, files: list[Path], wishes: Wishes) -> li
     for file in files:
         try:
             squares[file] = grey_square(open_image(file), classifier.manifest.input.size_px)
-        except DataError as error:
+        except (DataError, MemoryError) as error:
             bad[file] = _bad(file, error, wishes)
     readings = classifier.stream(squares.values(), classes=wishes.classes, threshold=wishes.threshold)
     read = {file: replace(reading, source=str(file)).to_dict() for file, reading in zip(squares, readings, strict=True)}
     return [bad[file] if file in bad else read[file] for file in files]
 
 
-def _bad(file: Path, error: DataError, wishes: Wishes) -> dict[str, Any]:
+def _bad(file: Path, error: DataError | MemoryError, wishes: Wishes) -> dict[str, Any]:
+    if isinstance(error, MemoryError):
+        error = DataError(f"{file} takes more memory than this machine has. Make it smaller.")
     if not wishes.skip_bad:
         raise error
     return {"source": str(file), "error": str(error)}

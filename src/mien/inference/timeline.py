@@ -55,6 +55,9 @@ class Timeline:
 
     A step begins as one frame, and becomes twice as long whenever a video has more than :data:`MOST_STEPS` of them.
 
+    Args:
+        frame_seconds: how long a frame is shown of which nothing else says it: the only one.
+
     Attributes:
         classes: class names.
         tracks: by number.
@@ -63,13 +66,14 @@ class Timeline:
         end_seconds: when the last frame ends.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], frame_seconds: float) -> None:
         self.classes = tuple(classes)
         self.tracks: dict[int, TrackSummary] = {}
         self.frames = 0
         self.starts_seconds: list[float] = []
         self.end_seconds = 0.0
         self._last_seconds = 0.0
+        self._frame_seconds = frame_seconds
         self._step_frames = 1
 
     def add(self, frame: VideoFrame) -> None:
@@ -80,7 +84,8 @@ class Timeline:
         if step == len(self.starts_seconds):
             self.starts_seconds.append(frame.seconds)
         # How long a frame is shown is known from the next one; the last is taken to be as long as the one before.
-        self.end_seconds = frame.seconds + (frame.seconds - self._last_seconds)
+        shown_seconds = frame.seconds - self._last_seconds if self.frames else self._frame_seconds
+        self.end_seconds = frame.seconds + shown_seconds
         self._last_seconds = frame.seconds
         self.frames += 1
         for face in frame.faces:

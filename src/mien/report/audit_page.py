@@ -87,7 +87,7 @@ def audit_tables(material: AuditMaterial) -> RenderableType:
 
 def _changes_section(material: AuditMaterial) -> Section:
     columns = ("row", "split", "label", "to", "kind", "reason", "source")
-    rows = [tuple(getattr(change, name) or "" for name in columns) for change in material.changes]
+    rows = [tuple(getattr(change, name) for name in columns) for change in material.changes]
     return Section(
         "changes",
         "What clean.toml lists",

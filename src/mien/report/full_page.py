@@ -6,6 +6,7 @@ that makes a :class:`mien.report.blocks.Section`, and a line in ``mien.experimen
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,24 +67,30 @@ def write_files(folder: Path, page: str, sections: Sequence[Section], name: str 
         for table in section.tables():
             files[folder / "tables" / f"{table.name}.csv"] = table.to_csv()
             files[folder / "tables" / f"{table.name}.json"] = table.to_json()
-    _remove_earlier(folder, name)
+    _remove_earlier(folder / name)
     for path, content in files.items():
         write_bytes(path, content)
+    beside = " ".join(sorted(path.relative_to(folder).as_posix() for path in files))
+    page = f"{page}\n<!-- {_BESIDE} {beside} -->\n"
     write_text(folder / name, page)
     return Written(folder / name, len(page.encode("utf-8")), tuple(files))
 
 
-def _remove_earlier(folder: Path, name: str) -> None:
-    """Take away the figures and tables of an earlier report, which would pass for this one's."""
-    if not (folder / name).is_file():
+_BESIDE = "Written beside this page:"
+
+
+def _remove_earlier(page: Path) -> None:
+    """Take away the figures and tables that an earlier page of the name lists, which would pass for this one's."""
+    if not page.is_file():
         return
-    for where, endings in (("figures", ("svg", "png")), ("tables", ("csv", "json"))):
-        for ending in endings:
-            for file in (folder / where).glob(f"*.{ending}"):
-                try:
-                    file.unlink()
-                except OSError as error:
-                    raise RunError(f"{file}, of an earlier report, cannot be removed: {error.strerror}.") from None
+    found = re.search(rf"<!-- {_BESIDE} (.*) -->\s*$", page.read_text(encoding="utf-8", errors="replace"))
+    for listed in found[1].split() if found else ():
+        file = page.parent / listed
+        if re.fullmatch(r"(figures|tables)/[^/]+", listed) and file.is_file():
+            try:
+                file.unlink()
+            except OSError as error:
+                raise RunError(f"{file}, of an earlier report, cannot be removed: {error.strerror}.") from None
 
 
 def page_html(

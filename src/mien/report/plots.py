@@ -137,7 +137,7 @@ def coverage_plot(curve: CoverageCurve) -> Drawing:
             marker="o" if len(curve.coverage) == 1 else "",
         )  # fmt: skip
         axes.set_xlim(0, 101)
-        axes.set_ylim(min(50.0, math.floor(10 * curve.accuracy[-1]) * 10.0), 101)
+        axes.set_ylim(min(50.0, math.floor(10 * curve.accuracy.min()) * 10.0), 101)
         axes.set_xlabel("share of faces answered, surest first, %")
         axes.set_ylabel("accuracy on them, %")
         axes.grid()

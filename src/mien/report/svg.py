@@ -152,6 +152,8 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
     >>> short("surprise"), short("an expression of great surprise", 12)
     ('surprise', 'an expr…rise')
     """
+    # matplotlib leaves what begins with an underscore out of legends.
+    name = f" {name}" if name.startswith("_") else name
     return name if len(name) <= longest else f"{name[: longest - 1 - longest // 3]}…{name[-(longest // 3) :]}"
 
 

@@ -25,6 +25,10 @@ READ = tuple(kind for kind in FORMATS if kind != "TIFF")
 MOST_SCANS = 100
 """Of one JPEG: a progressive one has about ten. Each goes over all pixels again, for a few bytes of the file."""
 
+MOST_SLOW_PIXELS = 1_000_000
+"""Of a picture that Pillow reads in Python, not in C (a run-length BMP, a PPM of an odd depth): two to eight times so
+many take a second."""
+
 _START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
 """JPEG's markers (ITU-T T.81, table B.1), and the zero after such a byte within a scan."""
@@ -96,6 +100,7 @@ def count_pixels(data: bytes, limits: Limits) -> int:
     try:
         with Image.open(io.BytesIO(data), formats=READ) as image:
             width, height = image.size
+            slowly = bool(image.tile) and image.tile[0][0] in Image.DECODERS
     except Image.DecompressionBombError:
         raise RefusedError(
             "too_many_pixels", f"The picture has over {limits.max_pixels:,} pixels. Shrink it."
@@ -110,6 +115,12 @@ def count_pixels(data: bytes, limits: Limits) -> int:
     if data.startswith(b"\xff\xd8") and _scans(data) > MOST_SCANS:
         raise RefusedError(
             "too_much_work", f"The JPEG has over {MOST_SCANS} scans, each over all of its pixels. Save it anew."
+        )
+    if slowly and width * height > MOST_SLOW_PIXELS:
+        raise RefusedError(
+            "too_much_work",
+            f"A picture that is packed so takes long to read; at most {MOST_SLOW_PIXELS:,} pixels of it are taken. "
+            f"Save it as PNG.",
         )
     if width * height > limits.max_pixels:
         raise RefusedError(

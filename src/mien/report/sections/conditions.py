@@ -49,15 +49,15 @@ def conditions_section(material: Material) -> Section:
     return Section("conditions", "On which faces does it fail?", tuple(blocks))
 
 
+BINS = "Bins of about as many faces each; equal numbers stay together."
+
+
 def _words(by: AccuracyBy) -> str:
     tau = by.rank_correlation
     unknown = f" {by.missing:,} faces without the number are left out." if by.missing else ""
     if np.isnan(tau.value):
-        return f"Bins of as many faces each.{unknown}"
-    return (
-        f"Bins of as many faces each. Kendall's tau with being right {tau.value:+.3f} "
-        f"({tau.low:+.3f} to {tau.high:+.3f}).{unknown}"
-    )
+        return f"{BINS}{unknown}"
+    return f"{BINS} Kendall's tau with being right {tau.value:+.3f} ({tau.low:+.3f} to {tau.high:+.3f}).{unknown}"
 
 
 def _mirror_blocks(material: Material) -> list[Block]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.audit.votes import ANSWERS
+from mien.errors import DataError
 from mien.evaluation.failures import Indices, confused_pairs, pair_examples, worst_mistakes
 from mien.evaluation.intervals import share_of
 from mien.evaluation.merging import Groups, merged_pairs, merged_schemes, scheme_of
-from mien.labels import SCHEMES, canonical_class
+from mien.labels import SCHEMES, LabelScheme, canonical_class, parse_scheme
 from mien.report.blocks import Block, Column, Columns, Face, Faces, Plot, Section, Table, Text
 from mien.report.material import Material
 from mien.report.pictures import data_address
@@ -85,7 +88,6 @@ def merging_section(material: Material) -> Section:
         Column("classes", "count"), Column("scheme", "text"), Column("accuracy", "percent"), Column("macro-F1"),
         Column("greatest class", "percent"),
     )  # fmt: skip
-    text = " ".join(f"{scheme_of(each.groups, material.classes).name}" for each in merging.schemes[:1])
     return Section(
         "merging",
         "Which classes belong together?",
@@ -106,12 +108,24 @@ def merging_section(material: Material) -> Section:
             Table("schemes", scheme_columns, schemes),
             Text(_study_b(merging.schemes[0].groups, material.classes)),
             Text(
-                f"To train with the scheme of two: --set 'classes=\"{text}\"'. The schemes were found on the rows that "
-                f"they are measured on, which flatters them a little; fewer classes are easier, too.",
+                f"{_how_to_train(scheme_of(merging.schemes[0].groups, material.classes))}The schemes were found on the "
+                f"rows that they are measured on, which flatters them a little; fewer classes are easier, too.",
                 soft=True,
             ),
         ),
     )
+
+
+def _how_to_train(scheme: LabelScheme) -> str:
+    """What trains with a scheme; nothing where its text would be read as another, as names can hold its signs."""
+    try:
+        read = parse_scheme(scheme.name)
+    except DataError:
+        return ""
+    if read is None or read.groups != scheme.groups:
+        return ""
+    change = shlex.quote(f"classes={json.dumps(scheme.name, ensure_ascii=False)}")
+    return f"To train with the scheme of two: --set {change}. "
 
 
 def face_at(material: Material, index: int, words: str) -> Face:

@@ -32,8 +32,9 @@ def classes_section(material: Material) -> Section:
     # Shares by true class; a class without rows has none.
     totals = evaluation.confusion.sum(axis=1, keepdims=True)
     shares = np.divide(evaluation.confusion, totals, out=np.full(totals.shape[:1] * 2, np.nan), where=totals > 0)
-    counts_columns = (Column("true class", "text"), *(Column(name, "count") for name in material.classes))
-    shares_columns = (Column("true class", "text"), *(Column(name, "percent") for name in material.classes))
+    truth = "true class" if "true class" not in material.classes else "the true class of the row"
+    counts_columns = (Column(truth, "text"), *(Column(name, "count") for name in material.classes))
+    shares_columns = (Column(truth, "text"), *(Column(name, "percent") for name in material.classes))
     counts = [(name, *line) for name, line in zip(material.classes, evaluation.confusion.tolist(), strict=True)]
     parts = [(name, *line) for name, line in zip(material.classes, shares.tolist(), strict=True)]
     caption = (
