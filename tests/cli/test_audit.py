@@ -1,5 +1,6 @@
 """`mien audit` and --clean as a user types them: what is printed, what is left on disk, errors in one line."""
 
+import csv
 import json
 import re
 import shutil
@@ -89,9 +90,12 @@ def test_ones_own_folders_and_the_list_that_comes_of_them(mien, folder, tmp_path
         "audit.html", "audit.json", "clean.toml", "figures", "tables",
     }  # fmt: skip
     assert (tmp_path / "out" / "tables" / "copied-rows.csv").is_file()
+    with (tmp_path / "out" / "tables" / "list-of-changes.csv").open(newline="", encoding="utf-8") as stream:
+        in_table = [int(line["row"]) for line in csv.DictReader(stream)]
 
     file = tmp_path / "out" / "clean.toml"
     listed = tomllib.loads(file.read_text(encoding="utf-8"))
+    assert in_table == [line["row"] for lines in listed.values() if isinstance(lines, list) for line in lines]
     by_kind = {line["kind"]: line for line in listed["drop"]}
     assert by_kind["leak"]["source"].startswith("train/happy/")
     assert by_kind["copy"]["source"] == "train/happy/zcopy.png"

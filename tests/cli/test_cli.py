@@ -304,6 +304,16 @@ def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_pa
     assert RunFolder(run).test_uses() == 1
 
 
+def test_a_machine_without_the_memory_says_so_in_a_line(mien, tiny_run, face_folder, monkeypatch):
+    from mien.experiments import evaluating
+
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(evaluating, "evaluate_scores", full)
+    one_line(mien("evaluate", "--model", tiny_run.path, "--data", face_folder), "memory of this machine")
+
+
 def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
     answer = mien("evaluate", "--scores", tiny_run.scores("validation"), "--json", "--out", tmp_path / "out")
     assert json.loads(answer.out)["headline"] == json.loads((tiny_run.path / "metrics.json").read_text())["headline"]

@@ -63,7 +63,10 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, files, tmp_path
     one_line(attempt("--method", "grad-cam"), "Did you mean 'gradcam'")
     one_line(attempt("--class", "hapy"), "Did you mean 'happy'")
     one_line(attempt(images=[tmp_path / "none.png"]), "none.png does not exist")
-    one_line(attempt(images=[tmp_path]), "holds no images")
+    (tmp_path / "empty").mkdir()
+    one_line(attempt(images=[tmp_path / "empty"]), "holds no images")
+    one_line(attempt(images=[files[0], files[0].parent], out=files[0].parent / "maps"), "would be read as faces")
+    assert not (files[0].parent / "maps").exists()
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"x")
     one_line(attempt(images=[*files, bad]), "bad.png")

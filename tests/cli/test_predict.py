@@ -304,6 +304,30 @@ def test_what_cannot_be_read_is_one_line_and_can_be_left_out(mien, photos, tiny_
     assert answer.out.endswith("Haar cascade: 1 face in 1 picture; 1 left out\n")
 
 
+@pytest.mark.parametrize("crops", [(), ("--crops",)])
+def test_a_picture_that_memory_does_not_hold_is_left_out_as_any_bad_one(
+    mien, photos, tiny_run, tmp_path, monkeypatch, crops
+):
+    from mien.inference import classifier, many
+    from mien.pictures import open_image
+
+    def open_but_one(picture):
+        if Path(picture).name == "c.jpg":
+            raise MemoryError
+        return open_image(picture)
+
+    # Faces that are cut out are opened by one module, photos by another.
+    for module in (classifier, many):
+        monkeypatch.setattr(module, "open_image" if module is many else "open_picture", open_but_one)
+    other = tmp_path / "other.jpg"
+    other.write_bytes((photos / "c.jpg").read_bytes())
+    words = ("predict", "--model", tiny_run.path, *crops, photos / "c.jpg", other)
+    one_line(mien(*words), "c.jpg takes more memory than this machine has")
+    answer = mien(*words, "--skip-bad")
+    assert (answer.code, answer.err.count("\n")) == (0, 1)
+    assert "1 left out" in answer.out
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

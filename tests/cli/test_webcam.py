@@ -23,6 +23,8 @@ def page(tmp_path, monkeypatch):
 
 
 def test_it_opens_the_browser_at_the_page_of_a_service_that_answers(mien, page, monkeypatch):
+    from mien.serve.app import create_app
+
     opened, answered, came = [], [], threading.Event()
 
     def browse(address):
@@ -39,7 +41,14 @@ def test_it_opens_the_browser_at_the_page_of_a_service_that_answers(mien, page, 
         server.run(sockets=[listener])
 
     monkeypatch.setattr(webbrowser, "open", browse)
+
+    def create_unguarded(*arguments, token, **named):
+        assert token is None, "a guarded page would read with fast-int8, not with the model"
+        return create_app(*arguments, token=token, **named)
+
     monkeypatch.setattr("mien.serve.server.run", run_until_it_came)
+    monkeypatch.setattr("mien.serve.app.create_app", create_unguarded)
+    monkeypatch.setenv("MIEN_TOKEN", "a token of the service, not of this")
     answer = mien("webcam", "--port", 0)
     assert answer.code == 0, answer.err
     (address,) = opened

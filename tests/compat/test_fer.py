@@ -104,6 +104,7 @@ def test_impossible_values_are_value_errors_as_in_fer(given):
         ("https://example.org/x.jpg", "works offline"),
         ("nowhere.jpg", "does not exist"),
         ("data:image/png;base64,?", "base64 text is damaged"),
+        ("data:image/png;base64,ü", "base64 text is damaged"),
         (None, "of type NoneType is not a picture"),
         (np.zeros((3, 4, 5, 6), dtype=np.uint8), "found shape"),
     ],

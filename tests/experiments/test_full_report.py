@@ -108,3 +108,21 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
     of_test = page("test", replace(scores, split="test"), model=model)
     assert "Only mien evaluate opens the test split" in of_test
     assert "Left out as asked" not in of_test
+
+
+def test_a_report_replaces_its_own_files_and_no_others(faces, tmp_path, scored):
+    labels = [0, 2, 3, 4, 5, 6] * 5
+    first = write_full_report(tmp_path, scored(labels, faces.classes), title="t", resamples=20)
+    ours = {file.relative_to(tmp_path) for file in first.files}
+    others = [tmp_path / "figures" / "mine.png", tmp_path / "tables" / "audit.csv", tmp_path / "mine.csv"]
+    for file in others:
+        file.write_bytes(b"x")
+    page = first.page.read_text(encoding="utf-8")
+    first.page.write_text(page.replace("figures/", "../figures/ ../mine.csv mine.csv figures/mine.png/.. ", 1), "utf-8")
+    again = write_full_report(tmp_path, scored([3, 3, 3, 3], faces.classes), title="t", resamples=20)
+    left = {file.relative_to(tmp_path) for file in tmp_path.glob("*/*")} - {
+        each.relative_to(tmp_path) for each in others
+    }
+    assert left == {file.relative_to(tmp_path) for file in again.files}
+    assert ours - left
+    assert all(file.read_bytes() == b"x" for file in others)

@@ -71,6 +71,11 @@ def test_every_way_to_hand_in_a_picture_gives_the_same_reading(classifier, face_
         assert readings[0].scores == pytest.approx(expected.scores, abs=1e-6)
 
 
+def test_grey_with_transparency_as_an_array_is_no_stack_of_narrow_pictures(classifier):
+    with pytest.raises(DataError, match=r"must be \(H, W\).*found shape \(140, 130, 2\)"):
+        classifier.predict(np.zeros((140, 130, 2), dtype=np.uint8), crops=True)
+
+
 def test_a_folder_is_read_in_order(classifier, face_folder):
     files = image_files(face_folder / "validation")
     readings = classifier.predict(face_folder / "validation", crops=True)

@@ -46,6 +46,13 @@ def test_a_track_is_summed_up():
     assert (timeline.frames, timeline.end_seconds) == (3, 1.5)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 3.2])
+def test_the_only_frame_is_shown_as_long_as_the_rate_says(seconds):
+    timeline = made([(seconds, {1: ([0.2, 0.7, 0.1], 20)})])
+    ((edges, _),) = timeline.runs(1)
+    assert edges.tolist() == pytest.approx([seconds, seconds + 0.04])
+
+
 @pytest.mark.parametrize("count", [1, 7, MOST_STEPS, MOST_STEPS + 1, 5 * MOST_STEPS + 3])
 def test_steps_are_means_of_equally_many_frames(count):
     """Oracle: the means of slices of all scores."""
