@@ -16,27 +16,39 @@ MOST_REPEATED = 4
 picture it would take gigabytes."""
 
 
+def crop(rgb: npt.NDArray[np.uint8], box: Box, margin: Margin) -> npt.NDArray[np.uint8]:
+    """Cut a square around a box. uint8 (H, W, 3) -> uint8 (S, S, 3), S = ``margin.size`` longer sides of the box.
+
+    Beyond the picture its border pixels repeat.
+    """
+    rows, columns = _places(rgb, box, margin)
+    return rgb[rows[:, np.newaxis], columns]
+
+
 def face_squares(
     rgb: npt.NDArray[np.uint8], boxes: Sequence[Box], margin: Margin, size_px: int
 ) -> npt.NDArray[np.uint8]:
-    """The faces in some boxes as a model reads them: uint8 (H, W, 3) -> uint8 (N, size_px, size_px), grey.
-
-    Each is a square around its box of ``margin.size`` longer sides of it. Beyond the picture its border pixels repeat.
-    """
-    squares = [_face_square(rgb, box, margin, size_px) for box in boxes]
+    """The faces in some boxes as a model reads them: uint8 (H, W, 3) -> uint8 (N, size_px, size_px), grey."""
+    squares = [_grey_face(rgb, box, margin, size_px) for box in boxes]
     return np.stack(squares) if squares else np.empty((0, size_px, size_px), dtype=np.uint8)
 
 
-def _face_square(rgb: npt.NDArray[np.uint8], box: Box, margin: Margin, size_px: int) -> npt.NDArray[np.uint8]:
+def _grey_face(rgb: npt.NDArray[np.uint8], box: Box, margin: Margin, size_px: int) -> npt.NDArray[np.uint8]:
+    rows, columns = _places(rgb, box, margin)
+    part = rgb[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    if len(rows) > LARGE_PX and len(rows) ** 2 > MOST_REPEATED * len(part) * part.shape[1]:
+        # grey_square repeats border pixels too, after shrinking, and puts the picture into the middle.
+        return grey_square(part, size_px)
+    return grey_square(crop(rgb, box, margin), size_px)
+
+
+def _places(
+    rgb: npt.NDArray[np.uint8], box: Box, margin: Margin
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Rows and columns of the square, those beyond the picture being its border's."""
     longer = max(box.width, box.height)
     side = max(round(margin.size * longer), 1)
     top = round(box.top + box.height / 2 + margin.down * longer - side / 2)
     left = round(box.left + box.width / 2 - side / 2)
     height, width = rgb.shape[:2]
-    rows = np.clip(np.arange(top, top + side), 0, height - 1)
-    columns = np.clip(np.arange(left, left + side), 0, width - 1)
-    part = rgb[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    if side > LARGE_PX and side * side > MOST_REPEATED * len(part) * part.shape[1]:
-        # grey_square repeats border pixels too, after shrinking: around the middle, and but for rounding the same.
-        return grey_square(part, size_px)
-    return grey_square(rgb[rows[:, np.newaxis], columns], size_px)
+    return np.clip(np.arange(top, top + side), 0, height - 1), np.clip(np.arange(left, left + side), 0, width - 1)
