@@ -2,7 +2,7 @@
 
     python release/ship.py RUN NAME --data fer2013.parquet
 
-Into src/mien/shipped/NAME go model.onnx (weights in fp16 where fp32 would pass 8 MB), model.int8.onnx, best.safetensors
+Into src/mien/shipped/NAME go model.onnx (weights in fp16 where fp32 would pass 4 MB), model.int8.onnx, best.safetensors
 (the same weights, to fine-tune from and to explain by gradients), recipe.toml, history.csv where there is one,
 metrics.json (the validation split, also without copies), robustness.json and card.json: SHA-256 of the files, answers
 to seven rendered faces, accuracy in 1, 2 and 10 views and of the int8 form, and the commands that made it. Tests hold
@@ -38,7 +38,7 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint
 
 SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"
-LARGEST_BYTES = 8_000_000
+LARGEST_BYTES = 4_000_000
 FACES, SEED = 7, 7
 """Rendered faces whose answers are recorded: one of each expression."""
 

@@ -435,7 +435,7 @@ def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, 
         *("--set", "epochs=1", "--json"),
     )
     assert answer.code == 0, answer.err
-    assert "widths = [48, 112, 224, 304]" in (tmp_path / "tuned" / "recipe.toml").read_text()
+    assert "widths = [48, 96, 192, 224]" in (tmp_path / "tuned" / "recipe.toml").read_text()
     tested = mien("evaluate", "--model", "default", "--data", face_folder, "--split", "test")
     assert "no ledger was kept" in tested.err
 
