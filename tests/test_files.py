@@ -18,6 +18,13 @@ def test_writes_and_replaces(tmp_path):
     assert os.listdir(file.parent) == ["a.txt"]
 
 
+def test_a_name_that_the_file_system_refuses_is_said_as_it_was_given(tmp_path):
+    path = tmp_path / ("n" * 252)
+    with pytest.raises(RunError, match=r"/n{252} could not be written: File name too long"):
+        write_bytes(path, b"x")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_written_file_is_readable_by_others_as_the_umask_says(tmp_path):
     former = os.umask(0o022)
     try:

@@ -27,14 +27,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         RunError: the file system refused (disk full, no permission, a file-size limit).
     """
     path = Path(path)
-    temporary: Path | None = None
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
             # An ordinary file, unlike tempfile's, which only their owner can read.
-            os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
-            temporary = beside
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
             yield temporary
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
@@ -49,9 +47,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
                 f"{path} could not be written: {reason}. What stood there before is unchanged. {mend}."
             ) from error
     finally:
-        if temporary is not None:
-            with suppress(OSError):
-                temporary.unlink()
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def check_replaceable(paths: Iterable[Path], overwrite: bool) -> None:

@@ -65,8 +65,10 @@ def test_a_model_that_did_not_make_the_scores_is_refused(faces, tiny_run):
     for scores in (changed, made(3.0)):
         with pytest.raises(DataError, match="'tiny' did not make the scores: of 40 rows"):
             check_model(model, part, scores)
-    over_views = replace(made(1.0), note="the mean of 2 views")
-    with pytest.raises(DataError, match=r"The scores are the mean of 2 views: .* Leave out the model"):
+    # What mien teach leaves of one view, and of several.
+    assert check_model(model, part, replace(made(1.0), note="at temperature 1")) == 1.0
+    over_views = replace(made(5.0), note="the mean over 10 views of each face, at temperature 1")
+    with pytest.raises(DataError, match=r"The scores are the mean over 10 views .* mien report --scores FILE"):
         check_model(model, part, over_views)
 
 

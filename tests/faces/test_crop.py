@@ -72,12 +72,15 @@ def test_a_face_as_long_as_it_is_thin_needs_no_more_memory_than_its_pixels(shape
     assert (square == 77).all()
 
 
-def test_a_square_that_is_not_laid_out_holds_the_same_picture(monkeypatch):
-    """Oracle: the same with the square laid out. The picture is rows 21 to 26 of it; the rest repeats its borders."""
-    rgb = np.random.default_rng(3).integers(0, 256, (120, 960, 3), dtype=np.uint8)
-    box = [Box(0, 0, 960, 120)]
-    laid_out = face_squares(rgb, box, Margin(1, 0), 48)
-    monkeypatch.setattr(crop_module, "LARGE_PX", 900)
-    short_cut = face_squares(rgb, box, Margin(1, 0), 48)
-    assert (laid_out != short_cut).any()
-    assert np.abs(laid_out[0, 22:26].astype(int) - short_cut[0, 22:26]).max() <= 1
+@pytest.mark.parametrize("box", [Box(0, 0, 960, 120), Box(700, 60, 500, 300), Box(-400, -100, 700, 900)])
+@pytest.mark.parametrize("margin", [Margin(1, 0), Margin(1.2, 0.2)])
+def test_a_square_that_is_laid_out_in_part_holds_the_same_face_at_the_same_place(monkeypatch, box, margin):
+    """Oracle: the same with all of the square laid out, of a smooth picture."""
+    y, x = np.mgrid[:120, :960]
+    rgb = np.dstack([x / 960 * 255, y / 120 * 255, (x + y) % 960 / 960 * 255]).astype(np.uint8)
+    (whole,) = face_squares(rgb, [box], margin, 48)
+    monkeypatch.setattr(crop_module, "LARGE_PX", 250)
+    monkeypatch.setattr(crop_module, "MOST_REPEATED", 1)
+    (in_part,) = face_squares(rgb, [box], margin, 48)
+    assert (whole != in_part).any()
+    assert np.abs(whole.astype(int) - in_part).mean() < 1

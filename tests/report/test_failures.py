@@ -106,17 +106,17 @@ def test_where_all_is_right_nothing_is_merged(faces):
 
 
 @pytest.mark.parametrize(
-    ("classes", "change"),
+    ("classes", "readable"),
     [
-        (("angry", "happy", "sad"), """--set 'classes="angry+sad=angry+sad,happy=happy"'"""),
-        (("it's", "happy", "sad"), """--set 'classes="happy=happy,it'"'"'s+sad=it'"'"'s+sad"'"""),
+        (("angry", "happy", "sad"), True),
+        (("it's", "happy", "sad"), True),
         # Read again, these would be other classes.
-        (("a,b", "happy", "sad"), ""),
-        (("a+b", "happy", "sad"), ""),
-        (("x=y", "happy", "sad"), ""),
+        (("a,b", "happy", "sad"), False),
+        (("a+b", "happy", "sad"), False),
+        (("x=y", "happy", "sad"), False),
     ],
 )
-def test_the_change_that_trains_with_a_scheme_can_be_given_as_it_stands(faces, classes, change):
+def test_the_change_that_trains_with_a_scheme_can_be_given_as_it_stands(classes, readable):
     """Oracle: a shell's words, and what ``parse_scheme`` reads of them."""
     labels, read = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 2, 2, 0])
     scores = Scores(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], classes, "validation", "")
@@ -126,9 +126,8 @@ def test_the_change_that_trains_with_a_scheme_can_be_given_as_it_stands(faces, c
         if each.kind == "text"
     ]
     (last,) = [words for words in texts if "flatters them" in words]
-    assert ("--set" in last) == bool(change)
-    if change:
+    assert ("--set" in last) == readable
+    if readable:
         found = last[last.index("--set") : last.index(". The schemes")]
-        assert sorted(found) == sorted(change)
         scheme = parse_scheme(tomllib.loads(shlex.split(found)[1])["classes"])
         assert set(scheme.groups.values()) == {(classes[1],), (classes[0], classes[2])}

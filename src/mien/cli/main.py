@@ -119,7 +119,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except MemoryError:
-        _fail("the memory of this machine does not suffice for this; take smaller pictures, or fewer at a time", 2)
+        _fail("the memory of this machine does not suffice for this", 2)
     except OSError as error:
         _fail(f"{error.filename or 'the file system'}: {error.strerror or error}", 2)
     if code == _STOPPED:

@@ -91,7 +91,7 @@ def check_out(out: Path | None, data: Path | None = None) -> None:
     from mien.run_folder import RunFolder
 
     if out is not None and RunFolder(out).is_run:
-        raise RunError(f"{out} is a run folder and keeps its own measurement; choose another folder for --out.")
+        raise RunError(f"{out} is a run folder, whose files are its own; choose another folder for --out.")
     if out is not None and out.is_file():
         raise RunError(f"{out} is a file; --out names a folder.")
     if out is not None and data is not None and data.is_dir() and out.resolve().is_relative_to(data.resolve()):

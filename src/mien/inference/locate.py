@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 
 from mien.artifact import INT8
-from mien.errors import ModelError, nearest
+from mien.errors import ModelError
 from mien.run_folder import RunFolder
 
 SHIPPED = ("default", "fast")
@@ -58,8 +59,11 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         return run.model_int8
     if not run.path.exists():
         known = [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED if find_run(each).model_int8.is_file())]
+        # A path is no misspelt name, though it may end like one: runs/fast.
+        close = get_close_matches(os.fspath(name), known, n=1) if run.path.name == os.fspath(name) else []
+        meant = f" Did you mean '{close[0]}'?" if close else ""
         raise ModelError(
-            f"There is no model at {name}. Give a run folder or a .onnx file.{nearest(os.fspath(name), known)}"
+            f"There is no model at {name}. Give a run folder, a .onnx file, or: {', '.join(known)}.{meant}"
         )
     if run.path.is_file():
         return run.path

@@ -84,7 +84,7 @@ def _read_crops(classifier: Classifier, files: list[Path], wishes: Wishes) -> li
 
 def _bad(file: Path, error: DataError | MemoryError, wishes: Wishes) -> dict[str, Any]:
     if isinstance(error, MemoryError):
-        error = DataError(f"{file} takes more memory than this machine has. Make it smaller.")
+        error = DataError(f"{file} takes more memory than was free. Make it smaller, or take fewer --workers.")
     if not wishes.skip_bad:
         raise error
     return {"source": str(file), "error": str(error)}

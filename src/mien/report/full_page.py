@@ -80,7 +80,10 @@ _BESIDE = "Written beside this page:"
 
 
 def _remove_earlier(page: Path) -> None:
-    """Take away the figures and tables that an earlier page of the name lists, which would pass for this one's."""
+    """Take away the figures and tables that an earlier page of the name lists, which would pass for this one's.
+
+    Others stay, whoever made them; so do those of a page from before it listed them.
+    """
     if not page.is_file():
         return
     found = re.search(rf"<!-- {_BESIDE} (.*) -->\s*$", page.read_text(encoding="utf-8", errors="replace"))

@@ -26,8 +26,8 @@ MOST_SCANS = 100
 """Of one JPEG: a progressive one has about ten. Each goes over all pixels again, for a few bytes of the file."""
 
 MOST_SLOW_PIXELS = 1_000_000
-"""Of a picture that Pillow reads in Python, not in C (a run-length BMP, a PPM of an odd depth): two to eight times so
-many take a second."""
+"""Of a picture that Pillow reads in Python, not in C: so many take it a tenth of a second (a run-length BMP) to one
+and a half (a PPM in colour, as text or of an odd depth)."""
 
 _START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
@@ -100,6 +100,7 @@ def count_pixels(data: bytes, limits: Limits) -> int:
     try:
         with Image.open(io.BytesIO(data), formats=READ) as image:
             width, height = image.size
+            kind = image.format
             slowly = bool(image.tile) and image.tile[0][0] in Image.DECODERS
     except Image.DecompressionBombError:
         raise RefusedError(
@@ -119,8 +120,8 @@ def count_pixels(data: bytes, limits: Limits) -> int:
     if slowly and width * height > MOST_SLOW_PIXELS:
         raise RefusedError(
             "too_much_work",
-            f"A picture that is packed so takes long to read; at most {MOST_SLOW_PIXELS:,} pixels of it are taken. "
-            f"Save it as PNG.",
+            f"A {kind} that is packed as this one takes long to read; at most {MOST_SLOW_PIXELS:,} pixels of such are "
+            f"taken. Save it as PNG.",
         )
     if width * height > limits.max_pixels:
         raise RefusedError(
