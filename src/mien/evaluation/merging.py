@@ -231,8 +231,8 @@ def merged_schemes(labels: Labels, probabilities: Floats) -> Merging:
 def scheme_of(groups: Groups, classes: Sequence[str]) -> LabelScheme:
     """A label scheme with these groups, each named by its classes, e.g. ``"angry+sad"``.
 
-    Its own name is the text that :func:`mien.labels.parse_scheme` reads, so that one can train with it, where no class's
-    name holds one of its signs.
+    Its own name is the text that :func:`mien.labels.parse_scheme` reads, so that one can train with it; not where a
+    class's name holds one of its signs.
     """
     named = {"+".join(classes[index] for index in group): tuple(classes[index] for index in group) for group in groups}
     return LabelScheme(",".join(f"{name}={name}" for name in named), named)
