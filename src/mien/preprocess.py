@@ -143,7 +143,8 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if array.dtype != np.uint8:
         strange = array.dtype.kind == "f" and not np.isfinite(array).all()
         found = f"{array.dtype} with NaN or infinity" if strange else f"{array.dtype}"
-        raise DataError(f"An image array must hold uint8 values 0..255; found {found}. Convert it first.")
+        mend = "Multiply values of 0 to 1 by 255 and convert them" if array.dtype.kind == "f" else "Convert it first"
+        raise DataError(f"An image array must hold uint8 values 0..255; found {found}. {mend}.")
     return _grey(Image.fromarray(np.ascontiguousarray(array))) if colour else array.astype(np.uint8, copy=False)
 
 

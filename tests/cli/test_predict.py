@@ -304,11 +304,19 @@ def test_what_cannot_be_read_is_one_line_and_can_be_left_out(mien, photos, tiny_
     assert answer.out.endswith("Haar cascade: 1 face in 1 picture; 1 left out\n")
 
 
+@pytest.mark.parametrize("command", [("predict",), ("predict", "--crops"), ("explain",), ("embed",)])
+def test_pixels_that_cannot_be_used_are_said_with_their_file(mien, tiny_run, tmp_path, command):
+    bad = tmp_path / "fractions.tiff"
+    Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)).save(bad)
+    out = () if command[0] == "predict" else ("--out", tmp_path / "out.npz")
+    one_line(mien(*command, bad, "--model", tiny_run.path, *out), f"{bad}: The image holds fractions of 0 to 1")
+
+
 @pytest.mark.parametrize("crops", [(), ("--crops",)])
 def test_a_picture_that_memory_does_not_hold_is_left_out_as_any_bad_one(
     mien, photos, tiny_run, tmp_path, monkeypatch, crops
 ):
-    from mien.inference import classifier, many
+    from mien.inference import classifier, image_files
     from mien.pictures import open_picture
 
     def open_but_one(picture):
@@ -317,8 +325,8 @@ def test_a_picture_that_memory_does_not_hold_is_left_out_as_any_bad_one(
         return open_picture(picture)
 
     # Faces that are cut out are opened by one module, photos by another.
-    for module in (classifier, many):
-        monkeypatch.setattr(module, "open_image" if module is many else "open_picture", open_but_one)
+    monkeypatch.setattr(image_files, "open_image", open_but_one)
+    monkeypatch.setattr(classifier, "open_picture", open_but_one)
     other = tmp_path / "other.jpg"
     other.write_bytes((photos / "c.jpg").read_bytes())
     words = ("predict", "--model", tiny_run.path, *crops, photos / "c.jpg", other)

@@ -123,6 +123,8 @@ def test_a_shipped_models_int8_form_is_named_after_it(tmp_path, monkeypatch, tin
     assert locate.find_trained("fast").path == small.parent
     with pytest.raises(ModelError, match=r"fast-int8 holds 8-bit weights.*give fast"):
         locate.find_trained("fast-int8")
+    with pytest.raises(ModelError, match=r"There is no run at defualt\. Did you mean 'default'\?"):
+        locate.find_trained("defualt")
     assert locate.is_shipped("fast-int8")
     assert not locate.is_shipped("slow-int8")
     with pytest.raises(ModelError, match="default does not come in int8"):

@@ -102,15 +102,13 @@ def _is_labelled(path: Path) -> bool:
 
 def _crops(path: Path, size_px: int, skip_bad: bool) -> tuple[list[str], list[npt.NDArray[np.uint8]]]:
     from mien.errors import DataError
-    from mien.inference.image_files import image_files
-    from mien.pictures import open_image
-    from mien.preprocess import grey_square
+    from mien.inference.image_files import image_files, read_square
 
     files: list[str] = []
     squares: list[npt.NDArray[np.uint8]] = []
     for file in image_files(path) if path.is_dir() else [path]:
         try:
-            squares.append(grey_square(open_image(file), size_px))
+            squares.append(read_square(file, size_px))
             files.append(str(file))
         except DataError as error:
             if not skip_bad:

@@ -142,12 +142,10 @@ def _network(model: str, classifier: Classifier, names: list[str]) -> Any:
 def _read(images: list[Path], size_px: int) -> tuple[list[Path], npt.NDArray[np.uint8]]:
     import numpy as np
 
-    from mien.inference.image_files import image_files
-    from mien.pictures import open_image
-    from mien.preprocess import grey_square
+    from mien.inference.image_files import image_files, read_square
 
     files = [file for path in images for file in (image_files(path) if path.is_dir() else [path])]
-    return files, np.stack([grey_square(open_image(file), size_px) for file in files])
+    return files, np.stack([read_square(file, size_px) for file in files])
 
 
 def _targets(

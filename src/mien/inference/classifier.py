@@ -329,12 +329,11 @@ def _open_each(
 ) -> Iterator[tuple[str, T]]:
     """What each picture is called, and what ``open_one`` makes of it; a bad one goes to ``on_bad`` or is raised."""
     for number, picture in enumerate(pictures, start=1):
-        named = isinstance(picture, str | os.PathLike)
-        source = str(picture) if named else f"image {number}"
+        source = str(picture) if isinstance(picture, str | os.PathLike) else f"image {number}"
         try:
             opened = open_one(picture)
         except DataError as error:
-            fault = error if named else DataError(f"{source}: {error}")
+            fault = error if source in str(error) else DataError(f"{source}: {error}")
             if on_bad is None:
                 raise fault from None
             on_bad(fault)

@@ -1,4 +1,4 @@
-"""The image files below a folder."""
+"""The image files below a folder, and one of them as a model sees it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,25 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
+
 from mien.errors import DataError
-from mien.pictures import IMAGE_SUFFIXES
+from mien.pictures import IMAGE_SUFFIXES, open_image
+from mien.preprocess import grey_square
+
+
+def read_square(file: Path, size_px: int) -> npt.NDArray[np.uint8]:
+    """A face that is cut out already: :func:`mien.preprocess.grey_square` of an image file.
+
+    Raises:
+        DataError: as :func:`mien.pictures.open_image`, or pixels that cannot be used; it names the file.
+    """
+    image = open_image(file)
+    try:
+        return grey_square(image, size_px)
+    except DataError as error:
+        raise DataError(f"{file}: {error}") from None
 
 
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
@@ -31,12 +32,15 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
     """The run folder whose weights are to be worked on: :func:`find_run`, but for an int8 form.
 
     Raises:
-        ModelError: an int8 form is named, which can only answer.
+        ModelError: an int8 form is named, which can only answer; or what a shipped model's name was meant to be.
     """
     if is_shipped(name) and os.fspath(name).endswith(INT8):
         whole = os.fspath(name).removesuffix(INT8)
         raise ModelError(f"{os.fspath(name)} holds 8-bit weights, which can only be run; give {whole}.")
-    return find_run(name)
+    run = find_run(name)
+    if not run.path.exists() and (meant := _meant(name, SHIPPED)):
+        raise ModelError(f"There is no run at {name}.{meant}")
+    return run
 
 
 def find_run_of_model(name: str | os.PathLike[str]) -> RunFolder | None:
@@ -59,12 +63,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         return run.model_int8
     if not run.path.exists():
         known = [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED if find_run(each).model_int8.is_file())]
-        # A path is no misspelt name, though it may end like one: runs/fast.
-        close = get_close_matches(os.fspath(name), known, n=1) if run.path.name == os.fspath(name) else []
-        meant = f" Did you mean '{close[0]}'?" if close else ""
-        raise ModelError(
-            f"There is no model at {name}. Give a run folder, a .onnx file, or: {', '.join(known)}.{meant}"
-        )
+        given = f"Give a run folder, a .onnx file, or: {', '.join(known)}."
+        raise ModelError(f"There is no model at {name}. {given}{_meant(name, known)}")
     if run.path.is_file():
         return run.path
     if not run.model.is_file():
@@ -72,3 +72,9 @@ def find_model(name: str | os.PathLike[str]) -> Path:
             raise ModelError(f"{run.path} has no model.onnx yet. Write it with: mien export {run.path}")
         raise ModelError(f"{run.path} holds no model: neither model.onnx nor a finished epoch to export.")
     return run.model
+
+
+def _meant(name: str | os.PathLike[str], known: Sequence[str]) -> str:
+    """Which shipped model a name that is none may mean; ``""`` for a path, though it may end like one: runs/fast."""
+    close = get_close_matches(os.fspath(name), known, n=1) if Path(name).name == os.fspath(name) else []
+    return f" Did you mean '{close[0]}'?" if close else ""

@@ -12,9 +12,8 @@ from mien.errors import DataError
 from mien.faces.face import Detector
 from mien.inference.annotate import Annotator
 from mien.inference.classifier import BATCH, Classifier
+from mien.inference.image_files import read_square
 from mien.inference.in_order import in_order
-from mien.pictures import open_image
-from mien.preprocess import grey_square
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def _read_crops(classifier: Classifier, files: list[Path], wishes: Wishes) -> li
     squares, bad = {}, {}
     for file in files:
         try:
-            squares[file] = grey_square(open_image(file), classifier.manifest.input.size_px)
+            squares[file] = read_square(file, classifier.manifest.input.size_px)
         except (DataError, MemoryError) as error:
             bad[file] = _bad(file, error, wishes)
     readings = classifier.stream(squares.values(), classes=wishes.classes, threshold=wishes.threshold)
