@@ -67,7 +67,7 @@ def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_
     stale, own = folder / "report-validation" / "tables" / "mirror.csv", folder / "report-validation" / "my.csv"
     stale.parent.mkdir(parents=True)
     for file in (stale, own, folder / "report-validation" / "report.html"):
-        file.write_text("of an earlier report")
+        file.write_text("of an earlier report\n<!-- Written beside this page: tables/mirror.csv -->\n")
     answer = mien("report", folder)
     assert answer.code == 0, answer.err
     page = (folder / "report-validation" / "report.html").read_text(encoding="utf-8")
