@@ -66,9 +66,9 @@ def plain(text: str) -> str:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write ``text`` as UTF-8, whole or not at all. Raises :class:`RunError`.
 
-    Bytes of file names that are no UTF-8 (Python's lone surrogates) are written as backslash escapes.
+    Bytes of file names that are no UTF-8 are written as by :func:`plain`.
     """
-    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+    write_bytes(path, plain(text).encode())
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

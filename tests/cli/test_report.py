@@ -64,15 +64,18 @@ def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_
     folder = tmp_path / "evaluated"
     folder.mkdir()
     shutil.copy(tiny_run.scores("validation"), folder)
-    stale, own = folder / "report-validation" / "tables" / "mirror.csv", folder / "report-validation" / "my.csv"
-    stale.parent.mkdir(parents=True)
-    for file in (stale, own, folder / "report-validation" / "report.html"):
-        file.write_text("of an earlier report\n<!-- Written beside this page: tables/mirror.csv -->\n")
+    tables, own = folder / "report-validation" / "tables", folder / "report-validation" / "my.csv"
+    stale = [tables / "mirror.csv", tables / "a b.csv"]
+    tables.mkdir(parents=True)
+    for file in (*stale, own, folder / "report-validation" / "report.html"):
+        file.write_text(
+            "of an earlier report\n<!-- Written beside this page:\ntables/a b.csv\ntables/mirror.csv\n-->\n"
+        )
     answer = mien("report", folder)
     assert answer.code == 0, answer.err
     page = (folder / "report-validation" / "report.html").read_text(encoding="utf-8")
     assert answer.out.strip() == str(folder / "report-validation" / "report.html")
-    assert not stale.exists()
+    assert not any(file.exists() for file in stale)
     assert own.exists()
     assert "data:image" not in page
     assert "No data was given" in page

@@ -163,7 +163,11 @@ def _members(classifiers: Sequence[Classifier], results: Sequence[ReadResult]) -
 
 
 def _column(classifier: Classifier, faces: FaceSet, asked: Asked) -> Any:
-    """The column that breaks figures down, on the rows that are measured; None without a name."""
+    """The column that breaks figures down, on the rows that are measured; None without a name.
+
+    Raises:
+        DataError: no such column, or one of several values a face; a scheme that leaves no face, whatever the name.
+    """
     faces = faces_for(classifier, faces.of_split(asked.split)).with_scheme(asked.scheme)
     by = asked.by
     if by is None:

@@ -70,8 +70,9 @@ def write_files(folder: Path, page: str, sections: Sequence[Section], name: str 
     _remove_earlier(folder / name)
     for path, content in files.items():
         write_bytes(path, content)
-    beside = " ".join(sorted(path.relative_to(folder).as_posix() for path in files))
-    page = f"{page}\n<!-- {_BESIDE} {beside} -->\n"
+    # A line each: a name may hold spaces, as a class's may.
+    beside = "\n".join(sorted(path.relative_to(folder).as_posix() for path in files))
+    page = f"{page}\n<!-- {_BESIDE}\n{beside}\n-->\n"
     write_text(folder / name, page)
     return Written(folder / name, len(page.encode("utf-8")), tuple(files))
 
@@ -86,8 +87,8 @@ def _remove_earlier(page: Path) -> None:
     """
     if not page.is_file():
         return
-    found = re.search(rf"<!-- {_BESIDE} (.*) -->\s*$", page.read_text(encoding="utf-8", errors="replace"))
-    for listed in found[1].split() if found else ():
+    found = re.search(rf"<!-- {_BESIDE}\n(.*)\n-->\s*$", page.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    for listed in found[1].splitlines() if found else ():
         file = page.parent / listed
         if re.fullmatch(r"(figures|tables)/[^/]+", listed) and file.is_file():
             try:
