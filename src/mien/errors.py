@@ -47,7 +47,15 @@ class RunError(MienError):
 
 
 class TrainingError(MienError):
-    """Training that cannot go on."""
+    """Training that cannot go on.
+
+    Attributes:
+        reason: what happened, without the advice that follows it for whoever began this run alone.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason} {advice}".rstrip())
+        self.reason = reason
 
 
 class StoppedError(TrainingError):

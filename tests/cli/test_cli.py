@@ -346,7 +346,8 @@ def test_odd_file_names_are_shown_as_they_are(mien, tmp_path, tiny_run, faces):
 def test_csv_is_printed_whole_or_not_at_all(mien, tmp_path, tiny_run, face_folder):
     bad = tmp_path / "z.png"
     bad.write_bytes(b"x")
-    one_line(mien("predict", "--model", tiny_run.path, "--crops", face_folder / "test", bad, "--csv"), "z.png")
+    answer = mien("predict", "--model", tiny_run.path, "--crops", face_folder / "test", bad, "--csv")
+    one_line(answer, "z.png is not an image", "out with --skip-bad")
 
 
 def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
@@ -362,6 +363,8 @@ def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
     }
     assert "parity" in mien("evaluate", "--model", tiny_run.path, "--data", table, "--by", "parity").out
     one_line(mien("evaluate", "--model", tiny_run.path, "--data", table, "--by", "party"), "Did you mean 'parity'")
+    unnamed = mien("evaluate", "--model", tiny_run.path, "--data", face_folder, "--by", "source")
+    one_line(unnamed, "no column 'source'. It has none beside pictures and labels")
 
 
 def test_data_info_convert_and_back(mien, tmp_path, face_folder):

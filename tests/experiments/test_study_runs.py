@@ -35,6 +35,7 @@ def test_a_run_is_what_mien_train_makes_of_its_recipe(done, faces, tmp_path):
 def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(done):
     wild = done.finished[done.runs[2].key]
     assert "The loss is" in wild.record.failed
+    assert "another folder" not in wild.record.failed  # advice to whoever runs it alone
     assert not (wild.folder / "scores_validation.npz").exists()
     assert ("base", 1, "ended") in done.told.lines[done.told.lines.index(("wild", 0, "failed")) :]
 

@@ -46,11 +46,11 @@ def soup(
         from mien.training.soup import began_apart, digests_of, make_soup
 
     digests = digests_of(folders)  # refuses before the data is read
-    if began_apart(folders, digests):
-        remark("NOTE: these runs did not begin with the same weights, as far as is known; their mean is mostly noise.")
     size_px = recipes[0].input.size_px
     faces = source.read(size_px).faces
     facts = source.environment({"weights of": ", ".join(runs)})
     make_soup(folders, faces, made, facts)
+    if began_apart(folders, digests):
+        remark("NOTE: these runs did not begin with the same weights, as far as is known; their mean is mostly noise.")
     made_of = f"the mean of {len(runs)} runs" if len(runs) > 1 else f"{runs[0]} with renewed statistics"
     finish_and_show(made, faces, facts, json=json, made=made_of)

@@ -95,15 +95,13 @@ def break_down(scores: Scores, values: npt.NDArray[Any], resamples: int = 1000, 
     Raises:
         DataError: ``values`` is not one value per row, or as :func:`parts_of`; ``resamples`` is less than 1.
     """
-    check_resamples(resamples)
     values = np.asarray(values)
     if values.shape != (len(scores),):
         raise DataError(f"A column to group by needs one value for each of {len(scores)} rows; found {values.shape}.")
     distinct, part_of_row = parts_of(values)
-    generator = np.random.default_rng(seed)
-    return [
-        _part(str(value), scores, part_of_row == index, resamples, generator) for index, value in enumerate(distinct)
-    ]
+    return on_subsets(
+        scores, {str(value): part_of_row == index for index, value in enumerate(distinct)}, resamples, seed
+    )
 
 
 def on_subsets(
@@ -130,31 +128,14 @@ def on_subsets(
             raise DataError(
                 f"'{name}' needs a yes or no for each of {len(scores)} rows; found {mask.dtype} {mask.shape}."
             )
-        parts.append(_part(name, scores, mask, resamples, np.random.default_rng(seed)))
+        parts.append(_part(name, scores, mask, resamples, seed))
     return parts
 
 
-def _part(
-    name: str, scores: Scores, inside: npt.NDArray[np.bool_], resamples: int, generator: np.random.Generator
-) -> Part:
-    class_count = len(scores.classes)
-    predictions = scores.probabilities[inside].argmax(axis=1)
-    confusion = metrics.confusion_matrix(scores.labels[inside], predictions, class_count)
-    count = int(confusion.sum())
-    if not count:
+def _part(name: str, scores: Scores, inside: npt.NDArray[np.bool_], resamples: int, seed: int) -> Part:
+    if not inside.any():
         undefined = Estimate(math.nan, math.nan, math.nan)
         return Part(name, 0, undefined, undefined)
-    # Rows drawn with replacement fill the cells of the confusion matrix as a multinomial draw does, and
-    # accuracy and F1 see nothing but those cells: the same bootstrap at a fraction of the cost.
-    filled = np.flatnonzero(confusion)
-    draws = np.zeros((resamples, confusion.size), dtype=np.int64)
-    draws[:, filled] = generator.multinomial(count, confusion.ravel()[filled] / count, size=resamples)
-    resampled = draws.reshape(resamples, class_count, class_count)
-    accuracy, macro_f1 = (
-        percentile_interval(float(figure(confusion)), figure(resampled)) for figure in (metrics.accuracy, _macro_f1)
-    )
-    return Part(name, count, accuracy, macro_f1)
-
-
-def _macro_f1(confusion: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    return metrics.macro_average(metrics.f1(confusion), metrics.support(confusion))
+    (own,) = resample([scores.subset(inside)], ("accuracy", "macro_f1"), resamples, seed)
+    accuracy, macro_f1 = (percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True))
+    return Part(name, int(inside.sum()), accuracy, macro_f1)

@@ -172,9 +172,9 @@ def _column(classifier: Classifier, faces: FaceSet, asked: Asked) -> Any:
     by = asked.by
     if by is None:
         return None
-    columns = {"source": faces.source, **faces.columns}
-    if by not in columns:
-        raise DataError(f"The data has no column '{by}'." + nearest(by, columns))
-    if columns[by].ndim != 1:
-        raise DataError(f"The column '{by}' holds {columns[by].shape[1]} values a face; --by takes one with one.")
-    return columns[by]
+    if by not in faces.columns:
+        known = nearest(by, faces.columns) if faces.columns else " It has none beside pictures and labels."
+        raise DataError(f"The data has no column '{by}'." + known)
+    if faces.columns[by].ndim != 1:
+        raise DataError(f"The column '{by}' holds {faces.columns[by].shape[1]} values a face; --by takes one with one.")
+    return faces.columns[by]

@@ -70,7 +70,7 @@ def execute(
     except StoppedError:
         return None
     except TrainingError as error:
-        failed = str(error)
+        failed = error.reason
     if kept is None:
         history = folder.read_history()
         record = _record(

@@ -230,8 +230,8 @@ def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> No
         kept = f"The best checkpoint, of epoch {best_epoch(state.history, state.recipe)}, is kept."
     by = "at" if _read_every(state.fabric.device) == 1 else "by"
     raise TrainingError(
-        f"The loss is {value} {by} step {step} (epoch {epoch}): training cannot go on. {kept} "
-        f"Train again into another folder with a lower rate than optim.lr={state.recipe.optim.lr:g}."
+        f"The loss is {value} {by} step {step} (epoch {epoch}): training cannot go on. {kept}",
+        f"Train again into another folder with a lower rate than optim.lr={state.recipe.optim.lr:g}.",
     )
 
 
