@@ -4,7 +4,7 @@ BIN := .venv/bin
 # One thread each: tests that spin on both cores slow each other manyfold.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test test-slow test-network test-gpu web test-web lint types contracts check format docs wheel benchmarks clean
+.PHONY: demo test test-slow test-network test-gpu web test-web lint types contracts check format docs wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo

@@ -68,6 +68,10 @@ def _model(name: str) -> str:
             ("calibration_error", "calibration error, 15 bins, without the temperature"),
         )
     ]
+    score += [
+        (f"the same, at a temperature fitted on other rows{where}", _interval(card["calibration"][rows]))
+        for rows, where in (("all", ""), ("unseen", "; without rows seen before"))
+    ]
     classes = [
         (each["name"], *(f"{each[figure]:.3f}" for figure in ("precision", "recall", "f1", "auc")), each["support"])
         for each in metrics["per_class"]

@@ -17,19 +17,24 @@ import json
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from model_card import PAGE, page
 
+from mien.audit.copies import leaked
 from mien.artifact import read_manifest, replace_manifest
 from mien.data.faceset import FaceSet
 from mien.data.read import read_faces
+from mien.data.splits import group_identical
 from mien.data.synthetic import render_faces
 from mien.evaluation.evaluate import evaluate_scores
 from mien.evaluation.robustness import fingerprint_of_rows, measure_robustness
 from mien.evaluation.robustness_file import Measurement, write_measurement
+from mien.evaluation.scores import Scores
+from mien.evaluation.temperature import cross_fit_temperature
 from mien.experiments.measure import faces_for, score_split, without_copies, write_evaluation
 from mien.experiments.smaller import write_smaller
 from mien.files import write_text
@@ -85,6 +90,7 @@ def make(run: RunFolder, name: str, faces: FaceSet, folder: RunFolder, made_by: 
         "bytes": {file.name: file.stat().st_size for file in kept},
         "precision": read_manifest(folder.model).precision,
         "accuracy_by_views": {views: accuracy(model, faces, views) for views in (1, 2, 10)},
+        "calibration": calibration(faces_for(model, faces), scores),
         "int8": {"accuracy": smaller.accuracy, "agreement": smaller.agreement, "rows": smaller.rows},
         "answers": {
             file.name: np.round(Classifier(file).probabilities(drawn), 7).tolist()
@@ -99,6 +105,23 @@ def accuracy(model: Classifier, faces: FaceSet, views: int) -> float:
     """Share of validation rows that are right, over so many views of each face."""
     scores = score_split(model, faces, "validation", views)
     return float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
+
+
+def calibration(faces: FaceSet, scores: Scores) -> dict[str, Any]:
+    """How far confidence is off on validation, each row at a temperature fitted on other rows (copies go together).
+
+    Args:
+        faces: all of the data, under the model's classes.
+        scores: of its validation split, at temperature 1.
+    """
+    groups = group_identical(np.asarray(faces.images))
+    order = np.argsort(faces.rows, kind="stable")
+    places = order[np.searchsorted(faces.rows[order], scores.rows)]
+    rescaled = cross_fit_temperature(scores.labels, scores.probabilities, groups[places]).probabilities
+    honest = replace(scores, probabilities=rescaled)
+    unseen = honest.subset(~leaked(groups, faces.split)[places])
+    both = {"all": honest, "unseen": unseen}
+    return {name: evaluate_scores(each).calibration_error.to_dict() for name, each in both.items()}
 
 
 def put_in_place(made: Path, place: Path) -> None:
@@ -123,7 +146,7 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument(
-        "--made-by", action="append", default=[], help="a command that made it; once for each, in order"
+        "--made-by", action="append", required=True, help="a command that made it; once for each, in order"
     )
     wanted = parser.parse_args()
     run = RunFolder(wanted.run)

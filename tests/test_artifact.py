@@ -1,4 +1,5 @@
 import json
+import math
 import os
 import subprocess
 import sys
@@ -93,12 +94,22 @@ def test_a_newer_schema_says_upgrade(tmp_path, manifest):
         (None, "without mien's manifest"),
         ("{", "manifest is damaged"),
         ("[1]", "manifest is damaged"),
+        ("[" * 200_000, "manifest is damaged"),
         ('{"schema_version": 1, "name": 3}', "manifest is damaged at"),
     ],
 )
 def test_other_peoples_and_damaged_manifests(tmp_path, text, message):
     with pytest.raises(ModelError, match=message):
         read_manifest(with_manifest(tmp_path / "m.onnx", text))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("temperature", math.inf), ("temperature", 0), ("classes", ["a", "a"]), ("classes", ["a"])]
+)
+def test_a_manifest_that_answers_nothing_is_damaged(tmp_path, manifest, key, value):
+    content = manifest.model_dump(mode="json") | {key: value}
+    with pytest.raises(ModelError, match=f"manifest is damaged at '{key}'"):
+        read_manifest(with_manifest(tmp_path / "m.onnx", json.dumps(content)))
 
 
 def test_a_file_cut_in_half_is_one_line(tmp_path, tiny_run):

@@ -39,6 +39,9 @@ def test_a_dumped_recipe_names_every_key():
         ("[input]\ncrop_px = 99", "crop_px 99 is larger than size_px 48"),
         ("[augment]\nflip = 3", "augment.flip = 3"),
         ("epochs = ", "not valid TOML"),
+        ("epochs = " + "9" * 5000, "not valid TOML: exceeds the limit"),
+        ("epochs = " + "[" * 5000, "not valid TOML: brackets are nested too deep"),
+        ("[augment]\nmixup = 0.01", "augment.mixup = 0.01: an alpha under 0.05 cannot be drawn"),
         ("epochs = '3'", "epochs = '3'"),
         ("seed = true", "seed = True"),
         ("epochs = 2.5", "epochs = 2.5"),
@@ -81,6 +84,8 @@ def test_set_changes_keys_with_toml_values_or_words():
         "optim.rate=1",
         "optim.lr=-1",
         "early_sizes=[[0.5, 99]]",
+        "epochs=" + "9" * 5000,
+        "epochs=" + "[" * 5000,
         "early_sizes=[[0.5, 20], [0.2, 30]]",
     ],
 )

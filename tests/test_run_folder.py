@@ -64,15 +64,19 @@ def test_the_ledger_counts_every_use_of_the_test_split(run):
     assert [json.loads(line)["accuracy"] for line in lines] == [0.5, 0.6]
     assert all("time" in json.loads(line) for line in lines)
     assert run.test_uses() == 2
+    with (run.path / "test_ledger.jsonl").open("ab") as stream:
+        stream.write(b"\xff\n")
+    assert run.test_uses() == 3
 
 
 def test_damaged_small_files_are_one_line(run):
     run.path.mkdir()
     with pytest.raises(RunError, match="missing or damaged"):
         run.read_environment()
-    (run.path / "environment.json").write_text("{")
-    with pytest.raises(RunError, match="missing or damaged"):
-        run.read_environment()
+    for text in ("{", "[]", "null", "3", "[" * 200_000):
+        (run.path / "environment.json").write_text(text)
+        with pytest.raises(RunError, match="missing or damaged"):
+            run.read_environment()
     (run.path / "recipe.toml").write_bytes(b"\xff")
     with pytest.raises(RecipeError, match="not UTF-8"):
         run.read_recipe()

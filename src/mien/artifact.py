@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from mien.errors import ModelError
 from mien.files import write_bytes
@@ -49,10 +49,19 @@ class Manifest(BaseModel):
     taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of what its teachers said, or of themselves")
     epoch: int = Field(description="the epoch whose weights these are")
     scores: dict[str, float] = Field(default_factory=dict, description="e.g. validation_accuracy, a share")
-    temperature: float = Field(default=1.0, gt=0, description="logits are divided by it before the softmax")
+    temperature: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="logits are divided by it before the softmax"
+    )
     licence: str = "MIT"
     mien_version: str
     created: str = Field(description="UTC, ISO 8601")
+
+    @field_validator("classes")
+    @classmethod
+    def _classes_differ(cls, classes: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(classes)) < len(classes):
+            raise ValueError("a class is named twice")
+        return classes
 
     @property
     def full_name(self) -> str:
@@ -132,7 +141,7 @@ def _check(metadata: Mapping[str, str], path: Path) -> Manifest:
         content = json.loads(metadata[_KEY])
         version = content["schema_version"]
         newer = version > SCHEMA_VERSION
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise ModelError(f"{path}: its manifest is damaged. Export the model again.") from None
     if newer:
         raise ModelError(

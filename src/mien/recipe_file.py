@@ -52,8 +52,8 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
 def parse_recipe(text: str, origin: str, changes: Sequence[str] = ()) -> Recipe:
     """Check a recipe's TOML text. ``origin`` is named in errors. Raises :class:`RecipeError`."""
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except ValueError as error:
         raise RecipeError(f"The recipe {origin} is not valid TOML: {error}.") from None
     for change in changes:
         _apply_change(content, change)
@@ -62,6 +62,14 @@ def parse_recipe(text: str, origin: str, changes: Sequence[str] = ()) -> Recipe:
         return Recipe.model_validate_json(json.dumps(content, default=str), strict=True)
     except ValidationError as error:
         raise RecipeError(_explain(error, origin)) from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The content of TOML text. Raises ValueError (``tomllib.TOMLDecodeError`` is one), also where Python gives up."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("brackets are nested too deep") from None
 
 
 def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[str] = ()) -> Recipe:
@@ -117,9 +125,11 @@ def _apply_change(content: dict[str, Any], change: str) -> None:
     if not (key and equals):
         raise RecipeError(f"--set '{change}' is not of the form key=value, e.g. optim.lr=0.01.")
     try:
-        parsed: Any = tomllib.loads(f"value = {value}")["value"]
+        parsed: Any = parse_toml(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         parsed = value
+    except ValueError as error:
+        raise RecipeError(f"--set {key}: its value is not possible: {error}.") from None
     *tables, last = key.split(".")
     table = content
     for name in tables:

@@ -173,9 +173,11 @@ class RunFolder:
         """Read environment.json. Raises :class:`RunError` where it is missing or damaged."""
         file = self.path / "environment.json"
         try:
-            content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise RunError(f"{file} is missing or damaged. Train again into another folder.") from None
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            raise RunError(f"{file} is missing or damaged. Train again into another folder.")
         return content
 
     def write_history(self, history: list[dict[str, float]]) -> None:
@@ -212,4 +214,4 @@ class RunFolder:
     def test_uses(self) -> int:
         """How often the test split was opened with this run's model."""
         file = self.path / "test_ledger.jsonl"
-        return len(file.read_text(encoding="utf-8").splitlines()) if file.is_file() else 0
+        return len(file.read_bytes().splitlines()) if file.is_file() else 0

@@ -79,14 +79,14 @@ def test_any_size_is_what_it_says(name):
     network = narrow(name).eval()
     if MODELS[name].any_size:
         assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 5)
-        check_sizes(ModelRecipe(name=name), [MODELS[name].smallest_px])
+        check_sizes(network, ModelRecipe(name=name), 64, [MODELS[name].smallest_px])
         with pytest.raises(RecipeError, match="early_sizes has 7"):
-            check_sizes(ModelRecipe(name=name), [7])
+            check_sizes(network, ModelRecipe(name=name), 64, [7])
     else:
         with pytest.raises(RuntimeError):
             network(torch.zeros(1, 1, 64, 64))
         with pytest.raises(RecipeError, match="one size only"):
-            check_sizes(ModelRecipe(name=name), [48])
+            check_sizes(network, ModelRecipe(name=name), 64, [48])
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -114,6 +114,12 @@ def test_what_begins_at_random():
         ({"name": "resnet18", "widht": 3}, "no setting 'widht'. Did you mean 'width'"),
         ({"name": "study-b", "width": 3}, "no setting 'width'. It has none"),
         ({"name": "resnet18", "width": 0}, "model.width = 0: input should be greater"),
+        ({"name": "resnet18", "width": "16"}, "model.width = '16': input should be a valid integer"),
+        ({"name": "resnet18", "width": True}, "model.width = True: input should be a valid integer"),
+        ({"name": "mien", "widths": ["8", "16", "32"]}, "model.widths.0 = '8': input should be a valid integer"),
+        ({"name": "mien", "pool_last": "yes"}, "model.pool_last = 'yes': input should be a valid boolean"),
+        ({"name": "mien", "stem_stride": True}, "model.stem_stride = True: input should be a valid integer"),
+        ({"name": "vgg16", "dropout": "0.1"}, "model.dropout = '0.1': input should be a valid number"),
         ({"name": "vgg16", "dropout": 1}, "model.dropout = 1: input should be less"),
         ({"name": "timm", "pretrained": False, "weights": "x"}, "model.pretrained = false, and model.weights = 'x'"),
         ({"name": "timm", "upsample_px": 40}, "model.upsample_px = 40 is smaller than the input, 48 px"),

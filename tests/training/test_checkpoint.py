@@ -8,10 +8,10 @@ from mien.training import checkpoint
 
 def test_tensors_and_facts_come_back(tmp_path):
     tensors = {"a": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last), "n": torch.tensor(3)}
-    checkpoint.save(tmp_path / "c", tensors, {"history": [{"loss": 0.1}], "name": "ä"})
+    checkpoint.save(tmp_path / "c", tensors, {"history": [{"loss": 0.1}], "classes": ["ä"]})
     loaded, facts = checkpoint.load(tmp_path / "c")
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
-    assert facts == {"history": [{"loss": 0.1}], "name": "ä"}
+    assert facts == {"history": [{"loss": 0.1}], "classes": ["ä"]}
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_an_optimiser_goes_on_as_if_never_stopped(tmp_path, make):
     steps(whole, first, 3)
     steps(whole, first, 4)
     steps(cut, second, 3)
-    checkpoint.save(tmp_path / "c", checkpoint.optimizer_tensors(second), {})
+    checkpoint.save(tmp_path / "c", checkpoint.optimizer_tensors(second), {"classes": []})
     third = make(cut.parameters())
     checkpoint.restore_optimizer(third, checkpoint.load(tmp_path / "c")[0])
     steps(cut, third, 4)
@@ -49,6 +49,13 @@ def test_prefixes():
 @pytest.mark.parametrize("content", [b"", b"\x80\x04pickle", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
 def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
     (tmp_path / "c").write_bytes(content)
+    with pytest.raises(RunError, match="damaged or not a checkpoint"):
+        checkpoint.load(tmp_path / "c")
+
+
+@pytest.mark.parametrize("facts", [{}, [1], 5, {"classes": 3}, {"classes": [1]}])
+def test_a_checkpoint_without_its_facts_is_one_line(tmp_path, facts):
+    checkpoint.save(tmp_path / "c", {"a": torch.zeros(1)}, facts)
     with pytest.raises(RunError, match="damaged or not a checkpoint"):
         checkpoint.load(tmp_path / "c")
 

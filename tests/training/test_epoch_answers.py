@@ -163,6 +163,7 @@ def test_another_file_is_not_taken_for_one(tmp_path, answers):
         ("shown", np.array('{"augment": {"zoom": 3}}'), "of a newer mien"),
         ("shown", np.array("[" * 100_000), "what was shown cannot be read"),
         ("first_batch", np.full(16, np.nan, np.float32), "does not hold probabilities"),
+        ("classes", np.array([*"abcdef", "f"]), "does not hold probabilities"),
         ("probabilities", np.zeros((2, 96, 7), np.float16), "does not hold probabilities"),
         ("probabilities", np.full((2, 96, 6), 1 / 6, np.float16), r"probabilities \(E, N, 7\)"),
         ("probabilities", np.full((2, 96), 0.5, np.float16), r"its 'probabilities' is float16 \(2, 96\)"),

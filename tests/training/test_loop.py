@@ -40,10 +40,13 @@ class Watch:
 def same_weights(first, second):
     """Bit for bit: the kept weights and all that --resume would go on from."""
     for name in ("best", "last"):
-        ours, _ = checkpoint.load(getattr(first, name))
-        theirs, _ = checkpoint.load(getattr(second, name))
+        ours, our_facts = checkpoint.load(getattr(first, name))
+        theirs, their_facts = checkpoint.load(getattr(second, name))
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+        for line in our_facts.get("history", []) + their_facts.get("history", []):
+            del line["seconds"]
+        assert our_facts == their_facts
     return True
 
 
@@ -332,6 +335,35 @@ def test_a_run_begun_on_other_data_or_weights_is_not_resumed_even_before_its_fir
     assert same_weights(whole, run)
 
 
+def test_a_run_stays_the_one_that_began_with_its_weights(tmp_path, faces, tiny_recipe, tiny_run):
+    """They need not be at hand any more when an epoch is done, but others are not taken for them."""
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    recipe = changed(tiny_recipe, epochs=3)
+    train(recipe, faces, whole, start=tiny_run)
+    with pytest.raises(ConnectionResetError):
+        train(recipe, faces, cut, watch=Watch(25, lambda: (_ for _ in ()).throw(ConnectionResetError)), start=tiny_run)
+    with pytest.raises(RunError, match=r"other weights.*--from"):
+        train(recipe, faces, cut, resume=True, start=whole)
+    train(recipe, faces, cut, resume=True)
+    assert same_weights(whole, cut)
+
+
+def test_what_is_no_beginning_or_no_run_to_go_on_with_is_one_line(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    train(tiny_recipe, faces, run)
+    best, last = run.best.read_bytes(), run.last.read_bytes()
+    run.best.write_bytes(last)
+    with pytest.raises(RunError, match="holds no network to begin with"):
+        train(tiny_recipe, faces, RunFolder(tmp_path / "other"), start=run)
+    run.last.write_bytes(best)
+    with pytest.raises(RunError, match="of no run that can go on"):
+        train(tiny_recipe, faces, run, resume=True)
+    run.last.write_bytes(last)
+    (run.path / "environment.json").write_text("{}")
+    with pytest.raises(RunError, match="other data"):
+        train(tiny_recipe, faces, run, resume=True)
+
+
 def test_a_label_scheme_is_applied_and_the_fingerprint_stays_the_datas(tmp_path, faces, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     train(changed(tiny_recipe, classes="binary"), faces, run)
@@ -344,6 +376,13 @@ def test_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):
     run = RunFolder(tmp_path / "run")
     with pytest.raises(RecipeError):
         train(changed(tiny_recipe, model={"widths": [0]}), faces, run)
+    # Its poolings leave nothing of a face of 48 px; with four of them, nothing of one of 16.
+    for deep in (
+        {"model": {"widths": [4] * 6, "convolutions": [1] * 6}},
+        {"model": {"widths": [4] * 4, "convolutions": [1] * 4}, "early_sizes": ((0.5, 16),)},
+    ):
+        with pytest.raises(RecipeError, match=r"cannot take images of (44|16) px.*Give it fewer stages"):
+            train(changed(tiny_recipe, **deep), faces, run)
     with pytest.raises(DataError, match="no 'validation' split"):
         train(tiny_recipe, faces.subset(faces.split == "train"), run)
     with pytest.raises(DataError, match=r"wants grey faces of 64 x 64"):

@@ -127,6 +127,8 @@ export class App {
     if (!face || !seen) return;
     // A camera may be stopped meanwhile: the face is still there.
     const asked = this.#shown;
+    const { chosen } = this.page;
+    const { scheme } = this.page.settings;
     this.page.say(covering);
     try {
       const reader = await this.reader;
@@ -135,7 +137,8 @@ export class App {
       const shareOfTop = (shares: number[]) => this.page.reading("", { box: null, shares }).probabilities[top]!;
       const predict = (squares: Uint8Array[]) => reader.probabilities(squares);
       const map = await occlusion(predict, face.square, side, crop, shareOfTop);
-      if (this.#shown !== asked) return;
+      // A map is of the reading that it was asked for, which another face or other classes have replaced.
+      if (this.#shown !== asked || this.page.chosen !== chosen || this.page.settings.scheme !== scheme) return;
       this.page.setMap(face, map, top);
       element("map").scrollIntoView({ block: "nearest", behavior: "smooth" });
     } catch (error) {
@@ -302,6 +305,8 @@ export class App {
     // A camera is seen as in a mirror; what the user wants of pictures stays from one to the next.
     const mirror = shown.kind === "live" && this.#video.srcObject !== null;
     if (shown.kind !== "picture" || this.#shown.kind !== "picture") this.#setMirror(mirror);
+    // A file's player would have its controls mirrored too.
+    element<HTMLInputElement>("mirror").disabled = shown.kind === "live" && !mirror;
     this.#shown = shown;
     this.page.showScreen(shown);
     this.#showPictures();

@@ -21,6 +21,9 @@ import { expression, figure, percent, translate, word } from "./words/words";
 /** How much of the past a camera's timeline shows. */
 const WINDOW_SECONDS = 60;
 
+/** Pictures whose sides are all below this are shown larger than they are. */
+const SMALL_PX = 256;
+
 /** To a screen reader, of the camera or video that is on the screen. */
 const NEVER_TOLD = { answer: "", at: -Infinity };
 
@@ -78,6 +81,8 @@ export class Page {
     const canvas = element<HTMLCanvasElement>("picture");
     canvas.width = width;
     canvas.height = height;
+    canvas.classList.toggle("small", Math.max(width, height) < SMALL_PX);
+    canvas.style.setProperty("--ratio", String(width / height));
     canvas.getContext("2d")!.drawImage(source, 0, 0);
   }
 

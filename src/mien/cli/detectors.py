@@ -26,7 +26,7 @@ def detectors(context: typer.Context, json: JsonOption = False) -> None:
     used, why = find_detector(), choose()[1]
     is_yunet = isinstance(used, YuNetDetector)
     rows = {
-        "YuNet": why if is_yunet else f"`mien detectors install yunet` fetches it ({SIZE_BYTES // 1000} kB)",
+        "YuNet": why if is_yunet else f"`mien detectors install yunet` fetches it ({round(SIZE_BYTES / 1000)} kB)",
         "Haar cascade": "it comes with OpenCV" if is_yunet else why,
     }
     if json:

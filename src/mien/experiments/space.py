@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from mien.errors import RecipeError, nearest, sentence
 from mien.recipe import Recipe
-from mien.recipe_file import dump_recipe, load_recipe, parse_recipe, toml_value
+from mien.recipe_file import dump_recipe, load_recipe, parse_recipe, parse_toml, toml_value
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -195,8 +195,8 @@ def parse_space(text: str, origin: str, folder: Path = Path()) -> Space:
         RecipeError: as :func:`load_space`.
     """
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except ValueError as error:
         raise RecipeError(f"The space {origin} is not valid TOML: {error}.") from None
     if isinstance(content.get("parameters"), dict):
         ranges = list(_flat(content["parameters"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -15,7 +14,7 @@ from mien.errors import DataError, RecipeError, StudyError, nearest, sentence
 from mien.evaluation.figures import check_figure
 from mien.labels import parse_scheme
 from mien.recipe import Recipe
-from mien.recipe_file import load_recipe, toml_value, tuned
+from mien.recipe_file import load_recipe, parse_toml, toml_value, tuned
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
@@ -237,8 +236,8 @@ def parse_study(text: str, origin: str, folder: Path = Path()) -> Study:
         StudyError, RecipeError: as :func:`load_study`.
     """
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except ValueError as error:
         raise StudyError(f"The study {origin} is not valid TOML: {error}.") from None
     for table in (content, *(each for each in _list(content, "variants") if isinstance(each, dict))):
         recipe = table.get("recipe")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, validate_call
+import torch
+from pydantic import ConfigDict, Field, ValidationError, validate_call
 
 from mien.errors import RecipeError, nearest
 from mien.models.mien import MienNet
@@ -19,7 +20,9 @@ from mien.recipe import ModelRecipe
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=4096)]
-Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8)]
+# A list is as good: TOML has no tuples.
+Widths = Annotated[tuple[Width, ...], Field(min_length=1, max_length=8, strict=False)]
+Counts = Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=8, strict=False)]
 
 
 @dataclass(frozen=True)
@@ -43,13 +46,9 @@ def _mien(
     classes: int,
     size_px: int,
     stem_width: Width = 32,
-    stem_stride: Literal[1, 2] = 2,
+    stem_stride: Annotated[int, Field(ge=1, le=2)] = 2,
     widths: Widths = (64, 128, 256),
-    convolutions: Annotated[tuple[Annotated[int, Field(ge=1, le=16)], ...], Field(min_length=1, max_length=8)] = (
-        1,
-        2,
-        1,
-    ),
+    convolutions: Counts = (1, 2, 1),
     pool_last: bool = True,
     dropout: Dropout = 0.0,
 ) -> Network:
@@ -118,16 +117,33 @@ MODELS: dict[str, Entry] = {
 }
 
 
-def check_sizes(recipe: ModelRecipe, sizes_px: Iterable[int]) -> None:
-    """Check that a network can be trained at sides other than its own. Raises :class:`RecipeError`."""
-    entry = MODELS[recipe.name]
-    for size_px in sizes_px:
+def check_sizes(network: Network, recipe: ModelRecipe, own_px: int, early_px: Iterable[int] = ()) -> None:
+    """Check that a network answers faces of its own side, and of the others that training begins with.
+
+    Raises:
+        RecipeError: it works on one side only or needs larger ones; or its poolings leave nothing of such a face.
+    """
+    entry, early_px = MODELS[recipe.name], tuple(early_px)
+    for size_px in early_px:
         if not entry.any_size:
             raise RecipeError(f"The model {recipe.name} works on one size only; early_sizes is not for it.")
         if size_px < entry.smallest_px:
             raise RecipeError(
                 f"The model {recipe.name} needs images of {entry.smallest_px} px or more; early_sizes has {size_px}."
             )
+    was_training = network.training
+    network.eval()
+    for size_px in (own_px, *early_px):
+        try:
+            with torch.inference_mode():
+                network(torch.zeros(1, 1, size_px, size_px))
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise RecipeError(
+                f"The model {recipe.name} with these settings cannot take images of {size_px} px ({reason}). Give it "
+                f"fewer stages, or larger images."
+            ) from None
+    network.train(was_training)
 
 
 def build_model(recipe: ModelRecipe, classes: int, size_px: int) -> Network:
@@ -147,7 +163,7 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int) -> Network:
     if size_px < entry.smallest_px:
         raise RecipeError(f"The model {recipe.name} needs images of {entry.smallest_px} px or more; found {size_px}.")
     try:
-        return validate_call(entry.build)(classes, size_px, **recipe.settings)
+        return validate_call(entry.build, config=ConfigDict(strict=True))(classes, size_px, **recipe.settings)
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(str(part) for part in fault["loc"])

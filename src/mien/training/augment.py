@@ -133,9 +133,10 @@ def _warp(
     angle = _uniform(pixels, generator, -1, 1).view(count) * math.radians(recipe.rotation_degrees)
     zoom = 1 / _uniform(pixels, generator, 1 - recipe.scale, 1 + recipe.scale).view(count)
     sign = torch.ones_like(zoom) if mirrored is None else 1 - 2 * mirrored.to(zoom.dtype)
-    # affine_grid spans -1..1 over the output; the crop covers this share of the image.
+    # affine_grid spans -1..1 over the output; the crop covers this share of the image. Its start is rounded down.
     share = spec.crop_px / spec.size_px
-    shift = 2 * recipe.shift * (torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1)
+    off_centre = (2 * ((spec.size_px - spec.crop_px) // 2) + spec.crop_px - spec.size_px) / spec.size_px
+    shift = off_centre + 2 * recipe.shift * (torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1)
     cosine, sine = share * zoom * angle.cos(), share * zoom * angle.sin()
     rows = torch.stack([sign * cosine, -sine, shift[:, 0], sign * sine, cosine, shift[:, 1]], dim=1)
     shape = [count, 1, side_px, side_px]

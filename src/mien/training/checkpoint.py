@@ -36,11 +36,17 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_FACTS])
+            if not isinstance(facts, dict) or not _are_names(facts.get("classes")):
+                raise ValueError("no facts of a checkpoint")
             return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - not a dict
     except FileNotFoundError:
         raise RunError(f"{path} does not exist; the run has no finished epoch.") from None
-    except (safetensors.SafetensorError, KeyError, ValueError, OSError):
+    except (safetensors.SafetensorError, KeyError, ValueError, RecursionError, OSError):
         raise RunError(f"{path} is damaged or not a checkpoint of mien's. Train again into another folder.") from None
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
 def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

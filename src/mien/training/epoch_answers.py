@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -201,7 +202,7 @@ def read_epoch_answers(file: Path) -> EpochAnswers | None:
             if missing:
                 raise DataError(f"{file} has no {missing[0]}; it is damaged. Make it again with: mien teach")
             arrays = {name: archive[name] for name, _, _ in _FORM}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError):
         return None
     for name, kind, dimensions in _FORM:
         if arrays[name].dtype.kind not in kind or arrays[name].ndim != dimensions:
@@ -210,7 +211,7 @@ def read_epoch_answers(file: Path) -> EpochAnswers | None:
     sums = probabilities.astype(np.float32).sum(axis=2)
     if not (
         probabilities.size
-        and probabilities.shape[2] == len(classes)
+        and probabilities.shape[2] == len(classes) == len(set(classes))
         and (probabilities >= 0).all()
         and (np.abs(sums - 1) < _FLOAT16_SUM).all()
         and np.isfinite(arrays["first_batch"]).all()

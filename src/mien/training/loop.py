@@ -111,7 +111,7 @@ def train(
         "taught_by": [file_digest(RunFolder(path).best if path.is_dir() else path) for path in teachers],
     }
     if resume and run.is_run:
-        restore(state, run, faces, facts)
+        facts = restore(state, run, faces, facts)
     else:
         device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
         run.create(recipe, {**(environment or {}), **facts, **device})

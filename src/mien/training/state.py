@@ -69,9 +69,18 @@ class TrainingState:
 
 
 def check_network(recipe: Recipe, classes: int = 7) -> None:
-    """Build the network at every size that the recipe shows it, before anything is read. Raises RecipeError."""
-    build_model(recipe.model, classes, recipe.input.crop_px)
-    check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
+    """Build the network, and ask it at every size that the recipe shows it, before anything is read.
+
+    Raises:
+        RecipeError: as :func:`mien.models.registry.build_model` and ``check_sizes``.
+    """
+    _build(recipe, classes)
+
+
+def _build(recipe: Recipe, classes: int) -> Network:
+    network = build_model(recipe.model, classes, recipe.input.crop_px)
+    check_sizes(network, recipe.model, recipe.input.crop_px, (side_px for _, side_px in recipe.early_sizes))
+    return network
 
 
 def check_faces(recipe: Recipe, faces: FaceSet) -> None:
@@ -120,8 +129,7 @@ def prepare(
     loss = make_loss(recipe, train_faces)
     fabric = make_fabric(recipe.precision)
     torch.manual_seed(recipe.seed)
-    network = build_model(recipe.model, len(train_faces.classes), recipe.input.crop_px)
-    check_sizes(recipe.model, (side_px for _, side_px in recipe.early_sizes))
+    network = _build(recipe, len(train_faces.classes))
     start_file = None if start is None else start.best
     if not goes_on:
         if start is None:
@@ -164,6 +172,8 @@ def begin_from(network: Network, classes: tuple[str, ...], start: RunFolder) -> 
     """
     tensors, facts = checkpoint.load(start.best)
     own = network.state_dict()
+    if not {"head.weight", "head.bias"} <= tensors.keys():
+        raise RunError(f"{start.best} holds no network to begin with. Give another run.")
     for name in ("head.weight", "head.bias"):
         trained, fresh = tensors[name], own[name].clone()
         for row, class_name in enumerate(classes):
@@ -200,8 +210,17 @@ def check_goes_on(run: RunFolder) -> None:
             raise RunError(f"{run.path} {how}: nothing to go on with. Begin from it with --from.")
 
 
-def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[str, Any]) -> None:
+def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[str, Any]) -> dict[str, Any]:
     """Take up the run where its last finished epoch left it.
+
+    Args:
+        state: what :func:`prepare` made.
+        run: begun before.
+        faces: the data.
+        facts: of the run as it was asked for now.
+
+    Returns:
+        The run's own facts: with an epoch done, its first weights need not be at hand any more, but are named.
 
     Raises:
         RunError: the run was made by another recipe or on other data, or its checkpoint is damaged.
@@ -210,21 +229,24 @@ def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[st
     begun = run.read_environment()
     run.remove_litter()
     check_same_recipe(run, state.recipe)
-    if not faces.is_learnt_as(begun["data_fingerprint"]):
+    if not faces.is_learnt_as(begun.get("data_fingerprint", "")):
         raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
     if begun.get("taught_by", []) != facts["taught_by"]:
         raise RunError(
             f"{run.path} has other teachers; resume it with its own, in their order, or choose another --out."
         )
+    may_leave_it_out = run.last.is_file() and state.start_file is None
+    if begun.get("started_from") != facts["started_from"] and not may_leave_it_out:
+        raise RunError(f"{run.path} was begun with other weights; resume it with the same --from (or model.weights).")
+    facts = {**facts, "started_from": begun.get("started_from")}
     if not run.last.is_file():
-        if begun["started_from"] != facts["started_from"]:
-            raise RunError(
-                f"{run.path} was begun with other weights; resume it with the same --from (or model.weights)."
-            )
-        return
+        return facts
     tensors, kept = checkpoint.load(run.last)
+    if not isinstance(kept.get("history"), list):
+        raise RunError(f"{run.last} is of no run that can go on. Train again into another folder.")
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
     state.average.restore(checkpoint.unpack("average", tensors))
     checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
     state.history = kept["history"]
     run.write_history(state.history)
+    return facts

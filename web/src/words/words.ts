@@ -30,9 +30,14 @@ export function word(key: Key, values: Record<string, string | number> = {}): st
   return WORDS[language][key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
-/** What a class is called; one that the strings file does not know is called as in the model. */
+const EXPRESSIONS: readonly Key[] = [
+  "angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "negative", "positive",
+];
+
+/** What a class is called; any but these, be it the key of another word, is called as in the model. */
 export function expression(name: string): string {
-  return name in english ? word(name as Key) : name;
+  const known = EXPRESSIONS.find((key) => key === name);
+  return known ? word(known) : name;
 }
 
 export function percent(share: number): string {

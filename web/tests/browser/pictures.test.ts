@@ -206,6 +206,14 @@ describe("settings", () => {
     expect(coloured).toBeLessThan(48 * 48);
   });
 
+  test("a map that is asked for of one reading is not shown beside another", async () => {
+    await page.click("#explain");
+    await page.check('#schemes input[value="binary"]', { force: true });
+    await expect.poll(() => page.textContent("#status")).toMatch(/one face/);
+    expect(await page.isVisible("#map")).toBe(false);
+    await page.check('#schemes input[value="all"]', { force: true });
+  });
+
   test("the answers can be copied", async () => {
     await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
     await page.click("#copy");
@@ -265,19 +273,37 @@ describe("settings", () => {
 });
 
 /** A sky, as a PNG file. */
-async function plainPicture(page: Page): Promise<Buffer> {
-  const address = await page.evaluate(() => {
-    const canvas = Object.assign(document.createElement("canvas"), { width: 300, height: 200 });
-    const context = canvas.getContext("2d")!;
-    const sky = context.createLinearGradient(0, 0, 0, 200);
-    sky.addColorStop(0, "#4a7fb0");
-    sky.addColorStop(1, "#e8eef2");
-    context.fillStyle = sky;
-    context.fillRect(0, 0, 300, 200);
-    return canvas.toDataURL("image/png");
-  });
+async function plainPicture(page: Page, width = 300, height = 200): Promise<Buffer> {
+  const address = await page.evaluate(
+    ([width, height]) => {
+      const canvas = Object.assign(document.createElement("canvas"), { width, height });
+      const context = canvas.getContext("2d")!;
+      const sky = context.createLinearGradient(0, 0, 0, height);
+      sky.addColorStop(0, "#4a7fb0");
+      sky.addColorStop(1, "#e8eef2");
+      context.fillStyle = sky;
+      context.fillRect(0, 0, width, height);
+      return canvas.toDataURL("image/png");
+    },
+    [width, height] as const,
+  );
   return Buffer.from(address.slice(address.indexOf(",") + 1), "base64");
 }
+
+test.each([390, 1280])("pictures keep their proportions on a screen of %i pixels, and small ones are enlarged", async (screen) => {
+  const page = await visit.open({ viewport: { width: screen, height: 800 } });
+  const longer = Math.min(256, 0.6 * screen);
+  for (const [width, height] of [[1600, 900], [800, 160], [160, 800], [100, 20], [20, 100], [48, 48]] as const) {
+    const name = `${width}x${height}.png`;
+    await drop(page, [{ name, type: "image/png", bytes: await plainPicture(page, width, height) }]);
+    await says(page, "#status", new RegExp(`No face found in ${name}`));
+    const shown = (await page.locator("#picture").boundingBox())!;
+    expect(Math.abs(shown.width - (shown.height * width) / height), name).toBeLessThan(1);
+    expect(shown.width, name).toBeLessThan(screen);
+    if (Math.max(width, height) < 256) expect(Math.max(shown.width, shown.height), name).toBeCloseTo(longer, 0);
+  }
+  await page.context().close();
+});
 
 test("no page threw or complained", () => {
   expect(faults).toEqual([]);

@@ -8,7 +8,7 @@ import { occlusion } from "../../src/model/occlusion";
 import { clock } from "../../src/view/timeline";
 import german from "../../src/words/de.json";
 import english from "../../src/words/en.json";
-import { currentLanguage, percent, setLanguage, word } from "../../src/words/words";
+import { currentLanguage, expression, percent, setLanguage, word } from "../../src/words/words";
 
 describe("words", () => {
   test("both languages say the same things", () => {
@@ -34,6 +34,14 @@ describe("words", () => {
     setLanguage("en");
     expect(percent(0.5)).toBe("50%");
   });
+});
+
+test("a class of a model's own is called as the model calls it, be it the key of a word", () => {
+  expect(expression("happy")).toBe("happy");
+  setLanguage("de");
+  expect(expression("happy")).toBe("fröhlich");
+  for (const name of ["stop", "looking", "constructor", "bored"]) expect(expression(name)).toBe(name);
+  setLanguage("en");
 });
 
 describe("timeline", () => {
