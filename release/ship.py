@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 from model_card import PAGE, page
 
-from mien.audit.copies import leaked
 from mien.artifact import read_manifest, replace_manifest
+from mien.audit.copies import leaked
 from mien.data.faceset import FaceSet
 from mien.data.read import read_faces
 from mien.data.splits import group_identical
