@@ -163,7 +163,7 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int) -> Network:
     if size_px < entry.smallest_px:
         raise RecipeError(f"The model {recipe.name} needs images of {entry.smallest_px} px or more; found {size_px}.")
     try:
-        return validate_call(entry.build, config=ConfigDict(strict=True))(classes, size_px, **recipe.settings)
+        return validate_call(config=ConfigDict(strict=True))(entry.build)(classes, size_px, **recipe.settings)
     except ValidationError as error:
         fault = error.errors()[0]
         key = ".".join(str(part) for part in fault["loc"])
