@@ -1,12 +1,12 @@
 """Put a run's model into the package, measured and recorded, in place of the one of that name; then the model card.
 
-    python release/ship.py RUN NAME --data fer2013.parquet
+    python release/ship.py RUN NAME --data fer2013.parquet --made-by COMMAND --made-by COMMAND
 
 Into src/mien/shipped/NAME go model.onnx (weights in fp16 where fp32 would pass 4 MB), model.int8.onnx, best.safetensors
 (the same weights, to fine-tune from and to explain by gradients), recipe.toml, history.csv where there is one,
 metrics.json (the validation split, also without copies), robustness.json and card.json: SHA-256 of the files, answers
-to seven rendered faces, accuracy in 1, 2 and 10 views and of the int8 form, and the commands that made it. Tests hold
-the files to card.json. No face of the data is among them.
+to seven rendered faces, accuracy in 1, 2 and 10 views and of the int8 form, calibration, and the
+commands that made it. Tests hold the files to card.json. No face of the data is among them.
 """
 
 from __future__ import annotations

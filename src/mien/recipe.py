@@ -9,7 +9,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mien.errors import DataError
 from mien.labels import parse_scheme
@@ -17,19 +17,6 @@ from mien.preprocess import InputSpec
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-def _can_be_drawn(alpha: float) -> float:
-    # Below, both gamma draws behind a share fall to the least float, and the share is a half where it should be 0 or 1.
-    if 0 < alpha < LEAST_ALPHA:
-        raise ValueError(f"an alpha under {LEAST_ALPHA} cannot be drawn, and would hardly mix; 0 is off")
-    return alpha
-
-
-LEAST_ALPHA = 0.05
-Alpha = Annotated[
-    float, Field(ge=0, description="alpha of the Beta distribution; 0 is off"), AfterValidator(_can_be_drawn)
-]
 
 
 class _Strict(BaseModel):
@@ -85,8 +72,8 @@ class AugmentRecipe(_Strict):
     brightness: float = Field(default=0.0, ge=0, le=1, description="largest offset, as a share of white")
     contrast: Fraction = Field(default=0.0, description="contrast between 1 - contrast and 1 + contrast")
     erasing: Probability = Field(default=0.0, description="share of images that lose a rectangle")
-    mixup: Alpha = 0.0
-    cutmix: Alpha = 0.0
+    mixup: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 is off")
+    cutmix: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 is off")
     off_last: Fraction = Field(default=0.0, description="share of epochs at the end without mixup and cutmix")
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,11 @@ import pytest
 
 import mien
 from mien.artifact import read_manifest
+from mien.data.splits import group_identical
 from mien.data.synthetic import render_faces
+from mien.evaluation.metrics import calibration_error
+from mien.evaluation.scores import Scores
+from mien.evaluation.temperature import cross_fit_temperature
 from mien.inference.classifier import Classifier
 from mien.inference.locate import SHIPPED, find_model, find_run
 
@@ -168,3 +173,21 @@ def test_a_model_that_cannot_be_moved_in_leaves_the_one_that_is_there(monkeypatc
     assert all(seen), "before and after every step a model is there"
     assert (place / "weights").read_text() == "new"
     assert [each.name for each in place.parent.iterdir()] == ["model"]
+
+
+def test_calibration_is_of_other_rows_and_without_copies(faces):
+    """Rows with a copy in train are surely wrong; oracle: the error of the others, rescaled with all."""
+    calibration = runpy.run_path(str(RELEASE / "ship.py"))["calibration"]
+    train, validation = (np.flatnonzero(faces.split == split) for split in ("train", "validation"))
+    copies = 10
+    images = np.asarray(faces.images).copy()
+    images[validation[:copies]] = images[train[:copies]]
+    labels = faces.labels[validation]
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(len(faces.classes)), len(validation))
+    probabilities[:copies] = 0.97 * np.eye(len(faces.classes))[(labels[:copies] + 1) % len(faces.classes)] + 0.03 / 7
+    scores = Scores(faces.rows[validation], labels, probabilities, faces.classes, "validation", "")
+    found = calibration(replace(faces, images=images), scores)
+    rescaled = cross_fit_temperature(labels, probabilities, group_identical(images)[validation]).probabilities
+    for name, rows in (("all", slice(None)), ("unseen", slice(copies, None))):
+        assert found[name]["value"] == pytest.approx(calibration_error(labels[rows], rescaled[rows]), abs=1e-12)
+    assert found["unseen"]["value"] != found["all"]["value"]

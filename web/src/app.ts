@@ -127,7 +127,6 @@ export class App {
     if (!face || !seen) return;
     // A camera may be stopped meanwhile: the face is still there.
     const asked = this.#shown;
-    const { chosen } = this.page;
     const { scheme } = this.page.settings;
     this.page.say(covering);
     try {
@@ -138,7 +137,8 @@ export class App {
       const predict = (squares: Uint8Array[]) => reader.probabilities(squares);
       const map = await occlusion(predict, face.square, side, crop, shareOfTop);
       // A map is of the reading that it was asked for, which another face or other classes have replaced.
-      if (this.#shown !== asked || this.page.chosen !== chosen || this.page.settings.scheme !== scheme) return;
+      const now = this.page.chosenFace ?? face;
+      if (this.#shown !== asked || now.number !== face.number || this.page.settings.scheme !== scheme) return;
       this.page.setMap(face, map, top);
       element("map").scrollIntoView({ block: "nearest", behavior: "smooth" });
     } catch (error) {

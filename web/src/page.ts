@@ -21,7 +21,7 @@ import { expression, figure, percent, translate, word } from "./words/words";
 /** How much of the past a camera's timeline shows. */
 const WINDOW_SECONDS = 60;
 
-/** Pictures whose sides are all below this are shown larger than they are. */
+/** Pictures whose sides are all below this are shown as large as the screen allows, up to it. */
 const SMALL_PX = 256;
 
 /** To a screen reader, of the camera or video that is on the screen. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -131,19 +132,19 @@ def check_sizes(network: Network, recipe: ModelRecipe, own_px: int, early_px: It
             raise RecipeError(
                 f"The model {recipe.name} needs images of {entry.smallest_px} px or more; early_sizes has {size_px}."
             )
-    was_training = network.training
-    network.eval()
+    # A copy that has shapes alone: it takes neither time nor memory.
+    shape = copy.deepcopy(network).to("meta").eval()
     for size_px in (own_px, *early_px):
         try:
             with torch.inference_mode():
-                network(torch.zeros(1, 1, size_px, size_px))
+                shape(torch.zeros(1, 1, size_px, size_px, device="meta"))
         except RuntimeError as error:
             reason = str(error).splitlines()[0].rstrip(".")
+            larger = "larger images" if size_px == own_px else "larger early_sizes"
             raise RecipeError(
                 f"The model {recipe.name} with these settings cannot take images of {size_px} px ({reason}). Give it "
-                f"fewer stages, or larger images."
+                f"fewer stages, or {larger}."
             ) from None
-    network.train(was_training)
 
 
 def build_model(recipe: ModelRecipe, classes: int, size_px: int) -> Network:

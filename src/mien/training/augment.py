@@ -172,5 +172,10 @@ def _scalar(generator: torch.Generator) -> float:
 def _beta(alpha: float, generator: torch.Generator) -> float:
     """Beta(alpha, alpha) from two gamma draws; torch.distributions takes no generator."""
     shape = torch.full((2,), alpha)
-    first, second = torch._standard_gamma(shape, generator=generator).tolist()
-    return first / (first + second) if first + second > 0 else 0.5
+    drawn: list[float] = torch._standard_gamma(shape, generator=generator).tolist()
+    first, second = drawn
+    if max(first, second) <= torch.finfo(torch.float32).tiny:
+        # With a small alpha both fall below what a float can be. One is far larger than the other then, as likely this
+        # as that.
+        return float(_scalar(generator) < 0.5)
+    return first / (first + second)

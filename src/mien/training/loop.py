@@ -94,7 +94,8 @@ def train(
         DataError: the data lacks a split or a class that the recipe needs, or its faces are of another size; soft
             labels that do not fit the data.
         RecipeError: the recipe names a model or setting that does not exist.
-        RunError: the folder exists (without ``resume``), belongs to another recipe or other data, or the disk is full.
+        RunError: the folder exists (without ``resume``), belongs to another recipe or other data, was begun with other
+            weights or teachers, or the disk is full.
         TrainingError: the loss is not a number. The best checkpoint so far stays.
         StoppedError: Ctrl-C before the first epoch ended.
     """

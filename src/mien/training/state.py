@@ -118,7 +118,8 @@ def prepare(
     Raises:
         DataError: the data has no train or no validation split, fewer than two classes to learn, faces of another
             size than the recipe's, too few of a class to balance, or teachers of other data or classes.
-        RecipeError: the recipe names a model or setting that does not exist, or teachers that cannot be asked live.
+        RecipeError: the recipe names a model or setting that does not exist, a network too deep for its faces, or
+            teachers that cannot be asked live.
         RunError: ``start`` has no checkpoint, or holds another network.
         ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
     """
@@ -223,7 +224,8 @@ def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[st
         The run's own facts: with an epoch done, its first weights need not be at hand any more, but are named.
 
     Raises:
-        RunError: the run was made by another recipe or on other data, or its checkpoint is damaged.
+        RunError: no training made the run; it has another recipe, other data, teachers or first weights; its
+            checkpoint is damaged.
     """
     check_goes_on(run)
     begun = run.read_environment()
@@ -237,7 +239,11 @@ def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[st
         )
     may_leave_it_out = run.last.is_file() and state.start_file is None
     if begun.get("started_from") != facts["started_from"] and not may_leave_it_out:
-        raise RunError(f"{run.path} was begun with other weights; resume it with the same --from (or model.weights).")
+        begun_with = begun.get("started_from") or "weights drawn at random"
+        raise RunError(
+            f"{run.path} was begun with other weights, {begun_with}. Begin with those (--from, model.weights), or, "
+            f"once an epoch is done, with none: mien train {run.recipe_file} --out {run.path} --resume"
+        )
     facts = {**facts, "started_from": begun.get("started_from")}
     if not run.last.is_file():
         return facts

@@ -209,7 +209,7 @@ describe("settings", () => {
   test("a map that is asked for of one reading is not shown beside another", async () => {
     await page.click("#explain");
     await page.check('#schemes input[value="binary"]', { force: true });
-    await expect.poll(() => page.textContent("#status")).toMatch(/one face/);
+    await says(page, "#status", /one face/);
     expect(await page.isVisible("#map")).toBe(false);
     await page.check('#schemes input[value="all"]', { force: true });
   });
