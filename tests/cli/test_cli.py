@@ -363,6 +363,8 @@ def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
     }
     assert "parity" in mien("evaluate", "--model", tiny_run.path, "--data", table, "--by", "parity").out
     one_line(mien("evaluate", "--model", tiny_run.path, "--data", table, "--by", "party"), "Did you mean 'parity'")
+    split = mien("evaluate", "--model", tiny_run.path, "--data", face_folder, "--by", "split")
+    one_line(split, "is of one split, here 'validation'")
     unnamed = mien("evaluate", "--model", tiny_run.path, "--data", face_folder, "--by", "source")
     one_line(unnamed, "no column 'source'. It has none beside pictures and labels")
 

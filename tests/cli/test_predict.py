@@ -181,7 +181,7 @@ def test_a_picture_that_was_mended_is_read_and_the_whole_journal_counted(mien, p
     answer = mien(*command, "--skip-bad")
     assert answer.err.splitlines()[0] == "1 of 3 are done already; going on."
     assert answer.out == (
-        f"{tmp_path / 'out.jsonl'}: Haar cascade: 2 faces in 2 pictures; 1 left out; 1 were done before\n"
+        f"{tmp_path / 'out.jsonl'}: Haar cascade: 2 faces in 2 pictures; 1 left out; 1 done before\n"
     )
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [(line["source"], "error" in line) for line in lines] == [
@@ -223,7 +223,7 @@ def test_a_killed_command_goes_on(mien, photos, tiny_run, tmp_path):
     done = part.read_bytes().count(b"\n") - 1
     answer = mien(*arguments, "--out", out)
     assert answer.err == f"{done} of 40 are done already; going on.\ndrawn into: {tmp_path / 'drawn'}\n"
-    assert answer.out.endswith(f"; {done} were done before\n")
+    assert answer.out.endswith(f"; {done} done before\n")
     assert out.read_text() == mien("predict", "--model", tiny_run.path, folder, "--csv").out
     assert len(list((tmp_path / "drawn").iterdir())) == 40
 

@@ -85,7 +85,9 @@ def test_a_damaged_row_is_named_by_file_and_line(table, changed: str, message: s
 
 
 def test_a_first_row_that_is_no_square_is_named(table) -> None:
-    with pytest.raises(DataError, match=r"line 2: expected a square, such as 2,304 pixels \(48x48\), found 2,303"):
+    with pytest.raises(
+        DataError, match=r"line 2: expected a square of 8x8 or more, such as 2,304 pixels \(48x48\), found 2,303"
+    ):
         read_data(table(2, row_with(GOOD[1:])))
 
 

@@ -116,7 +116,7 @@ def test_what_begins_at_random():
         ({"name": "resnet18", "width": 0}, "model.width = 0: input should be greater"),
         ({"name": "resnet18", "width": "16"}, "model.width = '16': input should be a valid integer"),
         ({"name": "resnet18", "width": True}, "model.width = True: input should be a valid integer"),
-        ({"name": "mien", "widths": ["8", "16", "32"]}, "model.widths.0 = '8': input should be a valid integer"),
+        ({"name": "mien", "widths": ["8", "16", "32"]}, "model.widths[0] = '8': input should be a valid integer"),
         ({"name": "mien", "pool_last": "yes"}, "model.pool_last = 'yes': input should be a valid boolean"),
         ({"name": "mien", "stem_stride": True}, "model.stem_stride = True: input should be a valid integer"),
         ({"name": "vgg16", "dropout": "0.1"}, "model.dropout = '0.1': input should be a valid number"),

@@ -381,7 +381,7 @@ def test_bad_input_leaves_no_folder(tmp_path, faces, tiny_recipe):
         {"model": {"widths": [4] * 6, "convolutions": [1] * 6}},
         {"model": {"widths": [4] * 4, "convolutions": [1] * 4}, "early_sizes": ((0.5, 16),)},
     ):
-        with pytest.raises(RecipeError, match=r"cannot take images of (44|16) px.*Give it fewer stages"):
+        with pytest.raises(RecipeError, match=r"Images of (44|16) px are too small.*Give it fewer stages"):
             train(changed(tiny_recipe, **deep), faces, run)
     with pytest.raises(DataError, match="no 'validation' split"):
         train(tiny_recipe, faces.subset(faces.split == "train"), run)

@@ -77,7 +77,7 @@ def predict(
     work = partial(_answers, classifier, wishes, workers)
     if out is not None:
         before = _write(out, _settings(model, wishes, images), names, images, total, work, tally)
-        typer.echo(f"{out}: {tally}" + (f"; {before:,} were done before" if before else ""))
+        typer.echo(f"{out}: {tally}" + (f"; {before:,} done before" if before else ""))
         if tally.nothing_read:
             raise DataError(f"Not one picture of {total:,} could be read; {out} says why.")
         if annotate is not None:

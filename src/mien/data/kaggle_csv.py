@@ -138,7 +138,8 @@ class _RowParser:
             )
         if side * side != len(values) or side < _SMALLEST_SIDE_PX:
             raise DataError(
-                f"{where}: expected a square, such as 2,304 pixels (48x48), found {len(values):,}. {_DAMAGED}"
+                f"{where}: expected a square of {_SMALLEST_SIDE_PX}x{_SMALLEST_SIDE_PX} or more, such as 2,304 pixels "
+                f"(48x48), found {len(values):,}. {_DAMAGED}"
             )
         if values.view(np.uint64).max() > 255:  # as unsigned, negative numbers are large: one pass checks both ends
             wrong = values[(values < 0) | (values > 255)][0]

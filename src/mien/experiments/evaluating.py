@@ -172,6 +172,8 @@ def _column(classifier: Classifier, faces: FaceSet, asked: Asked) -> Any:
     by = asked.by
     if by is None:
         return None
+    if by == "split":
+        raise DataError(f"An evaluation is of one split, here '{asked.split}'; measure another with --split.")
     if by not in faces.columns:
         known = nearest(by, faces.columns) if faces.columns else " It has none beside pictures and labels."
         raise DataError(f"The data has no column '{by}'." + known)

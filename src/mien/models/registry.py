@@ -56,7 +56,7 @@ def _mien(
     if len(convolutions) != len(widths):
         raise RecipeError(
             f"The model mien has one number of convolutions for each width; "
-            f"found {len(convolutions)} for {len(widths)} widths."
+            f"found {len(convolutions)} for {len(widths)} widths. Set both, model.widths and model.convolutions."
         )
     return MienNet(classes, stem_width, stem_stride, widths, convolutions, pool_last, dropout)
 
@@ -138,12 +138,11 @@ def check_sizes(network: Network, recipe: ModelRecipe, own_px: int, early_px: It
         try:
             with torch.inference_mode():
                 shape(torch.zeros(1, 1, size_px, size_px, device="meta"))
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0].rstrip(".")
-            larger = "larger images" if size_px == own_px else "larger early_sizes"
+        except RuntimeError:
+            larger = "larger images (input.crop_px)" if size_px == own_px else "larger early_sizes"
             raise RecipeError(
-                f"The model {recipe.name} with these settings cannot take images of {size_px} px ({reason}). Give it "
-                f"fewer stages, or {larger}."
+                f"Images of {size_px} px are too small for the model {recipe.name} with these settings: nothing is "
+                f"left of them. Give it fewer stages, or {larger}."
             ) from None
 
 
@@ -167,7 +166,7 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int) -> Network:
         return validate_call(config=ConfigDict(strict=True))(entry.build)(classes, size_px, **recipe.settings)
     except ValidationError as error:
         fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"])
+        key = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"])
         if fault["type"] == "unexpected_keyword_argument":
             known = model_settings(recipe.name)
             hint = nearest(key, known) if known else " It has none."
