@@ -180,9 +180,7 @@ def test_a_picture_that_was_mended_is_read_and_the_whole_journal_counted(mien, p
     files[1].write_bytes((photos / "c.jpg").read_bytes())
     answer = mien(*command, "--skip-bad")
     assert answer.err.splitlines()[0] == "1 of 3 are done already; going on."
-    assert answer.out == (
-        f"{tmp_path / 'out.jsonl'}: Haar cascade: 2 faces in 2 pictures; 1 left out; 1 done before\n"
-    )
+    assert answer.out == (f"{tmp_path / 'out.jsonl'}: Haar cascade: 2 faces in 2 pictures; 1 left out; 1 done before\n")
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [(line["source"], "error" in line) for line in lines] == [
         (str(files[0]), False),

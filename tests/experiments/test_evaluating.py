@@ -27,8 +27,8 @@ def classifier(tiny_run):
 @pytest.fixture(scope="module")
 def result(faces):
     half = np.where(np.arange(len(faces)) % 3 == 0, "one", "two")
-    pairs = np.zeros((len(faces), 2))
-    return ReadResult(replace(faces, columns={"half": half, "pairs": pairs}), "parquet", "a column", (), (), False)
+    columns = {"half": half, "pairs": np.zeros((len(faces), 2)), "name": np.arange(len(faces))}
+    return ReadResult(replace(faces, columns=columns), "parquet", "a column", (), (), False)
 
 
 def test_a_model_is_measured_as_its_parts_say(classifier, result):
@@ -63,7 +63,9 @@ def test_scores_alone_have_a_threshold_where_they_have_two_classes(tiny_run):
     [
         (Asked(by="halves"), "Did you mean 'half'"),
         (Asked(by="pairs"), "holds 2 values a face"),
-        (Asked("train", by="source"), "at most 100 different values"),
+        (Asked("train", by="name"), "at most 100 different values"),
+        (Asked(by="source"), "no column 'source'. Known: half, name, pairs"),
+        (Asked(by="split"), "is of one split, here 'validation'"),
     ],
 )
 def test_what_the_data_has_not_is_said_before_a_face_is_read(classifier, result, monkeypatch, asked, words):
