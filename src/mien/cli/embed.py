@@ -112,7 +112,7 @@ def _crops(path: Path, size_px: int, skip_bad: bool) -> tuple[list[str], list[np
             files.append(str(file))
         except DataError as error:
             if not skip_bad:
-                raise DataError(f"{error} Leave such pictures out with --skip-bad.") from None
+                raise DataError(f"{error} (--skip-bad leaves such pictures out)") from None
             remark(f"left out: {error}")
     if not files:
         raise DataError(f"{path} holds no image that can be read.")

@@ -85,5 +85,5 @@ def _bad(file: Path, error: DataError | MemoryError, wishes: Wishes) -> dict[str
     if isinstance(error, MemoryError):
         error = DataError(f"{file} takes more memory than was free. Make it smaller, or take fewer --workers.")
     if not wishes.skip_bad:
-        raise DataError(f"{error} Leave such pictures out with --skip-bad.")
+        raise DataError(f"{error} (--skip-bad leaves such pictures out)")
     return {"source": str(file), "error": str(error)}
