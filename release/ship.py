@@ -115,8 +115,7 @@ def calibration(faces: FaceSet, scores: Scores) -> dict[str, Any]:
         scores: of its validation split, at temperature 1.
     """
     groups = group_identical(np.asarray(faces.images))
-    order = np.argsort(faces.rows, kind="stable")
-    places = order[np.searchsorted(faces.rows[order], scores.rows)]
+    places = faces.places(scores.rows)
     rescaled = cross_fit_temperature(scores.labels, scores.probabilities, groups[places]).probabilities
     honest = replace(scores, probabilities=rescaled)
     unseen = honest.subset(~leaked(groups, faces.split)[places])

@@ -115,6 +115,11 @@ class FaceSet:
         digest.update("\n".join(self.split.tolist()).encode())
         return f"sha256:{digest.hexdigest()}"
 
+    def places(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Where faces of these row numbers stand, int64 (K,), in their order; each must be here."""
+        order = np.argsort(self.rows, kind="stable")
+        return np.asarray(order[np.searchsorted(self.rows[order], rows)], dtype=np.int64)
+
     def subset(self, chosen: npt.NDArray[Any]) -> FaceSet:
         """The faces that ``chosen`` (bool (N,) or indices) picks, in that order."""
         return replace(

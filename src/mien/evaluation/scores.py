@@ -20,11 +20,11 @@ from mien.labels import LabelScheme
 SUM_TOLERANCE = 1e-3
 """How far a row's probabilities may sum from 1: room for float16, too little for anything but probabilities."""
 
-# All that numpy raises for files that are damaged in one way or another.
-_UNREADABLE = (
+UNREADABLE = (
     *(OSError, ValueError, EOFError, MemoryError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
+"""All that numpy raises for an ``.npz`` that is missing or damaged in one way or another."""
 
 _ARRAYS = ("rows", "labels", "probabilities", "classes", "split", "data_fingerprint")
 
@@ -181,7 +181,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             return {name: archive[name] for name in (*_ARRAYS, "note") if name in archive.files}
     except FileNotFoundError:
         raise DataError("There is no such file.") from None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split())
         # What numpy says of any file that is neither a zip nor an array of its own.
         if "pickle" in reason:

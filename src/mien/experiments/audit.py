@@ -178,8 +178,7 @@ def _faults(
 
 
 def _judge(faces: FaceSet, scores: Scores, copies: Copies, votes: Votes | None, resamples: int) -> Judged:
-    order = np.argsort(faces.rows, kind="stable")
-    places = np.asarray(order[np.searchsorted(faces.rows[order], scores.rows)], dtype=np.int64)
+    places = faces.places(scores.rows)
     groups = copies.near.groups
     with busy("looking for wrong labels"):
         of_train = np.asarray(faces.split[places] == "train")

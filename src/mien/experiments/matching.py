@@ -78,8 +78,7 @@ def match_faces(faces: FaceSet, scores: Scores) -> FaceSet:
             f"Scores and data must be of the same rows; found {len(scores)} scores of '{scores.split}' and "
             f"{len(faces)} faces, and {len(lone)} rows stand in one alone, such as row {lone[0]}."
         )
-    order = np.argsort(faces.rows, kind="stable")
-    chosen = faces.subset(order[np.searchsorted(faces.rows[order], scores.rows)])
+    chosen = faces.subset(faces.places(scores.rows))
     other = np.flatnonzero(chosen.labels != scores.labels)
     if len(other):
         first = other[0]

@@ -180,8 +180,7 @@ def without_copies(faces: FaceSet, scores: Scores, resamples: int = 1000) -> lis
         # What is said of validation does not hang on whether test is at hand.
         faces = faces.subset(faces.split != "test")
     groups = group_identical(np.asarray(faces.images))
-    order = np.argsort(faces.rows, kind="stable")
-    places = order[np.searchsorted(faces.rows[order], scores.rows)]
+    places = faces.places(scores.rows)
     kept = {
         ALL_ROWS: np.ones(len(scores), dtype=np.bool_),
         "without rows seen before": ~leaked(groups, faces.split)[places],

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +15,7 @@ from torch import Tensor
 
 from mien.data.faceset import FaceSet
 from mien.errors import DataError
+from mien.evaluation.scores import UNREADABLE
 from mien.files import whole_file
 from mien.recipe import AugmentRecipe, Recipe
 from mien.training.batches import count_shown, epoch_batches
@@ -202,7 +200,7 @@ def read_epoch_answers(file: Path) -> EpochAnswers | None:
             if missing:
                 raise DataError(f"{file} has no {missing[0]}; it is damaged. Make it again with: mien teach")
             arrays = {name: archive[name] for name, _, _ in _FORM}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError):
+    except UNREADABLE:
         return None
     for name, kind, dimensions in _FORM:
         if arrays[name].dtype.kind not in kind or arrays[name].ndim != dimensions:
