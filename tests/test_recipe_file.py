@@ -93,6 +93,11 @@ def test_a_bad_set_is_an_error(change):
         load_recipe("demo", [change])
 
 
+def test_changes_in_one_text_are_told_how_to_be_a_list():
+    with pytest.raises(RecipeError, match=r"Write \['optim\.lr=0\.01'\]"):
+        load_recipe("demo", "optim.lr=0.01")
+
+
 def test_unknown_names_and_files(tmp_path):
     with pytest.raises(RecipeError, match="Did you mean 'demo'"):
         load_recipe("dmo")

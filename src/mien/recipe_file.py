@@ -26,7 +26,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 
     Args:
         name: one of :func:`recipe_names`, or a path that ends in ``.toml``.
-        changes: ``"key=value"`` with dotted keys and TOML values, e.g. ``"optim.lr=0.01"``; a bare word is text.
+        changes: ``"key=value"`` with dotted keys and TOML values, e.g. ``["optim.lr=0.01"]``; a bare word is text.
 
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key, or a value that is not allowed.
@@ -55,6 +55,8 @@ def parse_recipe(text: str, origin: str, changes: Sequence[str] = ()) -> Recipe:
         content = parse_toml(text)
     except ValueError as error:
         raise RecipeError(f"The recipe {origin} is not valid TOML: {error}.") from None
+    if isinstance(changes, str):
+        raise RecipeError(f"Changes of a recipe are a list; found one text. Write [{changes!r}].")
     for change in changes:
         _apply_change(content, change)
     try:
