@@ -46,6 +46,9 @@ class Manifest(BaseModel):
     recipe: dict[str, Any] = Field(description="the whole recipe that it was trained by")
     recipe_digest: str
     data_fingerprint: str = Field(description="of the faces it was trained and validated on")
+    cleaned_from: tuple[str, ...] = Field(
+        default=(), description="of the data before a list of changes made those faces of it; empty where none did"
+    )
     taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of what its teachers said, or of themselves")
     epoch: int = Field(description="the epoch whose weights these are")
     scores: dict[str, float] = Field(default_factory=dict, description="e.g. validation_accuracy, a share")

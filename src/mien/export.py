@@ -65,6 +65,7 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
         recipe=_for_others(recipe),
         recipe_digest=facts["recipe_digest"],
         data_fingerprint=facts["data_fingerprint"],
+        cleaned_from=tuple(facts.get("cleaned_from", ())),
         taught_by=tuple(facts.get("taught_by", ())),
         epoch=facts["epoch"],
         **_measured(run, facts),

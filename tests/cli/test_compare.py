@@ -69,6 +69,26 @@ def test_the_table_and_the_page(mien, scored, folders, faces, tmp_path):
     assert sorted(line["row"] for line in rows) == sorted([*found.only_first.tolist(), *found.only_second.tolist()])
 
 
+def test_how_answers_came_about_is_said(mien, scored, folders, tmp_path):
+    weak, strong, third = folders
+    write_scores(weak / "scores_validation.npz", replace(scored[0], temperature=1.0))
+    same = mien("compare", weak, strong, "--json")
+    assert ("note" in same.err, "answers" in json.loads(same.out)[0]) == (False, False)
+    write_scores(strong / "scores_validation.npz", replace(scored[1], temperature=0.75))
+    write_scores(third / "scores_validation.npz", replace(scored[2], note="the mean over 10 views of each face"))
+    told = mien("compare", weak, strong, third, "--out", tmp_path / "out", "--json")
+    words = (
+        f"the answers of {third} are the mean over 10 views of each face",
+        f"temperatures differ: {weak} at 1, {strong} at 0.75; log loss depends on that",
+    )
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for each in words:
+        assert each in " ".join(told.err.split())
+        assert all(each in content["answers"] for content in json.loads(told.out))
+        assert each in page
+    one_line(mien("compare", strong / "scores_validation.npz", weak), "is a file; give a folder", "by --scores")
+
+
 def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tmp_path):
     weak, strong, _ = folders
     fewer = replace(

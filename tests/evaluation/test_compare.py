@@ -55,7 +55,8 @@ def test_differences_are_scikit_learns_on_the_drawn_rows():
         assert (each.difference.value, each.difference.low, each.difference.high) == pytest.approx(
             (of_second - of_first, low[index], high[index]), abs=1e-9
         )
-        assert each.p_value == bootstrap_p_value(np.array(drawn)[:, index].round(12))
+        if index < 3:
+            assert each.p_value == bootstrap_p_value(np.array(drawn)[:, index].round(12))
     json.dumps(found.to_dict(), allow_nan=False)
 
 
@@ -108,6 +109,27 @@ def test_bootstrap_p_values():
     assert better.accuracy.p_value == better.log_loss.p_value == pytest.approx(2 / 201)
     assert better.mcnemar.p_value < 1e-6
     assert better.accuracy.difference.low > 0 > better.log_loss.difference.high
+
+
+def test_the_p_value_of_a_recall_is_that_of_its_classs_rows():
+    """Oracle: scipy's binomial test on the rows of a class that one gets and the other does not."""
+    first, second = make_pair(6)
+    right = [each.probabilities.argmax(axis=1) == each.labels for each in (first, second)]
+    found = compare_scores(first, second, resamples=20)
+    for label, each in enumerate(found.recall):
+        won, lost = (int((a & ~b & (first.labels == label)).sum()) for a, b in (right, right[::-1]))
+        assert 0 < won + lost < 25
+        assert each.p_value == pytest.approx(stats.binomtest(won, won + lost).pvalue)
+    assert len({each.p_value for each in found.recall}) > 1
+
+
+def test_one_row_of_a_class_proves_nothing():
+    """Every resample that holds it agrees; one toss of a coin has a p-value of 1."""
+    probabilities = np.array([[0.9, 0.1]] * 5)
+    first = Scores(np.arange(5), np.array([0, 0, 0, 0, 1]), probabilities, ("a", "b"), "test", "")
+    second = replace(first, probabilities=np.where(np.arange(5)[:, None] == 4, probabilities[:, ::-1], probabilities))
+    rare = compare_scores(first, second, resamples=200).recall[1]
+    assert (rare.first, rare.second, rare.p_value) == (0, 1, 1)
 
 
 def test_an_absent_class_and_one_row():

@@ -1,6 +1,7 @@
 """Oracles: what was written, docs/scores.md's own snippet, and one damaged file for each rule."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,10 @@ def test_what_is_written_is_read(tmp_path):
         assert getattr(found, name).dtype == getattr(scores, name).dtype
     assert (found.classes, found.split, found.data_fingerprint) == (("sad", "fröhlich 喜"), "test", "")
     assert len(found) == 3
+    assert (found.note, found.temperature) == ("", None)
+    write_scores(tmp_path / "warm.npz", replace(scores, note="ten views", temperature=0.875))
+    warm = read_scores(tmp_path / "warm.npz")
+    assert (warm.note, warm.temperature) == ("ten views", 0.875)
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.npz"]
 
 
@@ -89,6 +94,9 @@ def test_narrow_types_are_taken(tmp_path):
         ({"split": np.array(["test"])}, r"'split' must be a single string; found <U4 \(1,\)"),
         ({"split": np.array("")}, "'split' must say which split"),
         ({"data_fingerprint": np.array(5)}, "'data_fingerprint' must be a single string"),
+        ({"temperature": np.array("warm")}, r"'temperature' must be a single number; found <U4 \(\)"),
+        ({"temperature": np.array(0.0)}, "'temperature' must be a positive number; found 0.0"),
+        ({"temperature": np.array(np.nan)}, "'temperature' must be a positive number; found nan"),
         (
             {"rows": np.zeros(0, int), "labels": np.zeros(0, int), "probabilities": np.zeros((0, 2))},
             "There are no rows",

@@ -44,16 +44,16 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
     without its test split is not, and neither is what a list of changes left of it.
     """
     without_test = faces.subset(np.flatnonzero(faces.split != "test"))
-    train = np.flatnonzero(faces.split == "train")[0]
+    train, train_two = np.flatnonzero(faces.split == "train")[:2]
     other = faces.subset(np.flatnonzero(faces.rows != faces.rows[train]))
     label = faces.classes[faces.labels[train]]
     gone = Change(row=int(faces.rows[train]), split="train", label=label, kind="doubt", reason="", source="")
     cleaned, cleaned_without = (apply_clean(each, Clean("", (gone,))) for each in (faces, without_test))
 
-    def learnt_from(fingerprint):
+    def learnt_from(data_fingerprint, cleaned_from=()):
         copy = tmp_path / "model.onnx"
         copy.write_bytes(tiny_run.model.read_bytes())
-        change = {"temperature": 1.43, "data_fingerprint": fingerprint}
+        change = {"temperature": 1.43, "data_fingerprint": data_fingerprint, "cleaned_from": tuple(cleaned_from)}
         replace_manifest(copy, load(copy).manifest.model_copy(update=change))
         return load(copy)
 
@@ -70,8 +70,16 @@ def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, t
             (faces, "train", 1.43, "with the model's temperature 1.43"),
         ):
             expected = warm.probabilities(data.of_split(split).images, temperature)
-            assert score_split(warm, data, split).probabilities == pytest.approx(expected, abs=1e-6)
+            found = score_split(warm, data, split)
+            assert (found.probabilities, found.temperature) == (pytest.approx(expected, abs=1e-6), temperature)
             assert temperature_words(warm, data, split) == words
+    # Learnt as a list left the data: the rows that fitted the temperature are there without the list, too, and with
+    # another one.
+    also = gone.model_copy(update={"row": int(faces.rows[train_two]), "label": faces.classes[faces.labels[train_two]]})
+    for model in (learnt_from(**cleaned.provenance), learnt_from(**cleaned_without.provenance)):
+        for data in (faces, without_test, cleaned, apply_clean(faces, Clean("", (also,)))):
+            assert score_split(model, data, "validation").temperature == 1
+        assert score_split(model, other, "validation").temperature == 1.43
 
 
 def test_what_is_said_of_validation_does_not_hang_on_the_test_split(faces, classifier):

@@ -14,7 +14,7 @@ from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
-from mien.training.soup import make_soup
+from mien.training.soup import began_apart, digests_of, make_soup
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,14 @@ def test_weights_are_the_mean_and_statistics_are_of_the_train_faces(tmp_path, fa
         if "running" in name:
             assert torch.allclose(value, mixed[name], atol=1e-5), name
     assert not torch.allclose(mixed["stem.1.running_mean"], first["stem.1.running_mean"], atol=1e-5)
+
+
+def test_a_run_and_what_went_on_from_it_began_together(tmp_path, faces, pair):
+    """Also where that run had begun with another one's weights itself, which is not among them."""
+    recipe, after = pair[0].read_recipe(), RunFolder(tmp_path / "after")
+    train(recipe, faces, after, start=pair[0])
+    for runs, apart in (((pair[0], after), False), ((pair[1], after), True), ((*pair, after), False)):
+        assert began_apart(runs, digests_of(runs)) is apart
 
 
 def test_runs_that_have_no_mean_are_refused(tmp_path, faces, tiny_recipe, pair, tiny_run):

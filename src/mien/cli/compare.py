@@ -59,7 +59,7 @@ def compare(
     """
     from mien.errors import DataError
     from mien.evaluation.scores import read_scores
-    from mien.experiments.compare import compare_all, keep_shared_rows, with_subsets, write_comparison
+    from mien.experiments.compare import compare_all, keep_shared_rows, remarks_on, with_subsets, write_comparison
     from mien.experiments.matching import find_scores
 
     if data is not None and out is None:
@@ -75,7 +75,9 @@ def compare(
     if shared_rows and len(named) > 1:
         named, rows["rows"] = keep_shared_rows(named)
     contests = compare_all(named)
-    for words in rows.values():
+    notes = remarks_on(named)
+    answers = {"answers": "; ".join(notes)} if notes else {}
+    for words in (*rows.values(), *notes):
         remark(f"note: {words}.")
     if out is not None:
         faces = None
@@ -87,11 +89,11 @@ def compare(
             out,
             contests,
             faces=faces,
-            facts={**rows, **page_facts(environment_of(source))},
+            facts={**rows, **answers, **page_facts(environment_of(source))},
         )
         remark(f"report: {written.page}")
     if json:
-        show_json([_content(each) for each in contests])
+        show_json([_content(each) | answers for each in contests])
         return
     for each in contests:
         _show(each)

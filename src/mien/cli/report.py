@@ -109,6 +109,8 @@ def report(
         facts={
             "scores": str(file),
             "model": model or "not given",
+            **({"answers": measured.note} if measured.note else {}),
+            **({} if measured.temperature is None else {"temperature": f"{measured.temperature:.3g}"}),
             **page_facts(environment_of(source)),
         },
     )

@@ -107,6 +107,11 @@ class FaceSet:
         """Whether a fingerprint is of faces that are the same to a model: of these, or of these without test."""
         return fingerprint == self.fingerprint_without_test or self.is_of(fingerprint)
 
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a run and its model remember of the data that they learnt from, JSON-ready."""
+        return {"data_fingerprint": self.fingerprint_without_test, "cleaned_from": list(self.cleaned_from)}
+
     def _own_fingerprint(self) -> str:
         digest = hashlib.sha256()
         digest.update(repr((self.images.shape, self.classes)).encode())

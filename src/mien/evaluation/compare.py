@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -30,7 +30,7 @@ class Difference:
         first: the figure of the first; NaN where undefined, as all that follow.
         second: of the second.
         difference: second minus first, with its 95 % paired bootstrap interval.
-        p_value: two-sided: how often resamples lie on either side of no difference, 0..1.
+        p_value: two-sided, 0..1, of no difference; see :func:`compare_scores`.
     """
 
     first: float
@@ -108,7 +108,8 @@ def compare_scores(first: Scores, second: Scores, resamples: int = 1000, seed: i
 
     Paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): the same rows are drawn for both, so what is hard
     for both does not blur the difference. The p-value is twice the smaller share of resamples on one side of 0, with
-    1 added above and below (Davison & Hinkley 1997, equation 4.11), so it is at least 2 / (resamples + 1).
+    1 added above and below (Davison & Hinkley 1997, equation 4.11), so it is at least 2 / (resamples + 1). That of a
+    recall is McNemar's on the rows of the class: where these are few, all resamples may agree by chance.
 
     Args:
         first: scores of one, in any order of rows.
@@ -123,17 +124,21 @@ def compare_scores(first: Scores, second: Scores, resamples: int = 1000, seed: i
     names = ["accuracy", "macro_f1", "log_loss", *(f"recall.{each}" for each in first.classes)]
     of_first, of_second = resample((first, second), names, resamples, seed)
 
-    def differences() -> Iterator[Difference]:
-        drawn = of_second.drawn - of_first.drawn
-        for index in range(len(names)):
-            values = float(of_first.values[index]), float(of_second.values[index])
-            change = percentile_interval(values[1] - values[0], drawn[:, index])
-            p_value = math.nan if math.isnan(change.value) else bootstrap_p_value(drawn[:, index])
-            yield Difference(*values, change, p_value)
-
-    accuracy, macro_f1, log_loss, *recall = differences()
     right = [scores.probabilities.argmax(axis=1) == scores.labels for scores in (first, second)]
     only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
+    drawn = of_second.drawn - of_first.drawn
+
+    def difference(index: int, p_value: float) -> Difference:
+        values = float(of_first.values[index]), float(of_second.values[index])
+        change = percentile_interval(values[1] - values[0], drawn[:, index])
+        return Difference(*values, change, math.nan if math.isnan(change.value) else p_value)
+
+    def of_class(label: int) -> McNemar:
+        rows = first.labels == label
+        return mcnemar_test(int(only_first[rows].sum()), int(only_second[rows].sum()))
+
+    accuracy, macro_f1, log_loss = (difference(index, bootstrap_p_value(drawn[:, index])) for index in range(3))
+    recall = [difference(3 + label, of_class(label).p_value) for label in range(len(first.classes))]
     return Comparison(
         rows=len(first),
         classes=first.classes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tokenize
 import zipfile
@@ -27,6 +28,7 @@ UNREADABLE = (
 """All that numpy raises for an ``.npz`` that is missing or damaged in one way or another."""
 
 _ARRAYS = ("rows", "labels", "probabilities", "classes", "split", "data_fingerprint")
+_OPTIONAL = ("note", "temperature")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +45,7 @@ class Scores:
         split: which split the faces are of, e.g. ``"test"``.
         data_fingerprint: ``FaceSet.fingerprint_for_scores`` of the data, or ``""`` where nobody knows it.
         note: how the answers came about, where they are not one model's about each face as it is; else ``""``.
+        temperature: what the model's logits were divided by; None where nobody knows, or several were averaged.
 
     Raises:
         DataError: any of the above does not hold, or there is no row.
@@ -55,6 +58,7 @@ class Scores:
     split: str
     data_fingerprint: str
     note: str = ""
+    temperature: float | None = None
 
     def __post_init__(self) -> None:
         rows = _whole_numbers("rows", self.rows)
@@ -72,6 +76,8 @@ class Scores:
         if not len(rows):
             raise DataError("There are no rows: scores need at least one face.")
         probabilities = probabilities.astype(np.float64)
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise DataError(f"'temperature' must be a positive number; found {self.temperature}.")
         _check_rows(rows)
         _check_labels(rows, labels, len(self.classes))
         _check_probabilities(rows, probabilities)
@@ -127,7 +133,8 @@ def write_scores(path: str | os.PathLike[str], scores: Scores, precision: type[n
     Raises:
         RunError: the file system refused.
     """
-    note: dict[str, Any] = {"note": np.array(scores.note, dtype=np.str_)} if scores.note else {}
+    more: dict[str, Any] = {"note": np.array(scores.note, dtype=np.str_)} if scores.note else {}
+    more |= {} if scores.temperature is None else {"temperature": np.array(scores.temperature, dtype=np.float64)}
     # A stream, because numpy adds ".npz" to a name that ends otherwise, as the temporary one does. There is no
     # allow_pickle here: numpy 1.26 would store an array of that name. No array below is of dtype object.
     with whole_file(path) as temporary, temporary.open("wb") as stream:
@@ -139,7 +146,7 @@ def write_scores(path: str | os.PathLike[str], scores: Scores, precision: type[n
             classes=np.array(scores.classes, dtype=np.str_),
             split=np.array(scores.split, dtype=np.str_),
             data_fingerprint=np.array(scores.data_fingerprint, dtype=np.str_),
-            **note,
+            **more,
         )
 
 
@@ -161,6 +168,7 @@ def read_scores(path: str | os.PathLike[str]) -> Scores:
             labels=arrays["labels"],
             probabilities=arrays["probabilities"],
             classes=tuple(classes.tolist()),
+            temperature=_number("temperature", arrays["temperature"]) if "temperature" in arrays else None,
             **texts,
         )
     except DataError as error:
@@ -178,7 +186,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             missing = [name for name in _ARRAYS if name not in archive.files]
             if missing:
                 raise DataError(f"Missing: {', '.join(missing)}; found: {', '.join(archive.files) or 'nothing'}.")
-            return {name: archive[name] for name in (*_ARRAYS, "note") if name in archive.files}
+            return {name: archive[name] for name in (*_ARRAYS, *_OPTIONAL) if name in archive.files}
     except FileNotFoundError:
         raise DataError("There is no such file.") from None
     except UNREADABLE as error:
@@ -193,6 +201,12 @@ def _text(name: str, array: npt.NDArray[Any]) -> str:
     if array.dtype.kind != "U" or array.ndim != 0:
         raise DataError(f"'{name}' must be a single string; found {array.dtype} {array.shape}.")
     return str(array)
+
+
+def _number(name: str, array: npt.NDArray[Any]) -> float:
+    if array.dtype.kind not in "iuf" or array.ndim != 0:
+        raise DataError(f"'{name}' must be a single number; found {array.dtype} {array.shape}.")
+    return float(array)
 
 
 def _whole_numbers(name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

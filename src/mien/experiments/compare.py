@@ -44,6 +44,18 @@ def compare_all(named: Sequence[tuple[str, Scores]], resamples: int = 1000) -> l
     return contests
 
 
+def remarks_on(named: Sequence[tuple[str, Scores]]) -> list[str]:
+    """What a reader of the figures must know of how the answers came about; none where all came about alike."""
+    found = [f"the answers of {name} are {scores.note}" for name, scores in named if scores.note]
+    plain = [name for name, scores in named if scores.temperature == 1]
+    tempered = [f"{name} at {each.temperature:.3g}" for name, each in named if each.temperature not in {None, 1}]
+    if plain and tempered:
+        # A model's own temperature is left out on the rows that it was fitted on.
+        words = f"temperatures differ: {', '.join(plain)} at 1, {', '.join(tempered)}"
+        found.append(f"{words}; log loss depends on that, which class is on top does not")
+    return found
+
+
 def keep_shared_rows(named: Sequence[tuple[str, Scores]]) -> tuple[list[tuple[str, Scores]], str]:
     """The scores on the rows that all of them have, and in words how many rows of whom are left out.
 

@@ -56,7 +56,7 @@ class Measured:
         parts: figures by the column that was asked for.
         subsets: figures without what identical pictures do to them; none of scores alone.
         class_counts: faces of each class in each split of the data; none of scores alone.
-        tempered: in words, what was done with the models' temperatures; empty of scores alone.
+        tempered: in words, what was done with the models' temperatures; empty of scores that do not say so.
     """
 
     asked: Asked
@@ -98,7 +98,9 @@ def measure_scores(answers: Scores, asked: Asked) -> Measured:
     tried = None
     if asked.threshold is not None or len(scores.classes) == 2:
         tried = measure_threshold(scores, asked.at, scores if scores.split == "validation" else None)
-    return Measured(asked, answers, scores, evaluate_scores(scores), tried)
+    known = answers.temperature is not None
+    tempered = f"those at temperature {answers.temperature:.3g}" if known else ""
+    return Measured(asked, answers, scores, evaluate_scores(scores), tried, tempered=tempered)
 
 
 def check_asked(asked: Asked, classifier: Classifier) -> None:

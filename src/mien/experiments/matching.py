@@ -141,6 +141,10 @@ def find_scores(folder: Path, split: str | None = None) -> Path:
     if split is not None and split in found:
         return found[split]
     if not found or split is not None:
+        if folder.is_file():
+            raise DataError(
+                f"{folder} is a file; give a folder, such as a run. A scores file is given by --scores, data by --data."
+            )
         wanted = f"scores_{split or '*'}.npz"
         state = f"holds no {wanted}" if folder.is_dir() else "is not a folder"
         place = "DIR" if folder.exists() or is_shipped(folder) else folder

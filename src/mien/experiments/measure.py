@@ -75,8 +75,8 @@ def score_split(
     notes = [] if views == 1 else [f"the mean over {views} views of each face"]
     if temperature is not None:
         notes.append(f"at temperature {temperature:g}")
-    elif fitted_on(classifier, faces, split):
-        temperature = 1.0
+    else:
+        temperature = 1.0 if fitted_on(classifier, faces, split) else classifier.manifest.temperature
     parts = list(
         track(
             _batches(classifier, chosen, views, temperature),
@@ -93,13 +93,18 @@ def score_split(
         split=split,
         data_fingerprint=faces.fingerprint_for_scores(split),
         note=", ".join(notes),
+        temperature=temperature,
     )
 
 
 def fitted_on(classifier: Classifier, faces: FaceSet, split: str) -> bool:
-    """Whether the model's temperature was fitted on this split of these faces, as they were read or cleaned since."""
-    fingerprint = classifier.manifest.data_fingerprint
-    return split == "validation" and (faces.is_learnt_as(fingerprint) or fingerprint in faces.cleaned_from)
+    """Whether the model's temperature was fitted on this split of these faces: as they are, or but for a list of changes.
+
+    Such a list may have been applied before the model learnt, to what is measured, or, each its own, to both.
+    """
+    manifest = classifier.manifest
+    learnt = (manifest.data_fingerprint, *manifest.cleaned_from)
+    return split == "validation" and any(faces.is_learnt_as(each) or each in faces.cleaned_from for each in learnt)
 
 
 def temperature_words(classifier: Classifier, faces: FaceSet, split: str) -> str:
@@ -157,7 +162,8 @@ def _in_use(classifier: Classifier, faces: FaceSet, scores: Scores) -> Scores:
     """With the model's temperature, also where :func:`score_split` left it out: a threshold is held against that."""
     if not fitted_on(classifier, faces, scores.split):
         return scores
-    return replace(scores, probabilities=apply_temperature(scores.probabilities, classifier.manifest.temperature))
+    temperature = classifier.manifest.temperature
+    return replace(scores, probabilities=apply_temperature(scores.probabilities, temperature), temperature=temperature)
 
 
 def without_copies(faces: FaceSet, scores: Scores, resamples: int = 1000) -> list[Part]:

@@ -106,7 +106,7 @@ def train(
     state = prepare(recipe, faces, start, goes_on, teachers)
     facts = {
         "recipe_digest": recipe.digest,
-        "data_fingerprint": faces.fingerprint_without_test,
+        **faces.provenance,
         "classes": list(state.validation.classes),
         "started_from": None if state.start_file is None else file_digest(state.start_file),
         "taught_by": [file_digest(RunFolder(path).best if path.is_dir() else path) for path in teachers],

@@ -72,7 +72,7 @@ def make_pruned(
     pruned = recipe.model_copy(update={"name": f"{recipe.name}-pruned", "model": thinner})
     kept = {
         "recipe_digest": pruned.digest,
-        "data_fingerprint": faces.fingerprint_without_test,
+        **faces.provenance,
         "classes": list(classes),
         "started_from": file_digest(run.best),
         "taught_by": facts.get("taught_by", []),

@@ -40,14 +40,20 @@ def began_apart(runs: Sequence[RunFolder], digests: Sequence[str]) -> bool:
     """Whether runs began with different weights, as far as their files say: then their mean is mostly noise.
 
     Args:
-        runs: with a finished epoch each. One that began at random counts as the beginning of those that began with it.
+        runs: with a finished epoch each. One that another began with shares its beginning; one that began at random
+            is its own.
         digests: of :func:`digests_of`.
 
     Raises:
         RunError: a file of weights is damaged.
     """
-    facts = [checkpoint.load(run.best)[1] for run in runs]
-    return len({each.get("started_from") or own for each, own in zip(facts, digests, strict=True)}) > 1
+    starts = {own: checkpoint.load(run.best)[1].get("started_from") for run, own in zip(runs, digests, strict=True)}
+
+    def beginning(weights: str) -> str:
+        before = starts.get(weights)
+        return beginning(before) if before else weights
+
+    return len({beginning(own) for own in digests}) > 1
 
 
 def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environment: dict[str, Any]) -> None:
@@ -88,7 +94,7 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
     renew_statistics(network, np.asarray(train_faces.images), recipe.input)
     facts = {
         "recipe_digest": recipe.digest,
-        "data_fingerprint": faces.fingerprint_without_test,
+        **faces.provenance,
         "classes": list(classes),
         "started_from": None,
         "taught_by": sorted({digest for _, each in loaded for digest in each.get("taught_by", [])}),
