@@ -70,6 +70,9 @@ def test_every_mode_of_pillow_becomes_grey(mode):
 def test_16_bit_grey_is_scaled_to_8():
     image = Image.fromarray(np.full((10, 10), 128 * 257, dtype=np.uint16))
     assert (grey_square(open_image(encoded(image)), 10) == 128).all()
+    named_by_no_mode = Image.fromarray(np.full((10, 10), 128 * 257, dtype=np.int32))
+    assert named_by_no_mode.mode == "I"
+    assert (grey_square(named_by_no_mode, 10) == 128).all()
     assert (grey_square(np.full((10, 10), 128 * 257, dtype=np.uint16), 10) == 128).all()
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mien.audit.ceiling import next_voter_hits
 from mien.audit.votes import ANSWERS, read_votes
 from mien.errors import DataError
 
@@ -29,6 +30,15 @@ def test_shares_of_each_row(faces):
     assert votes.for_label(labels, 7)[:3].tolist() == pytest.approx([1, 1 / 3, 0])
     assert votes.class_of_answer.tolist() == [6, 3, 5, 4, 0, 1, 2, -1, -1, -1]
     assert votes.of(np.array([2, 0])).counts.tolist() == [10, 10]
+
+
+def test_shares_in_place_of_votes_are_votes_too(faces):
+    """Also where they sum to a hair less than 1, as floats do; nobody knows then what one voter said."""
+    votes = read_votes(with_votes(faces, [[0.3, 0, 0, 0.6, 0.1, 0, 0, 0, 0, 0], [0.7, 0.2, 0.1, 0, 0, 0, 0, 0, 0, 0]]))
+    assert votes.counts.max() < 1
+    assert votes.known.tolist() == [True, True]
+    assert votes.shares[0, [0, 3, 4]].tolist() == pytest.approx([0.3, 0.6, 0.1])
+    assert np.isnan(next_voter_hits(votes)).all()
 
 
 def test_odd_and_missing_votes_are_told(faces):

@@ -170,7 +170,7 @@ def test_rows_seen_before_are_those_of_every_model_and_of_the_report_too(mien, f
 def test_a_model_trained_on_cleaned_data_is_measured_without_its_temperature_on_the_data_as_it_was(
     mien, faces, tiny_recipe_text, tmp_path
 ):
-    """What it was fitted on is there; also by a soup, and after pruning, of such runs. Oracle: the data's fingerprint."""
+    """What it was fitted on is there; a soup and a pruned run remember it too. Oracle: the data's fingerprint."""
     train, validation = (np.flatnonzero(faces.split == split)[0] for split in ("train", "validation"))
     images = np.asarray(faces.images).copy()
     images[validation] = images[train]

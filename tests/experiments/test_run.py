@@ -37,7 +37,9 @@ def test_the_artifact_scores_as_training_saw_it(tiny_run):
     history = tiny_run.read_history()
     best = history[read_manifest(tiny_run.model).epoch - 1]
     scores = read_manifest(tiny_run.model).scores
-    assert scores["validation_accuracy"] == pytest.approx(best["validation_accuracy"])
+    for name in ("validation_accuracy", "validation_macro_f1", "validation_macro_auc"):
+        assert scores[name] == pytest.approx(best[name]), name
+    assert best["validation_macro_f1"] != pytest.approx(best["validation_macro_auc"])
     assert scores["validation_log_loss"] == pytest.approx(best["validation_loss"], abs=1e-5)
 
 

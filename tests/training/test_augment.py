@@ -61,6 +61,20 @@ def test_mirrored_images_are_mirrored_and_the_others_not(images):
         assert torch.allclose(batch[~mirrored], plain[~mirrored], atol=1e-2)
 
 
+def test_a_mirrored_image_is_the_mirror_image_of_what_is_shown_otherwise(images):
+    """Oracle: torch's flip of the same draws without mirroring: turned, scaled, moved, and then mirrored."""
+    recipe = AugmentRecipe(rotation_degrees=20, scale=0.1, shift=0.1)
+    plain = augment(images, recipe, WHOLE, seeded())
+    mirrored = augment(images, recipe, WHOLE, seeded(), mirrored=torch.ones(8, dtype=torch.bool))
+    assert torch.allclose(mirrored, plain.flip(3), atol=1e-3)
+    assert not torch.allclose(mirrored, plain, atol=0.1)
+
+
+def test_beyond_the_border_its_pixels_repeat():
+    white = torch.full((20, 48, 48), 255, dtype=torch.uint8)
+    assert augment(white, AugmentRecipe(shift=0.3, rotation_degrees=30), WHOLE, seeded()).min() == pytest.approx(1)
+
+
 def test_each_image_is_mirrored_in_every_other_epoch():
     epochs = [alternate(1000, epoch, 7, torch.device("cpu")) for epoch in range(1, 5)]
     assert 400 < int(epochs[0].sum()) < 600

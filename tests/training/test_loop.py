@@ -3,11 +3,13 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
 import pytest
 import torch
+from sklearn import metrics as sk
 
 from mien.data.faceset import FaceSet
 from mien.errors import DataError, RecipeError, RunError, TrainingError
@@ -213,6 +215,58 @@ def test_ctrl_c_in_the_first_epoch_says_that_there_is_nothing_to_keep(tmp_path, 
         train(
             tiny_recipe, faces, RunFolder(tmp_path / "r"), watch=Watch(2, lambda: os.kill(os.getpid(), signal.SIGINT))
         )
+
+
+def test_what_an_epoch_says_of_itself(faces, tiny_recipe, monkeypatch):
+    """Oracle: scikit-learn on answers drawn for each face; the rate is that of the last step, before it is nothing."""
+    recipe = changed(tiny_recipe, batch_size=29, optim={"lr": 0.5}, schedule={"name": "one-cycle", "warmup": 0.0})
+    state = prepare(recipe, faces, None)
+    answers = torch.randn(len(state.labels), len(faces.classes), generator=torch.Generator().manual_seed(0))
+
+    def learn(state, shown):
+        logits = answers[shown.chosen] + 0 * state.network.head.bias
+        return logits, torch.nn.functional.cross_entropy(logits, state.labels[shown.chosen])
+
+    monkeypatch.setattr(loop, "_learn_from", learn)
+    line = loop._train_epoch(state, 2, Watch(), threading.Event())
+    labels = state.labels.numpy()
+    assert state.steps_per_epoch * recipe.batch_size == len(labels) == 11 * 29, "every face is shown"
+    assert line["train_accuracy"] == sk.accuracy_score(labels, answers.argmax(1))
+    assert line["train_loss"] == pytest.approx(sk.log_loss(labels, answers.double().softmax(1).numpy()), rel=1e-5)
+    assert line["learning_rate"] == pytest.approx(0.5 / 22)
+
+
+def test_a_gradient_is_clipped_to_the_recipes_norm(faces, tiny_recipe):
+    """Oracle: plain SGD moves the weights by the rate times the gradient, here of the norm that was allowed."""
+    moved = []
+    for clip_norm in (0.0, 1e-3):
+        optim = {"name": "sgd", "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0, "clip_norm": clip_norm}
+        recipe = changed(tiny_recipe, optim=optim, schedule={"name": "constant", "warmup": 0.0})
+        state = prepare(recipe, faces, None)
+        before = [each.detach().clone() for each in state.network.parameters()]
+        stop = threading.Event()
+        loop._train_epoch(state, 1, Watch(at_step=1, act=stop.set), stop)
+        after = [each.detach() for each in state.network.parameters()]
+        moved.append(float(sum(((a - b) ** 2).sum() for a, b in zip(after, before, strict=True)) ** 0.5))
+    assert moved[0] > 0.5 * 0.01
+    assert moved[1] == pytest.approx(0.5 * 1e-3, rel=1e-3)
+
+
+def test_a_plateau_cuts_the_rate(faces, tiny_recipe):
+    schedule = {"name": "plateau", "patience": 2, "factor": 0.25}
+    state = prepare(changed(tiny_recipe, epochs=9, schedule=schedule, optim={"lr": 0.5}), faces, None)
+    for losses, cut in (((3.0, 2.0), 1), ((2.0, 3.0, 4.0), 0.25)):
+        state.history = [{"validation_loss": loss} for loss in losses]
+        stop = threading.Event()
+        line = loop._train_epoch(state, len(losses) + 1, Watch(at_step=1, act=stop.set), stop)
+        assert line["learning_rate"] == pytest.approx(0.5 * cut)
+
+
+def test_the_last_epochs_mix_nothing(faces, tiny_recipe):
+    recipe = changed(tiny_recipe, epochs=20, augment={"mixup": 0.2, "off_last": 0.15})
+    state = prepare(recipe, faces, None)
+    mixed = [next(loop._shown(state, epoch)).partner is not None for epoch in range(1, 21)]
+    assert mixed == [True] * 17 + [False] * 3
 
 
 def test_early_stopping_waits_for_its_patience(tmp_path, faces, tiny_recipe):

@@ -76,6 +76,25 @@ def test_other_schedules_know_no_plateau():
     assert not math.isnan(plateau_factor(ScheduleRecipe(name="plateau"), [math.nan] * 3))
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sgd", {"momentum": 0.7, "nesterov": False}),
+        ("adam", {"betas": (0.8, 0.9), "eps": 1e-4}),
+        ("adamw", {"betas": (0.8, 0.9), "eps": 1e-4}),
+        ("rmsprop", {"momentum": 0.7, "eps": 1e-4}),
+    ],
+)
+def test_an_optimiser_has_the_recipes_settings(name, expected):
+    """None of them is torch's own default."""
+    recipe = OptimRecipe(name=name, lr=0.03, momentum=0.7, nesterov=False, betas=(0.8, 0.9), epsilon=1e-4)
+    optimizer = build_optimizer(nn.Linear(2, 2), recipe)
+    assert type(optimizer).__name__.lower() == name
+    for group in optimizer.param_groups:
+        assert {key: group[key] for key in expected} == expected
+        assert group["lr"] == 0.03
+
+
 @pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop"])
 def test_weight_decay_spares_norms_and_biases_and_misses_nothing(name):
     network = build_model(ModelRecipe(name="study-b"), 7, 48)

@@ -45,7 +45,7 @@ def next_voter_hits(votes: Votes) -> Floats:
 
     Its mean is the accuracy that most of nine people reach when one more voter is the truth: the ceiling if the labels
     were one voter's word each. Takes for granted that voters answer independently; a tie counts its share. NaN for a
-    row with fewer than two votes.
+    row with fewer than two votes, or with shares in place of votes.
     """
     counts = np.rint(votes.shares * votes.counts[:, np.newaxis])
     hits = np.zeros(len(counts))
@@ -54,7 +54,7 @@ def next_voter_hits(votes: Votes) -> Floats:
         others[:, answer] -= 1
         top = others >= others.max(axis=1, keepdims=True)
         hits += counts[:, answer] * top[:, answer] / top.sum(axis=1)
-    total = votes.counts
+    total = counts.sum(axis=1)
     return np.where(total > 1, hits / np.maximum(total, 1), np.nan)
 
 

@@ -32,13 +32,13 @@ class Votes:
 
     Attributes:
         shares: float64 (N, 10), each row summing to 1; NaN for a row without votes.
-        counts: int64 (N,), how many votes each row has.
+        counts: float64 (N,), what the votes of each row sum to: how many there are, where they are no shares.
         class_of_answer: int64 (10,), the class of the data that each answer names, -1 where none does.
         notes: what a person should know about the votes, a sentence each.
     """
 
     shares: npt.NDArray[np.float64]
-    counts: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.float64]
     class_of_answer: npt.NDArray[np.int64]
     notes: tuple[str, ...]
 
@@ -87,20 +87,20 @@ def read_votes(faces: FaceSet) -> Votes | None:
             f"votes is at least 0. Rows with such numbers: {len(wrong):,} of {len(votes):,}. Mend or remove that "
             f"column."
         )
-    counts = votes.sum(axis=1)
+    counts = votes.sum(axis=1, dtype=np.float64)
     shares = np.full(votes.shape, np.nan)
     np.divide(votes, counts[:, np.newaxis], out=shares, where=counts[:, np.newaxis] > 0)
     named = [canonical_class(answer) for answer in ANSWERS]
     index_of = {name: index for index, name in enumerate(faces.classes)}
     return Votes(
         shares=shares,
-        counts=counts.astype(np.int64),
+        counts=counts,
         class_of_answer=np.array([index_of.get(name, -1) for name in named], dtype=np.int64),
         notes=tuple(_notes(counts)),
     )
 
 
-def _notes(counts: npt.NDArray[np.int64]) -> list[str]:
+def _notes(counts: npt.NDArray[np.float64]) -> list[str]:
     without = int((counts == 0).sum())
     odd = counts[(counts > 0) & (counts != _USUAL_TOTAL)]
     notes = []

@@ -98,7 +98,7 @@ def score_split(
 
 
 def fitted_on(classifier: Classifier, faces: FaceSet, split: str) -> bool:
-    """Whether the model's temperature was fitted on this split of these faces: as they are, or but for a list of changes.
+    """Whether the model's temperature was fitted on this split of these faces, or of these but for a list of changes.
 
     Such a list may have been applied before the model learnt, to what is measured, or, each its own, to both.
     """

@@ -91,7 +91,7 @@ def vote_words(material: AuditMaterial, index: int) -> str:
     if votes is None or not votes.counts[index]:
         return ""
     mine: npt.NDArray[np.float64] = votes.shares[index] * votes.counts[index]
-    return ", ".join(f"{ANSWERS[at]} {mine[at]:.0f}" for at in np.argsort(-mine, kind="stable") if mine[at] > 0)
+    return ", ".join(f"{ANSWERS[at]} {mine[at]:.3g}" for at in np.argsort(-mine, kind="stable") if mine[at] > 0)
 
 
 def _worth(judged: Judged) -> list[Block]:
