@@ -47,6 +47,17 @@ def test_a_face_that_fills_the_picture_is_found(astronaut, astronaut_face):
     assert holds(face.box, (0, 0, 88, 90))
 
 
+def test_red_counts_as_red(astronaut, astronaut_face):
+    """Oracle: ITU-R 601's weights by hand. With red and blue the other way round she would be a negative."""
+    grey = cv2.cvtColor(astronaut, cv2.COLOR_RGB2GRAY)
+    picture = np.stack([grey, np.zeros_like(grey), 255 - grey], axis=2)
+    luma = np.rint(picture @ [0.299, 0.587, 0.114]).astype(np.uint8)
+    (face,) = HaarDetector().detect(picture)
+    assert holds(face.box, astronaut_face)
+    assert [face] == HaarDetector().detect(np.repeat(luma[:, :, None], 3, axis=2))
+    assert [face] != HaarDetector().detect(np.ascontiguousarray(picture[:, :, ::-1]))
+
+
 def test_pictures_without_a_face_hold_none(faceless):
     assert [name for name, picture in faceless.items() if HaarDetector().detect(picture)] == []
 
