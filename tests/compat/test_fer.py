@@ -11,6 +11,7 @@ from PIL import Image
 import mien
 from mien.compat.fer import FER
 from mien.errors import DataError
+from mien.faces.face import Box, Face, Margin
 
 NAMES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
@@ -66,6 +67,20 @@ def test_given_rectangles_are_read_as_they_are(bgr, astronaut):
 def test_small_faces_are_left_out(bgr):
     assert len(FER(min_face_size=50).detect_emotions(bgr)) == 1
     assert FER(min_face_size=120).detect_emotions(bgr) == []
+
+
+@pytest.mark.parametrize("box", [Box(10, 10, 80, 40), Box(10, 10, 40, 80)])
+def test_a_face_is_as_small_as_its_shorter_side(monkeypatch, bgr, box):
+    class Fixed:
+        name, margin = "fixed", Margin(1.0, 0.0)
+
+        def detect(self, rgb):
+            return [Face(box, 1.0, {})]
+
+    monkeypatch.setattr("mien.compat.fer.find_detector", Fixed)
+    (face,) = FER(min_face_size=40).detect_emotions(bgr)
+    assert face["box"] == [box.left, box.top, box.width, box.height]
+    assert FER(min_face_size=41).detect_emotions(bgr) == []
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,18 @@ def test_coverage_matches_a_loop_over_the_most_confident():
     assert (thinned.risk_area, thinned.accuracy[-1]) == (curve.risk_area, curve.accuracy[-1])
 
 
+def test_each_threshold_answers_the_rows_that_its_point_counts():
+    """Oracle: the definition, counted over rows, with many ties."""
+    labels, probabilities = sampled_case(6, rows=300)
+    confidence, correct = probabilities.max(axis=1).round(2), probabilities.argmax(axis=1) == labels
+    for most_points in (200, 12):
+        curve = calibration.accuracy_against_coverage(confidence, correct, most_points)
+        assert len(curve.thresholds) == min(len(np.unique(confidence)), most_points)
+        answered = confidence >= curve.thresholds[:, np.newaxis]
+        assert curve.coverage == pytest.approx(answered.mean(axis=1), abs=1e-12)
+        assert curve.accuracy == pytest.approx([correct[rows].mean() for rows in answered], abs=1e-12)
+
+
 def test_coverage_of_ties_is_the_mean_over_their_orders():
     correct = np.array([True, False, True, False, False])
     confidence = np.array([0.9, 0.5, 0.5, 0.5, 0.1])

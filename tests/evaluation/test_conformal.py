@@ -51,6 +51,9 @@ def test_sets_match_a_loop():
         strange = 1 - probabilities[others, labels[others]]
         limit = np.sort(strange)[math.ceil((others.sum() + 1) * 0.8) - 1]
         assert found.members[row].tolist() == [1 - p <= limit for p in probabilities[row]]
+        assert found.fold_thresholds[folds[row]] == limit
+    # Of all 80 rows: ceil(81 * 0.8) = 65.
+    assert found.threshold == np.sort(1 - probabilities[np.arange(80), labels])[64]
     sizes = found.members.sum(axis=1)
     covered = found.members[np.arange(80), labels]
     assert found.mean_size == pytest.approx(sizes.mean(), abs=1e-12)

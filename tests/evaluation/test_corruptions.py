@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,9 +40,24 @@ def test_a_face_goes_by_seed_and_place_alone(name, images, monkeypatch):
     assert corrupt(large, name, 5).shape == (2, 96, 96)
 
 
+def test_the_parameters_are_those_of_the_documents_table():
+    page = (Path(__file__).parents[2] / "docs" / "robustness.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([\w-]+)` \| (.+) \|((?: [\d.]+ \|){5})$", page, flags=re.MULTILINE)
+    told = [(name, meaning, tuple(map(float, numbers.rstrip("|").split("|")))) for name, meaning, numbers in rows]
+    assert told == [(name, each.meaning, each.parameters) for name, each in CORRUPTIONS.items()]
+
+
 def test_blur_is_scipys(images):
     expected = [ndimage.gaussian_filter(face.astype(float), 1.7, mode="nearest", truncate=3.5) for face in images[:4]]
     assert np.abs(gaussian_blur(images[:4], 1.7) - np.array(expected)).max() <= 0.51
+
+
+@pytest.mark.parametrize(("strength", "sigma"), [(1, 1.2), (3, 3.0), (5, 6.0)])
+def test_blur_is_twice_as_wide_on_a_face_of_twice_the_side(images, strength, sigma):
+    """Oracle: scipy's filter with twice the parameter for 48 px."""
+    large = images[:4].repeat(2, axis=1).repeat(2, axis=2)
+    expected = [ndimage.gaussian_filter(face.astype(float), sigma, mode="nearest", truncate=3.5) for face in large]
+    assert np.abs(corrupt(large, "blur", strength) - np.array(expected)).max() <= 0.51
 
 
 def test_noise_has_its_deviation():
@@ -85,10 +103,11 @@ def test_a_stronger_corruption_is_the_same_one_gone_further(images):
 
 
 def test_shift_and_scale_move_a_dot_as_far_as_they_say():
-    dot = np.zeros((30, 48, 48), np.uint8)
-    dot[:, 24, 24] = 255
-    _, rows, columns = np.nonzero(corrupt(dot, "shift", 3))
-    assert np.hypot(rows - 24, columns - 24) == pytest.approx(6, abs=0.75)
+    for side, length in ((48, 6), (96, 12)):
+        dot = np.zeros((30, side, side), np.uint8)
+        dot[:, side // 2, side // 2] = 255
+        _, rows, columns = np.nonzero(corrupt(dot, "shift", 3))
+        assert np.hypot(rows - side // 2, columns - side // 2) == pytest.approx(length, abs=0.75)
     disc = np.hypot(*(np.indices((48, 48)) - 23.5)) < 10
     sizes = (corrupt(np.repeat(255 * disc[None].astype(np.uint8), 30, axis=0), "scale", 3) > 127).sum(axis=(1, 2))
     ratios = np.unique(np.round(np.sqrt(sizes / disc.sum()), 2))

@@ -42,6 +42,27 @@ def test_each_cell_is_the_accuracy_on_those_faces(squares, result):
     assert result.accuracy[0, -1] == (labels == 0).mean(), "in the dark all is dark"
 
 
+def test_the_seed_is_that_of_the_corruptions():
+    """Oracle: a loop by hand. The model goes by one pixel, which noise turns often."""
+    images = np.random.default_rng(1).integers(90, 111, (60, 4, 4)).astype(np.uint8)
+    labels = (images[:, 1, 2] >= 100).astype(np.int64)
+
+    def by_a_pixel(faces):
+        light = faces[:, 1, 2] >= 100
+        return np.stack([~light, light], axis=1).astype(float)
+
+    accuracies = []
+    for seed in (0, 7):
+        found = measure_robustness(by_a_pixel, images, labels, corruptions=NAMES, seed=seed)
+        for row, name in enumerate(NAMES):
+            corrupted = [corrupt(images, name, strength, seed=seed)[:, 1, 2] >= 100 for strength in STRENGTHS]
+            assert found.accuracy[row].tolist() == [(light == labels).mean() for light in corrupted]
+        assert found.seed == seed
+        accuracies.append(found.accuracy)
+    assert np.array_equal(accuracies[0][0], accuracies[1][0]), "darkness draws nothing"
+    assert not np.array_equal(accuracies[0][1], accuracies[1][1])
+
+
 def test_errors_relative_to_a_baseline(result):
     """By hand: sums of errors over strengths, divided, then averaged over corruptions."""
     baseline = replace(result, accuracy=np.array([[0.5] * 5, [0.9] * 5]))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.explain.faithfulness import area, measure_faithfulness, pixel_ranks, removal_curves
+from mien.explain.faithfulness import area, bootstrap_mean, measure_faithfulness, pixel_ranks, removal_curves
 
 
 @pytest.fixture
@@ -40,12 +40,26 @@ def test_a_map_that_knows_nothing_does_not_beat_them(lit, spot, baseline):
     assert measure_faithfulness(spot, lit, 1 - true_maps(lit), steps=16).deletion_gain.high < 0
 
 
-def test_the_same_seed_gives_the_same_figures(lit, spot):
+@pytest.mark.parametrize("baseline", ["moved", "random"])
+def test_the_same_seed_gives_the_same_figures(lit, spot, baseline):
     noise = np.random.default_rng(1).random(lit.shape).astype(np.float32)
-    first, second = (measure_faithfulness(spot, lit, noise, seed=4).to_dict() for _ in range(2))
-    assert first == second
-    assert first != measure_faithfulness(spot, lit, noise, seed=5).to_dict()
-    assert set(first["deletion_gain"]) == {"value", "low", "high"}
+    first, second, other = (measure_faithfulness(spot, lit, noise, baseline=baseline, seed=seed) for seed in (4, 4, 5))
+    assert first.to_dict() == second.to_dict()
+    assert not np.array_equal(first.random_deletion, other.random_deletion)
+    assert not np.array_equal(first.random_insertion, other.random_insertion)
+    assert np.array_equal(first.deletion, other.deletion), "there are no ties to break"
+    assert first.deletion_area.low != other.deletion_area.low
+    assert set(first.to_dict()["deletion_gain"]) == {"value", "low", "high"}
+
+
+def test_the_interval_is_of_percentiles_over_resampled_faces():
+    """Oracle: numpy's quantiles of the means of the same draws."""
+    values = np.random.default_rng(2).exponential(size=30)
+    drawn = np.random.default_rng(9).integers(0, 30, (1000, 30))
+    means = [values[rows].mean() for rows in drawn]
+    found = bootstrap_mean(values, seed=9)
+    assert found.value == pytest.approx(values.mean(), abs=1e-12)
+    assert [found.low, found.high] == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist(), abs=1e-12)
 
 
 def test_ranks_run_from_the_largest_and_stay_in_the_window():

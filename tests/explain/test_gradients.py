@@ -64,6 +64,15 @@ def test_integrated_gradients_are_complete(tiny_model, faces):
     assert maps.sum(axis=(1, 2)) == pytest.approx(expected, abs=0.02 * np.abs(expected).max())
 
 
+def test_a_blank_face_is_its_own_mean_grey():
+    """Oracle: numpy's mean of each face."""
+    inputs = np.random.default_rng(4).normal(np.reshape([-1.0, 0.5, 2.0], (3, 1, 1, 1)), 1.0, (3, 1, 12, 12))
+    blank = blank_faces(torch.from_numpy(inputs)).numpy()
+    assert blank.shape == inputs.shape
+    for face, wiped in zip(inputs, blank, strict=True):
+        assert wiped == pytest.approx(np.full((1, 12, 12), face.mean()), abs=1e-12)
+
+
 def test_integrated_gradients_know_for_from_against(linear, squares):
     maps = integrated_gradients(linear, squares)[INSIDE]
     assert maps.min() < 0 < maps.max()

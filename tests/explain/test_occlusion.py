@@ -44,6 +44,17 @@ def test_nothing_outside_the_crop(squares, spot):
     assert occlusion(one_pixel, squares[:0]).shape == (0, 16, 16)
 
 
+def test_the_patch_is_of_the_mean_grey_inside_the_crop(squares):
+    """By hand: the drop says what the seen pixel was covered with; a white border has no part in it."""
+    bordered = np.full_like(squares, 255)
+    bordered[:, 2:14, 2:14] = squares[:, 2:14, 2:14] // 2
+    bordered[:, 5, 9] = 255
+    maps = occlusion(one_pixel, bordered, patch_px=3, stride_px=1, crop_px=12)
+    fill = np.rint(bordered[:, 2:14, 2:14].mean(axis=(1, 2)))
+    assert (fill < 80).all()
+    assert maps[:, 5, 9] == pytest.approx(1 - fill / 255, abs=1e-6)
+
+
 def test_what_does_not_fit_is_one_line(squares):
     with pytest.raises(DataError, match="stride <= patch"):
         occlusion(one_pixel, squares, patch_px=3, stride_px=4)

@@ -187,6 +187,23 @@ def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
     assert classifier.predict(images[0], crops=True, classes="all").classes == classifier.classes
 
 
+@pytest.mark.parametrize(
+    ("classes", "scores", "threshold", "top"),
+    [
+        (("sad", "happy"), (0.5, 0.5), 0.5, "happy"),
+        (("sad", "happy"), (0.5, 0.5), 0.500001, "sad"),
+        (("sad", "happy"), (0.75, 0.25), 0.25, "happy"),
+        (("sad", "happy"), (0.0, 1.0), 1.0, "happy"),
+        (("positive", "negative"), (0.25, 0.75), 0.25, "positive"),
+        (("positive", "negative"), (0.25, 0.75), 0.250001, "negative"),
+    ],
+)
+def test_a_threshold_reads_the_positive_class_from_that_probability_up(classes, scores, threshold, top):
+    reading = Reading("x", classes, np.array(scores), threshold)
+    assert reading.top == top
+    assert reading.confidence == dict(zip(classes, scores, strict=True))[top]
+
+
 def test_a_scheme_or_threshold_that_does_not_suit_the_model_is_one_line(classifier, faces):
     image = np.asarray(faces.images[0])
     with pytest.raises(DataError, match="Did you mean 'seven'"):

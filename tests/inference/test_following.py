@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mien.faces.face import Box
-from mien.inference.following import Follower
+from mien.inference.following import Follower, _peak
 from mien.inference.tracking import overlap
 
 FACE = Box(178, 68, 94, 94)
@@ -73,6 +73,19 @@ def test_a_face_at_the_border_is_followed_out_of_the_picture(scene):
         if found is not None:
             assert found.left == pytest.approx(box.left - 20 * step, abs=10)
     assert found is None or found.left < 10
+
+
+@pytest.mark.parametrize("peak", [1.6, 2.0, 2.3, 3.49])
+def test_the_peak_between_pixels_is_the_parabolas(peak):
+    """Oracle: a parabola whose peak is known."""
+    values = -((np.arange(6) - peak) ** 2)
+    assert _peak(values, round(peak)) == pytest.approx(peak, abs=1e-12)
+
+
+def test_at_the_edge_and_on_the_flat_the_peak_is_the_pixel():
+    assert _peak(np.array([3.0, 2.0, 0.0]), 0) == 0
+    assert _peak(np.array([0.0, 2.0, 3.0]), 2) == 2
+    assert _peak(np.ones(4), 2) == 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 2)])

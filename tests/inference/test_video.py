@@ -162,6 +162,26 @@ def test_schemes_and_thresholds_hold(play, classifier):
     assert frames[0].faces[0].raw.scores.sum() == pytest.approx(1)
 
 
+def test_merged_scores_are_sums_over_the_models_classes(play, classifier):
+    """Oracle: sums by hand of what the classifier says of each square."""
+
+    def two(number):
+        return [Box(20 + number, 80, SIZE, SIZE), Box(200, 120 + number, SIZE, SIZE)]
+
+    def seen(number):
+        whole, right = two(number)
+        return [whole, Box(right.left - 10, right.top - 10, SIZE + 30, SIZE + 30)]
+
+    frames, _ = play(3, two, seen_of=seen, classes="cheer=happy+surprise,gloom=angry+fear+sad")
+    for frame in frames:
+        assert len(frame.faces) == 2
+        for face in frame.faces:
+            (row,) = classifier.probabilities(face.reading.face[np.newaxis])
+            shares = dict(zip(classifier.classes, row, strict=True))
+            cheer, gloom = shares["happy"] + shares["surprise"], shares["angry"] + shares["fear"] + shares["sad"]
+            assert face.raw.scores == pytest.approx(np.array([cheer, gloom]) / (cheer + gloom), abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
