@@ -45,10 +45,18 @@ def test_an_oblong_picture_is_padded_with_its_border_not_cut_or_stretched():
     tall = np.zeros((12, 8), dtype=np.uint8)
     tall[:, :4] = 10
     tall[:, 4:] = 200
-    square = grey_square(tall, 12)
-    assert square.shape == (12, 12)
-    assert (square[:, :6] == 10).all()
-    assert (square[:, 6:] == 200).all()
+    for square in (grey_square(tall, 12), grey_square(tall.T, 12).T):
+        assert square.shape == (12, 12)
+        assert (square[:, :6] == 10).all()
+        assert (square[:, 6:] == 200).all()
+
+
+def test_a_picture_of_another_size_is_resized_bilinearly_with_anti_aliasing():
+    """Oracles: stripes too fine to be seen are their mean; between two pixels lie a quarter and three quarters."""
+    stripes = np.tile(np.array([0, 200], dtype=np.uint8), (96, 48))
+    assert (grey_square(stripes, 48)[:, 1:-1] == 100).all()
+    assert (grey_square(stripes.T, 48)[1:-1] == 100).all()
+    assert grey_square(np.array([[0, 100], [0, 100]], dtype=np.uint8), 4)[0].tolist() == [0, 25, 75, 100]
 
 
 @pytest.mark.parametrize("size", [(100_000, 1), (1, 100_000), (5000, 20)])
