@@ -128,3 +128,27 @@ def test_other_means_stay_as_they_are(axes, keepdims, turn):
 def test_int8_takes_any_number_of_faces(tiny_run, inputs):
     for count in (1, 64, 65):
         assert len(to_int8(tiny_run.model.read_bytes(), inputs[:count])) > 1000
+
+
+def test_a_range_leaves_out_the_outermost_activations():
+    """Oracle: all activations but one lie in 0..1, so that a step of 8 bits is about 1 / 255, not 1000 / 255."""
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    kernels = {"first": np.ones((1, 1, 1, 1), np.float32), "second": np.ones((3, 1, 1, 1), np.float32)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["images", "first"], ["grey"], "a"),
+            helper.make_node("Conv", ["grey", "second"], ["map"], "b"),
+            helper.make_node("GlobalAveragePool", ["map"], ["pooled"], "c"),
+            helper.make_node("Flatten", ["pooled"], ["logits"], "d"),
+        ],
+        "one outlier",
+        [helper.make_tensor_value_info("images", floats, ["N", 1, 16, 16])],
+        [helper.make_tensor_value_info("logits", floats, ["N", 3])],
+        [onnx.numpy_helper.from_array(values, name) for name, values in kernels.items()],
+    )
+    content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    inputs = np.random.default_rng(0).random((2048, 1, 16, 16), np.float32)
+    inputs[7, 0, 3, 3] = 1000
+    small = onnx.load_model_from_string(to_int8(content, inputs))
+    scales = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in small.graph.initializer}
+    assert float(scales["grey_scale"]) == pytest.approx(1 / 255, rel=0.05)
