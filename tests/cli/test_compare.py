@@ -78,14 +78,23 @@ def test_how_answers_came_about_is_said(mien, scored, folders, tmp_path):
     write_scores(third / "scores_validation.npz", replace(scored[2], note="the mean over 10 views of each face"))
     told = mien("compare", weak, strong, third, "--out", tmp_path / "out", "--json")
     words = (
+        f"{weak} at temperature 1 and {strong} at temperature 0.75: log loss depends on that",
         f"the answers of {third} are the mean over 10 views of each face",
-        f"temperatures differ: {weak} at 1, {strong} at 0.75; log loss depends on that",
     )
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    for each in words:
+    for each, content in zip(words, json.loads(told.out), strict=True):
         assert each in " ".join(told.err.split())
-        assert all(each in content["answers"] for content in json.loads(told.out))
+        assert content["answers"] == each
         assert each in page
+    in_use = replace(scored[0], temperature=0.5)
+    write_scores(weak / "scores_validation.npz", in_use)
+    assert "temperature" not in mien("compare", weak, strong).err, "both as the models answer in use"
+    measured = mien("evaluate", "--scores", strong / "scores_validation.npz", "--out", tmp_path / "measured")
+    assert "Probabilities are at temperature 0.75." in measured.out
+    assert "at temperature 0.75" in (tmp_path / "measured" / "report.html").read_text(encoding="utf-8")
+    reported = mien("report", strong, "--out", tmp_path / "reported")
+    assert reported.code == 0, reported.err
+    assert "at temperature 0.75" in (tmp_path / "reported" / "report.html").read_text(encoding="utf-8")
     one_line(mien("compare", strong / "scores_validation.npz", weak), "is a file; give a folder", "by --scores")
 
 

@@ -141,6 +141,15 @@ def test_a_list_of_test_rows_makes_no_other_data_for_a_model(faces):
 
     assert left() == before
     assert left(of_test)[0] != before[0]
+    learnt = {"data_fingerprint": before[1], "cleaned_from": []}
+    without_test = faces.subset(np.flatnonzero(faces.split != "test"))
+    for data, changes in ((faces, []), (faces, [of_test]), (without_test, [])):
+        assert apply_clean(data, Clean(data.fingerprint, tuple(changes))).provenance == learnt
+    first, second = (apply_clean(data, Clean(data.fingerprint, (of_train,))) for data in (faces, without_test))
+    assert first.provenance == second.provenance
+    assert first.provenance["cleaned_from"] == [before[1]]
+    again = apply_clean(first, Clean(first.fingerprint, (change(first, 3),)))
+    assert again.provenance["cleaned_from"] == [before[1], first.fingerprint_without_test]
     assert left(of_test)[1] == before[1]
     assert left(of_train)[1] not in before
     assert left(of_train)[1] == left(of_train, of_test)[1]

@@ -31,7 +31,7 @@ def test_the_mean_goes_by_row_and_class_name_in_the_order_of_the_first():
     assert mean.probabilities == pytest.approx((first.probabilities + second.probabilities) / 2)
     assert np.array_equal(average_scores([first]).probabilities, first.probabilities)
     warm = replace(first, temperature=2.0)
-    assert (average_scores([warm]).temperature, average_scores([warm, warm]).temperature) == (2.0, None)
+    assert (average_scores([warm, warm]).temperature, average_scores([warm, first]).temperature) == (2.0, None)
 
 
 def test_what_does_not_belong_together_is_refused():

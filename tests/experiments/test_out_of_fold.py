@@ -35,6 +35,7 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
 
     monkeypatch.setattr(out_of_fold, "run_recipe", spy)
     groups = np.arange(len(faces)) // 2
+    faces = replace(faces, cleaned_from=("sha256:before", "sha256:before without test"))
     scores = score_out_of_fold(short_recipe, faces, groups, tmp_path, view=view, tell=lambda words: None)
     assert sorted(scores.rows.tolist()) == sorted(faces.rows[faces.split != "test"].tolist())
     assert (scores.split, scores.data_fingerprint) == (SPLIT, faces.fingerprint_for_scores(SPLIT))
@@ -49,7 +50,9 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
         assert not kinds[0] & kinds[1], "copies stay on one side"
         assert not {group_of[row] for row in own.rows.tolist()} & {group_of[row] for row in learnt.rows.tolist()}
         part = faces.subset(np.isin(faces.rows, own.rows))
-        answers = Classifier(tmp_path / f"fold-{fold}" / "model.onnx").probabilities(np.asarray(part.images))
+        model = Classifier(tmp_path / f"fold-{fold}" / "model.onnx")
+        answers = model.probabilities(np.asarray(part.images))
+        assert (own.temperature, model.manifest.cleaned_from) == (model.manifest.temperature, ())
         assert own.probabilities == pytest.approx(answers, abs=1e-6)
         assert own.labels.tolist() == part.labels.tolist()
         assert np.array_equal(scores.rows[done : done + len(own)], own.rows)

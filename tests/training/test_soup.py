@@ -53,7 +53,19 @@ def test_a_run_and_what_went_on_from_it_began_together(tmp_path, faces, pair):
     """Also where that run had begun with another one's weights itself, which is not among them."""
     recipe, after = pair[0].read_recipe(), RunFolder(tmp_path / "after")
     train(recipe, faces, after, start=pair[0])
-    for runs, apart in (((pair[0], after), False), ((pair[1], after), True), ((*pair, after), False)):
+    mean, of_mean = RunFolder(tmp_path / "mean"), RunFolder(tmp_path / "of-mean")
+    make_soup(pair, faces, mean, {})
+    train(recipe, faces, of_mean, start=mean)
+    expected = (
+        ((pair[0], after), False),
+        ((pair[1], after), True),
+        ((*pair, after), False),
+        ((pair[1], mean), False),
+        ((mean, of_mean), False),
+        ((*pair, mean, of_mean), False),
+        ((pair[0], of_mean), True),
+    )
+    for runs, apart in expected:
         assert began_apart(runs, digests_of(runs)) is apart
 
 

@@ -105,7 +105,7 @@ def _notes(counts: npt.NDArray[np.float64]) -> list[str]:
     odd = counts[(counts > 0) & (counts != _USUAL_TOTAL)]
     notes = []
     if len(odd):
-        sums = ", ".join(f"{total:g}" for total in np.unique(odd)[:5])
+        sums = ", ".join(f"{total:g}" for total in np.unique(odd.round(6))[:5])
         notes.append(
             f"The votes of {len(odd):,} {'row' if len(odd) == 1 else 'rows'} sum to {sums}, not {_USUAL_TOTAL}: each "
             f"row is divided by its own sum."

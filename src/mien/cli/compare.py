@@ -75,8 +75,8 @@ def compare(
     if shared_rows and len(named) > 1:
         named, rows["rows"] = keep_shared_rows(named)
     contests = compare_all(named)
-    notes = remarks_on(named)
-    answers = {"answers": "; ".join(notes)} if notes else {}
+    # Once each: the first model is in every contest.
+    notes = list(dict.fromkeys(words for contest in contests for words in remarks_on(contest)))
     for words in (*rows.values(), *notes):
         remark(f"note: {words}.")
     if out is not None:
@@ -89,18 +89,22 @@ def compare(
             out,
             contests,
             faces=faces,
-            facts={**rows, **answers, **page_facts(environment_of(source))},
+            facts={**rows, **({"answers": "; ".join(notes)} if notes else {}), **page_facts(environment_of(source))},
         )
         remark(f"report: {written.page}")
     if json:
-        show_json([_content(each) | answers for each in contests])
+        show_json([_content(each) for each in contests])
         return
     for each in contests:
         _show(each)
 
 
 def _content(contest: Contest) -> dict[str, Any]:
+    from mien.experiments.compare import remarks_on
+
     content = {"first": contest.first, "second": contest.second, **contest.comparison.to_dict()}
+    if notes := remarks_on(contest):
+        content["answers"] = "; ".join(notes)
     if contest.subsets:
         content["subsets"] = [{"first": a.to_dict(), "second": b.to_dict()} for a, b in contest.subsets]
     return content

@@ -97,6 +97,7 @@ def evaluate(
         _check_replaceable(out, answers.split, overwrite)
         measured = measure_scores(answers, replace(asked, split=answers.split))
         name, facts = scores_file.stem, {"scores": str(scores_file)}
+        facts |= {"probabilities": measured.tempered} if measured.tempered else {}
         remark("note: scores alone do not say which rows are copies of training rows; mien report --data PATH does.")
     elif not models or data is None:
         raise DataError("mien evaluate needs --model and --data, or --scores alone.")

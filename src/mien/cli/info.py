@@ -39,6 +39,7 @@ def info(
         "figures": "of the network without its temperature",
         "recipe": f"{manifest.recipe.get('name', manifest.name)}, {manifest.recipe_digest}",
         "data": manifest.data_fingerprint,
+        **({"cleaned from": ", ".join(manifest.cleaned_from)} if manifest.cleaned_from else {}),
         "licence": manifest.licence,
         "made": f"{manifest.created} by mien {manifest.mien_version}",
     }

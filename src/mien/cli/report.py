@@ -110,7 +110,6 @@ def report(
             "scores": str(file),
             "model": model or "not given",
             **({"answers": measured.note} if measured.note else {}),
-            **({} if measured.temperature is None else {"temperature": f"{measured.temperature:.3g}"}),
             **page_facts(environment_of(source)),
         },
     )

@@ -203,7 +203,7 @@ def apply_clean(faces: FaceSet, clean: Clean, usual: FaceSet | None = None) -> F
     if not kept.any():
         raise DataError("The list of changes drops every row.")
     _prove(faces if usual is None else usual, clean.changes, places)
-    before = (faces.fingerprint, faces.fingerprint_without_test)
+    before = (*faces.cleaned_from, faces.fingerprint, faces.fingerprint_without_test)
     cleaned = replace(faces, labels=labels, cleaned_from=before).subset(kept)
     learnt = [each for each in clean.changes if each.split != "test"]
     return cleaned.with_fingerprints(

@@ -37,7 +37,8 @@ class FaceSet:
             position in which the face was read.
         columns: anything else the data says about each face, arrays with N entries, e.g. ``ferplus_votes``
             int64 (N, 10).
-        cleaned_from: both fingerprints of the data that a list of changes was applied to; none where none was.
+        cleaned_from: both fingerprints of the data that a list of changes was applied to, that of all faces and that
+            without test; none where none was.
     """
 
     images: npt.NDArray[np.uint8]
@@ -109,8 +110,9 @@ class FaceSet:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What a run and its model remember of the data that they learnt from, JSON-ready."""
-        return {"data_fingerprint": self.fingerprint_without_test, "cleaned_from": list(self.cleaned_from)}
+        """What a run and its model remember of the data that they learnt from, JSON-ready. Test has no part in it."""
+        own = self.fingerprint_without_test
+        return {"data_fingerprint": own, "cleaned_from": [each for each in self.cleaned_from[1::2] if each != own]}
 
     def _own_fingerprint(self) -> str:
         digest = hashlib.sha256()

@@ -20,9 +20,9 @@ def average_scores(several: Sequence[Scores]) -> Scores:
     first = several[0]
     matched = [match_rows(first, _in_order(scores, first.classes))[1].probabilities for scores in several]
     ranks = np.argsort(np.argsort(first.rows))
-    alone = len(several) == 1
     mean = np.mean(matched, axis=0)[ranks]
-    return replace(first, probabilities=mean, temperature=first.temperature if alone else None)
+    alike = len({each.temperature for each in several}) == 1
+    return replace(first, probabilities=mean, temperature=first.temperature if alike else None)
 
 
 def _in_order(scores: Scores, classes: tuple[str, ...]) -> Scores:

@@ -45,7 +45,7 @@ class Scores:
         split: which split the faces are of, e.g. ``"test"``.
         data_fingerprint: ``FaceSet.fingerprint_for_scores`` of the data, or ``""`` where nobody knows it.
         note: how the answers came about, where they are not one model's about each face as it is; else ``""``.
-        temperature: what the model's logits were divided by; None where nobody knows, or several were averaged.
+        temperature: what logits were divided by; None where nobody knows, or where it is not one.
 
     Raises:
         DataError: any of the above does not hold, or there is no row.

@@ -44,15 +44,18 @@ def compare_all(named: Sequence[tuple[str, Scores]], resamples: int = 1000) -> l
     return contests
 
 
-def remarks_on(named: Sequence[tuple[str, Scores]]) -> list[str]:
-    """What a reader of the figures must know of how the answers came about; none where all came about alike."""
-    found = [f"the answers of {name} are {scores.note}" for name, scores in named if scores.note]
-    plain = [name for name, scores in named if scores.temperature == 1]
-    tempered = [f"{name} at {each.temperature:.3g}" for name, each in named if each.temperature not in {None, 1}]
-    if plain and tempered:
-        # A model's own temperature is left out on the rows that it was fitted on.
-        words = f"temperatures differ: {', '.join(plain)} at 1, {', '.join(tempered)}"
-        found.append(f"{words}; log loss depends on that, which class is on top does not")
+def remarks_on(contest: Contest) -> list[str]:
+    """How the answers came about, where they are more than one model's about each face, or one side alone is tempered.
+
+    A model's own temperature is left out on the rows that it was fitted on. Two that are each at their own are what the
+    models answer in use.
+    """
+    sides = (contest.first, contest.first_scores), (contest.second, contest.second_scores)
+    found = [f"the answers of {name} are {scores.note}" for name, scores in sides if scores.note]
+    temperatures = [scores.temperature for _, scores in sides]
+    if None not in temperatures and (temperatures[0] == 1) != (temperatures[1] == 1):
+        words = " and ".join(f"{name} at temperature {scores.temperature:.3g}" for name, scores in sides)
+        found.append(f"{words}: log loss depends on that")
     return found
 
 

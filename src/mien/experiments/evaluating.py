@@ -56,7 +56,7 @@ class Measured:
         parts: figures by the column that was asked for.
         subsets: figures without what identical pictures do to them; none of scores alone.
         class_counts: faces of each class in each split of the data; none of scores alone.
-        tempered: in words, what was done with the models' temperatures; empty of scores that do not say so.
+        tempered: in words, what was done with the models' temperatures; empty of scores alone that name none.
     """
 
     asked: Asked
@@ -99,7 +99,7 @@ def measure_scores(answers: Scores, asked: Asked) -> Measured:
     if asked.threshold is not None or len(scores.classes) == 2:
         tried = measure_threshold(scores, asked.at, scores if scores.split == "validation" else None)
     known = answers.temperature is not None
-    tempered = f"those at temperature {answers.temperature:.3g}" if known else ""
+    tempered = f"at temperature {answers.temperature:.3g}" if known else ""
     return Measured(asked, answers, scores, evaluate_scores(scores), tried, tempered=tempered)
 
 

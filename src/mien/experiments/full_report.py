@@ -92,8 +92,8 @@ def write_full_report(
         chosen = match_faces(everything, scores)
     of_test = holds_test(scores, chosen)
     facts = dict(facts or {})
-    if model is not None and chosen is not None:
-        facts |= _temperature_fact(model, check_model(model, chosen, scores))
+    temperature = None if model is None or chosen is None else check_model(model, chosen, scores)
+    facts |= _temperature_fact(model, scores.temperature if temperature is None else temperature)
     measured, without_robustness = find_robustness(robustness, scores, model_name)
     history = run.read_history() if run is not None else []
     material = Material(
@@ -131,13 +131,16 @@ def write_full_report(
     )
 
 
-def _temperature_fact(model: Classifier, of_scores: float | None) -> dict[str, str]:
-    in_use = model.manifest.temperature
+def _temperature_fact(model: Classifier | None, of_scores: float | None) -> dict[str, str]:
     if of_scores is None:
         return {}
+    if model is None:
+        return {"probabilities": f"at temperature {of_scores:.3g}"}
+    in_use = model.manifest.temperature
     if of_scores == in_use:
         return {"probabilities": f"at the model's temperature, {in_use:.3g}"}
-    return {"probabilities": f"at temperature 1; in use the model's, {in_use:.3g}, makes them less or more sure"}
+    in_words = f"at temperature {of_scores:.3g}; in use the model's, {in_use:.3g}, makes them less or more sure"
+    return {"probabilities": in_words}
 
 
 def _sections(material: Material) -> list[Section]:

@@ -72,10 +72,7 @@ def score_split(
         DataError: as :func:`faces_for`; no such split; a number of views that there is not.
     """
     chosen = faces_for(classifier, faces.of_split(split))
-    notes = [] if views == 1 else [f"the mean over {views} views of each face"]
-    if temperature is not None:
-        notes.append(f"at temperature {temperature:g}")
-    else:
+    if temperature is None:
         temperature = 1.0 if fitted_on(classifier, faces, split) else classifier.manifest.temperature
     parts = list(
         track(
@@ -92,7 +89,7 @@ def score_split(
         classes=classifier.classes,
         split=split,
         data_fingerprint=faces.fingerprint_for_scores(split),
-        note=", ".join(notes),
+        note="" if views == 1 else f"the mean over {views} views of each face",
         temperature=temperature,
     )
 
@@ -100,11 +97,13 @@ def score_split(
 def fitted_on(classifier: Classifier, faces: FaceSet, split: str) -> bool:
     """Whether the model's temperature was fitted on this split of these faces, or of these but for a list of changes.
 
-    Such a list may have been applied before the model learnt, to what is measured, or, each its own, to both.
+    It may have been applied before the model learnt, or to what is measured, or another one to each.
     """
     manifest = classifier.manifest
     learnt = (manifest.data_fingerprint, *manifest.cleaned_from)
-    return split == "validation" and any(faces.is_learnt_as(each) or each in faces.cleaned_from for each in learnt)
+    # In this order: to know faces by older fingerprints all their pixels are hashed.
+    known = any(each in faces.cleaned_from for each in learnt)
+    return split == "validation" and (known or any(faces.is_learnt_as(each) for each in learnt))
 
 
 def temperature_words(classifier: Classifier, faces: FaceSet, split: str) -> str:

@@ -62,7 +62,8 @@ class _Folds:
         others = self._judged[self._fold_of != fold]
         mine = others[self._faces.split[others] == "train"]
         chooses = assign_folds(self._groups[mine], CHOOSING) == 0
-        return replace(self._faces.subset(mine), split=np.where(chooses, "validation", "train"))
+        # Their validation is no part of the data's own, cleaned or not.
+        return replace(self._faces.subset(mine), split=np.where(chooses, "validation", "train"), cleaned_from=())
 
 
 def score_out_of_fold(
@@ -198,4 +199,5 @@ def _score(classifier: Classifier, held_out: FaceSet, fingerprint: str) -> Score
         classes=classifier.classes,
         split=SPLIT,
         data_fingerprint=fingerprint,
+        temperature=classifier.manifest.temperature,
     )

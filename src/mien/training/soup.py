@@ -40,17 +40,19 @@ def began_apart(runs: Sequence[RunFolder], digests: Sequence[str]) -> bool:
     """Whether runs began with different weights, as far as their files say: then their mean is mostly noise.
 
     Args:
-        runs: with a finished epoch each. One that another began with shares its beginning; one that began at random
-            is its own.
+        runs: with a finished epoch each. One that began with another of them, or a soup of some, began where that did;
+            one that began at random is its own beginning.
         digests: of :func:`digests_of`.
 
     Raises:
         RunError: a file of weights is damaged.
     """
-    starts = {own: checkpoint.load(run.best)[1].get("started_from") for run, own in zip(runs, digests, strict=True)}
+    facts = {own: checkpoint.load(run.best)[1] for run, own in zip(runs, digests, strict=True)}
 
     def beginning(weights: str) -> str:
-        before = starts.get(weights)
+        of_these = facts.get(weights, {})
+        known = [each for each in of_these.get("soup_of", []) if each in facts]
+        before = known[0] if known else of_these.get("started_from")
         return beginning(before) if before else weights
 
     return len({beginning(own) for own in digests}) > 1

@@ -94,7 +94,9 @@ def comparison_section(contest: Contest, faces: FaceSet | None) -> Section:
         Text(words),
         comparison_table(contest),
         Text(
-            "Differences are second minus first, with 95 % paired bootstrap intervals." + _by_chance(len(recalls)),
+            "Differences are second minus first, with 95 % paired bootstrap intervals. p is of the same resamples; that "
+            "of a recall is McNemar's, on the rows of the class, and may be above 0.05 where the interval leaves out 0."
+            + _by_chance(len(recalls)),
             soft=True,
         ),
     ]
@@ -115,13 +117,13 @@ def comparison_section(contest: Contest, faces: FaceSet | None) -> Section:
 
 
 def _by_chance(recalls: int) -> str:
-    """How often at least one of so many recalls has p below .05 by luck, taking them as independent."""
+    """At most how often one of so many recalls or more has p below .05 by luck, taking them as independent."""
     if recalls < 2:
         return ""
     share = percent(1 - 0.95**recalls, 0)
     return (
-        f" Of {recalls} recalls without any difference behind them, at least one has p below 0.05 in about {share} of "
-        f"comparisons."
+        f" Of {recalls} recalls without any difference behind them, at least one has p below 0.05 in {share} of "
+        f"comparisons at most."
     )
 
 

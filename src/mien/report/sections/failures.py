@@ -7,7 +7,6 @@ import shlex
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mien.audit.votes import ANSWERS
 from mien.errors import DataError
@@ -156,8 +155,8 @@ def vote_words(material: Material, index: int) -> str:
     votes = material.votes
     if votes is None:
         return ""
-    mine: npt.NDArray[np.int64] = votes[index]
-    return ", ".join(f"{ANSWERS[each]} {mine[each]}" for each in np.argsort(-mine, kind="stable") if mine[each] > 0)
+    mine = votes[index]
+    return ", ".join(f"{ANSWERS[each]} {mine[each]:.3g}" for each in np.argsort(-mine, kind="stable") if mine[each] > 0)
 
 
 def scheme_words(groups: Groups, classes: tuple[str, ...]) -> str:
