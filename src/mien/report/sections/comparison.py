@@ -94,9 +94,9 @@ def comparison_section(contest: Contest, faces: FaceSet | None) -> Section:
         Text(words),
         comparison_table(contest),
         Text(
-            "Differences are second minus first, with 95 % paired bootstrap intervals. p is of the same resamples; that "
-            "of a recall is McNemar's, on the rows of the class, and may be above 0.05 where the interval leaves out 0."
-            + _by_chance(len(recalls)),
+            "Differences are second minus first, with 95 % paired bootstrap intervals. p is of the same resamples; "
+            "that of a recall is McNemar's on the rows of its class, and may be above 0.05 where the interval leaves "
+            "out 0." + _by_chance(len(recalls)),
             soft=True,
         ),
     ]
