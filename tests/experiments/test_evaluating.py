@@ -51,7 +51,7 @@ def test_a_model_is_measured_as_its_parts_say(classifier, result):
 def test_scores_alone_have_a_threshold_where_they_have_two_classes(tiny_run):
     answers = read_scores(tiny_run.scores("validation"))
     whole = measure_scores(answers, Asked())
-    assert (whole.threshold, whole.merged, whole.subsets, whole.tempered) == (None, "", (), "")
+    assert (whole.threshold, whole.merged, whole.subsets, whole.tempered) == (None, "", (), "at temperature 1")
     assert whole.evaluation.to_dict() == evaluate_scores(answers).to_dict()
     merged = measure_scores(answers, Asked(scheme=parse_scheme("binary")))
     assert merged.threshold is not None
