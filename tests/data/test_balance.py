@@ -109,6 +109,16 @@ def test_a_warped_copy_is_near_its_face_but_is_not_it(faces):
     assert np.median(to_own) < 0.5 * np.median(to_other)
 
 
+def test_half_of_the_warped_copies_are_mirrored(few):
+    images = np.zeros_like(few.images)
+    images[:, :, : images.shape[2] // 2] = 200
+    filled = balanced(replace(few, images=images), "warp")
+    copies = filled.images[len(few) :].astype(float)
+    middle = copies.shape[2] // 2
+    brighter_left = copies[:, :, :middle].mean((1, 2)) > copies[:, :, middle:].mean((1, 2))
+    assert 0.3 < brighter_left.mean() < 0.7
+
+
 @pytest.mark.parametrize("sampling", ["undersample", "oversample", "mixup", "warp"])
 def test_the_same_seed_gives_the_same_faces_and_another_others(few, sampling):
     first, again, other = (balanced(few, sampling, seed) for seed in (1, 1, 2))
