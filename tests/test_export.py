@@ -9,7 +9,9 @@ import torch
 from mien import export
 from mien.artifact import read_manifest
 from mien.errors import ModelError, RunError
-from mien.export import export_run
+from mien.export import export_run, measure_parity
+from mien.inference.classifier import Classifier
+from mien.preprocess import to_input
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 
@@ -91,6 +93,27 @@ def test_a_run_without_a_finished_epoch_is_one_line(tmp_path, tiny_recipe):
     run.create(tiny_recipe, {})
     with pytest.raises(RunError, match="no finished epoch"):
         export_run(run)
+
+
+def test_the_largest_difference_is_that_of_the_worst_face(tmp_path, tiny_run, monkeypatch):
+    """Oracle: both answers by hand, to a network that is sure of one class for one face and of another for the rest."""
+    network, _ = checkpoint.load_best(tiny_run)
+    picture = np.zeros((export.PARITY_FACES, 48, 48), dtype=np.uint8)
+    picture[3] = 255
+    monkeypatch.setattr(export, "render_faces", lambda labels, seed: picture)
+    size = network.stem[0].weight.shape
+    export_run(tiny_run, tmp_path / "model.onnx")
+    with torch.no_grad():
+        network.stem[0].weight.copy_(100 * torch.randn(size, generator=torch.Generator().manual_seed(0)))
+    answers = []
+    for each in (picture[0], picture[3]):
+        inputs = torch.from_numpy(to_input(each[None], tiny_run.read_recipe().input))
+        with torch.inference_mode():
+            ours = network(inputs).double().softmax(1).numpy()
+        answers.append(np.abs(ours - Classifier(tmp_path / "model.onnx").probabilities_of_inputs(inputs.numpy())).max())
+    parity = measure_parity(network, tmp_path / "model.onnx")
+    assert parity.largest_difference == pytest.approx(max(answers), rel=1e-4)
+    assert abs(answers[0] - answers[1]) > 0.01
 
 
 def test_parity_is_measured_on_faces_of_the_models_own_size(tiny_run):
