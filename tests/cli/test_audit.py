@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from mien.artifact import read_manifest, replace_manifest
+from mien.data.clean import Change, Clean, write_clean
 from mien.data.parquet import write_parquet
 from mien.data.read import read_faces
 from mien.evaluation.scores import Scores, write_scores
@@ -165,6 +166,16 @@ def test_rows_seen_before_are_those_of_every_model_and_of_the_report_too(mien, f
         assert [line["rows"] for line in json.loads(table.read_text())] == counts, name
         page = (tmp_path / name / "report-validation" / "report.html").read_text(encoding="utf-8")
         assert sha256(clean.read_bytes()).hexdigest() in page
+
+
+def test_a_faulty_line_is_told_with_the_name_of_its_list(mien, faces, tmp_path):
+    data, mine = tmp_path / "faces.parquet", tmp_path / "mine.toml"
+    write_parquet(faces, data)
+    at = np.flatnonzero((faces.split == "train") & (faces.labels == faces.classes.index("fear")))[0]
+    line = {"row": int(faces.rows[at]), "split": "train", "kind": "doubt", "reason": "", "source": ""}
+    for label, to, said in (("sad", "happy", "as sad of train; it is fear"), ("fear", "hapy", "mean 'happy'?")):
+        write_clean(mine, Clean(faces.fingerprint, (Change(label=label, to=to, **line),)))
+        one_line(mien("data", "info", data, "--clean", mine), f"{mine}: The list of changes", said)
 
 
 def test_a_model_trained_on_cleaned_data_is_measured_without_its_temperature_on_the_data_as_it_was(

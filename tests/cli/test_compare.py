@@ -91,7 +91,11 @@ def test_how_answers_came_about_is_said(mien, scored, folders, tmp_path):
     assert "temperature" not in mien("compare", weak, strong).err, "both as the models answer in use"
     measured = mien("evaluate", "--scores", strong / "scores_validation.npz", "--out", tmp_path / "measured")
     assert "Probabilities are at temperature 0.75." in measured.out
-    assert "at temperature 0.75" in (tmp_path / "measured" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "measured" / "report.html").read_text(encoding="utf-8")
+    assert "at temperature 0.75" in page
+    for words in (("compare", weak, strong), ("report", strong)):
+        one_line(mien(*words, "--out", tmp_path / "measured"), "measured holds an evaluation with a page of its own")
+    assert (tmp_path / "measured" / "report.html").read_text(encoding="utf-8") == page
     reported = mien("report", strong, "--out", tmp_path / "reported")
     assert reported.code == 0, reported.err
     assert "at temperature 0.75" in (tmp_path / "reported" / "report.html").read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from mien.artifact import read_manifest
+from mien.data.parquet import write_parquet
 from mien.evaluation.scores import read_scores
 from mien.inference.classifier import load
 from mien.inference.views import probabilities_over_views
@@ -55,6 +56,19 @@ def test_a_student_is_taught_in_two_commands(mien, tmp_path, teacher, recipe_fil
     assert mien(*words, "--resume", "--json").code == 0
     refused(mien(*words), "exists already")
     refused(mien("train", recipe_file, "--data", face_folder, "--out", student.path, "--resume"), "other teachers")
+
+
+def test_answers_are_not_replaced_by_those_to_another_question(mien, tmp_path, teacher, face_folder, faces):
+    """Of other views, or of other data; the same question again gives the same file."""
+    words = ("teach", teacher.path, "--data", face_folder, "--views", "2")
+    assert mien(*words).code == 0
+    before = teacher.scores("train").read_bytes()
+    refused(mien(*words[:-1], "1"), "of other data or other views. Remove it")
+    fewer = tmp_path / "fewer.parquet"
+    write_parquet(faces.subset(np.arange(3, len(faces))), fewer)
+    refused(mien("teach", teacher.path, "--data", fewer, "--views", "2"), "of other data or other views")
+    assert mien(*words).code == 0
+    assert teacher.scores("train").read_bytes() == before
 
 
 def test_the_answers_are_the_means_over_views_and_models_without_a_temperature(mien, tmp_path, teacher, face_folder):

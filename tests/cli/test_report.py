@@ -147,5 +147,6 @@ def test_bad_scores_are_one_line_and_leave_nothing(mien, tiny_run, parquet, tmp_
     one_line(mien("report", "--scores", source, "--map", "a=b", "--out", tmp_path / "out"), "--map is about data")
     one_line(mien("report", "--scores", source, "--skip-bad", "--out", tmp_path / "out"), "--skip-bad is about data")
     one_line(mien("report", tmp_path / "none", "--out", tmp_path / "out"), "is not a folder")
-    one_line(mien("report", tiny_run.path, "--split", "test", "--out", tmp_path / "out"), "scores_test.npz")
+    missing = mien("report", tiny_run.path, "--split", "test", "--out", tmp_path / "out")
+    one_line(missing, "scores_test.npz", "--data PATH --split test --out DIR")
     assert not (tmp_path / "out").exists()

@@ -15,7 +15,7 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     SplitOfScoresOption,
-    check_out,
+    check_page_out,
     page_facts,
     remark,
     show,
@@ -67,7 +67,7 @@ def compare(
     if split is not None and not folders:
         raise DataError("--split chooses among the scores of each DIR; --scores FILE is of one split already.")
     source = source_if_any(data, class_map, skip_bad, clean)
-    check_out(out, data)
+    check_page_out(out, data)
     files = [(str(folder), find_scores(folder, split)) for folder in folders or ()]
     files += [(str(file), file) for file in scores or ()]
     named = [(name, read_scores(file)) for name, file in files]

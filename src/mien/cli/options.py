@@ -101,6 +101,15 @@ def check_out(out: Path | None, data: Path | None = None) -> None:
         )
 
 
+def check_page_out(out: Path | None, data: Path | None = None) -> None:
+    """:func:`check_out`, and refuse the folder of an evaluation: its own page would be lost. Raises ``RunError``."""
+    from mien.errors import RunError
+
+    check_out(out, data)
+    if out is not None and (out / "metrics.json").is_file():
+        raise RunError(f"{out} holds an evaluation with a page of its own; choose another folder for --out.")
+
+
 def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
     """Refuse to replace files of ``--out`` that nobody said may go, and ``--overwrite`` where nothing is written.
 

@@ -16,7 +16,7 @@ from mien.cli.options import (
     QuietOption,
     SkipBadOption,
     SplitOfScoresOption,
-    check_out,
+    check_page_out,
     page_facts,
     remark,
     show_json,
@@ -77,12 +77,12 @@ def report(
     if scores is not None and split is not None:
         raise DataError("--split chooses among the scores of DIR; --scores FILE is of one split already.")
     source = source_if_any(data, class_map, skip_bad, clean)
-    check_out(out, data)
+    check_page_out(out, data)
     file = find_scores(folder, split) if folder is not None else scores
     assert file is not None
     measured = read_scores(file)
     out = out or default_out(file, measured.split)
-    check_out(out, data)
+    check_page_out(out, data)
     if model is None and folder is not None and RunFolder(folder).model.is_file():
         model = str(folder)
     own = model is not None and folder is not None and find_run(model).path.resolve() == folder.resolve()

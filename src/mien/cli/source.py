@@ -52,6 +52,7 @@ class Source:
         """
         from mien.data.clean import apply_clean, check_made_for, read_clean
         from mien.data.faceset import FINGERPRINT_PX
+        from mien.errors import DataError
 
         changes = None if self.clean is None else read_clean(self.clean)
         result = self._read(size_px)
@@ -61,7 +62,11 @@ class Source:
             return result
         usual = result if size_px == FINGERPRINT_PX else self._read(FINGERPRINT_PX)
         check_made_for(changes, result.faces, self.clean)
-        cleaned = replace(result, faces=apply_clean(result.faces, changes, usual.faces), uncleaned=result.faces)
+        try:
+            faces = apply_clean(result.faces, changes, usual.faces)
+        except DataError as error:
+            raise DataError(f"{self.clean}: {error}") from None
+        cleaned = replace(result, faces=faces, uncleaned=result.faces)
         if not again:
             _tell_of_changes(cleaned, changes, self.clean)
         return cleaned

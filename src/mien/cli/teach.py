@@ -62,8 +62,9 @@ def teach(
 ) -> None:
     """Ask teachers about every face of the train split, once: the soft labels for `mien distill`.
 
-    Written is a scores file (docs/scores.md) in float16, without images: RUN/scores_train.npz, or --out, where there is
-    no file yet. With --recipe (docs/distillation.md) the file is of whole epochs; killed, the same command goes on.
+    Written is a scores file (docs/scores.md) in float16, without images: --out, where there is no file yet, or
+    RUN/scores_train.npz, where there is none of other data or views. With --recipe (docs/distillation.md) the file is
+    of whole epochs; killed, the same command goes on.
     """
     from mien.recipe_file import load_recipe
 
@@ -103,7 +104,7 @@ def _ask_about_faces(
     models: list[str], views: int, out: Path | None, faces_at: Callable[[int], FaceSet]
 ) -> list[Answers]:
     """The mean of all models' answers in one file, or each model's in its run."""
-    from mien.experiments.teaching import place_of_answers, write_answers
+    from mien.experiments.teaching import check_same_question, place_of_answers, write_answers
     from mien.inference.classifier import load
     from mien.inference.views import check_views
 
@@ -116,6 +117,8 @@ def _ask_about_faces(
     members = [(each, faces_at(each.manifest.input.size_px)) for each in classifiers]
     if out is not None:
         return [write_answers(out, members, views)]
+    for place, member in zip(places, members, strict=True):
+        check_same_question(place, member, views)
     return [write_answers(place, [member], views) for place, member in zip(places, members, strict=True)]
 
 

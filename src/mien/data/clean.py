@@ -192,12 +192,15 @@ def apply_clean(faces: FaceSet, clean: Clean, usual: FaceSet | None = None) -> F
         if found != (change.split, change.label):
             raise DataError(
                 f"The list of changes has row {change.row} as {change.label} of {change.split}; it is {found[1]} of "
-                f"{found[0]}. Audit the data again."
+                f"{found[0]}. Correct the line, or audit the data again."
             )
         if change.to is None:
             kept[place] = False
         elif change.to not in classes:
-            raise DataError(f"The list of changes relabels row {change.row}: the data has no class '{change.to}'.")
+            raise DataError(
+                f"The list of changes relabels row {change.row}: the data has no class '{change.to}'."
+                + nearest(change.to, classes)
+            )
         else:
             labels[place] = classes.index(change.to)
     if not kept.any():

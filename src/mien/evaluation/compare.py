@@ -182,7 +182,7 @@ def match_rows(first: Scores, second: Scores) -> tuple[Scores, Scores]:
     if all(prints) and prints[0] != prints[1]:
         raise DataError(
             f"Only scores of the same data can be compared; found {prints[0][:19]}... and {prints[1][:19]}.... "
-            "Evaluate both models on one dataset."
+            "Evaluate both models on one dataset, with the same --clean or without."
         )
     first, second = (_ascending(scores) for scores in (first, second))
     if not np.array_equal(first.rows, second.rows):

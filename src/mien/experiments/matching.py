@@ -58,7 +58,7 @@ def check_fingerprint(faces: FaceSet, scores: Scores) -> None:
     if scores.data_fingerprint not in {"", found} and not faces.is_of(scores.data_fingerprint):
         raise DataError(
             f"The scores are of data {scores.data_fingerprint[:19]}..., found {found[:19]}.... "
-            f"Give the data that was scored."
+            f"Give the data that was scored, with the same --clean and --map."
         )
 
 
@@ -148,7 +148,8 @@ def find_scores(folder: Path, split: str | None = None) -> Path:
         wanted = f"scores_{split or '*'}.npz"
         state = f"holds no {wanted}" if folder.is_dir() else "is not a folder"
         place = "DIR" if folder.exists() or is_shipped(folder) else folder
-        raise DataError(f"{folder} {state}. Make one with: mien evaluate --model M --data PATH --out {place}")
+        of_split = f" --split {split}" if split in SPLITS else ""
+        raise DataError(f"{folder} {state}. Make one with: mien evaluate --model M --data PATH{of_split} --out {place}")
     if "validation" in found:
         return found["validation"]
     if len(found) > 1:

@@ -27,7 +27,7 @@ from mien.evaluation.temperature import (
 from mien.evaluation.threshold import ThresholdResult, measure_threshold
 from mien.files import write_text
 from mien.inference.classifier import BATCH, Classifier
-from mien.inference.views import probabilities_over_views
+from mien.inference.views import probabilities_over_views, views_in_words
 from mien.labels import LabelScheme, parse_scheme
 from mien.progress import track
 from mien.report.page import write_report
@@ -89,7 +89,7 @@ def score_split(
         classes=classifier.classes,
         split=split,
         data_fingerprint=faces.fingerprint_for_scores(split),
-        note="" if views == 1 else f"the mean over {views} views of each face",
+        note=views_in_words(views),
         temperature=temperature,
     )
 

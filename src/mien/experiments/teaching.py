@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from mien.errors import DataError, RunError
-from mien.evaluation.scores import write_scores
+from mien.evaluation.scores import read_scores, write_scores
 from mien.experiments.ensemble import Member, score_together
 from mien.inference.locate import find_run, find_run_of_model, find_trained, is_shipped
+from mien.inference.views import views_in_words
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Answers:
         """For a person."""
         return (
             f"{self.file}: {self.faces:,} faces in {self.views} view(s) by {', '.join(self.models)}, "
-            f"{self.bytes / 1e3:,.0f} kB; read as labelled: {self.train_accuracy:.1%} of the faces it was trained on"
+            f"{self.bytes / 1e3:,.0f} kB; read as labelled: {self.train_accuracy:.1%} of these train faces"
         )
 
 
@@ -53,6 +54,20 @@ def place_of_answers(model: str, out: Path | None) -> Path:
     if run is None or is_shipped(model):
         raise RunError(f"{model} is in no run folder of yours to keep its answers in; name a file with --out.")
     return run.scores("train")
+
+
+def check_same_question(file: Path, member: Member, views: int) -> None:
+    """Refuse to replace a run's answers by those to another question, from which students may have begun.
+
+    Raises:
+        RunError: the file is there, and of other data or views.
+        DataError: it is there, and no scores file.
+    """
+    if not file.is_file():
+        return
+    former, faces = read_scores(file), member[1]
+    if (former.note, former.data_fingerprint) != (views_in_words(views), faces.fingerprint_for_scores("train")):
+        raise RunError(f"{file} is of other data or other views. Remove it, or name another file with --out.")
 
 
 def write_answers(file: Path, members: Sequence[Member], views: int) -> Answers:

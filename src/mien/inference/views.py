@@ -25,6 +25,11 @@ def check_views(views: int) -> None:
         raise DataError(f"A face is shown in {', '.join(map(str, VIEWS[:-1]))} or {VIEWS[-1]} views; found {views}.")
 
 
+def views_in_words(views: int) -> str:
+    """How scores over views note them; one view needs no words."""
+    return "" if views == 1 else f"the mean over {views} views of each face"
+
+
 def views_of(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.NDArray[np.uint8]]:
     """The same faces in each view, the plain one first. uint8 (N, S, S) -> ``views`` times uint8 (N, S, S).
 
