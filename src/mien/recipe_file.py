@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tomllib
 from collections.abc import Sequence
 from importlib import resources
@@ -13,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mien.errors import RecipeError, nearest, sentence
+from mien.files import plain
 from mien.recipe import Recipe
 
 
@@ -119,10 +119,12 @@ def toml_value(value: Any) -> str:
     """Write one plain value as TOML; a dictionary becomes an inline table."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(key)} = {toml_value(each)}" for key, each in value.items()) + "}"
-    # JSON's text, numbers, booleans and lists of these are TOML's, but for one control character, and for bytes of file
-    # names that are no UTF-8: TOML has no escape for these, so that the one of :func:`mien.files.plain` is text there.
-    written = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return re.sub("[\ud800-\udfff]", lambda found: rf"\\u{ord(found[0]):04x}", written)
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(toml_value(each) for each in value) + "]"
+    # TOML has no escape for bytes of file names that are no UTF-8: what stands for them is text there.
+    value = plain(value) if isinstance(value, str) else value
+    # JSON's text, numbers and booleans are TOML's, but for one control character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _apply_change(content: dict[str, Any], change: str) -> None:

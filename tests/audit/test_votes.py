@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mien.audit.ceiling import next_voter_hits
-from mien.audit.votes import ANSWERS, read_votes
+from mien.audit.votes import ANSWERS, read_votes, vote_words
 from mien.errors import DataError
 
 
@@ -39,6 +39,8 @@ def test_shares_in_place_of_votes_are_votes_too(faces):
     assert votes.known.tolist() == [True, True]
     assert votes.shares[0, [0, 3, 4]].tolist() == pytest.approx([0.3, 0.6, 0.1])
     assert np.isnan(next_voter_hits(votes)).all()
+    assert vote_words(votes.shares[0] * votes.counts[0]) == "sadness 0.6, neutral 0.3, anger 0.1"
+    assert vote_words(np.array(SPLIT)) == "sadness 6, neutral 3"
 
 
 def test_odd_and_missing_votes_are_told(faces):

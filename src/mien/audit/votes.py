@@ -100,6 +100,15 @@ def read_votes(faces: FaceSet) -> Votes | None:
     )
 
 
+def vote_words(votes: npt.NDArray[Any]) -> str:
+    """How people voted on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` where nobody did.
+
+    Args:
+        votes: numbers (10,), of each of :data:`ANSWERS`.
+    """
+    return ", ".join(f"{ANSWERS[at]} {votes[at]:.3g}" for at in np.argsort(-votes, kind="stable") if votes[at] > 0)
+
+
 def _notes(counts: npt.NDArray[np.float64]) -> list[str]:
     without = int((counts == 0).sum())
     odd = counts[(counts > 0) & (counts != _USUAL_TOTAL)]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mien.audit.ranking import RankingWorth
-from mien.audit.votes import ANSWERS
+from mien.audit.votes import vote_words
 from mien.evaluation.intervals import share_of
 from mien.report.audit_material import AuditMaterial, Judged
 from mien.report.blocks import Block, Column, Face, Faces, Section, Table, Text
@@ -70,7 +69,7 @@ def doubts_table(material: AuditMaterial, judged: Judged) -> Table:
         (
             int(scores.rows[at]), scores.classes[scores.labels[at]], scores.classes[doubts.suggested[at]],
             float(doubts.confidence[at]), float(doubts.agreement[at]), "yes" if doubts.flagged[at] else "no",
-            vote_words(material, int(judged.places[at])), str(material.faces.source[judged.places[at]]),
+            votes_on(material, int(judged.places[at])), str(material.faces.source[judged.places[at]]),
         )
         for at in np.argsort(-doubts.suspicion, kind="stable")
     ]  # fmt: skip
@@ -85,13 +84,12 @@ def changes_table(material: AuditMaterial) -> Table:
     return Table("changes", columns, rows)
 
 
-def vote_words(material: AuditMaterial, index: int) -> str:
-    """How people voted on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` where nobody did."""
+def votes_on(material: AuditMaterial, index: int) -> str:
+    """:func:`mien.audit.votes.vote_words` of a face; ``""`` where nobody voted."""
     votes = material.votes
     if votes is None or not votes.counts[index]:
         return ""
-    mine: npt.NDArray[np.float64] = votes.shares[index] * votes.counts[index]
-    return ", ".join(f"{ANSWERS[at]} {mine[at]:.3g}" for at in np.argsort(-mine, kind="stable") if mine[at] > 0)
+    return vote_words(votes.shares[index] * votes.counts[index])
 
 
 def _worth(judged: Judged) -> list[Block]:
@@ -114,7 +112,7 @@ def _doubtful(material: AuditMaterial, judged: Judged, at: int) -> Face:
     detail: list[tuple[str, str, float | None]] = [
         (scores.classes[each], percent(float(probabilities[each]), 0), float(probabilities[each])) for each in order
     ]
-    votes = vote_words(material, place)
+    votes = votes_on(material, place)
     detail += [("people's votes", votes, None)] if votes else []
     detail.append(("row", f"{scores.rows[at]}, {material.faces.split[place]}", None))
     words = f"{scores.classes[scores.labels[at]]}? {scores.classes[judged.doubts.suggested[at]]}"

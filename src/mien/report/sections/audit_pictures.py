@@ -7,7 +7,7 @@ import numpy as np
 from mien.report.audit_material import AuditMaterial
 from mien.report.blocks import Block, Column, Faces, Section, Table, Text
 from mien.report.sections.audit_copies import face_of
-from mien.report.sections.audit_labels import vote_words, worth_table
+from mien.report.sections.audit_labels import votes_on, worth_table
 
 OF_A_FAULT = 16
 OUTLIERS_SHOWN = 48
@@ -58,7 +58,7 @@ def outliers_table(material: AuditMaterial) -> Table:
         (
             int(faces.rows[at]), str(faces.split[at]), faces.classes[faces.labels[at]], float(found.score[at]),
             float(found.likeness[at]), ", ".join(name for name, fault in material.faults.items() if fault.mask[at]),
-            vote_words(material, int(at)), str(faces.source[at]),
+            votes_on(material, int(at)), str(faces.source[at]),
         )
         for at in np.argsort(-found.score, kind="stable")[:OUTLIERS_LISTED]
     ]  # fmt: skip

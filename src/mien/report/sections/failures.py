@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.audit.votes import ANSWERS
+from mien.audit.votes import ANSWERS, vote_words
 from mien.errors import DataError
 from mien.evaluation.failures import Indices, confused_pairs, pair_examples, worst_mistakes
 from mien.evaluation.intervals import share_of
@@ -141,7 +141,7 @@ def mistake(material: Material, index: int, like: tuple[Face, ...] = (), like_ti
     detail: list[tuple[str, str, float | None]] = [
         (material.classes[each], percent(float(probabilities[each]), 0), float(probabilities[each])) for each in order
     ]
-    votes = vote_words(material, index)
+    votes = votes_on(material, index)
     if votes:
         detail.append(("people's votes", votes, None))
     detail.append(("row", str(material.scores.rows[index]), None))
@@ -150,13 +150,9 @@ def mistake(material: Material, index: int, like: tuple[Face, ...] = (), like_ti
     return Face(data_address(material.faces.images[index]), words, tuple(detail), like, like_title)
 
 
-def vote_words(material: Material, index: int) -> str:
-    """How people voted on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` where nobody did."""
-    votes = material.votes
-    if votes is None:
-        return ""
-    mine = votes[index]
-    return ", ".join(f"{ANSWERS[each]} {mine[each]:.3g}" for each in np.argsort(-mine, kind="stable") if mine[each] > 0)
+def votes_on(material: Material, index: int) -> str:
+    """:func:`mien.audit.votes.vote_words` of a face; ``""`` where there are none."""
+    return "" if material.votes is None else vote_words(material.votes[index])
 
 
 def scheme_words(groups: Groups, classes: tuple[str, ...]) -> str:
@@ -204,7 +200,7 @@ def _worst_table(material: Material) -> Table:
             material.classes[material.predictions[index]],
             float(material.confidence[index]),
             float(material.scores.probabilities[index, material.scores.labels[index]]),
-            vote_words(material, int(index)),
+            votes_on(material, int(index)),
         )
         for index in worst
     ]
