@@ -86,8 +86,11 @@ def lock_file(stream: BinaryIO) -> bool:
         if sys.platform == "win32":
             import msvcrt
 
-            stream.seek(0)
+            # A byte that no such file reaches: what is locked there, others cannot read.
+            place = stream.tell()
+            stream.seek(1 << 30)
             msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+            stream.seek(place)
         else:
             import fcntl
 

@@ -19,14 +19,15 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.errors import RunError
-from mien.files import write_text
+from mien.files import lock_file, write_text
 
 if TYPE_CHECKING:
     from mien.recipe import Recipe
@@ -143,6 +144,14 @@ class RunFolder:
         write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
         # The recipe comes last: it makes the folder a run.
         write_text(self.recipe_file, dump_recipe(recipe))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Inside the block no other process trains in this folder. Raises :class:`RunError` where one does already."""
+        with self.recipe_file.open("rb") as stream:
+            if not lock_file(stream):
+                raise RunError(f"{self.path} is being trained by another command. Wait for its end, or stop it first.")
+            yield
 
     def remove_litter(self) -> None:
         """Remove half-written files that a killed process left behind."""

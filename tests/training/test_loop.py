@@ -370,6 +370,25 @@ def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_a
     assert train(tiny_recipe, without_test, run, resume=True).reason == "all epochs done"
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, faces, tiny_recipe):
+    """Oracle: who comes second is refused, takes nothing of the first one's away, and may go on once that one is done."""
+    run, alone = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "alone")
+    half_written = run.path / ".last.safetensors.0.part"
+
+    def come_second():
+        half_written.touch()
+        # It is the same process here: what the second one draws is not to reach the first one.
+        with torch.random.fork_rng(), pytest.raises(RunError, match=r"run is being trained by another command\. Wait"):
+            train(tiny_recipe, faces, run, resume=True)
+        assert half_written.exists()
+
+    train(tiny_recipe, faces, run, watch=Watch(15, come_second))
+    train(tiny_recipe, faces, alone)
+    assert same_weights(run, alone)
+    assert train(tiny_recipe, faces, run, resume=True).reason == "all epochs done"
+    assert not half_written.exists()
+
+
 def test_a_run_begun_on_other_data_or_weights_is_not_resumed_even_before_its_first_epoch(
     tmp_path, faces, tiny_recipe, tiny_run
 ):

@@ -115,8 +115,9 @@ def train_and_show(
         file_digest(start_run.best)  # for its one line where the weights are missing
     check_network(chosen)
     if goes_on:
-        check_goes_on(run)
-        check_same_recipe(run, chosen)
+        with run.alone():
+            check_goes_on(run)
+            check_same_recipe(run, chosen)
     if resume and not goes_on:
         remark(f"NOTE: there is no run in {run.path} to go on with: a new one begins.")
     result = source.read(chosen.input.size_px)

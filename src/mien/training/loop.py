@@ -94,8 +94,8 @@ def train(
         DataError: the data lacks a split or a class that the recipe needs, or its faces are of another size; soft
             labels that do not fit the data.
         RecipeError: the recipe names a model or setting that does not exist.
-        RunError: the folder exists (without ``resume``), belongs to another recipe or other data, was begun with other
-            weights or teachers, or the disk is full.
+        RunError: the folder exists (without ``resume``), is being trained by another process, belongs to another
+            recipe or other data, was begun with other weights or teachers, or the disk is full.
         TrainingError: the loss is not a number. The best checkpoint so far stays.
         StoppedError: Ctrl-C before the first epoch ended.
     """
@@ -111,12 +111,13 @@ def train(
         "started_from": None if state.start_file is None else file_digest(state.start_file),
         "taught_by": [file_digest(RunFolder(path).best if path.is_dir() else path) for path in teachers],
     }
-    if resume and run.is_run:
-        facts = restore(state, run, faces, facts)
-    else:
+    begun = resume and run.is_run
+    if not begun:
         device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
         run.create(recipe, {**(environment or {}), **facts, **device})
-    with interruptible() as interrupted:
+    with run.alone(), interruptible() as interrupted:
+        if begun:
+            facts = restore(state, run, faces, facts)
         while (reason := _reason_to_stop(state)) is None:
             epoch = len(state.history) + 1
             began = time.perf_counter()
