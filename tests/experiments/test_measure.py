@@ -1,3 +1,4 @@
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -150,11 +151,16 @@ def test_a_model_with_a_label_scheme_merges_the_data_itself(classifier, faces):
     assert len(merged) == int(np.isin(faces.labels, [0, 2, 3, 4, 5]).sum())
 
 
-def test_the_folder_of_an_evaluation(classifier, faces, tmp_path):
+def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
     scores = score_split(classifier, faces, "test")
-    report = write_evaluation(
-        tmp_path / "out", scores, evaluate_scores(scores, 10), title="t", facts={}, class_counts=faces.counts_by_split()
-    )
+
+    def write():
+        counts = faces.counts_by_split()
+        return write_evaluation(
+            tmp_path / "out", scores, evaluate_scores(scores, 10), title="t", facts={}, class_counts=counts
+        )
+
+    report = write()
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "metrics.json",
         "report.html",
@@ -162,6 +168,10 @@ def test_the_folder_of_an_evaluation(classifier, faces, tmp_path):
     ]
     assert report == tmp_path / "out" / "report.html"
     assert read_scores(tmp_path / "out" / "scores_test.npz").rows.tolist() == scores.rows.tolist()
+    # Without the extra that writes it, no page of another measurement stays.
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert write() is None
+    assert not report.exists()
 
 
 def test_a_threshold_is_held_against_the_model_as_it_is_in_use(tiny_run, faces, tmp_path):

@@ -75,7 +75,7 @@ def test_a_recipes_file_is_looked_for_beside_the_space(tmp_path):
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ("optim.lrr = { log = [0.01, 1.0] }", "unknown key 'optim.lrr'. Did you mean 'optim.lr'?"),
+        ("optim.lrr = { log = [0.01, 1.0] }", ", varied, has an unknown key 'optim.lrr'. Did you mean 'optim.lr'?"),
         ("erasing = { uniform = [0.0, 0.5] }", "Did you mean 'augment.erasing'?"),
         ("optim.momentum = { uniform = [0.5, 1.5] }", "optim.momentum = 1.5"),
         ("batch_size = { uniform = [16, 64] }", "batch_size = 16.0"),

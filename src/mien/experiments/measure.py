@@ -241,7 +241,7 @@ def write_evaluation(
     """Write ``scores_<split>.npz``, ``metrics.json`` and, where the extra is installed, ``report.html``.
 
     Returns:
-        The report's path; None where the extra ``report`` is missing.
+        The report's path; None where the extra ``report`` is missing: then none is left of what stood there.
 
     Raises:
         RunError: the disk refuses.
@@ -264,5 +264,7 @@ def write_evaluation(
             subsets=subsets,
         )
     except MissingExtraError:
+        # One of another measurement is not to stand beside these figures.
+        report.unlink(missing_ok=True)
         return None
     return report

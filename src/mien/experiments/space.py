@@ -145,7 +145,7 @@ class Space:
     def recipe_for(self, values: Mapping[str, Any]) -> Recipe:
         """The recipe with these values. Raises :class:`RecipeError` where they do not go together."""
         changes = [f"{key}={toml_value(value)}" for key, value in values.items()]
-        return parse_recipe(dump_recipe(self.base), self.base.name, changes)
+        return parse_recipe(dump_recipe(self.base), f"{self.base.name}, varied,", changes)
 
     def recipes_at_the_ends(self) -> Iterator[tuple[str, Recipe]]:
         """Each key with the base recipe at each end of its range, or at each of its choices.
