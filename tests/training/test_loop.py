@@ -371,7 +371,7 @@ def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_a
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, faces, tiny_recipe):
-    """Oracle: who comes second is refused, takes nothing of the first one's away, and may go on once that one is done."""
+    """Oracle: who comes second is refused, takes nothing away, and may go on after the first."""
     run, alone = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "alone")
     half_written = run.path / ".last.safetensors.0.part"
 
