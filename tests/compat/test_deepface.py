@@ -75,10 +75,11 @@ def test_or_the_whole_picture_is_read_as_one(how, faces):
 class Landmarks:
     name = "fixed"
     margin = Margin(1.0, 0.0)
+    score = 0.987
 
     def detect(self, rgb):
         eyes = {"right_eye": (10.7, 20.2), "left_eye": (-1.0, 20.0)}
-        return [Face(Box(-5, -6, 200, 30), 0.987, eyes)]
+        return [Face(Box(-5, -6, 200, 30), self.score, eyes)]
 
 
 def test_the_region_is_inside_the_picture_and_eyes_outside_are_none(monkeypatch):
@@ -86,6 +87,14 @@ def test_the_region_is_inside_the_picture_and_eyes_outside_are_none(monkeypatch)
     (face,) = deepface.analyze(np.zeros((60, 100, 3), dtype=np.uint8), EMOTION)
     assert face["region"] == {"x": 0, "y": 0, "w": 99, "h": 30, "left_eye": None, "right_eye": (10, 20)}
     assert face["face_confidence"] == 0.99
+
+
+@pytest.mark.parametrize(("score", "confidence"), [(1.0, 1.0), (37.4, 0.37), (100.0, 1.0), (250.0, 1.0)])
+def test_windows_of_the_haar_cascade_become_a_share(monkeypatch, score, confidence):
+    monkeypatch.setattr(deepface, "find_detector", Landmarks)
+    monkeypatch.setattr(Landmarks, "score", score)
+    (face,) = deepface.analyze(np.zeros((60, 100, 3), dtype=np.uint8), EMOTION)
+    assert face["face_confidence"] == confidence
 
 
 @pytest.mark.parametrize("actions", [("emotion", "age"), ["gender"], (), None])
