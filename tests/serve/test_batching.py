@@ -50,6 +50,13 @@ def test_every_request_gets_its_own_faces_back(runs):
     assert max(sizes) < LARGEST + 9
 
 
+def test_a_picture_without_a_face_counts_as_no_run():
+    sizes = []
+    (result,) = ask_all(MicroBatcher(read, 1, sizes.append), [np.zeros((0, 6, 6), np.uint8)], threads=1)
+    assert result.shape == (0, 2)
+    assert sizes == []
+
+
 def test_what_comes_during_a_run_is_one_run_afterwards():
     begun, go_on, sizes = threading.Event(), threading.Event(), []
 

@@ -10,7 +10,8 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from mien.serve.connections import Connections, SaidOnceAMinute
+from mien.serve.connections import HEAD_SECONDS, Connections, SaidOnceAMinute, bounded_connections
+from mien.serve.limits import Limits
 
 
 def connect(service):
@@ -96,6 +97,28 @@ def test_a_slow_reader_is_given_time_as_long_as_it_goes_on():
             assert transport.cut == cut
 
     asyncio.run(main())
+
+
+def test_a_head_has_one_time_however_many_pieces_it_comes_in():
+    """Oracle: the timer that the connection began with is the one that runs; another would cut the next request."""
+
+    async def main():
+        shared = Connections(most=1, backlog=1, head_seconds=60, taking_seconds=60)
+        protocol = shared.protocol()(uvicorn.Config(None), ServerState(), {})
+        protocol.connection_made(Taken())
+        timer = protocol._head_timer
+        for piece in (b"GET /healthz HTTP/1.1\r\n", b"Host: a\r\n"):
+            protocol.data_received(piece)
+            assert protocol._head_timer is timer
+        protocol.connection_lost(ConnectionResetError())
+        assert timer.cancelled()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("body_seconds", "head_seconds"), [(2.0, 2.0), (60.0, HEAD_SECONDS)])
+def test_a_head_has_no_more_time_than_a_body(body_seconds, head_seconds):
+    assert bounded_connections(Limits(body_seconds=body_seconds)).head_seconds == head_seconds
 
 
 def test_silent_connections_leave_room_for_others(start):
