@@ -1,5 +1,6 @@
 """Bodies of every kind: too large, too slow, cut off, malformed. The service goes on after each."""
 
+import asyncio
 import itertools
 import socket
 import time
@@ -7,6 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
+
+from mien.serve.form import read_files
+from mien.serve.limits import Limits
+from mien.serve.metrics import Metrics
+from mien.serve.refusals import RefusedError
+from mien.serve.uploads import Uploads
 
 HEAD = b"POST /v1/predict?crops=true HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
 PART = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
@@ -139,20 +147,41 @@ def test_the_limit_is_of_the_body_and_exact(strict, make_form):
         assert strict.refusal(strict.ask("POST", "/v1/predict", content=pieces, headers=kind), status) == code
 
 
-@pytest.mark.parametrize("trickle", [False, True])
+@pytest.mark.parametrize("trickle", [0, 1, 20_000])
 def test_a_slow_client_is_told_and_cut_off(strict, face, trickle):
-    """The limit is of the whole body: a byte now and then does not prolong it."""
+    """The limit is of the whole body: neither a byte now and then nor a part of enough bytes prolongs it."""
     with socket.create_connection(("127.0.0.1", strict.port)) as connection:
-        connection.sendall(HEAD + b"Content-Length: 100000\r\n\r\n" + PART)
+        connection.sendall(HEAD + b"Content-Length: 900000\r\n\r\n" + PART)
         began = time.monotonic()
         while trickle and time.monotonic() - began < 1.2:
-            connection.sendall(b"x")
+            connection.sendall(bytes(trickle))
             time.sleep(0.1)
         received = answer_of(connection)
     assert received.startswith(b"HTTP/1.1 408 ")
     assert b'"body_too_slow"' in received
     assert time.monotonic() - began < 15
     assert strict.predict(face).status_code == 200
+
+
+def test_many_bytes_at_first_buy_a_trickle_no_patience():
+    """After a part of enough bytes the next one has the same time, however many came before."""
+    limits = Limits(part_bytes=1000, part_seconds=0.2)
+    coming = [PART + bytes(5000), *[b"x"] * 40]
+
+    async def receive():
+        if len(coming) < 41:
+            await asyncio.sleep(0.05)
+        return {"type": "http.request", "body": coming.pop(0), "more_body": bool(coming)}
+
+    async def main():
+        request = Request({"type": "http", "method": "POST", "headers": [(b"content-type", FORM.encode())]}, receive)
+        with Uploads(limits, Metrics()).begin() as upload:
+            await read_files(request, upload, limits, 1)
+
+    with pytest.raises(RefusedError) as refused:
+        asyncio.run(main())
+    assert refused.value.code == "body_too_slow"
+    assert len(coming) > 20
 
 
 def test_slow_clients_take_no_slots(strict, face):

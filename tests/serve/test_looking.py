@@ -157,6 +157,14 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded():
     assert refused.value.code == "too_much_work"
 
 
+def test_fill_bytes_before_a_marker_hide_no_scan():
+    """ITU-T T.81, B.1.1.2: any marker may have any number of them before it."""
+    stream = io.BytesIO()
+    Image.new("L", (64, 48), 99).save(stream, "JPEG")
+    plain = stream.getvalue()
+    assert refusal(plain[:-2] + 150 * b"\xff\xff\xff\xda\0\x02" + plain[-2:]) == "too_much_work"
+
+
 def run_length_bmp(side):
     """A grey BMP packed by RLE8, each row one pixel and the end of the line: few bytes, unpacked in Python."""
     pixels = b"\x01\x07\x00\x00" * side + b"\x00\x01"
@@ -181,7 +189,7 @@ def test_what_only_looks_like_scans_is_none(where):
     """A phone's moving picture lies behind the still one; a segment may hold anything."""
     stream = io.BytesIO()
     Image.new("L", (64, 48), 99).save(stream, "JPEG", quality=90)
-    plain, likeness = stream.getvalue(), 200 * b"\xff\xda\0\x08"
+    plain, likeness = stream.getvalue(), 400 * b"\xff\xda\0\x08"
     segment = b"\xff\xef" + (len(likeness) + 2).to_bytes(2, "big") + likeness
     data = plain + likeness if where == "after its end" else plain[:2] + segment + plain[2:]
     assert look(data, None, 48, Limits(), None).width == 64

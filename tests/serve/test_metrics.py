@@ -1,5 +1,8 @@
 """The counters count what was asked; no client adds a label."""
 
+import io
+
+from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 
@@ -12,9 +15,13 @@ def samples(service):
 
 def test_requests_faces_and_refusals_are_counted(service, face):
     before = samples(service)
+    stream = io.BytesIO()
+    Image.new("L", (64, 64)).save(stream, "PNG")
+    no_face = stream.getvalue()
     for _ in range(3):
         service.predict(face)
     service.predict(b"no image")
+    service.predict(no_face, "crops=false")
     service.predict(face, "crops=perhaps")
     service.ask("GET", "/made/up/address")
     service.ask("PATCH", "/v1/predict")
@@ -24,7 +31,7 @@ def test_requests_faces_and_refusals_are_counted(service, face):
         key = (name, tuple(sorted(labels.items())))
         return after[key] - before.get(key, 0)
 
-    assert grown("mien_requests_total", route="/v1/predict", status="200") == 3
+    assert grown("mien_requests_total", route="/v1/predict", status="200") == 4
     assert grown("mien_requests_total", route="/v1/predict", status="415") == 1
     assert grown("mien_requests_total", route="/v1/predict", status="422") == 1
     assert grown("mien_requests_total", route="other", status="404") == 1

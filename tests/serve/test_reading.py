@@ -59,6 +59,55 @@ def test_a_picture_that_takes_too_long_is_given_up(slow, face):
     asyncio.run(main())
 
 
+def test_a_picture_that_waited_longer_than_it_was_worked_on_is_told_to_come_again(slow, face, monkeypatch):
+    """It is begun, but only when the others' pictures have taken most of its time."""
+    reader, detector = slow
+    gates = [threading.Event() for _ in range(3)]
+
+    def detect(rgb):
+        detector.widths.append(0)
+        gates[len(detector.widths) - 1].wait(30)
+        return []
+
+    monkeypatch.setattr(detector, "detect", detect)
+
+    async def main():
+        plan, now = reader.plan(Wishes()), asyncio.get_running_loop().time()
+        others = [asyncio.ensure_future(reader.read(face, plan, now + 30)) for _ in range(2)]
+        last = asyncio.ensure_future(reader.read(face, plan, now + 1.0))
+        await asyncio.sleep(0.8)
+        gates[0].set()
+        with pytest.raises(RefusedError) as refused:
+            await last
+        for gate in gates:
+            gate.set()
+        await asyncio.gather(*others)
+        return refused.value.code
+
+    assert asyncio.run(main()) == "busy"
+
+
+def test_who_stops_begins_no_further_picture(slow, face):
+    """Oracle: how many the detector was shown; two are under way, and one has to wait."""
+    reader, detector = slow
+
+    async def main():
+        plan, until = reader.plan(Wishes()), asyncio.get_running_loop().time() + 30
+        answers = [asyncio.ensure_future(reader.read(face, plan, until)) for _ in range(3)]
+        while len(detector.widths) < 2:
+            await asyncio.sleep(0.001)
+        threading.Timer(0.1, detector.go_on.set).start()
+        assert reader.is_ready
+        reader.stop()
+        assert not reader.is_ready
+        done = await asyncio.gather(*answers[:2])
+        answers[2].cancel()
+        return done
+
+    assert [each["faces"] for each in asyncio.run(main())] == [[], []]
+    assert len(detector.widths) == 2
+
+
 def png(width, height):
     stream = io.BytesIO()
     Image.new("L", (width, height)).save(stream, "PNG")
