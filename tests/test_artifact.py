@@ -123,6 +123,15 @@ def test_a_file_cut_in_half_is_one_line(tmp_path, tiny_run):
         assert "\n" not in str(error.value)
 
 
+def test_a_model_that_may_not_be_read_is_not_called_damaged(tiny_run, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(ModelError, match=r"model\.onnx cannot be read: Permission denied\."):
+        read_manifest(tiny_run.model)
+
+
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(ModelError, match="does not exist"):
         read_manifest(tmp_path / "none.onnx")

@@ -3,6 +3,7 @@ import resource
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,12 @@ def test_a_folder_in_the_way_is_one_line(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(RunError, match="could not be written"):
         write_text(tmp_path / "a", "x")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="the folder in which nobody may make one is Linux's /proc")
+def test_folders_that_cannot_be_made_are_one_line():
+    with pytest.raises(RunError, match=r"/proc/mien/a/c\.txt could not be written: .*Choose another place"):
+        write_text("/proc/mien/a/c.txt", "x")
 
 
 def test_another_files_trouble_is_not_blamed_on_this_one(tmp_path):

@@ -81,7 +81,8 @@ def test_16_bit_grey_is_scaled_to_8():
     named_by_no_mode = Image.fromarray(np.full((10, 10), 128 * 257, dtype=np.int32))
     assert named_by_no_mode.mode == "I"
     assert (grey_square(named_by_no_mode, 10) == 128).all()
-    assert (grey_square(np.full((10, 10), 128 * 257, dtype=np.uint16), 10) == 128).all()
+    assert (grey_square(np.full((10, 10), 128 * 257, dtype="<u2"), 10) == 128).all()
+    assert (grey_square(np.full((10, 10), 128 * 257, dtype=">u2"), 10) == 128).all()
 
 
 @pytest.mark.parametrize("mode", ["I;16", "array"])
@@ -103,6 +104,8 @@ def test_fractions_are_not_taken_for_black():
 
 def test_transparency_is_laid_on_white():
     assert (grey_square(Image.new("RGBA", (10, 10), (0, 0, 0, 0)), 10) == 255).all()
+    half = Image.new("LA", (10, 10), (100, 128))
+    assert (grey_square(half.convert("La"), 10) == grey_square(half, 10)).all()
 
 
 @pytest.mark.parametrize(
@@ -112,6 +115,11 @@ def test_transparency_is_laid_on_white():
 def test_arrays_of_another_kind_are_refused(array):
     with pytest.raises(DataError, match="array must"):
         grey_square(array, 48)
+
+
+def test_what_is_no_number_is_not_told_to_be_multiplied():
+    with pytest.raises(DataError, match=r"float64 with NaN or infinity\. Replace those first\."):
+        grey_square(np.full((4, 4), np.nan), 48)
 
 
 def test_to_input_is_the_written_formula(face):

@@ -32,6 +32,11 @@ def test_a_dumped_recipe_names_every_key():
         ("[augment]\nlr = 0.1", "unknown key 'augment.lr'. Did you mean 'optim.lr'?"),
         ("[optim]\nlr = 0", "optim.lr = 0: input should be greater than 0"),
         ("[optim]\nlr = nan", "optim.lr = nan"),
+        ("[optim]\nlr = 1e39", "optim.lr = 1e+39"),
+        ("[optim]\nweight_decay = 1e39", "optim.weight_decay = 1e+39"),
+        ("[augment]\nmixup = 1e39", "augment.mixup = 1e+39"),
+        ("[augment]\ncutmix = 1e39", "augment.cutmix = 1e+39"),
+        ("batch_size = 1000000000000", "batch_size = 1000000000000"),
         ("[optim]\nlr = 'fast'", "optim.lr = 'fast'"),
         ("[optim]\nname = 'lion'", "optim.name = 'lion'"),
         ("epochs = 0", "epochs = 0"),
@@ -96,6 +101,11 @@ def test_a_bad_set_is_an_error(change):
 def test_changes_in_one_text_are_told_how_to_be_a_list():
     with pytest.raises(RecipeError, match=r"Write \['optim\.lr=0\.01'\]"):
         load_recipe("demo", "optim.lr=0.01")
+
+
+def test_a_file_of_windows_notepad_is_read(tmp_path):
+    (tmp_path / "mine.toml").write_text("epochs = 3\n", encoding="utf-8-sig")
+    assert load_recipe(str(tmp_path / "mine.toml")).epochs == 3
 
 
 def test_unknown_names_and_files(tmp_path):

@@ -105,6 +105,10 @@ def open_model(path: str | Path, threads: int | None = None) -> tuple[InferenceS
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"{path} does not exist." if not path.exists() else f"{path} is a folder without a model.")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}.") from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if not _has_int8_dot_product():

@@ -103,8 +103,8 @@ def _measured(run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
 def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | None:
     """The manifest of the model that stands in a run, where that is of the weights whose checkpoint says ``facts``.
 
-    Training is deterministic, so recipe, data, teachers and epoch name the weights. None where there is no model, a
-    damaged one, or one of other weights.
+    Training on a CPU is deterministic, so recipe, data, teachers and epoch name the weights. None where there is no
+    model, a damaged one, or one of other weights.
     """
     try:
         former = read_manifest(run.model)

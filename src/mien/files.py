@@ -39,7 +39,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.replace(path)
         except OSError as error:
             # An OSError about another file (a reader's, inside the block) is not ours to explain.
-            if error.filename is not None and Path(str(error.filename)) not in {temporary, path, path.parent}:
+            if error.filename is not None and Path(str(error.filename)) not in {temporary, path, *path.parents}:
                 raise
             reason = error.strerror or str(error)
             mend = "Free some space, then run the command again" if error.errno in _NO_SPACE else "Choose another place"

@@ -52,7 +52,8 @@ def grey_square(image: Image | npt.NDArray[np.generic], size_px: int) -> npt.NDA
     square comes back bit for bit.
 
     Args:
-        image: a PIL image, or an array uint8 or uint16 (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA.
+        image: a PIL image, or an array: uint8 or uint16 grey (H, W) or (H, W, 1), uint8 RGB (H, W, 3) or
+            RGBA (H, W, 4).
         size_px: side of the result in pixels.
 
     Raises:
@@ -102,6 +103,8 @@ def _in_three_channels(grey: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def _opaque(image: Image) -> Image:
     from PIL import Image
 
+    if image.mode == "La":  # Pillow turns it into nothing but this
+        image = image.convert("LA")
     if not image.has_transparency_data:
         return image
     image = image.convert("RGBA")
@@ -138,12 +141,14 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     colour = array.ndim == 3
-    if array.dtype == np.uint16 and not colour:
+    # Whatever the order of its bytes.
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2 and not colour:
         return _in_8_bits(array.astype(np.float32), 257.0)
     if array.dtype != np.uint8:
         strange = array.dtype.kind == "f" and not np.isfinite(array).all()
         found = f"{array.dtype} with NaN or infinity" if strange else f"{array.dtype}"
         mend = "Multiply values of 0 to 1 by 255 and convert them" if array.dtype.kind == "f" else "Convert it first"
+        mend = "Replace those first" if strange else mend
         raise DataError(f"An image array must hold uint8 values 0..255; found {found}. {mend}.")
     return _grey(Image.fromarray(np.ascontiguousarray(array))) if colour else array.astype(np.uint8, copy=False)
 

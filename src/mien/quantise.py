@@ -52,10 +52,10 @@ def to_half(graph: bytes) -> bytes:
 def to_int8(graph: bytes, inputs: npt.NDArray[np.float32]) -> bytes:
     """Quantise a graph: 8-bit weights, one scale a channel, and 8-bit activations, whose ranges are measured.
 
-    onnxruntime's static QDQ form. A range leaves out the outermost thousandth of a percent of the activations on either
-    side: on FER2013 that keeps more answers than the whole range does. Batch norm that no convolution took up stays
-    fp32: it has no 8-bit kernel. So does the first convolution, whose one channel fills no 8-bit instruction: on a
-    network as small as ``fast`` it would take a seventh of the time. Means over a map, as mien's own network is
+    onnxruntime's static QDQ form. A range leaves out the outermost half a thousandth of a percent of the activations on
+    either side: on FER2013 that keeps more answers than the whole range does. Batch norm that no convolution took up
+    stays fp32: it has no 8-bit kernel. So does the first convolution, whose one channel fills no 8-bit instruction: on
+    a network as small as ``fast`` it would take a seventh of the time. Means over a map, as mien's own network is
     exported with them, become global poolings.
 
     Args:

@@ -18,6 +18,9 @@ from mien.preprocess import InputSpec
 Probability = Annotated[float, Field(ge=0, le=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
+_MOST = 1e30
+"""Of settings that torch computes with in fp32, which ends at 3e38."""
+
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -40,12 +43,12 @@ class OptimRecipe(_Strict):
     """The optimiser. Weight decay never touches biases and normalisation layers."""
 
     name: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
-    lr: float = Field(default=0.1, gt=0, description="peak learning rate")
+    lr: float = Field(default=0.1, gt=0, le=_MOST, description="peak learning rate")
     momentum: Fraction = 0.9
     nesterov: bool = True
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     epsilon: float = Field(default=1e-8, gt=0, description="adam, adamw, rmsprop: keeps divisions finite")
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=_MOST)
     clip_norm: float = Field(default=0.0, ge=0, description="largest gradient norm; 0 is no limit")
     sam_rho: float = Field(default=0.0, ge=0, description="sharpness-aware minimisation: 0 is off, 0.05 the paper's")
 
@@ -56,7 +59,9 @@ class ScheduleRecipe(_Strict):
     name: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = "constant"
     # one-cycle: up for the share that is warm-up, down in a straight line for the rest.
     warmup: Fraction = Field(default=0.0, description="share of the run in which the rate rises linearly from 0")
-    final: Fraction = Field(default=0.0, description="cosine, one-cycle: the last rate, as a share of lr")
+    final: Fraction = Field(
+        default=0.0, description="cosine, one-cycle: the rate that the run falls towards, as a share of lr"
+    )
     step_epochs: int = Field(default=10, ge=1, description="step: epochs between two cuts")
     factor: float = Field(default=0.1, gt=0, lt=1, description="step, plateau: what a cut multiplies the rate by")
     patience: int = Field(default=3, ge=1, description="plateau: epochs without a better validation loss")
@@ -72,8 +77,8 @@ class AugmentRecipe(_Strict):
     brightness: float = Field(default=0.0, ge=0, le=1, description="largest offset, as a share of white")
     contrast: Fraction = Field(default=0.0, description="contrast between 1 - contrast and 1 + contrast")
     erasing: Probability = Field(default=0.0, description="share of images that lose a rectangle")
-    mixup: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 is off")
-    cutmix: float = Field(default=0.0, ge=0, description="alpha of the Beta distribution; 0 is off")
+    mixup: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
+    cutmix: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
     off_last: Fraction = Field(default=0.0, description="share of epochs at the end without mixup and cutmix")
 
 
@@ -128,7 +133,7 @@ class Recipe(_Strict):
     seed: int = Field(default=0, ge=0, lt=2**31)
     classes: str = Field(default="all", description="label scheme: all, seven, six, five, three, binary, or a=b+c,...")
     epochs: int = Field(default=40, ge=1)
-    batch_size: int = Field(default=128, ge=2)
+    batch_size: int = Field(default=128, ge=2, le=1_000_000)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     label_smoothing: Fraction = 0.0
     class_weights: Literal["none", "balanced", "effective"] = Field(
@@ -209,7 +214,8 @@ class Recipe(_Strict):
         """SHA-256 over everything that shapes the result (not name and description), as ``"sha256:..."``.
 
         What has its default is left out, so that a run keeps its digest when recipes gain a key. The default of a key
-        therefore never changes; a new behaviour is a new value.
+        therefore never changes; a new behaviour is a new value. Settings of the network all count: recipes are held
+        against one another as :func:`mien.models.registry.completed` has them.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
         text = json.dumps(content, sort_keys=True)

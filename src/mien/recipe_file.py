@@ -43,7 +43,7 @@ def load_recipe(name: str, changes: Sequence[str] = ()) -> Recipe:
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a recipe's file. Raises :class:`RecipeError`, as :func:`load_recipe`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise RecipeError(f"The recipe {path} cannot be read: {reason}.") from None

@@ -4,7 +4,7 @@ recipe.toml              the recipe, every key with its value
 environment.json         data, versions, machine, threads, command
 history.csv              one line an epoch
 last.safetensors         everything that --resume needs
-best.safetensors         weights of the best epoch
+best.safetensors         weights of the best epoch (best.next.safetensors, while they are written)
 model.onnx               the artifact made from them
 model.half.onnx          its smaller forms, where they were made: weights in fp16,
 model.int8.onnx          or everything in 8 bits
@@ -79,6 +79,11 @@ class RunFolder:
     def best(self) -> Path:
         """Weights of the best epoch so far."""
         return self.path / "best.safetensors"
+
+    @property
+    def next_best(self) -> Path:
+        """Weights of an epoch that is the best, in the moment before its ``last`` stands."""
+        return self.path / "best.next.safetensors"
 
     @property
     def model(self) -> Path:
@@ -179,10 +184,12 @@ class RunFolder:
         return read_recipe(self.recipe_file)
 
     def read_environment(self) -> dict[str, Any]:
-        """Read environment.json. Raises :class:`RunError` where it is missing or damaged."""
+        """Read environment.json. Raises :class:`RunError` where it is missing or damaged, or may not be read."""
         file = self.path / "environment.json"
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
+        except PermissionError as error:
+            raise RunError(f"{file} cannot be read: {error.strerror}.") from None
         except (OSError, ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
@@ -205,7 +212,7 @@ class RunFolder:
         try:
             with file.open(newline="", encoding="utf-8") as stream:
                 return [{name: float(value) for name, value in line.items()} for line in csv.DictReader(stream)]
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, csv.Error):
             raise RunError(f"{file} is damaged: a value in it is not a number.") from None
 
     def note_test_use(self, facts: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Oracle: what the rules say, checked on any data; applied, the copies that they are about are gone."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -75,6 +76,25 @@ def test_a_majority_of_copies_changes_the_label_that_stands_alone():
     changes = suggest_changes(faces, nobody, nobody, np.array([0, 1, 2, 9]), near, nobody, faces.labels)
     assert [(change.row, change.to, change.kind) for change in changes] == [(102, "happy", "conflict")]
     assert "2 of 3 copies" in changes[0].reason
+
+
+@pytest.mark.parametrize("labels", [[1, 0, 0, 0], [0, 1, 0, 0]])
+def test_what_near_copies_have_settled_two_identical_ones_do_not_unsettle(labels):
+    """Rows 0 and 1 are identical, and alone have no majority; with 2 and 3 they have one, in whatever order."""
+    faces = faces_of([(at, label, "train") for at, label in enumerate(labels)])
+    nobody = np.zeros(4, dtype=bool)
+    changes = suggest_changes(faces, nobody, nobody, np.array([0, 0, 2, 3]), np.zeros(4, int), nobody, faces.labels)
+    left = apply_clean(faces, Clean(faces.fingerprint, tuple(changes)))
+    assert left.rows.tolist() == [100, 102, 103]
+    assert left.labels.tolist() == [0, 0, 0]
+
+
+def test_a_picture_without_a_face_stands_for_none_that_people_saw_a_face_in():
+    faces = faces_of([(0, 1, "train"), (0, 1, "train"), (0, 1, "train")])
+    nobody, no_face = np.zeros(3, dtype=bool), np.array([True, False, False])
+    changes = suggest_changes(faces, nobody, no_face, np.zeros(3, int), np.zeros(3, int), nobody, faces.labels)
+    assert [(change.row, change.kind) for change in changes] == [(100, "no-face"), (102, "copy")]
+    assert "row 101" in changes[1].reason
 
 
 def test_labels_of_validation_do_not_vote_on_train():

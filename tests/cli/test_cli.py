@@ -314,6 +314,20 @@ def test_a_machine_without_the_memory_says_so_in_a_line(mien, tiny_run, face_fol
     one_line(mien("evaluate", "--model", tiny_run.path, "--data", face_folder), "memory of this machine")
 
 
+def test_so_does_torch_where_it_lacks_memory(mien, tmp_path, recipe_file, face_folder, monkeypatch):
+    """Oracle: torch's own words for more memory than any machine has."""
+    import torch
+
+    from mien.training import loop
+
+    monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.empty(10**16))
+    answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r")
+    one_line(answer, "memory of this machine", "a smaller batch_size")
+    monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size"):
+        mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "s")
+
+
 def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
     answer = mien("evaluate", "--scores", tiny_run.scores("validation"), "--json", "--out", tmp_path / "out")
     assert json.loads(answer.out)["headline"] == json.loads((tiny_run.path / "metrics.json").read_text())["headline"]

@@ -213,6 +213,7 @@ def test_slots_are_counted_and_given_back(slow):
         with reader.slot(), pytest.raises(RefusedError) as refused, reader.slot():
             pass
     assert refused.value.status == 429
+    assert refused.value.response().headers["retry-after"] == "1"
     with reader.slot(), reader.slot(), reader.slot():
         pass
 

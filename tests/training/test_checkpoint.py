@@ -5,13 +5,24 @@ from torch import nn, optim
 from mien.errors import RunError
 from mien.training import checkpoint
 
+FACTS = {"recipe_digest": "a", "data_fingerprint": "b", "classes": ["ä"], "history": [{"loss": 0.1}]}
+
 
 def test_tensors_and_facts_come_back(tmp_path):
     tensors = {"a": torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last), "n": torch.tensor(3)}
-    checkpoint.save(tmp_path / "c", tensors, {"history": [{"loss": 0.1}], "classes": ["ä"]})
+    checkpoint.save(tmp_path / "c", tensors, FACTS)
     loaded, facts = checkpoint.load(tmp_path / "c")
     assert all(torch.equal(loaded[name], tensors[name]) for name in tensors)
-    assert facts == {"history": [{"loss": 0.1}], "classes": ["ä"]}
+    assert facts == FACTS
+
+
+def test_what_was_loaded_does_not_live_in_the_file(tmp_path):
+    """Oracle: the file overwritten where it lies. What maps it would change with it, and on Windows keep it there."""
+    checkpoint.save(tmp_path / "c", {"a": torch.ones(4096)}, FACTS)
+    loaded, _ = checkpoint.load(tmp_path / "c")
+    with (tmp_path / "c").open("r+b") as stream:
+        stream.write(bytes((tmp_path / "c").stat().st_size))
+    assert (loaded["a"] == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -34,7 +45,7 @@ def test_an_optimiser_goes_on_as_if_never_stopped(tmp_path, make):
     steps(whole, first, 3)
     steps(whole, first, 4)
     steps(cut, second, 3)
-    checkpoint.save(tmp_path / "c", checkpoint.optimizer_tensors(second), {"classes": []})
+    checkpoint.save(tmp_path / "c", checkpoint.optimizer_tensors(second), FACTS)
     third = make(cut.parameters())
     checkpoint.restore_optimizer(third, checkpoint.load(tmp_path / "c")[0])
     steps(cut, third, 4)
@@ -53,7 +64,15 @@ def test_what_is_no_checkpoint_is_one_line(tmp_path, content):
         checkpoint.load(tmp_path / "c")
 
 
-@pytest.mark.parametrize("facts", [{}, [1], 5, {"classes": 3}, {"classes": [1]}])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        *({}, [1], 5),
+        *({**FACTS, "classes": wrong} for wrong in (3, [1])),
+        *({key: value for key, value in FACTS.items() if key != gone} for gone in FACTS),
+        {**FACTS, "history": 3},
+    ],
+)
 def test_a_checkpoint_without_its_facts_is_one_line(tmp_path, facts):
     checkpoint.save(tmp_path / "c", {"a": torch.zeros(1)}, facts)
     with pytest.raises(RunError, match="damaged or not a checkpoint"):
@@ -62,6 +81,12 @@ def test_a_checkpoint_without_its_facts_is_one_line(tmp_path, facts):
 
 def test_a_missing_checkpoint_says_so(tmp_path):
     with pytest.raises(RunError, match="no finished epoch"):
+        checkpoint.load(tmp_path / "c")
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_missing(tmp_path):
+    (tmp_path / "c").mkdir()
+    with pytest.raises(RunError, match="c cannot be read: Is a directory"):
         checkpoint.load(tmp_path / "c")
 
 

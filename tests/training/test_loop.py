@@ -389,6 +389,73 @@ def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, faces, tiny_recipe)
     assert not half_written.exists()
 
 
+@pytest.mark.parametrize("moment", ["before last", "after last"])
+def test_the_best_weights_change_with_the_history_that_says_so(tmp_path, faces, tiny_recipe, monkeypatch, moment):
+    """Killed as its second epoch, the best, is written. Oracle: a run that was not killed."""
+    recipe = changed(tiny_recipe, stopping={"metric": "loss"})
+    run, alone = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "alone")
+    assert train(recipe, faces, alone).best_epoch == 2
+
+    class KilledError(Exception):
+        pass
+
+    save = checkpoint.save
+
+    def save_or_die(path, tensors, facts):
+        is_second_last = path == run.last and len(facts["history"]) == 2
+        if is_second_last and moment == "before last":
+            raise KilledError
+        save(path, tensors, facts)
+        if is_second_last:
+            raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", save_or_die)
+        with pytest.raises(KilledError):
+            train(recipe, faces, run)
+    assert checkpoint.load(run.best)[1]["epoch"] == 1
+    assert checkpoint.load(run.next_best)[1]["epoch"] == 2
+    assert train(recipe, faces, run, resume=True).best_epoch == 2
+    assert same_weights(run, alone)
+    assert not run.next_best.exists()
+
+
+def test_a_best_epoch_that_comes_out_otherwise_the_second_time_leaves_the_former_best(tmp_path, faces, tiny_recipe):
+    """As on a GPU: what lies aside is of an epoch that the history does not have."""
+    run = RunFolder(tmp_path / "run")
+    train(tiny_recipe, faces, run)
+    before = run.best.read_bytes()
+    tensors, facts = checkpoint.load(run.best)
+    checkpoint.save(run.next_best, tensors, {**facts, "epoch": 3})
+    train(tiny_recipe, faces, run, resume=True)
+    assert run.best.read_bytes() == before
+    assert not run.next_best.exists()
+
+
+def test_a_recipe_written_otherwise_is_the_same_recipe(tmp_path, faces, tiny_recipe):
+    """A run from before a setting of its network was there, and 0 where 0.0 stands."""
+    run = RunFolder(tmp_path / "run")
+    recipe = changed(tiny_recipe, model={"dropout": 0})
+    train(recipe, faces, run)
+    stored = run.recipe_file.read_text()
+    assert "pool_last = true" in stored
+    write_text(run.recipe_file, stored.replace("pool_last = true\n", ""))
+    again = changed(tiny_recipe, model={"dropout": 0.0})
+    assert train(again, faces, run, resume=True).reason == "all epochs done"
+    with pytest.raises(RunError, match="another recipe"):
+        train(changed(again, model={"pool_last": False}), faces, run, resume=True)
+
+
+def test_a_history_of_something_else_is_one_line(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    train(tiny_recipe, faces, run)
+    tensors, facts = checkpoint.load(run.last)
+    for history in (["a"], [{"epoch": 1}], [{**facts["history"][0], "seconds": "long"}]):
+        checkpoint.save(run.last, tensors, {**facts, "history": history})
+        with pytest.raises(RunError, match="is of no run that can go on"):
+            train(tiny_recipe, faces, run, resume=True)
+
+
 def test_a_run_begun_on_other_data_or_weights_is_not_resumed_even_before_its_first_epoch(
     tmp_path, faces, tiny_recipe, tiny_run
 ):

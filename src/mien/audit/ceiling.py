@@ -6,8 +6,6 @@ What each one takes for granted stands in its docstring, and on the page beside 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -86,45 +84,17 @@ def predicted_from_votes(votes: Votes, labels: Labels, folds: npt.NDArray[np.int
     return hits
 
 
-@dataclass(frozen=True)
-class CopyAgreement:
-    """How often two labels of one picture agree.
+def pair_agreement(groups: npt.NDArray[np.int64], labels: Labels) -> Floats:
+    """For each group of two rows or more, the share of its pairs of rows whose labels agree. -> float64 (G,).
 
-    Attributes:
-        groups: pictures that have two labels or more.
-        agreement: mean over these pictures of the share of their pairs of labels that agree; NaN without any.
-    """
-
-    groups: int
-    agreement: float
-
-    @property
-    def lowest_ceiling(self) -> float:
-        """If labels of a picture are drawn independently with chances p, agreement is the sum of p²; the best answer is
-        right with the greatest p, which is no less than that sum.
-        """
-        return self.agreement
-
-    @property
-    def highest_ceiling(self) -> float:
-        """And no more than its root: the greatest p squared is one of the terms; the root of a mean is no less than the
-        mean of roots (Jensen).
-        """
-        return float(np.sqrt(self.agreement))
-
-
-def copy_agreement(groups: npt.NDArray[np.int64], labels: Labels) -> CopyAgreement:
-    """Agreement between the labels of identical pictures.
+    If labels of a picture are drawn independently with chances p, the share is on average the sum of p². The best
+    answer is right with the greatest p: no less than that sum, and no more than its root, since the greatest p squared
+    is one of the terms. So of all groups, the mean of the shares is the least that the best answer can be right, and
+    its root the most (the root of a mean is no less than the mean of roots, Jensen).
 
     Takes for granted that each copy was labelled anew, without sight of the other. Copies that came from one search
-    word, or that were labelled one after the other, agree more than that: then the estimate is too high.
+    word, or that were labelled one after the other, agree more than that: then both are too high.
     """
-    shares = pair_agreement(groups, labels)
-    return CopyAgreement(len(shares), float(shares.mean()) if len(shares) else float("nan"))
-
-
-def pair_agreement(groups: npt.NDArray[np.int64], labels: Labels) -> Floats:
-    """For each group of two rows or more, the share of its pairs of rows whose labels agree. -> float64 (G,)."""
     if not len(groups):
         return np.zeros(0)
     _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)

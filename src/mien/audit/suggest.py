@@ -48,8 +48,8 @@ def suggest_changes(
         _conflicts_of_measured(faces, identical),
         _no_faces(faces, not_a_face),
         _leaks(faces, identical, near),
-        _conflicts_of_train(faces, identical, near),
-        _copies(faces, identical),
+        _conflicts_of_train(faces, identical, near, not_a_face),
+        _copies(faces, identical, not_a_face),
         _doubts(faces, doubted, suggested),
     ):
         for index, change in changes:
@@ -94,16 +94,21 @@ def _leaks(faces: FaceSet, identical: Groups, near: Groups) -> Found:
         yield int(index), _change(faces, index, "leak", words)
 
 
-def _conflicts_of_train(faces: FaceSet, identical: Groups, near: Groups) -> Found:
-    train = np.flatnonzero(faces.split == "train")
+def _conflicts_of_train(faces: FaceSet, identical: Groups, near: Groups, not_a_face: Mask) -> Found:
+    train = np.flatnonzero((faces.split == "train") & ~not_a_face)
     first_of = _first_member(identical, train)
+    settled: set[int] = set()
     for groups, by_identity in ((near, False), (identical, True)):
         disputed = train[in_conflict(groups[train], faces.labels[train])]
         for group in np.unique(groups[disputed]):
             members = disputed[groups[disputed] == group]
+            if int(near[members[0]]) in settled:
+                continue  # its near-copies have said what the picture is
             counts = np.bincount(faces.labels[members], minlength=len(faces.classes))
             top = int(counts.argmax())
             outvoted = len(members) > 2 and counts[top] >= OUTVOTED_BY * len(members)
+            if outvoted and not by_identity:
+                settled.add(int(group))
             for index in members:
                 if outvoted and faces.labels[index] != top and first_of[int(identical[index])] != index:
                     continue  # the first of the identical ones stands for it; this one goes as a copy
@@ -118,8 +123,9 @@ def _conflicts_of_train(faces: FaceSet, identical: Groups, near: Groups) -> Foun
                     )
 
 
-def _copies(faces: FaceSet, identical: Groups) -> Found:
-    train = np.flatnonzero(faces.split == "train")
+def _copies(faces: FaceSet, identical: Groups, not_a_face: Mask) -> Found:
+    # Where no face is, the picture goes, and stands for none that people saw a face in.
+    train = np.flatnonzero((faces.split == "train") & ~not_a_face)
     first_of = _first_member(identical, train)
     for index in train:
         first = first_of[int(identical[index])]

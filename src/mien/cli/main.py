@@ -77,6 +77,7 @@ app.command("webcam", short_help="Read the webcam in the browser; no picture lea
 # typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _STOPPED = 130
 """The exit code of Ctrl-C. Newer typers turn Ctrl-C into it themselves, without a word."""
+_NO_MEMORY = "the memory of this machine does not suffice for this"
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
@@ -119,7 +120,12 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except MemoryError:
-        _fail("the memory of this machine does not suffice for this", 2)
+        _fail(_NO_MEMORY, 2)
+    except RuntimeError as error:
+        # What torch raises on a CPU, and on a GPU; it need not be installed.
+        if "DefaultCPUAllocator" not in str(error) and type(error).__name__ != "OutOfMemoryError":
+            raise
+        _fail(f"{_NO_MEMORY}; a smaller batch_size or network needs less", 2)
     except OSError as error:
         _fail(f"{error.filename or 'the file system'}: {error.strerror or error}", 2)
     if code == _STOPPED:

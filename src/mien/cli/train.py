@@ -108,6 +108,7 @@ def train_and_show(
         from mien.training.state import check_goes_on, check_network, check_same_recipe, file_digest
         from mien.training.tuning import doubts
     from mien.cli.train_view import TrainView
+    from mien.data.balance import balanced_counts
     from mien.labels import parse_scheme
     from mien.report.table import evaluation_table
 
@@ -134,7 +135,8 @@ def train_and_show(
     # What it begins with, or teachers, may know the class.
     if unseen and start_run is None and not taught_by:
         remark(f"NOTE: there is no face to learn of: {', '.join(unseen)}. The model will hardly ever say so.")
-    for doubt in doubts(chosen, from_run=start_run is not None, train_faces=len(to_learn)):
+    to_show = int(balanced_counts(to_learn.counts("train"), chosen.balance).sum())
+    for doubt in doubts(chosen, from_run=start_run is not None, train_faces=to_show):
         remark(f"NOTE: {doubt}")
     if goes_on:
         _warn_of_other_machine(run)

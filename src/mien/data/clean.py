@@ -108,7 +108,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
             a reason that the data does not prove.
     """
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         file = _File.model_validate(content)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. mien audit PATH writes such a file.") from None

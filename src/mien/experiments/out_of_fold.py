@@ -28,7 +28,7 @@ from mien.experiments.measure import faces_for
 from mien.experiments.run import run_recipe
 from mien.inference.classifier import BATCH, Classifier
 from mien.labels import parse_scheme
-from mien.models.registry import build_model, complete
+from mien.models.registry import build_model, completed
 from mien.progress import track
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
@@ -152,9 +152,9 @@ def check_recipe(recipe: Recipe, faces: FaceSet, folder: Path) -> None:
     runs = [RunFolder(folder / f"fold-{fold + 1}") for fold in range(FOLDS)]
     if not all(run.last.is_file() for run in runs):
         build_model(recipe.model, len(faces.classes), recipe.input.crop_px).load_start()
-    digest = recipe.model_copy(update={"model": complete(recipe.model)}).digest
+    digest = completed(recipe).digest
     for run in runs:
-        if run.is_run and run.read_recipe().digest != digest:
+        if run.is_run and completed(run.read_recipe()).digest != digest:
             raise RunError(
                 f"{run.path} was begun by another recipe; give that one, or choose another folder with --out."
             )

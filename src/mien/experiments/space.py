@@ -173,7 +173,7 @@ def load_space(name: str) -> Space:
     if name.endswith(".toml") or "/" in name:
         path = Path(name)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise RecipeError(f"The space {path} cannot be read: {reason}.") from None

@@ -15,7 +15,7 @@ from mien.errors import DataError, MissingExtraError, ModelError, RecipeError, S
 from mien.experiments.study import Study, Variant
 from mien.experiments.study_results import Finished, Plan, Planned
 from mien.labels import parse_scheme
-from mien.models.registry import complete
+from mien.models.registry import completed
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training.state import file_digest, prepare
@@ -125,7 +125,7 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
 def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -> Recipe:
     """With every setting of its model written out, so that two ways to write it are one run."""
     recipe = study.recipe_of(variant, seed, changes)
-    return recipe.model_copy(update={"model": complete(recipe.model)})
+    return completed(recipe)
 
 
 def _check(recipe: Recipe, faces_of_size: FacesOfSize, *, begins_with_parent: bool) -> _Checked:

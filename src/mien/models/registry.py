@@ -17,7 +17,7 @@ from mien.models.pretrained import TimmNetwork
 from mien.models.resnet import ResNet
 from mien.models.seed_cnn import StudyA, StudyB
 from mien.models.vgg import VGG
-from mien.recipe import ModelRecipe
+from mien.recipe import ModelRecipe, Recipe
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=4096)]
@@ -132,7 +132,7 @@ def check_sizes(network: Network, recipe: ModelRecipe, own_px: int, early_px: It
             raise RecipeError(
                 f"The model {recipe.name} needs images of {entry.smallest_px} px or more; early_sizes has {size_px}."
             )
-    # A copy that has shapes alone: it takes neither time nor memory.
+    # A copy that has shapes alone: what it sees takes neither time nor memory.
     shape = copy.deepcopy(network).to("meta").eval()
     for size_px in (own_px, *early_px):
         try:
@@ -179,7 +179,16 @@ def complete(recipe: ModelRecipe) -> ModelRecipe:
     """The same network with every setting written out, so that a stored recipe stays true when defaults change."""
     if recipe.name not in MODELS:
         raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS))
-    return ModelRecipe.model_validate({"name": recipe.name, **model_settings(recipe.name), **recipe.settings})
+    settings = model_settings(recipe.name)
+    for name, value in recipe.settings.items():
+        # TOML's 0 is 0.0 where the default is a fraction: written otherwise, it is no other recipe.
+        settings[name] = float(value) if type(value) is int and type(settings.get(name)) is float else value
+    return ModelRecipe.model_validate({"name": recipe.name, **settings})
+
+
+def completed(recipe: Recipe) -> Recipe:
+    """The same recipe with every setting of its network written out. Two that train alike have one digest then."""
+    return recipe.model_copy(update={"model": complete(recipe.model)})
 
 
 def begins_at_random(recipe: ModelRecipe) -> bool:

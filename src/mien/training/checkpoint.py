@@ -34,19 +34,31 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         RunError: missing, damaged, or not a checkpoint of mien's.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})[_FACTS])
-            if not isinstance(facts, dict) or not _are_names(facts.get("classes")):
-                raise ValueError("no facts of a checkpoint")
-            return {name: file.get_tensor(name) for name in file.keys()}, facts  # noqa: SIM118 - not a dict
+        # safetensors says of a file that may not be read that it is missing.
+        path.open("rb").close()
     except FileNotFoundError:
         raise RunError(f"{path} does not exist; the run has no finished epoch.") from None
+    except OSError as error:
+        raise RunError(f"{path} cannot be read: {error.strerror or error}.") from None
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            facts = json.loads((file.metadata() or {})[_FACTS])
+            if not _are_facts(facts):
+                raise ValueError("no facts of a checkpoint")
+            # Copies: in the file's own memory they would keep it from being replaced, or alive when it is.
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, facts  # noqa: SIM118 - not a dict
     except (safetensors.SafetensorError, KeyError, ValueError, RecursionError, OSError):
         raise RunError(f"{path} is damaged or not a checkpoint of mien's. Train again into another folder.") from None
 
 
-def _are_names(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+def _are_facts(facts: Any) -> bool:
+    return (
+        isinstance(facts, dict)
+        and isinstance(facts.get("classes"), list)
+        and all(isinstance(each, str) for each in facts["classes"])
+        and all(isinstance(facts.get(key), str) for key in ("recipe_digest", "data_fingerprint"))
+        and (isinstance(facts.get("epoch"), int) or isinstance(facts.get("history"), list))
+    )
 
 
 def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 All randomness comes from the recipe's seed and the number of the epoch, and the best epoch, patience and
 plateau cuts follow from the history. So the checkpoint of an epoch is complete, and a run that was killed and
-resumed ends with the very weights of one that was not (same machine, same number of threads).
+resumed ends with the very weights of one that was not (a CPU, the same machine, the same number of threads).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from mien.data.faceset import FaceSet
 from mien.errors import StoppedError, TrainingError
 from mien.evaluation import metrics
-from mien.models.registry import complete
+from mien.models.registry import completed
 from mien.preprocess import normalise
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder, best_epoch
@@ -101,7 +101,7 @@ def train(
     """
     watch = watch or _NobodyWatches()
     # Every setting is written out, so that the stored recipe stays true when defaults change.
-    recipe = recipe.model_copy(update={"model": complete(recipe.model)})
+    recipe = completed(recipe)
     goes_on = resume and run.last.is_file()
     state = prepare(recipe, faces, start, goes_on, teachers)
     facts = {

@@ -108,8 +108,9 @@ def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8],
 
     A channel counts by how much it varies over faces, times how large the weights are that take it up: of the next
     stage and of its own stage's branch, each by their mean over channels; of the stem, by the first stage. What a
-    removed channel gave on average comes off the running means of the norms that follow, and into the head's bias; what
-    is removed inside a branch, and what its squeeze took up, is not made up for.
+    removed channel gave on average comes off the running means of the norms that follow, and into the head's bias
+    (as it is away from the border, where convolutions see less of it); what is removed inside a branch, and what its
+    squeeze took up, is not made up for.
 
     Args:
         target: the same shape, with fewer channels in some stages; changed in place.

@@ -19,9 +19,9 @@ from mien.data.faceset import FaceSet
 from mien.errors import DataError, RunError
 from mien.labels import parse_scheme
 from mien.models.network import Network
-from mien.models.registry import build_model, check_sizes, complete
+from mien.models.registry import build_model, check_sizes, completed
 from mien.recipe import Recipe
-from mien.run_folder import RunFolder
+from mien.run_folder import HISTORY_COLUMNS, RunFolder
 from mien.training import checkpoint
 from mien.training.average import WeightAverage
 from mien.training.batches import count_steps
@@ -185,22 +185,27 @@ def begin_from(network: Network, classes: tuple[str, ...], start: RunFolder) -> 
 
 
 def keep(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: bool) -> None:
-    """Write this epoch's files. ``last`` comes after ``best``: killed between, resuming repeats the same epoch."""
+    """Write this epoch's files. The best weights lie aside until ``last``, by which they are the best, stands.
+
+    Killed before that, the epoch is done anew; where that is not bit-identical (a GPU), it may not be the best then.
+    """
     if is_best:
         with state.average.in_place():
-            checkpoint.save(run.best, state.network.state_dict(), {**facts, "epoch": len(state.history)})
+            checkpoint.save(run.next_best, state.network.state_dict(), {**facts, "epoch": len(state.history)})
     tensors = (
         checkpoint.pack("model", state.network.state_dict())
         | checkpoint.pack("average", state.average.tensors)
         | checkpoint.pack("optimizer", checkpoint.optimizer_tensors(state.optimizer))
     )
     checkpoint.save(run.last, tensors, {**facts, "history": state.history})
+    if is_best:
+        run.next_best.replace(run.best)
     run.write_history(state.history)
 
 
 def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
     """Refuse to go on with a run by another recipe. Raises :class:`RunError`."""
-    if run.read_recipe().digest != recipe.model_copy(update={"model": complete(recipe.model)}).digest:
+    if completed(run.read_recipe()).digest != completed(recipe).digest:
         raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
 
 
@@ -248,11 +253,23 @@ def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[st
     if not run.last.is_file():
         return facts
     tensors, kept = checkpoint.load(run.last)
-    if not isinstance(kept.get("history"), list):
+    if not _is_history(kept.get("history")):
         raise RunError(f"{run.last} is of no run that can go on. Train again into another folder.")
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
     state.average.restore(checkpoint.unpack("average", tensors))
     checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
     state.history = kept["history"]
+    if run.next_best.is_file():
+        if checkpoint.load(run.next_best)[1]["epoch"] == len(state.history):
+            run.next_best.replace(run.best)
+        else:
+            run.next_best.unlink()
     run.write_history(state.history)
     return facts
+
+
+def _is_history(found: Any) -> bool:
+    return isinstance(found, list) and all(
+        isinstance(line, dict) and all(isinstance(line.get(name), int | float) for name in HISTORY_COLUMNS)
+        for line in found
+    )

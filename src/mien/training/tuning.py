@@ -72,7 +72,7 @@ def doubts(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = 
     Args:
         recipe: what to do.
         from_run: the run begins with the weights of another run.
-        train_faces: how many faces there are to learn, where that is known.
+        train_faces: how many faces there are to learn, once classes are balanced, where that is known.
 
     Raises:
         RecipeError: there is no such model.
@@ -93,7 +93,7 @@ def doubts(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = 
         )
     if train_faces is not None and train_faces < recipe.batch_size:
         found.append(
-            f"batch_size = {recipe.batch_size} is more than the {train_faces:,} faces to learn: an epoch is one step, "
-            f"of all of them. Set a smaller one."
+            f"batch_size = {recipe.batch_size} is more than the {train_faces:,} faces to learn: an epoch is one step. "
+            f"Set a smaller one."
         )
     return found
