@@ -29,12 +29,20 @@ export class App {
     private readonly reader: Promise<Reader>,
   ) {
     this.#gallery = new Gallery(reader, () => element<HTMLInputElement>("crops").checked);
+    // A file that is damaged midway would stop without a word. One that cannot even begin is told of by who plays it.
+    this.#video.onerror = () => {
+      if (this.#shown.kind !== "live" || !this.#video.src) return;
+      const { source: name } = this.#shown.live;
+      this.stop();
+      this.page.complain(() => word("fault_video_broken", { name }));
+    };
   }
 
   /** Pictures are added to those that are there; where there are none the first video is played. */
   async open(files: File[]): Promise<void> {
     this.page.clearFaults();
-    const pictures = files.filter(({ type }) => type.startsWith("image/"));
+    // A file of no type that the system knows may well be a picture; if not, that is said of it by its name.
+    const pictures = files.filter(({ type }) => type.startsWith("image/") || !type);
     const videos = files.filter(({ type }) => type.startsWith("video/"));
     const others = files.filter((file) => !pictures.includes(file) && !videos.includes(file));
     if (others.length === files.length) return this.page.complain(() => word("fault_dropped_nothing"));
@@ -140,7 +148,7 @@ export class App {
       const now = this.page.chosenFace ?? face;
       if (this.#shown !== asked || now.number !== face.number || this.page.settings.scheme !== scheme) return;
       this.page.setMap(face, map, top);
-      element("map").scrollIntoView({ block: "nearest", behavior: "smooth" });
+      element("map").scrollIntoView({ block: "nearest" });
     } catch (error) {
       this.#complain(seen.source, error);
     } finally {
@@ -232,8 +240,7 @@ export class App {
 
   #showPictures(): void {
     const shown = this.#shown;
-    const items = shown.kind === "live" ? [] : this.#gallery.items;
-    this.page.showPictures(items, shown.kind === "picture" ? shown.item : null, (item) => {
+    this.page.showPictures(this.#gallery.items, shown.kind === "picture" ? shown.item : null, (item) => {
       this.page.clearFaults();
       void this.#readAll([item]);
     });
@@ -257,7 +264,7 @@ export class App {
   /** There is one video element: what it showed before goes. */
   #freeVideo(): void {
     if (this.#shown.kind === "live") this.#show({ kind: "nothing" });
-    letGo(this.#video);
+    else letGo(this.#video);
   }
 
   /** Read what plays, frame by frame, for as long as it is on the screen. */
@@ -307,7 +314,10 @@ export class App {
     if (shown.kind !== "picture" || this.#shown.kind !== "picture") this.#setMirror(mirror);
     // A file's player would have its controls mirrored too.
     element<HTMLInputElement>("mirror").disabled = shown.kind === "live" && !mirror;
+    const over = this.#shown.kind === "live" && shown.kind !== "live";
     this.#shown = shown;
+    // A video that nobody sees any more takes no memory.
+    if (over) letGo(this.#video);
     this.page.showScreen(shown);
     this.#showPictures();
     this.page.say(this.#found);

@@ -11,6 +11,8 @@ import { makeSchemes } from "./view/schemes";
 import { currentLanguage, type Language, setLanguage, translate, word } from "./words/words";
 
 translate(document);
+// Before anything is tied to it, a dropped file would take the browser away from the page.
+document.ondragover = document.ondrop = (event) => event.preventDefault();
 void start();
 
 async function start(): Promise<void> {
@@ -56,6 +58,7 @@ function faultOf(error: unknown): string {
 function tieSources(app: App): void {
   const pictures = element<HTMLInputElement>("picture-files");
   const video = element<HTMLInputElement>("video-file");
+  for (const id of ["choose", "film", "camera"]) element<HTMLButtonElement>(id).disabled = false;
   element("choose").onclick = () => pictures.click();
   element("film").onclick = () => video.click();
   element("camera").onclick = () => void app.useCamera();

@@ -10,7 +10,7 @@ import type { Seen, SeenFace } from "./seen";
 import type { Settings } from "./settings";
 import { showBars } from "./view/bars";
 import { showBoxes } from "./view/boxes";
-import { element } from "./view/elements";
+import { element, setText } from "./view/elements";
 import { drawMap } from "./view/map";
 import { showPictures } from "./view/pictures";
 import { answerOf, captionOf, showAnswer } from "./view/reading";
@@ -41,6 +41,8 @@ export class Page {
   #lastingFaults: (() => string)[] = [];
   #told = NEVER_TOLD;
   #drawn = 0;
+  /** Whose timeline is shown: while nobody is seen, of whoever was last. */
+  #followed = 1;
   /** Of a camera or video that is on the screen, stopped or not. */
   #latest: { live: Live; now: number; duration: number | null } | null = null;
   readonly #history = new History<Row>();
@@ -63,6 +65,7 @@ export class Page {
   /** Show something else, of which nothing has been chosen, explained or told yet. */
   showScreen(shown: Shown): void {
     this.chosen = 1;
+    this.#followed = 1;
     this.forgetMap();
     this.#latest = null;
     this.#told = NEVER_TOLD;
@@ -98,7 +101,7 @@ export class Page {
   /** Say something below the picture, in words that follow the language. */
   say(status: () => string): void {
     this.#status = status;
-    element("status").textContent = status();
+    setText(element("status"), status());
   }
 
   /** Say something else below the picture in place of what is said there, unless that is something else by now. */
@@ -134,6 +137,8 @@ export class Page {
     const { least, mirror } = this.settings;
     const face = this.chosenFace;
     const reading = face && this.seen ? this.reading(this.seen.source, face) : null;
+    // In a video another face takes the place of one that has left; the map is of that one.
+    if (face && face.number !== this.#map?.face.number) this.#map = null;
     const several = (this.seen?.faces.length ?? 0) > 1;
     element("reading-title").textContent = several ? word("reading_of", { number: face!.number }) : word("reading");
     showAnswer(element("answer"), reading, least);
@@ -149,7 +154,7 @@ export class Page {
   retranslate(): void {
     translate(document);
     translateSchemes(element("schemes"));
-    element("status").textContent = this.#status();
+    setText(element("status"), this.#status());
     this.#showFaults();
     element("least-shown").textContent = percent(this.settings.least);
     element("least").setAttribute("aria-valuetext", percent(this.settings.least));
@@ -207,7 +212,7 @@ export class Page {
     const end = duration ?? Math.max(now, WINDOW_SECONDS);
     const start = duration === null ? end - WINDOW_SECONDS : 0;
     const canvas = element<HTMLCanvasElement>("timeline-canvas");
-    const face = this.chosenFace?.number ?? this.chosen;
+    const face = (this.#followed = this.chosenFace?.number ?? this.#followed);
     const reading = (row: Row) => this.reading(live.source, row).probabilities;
     const steps = this.#history.steps(live, face, [start, end, stepsOn(canvas)], this.settings.scheme, reading);
     drawTimeline(canvas, steps);
@@ -224,7 +229,7 @@ export class Page {
 
   #showFaults(): void {
     const faults = [...this.#lastingFaults, ...this.#faults];
-    element("fault").textContent = faults.map((fault) => fault()).join(" ");
+    setText(element("fault"), faults.map((fault) => fault()).join(" "));
   }
 
   #showMap(): void {
@@ -243,6 +248,7 @@ export class Page {
       if (!face.box) return [];
       const reading = this.reading(seen.source, face);
       return {
+        number: face.number,
         box: face.box,
         caption: captionOf(reading, least),
         label: word("face_is", { number: face.number, answer: answerOf(reading, least) }),

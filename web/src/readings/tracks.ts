@@ -24,8 +24,8 @@ const HELD_SECONDS = 0.5;
 /** A face that comes back within this time keeps its number. */
 const REMEMBERED_SECONDS = 1;
 
-/** What a new frame counts for: after three frames, what was before counts for a fifth. */
-const NEW = 0.4;
+/** After so long half of an answer is newer, however many frames a machine manages; as in mien.inference.tracking. */
+const HALF_LIFE_SECONDS = 0.2;
 
 export class Tracks {
   #tracks: Track[] = [];
@@ -39,7 +39,8 @@ export class Tracks {
       const track = nearest(face.box, free);
       if (!track) return { ...face, number: this.#next++, seconds };
       free.delete(track);
-      const shares = face.shares.map((share, index) => NEW * share + (1 - NEW) * track.shares[index]!);
+      const newer = 1 - 2 ** (-Math.abs(seconds - track.seconds) / HALF_LIFE_SECONDS);
+      const shares = face.shares.map((share, index) => newer * share + (1 - newer) * track.shares[index]!);
       return { ...face, shares, number: track.number, seconds };
     });
     this.#tracks = [...current, ...free];

@@ -29,9 +29,13 @@ export async function openPicture(file: Blob): Promise<Picture> {
   context.setTransform(uprightTransform(orientation, source.width, source.height));
   context.drawImage(source, 0, 0);
   source.close();
+  let pixels: ImageData;
   try {
-    return { source: canvas, width, height, pixels: context.getImageData(0, 0, width, height, { colorSpace: "srgb" }) };
+    pixels = context.getImageData(0, 0, width, height, { colorSpace: "srgb" });
   } catch {
     throw new Fault("fault_too_large");
   }
+  // Of a canvas that they cannot make, browsers say nothing: it was filled white, and is empty.
+  if (pixels.data[3] !== 255) throw new Fault("fault_too_large");
+  return { source: canvas, width, height, pixels };
 }

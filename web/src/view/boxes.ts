@@ -1,7 +1,7 @@
 import type { Box } from "../faces/box";
-import { children } from "./elements";
-
 export interface ShownBox {
+  /** Of the face: its button stays the same while it is shown. */
+  number: number;
   box: Box;
   /** What stands at the box, and what a screen reader says of it. */
   caption: string;
@@ -14,7 +14,7 @@ const CAPTION_FITS_PX = 40;
 
 /** A button over each face, so that faces are chosen by mouse, finger and keyboard alike. */
 export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, height: number, mirror: boolean): void {
-  const buttons = children(layer, boxes.length, makeButton);
+  const buttons = buttonsOf(layer, boxes);
   boxes.forEach(({ box, caption, label, chosen, choose }, index) => {
     const button = buttons[index]!;
     const left = mirror ? width - box.left - box.width : box.left;
@@ -32,6 +32,24 @@ export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, 
     button.firstElementChild!.textContent = caption;
     button.onclick = choose;
   });
+}
+
+/** Each box's button. One that goes gives the focus to the next, or to the layer, until there is one again. */
+function buttonsOf(layer: HTMLElement, boxes: ShownBox[]): HTMLButtonElement[] {
+  const present = new Map([...layer.children].map((button) => [(button as HTMLElement).dataset["face"], button]));
+  const buttons = boxes.map(({ number }) => {
+    const name = String(number);
+    const button = (present.get(name) as HTMLButtonElement | undefined) ?? makeButton();
+    button.dataset["face"] = name;
+    present.delete(name);
+    if (!button.isConnected) layer.append(button);
+    return button;
+  });
+  const { activeElement } = document;
+  const left = activeElement === layer || [...present.values()].includes(activeElement as Element);
+  if (left) (buttons[0] ?? layer).focus();
+  for (const button of present.values()) button.remove();
+  return buttons;
 }
 
 function makeButton(): HTMLButtonElement {

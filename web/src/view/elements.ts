@@ -5,6 +5,11 @@ export function element<Kind extends HTMLElement = HTMLElement>(id: string): Kin
   return found as Kind;
 }
 
+/** Say something, where it is not said already: a screen reader says again what is written again. */
+export function setText(where: HTMLElement, text: string): void {
+  if (where.textContent !== text) where.textContent = text;
+}
+
 /** As many children as wanted: those that are there stay, so that the focus stays where it is. */
 export function children<Kind extends HTMLElement>(parent: HTMLElement, count: number, make: () => Kind): Kind[] {
   while (parent.children.length > count) parent.lastElementChild!.remove();

@@ -1,7 +1,7 @@
 import type { Item } from "../gallery";
 import { children } from "./elements";
 
-/** A row of the pictures, of which one is shown. */
+/** A row of the pictures, of which one may be shown; one alone that is shown needs no row. */
 export function showPictures(
   list: HTMLElement,
   items: Item[],
@@ -9,7 +9,7 @@ export function showPictures(
   caption: (item: Item) => string,
   choose: (item: Item) => void,
 ): void {
-  list.hidden = items.length < 2;
+  list.hidden = items.length < (chosen ? 2 : 1);
   const rows = children(list, list.hidden ? 0 : items.length, makeRow);
   rows.forEach((row, index) => {
     const item = items[index]!;

@@ -141,22 +141,29 @@ export async function dropAstronaut(page: Page): Promise<void> {
   await page.waitForSelector("#answer strong");
 }
 
-/** A film of the astronaut that Chromium itself makes, or of sound alone. */
-export async function film(page: Page, shown: "astronaut" | "nothing"): Promise<Buffer> {
+/** A film of the astronaut that Chromium itself makes, of two of which the larger leaves halfway, or of sound alone. */
+export async function film(page: Page, shown: "astronaut" | "two" | "nothing"): Promise<Buffer> {
   const photo = readFileSync(astronaut()).toString("base64");
   const letters = await page.evaluate(
     async ([text, what]) => {
       const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
       const picture = await createImageBitmap(new Blob([bytes]));
-      const canvas = Object.assign(document.createElement("canvas"), { width: 480, height: 480 });
+      const width = what === "two" ? 960 : 480;
+      const canvas = Object.assign(document.createElement("canvas"), { width, height: 480 });
       const context = canvas.getContext("2d")!;
       let at = 0;
-      const drawing = setInterval(() => context.drawImage(picture, (at += 1) % 5, 0), 30);
+      const began = performance.now();
+      const drawing = setInterval(() => {
+        context.drawImage(picture, (at += 1) % 5, 0);
+        if (what !== "two") return;
+        if (performance.now() - began > 1300) context.fillRect(0, 0, 480, 480);
+        context.drawImage(picture, 480 + (at % 5), 0, 420, 420);
+      }, 30);
       const sound = new AudioContext();
       const tone = sound.createOscillator();
       const heard = tone.connect(sound.createMediaStreamDestination()) as MediaStreamAudioDestinationNode;
       tone.start();
-      const stream = what === "astronaut" ? canvas.captureStream(30) : heard.stream;
+      const stream = what !== "nothing" ? canvas.captureStream(30) : heard.stream;
       const recorder = new MediaRecorder(stream);
       const parts: Blob[] = [];
       recorder.ondataavailable = ({ data }) => parts.push(data);

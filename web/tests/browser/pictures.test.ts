@@ -16,6 +16,10 @@ import { astronaut, clickWhileLooking, drop, dropAstronaut, faults, folder, pyth
  */
 const LOOSE: Record<string, number> = { "veiled.png": 1e-2, "deep-grey.png": 5e-2, "square.png": 1e-2 };
 
+/** 70,000 x 4 black pixels as PNG. */
+const WIDE =
+  "iVBORw0KGgoAAAANSUhEUgABEXAAAAAECAAAAACH5bMkAAABJklEQVR42u3BMQEAAADCoPVPbQlPoAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB4GUYAAAGFECxeAAAAAElFTkSuQmCC";
+
 let visit: Visit;
 beforeAll(async () => {
   visit = await Visit.begin();
@@ -101,6 +105,44 @@ test("a dropped photo: the face is found, and read as Python reads the same box"
   const [button] = await page.locator("#boxes button").all();
   const percent = Math.round(100 * shares[vectors.classes.indexOf("happy")]!);
   expect(await button!.getAttribute("aria-label")).toBe(`Face 1: happy, ${percent}%`);
+  await page.context().close();
+});
+
+test("a picture for which the browser has no canvas is refused, and not read as nothing", async () => {
+  const page = await visit.open();
+  await page.check("#crops");
+  // Chromium draws on none of more than 65,535 px a side, and says nothing.
+  await drop(page, [{ name: "wide.png", type: "", bytes: Buffer.from(WIDE, "base64") }]);
+  await says(page, "#fault", /wide\.png is too large for this browser/);
+  await page.context().close();
+});
+
+test("a picture of a type that the system does not know is read", async () => {
+  const page = await visit.open();
+  await drop(page, [{ name: "astronaut", type: "", bytes: readFileSync(astronaut()) }]);
+  await says(page, "#status", /astronaut: one face/);
+  await drop(page, [{ name: "odd", type: "", bytes: Buffer.from("odd") }]);
+  await says(page, "#fault", /odd is not a picture/);
+  await page.context().close();
+});
+
+test("what is said already is not written again", async () => {
+  const page = await visit.open();
+  await drop(page, [{ name: "notes.txt", type: "text/plain", bytes: Buffer.from("no picture") }]);
+  await says(page, "#fault", /That was no picture/);
+  const written = await page.evaluate(async () => {
+    let count = 0;
+    const observer = new MutationObserver((changes) => (count += changes.length));
+    observer.observe(document.querySelector("#fault")!, { childList: true, characterData: true, subtree: true });
+    const least = document.querySelector<HTMLInputElement>("#least")!;
+    for (const value of ["10", "20", "30"]) {
+      least.value = value;
+      least.dispatchEvent(new Event("input"));
+    }
+    await new Promise((done) => setTimeout(done, 50));
+    return count;
+  });
+  expect(written).toBe(0);
   await page.context().close();
 });
 

@@ -77,10 +77,14 @@ describe("tracks", () => {
     expect(numbers(tracks.update([at(2)], 0.3))).toEqual([1]);
   });
 
-  test("answers change gradually", () => {
-    const tracks = new Tracks();
-    tracks.update([at(0, 1)], 0);
-    expect(tracks.update([at(0, 0)], 0.1)[0]!.shares).toEqual([0.6, 0.4]);
+  test("of an answer half is newer after a fifth of a second, in however many frames", () => {
+    for (const frames of [1, 2, 8]) {
+      const tracks = new Tracks();
+      tracks.update([at(0, 1)], 0);
+      for (let frame = 1; frame < frames; frame += 1) tracks.update([at(0, 0)], (0.2 * frame) / frames);
+      const [track] = tracks.update([at(0, 0)], 0.2);
+      for (const share of track!.shares) expect(share).toBeCloseTo(0.5, 12);
+    }
   });
 
   test("a face that is missed is shown for half a second more, and is no new reading", () => {
