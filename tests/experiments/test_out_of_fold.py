@@ -192,7 +192,7 @@ def test_a_later_fold_of_other_data_is_refused_before_the_first(short_recipe, fa
     """The second fold was begun by the same recipe, and learnt rows with other labels."""
     other = replace(faces, labels=(faces.labels + 1) % 7)
     run = RunFolder(tmp_path / "fold-2")
-    complete = short_recipe.model_copy(update={"model": out_of_fold.complete(short_recipe.model)})
+    complete = out_of_fold.completed(short_recipe)
     run.create(complete, {"data_fingerprint": other.fingerprint})
     with pytest.raises(RunError, match="fold-2 was begun on other data"):
         judge(short_recipe, faces, tmp_path)
