@@ -1,8 +1,10 @@
 import json
 import math
+from pathlib import Path
 
 import pytest
 
+from mien import run_folder
 from mien.errors import RecipeError, RunError
 from mien.recipe import Recipe
 from mien.run_folder import HISTORY_COLUMNS, RunFolder, best_epoch
@@ -36,6 +38,43 @@ def test_a_run_is_not_overwritten_but_gone_on_with(run):
         run.create(Recipe(), {})
     with pytest.raises(RunError, match=r"exists already.*--out, or continue a run with --resume"):
         run.check_free(or_resume=True)
+
+
+def test_a_lock_that_was_taken_away_is_none(run, monkeypatch):
+    """Whoever had it may take the file away between its being opened and being locked."""
+    run.path.mkdir()
+    lock = run_folder.lock_file
+
+    def locked_late(stream):
+        (run.path / ".lock").unlink()
+        return lock(stream)
+
+    monkeypatch.setattr(run_folder, "lock_file", locked_late)
+    with pytest.raises(RunError, match="by another command"), run.alone():
+        pass
+
+
+def test_whoever_is_alone_may_begin_and_leaves_nothing_else(run):
+    with run.alone():
+        run.check_free()
+        run.create(Recipe(), {})
+    assert sorted(file.name for file in run.path.iterdir()) == ["environment.json", "recipe.toml"]
+    with pytest.raises(RunError, match="cannot be written: Not a directory"), RunFolder(run.recipe_file / "x").alone():
+        pass
+
+
+def test_what_may_not_be_read_is_not_called_damaged(run, monkeypatch):
+    run.create(Recipe(), {})
+    run.write_history([])
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "read_text", refuse)
+    for read in (run.read_environment, run.read_history):
+        with pytest.raises(RunError, match="cannot be read: Permission denied"):
+            read()
 
 
 def test_what_is_no_run_says_so(run):

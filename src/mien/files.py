@@ -86,11 +86,13 @@ def lock_file(stream: BinaryIO) -> bool:
         if sys.platform == "win32":
             import msvcrt
 
-            # A byte that no such file reaches: what is locked there, others cannot read.
+            # A byte that no file reaches: what is locked there, others cannot read.
             place = stream.tell()
-            stream.seek(1 << 30)
-            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
-            stream.seek(place)
+            stream.seek(1 << 62)
+            try:
+                msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+            finally:
+                stream.seek(place)
         else:
             import fcntl
 

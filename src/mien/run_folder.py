@@ -19,12 +19,13 @@ import csv
 import io
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mien.errors import RunError
 from mien.files import lock_file, write_text
@@ -55,8 +56,19 @@ def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
     return ranked.index(max(ranked)) + 1
 
 
+_LOCK = ".lock"
+
+
+def _is_at(stream: BinaryIO, file: Path) -> bool:
+    """Whether an open file is still the one at that path: who had it may have taken it away since."""
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), file.stat())
+    except OSError:
+        return False
+
+
 def _is_litter(file: Path) -> bool:
-    return file.name.startswith(".") and file.name.endswith(".part")
+    return file.name == _LOCK or (file.name.startswith(".") and file.name.endswith(".part"))
 
 
 @dataclass(frozen=True)
@@ -152,11 +164,41 @@ class RunFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Inside the block no other process trains in this folder. Raises :class:`RunError` where one does already."""
-        with self.recipe_file.open("rb") as stream:
-            if not lock_file(stream):
+        """Inside the block no other process that asks has this folder, which is made where it is not there.
+
+        A folder in which nothing was written is gone afterwards.
+
+        Raises:
+            RunError: another process has it, or it cannot be written.
+        """
+        file = self.path / _LOCK
+        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            stream = file.open("a+b")
+        except OSError as error:
+            raise RunError(f"{self.path} cannot be written: {error.strerror or error}. Choose another place.") from None
+        with stream:
+            if not lock_file(stream) or not _is_at(stream, file):
                 raise RunError(f"{self.path} is being trained by another command. Wait for its end, or stop it first.")
-            yield
+            try:
+                yield
+            finally:
+                # While it is held; Windows lets it lie.
+                with suppress(OSError):
+                    file.unlink()
+                with suppress(OSError):
+                    for folder in made:
+                        folder.rmdir()
+
+    def take_next_best(self) -> None:
+        """Let the weights that lie aside be the best. Raises :class:`RunError`."""
+        try:
+            self.next_best.replace(self.best)
+        except OSError as error:
+            raise RunError(
+                f"{self.best} could not be replaced: {error.strerror or error}. Go on with --resume."
+            ) from None
 
     def remove_litter(self) -> None:
         """Remove half-written files that a killed process left behind."""
@@ -212,6 +254,8 @@ class RunFolder:
         try:
             with file.open(newline="", encoding="utf-8") as stream:
                 return [{name: float(value) for name, value in line.items()} for line in csv.DictReader(stream)]
+        except OSError as error:
+            raise RunError(f"{file} cannot be read: {error.strerror or error}.") from None
         except (ValueError, TypeError, csv.Error):
             raise RunError(f"{file} is damaged: a value in it is not a number.") from None
 

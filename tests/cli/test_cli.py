@@ -322,7 +322,7 @@ def test_so_does_torch_where_it_lacks_memory(mien, tmp_path, recipe_file, face_f
 
     monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.empty(10**16))
     answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r")
-    one_line(answer, "memory of this machine", "a smaller batch_size")
+    one_line(answer, "memory of this machine", "training needs less with a smaller batch_size")
     monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.zeros(2) @ torch.zeros(3))
     with pytest.raises(RuntimeError, match="size"):
         mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "s")

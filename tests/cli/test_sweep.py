@@ -56,7 +56,7 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, space, face_folder, tmp_p
     assert (answer.code, answer.out) == (2, "")
     assert (
         answer.err
-        == f"mien: The space {space}: The recipe tiny has an unknown key 'optim.lrr'. Did you mean 'optim.lr'?\n"
+        == f"mien: The space {space}: The recipe tiny, varied, has an unknown key 'optim.lrr'. Did you mean 'optim.lr'?\n"
     )
     space.write_text(space.read_text().replace("optim.lrr", "model.width"))
     answer = mien("sweep", space, "--data", face_folder, "--out", out)

@@ -4,7 +4,9 @@ import shutil
 import numpy as np
 import pytest
 
+from mien import export
 from mien.artifact import read_manifest
+from mien.errors import DataError, RunError
 from mien.evaluation.scores import read_scores
 from mien.experiments.run import finish_run, run_recipe
 from mien.run_folder import RunFolder
@@ -24,6 +26,47 @@ def test_a_run_folder_holds_all_that_it_promises(tiny_run):
         "metrics.json",
         "report.html",
     }
+
+
+@pytest.mark.parametrize("moment", ["in training", "while it is exported"])
+def test_a_run_is_one_commands_at_a_time(tmp_path, faces, tiny_recipe, monkeypatch, moment):
+    """Oracle: who comes second is refused, takes nothing away, and may go on after the first."""
+    run, tried = RunFolder(tmp_path / "run"), []
+    half_written = run.path / ".model.onnx.0.part"
+
+    def come_second():
+        half_written.touch()
+        with pytest.raises(RunError, match=r"run is being trained by another command\. Wait"):
+            run_recipe(tiny_recipe, faces, run, resume=True)
+        assert half_written.exists()
+        tried.append(moment)
+
+    class Watch:
+        def step(self, epoch, images, loss): ...
+
+        def epoch(self, line, is_best):
+            if moment == "in training" and not tried:
+                come_second()
+
+    measure = export.measure_parity
+
+    def measured(*arguments):
+        if moment == "while it is exported" and not tried:
+            come_second()
+        return measure(*arguments)
+
+    monkeypatch.setattr(export, "measure_parity", measured)
+    assert run_recipe(tiny_recipe, faces, run, watch=Watch()).outcome.reason == "all epochs done"
+    assert tried == [moment]
+    assert run_recipe(tiny_recipe, faces, run, resume=True).outcome.reason == "all epochs done"
+    assert not half_written.exists()
+    assert not (run.path / ".lock").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path, faces, tiny_recipe):
+    with pytest.raises(DataError):
+        run_recipe(tiny_recipe, faces.of_split("validation"), RunFolder(tmp_path / "a" / "b"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_manifest_carries_what_was_measured(tiny_run):

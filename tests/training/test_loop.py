@@ -370,25 +370,6 @@ def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_a
     assert train(tiny_recipe, without_test, run, resume=True).reason == "all epochs done"
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(tmp_path, faces, tiny_recipe):
-    """Oracle: who comes second is refused, takes nothing away, and may go on after the first."""
-    run, alone = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "alone")
-    half_written = run.path / ".last.safetensors.0.part"
-
-    def come_second():
-        half_written.touch()
-        # It is the same process here: what the second one draws is not to reach the first one.
-        with torch.random.fork_rng(), pytest.raises(RunError, match=r"run is being trained by another command\. Wait"):
-            train(tiny_recipe, faces, run, resume=True)
-        assert half_written.exists()
-
-    train(tiny_recipe, faces, run, watch=Watch(15, come_second))
-    train(tiny_recipe, faces, alone)
-    assert same_weights(run, alone)
-    assert train(tiny_recipe, faces, run, resume=True).reason == "all epochs done"
-    assert not half_written.exists()
-
-
 @pytest.mark.parametrize("moment", ["before last", "after last"])
 def test_the_best_weights_change_with_the_history_that_says_so(tmp_path, faces, tiny_recipe, monkeypatch, moment):
     """Killed as its second epoch, the best, is written. Oracle: a run that was not killed."""

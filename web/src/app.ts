@@ -41,9 +41,9 @@ export class App {
   /** Pictures are added to those that are there; where there are none the first video is played. */
   async open(files: File[]): Promise<void> {
     this.page.clearFaults();
-    // A file of no type that the system knows may well be a picture; if not, that is said of it by its name.
-    const pictures = files.filter(({ type }) => type.startsWith("image/") || !type);
     const videos = files.filter(({ type }) => type.startsWith("video/"));
+    // A file of no type that the system knows may well be a picture; if not, that is said of it by its name.
+    const pictures = files.filter(({ type }) => type.startsWith("image/") || (!type && !videos.length));
     const others = files.filter((file) => !pictures.includes(file) && !videos.includes(file));
     if (others.length === files.length) return this.page.complain(() => word("fault_dropped_nothing"));
     const played = pictures.length ? undefined : videos.shift();
@@ -240,7 +240,8 @@ export class App {
 
   #showPictures(): void {
     const shown = this.#shown;
-    this.page.showPictures(this.#gallery.items, shown.kind === "picture" ? shown.item : null, (item) => {
+    const beside = shown.kind === "live";
+    this.page.showPictures(this.#gallery.items, shown.kind === "picture" ? shown.item : null, beside, (item) => {
       this.page.clearFaults();
       void this.#readAll([item]);
     });

@@ -110,7 +110,7 @@ def audit(
         if size_px != FINGERPRINT_PX:
             learnt = source.read(size_px, again=True).faces
         check_recipe(judge, learnt, out / _FOLDS)
-        for doubt in doubts(judge, train_faces=faces_to_learn(learnt)):
+        for doubt in doubts(judge, train_faces=faces_to_learn(learnt, judge)):
             remark(f"NOTE: {doubt}")
     # Many small products: more threads wait for one another longer than they work.
     with threadpool_limits(1):

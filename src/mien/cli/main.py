@@ -125,7 +125,7 @@ def main() -> None:
         # What torch raises on a CPU, and on a GPU; it need not be installed.
         if "DefaultCPUAllocator" not in str(error) and type(error).__name__ != "OutOfMemoryError":
             raise
-        _fail(f"{_NO_MEMORY}; a smaller batch_size or network needs less", 2)
+        _fail(f"{_NO_MEMORY}; training needs less with a smaller batch_size or network", 2)
     except OSError as error:
         _fail(f"{error.filename or 'the file system'}: {error.strerror or error}", 2)
     if code == _STOPPED:

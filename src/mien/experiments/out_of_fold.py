@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.balance import balanced_counts
 from mien.data.faceset import FaceSet
 from mien.errors import DataError, RecipeError, RunError
 from mien.evaluation.scores import Scores, read_scores, write_scores
@@ -160,9 +161,10 @@ def check_recipe(recipe: Recipe, faces: FaceSet, folder: Path) -> None:
             )
 
 
-def faces_to_learn(faces: FaceSet) -> int:
-    """About how many faces the model of one fold learns."""
-    return int((faces.split == "train").sum() * (1 - 1 / FOLDS) * (1 - 1 / CHOOSING))
+def faces_to_learn(faces: FaceSet, recipe: Recipe) -> int:
+    """About how many faces the model of one fold learns, once classes are balanced."""
+    share = (1 - 1 / FOLDS) * (1 - 1 / CHOOSING)
+    return int(balanced_counts(faces.counts("train"), recipe.balance).sum() * share)
 
 
 def _check_folds(recipe: Recipe, folds: _Folds, folder: Path) -> None:

@@ -78,19 +78,21 @@ def run_recipe(
         facts: for environment.json and the report: data, command, ...
 
     Raises:
-        MienError: as :func:`mien.training.loop.train` and :func:`mien.export.export_run`.
+        MienError: as :func:`mien.training.loop.train` and :func:`mien.export.export_run`; another process has the run.
     """
-    outcome = train(
-        recipe, faces, run, resume=resume, start=start, teachers=teachers, watch=watch, environment=dict(facts or {})
-    )
-    recipe = run.read_recipe()
-    about = {
-        "weights at the start": run.read_environment().get("started_from") or "random",
-        "epoch": f"{outcome.best_epoch}, the best of {len(outcome.history)} by {recipe.stopping.metric}",
-        "training time": f"{outcome.history[-1]['seconds']:.0f} s",
-        **(facts or {}),
-    }
-    finish = finish_run(run, faces, about, outcome.history, outcome.best_epoch)
+    environment = dict(facts or {})
+    with run.alone():
+        outcome = train(
+            recipe, faces, run, resume=resume, start=start, teachers=teachers, watch=watch, environment=environment
+        )
+        recipe = run.read_recipe()
+        about = {
+            "weights at the start": run.read_environment().get("started_from") or "random",
+            "epoch": f"{outcome.best_epoch}, the best of {len(outcome.history)} by {recipe.stopping.metric}",
+            "training time": f"{outcome.history[-1]['seconds']:.0f} s",
+            **environment,
+        }
+        finish = finish_run(run, faces, about, outcome.history, outcome.best_epoch)
     return RunResult(**vars(finish), run=run, outcome=outcome)
 
 

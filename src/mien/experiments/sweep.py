@@ -192,7 +192,7 @@ class _Worker:
             with suppress(OSError):
                 self.journal.give_back(trial)
             raise
-        for weights in (run.last, run.best):
+        for weights in (run.last, run.best, run.next_best):
             weights.unlink(missing_ok=True)
         self.tell(f"trial {trial.number}: {ending.remark}, {seconds:.0f} s; {len(self.journal.done())} done")
 

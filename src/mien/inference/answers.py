@@ -102,7 +102,6 @@ class Journal:
 
     def answers(self) -> Iterator[dict[str, Any]]:
         """All answers so far, in their order, one at a time; of errors, those since it was opened."""
-        # Read by the stream that holds the lock: on Windows no other may.
         self._stream.seek(0)
         place = len(self._stream.readline())
         for line in self._stream:

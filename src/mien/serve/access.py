@@ -31,7 +31,7 @@ def find_token(file: Path | None) -> str | None:
     else:
         place = str(file)
         try:
-            text = file.read_text(encoding="utf-8")
+            text = file.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise ServeError(f"{place}: the token cannot be read: {reason}.") from None

@@ -83,7 +83,7 @@ def train(
         recipe: what to do.
         faces: all faces, under the data's own classes (the recipe's label scheme is applied here). Those of ``train``
             are learnt, those of ``validation`` choose the best epoch, those of ``test`` are not touched.
-        run: where to.
+        run: where to; whoever trains from several processes keeps them apart (:meth:`RunFolder.alone`).
         resume: go on with the run that stands there, if any.
         start: a run whose weights to begin with; see :func:`mien.training.state.begin_from`.
         teachers: whom to learn from beside the labels; see :func:`mien.training.distill.make_lesson`.
@@ -94,8 +94,8 @@ def train(
         DataError: the data lacks a split or a class that the recipe needs, or its faces are of another size; soft
             labels that do not fit the data.
         RecipeError: the recipe names a model or setting that does not exist.
-        RunError: the folder exists (without ``resume``), is being trained by another process, belongs to another
-            recipe or other data, was begun with other weights or teachers, or the disk is full.
+        RunError: the folder exists (without ``resume``), belongs to another recipe or other data, was begun with other
+            weights or teachers, or the disk is full.
         TrainingError: the loss is not a number. The best checkpoint so far stays.
         StoppedError: Ctrl-C before the first epoch ended.
     """
@@ -111,13 +111,12 @@ def train(
         "started_from": None if state.start_file is None else file_digest(state.start_file),
         "taught_by": [file_digest(RunFolder(path).best if path.is_dir() else path) for path in teachers],
     }
-    begun = resume and run.is_run
-    if not begun:
+    if resume and run.is_run:
+        facts = restore(state, run, faces, facts)
+    else:
         device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
         run.create(recipe, {**(environment or {}), **facts, **device})
-    with run.alone(), interruptible() as interrupted:
-        if begun:
-            facts = restore(state, run, faces, facts)
+    with interruptible() as interrupted:
         while (reason := _reason_to_stop(state)) is None:
             epoch = len(state.history) + 1
             began = time.perf_counter()

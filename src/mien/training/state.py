@@ -199,7 +199,7 @@ def keep(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: b
     )
     checkpoint.save(run.last, tensors, {**facts, "history": state.history})
     if is_best:
-        run.next_best.replace(run.best)
+        run.take_next_best()
     run.write_history(state.history)
 
 
@@ -261,7 +261,7 @@ def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[st
     state.history = kept["history"]
     if run.next_best.is_file():
         if checkpoint.load(run.next_best)[1]["epoch"] == len(state.history):
-            run.next_best.replace(run.best)
+            run.take_next_best()
         else:
             run.next_best.unlink()
     run.write_history(state.history)

@@ -1,4 +1,5 @@
 import type { Box } from "../faces/box";
+
 export interface ShownBox {
   /** Of the face: its button stays the same while it is shown. */
   number: number;
@@ -46,8 +47,9 @@ function buttonsOf(layer: HTMLElement, boxes: ShownBox[]): HTMLButtonElement[] {
     return button;
   });
   const { activeElement } = document;
-  const left = activeElement === layer || [...present.values()].includes(activeElement as Element);
-  if (left) (buttons[0] ?? layer).focus();
+  const isFree = activeElement === layer || [...present.values()].includes(activeElement as Element);
+  // Whoever reads further below is not taken back up.
+  if (isFree) (buttons[0] ?? layer).focus({ preventScroll: true });
   for (const button of present.values()) button.remove();
   return buttons;
 }

@@ -1,7 +1,7 @@
 import type { Item } from "../gallery";
 import { children } from "./elements";
 
-/** A row of the pictures, of which one may be shown; one alone that is shown needs no row. */
+/** A row of the pictures, of which one may be shown. */
 export function showPictures(
   list: HTMLElement,
   items: Item[],
@@ -9,8 +9,8 @@ export function showPictures(
   caption: (item: Item) => string,
   choose: (item: Item) => void,
 ): void {
-  list.hidden = items.length < (chosen ? 2 : 1);
-  const rows = children(list, list.hidden ? 0 : items.length, makeRow);
+  list.hidden = !items.length;
+  const rows = children(list, items.length, makeRow);
   rows.forEach((row, index) => {
     const item = items[index]!;
     const button = row.firstElementChild as HTMLButtonElement;
