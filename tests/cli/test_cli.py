@@ -163,6 +163,21 @@ def test_training_as_json_and_quietly(mien, tmp_path, recipe_file, face_folder):
     assert json.loads(answer.out)["run"] == str(tmp_path / "r")
 
 
+@pytest.mark.parametrize(("sampling", "said"), [("none", True), ("oversample", False), ("undersample", True)])
+def test_the_faces_that_there_are_to_learn_are_counted_once_they_are_balanced(
+    mien, tmp_path, recipe_file, face_folder, sampling, said
+):
+    """Oracle: the counts of the classes, by hand: one face more than there are, and fewer than when filled up."""
+    counts = read_faces(face_folder).counts("train")
+    assert counts.sum() + 1 < 7 * counts.max()
+    words = ("--set", f"batch_size={counts.sum() + 1}", "--set", f"balance.sampling={sampling}", "--set", "epochs=1")
+    answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", *words)
+    learnt = counts.sum() if sampling == "none" else 7 * counts.min()
+    note = f"is more than the {learnt} faces to learn: an epoch is one step."
+    assert (note in answer.err) == said, answer.err
+    assert ("to learn: an epoch" in answer.err) == said
+
+
 def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recipe_file, face_folder):
     words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--resume", "--set", "epochs=1")
     first = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")

@@ -54,10 +54,8 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, space, face_folder, tmp_p
     space.write_text(space.read_text().replace("optim.lr", "optim.lrr"))
     answer = mien("sweep", space, "--data", face_folder, "--out", out)
     assert (answer.code, answer.out) == (2, "")
-    assert (
-        answer.err
-        == f"mien: The space {space}: The recipe tiny, varied, has an unknown key 'optim.lrr'. Did you mean 'optim.lr'?\n"
-    )
+    whose = f"mien: The space {space}: The recipe tiny, varied, has"
+    assert answer.err == f"{whose} an unknown key 'optim.lrr'. Did you mean 'optim.lr'?\n"
     space.write_text(space.read_text().replace("optim.lrr", "model.width"))
     answer = mien("sweep", space, "--data", face_folder, "--out", out)
     assert (answer.code, len(answer.err.splitlines())) == (2, 1)

@@ -114,6 +114,15 @@ describe("with a camera", () => {
     await page.context().close();
   });
 
+  test("a file of no known type beside a video is no picture in its way", async () => {
+    const page = await visit.open();
+    const bytes = await film(page, "astronaut");
+    await drop(page, [{ name: "LICENSE", type: "", bytes: Buffer.from("odd") }, { name: "clip.webm", type: "video/webm", bytes }]);
+    await expect.poll(() => framesRead(page), { timeout: 20_000 }).toBeGreaterThan(0);
+    expect(await page.textContent("#fault")).toMatch(/neither picture nor video: LICENSE\./);
+    await page.context().close();
+  });
+
   test("a video that breaks off says so, and keeps what was read", async () => {
     const page = await visit.open();
     const buffer = await film(page, "astronaut");
