@@ -92,15 +92,20 @@ describe("with a camera", () => {
     const buffer = await film(page, "two");
     await page.setInputFiles("#video-file", { name: "two.webm", mimeType: "video/webm", buffer });
     const video = page.locator("#video");
-    // Both are there in the first half; a busy machine may see neither when it is played once.
-    await expect
-      .poll(async () => {
-        const [both, ended] = [await page.locator("#boxes button").count(), await video.evaluate((each: HTMLVideoElement) => each.ended)];
-        if (ended) await video.evaluate((each: HTMLVideoElement) => each.play());
-        return both;
-      }, { timeout: 20_000, interval: 20 })
-      .toBe(2);
-    await video.evaluate((each: HTMLVideoElement) => each.pause());
+    // Paused while both are there, in the first half. A busy machine may see neither when it is played once.
+    await page.evaluate(
+      () =>
+        new Promise<void>((done) => {
+          const [playing, boxes] = [document.querySelector("video")!, document.querySelector("#boxes")!];
+          const looking = setInterval(() => {
+            if (playing.ended) void playing.play();
+            if (boxes.children.length < 2 || playing.currentTime > 1) return;
+            playing.pause();
+            clearInterval(looking);
+            done();
+          }, 20);
+        }),
+    );
     const [larger, smaller] = await page.locator("#boxes button").evaluateAll((all) => all.map((each) => (each as HTMLElement).dataset["face"]!));
     await page.click(`#boxes button[data-face="${larger}"]`);
     await page.click("#explain");
