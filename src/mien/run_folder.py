@@ -200,6 +200,11 @@ class RunFolder:
                 f"{self.best} could not be replaced: {error.strerror or error}. Go on with --resume."
             ) from None
 
+    def take_back(self) -> None:
+        """Let a run without a finished epoch never have begun, so that another may."""
+        for file in (self.recipe_file, self.path / "environment.json"):
+            file.unlink(missing_ok=True)
+
     def remove_litter(self) -> None:
         """Remove half-written files that a killed process left behind."""
         for file in self.path.glob(".*.part"):

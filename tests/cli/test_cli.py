@@ -184,6 +184,8 @@ def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recip
     assert first.code == 0, first.err
     assert f"NOTE: there is no run in {tmp_path / 'r'} to go on with: a new one begins." in first.err
     assert "NOTE: batch_size = 1000 is more than the" in first.err
+    held_out = (read_faces(face_folder).split == "validation").sum()
+    assert (f"NOTE: validation has {held_out} faces to choose the epoch by" in first.err) == (held_out < 50)
     assert "NOTE: tuning.frozen_epochs = 1 lasts for the whole run of 1: only the head learns." in first.err
     again = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
     assert again.code == 0, again.err
@@ -338,6 +340,7 @@ def test_so_does_torch_where_it_lacks_memory(mien, tmp_path, recipe_file, face_f
     monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.empty(10**16))
     answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r")
     one_line(answer, "memory of this machine", "training needs less with a smaller batch_size")
+    assert not (tmp_path / "r").exists(), "the same folder may be used with a smaller batch"
     monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.zeros(2) @ torch.zeros(3))
     with pytest.raises(RuntimeError, match="size"):
         mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "s")
@@ -481,7 +484,7 @@ def test_seven_classes_then_five_then_two(mien, tmp_path, face_folder, tiny_run)
         out = tmp_path / scheme
         answer = mien("train", "tune", *short, "--from", start, "--set", f"classes={scheme}", "--out", out, "--json")
         assert answer.code == 0, answer.err
-        assert "NOTE" not in answer.err
+        assert answer.err.count("NOTE") == answer.err.count("NOTE: validation has 42 faces to choose the epoch by") == 1
         assert len(json.loads(answer.out)["classes"]) == classes
         start = out
     tested = mien("evaluate", "--model", start, "--data", face_folder, "--json")

@@ -115,7 +115,7 @@ def test_hidden_files_are_ignored_and_other_leftovers_are_told(tree) -> None:
     assert result.notes == ("The class folder contempt has no images and was left out.",)
     assert result.faces.classes == ("fear", "sad")
     (folder / "fear" / "README.txt").write_text("x")
-    assert read_data(folder).notes[1].startswith("1 files without the suffix of an image were left out, e.g. ")
+    assert read_data(folder).notes[1].startswith("1 file without the suffix of an image was left out, e.g. ")
 
 
 @pytest.mark.parametrize("content", [b"not an image", b"", None])

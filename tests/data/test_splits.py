@@ -6,6 +6,7 @@ import pytest
 from mien.data.faceset import FaceSet
 from mien.data.splits import (
     CUT_ORIGIN,
+    NO_CUT,
     canonical_split,
     cut_validation,
     group_identical,
@@ -129,3 +130,14 @@ def test_settling_cuts_only_where_validation_is_missing(noise) -> None:
     assert settle("train", "validation") == ({"train": 50, "validation": 50}, "as given")
     assert settle("test") == ({"test": 100}, "as given")
     assert settle("train") == ({"train": 86, "validation": 14}, f"as given; validation: {CUT_ORIGIN}")
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"), [("", f"{NO_CUT}; there is no test split"), ("train", f"as given; validation: {NO_CUT}")]
+)
+def test_where_nothing_can_be_cut_that_is_said(given, origin):
+    """Of each class one picture, and one that is there twice."""
+    images = np.array([[[1]], [[2]], [[2]]], dtype=np.uint8)
+    split, said = settle_splits(np.full(3, given), "as given", images, np.array([0, 1, 1]))
+    assert split.tolist() == ["train"] * 3
+    assert said == origin

@@ -23,6 +23,10 @@ def test_softmax_is_the_formula_and_survives_large_logits():
     assert softmax(logits) == pytest.approx(reference(logits, axis=1), abs=1e-12)
 
 
+def test_a_classifier_at_the_prompt_says_what_it_is(classifier):
+    assert repr(classifier) == f"<Classifier {classifier.manifest.full_name}: {', '.join(classifier.classes)}>"
+
+
 def test_batches_do_not_change_the_answer(classifier, faces):
     images = np.asarray(faces.images[: 2 * BATCH + 3])
     together = classifier.probabilities(images)

@@ -68,3 +68,10 @@ def test_a_notebook_shows_every_row_and_no_name_as_markup():
     assert page.lines == [["class", "share"], ["<img src=x>", "50.0\xa0%25.0–75.0\xa0%"], ["b", "–Of <all> rows."]]
     assert "img" not in page.elements
     assert "tables/" not in table._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.0123, "0.012"), (0.001, "0.001"), (0.0009, "< 0.001"), (0.0, "< 0.001")]
+)
+def test_no_p_value_is_shown_as_nothing(value, shown):
+    assert Column("p", "p").show(value) == shown

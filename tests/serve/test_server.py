@@ -6,6 +6,7 @@ import signal
 import socket
 import time
 from collections import Counter
+from contextlib import suppress
 
 import httpx
 import numpy as np
@@ -172,6 +173,28 @@ def test_ctrl_c_is_said_in_a_line(start):
     service = start()
     service.process.send_signal(signal.SIGINT)
     assert service.process.wait(20) == 130
+    assert service.said.read_text().splitlines()[1:] == ["mien: stopped"]
+
+
+UNFINISHED = (
+    b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n"
+    b"Content-Type: multipart/form-data; boundary=xx\r\n\r\n--xx\r\n"
+)
+
+
+@pytest.mark.parametrize("gap", [0.0, 0.002, 0.05, 0.3])
+def test_an_impatient_ctrl_c_is_said_in_a_line_too(start, gap):
+    """A request that is coming in would be waited for; the second Ctrl-C does not."""
+    service = start()
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(UNFINISHED)
+        time.sleep(0.2)
+        service.process.send_signal(signal.SIGINT)
+        time.sleep(gap)
+        with suppress(ProcessLookupError):
+            service.process.send_signal(signal.SIGINT)
+        # Both may arrive as one: then what comes in is waited for.
+        assert service.process.wait(30) == 130
     assert service.said.read_text().splitlines()[1:] == ["mien: stopped"]
 
 

@@ -126,6 +126,11 @@ def main() -> None:
         if "DefaultCPUAllocator" not in str(error) and type(error).__name__ != "OutOfMemoryError":
             raise
         _fail(f"{_NO_MEMORY}; training needs less with a smaller batch_size or network", 2)
+    except ImportError as error:
+        # What a library says that finds no room for its code.
+        if "failed to map segment" not in str(error):
+            raise
+        _fail(_NO_MEMORY, 2)
     except OSError as error:
         _fail(f"{error.filename or 'the file system'}: {error.strerror or error}", 2)
     if code == _STOPPED:

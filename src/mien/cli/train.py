@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from mien.run_folder import RunFolder
     from mien.training.loop import Watch
 
+_FEW = 50
+"""Of the faces of validation: of 50 an accuracy has an interval of 20 points and more."""
+
 LogOption = Annotated[
     str | None,
     typer.Option(help="'tensorboard': keep the run's history in TensorBoard's files too.", metavar="LOGGER"),
@@ -111,6 +114,7 @@ def train_and_show(
     from mien.data.balance import balanced_counts
     from mien.labels import parse_scheme
     from mien.report.table import evaluation_table
+    from mien.report.wording import counted
 
     if start_run is not None:
         file_digest(start_run.best)  # for its one line where the weights are missing
@@ -131,6 +135,9 @@ def train_and_show(
             f"NOTE: the recipe names no [model]: a '{chosen.model.name}' of usual size learns from scratch. "
             f"To go on with what a run has learnt, add --from RUN."
         )
+    held_out = int((faces.split == "validation").sum())
+    if 0 < held_out < _FEW:
+        remark(f"NOTE: validation has {counted(held_out, 'face')} to choose the epoch by: its figures say little.")
     unseen = [name for name, count in zip(to_learn.classes, to_learn.counts("train"), strict=True) if not count]
     # What it begins with, or teachers, may know the class.
     if unseen and start_run is None and not taught_by:

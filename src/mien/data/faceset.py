@@ -22,7 +22,7 @@ FINGERPRINT_PX = 48
 the same data again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FaceSet:
     """Faces with their labels.
 
@@ -63,6 +63,11 @@ class FaceSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} {(self.split == name).sum():,}" for name in SPLITS if (self.split == name).any())
+        shape = " x ".join(str(side) for side in self.images.shape[1:])
+        return f"<FaceSet: {len(self):,} faces of {shape}, classes {', '.join(self.classes)}; {splits or 'no split'}>"
 
     @cached_property
     def fingerprint(self) -> str:

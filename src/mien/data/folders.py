@@ -92,7 +92,12 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
         raise DataError(f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.")
     class_names.check_map(folder)
     if others:
-        notes.append(f"{len(others):,} files without the suffix of an image were left out, e.g. {others[0]}.")
+        files_were = (
+            "1 file without the suffix of an image was"
+            if len(others) == 1
+            else (f"{len(others):,} files without the suffix of an image were")
+        )
+        notes.append(f"{files_were} left out, e.g. {others[0]}.")
     official = _official_splits(files)
     sources = [plain(_relative(Path(file), folder)) for file in files]
     items = zip(sources, files, strict=True)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 VALIDATION_SHARE = 0.15
 CUT_SEED = 0
+NO_CUT = "no validation split, for no class has two different pictures to cut one from"
 CUT_ORIGIN = f"stratified cut of {VALIDATION_SHARE:.0%} of train, seed {CUT_SEED}, identical images kept together"
 OFFICIAL_ORIGIN = "official FER2013 splits"
 
@@ -112,13 +113,14 @@ def settle_splits(
     present = set(split.tolist())
     if present == {""}:
         trainable = np.ones(len(split), dtype=np.bool_)
-        origin = f"{CUT_ORIGIN}; there is no test split"
+        words = "{cut}; there is no test split"
     elif "train" in present and "validation" not in present:
         trainable = split == "train"
-        origin = f"{origin}; validation: {CUT_ORIGIN}"
+        words = f"{origin}; validation: {{cut}}"
     else:
         return split, origin
     settled = np.where(trainable, "train", split).astype("<U10")
     indices = np.flatnonzero(trainable)
-    settled[indices[cut_validation(images[indices], labels[indices])]] = "validation"
-    return settled, origin
+    cut = cut_validation(images[indices], labels[indices])
+    settled[indices[cut]] = "validation"
+    return settled, words.replace("{cut}", CUT_ORIGIN if cut.any() else NO_CUT)

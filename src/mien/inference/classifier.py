@@ -48,6 +48,9 @@ class Classifier:
     def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
         self._session, self.manifest = open_model(Path(path), threads)
 
+    def __repr__(self) -> str:
+        return f"<Classifier {self.manifest.full_name}: {', '.join(self.classes)}>"
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the probabilities."""

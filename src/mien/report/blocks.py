@@ -17,7 +17,7 @@ import numpy as np
 from mien.evaluation.results import Estimate, json_ready
 from mien.report.rendering import render
 from mien.report.svg import Drawing
-from mien.report.wording import UNDEFINED, decimal, percent
+from mien.report.wording import UNDEFINED, decimal, p_figure, percent
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Column:
     Attributes:
         name: header in the page, and key in the files.
         how: ``"text"``, ``"count"``, ``"percent"``, ``"points"`` (a signed difference of shares),
-            ``"decimal"``, ``"signed"`` or ``"number"`` (of any size, or text);
+            ``"decimal"``, ``"signed"``, ``"p"`` (a p-value) or ``"number"`` (of any size, or text);
             an :class:`Estimate` shows its interval as well.
     """
 
@@ -220,6 +220,7 @@ _WRITTEN: dict[str, Callable[[Any], str]] = {
     "points": points,
     "decimal": decimal,
     "signed": signed,
+    "p": p_figure,
     "number": number,
 }
 

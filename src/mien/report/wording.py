@@ -39,9 +39,15 @@ def decimal(value: float) -> str:
     return UNDEFINED if math.isnan(value) else f"{value:.3f}"
 
 
+def p_figure(p_value: float) -> str:
+    """0.0123 -> ``"0.012"``, 0.00001 -> ``"< 0.001"``: no p-value is nothing."""
+    return "< 0.001" if p_value < 0.001 else decimal(p_value)
+
+
 def p_text(p_value: float) -> str:
     """0.0123 -> ``"p = 0.012"``, 0.00001 -> ``"p < 0.001"``."""
-    return "p < 0.001" if p_value < 0.001 else f"p = {decimal(p_value)}"
+    figure = p_figure(p_value)
+    return f"p {figure}" if figure.startswith("<") else f"p = {figure}"
 
 
 def counted(number: int, what: str) -> str:

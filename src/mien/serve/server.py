@@ -8,6 +8,9 @@ import os
 import signal
 import socket
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
@@ -66,7 +69,11 @@ def available_cores() -> int:
 
 
 def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
-    """Serve until told to stop, and then finish what is under way."""
+    """Serve until told to stop, and then finish what is under way; told twice by Ctrl-C, end at once.
+
+    Raises:
+        KeyboardInterrupt: it was Ctrl-C, when all is done.
+    """
     connections = bounded_connections(limits)
     config = uvicorn.Config(
         app,
@@ -84,9 +91,18 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
         timeout_graceful_shutdown=round(limits.body_seconds + limits.work_seconds) + 5,
     )
     keep_quiet()
-    # uvicorn raises the signal anew when all is done; being asked to stop is no failure.
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
-    _Server(config).run(sockets=[listener])
+    server, asked = _Server(config), []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        asked.append(number)
+        server.handle_exit(number, frame)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    server.run(sockets=[listener])
+    # Being asked to stop by SIGTERM is no failure.
+    if signal.SIGINT in asked:
+        raise KeyboardInterrupt
 
 
 def keep_quiet() -> None:
@@ -104,3 +120,17 @@ class _Server(uvicorn.Server):
         # uvicorn has one number for the queue and for what is accepted in one turn; the second has to be small.
         for listener in sockets or ():
             listener.listen(QUEUE)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Those of run() stay: uvicorn raises each signal anew at its end, and a second Ctrl-C breaks that off.
+        yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self.force_exit:
+            # Who asks twice wants an end, not an account of what was broken off.
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        await super().shutdown(sockets)
+        if self.force_exit:
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            await self.lifespan.shutdown()

@@ -120,7 +120,13 @@ def train(
         while (reason := _reason_to_stop(state)) is None:
             epoch = len(state.history) + 1
             began = time.perf_counter()
-            line = _train_epoch(state, epoch, watch, interrupted)
+            try:
+                line = _train_epoch(state, epoch, watch, interrupted)
+            except (MemoryError, RuntimeError):
+                # More memory than there is: with a smaller batch the same folder may do.
+                if epoch == 1:
+                    run.take_back()
+                raise
             if interrupted.is_set():
                 reason = "interrupted"
                 break

@@ -57,7 +57,7 @@ def comparison_table(contest: Contest) -> Table:
         Column("first"),
         Column("second"),
         Column("difference", "signed"),
-        Column("p"),
+        Column("p", "p"),
     )
     caption = f"First: {contest.first}. Second: {contest.second}."
     return Table(f"{contest.key}-differences", columns, [(name, *_cells(each)) for name, each in named], caption)
