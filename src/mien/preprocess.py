@@ -154,7 +154,9 @@ def _grey_array(array: npt.NDArray[np.generic]) -> npt.NDArray[np.uint8]:
 
 
 def _check_array(array: npt.NDArray[np.generic]) -> None:
-    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {1, 3, 4})) or 0 in array.shape:
+    if 0 in array.shape:
+        raise DataError(f"An image array must hold pixels; found shape {array.shape}.")
+    if not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in {1, 3, 4})):
         raise DataError(f"An image array must be (H, W), (H, W, 3) or (H, W, 4); found shape {array.shape}.")
 
 

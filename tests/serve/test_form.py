@@ -163,9 +163,12 @@ def test_a_slow_client_is_told_and_cut_off(strict, face, trickle):
     assert strict.predict(face).status_code == 200
 
 
-def test_many_bytes_at_first_buy_a_trickle_no_patience():
-    """After a part of enough bytes the next one has the same time, however many came before."""
-    limits = Limits(part_bytes=1000, part_seconds=0.2)
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(part_bytes=1000, part_seconds=0.2), Limits(part_bytes=1, part_seconds=60, body_seconds=0.2)],
+)
+def test_a_trickle_is_cut_off(limits):
+    """Many bytes at first buy it no time for the next part, and enough bytes in each part none beyond the body's."""
     coming = [PART + bytes(5000), *[b"x"] * 40]
 
     async def receive():

@@ -191,5 +191,5 @@ def test_what_only_looks_like_scans_is_none(where):
     Image.new("L", (64, 48), 99).save(stream, "JPEG", quality=90)
     plain, likeness = stream.getvalue(), 400 * b"\xff\xda\0\x08"
     segment = b"\xff\xef" + (len(likeness) + 2).to_bytes(2, "big") + likeness
-    data = plain + likeness if where == "after its end" else plain[:2] + segment + plain[2:]
+    data = plain + bytes(4) + likeness if where == "after its end" else plain[:2] + segment + plain[2:]
     assert look(data, None, 48, Limits(), None).width == 64
