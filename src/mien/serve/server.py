@@ -8,8 +8,6 @@ import os
 import signal
 import socket
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 
 import uvicorn
@@ -94,6 +92,7 @@ def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
     server, asked = _Server(config), []
 
     def stop(number: int, frame: FrameType | None) -> None:
+        # Here come those before uvicorn listens for them, and once more, at its end, those that it heard.
         asked.append(number)
         server.handle_exit(number, frame)
 
@@ -121,16 +120,9 @@ class _Server(uvicorn.Server):
         for listener in sockets or ():
             listener.listen(QUEUE)
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        # Those of run() stay: uvicorn raises each signal anew at its end, and a second Ctrl-C breaks that off.
-        yield
-
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        if self.force_exit:
-            # Who asks twice wants an end, not an account of what was broken off.
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
         if self.force_exit:
+            # Who asks twice wants an end, not an account of what is broken off.
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             await self.lifespan.shutdown()
