@@ -46,7 +46,7 @@ def test_a_lock_that_was_taken_away_is_none(run, monkeypatch):
     lock = run_folder.lock_file
 
     def locked_late(stream):
-        (run.path / ".lock").unlink()
+        (run.path / ".mien.lock").unlink()
         return lock(stream)
 
     monkeypatch.setattr(run_folder, "lock_file", locked_late)

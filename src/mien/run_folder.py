@@ -56,7 +56,7 @@ def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
     return ranked.index(max(ranked)) + 1
 
 
-_LOCK = ".lock"
+_LOCK = ".mien.lock"
 
 
 def _is_at(stream: BinaryIO, file: Path) -> bool:
@@ -166,14 +166,14 @@ class RunFolder:
     def alone(self) -> Iterator[None]:
         """Inside the block no other process that asks has this folder, which is made where it is not there.
 
-        A folder in which nothing was written is gone afterwards.
+        A folder in which nothing was written is gone afterwards; on Windows the lock's file stays, and does no harm.
 
         Raises:
             RunError: another process has it, or it cannot be written.
         """
         file = self.path / _LOCK
-        made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
+            made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
             self.path.mkdir(parents=True, exist_ok=True)
             stream = file.open("a+b")
         except OSError as error:

@@ -60,7 +60,7 @@ def test_a_run_is_one_commands_at_a_time(tmp_path, faces, tiny_recipe, monkeypat
     assert tried == [moment]
     assert run_recipe(tiny_recipe, faces, run, resume=True).outcome.reason == "all epochs done"
     assert not half_written.exists()
-    assert not (run.path / ".lock").exists()
+    assert not (run.path / ".mien.lock").exists()
 
 
 def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path, faces, tiny_recipe):

@@ -198,6 +198,7 @@ export class App {
   async #readAll(pictures: Item[]): Promise<void> {
     this.#showPictures();
     for (const item of pictures) if (await this.#choose(item)) break;
+    this.#showPictures();
     // Who reads the rest already comes to these as well.
     if (this.#readingRest) return;
     this.#readingRest = true;
@@ -240,7 +241,9 @@ export class App {
 
   #showPictures(): void {
     const shown = this.#shown;
-    const beside = shown.kind === "live";
+    // One alone needs no row but to lead back to it: from a camera, or where what was read was not wanted any more.
+    const isAway = shown.kind === "nothing" && this.#gallery.items.some(({ seen }) => seen);
+    const beside = shown.kind === "live" || isAway;
     this.page.showPictures(this.#gallery.items, shown.kind === "picture" ? shown.item : null, beside, (item) => {
       this.page.clearFaults();
       void this.#readAll([item]);

@@ -168,14 +168,13 @@ export class Page {
     this.#showTimeline();
   }
 
-  showPictures(items: Item[], chosen: Item | null, besideLive: boolean, choose: (item: Item) => void): void {
+  showPictures(items: Item[], chosen: Item | null, alone: boolean, choose: (item: Item) => void): void {
     const caption = ({ seen }: Item) => {
       const face = seen?.faces[0];
       if (!seen) return "…";
       return face ? captionOf(this.reading(seen.source, face), this.settings.least) : "–";
     };
-    // Beside a camera or a video one picture alone has its place too: it leads back.
-    showPictures(element("pictures"), items.length > 1 || besideLive ? items : [], chosen, caption, choose);
+    showPictures(element("pictures"), items.length > 1 || alone ? items : [], chosen, caption, choose);
     element("picture").setAttribute("aria-label", chosen ? word("picture_label", { name: chosen.file.name }) : "");
   }
 

@@ -130,7 +130,7 @@ def main() -> None:
         # What a library says that finds no room for its code.
         if "failed to map segment" not in str(error):
             raise
-        _fail(_NO_MEMORY, 2)
+        _fail(f"a library cannot be loaded ({error}); is there memory enough, and may it be run from there?", 2)
     except OSError as error:
         _fail(f"{error.filename or 'the file system'}: {error.strerror or error}", 2)
     if code == _STOPPED:

@@ -67,7 +67,7 @@ def available_cores() -> int:
 
 
 def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
-    """Serve until told to stop, and then finish what is under way; told twice by Ctrl-C, end at once.
+    """Serve until told to stop, and then finish what is under way; told twice by Ctrl-C, wait for no client.
 
     Raises:
         KeyboardInterrupt: it was Ctrl-C, when all is done.

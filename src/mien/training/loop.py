@@ -122,15 +122,15 @@ def train(
             began = time.perf_counter()
             try:
                 line = _train_epoch(state, epoch, watch, interrupted)
+                if interrupted.is_set():
+                    reason = "interrupted"
+                    break
+                line |= {"epoch": epoch, **_validate(state)}
             except (MemoryError, RuntimeError):
-                # More memory than there is: with a smaller batch the same folder may do.
+                # More memory than there is: with a smaller network or batch the same folder may do.
                 if epoch == 1:
                     run.take_back()
                 raise
-            if interrupted.is_set():
-                reason = "interrupted"
-                break
-            line |= {"epoch": epoch, **_validate(state)}
             # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
             _check_loss(state, epoch, epoch * state.steps_per_epoch, line["validation_loss"])
             before = state.history[-1]["seconds"] if state.history else 0.0
