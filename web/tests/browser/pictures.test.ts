@@ -300,6 +300,21 @@ describe("settings", () => {
     expect(cutOff).toEqual([]);
   });
 
+  test("the focus of a face that goes is the next one's, or waits where faces are shown", async () => {
+    const focused = () =>
+      page.evaluate(() => [document.activeElement!.id, (document.activeElement as HTMLElement).dataset["face"]]);
+    await page.focus('#boxes button[data-face="5"]');
+    await dropAstronaut(page);
+    await says(page, "#status", /astronaut\.png: one face/);
+    expect(await focused()).toEqual(["", "1"]);
+    await drop(page, [{ name: "plain.png", type: "image/png", bytes: await plainPicture(page) }]);
+    await says(page, "#status", /No face found in plain\.png/);
+    expect(await focused()).toEqual(["boxes", undefined]);
+    await dropAstronaut(page);
+    await says(page, "#status", /astronaut\.png: one face/);
+    expect(await focused()).toEqual(["", "1"]);
+  });
+
   test("a picture without a face can be read as a whole", async () => {
     await drop(page, [{ name: "plain.png", type: "image/png", bytes: await plainPicture(page) }]);
     await says(page, "#status", /No face found in plain\.png/);
