@@ -163,3 +163,7 @@ def test_the_documentation_needs_nothing_from_elsewhere(service):
     assert f"curl -F file=@photo.jpg '{service.url}/v1/predict'" in page.text
     for word in ("POST /v1/predict", "POST /v1/batch", "GET /v1/model", "GET /metrics", "max_faces", *CODES):
         assert word in page.text
+
+
+def test_answers_are_kept_by_nobody(service):
+    assert service.ask("GET", "/v1/model").headers["cache-control"] == "no-store"
