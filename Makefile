@@ -1,16 +1,19 @@
 # Needs Python 3.11+ and make; everything else goes into .venv, in the versions of constraints.txt.
 PYTHON ?= python3
 BIN := .venv/bin
-# One thread each: tests that spin on both cores slow each other manyfold.
+# A build of the package sets this to its own (hatch_build.py).
+PY := $(BIN)/python
+# One thread each: a worker a core (pytest-xdist) uses them all, and threads that spin beside it slow each other manyfold.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo test test-slow test-network test-gpu web test-web lint types contracts check format docs wheel clean
+.PHONY: demo fuzz torture mutants test test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
 
-test: .venv/.dev  ## all tests that need neither hours nor the network
-	$(THREADS) $(BIN)/python -m pytest -m "not slow and not network"
+# Some tests read a photograph with the built detector, or look into the built page; without Node they are skipped.
+test: .venv/.dev $(if $(shell command -v npm),web)  ## all tests that need neither hours nor the network
+	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network"
 
 test-slow: .venv/.dev  ## tests that take minutes
 	$(THREADS) $(BIN)/python -m pytest -m slow
@@ -21,14 +24,56 @@ test-network: .venv/.dev
 test-gpu: .venv/.dev  ## training on an NVIDIA GPU, with the torch that is installed
 	$(BIN)/python -m pytest -m gpu
 
-# What the browser page reads faces with. Beside it onnxruntime's notices of the software inside it, which its Python
-# package has and the page's has not.
+fuzz: .venv/.dev  ## 100,000 mutated files of every format, in about an hour
+	$(THREADS) $(BIN)/python benchmarks/fuzz.py
+
+torture: .venv/.dev  ## ten minutes of commands broken off at every file-system event
+	$(THREADS) $(BIN)/python benchmarks/torture.py --seconds 600
+
+mutants: .venv/.dev  ## do the tests see small changes of the code? About an hour; goes on where it stopped
+	$(THREADS) $(BIN)/python benchmarks/mutants.py
+
+# What needs the core only, on other Pythons: uv takes one that is installed (pyenv shows its own only when named), or
+# brings it.
+PYTHONS ?= 3.12 3.13
+CORE_TESTS := tests/test_preprocess.py tests/test_labels.py tests/test_files.py tests/test_images.py tests/test_errors.py \
+	tests/faces tests/inference
+test-pythons: .venv/.dev  ## the core's tests on other Pythons, without any extra
+	set -e; export PYENV_VERSION="$$(pyenv versions --bare 2> /dev/null | paste -sd : -)"; for version in $(PYTHONS); do \
+		$(BIN)/uv venv -q --clear --python $$version build/python-$$version; \
+		$(BIN)/uv pip install -q --python build/python-$$version --require-hashes -r requirements/core.txt; \
+		$(BIN)/uv pip install -q --python build/python-$$version --no-deps .; \
+		$(THREADS) build/python-$$version/bin/python -m pytest -m "not slow and not network" $(CORE_TESTS); \
+	done
+
+# The versions of constraints.txt with their digests, for all systems. constraints.txt itself has none: pip would then ask
+# for a digest of every requirement, and mien's own folder has none.
+lock: .venv/.dev
+	$(BIN)/uv pip compile -q $(LOCK) pyproject.toml requirements/core.in -o requirements/core.txt
+	$(BIN)/uv pip compile -q $(LOCK) pyproject.toml $(EXTRAS:%=--extra %) -o requirements/everything.txt
+LOCK := --universal --python-version 3.11.5 --generate-hashes --no-header --no-annotate -c constraints.txt
+EXTRAS := all wandb mlflow postgresql scale dev
+
+gpu-plan: .venv/.installed  ## six teachers and a student on one GPU, DATA=fer2013.parquet; run it again after each half-hour
+	$(BIN)/python release/gpu_plan.py teachers --data $(DATA) --out runs/gpu
+	$(BIN)/python release/gpu_plan.py labels --data $(DATA) --out runs/gpu
+	$(BIN)/python release/gpu_plan.py student --data $(DATA) --out runs/gpu
+
+audit-web: web/node_modules/.package-lock.json  ## known faults of the page's npm packages; needs the network
+	cd web && npm audit --audit-level=high
+
+# The model that the browser page classifies with. The notices of the software inside onnxruntime come from its Python
+# package, because its npm package has none.
 MODEL ?= fast-int8
-web: .venv/.installed web/node_modules/.package-lock.json  ## the browser page, into src/mien/serve/static; needs Node 20.19+
+web: .venv/.installed web/node_modules/.package-lock.json detector web/build/onnxruntime.wasm.xz  ## the browser page, into src/mien/serve/static; needs Node 20.19+
 	cd web && npm run --silent build -- --logLevel warn
-	cp "$$($(BIN)/python -c 'import onnxruntime; print(onnxruntime.__path__[0])')/ThirdPartyNotices.txt" \
+	cp "$$($(PY) -c 'import onnxruntime; print(onnxruntime.__path__[0])')/ThirdPartyNotices.txt" \
 		src/mien/serve/static/onnxruntime-notices.txt
-	$(BIN)/mien web build src/mien/serve/static --model $(MODEL)
+	PYTHONPATH="src:$$PYTHONPATH" $(PY) -m mien web build src/mien/serve/static --model $(MODEL)
+
+# The same detector in Python: the page's network proposes, MTCNN's last two stages check.
+NETWORKS := src/mien/faces/networks
+detector: web/build/detector.onnx $(NETWORKS)/proposals.onnx $(NETWORKS)/check.onnx  ## the face detector, into src/mien/faces
 
 test-web: web .venv/.dev  ## the page in a real browser; needs Chromium
 	cd web && npm test --silent
@@ -36,6 +81,7 @@ test-web: web .venv/.dev  ## the page in a real browser; needs Chromium
 lint: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python docs/check_words.py
 
 types: .venv/.dev
 	$(BIN)/mypy
@@ -52,13 +98,36 @@ format: .venv/.dev
 docs: .venv/.dev  ## docs/cli.md, generated from the command line's own help
 	$(BIN)/python docs/make_cli_page.py
 
-wheel: web .venv/.dev  ## with the browser page inside
-	rm -f dist/mien-*.whl
-	$(BIN)/python -m pip wheel -q --no-deps -w dist .
+docs-charts: .venv/.dev  ## docs/results.md and its charts, from kept result files; seconds, needs no data set
+	$(BIN)/python docs/make_results.py
+
+docs-site: .venv/.dev  ## the site, into build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
+# Two builds of one commit give the same bytes: times in the archives are the commit's.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null || echo 315532800)
+
+wheel: web .venv/.dev  ## sdist and wheel with the browser page inside, and the list of what is in them (SBOM)
+	rm -f dist/mien-*
+	$(BIN)/python -m build --no-isolation --outdir dist .
 	$(BIN)/python release/check_wheel.py dist/mien-*.whl
+	$(BIN)/python release/sbom.py dist/mien-*.whl
 
 clean:
-	rm -rf .venv build dist web/node_modules src/mien/serve/static .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist web/node_modules web/build src/mien/serve/static $(NETWORKS)/*.onnx .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+web/build/detector.onnx: web/scripts/make_detector.py web/node_modules/.package-lock.json .venv/.installed
+	$(PY) $< web/node_modules/@vladmandic/face-api $@
+
+web/build/onnxruntime.wasm.xz: web/scripts/pack_runtime.py web/node_modules/.package-lock.json .venv/.installed
+	$(PY) $< web/node_modules/onnxruntime-web $@
+
+$(NETWORKS)/proposals.onnx: web/build/detector.onnx
+	cp $< $@
+
+$(NETWORKS)/check.onnx: web/scripts/make_face_check.py .venv/.installed
+	$(PY) -m pip download -q --disable-pip-version-check --no-deps -d web/build facenet-pytorch==2.6.0
+	$(PY) $< web/build/facenet_pytorch-2.6.0-py3-none-any.whl $@
 
 web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	cd web && npm ci --silent --ignore-scripts
@@ -70,7 +139,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	touch $@
 
 .venv/.dev: .venv/.installed
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all,dev]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[all,wandb,mlflow,postgresql,scale,dev]'
 	# timm wants torchvision, and beside the CPU build of torch each one that names this torch fails to import. This old
 	# one names another torch and imports, with a warning: hence --no-deps, and a folder of its own that only tests of
 	# timm look into (tests/conftest.py). Without it, from Python 3.12 on, they are skipped. Users have the pair that

@@ -24,17 +24,17 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data.faceset import FaceSet
-from mien.data.read import read_faces
+from mien.auditing.page import write_audit
+from mien.auditing.run import audit_faces, find_copies
+from mien.data.dataset import Dataset
+from mien.data.read import load_dataset
 from mien.data.synthetic import synthetic_faces
-from mien.experiments.audit import audit_faces, find_copies
-from mien.report.audit_page import write_audit
 
 COUNTS = (10_000, 20_000, 50_000, 100_000, 200_000)
 AT_A_TIME = 10_000
 
 
-def drawn(count: int, folder: Path) -> FaceSet:
+def drawn(count: int, folder: Path) -> Dataset:
     """Rendered faces whose pictures are a file, of which the system keeps in memory what it has room for."""
     images, parts = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, 48, 48)), []
     for first in range(0, count, AT_A_TIME):
@@ -45,13 +45,13 @@ def drawn(count: int, folder: Path) -> FaceSet:
     labels, split = (np.concatenate(each) for each in zip(*parts, strict=True))
     rows = np.arange(count, dtype=np.int64)
     mapped = np.load(folder / "images.npy", mmap_mode="r")
-    return FaceSet(mapped, labels, part.classes, split, rows.astype(str), rows)
+    return Dataset(mapped, labels, part.classes, split, rows.astype(str), rows)
 
 
 def measure(source: str) -> dict[str, float]:
     """Audit so many rendered faces, or the data at a path, in this process."""
     with tempfile.TemporaryDirectory() as folder:
-        faces = drawn(int(source), Path(folder)) if source.isdecimal() else read_faces(source)
+        faces = drawn(int(source), Path(folder)) if source.isdecimal() else load_dataset(source)
         times = [(time.process_time(), time.perf_counter())]
         copies = find_copies(faces)
         times.append((time.process_time(), time.perf_counter()))

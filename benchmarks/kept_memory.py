@@ -24,11 +24,13 @@ from unittest.mock import patch
 
 import numpy as np
 
-from mien.data.faceset import FaceSet
+from mien.data.dataset import Dataset
 from mien.labels import EXPRESSIONS
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
+from mien.training.callback import Callback
 from mien.training.loop import train
+from mien.training.plan import plan_training
 
 FACES = 2_560
 PLAIN = {
@@ -37,17 +39,15 @@ PLAIN = {
 """No GPU, and no settings of malloc, with which memory is fetched both times."""
 
 
-class SecondEpoch:
+class SecondEpoch(Callback):
     """A watch of the training loop: seconds and pages brought in, from the second epoch's first step to its last."""
 
     def __init__(self) -> None:
         self._seen: list[tuple[float, int]] = []
 
-    def step(self, epoch: int, images: int, loss: float) -> None:
+    def on_step_end(self, epoch: int, images: int, loss: float) -> None:
         if epoch == 2:
             self._seen.append((time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt))
-
-    def epoch(self, line: dict[str, float], is_best: bool) -> None: ...
 
     def per_step(self) -> tuple[float, float]:
         """Seconds and pages."""
@@ -60,13 +60,13 @@ def one_turn(name: str, keep: bool) -> None:
     """Train two epochs in this process, and print what a step of the second one took."""
     images = np.random.default_rng(0).integers(0, 256, (FACES + 64, 48, 48), dtype=np.uint8)
     split = np.where(np.arange(len(images)) < FACES, "train", "validation")
-    faces = FaceSet(images, np.arange(len(images)) % 7, EXPRESSIONS, split, split, np.arange(len(images)))
-    recipe = load_recipe(name, ["epochs=2", "early_sizes=[]", "ema_decay=0", "renew_statistics=false"])
-    watch = SecondEpoch()
+    faces = Dataset(images, np.arange(len(images)) % 7, EXPRESSIONS, split, split, np.arange(len(images)))
+    recipe = load_recipe(name, ["epochs=2", "progressive_resizing=[]", "ema_decay=0", "recalibrate_bn=false"])
+    callback = SecondEpoch()
     way = nullcontext() if keep else patch("mien.training.device._keep_freed_memory")
     with tempfile.TemporaryDirectory() as folder, way:
-        history = train(recipe, faces, RunFolder(Path(folder) / "run"), watch=watch).history
-    seconds, pages = watch.per_step()
+        history = train(plan_training(recipe, faces), RunFolder(Path(folder) / "run"), callback=callback).history
+    seconds, pages = callback.per_step()
     most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     loss = history[-1]["train_loss"]
     print(json.dumps({"rate": recipe.batch_size / seconds, "pages": pages, "most_mb": most_mb, "loss": loss}))

@@ -13,11 +13,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from mien.audit.near_copies import LEAST_CONTRAST, find_near_copies
-from mien.data.read import read_faces
+from mien.data.read import load_dataset
 from mien.data.splits import group_identical
 from mien.data.synthetic import draw_labels, render_faces
-from mien.evaluation.face_numbers import contrast
+from mien.evaluation.image_statistics import contrast
+from mien.near_copies.finder import LEAST_CONTRAST, find_near_copies
 
 OF_A_KIND = 300
 SIDE_PX = 48
@@ -72,7 +72,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data")
     path = parser.parse_args().data
-    images = render_faces(draw_labels(20_000, 3), 3) if path is None else np.asarray(read_faces(path).images)
+    images = render_faces(draw_labels(20_000, 3), 3) if path is None else np.asarray(load_dataset(path).images)
     # Only pictures that differ: which of two identical ones is found would say nothing.
     _, first = np.unique(group_identical(images), return_index=True)
     images = images[np.sort(first[contrast(images[first]) >= LEAST_CONTRAST])]

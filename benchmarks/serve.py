@@ -1,11 +1,12 @@
-"""How fast the service answers many clients at a time, with and without micro-batches, and what overload does to it.
+"""Throughput and latency of the service with many clients, with and without micro-batches, and under overload.
 
-    python benchmarks/serve.py [--turns 4] [--seconds 3]                  rates and times, photos, overload
-    python benchmarks/serve.py --memory 100000                            memory over so many requests
+    python benchmarks/serve.py [--turns 4] [--seconds 3]                  throughput, latency, overload
+    python benchmarks/serve.py --latency [--turns 4] [--seconds 3]        default-int8 with one worker and with two
+    python benchmarks/serve.py --memory 100000                            memory over this many requests
 
-Both servers run throughout and are asked in turns, so that the machine's own drift meets both alike. The clients are
-one process that does nothing but write prepared bytes and read answers; what it takes of the processor is printed,
-since it takes that from the servers. Crops are drawn faces of 48 x 48 as PNG; the photo is scikit-image's astronaut.
+Both servers run throughout and take turns, so that a drift of the machine affects both alike. One process plays all
+clients: it writes prepared bytes and reads answers. Its processor time is printed, because the servers lack it. Crops
+are drawn faces of 48 x 48 as PNG; the photo is scikit-image's astronaut.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ from mien.data.synthetic import synthetic_faces
 
 SERVER = """
 import sys
-import mien.serve.reading as reading
+import mien.serve.prediction_service as service
 from mien.serve.batching import MicroBatcher
 
 class OneByOne(MicroBatcher):
-    def put(self, item):
-        self._answer([item])
+    def put(self, crops, result):
+        self._run([(crops, result)])
 
 if sys.argv[1] == "one by one":
-    reading.MicroBatcher = OneByOne
+    service.MicroBatcher = OneByOne
 sys.argv = ["mien", "serve", "--port", "0", *sys.argv[2:]]
 import mien.__main__
 """
@@ -48,9 +49,9 @@ PROCESSOR = "process_cpu_seconds_total"
 
 @dataclass
 class Load:
-    """What some clients saw: seconds of each answer, how many of each status, seconds in all, of each side's processor.
+    """What the clients measured: seconds of each answer, statuses, seconds in all, processor seconds of each side.
 
-    The rates are of a machine that may be busy with other work; the processor's time for a request hardly is.
+    Other work on the machine changes the throughput; it hardly changes the processor time of a request.
     """
 
     seconds: list[float] = field(default_factory=list)
@@ -69,18 +70,18 @@ class Load:
         self.best_p99 = min(self.best_p99, other.best_p99)
 
     def words(self) -> str:
-        p50, p99 = np.percentile(self.seconds, [50, 99]) * 1000
+        p50, p95, p99 = np.percentile(self.seconds, [50, 95, 99]) * 1000
         server, client = (1e3 * each / len(self.seconds) for each in (self.server_seconds, self.client_seconds))
         return (
-            f"{len(self.seconds) / self.lasted:7,.0f} requests/s  p50 {p50:6.1f} ms  p99 {p99:6.1f} ms "
-            f"(best turn {1000 * self.best_p99:.1f})  processor: server {server:.2f} ms, client {client:.2f} ms a "
-            f"request  statuses {dict(self.statuses)}"
+            f"{len(self.seconds) / self.lasted:7,.0f} requests/s  p50 {p50:6.1f} ms  p95 {p95:6.1f} ms  "
+            f"p99 {p99:6.1f} ms (best turn {1000 * self.best_p99:.1f})  processor: server {server:.2f} ms, "
+            f"client {client:.2f} ms a request  statuses {dict(self.statuses)}"
         )
 
 
 @contextmanager
 def server(kind: str, *options: str) -> Iterator[tuple[int, int]]:
-    """A server process of its own; yields its port and process id."""
+    """Run a server process; yields its port and process id."""
     command = [sys.executable, "-c", SERVER, kind, *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -93,12 +94,12 @@ def server(kind: str, *options: str) -> Iterator[tuple[int, int]]:
         process.wait()
 
 
-def request_bytes(picture: bytes, query: str) -> bytes:
-    """One whole request."""
+def request_bytes(image: bytes, query: str) -> bytes:
+    """One complete request."""
     boundary = b"----mien"
     body = b'--%b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n%b\r\n--%b--\r\n' % (
         boundary,
-        picture,
+        image,
         boundary,
     )
     return (
@@ -108,7 +109,7 @@ def request_bytes(picture: bytes, query: str) -> bytes:
 
 
 async def client(port: int, request: bytes, load: Load, until: float, most: list[int]) -> None:
-    """One client: asks, waits for the answer, asks again."""
+    """One client: sends a request, waits for the answer, repeats."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.perf_counter() < until and most[0] > 0:
         most[0] -= 1
@@ -128,7 +129,7 @@ async def client(port: int, request: bytes, load: Load, until: float, most: list
 
 
 def turn(port: int, request: bytes, clients: int, seconds: float = 1e9, most: int = 10**12) -> Load:
-    """So many clients at a time, for so long or so many requests."""
+    """Run this many clients at a time, for some seconds or requests. Several workers tell no processor time: NaN."""
     load, left = Load(server_seconds=-metric(port, PROCESSOR)), [most]
     began, processor = time.perf_counter(), time.process_time()
 
@@ -145,8 +146,7 @@ def turn(port: int, request: bytes, clients: int, seconds: float = 1e9, most: in
 def metric(port: int, name: str) -> float:
     page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics").read().decode()
     found = re.search(rf"^{name} (\S+)", page, re.MULTILINE)
-    assert found is not None, name
-    return float(found[1])
+    return float(found[1]) if found else float("nan")
 
 
 def crop_png() -> bytes:
@@ -184,6 +184,26 @@ def compare(turns: int, seconds: float) -> None:
         print(f"overload, photos, 64 clients, 8 at a time: {turn(port, photo, 64, seconds).words()}")
 
 
+def latency(turns: int, seconds: float) -> None:
+    """The latency that is promised is that of crops, 32 clients, ``default-int8``. The servers take turns."""
+    crop = request_bytes(crop_png(), "crops=true")
+    with ExitStack() as stack:
+        ports = {
+            workers: stack.enter_context(server("micro-batches", "--model", "default-int8", "--workers", str(workers)))[
+                0
+            ]
+            for workers in (1, 2)
+        }
+        loads = {workers: Load() for workers in ports}
+        for port in ports.values():
+            turn(port, crop, 32, 1.0)
+        for _ in range(turns):
+            for workers, port in ports.items():
+                loads[workers].add(turn(port, crop, 32, seconds))
+        for workers, load in loads.items():
+            print(f"default-int8, crops, 32 clients, --workers {workers}: {load.words()}", flush=True)
+
+
 def memory(requests: int) -> None:
     crop = request_bytes(crop_png(), "crops=true")
     with server("micro-batches") as (port, _):
@@ -198,9 +218,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--latency", action="store_true")
     parser.add_argument("--memory", type=int, metavar="REQUESTS")
     wanted = parser.parse_args()
-    if wanted.memory is None:
+    if wanted.latency:
+        latency(wanted.turns, wanted.seconds)
+    elif wanted.memory is None:
         compare(wanted.turns, wanted.seconds)
     else:
         memory(wanted.memory)

@@ -51,10 +51,10 @@ def main() -> None:
     imported = median_seconds(sys.executable, "-c", "import mien")
     helped = median_seconds(sys.executable, "-m", "mien", "--help")
     print(f"bare interpreter  {bare:.3f} s")
-    print(f"import mien       {imported:.3f} s  (bar: 0.15 s)")
-    print(f"mien --help       {helped:.3f} s  (bar: 0.3 s)")
+    print(f"import mien       {imported:.3f} s  (limit: 0.15 s)")
+    print(f"mien --help       {helped:.3f} s  (limit: 0.3 s)")
     if wanted.environment:
-        print(f"core environment  {core_megabytes():.0f} MB beside a bare one  (bar: 380 MB)")
+        print(f"core environment  {core_megabytes():.0f} MB beside a bare one  (limit: 380 MB)")
 
 
 if __name__ == "__main__":

@@ -18,11 +18,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mien.data.faceset import FaceSet
+from mien.data.dataset import Dataset
 from mien.labels import EXPRESSIONS
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
+from mien.training.callback import Callback
 from mien.training.loop import train
+from mien.training.plan import plan_training
 
 FACES = 12_800
 
@@ -49,21 +51,19 @@ print(model.count_params(), count / (time.perf_counter() - began))
 """
 
 
-class Rate:
+class Rate(Callback):
     """A watch of the training loop that counts images a second after the first ten steps."""
 
     def __init__(self) -> None:
         self.images, self._steps, self._began, self._last = 0, 0, 0.0, 0.0
 
-    def step(self, epoch: int, images: int, loss: float) -> None:
+    def on_step_end(self, epoch: int, images: int, loss: float) -> None:
         self._steps += 1
         self._last = time.perf_counter()
         if self._steps == 10:
             self._began = self._last
         elif self._steps > 10:
             self.images += images
-
-    def epoch(self, line: dict[str, float], is_best: bool) -> None: ...
 
     @property
     def per_second(self) -> float:
@@ -75,12 +75,12 @@ def mien_rate(precision: str) -> float:
     images = generator.integers(0, 256, (FACES + 640, 48, 48), dtype=np.uint8)
     labels = np.arange(len(images), dtype=np.int64) % 7
     split = np.where(np.arange(len(images)) < FACES, "train", "validation")
-    faces = FaceSet(images, labels, EXPRESSIONS, split, split, np.arange(len(images)))
+    faces = Dataset(images, labels, EXPRESSIONS, split, split, np.arange(len(images)))
     recipe = load_recipe("study-b", ["epochs=1", f"precision={precision}"])
-    watch = Rate()
+    callback = Rate()
     with tempfile.TemporaryDirectory() as folder:
-        train(recipe, faces, RunFolder(Path(folder) / "run"), watch=watch)
-    return watch.per_second
+        train(plan_training(recipe, faces), RunFolder(Path(folder) / "run"), callback=callback)
+    return callback.per_second
 
 
 def main() -> None:

@@ -22,15 +22,16 @@ import numpy as np
 
 from mien.cli.main import app
 from mien.data.synthetic import synthetic_faces
-from mien.experiments.run import RunResult, run_recipe
-from mien.experiments.study import parse_study
-from mien.experiments.study_page import write_study
-from mien.experiments.study_plan import make_plan
-from mien.experiments.study_results import Finished, Planned, read_finished
-from mien.experiments.study_run import Yard
-from mien.experiments.study_runs import run_all
-from mien.experiments.study_table import tabulate, write_table
+from mien.pipeline.training_run import RunResult, run_recipe
 from mien.run_folder import RunFolder
+from mien.study.page import write_study
+from mien.study.plan import make_plan
+from mien.study.planned_run import StudyContext
+from mien.study.results import CompletedRun, PlannedRun, read_completed
+from mien.study.run import run_all
+from mien.study.spec import parse_study
+from mien.study.table import tabulate, write_table
+from mien.training.plan import plan_training
 
 STUDY = """
 name = "overhead"
@@ -41,11 +42,11 @@ recipe = "demo"
 
 
 class Silent:
-    """A watch that sees nothing."""
+    """A callback that does nothing."""
 
-    def epochs(self, run: Planned, done: int) -> None: ...
+    def epochs(self, run: PlannedRun, done: int) -> None: ...
 
-    def ended(self, run: Planned, finished: Finished) -> None: ...
+    def ended(self, run: PlannedRun, finished: CompletedRun) -> None: ...
 
 
 def main() -> None:
@@ -61,9 +62,11 @@ def main() -> None:
     faces = synthetic_faces(wanted.faces, seed=0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        yard = Yard({48: faces}, folder, folder / "results", {})
+        yard = StudyContext({(48, 1): faces}, folder, folder / "results", {})
         first = make_plan(study, yard.faces_of_size).runs[0]
-        run_recipe(first.recipe, faces, RunFolder(folder / "warm"))  # kernels are chosen, torch is imported
+        run_recipe(
+            plan_training(first.recipe, faces), RunFolder(folder / "warm")
+        )  # kernels are chosen, torch is imported
         within = 0.0
 
         def timed(*args: Any, **settings: Any) -> RunResult:
@@ -75,10 +78,10 @@ def main() -> None:
 
         began = time.perf_counter()
         plan = make_plan(study, yard.faces_of_size)
-        with patch("mien.experiments.study_run.run_recipe", timed):
+        with patch("mien.study.planned_run.run_recipe", timed):
             run_all(plan.runs, {}, yard, Silent())
         runner = time.perf_counter() - began - within
-        table = tabulate(study, plan, read_finished(yard.results))
+        table = tabulate(study, plan, read_completed(yard.results))
         write_table(folder / "study.json", table)
         write_study(folder, table, {})
         whole = time.perf_counter() - began

@@ -4,8 +4,9 @@
 
 For each recipe: the curve (seconds from the first step, validation accuracy, one view), the seconds to 64.3 %, and the
 training rate beside the machine's own best for that network: a bare forward-backward-step loop on random tensors,
-measured in the same run on each side that `early_sizes` names and weighed by the images seen at it. Seconds hold
-training, augmentation and validation, not checkpoints (hundredths of a second each) and not the decoding of images.
+measured in the same run on each side that `progressive_resizing` names and weighed by the images seen at it.
+Seconds hold training, augmentation and validation,
+not checkpoints (hundredths of a second each) and not the decoding of images.
 """
 
 from __future__ import annotations
@@ -18,18 +19,20 @@ from pathlib import Path
 
 import torch
 
-from mien.data.faceset import FaceSet
-from mien.data.read import read_faces
-from mien.experiments.run import run_recipe
+from mien.data.dataset import Dataset
+from mien.data.read import load_dataset
+from mien.pipeline.training_run import run_recipe
 from mien.recipe import Recipe
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
-from mien.training.rate import bare_rate
+from mien.training.callback import Callback
+from mien.training.plan import plan_training
+from mien.training.throughput import training_throughput
 
 STUDY_A = 0.643
 
 
-class Stopwatch:
+class Stopwatch(Callback):
     """A watch of the training loop: when each step and epoch ended."""
 
     def __init__(self) -> None:
@@ -37,7 +40,7 @@ class Stopwatch:
         self.images = 0
         self._last: float | None = None
 
-    def step(self, epoch: int, images: int, loss: float) -> None:
+    def on_step_end(self, epoch: int, images: int, loss: float) -> None:
         now = time.perf_counter()
         # The first step of an epoch would count the validation before it.
         if self._last is not None:
@@ -45,23 +48,25 @@ class Stopwatch:
             self.images += images
         self._last = now
 
-    def epoch(self, line: dict[str, float], is_best: bool) -> None:
+    def on_epoch_end(self, metrics: dict[str, float], is_best: bool) -> None:
         self._last = None
         mark = "  best" if is_best else ""
         print(
-            f"  epoch {line['epoch']:3.0f}  {line['seconds']:7.1f} s  {line['validation_accuracy']:.2%}{mark}",
+            f"  epoch {metrics['epoch']:3.0f}  {metrics['seconds']:7.1f} s  {metrics['validation_accuracy']:.2%}{mark}",
             flush=True,
         )
 
 
-def measure(recipe: Recipe, faces: FaceSet, out: Path | None) -> None:
+def measure(recipe: Recipe, faces: Dataset, out: Path | None) -> None:
     """Train once and print the curve; the run folder is kept under ``out`` where that is given."""
     folder = out or Path(tempfile.mkdtemp())
-    bare = bare_rate(recipe, len(faces.classes))
-    watch = Stopwatch()
+    bare = training_throughput(recipe, len(faces.classes))
+    callback = Stopwatch()
     print(f"{recipe.name}, seed {recipe.seed}")
-    result = run_recipe(recipe, faces, RunFolder(folder / f"{recipe.name}-{recipe.seed}"), watch=watch)
-    rate = watch.images / watch.step_seconds
+    result = run_recipe(
+        plan_training(recipe, faces), RunFolder(folder / f"{recipe.name}-{recipe.seed}"), callback=callback
+    )
+    rate = callback.images / callback.step_seconds
     history = result.outcome.history
     reached = next((line["seconds"] for line in history if line["validation_accuracy"] >= STUDY_A), None)
     print(f"  {STUDY_A:.1%} after {reached:.0f} s" if reached else f"  {STUDY_A:.1%} not reached")
@@ -82,7 +87,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path, help="keep the run folders here")
     wanted = parser.parse_args()
-    faces = read_faces(wanted.data)
+    faces = load_dataset(wanted.data)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {len(faces):,} faces")
     for name in wanted.recipes:
         for seed in wanted.seeds:

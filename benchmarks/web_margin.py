@@ -20,12 +20,12 @@ import onnxruntime
 from PIL import Image
 
 from mien.data.read import read_data
-from mien.inference.classifier import Classifier
-from mien.inference.locate import find_model
+from mien.inference.find_model import find_model
+from mien.inference.predictor import Predictor
 from mien.preprocess import grey_square
 from mien.serve.built_page import PAGE_MODEL
 
-DETECTOR = Path(__file__).parents[1] / "src" / "mien" / "serve" / "static" / "detector.onnx"
+DETECTOR = Path(__file__).parents[1] / "web" / "build" / "detector.onnx"
 FACE_PX = 96
 """Side of the enlarged face: of 96, 128, 160 and 192 the one at which most faces are found again."""
 
@@ -46,7 +46,7 @@ def main() -> None:
     faces = read_data(given.data, size_px=48).faces
     chosen = faces.split == "validation"
     images, labels = np.asarray(faces.images[chosen]), faces.labels[chosen]
-    classifier = Classifier(find_model(given.model), threads=1)
+    classifier = Predictor(find_model(given.model), threads=1).for_labels()
     boxes, scores = find_again(images)
     found = scores > LEAST_SCORE
     images, labels, boxes = images[found], labels[found], boxes[found]

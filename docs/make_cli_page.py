@@ -5,60 +5,46 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from mien.cli.commands import COMMANDS, load_command
 from mien.cli.main import app
 
 PAGE = Path(__file__).parent / "cli.md"
-COMMANDS = (
-    "demo",
-    "recipes",
-    "train",
-    "teach",
-    "distill",
-    "soup",
-    "prune",
-    "study",
-    "sweep",
-    "evaluate",
-    "report",
-    "compare",
-    "robustness",
-    "explain",
-    "export",
-    "web build",
-    "info",
-    "predict",
-    "video",
-    "detectors",
-    "detectors install",
-    "embed",
-    "serve",
-    "webcam",
-    "audit",
-    "data info",
-    "data convert",
-    "data download",
-)
 HEAD = """# The command line
 
-Made by `make docs` from the commands' own help.
+`make docs` makes this page from the help of the commands.
 
-What a command acts on is positional; everything else has the same name in every command. Results go to stdout,
-remarks and progress to stderr. A mistake is one line and exit code 2; Ctrl-C is exit code 130, except in
-`mien train`, which ends in order with its best model.
+The model, run or data that a command is about is an argument. Everything else is an option, with the same name in
+every command. Results go to stdout, notices and progress to stderr.
+
+A mistake ends with exit code 2 and one line: `mien: message [code]`. The code names the kind of mistake and does not
+change between versions. Ctrl-C ends with exit code 130; `mien train` saves its best model first.
+
+`mien --install-completion` installs completion for your shell.
 """
+
+
+def commands() -> Iterator[str]:
+    """All commands and their own commands, in the order of ``mien --help``."""
+    for name, command in COMMANDS.items():
+        yield name
+        if command.has_commands:
+            yield from (f"{name} {each}" for each in load_command(name).commands)
 
 
 def page() -> str:
     """The whole page as Markdown."""
-    parts = [HEAD]
-    for command in COMMANDS:
-        text = io.StringIO()
-        with contextlib.redirect_stdout(text):
-            app([*command.split(), "--help"], prog_name="mien", standalone_mode=False, terminal_width=100)
-        parts.append(f"\n## mien {command}\n\n```text\n{text.getvalue().strip()}\n```\n")
-    return "".join(parts)
+    return "".join([HEAD, section(""), *map(section, commands())])
+
+
+def section(command: str) -> str:
+    """The help of one command under its heading; of ``mien`` itself for ``""``."""
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        app([*command.split(), "--help"], prog_name="mien", standalone_mode=False, terminal_width=100)
+    return f"\n## {f'mien {command}'.strip()}\n\n```text\n{text.getvalue().strip()}\n```\n"
 
 
 if __name__ == "__main__":

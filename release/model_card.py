@@ -13,7 +13,7 @@ from typing import Any
 from mien.artifact import read_manifest
 from mien.evaluation.corruptions import CORRUPTIONS
 from mien.files import write_text
-from mien.inference.locate import SHIPPED, find_run
+from mien.inference.find_model import SHIPPED, find_run
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "model-card.md"
@@ -39,7 +39,7 @@ def _model(name: str) -> str:
     manifest = read_manifest(run.model)
     views, int8 = card["accuracy_by_views"], card["int8"]
     facts = [
-        ("network", f"`{manifest.recipe['model']['name']}`, {manifest.parameters:,} trainable numbers"),
+        ("network", f"`{manifest.recipe['model']['name']}`, {manifest.parameters:,} parameters"),
         ("input", f"grey, {manifest.input.size_px} px, of which the central {manifest.input.crop_px} px are seen"),
         ("recipe", f"`{card['recipe']}`, {_epoch(manifest.epoch)}; {manifest.recipe_digest}"),
         ("taught by", ", ".join(manifest.taught_by) or "labels alone"),
@@ -50,14 +50,15 @@ def _model(name: str) -> str:
         ("licence", manifest.licence),
         *((f"SHA-256 of `{file}`", f"`{digest}`") for file, digest in card["sha256"].items()),
     ]
-    score = [("all rows, one view", _interval(metrics["headline"]["accuracy"], 100))]
-    score += [(f"all rows, {number} views", f"{100 * views[number]:.1f} %") for number in ("2", "10")]
-    score += [("all rows, one view, int8", f"{100 * int8['accuracy']:.1f} %")]
+    score = [("all samples, one view", _interval(metrics["headline"]["accuracy"], 100))]
+    score += [(f"all samples, {number} views", f"{100 * views[number]:.1f}%") for number in ("2", "10")]
+    score += [("all samples, one view, int8", f"{100 * int8['accuracy']:.1f}%")]
     score += [
-        (f"{part['value']} ({part['count']:,} rows)", _interval(part["accuracy"], 100))
+        (f"{part['value']} ({part['count']:,} samples)", _interval(part["accuracy"], 100))
         for part in metrics["subsets"]
-        if part["count"] != metrics["rows"]
+        if part["count"] != _samples(metrics)
     ]
+    score += _votes(metrics.get("votes"))
     headline = metrics["headline"]
     score += [
         (words, _interval(headline[key]))
@@ -70,7 +71,7 @@ def _model(name: str) -> str:
     ]
     score += [
         (f"the same, at a temperature fitted on other rows{where}", _interval(card["calibration"][rows]))
-        for rows, where in (("all", ""), ("unseen", "; without rows seen before"))
+        for rows, where in (("all", ""), ("unseen", "; without leaked samples"))
     ]
     classes = [
         (each["name"], *(f"{each[figure]:.3f}" for figure in ("precision", "recall", "f1", "auc")), each["support"])
@@ -84,19 +85,44 @@ def _model(name: str) -> str:
         [
             f"## `{name}`",
             _table(("", ""), facts),
-            f"On FER2013's PublicTest ({metrics['rows']:,} rows), by which settings were chosen, so that these "
-            "figures are flattered; intervals are 95 %, over faces.",
+            f"On FER2013's PublicTest ({_samples(metrics):,} samples), on which settings were chosen, so these "
+            "metrics are flattered. Intervals are 95%, over samples.",
             _table(("score on", f"`{name}`"), score),
-            _table(("class", "precision", "recall", "F1", "AUC", "rows"), classes),
-            f"Accuracy in % on bad pictures, at five strengths ({robustness['faces']:,} rows; mean over all: {mean}):",
+            _table(("class", "precision", "recall", "F1", "AUC", "samples"), classes),
+            f"Accuracy in % on corrupted images, at five strengths ({robustness['faces']:,} samples; "
+            f"mean over all: {mean}):",
             _table(("corruption", "1", "2", "3", "4", "5"), corrupted),
             f"Made by:\n\n```\n{made_by}\n```",
         ]
     )
 
 
+def _votes(votes: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """FER+'s protocol: accuracy by what most annotators saw, of each output, and the distribution of the votes."""
+    if votes is None:
+        return []
+    found = [
+        (
+            f"FER+ majority, output `{each['output']}` ({votes['with_majority']:,} samples)",
+            _interval(_accuracy(each["evaluation"]), 100),
+        )
+        for each in votes["majority"]
+    ]
+    if votes["distribution"]:
+        found += [
+            ("cross-entropy with the votes, in nats", _interval(votes["distribution"]["cross_entropy"])),
+            ("Jensen-Shannon divergence from the votes, in nats", _interval(votes["distribution"]["jensen_shannon"])),
+        ]
+    return found
+
+
+def _accuracy(evaluation: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = evaluation["headline"]["accuracy"]
+    return found
+
+
 def _interval(estimate: dict[str, Any], scale: float = 1) -> str:
-    digits, unit = (1, " %") if scale != 1 else (3, "")
+    digits, unit = (1, "%") if scale != 1 else (3, "")
     value, low, high = (f"{scale * estimate[key]:.{digits}f}" for key in ("value", "low", "high"))
     return f"{value}{unit} [{low}, {high}]"
 
@@ -104,6 +130,11 @@ def _interval(estimate: dict[str, Any], scale: float = 1) -> str:
 def _table(header: tuple[str, ...], rows: list[Any]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def _samples(metrics: dict[str, Any]) -> int:
+    """The number of samples, which files of earlier versions call samples."""
+    return int(metrics.get("samples", metrics.get("rows")))
 
 
 if __name__ == "__main__":

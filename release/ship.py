@@ -12,7 +12,6 @@ commands that made it. Tests hold the files to card.json. No face of the data is
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -25,20 +24,23 @@ import numpy as np
 from model_card import PAGE, page
 
 from mien.artifact import read_manifest, replace_manifest
-from mien.audit.copies import leaked
-from mien.data.faceset import FaceSet
-from mien.data.read import read_faces
-from mien.data.splits import group_identical
+from mien.checks.copies import leaked
+from mien.data.copy_groups import near_copy_groups
+from mien.data.dataset import Dataset
+from mien.data.read import load_dataset
 from mien.data.synthetic import render_faces
-from mien.evaluation.evaluate import evaluate_scores
-from mien.evaluation.robustness import fingerprint_of_rows, measure_robustness
-from mien.evaluation.robustness_file import Measurement, write_measurement
-from mien.evaluation.scores import Scores
+from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.robustness import fingerprint_of_samples, measure_robustness
+from mien.evaluation.robustness_file import RobustnessReport, write_robustness
 from mien.evaluation.temperature import cross_fit_temperature
-from mien.experiments.measure import faces_for, score_split, without_copies, write_evaluation
-from mien.experiments.smaller import write_smaller
-from mien.files import write_text
-from mien.inference.classifier import Classifier
+from mien.evaluation.vote_metrics import evaluate_votes
+from mien.files import file_sha256, write_text
+from mien.inference.predictor import Predictor
+from mien.pipeline.evaluation_files import write_evaluation
+from mien.pipeline.export_quantized import export_quantized
+from mien.pipeline.leakage import subset_masks
+from mien.pipeline.split_predictions import predict_split, with_model_classes
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 
@@ -48,52 +50,53 @@ FACES, SEED = 7, 7
 """Rendered faces whose answers are recorded: one of each expression."""
 
 
-def make(run: RunFolder, name: str, faces: FaceSet, folder: RunFolder, made_by: list[str]) -> dict[str, Any]:
+def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: list[str]) -> dict[str, Any]:
     """Fill ``folder`` with what is shipped of a run, and return the content of card.json."""
     manifest = read_manifest(run.model)
     for file in (run.recipe_file, run.best, run.path / "history.csv"):
         if file.is_file():
             shutil.copy(file, folder.path / file.name)
     if run.model.stat().st_size > LARGEST_BYTES:
-        write_smaller(run.model, "fp16", faces, folder.model)
+        export_quantized(run.model, "fp16", faces, folder.model)
         tensors, facts = checkpoint.load(run.best)
-        # As `to_half` does: matrices and kernels alone.
+        # As `to_fp16` does: matrices and kernels alone.
         halves = {key: value.half() if value.dim() > 1 else value for key, value in tensors.items()}
         checkpoint.save(folder.best, halves, facts)
     else:
         shutil.copy(run.model, folder.model)
-    smaller = write_smaller(run.model, "int8", faces, folder.model_int8)
+    smaller = export_quantized(run.model, "int8", faces, folder.model_int8)
     for file in (folder.model, folder.model_int8):
         replace_manifest(file, read_manifest(file).model_copy(update={"name": name}))
-    model = Classifier(folder.model)
-    validation = faces_for(model, faces.of_split("validation"))
-    scores = score_split(model, faces, "validation")
+    model = Predictor(folder.model).for_labels()
+    validation = with_model_classes(model, faces.of_split("validation"))
+    scores = predict_split(model, faces, "validation")
     with tempfile.TemporaryDirectory() as elsewhere:
-        subsets = without_copies(faces_for(model, faces), scores)
-        about: dict[str, Any] = {"title": name, "facts": {}, "class_counts": {}, "subsets": subsets}
-        write_evaluation(Path(elsewhere), scores, evaluate_scores(scores), **about)
+        masks = subset_masks(with_model_classes(model, faces), scores)
+        about: dict[str, Any] = {"title": name, "metadata": {}, "class_counts": {}}
+        about |= {"subsets": evaluate_subsets(scores, masks), "votes": evaluate_votes(scores, masks)}
+        write_evaluation(Path(elsewhere), scores, evaluate_predictions(scores), **about)
         shutil.copy(Path(elsewhere) / "metrics.json", folder.path / "metrics.json")
-    data_print = faces.fingerprint_for_scores("validation")
-    rows = fingerprint_of_rows(data_print, validation.rows, validation.labels, validation.classes)
+    data_print = faces.fingerprint_for_predictions("validation")
+    rows = fingerprint_of_samples(data_print, validation.rows, validation.labels, validation.classes)
     measured = measure_robustness(
-        model.probabilities, np.asarray(validation.images), validation.labels, rows_fingerprint=rows
+        model.probabilities, np.asarray(validation.images), validation.labels, samples_fingerprint=rows
     )
     data = "FER2013, PublicTest as validation"
-    write_measurement(folder.path, Measurement(name, data, "validation", measured, data_fingerprint=data_print))
+    write_robustness(folder.path, RobustnessReport(name, data, "validation", measured, data_fingerprint=data_print))
     drawn = render_faces(np.arange(FACES), seed=SEED)
     kept = (folder.model, folder.model_int8, folder.best)
     content = {
         "name": name,
         "recipe": manifest.recipe["name"],
         "made_by": made_by,
-        "sha256": {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in kept},
+        "sha256": {file.name: file_sha256(file) for file in kept},
         "bytes": {file.name: file.stat().st_size for file in kept},
         "precision": read_manifest(folder.model).precision,
         "accuracy_by_views": {views: accuracy(model, faces, views) for views in (1, 2, 10)},
-        "calibration": calibration(faces_for(model, faces), scores),
-        "int8": {"accuracy": smaller.accuracy, "agreement": smaller.agreement, "rows": smaller.rows},
+        "calibration": calibration(with_model_classes(model, faces), scores),
+        "int8": {"accuracy": smaller.accuracy, "agreement": smaller.agreement, "samples": smaller.samples},
         "answers": {
-            file.name: np.round(Classifier(file).probabilities(drawn), 7).tolist()
+            file.name: np.round(Predictor(file).probabilities(drawn), 7).tolist()
             for file in (folder.model, folder.model_int8)
         },
     }
@@ -101,26 +104,26 @@ def make(run: RunFolder, name: str, faces: FaceSet, folder: RunFolder, made_by: 
     return content
 
 
-def accuracy(model: Classifier, faces: FaceSet, views: int) -> float:
+def accuracy(model: Predictor, faces: Dataset, views: int) -> float:
     """Share of validation rows that are right, over so many views of each face."""
-    scores = score_split(model, faces, "validation", views)
+    scores = predict_split(model, faces, "validation", views)
     return float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
 
 
-def calibration(faces: FaceSet, scores: Scores) -> dict[str, Any]:
-    """How far confidence is off on validation, each row at a temperature fitted on other rows (copies go together).
+def calibration(faces: Dataset, scores: Predictions) -> dict[str, Any]:
+    """How far confidence is off on validation, each row at a temperature fitted on others; near-copies go together.
 
     Args:
         faces: all of the data, under the model's classes.
         scores: of its validation split, at temperature 1.
     """
-    groups = group_identical(np.asarray(faces.images))
-    places = faces.places(scores.rows)
+    groups = near_copy_groups(np.asarray(faces.images))
+    places = faces.places(scores.sample_ids)
     rescaled = cross_fit_temperature(scores.labels, scores.probabilities, groups[places]).probabilities
     honest = replace(scores, probabilities=rescaled)
     unseen = honest.subset(~leaked(groups, faces.split)[places])
     both = {"all": honest, "unseen": unseen}
-    return {name: evaluate_scores(each).calibration_error.to_dict() for name, each in both.items()}
+    return {name: evaluate_predictions(each).calibration_error.to_dict() for name, each in both.items()}
 
 
 def put_in_place(made: Path, place: Path) -> None:
@@ -149,7 +152,7 @@ def main() -> None:
     )
     wanted = parser.parse_args()
     run = RunFolder(wanted.run)
-    faces = read_faces(wanted.data, size_px=run.read_recipe().input.size_px)
+    faces = load_dataset(wanted.data, size_px=run.read_recipe().input.size_px)
     # Made beside its place and moved there, so that a killed run leaves the model that is there as it is.
     with tempfile.TemporaryDirectory(dir=SHIPPED.parents[1], prefix=".ship-") as temporary:
         folder = RunFolder(Path(temporary) / wanted.name)
@@ -159,7 +162,7 @@ def main() -> None:
     write_text(PAGE, page())
     shares = ", ".join(f"{share:.2%} in {views}" for views, share in content["accuracy_by_views"].items())
     int8 = content["int8"]["accuracy"]
-    sys.stdout.write(f"{SHIPPED / wanted.name}: {shares} view(s); int8 {int8:.2%}. {PAGE} is written anew.\n")
+    sys.stdout.write(f"{SHIPPED / wanted.name}: {shares} view(s); int8 {int8:.2%}. {PAGE} is rewritten.\n")
 
 
 if __name__ == "__main__":

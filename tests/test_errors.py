@@ -1,16 +1,24 @@
+import json
+import pickle
+import warnings
+from copy import deepcopy
+
 import pytest
 
 from mien.errors import (
     DataError,
     MienError,
+    MienWarning,
     MissingExtraError,
     ModelError,
+    Notice,
     RecipeError,
     RunError,
     TrainingError,
     nearest,
     needs_extra,
 )
+from support import raises, warned
 
 
 def test_all_errors_share_one_root():
@@ -20,7 +28,7 @@ def test_all_errors_share_one_root():
 
 def test_a_missing_package_names_its_extra():
     with (
-        pytest.raises(MissingExtraError, match=r"Flying needs the package wings_of_wax.*'mien\[train\]'"),
+        raises(MissingExtraError, "missing-extra", "Flying", "wings_of_wax", "'mien[train]'"),
         needs_extra("train", "Flying"),
     ):
         import wings_of_wax  # noqa: F401
@@ -34,3 +42,18 @@ def test_a_missing_module_of_our_own_is_a_bug_and_shows_as_one():
 def test_nearest_suggests_or_lists():
     assert nearest("anger", ["angry", "happy"]) == " Did you mean 'angry'?"
     assert nearest("xyz", ["b", "a"]) == " Known: a, b."
+
+
+def test_a_notice_is_its_sentence_and_keeps_its_code():
+    """Oracle: the same text as str; copies and pickles as Python makes them."""
+    notice = Notice("nine samples.", code="validation-small")
+    assert notice == "nine samples."
+    assert json.dumps(notice) == '"nine samples."'
+    assert notice.line == "note: nine samples. [validation-small]"
+    for again in (pickle.loads(pickle.dumps(notice)), deepcopy(notice)):
+        assert (again, again.code) == (notice, notice.code)
+
+
+def test_a_warning_has_a_code():
+    with warned("arguments-ignored", "speed"):
+        warnings.warn(MienWarning("speed is ignored.", code="arguments-ignored"), stacklevel=1)

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from mien.errors import DataError
-from mien.pictures import open_image
+from mien.images import open_image
 from mien.preprocess import InputSpec, grey_square, normalise, to_input, upright_rgb
+from support import raises
 
 
 def encoded(image, kind="PNG", **options):
@@ -95,7 +96,7 @@ def test_each_value_of_16_bits_is_rounded_to_the_nearest_of_8(mode):
 
 def test_fractions_are_not_taken_for_black():
     """A float picture of 0 to 1, as many programs save it, would have two values left."""
-    with pytest.raises(DataError, match="fractions of 0 to 1"):
+    with raises(DataError, "image-range"):
         grey_square(Image.fromarray(np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)), 8)
     whole = Image.fromarray(np.linspace(0, 255, 64, dtype=np.float32).reshape(8, 8))
     assert grey_square(whole, 8)[-1, -1] == 255
@@ -109,17 +110,23 @@ def test_transparency_is_laid_on_white():
 
 
 @pytest.mark.parametrize(
-    "array",
-    [np.zeros((4, 4)), np.zeros((2, 5, 6), np.uint8), np.zeros((0, 4), np.uint8), np.zeros((4, 4, 2), np.uint8)],
+    ("array", "code"),
+    [
+        (np.zeros((4, 4)), "image-dtype"),
+        (np.zeros((2, 5, 6), np.uint8), "image-shape"),
+        (np.zeros((0, 4), np.uint8), "image-shape"),
+        (np.zeros((4, 4, 2), np.uint8), "image-shape"),
+    ],
 )
-def test_arrays_of_another_kind_are_refused(array):
-    with pytest.raises(DataError, match="array must"):
+def test_arrays_of_another_kind_are_refused(array, code):
+    with raises(DataError, code):
         grey_square(array, 48)
 
 
 def test_what_is_no_number_is_not_told_to_be_multiplied():
-    with pytest.raises(DataError, match=r"float64 with NaN or infinity\. Replace those first\."):
+    with raises(DataError, "image-dtype") as caught:
         grey_square(np.full((4, 4), np.nan), 48)
+    assert "Multiply" not in str(caught.value)
 
 
 def test_to_input_is_the_written_formula(face):
@@ -130,7 +137,7 @@ def test_to_input_is_the_written_formula(face):
 
 
 def test_training_normalises_as_serving_does(face):
-    import torch
+    torch = pytest.importorskip("torch")
 
     spec = InputSpec(mean=0.4, std=0.2)
     tensor = normalise(torch.from_numpy(face).float(), spec)
@@ -143,7 +150,7 @@ def test_a_crop_larger_than_the_image_is_impossible():
 
 
 def test_faces_of_another_size_are_refused(face):
-    with pytest.raises(DataError, match=r"\(N, 40, 40\)"):
+    with raises(DataError, "crops-shape"):
         to_input(face[None], InputSpec(size_px=40, crop_px=40))
 
 
@@ -171,5 +178,5 @@ def test_a_whole_picture_is_the_same_to_a_model_as_its_three_channels(name):
 
 @pytest.mark.parametrize("shape", [(4,), (4, 4, 2), (0, 4, 3), (2, 4, 4, 3)])
 def test_an_array_that_is_no_picture_is_refused_whole_too(shape):
-    with pytest.raises(DataError, match="found shape"):
+    with raises(DataError, "image-shape"):
         upright_rgb(np.zeros(shape, dtype=np.uint8))

@@ -11,8 +11,11 @@
     ├── ServeError         a service that cannot start: a port in use, a token that cannot be read
     └── MissingExtraError  an optional part of mien that is not installed
 
+A :class:`Notice` is what a person should know beside a result; a :class:`MienWarning` is one that Python code causes.
+
 A message says what was expected, what was found, where, and what to do. The command line prints it as
-one line and exits with 2.
+one line and exits with 2, and a notice as a line that begins with ``note:``. A code names the kind of mistake or
+notice and never changes; programs and tests go by it, not by the sentence.
 """
 
 from __future__ import annotations
@@ -20,54 +23,125 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Self
 
 
 class MienError(Exception):
-    """Root of all errors that mien raises on purpose."""
+    """Root of all errors that mien raises on purpose.
+
+    Args:
+        message: what was expected, what was found, where, and what to do.
+        code: what kind of mistake it is, in words joined by hyphens: ``split-missing``. Stable between versions.
+
+    Attributes:
+        code: as given, or the class's own, such as ``data`` for :class:`DataError`.
+
+    >>> DataError("fer2013.csv line 812: pixel 300 is outside 0..255.", code="pixel-range").code
+    'pixel-range'
+    """
+
+    code: str = "error"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        # One line, whatever a file name or a cell of a table holds.
+        super().__init__(" ".join(message.splitlines()))
+        if code is not None:
+            self.code = code
 
 
 class DataError(MienError):
     """Images, labels or tables that cannot be read or used."""
 
+    code = "data"
+
 
 class RecipeError(MienError):
     """A recipe with an unknown key, an impossible value, or a name that does not exist."""
+
+    code = "recipe"
 
 
 class StudyError(MienError):
     """A study that does not hang together, or whose stored results are damaged."""
 
+    code = "study"
+
 
 class ModelError(MienError):
     """A model file that is missing, damaged, foreign, or written by a newer mien."""
 
+    code = "model"
+
 
 class RunError(MienError):
     """A run folder that exists already, is incomplete, or cannot be written."""
+
+    code = "run"
 
 
 class TrainingError(MienError):
     """Training that cannot go on.
 
     Attributes:
-        reason: what happened, without the advice that follows it for whoever began this run alone.
+        reason: what happened, without the advice that follows it for a run that was started alone.
     """
 
-    def __init__(self, reason: str, advice: str = "") -> None:
-        super().__init__(f"{reason} {advice}".rstrip())
+    code = "training"
+
+    def __init__(self, reason: str, advice: str = "", *, code: str | None = None) -> None:
+        super().__init__(f"{reason} {advice}".rstrip(), code=code)
         self.reason = reason
 
 
 class StoppedError(TrainingError):
     """Training that was stopped before there was anything to keep."""
 
+    code = "stopped"
+
 
 class ServeError(MienError):
     """A service that cannot start."""
 
+    code = "serve"
+
 
 class MissingExtraError(MienError):
     """An optional part of mien that is not installed."""
+
+    code = "missing-extra"
+
+
+class Notice(str):
+    """A sentence that a person should know beside a result, with a code as errors have.
+
+    >>> Notice("validation has only 9 samples.", code="validation-small").line
+    'note: validation has only 9 samples. [validation-small]'
+    """
+
+    code: str
+
+    def __new__(cls, words: str, *, code: str) -> Self:
+        """``words``: the sentence."""
+        notice = super().__new__(cls, words)
+        notice.code = code
+        return notice
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, str]]:
+        """What copies and pickles are made of."""
+        return (str(self),), {"code": self.code}
+
+    @property
+    def line(self) -> str:
+        """As terminals show it."""
+        return f"note: {self} [{self.code}]"
+
+
+class MienWarning(UserWarning):
+    """What :mod:`warnings` is given: an argument that has no effect here. ``code`` is as that of an error."""
+
+    def __init__(self, message: str, *, code: str = "warning") -> None:
+        super().__init__(message)
+        self.code = code
 
 
 @contextmanager

@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all, and files that one process alone may write."""
+"""Files that are written whole or not at all, and files that one process locks."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import sys
@@ -27,35 +28,110 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         RunError: the file system refused (disk full, no permission, a file-size limit).
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # An ordinary file, unlike tempfile's, which only their owner can read.
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _temporary_file(path) as temporary:
             yield temporary
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
             temporary.replace(path)
-        except OSError as error:
-            # An OSError about another file (a reader's, inside the block) is not ours to explain.
-            if error.filename is not None and Path(str(error.filename)) not in {temporary, path, *path.parents}:
-                raise
-            reason = error.strerror or str(error)
-            mend = "Free some space, then run the command again" if error.errno in _NO_SPACE else "Choose another place"
-            raise RunError(
-                f"{path} could not be written: {reason}. What stood there before is unchanged. {mend}."
-            ) from error
-    finally:
+        sync_folder(path.parent)
+    except OSError as error:
+        # An OSError about another file (a reader's, inside the block) is not ours to explain.
+        of_others = error.filename is not None and not _is_beside(Path(str(error.filename)), path)
+        if of_others:
+            raise
+        reason = error.strerror or str(error)
+        mend = "Free some space, then run the command again" if error.errno in _NO_SPACE else "Choose another folder"
+        raise RunError(
+            f"{path} could not be written: {reason}. Its former content is unchanged. {mend}.", code="file-unwritable"
+        ) from error
+
+
+@contextmanager
+def _temporary_file(path: Path) -> Iterator[Path]:
+    """An empty file beside ``path``, removed when the block fails.
+
+    It has the same name every time, and a lock while it is written: what a killed process left is taken over, and
+    what another process is writing is not. Where it cannot be locked (Windows does not rename open files) the name
+    is random.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    descriptor = _open_locked(temporary)
+    if descriptor is None:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+        # An ordinary file, unlike tempfile's, which only their owner can read.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666))
+    try:
+        yield temporary
+    except BaseException:
         with suppress(OSError):
             temporary.unlink()
+        raise
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _open_locked(path: Path) -> int | None:
+    """Make a file, or take over a file that no process has locked. None where it cannot be locked."""
+    if sys.platform == "win32":
+        return None
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP or path.exists():  # a link, or another user's file
+            return None
+        raise
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            # A file system without locks, such as Lustre's default: what was just made there would stay.
+            if error.errno in {errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP} and not os.fstat(descriptor).st_size:
+                path.unlink()
+            raise
+        # Between open and lock, its former owner may have renamed it.
+        if os.path.samestat(os.fstat(descriptor), path.lstat()):
+            os.ftruncate(descriptor, 0)
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
+
+
+def _is_beside(file: Path, path: Path) -> bool:
+    """Whether a file is ``path``, its temporary file or a folder that holds it."""
+    temporary = file.name.startswith(f".{path.name}.") and file.name.endswith(".part")
+    return file in {path, *path.parents} or (file.parent == path.parent and temporary)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder outlast a power cut, where the system can: Windows cannot, and does it by itself."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network file systems have no such call; the rename stands all the same.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def check_replaceable(paths: Iterable[Path], overwrite: bool) -> None:
-    """Refuse to replace files that nobody said may go. Raises :class:`RunError`."""
+    """Refuse to replace files without ``overwrite``. Raises :class:`RunError`."""
     for path in paths:
         if path.exists() and not overwrite:
-            raise RunError(f"{path} exists already. Choose another folder with --out, or replace it with --overwrite.")
+            raise RunError(
+                f"{path} exists already. Choose another folder with --out, or replace it with --overwrite.",
+                code="file-exists",
+            )
 
 
 def plain(text: str) -> str:
@@ -77,10 +153,16 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
         temporary.write_bytes(content)
 
 
-def lock_file(stream: BinaryIO) -> bool:
-    """Keep an open file to oneself until it is closed, or the process ends. False where another holds it already.
+def file_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content, 64 hex digits. Raises :class:`OSError`."""
+    with Path(path).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
-    Only those who ask are kept out. A file system without locks holds nobody back.
+
+def lock_file(stream: BinaryIO) -> bool:
+    """Lock an open file until it is closed or the process ends. False when another process holds the lock.
+
+    The lock is advisory. On a file system without locks it always succeeds.
     """
     try:
         if sys.platform == "win32":

@@ -14,6 +14,12 @@ from mien.errors import DataError, nearest
 EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven expressions in Kaggle's numbering of FER2013: ``EXPRESSIONS[3] == "happy"``."""
 
+FERPLUS_CLASSES = (
+    *("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
+    *("unknown", "not-a-face"),
+)
+"""What FER+'s ten annotators could choose, in the order of its file: eight expressions, and two other answers."""
+
 _SYNONYMS: dict[str, tuple[str, ...]] = {
     "angry": ("anger", "ang", "an", "mad"),
     "disgust": ("disgusted", "dis", "di"),
@@ -42,7 +48,7 @@ def order_classes(names: set[str]) -> tuple[str, ...]:
 
 
 def parse_map(text: str) -> dict[str, str]:
-    """Read ``"contempt=disgust,0=angry"``: names as they stand in the data -> names to use.
+    """Parse ``"contempt=disgust,0=angry"``: names in the data -> names to use.
 
     Raises:
         DataError: a part is not ``name=name`` or a name on the left occurs twice.
@@ -51,9 +57,11 @@ def parse_map(text: str) -> dict[str, str]:
     for part in text.split(","):
         found, equals, wanted = (piece.strip() for piece in part.partition("="))
         if not (found and equals and wanted):
-            raise DataError(f"--map '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'.")
+            raise DataError(
+                f"--map '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'.", code="map-syntax"
+            )
         if found in mapping:
-            raise DataError(f"--map gives '{found}' twice.")
+            raise DataError(f"--map gives '{found}' twice.", code="map-repeated")
         mapping[found] = wanted
     return mapping
 
@@ -84,19 +92,20 @@ class LabelScheme:
             if wanted not in classes:
                 raise DataError(
                     f"The label scheme '{self.name}' uses the class '{wanted}', which {owner} does not have."
-                    + nearest(wanted, classes)
+                    + nearest(wanted, classes),
+                    code="scheme-class-missing",
                 )
         index_of = {old: new for new, group in enumerate(self.groups.values()) for old in group}
         return np.array([index_of.get(name, -1) for name in classes], dtype=np.int64)
 
     def merge_labels(self, labels: npt.NDArray[np.int64], classes: Sequence[str]) -> npt.NDArray[np.int64]:
-        """New label of every row, -1 where the row's class is dropped. (N,) int64 -> (N,) int64."""
+        """New label of every sample, -1 if its class is dropped. (N,) int64 -> (N,) int64."""
         return self.mapping(classes)[labels]
 
     def merge_probabilities(self, probabilities: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.float64]:
         """Probabilities of the new classes: sums over each group, rescaled to sum to 1.
 
-        (N, C) in [0, 1] -> (N, G) float64. A row whose kept classes all have probability 0 becomes uniform.
+        (N, C) in [0, 1] -> (N, G) float64. A sample whose kept classes all have probability 0 becomes uniform.
         """
         mapping = self.mapping(classes)
         merged = np.zeros((len(probabilities), len(self.groups)), dtype=np.float64)
@@ -109,7 +118,7 @@ class LabelScheme:
 
 
 def positive_class(classes: Sequence[str]) -> int:
-    """Which of two classes a threshold is about: the one that is called positive, otherwise the second. 0 or 1.
+    """The index of the positive class: the class named ``positive``, otherwise the second. 0 or 1.
 
     >>> positive_class(["positive", "negative"]), positive_class(["sad", "happy"])
     (0, 1)
@@ -118,15 +127,18 @@ def positive_class(classes: Sequence[str]) -> int:
         DataError: there are not two classes.
     """
     if len(classes) != 2:
-        raise DataError(f"A threshold parts two classes; here are {len(classes)}: {', '.join(classes)}.")
+        raise DataError(
+            f"A threshold needs exactly two classes; found {len(classes)}: {', '.join(classes)}.",
+            code="threshold-classes",
+        )
     return list(classes).index("positive") if "positive" in classes else 1
 
 
 def check_threshold(threshold: float, classes: Sequence[str]) -> None:
-    """Refuse a threshold outside 0..1, or between other than two classes. Raises :class:`DataError`."""
+    """Check that a threshold is in 0..1, and that there are two classes. Raises :class:`DataError`."""
     positive_class(classes)
     if not 0 <= threshold <= 1:
-        raise DataError(f"A threshold is a probability, 0..1; found {threshold:g}.")
+        raise DataError(f"A threshold is a probability, 0..1; found {threshold:g}.", code="threshold-range")
 
 
 def _keep(name: str, *classes: str) -> LabelScheme:
@@ -151,9 +163,9 @@ SCHEMES: dict[str, LabelScheme] = {
 
 
 def parse_scheme(text: str) -> LabelScheme | None:
-    """Read a scheme: ``"all"`` (None: classes as they are), a name of :data:`SCHEMES`, or one's own.
+    """Parse a scheme: ``"all"`` (None: classes stay), a name of :data:`SCHEMES`, or a custom scheme.
 
-    One's own is written ``"positive=happy+surprise,negative=angry+fear+sad"``.
+    A custom scheme is written ``"positive=happy+surprise,negative=angry+fear+sad"``.
 
     Raises:
         DataError: an unknown name, a malformed group, a class in two groups, or fewer than two groups.
@@ -162,7 +174,9 @@ def parse_scheme(text: str) -> LabelScheme | None:
         return None
     if "=" not in text:
         if text not in SCHEMES:
-            raise DataError(f"There is no label scheme '{text}'." + nearest(text, ["all", *SCHEMES]))
+            raise DataError(
+                f"There is no label scheme '{text}'." + nearest(text, ["all", *SCHEMES]), code="scheme-unknown"
+            )
         return SCHEMES[text]
     groups: dict[str, tuple[str, ...]] = {}
     seen: set[str] = set()
@@ -170,14 +184,19 @@ def parse_scheme(text: str) -> LabelScheme | None:
         new, equals, members = (piece.strip() for piece in part.partition("="))
         names = tuple(canonical_class(member) for member in members.split("+"))
         if not (new and equals and all(names)):
-            raise DataError(f"'{part.strip()}' is not of the form new=old+old, e.g. 'positive=happy+surprise'.")
+            raise DataError(
+                f"'{part.strip()}' is not of the form new=old+old, e.g. 'positive=happy+surprise'.",
+                code="scheme-syntax",
+            )
         if new in groups:
-            raise DataError(f"The label scheme '{text}' defines '{new}' twice.")
+            raise DataError(f"The label scheme '{text}' defines '{new}' twice.", code="scheme-repeated")
         for name in names:
             if name in seen:
-                raise DataError(f"The label scheme '{text}' uses the class '{name}' twice.")
+                raise DataError(f"The label scheme '{text}' uses the class '{name}' twice.", code="scheme-repeated")
             seen.add(name)
         groups[new] = names
     if len(groups) < 2:
-        raise DataError(f"The label scheme '{text}' leaves one class; a classifier needs at least two.")
+        raise DataError(
+            f"The label scheme '{text}' leaves one class; a classifier needs at least two.", code="too-few-classes"
+        )
     return LabelScheme(text, groups)

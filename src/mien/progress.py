@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from mien.processes import is_main_process
+
 T = TypeVar("T")
 _quiet = False
 
@@ -19,13 +21,13 @@ def set_quiet(quiet: bool) -> None:
 
 
 def is_quiet() -> bool:
-    """Whether ``--quiet`` was given."""
-    return _quiet
+    """Whether ``--quiet`` was given, or another process speaks for this one."""
+    return _quiet or not is_main_process()
 
 
 def bars_are_shown() -> bool:
     """Whether a bar would reach a person: stderr is a terminal and ``--quiet`` was not given."""
-    return sys.stderr.isatty() and not _quiet
+    return sys.stderr.isatty() and not is_quiet()
 
 
 @contextmanager
@@ -38,6 +40,15 @@ def busy(what: str) -> Iterator[None]:
 
     with Console(stderr=True).status(what):
         yield
+
+
+def slices(count: int, size: int) -> list[slice]:
+    """Cut ``count`` items into slices of ``size``, the last one shorter: what loops over batches and chunks go by.
+
+    >>> slices(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]
 
 
 def track(items: Iterable[T], total: int | None, what: str, unit: str) -> Iterator[T]:

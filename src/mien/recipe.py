@@ -7,29 +7,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from mien.errors import DataError
 from mien.labels import parse_scheme
 from mien.preprocess import InputSpec
+from mien.renamed_keys import RENAMED_KEYS, has_key, rename_keys
 
 Probability = Annotated[float, Field(ge=0, le=1)]
+OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 _MOST = 1e30
 """Of settings that torch computes with in fp32, which ends at 3e38."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class StrictModel(BaseModel):
+    """A value of a TOML file: an unknown key is an error, infinity and NaN are, and it does not change."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ModelRecipe(BaseModel):
     """Which network. Keys beside ``name`` are the family's own settings, checked by ``mien.models.registry``."""
 
-    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
     name: str = "mien"
 
@@ -39,7 +43,7 @@ class ModelRecipe(BaseModel):
         return dict(self.model_extra or {})
 
 
-class OptimRecipe(_Strict):
+class OptimRecipe(StrictModel):
     """The optimiser. Weight decay never touches biases and normalisation layers."""
 
     name: Literal["sgd", "adam", "adamw", "rmsprop"] = "sgd"
@@ -53,7 +57,7 @@ class OptimRecipe(_Strict):
     sam_rho: float = Field(default=0.0, ge=0, description="sharpness-aware minimisation: 0 is off, 0.05 the paper's")
 
 
-class ScheduleRecipe(_Strict):
+class ScheduleRecipe(StrictModel):
     """How the learning rate moves over the run, as a factor of ``optim.lr``."""
 
     name: Literal["constant", "step", "plateau", "cosine", "one-cycle"] = "constant"
@@ -67,22 +71,26 @@ class ScheduleRecipe(_Strict):
     patience: int = Field(default=3, ge=1, description="plateau: epochs without a better validation loss")
 
 
-class AugmentRecipe(_Strict):
-    """Random changes of training images, drawn anew each epoch. All are off by default."""
+class AugmentRecipe(StrictModel):
+    """Random changes of training images, drawn again each epoch. All are off by default."""
 
     flip: bool = Field(default=False, description="mirror half of the images, the other half in the next epoch")
-    shift: Fraction = Field(default=0.0, description="largest shift, as a share of the side")
+    translate: Fraction = Field(default=0.0, description="largest shift, as a fraction of the side")
     rotation_degrees: float = Field(default=0.0, ge=0, le=180)
     scale: Fraction = Field(default=0.0, description="zoom between 1 - scale and 1 + scale")
     brightness: float = Field(default=0.0, ge=0, le=1, description="largest offset, as a share of white")
     contrast: Fraction = Field(default=0.0, description="contrast between 1 - contrast and 1 + contrast")
-    erasing: Probability = Field(default=0.0, description="share of images that lose a rectangle")
+    random_erasing: Probability = Field(default=0.0, description="fraction of images that lose a rectangle")
+    blur: Probability = Field(default=0.0, description="fraction of images that are blurred")
+    noise: Probability = Field(default=0.0, description="fraction of images with added Gaussian noise")
+    low_resolution: Probability = Field(default=0.0, description="fraction of images shown at a lower resolution")
     mixup: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
     cutmix: float = Field(default=0.0, ge=0, le=_MOST, description="alpha of the Beta distribution; 0 is off")
-    off_last: Fraction = Field(default=0.0, description="share of epochs at the end without mixup and cutmix")
+    mixup_probability: Probability = Field(default=1.0, description="fraction of batches that mixup and cutmix change")
+    mixup_off_epochs: Fraction = Field(default=0.0, description="share of epochs at the end without mixup and cutmix")
 
 
-class BalanceRecipe(_Strict):
+class BalanceRecipe(StrictModel):
     """What makes up for classes of unequal size, beside ``class_weights``. All is off by default."""
 
     sampling: Literal["none", "undersample", "oversample", "mixup", "warp", "batches"] = Field(
@@ -98,24 +106,36 @@ class BalanceRecipe(_Strict):
     logit_adjustment: float = Field(default=0.0, ge=0, description="tau of Menon et al.: 0 is off, 1 the paper's")
 
 
-class DistillRecipe(_Strict):
+class DistillRecipe(StrictModel):
     """How a student learns from teachers. Without teachers (``mien train``) it changes nothing."""
 
     temperature: float = Field(default=3.0, gt=0, description="softens both answers before they are compared")
-    share: float = Field(
+    alpha: float = Field(
         default=0.9, gt=0, le=1, description="the teachers' share of the loss; the rest is the label's"
     )
     live: bool = Field(default=False, description="ask the teachers about each batch as augmented, at each step")
 
 
-class StoppingRecipe(_Strict):
+class StoppingRecipe(StrictModel):
     """Which epoch is best, and when to stop waiting for a better one."""
 
     metric: Literal["accuracy", "loss", "macro_f1", "macro_auc"] = "accuracy"
+    keep: Literal["best", "last"] = Field(default="best", description="the epoch whose weights are kept and exported")
     patience: int = Field(default=0, ge=0, description="epochs without a better value; 0 never stops early")
 
 
-class TuningRecipe(_Strict):
+class OutputRecipe(StrictModel):
+    """One output of the network: what it learns from, and how much it counts."""
+
+    target: Literal["label", "votes", "majority", "sampled"] = Field(
+        default="label",
+        description="label: the data's label; votes: the distribution of votes; majority: the class with most votes; "
+        "sampled: one vote, drawn again each epoch",
+    )
+    weight: float = Field(default=1.0, gt=0, le=_MOST, description="weight of this output's loss in the sum")
+
+
+class TuningRecipe(StrictModel):
     """Fine-tuning: how gently weights are treated that were trained before. The defaults treat all alike."""
 
     frozen_epochs: int = Field(default=0, ge=0, description="epochs at the start in which only the head learns")
@@ -124,7 +144,7 @@ class TuningRecipe(_Strict):
     )
 
 
-class Recipe(_Strict):
+class Recipe(StrictModel):
     """One training run, without its data. TOML in, TOML out."""
 
     # The name becomes a folder's.
@@ -141,18 +161,21 @@ class Recipe(_Strict):
         description="balanced: N / (K n_c), so that each class weighs the same in the loss; effective: Cui et al. 2019",
     )
     ema_decay: Fraction = Field(default=0.0, description="moving average of the weights, per step; 0 is off")
-    renew_statistics: bool = Field(
+    recalibrate_bn: bool = Field(
         default=False,
         description="batch norms are validated and kept with statistics of 4,096 train faces as they are served",
     )
-    consistency: float = Field(
+    consistency_loss: float = Field(
         default=0.0,
         ge=0,
         description="weight of the disagreement between the answers to a face and to its mirror image; 0 is off",
     )
-    early_sizes: tuple[tuple[Probability, int], ...] = Field(
+    progressive_resizing: tuple[tuple[Probability, int], ...] = Field(
         default=(),
-        description="[[0.4, 28], [0.7, 36]]: until 40 % of the run the network sees its crop at 28 px, then at 36",
+        description="[[0.4, 28], [0.7, 36]]: until 40% of the run the network sees its crop at 28 px, then at 36",
+    )
+    outputs: dict[OutputName, OutputRecipe] = Field(
+        default={}, description="outputs by name, one of them with target label; none is one output from labels"
     )
     input: InputSpec = InputSpec()
     model: ModelRecipe = ModelRecipe()
@@ -173,12 +196,21 @@ class Recipe(_Strict):
             raise ValueError(str(error)) from None
         return text
 
+    @field_validator("outputs")
+    @classmethod
+    def _one_output_learns_labels(cls, outputs: dict[str, OutputRecipe]) -> dict[str, OutputRecipe]:
+        """The label output comes first, all others by name: the order in a file has no effect."""
+        named = [name for name, output in outputs.items() if output.target == "label"]
+        if outputs and len(named) != 1:
+            raise ValueError(f"one output needs target = 'label', no more and no fewer; found {len(named)}")
+        return {name: outputs[name] for name in (*named, *sorted(set(outputs) - set(named)))}
+
     @model_validator(mode="after")
     def _early_sizes_grow(self) -> Recipe:
-        shares = [share for share, _ in self.early_sizes]
+        shares = [share for share, _ in self.progressive_resizing]
         if shares != sorted(shares):
-            raise ValueError("early_sizes must be in the order of their shares of the run")
-        for _, side_px in self.early_sizes:
+            raise ValueError("progressive_resizing must be in the order of their shares of the run")
+        for _, side_px in self.progressive_resizing:
             if not 8 <= side_px <= self.input.crop_px:
                 raise ValueError(f"an early size of {side_px} px is outside 8..{self.input.crop_px} (input.crop_px)")
         return self
@@ -207,16 +239,17 @@ class Recipe(_Strict):
 
     def side_px(self, progress: float) -> int:
         """Side at which training shows the crop when ``progress`` (0..1) of the run is done."""
-        return next((side_px for share, side_px in self.early_sizes if progress < share), self.input.crop_px)
+        return next((side_px for share, side_px in self.progressive_resizing if progress < share), self.input.crop_px)
 
     @property
     def digest(self) -> str:
         """SHA-256 over everything that shapes the result (not name and description), as ``"sha256:..."``.
 
         What has its default is left out, so that a run keeps its digest when recipes gain a key. The default of a key
-        therefore never changes; a new behaviour is a new value. Settings of the network all count: recipes are held
-        against one another as :func:`mien.models.registry.completed` has them.
+        therefore never changes; a new behaviour is a new value. A key that was renamed counts under its old name.
+        Settings of the network all count: recipes are compared as :func:`mien.models.registry.completed` has them.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
-        text = json.dumps(content, sort_keys=True)
+        old = {today: before for before, today in RENAMED_KEYS.items() if has_key(content, today)}
+        text = json.dumps(rename_keys(content, old), sort_keys=True)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

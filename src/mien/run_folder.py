@@ -2,25 +2,24 @@
 
 recipe.toml              the recipe, every key with its value
 environment.json         data, versions, machine, threads, command
-history.csv              one line an epoch
+history.csv              one line per epoch
 last.safetensors         everything that --resume needs
+previous.safetensors     likewise one epoch earlier, until the run ends
 best.safetensors         weights of the best epoch (best.next.safetensors, while they are written)
 model.onnx               the artifact made from them
 model.half.onnx          its smaller forms, where they were made: weights in fp16,
 model.int8.onnx          or everything in 8 bits
-scores_<split>.npz       what the model said about each row of a split
+predictions_<split>.npz  the predictions of the model on a split
 metrics.json report.html the validation split, measured
-test_ledger.jsonl        one line for each time that the test split was opened
+test_ledger.jsonl        one line per use of the test split
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import json
-import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,39 +27,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mien.errors import RunError
-from mien.files import lock_file, write_text
+from mien.files import lock_file, sync_folder, write_text
+from mien.run_history import history_to_csv
 
 if TYPE_CHECKING:
     from mien.recipe import Recipe
-
-HISTORY_COLUMNS = (
-    "epoch",
-    "seconds",
-    "learning_rate",
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "validation_macro_f1",
-    "validation_macro_auc",
-)
-
-
-def best_epoch(history: Sequence[Mapping[str, float]], recipe: Recipe) -> int:
-    """The epoch (1-based) with the best value of the recipe's stopping metric; the first of equals."""
-    metric = recipe.stopping.metric
-    sign = -1.0 if metric == "loss" else 1.0
-    values = [sign * line[f"validation_{metric}"] for line in history]
-    # An undefined value (the AUC of a split with one class) is never the best.
-    ranked = [-math.inf if math.isnan(value) else value for value in values]
-    return ranked.index(max(ranked)) + 1
-
 
 _LOCK = ".mien.lock"
 
 
 def _is_at(stream: BinaryIO, file: Path) -> bool:
-    """Whether an open file is still the one at that path: who had it may have taken it away since."""
+    """Whether an open file is still the one at that path: its former owner may have removed it since."""
     try:
         return os.path.samestat(os.fstat(stream.fileno()), file.stat())
     except OSError:
@@ -88,13 +65,18 @@ class RunFolder:
         return self.path / "last.safetensors"
 
     @property
+    def previous(self) -> Path:
+        """Checkpoint of the epoch before :attr:`last`, for the case that that one is damaged."""
+        return self.path / "previous.safetensors"
+
+    @property
     def best(self) -> Path:
         """Weights of the best epoch so far."""
         return self.path / "best.safetensors"
 
     @property
     def next_best(self) -> Path:
-        """Weights of an epoch that is the best, in the moment before its ``last`` stands."""
+        """Weights of a new best epoch, until its ``last`` is written."""
         return self.path / "best.next.safetensors"
 
     @property
@@ -103,7 +85,7 @@ class RunFolder:
         return self.path / "model.onnx"
 
     @property
-    def model_half(self) -> Path:
+    def model_fp16(self) -> Path:
         """The artifact with weights stored in fp16, where it was made."""
         return self.path / "model.half.onnx"
 
@@ -112,17 +94,17 @@ class RunFolder:
         """The artifact in 8 bits, where it was made."""
         return self.path / "model.int8.onnx"
 
-    def scores(self, split: str) -> Path:
-        """What the model said about each row of ``split``."""
-        return self.path / f"scores_{split}.npz"
+    def predictions(self, split: str) -> Path:
+        """The predictions of the model on ``split``."""
+        return self.path / f"predictions_{split}.npz"
 
     def remove_derived(self) -> tuple[str, ...]:
-        """Remove what was made from a model that is now replaced: smaller forms, soft labels, robustness, test scores.
+        """Remove files made from a replaced model: quantized models, soft labels, robustness, test predictions.
 
-        The ledger of the test split stays. Returns the names of what is gone.
+        The ledger of the test split stays. Returns the names of the removed files.
         """
         robustness = self.path / "robustness.json"
-        derived = (self.model_half, self.model_int8, self.scores("train"), self.scores("test"), robustness)
+        derived = (self.model_fp16, self.model_int8, self.predictions("train"), self.predictions("test"), robustness)
         gone = [file for file in derived if file.exists()]
         for file in gone:
             file.unlink(missing_ok=True)
@@ -130,7 +112,7 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything at the path, but for what a run leaves that was killed in its first moment."""
+        """Whether anything is at the path, except what a run leaves that was killed at its very start."""
         if not self.path.is_dir():
             return self.path.exists()
         return any(file.name != "environment.json" and not _is_litter(file) for file in self.path.iterdir())
@@ -141,19 +123,22 @@ class RunFolder:
         return self.recipe_file.is_file()
 
     def check_free(self, *, or_resume: bool = False) -> None:
-        """Raise :class:`RunError` when something stands at the path already; ``or_resume`` where --resume may go on."""
+        """Raise :class:`RunError` when something exists at the path; ``or_resume`` when --resume may continue it."""
         if self.exists and not self.is_run:
-            raise RunError(f"{self.path} exists already and is no run folder; choose another with --out.")
+            raise RunError(
+                f"{self.path} exists already and is not a run folder; choose another with --out.", code="folder-exists"
+            )
         if self.exists:
             other = ", or continue a run with --resume" if or_resume else ""
-            raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.")
+            raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.", code="run-exists")
 
     def create(self, recipe: Recipe, environment: dict[str, Any]) -> None:
         """Make the folder with its recipe and environment.
 
         Raises:
-            RunError: something stands there already, or the folder cannot be written.
+            RunError: something exists there already, or the folder cannot be written.
         """
+        # Loaded here, not with the file: a prediction needs no recipe.
         from mien.recipe_file import dump_recipe
 
         self.check_free()
@@ -164,12 +149,12 @@ class RunFolder:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Inside the block no other process that asks has this folder, which is made where it is not there.
+        """Lock the folder against other commands within the block; create it if it is missing.
 
-        A folder in which nothing was written is gone afterwards; on Windows the lock's file stays, and does no harm.
+        An empty folder is removed afterwards. On Windows the lock file stays, without harm.
 
         Raises:
-            RunError: another process has it, or it cannot be written.
+            RunError: another process has locked it, or it cannot be written.
         """
         file = self.path / _LOCK
         try:
@@ -177,10 +162,16 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             stream = file.open("a+b")
         except OSError as error:
-            raise RunError(f"{self.path} cannot be written: {error.strerror or error}. Choose another place.") from None
+            raise RunError(
+                f"{self.path} cannot be written: {error.strerror or error}. Choose another folder.",
+                code="file-unwritable",
+            ) from None
         with stream:
             if not lock_file(stream) or not _is_at(stream, file):
-                raise RunError(f"{self.path} is being trained by another command. Wait for its end, or stop it first.")
+                raise RunError(
+                    f"{self.path} is being trained by another command. Wait for its end, or stop it first.",
+                    code="run-locked",
+                )
             try:
                 yield
             finally:
@@ -192,16 +183,39 @@ class RunFolder:
                         folder.rmdir()
 
     def take_next_best(self) -> None:
-        """Let the weights that lie aside be the best. Raises :class:`RunError`."""
+        """Make the weights in ``next_best`` the best. Raises :class:`RunError`."""
         try:
             self.next_best.replace(self.best)
+            sync_folder(self.path)
         except OSError as error:
             raise RunError(
-                f"{self.best} could not be replaced: {error.strerror or error}. Go on with --resume."
+                f"{self.best} could not be replaced: {error.strerror or error}. Continue with --resume.",
+                code="file-unwritable",
             ) from None
 
-    def take_back(self) -> None:
-        """Let a run without a finished epoch never have begun, so that another may."""
+    def keep_previous(self) -> None:
+        """Keep ``last`` as ``previous`` too, before it is replaced. Where files cannot have two names, none is kept."""
+        self.previous.unlink(missing_ok=True)
+        with suppress(OSError):
+            os.link(self.last, self.previous)
+
+    def check_present(self) -> None:
+        """Raise :class:`RunError` where the folder was moved or removed meanwhile: nothing may be written there."""
+        if not self.is_run:
+            raise RunError(
+                f"{self.path} was moved or removed during training. Nothing more was written. If it was moved, "
+                f"continue with --out NEW --resume.",
+                code="run-gone",
+            )
+
+    def note_resume(self, changes: Mapping[str, Any], epoch: int) -> None:
+        """Add to environment.json that the run goes on after ``epoch`` on another machine. Raises :class:`RunError`."""
+        content = self.read_environment()
+        content.setdefault("resumed", []).append({"after_epoch": epoch, **changes})
+        write_text(self.path / "environment.json", json.dumps(content, indent=2) + "\n")
+
+    def discard(self) -> None:
+        """Discard a run without a finished epoch, so that another one may start here."""
         for file in (self.recipe_file, self.path / "environment.json"):
             file.unlink(missing_ok=True)
 
@@ -217,18 +231,20 @@ class RunFolder:
             RunError: the folder is missing or holds no run.
             RecipeError: the recipe was changed into something impossible.
         """
-        # Not above: a model is looked for among run folders, and read without its recipe.
-        from mien.recipe_file import read_recipe
-
         if not self.is_run:
             if self.path.is_file():
-                raise RunError(f"{self.path} is a file; give a run folder, which mien train makes.")
+                raise RunError(f"{self.path} is a file; give a run folder, as mien train makes.", code="not-a-run")
             if self.path.exists():
-                raise RunError(f"{self.path} is not a run folder: it has no recipe.toml. mien train makes one.")
+                raise RunError(
+                    f"{self.path} is not a run folder: it has no recipe.toml. mien train makes one.", code="not-a-run"
+                )
             raise RunError(
-                f"{self.path} does not exist. Make a run with: mien train RECIPE --data PATH --out {self.path}"
+                f"{self.path} does not exist. Make a run with: mien train RECIPE --data PATH --out {self.path}",
+                code="run-missing",
             )
-        return read_recipe(self.recipe_file)
+        from mien.recipe_file import load_recipe
+
+        return load_recipe(str(self.recipe_file))
 
     def read_environment(self) -> dict[str, Any]:
         """Read environment.json. Raises :class:`RunError` where it is missing or damaged, or may not be read."""
@@ -236,23 +252,19 @@ class RunFolder:
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except PermissionError as error:
-            raise RunError(f"{file} cannot be read: {error.strerror}.") from None
+            raise RunError(f"{file} cannot be read: {error.strerror}.", code="file-unreadable") from None
         except (OSError, ValueError, RecursionError):
             content = None
         if not isinstance(content, dict):
-            raise RunError(f"{file} is missing or damaged. Train again into another folder.")
+            raise RunError(f"{file} is missing or damaged. Train again into another folder.", code="run-damaged")
         return content
 
     def write_history(self, history: list[dict[str, float]]) -> None:
-        """Write history.csv, one line an epoch, columns :data:`HISTORY_COLUMNS`."""
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, HISTORY_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({name: f"{value:.7g}" for name, value in line.items()} for line in history)
-        write_text(self.path / "history.csv", stream.getvalue())
+        """Write history.csv. Raises :class:`RunError`."""
+        write_text(self.path / "history.csv", history_to_csv(history))
 
     def read_history(self) -> list[dict[str, float]]:
-        """Read history.csv; empty where there is none."""
+        """Read history.csv; empty when there is none."""
         file = self.path / "history.csv"
         if not file.is_file():
             return []
@@ -260,23 +272,25 @@ class RunFolder:
             with file.open(newline="", encoding="utf-8") as stream:
                 return [{name: float(value) for name, value in line.items()} for line in csv.DictReader(stream)]
         except OSError as error:
-            raise RunError(f"{file} cannot be read: {error.strerror or error}.") from None
+            raise RunError(f"{file} cannot be read: {error.strerror or error}.", code="file-unreadable") from None
         except (ValueError, TypeError, csv.Error):
-            raise RunError(f"{file} is damaged: a value in it is not a number.") from None
+            raise RunError(f"{file} is damaged: a value in it is not a number.", code="run-damaged") from None
 
     def note_test_use(self, facts: dict[str, Any]) -> None:
-        """Add a line to the ledger of each time that the test split was opened.
+        """Append a line to the ledger of the uses of the test split.
 
-        Appended, never rewritten: no earlier line can be lost.
+        It is never rewritten, so no earlier line can be lost.
         """
         line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **facts})
         try:
             with (self.path / "test_ledger.jsonl").open("a", encoding="utf-8") as stream:
                 stream.write(line + "\n")
         except OSError as error:
-            raise RunError(f"{self.path / 'test_ledger.jsonl'} could not be written: {error.strerror}.") from None
+            raise RunError(
+                f"{self.path / 'test_ledger.jsonl'} could not be written: {error.strerror}.", code="file-unwritable"
+            ) from None
 
     def test_uses(self) -> int:
-        """How often the test split was opened with this run's model."""
+        """How often this run's model was evaluated on the test split."""
         file = self.path / "test_ledger.jsonl"
         return len(file.read_bytes().splitlines()) if file.is_file() else 0

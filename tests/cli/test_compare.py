@@ -1,4 +1,4 @@
-"""Oracles: mien.evaluation.compare on the same scores; the page as it stands on disk."""
+"""Oracles: mien.evaluation.paired_tests on the same scores; the page as it stands on disk."""
 
 import json
 from dataclasses import replace
@@ -6,16 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.evaluation.compare import compare_scores
-from mien.evaluation.scores import Scores, read_scores, write_scores
-
-
-def one_line(answer, *parts):
-    assert answer.code == 2, answer
-    assert answer.out == ""
-    assert len(answer.err.splitlines()) == 1, answer.err
-    for part in parts:
-        assert part in answer.err
+from mien.evaluation.paired_tests import compare_predictions
+from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from support import note_codes, noted, refused
 
 
 @pytest.fixture(scope="module")
@@ -27,27 +20,29 @@ def scored(faces):
         logits = np.random.default_rng(seed).normal(size=(len(chosen), 7))
         logits[np.arange(len(chosen)), chosen.labels] += skill
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        made.append(Scores(chosen.rows, chosen.labels, probabilities, faces.classes, "validation", faces.fingerprint))
+        made.append(
+            Predictions(chosen.rows, chosen.labels, probabilities, faces.classes, "validation", faces.fingerprint)
+        )
     return made
 
 
 @pytest.fixture
 def folders(scored, tmp_path):
     for name, scores in zip(("weak", "strong", "third"), scored, strict=True):
-        write_scores(tmp_path / name / "scores_validation.npz", scores)
+        write_predictions(tmp_path / name / "predictions_validation.npz", scores)
     return tmp_path / "weak", tmp_path / "strong", tmp_path / "third"
 
 
 def test_the_numbers_are_those_of_the_comparison(mien, scored, folders):
     weak, strong, third = folders
-    answer = mien("compare", weak, strong, "--scores", third / "scores_validation.npz", "--json")
+    answer = mien("compare", weak, strong, "--predictions", third / "predictions_validation.npz", "--json")
     assert answer.code == 0, answer.err
     content = json.loads(answer.out)
     assert [(each["first"], each["second"]) for each in content] == [
         (str(weak), str(strong)),
-        (str(weak), str(third / "scores_validation.npz")),
+        (str(weak), str(third / "predictions_validation.npz")),
     ]
-    expected = compare_scores(scored[0], scored[1]).to_dict()
+    expected = compare_predictions(scored[0], scored[1]).to_dict()
     assert {name: content[0][name] for name in expected} == expected
 
 
@@ -58,7 +53,7 @@ def test_the_table_and_the_page(mien, scored, folders, faces, tmp_path):
     write_parquet(faces, tmp_path / "faces.parquet")
     answer = mien("compare", weak, strong, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
-    found = compare_scores(scored[0], scored[1])
+    found = compare_predictions(scored[0], scored[1])
     assert f"only the second: {found.mcnemar.only_second}" in answer.out
     assert "recall of angry" in answer.out
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -66,58 +61,64 @@ def test_the_table_and_the_page(mien, scored, folders, faces, tmp_path):
     assert "only" in page
     assert (tmp_path / "out" / "figures" / "comparison-recall.svg").is_file()
     rows = json.loads((tmp_path / "out" / "tables" / "comparison-rows.json").read_text())
-    assert sorted(line["row"] for line in rows) == sorted([*found.only_first.tolist(), *found.only_second.tolist()])
+    assert sorted(line["sample"] for line in rows) == sorted([*found.only_first.tolist(), *found.only_second.tolist()])
 
 
 def test_how_answers_came_about_is_said(mien, scored, folders, tmp_path):
     weak, strong, third = folders
-    write_scores(weak / "scores_validation.npz", replace(scored[0], temperature=1.0))
+    write_predictions(weak / "predictions_validation.npz", replace(scored[0], temperature=1.0))
     same = mien("compare", weak, strong, "--json")
-    assert ("note" in same.err, "answers" in json.loads(same.out)[0]) == (False, False)
-    write_scores(strong / "scores_validation.npz", replace(scored[1], temperature=0.75))
-    write_scores(third / "scores_validation.npz", replace(scored[2], note="the mean over 10 views of each face"))
+    assert ("note" in same.err, "notes" in json.loads(same.out)[0]) == (False, False)
+    write_predictions(strong / "predictions_validation.npz", replace(scored[1], temperature=0.75))
+    write_predictions(
+        third / "predictions_validation.npz", replace(scored[2], note="the mean over 10 views of each face")
+    )
     told = mien("compare", weak, strong, third, "--out", tmp_path / "out", "--json")
     words = (
-        f"{weak} at temperature 1 and {strong} at temperature 0.75: log loss depends on that",
-        f"the answers of {third} are the mean over 10 views of each face",
+        f"{weak} at temperature 1 and {strong} at temperature 0.75: log loss depends on the temperature",
+        f"the predictions of {third} are the mean over 10 views of each face",
     )
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert note_codes(told.err) == ["temperatures-differ", "predictions-averaged"]
     for each, content in zip(words, json.loads(told.out), strict=True):
-        assert each in " ".join(told.err.split())
-        assert content["answers"] == each
+        noted(told, note_codes(told.err)[words.index(each)], each)
+        assert content["notes"] == each
         assert each in page
     in_use = replace(scored[0], temperature=0.5)
-    write_scores(weak / "scores_validation.npz", in_use)
+    write_predictions(weak / "predictions_validation.npz", in_use)
     assert "temperature" not in mien("compare", weak, strong).err, "both as the models answer in use"
-    measured = mien("evaluate", "--scores", strong / "scores_validation.npz", "--out", tmp_path / "measured")
+    measured = mien("evaluate", "--predictions", strong / "predictions_validation.npz", "--out", tmp_path / "measured")
     assert "Probabilities are at temperature 0.75." in measured.out
     page = (tmp_path / "measured" / "report.html").read_text(encoding="utf-8")
     assert "at temperature 0.75" in page
     for words in (("compare", weak, strong), ("report", strong)):
-        one_line(mien(*words, "--out", tmp_path / "measured"), "measured holds an evaluation with a page of its own")
+        refused(mien(*words, "--out", tmp_path / "measured"), "out-is-evaluation")
     assert (tmp_path / "measured" / "report.html").read_text(encoding="utf-8") == page
     reported = mien("report", strong, "--out", tmp_path / "reported")
     assert reported.code == 0, reported.err
     assert "at temperature 0.75" in (tmp_path / "reported" / "report.html").read_text(encoding="utf-8")
-    one_line(mien("compare", strong / "scores_validation.npz", weak), "is a file; give a folder", "by --scores")
+    refused(mien("compare", strong / "predictions_validation.npz", weak), "folder-is-a-file", "--predictions")
 
 
 def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tmp_path):
     weak, strong, _ = folders
     fewer = replace(
-        scored[0], rows=scored[0].rows[1:], labels=scored[0].labels[1:], probabilities=scored[0].probabilities[1:]
+        scored[0],
+        sample_ids=scored[0].sample_ids[1:],
+        labels=scored[0].labels[1:],
+        probabilities=scored[0].probabilities[1:],
     )
-    write_scores(tmp_path / "fewer.npz", fewer)
-    one_line(mien("compare", weak, "--scores", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "same rows")
-    one_line(mien("compare", weak, "--out", tmp_path / "out"), "at least two")
-    one_line(mien("compare", "--out", tmp_path / "out"), "at least two")
-    one_line(mien("compare", weak, strong, "--data", tmp_path / "faces"), "needs --out")
-    one_line(mien("compare", weak, strong, "--map", "a=b"), "--map is about data")
-    files = [part for folder in (weak, strong) for part in ("--scores", folder / "scores_validation.npz")]
-    one_line(mien("compare", *files, "--split", "test"), "--split chooses")
+    write_predictions(tmp_path / "fewer.npz", fewer)
+    refused(mien("compare", weak, "--predictions", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "samples-differ")
+    refused(mien("compare", weak, "--out", tmp_path / "out"), "too-few-models")
+    refused(mien("compare", "--out", tmp_path / "out"), "too-few-models")
+    refused(mien("compare", weak, strong, "--data", tmp_path / "faces"), "options", "--out")
+    refused(mien("compare", weak, strong, "--map", "a=b"), "options", "--map")
+    files = [part for folder in (weak, strong) for part in ("--predictions", folder / "predictions_validation.npz")]
+    refused(mien("compare", *files, "--split", "test"), "options", "--split")
     (weak / "recipe.toml").touch()
     (weak / "environment.json").touch()
-    one_line(mien("compare", weak, strong, "--out", weak), "is a run folder")
+    refused(mien("compare", weak, strong, "--out", weak), "out-is-run")
     assert not (tmp_path / "out").exists()
 
 
@@ -125,37 +126,41 @@ def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tm
 def large_run(tiny_recipe, face_folder, tmp_path):
     """A run that sees 64 px where the tiny one sees 48."""
     from mien.data.read import read_data
-    from mien.experiments.run import run_recipe
+    from mien.pipeline.training_run import run_recipe
     from mien.run_folder import RunFolder
+    from mien.training.plan import plan_training
 
     recipe = tiny_recipe.model_copy(
         update={"epochs": 1, "input": tiny_recipe.input.model_copy(update={"size_px": 64, "crop_px": 60})}
     )
     run = RunFolder(tmp_path / "run of 64 px")
-    run_recipe(recipe, read_data(face_folder, size_px=64).faces, run)
+    run_recipe(plan_training(recipe, read_data(face_folder, size_px=64).faces), run)
     return run
 
 
 def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, large_run, face_folder, tmp_path):
     """Oracle: the comparison of what both wrote; the model that made the scores sees its own size in its report."""
     for name, run in (("small", tiny_run), ("large", large_run)):
-        evaluated = mien("evaluate", "--model", run.path, "--data", face_folder, "--out", tmp_path / name)
+        evaluated = mien("evaluate", run.path, "--data", face_folder, "--out", tmp_path / name)
         assert evaluated.code == 0, evaluated.err
     folders = [tmp_path / "small", tmp_path / "large"]
-    scores = [read_scores(folder / "scores_validation.npz") for folder in folders]
+    scores = [read_predictions(folder / "predictions_validation.npz") for folder in folders]
     assert scores[0].data_fingerprint == scores[1].data_fingerprint
     compared = mien("compare", *folders, "--data", face_folder, "--out", tmp_path / "compared", "--json")
     assert compared.code == 0, compared.err
-    expected = compare_scores(*scores).to_dict()
+    expected = compare_predictions(*scores).to_dict()
     assert {name: json.loads(compared.out)[0][name] for name in expected} == expected
     page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
-    assert "Where they part" in page
-    for arguments in (("--scores", folders[1] / "scores_validation.npz"), (folders[1], "--model", large_run.path)):
+    assert "Where they differ" in page
+    for arguments in (
+        ("--predictions", folders[1] / "predictions_validation.npz"),
+        (folders[1], "--model", large_run.path),
+    ):
         out = tmp_path / f"page {len(arguments)}"
         reported = mien("report", *arguments, "--data", face_folder, "--out", out, "--no-explain", "--no-features")
         assert reported.code == 0, reported.err
     measured = [
-        mien("robustness", "--model", run.path, "--data", face_folder, "--limit", 9, *more, "--json")
+        mien("robustness", run.path, "--data", face_folder, "--limit", 9, *more, "--json")
         for run, more in (
             (tiny_run, ("--out", tmp_path / "base")),
             (large_run, ("--baseline", tmp_path / "base", "--out", large_run.path)),
@@ -174,7 +179,7 @@ def test_both_scores_without_rows_that_copies_spoil(mien, scored, faces, tmp_pat
     from hashlib import sha256
 
     from mien.data.parquet import write_parquet
-    from mien.data.read import read_faces
+    from mien.data.read import load_dataset
 
     train, validation = (np.flatnonzero(faces.split == split)[:2] for split in ("train", "validation"))
     images, labels = np.asarray(faces.images).copy(), faces.labels.copy()
@@ -183,14 +188,14 @@ def test_both_scores_without_rows_that_copies_spoil(mien, scored, faces, tmp_pat
     write_parquet(replace(faces, images=images, labels=labels), tmp_path / "leaky.parquet")
     clean = tmp_path / "clean.toml"
     clean.write_text(
-        f'version = 1\ndata_fingerprint = "{read_faces(tmp_path / "leaky.parquet").fingerprint}"\n'
+        f'version = 1\ndata_fingerprint = "{load_dataset(tmp_path / "leaky.parquet").fingerprint}"\n'
         f'drop = [{{row = {faces.rows[train[0]]}, split = "train", label = "{faces.classes[labels[train[0]]]}", '
         'kind = "leak", reason = "r", source = "s"}]\n'
     )
     files = []
     for name, scores in zip(("weak", "strong"), scored[:2], strict=True):
-        write_scores(tmp_path / f"{name}.npz", replace(scores, data_fingerprint=""))
-        files += ["--scores", tmp_path / f"{name}.npz"]
+        write_predictions(tmp_path / f"{name}.npz", replace(scores, data_fingerprint=""))
+        files += ["--predictions", tmp_path / f"{name}.npz"]
     given = ("--data", tmp_path / "leaky.parquet", "--clean", clean, "--out", tmp_path / "out")
     answer = mien("compare", *files, *given, "--json")
     assert answer.code == 0, answer.err
@@ -202,9 +207,9 @@ def test_both_scores_without_rows_that_copies_spoil(mien, scored, faces, tmp_pat
         assert [part[side]["count"] for part in subsets] == [count, count - 2, count - 1]
         assert [part[side]["accuracy"]["value"] for part in subsets] == pytest.approx([right[k].mean() for k in kept])
     table = json.loads((tmp_path / "out" / "tables" / "comparison-without-copies.json").read_text())
-    assert [line["rows"] for line in table] == [count, count - 2, count - 1]
+    assert [line["samples"] for line in table] == [count, count - 2, count - 1]
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "without rows seen before" in page
+    assert "without leaked samples" in page
     assert sha256(clean.read_bytes()).hexdigest() in page
     without = mien("compare", *files, "--json")
     assert "subsets" not in json.loads(without.out)[0]

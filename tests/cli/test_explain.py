@@ -4,16 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.explain.methods import METHODS
-
-
-def one_line(answer, *parts):
-    assert answer.code == 2, answer
-    assert answer.out == ""
-    assert answer.err.startswith("mien: ")
-    assert len(answer.err.splitlines()) == 1, answer.err
-    for part in parts:
-        assert part in answer.err
+from mien.explanation.methods import METHODS
+from mien.explanation.picture import LINE_PX, MARGIN_PX
+from support import refused
 
 
 @pytest.fixture
@@ -22,15 +15,15 @@ def files(face_folder):
 
 
 def test_every_method_gives_a_picture_beside_the_face_and_its_maps(mien, tiny_run, files, tmp_path):
-    answer = mien("explain", "--model", tiny_run.path, *files, "--method", "all", "--out", tmp_path / "out", "--json")
+    answer = mien("explain", tiny_run.path, *files, "--crops", "--method", "all", "--out", tmp_path / "out", "--json")
     assert answer.code == 0, answer.err
     rows = json.loads(answer.out)
     assert [row["source"] for row in rows] == [str(file) for file in files]
     assert list(rows[0]["files"]) == list(METHODS)
     face = np.asarray(Image.open(files[0]))
     picture = np.asarray(Image.open(rows[0]["files"]["occlusion"]))
-    assert picture.shape == (4 * 48, 2 * 4 * 48, 3)
-    assert (picture[::4, : 4 * 48 : 4, 0] == face).all()
+    below, side = MARGIN_PX + 2 * LINE_PX + MARGIN_PX // 2, 6 * 48
+    assert (picture[below : below + side : 6, MARGIN_PX : MARGIN_PX + side : 6, 0] == face).all()
     with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
         assert stored["maps"].shape == (len(METHODS), 2, 48, 48)
         assert stored["maps"].dtype == np.float32
@@ -42,48 +35,71 @@ def test_every_method_gives_a_picture_beside_the_face_and_its_maps(mien, tiny_ru
     assert len(list((tmp_path / "out").iterdir())) == 2 * len(METHODS) + 1
 
 
+def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astronaut, tmp_path, monkeypatch):
+    """Oracle: `mien predict` on the same photo: boxes, and which class is predicted."""
+    monkeypatch.setenv("MIEN_DETECTOR", "haar")
+    photo, blank = tmp_path / "two.png", tmp_path / "blank.png"
+    Image.fromarray(np.concatenate([astronaut[:300], astronaut[:300]], axis=1)).save(photo)
+    Image.new("RGB", (300, 200), (90, 120, 150)).save(blank)
+    answer = mien("explain", tiny_run.path, photo, blank, "--out", tmp_path / "out", "--json")
+    assert answer.code == 0, answer.err
+    assert "blank.png" in answer.err
+    rows = json.loads(answer.out)
+    (predicted,) = json.loads(mien("predict", photo, "--model", tiny_run.path, "--json").out)
+    assert [row["face"] for row in rows] == [1, 2]
+    assert [row["box"] for row in rows] == [face["box"] for face in predicted["faces"]]
+    assert [row["class"] for row in rows] == [face["top"] for face in predicted["faces"]]
+    assert len({row["files"]["occlusion"] for row in rows}) == 2
+    with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
+        assert stored["boxes"].tolist() == [list(row["box"].values()) for row in rows]
+    refused(mien("explain", tiny_run.path, blank, "--out", tmp_path / "none"), "no-face", "blank.png", "--crops")
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_model_file_alone_is_enough_for_occlusion(mien, tiny_run, files, tmp_path):
     model = tmp_path / "m.onnx"
     model.write_bytes(tiny_run.model.read_bytes())
-    answer = mien("explain", "--model", model, files[0], "--out", tmp_path / "out", "--class", "sad")
+    answer = mien("explain", model, files[0], "--crops", "--out", tmp_path / "out", "--class", "sad")
     assert answer.code == 0, answer.err
     assert "sad" in answer.out
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [f"{files[0].stem}_occlusion.png", "maps.npz"]
-    one_line(
-        mien("explain", "--model", model, files[0], "--out", tmp_path / "other", "--method", "gradcam"),
-        *("--method occlusion only", "gradcam needs a run folder"),
+    refused(
+        mien("explain", model, files[0], "--out", tmp_path / "other", "--method", "gradcam"),
+        "weights-missing",
+        "occlusion",
+        "gradcam",
     )
     assert not (tmp_path / "other").exists()
 
 
 def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, files, tmp_path):
     def attempt(*extra, images=files, out=tmp_path / "out"):
-        return mien("explain", "--model", tiny_run.path, *images, "--out", out, *extra)
+        return mien("explain", tiny_run.path, *images, "--crops", "--out", out, *extra)
 
-    one_line(attempt("--method", "grad-cam"), "Did you mean 'gradcam'")
-    one_line(attempt("--class", "hapy"), "Did you mean 'happy'")
-    one_line(attempt(images=[tmp_path / "none.png"]), "none.png does not exist")
+    refused(attempt("--method", "grad-cam"), "method-unknown", "'gradcam'")
+    refused(attempt("--class", "hapy"), "class-unknown", "'happy'")
+    refused(attempt(images=[tmp_path / "none.png"]), "file-missing", "none.png")
     (tmp_path / "empty").mkdir()
-    one_line(attempt(images=[tmp_path / "empty"]), "holds no images")
-    one_line(attempt(images=[files[0], files[0].parent], out=files[0].parent / "maps"), "would be read as faces")
+    refused(attempt(images=[tmp_path / "empty"]), "folder-without-images")
+    refused(attempt(images=[files[0], files[0].parent], out=files[0].parent / "maps"), "out-in-data")
     assert not (files[0].parent / "maps").exists()
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"x")
-    one_line(attempt(images=[*files, bad]), "bad.png")
-    one_line(attempt(out=bad), "is a file")
+    refused(attempt(images=[*files, bad]), "image-format", "bad.png")
+    refused(attempt(out=bad), "out-is-file")
     assert not (tmp_path / "out").exists()
 
 
 def test_earlier_maps_are_replaced_only_where_that_is_said(mien, tiny_run, files, tmp_path):
-    words = ("explain", "--model", tiny_run.path, files[0], "--out", tmp_path / "out")
+    words = ("explain", tiny_run.path, files[0], "--crops", "--out", tmp_path / "out")
     assert mien(*words).code == 0
     maps = tmp_path / "out" / "maps.npz"
     before = maps.read_bytes()
-    one_line(mien(*words, "--class", "sad"), "maps.npz exists already", "--overwrite")
+    refused(mien(*words, "--class", "sad"), "file-exists", "maps.npz", "--overwrite")
     assert maps.read_bytes() == before
     assert mien(*words, "--class", "sad", "--overwrite").code == 0
     assert maps.read_bytes() != before
     # Pictures are written before maps.npz: a command that was stopped leaves them alone.
     maps.unlink()
-    one_line(mien(*words), ".png exists already")
+    refused(mien(*words), "file-exists")
     assert not maps.exists()

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+from mien.artifact import read_manifest
 from mien.data.parquet import write_parquet
 from mien.run_folder import RunFolder
 
@@ -18,3 +19,14 @@ def test_a_network_that_was_made_is_shown_and_says_under_which_list(mien, tiny_r
     facts = RunFolder(out).read_environment()
     assert facts["clean"] == str(clean)
     assert facts["clean_sha256"] == sha256(clean.read_bytes()).hexdigest()
+
+
+def test_votes_that_are_missing_are_told_of(mien, voted_run, voted_faces, faces, tmp_path):
+    """Oracle: the manifest. Without votes no temperature can be fitted for what people would say."""
+    for read, fitted in ((voted_faces, True), (faces, False)):
+        data, out = tmp_path / f"{fitted}.parquet", tmp_path / f"thin-{fitted}"
+        write_parquet(read, data)
+        answer = mien("prune", voted_run.path, "--data", data, "--out", out, "--widths", "4,6")
+        assert answer.code == 0, answer.err
+        assert (read_manifest(RunFolder(out).model).output().temperature != 1) == fitted
+        assert ("'perceived' is 1" in answer.err) != fitted

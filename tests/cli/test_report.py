@@ -7,21 +7,14 @@ import shutil
 import numpy as np
 import pytest
 
-from mien.evaluation.scores import read_scores
-
-
-def one_line(answer, *parts):
-    assert answer.code == 2, answer
-    assert answer.out == ""
-    assert len(answer.err.splitlines()) == 1, answer.err
-    for part in parts:
-        assert part in answer.err
+from mien.data.parquet import write_parquet
+from mien.data.read import read_data
+from mien.evaluation.predictions import read_predictions
+from support import refused
 
 
 @pytest.fixture(scope="module")
 def parquet(tmp_path_factory, faces):
-    from mien.data.parquet import write_parquet
-
     path = tmp_path_factory.mktemp("data") / "faces.parquet"
     write_parquet(faces, path)
     return path
@@ -41,10 +34,10 @@ def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, parque
     content = json.loads(answer.out)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert content["bytes"] == len(page.encode()) < 8_000_000
-    for words in ("In short", "How sure is it?", "The worst mistakes", "On which faces does it fail?", "best epoch"):
+    for words in ("Metrics", "Calibration", "Worst mistakes", "Accuracy by image property", "whose weights were kept"):
         assert words in page
     assert "data:image/png;base64," in page
-    assert "<script" not in page
+    assert "<script src" not in page
     on_disk = {file for folder in ("figures", "tables") for file in (tmp_path / "out" / folder).iterdir()}
     assert {str(file) for file in on_disk} == set(content["files"])
     for stem in ("roc-classes", "reliability", "confusion", "dendrogram", "accuracy-curve"):
@@ -56,14 +49,14 @@ def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, parque
     assert [line["class"] for line in lines[:-2]] == [each["name"] for each in measured]
     assert [float(line["recall"]) for line in lines[:-2]] == [each["recall"] for each in measured]
     table = json.loads((tmp_path / "out" / "tables" / "confused-pairs.json").read_text())
-    scores = read_scores(tiny_run.scores("validation"))
-    assert sum(line["rows"] for line in table) == (scores.probabilities.argmax(1) != scores.labels).sum()
+    scores = read_predictions(tiny_run.predictions("validation"))
+    assert sum(line["samples"] for line in table) == (scores.probabilities.argmax(1) != scores.labels).sum()
 
 
 def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_path):
     folder = tmp_path / "evaluated"
     folder.mkdir()
-    shutil.copy(tiny_run.scores("validation"), folder)
+    shutil.copy(tiny_run.predictions("validation"), folder)
     tables, own = folder / "report-validation" / "tables", folder / "report-validation" / "my.csv"
     stale = [tables / "mirror.csv", tables / "a b.csv"]
     tables.mkdir(parents=True)
@@ -78,13 +71,46 @@ def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_
     assert not any(file.exists() for file in stale)
     assert own.exists()
     assert "data:image" not in page
-    assert "No data was given" in page
-    assert "No data and no model was given" in page
-    assert "There is no training history" in page
+    assert "no data was given" in page
+    assert "no data and no model was given" in page
+    assert "The training history is unknown" in page
+
+
+def test_the_predictions_file_says_which_model_and_data_made_it(mien, tiny_run, parquet, tmp_path):
+    """Oracle: the same report with both given. Then the data is gone, and then it is other data."""
+    data = shutil.copy(parquet, tmp_path / "faces.parquet")
+    made = mien("evaluate", tiny_run.path, "--data", data, "--out", tmp_path / "made", "--quiet")
+    assert made.code == 0, made.err
+    read = read_predictions(tmp_path / "made" / "predictions_validation.npz")
+    assert read.models == (str(tiny_run.path.resolve()),)
+    assert read.data_options == ("--data", str(data.resolve()))
+    short = ("--no-explain", "--no-features")
+
+    def page(name, *options):
+        answer = mien("report", tmp_path / "made", *short, "--out", tmp_path / name, *options)
+        assert answer.code == 0, answer.err
+        return (tmp_path / name / "report.html").read_text(encoding="utf-8"), answer.err
+
+    found, told = page("found")
+    given, _ = page("given", "--data", data, "--model", tiny_run.path)
+    assert "the data is" in told
+    assert found.count("data:image") == given.count("data:image") > 0
+    assert found.count("<section") == given.count("<section")
+    assert str(tiny_run.path) in found
+    write_parquet(read_data(data).faces.of_split("validation"), data, overwrite=True)
+    other, told = page("other")
+    assert "goes without" in told
+    assert "data:image" not in other
+    assert str(tiny_run.path) in other
+    data.unlink()
+    without, told = page("without")
+    assert "is not there" in told
+    assert "data:image" not in without
+    assert "whose weights were kept" in without, "the model is still there, and with it its run"
 
 
 def test_a_model_file_finds_the_run_around_it(tiny_run, tmp_path):
-    from mien.inference.locate import find_run_of_model
+    from mien.inference.find_model import find_run_of_model
 
     assert find_run_of_model(tiny_run.model) == find_run_of_model(tiny_run.path) == tiny_run
     lone = shutil.copy(tiny_run.model, tmp_path)
@@ -93,29 +119,29 @@ def test_a_model_file_finds_the_run_around_it(tiny_run, tmp_path):
 
 def test_a_run_and_its_data_give_the_whole_report_by_themselves(mien, tiny_run, parquet, tmp_path):
     """Maps, features and what mien robustness left in OUT are there without being asked for."""
-    measured = mien("robustness", "--model", tiny_run.path, "--data", parquet, "--limit", 9, "--out", tmp_path / "out")
+    measured = mien("robustness", tiny_run.path, "--data", parquet, "--limit", 9, "--out", tmp_path / "out")
     assert measured.code == 0, measured.err
     answer = mien("report", tiny_run.path, "--data", parquet, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "What does it look at?" in page
-    assert "How does it see the faces?" in page
-    assert "How fragile is it?" in page
-    assert 'class="left-out"' not in page
+    assert "Attention maps" in page
+    assert "Feature map" in page
+    assert "Robustness" in page
+    assert 'class="notices"' not in page
     table = json.loads((tmp_path / "out" / "tables" / "robustness.json").read_text())
     assert all(round(45 * line["mean"], 6).is_integer() for line in table), "nine faces, five strengths"
     checks = json.loads((tmp_path / "out" / "tables" / "explanation-checks.json").read_text())
     assert [line["method"] for line in checks][-1] == "occlusion"
     assert len(checks) == 5
     mapped = json.loads((tmp_path / "out" / "tables" / "feature-map.json").read_text())
-    assert len(mapped) == len(read_scores(tiny_run.scores("validation")))
+    assert len(mapped) == len(read_predictions(tiny_run.predictions("validation")))
     near = json.loads((tmp_path / "out" / "tables" / "nearest-training-faces.json").read_text())
-    assert {line["whose"] for line in near} <= {"label", "network"}
+    assert {line["cause"] for line in near} <= {"label", "network"}
 
 
 def test_scores_of_anybody_with_the_data(mien, tiny_run, parquet, tmp_path):
-    file = written_scores(tmp_path / "other.npz", tiny_run.scores("validation"), data_fingerprint=np.array(""))
-    answer = mien("report", "--scores", file, "--data", parquet, "--out", tmp_path / "out")
+    file = written_scores(tmp_path / "other.npz", tiny_run.predictions("validation"), data_fingerprint=np.array(""))
+    answer = mien("report", "--predictions", file, "--data", parquet, "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "data:image/png" in page
@@ -124,29 +150,30 @@ def test_scores_of_anybody_with_the_data(mien, tiny_run, parquet, tmp_path):
 
 
 def test_bad_scores_are_one_line_and_leave_nothing(mien, tiny_run, parquet, tmp_path):
-    source = tiny_run.scores("validation")
-    scores = read_scores(source)
+    source = tiny_run.predictions("validation")
+    scores = read_predictions(source)
 
     def attempt(**changes):
         file = written_scores(tmp_path / "bad.npz", source, data_fingerprint=np.array(""), **changes)
-        return mien("report", "--scores", file, "--data", parquet, "--out", tmp_path / "out")
+        return mien("report", "--predictions", file, "--data", parquet, "--out", tmp_path / "out")
 
     holed = scores.probabilities.copy()
     holed[3, 0] = np.nan
-    one_line(attempt(probabilities=holed), "must be numbers", "NaN")
-    one_line(attempt(probabilities=scores.probabilities * 0.9), "must sum to 1")
-    one_line(attempt(classes=np.array(list("abcdefg"))), "classes a, b", "--map")
-    one_line(attempt(rows=scores.rows + 1), "same rows", "such as row")
-    one_line(attempt(labels=(scores.labels + 1) % 7), "same true classes")
-    one_line(attempt(split=np.array("mine"), rows=scores.rows + 10_000), "same rows")
+    refused(attempt(probabilities=holed), "probability-not-finite")
+    refused(attempt(probabilities=scores.probabilities * 0.9), "probability-sum")
+    refused(attempt(classes=np.array(list("abcdefg"))), "classes-differ", "--map")
+    refused(attempt(sample_ids=scores.sample_ids + 1), "samples-differ")
+    refused(attempt(labels=(scores.labels + 1) % 7), "labels-differ")
+    refused(attempt(split=np.array("mine"), sample_ids=scores.sample_ids + 10_000), "samples-differ")
     foreign = written_scores(tmp_path / "f.npz", source, data_fingerprint=np.array("sha256:0"))
-    one_line(mien("report", "--scores", foreign, "--data", parquet, "--out", tmp_path / "out"), "are of data sha256:0")
-    one_line(mien("report", "--out", tmp_path / "out"), "one of the two")
-    one_line(mien("report", tiny_run.path, "--out", tiny_run.path), "is a run folder")
-    one_line(mien("report", "--scores", source, "--split", "test", "--out", tmp_path / "out"), "--split chooses")
-    one_line(mien("report", "--scores", source, "--map", "a=b", "--out", tmp_path / "out"), "--map is about data")
-    one_line(mien("report", "--scores", source, "--skip-bad", "--out", tmp_path / "out"), "--skip-bad is about data")
-    one_line(mien("report", tmp_path / "none", "--out", tmp_path / "out"), "is not a folder")
+    of_foreign = mien("report", "--predictions", foreign, "--data", parquet, "--out", tmp_path / "out")
+    refused(of_foreign, "data-differs", "sha256:0")
+    refused(mien("report", "--out", tmp_path / "out"), "options")
+    refused(mien("report", tiny_run.path, "--out", tiny_run.path), "out-is-run")
+    refused(mien("report", "--predictions", source, "--split", "test", "--out", tmp_path / "out"), "options", "--split")
+    refused(mien("report", "--predictions", source, "--map", "a=b", "--out", tmp_path / "out"), "options", "--map")
+    refused(mien("report", "--predictions", source, "--skip-bad", "--out", tmp_path / "out"), "options", "--skip-bad")
+    refused(mien("report", tmp_path / "none", "--out", tmp_path / "out"), "predictions-missing")
     missing = mien("report", tiny_run.path, "--split", "test", "--out", tmp_path / "out")
-    one_line(missing, "scores_test.npz", "--data PATH --split test --out DIR")
+    refused(missing, "predictions-missing", "predictions_test.npz", "--data PATH", "--split", "--out DIR")
     assert not (tmp_path / "out").exists()

@@ -4,19 +4,11 @@ import numpy as np
 import pytest
 
 from mien.evaluation.corruptions import CORRUPTIONS
-
-
-def one_line(answer, *parts):
-    assert answer.code == 2, answer
-    assert answer.out == ""
-    assert answer.err.startswith("mien: ")
-    assert len(answer.err.splitlines()) == 1, answer.err
-    for part in parts:
-        assert part in answer.err
+from support import refused
 
 
 def test_the_file_is_a_baseline_for_the_next(mien, tiny_run, face_folder, tmp_path):
-    arguments = ("robustness", "--model", tiny_run.path, "--data", face_folder)
+    arguments = ("robustness", tiny_run.path, "--data", face_folder)
     first = mien(*arguments, "--limit", 20, "--out", tmp_path / "out", "--json")
     assert first.code == 0, first.err
     content = json.loads(first.out)
@@ -31,15 +23,15 @@ def test_the_file_is_a_baseline_for_the_next(mien, tiny_run, face_folder, tmp_pa
     related = json.loads(mien(*arguments, "--limit", 20, "--baseline", file, "--json").out)["relative_to"]
     assert related["mean"] == pytest.approx(1)
     assert (related["model"], related["clean_accuracy"]) == (str(tiny_run.path), content["clean_accuracy"]["value"])
-    one_line(mien(*arguments, "--limit", 10, "--baseline", file), "robustness.json", "other faces")
+    refused(mien(*arguments, "--limit", 10, "--baseline", file), "baseline-faces-differ", "robustness.json")
 
 
 def test_a_measurement_is_replaced_only_when_told_so(mien, tiny_run, face_folder, tmp_path, monkeypatch):
-    arguments = ("robustness", "--model", tiny_run.path, "--data", face_folder)
-    one_line(mien(*arguments, "--overwrite"), "--overwrite goes with --out")
+    arguments = ("robustness", tiny_run.path, "--data", face_folder)
+    refused(mien(*arguments, "--overwrite"), "options", "--overwrite", "--out")
     # The tiny model says the same of every face; this one goes by a pixel, so that noise turns its answers.
     monkeypatch.setattr(
-        "mien.inference.classifier.Classifier.probabilities", lambda _, images: np.eye(7)[images[:, 24, 24] % 7]
+        "mien.inference.predictor.Predictor.probabilities", lambda _, images: np.eye(7)[images[:, 24, 24] % 7]
     )
     assert mien(*arguments, "--out", tmp_path).code == 0
     first = json.loads((tmp_path / "robustness.json").read_bytes())
@@ -50,32 +42,32 @@ def test_a_measurement_is_replaced_only_when_told_so(mien, tiny_run, face_folder
     assert (content["seed"], content["fingerprint"]) == (1, first["fingerprint"]), "all faces: the seed draws none"
     assert content["accuracy"]["darkness"] == first["accuracy"]["darkness"]
     assert content["accuracy"]["gaussian-noise"] != first["accuracy"]["gaussian-noise"]
-    monkeypatch.setattr("mien.evaluation.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
-    one_line(mien(*arguments, "--out", tmp_path), "robustness.json exists already", "--overwrite")
+    monkeypatch.setattr("mien.cli.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
+    refused(mien(*arguments, "--out", tmp_path), "file-exists", "robustness.json", "--overwrite")
     assert (tmp_path / "robustness.json").read_bytes() == second
 
 
 def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_measured(
     mien, tiny_run, face_folder, tmp_path, monkeypatch
 ):
-    arguments = ("robustness", "--model", tiny_run.path, "--data", face_folder, "--limit", 20)
+    arguments = ("robustness", tiny_run.path, "--data", face_folder, "--limit", 20)
     assert mien(*arguments, "--out", tmp_path).code == 0
-    monkeypatch.setattr("mien.evaluation.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
-    one_line(mien(*arguments, "--seed", 1, "--baseline", tmp_path), "other faces (20, seed 0)")
+    monkeypatch.setattr("mien.cli.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
+    refused(mien(*arguments, "--seed", 1, "--baseline", tmp_path), "baseline-faces-differ", "20", "0")
     content = json.loads((tmp_path / "robustness.json").read_text())
     content["accuracy"][next(iter(CORRUPTIONS))] = [1.0] * 5
     (tmp_path / "robustness.json").write_text(json.dumps(content))
-    one_line(mien(*arguments, "--baseline", tmp_path), "makes no error under")
+    refused(mien(*arguments, "--baseline", tmp_path), "baseline-without-errors")
 
 
 def test_mistakes_are_one_line_and_leave_nothing(mien, tiny_run, face_folder, tmp_path):
     def attempt(*extra):
-        return mien("robustness", "--model", tiny_run.path, "--data", face_folder, *extra, "--out", tmp_path / "out")
+        return mien("robustness", tiny_run.path, "--data", face_folder, *extra, "--out", tmp_path / "out")
 
-    one_line(attempt("--split", "test"), "only mien evaluate opens the test split")
-    one_line(attempt("--split", "tset"), "no split 'tset'")
-    one_line(attempt("--baseline", tmp_path / "none.json"), "none.json does not exist")
-    one_line(attempt("--baseline", tiny_run.path / "metrics.json"), "is no robustness.json")
-    one_line(attempt("--limit", 0), "--limit")
+    refused(attempt("--split", "test"), "split-test")
+    refused(attempt("--split", "tset"), "split-unknown", "'tset'")
+    refused(attempt("--baseline", tmp_path / "none.json"), "robustness-missing", "none.json")
+    refused(attempt("--baseline", tiny_run.path / "metrics.json"), "robustness-invalid", "robustness.json")
+    refused(attempt("--limit", 0), "usage", "--limit")
     assert not (tmp_path / "out").exists()
     assert tiny_run.test_uses() == 0

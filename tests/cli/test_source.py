@@ -9,16 +9,17 @@ import pytest
 from typer import Typer
 from typer.testing import CliRunner
 
-from mien.cli.options import CleanOption, DataOption, MapOption, SkipBadOption
-from mien.cli.source import Source, source_if_any
-from mien.errors import DataError, MienError
+from mien.cli.options import CleanOption, DataOption, MapOption, SkipBadOption, VotesOption
+from mien.cli.source import Source, SourceVotesOptions
+from mien.errors import DataError
+from support import raises
 
 
 @pytest.mark.parametrize(
     "source",
     [
         Source(Path("a folder")),
-        Source(Path("faces.csv"), class_map="joy=happy", skip_bad=True, clean=Path("clean.toml")),
+        Source(Path("faces.csv"), class_map="joy=happy", skip_bad=True, clean=Path("clean.toml"), votes=Path("v.csv")),
         Source(Path("-faces"), class_map=""),
     ],
 )
@@ -27,34 +28,45 @@ def test_its_words_point_another_command_at_the_same(source):
 
     @app.command()
     def command(
-        data: DataOption, class_map: MapOption = None, skip_bad: SkipBadOption = False, clean: CleanOption = None
+        data: DataOption,
+        class_map: MapOption = None,
+        skip_bad: SkipBadOption = False,
+        clean: CleanOption = None,
+        votes: VotesOption = None,
     ) -> None:
-        read.append(Source(data, class_map, skip_bad, clean))
+        read.append(Source(data, class_map, skip_bad, clean, votes))
 
     assert CliRunner().invoke(app, source.options()).exit_code == 0
     assert read == [source]
 
 
 def test_options_of_reading_need_something_to_read(tmp_path):
-    assert source_if_any(None, None, False, None) is None
-    assert source_if_any(tmp_path, "a=b", True, None) == Source(tmp_path, "a=b", True)
+    assert SourceVotesOptions().at_any(None) is None
+    assert SourceVotesOptions("a=b", True).at_any(tmp_path) == Source(tmp_path, "a=b", True)
     for options, word in (
-        (("a=b", False, None), "--map"),
-        ((None, True, None), "--skip-bad"),
-        ((None, False, tmp_path), "--clean"),
+        ({"class_map": "a=b"}, "--map"),
+        ({"skip_bad": True}, "--skip-bad"),
+        ({"clean": tmp_path}, "--clean"),
+        ({"votes": tmp_path}, "--votes"),
+        ({"group": "person"}, "--group"),
     ):
-        with pytest.raises(DataError, match=f"{word} is about data"):
-            source_if_any(None, *options)
+        with raises(DataError, "options", word):
+            SourceVotesOptions(**options).at_any(None)
 
 
 @pytest.mark.parametrize(
-    ("how", "words"),
-    [({"clean": "none.toml"}, "none.toml"), ({"class_map": "joy"}, "joy"), ({"path": "nowhere.csv"}, "nowhere.csv")],
+    ("how", "code", "named"),
+    [
+        ({"clean": "none.toml"}, "clean-missing", "none.toml"),
+        ({"votes": "none.csv"}, "votes-unreadable", "none.csv"),
+        ({"class_map": "joy"}, "map-syntax", "joy"),
+        ({"path": "nowhere.csv"}, "data-missing", "nowhere.csv"),
+    ],
 )
-def test_what_cannot_be_read_is_refused_at_a_glance(tmp_path, face_folder, how, words):
+def test_what_cannot_be_read_is_refused_at_a_glance(tmp_path, face_folder, how, code, named):
     Source(face_folder).check()
     paths = {name: value if name == "class_map" else tmp_path / value for name, value in how.items()}
-    with pytest.raises(MienError, match=words):
+    with raises(DataError, code, named):
         Source(**{"path": face_folder, **paths}).check()
 
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from mien.experiments.study_time import cores
+from mien.study.duration import cores
+from support import noted, refused
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
         assert content["seconds"] == pytest.approx(sum(each["seconds"] for each in content["to_do"]) / at_once)
     first = mien(*arguments, "--only", "fast")
     assert first.code == 0
-    assert "fast, seed 0: best epoch 1 of 1" in first.err
+    assert "fast, seed 0: epoch kept 1 of 1" in first.err
     assert "Not finished: 1 of the runs of slow" in first.out
     told = mien(*arguments, "--finished", "--json")
     assert "seed 0:" not in told.err
@@ -70,39 +71,39 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "code", "value"),
     [
-        (["study-c"], "There is no study 'study-c'. Did you mean 'study-"),
-        (["study-b"], "needs faces: mien study study-b --data PATH"),
-        (["study-b", "--only", "9", "--data", "x"], "no variant '9'"),
-        (["study-b", "--data", "nowhere.csv"], "nowhere.csv"),
-        (["FILE", "--data", "FACES", "--set", "optim.rl=1"], "optim.rl"),
-        (["FILE", "--data", "FACES", "--set", "classes=one"], "one"),
-        (["FILE", "--data", "FACES", "--set", "classes=fiv"], "Did you mean 'five'?\n"),
-        (["FILE", "--data", "FACES", "--set", "slwo:epochs=1"], "no variant 'slwo'. Did you mean 'slow'?"),
-        (["FILE", "--data", "FACES", "--set", "classes=a=happy"], "leaves one class"),
-        (["FILE", "--data", "FACES", "--out", "FILE"], "is a file"),
-        (["FILE", "--data", "FACES", "--results", "FILE"], "is a file"),
-        (["FILE", "--data", "FACES", "--out", "RUN"], "is a run folder"),
-        (["FILE", "--data", "FACES", "--set", "seed=3"], "a study sets this itself"),
-        (["FILE", "--data", "FACES", "--set", "optim.lr=0.001"], "have one and the same recipe"),
-        (["FILE", "--data", "FACES", "--jobs", "0"], "jobs"),
-        (["FILE", "--data", "FACES", "--finished"], "holds no finished run of this study with its own settings"),
-        (["FILE", "--data", "FACES", "--finished", "--dry-run"], "leave out --only and --dry-run"),
-        (["FILE", "--data", "FACES", "--finished", "--only", "slow"], "leave out --only and --dry-run"),
+        (["study-c"], "study-unknown", "'study-c'"),
+        (["study-b"], "options", "mien study study-b --data PATH"),
+        (["study-b", "--only", "9", "--data", "x"], "study-unknown-variant", "'9'"),
+        (["study-b", "--data", "nowhere.csv"], "data-missing", "nowhere.csv"),
+        (["FILE", "--data", "FACES", "--set", "optim.rl=1"], "recipe-unknown-key", "optim.rl"),
+        (["FILE", "--data", "FACES", "--set", "classes=one"], "recipe-value", "one"),
+        (["FILE", "--data", "FACES", "--set", "classes=fiv"], "recipe-value", "'five'"),
+        (["FILE", "--data", "FACES", "--set", "slwo:epochs=1"], "study-unknown-variant", "'slow'"),
+        (["FILE", "--data", "FACES", "--set", "classes=a=happy"], "recipe-value", "a=happy"),
+        (["FILE", "--data", "FACES", "--out", "FILE"], "out-is-file", ".toml"),
+        (["FILE", "--data", "FACES", "--results", "FILE"], "out-is-file", "--results"),
+        (["FILE", "--data", "FACES", "--out", "RUN"], "out-is-run", "--out"),
+        (["FILE", "--data", "FACES", "--set", "seed=3"], "study-set-fixed", "seed"),
+        (["FILE", "--data", "FACES", "--set", "optim.lr=0.001"], "study-same-recipe", "'slow'"),
+        (["FILE", "--data", "FACES", "--lr", "0.001"], "study-same-recipe", "'slow'"),
+        (["FILE", "--data", "FACES", "--jobs", "0"], "usage", "jobs"),
+        (["FILE", "--data", "FACES", "--finished"], "nothing-finished", "results"),
+        (["FILE", "--data", "FACES", "--finished", "--dry-run"], "options", "--finished"),
+        (["FILE", "--data", "FACES", "--finished", "--only", "slow"], "options", "--finished"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(
-    mien, study_file, face_folder, tmp_path, monkeypatch, tiny_run, arguments, words
+    mien, study_file, face_folder, tmp_path, monkeypatch, tiny_run, arguments, code, value
 ):
     monkeypatch.chdir(tmp_path)
     said = mien(
         "study",
         *({"FILE": study_file, "FACES": face_folder, "RUN": tiny_run.path}.get(each, each) for each in arguments),
     )
-    assert said.code == 2
+    refused(said, code, value)
     assert said.err.count("\n") == 1
-    assert words in said.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -115,19 +116,18 @@ def test_a_variant_that_cannot_be_run_is_not_passed_over_where_it_alone_is_wante
     more = f'[[variants]]\nname = "gone"\noptional = true\nset = {{ model = {model} }}\n'
     file.write_text(study_file.read_text().replace("[[comparisons]]", f"{more}[[comparisons]]"))
     arguments = ("study", file, "--data", face_folder, "--out", tmp_path / "out")
-    assert "NOTE: gone is left out: " in mien(*arguments, "--dry-run").err
+    noted(mien(*arguments, "--dry-run"), "variant-skipped", "gone")
     said = mien(*arguments, "--only", "gone")
-    assert said.code == 2
-    assert said.err.startswith("mien: The variant 'gone' cannot be run here: ")
+    refused(said, "variant-left-out", "'gone'")
     assert said.err.count("\n") == 1
     assert not (tmp_path / "out").exists()
 
 
 def test_variants_that_share_data_decode_it_once(mien, study_file, face_folder, tmp_path, monkeypatch):
-    from mien.data import read
+    from mien.cli import source
 
     decoded = []
-    whole = read.read_data
-    monkeypatch.setattr(read, "read_data", lambda *path, **how: decoded.append(path) or whole(*path, **how))
+    whole = source.read_data
+    monkeypatch.setattr(source, "read_data", lambda *path, **how: decoded.append(path) or whole(*path, **how))
     assert mien("study", study_file, "--data", face_folder, "--out", tmp_path / "out", "--set", "epochs=1").code == 0
     assert len(decoded) == 1

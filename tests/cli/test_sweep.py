@@ -7,6 +7,7 @@ import pytest
 
 from mien.cli import train_view
 from mien.recipe_file import dump_recipe
+from support import refused
 
 
 @pytest.fixture
@@ -39,13 +40,13 @@ def test_a_sweep_from_the_command_line_and_its_recipe_trained(mien, space, face_
 
 
 def test_ctrl_c_says_how_to_go_on(mien, space, face_folder, tmp_path, monkeypatch):
-    def interrupt(self, line, is_best):
+    def interrupt(self, metrics, is_best):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(train_view.TrainView, "epoch", interrupt)
+    monkeypatch.setattr(train_view.TrainProgress, "on_epoch_end", interrupt)
     answer = mien("sweep", space, "--data", face_folder, "--out", tmp_path / "out")
     assert answer.code == 130
-    assert "stopped with 1 of 2 trials finished; the same command goes on." in answer.err
+    assert "Stopped with 1 of 2 trials finished. Run the same command to resume." in answer.err
     assert "Traceback" not in answer.err
 
 
@@ -53,13 +54,11 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, space, face_folder, tmp_p
     out = tmp_path / "out"
     space.write_text(space.read_text().replace("optim.lr", "optim.lrr"))
     answer = mien("sweep", space, "--data", face_folder, "--out", out)
-    assert (answer.code, answer.out) == (2, "")
-    whose = f"mien: The space {space}: The recipe tiny, varied, has"
-    assert answer.err == f"{whose} an unknown key 'optim.lrr'. Did you mean 'optim.lr'?\n"
+    refused(answer, "recipe-unknown-key", space, "'optim.lrr'", "'optim.lr'")
     space.write_text(space.read_text().replace("optim.lrr", "model.width"))
     answer = mien("sweep", space, "--data", face_folder, "--out", out)
-    assert (answer.code, len(answer.err.splitlines())) == (2, 1)
-    assert "Did you mean 'widths'?" in answer.err
+    refused(answer, "space-network", "'widths'")
+    assert len(answer.err.splitlines()) == 1
     assert not out.exists()
 
 
@@ -69,6 +68,5 @@ def test_the_journal_of_another_space_is_one_line(mien, space, face_folder, tmp_
     before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
     space.write_text(space.read_text().replace("0.01", "0.02"))
     answer = mien("sweep", space, "--data", face_folder, "--out", out)
-    assert answer.code == 2
-    assert answer.err.splitlines()[-1].endswith("nothing in it was changed. Choose another --out.")
+    refused(answer, "sweep-other-space", "--out")
     assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before

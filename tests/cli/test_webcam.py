@@ -8,6 +8,8 @@ import webbrowser
 
 import pytest
 
+from support import refused
+
 pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
@@ -18,6 +20,7 @@ def page(tmp_path, monkeypatch):
     from mien.serve import built_page
 
     (tmp_path / "index.html").write_text("<title>the page</title>")
+    monkeypatch.setattr("mien.cli.webcam.built_page", lambda: tmp_path)
     monkeypatch.setattr(built_page, "built_page", lambda: tmp_path)
     return tmp_path
 
@@ -63,24 +66,17 @@ def test_a_page_that_is_not_built_is_one_line(mien, tmp_path, monkeypatch):
 
     monkeypatch.setattr(built_page, "STATIC", tmp_path / "static")
     monkeypatch.setattr(webbrowser, "open", lambda address: pytest.fail("opened"))
-    answer = mien("webcam")
-    assert answer.code == 2
-    assert "The browser page is not built" in answer.err
-    assert len(answer.err.splitlines()) == 1
+    refused(mien("webcam"), "page-not-built", tmp_path / "static")
 
 
 def test_a_port_in_use_is_one_line(mien, page, monkeypatch):
     monkeypatch.setattr(webbrowser, "open", lambda address: pytest.fail("opened"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        answer = mien("webcam", "--port", taken.getsockname()[1])
-    assert answer.code == 2
-    assert "cannot be listened on" in answer.err
+        refused(mien("webcam", "--port", taken.getsockname()[1]), "port-unavailable", taken.getsockname()[1])
 
 
 def test_without_the_extra_it_is_named(mien, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "fastapi" or name == "mien.serve.app"]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "fastapi", None)
-    answer = mien("webcam")
-    assert answer.code == 2
-    assert "pip install 'mien[serve]'" in answer.err
+    refused(mien("webcam"), "missing-extra", "pip install 'mien[serve]'")

@@ -5,9 +5,10 @@ import pytest
 
 import mien
 from mien.compat import deepface
-from mien.compat.pictures import rgb_of
+from mien.compat.images import to_rgb
 from mien.errors import DataError
 from mien.faces.face import Box, Face, Margin
+from support import raises, warned
 
 NAMES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 EMOTION = ["emotion"]
@@ -24,9 +25,9 @@ def bgr(astronaut):
 
 
 def test_the_answer_is_mien_s_in_deepface_s_shape(bgr, astronaut):
-    """Oracle: Classifier.predict on the picture in RGB."""
+    """Oracle: Predictor.predict on the picture in RGB."""
     (face,) = deepface.analyze(bgr, actions=EMOTION)
-    (reading,) = mien.load().predict(astronaut)
+    (reading,) = mien.load().for_labels().predict(astronaut)
     assert list(face) == ["emotion", "dominant_emotion", "region", "face_confidence"]
     assert list(face["emotion"]) == NAMES
     assert sum(face["emotion"].values()) == pytest.approx(100)
@@ -52,8 +53,9 @@ def test_several_pictures_have_a_list_each(bgr):
 
 def test_without_a_face_it_raises_a_value_error_that_is_one_line(tmp_path):
     blank = np.zeros((60, 100, 3), dtype=np.uint8)
-    with pytest.raises(ValueError, match="No face was found in the picture by the Haar cascade") as caught:
+    with pytest.raises(ValueError, match="Haar cascade") as caught:
         deepface.analyze(blank, EMOTION)
+    assert caught.value.code == "face-not-detected"
     assert isinstance(caught.value, DataError)
     assert isinstance(caught.value, deepface.FaceNotDetected)
 
@@ -65,7 +67,7 @@ def test_or_the_whole_picture_is_read_as_one(how, faces):
     (face,) = deepface.analyze(np.repeat(drawn[:, :, np.newaxis], 3, axis=2), EMOTION, **how)
     if "detector_backend" in how:
         square = np.pad(drawn, ((8, 8), (0, 0)), mode="edge")
-        expected = mien.load().predict(square, crops=True).probabilities
+        expected = mien.load().for_labels().predict(square, crops=True).probabilities
         assert face["emotion"] == pytest.approx({name: 100 * share for name, share in expected.items()}, abs=1e-6)
     if face["face_confidence"] == 0:
         assert face["region"] == {"x": 0, "y": 0, "w": 47, "h": 31, "left_eye": None, "right_eye": None}
@@ -83,7 +85,7 @@ class Landmarks:
 
 
 def test_the_region_is_inside_the_picture_and_eyes_outside_are_none(monkeypatch):
-    monkeypatch.setattr(deepface, "find_detector", Landmarks)
+    monkeypatch.setattr("mien.inference.face_reader.find_detector", Landmarks)
     (face,) = deepface.analyze(np.zeros((60, 100, 3), dtype=np.uint8), EMOTION)
     assert face["region"] == {"x": 0, "y": 0, "w": 99, "h": 30, "left_eye": None, "right_eye": (10, 20)}
     assert face["face_confidence"] == 0.99
@@ -91,45 +93,75 @@ def test_the_region_is_inside_the_picture_and_eyes_outside_are_none(monkeypatch)
 
 @pytest.mark.parametrize(("score", "confidence"), [(1.0, 1.0), (37.4, 0.37), (100.0, 1.0), (250.0, 1.0)])
 def test_windows_of_the_haar_cascade_become_a_share(monkeypatch, score, confidence):
-    monkeypatch.setattr(deepface, "find_detector", Landmarks)
+    monkeypatch.setattr("mien.inference.face_reader.find_detector", Landmarks)
     monkeypatch.setattr(Landmarks, "score", score)
     (face,) = deepface.analyze(np.zeros((60, 100, 3), dtype=np.uint8), EMOTION)
     assert face["face_confidence"] == confidence
 
 
-@pytest.mark.parametrize("actions", [("emotion", "age"), ["gender"], (), None])
-def test_other_actions_are_refused(bgr, actions):
+@pytest.mark.parametrize("actions", [["gender"], (), ["emotion", "mood"]])
+def test_actions_without_emotion_and_unknown_ones_are_refused(bgr, actions):
+    with raises(DataError, "deepface-actions"):
+        deepface.analyze(bgr, actions=actions)
+
+
+@pytest.mark.parametrize("actions", [None, ["age", "gender", "race", "emotion"]])
+def test_other_actions_are_left_out_with_a_warning(bgr, actions):
+    """The calls of deepface's README: all four actions, and the default ones."""
     given = {} if actions is None else {"actions": actions}
-    with pytest.raises(DataError, match=r"give actions=\['emotion'\]"):
-        deepface.analyze(bgr, **given)
+    with warned("actions-skipped", "age, gender, race"):
+        found = deepface.analyze(img_path=bgr, **given)
+    assert found == deepface.analyze(bgr, EMOTION)
+
+
+def test_faces_are_cut_out_as_deepface_gives_them(bgr, astronaut):
+    """Oracle: the region that analyze gives, cut out by hand."""
+    (analyzed,) = deepface.analyze(bgr, EMOTION)
+    (face,) = deepface.extract_faces(img_path=bgr, detector_backend="opencv", align=True)
+    area = face["facial_area"]
+    assert area == analyzed["region"]
+    assert face["confidence"] == analyzed["face_confidence"]
+    expected = astronaut[area["y"] : area["y"] + area["h"], area["x"] : area["x"] + area["w"]]
+    np.testing.assert_allclose(face["face"], expected / 255)
+    (plain,) = deepface.extract_faces(bgr, color_face="bgr", normalize_face=False)
+    assert np.array_equal(plain["face"], expected[:, :, ::-1])
+    (grey,) = deepface.extract_faces(bgr, grayscale=True)
+    assert grey["face"].shape == expected.shape[:2]
+    with raises(DataError, "deepface-colour"):
+        deepface.extract_faces(bgr, color_face="hsv")
+    blank = np.zeros((60, 100, 3), dtype=np.uint8)
+    with raises(DataError, "face-not-detected"):
+        deepface.extract_faces(blank)
+    (whole,) = deepface.extract_faces(blank, enforce_detection=False)
+    assert (whole["face"].shape, whole["confidence"]) == ((60, 100, 3), 0.0)
 
 
 def test_what_is_not_heeded_says_so_and_what_cannot_be_is_refused(bgr):
-    with pytest.warns(UserWarning, match="does not heed detector_backend: faces are found by the Haar cascade"):
+    with warned("arguments-ignored", "detector_backend", "Haar cascade"):
         deepface.analyze(bgr, EMOTION, detector_backend="retinaface")
-    with pytest.warns(UserWarning, match="does not heed expand_percentage: faces"):
+    with warned("arguments-ignored", "expand_percentage"):
         deepface.analyze(bgr, EMOTION, expand_percentage=5)
-    with pytest.raises(DataError, match="anti_spoofing"):
+    with raises(DataError, "deepface-anti-spoofing"):
         deepface.analyze(bgr, EMOTION, anti_spoofing=True)
 
 
 @pytest.mark.parametrize(
-    ("picture", "given", "said"),
+    ("image", "given", "code"),
     [
-        ("nowhere.jpg", {}, "does not exist"),
-        (b"no picture", {}, "is not an image"),
-        (None, {}, "of type NoneType is not a picture"),
-        (np.zeros((3, 4, 5), dtype=np.uint8), {}, "found shape"),
-        ("https://example.org/x.jpg", {}, "works offline"),
-        ("data:image/png;base64,?", {}, "base64 text is damaged"),
-        ("nowhere.jpg", {"actions": ["age"]}, "reads expressions alone"),
-        ("nowhere.jpg", {"anti_spoofing": True}, "anti_spoofing"),
+        ("nowhere.jpg", {}, "file-missing"),
+        (b"no image", {}, "image-format"),
+        (None, {}, "image-type"),
+        (np.zeros((3, 4, 5), dtype=np.uint8), {}, "image-shape"),
+        ("https://example.org/x.jpg", {}, "image-address"),
+        ("data:image/png;base64,?", {}, "image-base64"),
+        ("nowhere.jpg", {"actions": ["age"]}, "deepface-actions"),
+        ("nowhere.jpg", {"anti_spoofing": True}, "deepface-anti-spoofing"),
     ],
 )
-def test_every_refusal_is_a_value_error_as_in_deepface(picture, given, said):
-    with pytest.raises(ValueError, match=said) as caught:
-        deepface.analyze(picture, **{"actions": EMOTION, **given})
-    assert isinstance(caught.value, DataError)
+def test_every_error_is_a_value_error_as_in_deepface(image, given, code):
+    with raises(DataError, code) as caught:
+        deepface.analyze(image, **{"actions": EMOTION, **given})
+    assert isinstance(caught.value, ValueError)
 
 
 def test_transparency_comes_after_opencv_s_order(bgr):
@@ -138,4 +170,4 @@ def test_transparency_comes_after_opencv_s_order(bgr):
     assert deepface.analyze(bgra, EMOTION) == deepface.analyze(bgr, EMOTION)
     blue = np.zeros((2, 2, 4), dtype=np.uint8)
     blue[0] = (255, 0, 0, 255)
-    assert rgb_of(blue).tolist() == [[[0, 0, 255]] * 2, [[255, 255, 255]] * 2]
+    assert to_rgb(blue).tolist() == [[[0, 0, 255]] * 2, [[255, 255, 255]] * 2]

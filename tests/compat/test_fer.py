@@ -9,9 +9,10 @@ import pytest
 from PIL import Image
 
 import mien
-from mien.compat.fer import FER
+from mien.compat.fer import FER, Video
 from mien.errors import DataError
 from mien.faces.face import Box, Face, Margin
+from support import raises, warned
 
 NAMES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
 
@@ -27,15 +28,15 @@ def bgr(astronaut):
 
 
 def test_the_answer_is_mien_s_in_fer_s_shape(bgr, astronaut):
-    """Oracle: Classifier.predict on the picture in RGB."""
+    """Oracle: Predictor.predict on the picture in RGB."""
     (face,) = FER().detect_emotions(bgr)
-    (reading,) = mien.load().predict(astronaut)
+    (reading,) = mien.load().for_labels().predict(astronaut)
     assert list(face) == ["box", "emotions"]
     x, y, width, height = face["box"]
     assert (x, y, width, height) == tuple(reading.box.to_dict().values())
     assert all(type(side) is int for side in face["box"])
     assert list(face["emotions"]) == NAMES
-    assert face["emotions"] == {name: round(share, 2) for name, share in reading.probabilities.items()}
+    assert face["emotions"] == {name: round(probability, 2) for name, probability in reading.probabilities.items()}
     assert FER().top_emotion(bgr) == ("happy", face["emotions"]["happy"])
 
 
@@ -77,7 +78,7 @@ def test_a_face_is_as_small_as_its_shorter_side(monkeypatch, bgr, box):
         def detect(self, rgb):
             return [Face(box, 1.0, {})]
 
-    monkeypatch.setattr("mien.compat.fer.find_detector", Fixed)
+    monkeypatch.setattr("mien.inference.face_reader.find_detector", Fixed)
     (face,) = FER(min_face_size=40).detect_emotions(bgr)
     assert face["box"] == [box.left, box.top, box.width, box.height]
     assert FER(min_face_size=41).detect_emotions(bgr) == []
@@ -95,9 +96,9 @@ def test_a_face_is_as_small_as_its_shorter_side(monkeypatch, bgr, box):
         {"offsets": (0, 0)},
     ],
 )
-def test_what_is_not_heeded_says_so(given):
+def test_ignored_arguments_cause_a_warning(given):
     (name,) = given
-    with pytest.warns(UserWarning, match=f"does not heed {name}: faces are found by the Haar cascade"):
+    with warned("arguments-ignored", name, "Haar cascade"):
         FER(**given)
 
 
@@ -114,16 +115,44 @@ def test_impossible_values_are_value_errors_as_in_fer(given):
 
 
 @pytest.mark.parametrize(
-    ("picture", "said"),
+    ("image", "code"),
     [
-        ("https://example.org/x.jpg", "works offline"),
-        ("nowhere.jpg", "does not exist"),
-        ("data:image/png;base64,?", "base64 text is damaged"),
-        ("data:image/png;base64,ü", "base64 text is damaged"),
-        (None, "of type NoneType is not a picture"),
-        (np.zeros((3, 4, 5, 6), dtype=np.uint8), "found shape"),
+        ("https://example.org/x.jpg", "image-address"),
+        ("nowhere.jpg", "file-missing"),
+        ("data:image/png;base64,?", "image-base64"),
+        ("data:image/png;base64,ü", "image-base64"),
+        (None, "image-type"),
+        (np.zeros((3, 4, 5, 6), dtype=np.uint8), "image-shape"),
     ],
 )
-def test_what_is_no_picture_is_one_line(picture, said):
-    with pytest.raises(DataError, match=said):
-        FER().detect_emotions(picture)
+def test_what_is_no_image_is_one_line(image, code):
+    with raises(DataError, code):
+        FER().detect_emotions(image)
+
+
+def test_the_script_of_fers_readme_runs_on_a_video(encode_video, astronaut, bgr, tmp_path):
+    """Its documented calls, one after the other. Oracle: the faces of the frame itself; the second frame has none."""
+    pytest.importorskip("pandas")
+    path = encode_video(tmp_path / "a.mkv", [astronaut, np.zeros_like(astronaut), astronaut], codec="ffv1")
+    detector = FER()
+    video = Video(str(path))
+    with warned("arguments-ignored", "display"):
+        raw_data = video.analyze(detector, display=True)
+    (face,) = detector.detect_emotions(bgr)
+    assert list(raw_data[0]) == ["box0", *(f"{name}0" for name in NAMES)]
+    assert np.abs(np.array(raw_data[0]["box0"]) - face["box"]).max() <= 3
+    assert raw_data[1] == {}
+    df = video.to_pandas(raw_data)
+    assert len(df) == 3
+    df = video.get_first_face(df)
+    assert list(df.columns) == ["box", *NAMES]
+    df = video.get_emotions(df)
+    assert list(df.columns) == NAMES
+    assert df["happy"].iloc[0] > 0.8
+    assert df.iloc[1].isna().all()
+    assert len(video.analyze(detector, frequency=2, save_video=False)) == 2
+    assert len(video.analyze(detector, max_results=1)) == 1
+    with pytest.raises(ValueError, match="frequency"):
+        video.analyze(detector, frequency=0)
+    with raises(DataError, "file-missing"):
+        Video(tmp_path / "none.mp4")

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from mien.data.faceset import FaceSet
+from mien.data.dataset import Dataset
 from mien.data.read import read_data
 
 Images = npt.NDArray[np.uint8]
@@ -24,7 +24,7 @@ def cache_in_tmp(_own_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(scope="session")
-def fer2013_faces(fer2013_dev: Path) -> FaceSet:
+def fer2013_faces(fer2013_dev: Path) -> Dataset:
     """FER2013's Training and PublicTest, decoded once for all tests."""
     return read_data(fer2013_dev, cache=False).faces
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from mien.data import cache
-from mien.data.faceset import FaceSet
+from mien.data.dataset import Dataset
 from mien.data.read import read_data
 
 
 @pytest.fixture
-def faces(noise) -> FaceSet:
-    return FaceSet(
+def faces(noise) -> Dataset:
+    return Dataset(
         images=noise(10),
         labels=np.arange(10) % 2,
         classes=("angry", "happy"),
@@ -35,10 +35,10 @@ def table(tmp_path: Path, noise, write_csv, as_pixels) -> Path:
     return write_csv(tmp_path / "fer2013.csv", "emotion,pixels,Usage", rows)
 
 
-def test_what_is_stored_loads_equal_as_a_memory_map_without_hashing(faces: FaceSet, monkeypatch) -> None:
+def test_what_is_stored_loads_equal_as_a_memory_map_without_hashing(faces: Dataset, monkeypatch) -> None:
     cache.store("key", faces, {"notes": ["one"]})
     fingerprint = faces.fingerprint
-    monkeypatch.setattr("mien.data.faceset.hashlib.sha256", None)
+    monkeypatch.setattr("mien.data.dataset.hashlib.sha256", None)
     found = cache.load("key")
     assert found is not None
     again, facts = found
@@ -122,7 +122,7 @@ def test_two_processes_at_once_both_succeed(table: Path, cache_in_tmp: Path) -> 
     assert len(list((cache_in_tmp / "faces").iterdir())) == 1
 
 
-def test_storing_where_an_entry_stands_already_keeps_a_good_one(faces: FaceSet, cache_in_tmp: Path) -> None:
+def test_storing_where_an_entry_stands_already_keeps_a_good_one(faces: Dataset, cache_in_tmp: Path) -> None:
     cache.store("key", faces, {"by": "first"})
     cache.store("key", faces, {"by": "second"})
     found = cache.load("key")
@@ -155,7 +155,7 @@ def test_a_full_disk_leaves_no_half_entry(
     assert list((cache_in_tmp / "faces").iterdir()) == []
 
 
-def test_only_the_most_recently_used_entries_stay(faces: FaceSet, cache_in_tmp: Path) -> None:
+def test_only_the_most_recently_used_entries_stay(faces: Dataset, cache_in_tmp: Path) -> None:
     now = time.time()
     for index in range(cache.KEPT_ENTRIES):
         cache.store(f"key{index}", faces, {})

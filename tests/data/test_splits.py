@@ -3,16 +3,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mien.data.faceset import FaceSet
+from mien.data.dataset import Dataset
 from mien.data.splits import (
     CUT_ORIGIN,
     NO_CUT,
     canonical_split,
+    check_class_groups,
+    count_by_group,
+    cut_groups,
     cut_validation,
     group_identical,
     is_official,
     settle_splits,
 )
+from mien.errors import DataError
+from support import raises
 
 
 @pytest.mark.parametrize(
@@ -43,7 +48,7 @@ def test_official_names_are_told_from_others() -> None:
     assert not is_official([])
 
 
-def test_groups_match_the_counts_known_of_fer2013(fer2013_faces: FaceSet) -> None:
+def test_groups_match_the_counts_known_of_fer2013(fer2013_faces: Dataset) -> None:
     """Oracle: shared/data/README.md, counted by comparing every pixel."""
     groups = group_identical(fer2013_faces.images)
     sizes = np.bincount(groups)
@@ -53,7 +58,7 @@ def test_groups_match_the_counts_known_of_fer2013(fer2013_faces: FaceSet) -> Non
     assert len(conflicts) == 47
 
 
-def test_cut_of_fer2013_separates_no_identical_images_and_keeps_every_class_share(fer2013_faces: FaceSet) -> None:
+def test_cut_of_fer2013_separates_no_identical_images_and_keeps_every_class_share(fer2013_faces: Dataset) -> None:
     train = fer2013_faces.of_split("train")
     validation = cut_validation(train.images, train.labels)
     on_both_sides = {image.tobytes() for image in train.images[validation]} & {
@@ -141,3 +146,49 @@ def test_where_nothing_can_be_cut_that_is_said(given, origin):
     split, said = settle_splits(np.full(3, given), "as given", images, np.array([0, 1, 1]))
     assert split.tolist() == ["train"] * 3
     assert said == origin
+
+
+PIXELS = np.arange(60, dtype=np.uint8).reshape(60, 1, 1)
+
+
+def test_a_cut_stays_what_it_was() -> None:
+    """Oracle: the cuts of 0.1. A version that cuts otherwise would validate on what earlier runs were trained on."""
+    labels = np.arange(60) % 3
+    people = np.array([f"person {number // 4}" for number in range(60)])
+    half = cut_groups(people, labels, share=0.5)
+    cuts = [
+        (cut_validation(PIXELS, labels), [9, 13, 23, 35, 36, 37, 49, 51, 56]),
+        (cut_validation(PIXELS, labels, copies=np.arange(60) // 2), [8, 9, 22, 23, 36, 37, 48, 49]),
+        (cut_validation(PIXELS, labels, seed=1), [0, 4, 20, 22, 24, 36, 38, 44, 58]),
+        (cut_groups(people, labels), [*range(16, 20), *range(24, 28)]),
+        (cut_groups(people, labels, seed=1), [*range(24, 28), *range(52, 56)]),
+        (half, [*range(8), *range(16, 20), *range(24, 28), *range(32, 36), *range(48, 60)]),
+    ]
+    for cut, expected in cuts:
+        assert np.flatnonzero(cut).tolist() == expected
+    assert group_identical(PIXELS[[3, 1, 3, 0]]).tolist() == [0, 1, 0, 2]
+
+
+def test_the_share_is_filled_to_the_last_face_and_else_the_smallest_group_goes() -> None:
+    """Oracle: counted by hand. Half of four is two; 15% of five is less than a face, so the group of two goes."""
+    assert cut_validation(PIXELS[:4], np.zeros(4, np.int64), share=0.5).sum() == 2
+    for order in ([0, 0, 0, 1, 1], [1, 1, 1, 0, 0]):
+        cut = cut_validation(PIXELS[order], np.zeros(5, np.int64))
+        assert cut.tolist() == [False, False, False, True, True]
+
+
+def test_no_faces_no_cut() -> None:
+    assert cut_validation(PIXELS[:0], np.zeros(0, np.int64)).tolist() == []
+
+
+def test_a_class_in_two_groups_may_be_cut_and_one_in_one_group_not() -> None:
+    labels = np.array([0, 1, 0, 1])
+    check_class_groups(np.array(["a", "a", "b", "b"]), labels, ("x", "y"))
+    with raises(DataError, "group-holds-class", "'b'", "'y'"):
+        check_class_groups(np.array(["a", "b", "c", "b"]), labels, ("x", "y"))
+
+
+def test_the_faces_of_each_class_in_each_group() -> None:
+    """Oracle: counted by hand."""
+    names, number, counts = count_by_group(np.array(["b", "a", "b", "b"]), np.array([0, 1, 1, 1]))
+    assert (names.tolist(), number.tolist(), counts.tolist()) == (["a", "b"], [1, 0, 1, 1], [[0, 1], [1, 2]])

@@ -33,7 +33,7 @@ def test_mirrors_turns_and_shifts(images):
 
 
 def test_everything_at_once_is_what_scipy_interpolates():
-    """One matrix from copy to image, written anew; sides that differ, colours, and more images than a chunk holds."""
+    """One matrix from copy to image, written again; sides that differ, colours, and more images than a chunk holds."""
     generator = np.random.default_rng(1)
     count, height, width = 300, 10, 14
     images = generator.integers(0, 256, (count, height, width, 3), dtype=np.uint8)

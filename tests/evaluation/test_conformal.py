@@ -11,8 +11,9 @@ from scipy import stats
 from scipy.special import softmax
 
 from mien.errors import DataError
-from mien.evaluation.conformal import METHODS, conformal_sets, conformal_threshold, nonconformity
+from mien.evaluation.conformal import conformal_sets, conformal_threshold
 from mien.evaluation.temperature import assign_folds
+from support import raises
 
 
 def sampled_case(seed: int, rows: int = 500, classes: int = 4):
@@ -33,10 +34,10 @@ def test_the_threshold_is_the_order_statistic(count, level):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 10_000), st.sampled_from(METHODS), st.sampled_from([0.7, 0.9]), st.integers(2, 7))
-def test_sets_hold_the_truth_as_often_as_promised(seed, method, level, classes):
+@given(st.integers(0, 10_000), st.sampled_from([0.7, 0.9]), st.integers(2, 7))
+def test_sets_hold_the_truth_as_often_as_promised(seed, level, classes):
     labels, probabilities = sampled_case(seed, rows=1500, classes=classes)
-    found = conformal_sets(labels, probabilities, level=level, method=method)
+    found = conformal_sets(labels, probabilities, level=level)
     # Beyond chance: six standard deviations of the share, both ways (no ties: coverage is exact, not only enough).
     assert abs(found.coverage.value - level) < 6 * math.sqrt(level * (1 - level) / 1500) + 0.002
 
@@ -67,36 +68,13 @@ def test_sets_match_a_loop():
     assert (found.coverage.low, found.coverage.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
 
 
-def test_strangeness_of_aps_by_hand():
-    probabilities = np.array([[0.2, 0.5, 0.3]])
-    share = np.random.default_rng(4).random(1)[0]
-    expected = [0.8 + share * 0.2, share * 0.5, 0.5 + share * 0.3]
-    np.testing.assert_allclose(nonconformity(probabilities, "aps", seed=4)[0], expected, rtol=1e-12)
-    # Identical images get identical sets.
-    twice = nonconformity(np.tile(probabilities, (2, 1)), "aps", np.array([7, 7]))
-    np.testing.assert_array_equal(twice[0], twice[1])
-
-
-def test_aps_covers_hard_rows_better_than_lac():
-    generator = np.random.default_rng(5)
-    hard = np.arange(4000) % 2 == 1
-    logits = generator.normal(size=(4000, 5)) * np.where(hard, 0.5, 6)[:, np.newaxis]
-    probabilities = softmax(logits, axis=1)
-    labels = (probabilities.cumsum(axis=1) > generator.random((4000, 1))).argmax(axis=1)
-    found = {method: conformal_sets(labels, probabilities, level=0.8, method=method) for method in METHODS}
-    on_hard = {name: each.members[np.arange(4000), labels][hard].mean() for name, each in found.items()}
-    assert abs(on_hard["aps"] - 0.8) < abs(on_hard["lac"] - 0.8)
-    assert found["lac"].mean_size < found["aps"].mean_size
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_absent_class_one_row_and_ties(method):
-    one = conformal_sets(np.array([0]), np.array([[0.9, 0.1, 0.0]]), method=method)
+def test_absent_class_one_row_and_ties():
+    one = conformal_sets(np.array([0]), np.array([[0.9, 0.1, 0.0]]))
     # Nothing to learn a threshold from: every class is in.
     assert (one.mean_size, one.coverage.value, one.threshold) == (3, 1, math.inf)
     assert math.isnan(one.coverage_per_class[1].value)
     assert math.isnan(one.singleton_accuracy.value)
-    ties = conformal_sets(np.arange(40) % 2, np.full((40, 2), 0.5), method=method)
+    ties = conformal_sets(np.arange(40) % 2, np.full((40, 2), 0.5))
     assert 0 <= ties.coverage.value <= 1
     json.dumps([one.to_dict(), ties.to_dict()], allow_nan=False)
     assert "members" not in one.to_dict()
@@ -104,8 +82,6 @@ def test_absent_class_one_row_and_ties(method):
 
 def test_bad_arguments_are_refused():
     labels, probabilities = np.array([0, 1]), np.full((2, 2), 0.5)
-    with pytest.raises(DataError, match=r"no conformal method 'lec'\. Did you mean 'lac'"):
-        conformal_sets(labels, probabilities, method="lec")
     for level in (0, 1, 90, math.nan):
-        with pytest.raises(DataError, match="above 0 and below 1"):
+        with raises(DataError, "level-range"):
             conformal_sets(labels, probabilities, level=level)

@@ -1,4 +1,4 @@
-"""Oracles: scikit-learn and torchmetrics to 1e-9, and the former on what each resample drew; evaluate_scores."""
+"""Oracles: scikit-learn and torchmetrics to 1e-9, and the former on what each resample drew; evaluate_predictions."""
 
 import json
 
@@ -12,8 +12,9 @@ from sklearn import metrics as sk
 
 from mien.errors import DataError
 from mien.evaluation import curves
-from mien.evaluation.evaluate import evaluate_scores
-from mien.evaluation.scores import Scores
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from support import raises
 
 
 def random_case(seed: int, rows: int = 300, classes: int = 4, decimals: int | None = None):
@@ -110,7 +111,7 @@ def test_of_a_step_on_the_grid_the_upper_end_counts():
     0.29 * 100 is 28.999999999999996, beside that step.
     """
     is_positive = np.array([False] * 29 + [True] * 10 + [False] * 71)
-    ranking = curves._Ranking(is_positive, np.arange(110, 0, -1) / 110)
+    ranking = curves.ScoreRanking(is_positive, np.arange(110, 0, -1) / 110)
     _, rates = curves._roc_under(ranking, np.ones((1, 110)))
     assert rates[0].tolist() == [0.0] * 29 + [1.0] * 72
 
@@ -133,8 +134,8 @@ def test_average_precision_interval_is_scikit_learns_on_the_drawn_rows():
 
 def test_the_macro_area_is_the_headline_of_the_evaluation():
     labels, probabilities = random_case(4, rows=80)
-    scores = Scores(np.arange(80), labels, probabilities, tuple("abcd"), "test", "")
-    expected = evaluate_scores(scores, resamples=50, seed=2).macro_auc
+    scores = Predictions(np.arange(80), labels, probabilities, tuple("abcd"), "test", "")
+    expected = evaluate_predictions(scores, resamples=50, seed=2).macro_auc
     found = curves.roc_curves(labels, probabilities, resamples=50, seed=2).macro.area
     assert (found.value, found.low, found.high) == pytest.approx(
         (expected.value, expected.low, expected.high), abs=1e-9
@@ -173,5 +174,5 @@ def test_thinning_keeps_the_ends_and_the_order(points, most):
 
 def test_no_resamples_are_refused():
     for function in (curves.roc_curves, curves.precision_recall_curves):
-        with pytest.raises(DataError, match="at least 1 resample"):
+        with raises(DataError, "resamples-range"):
             function(np.array([0, 1]), np.full((2, 2), 0.5), resamples=0)

@@ -1,6 +1,7 @@
 """Oracles: scipy's Wilson interval, the rows that each resample drew, numpy's percentiles."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,15 +10,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mien.errors import DataError
+from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.intervals import (
     bootstrap_means,
     check_resamples,
     percentile_interval,
+    proportion,
     resampled_weight_chunks,
     resampled_weights,
-    share_of,
     wilson_interval,
 )
+from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from support import raises
 
 
 @settings(deadline=None)
@@ -25,7 +29,7 @@ from mien.evaluation.intervals import (
 def test_wilson_matches_scipy(case):
     hits, rows = case
     expected = stats.binomtest(hits, rows).proportion_ci(0.95, method="wilson")
-    found = share_of(hits, rows)
+    found = proportion(hits, rows)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
     assert found.value == pytest.approx(hits / rows, abs=1e-12)
     assert 0 <= found.low <= found.value <= found.high <= 1
@@ -36,7 +40,7 @@ def test_wilson_of_arrays_and_of_nothing():
     assert (low[0], high[1]) == (0, 1)
     assert math.isnan(low[2])
     assert math.isnan(high[2])
-    assert math.isnan(share_of(0, 0).value)
+    assert math.isnan(proportion(0, 0).value)
 
 
 def test_chunks_hold_the_same_resamples():
@@ -62,5 +66,44 @@ def test_percentiles_leave_undefined_resamples_out():
 
 
 def test_no_resamples_are_refused():
-    with pytest.raises(DataError, match="at least 1 resample; found 0"):
+    with raises(DataError, "resamples-range"):
         check_resamples(0)
+
+
+def test_samples_repeated_within_a_group_add_nothing_to_what_is_known():
+    """Oracle: each sample three times, in a group of its own, has the interval of the samples themselves."""
+    labels, probabilities = np.arange(60) % 3, np.random.default_rng(2).dirichlet(np.ones(3), 60)
+    alone = Predictions(np.arange(60), labels, probabilities, ("a", "b", "c"), "test", "")
+    thrice = Predictions(
+        np.arange(180),
+        labels.repeat(3),
+        probabilities.repeat(3, 0),
+        alone.classes,
+        "test",
+        "",
+        groups=np.arange(180) // 3,
+    )
+    one, other = (evaluate_predictions(each, 200) for each in (alone, thrice))
+    for name, estimate in one.headline.items():
+        assert other.headline[name].low == pytest.approx(estimate.low), name
+        assert other.headline[name].high == pytest.approx(estimate.high), name
+    assert (one.groups, other.groups) == (None, 60)
+    assert "groups" in other.to_dict()["intervals"]["method"]
+    ungrouped = evaluate_predictions(replace(thrice, groups=None), 200).accuracy
+    assert ungrouped.high - ungrouped.low < 0.75 * (other.accuracy.high - other.accuracy.low), "it flatters"
+
+
+def test_groups_are_kept_in_the_file_and_by_subsets(tmp_path):
+    predictions = Predictions(
+        np.arange(4),
+        np.array([0, 1, 0, 1]),
+        np.full((4, 2), 0.5),
+        ("a", "b"),
+        "test",
+        "",
+        groups=np.array([5, 5, 7, 7]),
+    )
+    write_predictions(tmp_path / "p.npz", predictions)
+    assert read_predictions(tmp_path / "p.npz").subset(np.array([2, 0])).groups.tolist() == [7, 5]
+    with raises(DataError, "groups-shape"):
+        replace(predictions, groups=np.arange(3))

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from mien.errors import DataError
-from mien.evaluation.scores import Scores
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.threshold import best_threshold, measure_threshold, operating_point
+from support import raises
 
 
 def two_classes(seed=0, rows=300, classes=("negative", "positive"), split="validation", digits=2):
@@ -20,7 +21,7 @@ def two_classes(seed=0, rows=300, classes=("negative", "positive"), split="valid
     of_positive = (generator.beta(2, 2, rows) * 0.6 + 0.3 * (labels == positive)).round(digits)
     probabilities = np.empty((rows, 2))
     probabilities[:, positive], probabilities[:, 1 - positive] = of_positive, 1 - of_positive
-    return Scores(np.arange(rows), labels, probabilities, classes, split, "")
+    return Predictions(np.arange(rows), labels, probabilities, classes, split, "")
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 0.77, 1.0])
@@ -88,8 +89,8 @@ def test_rows_of_one_class_have_a_point_and_no_curve():
 
 def test_a_threshold_needs_two_classes_and_a_probability():
     scores = two_classes()
-    with pytest.raises(DataError, match=r"0\.\.1"):
+    with raises(DataError, "threshold-range"):
         measure_threshold(scores, 1.5, None)
-    three = Scores(np.arange(3), np.arange(3), np.eye(3), ("a", "b", "c"), "test", "")
-    with pytest.raises(DataError, match="two classes; here are 3"):
+    three = Predictions(np.arange(3), np.arange(3), np.eye(3), ("a", "b", "c"), "test", "")
+    with raises(DataError, "threshold-classes"):
         measure_threshold(three, 0.5, None)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.faces import crop as crop_module
-from mien.faces.crop import crop, face_squares
+from mien.faces.crop import crop, crop_faces
 from mien.faces.face import Box, Margin
 from mien.preprocess import grey_square
 
@@ -56,7 +56,7 @@ def test_a_square_box_without_a_margin_is_cut_as_it_stands():
 def test_faces_are_stacked_as_the_model_reads_them(count):
     rgb = np.random.default_rng(2).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     boxes = [Box(10 * i, 5, 20, 20) for i in range(count)]
-    squares = face_squares(rgb, boxes, Margin(1.5, 0.1), 48)
+    squares = crop_faces(rgb, boxes, Margin(1.5, 0.1), 48)
     assert squares.shape == (count, 48, 48)
     assert squares.dtype == np.uint8
     for box, square in zip(boxes, squares, strict=True):
@@ -67,7 +67,7 @@ def test_faces_are_stacked_as_the_model_reads_them(count):
 def test_a_face_as_long_as_it_is_thin_needs_no_more_memory_than_its_pixels(shape):
     """Its square would take 120 GB."""
     rgb = np.full((*shape, 3), 77, dtype=np.uint8)
-    (square,) = face_squares(rgb, [Box(0, 0, shape[1], shape[0])], Margin(1, 0), 48)
+    (square,) = crop_faces(rgb, [Box(0, 0, shape[1], shape[0])], Margin(1, 0), 48)
     assert square.shape == (48, 48)
     assert (square == 77).all()
 
@@ -78,9 +78,9 @@ def test_a_square_that_is_laid_out_in_part_holds_the_same_face_at_the_same_place
     """Oracle: the same with all of the square laid out, of a smooth picture."""
     y, x = np.mgrid[:120, :960]
     rgb = np.dstack([x / 960 * 255, y / 120 * 255, (x + y) % 960 / 960 * 255]).astype(np.uint8)
-    (whole,) = face_squares(rgb, [box], margin, 48)
-    monkeypatch.setattr(crop_module, "LARGE_PX", 250)
-    monkeypatch.setattr(crop_module, "MOST_REPEATED", 1)
-    (in_part,) = face_squares(rgb, [box], margin, 48)
+    (whole,) = crop_faces(rgb, [box], margin, 48)
+    monkeypatch.setattr(crop_module, "MAX_FULL_PX", 250)
+    monkeypatch.setattr(crop_module, "MAX_PADDING", 1)
+    (in_part,) = crop_faces(rgb, [box], margin, 48)
     assert (whole != in_part).any()
     assert np.abs(whole.astype(int) - in_part).mean() < 1

@@ -8,9 +8,10 @@ from PIL import Image
 
 import mien
 from mien.errors import DataError, ModelError
-from mien.faces.find import VARIABLE, find_detector
+from mien.faces.find import VARIABLE, choose, find_detector
 from mien.faces.haar import HaarDetector
 from mien.faces.install import yunet_path
+from support import raises
 
 
 @pytest.fixture(autouse=True)
@@ -19,9 +20,19 @@ def _nothing_installed(monkeypatch, tmp_path):
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path))
 
 
-def test_without_a_yunet_file_the_cascade_is_used():
+def test_without_any_network_the_cascade_is_used(monkeypatch, tmp_path):
+    monkeypatch.setattr("mien.faces.find.network_files", lambda: (tmp_path / "missing.onnx",))
     assert isinstance(find_detector(), HaarDetector)
     assert find_detector() is find_detector()
+    assert "make web" in choose().why
+
+
+def test_what_is_built_here_is_used(monkeypatch, tmp_path):
+    """Oracle: the files that `choose` names. A wheel has them; a checkout after `make web`."""
+    built = tmp_path / "built.onnx"
+    built.write_bytes(b"")
+    monkeypatch.setattr("mien.faces.find.network_files", lambda: (built,))
+    assert (choose().kind, choose().files) == ("network", (built,))
 
 
 def test_the_cascade_can_be_asked_for_by_name(monkeypatch):
@@ -34,19 +45,20 @@ def test_the_cascade_can_be_asked_for_by_name(monkeypatch):
 def test_a_damaged_installed_file_is_one_line_not_another_detector():
     yunet_path().parent.mkdir(parents=True)
     yunet_path().write_bytes(b"damaged")
-    with pytest.raises(ModelError, match=r"is damaged\. Fetch it again with: mien detectors install yunet"):
+    with raises(ModelError, "detector-damaged"):
         find_detector()
 
 
 @pytest.mark.parametrize(
-    ("content", "said"), [(None, "No such file"), (b"", "is no YuNet"), (b"no network at all", "is no YuNet")]
+    ("content", "code"),
+    [(None, "detector-unreadable"), (b"", "detector-format"), (b"no network at all", "detector-format")],
 )
-def test_a_variable_that_names_no_detector_is_one_line(monkeypatch, tmp_path, content, said, capfd):
+def test_a_variable_that_names_no_detector_is_one_line(monkeypatch, tmp_path, content, code, capfd):
     path = tmp_path / "detector.onnx"
     if content is not None:
         path.write_bytes(content)
     monkeypatch.setenv(VARIABLE, str(path))
-    with pytest.raises(ModelError, match=said) as caught:
+    with raises(ModelError, code) as caught:
         find_detector()
     assert str(path) in str(caught.value)
     assert capfd.readouterr() == ("", "")
@@ -77,5 +89,5 @@ def test_a_photo_of_a_turned_camera_is_put_upright(astronaut, tmp_path):
 
 
 def test_something_else_is_no_picture():
-    with pytest.raises(DataError, match="of type dict is not a picture"):
+    with raises(DataError, "image-type"):
         mien.faces.detect({})

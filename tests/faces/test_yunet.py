@@ -12,6 +12,7 @@ from mien.errors import ModelError
 from mien.faces.face import Box
 from mien.faces.find import VARIABLE, find_detector
 from mien.faces.yunet import LANDMARKS, YuNetDetector
+from support import raises
 
 onnx = pytest.importorskip("onnx")
 
@@ -79,7 +80,7 @@ def test_boxes_scores_and_landmarks_are_in_pixels_of_the_picture(detector, shape
     paint(rgb, 25, 20, colour=(240, 0, 0))
     paint(rgb, 15, 5, colour=(255, 255, 255))
     paint(rgb, 10, 20, colour=(0, 0, 255))
-    paint(rgb, 30, 5, colour=(200, 0, 0))  # below the least score
+    paint(rgb, 30, 5, colour=(150, 0, 0))  # below the least score
     first, second = detector.detect(rgb)
     assert first.box == Box(8 * 5 + 4 - 16, 8 * 10 + 4 - 24, 8 * WIDE, 8 * HIGH)
     assert second.box == Box(8 * 25 + 4 - 16, 8 * 20 + 4 - 24, 8 * WIDE, 8 * HIGH)
@@ -124,6 +125,6 @@ def test_the_variable_chooses_it(monkeypatch, tmp_path):
 
 
 def test_another_network_is_refused_in_one_line(tiny_run, capfd):
-    with pytest.raises(ModelError, match="is no YuNet face detector that OpenCV can run"):
+    with raises(ModelError, "detector-format"):
         YuNetDetector(tiny_run.model)
     assert capfd.readouterr().out == ""

@@ -6,16 +6,17 @@ from PIL import Image
 
 from mien.errors import DataError
 from mien.faces.face import Box
+from mien.images import open_image
 from mien.inference.annotate import Annotator
-from mien.inference.readings import Reading
-from mien.pictures import open_image
+from mien.inference.prediction import Prediction
 from mien.preprocess import upright_rgb
+from support import raises
 
 SCORES = np.array([0.125, 0.875])
 
 
 def reading(box):
-    return Reading("x", ("sad", "happy"), SCORES, box=box)
+    return Prediction("x", ("sad", "happy"), SCORES, box=box)
 
 
 def annotated(tmp_path, path, boxes):
@@ -72,7 +73,7 @@ def test_a_photo_with_further_pictures_behind_is_the_jpeg_that_it_is(tmp_path):
 
 
 def test_a_file_that_has_gone_meanwhile_is_one_line(tmp_path):
-    with pytest.raises(DataError, match="does not exist"):
+    with raises(DataError, "file-missing"):
         Annotator(tmp_path / "out", [tmp_path / "x.jpg"]).write(
             str(tmp_path / "x.jpg"), np.zeros((9, 9, 3), dtype=np.uint8), []
         )
@@ -98,7 +99,7 @@ def test_box_and_words_stand_out_from_any_background(tmp_path, background, size)
     drawn = np.asarray(Image.open(written).convert("L")).astype(int)
     far = np.abs(drawn - background) >= 100
     middle = box.top + box.height // 2
-    edge = slice(box.left, box.left + max(3, 3 * round(min(size) / 300)))
+    edge = slice(box.left, box.left + max(4, 4 * round(min(size) / 300)))
     assert far[middle, edge].any()
     words = far.copy()
     words[box.top : box.top + box.height] = False
@@ -133,12 +134,12 @@ def test_pictures_of_one_name_keep_two_places(tmp_path):
         Image.new("RGB", (30, 30)).save(tmp_path / name)
     out = tmp_path / "out"
     files = Annotator(out, [tmp_path / "a" / "x.png", tmp_path / "b" / "x.png"])
-    assert files.place(tmp_path / "a" / "x.png") == out / "a" / "x.png"
-    assert files.place(tmp_path / "b" / "x.png") == out / "b" / "x.png"
+    assert files.path_of(tmp_path / "a" / "x.png") == out / "a" / "x.png"
+    assert files.path_of(tmp_path / "b" / "x.png") == out / "b" / "x.png"
     folder = Annotator(out, [tmp_path / "b"])
-    assert [folder.place(tmp_path / "b" / name) for name in ("x.png", "c/x.png")] == [out / "x.png", out / "c/x.png"]
+    assert [folder.path_of(tmp_path / "b" / name) for name in ("x.png", "c/x.png")] == [out / "x.png", out / "c/x.png"]
     mixed = Annotator(out, [tmp_path / "b", tmp_path / "a" / "x.png"])
-    assert mixed.place(tmp_path / "b" / "c" / ".." / "x.png") == out / "b" / "x.png"
+    assert mixed.path_of(tmp_path / "b" / "c" / ".." / "x.png") == out / "b" / "x.png"
 
 
 @pytest.mark.parametrize("folder", ["a", "a/out", "a/c", "."])
@@ -146,7 +147,7 @@ def test_a_folder_around_or_inside_what_is_read_is_refused(tmp_path, folder):
     (tmp_path / "a" / "c").mkdir(parents=True)
     file = tmp_path / "a" / "c" / "x.png"
     Image.new("RGB", (30, 30)).save(file)
-    with pytest.raises(DataError, match="lie inside each other"):
+    with raises(DataError, "annotate-overlap"):
         Annotator(tmp_path / folder, [tmp_path / "a"] if folder != "a/c" else [file])
 
 
@@ -155,7 +156,7 @@ def test_a_linked_source_is_not_overwritten(tmp_path):
     (tmp_path / "out").mkdir()
     Image.new("RGB", (30, 30)).save(tmp_path / "out" / "x.png")
     (tmp_path / "a" / "x.png").symlink_to(tmp_path / "out" / "x.png")
-    with pytest.raises(DataError, match="would be overwritten"):
+    with raises(DataError, "annotate-overwrite"):
         Annotator(tmp_path / "out", [tmp_path / "a"]).write(
             str(tmp_path / "a" / "x.png"), np.zeros((30, 30, 3), dtype=np.uint8), []
         )
@@ -163,5 +164,5 @@ def test_a_linked_source_is_not_overwritten(tmp_path):
 
 def test_a_file_in_the_folders_place_is_one_line(tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(DataError, match="is a file"):
+    with raises(DataError, "annotate-file"):
         Annotator(tmp_path / "out", [])

@@ -1,217 +1,196 @@
-"""Answers that are kept while they are made, and the files made of them."""
+"""What a model answers that learned what people would say: in Python, tables and drawings."""
 
-import csv
 import json
-from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from mien.errors import RunError
-from mien.inference.answers import Journal
-
-CLASSES = ("sad", "happy")
-SETTINGS = {"mien": "1", "model": "sha256:0123", "crops": False, "threshold": None}
-
-
-def face(left, share):
-    box = {"left": left, "top": 2, "width": 3, "height": 4}
-    return {
-        "source": "x",
-        "box": box,
-        "top": "happy",
-        "confidence": share,
-        "probabilities": {"sad": 1 - share, "happy": share},
-    }
+import mien
+from mien.artifact import open_model
+from mien.compat import images as compat_images
+from mien.compat.fer import FER
+from mien.errors import ModelError
+from mien.faces.face import Box
+from mien.inference.drawing import draw_predictions
+from mien.inference.face_reader import FaceReader
+from mien.inference.prediction import Prediction
+from mien.labels import EXPRESSIONS, FERPLUS_CLASSES
+from mien.preprocess import to_input
+from support import raises, refused
 
 
-ANSWERS = [
-    {"source": "a.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(1, 0.75), face(7, 0.5)]},
-    {"source": 'é\udcff, "b".jpg', "picture": {"width": 9, "height": 8}, "detector": "d", "faces": []},
-    {"source": "bad.jpg", "error": "bad.jpg is damaged"},
-    {"source": "c.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(-1, 1.0)]},
-]
-ROWS = [
-    ("a.jpg", "d", 1, 1, 2, 3, 4, "happy", 0.75, 0.25, 0.75),
-    ("a.jpg", "d", 2, 7, 2, 3, 4, "happy", 0.5, 0.5, 0.5),
-    ('é\\udcff, "b".jpg', "d", 0, *[None] * 8),
-    ("c.jpg", "d", 1, -1, 2, 3, 4, "happy", 1.0, 0.0, 1.0),
-]
-NAMES = [
-    "source",
-    "detector",
-    "face",
-    "box_left",
-    "box_top",
-    "box_width",
-    "box_height",
-    "top",
-    "confidence",
-    "sad",
-    "happy",
-]
+@pytest.fixture(autouse=True)
+def _haar(monkeypatch):
+    monkeypatch.setenv("MIEN_DETECTOR", "haar")
 
 
-def write(out, answers=ANSWERS, settings=SETTINGS):
-    with Journal(out, settings, CLASSES) as journal:
-        for answer in answers:
-            journal.add(answer)
-        journal.finish()
+@pytest.fixture(scope="module")
+def crops(tmp_path_factory, voted_faces):
+    """Eight face crops as files."""
+    folder = tmp_path_factory.mktemp("crops")
+    for number in range(8):
+        Image.fromarray(np.asarray(voted_faces.images[number])).save(folder / f"{number}.png")
+    return folder
 
 
-def test_jsonl_holds_every_answer_as_it_is(tmp_path):
-    write(tmp_path / "out.jsonl")
-    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == ANSWERS
-    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+def said(perceived=True, box=None, **shares):
+    """A prediction with these shares of people; the rest is spread over all classes."""
+    row = np.full(10, (1 - sum(shares.values())) / 10)
+    for name, share in shares.items():
+        row[FERPLUS_CLASSES.index(name.replace("_", "-"))] += share
+    return Prediction("x", FERPLUS_CLASSES, row, box=box, output="perceived", perceived=perceived)
 
 
-def test_csv_holds_a_row_for_each_face_and_each_picture_without(tmp_path):
-    write(tmp_path / "out.csv")
-    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
-        head, *rows = csv.reader(stream)
-    assert head == NAMES
-    assert rows == [["" if v is None else f"{v:.6f}" if isinstance(v, float) else str(v) for v in row] for row in ROWS]
+@pytest.mark.parametrize(
+    ("shares", "answer", "unsure", "not_a_face"),
+    [
+        ({"happy": 0.9}, "happy", False, False),
+        ({"contempt": 0.9}, "contempt", False, False),
+        ({"happy": 0.5, "sad": 0.5}, "happy", False, False),
+        ({"happy": 0.49, "sad": 0.48}, "unsure", True, False),
+        ({"unknown": 0.9}, "unsure", True, False),
+        ({"unknown": 0.5, "happy": 0.5}, "happy", False, False),
+        ({"not_a_face": 0.9}, "not a face", False, True),
+        ({"not_a_face": 0.4, "happy": 0.3, "sad": 0.3}, "not a face", False, True),
+        ({"not_a_face": 0.3, "happy": 0.4, "sad": 0.3}, "unsure", True, False),
+    ],
+)
+def test_the_answer_follows_the_rule(shares, answer, unsure, not_a_face):
+    """Oracle: docs/predict.md, by hand."""
+    prediction = said(**shares)
+    assert (prediction.answer, prediction.unsure, prediction.not_a_face) == (answer, unsure, not_a_face)
+    content = prediction.to_dict()
+    assert (content["unsure"], content["not_a_face"], content["output"]) == (unsure, not_a_face, "perceived")
+    assert prediction.label == (f"{answer} {prediction.confidence:.0%}" if answer in FERPLUS_CLASSES else answer)
 
 
-def test_parquet_holds_the_same_with_types(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    write(tmp_path / "out.parquet")
-    table = parquet.read_table(tmp_path / "out.parquet")
-    assert table.column_names == NAMES
-    assert [tuple(row.values()) for row in table.to_pylist()] == ROWS
-    assert [str(kind) for kind in table.schema.types] == ["string", "string", *["int32"] * 5, "string", *["double"] * 3]
+def test_without_votes_there_is_no_such_answer():
+    prediction = said(perceived=False, unknown=0.9)
+    assert (prediction.answer, prediction.unsure, prediction.not_a_face) == ("unknown", None, None)
+    assert list(prediction.to_dict()) == ["source", "output", "top", "confidence", "probabilities"]
 
 
-def test_crops_have_neither_number_nor_box(tmp_path):
-    answers = [{"source": "a.png", "top": "sad", "confidence": 0.75, "probabilities": {"sad": 0.75, "happy": 0.25}}]
-    write(tmp_path / "out.csv", answers, {**SETTINGS, "crops": True})
-    assert (tmp_path / "out.csv").read_text().splitlines() == [
-        "source,top,confidence,sad,happy",
-        "a.png,sad,0.750000,0.750000,0.250000",
-    ]
+def test_what_people_would_say_is_the_default(voted_run, voted_faces):
+    """Oracle: the graph's logits, asked by hand."""
+    images = np.asarray(voted_faces.images[:8])
+    session, manifest = open_model(voted_run.model)
+    logits = dict(
+        zip(
+            ("fer2013", "perceived"),
+            session.run(["logits", "logits_perceived"], {"images": to_input(images, manifest.input)}),
+            strict=True,
+        )
+    )
+    model = mien.load(voted_run.path)
+    assert (model.output.name, model.classes) == ("perceived", FERPLUS_CLASSES)
+    for name, found in (("perceived", model), ("fer2013", mien.load(voted_run.path, output="fer2013"))):
+        divided = logits[name].astype(np.float64) / manifest.output(name).temperature
+        shares = np.exp(divided) / np.exp(divided).sum(axis=1, keepdims=True)
+        assert np.allclose(found.probabilities(images), shares, atol=1e-6)
+        assert [each.output for each in found.predict(list(images), crops=True)] == [name] * 8
+    assert model.with_output("fer2013").classes == model.for_labels().classes == voted_faces.classes
+    assert model.output.name == "perceived", "another output is another object"
+    for name in ("label", "fer2014"):
+        with raises(ModelError, "output-unknown"):
+            mien.load(voted_run.path, output=name)
 
 
-@pytest.mark.parametrize("cut", [0, 1, 10])
-def test_what_was_done_is_known_again_and_a_line_cut_off_is_not(tmp_path, cut):
-    """``cut`` bytes of the last line are missing, as a kill leaves it."""
-    out, pictures = tmp_path / "out.jsonl", [ANSWERS[0], ANSWERS[1], ANSWERS[3]]
-    with Journal(out, SETTINGS, CLASSES) as journal:
-        for answer in pictures[:2]:
-            journal.add(answer)
-    content = journal.part.read_bytes()
-    journal.part.write_bytes(content[: len(content) - cut])
-    with Journal(out, SETTINGS, CLASSES) as journal:
-        done = [journal.holds(answer["source"]) for answer in pictures]
-        assert done == [True, cut == 0, False]
-        assert journal.found == sum(done)
-        for answer, is_done in zip(pictures, done, strict=True):
-            if not is_done:
-                journal.add(answer)
-        journal.finish()
-    write(tmp_path / "whole.jsonl", pictures)
-    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+def test_a_model_of_labels_alone_is_as_it_was(tiny_run, faces):
+    model = mien.load(tiny_run.path)
+    assert (model.output.name, model.classes) == (None, faces.classes)
+    assert np.array_equal(model.probabilities(faces.images[:4]), model.for_labels().probabilities(faces.images[:4]))
+    (prediction,) = model.predict([np.asarray(faces.images[0])], crops=True)
+    assert list(prediction.to_dict()) == ["source", "top", "confidence", "probabilities"]
+    with raises(ModelError, "output-unknown"):
+        mien.load(tiny_run.path, output="fer2013")
 
 
-@pytest.mark.parametrize("mended", [True, False])
-def test_what_could_not_be_read_is_tried_again_and_counted_once(tmp_path, mended):
-    first, _, bad, last = ANSWERS
-    with Journal(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
-        journal.add(first)
-        journal.add(bad)
-    told = []
-    with Journal(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
-        assert (journal.found, journal.holds("bad.jpg")) == (1, False)
-        again = {**last, "source": "bad.jpg"} if mended else bad
-        journal.add(again)
-        journal.add(last)
-        journal.finish(told.append)
-    assert told == [first, again, last]
-    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == told
+def test_merged_classes_are_another_question(voted_run, voted_faces):
+    """Probabilities of merged classes are no shares of people: no face is unsure by them."""
+    reader = FaceReader(mien.load(voted_run.path), classes="binary")
+    row = reader.classify(np.asarray(voted_faces.images[:1]))
+    (prediction,) = reader.predictions(row, voted_faces.images[:1])
+    assert (prediction.unsure, prediction.answer) == (None, prediction.top)
+    assert reader.fields == ("output", "top", "confidence")
 
 
-def test_a_journal_in_use_is_refused_and_not_touched(tmp_path):
-    with Journal(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
-        journal.add(ANSWERS[0])
-        with pytest.raises(RunError, match=r"out\.jsonl\.part is in use by another command") as caught:
-            Journal(tmp_path / "out.jsonl", SETTINGS, CLASSES)
-        assert "\n" not in str(caught.value)
-        journal.add(ANSWERS[1])
-        journal.finish()
-    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path):
+    """Oracle: Predictor.predict."""
+    import csv
+    import io
+
+    import pyarrow.parquet as parquet
+
+    from mien import load
+
+    asked = ("predict", "--crops", crops, "--model", voted_run.path)
+    expected = [each.to_dict() for each in load(voted_run.path).predict(crops, crops=True)]
+    found = json.loads(mien(*asked, "--json").out)
+    assert found == expected
+    rows = list(csv.DictReader(io.StringIO(mien(*asked, "--csv").out)))
+    head = ["source", "output", "top", "confidence", "unsure", "not_a_face", *FERPLUS_CLASSES]
+    assert list(rows[0]) == head
+    assert [row["unsure"] for row in rows] == [str(each["unsure"]).lower() for each in expected]
+    for suffix in (".csv", ".parquet", ".jsonl"):
+        assert mien(*asked, "--out", tmp_path / f"x{suffix}").code == 0
+    table = parquet.read_table(tmp_path / "x.parquet")
+    assert table.column_names == head
+    assert table["unsure"].to_pylist() == [each["unsure"] for each in expected]
+    assert (tmp_path / "x.csv").read_text() == mien(*asked, "--csv").out
+    lines = [json.loads(line) for line in (tmp_path / "x.jsonl").read_text().splitlines()]
+    assert [line["not_a_face"] for line in lines] == [each["not_a_face"] for each in expected]
 
 
-def test_a_stop_before_the_first_answer_leaves_nothing(tmp_path):
-    with pytest.raises(KeyError), Journal(tmp_path / "out.csv", SETTINGS, CLASSES):
-        raise KeyError
-    assert list(tmp_path.iterdir()) == []
+def test_the_command_answers_by_another_output(mien, voted_run, tiny_run, crops):
+    asked = ("predict", "--crops", crops / "0.png", "--model", voted_run.path)
+    (found,) = json.loads(mien(*asked, "--output", "fer2013", "--json").out)
+    assert list(found) == ["source", "output", "top", "confidence", "probabilities"]
+    assert (found["output"], tuple(found["probabilities"])) == ("fer2013", EXPRESSIONS)
+    refused(mien(*asked, "--output", "percieved"), "output-unknown", "perceived")
+    unnamed = mien("predict", crops, "--model", tiny_run.path, "--output", "perceived")
+    refused(unnamed, "output-unknown")
+    assert "Known: ." not in unnamed.err, "of a model without names none is known"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_a_full_disk_is_said_as_it_is(tmp_path):
-    """Oracle: the kernel's device that is always full. What closing it cannot write either takes nobody's place."""
-    with (
-        pytest.raises(RunError, match=r"cannot be written: No space left.* run the command again to go on"),
-        Journal(tmp_path / "out.csv", SETTINGS, CLASSES) as journal,
-    ):
-        journal._stream.close()
-        journal._stream = open("/dev/full", "r+b", buffering=4096)  # noqa: PTH123, SIM115
-        journal.add(ANSWERS[0])
+def test_the_table_says_unsure(mien, voted_run, crops, tmp_path):
+    """One epoch teaches nothing: nobody agrees on anything."""
+    lines = mien("predict", "--crops", crops, "--model", voted_run.path).out.splitlines()
+    assert [line.split()[1] for line in lines[1:]] == ["unsure"] * 8
+    written = mien("predict", "--crops", crops, "--model", voted_run.path, "--out", tmp_path / "x.csv").out
+    assert written.endswith("8 faces classified; 8 unsure\n")
 
 
-def test_a_kill_within_the_first_line_leaves_nothing_to_mend(tmp_path):
-    (tmp_path / "out.jsonl.part").write_text('{"begun_with": {"mi')
-    write(tmp_path / "out.jsonl")
-    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(ANSWERS)
+def test_info_shows_each_output(mien, voted_run):
+    lines = [line.split() for line in mien("info", voted_run.path).out.splitlines()]
+    starts = [line[0] for line in lines if line[0] in {"fer2013:", "perceived:"}]
+    assert starts == ["perceived:"] * 3 + ["fer2013:"] * 3, "the one that answers by default first"
 
 
-@pytest.mark.parametrize("notes", ["somebody's notes", "somebody's notes\nsecond line\n"])
-def test_a_strangers_file_is_left_alone(tmp_path, notes):
-    (tmp_path / "out.csv.part").write_text(notes)
-    with pytest.raises(RunError, match="is not mien's"):
-        Journal(tmp_path / "out.csv", SETTINGS, CLASSES)
-    assert (tmp_path / "out.csv.part").read_text() == notes
+def test_what_is_not_a_face_is_drawn_in_grey():
+    """Oracle: the pixels. White is the ink of a face, and of nothing else here."""
+    pictures = []
+    for shares in ({"happy": 0.9}, {"not_a_face": 0.9}):
+        image = Image.new("RGB", (200, 200), (90, 90, 90))
+        draw_predictions(image, [said(box=Box(40, 60, 100, 100), **shares)])
+        pictures.append(np.asarray(image))
+    white = [(picture == 255).all(axis=2).any() for picture in pictures]
+    assert white == [True, False]
 
 
-@pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True), ("threshold", 0.5)])
-def test_other_settings_are_refused_by_name(tmp_path, name, value):
-    Journal(tmp_path / "out.csv", SETTINGS, CLASSES).__exit__(None, None, None)
-    with pytest.raises(RunError, match=rf"was begun with {name} .* to go on") as caught:
-        Journal(tmp_path / "out.csv", {**SETTINGS, name: value}, CLASSES)
-    assert "\n" not in str(caught.value)
+def test_scripts_of_fer_get_its_seven_classes(voted_run, astronaut, monkeypatch):
+    monkeypatch.setattr(compat_images, "load", lambda: mien.load(voted_run.path))
+    compat_images.default_predictor.cache_clear()
+    try:
+        (face,) = FER().detect_emotions(astronaut[:, :, ::-1])
+    finally:
+        compat_images.default_predictor.cache_clear()
+    assert tuple(face["emotions"]) == EXPRESSIONS
 
 
-@pytest.mark.parametrize("now", [["a", "c"], ["a"], ["a", "b", "c"]])
-def test_other_pictures_are_refused_by_the_name_of_one(tmp_path, now):
-    Journal(tmp_path / "out.csv", {**SETTINGS, "images": ["a", "b"]}, CLASSES).__exit__(None, None, None)
-    said = "c was not among them" if now == ["a", "b", "c"] else "b was among them"
-    with pytest.raises(RunError, match=f"was begun with other images: {said}. Give the same again"):
-        Journal(tmp_path / "out.csv", {**SETTINGS, "images": now}, CLASSES)
-
-
-@pytest.mark.parametrize("content", ['{"begun_with": {no json\n', '{"begun_with": {}}\n', None])
-def test_a_damaged_journal_is_one_line(tmp_path, content):
-    if content is None:
-        Journal(tmp_path / "out.csv", SETTINGS, CLASSES).__exit__(None, None, None)
-        with (tmp_path / "out.csv.part").open("a") as stream:
-            stream.write("no json\n")
-    else:
-        (tmp_path / "out.csv.part").write_text(content)
-    with pytest.raises(RunError, match="is damaged"):
-        Journal(tmp_path / "out.csv", SETTINGS, CLASSES)
-
-
-def test_a_finished_file_is_not_overwritten(tmp_path):
-    write(tmp_path / "out.csv")
-    with pytest.raises(RunError, match="is there already, and complete"):
-        Journal(tmp_path / "out.csv", SETTINGS, CLASSES)
-
-
-@pytest.mark.parametrize("name", ["out.txt", "out", "out.json"])
-def test_another_ending_is_refused(tmp_path, name):
-    with pytest.raises(RunError, match=r"ends in \.jsonl, \.csv, \.parquet"):
-        Journal(tmp_path / name, SETTINGS, CLASSES)
-
-
-def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match="cannot be written"):
-        Journal(tmp_path / "file" / "out.csv", SETTINGS, CLASSES)
+def test_metrics_and_explanations_are_of_the_label(voted_run, voted_faces):
+    model = mien.load(voted_run.path)
+    result = mien.evaluate(model, voted_faces)
+    assert result.classes == voted_faces.classes
+    (explained,) = mien.explain(model, [np.asarray(voted_faces.images[0])], method="occlusion", crops=True)
+    assert explained.prediction.classes == voted_faces.classes

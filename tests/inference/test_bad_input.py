@@ -1,5 +1,6 @@
 """What a service must survive: pictures of any size and type, numbers that are none, nothing at all, very much."""
 
+import copy
 import tracemalloc
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 from PIL import Image
 
 from mien.errors import DataError
-from mien.inference.classifier import Classifier, load
+from mien.inference.predictor import load
 from mien.preprocess import grey_square
+from support import raises
 
 
 @pytest.fixture(scope="module")
@@ -26,38 +28,40 @@ def test_pictures_of_any_size_are_read_as_the_square_they_become(classifier, sha
     """Oracle: the grey square made by hand."""
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     expected = classifier.probabilities(grey_square(picture, 48)[None])[0]
-    assert classifier.predict(picture, crops=True).scores == pytest.approx(expected, abs=1e-9)
-    assert classifier.predict([picture], crops=True)[0].scores == pytest.approx(expected, abs=1e-9)
+    assert classifier.predict(picture, crops=True).probability_vector == pytest.approx(expected, abs=1e-9)
+    assert classifier.predict([picture], crops=True)[0].probability_vector == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16"])
 def test_pictures_of_any_kind_are_read(classifier, mode, face):
     picture = Image.fromarray(face)
     converted = picture.convert("RGB").convert(mode) if mode in {"HSV", "LAB"} else picture.convert(mode)
-    assert classifier.predict(converted, crops=True).scores.sum() == pytest.approx(1)
+    assert classifier.predict(converted, crops=True).probability_vector.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
 def test_pixels_that_are_not_numbers_are_one_clear_error(classifier, face, strange):
     values = face.astype(np.float32)
     values[5, 5] = strange
-    with pytest.raises(DataError, match=r"image 1: .*uint8 values 0\.\.255; found float32 with NaN or infinity"):
+    with raises(DataError, "image-dtype") as caught:
         classifier.predict(values, crops=True)
-    with pytest.raises(DataError, match=r"image 2: .*NaN or infinity"):
+    assert str(caught.value).startswith("image 1: ")
+    with raises(DataError, "image-dtype") as caught:
         classifier.predict([face, values], crops=True)
-    with pytest.raises(DataError, match="not numbers"):
+    assert str(caught.value).startswith("image 2: ")
+    with raises(DataError, "image-not-finite"):
         classifier.predict(Image.fromarray(values), crops=True)
-    with pytest.raises(DataError, match="uint8 values"):
+    with raises(DataError, "crops-dtype"):
         classifier.probabilities(values[None])
-    with pytest.raises(DataError, match="uint8 values"):
+    with raises(DataError, "crops-dtype"):
         classifier.features(values[None])
 
 
 @pytest.mark.parametrize("dtype", [np.int64, np.float64, np.int8, np.bool_, "U1", object])
 def test_arrays_of_another_type_are_one_clear_error(classifier, face, dtype):
-    with pytest.raises(DataError, match=r"uint8 values 0\.\.255; found"):
+    with raises(DataError, "image-dtype"):
         classifier.predict((face % 2).astype(dtype), crops=True)
-    with pytest.raises(DataError, match=r"uint8 values 0\.\.255; found"):
+    with raises(DataError, "crops-dtype"):
         classifier.probabilities((face % 2).astype(dtype)[None])
 
 
@@ -65,13 +69,13 @@ def test_nothing_gives_nothing(classifier):
     empty = np.empty((0, 48, 48), np.uint8)
     assert classifier.predict([], crops=True) == []
     assert classifier.predict(empty, crops=True) == []
-    assert list(classifier.stream(iter(()))) == []
+    assert list(classifier.stream(iter(()), crops=True)) == []
     assert classifier.probabilities(empty).shape == (0, 7)
 
 
 def test_faces_of_another_size_are_an_error_where_squares_are_promised(classifier):
     for shape in ((2, 44, 44), (48, 48), (1, 48, 48, 3)):
-        with pytest.raises(DataError, match=r"Expected faces \(N, 48, 48\)"):
+        with raises(DataError, "crops-shape"):
             classifier.probabilities(np.zeros(shape, np.uint8))
 
 
@@ -83,8 +87,8 @@ def test_a_hundred_thousand_faces_take_the_memory_of_their_answers(classifier, f
             assert feeds["images"].shape[0] <= 64
             return [np.zeros((len(feeds["images"]), 7), np.float32)]
 
-    quick = Classifier.__new__(Classifier)
-    quick._session, quick.manifest = Session(), classifier.manifest
+    quick = copy.copy(classifier)
+    quick._session = Session()
     many = np.broadcast_to(face, (100_000, 48, 48))
     quick.probabilities(many[:64])
     tracemalloc.start()

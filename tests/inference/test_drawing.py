@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from mien.colours import class_colours
 from mien.faces.face import Box
-from mien.inference.drawing import draw_face, draw_readings
-from mien.inference.readings import Reading
+from mien.inference.drawing import draw_face, draw_predictions
+from mien.inference.label_places import place_labels
+from mien.inference.prediction import Prediction
 
-LEFT, RIGHT = (Reading("clip", ("sad", "happy"), np.array([0.2, 0.8]), None, Box(x, 60, 80, 80)) for x in (10, 130))
+LEFT, RIGHT = (Prediction("clip", ("sad", "happy"), np.array([0.2, 0.8]), None, Box(x, 60, 80, 80)) for x in (10, 130))
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def words(monkeypatch):
 
 def drawn(readings, numbers=None):
     image = Image.new("RGB", (240, 180), (90, 120, 150))
-    draw_readings(image, readings, numbers)
+    draw_predictions(image, readings, numbers)
     return np.asarray(image)
 
 
@@ -46,7 +48,7 @@ def test_a_tracks_number_is_shown_even_of_a_single_face():
 def test_beside_a_face_stands_what_is_read_in_it_and_how_likely_it_is(words):
     """By hand: 0.875 rounds to the even 88 %, 0.125 to 12 %."""
     happy, sad, by_threshold = (
-        Reading("x", ("sad", "happy"), np.array(scores), threshold, Box(20, 60, 160, 100))
+        Prediction("x", ("sad", "happy"), np.array(scores), threshold, Box(20, 60, 160, 100))
         for scores, threshold in (((0.125, 0.875), None), ((0.75, 0.25), None), ((0.875, 0.125), 0.1))
     )
     drawn([happy])
@@ -58,7 +60,7 @@ def test_beside_a_face_stands_what_is_read_in_it_and_how_likely_it_is(words):
 def test_each_classes_bar_is_as_long_as_its_share(words):
     """Oracle: pixels of the bars' colours, counted row by row; a bar of a whole share is 160 px long."""
     face = np.full((48, 48), 90, dtype=np.uint8)
-    shown = np.asarray(draw_face(face, Reading("x", ("sad", "happy"), np.array([0.125, 0.875]), face=face)))
+    shown = np.asarray(draw_face(face, {"sad": 0.125, "happy": 0.875}, "happy"))
     assert words == ["sad", "12%", "happy", "88%"]
     tops = []
     for colour, share in (((150, 150, 155), 0.125), ((20, 90, 160), 0.875)):
@@ -71,3 +73,94 @@ def test_each_classes_bar_is_as_long_as_its_share(words):
 def test_a_number_for_each_reading():
     with pytest.raises(ValueError):
         drawn([LEFT, RIGHT], [1])
+
+
+def covers(one, other):
+    wide = min(one.left + one.width, other.left + other.width) - max(one.left, other.left)
+    high = min(one.top + one.height, other.top + other.height) - max(one.top, other.top)
+    return wide > 0 and high > 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_labels_cover_neither_faces_nor_one_another_where_there_is_room(seed):
+    """Oracle: rectangles that share a pixel, counted pair by pair. Faces at least a label apart leave room."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.divmod(random.permutation(24)[:12], 6)
+    faces = [
+        Box(int(160 * column + random.integers(0, 40)), int(130 * row + 20 + random.integers(0, 30)), 60, 70)
+        for row, column in zip(rows, columns, strict=True)
+    ]
+    places = [each.box for each in place_labels((960, 560), faces, [[(90, 20)]] * len(faces))]
+    for number, place in enumerate(places):
+        assert place.left >= 0
+        assert place.top >= 0
+        assert place.left + place.width <= 960
+        assert place.top + place.height <= 560
+        assert not any(covers(place, face) for face in faces)
+        assert not any(covers(place, other) for other in places[number + 1 :])
+
+
+def test_a_label_becomes_shorter_before_it_covers_anything():
+    """Three faces side by side: labels of 90 px do not fit above faces of 60, those of 20 px do."""
+    faces = [Box(60 * column, 40, 60, 60) for column in range(3)]
+    places = place_labels((180, 100), faces, [[(90, 20), (20, 20)]] * 3)
+    assert 1 in [each.form for each in places]
+    assert not any(covers(each.box, face) for each in places for face in faces)
+    crowded = place_labels((60, 60), [Box(0, 0, 60, 60)], [[(50, 20), (20, 20)]])
+    assert crowded[0].form == 1
+
+
+def test_500_faces_are_placed_in_a_second():
+    import time
+
+    faces = [Box(40 * (index % 25), 40 * (index // 25), 30, 30) for index in range(500)]
+    began = time.process_time()
+    places = place_labels((1000, 800), faces, [[(80, 15), (50, 15), (20, 15)]] * 500)
+    assert time.process_time() - began < 5
+    assert len(places) == 500
+
+
+def of(scores, classes=("sad", "happy", "not-a-face"), perceived=False):
+    return Prediction("x", classes, np.array(scores), None, Box(60, 60, 120, 100), perceived=perceived)
+
+
+def pixels_of(picture, colour):
+    wanted = colour if isinstance(colour, tuple) else tuple(bytes.fromhex(colour[1:]))
+    return int((picture == wanted).all(axis=2).sum())
+
+
+def test_the_colour_says_the_expression_and_dashes_the_doubt():
+    """Oracle: pixels in the colour that the pages give to the class."""
+    colours = class_colours(("sad", "happy", "not-a-face"))
+    sure = drawn([of([0.1, 0.9, 0.0])])
+    assert pixels_of(sure, colours["happy"]) > 500
+    assert pixels_of(sure, colours["sad"]) == 0
+    weak = drawn([of([0.45, 0.35, 0.2])])
+    assert 100 < pixels_of(weak, colours["sad"]) < 0.8 * pixels_of(sure, colours["happy"])
+    unsure = drawn([of([0.45, 0.35, 0.2], perceived=True)])
+    no_face = drawn([of([0.1, 0.1, 0.8], perceived=True)])
+    assert not any(pixels_of(each, colour) for each in (unsure, no_face) for colour in colours.values())
+    assert pixels_of(no_face, (150, 150, 155)) > 500
+
+
+def test_the_detectors_score_is_written_where_all_scores_fit(words):
+    """By hand: beside one face is room for it; above two that reach down to the border is too little."""
+    scores = np.array([0.25, 0.75])
+    wide = [Prediction("x", ("sad", "happy"), scores, None, Box(x, 60, 80, 80), None, 0.875) for x in (10, 130)]
+    drawn(wide[:1])
+    assert words == ["happy 75%, score 0.875"]
+    words.clear()
+    near = [Prediction("x", ("sad", "happy"), scores, None, Box(x, 25, 119, 155), None, 0.875) for x in (0, 120)]
+    drawn(near)
+    assert words == ["1 happy 75%", "2 happy 75%"]
+
+
+def test_in_a_crowd_lines_and_labels_leave_the_faces_free():
+    """Oracle: the middle halves of 400 small faces in a large picture, pixel by pixel."""
+    boxes = [Box(70 * column + 18, 70 * row + 18, 34, 42) for row in range(20) for column in range(20)]
+    image = Image.new("RGB", (1400, 1400), (90, 120, 150))
+    draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.25, 0.75]), None, each) for each in boxes])
+    pixels = np.asarray(image)
+    for box in boxes:
+        middle = pixels[box.top + 10 : box.top + 31, box.left + 8 : box.left + 26]
+        assert (middle == (90, 120, 150)).all()

@@ -1,11 +1,10 @@
 import os
 import tracemalloc
 
-import pytest
-
 from mien.errors import DataError
+from mien.images import IMAGE_SUFFIXES
 from mien.inference.image_files import image_files, walk_images
-from mien.pictures import IMAGE_SUFFIXES
+from support import raises
 
 
 def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path):
@@ -31,12 +30,12 @@ def test_the_walk_is_the_sorted_list_of_all_images_that_are_not_hidden(tmp_path)
 
 def test_a_folder_without_images_is_refused(tmp_path):
     (tmp_path / "text.txt").write_text("")
-    with pytest.raises(DataError, match="holds no images"):
+    with raises(DataError, "folder-without-images"):
         image_files(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):
-    with pytest.raises(DataError, match="cannot be read: No such file"):
+    with raises(DataError, "folder-unreadable"):
         image_files(tmp_path / "nowhere")
 
 

@@ -9,8 +9,9 @@ from PIL import Image
 from mien.errors import DataError
 from mien.faces.crop import crop
 from mien.faces.face import Box, Face, Margin
-from mien.inference.classifier import load
+from mien.inference.predictor import load
 from mien.preprocess import grey_square
+from support import raises
 
 
 class Fixed:
@@ -34,7 +35,7 @@ def classifier(tiny_run):
 @pytest.fixture
 def use(monkeypatch):
     def choose(*boxes):
-        monkeypatch.setattr("mien.inference.classifier.find_detector", lambda: Fixed(*boxes))
+        monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda: Fixed(*boxes))
 
     return choose
 
@@ -50,8 +51,8 @@ def test_each_face_is_read_as_its_crop_is(classifier, use):
     crops = [crop(SCENE, box, Fixed.margin) for box in BOXES]
     assert [reading.box for reading in readings] == list(BOXES)
     for reading, alone, cut in zip(readings, classifier.predict(crops, crops=True), crops, strict=True):
-        assert reading.scores == pytest.approx(alone.scores, abs=1e-9)
-        assert np.array_equal(reading.face, grey_square(cut, 48))
+        assert reading.probability_vector == pytest.approx(alone.probability_vector, abs=1e-9)
+        assert np.array_equal(reading.crop, grey_square(cut, 48))
         assert alone.box is None
         assert reading.source == "image 1"
 
@@ -60,7 +61,7 @@ def test_the_answer_has_the_shape_of_the_question(classifier, use, tmp_path):
     use(BOXES[0])
     for name in ("b.png", "a.png"):
         Image.fromarray(SCENE).save(tmp_path / name)
-    assert [type(reading).__name__ for reading in classifier.predict(tmp_path / "a.png")] == ["Reading"]
+    assert [type(reading).__name__ for reading in classifier.predict(tmp_path / "a.png")] == ["Prediction"]
     for several in ([SCENE, SCENE], np.stack([SCENE, SCENE]), tmp_path):
         assert [len(readings) for readings in classifier.predict(several)] == [1, 1]
     folder = classifier.predict(tmp_path)
@@ -78,7 +79,7 @@ def test_a_reading_says_where_the_face_is(classifier, use):
     use(BOXES[1])
     (reading,) = classifier.predict(SCENE)
     answer = reading.to_dict()
-    assert list(answer) == ["source", "box", "top", "confidence", "probabilities"]
+    assert list(answer) == ["source", "box", "detection_score", "top", "confidence", "probabilities"]
     assert answer["box"] == {"left": 120, "top": 60, "width": 40, "height": 50}
     assert "box" not in classifier.predict(SCENE, crops=True).to_dict()
 
@@ -90,16 +91,17 @@ def test_schemes_and_thresholds_hold_for_faces_that_are_found(classifier, use):
 
 
 def test_photos_tell_size_and_detector_and_leave_bad_ones_out(classifier):
-    told = []
-    photos = list(classifier.photos([SCENE, b"no", SCENE], told.append, detector=Fixed(*BOXES)))
+    told = {}
+    photos = list(classifier.stream([SCENE, b"no", SCENE], detector=Fixed(*BOXES), on_error=told.__setitem__))
     assert [(photo.source, photo.width, photo.height, photo.detector) for photo in photos] == [
         ("image 1", 200, 120, "fixed"),
         ("image 3", 200, 120, "fixed"),
     ]
     assert photos[0].faces == Fixed(*BOXES).faces
-    assert [str(error).partition(":")[0] for error in told] == ["image 2"]
-    with pytest.raises(DataError, match="image 2"):
-        list(classifier.photos([SCENE, b"no"], detector=Fixed()))
+    assert [(source, str(error).partition(":")[0]) for source, error in told.items()] == [("image 2", "image 2")]
+    with raises(DataError, "image-format") as caught:
+        list(classifier.stream([SCENE, b"no"], detector=Fixed()))
+    assert str(caught.value).startswith("image 2: ")
 
 
 def test_the_shipped_model_reads_a_real_face(astronaut):
@@ -113,8 +115,10 @@ def test_a_reading_shows_its_face_and_a_bar_for_each_class(classifier, use):
     use(BOXES[0])
     (reading,) = classifier.predict(SCENE)
     shown = reading.show()
+    assert reading._repr_png_().startswith(b"\x89PNG")
+    assert replace(reading, crop=None)._repr_png_() is None
     assert shown.mode == "RGB"
     face = np.asarray(shown.crop((0, 0, 288, 288)).resize((48, 48), Image.Resampling.BOX).convert("L"), dtype=float)
-    assert np.corrcoef(face.ravel(), reading.face.astype(float).ravel())[0, 1] > 0.9
-    with pytest.raises(DataError, match="no picture of its face"):
-        replace(reading, face=None).show()
+    assert np.corrcoef(face.ravel(), reading.crop.astype(float).ravel())[0, 1] > 0.9
+    with raises(DataError, "crop-missing"):
+        replace(reading, crop=None).show()

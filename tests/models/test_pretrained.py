@@ -12,6 +12,7 @@ from mien.errors import MissingExtraError, ModelError, RecipeError
 from mien.models import pretrained
 from mien.models.registry import build_model
 from mien.recipe import ModelRecipe
+from support import raises
 
 # timm's own miniatures of its families, each made for 160 px.
 MINIATURES = ("test_resnet", "test_efficientnet", "test_convnext", "test_byobnet", "test_vit")
@@ -55,7 +56,7 @@ def test_with_weights_from_a_file_features_are_timms_own_of_the_grey_picture_giv
     with torch.inference_mode():
         expected = theirs.forward_head(theirs.forward_features(grey.expand(-1, 3, -1, -1)), pre_logits=True)
         before = network.features(grey)
-        assert network.load_start() == file
+        assert network.load_pretrained() == file
         after = network.features(grey)
     assert after.numpy() == pytest.approx(expected.numpy(), rel=1e-4, abs=1e-4)
     assert before.numpy() != pytest.approx(expected.numpy(), rel=1e-2, abs=1e-2)
@@ -78,7 +79,7 @@ def test_building_reads_no_file_and_pretrained_false_loads_none(timm, tmp_path):
     assert network_of(weights=str(tmp_path / "none.safetensors")).head.out_features == 7
     random = network_of(pretrained=False)
     before = {name: value.clone() for name, value in random.state_dict().items()}
-    assert random.load_start() is None
+    assert random.load_pretrained() is None
     assert all(torch.equal(value, before[name]) for name, value in random.state_dict().items())
 
 
@@ -90,7 +91,7 @@ def one_line(error, *parts):
 
 def test_a_file_that_cannot_be_used_is_one_line(timm, tmp_path, weights):
     def load(name):
-        return network_of(weights=str(tmp_path / name)).load_start()
+        return network_of(weights=str(tmp_path / name)).load_pretrained()
 
     content = weights.read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(content[: len(content) // 2])
@@ -121,8 +122,8 @@ def test_a_file_that_fits_only_in_part_is_refused(timm, tmp_path, spoil, classes
     else:
         tensors["layer1.0.conv1.weight"] = torch.zeros(3, 3)
     safetensors.torch.save_file(tensors, tmp_path / "w.safetensors")
-    with pytest.raises(ModelError, match="another network"):
-        network_of(weights=str(tmp_path / "w.safetensors")).load_start()
+    with raises(ModelError, "weights-mismatch"):
+        network_of(weights=str(tmp_path / "w.safetensors")).load_pretrained()
 
 
 def test_offline_and_not_in_the_cache_is_one_line_that_says_what_to_do(timm, tmp_path, monkeypatch):
@@ -131,7 +132,7 @@ def test_offline_and_not_in_the_cache_is_one_line_that_says_what_to_do(timm, tmp
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError) as error:
-        network_of().load_start()
+        network_of().load_pretrained()
     one_line(error, "test_resnet", "not on this machine", "no connection", "model.weights", "model.pretrained=false")
 
 
@@ -154,8 +155,8 @@ def test_what_the_hubs_cache_has_needs_no_network(timm, tmp_path, weights, monke
     file.parent.mkdir(parents=True)
     shutil.copy(weights, file)
     here, there = network_of(), network_of(weights=str(weights))
-    assert here.load_start() == file
-    there.load_start()
+    assert here.load_pretrained() == file
+    there.load_pretrained()
     assert all(torch.equal(value, there.state_dict()[name]) for name, value in here.state_dict().items())
 
 
@@ -193,28 +194,27 @@ def test_without_timm_or_a_torchvision_that_fits_the_line_says_what_to_install(m
     for name in [name for name in sys.modules if name.partition(".")[0] == "timm"]:
         monkeypatch.delitem(sys.modules, name)
     absent = ModuleNotFoundError("No module named 'torchvision'", name="torchvision")
-    for error, words in (
-        (absent, "needs the package torchvision, which is not installed. Install it with: pip install 'mien[timm]'"),
-        (RuntimeError("operator torchvision::nms does not exist"), "torchvision is not the one that belongs to torch"),
-    ):
+    misfit = RuntimeError("operator torchvision::nms does not exist")
+    for error, named in ((absent, "'mien[timm]'"), (misfit, "torch")):
         monkeypatch.setattr(sys, "meta_path", [Failing(error), *sys.meta_path])
-        with pytest.raises(MissingExtraError, match=words.replace("[", r"\[")):
+        with raises(MissingExtraError, "missing-extra", "torchvision", named):
             pretrained.import_timm()
 
 
 def test_a_run_begins_with_the_file_notes_it_and_needs_it_no_more(timm, tmp_path, faces, tiny_recipe, weights):
     """Oracle: a frozen epoch leaves the file's weights in the run, bit for bit, first layer folded."""
     from mien.artifact import read_manifest
-    from mien.export import export_run
+    from mien.exporting.to_onnx import export_run
     from mien.run_folder import RunFolder
     from mien.training import checkpoint
     from mien.training.loop import train
+    from mien.training.plan import plan_training
 
     model = {"name": "timm", "backbone": "test_resnet", "weights": str(weights)}
     content = {**tiny_recipe.model_dump(), "epochs": 1, "model": model, "tuning": {"frozen_epochs": 1}}
     recipe = type(tiny_recipe).model_validate(content)
     run = RunFolder(tmp_path / "run")
-    train(recipe, faces, run)
+    train(plan_training(recipe, faces), run)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert run.read_environment()["started_from"] == f"sha256:{digest}"
     theirs, (ours, _) = safetensors.torch.load_file(weights), checkpoint.load(run.best)
@@ -226,7 +226,7 @@ def test_a_run_begins_with_the_file_notes_it_and_needs_it_no_more(timm, tmp_path
     assert manifest.recipe["model"]["weights"] == weights.name, "no folder of this machine travels in the file"
     assert manifest.licence == "that of the pretrained weights: not known"
     assert str(Path(weights).parent).encode() not in run.model.read_bytes()
-    train(recipe, faces, run, resume=True)
-    with pytest.raises(ModelError, match="does not exist"):
-        train(recipe, faces, RunFolder(tmp_path / "again"))
+    train(plan_training(recipe, faces), run, resume=True)
+    with raises(ModelError, "weights-missing"):
+        train(plan_training(recipe, faces), RunFolder(tmp_path / "again"))
     assert not (tmp_path / "again").exists()

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from mien.evaluation.evaluate import evaluate_scores
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
-from mien.evaluation.scores import Scores
-from mien.explain.verdict import Randomisation
-from mien.report.blocks import Table
-from mien.report.material import Material
+from mien.explanation.verdict import RandomizationTest
+from mien.page.blocks import Table
+from mien.report.context import ReportContext
+from mien.report.explainer import Explainer
 from mien.report.sections import attention
-from mien.report.sections.attention import Explainer, attention_section
+from mien.report.sections.attention import show_attention
 
 
 def spot(images):
@@ -23,8 +24,8 @@ def checks(faces, count, explainer):
     """The table of the checks of the section on so many faces, by column."""
     chosen = faces.subset(np.arange(count))
     labels = (np.arange(count) % 2).astype(np.int64)
-    scores = Scores(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
-    section = attention_section(Material(scores, evaluate_scores(scores, 10), chosen), explainer)
+    scores = Predictions(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
+    section = show_attention(ReportContext(scores, evaluate_predictions(scores, 10), chosen), explainer)
     table = next(block for block in section.blocks if isinstance(block, Table))
     return dict(zip([column.name for column in table.columns], table.rows[0], strict=True))
 
@@ -40,12 +41,12 @@ def test_the_verdict_of_a_model_that_goes_by_a_spot(faces):
 def test_a_method_that_shows_edges_fails(faces, high, verdict):
     asked = []
 
-    def randomise(name, images, maps):
+    def randomize(name, images, maps):
         asked.append((len(images), maps.shape))
         alike = Estimate(0.3, 0.2, high)
-        return Randomisation(len(images), ("head",), np.array([0.3]), np.array([0.3]), alike, alike)
+        return RandomizationTest(len(images), ("head",), np.array([0.3]), np.array([0.3]), alike, alike)
 
-    assert checks(faces, 40, Explainer(spot, 48, None, randomise))["verdict"] == verdict
+    assert checks(faces, 40, Explainer(spot, 48, None, randomize))["verdict"] == verdict
     assert asked == [(32, (32, 48, 48))], "both checks are made on 32 faces and the same maps"
 
 
@@ -69,8 +70,8 @@ def test_curves_are_drawn_against_moved_and_against_random_maps(faces, monkeypat
         drawn[kind] = (named, random)
         return plot(named, random, kind)
 
-    plot = attention.faithfulness_plot
-    monkeypatch.setattr(attention, "faithfulness_plot", remember)
+    plot = attention.faithfulness_chart
+    monkeypatch.setattr(attention, "faithfulness_chart", remember)
     checks(faces, 40, Explainer(spot, 48))
     assert set(drawn) == {"deletion", "insertion"}
     for named, random in drawn.values():
@@ -86,16 +87,16 @@ def test_averages_are_of_as_many_faces_as_the_page_says(faces, monkeypatch):
     monkeypatch.setattr(attention, "AVERAGED_FACES", {"gradcam": 9, "gradient": 9, "occlusion": 64})
     chosen = faces.subset(np.arange(60))
     labels = (np.arange(60) % 2).astype(np.int64)
-    scores = Scores(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
-    section = attention_section(Material(scores, evaluate_scores(scores, 10), chosen), Explainer(spot, 48))
+    scores = Predictions(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
+    section = show_attention(ReportContext(scores, evaluate_predictions(scores, 10), chosen), Explainer(spot, 48))
     block = section.blocks[-1]
-    assert "at most 16 right and as many wrong ones" in block.title
-    counted = {(part.title, face.words) for part in block.parts for face in part.faces}
+    assert "At most 16 correct and 16 wrong faces" in block.title
+    counted = {(part.title, face.caption) for part in block.rows for face in part.faces}
     right = spot(chosen.images).argmax(axis=1) == labels
     expected = {
         (kind, f"{name} ({min(16, int((mine & (labels == index)).sum()))})")
         for index, name in enumerate(("dark", "light"))
-        for kind, mine in (("right", right), ("wrong", ~right))
+        for kind, mine in (("correct", right), ("wrong", ~right))
         if (mine & (labels == index)).any()
     }
     assert counted == expected

@@ -3,7 +3,8 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from mien.report.sections.features import blame, look_alikes, nearest_training, two_dimensions
+from mien.report.features import most_similar_images, nearest_training, project_features
+from mien.report.sections.features import blame
 
 
 def test_nearest_are_scikit_learns_by_cosine():
@@ -18,12 +19,12 @@ def test_nearest_are_scikit_learns_by_cosine():
 
 def test_two_clusters_stay_apart_in_both_maps():
     features = np.random.default_rng(0).normal(size=(60, 8)) + np.repeat([[0.0], [30.0]], 30, axis=0)
-    for points in two_dimensions(features):
+    for points in project_features(features):
         assert points.shape == (60, 2)
         centres = points[:30].mean(axis=0), points[30:].mean(axis=0)
         spread = max(points[:30].std(), points[30:].std())
         assert np.linalg.norm(centres[0] - centres[1]) > spread
-    assert all(points.shape == (4, 2) for points in two_dimensions(np.arange(4.0)[:, None]))
+    assert all(points.shape == (4, 2) for points in project_features(np.arange(4.0)[:, None]))
 
 
 def test_whose_mistake_it_is():
@@ -41,14 +42,14 @@ def test_look_alikes_are_the_same_face_in_other_light(faces):
     training[17], training[60] = images[0], images[0] // 2 + 20
     noise = np.random.default_rng(0).integers(0, 40, images[1].shape)
     training[33] = np.clip(images[1].astype(int) + noise, 0, 255)
-    assert look_alikes(images, training, 3).tolist() == [17, 33, 60]
-    found = look_alikes(images, training, 50)
+    assert most_similar_images(images, training, 3).tolist() == [17, 33, 60]
+    found = most_similar_images(images, training, 50)
     assert {17, 33, 60} < set(found.tolist())
     assert (np.diff(found) > 0).all()
-    assert look_alikes(images, training, 200).tolist() == list(range(200))
-    assert look_alikes(images[:0], training, 4).tolist() == [0, 1, 2, 3]
+    assert most_similar_images(images, training, 200).tolist() == list(range(200))
+    assert most_similar_images(images[:0], training, 4).tolist() == [0, 1, 2, 3]
 
 
 def test_a_face_of_fewer_pixels_has_look_alikes_too():
     images = np.random.default_rng(0).integers(0, 256, (30, 8, 8), dtype=np.uint8)
-    assert look_alikes(images[5:6], images, 1).tolist() == [5]
+    assert most_similar_images(images[5:6], images, 1).tolist() == [5]

@@ -7,16 +7,18 @@ import pytest
 
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
-from mien.evaluation.robustness_file import Measurement, Relative
-from mien.report.sections.robustness import robustness_section
+from mien.evaluation.robustness_file import RelativeRobustness, RobustnessReport
+from mien.report.sections.robustness import show_robustness
 
 
 @pytest.fixture
 def measurement():
     shares = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.5] * 5])
     result = RobustnessResult(("blur", "jpeg"), shares, Estimate(0.9, 0.8, 1.0), Estimate(0.6, 0.5, 0.7), 40, 0, "x")
-    relative = Relative("b/robustness.json", "runs/base", 0.75, CorruptionErrors({"blur": 0.6, "jpeg": 1.1}, 0.85))
-    return Measurement("runs/a", "faces.csv", "validation", result, relative)
+    relative = RelativeRobustness(
+        "b/robustness.json", "runs/base", 0.75, CorruptionErrors({"blur": 0.6, "jpeg": 1.1}, 0.85)
+    )
+    return RobustnessReport("runs/a", "faces.csv", "validation", result, relative)
 
 
 def words(section):
@@ -24,28 +26,28 @@ def words(section):
 
 
 def test_the_page_says_what_errors_are_relative_to(measurement):
-    section = robustness_section(measurement)
+    section = show_robustness(measurement)
     said = words(section)
     assert "relative to a baseline: 0.850, fewer errors than the baseline" in said
     assert "The baseline is the model runs/base (b/robustness.json), measured on the same faces." in said
-    assert "it gets 75.0 % of them right, this model 90.0 %" in said
-    assert "corruption-errors" in {drawing.name for drawing in section.drawings()}
+    assert "On clean faces its accuracy is 75.0%; this model: 90.0%." in said
+    assert "corruption-errors" in {chart.name for chart in section.charts()}
     (table,) = section.tables()
-    assert table.columns[-1].name == "error / baseline's"
+    assert table.columns[-1].name == "error / baseline"
     assert [row[-1] for row in table.rows] == [0.6, 1.1]
     assert [row[-2] for row in table.rows] == pytest.approx([0.7, 0.5])
 
 
 def test_without_a_baseline_it_says_how_to_have_one(measurement):
-    section = robustness_section(replace(measurement, relative=None))
+    section = show_robustness(replace(measurement, relative=None))
     assert "mien robustness --baseline" in words(section)
-    assert {drawing.name for drawing in section.drawings()} == {"robustness", "robustness-curves"}
+    assert {chart.name for chart in section.charts()} == {"robustness", "robustness-curves"}
     (table,) = section.tables()
     assert table.columns[-1].name == "mean"
 
 
 def test_a_baseline_of_before_is_named_by_its_file(measurement):
     bare = replace(measurement.relative, model="", clean_accuracy=float("nan"))
-    said = words(robustness_section(replace(measurement, relative=bare)))
+    said = words(show_robustness(replace(measurement, relative=bare)))
     assert "The baseline is b/robustness.json, measured on the same faces." in said
-    assert "As they are" not in said
+    assert "On clean faces" not in said

@@ -1,4 +1,4 @@
-"""A service as users start it: its own process, asked over HTTP."""
+"""A service as users start it: a process of its own, with requests over HTTP."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from typing import Any
 import httpx
 import pytest
 
-from mien.serve.examples import drawn_face
+from mien.serve.openapi import drawn_face
 
 
 @dataclass
 class Service:
-    """A running service, and what it has said on stderr."""
+    """A running service, and the file of its stderr."""
 
     port: int
     process: subprocess.Popen[bytes]
@@ -34,11 +34,11 @@ class Service:
     def ask(self, method: str, address: str, **named: Any) -> httpx.Response:
         return httpx.request(method, self.url + address, timeout=60, **named)
 
-    def predict(self, picture: bytes, query: str = "crops=true", **named: Any) -> httpx.Response:
-        return self.ask("POST", f"/v1/predict?{query}", files={"file": ("a.png", picture)}, **named)
+    def predict(self, image: bytes, query: str = "crops=true", **named: Any) -> httpx.Response:
+        return self.ask("POST", f"/v1/predict?{query}", files={"file": ("a.png", image)}, **named)
 
     def refusal(self, response: httpx.Response, status: int) -> str:
-        """The code of a refusal, in the one shape that there is."""
+        """The code of an error answer, after a check of its status and shape."""
         assert response.status_code == status, response.text
         assert set(response.json()) == {"error"}
         assert set(response.json()["error"]) == {"code", "message"}
@@ -53,7 +53,7 @@ class Service:
 def running(
     *options: object, folder: Path | None = None, before: Callable[[], None] | None = None, **variables: str
 ) -> Iterator[Service]:
-    """`mien serve` on a free port; yields when it answers. ``before`` is called in the process before it begins."""
+    """`mien serve` on a free port; yields when it answers. ``before`` is called in the process before it starts."""
     with tempfile.TemporaryDirectory() as name:
         said = Path(name) / "stderr"
         command = [sys.executable, "-m", "mien", "serve", "--port", "0", *map(str, options)]
@@ -64,8 +64,8 @@ def running(
             port = None
             while port is None:
                 assert process.poll() is None, said.read_text()
-                # It listens before it says so.
-                port = re.search(r"^http://\S+:(\d+) reads", said.read_text(), re.MULTILINE)
+                # It listens before it prints its address.
+                port = re.search(r"^http://\S+?:(\d+)\b", said.read_text(), re.MULTILINE)
             yield Service(int(port[1]), process, said)
         finally:
             process.kill()
@@ -81,14 +81,14 @@ def service() -> Iterator[Service]:
 
 @pytest.fixture(scope="session")
 def strict() -> Iterator[Service]:
-    """A service that takes two requests at a time, of 1 MB and within a second."""
+    """A service with limits of two requests at a time, 1 MB and one second for a body."""
     with running("--max-requests", 2, "--max-bytes", 1_000_000, "--body-seconds", 1) as started:
         yield started
 
 
 @pytest.fixture(scope="session")
 def token() -> str:
-    """What the service ``guarded`` asks for."""
+    """The token of the service ``guarded``."""
     return "s3cret-Token_~+/=="
 
 
@@ -113,7 +113,7 @@ def face() -> bytes:
 
 
 def form(*parts: tuple[str, bytes], boundary: str = "xx") -> tuple[bytes, dict[str, str]]:
-    """A multipart body made by hand of (headers, content), and its content type."""
+    """A multipart body of parts (headers, content), and the headers of its request."""
     body = (
         b"".join(f"--{boundary}\r\n{headers}\r\n\r\n".encode() + content + b"\r\n" for headers, content in parts)
         + f"--{boundary}--\r\n".encode()

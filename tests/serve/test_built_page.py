@@ -1,16 +1,15 @@
 """Copies of the browser page. The built page of these tests is a few files; `make test-web` has the real one."""
 
 import json
-from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from mien.artifact import read_manifest
-from mien.cli.web import build
 from mien.errors import ModelError, RunError
-from mien.inference.locate import find_model
+from mien.inference.find_model import find_model
 from mien.serve import built_page
+from support import raises
 
 
 @pytest.fixture
@@ -26,24 +25,33 @@ def static(tmp_path, monkeypatch):
 
 def test_a_copy_holds_the_page_and_the_chosen_model(static, tmp_path):
     model = find_model("default")
-    files = built_page.copy_page(tmp_path / "site", model)
+    files = built_page.copy_page(tmp_path / "site", [model])
     names = {str(file.relative_to(tmp_path / "site")) for file in files}
-    assert names == {"index.html", str(Path("assets", "index.js")), "model.onnx", "model.json"}
+    assert names == {"index.html", str(Path("assets", "index.js")), "model.onnx", "model.json", "models.json"}
     assert (tmp_path / "site" / "model.onnx").read_bytes() == model.read_bytes()
     manifest = json.loads((tmp_path / "site" / "model.json").read_text(encoding="utf-8"))
     assert manifest == read_manifest(model).model_dump(mode="json")
 
 
+def test_several_models_are_offered_in_their_order(static, tmp_path):
+    built_page.copy_page(tmp_path / "site", [find_model("fast-int8"), find_model("default-int8")])
+    names = json.loads((tmp_path / "site" / "models.json").read_text(encoding="utf-8"))
+    assert names == ["fast-int8", "default-int8"]
+    assert (tmp_path / "site" / "model.onnx").read_bytes() == find_model("fast-int8").read_bytes()
+    assert (tmp_path / "site" / "model-2.onnx").read_bytes() == find_model("default-int8").read_bytes()
+    assert json.loads((tmp_path / "site" / "model-2.json").read_text(encoding="utf-8"))["precision"] == "int8"
+
+
 def test_other_files_of_the_folder_stay(static, tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "robots.txt").write_text("mine")
-    built_page.copy_page(tmp_path / "site", find_model("default"))
+    built_page.copy_page(tmp_path / "site", [find_model("default")])
     assert (tmp_path / "site" / "robots.txt").read_text() == "mine"
 
 
 def test_the_built_page_itself_gets_another_model(static):
-    files = built_page.copy_page(static, find_model("default"))
-    assert {file.name for file in files} == {"model.onnx", "model.json"}
+    files = built_page.copy_page(static, [find_model("default")])
+    assert {file.name for file in files} == {"model.onnx", "model.json", "models.json"}
     assert (static / "model.onnx").read_bytes() == find_model("default").read_bytes()
     assert (static / "index.html").read_text() == "<p>page</p>"
 
@@ -52,34 +60,36 @@ def test_without_a_built_page_it_says_how_to_build_one(static, tmp_path, mien):
     (static / "index.html").unlink()
     answer = mien("web", "build", tmp_path / "site")
     assert answer.code == 2
-    assert "make web" in answer.err
+    assert "[page-not-built]" in answer.err
     assert answer.err.count("\n") == 1
     assert not (tmp_path / "site").exists()
 
 
-def test_what_is_no_model_leaves_nothing_behind(static, tmp_path):
+def test_a_file_that_is_not_a_model_leaves_nothing_behind(static, tmp_path):
     (tmp_path / "odd.onnx").write_bytes(b"nothing")
-    with pytest.raises(ModelError, match=r"odd\.onnx"):
-        built_page.copy_page(tmp_path / "site", tmp_path / "odd.onnx")
+    with pytest.raises(ModelError) as caught:
+        built_page.copy_page(tmp_path / "site", [tmp_path / "odd.onnx"])
+    assert "odd.onnx" in str(caught.value)
     assert not (tmp_path / "site").exists()
 
 
-def test_a_file_in_the_way_is_named(static, tmp_path):
+def test_a_file_in_place_of_the_folder_is_refused(static, tmp_path):
     (tmp_path / "site").write_text("mine")
-    with pytest.raises(RunError, match="is a file"):
-        built_page.copy_page(tmp_path / "site", find_model("default"))
+    with raises(RunError, "folder-is-file"):
+        built_page.copy_page(tmp_path / "site", [find_model("default")])
     assert (tmp_path / "site").read_text() == "mine"
 
 
-def test_the_command_says_what_it_wrote(static, tmp_path, mien):
+def test_the_command_prints_what_it_wrote(static, tmp_path, mien):
     answer = mien("web", "build", tmp_path / "site", "--model", "default")
     assert answer.code == 0
-    assert "4 files" in answer.err
+    assert "5 files" in answer.err
     assert (tmp_path / "site" / "index.html").is_file()
 
 
-def test_the_command_takes_the_same_model_as_the_page():
-    assert signature(build).parameters["model"].default == built_page.PAGE_MODEL
+def test_the_command_takes_the_same_model_as_the_page(static, tmp_path, mien):
+    answer = mien("web", "build", tmp_path / "site")
+    assert (answer.code, built_page.PAGE_MODEL in answer.err) == (0, True)
 
 
 def test_the_page_model_comes_with_mien():

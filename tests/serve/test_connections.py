@@ -1,4 +1,4 @@
-"""Clients that keep connections and ask for nothing, or never read what they asked for. The others are served."""
+"""Clients with idle connections, and clients that never read an answer. The others are served."""
 
 import asyncio
 import logging
@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from mien.serve.connections import HEAD_SECONDS, Connections, SaidOnceAMinute, bounded_connections
+from mien.serve.connections import Connections, OncePerMinute, bounded_connections
 from mien.serve.limits import Limits
 
 
@@ -31,14 +31,14 @@ def until_cut(connection, data):
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /heal"])
-def test_a_head_that_does_not_come_is_not_waited_for(strict, sent):
+def test_a_connection_without_a_request_is_closed(strict, sent):
     with connect(strict) as connection:
         connection.sendall(sent)
         with suppress(ConnectionResetError):
             assert connection.recv(1) == b""
 
 
-def test_a_head_that_trickles_in_is_not_waited_for_either(strict):
+def test_a_head_that_trickles_in_is_closed_too(strict):
     with connect(strict) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
         until_cut(connection, b"x")
@@ -46,24 +46,24 @@ def test_a_head_that_trickles_in_is_not_waited_for_either(strict):
 
 def test_the_head_of_a_second_request_is_timed_too(strict):
     with connect(strict) as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n")
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
         connection.sendall(b"GET /healthz HTTP/1.1\r\nX: ")
         until_cut(connection, b"x")
 
 
-def test_who_asks_and_never_reads_is_cut_off(strict):
-    """So many answers as no socket's buffers hold."""
+def test_a_client_that_never_reads_its_answers_is_closed(strict):
+    """More answers than the buffers of a socket hold."""
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.settimeout(20)
         connection.connect(("127.0.0.1", strict.port))
-        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 500)
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 500)
         until_cut(connection, b"G")
 
 
 class Taken:
-    """A transport whose client takes what it is told to."""
+    """A transport whose client takes as much as the test says."""
 
     def __init__(self):
         self.left, self.cut = 300_000, False
@@ -84,9 +84,9 @@ class Taken:
         self.cut = True
 
 
-def test_a_slow_reader_is_given_time_as_long_as_it_goes_on():
+def test_a_slow_reader_has_time_while_it_goes_on():
     async def main():
-        shared = Connections(most=1, backlog=1, head_seconds=60, taking_seconds=60)
+        shared = Connections(max_connections=1, backlog=1, head_seconds=60, taken_bytes=65_536, taking_seconds=60)
         protocol = shared.protocol()(uvicorn.Config(None), ServerState(), {})
         transport = Taken()
         protocol.connection_made(transport)
@@ -99,15 +99,15 @@ def test_a_slow_reader_is_given_time_as_long_as_it_goes_on():
     asyncio.run(main())
 
 
-def test_a_head_has_one_time_however_many_pieces_it_comes_in():
+def test_a_head_has_one_time_limit_however_many_pieces_it_arrives_in():
     """Oracle: the timer that the connection began with is the one that runs; another would cut the next request."""
 
     async def main():
-        shared = Connections(most=1, backlog=1, head_seconds=60, taking_seconds=60)
+        shared = Connections(max_connections=1, backlog=1, head_seconds=60, taken_bytes=65_536, taking_seconds=60)
         protocol = shared.protocol()(uvicorn.Config(None), ServerState(), {})
         protocol.connection_made(Taken())
         timer = protocol._head_timer
-        for piece in (b"GET /healthz HTTP/1.1\r\n", b"Host: a\r\n"):
+        for piece in (b"GET /healthz HTTP/1.1\r\n", b"Host: 127.0.0.1\r\n"):
             protocol.data_received(piece)
             assert protocol._head_timer is timer
         protocol.connection_lost(ConnectionResetError())
@@ -116,13 +116,13 @@ def test_a_head_has_one_time_however_many_pieces_it_comes_in():
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("body_seconds", "head_seconds"), [(2.0, 2.0), (60.0, HEAD_SECONDS)])
-def test_a_head_has_no_more_time_than_a_body(body_seconds, head_seconds):
+@pytest.mark.parametrize(("body_seconds", "head_seconds"), [(2.0, 2.0), (60.0, Limits().head_seconds)])
+def test_the_time_limit_of_a_head_is_at_most_that_of_a_body(body_seconds, head_seconds):
     assert bounded_connections(Limits(body_seconds=body_seconds)).head_seconds == head_seconds
 
 
 def test_silent_connections_leave_room_for_others(start):
-    """Five times as many as the process may have; whoever asks takes the place of one that does not."""
+    """Five times as many as the process may have. A client with a request takes the place of an idle one."""
     resource = pytest.importorskip("resource")
     service = start(before=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (192, 192)))
     with ExitStack() as stack:
@@ -136,9 +136,9 @@ def test_silent_connections_leave_room_for_others(start):
     assert len(service.said.read_text().splitlines()) == 1
 
 
-def test_too_many_open_files_are_said_once(caplog):
+def test_too_many_open_files_are_logged_once(caplog):
     logger = logging.getLogger("asyncio")
-    only_once = SaidOnceAMinute()
+    only_once = OncePerMinute()
     logger.addFilter(only_once)
     try:
         for _ in range(1000):

@@ -11,10 +11,10 @@ import pytest
 
 from mien.artifact import read_manifest
 from mien.faces.haar import HaarDetector
-from mien.inference.locate import find_model
+from mien.inference.find_model import find_model
 from mien.serve import built_page
+from mien.serve.api_errors import CODES
 from mien.serve.app import create_app
-from mien.serve.refusals import CODES
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def static(tmp_path, monkeypatch):
 def asks(app):
     def ask(method, address, **named):
         async def main():
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a") as client:
+            async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
                 return await client.request(method, address, **named)
 
         return asyncio.run(main())
@@ -56,11 +56,26 @@ def test_the_built_page_is_served_with_what_threads_need(built):
     assert built("GET", "/", headers={"if-none-match": page.headers["etag"]}).status_code == 304
 
 
-def test_the_page_reads_with_the_services_model_in_its_smaller_form(built):
+def test_the_page_uses_the_int8_form_of_the_services_model(built):
     assert built("GET", "/model.onnx").content == find_model("default-int8").read_bytes()
     manifest = built("GET", "/model.json")
     assert manifest.headers["content-type"] == "application/json"
     assert manifest.json() == read_manifest(find_model("default-int8")).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("address", ["/model.onnx", "/model.json"])
+def test_an_unchanged_model_is_not_sent_again(built, address):
+    """Oracle: RFC 9110, section 13.1.2."""
+    first = built("GET", address)
+    again = built("GET", address, headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["etag"] == first.headers["etag"]
+    assert built("GET", address, headers={"if-none-match": '"other"'}).content == first.content
+
+
+def test_the_page_offers_the_services_model_and_those_of_mien(built):
+    assert built("GET", "/models.json").json() == ["default-int8", "fast-int8"]
+    assert built("GET", "/model-2.onnx").content == find_model("fast-int8").read_bytes()
 
 
 @pytest.mark.parametrize("token", [None, "s3cret"])
@@ -73,7 +88,7 @@ def test_with_a_token_the_services_own_model_is_not_given_away(static, tmp_path,
     assert ask("GET", "/model.json").json() == read_manifest(shown).model_dump(mode="json")
 
 
-def test_files_whose_names_change_with_them_are_kept_for_ever(built):
+def test_files_with_a_hash_in_their_name_are_cached_for_ever(built):
     for name, kind in (("index-1a2b3c.js", "javascript"), ("ort-4d5e6f.wasm", "application/wasm")):
         file = built("GET", f"/assets/{name}")
         assert file.headers["cache-control"] == "public, max-age=31536000, immutable"
@@ -101,7 +116,7 @@ def test_head_is_refused_where_get_is(built, service):
     # And over HTTP, where a body would be read as the next answer.
     with socket.create_connection(("127.0.0.1", service.port), timeout=20) as connection:
         for ending in (b"", b"Connection: close\r\n"):
-            connection.sendall(b"HEAD /docs HTTP/1.1\r\nHost: a\r\n" + ending + b"\r\n")
+            connection.sendall(b"HEAD /docs HTTP/1.1\r\nHost: 127.0.0.1\r\n" + ending + b"\r\n")
         received = b""
         while chunk := connection.recv(65536):
             received += chunk
@@ -113,10 +128,10 @@ def test_head_is_refused_where_get_is(built, service):
 
 @pytest.mark.parametrize("given", ["bytes=100-200", "bytes=3-1", "lines=0-1", "bytes=", "bytes=x-y", "nothing"])
 @pytest.mark.parametrize("address", ["/", "/assets/index-1a2b3c.js"])
-def test_an_impossible_range_is_refused_in_the_one_shape(built, address, given):
+def test_an_impossible_range_has_the_shape_of_all_errors(built, address, given):
     response = built("GET", address, headers={"range": given})
     assert response.status_code == 416
-    assert response.json()["error"]["code"] == "bad_range"
+    assert response.json()["error"]["code"] == "range-not-satisfiable"
     size = len(built("GET", address).content)
     assert response.headers["content-range"] == f"bytes */{size}"
     assert response.headers["cross-origin-embedder-policy"] == "require-corp"
@@ -134,7 +149,7 @@ def test_nothing_beside_it_is_served(built, address):
     assert response.status_code == 404 or response.text == "<h1>page</h1>"
 
 
-def test_a_wrong_method_at_a_known_address_is_still_told(built):
+def test_a_wrong_method_at_a_known_address_is_405(built):
     response = built("GET", "/v1/predict")
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
@@ -154,16 +169,23 @@ def test_the_policy_lets_the_plain_pages_be_styled(service):
         (style,) = re.findall(r"<style>(.*?)</style>", page.text, re.DOTALL)
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in page.headers["content-security-policy"]
+        for script in re.findall(r"<script>(.*?)</script>", page.text, re.DOTALL):
+            digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+            assert f"'sha256-{digest}'" in page.headers["content-security-policy"]
         assert "unsafe-inline" not in page.headers["content-security-policy"]
 
 
 def test_the_documentation_needs_nothing_from_elsewhere(service):
     page = service.ask("GET", "/docs")
-    assert not re.search(r"<script|src=|href=\"(?!data:,|/)|https?://(?!127\.0\.0\.1)", page.text)
+    assert not re.search(r"<script |src=|href=\"(?!data:,|/|#)|https?://(?!127\.0\.0\.1)", page.text)
     assert f"curl -F file=@photo.jpg '{service.url}/v1/predict'" in page.text
+    schemas = set(re.findall(r'<h3 id="(\w+)">', page.text))
+    assert set(re.findall(r'href="#(\w+)"', page.text)) <= schemas >= {"PredictResponse", "FaceResponse"}
+    assert page.text.count("<form ") == page.text.count("<h2><code>")
+    assert "&quot;probabilities&quot;" in page.text, "an answer as an example"
     for word in ("POST /v1/predict", "POST /v1/batch", "GET /v1/model", "GET /metrics", "max_faces", *CODES):
         assert word in page.text
 
 
-def test_answers_are_kept_by_nobody(service):
+def test_answers_are_not_cached(service):
     assert service.ask("GET", "/v1/model").headers["cache-control"] == "no-store"

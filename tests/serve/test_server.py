@@ -15,8 +15,9 @@ from PIL import Image
 
 from mien.data.synthetic import synthetic_faces
 from mien.errors import ServeError
-from mien.inference.classifier import load
+from mien.inference.predictor import load
 from mien.serve.server import address, is_local, open_port
+from support import raises
 
 NAME = "geheim-4711.png"
 
@@ -27,25 +28,25 @@ def png(pixels):
     return stream.getvalue()
 
 
-def ask_at_once(service, pictures, clients, query="crops=true"):
-    """Every picture once, so many at a time; the answers in order."""
+def ask_at_once(service, images, clients, query="crops=true"):
+    """Send every image once from this many clients at a time; the answers in order."""
 
     async def main():
         slots = asyncio.Semaphore(clients)
         limits = httpx.Limits(max_connections=clients)
         async with httpx.AsyncClient(base_url=service.url, timeout=120, limits=limits) as client:
 
-            async def ask(picture):
+            async def ask(image):
                 async with slots:
-                    return await client.post(f"/v1/predict?{query}", files={"file": (NAME, picture)})
+                    return await client.post(f"/v1/predict?{query}", files={"file": (NAME, image)})
 
-            return await asyncio.gather(*map(ask, pictures))
+            return await asyncio.gather(*map(ask, images))
 
     return asyncio.run(main())
 
 
-def test_thirty_two_clients_get_each_their_own_answer(service):
-    """Oracle: the same model on each face alone. A batch that mixed answers up would show here."""
+def test_thirty_two_clients_each_get_their_own_answer(service):
+    """Oracle: the same model on each face alone. Answers that a batch mixed up would differ."""
     faces = synthetic_faces(320, seed=9).images
     answers = ask_at_once(service, [png(face) for face in faces], clients=32)
     assert {answer.status_code for answer in answers} == {200}
@@ -57,8 +58,8 @@ def test_thirty_two_clients_get_each_their_own_answer(service):
 def test_overload_is_429_and_never_5xx(start):
     # Not `strict`: on a busy machine a body takes longer than its second.
     strict = start("--max-requests", 2)
-    pictures = [png(face) for face in synthetic_faces(300, seed=2).images]
-    answers = ask_at_once(strict, pictures, clients=64)
+    images = [png(face) for face in synthetic_faces(300, seed=2).images]
+    answers = ask_at_once(strict, images, clients=64)
     statuses = Counter(answer.status_code for answer in answers)
     assert set(statuses) == {200, 429}
     for answer in answers:
@@ -69,17 +70,17 @@ def test_overload_is_429_and_never_5xx(start):
 
 
 def test_memory_does_not_grow(service, face):
-    """benchmarks/serve.py does this with 100,000 requests. Bad pictures too, which leave by another way."""
-    pictures = [face, face[:-50], b"no image"] * 100
-    ask_at_once(service, pictures, clients=8)
+    """benchmarks/serve.py does this with 100,000 requests. Bad images too, which are answered by other code."""
+    images = [face, face[:-50], b"no image"] * 100
+    ask_at_once(service, images, clients=8)
     before = service.metric("process_resident_memory_bytes")
     for _ in range(4):
-        ask_at_once(service, pictures, clients=8)
+        ask_at_once(service, images, clients=8)
     assert service.metric("process_resident_memory_bytes") - before < 6e6
 
 
-def damaged_pictures():
-    """Of every format that Pillow writes for us: cut off, and with bytes changed, in the head and all over."""
+def damaged_images():
+    """Images of every format that Pillow writes: incomplete, and with bytes changed in the head or anywhere."""
     random = np.random.default_rng(0)
     noise = Image.fromarray(random.integers(0, 256, (64, 64, 3), dtype=np.uint8))
     exif = Image.Exif()
@@ -115,8 +116,8 @@ def damaged_pictures():
             yield bytes_.tobytes()
 
 
-def test_pictures_leave_no_trace(start, tmp_path, face):
-    """Neither a file in any folder that the process knows, nor a byte or a name in what it says."""
+def test_images_leave_no_trace(start, tmp_path, face):
+    """No file in any folder that the process knows, and no byte or name in its stderr."""
     folders = {name: tmp_path / name for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "MIEN_CACHE", "work")}
     for folder in folders.values():
         folder.mkdir()
@@ -124,13 +125,13 @@ def test_pictures_leave_no_trace(start, tmp_path, face):
     service = start(folder=folders["work"], PYTHONDONTWRITEBYTECODE="1", **variables)
     large = png(np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8))
     ask_at_once(service, [face, large, face[:-50], b"no image", b""], clients=3, query="")
-    statuses = Counter(each.status_code for each in ask_at_once(service, list(damaged_pictures()), clients=4))
+    statuses = Counter(each.status_code for each in ask_at_once(service, list(damaged_images()), clients=4))
     assert set(statuses) == {200, 413, 415, 422}
     files = [("file", (NAME, each)) for each in (face, b"no image")]
     service.ask("POST", "/v1/batch", files=files)
     bad = b'--xx\r\nContent-Disposition: form-data; filename="%b"\r\nbad header\r\n\r\n' % NAME.encode()
     kind = {"content-type": "multipart/form-data; boundary=xx"}
-    assert service.refusal(service.ask("POST", "/v1/predict", content=bad, headers=kind), 400) == "bad_form"
+    assert service.refusal(service.ask("POST", "/v1/predict", content=bad, headers=kind), 400) == "malformed-form"
     for upgrade in ("websocket", "h2c", NAME):
         headers = {"connection": "upgrade", "upgrade": upgrade}
         assert service.ask("GET", "/healthz", headers=headers).status_code == 200
@@ -145,10 +146,10 @@ def test_pictures_leave_no_trace(start, tmp_path, face):
     assert len(said.splitlines()) == 1, said
 
 
-def test_sigterm_ends_it_when_what_is_under_way_is_done(start, face):
+def test_sigterm_ends_it_after_the_requests_under_way(start, face):
     service = start()
     body = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + face + b"\r\n--xx--\r\n"
-    head = b"POST /v1/predict?crops=true HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
+    head = b"POST /v1/predict?crops=true HTTP/1.1\r\nHost: [::1]\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
     with socket.create_connection(("127.0.0.1", service.port)) as under_way:
         with socket.create_connection(("127.0.0.1", service.port)) as idle:
             under_way.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:200])
@@ -169,22 +170,22 @@ def test_sigterm_ends_it_when_what_is_under_way_is_done(start, face):
     assert service.process.wait(20) == 0
 
 
-def test_ctrl_c_is_said_in_a_line(start):
+def test_ctrl_c_prints_one_line(start):
     service = start()
     service.process.send_signal(signal.SIGINT)
     assert service.process.wait(20) == 130
-    assert service.said.read_text().splitlines()[1:] == ["mien: stopped"]
+    assert service.said.read_text().splitlines()[1:] == ["mien: Stopped. [stopped]"]
 
 
 UNFINISHED = (
-    b"POST /v1/predict HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n"
+    b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
     b"Content-Type: multipart/form-data; boundary=xx\r\n\r\n--xx\r\n"
 )
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.002, 0.05, 0.3])
-def test_an_impatient_ctrl_c_is_said_in_a_line_too(start, gap):
-    """A request that is coming in would be waited for; the second Ctrl-C does not."""
+def test_a_second_ctrl_c_prints_one_line_too(start, gap):
+    """The first Ctrl-C waits for a request that is arriving; the second does not."""
     service = start()
     with socket.create_connection(("127.0.0.1", service.port)) as connection:
         connection.sendall(UNFINISHED)
@@ -196,9 +197,9 @@ def test_an_impatient_ctrl_c_is_said_in_a_line_too(start, gap):
         answer = b""
         with suppress(ConnectionResetError):
             answer = connection.recv(65536)
-    # Both may arrive as one: then what comes in is waited for, until its time is over.
+    # Both signals may arrive as one. Then the service waits for the request, up to its time limit.
     assert gap < 0.05 or b" 408 " not in answer
-    assert service.said.read_text().splitlines()[1:] == ["mien: stopped"]
+    assert service.said.read_text().splitlines()[1:] == ["mien: Stopped. [stopped]"]
 
 
 def test_ports_and_addresses():
@@ -206,18 +207,19 @@ def test_ports_and_addresses():
         port = listener.getsockname()[1]
         assert address(listener) == f"http://127.0.0.1:{port}"
         assert is_local(listener)
-        with pytest.raises(ServeError, match=f"127.0.0.1 port {port} .*in use"):
+        with raises(ServeError, "port-unavailable") as caught:
             open_port("127.0.0.1", port)
-    with open_port("127.0.0.1", port), pytest.raises(ServeError):  # free again at once
+        assert f"127.0.0.1 port {port}" in str(caught.value)
+    with open_port("127.0.0.1", port), raises(ServeError, "port-unavailable"):  # free again at once
         open_port("nowhere.invalid", 0)
     with open_port("0.0.0.0", 0) as listener:
         assert not is_local(listener)
-    with pytest.raises(ServeError):
+    with raises(ServeError, "port-unavailable"):
         open_port("192.0.2.1", 0)  # RFC 5737: nobody's
 
 
-def test_answers_are_not_held_back_for_acknowledgements():
-    """TCP_NODELAY on what is accepted: without it each answer of two parts waits 40 ms for the client's TCP."""
+def test_answers_do_not_wait_for_acknowledgements():
+    """TCP_NODELAY on accepted connections: without it each answer of two parts waits 40 ms for the client's TCP."""
 
     async def main():
         delays = asyncio.get_running_loop().create_future()

@@ -35,10 +35,10 @@ def test_the_warp_with_nothing_to_do_is_the_central_crop(images):
     """A shift of almost 0 takes the resampling path; it must land on the same pixels."""
     odd = SPEC.model_copy(update={"crop_px": 45})
     for spec in (SPEC, odd):
-        warped = augment(images, AugmentRecipe(shift=1e-9), spec, seeded())
+        warped = augment(images, AugmentRecipe(translate=1e-9), spec, seeded())
         assert warped.numpy() == pytest.approx(to_input(images.numpy(), spec), abs=2e-3)
     mirrored = torch.ones(len(images), dtype=torch.bool)
-    warped, plain = (augment(images, AugmentRecipe(shift=s), odd, seeded(), mirrored=mirrored) for s in (1e-9, 0.0))
+    warped, plain = (augment(images, AugmentRecipe(translate=s), odd, seeded(), mirrored=mirrored) for s in (1e-9, 0.0))
     assert warped.numpy() == pytest.approx(plain.numpy(), abs=2e-3)
 
 
@@ -46,7 +46,7 @@ def test_a_smaller_side_shows_the_same_crop_smaller(images):
     """Oracle: torch's own anti-aliased resize of the crop; these waves are smooth, so resampling agrees with it."""
     crop = torch.from_numpy(to_input(images.numpy(), SPEC))
     small = torch.nn.functional.interpolate(crop, size=28, mode="bilinear", antialias=True)
-    for recipe in (AugmentRecipe(), AugmentRecipe(shift=1e-9)):
+    for recipe in (AugmentRecipe(), AugmentRecipe(translate=1e-9)):
         batch = augment(images, recipe, SPEC, seeded(), side_px=28)
         assert batch.shape == (8, 1, 28, 28)
         assert batch.numpy() == pytest.approx(small.numpy(), abs=0.1)
@@ -55,7 +55,7 @@ def test_a_smaller_side_shows_the_same_crop_smaller(images):
 def test_mirrored_images_are_mirrored_and_the_others_not(images):
     mirrored = torch.tensor([True, False] * 4)
     plain = augment(images, AugmentRecipe(), WHOLE, seeded())
-    for recipe in (AugmentRecipe(), AugmentRecipe(shift=1e-9)):
+    for recipe in (AugmentRecipe(), AugmentRecipe(translate=1e-9)):
         batch = augment(images, recipe, WHOLE, seeded(), mirrored=mirrored)
         assert torch.allclose(batch[mirrored], plain[mirrored].flip(3), atol=1e-2)
         assert torch.allclose(batch[~mirrored], plain[~mirrored], atol=1e-2)
@@ -63,7 +63,7 @@ def test_mirrored_images_are_mirrored_and_the_others_not(images):
 
 def test_a_mirrored_image_is_the_mirror_image_of_what_is_shown_otherwise(images):
     """Oracle: torch's flip of the same draws without mirroring: turned, scaled, moved, and then mirrored."""
-    recipe = AugmentRecipe(rotation_degrees=20, scale=0.1, shift=0.1)
+    recipe = AugmentRecipe(rotation_degrees=20, scale=0.1, translate=0.1)
     plain = augment(images, recipe, WHOLE, seeded())
     mirrored = augment(images, recipe, WHOLE, seeded(), mirrored=torch.ones(8, dtype=torch.bool))
     assert torch.allclose(mirrored, plain.flip(3), atol=1e-3)
@@ -72,7 +72,7 @@ def test_a_mirrored_image_is_the_mirror_image_of_what_is_shown_otherwise(images)
 
 def test_beyond_the_border_its_pixels_repeat():
     white = torch.full((20, 48, 48), 255, dtype=torch.uint8)
-    assert augment(white, AugmentRecipe(shift=0.3, rotation_degrees=30), WHOLE, seeded()).min() == pytest.approx(1)
+    assert augment(white, AugmentRecipe(translate=0.3, rotation_degrees=30), WHOLE, seeded()).min() == pytest.approx(1)
 
 
 def test_each_image_is_mirrored_in_every_other_epoch():
@@ -89,7 +89,7 @@ def test_people_are_shown_what_the_network_is_shown(images):
     plain = as_shown(pictures, Recipe(input=SPEC))
     assert plain.dtype == np.uint8
     assert np.array_equal(plain, pictures[:, 2:46, 2:46])
-    changes = AugmentRecipe(flip=True, shift=0.1, brightness=0.2)
+    changes = AugmentRecipe(flip=True, translate=0.1, brightness=0.2)
     batch = augment(images, changes, SPEC, seeded(3), mirrored=alternate(8, 1, 3, torch.device("cpu")))
     expected = 255 * (batch[:, 0].numpy() * 0.25 + 0.5)
     shown = as_shown(pictures, Recipe(input=SPEC, augment=changes), seed=3)
@@ -102,7 +102,7 @@ def test_shift_stays_within_its_bound():
     """Oracle: where a bright dot went. 10 % of 48 px is 4.8 px."""
     dot = torch.zeros(300, 48, 48, dtype=torch.uint8)
     dot[:, 24, 24] = 255
-    moved = augment(dot, AugmentRecipe(shift=0.1), WHOLE, seeded())[:, 0]
+    moved = augment(dot, AugmentRecipe(translate=0.1), WHOLE, seeded())[:, 0]
     weight = moved / moved.sum(dim=(1, 2), keepdim=True)
     places = torch.arange(48.0)
     rows, columns = (weight.sum(2) * places).sum(1) - 24, (weight.sum(1) * places).sum(1) - 24
@@ -152,7 +152,7 @@ def test_brightness_and_contrast_stay_within_bounds_and_in_range(images):
 
 def test_erasing_greys_a_rectangle_in_its_share_of_images(images):
     many = images[:1].repeat(1000, 1, 1)
-    erased = augment(many, AugmentRecipe(erasing=0.3), SPEC, seeded())
+    erased = augment(many, AugmentRecipe(random_erasing=0.3), SPEC, seeded())
     changed = erased != augment(many, AugmentRecipe(), SPEC, seeded())
     assert 240 < int(changed.any(dim=(1, 2, 3)).sum()) < 360
     assert (erased[changed] == 0).all()
@@ -164,7 +164,9 @@ def test_erasing_greys_a_rectangle_in_its_share_of_images(images):
 @given(st.floats(0, 0.5), st.floats(0, 90), st.floats(0, 0.5), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**31))
 def test_any_recipe_gives_finite_batches_of_the_right_shape(shift, rotation, scale, brightness, erasing, seed):
     images = torch.from_numpy(np.random.default_rng(seed).integers(0, 256, (5, 48, 48), dtype=np.uint8))
-    recipe = AugmentRecipe(shift=shift, rotation_degrees=rotation, scale=scale, brightness=brightness, erasing=erasing)
+    recipe = AugmentRecipe(
+        translate=shift, rotation_degrees=rotation, scale=scale, brightness=brightness, random_erasing=erasing
+    )
     batch = augment(images, recipe, SPEC, seeded(seed))
     assert batch.shape == (5, 1, 44, 44)
     assert batch.dtype == torch.float32

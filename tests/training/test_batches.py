@@ -14,7 +14,7 @@ def epoch(faces, number=1, seed=0, mixing=True, side_px=None, text=""):
     return list(epoch_batches(images, labels, recipe, seed=seed, epoch=number, mixing=mixing, side_px=side_px))
 
 
-MIXED = "[augment]\nflip = true\nrotation_degrees = 10\nshift = 0.1\nerasing = 0.5\nmixup = 0.4"
+MIXED = "[augment]\nflip = true\nrotation_degrees = 10\ntranslate = 0.1\nrandom_erasing = 0.5\nmixup = 0.4"
 
 
 def test_an_epoch_shows_each_face_once_but_for_a_last_smaller_batch(faces):
@@ -37,7 +37,7 @@ def test_an_epoch_is_its_seed_and_number(faces):
 
 def test_mixing_can_be_off(faces):
     assert all(each.partner is not None for each in epoch(faces, text=MIXED))
-    assert all(each.partner is None and each.share == 1 for each in epoch(faces, mixing=False, text=MIXED))
+    assert all(each.partner is None and each.lam == 1 for each in epoch(faces, mixing=False, text=MIXED))
 
 
 def test_a_smaller_side_shows_the_same_faces_moved_and_mixed_alike(faces):
@@ -46,7 +46,7 @@ def test_a_smaller_side_shows_the_same_faces_moved_and_mixed_alike(faces):
     for one, two in zip(large, small, strict=True):
         assert torch.equal(one.chosen, two.chosen)
         assert torch.equal(one.partner, two.partner)
-        assert one.share == two.share
+        assert one.lam == two.lam
         assert two.images.shape[2:] == (24, 24)
         shrunk = torch.nn.functional.interpolate(one.images, size=24, mode="area")
         close = torch.nn.functional.cosine_similarity(shrunk.flatten(1), two.images.flatten(1))

@@ -6,12 +6,26 @@ import sys
 import pytest
 import torch
 
-from mien.training.device import make_fabric
+from mien.errors import TrainingError
+from mien.training.device import check_device, make_fabric, sum_dtype
+from support import raises
 
 
 def test_precisions():
     assert make_fabric("fp32")._precision.precision == "32-true"
     assert make_fabric("bf16")._precision.precision == "bf16-mixed"
+
+
+def test_a_device_is_what_was_asked_for_or_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    for device in ("auto", "cpu"):
+        check_device(device)
+        assert make_fabric("fp32", device).device.type == "cpu"
+    for device, code in (("cuda", "device-missing"), ("mps", "device-missing"), ("tpu", "device-unknown")):
+        with raises(TrainingError, code) as caught:
+            make_fabric("fp32", device)
+        assert f"'{device}'" in str(caught.value)
 
 
 def test_auto_takes_bf16_only_where_the_cpu_computes_in_it(monkeypatch):
@@ -30,7 +44,7 @@ import resource, torch
 from mien.training.device import make_fabric
 def pages():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(30):
+    for _ in range(8):
         torch.empty(16 << 20).fill_(1.0)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 fetched = pages()
@@ -47,3 +61,9 @@ print(fetched, pages())
         assert answer.returncode == 0, answer.stderr
         fetched, kept = map(int, answer.stdout.split())
         assert (kept < fetched / 2) == is_kept
+
+
+def test_an_apple_gpu_sums_without_float64():
+    """Oracle: torch's list of types that MPS lacks."""
+    assert sum_dtype(torch.device("mps")) is torch.float32
+    assert sum_dtype(torch.device("cpu")) is sum_dtype(torch.device("cuda")) is torch.float64

@@ -117,7 +117,7 @@ def test_every_group_keeps_its_share_of_the_rate_and_its_own_decay(name):
     shares = {network.head.weight: 1.0, network.head.bias: 1.0}
     shares = {p: shares.get(p, 0.5) for p in network.parameters()}
     optimizer = build_optimizer(network, OptimRecipe(name=name, weight_decay=0.1, lr=0.01), shares)
-    seen = {id(p): (g["rate_share"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+    seen = {id(p): (g["lr_scale"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
     assert len(seen) == len(list(network.parameters()))
     for parameter in network.parameters():
         assert seen[id(parameter)] == (shares[parameter], 0.1 if parameter.ndim > 1 else 0.0)
@@ -129,4 +129,4 @@ def test_without_shares_the_groups_are_the_former_two():
     first, second = build_optimizer(network, OptimRecipe()).param_groups
     assert [id(p) for p in first["params"]] == [id(p) for p in network.parameters() if p.ndim > 1]
     assert [id(p) for p in second["params"]] == [id(p) for p in network.parameters() if p.ndim <= 1]
-    assert first["rate_share"] == second["rate_share"] == 1.0
+    assert first["lr_scale"] == second["lr_scale"] == 1.0

@@ -14,9 +14,11 @@ from mien.preprocess import InputSpec, to_input
 from mien.recipe import ModelRecipe, Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
+from mien.training.batch_norm import recalibrate_bn
 from mien.training.loop import train
-from mien.training.norm_statistics import renew_statistics
+from mien.training.plan import plan_training
 from mien.training.prune import LOOKED_AT, make_pruned, prune_into
+from support import raises, refused
 
 SPEC = InputSpec(crop_px=44)
 
@@ -37,7 +39,7 @@ def inputs(faces, count=64):
 def test_a_network_of_all_channels_is_the_network(faces):
     whole, same = network((8, 16, 24)), network((8, 16, 24), seed=1)
     images = np.asarray(faces.images[:64])
-    renew_statistics(whole, images, SPEC)
+    recalibrate_bn(whole, images, SPEC)
     prune_into(same, whole, images, SPEC)
     assert torch.allclose(same(inputs(faces)), whole(inputs(faces)), atol=1e-5)
 
@@ -59,7 +61,7 @@ def test_channels_that_nothing_takes_up_are_those_that_go(faces, convolutions):
         stage.branch[-1].excite.weight[:, 8:] = 0
         stage.branch[-1].squeeze.weight[:, 1::2] = 0
     images = np.asarray(faces.images[:64])
-    renew_statistics(whole, images, SPEC)
+    recalibrate_bn(whole, images, SPEC)
     prune_into(thin, whole, images, SPEC)
     assert torch.allclose(thin(inputs(faces)), whole(inputs(faces)), atol=1e-4)
 
@@ -69,7 +71,7 @@ def test_channels_of_the_stem_that_nothing_takes_up_are_those_that_go(faces):
     whole, thin = network((8, 12), (2, 1)), network((8, 12), (2, 1), seed=1, stem=2)
     whole.stages[0].entry[0].weight[:, [0, 3]] = 0
     images = np.asarray(faces.images[:64])
-    renew_statistics(whole, images, SPEC)
+    recalibrate_bn(whole, images, SPEC)
     prune_into(thin, whole, images, SPEC)
     assert torch.equal(thin.stem[0].weight, whole.stem[0].weight[[1, 2]])
     assert torch.allclose(thin(inputs(faces)), whole(inputs(faces)), atol=1e-4)
@@ -103,7 +105,7 @@ def test_what_a_removed_channel_gave_on_average_is_not_missed(faces, stage, conv
         norm_of(whole.stages[stage].branch).weight[::2] = 1e-4
         whole.stages[stage].branch[-1].squeeze.weight[:, ::2] = 0
     images = np.asarray(faces.images[:64])
-    renew_statistics(whole, images, SPEC)
+    recalibrate_bn(whole, images, SPEC)
     prune_into(thin, whole, images, SPEC)
     without = copy.deepcopy(thin)
     if stage == 1:
@@ -156,25 +158,23 @@ def test_a_run_is_pruned_and_trained_on(tmp_path, faces, tiny_run):
     assert len(faces.of_split("train")) < LOOKED_AT
     tuned = RunFolder(tmp_path / "tuned")
     recipe = out.read_recipe().model_copy(update={"epochs": 1, "name": "tuned"})
-    assert train(recipe, faces, tuned, start=out).best_epoch == 1
-    with pytest.raises(RunError, match="was pruned, not trained"):
-        train(out.read_recipe(), faces, out, resume=True)
+    assert train(plan_training(recipe, faces), tuned, init_from=out).best_epoch == 1
+    with raises(RunError, "run-not-resumable"):
+        train(plan_training(out.read_recipe(), faces), out, resume=True)
 
 
 def test_what_cannot_be_pruned_is_refused(tmp_path, faces, tiny_run):
     out = RunFolder(tmp_path / "thin")
     train_row = faces.of_split("train").rows[0]
     for widths in ([4], [4, 9], [0, 4]):
-        with pytest.raises(
-            RecipeError, match="stages of 4, 8 channels; give as many --widths, from 1 up and none larger"
-        ):
+        with raises(RecipeError, "prune-widths", "4, 8", "--widths"):
             make_pruned(tiny_run, widths, faces, out, {})
-    with pytest.raises(RunError, match="trained on other data"):
+    with raises(RunError, "run-other-data"):
         make_pruned(tiny_run, [4, 6], faces.subset(np.flatnonzero(faces.rows != train_row)), out, {})
     other = RunFolder(tmp_path / "vgg")
     recipe = Recipe.model_validate({"epochs": 1, "batch_size": 64, "model": {"name": "vgg11", "width": 4}})
-    train(recipe, faces, other)
-    with pytest.raises(RecipeError, match="holds a vgg11; only mien's own"):
+    train(plan_training(recipe, faces), other)
+    with raises(RecipeError, "model-not-prunable", "vgg11"):
         make_pruned(other, [4, 6], faces, out, {})
     assert not out.path.exists()
 
@@ -195,21 +195,18 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, tiny_run, faces):
         read_manifest(out / "model.onnx").data_fingerprint,
         checkpoint.load(RunFolder(out).best)[1]["data_fingerprint"],
     ] == [learnt] * 2
-    for widths, said in (("4,x", "whole numbers"), ("4,9", "none larger"), ("4,8", "nothing would be pruned")):
+    for widths, code in (("4,x", "widths"), ("4,9", "prune-widths"), ("4,8", "prune-nothing")):
         # Refused before the data is read.
         answer = mien("prune", tiny_run.path, "--data", unread, "--out", tmp_path / "other", "--widths", widths)
-        assert (answer.code, answer.out) == (2, "")
-        assert said in answer.err
+        refused(answer, code)
     stem = mien("prune", tiny_run.path, "--data", data, "--out", tmp_path / "other", "--widths", "4,6", "--stem", "5")
-    assert (stem.code, stem.out) == (2, "")
-    assert "--stem must be 1 to 4" in stem.err
+    refused(stem, "prune-stem", "--stem", 4, 5)
     assert not (tmp_path / "other").exists()
     narrow = mien(
         "prune", tiny_run.path, "--data", data, "--out", tmp_path / "narrow", "--widths", "4,6", "--stem", "3"
     )
     assert narrow.code == 0, narrow.err
     assert read_manifest(tmp_path / "narrow" / "model.onnx").recipe["model"]["stem_width"] == 3
-    assert mien(*words, "--widths", "4,6").code == 2
+    refused(mien(*words, "--widths", "4,6"), "run-exists")
     shipped = mien("prune", "default", "--data", data, "--out", tmp_path / "thinner", "--widths", "16,16,16,16")
-    assert shipped.code == 2
-    assert "was trained on other data" in shipped.err
+    refused(shipped, "run-other-data")

@@ -8,8 +8,10 @@ from mien.models.registry import build_model
 from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
+from mien.training.callback import Callback
 from mien.training.loop import train
-from mien.training.sam import climbed
+from mien.training.plan import plan_training
+from mien.training.sam import sam_perturbation
 
 
 def test_the_slope_is_that_of_the_place_rho_further_up():
@@ -19,7 +21,7 @@ def test_the_slope_is_that_of_the_place_rho_further_up():
     start = layer.weight.detach().clone()
     (a * layer.weight**4).sum().backward()
     slope = 4 * a * start**3
-    with climbed(layer, 0.05):
+    with sam_perturbation(layer, 0.05):
         up = start + 0.05 * slope / slope.norm()
         assert torch.allclose(layer.weight, up)
         (a * layer.weight**4).sum().backward()
@@ -32,7 +34,7 @@ def test_running_statistics_are_those_of_the_weights_outside():
     images = torch.randn(8, 1, 16, 16)
     network(images).sum().backward()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    with pytest.raises(ZeroDivisionError), climbed(network, 0.1):
+    with pytest.raises(ZeroDivisionError), sam_perturbation(network, 0.1):
         network(images).sum().backward()
         raise ZeroDivisionError
     assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
@@ -43,18 +45,16 @@ def test_running_statistics_are_those_of_the_weights_outside():
 def test_a_run_with_sam_resumes_bit_identical_and_is_another_than_without(tmp_path, faces, tiny_recipe):
     recipe = tiny_recipe.model_copy(update={"optim": tiny_recipe.optim.model_copy(update={"sam_rho": 0.05})})
 
-    class Cut:
-        def step(self, epoch, images, loss): ...
-
-        def epoch(self, line, is_best):
+    class Cut(Callback):
+        def on_epoch_end(self, line, is_best):
             raise ConnectionResetError
 
     whole, cut, plain = (RunFolder(tmp_path / name) for name in ("whole", "cut", "plain"))
-    train(recipe, faces, whole)
+    train(plan_training(recipe, faces), whole)
     with pytest.raises(ConnectionResetError):
-        train(recipe, faces, cut, watch=Cut())
-    train(recipe, faces, cut, resume=True)
-    train(tiny_recipe, faces, plain)
+        train(plan_training(recipe, faces), cut, callback=Cut())
+    train(plan_training(recipe, faces), cut, resume=True)
+    train(plan_training(tiny_recipe, faces), plain)
     ours, again, other = (checkpoint.load(run.last)[0] for run in (whole, cut, plain))
     assert all(torch.equal(ours[name], again[name]) for name in ours)
     assert not torch.equal(ours["model.head.weight"], other["model.head.weight"])

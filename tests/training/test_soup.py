@@ -14,7 +14,9 @@ from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.loop import train
+from mien.training.plan import plan_training
 from mien.training.soup import began_apart, digests_of, make_soup
+from support import raises, refused
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,7 @@ def pair(tmp_path_factory, faces, tiny_run):
     runs = []
     for seed in (1, 2):
         run = RunFolder(tmp_path_factory.mktemp("pair") / str(seed))
-        train(recipe.model_copy(update={"seed": seed, "epochs": 1}), faces, run, start=tiny_run)
+        train(plan_training(recipe.model_copy(update={"seed": seed, "epochs": 1}), faces), run, init_from=tiny_run)
         runs.append(run)
     return runs
 
@@ -52,10 +54,10 @@ def test_weights_are_the_mean_and_statistics_are_of_the_train_faces(tmp_path, fa
 def test_a_run_and_what_went_on_from_it_began_together(tmp_path, faces, pair):
     """Also where that run had begun with another one's weights itself, which is not among them."""
     recipe, after = pair[0].read_recipe(), RunFolder(tmp_path / "after")
-    train(recipe, faces, after, start=pair[0])
+    train(plan_training(recipe, faces), after, init_from=pair[0])
     mean, of_mean = RunFolder(tmp_path / "mean"), RunFolder(tmp_path / "of-mean")
     make_soup(pair, faces, mean, {})
-    train(recipe, faces, of_mean, start=mean)
+    train(plan_training(recipe, faces), of_mean, init_from=mean)
     expected = (
         ((pair[0], after), False),
         ((pair[1], after), True),
@@ -72,27 +74,27 @@ def test_a_run_and_what_went_on_from_it_began_together(tmp_path, faces, pair):
 def test_runs_that_have_no_mean_are_refused(tmp_path, faces, tiny_recipe, pair, tiny_run):
     other = RunFolder(tmp_path / "other")
     wide = tiny_recipe.model_copy(update={"epochs": 1, "model": tiny_recipe.model.model_copy(update={"stem_width": 8})})
-    train(wide, faces, other)
+    train(plan_training(wide, faces), other)
     out = RunFolder(tmp_path / "out")
-    with pytest.raises(RunError, match="another network, input or classes"):
+    with raises(RunError, "soup-mismatch"):
         make_soup([pair[0], other], faces, out, {})
     fewer = faces.subset(np.flatnonzero(faces.rows != faces.of_split("train").rows[0]))
-    with pytest.raises(RunError, match="trained on other data"):
+    with raises(RunError, "run-other-data"):
         make_soup(pair, fewer, out, {})
-    with pytest.raises(RunError, match="have the same weights; give each once"):
+    with raises(RunError, "soup-same-weights"):
         make_soup([*pair, pair[0]], faces, out, {})
-    with pytest.raises(RunError, match="does not exist"):
+    with raises(RunError, "checkpoint-missing"):
         make_soup([pair[0], RunFolder(tmp_path / "none")], faces, out, {})
     assert not out.path.exists()
-    with pytest.raises(RunError, match="exists already"):
+    with raises(RunError, "run-exists"):
         make_soup(pair, faces, tiny_run, {})
 
 
 def test_one_run_without_norms_has_nothing_to_renew(tmp_path, faces, tiny_recipe):
     plain, out = RunFolder(tmp_path / "plain"), RunFolder(tmp_path / "out")
     study_a = {"epochs": 1, "model": ModelRecipe(name="study-a")}
-    train(tiny_recipe.model_copy(update=study_a), faces, plain)
-    with pytest.raises(RunError, match="no batch norms"):
+    train(plan_training(tiny_recipe.model_copy(update=study_a), faces), plain)
+    with raises(RunError, "no-batch-norm"):
         make_soup([plain], faces, out, {})
     assert not out.path.exists()
 
@@ -113,17 +115,13 @@ def test_the_command_leaves_a_run_that_reads(mien, tmp_path, pair, faces):
     assert [manifest.data_fingerprint, checkpoint.load(RunFolder(out).best)[1]["data_fingerprint"]] == [learnt] * 2
     assert len(RunFolder(out).read_environment()["soup_of"]) == 2
     on = mien("train", out / "recipe.toml", "--data", data, "--out", out, "--resume")
-    assert on.code == 2
-    assert "was made of other runs" in on.err
+    refused(on, "run-not-resumable", out)
     again = mien("soup", pair[0].path, pair[1].path, "--data", data, "--out", out)
-    assert again.code == 2
-    assert "exists already" in again.err
+    refused(again, "run-exists", out)
     twice = mien("soup", "default", "default", "--data", unread, "--out", tmp_path / "two")
-    assert twice.code == 2
-    assert "have the same weights" in twice.err
+    refused(twice, "soup-same-weights")
     shipped = mien("soup", "default", "--data", data, "--out", tmp_path / "two")
-    assert shipped.code == 2
-    assert "trained on other data" in shipped.err
+    refused(shipped, "run-other-data")
     assert mien("audit", data, "--out", tmp_path / "audit", "-q").code == 0
     listed = ("--clean", tmp_path / "audit" / "clean.toml", "--out", tmp_path / "clean")
     assert mien("soup", pair[0].path, pair[1].path, "--data", data, *listed).code == 0

@@ -32,24 +32,23 @@ def test_tensorboard_shows_history_csv_also_after_a_resume(mien, tiny_run, face_
 
 
 def test_no_epoch_is_missing_or_there_twice_when_a_run_goes_on(faces, tiny_recipe, tmp_path):
+    from mien.training.callback import Callback
     from mien.training.loop import train
+    from mien.training.plan import plan_training
     from mien.training.tensorboard import TensorBoardLog
 
-    class Stops:
-        def step(self, epoch, images, loss): ...
-
-        def epoch(self, line, is_best):
+    class Stops(Callback):
+        def on_epoch_end(self, line, is_best):
             if line["epoch"] == 2:
                 raise KeyboardInterrupt
 
-    class Shows(Stops):
-        def epoch(self, line, is_best): ...
+    class Shows(Callback): ...
 
     run = RunFolder(tmp_path / "run")
     recipe = tiny_recipe.model_copy(update={"epochs": 4})
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, faces, run, watch=TensorBoardLog(run, Stops()))
-    train(recipe, faces, run, resume=True, watch=TensorBoardLog(run, Shows()))
+        train(plan_training(recipe, faces), run, callback=TensorBoardLog(run, Stops()))
+    train(plan_training(recipe, faces), run, resume=True, callback=TensorBoardLog(run, Shows()))
     assert len(list((run.path / "tensorboard").iterdir())) == 1
     assert [step for step, _ in scalars(run)["train_loss"]] == [1, 2, 3, 4]
     assert scalars(run) == expected(run)
@@ -57,4 +56,5 @@ def test_no_epoch_is_missing_or_there_twice_when_a_run_goes_on(faces, tiny_recip
 
 def test_another_logger_is_refused_before_anything_is_read(mien, tmp_path):
     answer = mien("train", "quick", "--data", tmp_path / "nothing", "--log", "tensorbord")
-    assert (answer.code, answer.err) == (2, "mien: There is no logger 'tensorbord'. Did you mean 'tensorboard'?\n")
+    assert answer.code == 2
+    assert "'tensorboard'" in answer.err

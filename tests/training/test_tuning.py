@@ -9,10 +9,13 @@ from mien.recipe import ModelRecipe, Recipe
 from mien.recipe_file import load_recipe, tuned
 from mien.run_folder import RunFolder
 from mien.training import checkpoint, loop
+from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.optim import build_optimizer, rate_factor
+from mien.training.plan import plan_training
 from mien.training.state import prepare
-from mien.training.tuning import blocks, doubts, freeze, rate_shares
+from mien.training.tuning import blocks, freeze, lr_scales, recipe_warnings
+from support import raises
 
 
 def changed(recipe, **tables):
@@ -71,19 +74,19 @@ def test_timms_blocks(timm):
 def test_rates_fall_by_the_factor_from_the_head_down():
     """Oracle: Howard & Ruder 2018, section 3.2: the rate of block l - 1 is that of block l times the factor."""
     network = small("resnet18")
-    shares = rate_shares(network, 0.5)
+    shares = lr_scales(network, 0.5)
     assert shares[network.head.weight] == 1.0
     for depth, block in enumerate([*network.stages][::-1], start=1):
         assert {shares[parameter] for parameter in block.parameters()} == {0.5**depth}
     assert shares[network.stem[0].weight] == 0.5**9
-    assert set(rate_shares(network, 1.0).values()) == {1.0}
+    assert set(lr_scales(network, 1.0).values()) == {1.0}
 
 
 def test_each_groups_rate_in_training_is_the_schedules_times_its_share(faces, tiny_recipe):
     recipe = changed(tiny_recipe, tuning={"layer_decay": 0.25})
-    state = prepare(recipe, faces, None)
-    loop._train_epoch(state, 1, loop._NobodyWatches(), loop.threading.Event())
-    last = rate_factor(recipe.schedule, state.steps_per_epoch - 1, state.steps_per_epoch, recipe.epochs)
+    state = prepare(plan_training(recipe, faces))
+    loop._train_epoch(state, 1, Callback(), lambda: False)
+    last = rate_factor(recipe.schedule, state.plan.steps_per_epoch - 1, state.plan.steps_per_epoch, recipe.epochs)
     # Stem, two stages, head.
     expected = [recipe.optim.lr * last * 0.25**depth for depth in (3, 2, 1, 0)]
     assert sorted({group["lr"] for group in state.optimizer.param_groups}) == pytest.approx(expected)
@@ -96,11 +99,11 @@ def test_a_step_moves_each_weight_by_its_own_rate():
     """Oracle: plain SGD by hand, w <- w - lr * share * gradient."""
     torch.manual_seed(0)
     network = small("resnet18")
-    shares = rate_shares(network, 0.5)
+    shares = lr_scales(network, 0.5)
     recipe = Recipe().optim.model_copy(update={"momentum": 0.0})
     optimizer = build_optimizer(network, recipe, shares)
     for group in optimizer.param_groups:
-        group["lr"] = 0.1 * group["rate_share"]
+        group["lr"] = 0.1 * group["lr_scale"]
     before = {p: p.detach().clone() for p in network.parameters()}
     network(torch.randn(4, 1, 48, 48)).square().sum().backward()
     optimizer.step()
@@ -133,16 +136,14 @@ def test_after_frozen_epochs_all_but_the_head_is_what_it_was_bit_for_bit(tmp_pat
     start, _ = checkpoint.load(tiny_run.best)
     after = {}
 
-    class Look:
-        def step(self, epoch, images, loss): ...
-
-        def epoch(self, line, is_best):
+    class Look(Callback):
+        def on_epoch_end(self, line, is_best):
             after[line["epoch"]], _ = checkpoint.load(run.last)
 
     run = RunFolder(tmp_path / "run")
 
     # Looking at the end of epoch 2 is enough: the loop keeps `last` before it tells of the epoch.
-    train(recipe, faces, run, start=tiny_run, watch=Look())
+    train(plan_training(recipe, faces), run, init_from=tiny_run, callback=Look())
     for kind in ("model", "average"):
         frozen, moved = checkpoint.unpack(kind, after[2]), checkpoint.unpack(kind, after[3])
         for key, value in frozen.items():
@@ -162,19 +163,17 @@ def test_a_run_cut_before_at_and_after_the_thaw_ends_bit_identical(tmp_path, fac
         tuning={"frozen_epochs": 2, "layer_decay": 0.7},
     )
 
-    class Cut:
-        def step(self, now, images, loss):
+    class Cut(Callback):
+        def on_step_end(self, now, images, loss):
             if now == epoch:
                 raise ConnectionResetError
 
-        def epoch(self, line, is_best): ...
-
     whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
-    train(recipe, faces, whole, start=tiny_run)
+    train(plan_training(recipe, faces), whole, init_from=tiny_run)
     with pytest.raises(ConnectionResetError):
-        train(recipe, faces, cut, start=tiny_run, watch=Cut())
+        train(plan_training(recipe, faces), cut, init_from=tiny_run, callback=Cut())
     assert len(checkpoint.load(cut.last)[1]["history"]) == epoch - 1
-    train(recipe, faces, cut, resume=True, start=tiny_run)
+    train(plan_training(recipe, faces), cut, resume=True, init_from=tiny_run)
     for file in ("best", "last"):
         ours, theirs = checkpoint.load(getattr(whole, file))[0], checkpoint.load(getattr(cut, file))[0]
         assert ours.keys() == theirs.keys()
@@ -191,7 +190,7 @@ def test_patience_waits_for_the_thaw(tmp_path, faces, tiny_recipe):
         stopping={"metric": "macro_f1", "patience": 2},
         tuning={"frozen_epochs": 4},
     )
-    outcome = train(recipe, faces, RunFolder(tmp_path / "run"))
+    outcome = train(plan_training(recipe, faces), RunFolder(tmp_path / "run"))
     assert len(outcome.history) == max(outcome.best_epoch, 4) + 2
 
 
@@ -206,11 +205,11 @@ def test_seven_classes_then_five_then_two_without_any_network(tmp_path, faces, t
         here = tuned(recipe.model_copy(update={"classes": scheme}), start.read_recipe())
         run = RunFolder(tmp_path / scheme)
         former, _ = checkpoint.load(start.best)
-        state = prepare(here, faces, start)
+        state = prepare(plan_training(here, faces), start)
         if scheme == "five":
-            kept = [faces.classes.index(name) for name in state.validation.classes]
+            kept = [faces.classes.index(name) for name in state.plan.validation.classes]
             assert torch.equal(state.network.head.weight, former["head.weight"][kept])
-        train(here, faces, run, start=start)
+        train(plan_training(here, faces), run, init_from=start)
         now, facts = checkpoint.load(run.best)
         assert sorted(facts["classes"]) == names
         below = [key for key in former if not key.startswith("head.")]
@@ -220,24 +219,24 @@ def test_seven_classes_then_five_then_two_without_any_network(tmp_path, faces, t
 
 def test_doubts_are_spoken_where_nothing_but_the_head_will_learn():
     for epochs, spoken in ((1, True), (2, True), (3, False)):
-        found = doubts(load_recipe("tune", [f"epochs={epochs}"]), from_run=True)
-        assert any("only the head learns" in doubt for doubt in found) == spoken
+        found = recipe_warnings(load_recipe("tune", [f"epochs={epochs}"]), from_run=True)
+        assert [doubt.code for doubt in found] == ["only-head-learns"] * spoken
 
 
 def test_doubts_are_spoken_where_there_is_less_to_learn_than_one_batch():
-    assert doubts(Recipe(batch_size=64), train_faces=64) == []
-    (doubt,) = doubts(Recipe(batch_size=64), train_faces=63)
-    assert "batch_size = 64 is more than the 63 faces" in doubt
+    assert list(recipe_warnings(Recipe(batch_size=64), train_faces=64)) == []
+    (doubt,) = recipe_warnings(Recipe(batch_size=64), train_faces=63)
+    assert doubt.code == "batch-too-large"
+    assert "63 faces" in doubt
 
 
 def test_doubts_are_spoken_where_the_start_is_random():
-    assert doubts(Recipe()) == []
-    assert "keeps RANDOM weights frozen" in doubts(load_recipe("tune"))[0]
+    assert list(recipe_warnings(Recipe())) == []
+    assert next(recipe_warnings(load_recipe("tune"))).code == "weights-random-frozen"
     of_timm = load_recipe("tune", ["model.name=timm"])
-    assert doubts(of_timm) == []
-    random = doubts(load_recipe("tune", ["model.name=timm", "model.pretrained=false"]))
-    assert len(random) == 2
-    assert "the backbone begins with RANDOM weights" in random[0]
-    with pytest.raises(RecipeError, match="no model"):
-        doubts(load_recipe("tune", ["model.name=nonsense"]))
+    assert list(recipe_warnings(of_timm)) == []
+    random = [each.code for each in recipe_warnings(load_recipe("tune", ["model.name=timm", "model.pretrained=false"]))]
+    assert random == ["weights-random", "weights-random-frozen"]
+    with raises(RecipeError, "model-unknown", "'nonsense'"):
+        list(recipe_warnings(load_recipe("tune", ["model.name=nonsense"])))
     assert np.isclose(load_recipe("tune").tuning.layer_decay, 0.7)

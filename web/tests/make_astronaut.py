@@ -1,4 +1,4 @@
-"""Write scikit-image's photo of an astronaut as an image file, a part of it, or many of it.
+"""Write scikit-image's photo of an astronaut as an image file: all of it, a part, or twelve copies (crowd).
 
 python web/tests/make_astronaut.py FILE [LEFT TOP RIGHT BOTTOM | crowd]
 """
@@ -11,10 +11,10 @@ from skimage import data
 photo = Image.fromarray(data.astronaut())
 if sys.argv[2:] == ["crowd"]:
     small = photo.resize((320, 320))
-    picture = Image.new("RGB", (4 * 320, 3 * 320))
-    for place in range(12):
-        picture.paste(small, (place % 4 * 320, place // 4 * 320))
-    picture.save(sys.argv[1])
+    crowd = Image.new("RGB", (4 * 320, 3 * 320))
+    for index in range(12):
+        crowd.paste(small, (index % 4 * 320, index // 4 * 320))
+    crowd.save(sys.argv[1])
 elif sys.argv[2:]:
     left, top, right, bottom = map(int, sys.argv[2:])
     photo.crop((left, top, right, bottom)).save(sys.argv[1])

@@ -1,4 +1,4 @@
-"""Write what a camera sees, for Chromium's fake one: scikit-image's photo of an astronaut, moving, as a .y4m file.
+"""Write a .y4m video for Chromium's fake camera: scikit-image's photo of an astronaut, moving.
 
 python web/tests/make_camera.py FILE
 """
@@ -16,7 +16,7 @@ WIDTH, HEIGHT, FRAMES, RATE = 640, 480, 30, 30
 
 
 def main(path: Path) -> None:
-    """Write the file: two seconds and back, a few pixels a frame."""
+    """Write the file: one second forwards and one back, a few pixels per frame."""
     photo = Image.fromarray(data.astronaut()).resize((WIDTH + 2 * FRAMES, WIDTH + 2 * FRAMES))
     frames = [photo.crop((2 * step, step, 2 * step + WIDTH, step + HEIGHT)) for step in range(FRAMES)]
     with path.open("wb") as stream:

@@ -1,4 +1,4 @@
-"""Write vectors.json: pictures, and what Python makes of them, which the page must make as well.
+"""Write vectors.json: images with Python's face crops and probabilities by output, which the page must match.
 
     python web/tests/make_vectors.py
 
@@ -19,9 +19,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.data.synthetic import render_faces
-from mien.inference.classifier import Classifier
-from mien.inference.locate import find_model
-from mien.pictures import open_image
+from mien.images import open_image
+from mien.inference.find_model import find_model
+from mien.inference.predictor import Predictor
 from mien.preprocess import grey_square
 from mien.serve.built_page import PAGE_MODEL
 
@@ -31,26 +31,32 @@ SIDEWAYS = 6
 
 
 def vectors() -> dict[str, Any]:
-    """Everything in the file."""
-    classifier = Classifier(find_model(PAGE_MODEL), threads=1)
-    size_px = classifier.manifest.input.size_px
-    pictures = []
-    for name, content in _pictures().items():
-        square = grey_square(open_image(content), size_px)
-        answer = classifier.probabilities(square[np.newaxis])[0]
-        pictures.append(
+    """The content of the file."""
+    predictor = Predictor(find_model(PAGE_MODEL), threads=1)
+    size_px, outputs = predictor.manifest.input.size_px, predictor.manifest.outputs
+    images = []
+    for name, content in _images().items():
+        crop = grey_square(open_image(content), size_px)
+        images.append(
             {
                 "name": name,
                 "file": base64.b64encode(content).decode(),
-                "square": base64.b64encode(square.tobytes()).decode(),
-                "probabilities": [round(float(share), 7) for share in answer],
+                "crop": base64.b64encode(crop.tobytes()).decode(),
+                "probabilities": {output: probabilities_of(predictor, crop, output) for output in outputs},
             }
         )
-    return {"classes": list(classifier.classes), "size_px": size_px, "pictures": pictures, "resized": _resized()}
+    classes = {name: list(output.classes) for name, output in outputs.items()}
+    return {"classes": classes, "size_px": size_px, "images": images, "resized": _resized()}
 
 
-def _pictures() -> dict[str, bytes]:
-    """Image files by name: every size and form that takes another way through the code. Drawn faces."""
+def probabilities_of(predictor: Predictor, crop: npt.NDArray[np.uint8], output: str) -> list[float]:
+    """Probabilities of a face crop by an output of the model, in the order of its classes."""
+    row = predictor.with_output(output).probabilities(crop[np.newaxis])[0]
+    return [round(float(each), 7) for each in row]
+
+
+def _images() -> dict[str, bytes]:
+    """Image files by name: one for each size and format that the code treats differently. The faces are rendered."""
     faces = [Image.fromarray(face) for face in render_faces(np.array([3, 0, 5, 4, 2, 6, 1, 3, 5]), seed=11)]
     return {
         "as-it-is.png": _png(faces[0]),
@@ -71,7 +77,7 @@ def _pictures() -> dict[str, bytes]:
 
 
 def _resized() -> list[dict[str, Any]]:
-    """A noise picture at several sizes, by Pillow."""
+    """Noise, resized by Pillow to several sizes."""
     noise = np.random.default_rng(5).integers(0, 256, (31, 23), dtype=np.uint8)
     image = Image.fromarray(noise)
     sizes = [(48, 48), (11, 17), (23, 7), (1, 1), (22, 31), (100, 64)]
@@ -86,7 +92,7 @@ def _resized() -> list[dict[str, Any]]:
 
 
 def _tinted(face: Image.Image, width: int, height: int) -> Image.Image:
-    """A drawn face in colour at some size, unlike in its three channels."""
+    """A rendered face in colour, with three different channels."""
     grey = np.asarray(face.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float64)
     across = np.linspace(0, 40, width)[np.newaxis]
     colours = np.stack([grey, 0.9 * grey + across, 255 - 0.8 * (255 - grey) - across], axis=-1)
@@ -102,7 +108,7 @@ def _with_alpha(image: Image.Image, *, hard: bool) -> Image.Image:
 
 
 def _deep(face: Image.Image) -> Image.Image:
-    """A drawn face in 16-bit grey that uses more than the upper eight bits."""
+    """A rendered face in 16-bit grey, with values in the lower eight bits too."""
     grey = np.asarray(face, dtype=np.uint16) * 257
     return Image.fromarray(grey - np.minimum(grey, np.arange(grey.size, dtype=np.uint16).reshape(grey.shape) % 200))
 
@@ -132,7 +138,7 @@ def _exif(orientation: int) -> dict[str, Any]:
 
 
 def text() -> str:
-    """The file as it should be."""
+    """The file's text."""
     return json.dumps(vectors(), separators=(",", ":")).replace("},{", "},\n{") + "\n"
 
 

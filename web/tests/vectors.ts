@@ -1,12 +1,13 @@
-/** What Python says of some pictures; see make_vectors.py. */
+/** Python's face crops and probabilities for some images; see make_vectors.py. */
 
 import { readFileSync } from "node:fs";
 import path from "node:path";
 
 interface Vectors {
-  classes: string[];
+  /** By output. */
+  classes: Record<string, string[]>;
   size_px: number;
-  pictures: { name: string; file: string; square: string; probabilities: number[] }[];
+  images: { name: string; file: string; crop: string; probabilities: Record<string, number[]> }[];
   resized: { width: number; height: number; data: number[] }[];
 }
 

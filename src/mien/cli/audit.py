@@ -1,166 +1,184 @@
-"""``mien audit``: what is wrong with some data, before anyone believes a score."""
+"""``mien audit``: what is wrong with a data set, before anyone believes a metric."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from mien.api.audit import AuditResult
+from mien.auditing.page import audit_tables
+from mien.auditing.run import Copies, audit_faces, check_audit, find_copies
 from mien.cli.options import (
-    DATA_HELP,
-    CleanOption,
+    DataArgument,
     JsonOption,
-    MapOption,
+    PlainSettings,
     QuietOption,
-    SkipBadOption,
-    check_out,
-    page_facts,
-    remark,
-    show,
-    show_json,
 )
-from mien.cli.source import Source
-from mien.errors import needs_extra
-
-if TYPE_CHECKING:
-    from mien.data.faceset import FaceSet
-    from mien.evaluation.scores import Scores
-    from mien.experiments.audit import Copies
-    from mien.recipe import Recipe
+from mien.cli.output import check_out, note, notice, page_metadata, show, show_json
+from mien.cli.source import Source, SourceVotesOptions
+from mien.cli.train_view import TrainProgress
+from mien.data.clean import Clean, join_changes, read_clean, settled
+from mien.data.dataset import FINGERPRINT_PX, Dataset
+from mien.errors import DataError, RunError, needs_extra
+from mien.evaluation.predictions import Predictions, read_predictions
+from mien.page.rendering import import_page_packages
+from mien.recipe import Recipe
+from mien.recipe_file import load_recipe
 
 _FOLDS = "folds"
 
 
+@dataclass(frozen=True)
+class _Options:
+    """Where to write, and how labels are judged: by a recipe, by predictions, or not at all."""
+
+    source: Source
+    out: Path
+    recipe: Recipe | None
+    predictions: Predictions | None
+
+
 def audit(
-    path: Annotated[Path, typer.Argument(help=DATA_HELP)],
+    path: DataArgument,
     out: Annotated[
-        Path, typer.Option(help="Folder for audit.html, clean.toml, audit.json, tables/ and figures/.", metavar="DIR")
+        Path,
+        typer.Option(help="Folder for audit.html, clean.toml, audit.json, tables/ and figures/.", metavar="DIR"),
     ] = Path("audit"),
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Judge the labels too: train this recipe five times, on all but a fifth of the rows each. Takes five "
-            "trainings; stopped, the same command goes on.",
-            metavar="NAME",
+            "--recipe",
+            help="Check the labels by cross-validation: train this recipe five times, each time without a fifth of the "
+            "samples. If it is interrupted, run the same command again to resume.",
+            metavar="RECIPE",
         ),
     ] = None,
-    scores: Annotated[
+    predictions: Annotated[
         Path | None,
         typer.Option(
-            help="Judge the labels by these scores, of a model that did not learn their rows (docs/scores.md).",
+            help="Check the labels with this predictions file (docs/predictions.md) of a model not trained on its "
+            "samples.",
             metavar="FILE",
         ),
     ] = None,
-    class_map: MapOption = None,
-    skip_bad: SkipBadOption = False,
-    clean: CleanOption = None,
+    *,
+    plain: PlainSettings,
+    data_options: SourceVotesOptions,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say what would make a score on this data wrong: copies, leaks, doubtful labels, bad pictures, shift.
+    """Audit a data set: duplicates, leakage, doubtful labels, bad images, differences between splits.
 
-    Writes a page with the faces, and clean.toml: rows that could be dropped or relabelled, to review and to give to
-    any command as --clean. The data itself is never changed.
+    Writes a page that shows faces, and clean.toml: samples to drop or relabel. Review that file, then give it to any
+    command as --clean. The data itself is never changed.
     """
-    from dataclasses import replace
-    from json import dumps
-
-    from mien.data.clean import Clean, join_changes, read_clean, settled, write_clean
-    from mien.data.faceset import FINGERPRINT_PX
-    from mien.errors import DataError, RunError
-    from mien.evaluation.scores import read_scores
-    from mien.files import write_text
-
-    if recipe is not None and scores is not None:
-        raise DataError("Give --recipe, which makes scores, or --scores FILE: one of the two.")
+    if recipe is not None and predictions is not None:
+        raise DataError("Give either --recipe or --predictions FILE.", code="options")
+    changes = plain.changes()
+    if changes and recipe is None:
+        raise DataError("--epochs, --batch-size, --lr and --seed change the recipe of --recipe.", code="options")
     if not path.exists():
-        raise DataError(f"{path} does not exist.")
+        raise DataError(f"{path} does not exist.", code="data-missing")
     check_out(out, path)
-    list_file = out / "clean.toml"
-    if list_file.exists():
+    list_file, clean = out / "clean.toml", data_options.clean
+    if list_file.exists() and (clean is None or list_file.resolve() != clean.resolve()):
         raise RunError(
-            f"{list_file} exists already and may hold somebody's review. Choose another folder with --out, or move it."
+            f"{list_file} already exists and may hold a review. Choose another folder with --out, or move the file.",
+            code="file-exists",
         )
+    _check_extras(recipe is not None, predictions is not None)
+    options = _Options(
+        data_options.at(path),
+        out,
+        None if recipe is None else load_recipe(recipe, changes),
+        None if predictions is None else read_predictions(predictions),
+    )
+    _run(options, json)
+
+
+def _check_extras(trains: bool, judges: bool) -> None:
+    """Name a missing package now, not after minutes."""
     with needs_extra("audit", "The audit"):
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
+        import_page_packages()
         import scipy  # noqa: F401
         import sklearn  # noqa: F401
+        import threadpoolctl  # noqa: F401
 
-        if recipe is not None or scores is not None:
+        if trains or judges:
             import cleanlab  # noqa: F401
-    from threadpoolctl import threadpool_limits
+    if trains:
+        with needs_extra("train", "Training"):
+            import mien.training.loop  # noqa: F401
 
-    from mien.experiments.audit import audit_faces, check_audit, find_copies
-    from mien.report.audit_page import PAGE, audit_tables, write_audit
 
-    given = None if scores is None else read_scores(scores)
-    judge = None if recipe is None else _judge(recipe)
-    applied = None if clean is None else read_clean(clean)
-    source = Source(path, class_map, skip_bad, clean)
+def _run(options: _Options, json: bool) -> None:
+    source, out = options.source, options.out
+    # The list to apply is read now: the audit may write its own list to the same file.
+    applied = None if source.clean is None else read_clean(source.clean)
     result = source.read()
-    faces = result.faces
-    check_audit(faces, given)
-    if judge is not None:
-        from mien.experiments.out_of_fold import check_recipe, faces_to_learn
-        from mien.training.tuning import doubts
-
-        learnt, size_px = faces, judge.input.size_px
-        if size_px != FINGERPRINT_PX:
-            learnt = source.read(size_px, again=True).faces
-        check_recipe(judge, learnt, out / _FOLDS)
-        for doubt in doubts(judge, train_faces=faces_to_learn(learnt, judge)):
-            remark(f"NOTE: {doubt}")
-    # Many small products: more threads wait for one another longer than they work.
-    with threadpool_limits(1):
-        copies = find_copies(faces)
-    if judge is not None:
-        given = _out_of_fold(judge, source, learnt, copies, out / _FOLDS)
-        if given is None:
-            remark("Stopped. The same command goes on where this one was.")
-            raise typer.Exit(130)
-    with threadpool_limits(1):
-        material = audit_faces(faces, copies, given)
-    listed = Clean(faces.fingerprint, material.changes)
-    if applied is not None:
-        # The list is for the data as it lies on disk, like any other: what was applied stands in it too.
-        if kept := len(settled(applied, material.changes)):
-            remark(f"note: the model doubts rows that {clean} decides about; they stay as it has them: {kept:,}.")
-        listed = join_changes(applied, material.changes)
-        material = replace(material, changes=listed.changes)
-    facts = {
-        "fingerprint of the data": faces.fingerprint,
-        "splits": result.split_origin,
-        **page_facts(source.environment()),
-    }
-    content = {"path": str(path), "skipped": [list(each) for each in result.skipped], **material.to_dict()}
-    written = write_audit(out, material, title=f"Audit of {path.name}", facts=facts)
-    write_text(out / "audit.json", dumps(content, indent=2, ensure_ascii=False) + "\n")
-    write_clean(list_file, listed)
+    check_audit(result.faces, options.predictions)
+    to_train = None if options.recipe is None else _check_training(options, options.recipe, result.faces)
+    copies = find_copies(result.faces)
+    given = options.predictions
+    if options.recipe is not None and to_train is not None:
+        given = _predict_out_of_fold(options, options.recipe, to_train, copies)
+    findings = audit_faces(result.faces, copies, given)
+    listed = _join(Clean(result.faces.fingerprint, findings.changes), applied, source)
+    audited = AuditResult(replace(findings, changes=listed.changes), result, str(source.path), listed)
+    page = audited.write(out, metadata=page_metadata(source.environment()), overwrite=True)
+    list_file = out / "clean.toml"
     if json:
-        show_json({"page": str(out / PAGE), "list": str(list_file), **content})
+        show_json({"page": str(page), "list": str(list_file), **audited.to_dict()})
         return
-    show(audit_tables(material))
-    remark(
-        f"\npage:  {written.page} ({written.page_bytes / 1e6:.1f} MB). It shows faces of the data: mind its terms "
-        f"before you pass it on.\nlist:  {list_file}, to review and then to give to any command as --clean"
+    show(audit_tables(audited.findings))
+    notice(
+        f"\npage:  {page} ({page.stat().st_size / 1e6:.1f} MB). It shows faces of the data: check its licence "
+        f"before you share it.\nlist:  {list_file}. Review it, then give it to any command as --clean."
     )
 
 
-def _judge(name: str) -> Recipe:
-    """The recipe that judges labels. Raises MissingExtraError where nothing can be trained."""
-    with needs_extra("train", "Training"):
-        import mien.training.loop  # noqa: F401
-    from mien.recipe_file import load_recipe
+def _join(found: Clean, applied: Clean | None, source: Source) -> Clean:
+    """The list to write. It is for the data as it lies on disk, so what was applied is in it too."""
+    if applied is None:
+        return found
+    if kept := len(settled(applied, found.changes)):
+        note(
+            f"the model doubts {kept:,} samples that {source.clean} decides about; they stay as decided.",
+            "changes-kept",
+        )
+    return join_changes(applied, found.changes)
 
-    return load_recipe(name)
+
+def _check_training(options: _Options, recipe: Recipe, faces: Dataset) -> Dataset:
+    """The data at the recipe's input size, once it is sure that the recipe can be trained on it."""
+    from mien.pipeline.cross_validation import check_recipe, training_size
+    from mien.training.tuning import recipe_warnings
+
+    form = recipe.input.stored_as
+    to_train = faces if form == (FINGERPRINT_PX, 1) else options.source.read(*form, again=True).faces
+    check_recipe(recipe, to_train, options.out / _FOLDS)
+    for warning in recipe_warnings(recipe, train_faces=training_size(to_train, recipe)):
+        notice(warning.line)
+    return to_train
 
 
-def _out_of_fold(recipe: Recipe, source: Source, faces: FaceSet, copies: Copies, folder: Path) -> Scores | None:
-    from mien.cli.train_view import TrainView
-    from mien.experiments.out_of_fold import score_out_of_fold
+def _predict_out_of_fold(options: _Options, recipe: Recipe, faces: Dataset, copies: Copies) -> Predictions:
+    """Predictions of five models, each on the samples it was not trained on. Exits with 130 where it was stopped."""
+    from mien.pipeline.cross_validation import cross_val_predictions
 
-    return score_out_of_fold(
-        recipe, faces, copies.near.groups, folder, view=TrainView, tell=remark, facts=source.environment()
+    predictions = cross_val_predictions(
+        recipe,
+        faces,
+        copies.near.groups,
+        options.out / _FOLDS,
+        progress=TrainProgress,
+        notify=notice,
+        environment=options.source.environment(),
     )
+    if predictions is None:
+        notice("Stopped. Run the same command to resume.")
+        raise typer.Exit(130)
+    return predictions

@@ -1,4 +1,4 @@
-"""``mien data``: look at labelled faces, convert and download them."""
+"""``mien data``: inspect, convert and download data sets."""
 
 from __future__ import annotations
 
@@ -6,119 +6,150 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
+from mien.cli.commands import new_group
+from mien.cli.option_groups import with_option_groups
 from mien.cli.options import (
-    DATA_HELP,
-    CleanOption,
+    DataArgument,
     JsonOption,
-    MapOption,
+    OverwriteOption,
     QuietOption,
-    SkipBadOption,
-    remark,
-    show,
-    show_json,
 )
-from mien.cli.source import Source
+from mien.cli.output import notice, show, show_json
+from mien.cli.source import SourceVotesOptions
+from mien.data.dataset import FINGERPRINT_PX
+from mien.data.hub import download as fetch
+from mien.data.info import dataset_info, group_info
+from mien.data.parquet import write_parquet
+from mien.data.read import ReadResult
+from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.errors import DataError, needs_extra
+from mien.evaluation.vote_summary import VoteSummary, summarise_votes
 
-app = typer.Typer(help="Look at labelled faces, convert and download them.", invoke_without_command=True)
-PathArgument = Annotated[Path, typer.Argument(help=DATA_HELP)]
+app = new_group("Inspect, convert and download data sets.")
 
 
 @app.callback()
-def _root(context: typer.Context) -> None:
+def data(context: typer.Context) -> None:
+    """Inspect, convert and download data sets."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
-@app.command("info", short_help="Say what was found: shape, splits, classes.")
+@app.command("info", short_help="Show format, splits and class counts of a data set.")
+@with_option_groups
 def info(
-    path: PathArgument,
-    class_map: MapOption = None,
-    skip_bad: SkipBadOption = False,
-    clean: CleanOption = None,
+    path: DataArgument,
+    *,
+    data_options: SourceVotesOptions,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say what was found: shape, splits, classes, with a bar for each class and split."""
-    result = Source(path, class_map, skip_bad, clean).read()
-    faces = result.faces
-    counts = faces.counts_by_split()
+    """Show format, splits, classes and votes of a data set, with a bar for each class and split."""
+    result = data_options.at(path).read()
+    summary = summarise_votes(result.faces)
     if json:
-        show_json(
-            {
-                "path": str(path),
-                "shape": result.shape,
-                "faces": len(faces),
-                "size_px": list(faces.images.shape[1:]),
-                "classes": list(faces.classes),
-                "counts": {split: dict(zip(faces.classes, values, strict=True)) for split, values in counts.items()},
-                "splits": result.split_origin,
-                "columns": sorted(faces.columns),
-                "skipped": [list(each) for each in result.skipped],
-                "notes": list(result.notes),
-                "fingerprint": result.fingerprint,
-                "fingerprint_without_test": faces.fingerprint_without_test,
-            }
-        )
-        return
-    from rich.table import Table
+        content = {"path": str(path), **dataset_info(result), "votes": summary and summary.to_dict()}
+        show_json(content)
+    else:
+        _show_summary(result)
+        _show_counts(result)
+        if summary is not None:
+            _show_votes(summary)
 
+
+def _show_summary(result: ReadResult) -> None:
+    faces = result.faces
     height, width = faces.images.shape[1:3]
-    facts = Table(box=None, show_header=False, pad_edge=False)
-    facts.add_row("shape", result.shape)
-    facts.add_row("faces", f"{len(faces):,}, grey {width} x {height}")
-    facts.add_row("splits", result.split_origin)
-    facts.add_row("columns", ", ".join(sorted(faces.columns)) or "none beside the label")
-    facts.add_row("content", result.fingerprint)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("format", result.shape)
+    table.add_row("images", f"{len(faces):,}, grey {width} x {height}")
+    table.add_row("splits", result.split_origin)
+    if (groups := group_info(faces)) is not None:
+        sizes = f"{groups['smallest']:,} to {groups['largest']:,} images each"
+        table.add_row("groups", f"{groups['count']:,} of '{groups['column']}', {sizes}")
+    table.add_row("columns", ", ".join(sorted(faces.columns)) or "only the label")
+    table.add_row("fingerprint", result.fingerprint)
     if faces.fingerprint_without_test != result.fingerprint:
-        facts.add_row("without test", faces.fingerprint_without_test)
-    show(facts)
-    for split, values in counts.items():
+        table.add_row("without test", faces.fingerprint_without_test)
+    show(table)
+
+
+def _show_counts(result: ReadResult) -> None:
+    classes = result.faces.classes
+    for split, counts in result.faces.counts_by_split().items():
         table = Table(
-            title=f"{split}: {sum(values):,}", title_justify="left", box=None, show_header=False, pad_edge=False
+            title=f"{split}: {sum(counts):,}", title_justify="left", box=None, show_header=False, pad_edge=False
         )
-        for name, count in zip(faces.classes, values, strict=True):
-            share = count / max(sum(values), 1)
-            bar = "█" * round(40 * count / max(*values, 1))
-            table.add_row(name, f"{count:,}", f"{share:.1%}", bar)
+        for name, count in zip(classes, counts, strict=True):
+            bar = "█" * round(40 * count / max(*counts, 1))
+            table.add_row(name, f"{count:,}", f"{count / max(sum(counts), 1):.1%}", bar)
         show(table)
 
 
-@app.command("convert", short_help="Write any shape of data as one parquet file.")
+def _show_votes(summary: VoteSummary) -> None:
+    agreement = "–" if summary.agreement is None else f"{summary.agreement:.1%}"
+    table = Table(title="votes", title_justify="left", box=None, show_header=False, pad_edge=False)
+    table.add_row("images with votes", f"{summary.images:,} of {summary.faces:,}")
+    table.add_row("votes per image", f"{summary.votes_per_image:.1f}")
+    table.add_row("mean entropy", f"{summary.entropy_bits:.2f} bits")
+    table.add_row("majority is the label", f"{agreement} of {summary.comparable:,} images with a majority")
+    show(table)
+    largest = max(summary.fractions.values())
+    shares = Table(title="share of the votes", title_justify="left", box=None, show_header=False, pad_edge=False)
+    for name, fraction in summary.fractions.items():
+        shares.add_row(name, f"{fraction:.1%}", "█" * round(40 * fraction / largest))
+    show(shares)
+
+
+@app.command("convert", short_help="Convert a data set to one parquet file.")
+@with_option_groups
 def convert(
-    path: PathArgument,
-    out: Annotated[Path, typer.Option(help="The parquet file to write.")],
-    class_map: MapOption = None,
-    skip_bad: SkipBadOption = False,
-    clean: CleanOption = None,
-    size_px: Annotated[int, typer.Option("--size-px", help="Side of the grey squares.", min=8, max=1024)] = 48,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
+    path: DataArgument,
+    out: Annotated[Path, typer.Option(help="The parquet file to write.", metavar="FILE")],
+    *,
+    data_options: SourceVotesOptions,
+    size_px: Annotated[int, typer.Option(help="Side of the square images.", min=8, max=1024, metavar="N")] = 48,
+    colour: Annotated[bool, typer.Option("--colour", help="Keep the colours. The default is grey.")] = False,
+    overwrite: OverwriteOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write any shape of data as one parquet file in Hugging Face's image layout."""
+    """Convert a data set of any supported format to one parquet file in the image layout of Hugging Face."""
     with needs_extra("train", "Writing parquet"):
-        import pyarrow  # noqa: F401 - a missing pyarrow shall be named before minutes of reading
-    from mien.data.faceset import FINGERPRINT_PX
-    from mien.data.parquet import write_parquet
+        import pyarrow  # noqa: F401 - named before minutes of reading if it is missing
 
     if out.suffix.lower() != ".parquet":
-        raise DataError(f"{out} must end in .parquet, which is what is written.")
+        raise DataError(f"--out must name a .parquet file; found {out}.", code="out-suffix")
     if out.exists() and not overwrite:
-        raise DataError(f"{out} exists already. Choose another name, or replace it with --overwrite.")
-    result = Source(path, class_map, skip_bad, clean).read(size_px)
+        raise DataError(f"{out} already exists. Choose another name, or use --overwrite.", code="file-exists")
+    result = data_options.at(path).read(size_px, 3 if colour else 1)
     write_parquet(result.faces, out, overwrite=overwrite, split_origin=result.split_origin)
-    # Pictures of another size are not, at the usual one, the pixels that they were made from.
-    content = f"; content {result.fingerprint}" if size_px == FINGERPRINT_PX else ""
-    remark(f"{out}: {len(result.faces):,} faces, {out.stat().st_size / 1e6:.1f} MB{content}")
+    # Images of another size do not have, at the usual one, the pixels that they were made from.
+    fingerprint = f"; fingerprint {result.fingerprint}" if size_px == FINGERPRINT_PX and not colour else ""
+    notice(f"{out}: {len(result.faces):,} images, {out.stat().st_size / 1e6:.1f} MB{fingerprint}")
 
 
-@app.command("download")
+@app.command("download", short_help="Download a public data set with kagglehub.")
 def download(
-    name: Annotated[str, typer.Argument(help="fer2013 (folders of JPEGs) or fer2013-csv.")],
+    name: Annotated[
+        str, typer.Argument(help="fer2013 (folders of JPEG files) or fer2013-csv (the original CSV file).")
+    ],
     quiet: QuietOption = False,
 ) -> None:
-    """Fetch a public dataset through kagglehub, and say where it is."""
-    from mien.data.hub import download as fetch
-
+    """Download a public data set with kagglehub, and print its path."""
     typer.echo(str(fetch(name)))
+
+
+@app.command("synthetic", short_help="Write a folder of drawn faces, to try things with.")
+def synthetic(
+    folder: Annotated[Path, typer.Argument(help="The folder to create.", metavar="DIR")],
+    count: Annotated[int, typer.Option("--faces", help="How many faces.", min=70, max=1_000_000, metavar="N")] = 700,
+    seed: Annotated[int, typer.Option(help="Random seed.", min=0, metavar="N")] = 0,
+    size_px: Annotated[int, typer.Option(help="Side of the images in pixels.", min=16, max=448, metavar="N")] = 48,
+    colour: Annotated[bool, typer.Option("--colour", help="Draw in colour. The default is grey.")] = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Write drawn faces as DIR/SPLIT/CLASS/NUMBER.png. mien draws them: they show nobody."""
+    write_class_folders(synthetic_faces(count, seed, size_px, 3 if colour else 1), folder)
+    notice(f"{folder}: {count:,} faces of 7 classes in train, validation and test")

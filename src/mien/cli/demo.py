@@ -1,88 +1,101 @@
-"""``mien demo``: the main job, end to end, on rendered faces."""
+"""``mien demo``: the whole workflow on synthetic faces."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import numpy as np
+import numpy.typing as npt
 import typer
+from rich.table import Table
+from rich.text import Text
 
-from mien.cli.options import JsonOption, QuietOption, environment, page_facts, remark, show, show_json
+from mien.cli.options import JsonOption, QuietOption
+from mien.cli.output import environment, notice, page_metadata, show, show_json
+from mien.cli.train_view import TrainProgress
+from mien.data.dataset import Dataset
+from mien.data.synthetic import synthetic_faces
 from mien.errors import needs_extra
-
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    from mien.data.faceset import FaceSet
-    from mien.inference.classifier import Classifier
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.results import Evaluation
+from mien.inference.predictor import Predictor, load
+from mien.page.metrics_tables import evaluation_text
+from mien.page.rendering import import_page_packages
+from mien.pipeline.evaluation_files import write_evaluation
+from mien.pipeline.leakage import without_copies
+from mien.pipeline.split_predictions import predict_split, temperature_description
+from mien.recipe_file import load_recipe
+from mien.run_folder import RunFolder
 
 FACES = 10_000
 SHOWN = ("happy", "surprise", "angry")
+_SOURCE = f"{FACES:,} synthetic faces, seed 0"
 
 
 def demo(
-    out: Annotated[Path | None, typer.Option(help="The run folder to make; mien-demo by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder to create. The default is mien-demo.", metavar="DIR")
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Render faces, train on them, test, write the report, export, and read a few faces.
+    """Run the whole workflow on synthetic faces: train, test, report, export, predict.
 
-    The faces are drawn by mien; how well they are read says nothing about people.
+    The faces are drawn by mien; the accuracy on them says nothing about people.
     """
     with needs_extra("train,report", "The demo"):
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
+        import_page_packages()
 
-        from mien.experiments.run import run_recipe
-    from mien.cli.train_view import TrainView
-    from mien.data.synthetic import synthetic_faces
-    from mien.evaluation.evaluate import evaluate_scores
-    from mien.experiments.measure import score_split, temperature_words, without_copies, write_evaluation
-    from mien.inference.classifier import load
-    from mien.recipe_file import load_recipe
-    from mien.report.table import evaluation_table
-    from mien.run_folder import RunFolder
+        from mien.pipeline.training_run import run_recipe
+        from mien.training.plan import plan_training
 
     run = RunFolder(out or _free("mien-demo"))
     run.check_free()
     recipe = load_recipe("demo")
-    remark(f"1/4  Rendering {FACES:,} synthetic faces (drawn by mien; nothing here is about real people)")
+    notice(f"1/4  Drawing {FACES:,} synthetic faces; no data of real people is used")
     faces = synthetic_faces(FACES, seed=0)
-    source = f"{FACES:,} synthetic faces, seed 0"
-    remark(f"2/4  Training recipe '{recipe.name}': {recipe.epochs} epochs of {recipe.model.name}")
-    with TrainView(recipe, faces) as view:
-        run_recipe(recipe, faces, run, watch=view, facts=environment(source))
-    remark("3/4  Testing model.onnx on faces that training never saw")
-    classifier = load(run.path)
-    scores = score_split(classifier, faces, "test")
-    evaluation = evaluate_scores(scores)
-    run.note_test_use(
-        {"data": "synthetic", "data_fingerprint": faces.fingerprint, "accuracy": evaluation.accuracy.value}
-    )
-    report = write_evaluation(
-        run.path / "test",
-        scores,
-        evaluation,
-        title="demo: test, on synthetic faces",
-        history=run.read_history(),
-        best_epoch=classifier.manifest.epoch,
-        class_counts=faces.counts_by_split(),
-        subsets=without_copies(faces, scores),
-        facts={"probabilities": temperature_words(classifier, faces, "test"), **page_facts(environment(source))},
-    )
+    notice(f"2/4  Training recipe '{recipe.name}': {recipe.epochs} epochs of {recipe.model.name}")
+    plan = plan_training(recipe, faces)
+    with TrainProgress(plan) as view:
+        run_recipe(plan, run, callback=view, metadata=environment(_SOURCE))
+    notice("3/4  Testing model.onnx on faces that were not used in training")
+    predictor = load(run.path).for_labels()
+    evaluation, report = _test(run, predictor, faces)
     if json:
         show_json({"run": str(run.path), "report": str(report), **evaluation.to_dict()})
         return
-    show(evaluation_table(evaluation))
-    remark(f"4/4  Reading {len(SHOWN)} of them")
-    _read_some(classifier, faces.of_split("test"))
+    show(evaluation_text(evaluation))
+    notice(f"4/4  Classifying {len(SHOWN)} of them")
+    _show_some(predictor, faces.of_split("test"))
     typer.echo(f"report:  {report}\nmodel:   {run.model}\nnext:    mien train quick --data YOUR_DATA")
 
 
+def _test(run: RunFolder, predictor: Predictor, faces: Dataset) -> tuple[Evaluation, Path | None]:
+    """Evaluate on the test split and write the report; the ledger of the run counts this use."""
+    predictions = predict_split(predictor, faces, "test")
+    evaluation = evaluate_predictions(predictions)
+    run.note_test_use(
+        {"data": "synthetic", "data_fingerprint": faces.fingerprint, "accuracy": evaluation.accuracy.value}
+    )
+    tempered = temperature_description(predictor, faces, "test")
+    report = write_evaluation(
+        run.path / "test",
+        predictions,
+        evaluation,
+        title="demo: test, on synthetic faces",
+        history=run.read_history(),
+        best_epoch=predictor.manifest.epoch,
+        class_counts=faces.counts_by_split(),
+        subsets=without_copies(faces, predictions),
+        metadata={"probabilities": tempered, **page_metadata(environment(_SOURCE))},
+    )
+    return evaluation, report
+
+
 def _free(name: str) -> Path:
-    """``name``, or ``name-2``, ``name-3``, ... : a demo is run again without tidying up."""
+    """``name``, or ``name-2``, ``name-3``, ... : a demo can be repeated without cleaning up."""
     number, path = 1, Path(name)
     while path.exists():
         number += 1
@@ -90,20 +103,17 @@ def _free(name: str) -> Path:
     return path
 
 
-def _read_some(classifier: Classifier, faces: FaceSet) -> None:
-    """Show one face of each of :data:`SHOWN`, as text where the terminal has colours, and what is read in it."""
-    from rich.table import Table
-    from rich.text import Text
-
+def _show_some(predictor: Predictor, faces: Dataset) -> None:
+    """Show a face of each of :data:`SHOWN` and its prediction; as text where the terminal has colours."""
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    pictures, captions = [], []
+    images, captions = [], []
     for name in SHOWN:
         index = int((faces.labels == faces.classes.index(name)).argmax())
-        reading = classifier.predict(faces.images[index], crops=True)
-        pictures.append(Text.from_ansi(_half_blocks(faces.images[index])))
-        captions.append(f"drawn: {name}\nread:  {reading.top} {reading.confidence:.0%}")
+        prediction = predictor.predict(faces.images[index], crops=True)
+        images.append(Text.from_ansi(_half_blocks(faces.images[index])))
+        captions.append(f"drawn:     {name}\npredicted: {prediction.top} {prediction.confidence:.0%}")
     if sys.stdout.isatty():
-        table.add_row(*pictures)
+        table.add_row(*images)
     table.add_row(*captions)
     show(table)
 

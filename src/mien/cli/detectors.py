@@ -1,34 +1,36 @@
-"""``mien detectors``: what finds faces in photos."""
+"""``mien detectors``: what detects faces in images."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
-from mien.cli.options import JsonOption, QuietOption, remark, show, show_json
+from mien.cli.commands import new_group
+from mien.cli.options import JsonOption, QuietOption
+from mien.cli.output import note, show, show_json
 from mien.errors import DataError, nearest
+from mien.faces.find import choose, find_detector
+from mien.faces.haar import HaarDetector
+from mien.faces.install import SIZE_BYTES, install_yunet
+from mien.faces.network import NetworkDetector
+from mien.faces.yunet import YuNetDetector
 
-app = typer.Typer(help="Show what finds faces in photos, and install a better detector.", invoke_without_command=True)
+app = new_group("Show the face detectors, or install a better one.")
 
 
 @app.callback()
 def detectors(context: typer.Context, json: JsonOption = False) -> None:
-    """Show the face detectors: which is in use, and why."""
+    """Show the face detectors: which one is in use, and why."""
     if context.invoked_subcommand is not None:
         return
-    from rich.table import Table
-
-    from mien.faces.find import choose, find_detector
-    from mien.faces.install import SIZE_BYTES
-    from mien.faces.yunet import YuNetDetector
-
-    used, why = find_detector(), choose()[1]
-    is_yunet = isinstance(used, YuNetDetector)
+    used, choice = find_detector(), choose()
     rows = {
-        "YuNet": why if is_yunet else f"`mien detectors install yunet` fetches it ({round(SIZE_BYTES / 1000)} kB)",
-        "Haar cascade": "it comes with OpenCV" if is_yunet else why,
-    }
+        NetworkDetector.name: "it comes with mien",
+        YuNetDetector.name: f"`mien detectors install yunet` downloads it ({round(SIZE_BYTES / 1000)} kB)",
+        HaarDetector.name: "it comes with OpenCV",
+    } | {used.name: choice.why}
     if json:
         show_json([{"name": name, "in_use": name == used.name, "why": text} for name, text in rows.items()])
         return
@@ -38,19 +40,16 @@ def detectors(context: typer.Context, json: JsonOption = False) -> None:
     show(table)
 
 
-@app.command("install", short_help="Fetch the official file of a detector, check it, keep it.")
+@app.command("install", short_help="Download a detector and verify its file.")
 def install(
-    name: Annotated[str, typer.Argument(help="yunet: a small network that also finds faces from the side.")],
+    name: Annotated[str, typer.Argument(help="yunet: a small network that also detects profile faces.")],
     quiet: QuietOption = False,
 ) -> None:
-    """Fetch the official file of a detector, check it, and keep it in the cache folder."""
-    from mien.faces.find import choose
-    from mien.faces.install import install_yunet
-
+    """Download the official file of a detector, verify it, and keep it in the cache folder."""
     if name != "yunet":
-        raise DataError(f"There is no detector '{name}' to install.{nearest(name, ['yunet'])}")
+        raise DataError(f"There is no detector '{name}' to install.{nearest(name, ['yunet'])}", code="detector-unknown")
     path = install_yunet()
     typer.echo(path)
-    used, why = choose()
-    if used != path:
-        remark(f"It is not in use: {why}.")
+    choice = choose()
+    if choice.files != (path,):
+        note(f"it is not in use: {choice.why}.", "detector-not-in-use")

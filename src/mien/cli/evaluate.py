@@ -1,192 +1,219 @@
-"""``mien evaluate``: a model against labelled faces, or anybody's scores. Works without torch."""
+"""``mien evaluate``: models on labelled images, or predictions of any model. Works without torch."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from mien.api.evaluate import evaluate_read, run_with_ledger
 from mien.cli.options import (
     MODEL_HELP,
+    TTA_HELP,
     ClassesOption,
-    CleanOption,
-    DataIfAnyOption,
     JsonOption,
-    MapOption,
+    OptionalDataOption,
     OverwriteOption,
+    ProviderOption,
     QuietOption,
-    SkipBadOption,
     ThresholdOption,
-    check_out,
-    check_overwrite,
-    page_facts,
-    remark,
-    show,
-    show_json,
 )
-from mien.cli.source import Source
+from mien.cli.output import check_out, check_overwrite, note, notice, page_metadata, show, show_json
+from mien.cli.source import Source, SourceVotesOptions, absolute
 from mien.errors import DataError
+from mien.evaluation.predictions import read_predictions
+from mien.inference.predictor import Predictor, load
+from mien.inference.tta import check_tta
+from mien.labels import parse_scheme
+from mien.page.metrics_tables import break_down_text, evaluation_text, subsets_text, threshold_text, votes_text
+from mien.pipeline.evaluate import (
+    EvaluatedSplit,
+    EvaluateOptions,
+    check_options,
+    evaluate_predictions_only,
+)
+from mien.pipeline.evaluation_files import write_evaluation
+from mien.run_folder import RunFolder
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
-    from mien.data.read import ReadResult
-    from mien.evaluation.scores import Scores
-    from mien.experiments.evaluating import Measured
-    from mien.inference.classifier import Classifier
-    from mien.labels import LabelScheme
+@dataclass(frozen=True)
+class _Output:
+    """Where to write. ``check`` refuses to replace files before anything is computed."""
+
+    folder: Path | None
+    overwrite: bool
+
+    def check(self, split: str) -> None:
+        names = [RunFolder(Path()).predictions(split).name, "metrics.json", "report.html"]
+        check_overwrite(self.folder, names, self.overwrite)
+
+
+@dataclass(frozen=True)
+class _Result:
+    """An evaluation, and what its page says beside the metrics."""
+
+    measured: EvaluatedSplit
+    name: str
+    metadata: Mapping[str, str]
+    history: Sequence[Mapping[str, Any]] = field(default=())
+    best_epoch: int | None = None
+    models: tuple[str, ...] = ()
+    data_options: tuple[str, ...] = ()
 
 
 def evaluate(
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", help=f"{MODEL_HELP} Of several, probabilities are averaged.", metavar="MODEL"),
+        typer.Argument(help=f"{MODEL_HELP} The probabilities of several are averaged.", metavar="MODEL"),
     ] = None,
-    data: DataIfAnyOption = None,
+    data: OptionalDataOption = None,
     split: Annotated[
         str | None,
-        typer.Option(help="train, validation (FER2013's PublicTest; by default) or test (PrivateTest)."),
+        typer.Option(
+            "--split",
+            help="train, validation (the default; PublicTest of FER2013) or test (PrivateTest).",
+            metavar="SPLIT",
+        ),
     ] = None,
     by: Annotated[
-        str | None, typer.Option(help="Break figures down by a column of the data.", metavar="COLUMN")
+        str | None, typer.Option(help="Also compute metrics for each value of this column.", metavar="COLUMN")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write scores_SPLIT.npz, metrics.json and report.html into this folder.")
-    ] = None,
-    scores_file: Annotated[
         Path | None,
-        typer.Option("--scores", help="Measure these scores (docs/scores.md) instead of a model.", metavar="FILE"),
+        typer.Option(help="Write predictions_SPLIT.npz, metrics.json and report.html to this folder.", metavar="DIR"),
     ] = None,
-    views: Annotated[
-        int, typer.Option(help="Average over 1, 2 (mirrored too) or 10 (corners too) views of each face.", metavar="N")
-    ] = 1,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Evaluate this predictions file (docs/predictions.md) instead of a model.", metavar="FILE"),
+    ] = None,
+    tta: Annotated[int, typer.Option(help=TTA_HELP, metavar="N")] = 1,
     classes: ClassesOption = None,
     threshold: ThresholdOption = None,
-    class_map: MapOption = None,
-    skip_bad: SkipBadOption = False,
-    clean: CleanOption = None,
+    *,
+    data_options: SourceVotesOptions,
+    provider: ProviderOption = None,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure a model on one split of labelled faces, or the scores of anybody's model.
+    """Evaluate models on one split of labelled images, or evaluate the predictions of any model.
 
-    With --classes, probabilities are merged after the model's answer, and rows of classes that the scheme drops are
-    left out. Only this command opens the test split of your data; the model's run folder keeps a ledger of each time.
+    With --classes, probabilities are summed over merged classes; samples of dropped classes are left out. Only this
+    command uses the test split; the run folder of a model counts each use.
     """
-    from mien.evaluation.scores import read_scores
-    from mien.experiments.evaluating import Asked, ask_models, check_asked, measure_models, measure_scores
-    from mien.experiments.measure import write_evaluation
-    from mien.inference.classifier import load
-    from mien.inference.locate import find_run_of_model
-    from mien.inference.views import check_views
-    from mien.labels import parse_scheme
-
     check_out(out)
-    asked = Asked(split or "validation", by, views, parse_scheme("all" if classes is None else classes), threshold)
-    run = None
-    if scores_file is not None:
-        if any((models, data, split, by, views != 1, class_map is not None, skip_bad, clean)):
+    scheme = parse_scheme("all" if classes is None else classes)
+    options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
+    output = _Output(out, overwrite)
+    if predictions is not None:
+        if any((models, data, split, by, tta != 1, data_options != SourceVotesOptions(), provider)):
             raise DataError(
-                "--scores stands alone: the file holds labels and answers of one split. Leave out --model, --data, "
-                "--split, --by, --views, --map, --skip-bad and --clean."
+                "--predictions FILE already holds labels and probabilities of one split. Leave out MODEL, --data, "
+                "--split, --by, --tta, --map, --skip-bad, --clean, --votes, --group and --provider.",
+                code="options",
             )
-        answers = read_scores(scores_file)
-        _check_replaceable(out, answers.split, overwrite)
-        measured = measure_scores(answers, replace(asked, split=answers.split))
-        name, facts = scores_file.stem, {"scores": str(scores_file)}
-        facts |= {"probabilities": measured.tempered} if measured.tempered else {}
-        remark("note: scores alone do not say which rows are copies of training rows; mien report --data PATH does.")
+        result = _of_predictions(predictions, options, output)
     elif not models or data is None:
-        raise DataError("mien evaluate needs --model and --data, or --scores alone.")
+        raise DataError("mien evaluate needs MODEL and --data PATH, or --predictions FILE alone.", code="options")
     else:
-        source = Source(data, class_map, skip_bad, clean)
-        check_views(views)
-        _check_replaceable(out, asked.split, overwrite)
-        classifiers = [load(model) for model in models]
-        check_asked(asked, classifiers[0])
-        results = _read_for(classifiers, source)
-        answers = ask_models(classifiers, results, asked)
-        if asked.split == "test":
-            # Now: whatever comes of measuring, it has been opened.
-            use = {"data": str(data), "data_fingerprint": results[0].fingerprint, **source.facts()}
-            _keep_ledger(models, answers, asked.scheme, use)
-        measured = measure_models(classifiers, results, asked, answers)
-        run = find_run_of_model(models[0]) if len(models) == 1 else None
-        name = classifiers[0].manifest.full_name
-        facts = {"model": ", ".join(models), "probabilities": measured.tempered, **page_facts(source.environment())}
-    if measured.merged:
-        remark(f"note: {measured.merged}.")
-    report = None
-    if out is not None:
-        of_answers = {"classes": measured.merged, "answers": measured.answers.note}
-        report = write_evaluation(
-            out,
-            measured.scores,
-            measured.evaluation,
-            title=f"{name}: {measured.scores.split}",
-            facts={**{fact: words for fact, words in of_answers.items() if words}, **facts},
-            class_counts=measured.class_counts,
-            history=() if run is None else run.read_history(),
-            best_epoch=None if run is None else classifiers[0].manifest.epoch,
-            threshold=measured.threshold,
-            subsets=measured.subsets,
-        )
+        result = _of_models(models, data_options.at(data), options, output, provider)
+    if result.measured.merged:
+        note(f"{result.measured.merged}.", "classes-merged")
+    report = None if out is None else _write(out, result)
     if json:
-        show_json(measured.to_dict())
+        show_json(result.measured.to_dict())
     else:
-        _show(measured)
+        _show(result.measured)
     if out is not None:
-        remark(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
+        notice(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
 
 
-def _show(measured: Measured) -> None:
-    from mien.report.table import break_down_table, evaluation_table, subsets_table, threshold_table
+def _of_predictions(file: Path, options: EvaluateOptions, output: _Output) -> _Result:
+    predictions = read_predictions(file)
+    output.check(predictions.split)
+    measured = evaluate_predictions_only(predictions, replace(options, split=predictions.split))
+    note(
+        "a predictions file does not say which samples are duplicates of training samples. "
+        "mien report --data PATH does.",
+        "copies-unknown",
+    )
+    metadata = {
+        "predictions": str(file),
+        **({"probabilities": measured.temperature_note} if measured.temperature_note else {}),
+    }
+    return _Result(measured, file.stem, metadata)
 
-    show(evaluation_table(measured.evaluation))
+
+def _of_models(
+    models: list[str], source: Source, options: EvaluateOptions, output: _Output, provider: str | None
+) -> _Result:
+    check_tta(options.views)
+    output.check(options.split)
+    predictors = [load(model, provider=provider).for_labels() for model in models]
+    check_options(options, predictors[0])
+    results = source.read_for(predictors)
+    notice(f"{source.path}: splits: {results[0].split_origin}")
+    done = evaluate_read(predictors, results, options, {"data": str(source.path), **source.metadata()})
+    if options.split == "test":
+        _show_test_uses(predictors)
+    metadata = {
+        "model": ", ".join(models),
+        "probabilities": done.measured.temperature_note,
+        **page_metadata(source.environment()),
+    }
+    result = _Result(
+        done.measured,
+        done.name,
+        metadata,
+        models=tuple(map(absolute, models)),
+        data_options=tuple(source.absolute().options()),
+    )
+    if done.run is None:
+        return result
+    return replace(result, history=done.run.read_history(), best_epoch=predictors[0].manifest.epoch)
+
+
+def _write(out: Path, result: _Result) -> Path | None:
+    """Write the evaluation and its page; where the page is, if it could be made."""
+    measured = result.measured
+    of_predictions = {"classes": measured.merged, "averaging": measured.unmerged.note}
+    return write_evaluation(
+        out,
+        replace(measured.predictions, models=result.models, data_options=result.data_options),
+        measured.evaluation,
+        title=f"{result.name}: {measured.predictions.split}",
+        metadata={**result.metadata, **{fact: words for fact, words in of_predictions.items() if words}},
+        class_counts=measured.class_counts,
+        history=result.history,
+        best_epoch=result.best_epoch,
+        threshold=measured.threshold,
+        subsets=measured.subsets,
+        votes=measured.votes,
+    )
+
+
+def _show(measured: EvaluatedSplit) -> None:
+    show(evaluation_text(measured.evaluation))
     if measured.subsets:
-        show(subsets_table(measured.subsets))
+        show(subsets_text(measured.subsets))
+    if measured.votes is not None:
+        show(votes_text(measured.votes))
     if measured.threshold is not None:
-        show(threshold_table(measured.threshold))
-    if measured.scores.note:
-        typer.echo(f"\nAnswers are {measured.scores.note}.")
-    if measured.tempered:
-        typer.echo(f"\nProbabilities are {measured.tempered}.")
-    if measured.asked.by is not None:
-        show(break_down_table(measured.parts, measured.asked.by))
+        show(threshold_text(measured.threshold))
+    if measured.predictions.note:
+        typer.echo(f"\nPredictions are {measured.predictions.note}.")
+    if measured.temperature_note:
+        typer.echo(f"\nProbabilities are {measured.temperature_note}.")
+    if measured.options.by is not None:
+        show(break_down_text(measured.parts, measured.options.by))
 
 
-def _check_replaceable(out: Path | None, split: str, overwrite: bool) -> None:
-    """Refuse a folder that holds another measurement, before anything is measured."""
-    from mien.run_folder import RunFolder
-
-    check_overwrite(out, [RunFolder(Path()).scores(split).name, "metrics.json", "report.html"], overwrite)
-
-
-def _read_for(classifiers: Sequence[Classifier], source: Source) -> list[ReadResult]:
-    """The data at each model's size; models of one size share it."""
-    of_size: dict[int, ReadResult] = {}
-    for classifier in classifiers:
-        size_px = classifier.manifest.input.size_px
-        if size_px not in of_size:
-            of_size[size_px] = source.read(size_px, again=bool(of_size))
-    return [of_size[classifier.manifest.input.size_px] for classifier in classifiers]
-
-
-def _keep_ledger(models: Sequence[str], answers: Scores, scheme: LabelScheme | None, use: dict[str, Any]) -> None:
-    """Write into every run's ledger that its test split was opened."""
-    from mien.inference.locate import find_run_of_model, is_shipped
-
-    scores = answers.with_scheme(scheme)
-    use = {**use, "accuracy": float((scores.probabilities.argmax(1) == scores.labels).mean())}
-    use |= {"answers": scores.note} if scores.note else {}
-    use |= {"classes": scheme.name} if scheme is not None else {}
-    for model in models:
-        run = find_run_of_model(model)
-        if run is not None and not is_shipped(model):
-            run.note_test_use(use)
-            remark(f"The test split has now been opened {run.test_uses()} time(s) with this model ({run.path}).")
+def _show_test_uses(predictors: Sequence[Predictor]) -> None:
+    for run in map(run_with_ledger, predictors):
+        if run is not None:
+            notice(f"The test split has now been used {run.test_uses()} time(s) with this model ({run.path}).")
         else:
-            remark("The test split was opened; this model is in no run folder of yours, so no ledger was kept.")
+            notice("The test split was used. This model has no run folder of yours, so no ledger was kept.")

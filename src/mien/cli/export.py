@@ -1,113 +1,86 @@
-"""``mien export``: the artifact of a run, and its smaller forms."""
+"""``mien export``: a run as an ONNX file, also in fp16 and int8."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import (
-    DATA_HELP,
-    CleanOption,
-    JsonOption,
-    MapOption,
-    QuietOption,
-    SkipBadOption,
-    remark,
-    show_json,
-)
-from mien.cli.source import Source, source_if_any
-from mien.errors import DataError, RunError, needs_extra
+from mien.api.export import export_fp32, export_quantized
+from mien.artifact import read_manifest
+from mien.cli.options import DATA_HELP, JsonOption, QuietOption
+from mien.cli.output import note, show_json
+from mien.cli.source import SourceOptions
+from mien.errors import DataError
 
 if TYPE_CHECKING:
-    from mien.run_folder import RunFolder
+    from mien.exporting.to_onnx import Parity
+
+
+class Precision(StrEnum):
+    """How weights are stored."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="The run folder.")],
+    run: Annotated[Path, typer.Argument(help="The run folder.", metavar="RUN")],
+    precision: Annotated[
+        Precision,
+        typer.Option(
+            help="fp16 stores weights in half precision. int8 also computes in 8 bits: a quarter of the size, faster.",
+        ),
+    ] = Precision.FP32,
     out: Annotated[
         Path | None,
-        typer.Option(help="The .onnx file to write; RUN/model.onnx, model.half.onnx or model.int8.onnx by default."),
+        typer.Option(
+            help="The .onnx file to write. The default is RUN/model.onnx, model.half.onnx or model.int8.onnx.",
+            metavar="FILE",
+        ),
     ] = None,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Make the 8-bit form of RUN/model.onnx: a quarter of the size, faster.")
-    ] = False,
-    half: Annotated[
-        bool, typer.Option("--half", help="Make the form whose weights are stored in fp16: half of the size.")
-    ] = False,
     data: Annotated[
-        Path | None, typer.Option(help=f"{DATA_HELP} For --int8 and --half, to measure what they cost.", metavar="PATH")
+        Path | None,
+        typer.Option(help=f"{DATA_HELP} fp16 and int8 need it to measure their accuracy.", metavar="PATH"),
     ] = None,
-    class_map: MapOption = None,
-    skip_bad: SkipBadOption = False,
-    clean: CleanOption = None,
+    *,
+    data_options: SourceOptions,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a run's best epoch as one .onnx file and prove that it answers as torch does.
+    """Export the best epoch of a run to ONNX, and check that it gives the same outputs as torch.
 
-    With --int8 or --half: a smaller form of that file, measured on the validation split beside it.
+    fp16 and int8 are made from the fp32 file and compared with it on the validation split.
     """
-    from mien.inference.locate import is_shipped
-    from mien.run_folder import RunFolder
-
-    folder = RunFolder(run)
-    if is_shipped(run) and not folder.is_run:
-        raise RunError(f"{run} comes with mien, exported already; mien export is for a run folder of yours.")
-    if int8 and half:
-        raise DataError("Give --int8 or --half, not both; each makes a file of its own.")
-    if out is not None and (out.suffix != ".onnx" or out.is_dir()):
-        raise RunError(f"--out must name a .onnx file; found {out}.")
-    if int8 or half:
-        _smaller(folder, out, int8, source_if_any(data, class_map, skip_bad, clean), json)
+    source = data_options.at_any(data)
+    if precision is not Precision.FP32:
+        _, quantized = export_quantized(run, "int8" if precision is Precision.INT8 else "fp16", source, out)
+        if json:
+            show_json(quantized.to_dict())
+        else:
+            typer.echo(quantized.description())
         return
-    if data is not None or class_map is not None or skip_bad or clean is not None:
-        raise DataError(
-            "--data, --map, --skip-bad and --clean are for --int8 and --half; a plain export reads no faces."
-        )
-    with needs_extra("train", "Exporting"):
-        from mien.export import export_run
-    from mien.artifact import read_manifest
+    if source is not None:
+        raise DataError("--data needs --precision fp16 or int8; fp32 reads no data.", code="options")
+    file, parity = export_fp32(run, out)
+    _show(file, parity, json)
 
-    file = out or folder.model
-    parity = export_run(folder, file)
+
+def _show(file: Path, parity: Parity, json: bool) -> None:
     if not read_manifest(file).scores:
-        remark(
-            f"NOTE: {file} holds neither scores nor a temperature, since the run has no measured model.onnx of these "
-            f"weights. mien train or distill with --resume measures a trained run; make a soup or a pruned one anew."
+        note(
+            f"{file} has neither metrics nor a temperature, because the run has no evaluated model.onnx of these "
+            f"weights. Evaluate a trained run with mien train --resume; make a soup or a pruned network again.",
+            "metrics-missing",
         )
-    megabytes = file.stat().st_size / 1e6
+    size = file.stat().st_size
     if json:
-        show_json({"file": str(file), "bytes": file.stat().st_size, **vars(parity)})
+        show_json({"file": str(file), "bytes": size, **vars(parity)})
         return
     typer.echo(
-        f"{file}: {megabytes:.2f} MB; on {parity.faces} synthetic faces the largest probability difference to torch "
-        f"is {parity.largest_difference:.1g}, the top class agrees on {parity.agreement:.1%}."
+        f"{file}: {size / 1e6:.2f} MB. On {parity.faces} synthetic faces, probabilities differ from torch by at most "
+        f"{parity.largest_difference:.1g}; the predicted class agrees on {parity.agreement:.1%}."
     )
-
-
-def _smaller(folder: RunFolder, out: Path | None, int8: bool, source: Source | None, json: bool) -> None:
-    from mien.artifact import read_manifest
-    from mien.inference.locate import find_model
-
-    if source is None:
-        raise DataError("--int8 and --half measure what they cost; give labelled faces with --data PATH.")
-    with needs_extra("train", "Exporting"):
-        import onnx  # noqa: F401 - missing it is said before any work
-
-        from mien.experiments.smaller import write_smaller
-    folder.read_recipe()
-    model = find_model(folder.path)
-    manifest = read_manifest(model)
-    if manifest.precision != "fp32":
-        raise RunError(f"{model} is {manifest.precision} already. Write it in fp32 with: mien export {folder.path}")
-    if out is not None and out.resolve() == model.resolve():
-        raise RunError(f"--out is {model}, which the smaller form is made from; choose another file.")
-    result = source.read(manifest.input.size_px)
-    file = out or (folder.model_int8 if int8 else folder.model_half)
-    smaller = write_smaller(model, "int8" if int8 else "fp16", result.faces, file)
-    if json:
-        show_json(smaller.to_dict())
-    else:
-        typer.echo(smaller.words())

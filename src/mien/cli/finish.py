@@ -1,25 +1,36 @@
-"""How the commands end that make a network from trained ones: exported, measured, shown."""
+"""How commands end that make a network from trained ones: exported, evaluated, shown."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mien.cli.options import remark, show, show_json
+from mien.artifact import read_manifest
+from mien.cli.output import note, notice, show, show_json
+from mien.data.dataset import Dataset
+from mien.page.metrics_tables import evaluation_text, votes_text
+from mien.run_folder import RunFolder
 
-if TYPE_CHECKING:
-    from mien.data.faceset import FaceSet
-    from mien.run_folder import RunFolder
 
+def finish_and_show(run: RunFolder, faces: Dataset, metadata: Mapping[str, Any], *, json: bool, made: str) -> None:
+    """Export and evaluate a run whose weights exist, and print the evaluation; ``made`` describes the network."""
+    from mien.pipeline.training_run import finish_run
 
-def finish_and_show(run: RunFolder, faces: FaceSet, facts: Mapping[str, Any], *, json: bool, made: str) -> None:
-    """Finish a run whose weights stand, and print its evaluation as JSON or as a table; ``made`` says what it is."""
-    from mien.experiments.run import finish_run
-    from mien.report.table import evaluation_table
-
-    finish = finish_run(run, faces, facts)
+    finish = finish_run(run, faces, metadata)
+    if faces.votes is None and (output := read_manifest(run.model).output()).perceived:
+        note(
+            f"the data has no votes, so the temperature of the output '{output.name}' is 1: its shares of people "
+            f"are not calibrated. Give the data with its votes.",
+            "temperature-not-fitted",
+        )
     if json:
-        show_json({"run": str(run.path), **finish.evaluation.to_dict()})
+        votes = {} if finish.votes is None else {"votes": finish.votes.to_dict()}
+        show_json({"run": str(run.path), **finish.evaluation.to_dict(), **votes})
         return
-    show(evaluation_table(finish.evaluation))
-    remark(f"{run.path}: {made}; model.onnx agrees with torch to {finish.parity.largest_difference:.1g}.")
+    show(evaluation_text(finish.evaluation))
+    if finish.votes is not None:
+        show(votes_text(finish.votes))
+    notice(
+        f"{run.path}: {made}; the outputs of model.onnx and torch differ by at most "
+        f"{finish.parity.largest_difference:.1g}."
+    )

@@ -1,50 +1,60 @@
-"""``mien info``: what a model is."""
+"""``mien info``: the metadata of a model."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from rich.table import Table
 
-import typer
-
-from mien.cli.options import MODEL_HELP, JsonOption, QuietOption, show, show_json
+from mien.artifact import read_manifest
+from mien.cli.options import JsonOption, ModelArgument, QuietOption
+from mien.cli.output import show, show_json
+from mien.inference.find_model import find_model
+from mien.manifest import Manifest
 
 
 def info(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)] = "default",
+    model: ModelArgument = "default",
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show a model's manifest: classes, input, origin, measured scores."""
-    from mien.artifact import read_manifest
-    from mien.inference.locate import find_model
-
+    """Show the metadata of a model: classes, input, origin, metrics."""
     file = find_model(model)
     manifest = read_manifest(file)
     if json:
         show_json(manifest.model_dump(mode="json"))
         return
-    from rich.table import Table
-
-    spec, network = manifest.input, manifest.recipe.get("model", {}).get("name", "?")
+    # Of a stranger's model the recipe may hold anything.
+    settings = manifest.recipe.get("model")
+    network = settings.get("name", "?") if isinstance(settings, dict) else "?"
     rows = {
         "file": f"{file} ({file.stat().st_size / 1e6:.2f} MB)",
         "name": manifest.full_name,
-        "classes": ", ".join(manifest.classes),
-        "input": f"grey {spec.size_px} px, its central {spec.crop_px} px; (pixel / 255 - {spec.mean}) / {spec.std}",
-        "weights": manifest.precision,
-        "network": f"{network}, {manifest.parameters:,} trainable numbers",
+        **_outputs(manifest),
+        "input": str(manifest.input),
+        "precision": manifest.precision,
+        "network": f"{network}, {manifest.parameters:,} parameters",
         "epoch": str(manifest.epoch),
-        "temperature": f"{manifest.temperature:g}",
         **{name.replace("_", " ", 1): f"{value:.4f}" for name, value in manifest.scores.items()},
-        "figures": "of the network without its temperature",
+        "metrics": "computed without the temperature",
         "recipe": f"{manifest.recipe.get('name', manifest.name)}, {manifest.recipe_digest}",
         "data": manifest.data_fingerprint,
         **({"cleaned from": ", ".join(manifest.cleaned_from)} if manifest.cleaned_from else {}),
         "licence": manifest.licence,
-        "made": f"{manifest.created} by mien {manifest.mien_version}",
+        "created": f"{manifest.created} by mien {manifest.mien_version}",
     }
     table = Table("", "", box=None, show_header=False, pad_edge=False)
     table.columns[1].overflow = "fold"
     for name, value in rows.items():
         table.add_row(name, value)
     show(table)
+
+
+def _outputs(manifest: Manifest) -> dict[str, str]:
+    """Classes and temperature of each output, that which answers by default first."""
+    rows = {}
+    for each in sorted(manifest.all_outputs, key=lambda output: output != manifest.output()):
+        named = "" if each.name is None else f"{each.name}: "
+        rows[f"{named}classes"] = ", ".join(each.classes)
+        rows[f"{named}temperature"] = f"{each.temperature:g}"
+        if named:
+            rows[f"{named}probabilities"] = "shares of people" if each.perceived else "of the label"
+    return rows

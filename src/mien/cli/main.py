@@ -1,4 +1,4 @@
-"""The command ``mien``: one file a command, errors in one line."""
+"""The command ``mien``: one file for each command, errors in one line."""
 
 from __future__ import annotations
 
@@ -9,75 +9,24 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mien.cli import (
-    audit,
-    compare,
-    data,
-    demo,
-    detectors,
-    distill,
-    embed,
-    evaluate,
-    explain,
-    export,
-    info,
-    predict,
-    prune,
-    recipes,
-    report,
-    robustness,
-    serve,
-    soup,
-    study,
-    sweep,
-    teach,
-    train,
-    video,
-    web,
-    webcam,
-)
+from mien.cli.commands import CommandGroup
 from mien.errors import MienError
+from mien.processes import process_count
 from mien.version import __version__
 
 app = typer.Typer(
+    cls=CommandGroup,
     name="mien",
-    help="Train, measure, export and use facial-expression classifiers. They read an expression, not a feeling.",
+    help="Train, evaluate, export and use facial-expression classifiers. They classify an expression, not a feeling.",
     invoke_without_command=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-# Short helps are whole in 80 columns, where a docstring's first sentence would be cut.
-app.command("demo", short_help="Draw faces, train on them, test, write the report, read some.")(demo.demo)
-app.add_typer(data.app, name="data")
-app.command("audit", short_help="Say what would make a score wrong: copies, leaks, doubts.")(audit.audit)
-app.command("recipes", short_help="List the recipes that come with mien, or print one.")(recipes.recipes)
-app.command("train", short_help="Train a classifier, export it, measure it on validation.")(train.train)
-app.command("teach", short_help="Ask teachers about every face of train: soft labels.")(teach.teach)
-app.command("distill", short_help="Train a student on what teachers say of the train split.")(distill.distill)
-app.command("soup", short_help="Average the weights of runs that began with the same ones.")(soup.soup)
-app.command("prune", short_help="Keep the channels of a trained network that count most.")(prune.prune)
-app.command("study", short_help="Run a study: recipes over seeds, compared on the same faces.")(study.study)
-app.command("sweep", short_help="Search good values for a recipe's keys by many short runs.")(sweep.sweep)
-app.command("evaluate", short_help="Measure a model, or anybody's scores, on one split.")(evaluate.evaluate)
-app.command("report", short_help="Write all that a model's scores say as one page.")(report.report)
-app.command("compare", short_help="Compare models on the same rows: differences, intervals, p.")(compare.compare)
-app.command("robustness", short_help="Measure a model on noisy, blurred, dark, covered faces.")(robustness.robustness)
-app.command("explain", short_help="Map which pixels spoke for an expression.")(explain.explain)
-app.command("export", short_help="Write a run as one .onnx file that answers as torch does.")(export.export)
-app.add_typer(web.app, name="web")
-app.command("info", short_help="Show what a model is: classes, input, origin, scores.")(info.info)
-app.command("predict")(predict.predict)
-app.add_typer(detectors.app, name="detectors", short_help="Show what finds faces in photos; install a better one.")
-app.command("video", short_help="Read the faces of a video: annotated copy, table, page.")(video.video)
-app.command("embed", short_help="Write what a model's last layer sees of each face: vectors.")(embed.embed)
-app.command("serve", short_help="Answer over HTTP: POST a picture to /v1/predict.")(serve.serve)
-app.command("webcam", short_help="Read the webcam in the browser; no picture leaves it.")(webcam.webcam)
 
-# typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _STOPPED = 130
-"""The exit code of Ctrl-C. Newer typers turn Ctrl-C into it themselves, without a word."""
-_NO_MEMORY = "the memory of this machine does not suffice for this"
+"""The exit code of Ctrl-C. Newer versions of typer turn Ctrl-C into it themselves, without a message."""
+_NO_MEMORY = "This machine does not have enough memory for this command."
+# typer gives its usage errors no public name of their own; BadParameter's grandparent is the root of all of them.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[2]
 
 
@@ -99,7 +48,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command line. Exit code 2 and one line on stderr for anything that a user can mend."""
+    """Run the command line. A user's mistake ends with exit code 2 and one line on stderr, with its code."""
     for stream in (sys.stdout, sys.stderr):
         # A file name that is no text, or a terminal that knows no block characters, must not end a command.
         if isinstance(stream, io.TextIOWrapper):
@@ -108,34 +57,42 @@ def main() -> None:
     try:
         code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:
-        _fail(str(error), 2)
+        _fail(str(error), error.code)
     except _USAGE_ERROR as error:
         message = " ".join(error.format_message().split())
         command = error.ctx.command_path if error.ctx is not None else "mien"
-        _fail(f"{message.removesuffix('.')}{'' if message.endswith('?') else '.'} See: {command} --help", 2)
+        _fail(f"{message.removesuffix('.')}{'' if message.endswith('?') else '.'} See: {command} --help", "usage")
     except (KeyboardInterrupt, typer.Abort):
-        _fail("stopped", _STOPPED)
+        _fail("Stopped.", "stopped", _STOPPED)
     except BrokenPipeError:
-        # Whoever read our output has gone (`mien ... | head`); that is no error. Python would complain at exit.
+        # Whatever read our output has ended (`mien ... | head`); that is no error. Python would complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except MemoryError:
-        _fail(_NO_MEMORY, 2)
-    except RuntimeError as error:
-        # What torch raises on a CPU, and on a GPU; it need not be installed.
-        if "DefaultCPUAllocator" not in str(error) and type(error).__name__ != "OutOfMemoryError":
-            raise
-        _fail(f"{_NO_MEMORY}; training needs less with a smaller batch_size or network", 2)
-    except ImportError as error:
-        # What a library says that finds no room for its code.
-        if "failed to map segment" not in str(error):
-            raise
-        _fail(f"a library cannot be loaded ({error}); is there memory enough, and may it be run from there?", 2)
-    except OSError as error:
-        _fail(f"{error.filename or 'the file system'}: {error.strerror or error}", 2)
+    except (MemoryError, RuntimeError, ImportError, OSError) as error:
+        _fail_of_system(error)
     if code == _STOPPED:
-        _fail("stopped", _STOPPED)
+        _fail("Stopped.", "stopped", _STOPPED)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail_of_system(error: Exception) -> NoReturn:
+    """End with one line where the machine refused: memory, a library, the file system. Raises all other errors."""
+    if isinstance(error, MemoryError):
+        _fail(_NO_MEMORY, "memory")
+    # What torch raises on a CPU, and on a GPU; it may not be installed.
+    if "DefaultCPUAllocator" in str(error) or type(error).__name__ == "OutOfMemoryError":
+        _fail(f"{_NO_MEMORY} Training needs less with a smaller batch size or network.", "memory")
+    # What a library raises that finds no memory for its code, or may not be executed there.
+    if isinstance(error, ImportError) and "failed to map segment" in str(error):
+        _fail(
+            f"A library cannot be loaded ({error}). Check free memory, and whether its folder is executable.", "library"
+        )
+    if isinstance(error, OSError):
+        _fail(f"{error.filename or 'The file system'}: {error.strerror or error}", "file-system")
+    if isinstance(error, RuntimeError) and process_count() > 1:
+        reason = "" if any(name in str(error) for name in ("gloo", "NCCL")) else f" ({error})"
+        _fail(f"Another process of this training ended or cannot be reached{reason}.", "process-lost")
+    raise error
 
 
 def _check_no_empty_word(words: list[str]) -> None:
@@ -143,15 +100,15 @@ def _check_no_empty_word(words: list[str]) -> None:
     for at, word in enumerate(words[1:], start=1):
         if not word:
             before = words[at - 1] if at > 1 else "mien"
-            _fail(f"The argument after {before} is empty; was a variable of your shell not set?", 2)
+            _fail(f"The argument after {before} is empty. Is a variable of your shell not set?", "usage")
         if word.startswith("--") and word.endswith("="):
-            _fail(f"{word} says nothing; was a variable of your shell not set?", 2)
+            _fail(f"{word} has no value. Is a variable of your shell not set?", "usage")
 
 
-def _fail(message: str, code: int) -> NoReturn:
+def _fail(message: str, code: str, status: int = 2) -> NoReturn:
     # One line, whatever a file name or a library's message holds.
-    sys.stderr.write(f"mien: {' '.join(message.split())}\n")
-    sys.exit(code)
+    sys.stderr.write(f"mien: {' '.join(message.split())} [{code}]\n")
+    sys.exit(status)
 
 
 if __name__ == "__main__":

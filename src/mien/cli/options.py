@@ -1,47 +1,103 @@
-"""Options that mean the same in every command, and how commands speak."""
+"""Arguments and options that mean the same in every command."""
 
 from __future__ import annotations
 
-import json
-import platform
-import shlex
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from mien.progress import is_quiet, set_quiet
-from mien.version import __version__
+from mien.progress import set_quiet
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+DATA_HELP = (
+    "Labelled images: fer2013.csv, a CSV of path,label, a folder of class folders, a parquet file, or hf://OWNER/NAME."
+)
+MODEL_HELP = "A run folder, a .onnx file, hf://OWNER/NAME, or a built-in model: default, fast, default-int8, fast-int8."
+TRAINED_HELP = "A run folder, hf://OWNER/NAME, or a built-in model: default, fast."
 
-DATA_HELP = "Labelled faces: fer2013.csv, a CSV of path,label, a folder of class folders, or parquet."
-MODEL_HELP = "A run folder, a .onnx file, or a model that comes with mien: default, fast, default-int8, fast-int8."
 
-DataOption = Annotated[Path, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
-ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
-# Where a command does something without them too.
-DataIfAnyOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
-ModelIfAnyOption = Annotated[str | None, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
-SplitOfScoresOption = Annotated[
-    str | None, typer.Option("--split", help="Which scores of each DIR; validation by default.")
+class Device(StrEnum):
+    """Where to train."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+    MPS = "mps"
+
+
+class Engine(StrEnum):
+    """What runs work side by side."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def _set_quiet(quiet: bool) -> bool:
+    set_quiet(quiet)
+    return quiet
+
+
+# What a command is about.
+ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
+ModelsArgument = Annotated[list[str], typer.Argument(help=MODEL_HELP, metavar="MODEL")]
+RecipeArgument = Annotated[
+    str, typer.Argument(help="The name of a recipe (see `mien recipes`), or a .toml file.", metavar="RECIPE")
 ]
+DataArgument = Annotated[Path, typer.Argument(help=DATA_HELP, metavar="PATH")]
+
+# What a command reads.
+ModelOption = Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
+OptionalModelOption = Annotated[str | None, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")]
+DataOption = Annotated[Path, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
+OptionalDataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP, metavar="PATH")]
 MapOption = Annotated[
     str | None, typer.Option("--map", help="Rename classes of the data: 'joy=happy,0=angry'.", metavar="A=B,...")
 ]
-SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Leave out images that cannot be read, and list them.")]
+SkipBadOption = Annotated[bool, typer.Option("--skip-bad", help="Skip images that cannot be read, and list them.")]
 CleanOption = Annotated[
     Path | None,
-    typer.Option("--clean", help="Drop and relabel rows as this list of mien audit says.", metavar="FILE"),
+    typer.Option(
+        "--clean", help="Drop and relabel samples as listed in this clean.toml from `mien audit`.", metavar="FILE"
+    ),
+]
+VotesOption = Annotated[
+    Path | None,
+    typer.Option("--votes", help="Add the votes of FER+'s fer2013new.csv to FER2013.", metavar="FILE"),
+]
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        help="Keep samples of one group (person, video, session) together: a column of the data (folder1 for the "
+        "folders inside class folders), or a regular expression for file names, such as '(p[0-9]+)_'.",
+        metavar="COLUMN",
+    ),
+]
+SplitOfPredictionsOption = Annotated[
+    str | None,
+    typer.Option("--split", help="Which predictions of DIR to use. The default is validation.", metavar="SPLIT"),
+]
+
+CropsOption = Annotated[bool, typer.Option("--crops", help="Treat each image as a face crop; run no detection.")]
+
+# How a model is used.
+OutputOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        help="Use this output of the model, such as fer2013; mien info lists them. The default is what people would "
+        "say, if the model was trained on votes.",
+        metavar="NAME",
+    ),
 ]
 ClassesOption = Annotated[
     str | None,
     typer.Option(
         "--classes",
-        help="Label scheme: all, seven, six, five, three, binary, binary-with-disgust, or "
+        help="Merge classes by a label scheme: all, seven, six, five, three, binary, binary-with-disgust, or "
         "'positive=happy+surprise,negative=angry+fear+sad'.",
         metavar="SCHEME",
     ),
@@ -49,93 +105,118 @@ ClassesOption = Annotated[
 ThresholdOption = Annotated[
     float | None,
     typer.Option(
-        help="Of two classes, call a face the positive one (or the second) from this probability up; 0.5 by default.",
+        "--threshold",
+        help="For two classes: predict the positive (or second) class from this probability on. The default is 0.5.",
         metavar="T",
     ),
 ]
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
+ProviderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        help="Run the model with this execution provider of ONNX Runtime: cpu, cuda, coreml, openvino, directml, ...",
+        metavar="NAME",
+    ),
+]
+TTA_HELP = "Test-time augmentation: average over 1, 2 (with the mirror image) or 10 (with corner crops) views."
+
+EngineOption = Annotated[
+    Engine,
+    typer.Option("--engine", help="ray: with workers of Ray, on this machine or those of a cluster (RAY_ADDRESS)."),
+]
+
+# How training is changed.
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key of the recipe: optim.lr=0.01. Can be repeated.", metavar="KEY=VALUE"),
+]
+EpochsOption = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="Train for N epochs. Sets epochs of the recipe.", metavar="N")
+]
+BatchSizeOption = Annotated[
+    int | None,
+    typer.Option("--batch-size", min=1, help="Images in a batch. Sets batch_size of the recipe.", metavar="N"),
+]
+LrOption = Annotated[
+    float | None, typer.Option("--lr", help="Peak learning rate. Sets optim.lr of the recipe.", metavar="X")
+]
+SeedOption = Annotated[int | None, typer.Option("--seed", help="Random seed. Sets seed of the recipe.", metavar="N")]
+DeviceOption = Annotated[Device, typer.Option("--device", help="Where to train. auto uses a GPU if there is one.")]
+DevicesOption = Annotated[
+    int, typer.Option("--devices", min=1, help="Train with N processes: on N GPUs, or N parts of the CPU.", metavar="N")
+]
+RunOutOption = Annotated[
+    Path | None, typer.Option("--out", help="The run folder to create. The default is runs/RECIPE.", metavar="DIR")
+]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume the run in this folder if there is one.")]
+ExactOption = Annotated[
+    bool,
+    typer.Option(
+        "--exact", help="Resume only with the threads, torch version and processor that the run started with."
+    ),
+]
+FromOption = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="Fine-tune: start with the weights, network and input size of this run or built-in model.",
+        metavar="RUN",
+    ),
+]
+FoldsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--folds",
+        min=2,
+        help="Cross-validate: train K models, each on all folds but one, by group (--group) or near-copies.",
+        metavar="K",
+    ),
+]
+FindLrOption = Annotated[
+    bool,
+    typer.Option(
+        "--find-lr", help="Train for 100 steps with a rising learning rate, print the curve, and suggest a rate."
+    ),
+]
+LogOption = Annotated[
+    str | None,
+    typer.Option("--log", help="Also log each epoch to tensorboard, wandb or mlflow.", metavar="LOGGER"),
+]
+
+# How results are written.
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace files that already exist.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 QuietOption = Annotated[
-    bool,
-    typer.Option("--quiet", "-q", help="No progress and no remarks.", callback=lambda quiet: set_quiet(quiet) or quiet),
+    bool, typer.Option("--quiet", "-q", help="Print no progress and no notices.", callback=_set_quiet)
 ]
 
 
-def show(renderable: RenderableType) -> None:
-    """Print a result on stdout."""
-    from rich.console import Console
+def recipe_changes(
+    changes: Sequence[str] | None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    classes: str | None = None,
+) -> list[str]:
+    """The changes of ``--set`` and, after them, those of the plain options, as ``"key=value"``.
 
-    # A pipe has no width of its own; 80 columns would cut what a file can hold.
-    console = Console(width=None if sys.stdout.isatty() else 120, markup=False, highlight=False)
-    console.print(renderable)
-
-
-def remark(text: str) -> None:
-    """Say something beside the result, on stderr, unless ``--quiet``."""
-    if not is_quiet():
-        sys.stderr.write(text + "\n")
-
-
-def show_json(value: Any) -> None:
-    """Print JSON on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def check_out(out: Path | None, data: Path | None = None) -> None:
-    """Refuse an ``--out`` that is a file, a run folder or a part of the data, before anything is computed.
-
-    ``data`` is given where pictures are written: a later look at that folder would take them for faces. Raises
-    :class:`RunError`.
+    >>> recipe_changes(["optim.momentum=0.8"], epochs=5, lr=0.01)
+    ['optim.momentum=0.8', 'epochs=5', 'optim.lr=0.01']
     """
-    from mien.errors import RunError
-    from mien.run_folder import RunFolder
-
-    if out is not None and RunFolder(out).is_run:
-        raise RunError(f"{out} is a run folder, whose files are its own; choose another folder for --out.")
-    if out is not None and out.is_file():
-        raise RunError(f"{out} is a file; --out names a folder.")
-    if out is not None and data is not None and data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        raise RunError(
-            f"{out} is in the data, {data}, where what is written would be read as faces. Choose another folder with "
-            f"--out."
-        )
+    plain = {"epochs": epochs, "batch_size": batch_size, "optim.lr": lr, "seed": seed, "classes": classes}
+    return [*(changes or ()), *(f"{key}={value}" for key, value in plain.items() if value is not None)]
 
 
-def check_page_out(out: Path | None, data: Path | None = None) -> None:
-    """:func:`check_out`, and refuse the folder of an evaluation: its own page would be lost. Raises ``RunError``."""
-    from mien.errors import RunError
+@dataclass(frozen=True)
+class PlainSettings:
+    """The keys of a recipe that have options of their own."""
 
-    check_out(out, data)
-    if out is not None and (out / "metrics.json").is_file():
-        raise RunError(f"{out} holds an evaluation with a page of its own; choose another folder for --out.")
+    epochs: EpochsOption = None
+    batch_size: BatchSizeOption = None
+    lr: LrOption = None
+    seed: SeedOption = None
 
-
-def check_overwrite(out: Path | None, names: Iterable[str], overwrite: bool) -> None:
-    """Refuse to replace files of ``--out`` that nobody said may go, and ``--overwrite`` where nothing is written.
-
-    Raises :class:`RunError` and :class:`DataError`.
-    """
-    from mien.errors import DataError
-    from mien.files import check_replaceable
-
-    if out is not None:
-        check_replaceable([out / name for name in names], overwrite)
-    elif overwrite:
-        raise DataError("--overwrite goes with --out.")
-
-
-def page_facts(facts: Mapping[str, Any]) -> dict[str, str]:
-    """What :func:`environment` gives, as a page shows it."""
-    return {name: str(fact) for name, fact in facts.items()}
-
-
-def environment(data: Path | str, extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Facts about this machine and command, for environment.json."""
-    return {
-        "data": str(data),
-        "command": shlex.join(["mien", *sys.argv[1:]]),
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "mien version": __version__,
-        **(extra or {}),
-    }
+    def changes(self, before: Sequence[str] | None = None, classes: str | None = None) -> list[str]:
+        """As :func:`recipe_changes`, after those of ``before``."""
+        return recipe_changes(before, self.epochs, self.batch_size, self.lr, self.seed, classes)

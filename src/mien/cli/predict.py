@@ -1,193 +1,231 @@
-"""``mien predict``: the faces in photos, and what a model reads in them."""
+"""``mien predict``: the faces in images, and the predicted expression of each."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import Annotated, Any
 
 import typer
 
+from mien.cli.crop_notes import CropsAsPhotos, note_photos_as_crops
+from mien.cli.detection import DetectionOptions
 from mien.cli.options import (
     ClassesOption,
+    CropsOption,
+    Engine,
+    EngineOption,
     JsonOption,
     ModelOption,
+    OutputOption,
+    ProviderOption,
     QuietOption,
     SkipBadOption,
     ThresholdOption,
-    remark,
-    show_json,
 )
+from mien.cli.output import notice, show_json
+from mien.cli.predict_parts import check_parts_options, predict_parts
+from mien.cli.predict_settings import settings_of
+from mien.cli.predict_view import Tally, show_answers
 from mien.errors import DataError, MienError
+from mien.images import missing_file
+from mien.inference.annotate import Annotator
+from mien.inference.bulk import PredictOptions, predict_files
+from mien.inference.face_reader import FaceReader
+from mien.inference.image_files import no_images, walk_images
+from mien.inference.image_sources import source_name
+from mien.inference.output_files import write_csv
+from mien.inference.parts import PartsJob
+from mien.inference.predictor import Predictor, load
+from mien.inference.resumable_output import ResumableOutput
+from mien.progress import track
 
-if TYPE_CHECKING:
-    from mien.cli.predict_view import Tally
-    from mien.inference.classifier import Classifier
-    from mien.inference.many import Wishes
+Answers = Iterator[dict[str, Any]]
+"""As :mod:`mien.inference.resumable_output` describes them."""
 
-    Answers: TypeAlias = Iterator[dict[str, Any]]
 
-OUT_HELP = "Write the answers into this .jsonl, .csv or .parquet file; killed and run again, it goes on."
-ANNOTATE_HELP = "Write each picture with its faces' boxes and readings into this folder."
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """Images to predict, found and checked.
+
+    Attributes:
+        images: files and folders as the user gave them.
+        total: number of files.
+        model: as the user named it.
+        predictor: the model.
+        options: how images are predicted.
+        reader: of the predictor, with merged classes where that was asked for.
+        workers: threads.
+    """
+
+    images: list[Path]
+    total: int
+    model: str
+    predictor: Predictor
+    options: PredictOptions
+    reader: FaceReader
+    workers: int
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", metavar="IMAGE")],
     model: ModelOption = "default",
-    crops: Annotated[bool, typer.Option("--crops", help="Each image is a face already; none is looked for.")] = False,
-    annotate: Annotated[Path | None, typer.Option(help=ANNOTATE_HELP, metavar="DIR")] = None,
-    out: Annotated[Path | None, typer.Option(help=OUT_HELP, metavar="FILE")] = None,
-    workers: Annotated[int, typer.Option(min=1, help="How many images are worked on at a time.", metavar="N")] = 1,
+    crops: CropsOption = False,
+    annotate: Annotated[
+        Path | None,
+        typer.Option(help="Write each image with boxes and predictions to this folder.", metavar="DIR"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the predictions to this .jsonl, .csv or .parquet file, or, with --engine ray, tables into this "
+            "folder. If it is interrupted, run the same command again to resume.",
+            metavar="FILE",
+        ),
+    ] = None,
+    provider: ProviderOption = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Process N images at the same time. The default is 1; with --engine ray a process for each core.",
+            metavar="N",
+        ),
+    ] = None,
+    engine: EngineOption = Engine.LOCAL,
+    output: OutputOption = None,
     classes: ClassesOption = None,
     threshold: ThresholdOption = None,
+    *,
+    detection: DetectionOptions,
     json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
     skip_bad: SkipBadOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Find the faces in photos, and read the expression in each."""
-    from mien.cli.predict_view import Tally, show_answers
-    from mien.faces.find import find_detector
-    from mien.inference.annotate import Annotator
-    from mien.inference.answer_files import write_csv
-    from mien.inference.classifier import load
-    from mien.inference.many import Wishes
+    """Detect the faces in images, and classify the expression of each.
 
+    With --engine ray, images are files, folders, or addresses such as s3://bucket/folder.
+    """
+    if engine == Engine.RAY:
+        folder = check_parts_options(out, annotate=annotate is not None, json=json, csv=as_csv, skip_bad=skip_bad)
+        limits = (detection.min_score, detection.min_size, detection.max_faces)
+        sources = tuple(source_name(path) for path in images)
+        parts = PartsJob(folder, sources, Path.cwd(), model, crops, *limits, output, classes, threshold, provider)
+        _predict_with_ray(parts, detection, workers)
+        return
+    workers = workers or 1
     if json and as_csv:
-        raise DataError("Give --json or --csv, not both.")
+        raise DataError("Give either --json or --csv.", code="options")
     if out is not None and (json or as_csv):
-        raise DataError("--out says by its name what is written; leave out --json and --csv.")
+        raise DataError("The suffix of --out decides the format; leave out --json and --csv.", code="options")
     if crops and annotate is not None:
-        raise DataError("--annotate draws faces into photos; with --crops each image is a face.")
-    wishes = Wishes(
-        detector=None if crops else find_detector(),
+        raise DataError("--annotate draws boxes into photos; leave out --crops.", code="options")
+    options = PredictOptions(
+        detector=None if crops else detection.detector(),
         classes=classes,
         threshold=threshold,
         annotator=None if annotate is None else Annotator(annotate, images),
         skip_bad=skip_bad,
     )
-    classifier = load(model, threads=None if workers == 1 else 1)
-    # All that can be refused is refused here, before anything is read or written.
-    names = classifier.merging(classes, threshold)[1]
-    total = _count(images, skip_bad)
-    tally = Tally(wishes.detector)
-    work = partial(_answers, classifier, wishes, workers)
+    predictor = load(model, threads=None if workers == 1 else 1, output=output, provider=provider)
+    # Whatever can be refused is refused here, before anything is read or written.
+    reader = FaceReader(predictor, options.detector, classes=classes, threshold=threshold)
+    job = _Job(images, _count(images, skip_bad), model, predictor, options, reader, workers)
+    tally = Tally(options.detector)
     if out is not None:
-        before = _write(out, _settings(model, wishes, images), names, images, total, work, tally)
-        typer.echo(f"{out}: {tally}" + (f"; {before:,} done before" if before else ""))
-        if tally.nothing_read:
-            raise DataError(f"Not one picture of {total:,} could be read; {out} says why.")
-        if annotate is not None:
-            remark(f"drawn into: {annotate}")
+        _write(out, job, tally)
         return
-    # Collected before anything is printed: a bad image late in the list must leave no half of an answer on stdout, nor
-    # of the pictures that are drawn.
-    answers = []
-    try:
-        for answer in work(_files(images), total):
-            tally.add(answer)
-            if "error" not in answer:
-                answers.append(answer)
-    except MienError:
-        if wishes.annotator is not None:
-            wishes.annotator.take_back()
-        raise
-    if tally.nothing_read:
-        raise DataError(f"Not one picture of {total:,} could be read.")
-    if annotate is not None:
-        remark(f"drawn into: {annotate}")
+    answers = _collect(job, tally)
     if json:
         show_json(answers)
     elif as_csv:
-        write_csv(sys.stdout, answers, names, crops)
+        write_csv(sys.stdout, answers, reader.classes, crops, reader.fields)
     else:
         show_answers(answers, crops)
         if not crops:
             typer.echo(tally)
 
 
-def _answers(classifier: Classifier, wishes: Wishes, workers: int, files: Iterable[Path], total: int) -> Answers:
-    """The answers about files, with progress; what is left out is said."""
-    from mien.inference.many import read_files
-    from mien.progress import track
-
-    if workers > 1:
-        import cv2
-
-        # Each worker is a thread; OpenCV's own would fight them for the cores.
-        cv2.setNumThreads(1)
-    stream = read_files(classifier, files, wishes, workers)
-    for answer in track(stream, total, "reading", "faces" if wishes.detector is None else "pictures"):
-        if "error" in answer:
-            remark(f"left out: {answer['error']}")
-        yield answer
+def _predict_with_ray(job: PartsJob, detection: DetectionOptions, workers: int | None) -> None:
+    """Check all that the workers would refuse, and start them."""
+    detector = None if job.crops else detection.detector()
+    options = PredictOptions(detector, job.classes, job.threshold)
+    predictor = load(job.model, threads=1, output=job.output, provider=job.provider)
+    FaceReader(predictor, detector, classes=job.classes, threshold=job.threshold)
+    predict_parts(job, settings_of(job.sources, job.model, predictor, options), workers)
 
 
-def _write(
-    out: Path,
-    settings: dict[str, Any],
-    names: tuple[str, ...],
-    images: list[Path],
-    total: int,
-    work: Callable[[Iterable[Path], int], Answers],
-    tally: Tally,
-) -> int:
-    """Write the answers about all images, and count them; how many there were already."""
-    from mien.inference.answers import Journal
+def _collect(job: _Job, tally: Tally) -> list[dict[str, Any]]:
+    """All answers, before any is printed: a bad image late in the list leaves nothing half-written.
 
-    with Journal(out, settings, names) as journal:
+    Raises:
+        DataError: an image that cannot be read, without ``--skip-bad``; no image could be read.
+    """
+    answers = []
+    try:
+        for answer in _predict(job, _files(job.images), job.total):
+            tally.add(answer)
+            if "error" not in answer:
+                answers.append(answer)
+    except MienError:
+        if job.options.annotator is not None:
+            job.options.annotator.discard()
+        raise
+    if tally.nothing_predicted:
+        raise DataError(f"None of {job.total:,} images could be read.", code="no-images")
+    _tell_of_annotated(job)
+    return answers
+
+
+def _write(out: Path, job: _Job, tally: Tally) -> None:
+    """Write the answers to a file that a killed command can resume."""
+    settings = settings_of([str(path) for path in job.images], job.model, job.predictor, job.options)
+    with ResumableOutput(out, settings, job.reader.classes, job.reader.fields) as journal:
         if journal.found:
-            remark(f"{journal.found:,} of {total:,} are done already; going on.")
-        left = (file for file in _files(images) if not journal.holds(str(file)))
+            notice(f"{journal.found:,} of {job.total:,} images are done already; resuming.")
+        left = (file for file in _files(job.images) if str(file) not in journal)
         try:
-            for answer in work(left, max(total - journal.found, 0)):
+            for answer in _predict(job, left, max(job.total - journal.found, 0)):
                 journal.add(answer)
         except KeyboardInterrupt:
-            remark("stopped; what is done is kept, and the same command goes on.")
+            notice("Stopped. Finished images are kept; run the same command to resume.")
             raise
-        journal.finish(tally.add)
-        return journal.found
+        journal.finish((str(file) for file in _files(job.images)), tally.add)
+    typer.echo(f"{out}: {tally}" + (f"; {journal.found:,} done before" if journal.found else ""))
+    if tally.nothing_predicted:
+        raise DataError(f"None of {job.total:,} images could be read; {out} lists the reasons.", code="no-images")
+    _tell_of_annotated(job)
 
 
-def _settings(model: str, wishes: Wishes, images: list[Path]) -> dict[str, Any]:
-    """All that decides the answers: what a command must share to go on with another's work.
-
-    Without ``--skip-bad``: pictures that could not be read are no work that is done.
-    """
-    from mien.faces.find import choose
-    from mien.inference.locate import find_model
-    from mien.version import __version__
-
-    yunet = None if wishes.detector is None else choose()[0]
-    annotator = wishes.annotator
-    return {
-        "mien": __version__,
-        "images": sorted({str(path) for path in images}),
-        # Pictures are known by the names that were given, which may say where from.
-        "working folder": None if all(path.is_absolute() for path in images) else str(Path.cwd()),
-        "model": _digest(find_model(model)),
-        "detector": None if wishes.detector is None else wishes.detector.name,
-        "detector's file": None if yunet is None else _digest(yunet),
-        "crops": wishes.detector is None,
-        "classes": wishes.classes,
-        "threshold": wishes.threshold,
-        "annotate": None if annotator is None else str(annotator.folder.resolve()),
-        "annotated below": None if annotator is None else annotator.shared,
-    }
+def _tell_of_annotated(job: _Job) -> None:
+    if job.options.annotator is not None:
+        notice(f"annotated images: {job.options.annotator.folder}")
 
 
-def _digest(path: Path) -> str:
-    from hashlib import sha256
+def _predict(job: _Job, files: Iterable[Path], total: int) -> Answers:
+    """The answers for files, with progress; skipped files are listed."""
+    if job.workers > 1:
+        import cv2
 
-    return f"sha256:{sha256(path.read_bytes()).hexdigest()[:16]}"
+        # Each worker is a thread; OpenCV's own threads would compete with them for the cores.
+        cv2.setNumThreads(1)
+    if job.options.detector is None:
+        note_photos_as_crops(_files(job.images))
+    crops_as_photos = CropsAsPhotos()
+    stream = predict_files(job.predictor, files, job.options, job.workers)
+    for answer in track(stream, total, "predicting", "faces" if job.options.detector is None else "images"):
+        if "error" in answer:
+            notice(f"skipped: {answer['error']}")
+        crops_as_photos.add(answer)
+        yield answer
+    crops_as_photos.note()
 
 
 def _files(images: list[Path]) -> Iterator[Path]:
-    from mien.inference.image_files import walk_images
-
     for path in dict.fromkeys(images):
         if path.is_dir():
             yield from walk_images(path)
@@ -196,16 +234,13 @@ def _files(images: list[Path]) -> Iterator[Path]:
 
 
 def _count(images: list[Path], skip_bad: bool) -> int:
-    """How many files there are. Raises :class:`DataError` for a folder without any, and a file that is not there."""
-    from mien.inference.image_files import no_images
-    from mien.pictures import missing
-
+    """The number of files. Raises :class:`DataError` for a folder without images, and for a missing file."""
     total = 0
     for path in dict.fromkeys(images):
         inside = sum(1 for _ in _files([path]))
         if not inside:
             raise no_images(path)
         if not skip_bad and not os.path.lexists(path):
-            raise missing(path)
+            raise missing_file(path)
         total += inside
     return total

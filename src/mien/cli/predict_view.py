@@ -1,70 +1,80 @@
-"""Answers about pictures as a table, and in one line."""
+"""Predictions as a table, and in one line."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mien.cli.options import show
-from mien.report.wording import counted
+from rich.table import Table
 
-if TYPE_CHECKING:
-    from mien.faces.face import Detector
+from mien.cli.output import show
+from mien.faces.face import Detector
+from mien.inference.prediction import NOT_A_FACE, UNSURE, answer_of
+from mien.page.wording import counted
 
 
 class Tally:
-    """Counts answers as they pass: pictures, faces, pictures without, left out."""
+    """Counts answers as they pass: images, faces, what people would say of them, skipped images."""
 
     def __init__(self, detector: Detector | None) -> None:
         self._detector = detector
-        self._pictures = self._faces = self._without = self._bad = 0
+        self._images = self._faces = self._without = self._bad = 0
+        self._said: Counter[str] = Counter()
 
     def add(self, answer: Mapping[str, Any]) -> None:
         """Count one answer."""
         if "error" in answer:
             self._bad += 1
             return
-        found = len(answer["faces"]) if self._detector is not None else 1
-        self._pictures += 1
-        self._faces += found
+        found = answer["faces"] if self._detector is not None else [answer]
+        self._images += 1
+        self._faces += len(found)
         self._without += not found
+        self._said.update(answer_of(each) for each in found)
 
     @property
-    def nothing_read(self) -> bool:
-        """Whether all that there was is left out."""
-        return self._bad > 0 and not self._pictures
+    def nothing_predicted(self) -> bool:
+        """Whether all images were skipped."""
+        return self._bad > 0 and not self._images
 
     def __str__(self) -> str:
-        left_out = f"; {self._bad:,} left out" if self._bad else ""
+        said = "".join(f"; {self._said[each]:,} {each}" for each in (UNSURE, NOT_A_FACE) if self._said[each])
+        rest = said + (f"; {self._bad:,} skipped" if self._bad else "")
         if self._detector is None:
-            return f"{counted(self._faces, 'face')} read{left_out}"
-        without = f", {self._without:,} without a face" if self._without and self._pictures > 1 else ""
+            return f"{counted(self._faces, 'face')} classified{rest}"
+        without = f", {self._without:,} without a face" if self._without and self._images > 1 else ""
         faces = counted(self._faces, "face") if self._faces else "no face"
-        pictures = counted(self._pictures, "picture")
-        return f"{self._detector.name}: {faces} in {pictures}{without}{left_out}"
+        return f"{self._detector.name}: {faces} in {counted(self._images, 'image')}{without}{rest}"
 
 
 def show_answers(answers: Iterable[Mapping[str, Any]], crops: bool) -> None:
-    """Print a table: a line for each face, and one for each picture without."""
-    from rich.table import Table
-
-    head = ("image",) if crops else ("image", "face", "box")
-    table = Table(*head, "expression", "share", "then", box=None, pad_edge=False)
+    """Print a table: a line for each face, and one for each image without a face."""
+    head = ("image",) if crops else ("image", "face", "box", "score")
+    table = Table(*head, "expression", "probability", "then", box=None, pad_edge=False)
     for answer in answers:
         if crops:
-            table.add_row(answer["source"], *_reading(answer))
+            table.add_row(answer["source"], *_cells(answer))
             continue
         for number, face in enumerate(answer["faces"], start=1):
             box = face["box"]
             place = f"{box['width']} x {box['height']} at {box['left']}, {box['top']}"
-            table.add_row(answer["source"], str(number), place, *_reading(face))
+            table.add_row(answer["source"], str(number), place, _score(face), *_cells(face))
         if not answer["faces"]:
             table.add_row(answer["source"], "", "no face")
-    show(table)
+    # Paths of files are long, and programs that read a pipe need them whole.
+    show(table, pipe_width=200)
 
 
-def _reading(reading: Mapping[str, Any]) -> tuple[str, str, str]:
-    shares = reading["probabilities"].items()
-    ranked = sorted(shares, key=lambda item: (item[0] != reading["top"], -item[1]))
-    others = ", ".join(f"{name} {share:.0%}" for name, share in ranked[1:3])
-    return reading["top"], f"{reading['confidence']:.0%}", others
+def _score(face: Mapping[str, Any]) -> str:
+    """The detector's own score."""
+    return f"{face['detection_score']:.3g}" if "detection_score" in face else ""
+
+
+def _cells(prediction: Mapping[str, Any]) -> tuple[str, str, str]:
+    said, top = answer_of(prediction), prediction["top"]
+    ranked = sorted(prediction["probabilities"].items(), key=lambda item: (item[0] != top, -item[1]))
+    # Who is unsure has no answer that a probability could belong to: all classes are others.
+    first = 0 if said == UNSURE else 1
+    others = ", ".join(f"{name} {probability:.0%}" for name, probability in ranked[first : first + 2])
+    return said, f"{prediction['confidence']:.0%}" if first else "", others

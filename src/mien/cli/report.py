@@ -1,130 +1,207 @@
-"""``mien report``: everything about a model's answers on one page. Works without torch, but for gradients."""
+"""``mien report``: everything about a model's predictions on one page. Works without torch, except for gradients."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mien.cli.options import (
-    CleanOption,
-    DataIfAnyOption,
     JsonOption,
-    MapOption,
-    ModelIfAnyOption,
+    OptionalDataOption,
+    OptionalModelOption,
     QuietOption,
-    SkipBadOption,
-    SplitOfScoresOption,
-    check_page_out,
-    page_facts,
-    remark,
-    show_json,
+    SplitOfPredictionsOption,
 )
-from mien.cli.source import environment_of, source_if_any
+from mien.cli.output import check_page_out, note, notice, page_metadata, show_json
+from mien.cli.source import Source, SourceVotesOptions, environment_of
+from mien.errors import DataError, MienError
+from mien.evaluation.predictions import Predictions, read_predictions
+from mien.inference.find_model import find_run, find_run_of_model
+from mien.inference.predictor import Predictor, load
+from mien.page.page import WrittenPage
+from mien.pipeline.find_files import find_predictions
+from mien.report.run import write_report
+from mien.run_folder import RunFolder
 
-if TYPE_CHECKING:
-    from mien.inference.classifier import Classifier
+
+@dataclass(frozen=True)
+class _Subject:
+    """Whose predictions the report is about.
+
+    Attributes:
+        file: of the predictions.
+        predictions: its content.
+        model_name: the model as the user named it; None without one.
+        model: that made the predictions; None without one.
+        run: its run folder, if it has one.
+        is_recorded: whether the model was not given, but found by what the predictions file says.
+        title: heads the page.
+    """
+
+    file: Path
+    predictions: Predictions
+    model_name: str | None
+    model: Predictor | None
+    run: RunFolder | None
+    title: str
+    is_recorded: bool = False
 
 
 def report(
     folder: Annotated[
-        Path | None, typer.Argument(help="A run folder, or what mien evaluate --out DIR wrote.", metavar="DIR")
+        Path | None,
+        typer.Argument(help="A run folder, or the folder of mien evaluate --out DIR.", metavar="DIR"),
     ] = None,
-    scores: Annotated[
-        Path | None, typer.Option(help="Instead of DIR: a scores file, of anybody's model.", metavar="FILE")
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="A predictions file of any model, instead of DIR.", metavar="FILE"),
     ] = None,
-    data: DataIfAnyOption = None,
-    model: ModelIfAnyOption = None,
-    split: SplitOfScoresOption = None,
+    data: OptionalDataOption = None,
+    model: OptionalModelOption = None,
+    split: SplitOfPredictionsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", help="Folder for report.html, figures/ and tables/; DIR/report-SPLIT by default.", metavar="OUT"
+            "--out",
+            help="Folder for report.html, figures/ and tables/. The default is DIR/report-SPLIT.",
+            metavar="OUT",
         ),
     ] = None,
     level: Annotated[
-        float, typer.Option(help="Share of faces whose prediction set shall hold the true class.", metavar="SHARE")
+        float,
+        typer.Option(help="Coverage of prediction sets: how often they contain the true class.", metavar="P"),
     ] = 0.9,
     no_explain: Annotated[
-        bool, typer.Option("--no-explain", help="Leave out what the model looks at, which takes half a minute.")
+        bool, typer.Option("--no-explain", help="Skip the saliency maps, which take half a minute.")
     ] = False,
     no_features: Annotated[
-        bool, typer.Option("--no-features", help="Leave out how it sees faces, which reads every training face.")
+        bool, typer.Option("--no-features", help="Skip the map of features, which needs every training image.")
     ] = False,
-    class_map: MapOption = None,
-    skip_bad: SkipBadOption = False,
-    clean: CleanOption = None,
+    *,
+    data_options: SourceVotesOptions,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write all that the scores of a model say, and where it fails, as one page for a browser or a printer.
+    """Write a full report on a model's predictions and errors, as one page for a browser or a printer.
 
-    What needs --data, the model (by default that of DIR) or a robustness.json (of mien robustness, in DIR or OUT) is
-    there where these are. Every figure is also written as SVG and PNG, every table as CSV and JSON. Faces are in the
-    page alone.
+    Some sections need the data, the model or a robustness.json (of mien robustness, in DIR or OUT). Without --data and
+    --model, those are used that the predictions file names, if they are still there. Every chart is also written as
+    SVG and PNG, every table as CSV and JSON. Faces appear in the page only.
     """
-    from mien.errors import DataError
-    from mien.evaluation.scores import read_scores
-    from mien.experiments.full_report import write_full_report
-    from mien.experiments.matching import find_scores
-    from mien.inference.classifier import load
-    from mien.inference.locate import find_run, find_run_of_model
-    from mien.run_folder import RunFolder
-
-    if (folder is None) == (scores is None):
-        raise DataError("Give a folder, or --scores FILE: one of the two.")
-    if scores is not None and split is not None:
-        raise DataError("--split chooses among the scores of DIR; --scores FILE is of one split already.")
-    source = source_if_any(data, class_map, skip_bad, clean)
+    if (folder is None) == (predictions is None):
+        raise DataError("Give either a folder or --predictions FILE.", code="options")
+    if predictions is not None and split is not None:
+        raise DataError("--split chooses among the predictions of DIR; --predictions FILE has one.", code="options")
+    source = data_options.at_any(data)
     check_page_out(out, data)
-    file = find_scores(folder, split) if folder is not None else scores
+    file = predictions if folder is None else find_predictions(folder, split)
     assert file is not None
-    measured = read_scores(file)
-    out = out or default_out(file, measured.split)
+    read = read_predictions(file)
+    out = out or default_out(file, read.split)
     check_page_out(out, data)
+    subject = _find(folder, file, read, model)
+    recorded = source is None and _recorded_data(read)
+    write = partial(_write, out, level=level, explain=not no_explain, features=not no_features)
+    try:
+        written = write(subject, recorded or source)
+    except DataError as error:
+        if not recorded and not subject.is_recorded:
+            raise
+        note(
+            f"{error} The report goes without the model and the data that the predictions file names.",
+            "recorded-unusable",
+        )
+        written = write(_without_recorded(subject), source)
+    if json:
+        files = [str(each) for each in written.files]
+        show_json({"report": str(written.page), "bytes": written.page_bytes, "files": files})
+        return
+    typer.echo(str(written.page))
+    notice(f"{written.page_bytes / 1e6:.1f} MB, with {len(written.files)} files in figures/ and tables/ beside it.")
+    if source is not None or recorded:
+        notice("The page shows faces of the data: check its licence before you share it.")
+
+
+def _find(folder: Path | None, file: Path, predictions: Predictions, model: str | None) -> _Subject:
     if model is None and folder is not None and RunFolder(folder).model.is_file():
         model = str(folder)
-    own = model is not None and folder is not None and find_run(model).path.resolve() == folder.resolve()
-    classifier: Classifier | None = None if model is None else load(model)
-    run = None if model is None else find_run_of_model(model)
-    size_px = 48 if classifier is None else classifier.manifest.input.size_px
-    result = None if source is None else source.read(size_px)
-    name = file.parent.resolve().name if folder is not None else file.stem
-    if classifier is not None and own:
-        name = classifier.manifest.full_name
-    written = write_full_report(
+    name = file.stem if folder is None else file.parent.resolve().name
+    if model is None:
+        title = f"{name}: {predictions.split}"
+        found = _recorded_model(predictions)
+        if found is None:
+            return _Subject(file, predictions, ", ".join(predictions.models) or None, None, None, title)
+        run = find_run_of_model(predictions.models[0])
+        return _Subject(file, predictions, predictions.models[0], found, run, title, is_recorded=True)
+    predictor = load(model).for_labels()
+    if folder is not None and find_run(model).path.resolve() == folder.resolve():
+        name = predictor.manifest.full_name
+    title = f"{name}: {predictions.split}"
+    return _Subject(file, predictions, model, predictor, find_run_of_model(model), title)
+
+
+def _recorded_model(predictions: Predictions) -> Predictor | None:
+    """The one model that the predictions file names, if it is still there and has the same classes."""
+    if len(predictions.models) != 1:
+        return None
+    (name,) = predictions.models
+    try:
+        found = load(name).for_labels()
+    except MienError as error:
+        note(f"{name}, which made the predictions, cannot be used. {error}", "recorded-model-unusable")
+        return None
+    return found if found.classes == predictions.classes else None
+
+
+def _recorded_data(predictions: Predictions) -> Source | None:
+    """The data that the predictions file names, if it is still there."""
+    source = Source.of_options(predictions.data_options)
+    if source is None:
+        return None
+    if not source.path.exists():
+        note(f"{source.path}, the data of the predictions, is not there. Give --data PATH.", "recorded-data-missing")
+        return None
+    note(f"the data is {source.path}, as the predictions file says.", "recorded-data-used")
+    return source
+
+
+def _without_recorded(subject: _Subject) -> _Subject:
+    return replace(subject, model=None, run=None) if subject.is_recorded else subject
+
+
+def _write(
+    out: Path, subject: _Subject, source: Source | None, *, level: float, explain: bool, features: bool
+) -> WrittenPage:
+    form = () if subject.model is None else subject.model.manifest.input.stored_as
+    result = None if source is None else source.read(*form)
+    averaging = subject.predictions.note
+    return write_report(
         out,
-        measured,
-        title=f"{name}: {measured.split}",
+        subject.predictions,
+        title=subject.title,
         faces=None if result is None else result.faces,
         uncleaned=None if result is None else result.uncleaned,
-        model=classifier,
-        run=run,
-        robustness=[out, file.parent, *([] if run is None else [run.path])],
-        model_name=model,
+        model=subject.model,
+        run=subject.run,
+        robustness=[out, subject.file.parent, *([] if subject.run is None else [subject.run.path])],
+        model_name=subject.model_name,
         level=level,
-        explain=not no_explain,
-        features=not no_features,
-        facts={
-            "scores": str(file),
-            "model": model or "not given",
-            **({"answers": measured.note} if measured.note else {}),
-            **page_facts(environment_of(source)),
+        explain=explain,
+        features=features,
+        metadata={
+            "predictions": str(subject.file),
+            "model": subject.model_name or "not given",
+            **({} if subject.run is None else {"run": str(subject.run.path)}),
+            **({"averaging": averaging} if averaging else {}),
+            **page_metadata(environment_of(source)),
         },
     )
-    if json:
-        show_json(
-            {"report": str(written.page), "bytes": written.page_bytes, "files": [str(each) for each in written.files]}
-        )
-    else:
-        typer.echo(str(written.page))
-        remark(
-            f"{written.page_bytes / 1e6:.1f} MB; beside it {len(written.files)} files in figures/ and tables/."
-            + (" It shows faces of the data: mind its terms before you pass it on." if result is not None else "")
-        )
 
 
 def default_out(file: Path, split: str) -> Path:
-    """Beside the scores; a split may have any name, a folder may not."""
+    """Beside the predictions; a split may have any name, a folder may not."""
     return file.parent / ("report-" + "".join(each if each.isalnum() or each in "-_." else "-" for each in split))

@@ -1,119 +1,128 @@
-"""``mien robustness``: how much accuracy bad pictures leave. Works without torch."""
+"""``mien robustness``: how accuracy drops on corrupted images. Works without torch."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import numpy as np
 import typer
+from rich import box
+from rich.table import Table
 
 from mien.cli.options import (
-    CleanOption,
     DataOption,
     JsonOption,
-    MapOption,
-    ModelOption,
+    ModelArgument,
     OverwriteOption,
     QuietOption,
-    SkipBadOption,
-    check_overwrite,
-    remark,
-    show,
-    show_json,
 )
-from mien.cli.source import Source
+from mien.cli.output import check_overwrite, notice, show, show_json
+from mien.cli.source import Source, SourceOptions
+from mien.errors import DataError, RunError
+from mien.evaluation.corruptions import STRENGTHS
+from mien.evaluation.robustness import RobustnessResult, fingerprint_of_samples, measure_robustness
+from mien.evaluation.robustness_file import (
+    NAME,
+    RelativeRobustness,
+    RobustnessReport,
+    check_baseline,
+    read_robustness,
+    relative_to,
+    write_robustness,
+)
+from mien.inference.predictor import load
+from mien.page.wording import decimal, interval_text, percent, samples_text
+from mien.pipeline.split_predictions import with_model_classes
 
-if TYPE_CHECKING:
-    from mien.evaluation.robustness import RobustnessResult
-    from mien.evaluation.robustness_file import Relative
+
+@dataclass(frozen=True)
+class _Options:
+    model: str
+    split: str
+    baseline: Path | None
+    limit: int | None
+    seed: int
 
 
 def robustness(
-    model: ModelOption,
+    model: ModelArgument,
     data: DataOption,
-    split: Annotated[str, typer.Option(help="validation or train; only mien evaluate opens test.")] = "validation",
+    split: Annotated[
+        str, typer.Option("--split", help="validation or train. Only mien evaluate uses test.", metavar="SPLIT")
+    ] = "validation",
     baseline: Annotated[
         Path | None,
         typer.Option(
-            help="Another model's robustness.json, or its folder; gives the mean corruption error.", metavar="PATH"
+            help="The robustness.json of another model, or its folder, for the mean corruption error.",
+            metavar="PATH",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Write robustness.json into this folder.", metavar="DIR")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many faces, drawn evenly at random.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the corruptions and of --limit.")] = 0,
-    class_map: MapOption = None,
-    skip_bad: SkipBadOption = False,
-    clean: CleanOption = None,
+    out: Annotated[Path | None, typer.Option(help="Write robustness.json to this folder.", metavar="DIR")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Use at most N randomly chosen samples.", metavar="N")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the corruptions and of --limit.", metavar="N")] = 0,
+    *,
+    data_options: SourceOptions,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure a model on faces with noise, blur, bad light, covered parts and more, at five strengths each."""
-    import numpy as np
-
-    from mien.errors import DataError, RunError
-    from mien.evaluation.robustness import fingerprint_of_rows, measure_robustness
-    from mien.evaluation.robustness_file import (
-        NAME,
-        Measurement,
-        check_baseline,
-        read_measurement,
-        relative_to,
-        write_measurement,
-    )
-    from mien.experiments.measure import faces_for
-    from mien.inference.classifier import load
-
+    """Measure a model on images with noise, blur, bad light, occlusion and more, at five strengths each."""
     if split == "test":
-        raise DataError("Robustness is measured on validation or train; only mien evaluate opens the test split.")
+        raise DataError(
+            "Robustness is measured on validation or train. Only mien evaluate uses the test split.", code="split-test"
+        )
     if out is not None and out.is_file():
-        raise RunError(f"{out} is a file; --out names a folder.")
+        raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
     check_overwrite(out, [NAME], overwrite)
-    other = read_measurement(baseline) if baseline is not None else None
-    classifier = load(model)
-    result = Source(data, class_map, skip_bad, clean).read(classifier.manifest.input.size_px)
-    faces = faces_for(classifier, result.faces).of_split(split)
-    if limit is not None and limit < len(faces):
-        faces = faces.subset(np.sort(np.random.default_rng(seed).choice(len(faces), limit, replace=False)))
-    fingerprint = result.faces.fingerprint_for_scores(split)
-    rows_fingerprint = fingerprint_of_rows(fingerprint, faces.rows, faces.labels, faces.classes)
-    if other is not None:
-        # Before minutes are spent on what could not be compared.
-        check_baseline(other, str(baseline), faces.images, faces.labels, seed, rows_fingerprint)
-    measured = measure_robustness(
-        classifier.probabilities, faces.images, faces.labels, seed=seed, rows_fingerprint=rows_fingerprint
-    )
-    relative = relative_to(other, measured, str(baseline)) if other is not None else None
-    measurement = Measurement(model, str(data), split, measured, relative, fingerprint)
+    options = _Options(model, split, baseline, limit, seed)
+    measurement = _measure(options, data_options.at(data))
     if out is not None:
-        remark(f"written: {write_measurement(out, measurement)}")
+        notice(f"written: {write_robustness(out, measurement)}")
     if json:
         show_json(measurement.to_dict())
     else:
-        _show_table(measured, relative)
+        _show_table(measurement.result, measurement.relative)
 
 
-def _show_table(result: RobustnessResult, relative: Relative | None) -> None:
-    from rich import box
-    from rich.table import Table
+def _measure(options: _Options, source: Source) -> RobustnessReport:
+    other = read_robustness(options.baseline) if options.baseline is not None else None
+    predictor = load(options.model).for_labels()
+    result = source.read(*predictor.manifest.input.stored_as)
+    faces = with_model_classes(predictor, result.faces).of_split(options.split)
+    if options.limit is not None and options.limit < len(faces):
+        chosen = np.random.default_rng(options.seed).choice(len(faces), options.limit, replace=False)
+        faces = faces.subset(np.sort(chosen))
+    fingerprint = result.faces.fingerprint_for_predictions(options.split)
+    samples_fingerprint = fingerprint_of_samples(fingerprint, faces.rows, faces.labels, faces.classes)
+    if other is not None:
+        # Before minutes are spent on what could not be compared.
+        check_baseline(other, str(options.baseline), faces.images, faces.labels, options.seed, samples_fingerprint)
+    measured = measure_robustness(
+        predictor.probabilities, faces.images, faces.labels, seed=options.seed, samples_fingerprint=samples_fingerprint
+    )
+    relative = relative_to(other, measured, str(options.baseline)) if other is not None else None
+    return RobustnessReport(options.model, str(source.path), options.split, measured, relative, fingerprint)
 
-    from mien.evaluation.corruptions import STRENGTHS
-    from mien.report.wording import decimal, interval_text, percent, rows_text
 
+def _show_table(result: RobustnessResult, relative: RelativeRobustness | None) -> None:
     typer.echo(
         f"Clean accuracy {percent(result.clean_accuracy.value)} "
         f"({interval_text('accuracy', result.clean_accuracy)}), corrupted {percent(result.mean_accuracy.value)} "
-        f"({interval_text('accuracy', result.mean_accuracy)}), on {rows_text(result.faces)}"
+        f"({interval_text('accuracy', result.mean_accuracy)}), on {samples_text(result.faces)}"
     )
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("accuracy % at strength")
     for header in (*map(str, STRENGTHS), "mean", *(("error / baseline's",) if relative is not None else ())):
         table.add_column(header, justify="right", no_wrap=True)
-    for name, shares in zip(result.corruptions, result.accuracy, strict=True):
+    for name, accuracies in zip(result.corruptions, result.accuracy, strict=True):
         ratio = (decimal(relative.errors.of[name]),) if relative is not None else ()
-        table.add_row(name, *(f"{100 * share:.1f}" for share in (*shares, shares.mean())), *ratio)
+        table.add_row(name, *(f"{100 * each:.1f}" for each in (*accuracies, accuracies.mean())), *ratio)
     show(table)
     if relative is not None:
         typer.echo(
-            f"Mean corruption error relative to the baseline: {decimal(relative.errors.mean)} (1 is as good as it)"
+            f"Mean corruption error relative to the baseline: {decimal(relative.errors.mean)} (1 is equally robust)"
         )

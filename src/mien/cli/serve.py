@@ -1,47 +1,92 @@
-"""``mien serve``: the model as a web service."""
+"""``mien serve``: a model as a web service."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from mien.cli.options import ModelOption, QuietOption, remark
+from mien.cli.detection import DetectionOptions
+from mien.cli.options import ModelOption, ProviderOption, QuietOption
+from mien.cli.output import note, notice
 from mien.errors import needs_extra
+from mien.inference.find_model import find_model
+from mien.progress import set_quiet
+from mien.serve.limits import Limits
+
+_DEFAULT = Limits()
 
 
 def serve(
     model: ModelOption = "default",
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. 0.0.0.0 allows other machines.", metavar="ADDRESS")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(help="Port to listen on. 0 chooses a free one.", min=0, max=65535, metavar="N")
+    ] = 8000,
     token_file: Annotated[
         Path | None,
-        typer.Option(help="File with the bearer token to ask for; otherwise MIEN_TOKEN, if set.", metavar="FILE"),
+        typer.Option(
+            help="Require the bearer token in this file. Without it, the token in MIEN_TOKEN is used, if set.",
+            metavar="FILE",
+        ),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Pictures worked on at a time; as many as there are cores.", min=1)
+        int | None,
+        typer.Option(
+            help="Images that each process works on at the same time. The default shares the cores among --workers.",
+            min=1,
+        ),
     ] = None,
-    max_bytes: Annotated[int, typer.Option(help="Of one request.", min=1)] = 20_000_000,
+    workers: Annotated[
+        int, typer.Option(help="Processes that share the port. All limits hold for each of them.", min=1, metavar="N")
+    ] = 1,
+    provider: ProviderOption = None,
+    max_bytes: Annotated[int, typer.Option(help="Largest request in bytes.", min=1)] = _DEFAULT.max_bytes,
     max_pixels: Annotated[
-        int, typer.Option(help="Of one picture; ten times that of all pictures of a request.", min=1, max=100_000_000)
-    ] = 25_000_000,
-    max_requests: Annotated[int, typer.Option(help="At a time; further ones get 429.", min=1)] = 64,
-    body_seconds: Annotated[float, typer.Option(help="For a request to come in.", min=0.1, max=3600)] = 30.0,
-    work_seconds: Annotated[float, typer.Option(help="For a request to be answered.", min=0.1, max=3600)] = 30.0,
+        int,
+        typer.Option(
+            help="Largest image in pixels. All images of a request may have ten times as many.",
+            min=1,
+            max=100_000_000,
+        ),
+    ] = _DEFAULT.max_pixels,
+    max_requests: Annotated[
+        int, typer.Option(help="Requests at the same time. Further ones get status 429.", min=1)
+    ] = _DEFAULT.max_requests,
+    body_seconds: Annotated[
+        float, typer.Option(help="Longest time to receive a request.", min=0.1, max=3600)
+    ] = _DEFAULT.body_seconds,
+    work_seconds: Annotated[
+        float, typer.Option(help="Longest time to answer a request.", min=0.1, max=3600)
+    ] = _DEFAULT.work_seconds,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(help="Keep serving this long after SIGTERM, while /readyz answers 503.", min=0, max=3600),
+    ] = _DEFAULT.drain_seconds,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also accept requests to this host name, and from web pages of this host. Can be repeated. IP "
+            "addresses, localhost and this machine's name are always accepted.",
+            metavar="NAME",
+        ),
+    ] = None,
+    *,
+    detection: DetectionOptions,
     quiet: QuietOption = False,
 ) -> None:
-    """Answer over HTTP: POST a picture to /v1/predict. Ctrl-C or SIGTERM ends it when what is under way is done.
+    """Serve a model over HTTP: POST an image to /v1/predict. On Ctrl-C or SIGTERM, open requests are finished.
 
-    It stores and logs no picture. Without --host only this machine can reach it.
+    The service stores and logs no image. Without --host only this machine can reach it.
     """
     with needs_extra("serve", "The service"):
-        from mien.serve.app import create_app
+        from mien.serve.auth import VARIABLE, find_token
         from mien.serve.server import address, available_cores, is_local, open_port, run
-    from mien.faces.find import find_detector
-    from mien.inference.locate import find_model
-    from mien.serve.access import VARIABLE, find_token
-    from mien.serve.limits import Limits
+        from mien.serve.workers import run_workers
 
     limits = Limits(
         max_bytes=max_bytes,
@@ -50,16 +95,39 @@ def serve(
         max_requests=max_requests,
         body_seconds=body_seconds,
         work_seconds=work_seconds,
+        drain_seconds=drain_seconds,
     )
     token = find_token(token_file)
-    app = create_app(
-        find_model(model), find_detector(), threads=threads or available_cores(), limits=limits, token=token
+    threads = threads or max(available_cores() // workers, 1)
+    make_app = partial(
+        _make_app,
+        find_model(model),
+        detection,
+        threads=threads,
+        limits=limits,
+        token=token,
+        hosts=allow_host or (),
+        provider=provider,
     )
+    app = make_app()
     listener = open_port(host, port)
     if token is None and not is_local(listener):
-        remark(
-            f"warning: any machine that reaches {address(listener)} may use this service. "
-            f"Ask for a token with {VARIABLE} or --token-file."
+        note(
+            f"any machine that reaches {address(listener)} can use this service. "
+            f"Require a token with {VARIABLE} or --token-file.",
+            "service-open",
         )
-    remark(f"{address(listener)} reads pictures at /v1/predict; /docs says how. Ctrl-C ends it.")
-    run(app, listener, limits)
+    notice(f"{address(listener)} classifies images at /v1/predict; see /docs. Press Ctrl-C to stop.")
+    if workers == 1:
+        run(app, listener, limits)
+    else:
+        run_workers(partial(make_app, quiet=True), listener, limits, workers=workers, threads=threads)
+
+
+def _make_app(model: Path, detection: DetectionOptions, *, quiet: bool = False, **named: Any) -> Any:
+    """The service; ``quiet`` in workers, because the first process has made one and printed its notices."""
+    from mien.serve.app import create_app
+
+    if quiet:
+        set_quiet(True)
+    return create_app(model, detection.detector(), **named)

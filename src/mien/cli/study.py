@@ -2,232 +2,255 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mien.cli.options import (
-    CleanOption,
-    DataIfAnyOption,
+    BatchSizeOption,
+    Engine,
+    EngineOption,
+    EpochsOption,
     JsonOption,
-    MapOption,
+    LrOption,
+    OptionalDataOption,
     QuietOption,
-    SkipBadOption,
-    check_out,
-    page_facts,
-    remark,
-    show,
-    show_json,
+    recipe_changes,
 )
-from mien.cli.source import Source
-from mien.errors import needs_extra
+from mien.cli.output import check_out, note, notice, page_metadata, show, show_json
+from mien.cli.source import Source, SourceVotesOptions
+from mien.cli.study_view import StudyProgress, show_studies, show_what_would_run
+from mien.data.dataset import Dataset
+from mien.errors import MienError, StudyError, needs_extra
+from mien.page.rendering import import_page_packages
+from mien.progress import bars_are_shown, busy
+from mien.study.page import study_tables, write_study
+from mien.study.results import CompletedRun, PlannedRun, StudyPlan, read_completed
+from mien.study.spec import Study, load_study
+from mien.study.table import tabulate, write_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from mien.study.planned_run import StudyContext
 
-    from mien.data.faceset import FaceSet
-    from mien.experiments.study import Study
-    from mien.experiments.study_results import Plan, Planned
+Completed = Mapping[str, CompletedRun]
+
+
+@dataclass(frozen=True)
+class _Options:
+    """What the user asked for, found and checked as far as that needs no data."""
+
+    study: Study
+    source: Source
+    out: Path
+    results: Path
+    changes: Sequence[str] = field(default=())
+    only: Sequence[str] = field(default=())
+    jobs: int | None = None
+    engine: Engine = Engine.LOCAL
+    dry_run: bool = False
+    only_finished: bool = False
+    json: bool = False
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="A name from `mien study list`, or a .toml file.", metavar="NAME")],
-    data: DataIfAnyOption = None,
+    name: Annotated[
+        str, typer.Argument(help="The name of a study (see `mien study list`), or a .toml file.", metavar="STUDY")
+    ],
+    data: OptionalDataOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder of runs, table and page; studies/NAME by default.", metavar="OUT"),
+        typer.Option("--out", help="Folder of runs, table and page. The default is studies/STUDY.", metavar="OUT"),
     ] = None,
     results: Annotated[
         Path | None,
-        typer.Option(help="Keep finished runs here, and find them here; OUT/results by default.", metavar="DIR"),
+        typer.Option(help="Folder of the finished runs. The default is OUT/results.", metavar="DIR"),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Run this variant alone. May be given often.", metavar="VARIANT")
+        list[str] | None, typer.Option(help="Run only this variant. Can be repeated.", metavar="VARIANT")
     ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
-            help="Change a key of every recipe, epochs=5, or of one variant's, VARIANT:epochs=5. May be given often.",
+            help="Change a key of every recipe, epochs=5, or of one variant, VARIANT:epochs=5. Can be repeated.",
             metavar="KEY=VALUE",
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs side by side; they share the cores.", metavar="N")] = 1,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run and about how long.")] = False,
-    only_finished: Annotated[
-        bool, typer.Option("--finished", help="Train nothing: the table and page of what is finished already.")
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Run N runs at the same time; they share the cores. The default is 1; with --engine ray a run for "
+            "each core.",
+            metavar="N",
+        ),
+    ] = None,
+    engine: EngineOption = Engine.LOCAL,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would run and about how long it would take.")
     ] = False,
-    class_map: MapOption = None,
-    skip_bad: SkipBadOption = False,
-    clean: CleanOption = None,
+    only_finished: Annotated[
+        bool, typer.Option("--finished", help="Train nothing. Write table and page of the finished runs.")
+    ] = False,
+    epochs: EpochsOption = None,
+    batch_size: BatchSizeOption = None,
+    lr: LrOption = None,
+    *,
+    data_options: SourceVotesOptions,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run a study: recipes over seeds, compared on the same faces. What is finished is never run again.
+    """Run a study: compare recipes over several seeds on the same data. A finished run is never repeated.
 
-    `mien study list` shows the studies that come with mien.
+    `mien study list` shows the built-in studies.
     """
-    from mien.errors import MienError, StudyError
-    from mien.experiments.study import load_study
-
     if name == "list":
-        _list(json)
+        show_studies(json)
         return
     if only_finished and (dry_run or only):
-        raise StudyError("--finished trains nothing and tells of all that is finished; leave out --only and --dry-run.")
+        raise StudyError("--finished trains nothing; leave out --only and --dry-run.", code="options")
     wanted = load_study(name)
     for each in only or ():
         wanted.variant(each)
+    changes = recipe_changes(changes, epochs, batch_size, lr)
     if changes:
-        # Table and page must not pass for those of the study as it is.
+        # Table and page must not be mistaken for those of the unchanged study.
         wanted = wanted.model_copy(update={"title": f"{wanted.title} (changed: {', '.join(changes)})"})
     if data is None:
-        raise StudyError(f"A study needs faces: mien study {name} --data PATH.")
+        raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
     out = out or Path("studies") / wanted.name
-    results = results or out / "results"
-    check_out(out, data)
-    if results.is_file():
-        raise StudyError(f"{results} is a file; --results names a folder.")
-    # Before torch, which takes seconds.
-    source = Source(data, class_map, skip_bad, clean)
-    source.check()
+    source = data_options.at(data)
+    given = (changes, only or (), jobs, engine, dry_run, only_finished, json)
+    options = _Options(wanted, source, out, results or out / "results", *given)
+    _check(options)
+    _run(options)
+
+
+def _check(options: _Options) -> None:
+    """Refuse before torch is loaded, which takes seconds, and before hours of training."""
+    check_out(options.out, options.source.path)
+    if options.results.is_file():
+        raise StudyError(f"{options.results} is a file; --results must name a folder.", code="out-is-file")
+    options.source.check()
     with needs_extra("train", "Training"):
-        from mien.experiments.study_plan import lacking, make_plan
-        from mien.experiments.study_run import Yard
-        from mien.experiments.study_runs import run_all
-        from mien.experiments.study_time import seconds_left, side_by_side
-    with needs_extra("report", "The study's page and its tests"):
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
+        import mien.study.run  # noqa: F401
+    with needs_extra("report", "The page and the tests of a study"):
+        import_page_packages()
         import scipy  # noqa: F401
-    from mien.experiments.study_page import study_tables, write_study
-    from mien.experiments.study_results import read_finished
-    from mien.experiments.study_table import tabulate, write_table
-    from mien.progress import bars_are_shown, busy
 
-    finished = read_finished(results)
-    yard = Yard(_read(wanted, source, changes or ()), out, results, source.environment())
-    with busy("checking every run"):
-        plan = make_plan(wanted, yard.faces_of_size, changes or ())
-    for each in only or ():
-        if each in plan.left_out:
-            raise StudyError(f"The variant '{each}' cannot be run here: {plan.left_out[each]}")
-    if only_finished and not any(run.key in finished for run in plan.runs):
-        settings = "these settings" if changes else "its own settings, without --set,"
-        raise StudyError(f"{results} holds no finished run of this study with {settings} on this data.")
-    to_do = [] if only_finished else lacking(wanted, plan, finished, out, only or ())
-    _say_what_is_doubtful(plan, to_do)
-    at_once, costs = side_by_side(jobs, len(to_do)), [1.0] * len(to_do)
-    if to_do and (dry_run or bars_are_shown()):
-        with busy("timing the networks"):
-            costs = seconds_left(to_do, finished, out, at_once)
-    if dry_run:
-        _say_what_would_run(len(plan.runs), to_do, costs, at_once, json)
-        return
+
+def _run(options: _Options) -> None:
+    """Plan, train what is missing, and write table and page."""
+    from mien.study.plan import pending
+    from mien.study.planned_run import StudyContext
+
+    study, metadata = options.study, options.source.environment()
+    completed = read_completed(options.results)
+    context = StudyContext(_read(options), options.out, options.results, metadata)
+    plan = _plan(options, context, completed)
+    to_do = [] if options.only_finished else pending(study, plan, completed, options.out, options.only)
+    _give_notices(plan, to_do)
     all_ended, failure = True, None
-    if to_do:
-        from mien.cli.study_view import StudyView
-
-        try:
-            with StudyView(to_do, costs) as view:
-                all_ended = run_all(to_do, finished, yard, view, jobs)
-        except MienError as error:
-            # What is finished is told all the same.
-            failure = error
-        finished = read_finished(results)
-    if not all_ended and not any(run.key in finished for run in plan.runs):
-        remark("Stopped before a run was finished. The same command goes on where this one was.")
+    if to_do or options.dry_run:
+        costs, at_once = _estimate(options, to_do, completed)
+        if options.dry_run:
+            show_what_would_run(len(plan.runs), to_do, costs, at_once, options.json)
+            return
+        all_ended, failure = _train(options, context, to_do, completed, costs)
+        completed = read_completed(options.results)
+    if not all_ended and not any(run.key in completed for run in plan.runs):
+        notice("Stopped before the first run was finished. Run the same command to resume.")
         raise typer.Exit(130)
-    table = tabulate(wanted, plan, finished)
-    write_table(out / "study.json", table)
-    written = write_study(out, table, page_facts(source.environment()))
-    if json:
-        show_json(table.to_dict())
-    else:
-        show(study_tables(table))
-    remark(f"page: {written.page}; finished runs are kept in {results}")
+    _write(options, plan, completed, metadata)
     if failure is not None:
         raise failure
     if not all_ended:
-        remark("Stopped. The same command goes on where this one was.")
+        notice("Stopped. Run the same command to resume.")
         raise typer.Exit(130)
 
 
-def _list(json: bool) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    from mien.experiments.study import load_study, study_names
-
-    studies = [load_study(each) for each in study_names()]
-    if json:
-        show_json(
-            [
-                {"name": each.name, "title": each.title, "question": each.question, "variants": len(each.variants),
-                 "runs": _runs_of(each)}
-                for each in studies
-            ]
-        )  # fmt: skip
-        return
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for header in ("study", "runs", "what it asks"):
-        table.add_column(header, justify="right" if header == "runs" else "left")
-    for each in studies:
-        table.add_row(each.name, str(_runs_of(each)), Text(each.question or each.title))
-    show(table)
-
-
-def _runs_of(study: Study) -> int:
-    return sum(len(study.seeds_of(variant)) for variant in study.variants if not variant.after)
-
-
-def _read(study: Study, source: Source, changes: Sequence[str]) -> Mapping[int, FaceSet]:
-    """The data at every size that the study's recipes name: each is decoded once, for all runs."""
-    sizes = {
-        study.recipe_of(variant, study.seeds_of(variant)[0], changes).input.size_px
+def _read(options: _Options) -> Mapping[tuple[int, int], Dataset]:
+    """The data as every recipe of the study takes it: each size, grey or RGB, is decoded once, for all runs."""
+    study = options.study
+    forms = {
+        study.recipe_of(variant, study.seeds_of(variant)[0], options.changes).input.stored_as
         for variant in study.variants
         if not variant.after
     }
-    return {size_px: source.read(size_px, again=number > 0).faces for number, size_px in enumerate(sorted(sizes))}
+    return {form: options.source.read(*form, again=at > 0).faces for at, form in enumerate(sorted(forms))}
 
 
-def _say_what_is_doubtful(plan: Plan, to_do: Sequence[Planned]) -> None:
-    """What a person should know of the runs before they begin."""
-    from mien.training.tuning import doubts
+def _plan(options: _Options, context: StudyContext, completed: Completed) -> StudyPlan:
+    """All runs of the study on this data. Raises :class:`StudyError`."""
+    from mien.study.plan import make_plan
+
+    with busy("checking every run"):
+        plan = make_plan(options.study, context.faces_of_size, options.changes)
+    for each in options.only:
+        if each in plan.left_out:
+            raise StudyError(f"The variant '{each}' cannot be run here: {plan.left_out[each]}", code="variant-left-out")
+    if options.only_finished and not any(run.key in completed for run in plan.runs):
+        settings = "these settings" if options.changes else "its own settings, without --set,"
+        raise StudyError(
+            f"{options.results} holds no finished run of this study with {settings} on this data.",
+            code="nothing-finished",
+        )
+    return plan
+
+
+def _give_notices(plan: StudyPlan, to_do: Sequence[PlannedRun]) -> None:
+    """Warn of what a user may not expect of the runs."""
+    from mien.training.tuning import recipe_warnings
 
     for name, reason in plan.left_out.items():
-        remark(f"NOTE: {name} is left out: {reason}")
-    told: set[str] = set()
+        note(f"{name} is left out: {reason}", "variant-skipped")
+    seen: set[str] = set()
     for run in to_do:
-        for doubt in doubts(run.recipe, from_run=run.parent is not None) if run.variant not in told else ():
-            remark(f"NOTE: {run.variant}: {doubt}")
-        told.add(run.variant)
+        for doubt in recipe_warnings(run.recipe, from_run=run.parent is not None) if run.variant not in seen else ():
+            note(f"{run.variant}: {doubt}", doubt.code)
+        seen.add(run.variant)
 
 
-def _say_what_would_run(
-    count: int, to_do: Sequence[Planned], seconds: Sequence[float], at_once: int, json: bool
-) -> None:
-    from rich import box
-    from rich.table import Table
+def _estimate(options: _Options, to_do: Sequence[PlannedRun], completed: Completed) -> tuple[Sequence[float], int]:
+    """Seconds of each run, where somebody will see them, and how many run at once."""
+    from mien.study.duration import seconds_left, side_by_side
 
-    from mien.report.study_wording import duration
+    at_once = side_by_side(options.jobs or 1, len(to_do))
+    if not to_do or not (options.dry_run or bars_are_shown()):
+        return [1.0] * len(to_do), at_once
+    with busy("timing the networks"):
+        return seconds_left(to_do, completed, options.out, at_once), at_once
 
-    total = sum(seconds) / at_once
-    if json:
-        lines = [
-            {"variant": run.variant, "seed": run.recipe.seed, "seconds": each}
-            for run, each in zip(to_do, seconds, strict=True)
-        ]
-        show_json({"runs": count, "to_do": lines, "seconds": total})
-        return
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
-    for header in ("variant", "seed", "epochs", "about"):
-        table.add_column(header, justify="left" if header == "variant" else "right")
-    for run, each in zip(to_do, seconds, strict=True):
-        table.add_row(run.variant, str(run.recipe.seed), str(run.recipe.epochs), duration(each))
-    if to_do:
-        show(table)
-    how = ", one at a time" if at_once == 1 else f", {at_once} at a time"
-    typer.echo(f"{len(to_do)} of {count} runs to do{how}: about {duration(total)}, if none stops early.")
+
+def _train(
+    options: _Options,
+    context: StudyContext,
+    to_do: Sequence[PlannedRun],
+    completed: Completed,
+    costs: Sequence[float],
+) -> tuple[bool, MienError | None]:
+    """Whether all runs ended, and what went wrong. A failure waits until table and page of the rest are written."""
+    from mien.study.ray_run import run_all_on_ray
+    from mien.study.run import run_all
+
+    try:
+        with StudyProgress(to_do, costs) as view:
+            if options.engine == Engine.RAY:
+                return run_all_on_ray(to_do, completed, context, view, options.jobs), None
+            return run_all(to_do, completed, context, view, options.jobs or 1), None
+    except MienError as error:
+        return True, error
+
+
+def _write(options: _Options, plan: StudyPlan, completed: Completed, metadata: Mapping[str, object]) -> None:
+    table = tabulate(options.study, plan, completed)
+    write_table(options.out / "study.json", table)
+    written = write_study(options.out, table, page_metadata(metadata))
+    if options.json:
+        show_json(table.to_dict())
+    else:
+        show(study_tables(table))
+    notice(f"page: {written.page}; the finished runs are kept in {options.results}")

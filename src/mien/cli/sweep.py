@@ -1,4 +1,4 @@
-"""``mien sweep``: search the best values of a recipe's keys, alone or with others on the same folder."""
+"""``mien sweep``: search for better hyperparameters, alone or with other workers on the same folder."""
 
 from __future__ import annotations
 
@@ -7,85 +7,96 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mien.cli.options import (
-    CleanOption,
-    DataOption,
-    JsonOption,
-    MapOption,
-    QuietOption,
-    SkipBadOption,
-    check_out,
-    remark,
-    show,
-    show_json,
-)
+from mien.cli.options import Device, DeviceOption, JsonOption, PlainSettings, QuietOption
+from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import Source
+from mien.cli.train_view import TrainProgress
 from mien.errors import needs_extra
+from mien.page.rendering import import_page_packages
+from mien.page.terminal import rich_table
+from mien.page.wording import percent
+from mien.sweep.section import keys_table
+from mien.sweep.space import load_space
 
 if TYPE_CHECKING:
-    from mien.experiments.sweep_results import SweepResult
+    from mien.sweep.results import SweepResult
 
 
 def sweep(
-    space: Annotated[str, typer.Argument(help="'quick', or a .toml file: docs/sweep.md says what is in it.")],
-    data: DataOption,
+    space: Annotated[
+        str, typer.Argument(help="The search space: 'quick', or a .toml file (docs/sweep.md).", metavar="SPACE")
+    ],
+    source: Source,
+    plain: PlainSettings,
+    device: DeviceOption = Device.AUTO,
     out: Annotated[
-        Path | None, typer.Option(help="The sweep's folder; sweeps/SPACE by default.", metavar="DIR")
+        Path | None, typer.Option(help="Folder of the sweep. The default is sweeps/SPACE.", metavar="DIR")
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(help="Recipes to try, by all workers together; the space's own number by default.", min=1),
+        typer.Option(help="Trials of all workers together. The default is that of the space.", min=1, metavar="N"),
     ] = None,
-    class_map: MapOption = None,
-    skip_bad: SkipBadOption = False,
-    clean: CleanOption = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            help="Keep the trials in this database server: postgresql://HOST/NAME. The default is trials.db in --out.",
+            metavar="URL",
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Search good values for a recipe's keys: many short runs, judged on the validation split.
+    """Search for better hyperparameters: many short runs, compared on the validation split.
 
-    The same command again, here or on another machine with the same disk, helps with the same sweep; after a kill or
-    Ctrl-C it goes on.
+    Run the same command again, here or on another machine with the same disk, to add a worker to the sweep. After
+    Ctrl-C the same command resumes it.
     """
-    from mien.experiments.space import load_space
-
     # Before torch, which takes seconds.
-    chosen = load_space(space)
+    chosen = load_space(space, plain.changes())
     folder = out or Path("sweeps") / chosen.name
-    check_out(folder, data)
-    source = Source(data, class_map, skip_bad, clean)
+    check_out(folder, source.path)
     source.check()
     with needs_extra("search", "A sweep"):
-        # What the page needs is looked for now, not after hours.
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
+        # The packages of the page are checked now, not after hours.
+        import_page_packages()
         import sklearn  # noqa: F401
 
-        from mien.experiments.sweep import check_networks
-        from mien.experiments.sweep import sweep as work
-        from mien.training.tuning import doubts
-    from mien.cli.train_view import TrainView
+        from mien.sweep.run import check_networks
+        from mien.sweep.run import sweep as run_sweep
+        from mien.training.device import check_device
+        from mien.training.tuning import recipe_warnings
 
+    check_device(device)
     check_networks(chosen)
-    for doubt in doubts(chosen.base):
-        remark(f"NOTE: {doubt}")
-    faces = source.read(chosen.base.input.size_px).faces
-    found = work(chosen, faces, folder, trials=trials, view=TrainView, tell=remark, facts=source.environment())
+    for warning in recipe_warnings(chosen.base):
+        notice(warning.line)
+    faces = source.read(*chosen.base.input.stored_as).faces
+    result = run_sweep(
+        chosen,
+        faces,
+        folder,
+        trials=trials,
+        database=storage,
+        device=device,
+        callback_for=TrainProgress,
+        on_trial_end=notice,
+        metadata=source.environment(),
+    )
     if json:
-        show_json(_as_json(found, folder))
+        show_json(_content(result, folder))
     else:
-        _show(found, folder)
-    if found.interrupted:
-        remark(f"stopped with {len(found.trials)} of {found.total} trials finished; the same command goes on.")
+        _show(result, folder)
+    if result.interrupted:
+        notice(f"Stopped with {len(result.trials)} of {result.total} trials finished. Run the same command to resume.")
         raise typer.Exit(130)
 
 
-def _as_json(found: SweepResult, folder: Path) -> dict[str, object]:
-    best = found.best
+def _content(result: SweepResult, folder: Path) -> dict[str, object]:
+    best = result.best
     return {
         "folder": str(folder),
-        "finished": len(found.trials),
-        "total": found.total,
+        "finished": len(result.trials),
+        "total": result.total,
         "best": None
         if best is None
         else {
@@ -94,22 +105,17 @@ def _as_json(found: SweepResult, folder: Path) -> dict[str, object]:
             "values": dict(best.values),
             "recipe": str(folder / "best.toml"),
         },
-        "importance": dict(found.importance),
+        "importance": dict(result.importance),
     }
 
 
-def _show(found: SweepResult, folder: Path) -> None:
-    from mien.report.printed import printed
-    from mien.report.sections.sweep import keys_table
-    from mien.report.wording import percent
-
-    if found.best is None:
-        remark(f"{folder}: no trial ran to its end, so there is no best recipe.")
+def _show(result: SweepResult, folder: Path) -> None:
+    best = result.best
+    if best is None:
+        notice(f"{folder}: no trial is finished, so there is no best recipe.")
     else:
-        typer.echo(
-            f"best: trial {found.best.number} of {len(found.trials)}, {percent(found.best.accuracy)} on validation"
-        )
-        show(printed(keys_table(found.best, found.base, found.importance)))
-        remark(f"train it with: mien train {folder / 'best.toml'} --data PATH")
-    if found.page is not None:
-        remark(f"report: {found.page}")
+        typer.echo(f"best: trial {best.number} of {len(result.trials)}, {percent(best.accuracy)} on validation")
+        show(rich_table(keys_table(best, result.base, result.importance)))
+        notice(f"Train it with: mien train {folder / 'best.toml'} --data PATH")
+    if result.page is not None:
+        notice(f"report: {result.page}")

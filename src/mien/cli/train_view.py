@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from mien.data.balance import balanced_counts
-from mien.data.faceset import FaceSet
-from mien.labels import parse_scheme
 from mien.progress import bars_are_shown
-from mien.recipe import Recipe
+from mien.training.callback import Callback, HistoryLine
+
+if TYPE_CHECKING:
+    from mien.training.plan import TrainingPlan
 
 
-class TrainView:
-    """A :class:`mien.training.loop.Watch`: epoch, images a second, time left, loss, validation accuracy."""
+class TrainProgress(Callback):
+    """Shows epoch, images a second, time left, loss, validation accuracy."""
 
-    def __init__(self, recipe: Recipe, faces: FaceSet) -> None:
+    def __init__(self, plan: TrainingPlan) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        learnt = faces.with_scheme(parse_scheme(recipe.classes)).counts("train")
-        steps = max(int(balanced_counts(learnt, recipe.balance).sum()) // recipe.batch_size, 1)
+        recipe, steps = plan.recipe, plan.steps_per_epoch
         self._epochs = recipe.epochs
         self._progress = Progress(
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
@@ -38,6 +37,7 @@ class TrainView:
         )
         self._images_a_step = recipe.batch_size
         self._steps = steps
+        self._keeps_best = recipe.stopping.keep == "best"
         self._loss = 0.0
 
     def __enter__(self) -> Self:
@@ -49,8 +49,8 @@ class TrainView:
     ) -> None:
         self._progress.stop()
 
-    def step(self, epoch: int, images: int, loss: float) -> None:
-        """See :class:`mien.training.loop.Watch`."""
+    def on_step_end(self, epoch: int, images: int, loss: float) -> None:
+        """See :class:`mien.training.callback.Callback`."""
         # A single batch's loss jumps about; show a running mean.
         self._loss = loss if not self._loss else 0.95 * self._loss + 0.05 * loss
         task = self._progress.tasks[0]
@@ -60,7 +60,7 @@ class TrainView:
         rate = f"{task.speed * images:,.0f} images/s" if task.speed else ""
         self._progress.update(self._task, advance=1, epoch=epoch, rate=rate, loss=f"{self._loss:.3f}")
 
-    def epoch(self, line: dict[str, float], is_best: bool) -> None:
-        """See :class:`mien.training.loop.Watch`."""
-        mark = " (best)" if is_best else ""
-        self._progress.update(self._task, accuracy=f"{line['validation_accuracy']:.1%}{mark}")
+    def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
+        """See :class:`mien.training.callback.Callback`."""
+        mark = " (best)" if is_best and self._keeps_best else ""
+        self._progress.update(self._task, accuracy=f"{metrics['validation_accuracy']:.1%}{mark}")

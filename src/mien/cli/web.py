@@ -7,27 +7,35 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import MODEL_HELP, QuietOption, remark
+from mien.cli.commands import new_group
+from mien.cli.options import MODEL_HELP, QuietOption
+from mien.cli.output import notice
+from mien.inference.find_model import find_model
+from mien.serve.built_page import PAGE_MODEL, copy_page
 
-app = typer.Typer(help="The page that reads faces in a browser.", invoke_without_command=True)
+app = new_group("Build the browser page.")
 
 
 @app.callback()
-def _root(context: typer.Context) -> None:
+def web(context: typer.Context) -> None:
+    """Build the page that classifies faces in a browser."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
-@app.command("build", short_help="Copy the browser page with a model into a folder.")
+@app.command("build", short_help="Copy the browser page and models to a folder.")
 def build(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to; made if missing, its other files stay.")],
-    model: Annotated[str, typer.Option("--model", help=MODEL_HELP, metavar="MODEL")] = "fast-int8",
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder; created if missing. Its other files stay.")
+    ],
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="MODEL", help=f"{MODEL_HELP} Repeat to offer several. Default: {PAGE_MODEL}."),
+    ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Copy the browser page with a model into a folder that any web host can serve."""
-    from mien.inference.locate import find_model
-    from mien.serve.built_page import copy_page
-
-    files = copy_page(folder, find_model(model))
+    """Copy the browser page and models to a folder that any web host can serve. It starts with the first model."""
+    names = models or [PAGE_MODEL]
+    files = copy_page(folder, [find_model(name) for name in names])
     size = sum(file.stat().st_size for file in files)
-    remark(f"{folder}: {len(files)} files, {size / 1e6:.1f} MB, with {model}")
+    notice(f"{folder}: {len(files)} files, {size / 1e6:.1f} MB, with {', '.join(names)}")

@@ -1,6 +1,6 @@
-"""``DeepFace.analyze`` with mien inside: ``from mien.compat import deepface as DeepFace``.
+"""``DeepFace.analyze`` and ``extract_faces`` with mien inside: ``from mien.compat import deepface as DeepFace``.
 
-The shapes of the answers are those of deepface 0.0.103, for the action ``emotion``; the numbers are mien's.
+Results have the shapes of deepface 0.0.103; faces, crops and probabilities are mien's.
 """
 
 from __future__ import annotations
@@ -11,23 +11,29 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from mien.compat.pictures import classifier, rgb_of
-from mien.errors import DataError
-from mien.faces.crop import face_squares
-from mien.faces.face import Box, Face, Margin
-from mien.faces.find import find_detector
+from mien.compat.images import default_predictor, to_rgb
+from mien.errors import DataError, MienWarning
+from mien.faces.face import Box, Face
+from mien.inference.face_reader import FaceReader
+from mien.inference.prediction import Prediction
+from mien.preprocess import face_square
 
-AGREEING_WINDOWS = 100.0
-"""The Haar cascade counts windows and knows no probability: ``face_confidence`` is this share of them, at most 1."""
+_MISSING_ACTIONS = frozenset({"age", "gender", "race"})
+
+FULL_CONFIDENCE_WINDOWS = 100.0
+"""The Haar cascade's score is a number of windows, no probability: ``face_confidence`` is it over this, at most 1."""
 
 
 class UnusableError(DataError, ValueError):
-    """Something that is not a picture, or is not answered; all of deepface's are ValueErrors too."""
+    """Something that is not an image, or an unsupported argument; a ValueError too, as all of deepface's errors."""
 
 
 class FaceNotDetected(UnusableError):  # noqa: N818 - the name that scripts catch
-    """No face where ``enforce_detection`` asks for one."""
+    """No face where ``enforce_detection`` requires one."""
+
+    code = "face-not-detected"
 
 
 def analyze(
@@ -40,81 +46,175 @@ def analyze(
     silent: bool = False,
     anti_spoofing: bool = False,
 ) -> list[dict[str, Any]] | list[list[dict[str, Any]]]:
-    """Read the expression in each face of a picture, or of several.
+    """Classify the expression of each face in an image, or in several.
 
     Args:
         img_path: a path, a data URI, an open binary file, or an array uint8 (H, W, 3) in OpenCV's order BGR; or a
             list of these, or an array (N, H, W, 3). BGRA is taken too.
-        actions: must be ``["emotion"]``, for mien reads expressions and neither age, gender nor race.
-        enforce_detection: raise where there is no face; otherwise the whole picture is read as one.
-        detector_backend: ``"skip"`` reads the whole picture as a face; any other finds faces by mien's detector.
-        align: not heeded; faces are cut out as mien's model was trained to see them, not turned.
-        expand_percentage: not heeded.
-        silent: nothing is ever printed.
-        anti_spoofing: is refused.
+        actions: must contain ``"emotion"``. ``"age"``, ``"gender"`` and ``"race"`` are left out with a warning: mien
+            classifies expressions alone.
+        enforce_detection: raise where no face is detected; otherwise the whole image is classified as one face.
+        detector_backend: ``"skip"`` classifies the whole image as a face; any other uses mien's detector.
+        align: ignored; faces are cropped as in training and not rotated.
+        expand_percentage: ignored.
+        silent: ignored; nothing is ever printed.
+        anti_spoofing: not supported; must be False.
 
     Returns:
         A dict for each face, the largest first: ``emotion`` (percent of each name), ``dominant_emotion``, ``region``
-        (``x``, ``y``, ``w``, ``h`` inside the picture, ``left_eye`` and ``right_eye`` as (x, y) or None; left is the
-        person's own) and ``face_confidence`` (0 where no face was found; YuNet's score; see
-        :data:`AGREEING_WINDOWS`). For several pictures a list of such lists.
+        (``x``, ``y``, ``w``, ``h`` inside the image, ``left_eye`` and ``right_eye`` as (x, y) or None; left is the
+        person's own) and ``face_confidence``: the detector's score, 0..1, 0 without a detection; for the Haar
+        cascade see :data:`FULL_CONFIDENCE_WINDOWS`. For several images a list of such lists.
 
     Raises:
         FaceNotDetected: no face, with ``enforce_detection``.
-        UnusableError: something that is not a picture, or other actions.
+        UnusableError: something that is not an image, an unknown action, or no ``"emotion"`` among them.
         ModelError: the face detector cannot be used.
     """
     actions = [actions] if isinstance(actions, str) else list(actions)
-    if actions != ["emotion"]:
-        raise UnusableError(f"mien reads expressions alone: give actions=['emotion']; found {actions}.")
-    if anti_spoofing:
-        raise UnusableError("mien cannot tell a photo of a photo from a face; leave out anti_spoofing.")
-    given = {"detector_backend": detector_backend not in {"opencv", "skip"}, "expand_percentage": expand_percentage}
-    if any(given.values()):
-        unheeded = " and ".join(name for name, other in given.items() if other)
+    left_out = [each for each in actions if each in _MISSING_ACTIONS]
+    if "emotion" not in actions or len(left_out) + actions.count("emotion") != len(actions):
+        raise UnusableError(
+            f"mien classifies expressions only: use actions=['emotion']; found {actions}.", code="deepface-actions"
+        )
+    if left_out:
         warnings.warn(
-            f"mien.compat.deepface does not heed {unheeded}: faces are found by the {find_detector().name} "
-            f"(see `mien detectors`) and cut out with its own margin.",
+            MienWarning(f"mien classifies expressions only; left out: {', '.join(left_out)}.", code="actions-skipped"),
             stacklevel=2,
         )
+    reader = FaceReader(default_predictor())
+    _check_settings(reader, detector_backend, expand_percentage, anti_spoofing)
     skip = detector_backend == "skip"
-    if isinstance(img_path, list) or (isinstance(img_path, np.ndarray) and img_path.ndim == 4):
-        return [_analyze(_rgb_of(each), _name(each), enforce_detection, skip) for each in img_path]
-    return _analyze(_rgb_of(img_path), _name(img_path), enforce_detection, skip)
+    several = isinstance(img_path, list) or (isinstance(img_path, np.ndarray) and img_path.ndim == 4)
+    results = [_analyze(reader, each, enforce_detection, skip) for each in (img_path if several else [img_path])]
+    return results if several else results[0]
 
 
-def _rgb_of(picture: Any) -> npt.NDArray[np.uint8]:
+def extract_faces(
+    img_path: Any,
+    detector_backend: str = "opencv",
+    enforce_detection: bool = True,
+    align: bool = True,
+    expand_percentage: int = 0,
+    grayscale: bool = False,
+    color_face: str = "rgb",
+    normalize_face: bool = True,
+    anti_spoofing: bool = False,
+) -> list[dict[str, Any]]:
+    """Detect the faces of an image and cut them out.
+
+    Args:
+        img_path: one image, as :func:`analyze` takes it.
+        detector_backend: as in :func:`analyze`.
+        enforce_detection: raise where no face is detected; otherwise the whole image is one face.
+        align: ignored; faces are not rotated.
+        expand_percentage: ignored; a face is cut out along its box.
+        grayscale: as ``color_face="gray"``.
+        color_face: order of the channels: ``"rgb"``, ``"bgr"`` or ``"gray"``.
+        normalize_face: pixels are float64, 0..1, instead of uint8.
+        anti_spoofing: not supported; must be False.
+
+    Returns:
+        A dict for each face, the largest first: ``face`` (H, W, 3), or (H, W) in grey; ``facial_area`` as ``region``
+        in :func:`analyze`; ``confidence`` as ``face_confidence`` there.
+
+    Raises:
+        FaceNotDetected: no face, with ``enforce_detection``.
+        UnusableError: something that is not an image, or another ``color_face``.
+        ModelError: the face detector cannot be used.
+    """
+    colour = "gray" if grayscale else color_face
+    if colour not in {"rgb", "bgr", "gray"}:
+        raise UnusableError(f"color_face must be rgb, bgr or gray; found {colour!r}.", code="deepface-colour")
+    reader = FaceReader(default_predictor())
+    _check_settings(reader, detector_backend, expand_percentage, anti_spoofing)
+    rgb, faces = _detect(reader, img_path, enforce_detection, skip=detector_backend == "skip")
+    extracted = []
+    for face in faces or [_whole(rgb)]:
+        cut = _in_colour(_cut(rgb, face.box), colour)
+        extracted.append(
+            {
+                "face": cut / 255.0 if normalize_face else cut,
+                "facial_area": _region(face, rgb.shape[1], rgb.shape[0]),
+                "confidence": _confidence(face.score),
+            }
+        )
+    return extracted
+
+
+def _check_settings(reader: FaceReader, detector_backend: str, expand_percentage: int, anti_spoofing: bool) -> None:
+    """Warn about what is ignored. Raises :class:`UnusableError` for what cannot be."""
+    if anti_spoofing:
+        raise UnusableError("mien does not support anti_spoofing; leave it out.", code="deepface-anti-spoofing")
+    given = {"detector_backend": detector_backend not in {"opencv", "skip"}, "expand_percentage": expand_percentage}
+    if any(given.values()):
+        ignored = " and ".join(name for name, other in given.items() if other)
+        warnings.warn(
+            MienWarning(
+                f"mien.compat.deepface ignores {ignored}: faces are detected by the {reader.detector.name} "
+                f"(see `mien detectors`) and cropped with its own margin.",
+                code="arguments-ignored",
+            ),
+            stacklevel=3,
+        )
+
+
+def _detect(
+    reader: FaceReader, image: Any, enforce_detection: bool, skip: bool
+) -> tuple[npt.NDArray[np.uint8], list[Face]]:
+    """The image, uint8 (H, W, 3) RGB, and its faces; none where that is allowed."""
     try:
-        return rgb_of(picture)
+        rgb = to_rgb(image)
     except DataError as error:
-        raise UnusableError(str(error)) from None
+        raise UnusableError(str(error), code=error.code) from None
+    faces = [] if skip else reader.detect(rgb)
+    if not faces and enforce_detection and not skip:
+        raise FaceNotDetected(
+            f"The {reader.detector.name} detected no face in {_name(image)}. Is it a photo of a face? "
+            f"With enforce_detection=False the whole image is taken as one face."
+        )
+    return rgb, faces
 
 
-def _analyze(rgb: npt.NDArray[np.uint8], name: str, enforce_detection: bool, skip: bool) -> list[dict[str, Any]]:
-    model, detector = classifier(), find_detector()
-    faces = [] if skip else detector.detect(rgb)
-    margin = detector.margin
-    if not faces:
-        if enforce_detection and not skip:
-            raise FaceNotDetected(
-                f"No face was found in {name} by the {detector.name}. Is it a photo of a face? "
-                f"With enforce_detection=False the whole picture is read as one."
-            )
-        faces, margin = [Face(Box(0, 0, rgb.shape[1], rgb.shape[0]), 0.0, {})], Margin(1.0, 0.0)
-    squares = face_squares(rgb, [face.box for face in faces], margin, model.manifest.input.size_px)
-    return [
-        {
-            "emotion": {each: 100 * float(share) for each, share in zip(model.classes, row, strict=True)},
-            "dominant_emotion": model.classes[int(row.argmax())],
-            "region": _region(face, rgb.shape[1], rgb.shape[0]),
-            "face_confidence": _confidence(face.score),
-        }
-        for face, row in zip(faces, model.probabilities(squares), strict=True)
-    ]
+def _whole(rgb: npt.NDArray[np.uint8]) -> Face:
+    return Face(Box(0, 0, rgb.shape[1], rgb.shape[0]), 0.0, {})
+
+
+def _cut(rgb: npt.NDArray[np.uint8], box: Box) -> npt.NDArray[np.uint8]:
+    """The part of a box that is inside the image."""
+    top, left = max(box.top, 0), max(box.left, 0)
+    return rgb[top : max(box.top + box.height, top + 1), left : max(box.left + box.width, left + 1)]
+
+
+def _in_colour(rgb: npt.NDArray[np.uint8], colour: str) -> npt.NDArray[np.uint8]:
+    if colour == "gray":
+        return np.asarray(Image.fromarray(np.ascontiguousarray(rgb)).convert("L"))
+    return rgb[:, :, ::-1] if colour == "bgr" else rgb
+
+
+def _analyze(reader: FaceReader, image: Any, enforce_detection: bool, skip: bool) -> list[dict[str, Any]]:
+    rgb, faces = _detect(reader, image, enforce_detection, skip)
+    if faces:
+        predictions = reader.read(rgb, faces)
+    else:
+        faces = [_whole(rgb)]
+        spec = reader.classifier.manifest.input
+        crops = face_square(rgb, spec.size_px, spec.channels)[np.newaxis]
+        predictions = reader.predictions(reader.classify(crops), crops)
+    return [_result(face, prediction, rgb) for face, prediction in zip(faces, predictions, strict=True)]
+
+
+def _result(face: Face, prediction: Prediction, rgb: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    return {
+        "emotion": {name: 100 * value for name, value in prediction.probabilities.items()},
+        "dominant_emotion": prediction.top,
+        "region": _region(face, rgb.shape[1], rgb.shape[0]),
+        "face_confidence": _confidence(face.score),
+    }
 
 
 def _region(face: Face, width: int, height: int) -> dict[str, Any]:
-    """The box inside the picture, as deepface counts it: its last column and row are left free."""
+    """The box inside the image, as deepface counts it: without the image's last column and row."""
     x, y = max(face.box.left, 0), max(face.box.top, 0)
     region: dict[str, Any] = {
         "x": x,
@@ -130,8 +230,8 @@ def _region(face: Face, width: int, height: int) -> dict[str, Any]:
 
 
 def _confidence(score: float) -> float:
-    return round(score if score <= 1 else min(score / AGREEING_WINDOWS, 1.0), 2)
+    return round(score if score <= 1 else min(score / FULL_CONFIDENCE_WINDOWS, 1.0), 2)
 
 
-def _name(picture: Any) -> str:
-    return picture if isinstance(picture, str) and not picture.startswith("data:") else "the picture"
+def _name(image: Any) -> str:
+    return image if isinstance(image, str) and not image.startswith("data:") else "the image"

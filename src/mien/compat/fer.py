@@ -1,6 +1,6 @@
-"""``fer.FER`` with mien inside: ``from mien.compat.fer import FER`` and the script goes on as before.
+"""``fer.FER`` and ``fer.Video`` with mien inside: replace the import by ``from mien.compat.fer import FER, Video``.
 
-The shapes of the answers are those of fer 25.10; the numbers are mien's, from its own faces, crops and model.
+Results have the shapes of fer 25.10; faces, crops and probabilities are mien's.
 """
 
 from __future__ import annotations
@@ -9,20 +9,21 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from mien.compat.pictures import classifier, rgb_of
-from mien.faces.crop import face_squares
-from mien.faces.face import Box
-from mien.faces.find import find_detector
+from mien.compat.fer_video import Video as Video
+from mien.compat.images import default_predictor, to_rgb
+from mien.errors import MienWarning
+from mien.faces.face import Box, Face
+from mien.inference.face_reader import FaceReader
 
 
 class FER:
-    """Finds faces and reads the expression in each.
+    """Detects faces and classifies the expression of each.
 
-    ``min_face_size`` holds. Of the other arguments, any that is given another value than fer's default is answered
-    with a warning: mien finds and cuts out faces in its own way.
+    ``min_face_size`` works as in fer. Any other argument with another value than fer's default causes a warning: mien
+    detects and crops faces in its own way.
 
     Raises:
-        ValueError: as fer does, for a value that makes no sense.
+        ValueError: as fer does, for an impossible value.
     """
 
     def __init__(
@@ -40,8 +41,9 @@ class FER:
             raise ValueError(
                 "scale_factor must be above 1, min_face_size at least 1, min_neighbors at least 0, offsets two numbers."
             )
-        self._detector, self._least_px = find_detector(), min_face_size
-        unheeded = {
+        self._reader, self._min_face_px = FaceReader(default_predictor()), min_face_size
+        detector = self._reader.detector.name
+        ignored = {
             "cascade_file": cascade_file is not None,
             "mtcnn": mtcnn,
             "tfserving": tfserving,
@@ -50,44 +52,46 @@ class FER:
             "min_neighbors": min_neighbors != 5,
             "offsets": tuple(offsets) != (10, 10),
         }
-        if any(unheeded.values()):
-            names = ", ".join(name for name, given in unheeded.items() if given)
+        if any(ignored.values()):
+            names = ", ".join(name for name, given in ignored.items() if given)
             warnings.warn(
-                f"mien.compat.fer does not heed {names}: faces are found by the {self._detector.name} "
-                f"(see `mien detectors`) and read by mien's own model.",
+                MienWarning(
+                    f"mien.compat.fer ignores {names}: faces are detected by the {detector} (see `mien detectors`) and "
+                    f"classified by mien's model.",
+                    code="arguments-ignored",
+                ),
                 stacklevel=2,
             )
 
     def detect_emotions(self, img: Any, face_rectangles: Sequence[Sequence[int]] | None = None) -> list[dict[str, Any]]:
-        """The faces of a picture, each ``{"box": [x, y, width, height], "emotions": {name: share}}``.
+        """The faces of an image, each ``{"box": [x, y, width, height], "emotions": {name: probability}}``.
 
         Args:
             img: a path, a data URI, or an array uint8 (H, W) grey or (H, W, 3) or (H, W, 4) in OpenCV's order BGR(A).
-            face_rectangles: read these (x, y, width, height) instead of looking for faces.
+            face_rectangles: classify these (x, y, width, height), in pixels, instead of detecting faces.
 
         Returns:
-            The largest face first; shares are rounded to two digits, as fer does. Empty where there is no face.
+            The largest face first; probabilities are rounded to two digits, as in fer. Empty without a face.
 
         Raises:
-            DataError: something that is not a picture.
+            DataError: something that is not an image.
         """
-        rgb, model = rgb_of(img), classifier()
+        rgb = to_rgb(img)
         if face_rectangles is None:
-            found = [face.box for face in self._detector.detect(rgb)]
-            boxes = [box for box in found if box.width >= self._least_px and box.height >= self._least_px]
+            detected = self._reader.detect(rgb)
+            faces = [face for face in detected if min(face.box.width, face.box.height) >= self._min_face_px]
         else:
-            boxes = [Box(*(int(side) for side in rectangle)) for rectangle in face_rectangles]
-        shares = model.probabilities(face_squares(rgb, boxes, self._detector.margin, model.manifest.input.size_px))
+            faces = [Face(Box(*(int(side) for side in rectangle)), 0.0, {}) for rectangle in face_rectangles]
         return [
             {
-                "box": [box.left, box.top, box.width, box.height],
-                "emotions": {name: round(float(share), 2) for name, share in zip(model.classes, row, strict=True)},
+                "box": [face.box.left, face.box.top, face.box.width, face.box.height],
+                "emotions": {name: round(value, 2) for name, value in prediction.probabilities.items()},
             }
-            for box, row in zip(boxes, shares, strict=True)
+            for face, prediction in zip(faces, self._reader.read(rgb, faces), strict=True)
         ]
 
     def top_emotion(self, img: Any) -> tuple[str, float] | tuple[None, None]:
-        """The likeliest expression of the first face and its share; (None, None) where there is no face."""
+        """The class of highest probability of the largest face, and its probability; (None, None) without a face."""
         faces = self.detect_emotions(img)
         if not faces:
             return None, None

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.faceset import FaceSet
+from mien.data.dataset import FERPLUS_COLUMN, Dataset
 from mien.data.warp import Warps, warp
 from mien.errors import DataError
 from mien.recipe import BalanceRecipe
@@ -23,7 +24,7 @@ CHUNK = 4096
 """Faces blended at once: in float32 they take four times their memory, several times over."""
 
 
-def balance(faces: FaceSet, recipe: BalanceRecipe, seed: int) -> FaceSet:
+def balance(faces: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
     """The faces to learn from; ``"none"`` and ``"batches"`` leave them as they are.
 
     Raises:
@@ -56,7 +57,7 @@ def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt
             return np.maximum(counts, round(recipe.share * int(counts.max())))
 
 
-def undersample(faces: FaceSet, seed: int) -> FaceSet:
+def undersample(faces: Dataset, seed: int) -> Dataset:
     """As many faces of each class as the smallest has, drawn once, in the order they stood in."""
     generator = np.random.default_rng(seed)
     least = int(faces.counts().min())
@@ -64,7 +65,7 @@ def undersample(faces: FaceSet, seed: int) -> FaceSet:
     return faces.subset(np.sort(np.concatenate(kept)))
 
 
-def oversample(faces: FaceSet, share: float, seed: int) -> FaceSet:
+def oversample(faces: Dataset, share: float, seed: int) -> Dataset:
     """All faces, then smaller classes' again until each has ``share`` of the largest.
 
     A face comes back only once all others of its class have come as often.
@@ -72,12 +73,12 @@ def oversample(faces: FaceSet, share: float, seed: int) -> FaceSet:
     return faces.subset(np.concatenate([np.arange(len(faces)), _again(faces, share, np.random.default_rng(seed))]))
 
 
-def fill_with_blends(faces: FaceSet, share: float, seed: int) -> FaceSet:
+def fill_with_blends(faces: Dataset, share: float, seed: int) -> Dataset:
     """All faces, then blends of two different faces of a class until each class has ``share`` of the largest.
 
     Mixup (Zhang et al. 2018) within a class, so that the label stays whole; as in SMOTE (Chawla et al. 2002) the first
-    face's part is anything from 0 to 1, but the second is any face of the class and no near neighbour. What is known of
-    a blend beside its pixels (row, columns) is the first face's.
+    face's part is anything from 0 to 1, but the second is any face of the class and no near neighbour. Votes are
+    blended as the images are; everything else that is known of a blend (row, columns) is the first face's.
     """
     generator = np.random.default_rng(seed)
     first = _again(faces, share, generator)
@@ -93,10 +94,28 @@ def fill_with_blends(faces: FaceSet, share: float, seed: int) -> FaceSet:
         mixed = part[at] * faces.images[first[at]] + (1 - part[at]) * faces.images[second[at]]
         blended[at] = np.rint(mixed)
     origins = [f"blend of {a} and {b}" for a, b in zip(faces.source[first], faces.source[second], strict=True)]
-    return _with_made(faces, first, blended, origins)
+    filled = _with_made(faces, first, blended, origins)
+    if faces.votes is None:
+        return filled
+    votes = np.concatenate([faces.votes, _blended_votes(faces.votes, first, second, part.ravel())])
+    name = FERPLUS_COLUMN if FERPLUS_COLUMN in faces.columns else "votes"
+    return replace(filled, columns={**filled.columns, name: votes})
 
 
-def fill_with_warps(faces: FaceSet, share: float, seed: int) -> FaceSet:
+def _blended_votes(
+    votes: npt.NDArray[Any], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], part: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """The distributions of pairs of rows, mixed by ``part`` of the first, scaled to the first's number of votes.
+
+    (N, V) counts -> float64 (M, V).
+    """
+    totals = votes.sum(axis=1, keepdims=True).astype(np.float64)
+    shares = np.divide(votes, totals, out=np.zeros(votes.shape), where=totals > 0)
+    own = part.astype(np.float64)[:, np.newaxis]
+    return np.asarray(totals[first] * (own * shares[first] + (1 - own) * shares[second]))
+
+
+def fill_with_warps(faces: Dataset, share: float, seed: int) -> Dataset:
     """All faces, then warped copies of smaller classes' until each class has ``share`` of the largest.
 
     Half of the copies are mirrored. What is known of a copy beside its pixels (row, columns) is its face's.
@@ -141,7 +160,7 @@ def balanced_order(labels: npt.NDArray[np.int64], batch_size: int, seed: Sequenc
     return order
 
 
-def check_counts(faces: FaceSet, recipe: BalanceRecipe) -> None:
+def check_counts(faces: Dataset, recipe: BalanceRecipe) -> None:
     """Refuse what :func:`balance` would, without making a face. Raises as that does."""
     least = {"none": 0, "mixup": 2}.get(recipe.sampling, 1)
     counts = faces.counts()
@@ -150,7 +169,8 @@ def check_counts(faces: FaceSet, recipe: BalanceRecipe) -> None:
         raise DataError(
             f"balance.sampling = '{recipe.sampling}' needs {'two faces' if least == 2 else 'a face'} of every class; "
             f"the train split has {counts[short[0]] or 'none'} of '{faces.classes[short[0]]}'. Leave that class out "
-            "with a label scheme (--classes), or choose another sampling."
+            "with a label scheme (--classes), or choose another sampling.",
+            code="class-too-small",
         )
 
 
@@ -158,12 +178,12 @@ def _members(labels: npt.NDArray[np.int64], class_count: int) -> list[npt.NDArra
     return [np.flatnonzero(labels == label) for label in range(class_count)]
 
 
-def _again(faces: FaceSet, share: float, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+def _again(faces: Dataset, share: float, generator: np.random.Generator) -> npt.NDArray[np.int64]:
     """The faces to take once more, so that each class reaches ``share`` of the largest. int64 (M,) indices."""
     counts = faces.counts()
-    lacking = balanced_counts(counts, BalanceRecipe(sampling="oversample", share=share)) - counts
+    pending = balanced_counts(counts, BalanceRecipe(sampling="oversample", share=share)) - counts
     members = _members(faces.labels, len(faces.classes))
-    return np.concatenate([_cycle(each, int(count), generator) for each, count in zip(members, lacking, strict=True)])
+    return np.concatenate([_cycle(each, int(count), generator) for each, count in zip(members, pending, strict=True)])
 
 
 def _cycle(members: npt.NDArray[np.int64], count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -175,8 +195,8 @@ def _cycle(members: npt.NDArray[np.int64], count: int, generator: np.random.Gene
 
 
 def _with_made(
-    faces: FaceSet, parents: npt.NDArray[np.int64], images: npt.NDArray[np.uint8], origins: Sequence[str]
-) -> FaceSet:
+    faces: Dataset, parents: npt.NDArray[np.int64], images: npt.NDArray[np.uint8], origins: Sequence[str]
+) -> Dataset:
     filled = faces.subset(np.concatenate([np.arange(len(faces)), parents]))
     source = np.concatenate([faces.source, np.array(origins, dtype=np.str_)])
     return replace(filled, images=np.concatenate([faces.images, images]), source=source)

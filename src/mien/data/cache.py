@@ -1,6 +1,6 @@
 """Decoded faces kept in the user's cache folder, so that data opens at once the second time.
 
-    <cache>/faces/<key>/images.npy    uint8 (N, S, S), reopened as a memory map
+    <cache>/faces/<key>/images.npy    uint8 (N, S, S[, 3]), reopened as a memory map
                         table.npz     labels, splits, sources, rows, columns
                         meta.json     classes, fingerprints, what to tell about the reading
 
@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from platformdirs import user_cache_dir
 
-from mien.data.faceset import FaceSet
+from mien.data.cache_folder import cache_folder
+from mien.data.dataset import Dataset
 from mien.errors import DataError
 
 KEPT_ENTRIES = 20
@@ -39,12 +39,7 @@ _COLUMN_PREFIX = "column."
 _logger = logging.getLogger("mien.data")
 
 
-def cache_folder() -> Path:
-    """Where decoded sets are kept: ``$MIEN_CACHE`` or the system's cache folder for users, then ``faces``."""
-    return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)) / "faces"
-
-
-def load(key: str) -> tuple[FaceSet, dict[str, Any]] | None:
+def load(key: str) -> tuple[Dataset, dict[str, Any]] | None:
     """Reopen the entry of ``key``: its faces (memory-mapped, fingerprints known) and its facts; None if there is none.
 
     A damaged entry counts as none.
@@ -54,21 +49,21 @@ def load(key: str) -> tuple[FaceSet, dict[str, Any]] | None:
         faces, facts = read_entry(folder)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, DataError):
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, zipfile.BadZipFile, DataError):
         return None
     with suppress(OSError):
         os.utime(folder)
     return faces, facts
 
 
-def read_entry(folder: Path) -> tuple[FaceSet, dict[str, Any]]:
+def read_entry(folder: Path) -> tuple[Dataset, dict[str, Any]]:
     """What :func:`write_entry` wrote into a folder, memory-mapped. A damaged one raises whatever numpy raises."""
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
     # np.load leaves a damaged file open where it opened it itself
     with (folder / "table.npz").open("rb") as stream, np.load(stream, allow_pickle=False) as table:
         columns = {name: table[_COLUMN_PREFIX + name] for name in meta["columns"]}
-        faces = FaceSet(
+        faces = Dataset(
             images=images,
             labels=table["labels"],
             classes=tuple(meta["classes"]),
@@ -76,11 +71,13 @@ def read_entry(folder: Path) -> tuple[FaceSet, dict[str, Any]]:
             source=table["source"],
             rows=table["rows"],
             columns=columns,
+            vote_classes=tuple(meta.get("vote_classes", ())),
+            group_column=str(meta.get("group_column", "")),
         )
     return faces.with_fingerprints(str(meta["fingerprint"]), str(meta["fingerprint_without_test"])), dict(meta["facts"])
 
 
-def write_entry(folder: Path, faces: FaceSet, facts: dict[str, Any]) -> None:
+def write_entry(folder: Path, faces: Dataset, facts: dict[str, Any]) -> None:
     """Write faces and facts into an empty folder. Raises :class:`OSError`."""
     np.save(folder / "images.npy", faces.images, allow_pickle=False)
     columns = {_COLUMN_PREFIX + name: values for name, values in faces.columns.items()}
@@ -96,6 +93,8 @@ def write_entry(folder: Path, faces: FaceSet, facts: dict[str, Any]) -> None:
     meta = {
         "classes": faces.classes,
         "columns": list(faces.columns),
+        "vote_classes": faces.vote_classes,
+        "group_column": faces.group_column,
         "fingerprint": faces.fingerprint,
         "fingerprint_without_test": faces.fingerprint_without_test,
         "facts": facts,
@@ -103,7 +102,7 @@ def write_entry(folder: Path, faces: FaceSet, facts: dict[str, Any]) -> None:
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
-def store(key: str, faces: FaceSet, facts: dict[str, Any]) -> None:
+def store(key: str, faces: Dataset, facts: dict[str, Any]) -> None:
     """Keep ``faces`` and ``facts`` (plain JSON values) under ``key``; warn once, in one line, where that fails."""
     parent = cache_folder()
     part: Path | None = None

@@ -11,21 +11,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from mien.data.faceset import SPLITS, FaceSet
+from mien.data.dataset import SPLITS, Dataset
 from mien.data.splits import group_identical
 from mien.errors import DataError, nearest
 from mien.files import write_text
-from mien.recipe_file import dump_toml
+from mien.spec_file import dump_toml, parse_toml
 from mien.version import __version__
 
 DOUBT = "doubt"
@@ -55,7 +54,7 @@ class Change(BaseModel):
     ``label`` are those of the row now; ``source`` and ``reason`` are for the reader.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     row: Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
     split: str
@@ -67,7 +66,7 @@ class Change(BaseModel):
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     version: StrictInt
     data_fingerprint: str
@@ -108,27 +107,34 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
             a reason that the data does not prove.
     """
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        content = parse_toml(Path(path).read_text(encoding="utf-8-sig"))
         file = _File.model_validate(content)
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist. mien audit PATH writes such a file.") from None
+        raise DataError(f"{path} does not exist. mien audit PATH writes such a file.", code="clean-missing") from None
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(str(part) for part in fault["loc"])
-        raise DataError(f"{path}, {where}: {fault['msg'][0].lower()}{fault['msg'][1:]}.") from None
+        raise DataError(f"{path}, {where}: {fault['msg'][0].lower()}{fault['msg'][1:]}.", code="clean-line") from None
     except UnicodeDecodeError:
-        raise DataError(f"{path} is no text, and so no list of changes. mien audit PATH writes one.") from None
-    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(
+            f"{path} is no text, and so no list of changes. mien audit PATH writes one.", code="clean-not-text"
+        ) from None
+    except (OSError, ValueError) as error:
         # ValueError: no TOML, or a number of more digits than Python reads.
-        raise DataError(f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.") from None
+        raise DataError(
+            f"{path} cannot be read as TOML: {getattr(error, 'strerror', None) or error}.", code="clean-unreadable"
+        ) from None
     if file.version != _VERSION:
-        raise DataError(f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again.")
+        raise DataError(
+            f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again.",
+            code="clean-version",
+        )
     changes = (*file.drop, *file.relabel)
     _check(path, changes, relabelled=len(file.relabel))
     return Clean(file.data_fingerprint, changes)
 
 
-def check_made_for(clean: Clean, faces: FaceSet, path: str | os.PathLike[str]) -> None:
+def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -> None:
     """Refuse a list that was made for other data than these faces, which are as they were read.
 
     Raises:
@@ -137,7 +143,8 @@ def check_made_for(clean: Clean, faces: FaceSet, path: str | os.PathLike[str]) -
     if not faces.is_of(clean.data_fingerprint):
         raise DataError(
             f"{path} was made for data {clean.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
-            f"Give the data, and the --map, that were audited; or audit this data."
+            f"Give the data, and the --map, that were audited; or audit this data.",
+            code="clean-other-data",
         )
 
 
@@ -163,7 +170,7 @@ def settled(first: Clean, further: Sequence[Change]) -> list[Change]:
     return [each for each in further if each.kind == DOUBT and each.row in decided]
 
 
-def apply_clean(faces: FaceSet, clean: Clean, usual: FaceSet | None = None) -> FaceSet:
+def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> Dataset:
     """The faces without the dropped rows, and with the new labels.
 
     Their fingerprint follows from that of the data and from the changes, so it is the same at every size of the faces.
@@ -171,7 +178,7 @@ def apply_clean(faces: FaceSet, clean: Clean, usual: FaceSet | None = None) -> F
     Args:
         faces: as they were read, at any size.
         clean: the list.
-        usual: the same faces at :data:`mien.data.faceset.FINGERPRINT_PX`, which the list was made from: what is said of
+        usual: the same faces at :data:`mien.data.dataset.FINGERPRINT_PX`, which the list was made from: what is said of
             rows of validation and test is proved by these. None: by ``faces``.
 
     Raises:
@@ -187,35 +194,39 @@ def apply_clean(faces: FaceSet, clean: Clean, usual: FaceSet | None = None) -> F
     classes = faces.classes
     for change, place in zip(clean.changes, places.tolist(), strict=True):
         if faces.rows[place] != change.row:
-            raise DataError(f"The list of changes names row {change.row}, which the data does not have.")
+            raise DataError(
+                f"The list of changes names row {change.row}, which the data does not have.", code="clean-row-missing"
+            )
         found = str(faces.split[place]), classes[faces.labels[place]]
         if found != (change.split, change.label):
             raise DataError(
                 f"The list of changes has row {change.row} as {change.label} of {change.split}; it is {found[1]} of "
-                f"{found[0]}. Correct the line, or audit the data again."
+                f"{found[0]}. Correct the line, or audit the data again.",
+                code="clean-row-differs",
             )
         if change.to is None:
             kept[place] = False
         elif change.to not in classes:
             raise DataError(
                 f"The list of changes relabels row {change.row}: the data has no class '{change.to}'."
-                + nearest(change.to, classes)
+                + nearest(change.to, classes),
+                code="class-missing",
             )
         else:
             labels[place] = classes.index(change.to)
     if not kept.any():
-        raise DataError("The list of changes drops every row.")
+        raise DataError("The list of changes drops every row.", code="clean-drops-all")
     _prove(faces if usual is None else usual, clean.changes, places)
     before = (*faces.cleaned_from, faces.fingerprint, faces.fingerprint_without_test)
     cleaned = replace(faces, labels=labels, cleaned_from=before).subset(kept)
-    learnt = [each for each in clean.changes if each.split != "test"]
+    trained_on = [each for each in clean.changes if each.split != "test"]
     return cleaned.with_fingerprints(
-        _fingerprint(faces.fingerprint, clean.changes), _fingerprint(faces.fingerprint_without_test, learnt)
+        _fingerprint(faces.fingerprint, clean.changes), _fingerprint(faces.fingerprint_without_test, trained_on)
     )
 
 
 def _fingerprint(before: str, changes: Sequence[Change]) -> str:
-    """That of some faces after changes, from the one before."""
+    """The fingerprint after changes, from the fingerprint before them."""
     if not changes:
         return before
     digest = hashlib.sha256(before.encode())
@@ -229,14 +240,16 @@ def _check(path: str | os.PathLike[str], changes: Sequence[Change], relabelled: 
     for index, change in enumerate(changes):
         where = f"{path}, row {change.row}"
         if change.row in seen:
-            raise DataError(f"{where} stands there twice. Keep one of the two lines.")
+            raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean-row-twice")
         seen.add(change.row)
         if change.kind not in KINDS:
-            raise DataError(f"{where}: there is no kind '{change.kind}'." + nearest(change.kind, KINDS))
+            raise DataError(f"{where}: no kind '{change.kind}'." + nearest(change.kind, KINDS), code="clean-kind")
         if change.split not in SPLITS:
-            raise DataError(f"{where}: there is no split '{change.split}'." + nearest(change.split, SPLITS))
+            raise DataError(
+                f"{where}: no split '{change.split}'." + nearest(change.split, SPLITS), code="split-unknown"
+            )
         if (change.to is not None) != (index >= len(changes) - relabelled):
-            raise DataError(f"{where}: a row in 'relabel' needs the class it gets as 'to', one in 'drop' has none.")
+            raise DataError(f"{where}: 'relabel' needs the new class as 'to'; 'drop' has none.", code="clean-to")
     _check_measured(changes, f"{path}, ")
 
 
@@ -248,16 +261,18 @@ def _check_measured(changes: Sequence[Change], where: str = "The list of changes
         if change.to is not None:
             raise DataError(
                 f"{where}row {change.row}: a row of {change.split} keeps its label, which models are measured by. "
-                f"Delete the line."
+                f"Delete the line.",
+                code="clean-relabels-measured",
             )
         if change.kind not in PROVABLE_KINDS:
             raise DataError(
                 f"{where}row {change.row}: a row of {change.split} is dropped only for what the data itself proves "
-                f"({' or '.join(PROVABLE_KINDS)}); found '{change.kind}'. Delete the line."
+                f"({' or '.join(PROVABLE_KINDS)}); found '{change.kind}'. Delete the line.",
+                code="clean-drops-measured",
             )
 
 
-def _prove(faces: FaceSet, changes: Sequence[Change], places: npt.NDArray[np.int64]) -> None:
+def _prove(faces: Dataset, changes: Sequence[Change], places: npt.NDArray[np.int64]) -> None:
     """Hold what is said of rows of validation and test against pictures and labels."""
     measured = [(each, int(place)) for each, place in zip(changes, places, strict=True) if each.split != "train"]
     groups = None
@@ -272,8 +287,8 @@ def _prove(faces: FaceSet, changes: Sequence[Change], places: npt.NDArray[np.int
             found = "no identical picture has another label"
         if not is_true:
             raise DataError(
-                f"The list of changes drops row {change.row} of {change.split} as '{change.kind}', but {found}. Delete "
-                f"the line."
+                f"clean.toml drops row {change.row} of {change.split} as '{change.kind}', but {found}. Delete it.",
+                code="clean-unproved",
             )
 
 

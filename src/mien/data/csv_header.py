@@ -6,7 +6,7 @@ import csv
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.data.table import LABEL_HEADERS, SPLIT_HEADERS, find_column, normalise_header
+from mien.data.face_table import LABEL_HEADERS, SPLIT_HEADERS, find_column, normalize_header
 from mien.errors import DataError
 
 PATH_HEADERS = ("image", "file", "filename", "file_name", "path", "filepath")
@@ -37,22 +37,25 @@ def read_header(path: Path) -> Header:
         line = first.decode("utf-8-sig").strip("\r\n")
     except UnicodeDecodeError:
         raise DataError(
-            f"{path} line 1 is not text. Expected a CSV with a header, such as emotion,pixels,Usage."
+            f"{path} line 1 is not text. Expected a CSV with a header, such as emotion,pixels,Usage.",
+            code="csv-not-text",
         ) from None
     delimiter = max(",;\t", key=line.count)
     try:
         names = tuple(next(csv.reader([line], delimiter=delimiter), []))
     except csv.Error as error:
         raise DataError(
-            f"{path} line 1 cannot be read as CSV ({error}). Save it with the line ends of Windows or Unix."
+            f"{path} line 1 cannot be read as CSV ({error}). Save it with the line ends of Windows or Unix.",
+            code="csv-unreadable",
         ) from None
     label = find_column(names, LABEL_HEADERS)
     pixels = find_column(names, ("pixels",))
     image = find_column(names, PATH_HEADERS)
     if label is None or (pixels is None and image is None):
-        shown = ", ".join(normalise_header(name) for name in names[:12])[:200]
+        shown = ", ".join(normalize_header(name) for name in names[:12])[:200]
         raise DataError(
             f"{path.name} line 1 has the columns: {shown or 'none'}. Expected emotion,pixels[,Usage] as on Kaggle, "
-            f"or path,label[,split]."
+            f"or path,label[,split].",
+            code="csv-columns",
         )
     return Header(names, delimiter, label, pixels, image, find_column(names, SPLIT_HEADERS))

@@ -10,14 +10,15 @@ from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from mien.data.decode import decode_images
+from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_classes
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
-from mien.data.table import ClassNames, FaceTable, ReadOptions, index_classes
-from mien.errors import DataError
+from mien.errors import DataError, Notice
 from mien.files import plain
+from mien.images import IMAGE_SUFFIXES
 from mien.labels import EXPRESSIONS, canonical_class
-from mien.pictures import IMAGE_SUFFIXES
 
 # msambare/fer2013 calls its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
 _OFFICIAL_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
@@ -76,20 +77,32 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
     files: list[str] = []
     names: list[str] = []
     splits: list[str] = []
+    below: list[tuple[str, ...]] = []
     others: list[str] = []
-    notes = [f"{_relative(each, folder)} stands beside the split folders and was left out." for each in tree.ignored]
+    notes = [
+        Notice(f"{_relative(each, folder)} stands beside the split folders and was left out.", code="folder-skipped")
+        for each in tree.ignored
+    ]
     for class_folder in tree.class_folders:
         before = len(files)
         for entry in _files(class_folder.path):
             (files if is_image_name(entry.name) else others).append(entry.path)
         count = len(files) - before
+        below += [Path(file).parent.relative_to(class_folder.path).parts for file in files[before:]]
         if count == 0:
-            notes.append(f"The class folder {_relative(class_folder.path, folder)} has no images and was left out.")
+            notes.append(
+                Notice(
+                    f"The class folder {_relative(class_folder.path, folder)} has no images and was left out.",
+                    code="class-folder-empty",
+                )
+            )
             continue
         names += [class_names.name(plain(class_folder.path.name))] * count
         splits += [class_folder.split] * count
     if not files:
-        raise DataError(f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.")
+        raise DataError(
+            f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.", code="data-empty"
+        )
     class_names.check_map(folder)
     if others:
         files_were = (
@@ -97,11 +110,11 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
             if len(others) == 1
             else (f"{len(others):,} files without the suffix of an image were")
         )
-        notes.append(f"{files_were} left out, e.g. {others[0]}.")
+        notes.append(Notice(f"{files_were} left out, e.g. {others[0]}.", code="files-skipped"))
     official = _official_splits(files)
     sources = [plain(_relative(Path(file), folder)) for file in files]
     items = zip(sources, files, strict=True)
-    decoded = decode_images(items, len(files), options.size_px, options.skip_bad, f"decoding {folder.name}")
+    decoded = decode_images(items, len(files), options, f"decoding {folder.name}")
     kept = decoded.kept
     labels, classes = index_classes([names[index] for index in kept])
     return FaceTable(
@@ -112,9 +125,22 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
         split_origin=OFFICIAL_ORIGIN if official else "as in the folders",
         source=np.array(sources)[kept],
         rows=kept,
+        columns={name: values[kept] for name, values in _folder_columns(below).items()},
         skipped=decoded.skipped,
         notes=[*notes, *decoded.notes],
     )
+
+
+def _folder_columns(below: list[tuple[str, ...]]) -> dict[str, npt.NDArray[np.str_]]:
+    """``folder1``: the folder below the class folder that each image is in, ``folder2``: two of them, and so on.
+
+    Only as many as there are; ``""`` for an image that lies less deep.
+    """
+    depth = max(map(len, below))
+    return {
+        f"folder{level}": np.array([plain("/".join(each[:level])) if len(each) >= level else "" for each in below])
+        for level in range(1, depth + 1)
+    }
 
 
 def _tree(folder: Path) -> _Tree:
@@ -133,7 +159,8 @@ def _tree(folder: Path) -> _Tree:
         found = f"{images:,} images but no class folders" if images else "nothing that can be read"
         raise DataError(
             f"{folder} holds {found}. Expected a folder for each class, such as {folder.name}/happy/face.png, "
-            f"a CSV or parquet."
+            f"a CSV or parquet.",
+            code="data-unknown",
         )
     return _Tree([_ClassFolder(each, "") for each in below], [])
 

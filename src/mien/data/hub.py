@@ -31,7 +31,9 @@ def download(name: str) -> Path:
     """
     dataset = DATASETS.get(name)
     if dataset is None:
-        raise DataError(f"There is no data set '{name}' to download." + nearest(name, DATASETS))
+        raise DataError(
+            f"There is no data set '{name}' to download." + nearest(name, DATASETS), code="download-unknown"
+        )
     with needs_extra("train", "Downloading"):
         import kagglehub
         from kagglehub import exceptions
@@ -46,7 +48,7 @@ def download(name: str) -> Path:
         exceptions.NotFoundError,
         exceptions.UnauthenticatedError,
     ) as error:
-        raise DataError(_explain(dataset, error)) from error
+        raise DataError(_explain(dataset, error), code="download-failed") from error
 
 
 def _explain(dataset: _KaggleDataset, error: Exception) -> str:

@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.csv_header import Header, read_header
+from mien.data.decode import only_grey
+from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_classes, split_of
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
-from mien.data.table import ClassNames, FaceTable, ReadOptions, index_classes, split_of
 from mien.errors import DataError
 from mien.preprocess import grey_square
 from mien.progress import track
@@ -30,12 +31,15 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
 
     Raises:
         DataError: a row cut short, a wrong number of pixels, a pixel outside 0..255, an unknown label or Usage;
-            the message names file and line.
+            the message names file and line. It is to be read in colour (``data-grey``).
     """
+    if options.channels != 1:
+        raise only_grey()
     header = read_header(path)
     count = _count_lines(path) - 1
     images = np.empty((max(count, 0), options.size_px, options.size_px), dtype=np.uint8)
-    parser = _RowParser(header, ClassNames(options.class_map))
+    parser = _RowParser(header, ClassNames(options.class_map), _column_of(header, options.group))
+    groups: list[str] = []
     names: list[str] = []
     splits: list[str] = []
     source: list[str] = []
@@ -50,7 +54,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
                 continue
             where = f"{path.name} line {row + 2}"
             try:
-                name, split, face = parser.parse(line, where)
+                name, split, group, face = parser.parse(line, where)
             except DataError as error:
                 if not options.skip_bad:
                     raise
@@ -58,11 +62,12 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
                 continue
             images[len(names)] = face if len(face) == options.size_px else grey_square(face, options.size_px)
             names.append(name)
+            groups.append(group)
             splits.append(split)
             source.append(where)
             rows.append(row)
     if not names:
-        raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}")
+        raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}", code="data-empty")
     parser.classes.check_map(path.name)
     labels, classes = index_classes(names)
     return FaceTable(
@@ -73,33 +78,37 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         split_origin=parser.split_origin(),
         source=np.array(source),
         rows=np.array(rows, dtype=np.int64),
+        columns={} if parser.group is None or options.group is None else {options.group: np.array(groups)},
         skipped=skipped,
     )
 
 
 @dataclass
 class _RowParser:
-    """One line -> class name, split, pixels. Labels and splits repeat, so each is worked out once."""
+    """One line -> class name, split, group, pixels. Labels and splits repeat, so each is worked out once."""
 
     header: Header
     classes: ClassNames
+    group: int | None = None
     pixel_count: int = 0
     _names: dict[bytes, str] = field(default_factory=dict)
     _splits: dict[bytes, str] = field(default_factory=dict)
 
-    def parse(self, line: bytes, where: str) -> tuple[str, str, npt.NDArray[np.uint8]]:
+    def parse(self, line: bytes, where: str) -> tuple[str, str, str, npt.NDArray[np.uint8]]:
         fields = self._fields(line, where)
         if len(fields) != len(self.header.names):
             raise DataError(
                 f"{where}: expected {len(self.header.names)} columns, found {len(fields)}. "
-                f"The file is damaged or cut off; download it again."
+                f"The file is damaged or cut off; download it again.",
+                code="csv-column-count",
             )
         label = fields[self.header.label]
         if label not in self._names:
             self._names[label] = self.classes.numbered(label.decode("utf-8", "replace"), where)
         split = "" if self.header.split is None else self._split(fields[self.header.split], where)
         assert self.header.pixels is not None
-        return self._names[label], split, self._pixels(fields[self.header.pixels], where)
+        group = "" if self.group is None else fields[self.group].decode("utf-8", "replace").strip()
+        return self._names[label], split, group, self._pixels(fields[self.header.pixels], where)
 
     def split_origin(self) -> str:
         """How the splits came about, from the names met."""
@@ -115,7 +124,7 @@ class _RowParser:
         try:
             row = next(csv.reader([line.decode("latin-1")], delimiter=delimiter))
         except csv.Error as error:
-            raise DataError(f"{where} is not readable as CSV ({error}). {_DAMAGED}") from None
+            raise DataError(f"{where} is not readable as CSV ({error}). {_DAMAGED}", code="csv-unreadable") from None
         return [each.encode("latin-1") for each in row]
 
     def _split(self, found: bytes, where: str) -> str:
@@ -128,24 +137,33 @@ class _RowParser:
             # int64: a smaller type would wrap 300, or 65636, into the range silently
             values = np.fromstring(text, dtype=np.int64, sep=" ")
         except (ValueError, DeprecationWarning):
-            raise DataError(f"{where}: the pixels are not all whole numbers. {_DAMAGED}") from None
+            raise DataError(f"{where}: the pixels are not all whole numbers. {_DAMAGED}", code="pixel-type") from None
         side = isqrt(len(values))
         if self.pixel_count and len(values) != self.pixel_count:
             expected = isqrt(self.pixel_count)
             raise DataError(
                 f"{where}: expected {self.pixel_count:,} pixels ({expected}x{expected}) as in the rows before, "
-                f"found {len(values):,}. {_DAMAGED}"
+                f"found {len(values):,}. {_DAMAGED}",
+                code="pixel-count",
             )
         if side * side != len(values) or side < _SMALLEST_SIDE_PX:
             raise DataError(
                 f"{where}: expected a square of {_SMALLEST_SIDE_PX}x{_SMALLEST_SIDE_PX} or more, such as 2,304 pixels "
-                f"(48x48), found {len(values):,}. {_DAMAGED}"
+                f"(48x48), found {len(values):,}. {_DAMAGED}",
+                code="pixel-count",
             )
         if values.view(np.uint64).max() > 255:  # as unsigned, negative numbers are large: one pass checks both ends
             wrong = values[(values < 0) | (values > 255)][0]
-            raise DataError(f"{where}: pixel {wrong} is outside 0..255. {_DAMAGED}")
+            raise DataError(f"{where}: pixel {wrong} is outside 0..255. {_DAMAGED}", code="pixel-range")
         self.pixel_count = len(values)
         return values.astype(np.uint8).reshape(side, side)
+
+
+def _column_of(header: Header, name: str | None) -> int | None:
+    """The position of the column of groups; a table of pixels has no other columns that are kept."""
+    stripped = [each.strip() for each in header.names]
+    position = stripped.index(name) if name in stripped else None
+    return None if position in {header.label, header.pixels, header.split} else position
 
 
 def _count_lines(path: Path) -> int:

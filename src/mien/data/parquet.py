@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.dataset import Dataset
 from mien.data.decode import decode_images
-from mien.data.faceset import FaceSet
+from mien.data.face_table import OWN_HEADERS, ClassNames, FaceTable, ReadOptions, index_classes, relabel, split_of
 from mien.data.parquet_file import MIEN_KEY, ParquetFile
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
-from mien.data.table import OWN_HEADERS, ClassNames, FaceTable, ReadOptions, index_classes, relabel, split_of
 from mien.errors import DataError, needs_extra
 from mien.files import whole_file
 from mien.progress import track
@@ -56,7 +56,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     files = [ParquetFile(file, path) for file in parquet_files(path)]
     rows = sum(file.count for file in files)
     if rows == 0:
-        raise DataError(f"{path} has no rows. Download or convert it again.")
+        raise DataError(f"{path} has no rows. Download or convert it again.", code="data-empty")
     complete = all(file.by_mien for file in files)
     literal = complete and not options.class_map and len({file.declared for file in files}) == 1
     class_names = ClassNames(options.class_map)
@@ -71,7 +71,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     sources = [source for file in files for source in file.sources(complete)]
     split = np.array([split_of(found, source) for found, source in zip(found_splits, sources, strict=True)])
     items = (item for file in files for item in file.images())
-    decoded = decode_images(items, rows, options.size_px, options.skip_bad, f"decoding {path.name}")
+    decoded = decode_images(items, rows, options, f"decoding {path.name}")
     kept = decoded.kept
     labels, classes = index_classes([names[index] for index in kept])
     if literal:
@@ -85,6 +85,8 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         source=np.array(sources)[kept],
         rows=rows_column.astype(np.int64)[kept] if usable else kept,
         columns={name: values[kept] for name, values in columns.items()},
+        vote_classes=_vote_classes(files, columns),
+        group_column=_group_column(files, columns),
         skipped=decoded.skipped,
         notes=decoded.notes,
         complete=complete,
@@ -92,7 +94,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
 
 
 def write_parquet(
-    faces: FaceSet, path: str | os.PathLike[str], *, overwrite: bool = False, split_origin: str | None = None
+    faces: Dataset, path: str | os.PathLike[str], *, overwrite: bool = False, split_origin: str | None = None
 ) -> None:
     """Write faces as one parquet file in the layout of Hugging Face, whole or not at all.
 
@@ -104,7 +106,7 @@ def write_parquet(
         faces: images uint8 (N, S, S), or (N, S, S, 3).
         path: the file to write.
         overwrite: replace a file that is there.
-        split_origin: how the splits came about, kept for whoever reads the file.
+        split_origin: how the splits came about, for readers of the file.
 
     Raises:
         DataError: the file exists, or a column of the faces has a name that the layout uses.
@@ -117,10 +119,16 @@ def write_parquet(
 
     path = Path(path)
     if path.exists() and not overwrite:
-        raise DataError(f"{path} exists already. Choose another name, or allow it to be replaced with --overwrite.")
+        raise DataError(
+            f"{path} exists already. Choose another name, or allow it to be replaced with --overwrite.",
+            code="file-exists",
+        )
     taken = sorted(set(faces.columns) & set(OWN_HEADERS))
     if taken:
-        raise DataError(f"A column of the faces is called '{taken[0]}', as is one of the parquet layout. Rename it.")
+        raise DataError(
+            f"The data has a column '{taken[0]}', a name that the parquet file needs for itself. Rename it.",
+            code="column-reserved",
+        )
     schema = _schema(faces, split_origin)
     starts = range(0, len(faces), _GROUP_ROWS)
     with whole_file(path) as temporary, ParquetWriter(temporary, schema, compression="zstd") as writer:
@@ -129,7 +137,7 @@ def write_parquet(
             writer.write_table(pa.table(_arrow_columns(part), schema=schema))
 
 
-def _schema(faces: FaceSet, split_origin: str | None) -> pa.Schema:
+def _schema(faces: Dataset, split_origin: str | None) -> pa.Schema:
     import pyarrow as pa
 
     features: dict[str, Any] = {
@@ -157,15 +165,20 @@ def _schema(faces: FaceSet, split_origin: str | None) -> pa.Schema:
             features[name] = {"feature": value, "length": values.shape[1], "_type": "List"}
         else:
             raise DataError(
-                f"The column '{name}' is {values.dtype} with {values.ndim} dimensions, which parquet cannot take."
+                f"The column '{name}' is {values.dtype} with {values.ndim} dimensions, which parquet cannot take.",
+                code="column-type",
             )
         fields.append(pa.field(name, kind))
-    about = {"split_origin": split_origin}
+    about: dict[str, Any] = {"split_origin": split_origin}
+    if faces.vote_classes and "votes" in faces.columns:
+        about["vote_classes"] = faces.vote_classes
+    if faces.group_column:
+        about["group_column"] = faces.group_column
     metadata = {b"huggingface": json.dumps({"info": {"features": features}}), MIEN_KEY: json.dumps(about)}
     return pa.schema(fields, metadata=metadata)
 
 
-def _arrow_columns(faces: FaceSet) -> Mapping[str, Any]:
+def _arrow_columns(faces: Dataset) -> Mapping[str, Any]:
     columns: dict[str, Any] = {
         "image": [{"bytes": _png(image), "path": None} for image in faces.images],
         "label": faces.labels,
@@ -195,6 +208,21 @@ def _origin(found: list[str], files: list[ParquetFile]) -> str:
         return origin
     columns = {file.split for file in files if file.split is not None}
     return f"as in the column '{min(columns)}'" if columns else "as in the file names"
+
+
+def _vote_classes(files: list[ParquetFile], columns: Mapping[str, npt.NDArray[Any]]) -> tuple[str, ...]:
+    """The classes of the column ``votes``, where all files declare the same ones for as many counts."""
+    declared = files[0].vote_classes
+    votes = columns.get("votes")
+    same = all(file.vote_classes == declared for file in files)
+    return declared if same and votes is not None and votes.shape[1:] == (len(declared),) else ()
+
+
+def _group_column(files: list[ParquetFile], columns: Mapping[str, npt.NDArray[Any]]) -> str:
+    """The column of the groups, where all files declare the same one."""
+    declared = {file.group_column for file in files}
+    name = declared.pop()
+    return name if not declared and name in columns else ""
 
 
 def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.dataset import FERPLUS_COLUMN
+from mien.data.face_table import LABEL_HEADERS, OWN_HEADERS, SPLIT_HEADERS, ClassNames, find_column, free_name
 from mien.data.splits import canonical_split
-from mien.data.table import LABEL_HEADERS, OWN_HEADERS, SPLIT_HEADERS, ClassNames, find_column, free_name
 from mien.errors import DataError, needs_extra
+from mien.labels import FERPLUS_CLASSES
 
 if TYPE_CHECKING:
     from pyarrow import ChunkedArray
@@ -41,7 +43,9 @@ class ParquetFile:
             self.parquet: ArrowFile = ArrowFile(file)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
-            raise DataError(f"{file} is not a readable parquet file ({reason}). Download it again.") from None
+            raise DataError(
+                f"{file} is not a readable parquet file ({reason}). Download it again.", code="parquet-unreadable"
+            ) from None
         self.count: int = self.parquet.metadata.num_rows
         self.headers: list[str] = self.parquet.schema_arrow.names
         self.image = self._column(_IMAGE_HEADERS, "an image column")
@@ -52,13 +56,16 @@ class ParquetFile:
         # Other tools keep the metadata when they drop columns; then it is mien's file no more.
         self.by_mien = MIEN_KEY in metadata and set(OWN_HEADERS) <= set(self.headers)
         self.split_origin = _written_origin(metadata)
+        self.vote_classes = _written_vote_classes(metadata)
+        self.group_column = _written_group_column(metadata)
         self.declared = _declared_classes(metadata, self.label)
 
     def _column(self, wanted: tuple[str, ...], what: str) -> str:
         position = find_column(self.headers, wanted)
         if position is None:
             raise DataError(
-                f"{self.name} lacks {what} ({' or '.join(wanted)}); it has: {', '.join(self.headers) or 'nothing'}."
+                f"{self.name} lacks {what} ({' or '.join(wanted)}); it has: {', '.join(self.headers) or 'nothing'}.",
+                code="column-missing",
             )
         return self.headers[position]
 
@@ -72,7 +79,8 @@ class ParquetFile:
                 content = value.get("bytes") or value.get("path") if isinstance(value, dict) else value
                 if not isinstance(content, bytes | str | None):
                     raise DataError(
-                        f"{source}: the column '{self.image}' holds a {type(content).__name__}, not an encoded image."
+                        f"{source}: the column '{self.image}' holds a {type(content).__name__}, not an encoded image.",
+                        code="image-unreadable",
                     )
                 if isinstance(content, str):
                     content = str(self.path.parent / content)
@@ -93,7 +101,7 @@ class ParquetFile:
                 yield batch.column(0).to_pylist()
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
-            raise DataError(f"{self.path} is damaged ({reason}). Download it again.") from None
+            raise DataError(f"{self.path} is damaged ({reason}). Download it again.", code="parquet-damaged") from None
 
     def _values(self, column: str) -> list[Any]:
         return [value for batch in self._batches(column) for value in batch]
@@ -105,7 +113,7 @@ class ParquetFile:
             return _to_array(self.parquet.read(columns=[column]).column(0))
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
-            raise DataError(f"{self.path} is damaged ({reason}). Download it again.") from None
+            raise DataError(f"{self.path} is damaged ({reason}). Download it again.", code="parquet-damaged") from None
 
     def class_names(self, names: ClassNames, literal: bool) -> list[str]:
         """The class of each row: named by the schema, by itself (text), or by Kaggle's numbering."""
@@ -113,16 +121,28 @@ class ParquetFile:
         result = []
         for row, value in enumerate(self._values(self.label)):
             if isinstance(value, list | dict):
-                raise DataError(f"{self.name} row {row}: the column '{self.label}' holds {value!r:.60}, not a label.")
+                raise DataError(
+                    f"{self.name} row {row}: the column '{self.label}' holds {value!r:.60}, not a label.",
+                    code="label-type",
+                )
             if value not in resolved:
                 where = f"{self.name} row {row}"
                 if self.declared and isinstance(value, int):
                     if not 0 <= value < len(self.declared):
                         known = len(self.declared) - 1
-                        raise DataError(f"{where}: label {value} is outside 0..{known}, the classes the file declares.")
+                        raise DataError(
+                            f"{where}: label {value} is outside 0..{known}, the classes the file declares.",
+                            code="label-range",
+                        )
                     name = self.declared[value]
                     resolved[value] = name if literal else names.name(name)
                 elif isinstance(value, str):
+                    if self.declared and value not in self.declared:
+                        raise DataError(
+                            f"{where}: label {value!r:.60} is none of the classes that the file declares: "
+                            f"{', '.join(self.declared)}.",
+                            code="label-undeclared",
+                        )
                     resolved[value] = names.name(value)
                 else:
                     resolved[value] = names.numbered("" if value is None else str(value), where)
@@ -150,21 +170,37 @@ class ParquetFile:
             if name in taken:
                 continue
             values = self._array(name)
+            if values is None and name == FERPLUS_COLUMN:
+                raise self._uneven_votes(name)
             if values is not None:
                 result[name if name == "row" or self.by_mien else free_name(name)] = values
         return result
+
+    def _uneven_votes(self, name: str) -> DataError:
+        """What is wrong with a column of votes that has no place in an array."""
+        for row, value in enumerate(self._values(name)):
+            numbers = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+            if not numbers or len(value) != len(FERPLUS_CLASSES):
+                return DataError(
+                    f"{self.name} row {row}: the column '{name}' must hold {len(FERPLUS_CLASSES)} numbers of votes; "
+                    f"found {value!r:.60}. Correct the row, or drop the column.",
+                    code="votes-shape",
+                )
+        return DataError(
+            f"{self.name}: the column '{name}' must hold lists of {len(FERPLUS_CLASSES)} numbers.", code="votes-shape"
+        )
 
 
 def _declared_classes(metadata: dict[bytes, bytes], label: str) -> tuple[str, ...]:
     try:
         declared = json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return ()
-    return tuple(str(name) for name in declared)
+    return tuple(str(name) for name in declared) if isinstance(declared, list) else ()
 
 
 def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
-    """A NumPy array of N entries, or None for a type that has no place in a FaceSet."""
+    """A NumPy array of N entries, or None for a type that has no place in a Dataset."""
     import pyarrow as pa
 
     kind = column.type
@@ -184,10 +220,27 @@ def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
     return np.asarray(column.to_numpy())
 
 
+def _written_vote_classes(metadata: dict[bytes, bytes]) -> tuple[str, ...]:
+    """The classes of the column ``votes``, as mien noted them when it wrote the file."""
+    try:
+        found = json.loads(metadata[MIEN_KEY]).get("vote_classes", [])
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError):
+        return ()
+    return tuple(str(name) for name in found) if isinstance(found, list) else ()
+
+
+def _written_group_column(metadata: dict[bytes, bytes]) -> str:
+    """The column of the groups, as mien noted it when it wrote the file."""
+    try:
+        return str(json.loads(metadata[MIEN_KEY])["group_column"])
+    except (KeyError, ValueError, TypeError):
+        return ""
+
+
 def _written_origin(metadata: dict[bytes, bytes]) -> str | None:
     """What mien noted about the splits when it wrote the file."""
     try:
         origin = json.loads(metadata[MIEN_KEY])["split_origin"]
-    except (KeyError, ValueError, TypeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
     return None if origin is None else str(origin)

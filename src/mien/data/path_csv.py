@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from mien.data.csv_header import Header, read_header
 from mien.data.decode import decode_images
+from mien.data.face_table import ClassNames, FaceTable, ReadOptions, free_name, index_classes, split_of
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
-from mien.data.table import ClassNames, FaceTable, ReadOptions, free_name, index_classes, split_of
+from mien.data.votes import gather_votes
 from mien.errors import DataError
 
 
@@ -34,21 +35,22 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
     header = read_header(path)
     rows = list(_rows(path, header))
     if not rows:
-        raise DataError(f"{path.name} has a header but no rows.")
+        raise DataError(f"{path.name} has a header but no rows.", code="data-empty")
     items = [(f"{path.name} line {line}", _image_path(path, header, fields)) for line, fields in rows]
     class_names = ClassNames(options.class_map)
     names = []
     for line, fields in rows:
         if not fields[header.label].strip():
-            raise DataError(f"{path.name} line {line}: the label is empty.")
+            raise DataError(f"{path.name} line {line}: the label is empty.", code="label-missing")
         names.append(class_names.name(fields[header.label]))
     class_names.check_map(path.name)
     found = ["" if header.split is None else fields[header.split] for _, fields in rows]
     split = np.array([split_of(name, where) for name, (where, _) in zip(found, items, strict=True)], dtype="<U10")
-    decoded = decode_images(items, len(items), options.size_px, options.skip_bad, f"reading the images of {path.name}")
+    decoded = decode_images(items, len(items), options, f"reading the images of {path.name}")
     kept = decoded.kept
     labels, classes = index_classes([names[index] for index in kept])
     origin = OFFICIAL_ORIGIN if is_official(set(found)) else "as in the table"
+    columns, vote_classes = gather_votes(_other_columns(header, rows))
     return FaceTable(
         images=decoded.images,
         labels=labels,
@@ -57,7 +59,8 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
         split_origin=origin,
         source=np.array([rows[index][1][_path_column(header)].strip() for index in kept]),
         rows=kept,
-        columns={name: values[kept] for name, values in _other_columns(header, rows).items()},
+        columns={name: values[kept] for name, values in columns.items()},
+        vote_classes=vote_classes,
         skipped=decoded.skipped,
         notes=decoded.notes,
     )
@@ -75,13 +78,16 @@ def _rows(path: Path, header: Header) -> Iterator[tuple[int, list[str]]]:
                 if len(fields) != len(header.names):
                     raise DataError(
                         f"{path.name} line {reader.line_num}: expected {len(header.names)} columns, "
-                        f"found {len(fields)}. Put values that contain '{header.delimiter}' in double quotes."
+                        f"found {len(fields)}. Put values that contain '{header.delimiter}' in double quotes.",
+                        code="csv-column-count",
                     )
                 yield reader.line_num, fields
         except UnicodeDecodeError:
-            raise DataError(f"{path.name} is not UTF-8 text. Save it as a CSV in UTF-8.") from None
+            raise DataError(f"{path.name} is not UTF-8 text. Save it as a CSV in UTF-8.", code="csv-not-text") from None
         except csv.Error as error:
-            raise DataError(f"{path.name} line {reader.line_num + 1} is not readable as CSV ({error}).") from None
+            raise DataError(
+                f"{path.name} line {reader.line_num + 1} is not readable as CSV ({error}).", code="csv-unreadable"
+            ) from None
 
 
 def _path_column(header: Header) -> int:

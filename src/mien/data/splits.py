@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.errors import DataError
+
 VALIDATION_SHARE = 0.15
 CUT_SEED = 0
 NO_CUT = "no validation split, for no class has two different pictures to cut one from"
-CUT_ORIGIN = f"stratified cut of {VALIDATION_SHARE:.0%} of train, seed {CUT_SEED}, identical images kept together"
+CUT_ORIGIN = f"stratified cut of {VALIDATION_SHARE:.0%} of train, seed {CUT_SEED}, near-copies kept together"
 OFFICIAL_ORIGIN = "official FER2013 splits"
 
 _OFFICIAL = {"training": "train", "publictest": "validation", "privatetest": "test"}
@@ -52,10 +55,11 @@ def cut_validation(
     labels: npt.NDArray[np.int64],
     share: float = VALIDATION_SHARE,
     seed: int = CUT_SEED,
+    copies: npt.NDArray[np.int64] | None = None,
 ) -> npt.NDArray[np.bool_]:
-    """Choose validation faces: the same share of every class, identical images always on the same side.
+    """Choose validation faces: the same share of every class, copies always on the same side.
 
-    A group of identical images counts for the class that most of its labels name (the rarer class at a tie).
+    A group of copies counts for the class that most of its labels name (the rarer class at a tie).
     Every class with two groups or more is on both sides; a class with one stays in train.
 
     Args:
@@ -63,6 +67,7 @@ def cut_validation(
         labels: int64 (N,).
         share: of the faces of each class, 0..1.
         seed: another seed, another cut.
+        copies: int64 (N,), copies share a number; None: only identical images are copies.
 
     Returns:
         bool (N,), True for validation.
@@ -70,6 +75,10 @@ def cut_validation(
     if len(images) == 0:
         return np.zeros(0, dtype=np.bool_)
     groups = group_identical(images, seed)
+    if copies is not None:
+        first = np.full(int(copies.max()) + 1, len(images), dtype=np.int64)
+        np.minimum.at(first, copies, groups)
+        groups = np.unique(first[copies], return_inverse=True)[1]
     votes = np.zeros((int(groups.max()) + 1, int(labels.max()) + 1), dtype=np.int64)
     np.add.at(votes, (groups, labels), 1)
     sizes = votes.sum(axis=1)
@@ -90,11 +99,95 @@ def cut_validation(
     return chosen[groups]
 
 
+def cut_groups(
+    groups: npt.NDArray[Any],
+    labels: npt.NDArray[np.int64],
+    share: float = VALIDATION_SHARE,
+    seed: int = CUT_SEED,
+) -> npt.NDArray[np.bool_]:
+    """Choose validation faces by whole groups, so that every class has about the same share there.
+
+    Groups are taken in a random order that depends on their names and the seed alone, each where it brings the shares
+    of the classes closer to ``share``. A class that is missing then gets the group that disturbs the shares least.
+    A group that holds every face of a class stays in train.
+
+    Args:
+        groups: text or numbers (N,): samples of one group stay on one side.
+        labels: int64 (N,).
+        share: of the faces of each class, 0..1.
+        seed: another seed, another cut.
+
+    Returns:
+        bool (N,), True for validation.
+    """
+    names, number, counts = count_by_group(groups, labels)
+    total = counts.sum(axis=0)
+    parts = np.maximum(total, 1)
+    chosen, taken = np.zeros(len(names), dtype=np.bool_), np.zeros_like(total)
+
+    def cost(added: npt.NDArray[np.int64]) -> float:
+        """How far from the wanted shares the classes would be; infinite where train would lose a class."""
+        after = taken + added
+        if ((after == total) & (total > 0)).any():
+            return float("inf")
+        return float(np.square((after - share * total) / parts).sum())
+
+    for group in sorted(range(len(names)), key=lambda each: _random_rank(names[each], seed)):
+        if cost(counts[group]) < cost(np.zeros_like(total)):
+            chosen[group] = True
+            taken += counts[group]
+    for label in np.flatnonzero(total > 0):
+        if taken[label] == 0:
+            holders = np.flatnonzero((counts[:, label] > 0) & ~chosen)
+            best = min(holders.tolist(), key=lambda each: cost(counts[each]))
+            if np.isfinite(cost(counts[best])):
+                chosen[best] = True
+                taken += counts[best]
+    return np.asarray(chosen[number])
+
+
+def count_by_group(
+    groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The names of G groups, the number of each sample's group (N,), and the faces of each class in each (G, C)."""
+    names, number = np.unique(groups, return_inverse=True)
+    counts = np.zeros((len(names), int(labels.max(initial=-1)) + 1), dtype=np.int64)
+    np.add.at(counts, (number, labels), 1)
+    return names, number, counts
+
+
+def check_class_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
+    """Refuse groups of which one holds every face of a class, so that one side of any cut lacks it.
+
+    Raises:
+        DataError: ``group-holds-class``.
+    """
+    names, _, counts = count_by_group(groups, labels)
+    holders = (counts > 0).sum(axis=0)
+    for label in np.flatnonzero((holders > 0) & (holders < 2)).tolist():
+        own = names[counts[:, label] > 0][0]
+        raise DataError(
+            f"The group '{own}' holds every face of '{classes[label]}', so a split by group leaves one side without "
+            f"the class. Add faces of other groups, or merge the class into another one with --map.",
+            code="group-holds-class",
+        )
+
+
+def _random_rank(name: Any, seed: int) -> bytes:
+    return hashlib.blake2b(
+        str(name).encode("utf-8", "surrogateescape"), digest_size=16, key=str(seed).encode()
+    ).digest()
+
+
 def settle_splits(
     split: npt.NDArray[np.str_],
     origin: str,
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],
+    *,
+    copies: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.int64]] | None = None,
+    groups: npt.NDArray[Any] | None = None,
+    classes: Sequence[str] = (),
 ) -> tuple[npt.NDArray[np.str_], str]:
     """Cut a validation split where one is missing.
 
@@ -106,9 +199,15 @@ def settle_splits(
         origin: how ``split`` came about.
         images: uint8 (N, ...).
         labels: int64 (N,).
+        copies: finds the images that are copies of one another, as numbers that they share; None: identical ones.
+        groups: text or numbers (N,), if the data has groups: they stay on one side, and ``copies`` is not used.
+        classes: names of the labels; needed with ``groups``.
 
     Returns:
         The split of every face, and how it came about in words.
+
+    Raises:
+        DataError: as :func:`check_class_groups`.
     """
     present = set(split.tolist())
     if present == {""}:
@@ -121,6 +220,14 @@ def settle_splits(
         return split, origin
     settled = np.where(trainable, "train", split).astype("<U10")
     indices = np.flatnonzero(trainable)
-    cut = cut_validation(images[indices], labels[indices])
+    if groups is not None:
+        check_class_groups(groups[indices], labels[indices], classes)
+        cut = cut_groups(groups[indices], labels[indices])
+        held_out, all_groups = (len(np.unique(each)) for each in (groups[indices][cut], groups[indices]))
+        how = f"{held_out:,} of {all_groups:,} groups, about {VALIDATION_SHARE:.0%} of train, seed {CUT_SEED}"
+    else:
+        trained = images[indices]
+        cut = cut_validation(trained, labels[indices], copies=None if copies is None else copies(trained))
+        how = CUT_ORIGIN if cut.any() else NO_CUT
     settled[indices[cut]] = "validation"
-    return settled, words.replace("{cut}", CUT_ORIGIN if cut.any() else NO_CUT)
+    return settled, words.replace("{cut}", how)

@@ -13,58 +13,86 @@ a time. What a face is like is in synthetic_traits.py, how it is drawn in synthe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from mien.data.faceset import SPLITS, FaceSet
-from mien.data.synthetic_drawing import NOISE_BANK, SIZE_PX, draw_faces
+from mien.data.dataset import SPLITS, Dataset
+from mien.data.synthetic_drawing import SIZE_PX, draw_faces
+from mien.data.synthetic_finish import NOISE_BANK
 from mien.data.synthetic_traits import draw_traits
 from mien.errors import DataError
 from mien.labels import EXPRESSIONS
+from mien.preprocess import face_shape
+from mien.progress import track
 
 _FER2013_TRAINING_COUNTS = (3995, 436, 4097, 7215, 4830, 3171, 4965)
 EXPRESSION_PROPORTIONS: tuple[float, ...] = tuple(n / sum(_FER2013_TRAINING_COUNTS) for n in _FER2013_TRAINING_COUNTS)
 
 _CHUNK_FACES = 32  # temporaries of 32 * 48 * 48 float32 (295 kB) stay in the second-level cache
+SMALLEST_PX, LARGEST_PX = 16, 448
+_TINTS = np.array([[0.1, 0.6], [-0.15, 0.15], [-0.6, -0.1]], dtype=np.float32)  # (lowest, highest) of each channel
 
 
-def _render_chunks(labels: npt.NDArray[np.int64], seed: int, chunk_faces: int) -> Iterator[npt.NDArray[np.uint8]]:
+def render_chunks(
+    labels: npt.NDArray[np.int64], seed: int, size_px: int = SIZE_PX, channels: int = 1, chunk_faces: int = _CHUNK_FACES
+) -> Iterator[npt.NDArray[np.uint8]]:
     """Render the faces in order, `chunk_faces` at a time, so that memory does not grow with their number."""
-    generator = _generator(seed, 1)
+    generator, tints = _generator(seed, 1), _generator(seed, 3)
     bank = _generator(0, 2).standard_normal(NOISE_BANK, dtype=np.float32)
     for first in range(0, len(labels), chunk_faces):
-        yield draw_faces(draw_traits(labels[first : first + chunk_faces], generator), bank)
+        face = draw_traits(labels[first : first + chunk_faces], generator)
+        share = tints.random((len(labels[first : first + chunk_faces]), 3)).astype(np.float32)
+        tint = _TINTS[:, 0] + share * (_TINTS[:, 1] - _TINTS[:, 0])
+        yield draw_faces(face, bank, size_px, tint if channels == 3 else None)
 
 
 def _generator(seed: int, stream: int) -> np.random.Generator:
     if seed < 0:
-        raise DataError(f"A seed must be 0 or more; found {seed}.")
+        raise DataError(f"A seed must be 0 or more; found {seed}.", code="seed-range")
     return np.random.Generator(np.random.PCG64([seed, stream]))
 
 
-def render_faces(labels: npt.NDArray[np.integer[Any]], seed: int) -> npt.NDArray[np.uint8]:
+def render_faces(
+    labels: npt.NDArray[np.integer[Any]], seed: int, size_px: int = SIZE_PX, channels: int = 1
+) -> npt.NDArray[np.uint8]:
     """Draw one face for each label.
 
     Args:
         labels: int (N,), 0..6 in the order of :data:`mien.labels.EXPRESSIONS`.
-        seed: 0 or more. Face i depends on the seed, i and ``labels[i]`` alone.
+        seed: 0 or more. Face i depends on the seed, i, ``labels[i]``, the size and the channels alone.
+        size_px: S, 16..448.
+        channels: 1 draws in grey, 3 in colour.
 
     Returns:
-        uint8 (N, 48, 48), grey, 0 black .. 255 white.
+        uint8 (N, S, S), grey, 0 black .. 255 white; RGB (N, S, S, 3).
 
     Raises:
-        DataError: labels that are not integers 0..6 in one dimension, or a negative seed.
+        DataError: labels that are not integers 0..6 in one dimension, a negative seed, another size or number of
+            channels.
     """
+    if not SMALLEST_PX <= size_px <= LARGEST_PX or channels not in {1, 3}:
+        raise DataError(
+            f"Drawn faces have {SMALLEST_PX}..{LARGEST_PX} px and 1 or 3 channels; found {size_px} px, "
+            f"channels={channels}.",
+            code="image-size",
+        )
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
-        raise DataError(f"Labels must be integers of shape (N,); found {labels.dtype} {labels.shape}.")
+        raise DataError(
+            f"Labels must be integers of shape (N,); found {labels.dtype} {labels.shape}.", code="label-type"
+        )
     if len(labels) and (labels.min() < 0 or labels.max() >= len(EXPRESSIONS)):
-        raise DataError(f"Labels must be 0..{len(EXPRESSIONS) - 1}; found {labels.min()}..{labels.max()}.")
-    images = np.empty((len(labels), SIZE_PX, SIZE_PX), dtype=np.uint8)
+        raise DataError(
+            f"Labels must be 0..{len(EXPRESSIONS) - 1}; found {labels.min()}..{labels.max()}.", code="label-range"
+        )
+    images = np.empty((len(labels), *face_shape(size_px, channels)), dtype=np.uint8)
     first = 0
-    for chunk in _render_chunks(labels.astype(np.int64), seed, _CHUNK_FACES):
+    for chunk in render_chunks(labels.astype(np.int64), seed, size_px, channels):
         images[first : first + len(chunk)] = chunk
         first += len(chunk)
     return images
@@ -92,7 +120,10 @@ def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
         DataError: ``count`` is below 7 or ``seed`` negative.
     """
     if count < len(EXPRESSIONS):
-        raise DataError(f"Synthetic faces need a count of {len(EXPRESSIONS)} or more, one a class; found {count}.")
+        raise DataError(
+            f"Synthetic faces need a count of {len(EXPRESSIONS)} or more, one a class; found {count}.",
+            code="count-too-small",
+        )
     shares = _shares(count, np.array(EXPRESSION_PROPORTIONS))
     while (shares == 0).any():  # a class too rare for this count takes one from the largest
         shares[np.argmax(shares)] -= 1
@@ -102,26 +133,48 @@ def draw_labels(count: int, seed: int) -> npt.NDArray[np.int64]:
     return labels
 
 
-def synthetic_faces(count: int = 10_000, seed: int = 0) -> FaceSet:
-    """A FaceSet of drawn faces in FER2013's proportions, split 80/10/10 within each class.
+def synthetic_faces(count: int = 10_000, seed: int = 0, size_px: int = SIZE_PX, channels: int = 1) -> Dataset:
+    """A Dataset of drawn faces in FER2013's proportions, split 80/10/10 within each class.
 
     Args:
         count: number of faces, 7 or more; from 29 on no split is empty.
         seed: 0 or more; the same count and seed give the same bytes.
+        size_px: as in :func:`render_faces`, and so is ``channels``.
+        channels: 1 or 3.
 
     Raises:
-        DataError: ``count`` is below 7 or ``seed`` negative.
+        DataError: ``count`` is below 7, ``seed`` negative, or as :func:`render_faces`.
     """
     labels = draw_labels(count, seed)
     split = np.empty(count, dtype="<U10")
     for label in range(len(EXPRESSIONS)):
         members = np.flatnonzero(labels == label)
         split[members] = np.repeat(SPLITS, _shares(len(members), np.array([0.8, 0.1, 0.1])))
-    return FaceSet(
-        images=render_faces(labels, seed),
+    return Dataset(
+        images=render_faces(labels, seed, size_px, channels),
         labels=labels,
         classes=EXPRESSIONS,
         split=split,
         source=np.array([f"synthetic seed {seed} face {i}" for i in range(count)]),
         rows=np.arange(count, dtype=np.int64),
     )
+
+
+def write_class_folders(faces: Dataset, folder: Path) -> None:
+    """Write the images as ``folder/SPLIT/CLASS/NUMBER.png``, which :func:`mien.load_dataset` reads again.
+
+    The folder appears only when it is complete.
+
+    Raises:
+        DataError: the folder exists (``folder-exists``).
+    """
+    if folder.exists():
+        raise DataError(f"{folder} already exists. Choose another folder.", code="folder-exists")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+        whole = Path(temporary) / folder.name
+        for index in track(range(len(faces)), len(faces), f"writing {folder}", "images"):
+            place = whole / str(faces.split[index]) / faces.classes[faces.labels[index]]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(faces.images[index]).save(place / f"{index:06}.png")
+        whole.rename(folder)

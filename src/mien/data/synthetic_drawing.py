@@ -8,28 +8,44 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.synthetic_finish import finish
 from mien.data.synthetic_traits import Array, Traits
 
 SIZE_PX = 48
-NOISE_BANK = 1 << 18
 _GLASSES, _HANDS = 0.10, 0.05  # shares of the faces
-_EYE_ROWS = slice(2 * SIZE_PX, 31 * SIZE_PX)  # rows that brows and eyes reach in any pose
-_NOSE_ROWS = slice(12 * SIZE_PX, 42 * SIZE_PX)
-_MOUTH_ROWS = slice(22 * SIZE_PX, 48 * SIZE_PX)
+_EYE_ROWS, _NOSE_ROWS, _MOUTH_ROWS, _NECK_ROWS = (2, 31), (12, 42), (22, 48), (32, 48)  # of 48, in any pose
 
 
-def draw_faces(face: Traits, bank: Array) -> npt.NDArray[np.uint8]:
-    """Draw F faces. ``bank`` float32 (NOISE_BANK,) is the normal noise they take theirs from. -> uint8 (F, 48, 48)."""
-    x, y = _coordinates(face)
-    canvas, head = _draw_head(face, x, y)
+def draw_faces(face: Traits, bank: Array, side: int = SIZE_PX, tint: Array | None = None) -> npt.NDArray[np.uint8]:
+    """Draw F faces.
+
+    Args:
+        face: traits of each; lengths count in px of a 48 px image, whatever the side.
+        bank: float32 (NOISE_BANK,), the normal noise that they take theirs from.
+        side: S, in pixels; its square is at most ``NOISE_BANK``.
+        tint: float32 (F, 3), -1..1: what the middle tones have more of red, green and blue than the drawing; None
+            draws in grey.
+
+    Returns:
+        uint8 (F, S, S), with a tint (F, S, S, 3).
+    """
+    x, y = _coordinates(face, side)
+    canvas, head = _draw_head(face, x, y, side)
     # Turning the head moves what lies in front of its axis, most in the middle of the face.
     x -= face["yaw_px"] * (1 - x * x * np.float32(1 / 700))
     y -= face["pitch_px"]
-    for rows, draw in ((_EYE_ROWS, _draw_eyes), (_NOSE_ROWS, _draw_nose), (_MOUTH_ROWS, _draw_mouth)):
+    for reached, draw in ((_EYE_ROWS, _draw_eyes), (_NOSE_ROWS, _draw_nose), (_MOUTH_ROWS, _draw_mouth)):
+        rows = _pixels_of(reached, side)
         draw(face, canvas[:, rows], x[:, rows], y[:, rows])
     _draw_over(face, canvas, head, x, y)
     _draw_occlusion(face, canvas, x, y)
-    return _finish(face, canvas, bank)
+    return finish(face, canvas, bank, side, tint)
+
+
+def _pixels_of(rows: tuple[int, int], side: int) -> slice:
+    """The pixels of some rows of 48, of an image of another side."""
+    first, last = rows
+    return slice(first * side // SIZE_PX * side, -(-last * side // SIZE_PX) * side)
 
 
 def _cover(inside_px: Array) -> Array:
@@ -44,8 +60,7 @@ def _blob(x: Array, y: Array, x_px: Array | float, y_px: Array | float, width: A
     across *= across
     down *= down
     across += down
-    np.subtract(1, across, out=across)
-    np.maximum(across, 0, out=across)
+    np.maximum(np.subtract(1, across, out=across), 0, out=across)
     across *= across
     return across
 
@@ -63,20 +78,21 @@ def _darken(canvas: Array, alpha: Array) -> None:
     canvas -= alpha
 
 
-def _coordinates(face: Traits) -> tuple[Array, Array]:
+def _coordinates(face: Traits, side: int) -> tuple[Array, Array]:
     """Face coordinates (x to the viewer's right, y down, px, origin between eyes and nose) of each pixel."""
     angle, scale = face["rotation_radians"], face["scale"]
     square = angle * angle
     sine = angle * (1 - square * np.float32(1 / 6)) / scale  # series, not sin(): exact to 1e-5 here, same everywhere
     cosine = (1 - square / 2 + square * square * np.float32(1 / 24)) / scale
-    grid = np.arange(SIZE_PX, dtype=np.float32)[None, :] - np.float32((SIZE_PX - 1) / 2)
+    grid = np.arange(side, dtype=np.float32)[None, :] - np.float32((side - 1) / 2)
+    grid *= np.float32(SIZE_PX / side)
     column, row = grid - face["shift_x_px"], grid - face["shift_y_px"]
     x = (cosine * column)[:, None, :] + (sine * row)[:, :, None]
     y = (cosine * row)[:, :, None] - (sine * column)[:, None, :]
     return x.reshape(len(angle), -1), y.reshape(len(angle), -1)
 
 
-def _draw_head(face: Traits, x: Array, y: Array) -> tuple[Array, Array]:
+def _draw_head(face: Traits, x: Array, y: Array, side: int) -> tuple[Array, Array]:
     """Background, hair behind the head, the shaded head. Returns the canvas and the head's coverage."""
     width, height = face["head_width_px"], face["head_height_px"]
     canvas = face["background"] + face["background_slope"] * np.float32(1 / 24) * (x + y)
@@ -93,7 +109,7 @@ def _draw_head(face: Traits, x: Array, y: Array) -> tuple[Array, Array]:
     outer *= outer
     outer += down * np.float32(0.85)
     _paint(canvas, face["hair"], _cover((1 - outer) * (width / 2)) * np.clip((face["hair_end_px"] - y) * 0.15, 0, 1))
-    low = slice(32 * SIZE_PX, None)  # the neck, and with it the shade under the chin
+    low = _pixels_of(_NECK_ROWS, side)  # the neck, and with it the shade under the chin
     neck = np.minimum(face["head_width_px"] * 0.55 - np.abs(x[:, low]), y[:, low] - 12.0)
     _paint(canvas[:, low], face["skin"] * 0.6, _cover(neck))
     head = _cover((1 - radius) * (width / 2))
@@ -270,32 +286,3 @@ def _draw_occlusion(face: Traits, canvas: Array, x: Array, y: Array) -> None:
         hand = _cover(np.minimum(tips, 6.8 - np.abs(across)))
         _paint(picture, some["skin"] * 1.1 - finger * (0.13 * some["skin"]), hand)
         canvas[chosen] = picture
-
-
-def _finish(face: Traits, canvas: Array, bank: Array) -> npt.NDArray[np.uint8]:
-    """Light, blur, noise, contrast; rounding to bytes."""
-    faces = len(canvas)
-    image = canvas.reshape(faces, SIZE_PX, SIZE_PX)
-    ramp = np.linspace(-1, 1, SIZE_PX, dtype=np.float32)
-    image *= (1 + face["light_x"] * 0.5 * ramp)[:, None, :]
-    image *= (1 + face["light_y"] * ramp)[:, :, None]
-    blur = face["blur"][:, :, None]
-    for _ in range(2):
-        bent = image[:, :, :-2] + image[:, :, 2:]
-        bent -= 2 * image[:, :, 1:-1]
-        bent *= blur
-        image[:, :, 1:-1] += bent
-        bent = image[:, :-2] + image[:, 2:]
-        bent -= 2 * image[:, 1:-1]
-        bent *= blur
-        image[:, 1:-1] += bent
-    starts = (face["noise_start"][:, 0] * (NOISE_BANK - SIZE_PX**2)).astype(np.int64)
-    noise = np.lib.stride_tricks.sliding_window_view(bank, SIZE_PX**2)[starts]
-    noise *= face["noise"]
-    canvas += noise
-    canvas -= 0.45
-    canvas *= face["contrast"]
-    canvas += 0.47 + face["brightness"]
-    canvas *= 255
-    canvas += 0.5
-    return np.clip(canvas, 0, 255, out=canvas).astype(np.uint8).reshape(faces, SIZE_PX, SIZE_PX)

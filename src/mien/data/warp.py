@@ -40,7 +40,7 @@ def warp(images: npt.NDArray[np.uint8], warps: Warps) -> npt.NDArray[np.uint8]:
     starts = track(range(0, len(images), _CHUNK), total=-(-len(images) // _CHUNK), what="warping faces", unit="batches")
     for first in starts:
         some = slice(first, first + _CHUNK)
-        out[some] = _bilinear(images[some], *_origins(images.shape[1:3], warps, some))
+        out[some] = sample_bilinear(images[some], *_origins(images.shape[1:3], warps, some))
     return out
 
 
@@ -63,9 +63,13 @@ def _origins(
     return y + middle[0], x + middle[1]
 
 
-def _bilinear(
+def sample_bilinear(
     images: npt.NDArray[np.uint8], rows: npt.NDArray[np.float32], columns: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.uint8]:
+    """Images at given places, bilinearly, with the border repeated outward.
+
+    uint8 (N, H, W) or (N, H, W, 3) at float32 (N, H, W) -> the images' shape.
+    """
     height, width = images.shape[1:3]
     rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
     top, left = rows.astype(np.int64), columns.astype(np.int64)

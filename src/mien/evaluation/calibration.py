@@ -18,25 +18,25 @@ from mien.evaluation.metrics import (
     confidence_gaps,
     divide,
     equal_width_bins,
-    row_losses,
+    sample_losses,
 )
-from mien.evaluation.results import Estimate, fields_to_dict
+from mien.evaluation.results import Estimate, JsonResult, fields_to_dict
 from mien.evaluation.temperature import FOLDS, cross_fit_temperature, fit_temperature
 
 Bins = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Reliability:
+class Reliability(JsonResult):
     """A reliability diagram: how often answers of about the same confidence are right.
 
     Attributes:
-        lower: float64 (M,), least confidence that a bin may hold (equal widths) or holds (equal masses).
+        lower: float64 (M,), least confidence that a bin may hold.
         upper: float64 (M,), greatest.
-        count: int64 (M,), rows in each bin.
+        count: int64 (M,), samples in each bin.
         confidence: float64 (M,), mean confidence in the bin; NaN where it is empty, as all that follow.
-        accuracy: float64 (M,), share of right rows.
-        low: float64 (M,), lower end of the accuracy's 95 % Wilson interval.
+        accuracy: float64 (M,), fraction of right samples.
+        low: float64 (M,), lower end of the accuracy's 95% Wilson interval.
         high: float64 (M,), upper end.
     """
 
@@ -48,13 +48,9 @@ class Reliability:
     low: Floats
     high: Floats
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN as None."""
-        return fields_to_dict(self)
-
 
 @dataclass(frozen=True, eq=False)
-class CalibrationFigures:
+class CalibrationMetrics(JsonResult):
     """How well the probabilities of one set of scores are calibrated; the intervals are bootstrap intervals.
 
     Attributes:
@@ -71,10 +67,6 @@ class CalibrationFigures:
     adaptive_calibration_error: Estimate
     reliability: Reliability
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN as None."""
-        return fields_to_dict(self)
-
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
@@ -83,13 +75,13 @@ class Calibration:
     Attributes:
         before: of the probabilities as they are.
         after: of probabilities whose temperature was fitted on other folds; NaN where there is no other fold.
-        temperature: fitted on all rows: the one to use from now on. No figure here is computed with it.
+        temperature: fitted on all samples: the one to use from now on. No metric here is computed with it.
         fold_temperatures: float64 (F,), the ones behind ``after``.
         calibrated: float64 (N, C), the probabilities behind ``after``.
     """
 
-    before: CalibrationFigures
-    after: CalibrationFigures
+    before: CalibrationMetrics
+    after: CalibrationMetrics
     temperature: float
     fold_temperatures: Floats
     calibrated: Floats
@@ -100,15 +92,15 @@ class Calibration:
 
 
 @dataclass(frozen=True, eq=False)
-class CoverageCurve:
-    """Accuracy on the most confident part of the rows, as that part grows to all of them.
+class CoverageCurve(JsonResult):
+    """Accuracy on the most confident part of the samples, as that part grows to all of them.
 
     Attributes:
-        coverage: float64 (P,), share of rows answered, ascending to 1.
-        accuracy: float64 (P,), share of right ones among them.
-        thresholds: float64 (P,), the confidence down to which rows are answered.
-        risk_area: mean over the N coverages of the share of wrong rows (AURC), 0..1; less is better.
-        best_risk_area: what it would be with every right row above every wrong one.
+        coverage: float64 (P,), fraction of samples answered, ascending to 1.
+        accuracy: float64 (P,), fraction of right ones among them.
+        thresholds: float64 (P,), the confidence down to which samples are answered.
+        risk_area: mean over the N coverages of the fraction of wrong samples (AURC), 0..1; less is better.
+        best_risk_area: what it would be with every right sample above every wrong one.
     """
 
     coverage: Floats
@@ -117,13 +109,9 @@ class CoverageCurve:
     risk_area: float
     best_risk_area: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN as None."""
-        return fields_to_dict(self)
-
 
 def equal_mass_bins(values: Floats, bins: int = CALIBRATION_BINS) -> Bins:
-    """Bin of each value by its rank, the same number of rows in each. (N,) -> int64 (N,), 0..bins-1, ascending.
+    """Bin of each value by its rank, the same number of samples in each. (N,) -> int64 (N,), 0..bins-1, ascending.
 
     Equal values share a bin, whatever their order, so that with ties bins may differ in size or stay empty.
     """
@@ -131,36 +119,27 @@ def equal_mass_bins(values: Floats, bins: int = CALIBRATION_BINS) -> Bins:
     return (below * bins // max(len(values), 1)).astype(np.int64)
 
 
-def reliability(
-    confidence: Floats, correct: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS, equal_mass: bool = False
-) -> Reliability:
-    """Bin rows by confidence and compare it with how many are right.
+def reliability(confidence: Floats, correct: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> Reliability:
+    """Bin samples by confidence and compare it with how many are right.
 
     Args:
         confidence: float (N,), 0..1. For one class instead of the top label: its column of the probabilities.
         correct: bool (N,). For one class: ``labels == index``.
         bins: number of bins.
-        equal_mass: bins of as many rows each, instead of equal widths.
     """
-    number = (equal_mass_bins if equal_mass else equal_width_bins)(confidence, bins)
+    number = equal_width_bins(confidence, bins)
     count = np.bincount(number, minlength=bins)
     hits = np.bincount(number, weights=correct, minlength=bins)
     edges = np.linspace(0.0, 1.0, bins + 1)
-    lower, upper = edges[:-1].copy(), edges[1:].copy()
-    if equal_mass:
-        lower, upper = np.full(bins, np.inf), np.full(bins, -np.inf)
-        np.minimum.at(lower, number, confidence)
-        np.maximum.at(upper, number, confidence)
-        lower[count == 0] = upper[count == 0] = np.nan
     low, high = wilson_interval(hits, count)
     mean = divide(np.bincount(number, weights=confidence, minlength=bins), count)
-    return Reliability(lower, upper, count, mean, divide(hits, count), low, high)
+    return Reliability(edges[:-1].copy(), edges[1:].copy(), count, mean, divide(hits, count), low, high)
 
 
 def adaptive_calibration_error(labels: Labels, probabilities: Floats, bins: int = CALIBRATION_BINS) -> float:
     """Expected calibration error of the top label over bins of equal mass, in 0..1.
 
-    Equal widths put most rows of a sure classifier into the last bin; equal masses do not: Nguyen & O'Connor,
+    Equal widths put most samples of a sure classifier into the last bin; equal masses do not: Nguyen & O'Connor,
     EMNLP 2015. int64 (N,), float (N, C).
     """
     columns = _gap_columns(labels, probabilities, equal_mass_bins, bins)
@@ -168,11 +147,11 @@ def adaptive_calibration_error(labels: Labels, probabilities: Floats, bins: int 
 
 
 def brier_score(labels: Labels, probabilities: Floats) -> float:
-    """Mean over rows of the squared differences to the truth, summed over classes, in 0..2: Brier 1950.
+    """Mean over samples of the squared differences to the truth, summed over classes, in 0..2: Brier 1950.
 
     A uniform answer gives 1 - 1/C. int64 (N,), float (N, C).
     """
-    return float(_row_briers(labels, probabilities).mean())
+    return float(_sample_briers(labels, probabilities).mean())
 
 
 def calibrate(
@@ -183,14 +162,14 @@ def calibrate(
     resamples: int = 1000,
     seed: int = 0,
 ) -> Calibration:
-    """Figures of calibration before and after temperature scaling, the latter cross-fitted.
+    """Metrics of calibration before and after temperature scaling, the latter cross-fitted.
 
     Args:
         labels: int64 (N,), 0..C-1; N at least 1.
         probabilities: float (N, C).
-        groups: int64 (N,), rows of one number (identical images) share a fold; None: every row by itself.
+        groups: int64 (N,), samples of one number (identical images) share a fold; None: every sample by itself.
         folds: number of folds.
-        resamples: number of bootstrap resamples; the temperatures are not fitted anew in each.
+        resamples: number of bootstrap resamples; the temperatures are not refitted in each.
         seed: seed of the resampling.
 
     Raises:
@@ -199,8 +178,8 @@ def calibrate(
     check_resamples(resamples)
     fit = cross_fit_temperature(labels, probabilities, groups, folds)
     return Calibration(
-        _figures(labels, probabilities, resamples, seed),
-        _figures(labels, fit.probabilities, resamples, seed),
+        _metrics_of(labels, probabilities, resamples, seed),
+        _metrics_of(labels, fit.probabilities, resamples, seed),
         fit_temperature(labels, probabilities),
         fit.temperatures,
         fit.probabilities,
@@ -212,7 +191,7 @@ def accuracy_against_coverage(
 ) -> CoverageCurve:
     """How accurate a classifier is that answers only where it is most confident (risk-coverage curve).
 
-    El-Yaniv & Wiener, JMLR 11, 2010; the area as in Geifman et al., ICLR 2019. Rows of equal confidence count as in
+    El-Yaniv & Wiener, JMLR 11, 2010; the area as in Geifman et al., ICLR 2019. Samples of equal confidence count as in
     random order: their hits are spread evenly.
 
     Args:
@@ -240,36 +219,39 @@ def accuracy_against_coverage(
     )
 
 
-def _figures(labels: Labels, probabilities: Floats, resamples: int, seed: int) -> CalibrationFigures:
+def _metrics_of(labels: Labels, probabilities: Floats, resamples: int, seed: int) -> CalibrationMetrics:
     if np.isnan(probabilities).any():
         unknown, nothing = Estimate(math.nan, math.nan, math.nan), np.zeros(0)
-        return CalibrationFigures(unknown, unknown, unknown, unknown, reliability(nothing, nothing.astype(np.bool_)))
-    # Each figure is a mean over rows, or a sum of absolute means: one product of matrices resamples them all.
-    means = np.stack([row_losses(labels, probabilities), _row_briers(labels, probabilities)], axis=1)
+        return CalibrationMetrics(unknown, unknown, unknown, unknown, reliability(nothing, nothing.astype(np.bool_)))
+    # Each metric is a mean over samples, or a sum of absolute means: one product of matrices resamples them all.
+    means = np.stack([sample_losses(labels, probabilities), _sample_briers(labels, probabilities)], axis=1)
     widths = _gap_columns(labels, probabilities, equal_width_bins, CALIBRATION_BINS)
     masses = _gap_columns(labels, probabilities, equal_mass_bins, CALIBRATION_BINS)
     columns = np.concatenate([means, widths, masses], axis=1)
 
-    def figures(averages: Floats) -> Floats:
+    def metrics_under(averages: Floats) -> Floats:
         gaps = np.abs(averages[:, 2:]).reshape(len(averages), 2, CALIBRATION_BINS).sum(axis=2)
         return np.concatenate([averages[:, :2], gaps], axis=1)
 
-    values, drawn = figures(columns.mean(axis=0, keepdims=True))[0], figures(bootstrap_means(columns, resamples, seed))
+    values, drawn = (
+        metrics_under(columns.mean(axis=0, keepdims=True))[0],
+        metrics_under(bootstrap_means(columns, resamples, seed)),
+    )
     log_loss, brier, error, adaptive = (
         percentile_interval(float(value), of_resamples) for value, of_resamples in zip(values, drawn.T, strict=True)
     )
     correct = probabilities.argmax(axis=1) == labels
-    return CalibrationFigures(log_loss, brier, error, adaptive, reliability(probabilities.max(axis=1), correct))
+    return CalibrationMetrics(log_loss, brier, error, adaptive, reliability(probabilities.max(axis=1), correct))
 
 
 def _gap_columns(labels: Labels, probabilities: Floats, numbers: Callable[[Floats, int], Bins], bins: int) -> Floats:
-    """Hit minus confidence of each row, in the column of its bin: float64 (N, bins), elsewhere 0."""
+    """Hit minus confidence of each sample, in the column of its bin: float64 (N, bins), elsewhere 0."""
     columns = np.zeros((len(labels), bins))
     _, gaps = confidence_gaps(labels, probabilities)
     columns[np.arange(len(labels)), numbers(probabilities.max(axis=1), bins)] = gaps
     return columns
 
 
-def _row_briers(labels: Labels, probabilities: Floats) -> Floats:
+def _sample_briers(labels: Labels, probabilities: Floats) -> Floats:
     truth = labels[:, np.newaxis] == np.arange(probabilities.shape[1])
     return np.asarray(np.square(probabilities - truth).sum(axis=1), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What pictures of faces suffer, at five strengths each, in the manner of ImageNet-C on grey faces.
+"""What images of faces suffer, at five strengths each, in the manner of ImageNet-C.
 
 Hendrycks & Dietterich, Benchmarking Neural Network Robustness to Common Corruptions, ICLR 2019. Their strengths are
 for 224 px; ours are for 48 px, and lengths in px grow with the face's side. Random numbers come from the seed and the
@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.warp import sample_bilinear
 from mien.errors import DataError, nearest
+from mien.progress import slices
 
 Images = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.floating[Any]]
@@ -33,7 +35,7 @@ class Corruption:
     """A corruption with its five parameters.
 
     Attributes:
-        apply: images uint8 (N, S, S), a parameter, random numbers -> uint8 (N, S, S).
+        apply: images uint8 (N, S, S[, 3]), a parameter, random numbers -> the same shape.
         parameters: one for each strength 1..5.
         meaning: what the parameter is, with its unit.
     """
@@ -47,41 +49,49 @@ def corrupt(images: Images, name: str, strength: int, seed: int = 0) -> Images:
     """Corrupt faces.
 
     Args:
-        images: uint8 (N, S, S), grey.
+        images: uint8 (N, S, S), in colour (N, S, S, 3).
         name: one of :data:`CORRUPTIONS`.
         strength: 1..5.
         seed: 0 or more. Face i depends on the seed, its place i and itself.
 
     Returns:
-        uint8 (N, S, S).
+        uint8, of the same shape.
 
     Raises:
         DataError: no such corruption or strength, or images of another shape.
     """
     if name not in CORRUPTIONS:
-        raise DataError(f"There is no corruption '{name}'." + nearest(name, CORRUPTIONS))
+        raise DataError(f"There is no corruption '{name}'." + nearest(name, CORRUPTIONS), code="corruption-unknown")
     if strength not in STRENGTHS:
-        raise DataError(f"A strength must be 1..5; found {strength}.")
-    if images.dtype != np.uint8 or images.ndim != 3 or images.shape[1] != images.shape[2]:
-        raise DataError(f"Faces must be uint8 (N, S, S); found {images.dtype} {images.shape}.")
+        raise DataError(f"A strength must be 1..5; found {strength}.", code="strength-range")
+    square = images.ndim >= 3 and images.shape[1] == images.shape[2] and images.shape[3:] in {(), (3,)}
+    if images.dtype != np.uint8 or not square:
+        raise DataError(
+            f"Faces must be uint8 (N, S, S[, 3]); found {images.dtype} {images.shape}.", code="images-shape"
+        )
     corruption = CORRUPTIONS[name]
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
     parameter = corruption.parameters[strength - 1]
     out = np.empty_like(images)
     # Each corruption draws its numbers face by face in order, so chunks change nothing but the memory.
-    for first in range(0, len(images), _CHUNK_FACES):
-        part = slice(first, first + _CHUNK_FACES)
+    for part in slices(len(images), _CHUNK_FACES):
         out[part] = corruption.apply(images[part], parameter, generator)
     return out
 
 
 def gaussian_blur(images: Images, sigma_px: float) -> Images:
-    """Gaussian blur with the border pixels repeated outward: uint8 (N, S, S) -> uint8 (N, S, S)."""
-    return _bytes(filter_squares(images.astype(np.float32), sigma_px))
+    """Gaussian blur with the border pixels repeated outward: uint8 (N, S, S[, 3]) -> the same shape."""
+    return _by_channel(images, lambda squares: filter_squares(squares, sigma_px))
+
+
+def _by_channel(images: Images, change: Callable[[npt.NDArray[np.float32]], Floats]) -> Images:
+    """Apply a filter of squares (..., S, S) to grey images, or to each channel of RGB ones."""
+    squares = images.astype(np.float32)
+    return _bytes(change(squares) if images.ndim == 3 else np.moveaxis(change(np.moveaxis(squares, 3, 1)), 1, 3))
 
 
 def filter_squares(values: npt.NDArray[Number], sigma_px: float) -> npt.NDArray[Number]:
-    """Gaussian blur of arrays of float (N, S, S), cut off at 3.5 sigma, the border repeated outward."""
+    """Gaussian blur of arrays of float (..., S, S), cut off at 3.5 sigma, the border repeated outward."""
     side = values.shape[-1]
     reach = int(3.5 * sigma_px + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
@@ -92,8 +102,8 @@ def filter_squares(values: npt.NDArray[Number], sigma_px: float) -> npt.NDArray[
 
 
 def _both_ways(images: Images, matrix: npt.NDArray[np.float32]) -> Images:
-    """The same linear filter, (S, S), on rows and on columns."""
-    return _bytes(matrix @ images.astype(np.float32) @ matrix.T)
+    """The same linear filter, (S, S), on samples and on columns."""
+    return _by_channel(images, lambda squares: matrix @ squares @ matrix.T)
 
 
 def _bytes(values: Floats) -> Images:
@@ -105,7 +115,7 @@ def _gaussian_noise(images: Images, deviation: float, generator: np.random.Gener
 
 
 def _blur(images: Images, sigma_px: float, _: np.random.Generator) -> Images:
-    return gaussian_blur(images, sigma_px * images.shape[-1] / _REFERENCE_PX)
+    return gaussian_blur(images, sigma_px * images.shape[1] / _REFERENCE_PX)
 
 
 def _jpeg(images: Images, quality: float, _: np.random.Generator) -> Images:
@@ -122,9 +132,9 @@ def _jpeg(images: Images, quality: float, _: np.random.Generator) -> Images:
 def _low_resolution(images: Images, share: float, _: np.random.Generator) -> Images:
     from PIL import Image
 
-    side = images.shape[-1]
+    side = images.shape[1]
     fewer = max(round(side * share), 1)
-    # Pillow resizes rows and columns by themselves and linearly: its action on unit rows is the whole filter.
+    # Pillow resizes samples and columns by themselves and linearly: its action on unit samples is the whole filter.
     small = Image.fromarray(np.eye(side, dtype=np.float32)).resize((side, fewer), Image.Resampling.BOX)
     matrix = np.asarray(small.resize((side, side), Image.Resampling.BILINEAR))
     return _both_ways(images, matrix)
@@ -151,23 +161,18 @@ def _scale(images: Images, factor: float, generator: np.random.Generator) -> Ima
 
 def _turn_and_zoom(images: Images, angle: Floats, zoom: Floats) -> Images:
     """Turn (radians) and enlarge each face about its centre, bilinearly, its border pixels repeated outward."""
-    side = images.shape[-1]
+    side = images.shape[1]
     grid = np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2)
     cosine = (np.cos(angle) / zoom).astype(np.float32)[:, None, None]
     sine = (np.sin(angle) / zoom).astype(np.float32)[:, None, None]
-    x = np.clip(cosine * grid + sine * grid[:, None] + np.float32((side - 1) / 2), 0, side - 1)
-    y = np.clip(cosine * grid[:, None] - sine * grid + np.float32((side - 1) / 2), 0, side - 1)
-    left, top = np.minimum(x.astype(np.intp), side - 2), np.minimum(y.astype(np.intp), side - 2)
-    x, y = x - left, y - top
-    face = np.arange(len(images))[:, None, None]
-    upper = images[face, top, left] * (1 - x) + images[face, top, left + 1] * x
-    lower = images[face, top + 1, left] * (1 - x) + images[face, top + 1, left + 1] * x
-    return _bytes(upper * (1 - y) + lower * y)
+    x = cosine * grid + sine * grid[:, None] + np.float32((side - 1) / 2)
+    y = cosine * grid[:, None] - sine * grid + np.float32((side - 1) / 2)
+    return sample_bilinear(images, y, x)
 
 
 def _shift(images: Images, length_px: float, generator: np.random.Generator) -> Images:
     """Move each face by whole pixels in a random direction, its border pixels repeated outward."""
-    side = images.shape[-1]
+    side = images.shape[1]
     direction = 2 * np.pi * generator.random(len(images))
     length = length_px * side / _REFERENCE_PX
     places = np.arange(side)
@@ -194,8 +199,8 @@ def _cover_anywhere(images: Images, side: float, generator: np.random.Generator)
 
 
 def _fill(images: Images, centre_y: Floats, centre_x: Floats, height: float, width: float) -> Images:
-    """Fill a rectangle (all in shares of the side) with each face's mean grey; it is moved to lie inside."""
-    side = images.shape[-1]
+    """Fill a rectangle (all in fractions of the side) with each face's mean pixel; it is moved to lie inside."""
+    side = images.shape[1]
     places = np.arange(side)
 
     def inside(centre: Floats, length: float) -> npt.NDArray[np.bool_]:
@@ -204,6 +209,7 @@ def _fill(images: Images, centre_y: Floats, centre_x: Floats, height: float, wid
         return np.asarray((places >= first) & (places < first + pixels))
 
     covered = inside(centre_y, height)[:, :, None] & inside(centre_x, width)[:, None, :]
+    covered = covered if images.ndim == 3 else covered[..., None]
     return np.asarray(np.where(covered, _bytes(images.mean(axis=(1, 2), keepdims=True)), images))
 
 

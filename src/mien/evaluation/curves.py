@@ -1,38 +1,34 @@
 """ROC and precision-recall curves, one class against the rest, with bootstrap bands.
 
-A class without rows, or with all of them, has no ROC curve: its points are empty, its area and its band NaN.
+A class without samples, or with all of them, has no ROC curve: its points are empty, its area and its band NaN.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from mien.evaluation.curve_points import ScoreRanking, precision_recall_points, roc_points, thin
 from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weight_chunks
 from mien.evaluation.metrics import Floats, Labels, divide
-from mien.evaluation.results import LEVEL, Estimate, fields_to_dict
-
-MOST_POINTS = 200
-"""Points of a curve that is to be drawn: more cannot be seen, and swell a page."""
+from mien.evaluation.results import LEVEL, Estimate, JsonResult
 
 GRID = np.linspace(0.0, 1.0, 101)
 """False positive rates (ROC) and recalls (precision-recall) at which bands and averages are taken."""
 
 
 @dataclass(frozen=True, eq=False)
-class RocCurve:
+class RocCurve(JsonResult):
     """True against false positives as the threshold falls, from (0, 0) to (1, 1).
 
     Attributes:
         false_positive_rate: float64 (P,), 0..1, ascending; P <= :data:`MOST_POINTS`, 0 where undefined.
         true_positive_rate: float64 (P,), 0..1, ascending.
-        thresholds: float64 (P,): a row counts as positive from this probability up; infinity first. NaN in the
+        thresholds: float64 (P,): a sample counts as positive from this probability up; infinity first. NaN in the
             macro average, which mixes thresholds.
         area: area under the whole curve, not only under the points kept for drawing.
-        low: float64 (G,), lower end of the pointwise 95 % band of the true positive rate over :data:`GRID`.
+        low: float64 (G,), lower end of the pointwise 95% band of the true positive rate over :data:`GRID`.
         high: float64 (G,), upper end.
     """
 
@@ -43,35 +39,27 @@ class RocCurve:
     low: Floats
     high: Floats
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN and infinity as None."""
-        return fields_to_dict(self)
-
 
 @dataclass(frozen=True, eq=False)
-class RocCurves:
+class RocCurves(JsonResult):
     """The curve of each class against the rest, in their order, and the two averages."""
 
     per_class: tuple[RocCurve, ...]
     macro: RocCurve
     micro: RocCurve
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN and infinity as None."""
-        return fields_to_dict(self)
-
 
 @dataclass(frozen=True, eq=False)
-class PrecisionRecallCurve:
+class PrecisionRecallCurve(JsonResult):
     """Precision against recall as the threshold falls, from (recall 0, precision 1).
 
     Attributes:
-        recall: float64 (P,), 0..1, ascending; P <= :data:`MOST_POINTS`, 0 where the class has no row.
+        recall: float64 (P,), 0..1, ascending; P <= :data:`MOST_POINTS`, 0 where the class has no sample.
         precision: float64 (P,), 0..1.
         thresholds: float64 (P,), infinity first.
         average_precision: of the whole curve, not only of the points kept for drawing.
-        prevalence: share of the rows that are of the class: the average precision of chance.
-        low: float64 (G,), lower end of the pointwise 95 % band of the precision at each recall of :data:`GRID`.
+        prevalence: fraction of the samples that are of the class: the average precision of chance.
+        low: float64 (G,), lower end of the pointwise 95% band of the precision at each recall of :data:`GRID`.
         high: float64 (G,), upper end.
     """
 
@@ -83,71 +71,13 @@ class PrecisionRecallCurve:
     low: Floats
     high: Floats
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN and infinity as None."""
-        return fields_to_dict(self)
-
-
-def roc_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats, Floats]:
-    """Every point of a ROC curve: Fawcett, Pattern Recognition Letters 27, 2006, algorithm 1.
-
-    Args:
-        is_positive: bool (N,).
-        scores: float (N,), higher speaks for positive. Rows of one score share a point.
-
-    Returns:
-        False positive rates, true positive rates and thresholds, float64 (P,), from (0, 0) at infinity; three empty
-        arrays without a positive or without a negative.
-    """
-    ranking = _Ranking(is_positive, scores)
-    hits, misses = ranking.counts(np.ones((1, len(scores))))
-    if hits[0, -1] == 0 or misses[0, -1] == 0:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    return misses[0] / misses[0, -1], hits[0] / hits[0, -1], ranking.thresholds
-
-
-def precision_recall_points(is_positive: npt.NDArray[np.bool_], scores: Floats) -> tuple[Floats, Floats, Floats]:
-    """Every point of a precision-recall curve.
-
-    Arguments as in :func:`roc_points`.
-
-    Returns:
-        Recalls (ascending), precisions and thresholds, float64 (P,), from (0, 1) at infinity; three empty arrays
-        without a positive.
-    """
-    ranking = _Ranking(is_positive, scores)
-    hits, misses = ranking.counts(np.ones((1, len(scores))))
-    if hits[0, -1] == 0:
-        return np.zeros(0), np.zeros(0), np.zeros(0)
-    precision = np.concatenate(([1.0], divide(hits[0, 1:], hits[0, 1:] + misses[0, 1:])))
-    return hits[0] / hits[0, -1], precision, ranking.thresholds
-
-
-def thin(across: Floats, up: Floats, most: int = MOST_POINTS) -> npt.NDArray[np.intp]:
-    """Choose at most ``most`` points of a curve that look the same, about equally far apart along it.
-
-    Args:
-        across: float (P,), horizontal.
-        up: float (P,), vertical.
-        most: at least 2.
-
-    Returns:
-        Indices (Q,), ascending, with both ends; all of them where ``most`` suffices.
-    """
-    if len(across) <= most:
-        return np.arange(len(across))
-    along = np.concatenate(([0.0], np.cumsum(np.abs(np.diff(across)) + np.abs(np.diff(up)))))
-    chosen = np.searchsorted(along, np.linspace(0.0, along[-1], most))
-    chosen[-1] = len(across) - 1
-    return np.unique(chosen)
-
 
 def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, seed: int = 0) -> RocCurves:
     """ROC curves of each class against the rest, their macro and micro averages, with bootstrap bands.
 
     Macro: the mean true positive rate of the classes at each false positive rate (vertical averaging, Fawcett 2006);
-    its area is the mean of their areas. Micro: the N x C decisions "is this row of this class?" pooled. Rows are
-    resampled as in ``evaluate_scores``: with its seed, the macro area's interval is that of the headline's AUC.
+    its area is the mean of their areas. Micro: the N x C decisions "is this sample of this class?" pooled. Samples are
+    resampled as in ``evaluate_predictions``: with its seed, the macro area's interval is that of the headline's AUC.
 
     Args:
         labels: int64 (N,), 0..C-1.
@@ -160,9 +90,9 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, see
     """
     check_resamples(resamples)
     class_count = probabilities.shape[1]
-    classes = [_Ranking(labels == index, column) for index, column in enumerate(probabilities.T)]
+    classes = [ScoreRanking(labels == index, column) for index, column in enumerate(probabilities.T)]
     one_hot = labels[:, np.newaxis] == np.arange(class_count)
-    pooled = _Ranking(one_hot.ravel(), probabilities.ravel(), class_count)
+    pooled = ScoreRanking(one_hot.ravel(), probabilities.ravel(), class_count)
 
     def measure(weights: Floats) -> tuple[Floats, Floats]:
         """Areas (B, C + 2) and true positive rates over the grid (B, C + 2, G): classes, macro, micro."""
@@ -209,7 +139,7 @@ def precision_recall_curves(
         DataError: ``resamples`` is less than 1.
     """
     check_resamples(resamples)
-    rankings = [_Ranking(labels == index, column) for index, column in enumerate(probabilities.T)]
+    rankings = [ScoreRanking(labels == index, column) for index, column in enumerate(probabilities.T)]
 
     def measure(weights: Floats) -> tuple[Floats, Floats]:
         """Average precisions (B, C) and precisions over the grid (B, C, G)."""
@@ -232,30 +162,7 @@ def precision_recall_curves(
     return tuple(curves)
 
 
-class _Ranking:
-    """Rows by falling score, sorted once; the counts at every threshold under any weights are then running sums."""
-
-    def __init__(self, is_positive: npt.NDArray[np.bool_], scores: Floats, entries_per_row: int = 1) -> None:
-        order = np.argsort(-scores, kind="stable")
-        falling = scores[order]
-        # Where a run of equal scores ends: between two of them there is no threshold.
-        self.ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
-        self.thresholds = np.concatenate(([np.inf], falling[self.ends]))
-        self.is_positive = is_positive[order]
-        self.row = order // entries_per_row
-
-    def counts(self, weights: Floats) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """True and false positives at each threshold, int32 (B, P), 0 first, under whole weights (B, N)."""
-        # int32: these running sums are most of the bootstrap's time.
-        ordered = weights.astype(np.int32)[:, self.row]
-        rows = np.zeros((len(weights), len(self.ends) + 1), dtype=np.int32)
-        hits = np.zeros_like(rows)
-        rows[:, 1:] = np.cumsum(ordered, axis=1, dtype=np.int32)[:, self.ends]
-        hits[:, 1:] = np.cumsum(ordered * self.is_positive, axis=1, dtype=np.int32)[:, self.ends]
-        return hits, rows - hits
-
-
-def _roc_under(ranking: _Ranking, weights: Floats) -> tuple[Floats, Floats]:
+def _roc_under(ranking: ScoreRanking, weights: Floats) -> tuple[Floats, Floats]:
     """Area (B,) and true positive rate at each false positive rate of the grid (B, G); NaN where undefined."""
     hits, misses = ranking.counts(weights)
     positives, negatives = hits[:, -1].astype(np.float64), misses[:, -1].astype(np.float64)
@@ -272,7 +179,7 @@ def _roc_under(ranking: _Ranking, weights: Floats) -> tuple[Floats, Floats]:
     return areas, rates
 
 
-def _precision_recall_under(ranking: _Ranking, weights: Floats) -> tuple[Floats, Floats]:
+def _precision_recall_under(ranking: ScoreRanking, weights: Floats) -> tuple[Floats, Floats]:
     """Average precision (B,) and precision at each recall of the grid (B, G); NaN without a positive."""
     hits, misses = ranking.counts(weights)
     positives = hits[:, -1].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Intervals: bootstrap over rows for any figure, Wilson's for a share."""
+"""Confidence intervals: the bootstrap over samples for any metric, Wilson's for a proportion."""
 
 from __future__ import annotations
 
@@ -21,22 +21,38 @@ _DEVIATIONS = NormalDist().inv_cdf((1 + LEVEL) / 2)
 """Standard deviations to either side of the mean that hold LEVEL of a normal distribution: 1.96."""
 
 
-def resampled_weights(count: int, resamples: int, seed: int) -> Iterator[Floats]:
-    """Yield, for each resample, how often each of ``count`` rows was drawn: float64 (count,), one at a time."""
+Groups = npt.NDArray[np.int64]
+
+
+def resampled_weights(count: int, resamples: int, seed: int, groups: Groups | None = None) -> Iterator[Floats]:
+    """Yield, for each resample, how often each of ``count`` samples was drawn: float64 (count,).
+
+    Args:
+        count: N samples.
+        resamples: how many times.
+        seed: of the draws.
+        groups: int64 (N,): whole groups are drawn, as many as there are (the cluster bootstrap: Davison & Hinkley,
+            Bootstrap Methods and their Application, 1997, section 3.8). None: samples are drawn.
+    """
     generator = np.random.default_rng(seed)
+    group_of = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    units = count if group_of is None else int(group_of.max(initial=-1)) + 1
     for _ in range(resamples):
-        drawn = generator.integers(0, count, size=count)
-        yield np.bincount(drawn, minlength=count).astype(np.float64)
+        drawn = generator.integers(0, units, size=units)
+        weights = np.bincount(drawn, minlength=units).astype(np.float64)
+        yield weights if group_of is None else weights[group_of]
 
 
-def resampled_weight_chunks(count: int, resamples: int, seed: int, columns: int = 1) -> Iterator[Floats]:
+def resampled_weight_chunks(
+    count: int, resamples: int, seed: int, columns: int = 1, groups: Groups | None = None
+) -> Iterator[Floats]:
     """Yield the weights of :func:`resampled_weights` many resamples at a time: float64 (B, count).
 
-    B is such that B * count * ``columns`` numbers stay few, for a caller who makes that many of each chunk.
+    B is chosen so that an array of B * count * ``columns`` numbers fits into memory.
     """
     at_once = max(1, _CHUNK_CELLS // (count * columns))
     chunk: list[Floats] = []
-    for weights in resampled_weights(count, resamples, seed):
+    for weights in resampled_weights(count, resamples, seed, groups):
         chunk.append(weights)
         if len(chunk) == at_once:
             yield np.stack(chunk)
@@ -46,11 +62,11 @@ def resampled_weight_chunks(count: int, resamples: int, seed: int, columns: int 
 
 
 def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
-    """Percentile interval over the resamples in which the figure is defined (a small class may be drawn never).
+    """Percentile interval over the resamples in which the metric is defined (a small class may not be drawn).
 
     Args:
-        value: the figure of the rows themselves.
-        of_resamples: float (B,), the figure of each resample, NaN where undefined.
+        value: the metric of the samples themselves.
+        of_resamples: float (B,), the metric of each resample, NaN where undefined.
     """
     defined = of_resamples[~np.isnan(of_resamples)]
     if math.isnan(value) or not len(defined):
@@ -59,48 +75,57 @@ def percentile_interval(value: float, of_resamples: Floats) -> Estimate:
     return Estimate(float(value), float(low), float(high))
 
 
-def bootstrap_means(columns: Floats, resamples: int, seed: int) -> Floats:
-    """Mean of each column in each resample of the rows. float (N, K) -> float64 (resamples, K)."""
-    count = len(columns)
-    return np.concatenate(
-        [weights @ columns / count for weights in resampled_weight_chunks(count, resamples, seed)], axis=0
-    )
+def bootstrap_means(columns: Floats, resamples: int, seed: int, groups: Groups | None = None) -> Floats:
+    """Mean of each column in each resample of the lines. float (N, K) -> float64 (resamples, K).
+
+    ``groups`` are those of :func:`resampled_weights`. A resample of whole groups may have more or fewer lines.
+    """
+    chunks = resampled_weight_chunks(len(columns), resamples, seed, groups=groups)
+    return np.concatenate([weights @ columns / weights.sum(axis=1, keepdims=True) for weights in chunks], axis=0)
 
 
-def wilson_interval(hits: npt.ArrayLike, rows: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """95 % score interval of a share: Wilson, JASA 22, 1927.
+def bootstrap_mean(values: Floats, resamples: int = 1000, seed: int = 0, groups: Groups | None = None) -> Estimate:
+    """Mean of values, float (N,), with its percentile bootstrap interval; ``groups`` as :func:`bootstrap_means`."""
+    drawn = bootstrap_means(values[:, np.newaxis], resamples, seed, groups)[:, 0]
+    return percentile_interval(float(values.mean()), drawn)
 
-    Unlike the normal one it stays in 0..1, and has a width where all or none are hits.
+
+def wilson_interval(hits: npt.ArrayLike, count: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """95% score interval of a proportion: Wilson, JASA 22, 1927.
+
+    Unlike the normal interval it stays in 0..1, and has a width even at 0 and 1.
 
     Args:
-        hits: (...), 0..rows.
-        rows: (...), at least 0.
+        hits: (...), 0..count.
+        count: (...), at least 0.
 
     Returns:
-        Lower and upper ends, float64 (...), in 0..1; NaN without rows.
+        Lower and upper ends, float64 (...), in 0..1; NaN where ``count`` is 0.
     """
-    hits, rows = np.asarray(hits, dtype=np.float64), np.asarray(rows, dtype=np.float64)
-    share, squared = divide(hits, rows), _DEVIATIONS**2
-    centre = share + divide(np.full_like(rows, squared / 2), rows)
-    half = _DEVIATIONS * np.sqrt(divide(share * (1 - share), rows) + divide(np.full_like(rows, squared / 4), rows**2))
-    scale = 1 + divide(np.full_like(rows, squared), rows)
-    # At none or all, the end is exactly 0 or 1, which rounding would miss.
-    low = np.where(hits == 0, np.where(rows > 0, 0.0, np.nan), (centre - half) / scale)
-    high = np.where(hits == rows, np.where(rows > 0, 1.0, np.nan), (centre + half) / scale)
+    hits, count = np.asarray(hits, dtype=np.float64), np.asarray(count, dtype=np.float64)
+    found, squared = divide(hits, count), _DEVIATIONS**2
+    centre = found + divide(np.full_like(count, squared / 2), count)
+    half = _DEVIATIONS * np.sqrt(
+        divide(found * (1 - found), count) + divide(np.full_like(count, squared / 4), count**2)
+    )
+    scale = 1 + divide(np.full_like(count, squared), count)
+    # At 0 and 1 the end is exact; rounding would miss it.
+    low = np.where(hits == 0, np.where(count > 0, 0.0, np.nan), (centre - half) / scale)
+    high = np.where(hits == count, np.where(count > 0, 1.0, np.nan), (centre + half) / scale)
     return low, high
 
 
-def share_of(hits: int | np.integer[Any], rows: int | np.integer[Any]) -> Estimate:
-    """``hits / rows`` with its :func:`wilson_interval`; all NaN without rows."""
-    low, high = wilson_interval(hits, rows)
-    return Estimate(int(hits) / int(rows) if rows else math.nan, float(low), float(high))
+def proportion(hits: int | np.integer[Any], count: int | np.integer[Any]) -> Estimate:
+    """``hits / count`` with its :func:`wilson_interval`; all NaN where ``count`` is 0."""
+    low, high = wilson_interval(hits, count)
+    return Estimate(int(hits) / int(count) if count else math.nan, float(low), float(high))
 
 
 def check_resamples(resamples: int) -> None:
-    """Refuse a bootstrap without resamples.
+    """Check the number of bootstrap resamples.
 
     Raises:
         DataError: ``resamples`` is less than 1.
     """
     if resamples < 1:
-        raise DataError(f"The bootstrap needs at least 1 resample; found {resamples}.")
+        raise DataError(f"The bootstrap needs at least 1 resample; found {resamples}.", code="resamples-range")

@@ -1,7 +1,7 @@
-"""Figures of merit: arrays in, numbers out.
+"""Metrics of merit: arrays in, numbers out.
 
 Every function takes optional weights, one non-negative number per row that says how often the row counts. Weights
-that are whole numbers give what the rows repeated that often would give, which is how the bootstrap resamples.
+that are integers give what the rows repeated that often would give, which is how the bootstrap resamples.
 What cannot be said (the recall of a class without rows) is NaN, never 0.
 """
 
@@ -42,7 +42,7 @@ def confusion_matrix(
 
 
 def accuracy(confusion: npt.NDArray[Any]) -> Floats:
-    """Share of rows on the diagonal. (..., C, C) -> (...), in 0..1; NaN without rows."""
+    """Fraction of rows on the diagonal. (..., C, C) -> (...), in 0..1; NaN without rows."""
     return divide(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
 
 
@@ -52,7 +52,7 @@ def support(confusion: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def precision(confusion: npt.NDArray[Any]) -> Floats:
-    """Share of right ones among the rows predicted as each class: TP / (TP + FP). (..., C, C) -> (..., C).
+    """Fraction of right ones among the rows predicted as each class: TP / (TP + FP). (..., C, C) -> (..., C).
 
     0 for a class that was never predicted, as in scikit-learn with ``zero_division=0``.
     """
@@ -60,7 +60,7 @@ def precision(confusion: npt.NDArray[Any]) -> Floats:
 
 
 def recall(confusion: npt.NDArray[Any]) -> Floats:
-    """Share of right ones among the rows of each true class: TP / (TP + FN). (..., C, C) -> (..., C).
+    """Fraction of right ones among the rows of each true class: TP / (TP + FN). (..., C, C) -> (..., C).
 
     NaN for a class without rows.
     """
@@ -78,7 +78,7 @@ def f1(confusion: npt.NDArray[Any]) -> Floats:
 
 
 def macro_average(per_class: Floats, rows_per_class: npt.NDArray[Any]) -> Floats:
-    """Plain mean over the classes that have rows and a defined figure. Two (..., C) -> (...); NaN without any."""
+    """Plain mean over the classes that have rows and a defined metric. Two (..., C) -> (...); NaN without any."""
     counted = (rows_per_class > 0) & ~np.isnan(per_class)
     return divide(np.where(counted, per_class, 0.0).sum(axis=-1), counted.sum(axis=-1))
 
@@ -147,7 +147,7 @@ def roc_auc(labels: Labels, probabilities: Floats, weights: Floats | None = None
     return np.array([each.area(weights) for each in one_versus_rest(labels, probabilities)])
 
 
-def row_losses(labels: Labels, probabilities: Floats) -> Floats:
+def sample_losses(labels: Labels, probabilities: Floats) -> Floats:
     """Minus the natural logarithm of the true class's probability, for each row. (N,), (N, C) -> (N,), 0..34.6.
 
     The row is rescaled to sum to 1, its probability clipped at :data:`SMALLEST_PROBABILITY`.
@@ -158,8 +158,8 @@ def row_losses(labels: Labels, probabilities: Floats) -> Floats:
 
 
 def log_loss(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
-    """Mean of :func:`row_losses`, in nats. int64 (N,), float (N, C), float (N,) or None."""
-    return float(np.average(row_losses(labels, probabilities), weights=weights))
+    """Mean of :func:`sample_losses`, in nats. int64 (N,), float (N, C), float (N,) or None."""
+    return float(np.average(sample_losses(labels, probabilities), weights=weights))
 
 
 def equal_width_bins(values: Floats, bins: int = CALIBRATION_BINS) -> npt.NDArray[np.int64]:
@@ -179,7 +179,7 @@ def confidence_gaps(labels: Labels, probabilities: Floats) -> tuple[npt.NDArray[
 
 
 def calibration_error(labels: Labels, probabilities: Floats, weights: Floats | None = None) -> float:
-    """Expected calibration error of the top label, in 0..1: 0 where of all answers given with 80 %, 80 % are right.
+    """Expected calibration error of the top label, in 0..1: 0 where of all answers given with 80%, 80% are right.
 
     Sum over bins of (rows in bin / N) * |accuracy in bin - mean confidence in bin|: Guo et al., On Calibration of
     Modern Neural Networks, ICML 2017, equation 3. Arguments as in :func:`roc_auc`.

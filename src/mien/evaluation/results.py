@@ -1,4 +1,4 @@
-"""What an evaluation says: typed values that the table, ``metrics.json`` and the report are made of."""
+"""The values of an evaluation. The table, ``metrics.json`` and the report are made of them."""
 
 from __future__ import annotations
 
@@ -14,24 +14,28 @@ LEVEL = 0.95
 """Level of every interval."""
 
 
+class JsonResult:
+    """A dataclass that becomes JSON field by field."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, NaN as None."""
+        return fields_to_dict(self)
+
+
 @dataclass(frozen=True)
-class Estimate:
-    """A figure and its 95 % bootstrap interval; NaN where it is undefined."""
+class Estimate(JsonResult):
+    """A metric with its 95% interval; NaN where undefined."""
 
     value: float
     low: float
     high: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN as None."""
-        return {"value": json_ready(self.value), "low": json_ready(self.low), "high": json_ready(self.high)}
-
 
 @dataclass(frozen=True)
-class ClassFigures:
-    """Figures of one class, or an average over classes; NaN where undefined.
+class ClassMetrics(JsonResult):
+    """Metrics of one class, or their average over classes; NaN where undefined.
 
-    ``support`` is the number of rows of the class (of all rows, in an average), ``auc`` one-vs-rest.
+    ``support`` is the number of samples of the class (of all samples, in an average). ``auc`` is one-vs-rest.
     """
 
     name: str
@@ -41,35 +45,32 @@ class ClassFigures:
     f1: float
     auc: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN as None."""
-        return fields_to_dict(self)
-
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What the scores of one split amount to. How each figure is made stands in docs/evaluation.md.
+    """The metrics of one split. docs/evaluation.md has the formula of each.
 
     Attributes:
-        split: the split that the rows are of.
-        rows: number of rows.
+        split: the split of the samples.
+        samples: number of samples.
         classes: C class names.
-        data_fingerprint: as in the scores; ``""`` where unknown.
-        accuracy: share of rows whose most probable class is the true one, 0..1.
-        macro_f1: mean F1 over the classes that have rows, 0..1.
+        data_fingerprint: as in the predictions; ``""`` if unknown.
+        accuracy: fraction of samples whose most probable class is the true class, 0..1.
+        macro_f1: mean F1 over the classes that have samples, 0..1.
         macro_auc: mean one-vs-rest area under the ROC curve over the classes where it is defined, 0..1.
         log_loss: mean negative natural logarithm of the true class's probability, 0..34.6.
         calibration_error: expected calibration error of the top label, 15 bins, 0..1.
         per_class: one entry per class, in their order.
-        macro: plain mean over the classes that have rows.
-        weighted: mean over the same classes, weighted by their rows.
-        confusion: int64 (C, C), rows are true classes, columns predicted ones.
+        macro: unweighted mean over the classes that have samples.
+        weighted: mean over the same classes, weighted by their support.
+        confusion: int64 (C, C), a line for each true class, a column for each predicted class.
         resamples: number of bootstrap resamples behind the intervals.
         seed: seed of the resampling.
+        groups: number of groups that were resampled; None where samples were.
     """
 
     split: str
-    rows: int
+    samples: int
     classes: tuple[str, ...]
     data_fingerprint: str
     accuracy: Estimate
@@ -77,16 +78,17 @@ class Evaluation:
     macro_auc: Estimate
     log_loss: Estimate
     calibration_error: Estimate
-    per_class: tuple[ClassFigures, ...]
-    macro: ClassFigures
-    weighted: ClassFigures
+    per_class: tuple[ClassMetrics, ...]
+    macro: ClassMetrics
+    weighted: ClassMetrics
     confusion: npt.NDArray[np.int64]
     resamples: int
     seed: int
+    groups: int | None = None
 
     @property
     def headline(self) -> dict[str, Estimate]:
-        """The headline figures by name, in the order in which they are shown."""
+        """The headline metrics by name, in display order."""
         return {
             "accuracy": self.accuracy,
             "macro_f1": self.macro_f1,
@@ -99,17 +101,18 @@ class Evaluation:
         """The content of ``metrics.json``: only dicts, lists, strings, numbers and None (for NaN)."""
         return {
             "split": self.split,
-            "rows": self.rows,
+            "samples": self.samples,
             "classes": list(self.classes),
             "data_fingerprint": self.data_fingerprint,
             "headline": {name: estimate.to_dict() for name, estimate in self.headline.items()},
             "intervals": {
                 "level": LEVEL,
-                "method": "percentile bootstrap over rows",
+                "method": f"percentile bootstrap over {'samples' if self.groups is None else 'groups'}",
                 "resamples": self.resamples,
                 "seed": self.seed,
+                **({} if self.groups is None else {"groups": self.groups}),
             },
-            "per_class": [figures.to_dict() for figures in self.per_class],
+            "per_class": [each.to_dict() for each in self.per_class],
             "macro": self.macro.to_dict(),
             "weighted": self.weighted.to_dict(),
             "confusion_matrix": self.confusion.tolist(),
@@ -117,17 +120,20 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Part:
-    """The rows that share one value of a column."""
+class SubsetMetrics(JsonResult):
+    """Metrics of a subset, such as the samples with one value of a column.
+
+    Attributes:
+        value: the subset's name.
+        count: its number of samples.
+        accuracy: 0..1.
+        macro_f1: mean F1 over the classes that have samples in the subset, 0..1.
+    """
 
     value: str
     count: int
     accuracy: Estimate
     macro_f1: Estimate
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN as None."""
-        return fields_to_dict(self)
 
 
 def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -136,9 +142,9 @@ def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, An
 
 
 def json_ready(value: Any) -> Any:
-    """Turn results, arrays and sequences into what JSON knows; NaN and infinity become None.
+    """Convert results, arrays and sequences to JSON types; NaN and infinity become None.
 
-    A dataclass gives what its own ``to_dict`` says.
+    A dataclass with a ``to_dict`` is converted by it.
     """
     if is_dataclass(value) and not isinstance(value, type):
         return value.to_dict() if hasattr(value, "to_dict") else fields_to_dict(value)

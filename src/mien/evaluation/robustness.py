@@ -1,4 +1,4 @@
-"""How much accuracy is left when pictures are bad: every corruption at every strength."""
+"""Robustness: accuracy under every corruption at every strength."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt
-from mien.evaluation.results import LEVEL, Estimate
+from mien.evaluation.intervals import bootstrap_mean
+from mien.evaluation.results import Estimate
 from mien.progress import track
 
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
-RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,14 +25,14 @@ class RobustnessResult:
 
     Attributes:
         corruptions: K names, in their order.
-        accuracy: float64 (K, 5), share of right answers for each corruption and strength.
+        accuracy: float64 (K, 5), fraction of right answers for each corruption and strength.
         clean_accuracy: on the faces as they are, with an interval over faces.
         mean_accuracy: mean over all corruptions and strengths, with an interval over faces.
         faces: number of faces.
         seed: of the corruptions.
-        fingerprint: SHA-256 of the faces and labels, as ``"sha256:..."``: what may be compared.
-        rows_fingerprint: SHA-256 of data, rows and true classes, the same for models of every input size; ``""`` where
-            unknown.
+        fingerprint: SHA-256 of the faces and labels, as ``"sha256:..."``; results are comparable if it is equal.
+        samples_fingerprint: SHA-256 of data, sample ids and true classes, which does not depend on the model's input
+            size; ``""`` if unknown.
     """
 
     corruptions: tuple[str, ...]
@@ -42,7 +42,7 @@ class RobustnessResult:
     faces: int
     seed: int
     fingerprint: str
-    rows_fingerprint: str = ""
+    samples_fingerprint: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; :meth:`from_dict` reads it again."""
@@ -50,7 +50,7 @@ class RobustnessResult:
             "faces": self.faces,
             "seed": self.seed,
             "fingerprint": self.fingerprint,
-            "rows_fingerprint": self.rows_fingerprint,
+            "samples_fingerprint": self.samples_fingerprint,
             "clean_accuracy": self.clean_accuracy.to_dict(),
             "mean_accuracy": self.mean_accuracy.to_dict(),
             "accuracy": dict(zip(self.corruptions, self.accuracy.tolist(), strict=True)),
@@ -68,28 +68,28 @@ class RobustnessResult:
                 faces=int(content["faces"]),
                 seed=int(content["seed"]),
                 fingerprint=str(content["fingerprint"]),
-                rows_fingerprint=str(content.get("rows_fingerprint", "")),
+                samples_fingerprint=str(content.get("samples_fingerprint", content.get("rows_fingerprint", ""))),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            raise DataError("it holds no result of mien robustness") from None
+            raise DataError("it has no result of mien robustness", code="robustness-invalid") from None
         shape = (len(result.corruptions), len(STRENGTHS))
         if result.accuracy.shape != shape or not ((result.accuracy >= 0) & (result.accuracy <= 1)).all():
-            raise DataError("its accuracies are not five shares in 0..1 a corruption")
+            raise DataError("it needs five accuracies in 0..1 per corruption", code="robustness-invalid")
         for name, each in (("clean", result.clean_accuracy), ("mean", result.mean_accuracy)):
             if not all(_is_share(part) for part in (each.value, each.low, each.high)) or not each.low <= each.high:
-                raise DataError(f"its {name} accuracy is not a share in 0..1 with an interval")
+                raise DataError(f"its {name} accuracy must be in 0..1, with an interval", code="robustness-invalid")
         if not shape[0] or result.faces < 1 or result.seed < 0:
-            raise DataError("it needs a corruption, a face and a seed of at least 0")
+            raise DataError("it needs a corruption, a face and a seed of at least 0", code="robustness-invalid")
         return result
 
     def check_baseline_for(
-        self, fingerprint: str, rows_fingerprint: str, faces: int, seed: int, corruptions: Sequence[str]
+        self, fingerprint: str, samples_fingerprint: str, faces: int, seed: int, corruptions: Sequence[str]
     ) -> None:
         """Refuse to be the baseline of a measurement, made or to be made, whose errors could not be divided by these.
 
         Args:
-            fingerprint: :func:`fingerprint_of_pictures`; another one is allowed where the rows are the same.
-            rows_fingerprint: :func:`fingerprint_of_rows`; ``""`` where unknown.
+            fingerprint: :func:`fingerprint_of_images`; another one is allowed where the samples are the same.
+            samples_fingerprint: :func:`fingerprint_of_samples`; ``""`` where unknown.
             faces: how many.
             seed: of the corruptions.
             corruptions: their names.
@@ -97,17 +97,24 @@ class RobustnessResult:
         Raises:
             DataError: other faces, another seed, other corruptions, or a corruption under which this never errs.
         """
-        same_rows = rows_fingerprint != "" and rows_fingerprint == self.rows_fingerprint
-        if not (same_rows or fingerprint == self.fingerprint) or seed != self.seed:
+        same_samples = samples_fingerprint != "" and samples_fingerprint == self.samples_fingerprint
+        if not (same_samples or fingerprint == self.fingerprint) or seed != self.seed:
             raise DataError(
                 f"the baseline was measured on other faces ({self.faces}, seed {self.seed}) than this model "
-                f"({faces}, seed {seed}); measure both on the same"
+                f"({faces}, seed {seed}); measure both on the same",
+                code="baseline-faces-differ",
             )
         if tuple(corruptions) != self.corruptions:
-            raise DataError("the baseline was measured under other corruptions; measure it again")
-        for name, shares in zip(self.corruptions, self.accuracy, strict=True):
-            if (shares == 1).all():
-                raise DataError(f"the baseline makes no error under {name}, so errors relative to it are undefined")
+            raise DataError(
+                "the baseline was measured under other corruptions; measure it again",
+                code="baseline-corruptions-differ",
+            )
+        for name, accuracies in zip(self.corruptions, self.accuracy, strict=True):
+            if (accuracies == 1).all():
+                raise DataError(
+                    f"the baseline makes no error under {name}, so relative errors are undefined",
+                    code="baseline-without-errors",
+                )
 
 
 @dataclass(frozen=True)
@@ -134,62 +141,63 @@ def measure_robustness(
     *,
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
     seed: int = 0,
-    rows_fingerprint: str = "",
+    samples_fingerprint: str = "",
 ) -> RobustnessResult:
     """Measure a model under every corruption at every strength: 5 K + 1 passes over the faces.
 
     Args:
-        predict: faces uint8 (N, S, S) -> probabilities (N, C).
-        images: uint8 (N, S, S).
+        predict: faces uint8 (N, S, S[, 3]) -> probabilities (N, C).
+        images: uint8 (N, S, S[, 3]).
         labels: int64 (N,), 0..C-1.
         corruptions: K names of :data:`mien.evaluation.corruptions.CORRUPTIONS`.
         seed: of the corruptions and of the resampling.
-        rows_fingerprint: of :func:`fingerprint_of_rows`.
+        samples_fingerprint: of :func:`fingerprint_of_samples`.
 
     Raises:
         DataError: no faces, no corruption, a name that is none, or shapes that do not fit together.
     """
     if not len(images) or not corruptions or len(images) != len(labels):
         raise DataError(
-            f"Robustness needs faces with a label each and a corruption; found {len(images)} faces, "
-            f"{len(labels)} labels, {len(corruptions)} corruptions."
+            f"Robustness needs labelled faces and a corruption; found {len(images)} faces, "
+            f"{len(labels)} labels, {len(corruptions)} corruptions.",
+            code="robustness-input",
         )
     clean = predict(images).argmax(axis=1) == labels
     right = np.empty((len(corruptions), len(STRENGTHS), len(images)), dtype=np.bool_)
-    cells = [(row, name, strength) for row, name in enumerate(corruptions) for strength in STRENGTHS]
-    for row, name, strength in track(cells, total=len(cells), what="corrupting", unit="passes"):
-        right[row, strength - 1] = predict(corrupt(images, name, strength, seed)).argmax(axis=1) == labels
+    cells = [(index, name, strength) for index, name in enumerate(corruptions) for strength in STRENGTHS]
+    for index, name, strength in track(cells, total=len(cells), what="corrupting", unit="passes"):
+        right[index, strength - 1] = predict(corrupt(images, name, strength, seed)).argmax(axis=1) == labels
     return RobustnessResult(
         corruptions=tuple(corruptions),
         accuracy=right.mean(axis=2),
-        clean_accuracy=_mean(clean.astype(np.float64), seed),
-        mean_accuracy=_mean(right.mean(axis=(0, 1)), seed),
+        clean_accuracy=bootstrap_mean(clean.astype(np.float64), seed=seed),
+        mean_accuracy=bootstrap_mean(right.mean(axis=(0, 1)), seed=seed),
         faces=len(images),
         seed=seed,
-        fingerprint=fingerprint_of_pictures(images, labels),
-        rows_fingerprint=rows_fingerprint,
+        fingerprint=fingerprint_of_images(images, labels),
+        samples_fingerprint=samples_fingerprint,
     )
 
 
-def fingerprint_of_pictures(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> str:
+def fingerprint_of_images(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.int64]) -> str:
     """SHA-256 of the pixels and labels as they are measured, as ``"sha256:..."``."""
     digest = hashlib.sha256(np.ascontiguousarray(images).data)
     digest.update(np.ascontiguousarray(labels, dtype="<i8").data)
     return f"sha256:{digest.hexdigest()}"
 
 
-def fingerprint_of_rows(
-    data_fingerprint: str, rows: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: Sequence[str]
+def fingerprint_of_samples(
+    data_fingerprint: str, sample_ids: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], classes: Sequence[str]
 ) -> str:
     """SHA-256 of which faces of which data, and under which classes, as ``"sha256:..."``; not of their pixels.
 
     Args:
-        data_fingerprint: ``FaceSet.fingerprint_for_scores`` of the data.
-        rows: int64 (N,), ``FaceSet.rows``.
+        data_fingerprint: ``Dataset.fingerprint_for_predictions`` of the data.
+        sample_ids: int64 (N,), ``Dataset.rows``.
         labels: int64 (N,), true classes, 0..C-1.
         classes: C names; in which order does not matter.
     """
-    lines = [f"{row} {classes[label]}" for row, label in zip(rows.tolist(), labels.tolist(), strict=True)]
+    lines = [f"{each} {classes[label]}" for each, label in zip(sample_ids.tolist(), labels.tolist(), strict=True)]
     content = "\n".join([data_fingerprint, *sorted(classes), *lines])
     return f"sha256:{hashlib.sha256(content.encode()).hexdigest()}"
 
@@ -203,7 +211,7 @@ def mean_corruption_error(result: RobustnessResult, baseline: RobustnessResult) 
         DataError: measured on other faces, with another seed or other corruptions; a baseline that never errs.
     """
     baseline.check_baseline_for(
-        result.fingerprint, result.rows_fingerprint, result.faces, result.seed, result.corruptions
+        result.fingerprint, result.samples_fingerprint, result.faces, result.seed, result.corruptions
     )
     errors, of_baseline = (1 - result.accuracy).sum(axis=1), (1 - baseline.accuracy).sum(axis=1)
     ratios = errors / of_baseline
@@ -212,11 +220,3 @@ def mean_corruption_error(result: RobustnessResult, baseline: RobustnessResult) 
 
 def _is_share(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _mean(values: npt.NDArray[np.float64], seed: int) -> Estimate:
-    generator = np.random.default_rng(seed)
-    # One resample at a time: 1,000 at once would be 28.7 million numbers for FER2013's training faces.
-    drawn = [values[generator.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)]
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(float(values.mean()), float(low), float(high))

@@ -18,7 +18,7 @@ from mien.evaluation.results import json_ready
 from mien.evaluation.robustness import (
     CorruptionErrors,
     RobustnessResult,
-    fingerprint_of_pictures,
+    fingerprint_of_images,
     mean_corruption_error,
 )
 from mien.files import write_text
@@ -27,7 +27,7 @@ NAME = "robustness.json"
 
 
 @dataclass(frozen=True)
-class Relative:
+class RelativeRobustness:
     """Errors relative to a baseline's.
 
     Attributes:
@@ -44,7 +44,7 @@ class Relative:
 
 
 @dataclass(frozen=True, eq=False)
-class Measurement:
+class RobustnessReport:
     """The content of a ``robustness.json``.
 
     Attributes:
@@ -58,16 +58,16 @@ class Measurement:
     data: str
     split: str
     result: RobustnessResult
-    relative: Relative | None = None
+    relative: RelativeRobustness | None = None
     data_fingerprint: str = ""
 
     @property
-    def words(self) -> str:
+    def description(self) -> str:
         """What was measured, for a reader."""
-        return f"the model {self.model} on {self.result.faces:,} rows of the split {self.split} of {self.data}"
+        return f"the model {self.model} on {self.result.faces:,} samples of the split {self.split} of {self.data}"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; :func:`read_measurement` reads it again."""
+        """JSON-ready; :func:`read_robustness` reads it again."""
         content = {
             "model": self.model,
             "data": self.data,
@@ -85,7 +85,7 @@ class Measurement:
         return content
 
 
-def relative_to(baseline: Measurement, result: RobustnessResult, name: str) -> Relative:
+def relative_to(baseline: RobustnessReport, result: RobustnessResult, name: str) -> RelativeRobustness:
     """The errors of a result relative to a baseline's, whose file is called ``name``.
 
     Raises:
@@ -94,46 +94,46 @@ def relative_to(baseline: Measurement, result: RobustnessResult, name: str) -> R
     try:
         errors = mean_corruption_error(result, baseline.result)
     except DataError as error:
-        raise DataError(f"{name}: {error}.") from None
-    return Relative(name, baseline.model, baseline.result.clean_accuracy.value, errors)
+        raise DataError(f"{name}: {error}.", code=error.code) from None
+    return RelativeRobustness(name, baseline.model, baseline.result.clean_accuracy.value, errors)
 
 
 def check_baseline(
-    baseline: Measurement,
+    baseline: RobustnessReport,
     name: str,
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],
     seed: int,
-    rows_fingerprint: str,
+    samples_fingerprint: str,
 ) -> None:
     """Refuse a baseline, whose file is called ``name``, for what is about to be measured under every corruption.
 
     Args:
         baseline: its measurement.
         name: its file.
-        images: uint8 (N, S, S), the faces.
+        images: uint8 (N, S, S[, 3]), the faces.
         labels: int64 (N,).
         seed: of the corruptions.
-        rows_fingerprint: :func:`mien.evaluation.robustness.fingerprint_of_rows`.
+        samples_fingerprint: :func:`mien.evaluation.robustness.fingerprint_of_samples`.
 
     Raises:
         DataError: the two could not be compared.
     """
     try:
         baseline.result.check_baseline_for(
-            fingerprint_of_pictures(images, labels), rows_fingerprint, len(images), seed, tuple(CORRUPTIONS)
+            fingerprint_of_images(images, labels), samples_fingerprint, len(images), seed, tuple(CORRUPTIONS)
         )
     except DataError as error:
-        raise DataError(f"{name}: {error}.") from None
+        raise DataError(f"{name}: {error}.", code=error.code) from None
 
 
-def write_measurement(folder: Path, measurement: Measurement) -> Path:
+def write_robustness(folder: Path, measurement: RobustnessReport) -> Path:
     """Write ``robustness.json`` into a folder. Raises :class:`RunError`: the file system refused."""
     write_text(folder / NAME, json.dumps(measurement.to_dict(), indent=2) + "\n")
     return folder / NAME
 
 
-def read_measurement(path: str | os.PathLike[str]) -> Measurement:
+def read_robustness(path: str | os.PathLike[str]) -> RobustnessReport:
     """Read a ``robustness.json``, or the one in a folder. Raises :class:`DataError`: missing, or something else."""
     path = Path(path) / NAME if Path(path).is_dir() else Path(path)
     try:
@@ -141,30 +141,34 @@ def read_measurement(path: str | os.PathLike[str]) -> Measurement:
         result = RobustnessResult.from_dict(content)
         model, data, split = (str(content.get(name, "unknown")) for name in ("model", "data", "split"))
         relative = _relative(content.get("relative_to"), result)
-        return Measurement(model, data, split, result, relative, str(content.get("data_fingerprint", "")))
+        return RobustnessReport(model, data, split, result, relative, str(content.get("data_fingerprint", "")))
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist. Make it with: mien robustness ... --out DIR") from None
+        raise DataError(
+            f"{path} does not exist. Make it with: mien robustness ... --out DIR", code="robustness-missing"
+        ) from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError:
-        raise DataError(f"{path} is no {NAME}: it is not JSON. Make it with mien robustness.") from None
+        raise DataError(f"{path} cannot be read: {error.strerror}.", code="file-unreadable") from None
+    except (ValueError, RecursionError, OverflowError):
+        raise DataError(
+            f"{path} is not a {NAME}: it is not JSON. Make it with mien robustness.", code="robustness-invalid"
+        ) from None
     except DataError as error:
-        raise DataError(f"{path} is no {NAME}: {error}. Make it with mien robustness.") from None
+        raise DataError(f"{path} is not a {NAME}: {error}. Make it with mien robustness.", code=error.code) from None
 
 
-def _relative(content: Any, result: RobustnessResult) -> Relative | None:
+def _relative(content: Any, result: RobustnessResult) -> RelativeRobustness | None:
     if content is None:
         return None
     try:
         ratios = {str(name): float(ratio) for name, ratio in content["of"].items()}
         errors = CorruptionErrors(ratios, float(content["mean"]))
         clean = content.get("clean_accuracy")
-        relative = Relative(
+        relative = RelativeRobustness(
             str(content["baseline"]), str(content.get("model", "")), math.nan if clean is None else float(clean), errors
         )
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise DataError("its 'relative_to' is none that mien robustness writes") from None
+        raise DataError("its 'relative_to' is invalid", code="robustness-invalid") from None
     fine = all(math.isfinite(ratio) and ratio >= 0 for ratio in (*ratios.values(), errors.mean))
     if tuple(ratios) != result.corruptions or not fine:
-        raise DataError("its 'relative_to' is not one number of at least 0 a corruption")
+        raise DataError("its 'relative_to' needs one number of at least 0 per corruption", code="robustness-invalid")
     return relative

@@ -1,7 +1,7 @@
-"""Temperature scaling from probabilities alone, fitted across folds so that no row judges its own fit.
+"""Temperature scaling from probabilities alone, cross-fitted so that no sample is used in its own fit.
 
 Guo et al., On Calibration of Modern Neural Networks, ICML 2017, section 4.2: logits are divided by one number T. The
-logarithm of a probability is its logit up to a constant of the row, which the softmax does not see.
+logarithm of a probability is its logit up to a constant of the sample, which the softmax does not see.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOLDS = 5
 FOLD_SEED = 0
 
 LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.05, 20.0
-"""Where the fit stops: with every row right, or wrong, the best temperature would be 0, or infinite."""
+"""Bounds of the fit: with all predictions correct, or all wrong, the optimum would be 0, or infinite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +26,8 @@ class CrossFit:
     """Probabilities at temperatures that were fitted without their own fold.
 
     Attributes:
-        probabilities: float64 (N, C); NaN where a row has no other fold to fit on.
-        folds: int64 (N,), the fold of each row.
+        probabilities: float64 (N, C); NaN where a sample has no other fold to fit on.
+        folds: int64 (N,), the fold of each sample.
         temperatures: float64 (F,), fitted on all folds but each; NaN with a single fold.
     """
 
@@ -37,11 +37,11 @@ class CrossFit:
 
 
 def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArray[np.int64]:
-    """Deal groups into folds at random; the same groups give the same folds in whatever order the rows stand.
+    """Deal groups into folds at random; the same groups give the same folds in whatever order the samples stand.
 
     Args:
-        groups: int64 (N,), rows of one number stay together: ``mien.data.splits.group_identical`` for identical
-            images, ``np.arange(N)`` where no two rows belong together.
+        groups: int64 (N,), samples of one number stay together: ``mien.data.splits.group_identical`` for identical
+            images, ``np.arange(N)`` where no two samples belong together.
         folds: at least 2; fewer are made of fewer groups.
 
     Returns:
@@ -51,31 +51,36 @@ def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArr
         DataError: fewer than 2 folds.
     """
     if folds < 2:
-        raise DataError(f"Cross-fitting needs at least 2 folds; found {folds}.")
+        raise DataError(f"Cross-fitting needs at least 2 folds; found {folds}.", code="folds-range")
     distinct, group_of_row = np.unique(groups, return_inverse=True)
     dealt = np.random.default_rng(FOLD_SEED).permutation(len(distinct)) % folds
     return dealt[group_of_row].astype(np.int64)
 
 
-def fit_temperature(labels: Labels, probabilities: Floats) -> float:
+def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
     """The temperature that minimises the log loss: above 1 for a classifier that is too sure.
 
+    For targets that are distributions that is the cross-entropy ``-sum_k t_k log p_k``.
+
     The loss is convex in 1/T: its slope is found zero by Newton's method, kept inside a bracket by bisection. A
-    probability of 0 counts as :data:`~mien.evaluation.metrics.SMALLEST_PROBABILITY`, or as its row's smallest where
+    probability of 0 counts as :data:`~mien.evaluation.metrics.SMALLEST_PROBABILITY`, or as its sample's smallest where
     that is less.
 
     Args:
-        labels: int64 (N,), 0..C-1.
+        targets: labels int64 (N,), 0..C-1, or distributions float64 (N, C), rows sum to 1.
         probabilities: float (N, C).
 
     Returns:
         The temperature, within :data:`LEAST_TEMPERATURE`..:data:`GREATEST_TEMPERATURE`; 1 where all are equally good
-        (every row uniform); NaN without rows.
+        (every sample uniform); NaN without samples.
     """
-    if not len(labels):
+    if not len(targets):
         return float("nan")
     logits = _logits(probabilities)
-    of_truth = logits[np.arange(len(labels)), labels]
+    if targets.ndim == 1:
+        of_truth = logits[np.arange(len(targets)), targets.astype(np.int64)]
+    else:
+        of_truth = (targets * logits).sum(axis=1)
 
     def slope_and_curvature(inverse: float) -> tuple[float, float]:
         weights = _softmax(inverse * logits)
@@ -86,7 +91,7 @@ def fit_temperature(labels: Labels, probabilities: Floats) -> float:
     low, high, inverse = 1 / GREATEST_TEMPERATURE, 1 / LEAST_TEMPERATURE, 1.0
     for _ in range(200):
         slope, curvature = slope_and_curvature(inverse)
-        if abs(slope) <= 1e-13:  # uniform rows leave a slope of rounding errors
+        if abs(slope) <= 1e-13:  # uniform samples leave a slope of rounding errors
             break
         low, high = (low, inverse) if slope > 0 else (inverse, high)
         step = inverse - slope / curvature if curvature > 0 else low
@@ -103,10 +108,10 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
 
     Args:
         probabilities: float (N, C).
-        temperature: above 0, for all rows or (N,). Of NaN come NaN.
+        temperature: above 0, for all samples or (N,). Of NaN come NaN.
 
     Returns:
-        float64 (N, C), each row summing to 1. The order within a row stays.
+        float64 (N, C), each sample summing to 1. The order within a sample stays.
     """
     divisor = np.broadcast_to(np.asarray(temperature, dtype=np.float64), len(probabilities))
     return _softmax(_logits(probabilities) / divisor[:, np.newaxis])
@@ -115,12 +120,12 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
 def cross_fit_temperature(
     labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64] | None = None, folds: int = FOLDS
 ) -> CrossFit:
-    """Rescale every row by the temperature fitted on the folds that it is not in.
+    """Rescale every sample by the temperature fitted on the folds that it is not in.
 
     Args:
         labels: int64 (N,), 0..C-1.
         probabilities: float (N, C).
-        groups: int64 (N,), as in :func:`assign_folds`; None: every row by itself.
+        groups: int64 (N,), as in :func:`assign_folds`; None: every sample by itself.
         folds: number of folds.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Two classes and the threshold between them: what it gives, and which one validation would choose."""
+"""The decision threshold of a two-class model: its metrics, and the best threshold on validation."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from mien.evaluation import metrics
-from mien.evaluation.curves import RocCurve, roc_curves, roc_points
+from mien.evaluation.curve_points import roc_points
+from mien.evaluation.curves import RocCurve, roc_curves
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict
-from mien.evaluation.scores import Scores
 from mien.labels import check_threshold, positive_class
 
 DEFAULT_THRESHOLD = 0.5
@@ -19,14 +20,14 @@ DEFAULT_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """What a threshold gives on some rows: one point of their ROC curve. NaN where undefined.
+    """The metrics of one threshold: one point of the ROC curve. NaN where undefined.
 
     Attributes:
-        threshold: a row is called positive from this probability up, 0..1.
-        accuracy: share of right rows.
-        precision: of the rows called positive, the share that is; 0 where none is called so.
-        true_positive_rate: of the positive rows, the share called so: their recall.
-        false_positive_rate: of the negative rows, the share called positive.
+        threshold: a sample is predicted positive from this probability up, 0..1.
+        accuracy: fraction of correct predictions, 0..1.
+        precision: TP / (TP + FP), 0..1; 0 if no sample is predicted positive.
+        true_positive_rate: TP / (TP + FN), the recall, 0..1.
+        false_positive_rate: FP / (FP + TN), 0..1.
         f1: of the positive class.
     """
 
@@ -49,16 +50,16 @@ class OperatingPoint:
 
 @dataclass(frozen=True, eq=False)
 class ThresholdResult:
-    """A threshold on the rows of one split, and beside it the one that is best on validation.
+    """A threshold on one split, and the threshold that is best on validation.
 
     Attributes:
-        positive: the class whose probability is held against the threshold.
-        split: the split that the rows are of.
-        chosen: what the threshold gives that was asked for.
-        best: what the threshold gives *on these rows* whose Youden's J is greatest on validation; None where there
-            are no validation rows of both classes. Where the rows are validation's own, its figures are flattered.
-        roc: the curve on which both points lie.
-        in_use: whether the probabilities are those of the model in use, its temperature applied.
+        positive: the class whose probability is compared with the threshold.
+        split: the split that is measured.
+        chosen: metrics of the requested threshold.
+        best: metrics *on this split* of the threshold with the greatest Youden's J on validation. None without
+            validation samples of both classes. On validation itself these metrics are optimistic.
+        roc: the curve that both points lie on.
+        in_use: whether the model's temperature is applied, as ``mien predict`` does.
     """
 
     positive: str
@@ -74,37 +75,37 @@ class ThresholdResult:
 
 
 def measure_threshold(
-    scores: Scores, threshold: float, validation: Scores | None, resamples: int = 1000, seed: int = 0
+    predictions: Predictions, threshold: float, validation: Predictions | None, resamples: int = 1000, seed: int = 0
 ) -> ThresholdResult:
-    """Measure a threshold, and the best one of validation, on the rows of ``scores``.
+    """Measure a threshold, and the best threshold on validation, on ``predictions``.
 
     Args:
-        scores: of two classes.
+        predictions: with two classes.
         threshold: 0..1.
-        validation: scores of validation rows by the same model, at the same temperature; None where there are none.
+        validation: the same model's predictions for validation, at the same temperature; None without validation.
         resamples: bootstrap resamples behind the curve's band and area.
         seed: seed of the resampling.
 
     Raises:
         DataError: not two classes, or a threshold outside 0..1.
     """
-    check_threshold(threshold, scores.classes)
+    check_threshold(threshold, predictions.classes)
     best = math.nan if validation is None else best_threshold(validation)
-    positive = positive_class(scores.classes)
+    positive = positive_class(predictions.classes)
     return ThresholdResult(
-        positive=scores.classes[positive],
-        split=scores.split,
-        chosen=operating_point(scores, threshold),
-        best=None if math.isnan(best) else operating_point(scores, best),
-        roc=roc_curves(scores.labels, scores.probabilities, resamples, seed).per_class[positive],
+        positive=predictions.classes[positive],
+        split=predictions.split,
+        chosen=operating_point(predictions, threshold),
+        best=None if math.isnan(best) else operating_point(predictions, best),
+        roc=roc_curves(predictions.labels, predictions.probabilities, resamples, seed).per_class[positive],
     )
 
 
-def operating_point(scores: Scores, threshold: float) -> OperatingPoint:
-    """What a threshold gives on these rows. Raises :class:`DataError` where there are not two classes."""
-    positive = positive_class(scores.classes)
-    called = np.where(scores.probabilities[:, positive] >= threshold, positive, 1 - positive)
-    confusion = metrics.confusion_matrix(scores.labels, called, 2)
+def operating_point(predictions: Predictions, threshold: float) -> OperatingPoint:
+    """Metrics of a threshold. Raises :class:`DataError` unless there are two classes."""
+    positive = positive_class(predictions.classes)
+    predicted = np.where(predictions.probabilities[:, positive] >= threshold, positive, 1 - positive)
+    confusion = metrics.confusion_matrix(predictions.labels, predicted, 2)
     recall = metrics.recall(confusion)
     return OperatingPoint(
         threshold=threshold,
@@ -116,23 +117,23 @@ def operating_point(scores: Scores, threshold: float) -> OperatingPoint:
     )
 
 
-def best_threshold(scores: Scores) -> float:
-    """The threshold with the greatest Youden's J on these rows; of equals the one nearest to 0.5.
+def best_threshold(predictions: Predictions) -> float:
+    """The threshold with the greatest Youden's J; of equal ones the nearest to 0.5.
 
-    It lies halfway between the probabilities of two rows, so that rounding it calls no row otherwise. NaN where a
-    class has no row.
+    It lies halfway between the probabilities of two samples, so rounding it changes no prediction. NaN if a class has
+    no samples.
 
     Raises:
         DataError: not two classes.
     """
-    positive = positive_class(scores.classes)
-    false, true, thresholds = roc_points(scores.labels == positive, scores.probabilities[:, positive])
+    positive = positive_class(predictions.classes)
+    false, true, thresholds = roc_points(predictions.labels == positive, predictions.probabilities[:, positive])
     if not len(thresholds):
         return math.nan
-    # The first point calls no row positive. From each other point down to the next, calls are the same.
+    # The first point predicts no positive. Between two points predictions do not change.
     false, true, upper = false[1:], true[1:], thresholds[1:]
     middles = (upper + np.append(upper[1:], 0.0)) / 2
     gain = true - false
-    # Rates are fractions of whole numbers: what differs by less is the same.
+    # Rates are fractions of integers: smaller differences are rounding.
     equals = np.flatnonzero(gain >= gain.max() - 1e-12)
     return float(middles[equals[np.abs(middles[equals] - DEFAULT_THRESHOLD).argmin()]])

@@ -1,4 +1,4 @@
-"""Where faces are in a picture: ``mien.faces.detect(picture)``."""
+"""Face detection: ``mien.faces.detect(image)``."""
 
 from __future__ import annotations
 

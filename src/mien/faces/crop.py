@@ -1,4 +1,4 @@
-"""From a box to the face that a model reads: a square with a margin, border pixels repeated outside the picture."""
+"""From a box to a face crop: a square with a margin; border pixels repeat outside the image."""
 
 from __future__ import annotations
 
@@ -8,44 +8,46 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.faces.face import Box, Margin
-from mien.preprocess import grey_square
+from mien.preprocess import face_shape, face_square
 
-LARGE_PX = 4096
-MOST_REPEATED = 4
-"""Of a square of a longer side, and of so many times the pixels of the picture in it, every n-th pixel is laid out:
-around a long thin picture all would take gigabytes."""
+MAX_FULL_PX = 4096
+MAX_PADDING = 4
+"""A square with a longer side, and with more than this many times the image pixels inside it, is subsampled: around a
+long thin image it would take gigabytes."""
 
 
 def crop(rgb: npt.NDArray[np.uint8], box: Box, margin: Margin) -> npt.NDArray[np.uint8]:
     """Cut a square around a box. uint8 (H, W, 3) -> uint8 (S, S, 3), S = ``margin.size`` longer sides of the box.
 
-    Beyond the picture its border pixels repeat.
+    Outside the image its border pixels repeat.
     """
-    rows, columns = _places(rgb, box, margin)
+    rows, columns = _indices(rgb, box, margin)
     return rgb[rows[:, np.newaxis], columns]
 
 
-def face_squares(
-    rgb: npt.NDArray[np.uint8], boxes: Sequence[Box], margin: Margin, size_px: int
+def crop_faces(
+    rgb: npt.NDArray[np.uint8], boxes: Sequence[Box], margin: Margin, size_px: int, channels: int = 1
 ) -> npt.NDArray[np.uint8]:
-    """The faces in some boxes as a model reads them: uint8 (H, W, 3) -> uint8 (N, size_px, size_px), grey."""
-    squares = [_grey_face(rgb, box, margin, size_px) for box in boxes]
-    return np.stack(squares) if squares else np.empty((0, size_px, size_px), dtype=np.uint8)
+    """Face crops for a model's input: uint8 (H, W, 3) and N boxes -> uint8 (N, size_px, size_px[, 3])."""
+    crops = [_face_crop(rgb, box, margin, size_px, channels) for box in boxes]
+    return np.stack(crops) if crops else np.empty((0, *face_shape(size_px, channels)), dtype=np.uint8)
 
 
-def _grey_face(rgb: npt.NDArray[np.uint8], box: Box, margin: Margin, size_px: int) -> npt.NDArray[np.uint8]:
-    rows, columns = _places(rgb, box, margin)
+def _face_crop(
+    rgb: npt.NDArray[np.uint8], box: Box, margin: Margin, size_px: int, channels: int
+) -> npt.NDArray[np.uint8]:
+    rows, columns = _indices(rgb, box, margin)
     inside = (rows[-1] - rows[0] + 1) * (columns[-1] - columns[0] + 1)
-    if len(rows) > LARGE_PX and len(rows) ** 2 > MOST_REPEATED * inside:
-        step = -(-len(rows) // LARGE_PX)
+    if len(rows) > MAX_FULL_PX and len(rows) ** 2 > MAX_PADDING * inside:
+        step = -(-len(rows) // MAX_FULL_PX)
         rows, columns = rows[step // 2 :: step], columns[step // 2 :: step]
-    return grey_square(rgb[rows[:, np.newaxis], columns], size_px)
+    return face_square(rgb[rows[:, np.newaxis], columns], size_px, channels)
 
 
-def _places(
+def _indices(
     rgb: npt.NDArray[np.uint8], box: Box, margin: Margin
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Rows and columns of the square, those beyond the picture being its border's."""
+    """Row and column indices of the square in the image, clipped to its border."""
     longer = max(box.width, box.height)
     side = max(round(margin.size * longer), 1)
     top = round(box.top + box.height / 2 + margin.down * longer - side / 2)

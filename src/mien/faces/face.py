@@ -1,4 +1,4 @@
-"""What a detector says, and what a detector is."""
+"""Boxes, detected faces, and the interface of a detector."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the upright picture. It may reach beyond the picture's border."""
+    """A rectangle in pixels of the upright image. It may extend beyond the image's border."""
 
     left: int
     top: int
@@ -25,14 +25,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Face:
-    """A face in a picture.
+    """A detected face.
 
     Attributes:
-        box: where it is.
-        score: how sure the detector is; comparable within one detector only, which says what it means.
-        landmarks: (x, y) in pixels of the picture by name (``right_eye``, ``left_eye``, ``nose``,
-            ``right_mouth_corner``, ``left_mouth_corner``; right and left are the person's own); empty where the
-            detector gives none.
+        box: its bounding box.
+        score: the detector's confidence; its meaning and range depend on the detector.
+        landmarks: (x, y) in pixels of the image by name (``right_eye``, ``left_eye``, ``nose``,
+            ``right_mouth_corner``, ``left_mouth_corner``; right and left are the person's own); empty if the
+            detector has none.
     """
 
     box: Box
@@ -54,20 +54,20 @@ class Margin:
 
 
 class Detector(Protocol):
-    """Finds faces. Safe to call from several threads."""
+    """Detects faces. Safe to call from several threads."""
 
     @property
     def name(self) -> str:
-        """What it is called where results are told, e.g. ``"Haar cascade"``."""
+        """Its name in results, e.g. ``"Haar cascade"``."""
 
     @property
     def margin(self) -> Margin:
-        """How its boxes become crops."""
+        """How its boxes become face crops."""
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
-        """Faces in a picture uint8 (H, W, 3) RGB, the largest first."""
+        """Detect the faces in an image uint8 (H, W, 3) RGB, 0..255; the largest first."""
 
 
 def largest_first(faces: list[Face]) -> list[Face]:
-    """The order of every detector's answer: by area, then from left to right."""
+    """Sort faces as every detector returns them: by area, then from left to right."""
     return sorted(faces, key=lambda face: (-face.box.width * face.box.height, face.box.left, face.box.top))

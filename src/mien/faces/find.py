@@ -1,8 +1,9 @@
-"""Which detector is in use, and the public :func:`detect`."""
+"""Which detector is used, and the public :func:`detect`."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,57 +11,87 @@ from typing import TYPE_CHECKING
 from mien.faces.face import Detector, Face
 from mien.faces.haar import HaarDetector
 from mien.faces.install import cached_yunet
+from mien.faces.network import NetworkDetector, network_files
 from mien.faces.yunet import YuNetDetector
-from mien.pictures import open_picture
+from mien.images import open_image_source
 from mien.preprocess import upright_rgb
 
 if TYPE_CHECKING:
-    from mien.pictures import Picture
+    from mien.images import ImageSource
 
 VARIABLE = "MIEN_DETECTOR"
-"""Environment variable: the path of a YuNet file, or :data:`HAAR`."""
+"""Environment variable: the path of a YuNet file, :data:`NETWORK` or :data:`HAAR`."""
 
-HAAR = "haar"
+NETWORK, HAAR = "network", "haar"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The detector in use.
+
+    Attributes:
+        kind: ``"yunet"``, :data:`NETWORK` or :data:`HAAR`.
+        files: the files that it reads; none for the cascade.
+        why: why it is in use.
+    """
+
+    kind: str
+    files: tuple[Path, ...]
+    why: str
 
 
 def find_detector() -> Detector:
-    """The detector in use: what ``MIEN_DETECTOR`` names, else the installed YuNet, else the Haar cascade.
+    """The detector in use: that of ``MIEN_DETECTOR``, else YuNet if it is installed, else mien's own, else the cascade.
+
+    mien's own is missing only in a checkout where ``make web`` was not run.
 
     Raises:
-        ModelError: ``MIEN_DETECTOR`` names no YuNet file, or the installed one is damaged.
+        ModelError: ``MIEN_DETECTOR`` names no detector, or a detector's file is damaged.
     """
-    path = choose()[0]
-    return _haar() if path is None else _yunet(path)
+    choice = choose()
+    if choice.kind == HAAR:
+        return _haar()
+    return _network() if choice.kind == NETWORK else _yunet(choice.files[0])
 
 
-def choose() -> tuple[Path | None, str]:
-    """The YuNet file in use, or None for the Haar cascade; and why. Raises :class:`ModelError`."""
-    wanted = os.environ.get(VARIABLE, "")
+def choose() -> Choice:
+    """The detector in use, its files, and why. Raises :class:`ModelError`."""
+    wanted, own = os.environ.get(VARIABLE, ""), network_files()
     if wanted:
-        return (None if wanted == HAAR else Path(wanted)), f"{VARIABLE} is {wanted}"
-    path = cached_yunet()
-    return path, "it is always there, and YuNet is not installed" if path is None else f"it is installed at {path}"
+        files = {HAAR: (), NETWORK: own}.get(wanted, (Path(wanted),))
+        return Choice(wanted if wanted in {HAAR, NETWORK} else "yunet", files, f"{VARIABLE} is {wanted}")
+    installed = cached_yunet()
+    if installed is not None:
+        return Choice("yunet", (installed,), f"it is installed at {installed}")
+    if all(file.is_file() for file in own):
+        return Choice(NETWORK, own, "it comes with mien, and YuNet is not installed")
+    return Choice(HAAR, (), "mien's own is not built here (make web), and YuNet is not installed")
 
 
-def detect(picture: Picture) -> list[Face]:
-    """Find the faces in one picture with the detector in use, the largest first.
+def detect(image: ImageSource) -> list[Face]:
+    """Detect the faces in one image with the detector in use, the largest first.
 
     Args:
-        picture: a path, the bytes of an image file, a PIL image, or an array uint8 (H, W) grey or (H, W, 3) RGB.
+        image: a path, the bytes of an image file, a PIL image, or an array uint8 (H, W) grey or (H, W, 3) RGB.
 
     Returns:
-        Faces, their boxes in pixels of the upright picture (EXIF orientation applied); none is an empty list.
+        Faces with boxes in pixels of the upright image (EXIF orientation applied); empty without a face.
 
     Raises:
-        DataError: something that is not a picture.
+        DataError: something that is not an image.
         ModelError: as :func:`find_detector`.
     """
-    return find_detector().detect(upright_rgb(open_picture(picture)))
+    return find_detector().detect(upright_rgb(open_image_source(image)))
 
 
 @cache
 def _haar() -> Detector:
     return HaarDetector()
+
+
+@cache
+def _network() -> Detector:
+    return NetworkDetector()
 
 
 @cache

@@ -1,6 +1,6 @@
-"""The detector that is always there: the Haar cascade inside opencv-python-headless (Viola & Jones 2001).
+"""The detector that is always available: the Haar cascade of opencv-python-headless (Viola & Jones 2001).
 
-It finds upright faces that look at the camera, and few others.
+It detects upright frontal faces, and few others.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ import numpy.typing as npt
 from mien.faces.face import Box, Face, Margin, largest_first
 
 CASCADE = "haarcascade_frontalface_alt2.xml"
-"""Of the four frontal cascades the one with the most drawn faces found and the fewest false ones."""
+"""Of the four frontal cascades it detects the most rendered faces, with the fewest false positives."""
 
 SCALE_STEP = 1.1
 NEIGHBOURS = 5
-"""More windows than this must agree. In 180 pictures without a face 3 gives three false ones, 4 one, 5 none; 8 loses
-more of FER2013's faces. These figures, and those below, are `benchmarks/haar.py`'s."""
+"""More windows than this must agree. In 180 images without a face, 3 gives three false positives, 4 one and 5 none; 8
+misses more of FER2013's faces. `benchmarks/haar.py` measures this and the numbers below."""
 
 WINDOW_PX = 24
-"""The smallest window looked at, in pixels of the picture as it is searched: 20 is what the cascade was trained on."""
+"""The smallest window, in pixels of the rescaled image: the cascade was trained at 20."""
 
 SEARCHED_PX = (320, 640)
-"""A picture is searched at no fewer and no more pixels than these squared: a smaller one is enlarged, a larger one
-shrunk. Enlarged, scikit-image's astronaut is found at 64 px, where her face is 13 px wide; as it is, from 192 px on.
+"""An image is rescaled to between these squared many pixels. Enlarged, the face of scikit-image's astronaut is detected
+in an image of 64 px, where it is 13 px wide; without rescaling, from 192 px.
 """
 
 BORDER = 0.2
-"""Share of the shorter side by which border pixels are repeated around the picture, so that a face that fills it fits
-into a window: of the first 300 validation faces of FER2013, 62 % are found without, 80 % with."""
+"""Padding around the image, as a fraction of its shorter side, so that a face that fills the image fits into a window.
+Of the first 300 validation images of FER2013, faces are detected in 62% without it and in 80% with it."""
 
 
 class HaarDetector:
-    """Finds frontal faces. The score is the number of overlapping windows that agreed: 6 or more, no probability."""
+    """Detects frontal faces. The score is the number of overlapping windows that agreed: 6 or more, no probability."""
 
     name = "Haar cascade"
-    # MIEN_DETECTOR=haar python benchmarks/margin.py --data fer2013_dev.parquet: of 48 the best on validation. The
-    # pictures' own margin around the boxes found in them, which no model has a say in, is 1.051 and +0.007.
-    margin = Margin(size=1.05, down=0.05)
+    # MIEN_DETECTOR=haar python benchmarks/margin.py --data fer2013_dev.parquet: the best of 48 on validation. The
+    # images' own margin around the boxes detected in them, independent of any model, is 1.051 and +0.007.
+    margin: Margin = Margin(size=1.05, down=0.05)
 
     def __init__(self) -> None:
-        # OpenCV's cascade keeps the picture that it works on: one a thread.
+        # OpenCV's cascade holds the image that it works on: one for each thread.
         self._local = threading.local()
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
-        """Faces in a picture uint8 (H, W, 3), the largest first; see :data:`SEARCHED_PX` for how small they may be."""
+        """Faces in an image uint8 (H, W, 3), the largest first; :data:`SEARCHED_PX` limits how small they may be."""
         import cv2
 
         height, width = rgb.shape[:2]

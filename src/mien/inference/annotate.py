@@ -1,4 +1,4 @@
-"""Pictures with their readings drawn in, written beside each other into one folder."""
+"""Copies of photos with boxes and predictions drawn in, written into one folder."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from mien.errors import DataError
 from mien.files import whole_file
-from mien.inference.drawing import draw_readings
-from mien.inference.readings import Reading
-from mien.pictures import opened_file
+from mien.images import open_image_header
+from mien.inference.drawing import draw_predictions
+from mien.inference.prediction import Prediction
 
 
 class Annotator:
-    """Writes annotated pictures into a folder, each at its place below the folder that all arguments share.
+    """Writes annotated images into a folder, each at its relative path below the common folder of all arguments.
 
-    So two pictures of one name keep two places, whatever order they come in. Pictures are written in the source's
-    format and size, upright, with its colour profile; an animation as its first frame.
+    So two images of one name get two paths, whatever their order. Images are written in the source's format and size,
+    upright, with its colour profile; an animation as its first frame.
 
     Args:
-        folder: where the pictures go.
-        arguments: the files and folders that pictures are read from.
+        folder: where the images are written.
+        arguments: the files and folders that images are read from.
 
     Attributes:
         folder: as given.
-        shared: the folder that all arguments share.
+        shared: the common folder of all arguments.
 
     Raises:
-        DataError: ``folder`` holds or is inside what is read, is a file, or the arguments share no folder.
+        DataError: ``folder`` contains an argument or is inside one (``annotate-overlap``), is a file
+            (``annotate-file``), or the arguments have no common folder (``annotate-drives``).
     """
 
     def __init__(self, folder: Path, arguments: Sequence[Path]) -> None:
@@ -43,73 +45,78 @@ class Annotator:
             home = source if argument.is_dir() else source.parent
             if real == home or real in source.parents or (argument.is_dir() and home in real.parents):
                 raise DataError(
-                    f"--annotate {folder} and {argument} lie inside each other, and no image that is read may be "
-                    f"overwritten; choose a folder outside."
+                    f"--annotate {folder} and {argument} are inside each other, so an input image could be "
+                    f"overwritten. Choose a folder outside.",
+                    code="annotate-overlap",
                 )
         if folder.exists() and not folder.is_dir():
-            raise DataError(f"--annotate must name a folder; {folder} is a file.")
+            raise DataError(f"--annotate must be a folder; {folder} is a file.", code="annotate-file")
         homes = [_absolute(each if each.is_dir() else each.parent) for each in arguments]
         try:
             self.shared = os.path.commonpath(homes)
         except ValueError:
-            raise DataError("--annotate needs images that share a folder; these are on several drives.") from None
-        # The folder itself goes with its pictures where it is new.
-        self._stays = folder if folder.exists() else folder.parent
-        self._made: list[Path] = []
+            raise DataError(
+                "--annotate needs images with a common folder; these are on several drives.", code="annotate-drives"
+            ) from None
+        # A new folder is removed with its images.
+        self._keep = folder if folder.exists() else folder.parent
+        self._written: list[Path] = []
 
-    def place(self, source: str | os.PathLike[str]) -> Path:
-        """Where the annotated picture of a file goes."""
+    def path_of(self, source: str | os.PathLike[str]) -> Path:
+        """Path of the annotated copy of a file."""
         return self.folder / os.path.relpath(_absolute(source), self.shared)
 
-    def write(self, source: str, rgb: npt.NDArray[np.uint8], readings: Sequence[Reading]) -> Path:
-        """Write a picture with its readings; returns its path.
+    def write(self, source: str, rgb: npt.NDArray[np.uint8], predictions: Sequence[Prediction]) -> Path:
+        """Write an image with its predictions; returns its path.
 
         Args:
-            source: the file that the picture is from.
-            rgb: the picture, upright, uint8 (H, W, 3).
-            readings: what was found and read in it.
+            source: the image file.
+            rgb: the upright image, uint8 (H, W, 3).
+            predictions: one for each face in it.
 
         Raises:
             RunError: the folder cannot be written.
-            DataError: the format cannot hold a picture of this size; the file is gone meanwhile.
+            DataError: the format does not support an image of this size (``annotate-format``); the copy would replace
+                its source (``annotate-overwrite``); the source no longer exists (``file-missing``).
         """
-        from PIL import Image
-
-        with opened_file(source) as original:
-            # Cameras append further pictures to a JPEG (MPO); the first is drawn into, and saved as what it is.
+        with open_image_header(source) as original:
+            # Cameras append more images to a JPEG (MPO); the first one is annotated and saved as JPEG.
             kind = "JPEG" if original.format == "MPO" else original.format or "PNG"
-            # A profile of another colour space (CMYK, grey) would be wrong of RGB.
+            # A profile of another colour space (CMYK, grey) would be wrong for RGB.
             profile = original.info.get("icc_profile") if original.mode in {"RGB", "RGBA", "P"} else None
         image = Image.fromarray(rgb)
-        draw_readings(image, readings)
+        draw_predictions(image, predictions)
         options = {"quality": 95} if kind in {"JPEG", "WEBP"} else {}
         if profile and kind in {"JPEG", "PNG", "WEBP", "TIFF"}:
             options["icc_profile"] = profile
-        target = self.place(source)
+        target = self.path_of(source)
         if target.exists() and target.samefile(source):
-            raise DataError(f"{source} would be overwritten by its annotated picture; choose another --annotate.")
-        was_there = target.exists()
+            raise DataError(
+                f"{source} would be overwritten by its annotated copy. Choose another folder with --annotate.",
+                code="annotate-overwrite",
+            )
+        existed = target.exists()
         try:
             with whole_file(target) as temporary:
                 image.save(temporary, kind, **options)
         except ValueError as error:
-            raise DataError(f"{source} cannot be written with readings as {kind}: {error}.") from None
-        if not was_there:
-            self._made.append(target)
+            raise DataError(f"{source} cannot be annotated as {kind}: {error}.", code="annotate-format") from None
+        if not existed:
+            self._written.append(target)
         return target
 
-    def take_back(self) -> None:
-        """Remove the pictures that :meth:`write` added, and the folders that are empty without them."""
-        for path in self._made:
+    def discard(self) -> None:
+        """Remove the images that :meth:`write` added, and the folders that are empty without them."""
+        for path in self._written:
             path.unlink(missing_ok=True)
             with suppress(OSError):
                 for folder in path.parents:
-                    if folder == self._stays:
+                    if folder == self._keep:
                         break
                     folder.rmdir()
-        self._made.clear()
+        self._written.clear()
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:
-    """From the root, without ``..``; links are kept, for a linked picture's place is where the link is."""
+    """Absolute, without ``..``; links are kept, because a linked image is annotated at the link's path."""
     return os.path.normpath(Path(path).absolute())

@@ -1,12 +1,14 @@
-"""Readings as pictures: boxes and words drawn into a photo, and one face with a bar for each class."""
+"""Predictions as images: boxes and labels drawn into a photo, and one face crop with a bar for each class."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from mien.inference.readings import Reading
+from mien.colours import class_colours
+from mien.faces.face import Box
+from mien.inference.label_places import Place, place_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,95 +19,195 @@ if TYPE_CHECKING:
     from PIL.ImageFont import ImageFont as BitmapFont
 
 _INK, _PAPER = (255, 255, 255), (20, 20, 24)
-"""White on nearly black, and lines of both: one of them shows on any background."""
+"""White on nearly black, and lines of both: one of them is visible on any background."""
 
-_LEAST_TEXT_PX = 7
+_GREY = (150, 150, 155)
+
+_MIN_TEXT_PX = 7
 
 
-def draw_readings(image: Image, readings: Sequence[Reading], numbers: Sequence[int] | None = None) -> None:
-    """Draw each reading's box and words into an upright RGB picture, numbered where there are several.
+class LabelledBox(Protocol):
+    """A box and its label, to be drawn into an image."""
 
-    Words are as large as picture and box allow, and stay inside the picture.
+    @property
+    def box(self) -> Box | None:
+        """Position, in pixels of the image."""
+
+    @property
+    def label(self) -> str:
+        """The prediction in a few words."""
+
+    @property
+    def answer(self) -> str:
+        """The prediction in a word."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The model's classes; their order gives a class that is no known expression its colour."""
+
+    @property
+    def detection_score(self) -> float | None:
+        """The detector's score, said where there is room; None says none."""
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether its box is dashed."""
+
+    @property
+    def unsure(self) -> bool | None:
+        """Whether it is drawn without colour, because people would disagree."""
+
+    @property
+    def not_a_face(self) -> bool | None:
+        """Whether it is drawn in grey, because people would see no face."""
+
+
+def draw_predictions(image: Image, predictions: Sequence[LabelledBox], numbers: Sequence[int] | None = None) -> None:
+    """Draw the box and label of each prediction into an upright RGB image, numbered if there are several.
+
+    A box has the colour of its class. It is dashed where the prediction is in doubt: unsure, or a confidence below one
+    half. Labels are as large as image and box allow, stay inside the image, and cover neither faces nor one another
+    where there is room; where there is little, they become shorter. Where all fit, they say the detector's scores too.
 
     Args:
-        image: is drawn into.
-        readings: each with its box.
-        numbers: one a reading, shown even of a single one; from 1 on by default.
+        image: is changed in place.
+        predictions: each with its box.
+        numbers: one for each prediction, shown even for a single one; 1, 2, ... by default.
     """
     from PIL import ImageDraw
 
     draw = ImageDraw.Draw(image)
-    line_px = max(1, round(min(image.size) / 300))
-    # All boxes first: no line crosses a word.
-    for reading in readings:
-        _draw_box(draw, image.size, reading, line_px)
-    numbered = numbers is not None or len(readings) > 1
-    for number, reading in zip(numbers or range(1, len(readings) + 1), readings, strict=True):
-        words = f"{reading.top} {reading.confidence:.0%}"
-        _draw_words(draw, image.size, reading, f"{number} {words}" if numbered else words, line_px)
+    # All boxes first, so that no line crosses a label.
+    for prediction in predictions:
+        _draw_box(draw, image.size, prediction)
+    numbered = numbers is not None or len(predictions) > 1
+    names = [f"{number} " if numbered else "" for number in numbers or range(1, len(predictions) + 1)]
+    boxes = [_box_of(each) for each in predictions]
+    for scored, small in ((True, False), (False, False), (False, True)):
+        pairs = zip(predictions, names, strict=True)
+        labels = [_Label(draw, image.size, each, number, scored=scored, small=small) for each, number in pairs]
+        places = place_labels(image.size, boxes, [label.sizes for label in labels])
+        if scored and not any(place.form for place in places) and not any(label.is_cut for label in labels):
+            break
+        if not scored and not any(place.covered_px for place in places):
+            break
+    for label, prediction, place in zip(labels, predictions, places, strict=True):
+        label.draw(draw, place, prediction)
 
 
-def draw_face(face: npt.NDArray[np.uint8], reading: Reading) -> Image:
-    """One face as the classifier saw it, enlarged, and a bar for each class. uint8 (S, S) -> an RGB picture."""
+def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], top: str) -> Image:
+    """Draw a face crop, uint8 (S, S[, 3]), enlarged, beside a bar for each class. Returns an RGB image."""
     from PIL import Image, ImageDraw
 
     side, text_px = 288, 18
     row = text_px + 12
-    high = max(side, row * len(reading.classes))
+    high = max(side, row * len(probabilities))
     image = Image.new("RGB", (side + 360, high), (255, 255, 255))
-    image.paste(Image.fromarray(face).resize((side, side), Image.Resampling.BICUBIC), (0, (high - side) // 2))
+    image.paste(Image.fromarray(crop).resize((side, side), Image.Resampling.BICUBIC), (0, (high - side) // 2))
     draw, font = ImageDraw.Draw(image), _font(text_px)
-    left, first = side + 16, (high - row * len(reading.classes)) // 2
-    for index, (name, share) in enumerate(reading.probabilities.items()):
-        top = first + index * row
-        colour = (20, 90, 160) if name == reading.top else (150, 150, 155)
-        draw.rectangle((left + 110, top + 4, left + 110 + round(160 * share), top + row - 5), fill=colour)
-        draw.text((left, top + row / 2), _shortened(draw, name, font, 104), font=font, fill=_PAPER, anchor="lm")
-        draw.text((left + 330, top + row / 2), f"{share:.0%}", font=font, fill=_PAPER, anchor="rm")
+    left, first = side + 16, (high - row * len(probabilities)) // 2
+    for index, (name, probability) in enumerate(probabilities.items()):
+        above = first + index * row
+        colour = (20, 90, 160) if name == top else _GREY
+        draw.rectangle((left + 110, above + 4, left + 110 + round(160 * probability), above + row - 5), fill=colour)
+        draw.text((left, above + row / 2), _shortened(draw, name, font, 104), font=font, fill=_PAPER, anchor="lm")
+        draw.text((left + 330, above + row / 2), f"{probability:.0%}", font=font, fill=_PAPER, anchor="rm")
     return image
 
 
-def _draw_box(draw: ImageDraw, size: tuple[int, int], reading: Reading, line_px: int) -> None:
-    box = reading.box
-    assert box is not None
-    # What of the box lies outside is not drawn; its line then follows the picture's border.
-    left, top = max(box.left, 0), max(box.top, 0)
-    right, bottom = min(box.left + box.width, size[0]) - 1, min(box.top + box.height, size[1]) - 1
+class _Label:
+    """The forms of a label, from the longest to the number alone, in the size of text that image and box allow."""
+
+    def __init__(
+        self, draw: ImageDraw, size: tuple[int, int], labelled: LabelledBox, number: str, *, scored: bool, small: bool
+    ) -> None:
+        width, height = size
+        full, score = number + labelled.label, labelled.detection_score
+        box_px = _box_of(labelled).width
+        wanted_px = max(round(box_px / 4), 9) if small else max(round(max(box_px / 7, max(size) / 70)), 11)
+        self.text_px = max(min(wanted_px, height // 4, 400), _MIN_TEXT_PX)
+        while self.text_px > _MIN_TEXT_PX and draw.textlength(full, font=_font(self.text_px)) + self.text_px > width:
+            self.text_px -= 1
+        self.font = _font(self.text_px)
+        if scored and score is not None:
+            full = f"{full}, score {score:.3g}"
+        self.is_cut = draw.textlength(full, font=self.font) > width - self.text_px
+        forms = dict.fromkeys((full, number + labelled.answer, number.strip() or full))
+        self.forms = [_shortened(draw, form, self.font, width - self.text_px) for form in forms]
+        self.sizes = [
+            (min(round(draw.textlength(form, font=self.font)) + self.text_px, width), round(1.4 * self.text_px))
+            for form in self.forms
+        ]
+
+    def draw(self, draw: ImageDraw, place: Place, labelled: LabelledBox) -> None:
+        """Draw one form: its text on nearly black, and a bar in the colour of the box at its left."""
+        left, top, right, bottom = _corners(place.box)
+        bar = max(self.text_px // 3, 1)
+        draw.rectangle((left, top, right, bottom), fill=_PAPER)
+        draw.rectangle((left, top, left + bar - 1, bottom), fill=_colour(labelled))
+        middle = (left + (place.box.width + bar) / 2, top + place.box.height / 2)
+        ink = _GREY if labelled.not_a_face else _INK
+        draw.text(middle, self.forms[place.form], font=self.font, fill=ink, anchor="mm")
+
+
+def _box_of(labelled: LabelledBox) -> Box:
+    assert labelled.box is not None
+    return labelled.box
+
+
+def _corners(box: Box) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom, all inclusive, as Pillow draws rectangles."""
+    return box.left, box.top, box.left + box.width - 1, box.top + box.height - 1
+
+
+def _colour(labelled: LabelledBox) -> str | tuple[int, int, int]:
+    """The colour of the predicted class; white and grey of what has none."""
+    if labelled.not_a_face:
+        return _GREY
+    return _INK if labelled.unsure else class_colours(labelled.classes)[labelled.answer]
+
+
+def _draw_box(draw: ImageDraw, size: tuple[int, int], labelled: LabelledBox) -> None:
+    """Draw three lines, from outside: nearly black, in colour, white. The colour is dashed where there is doubt."""
+    box = _box_of(labelled)
+    line_px = max(1, round(min(*size, 10 * box.width, 10 * box.height) / 300))
+    left, top, right, bottom = _corners(box)
+    # The box is clipped to the image; its line then follows the border.
+    left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[0] - 1), min(bottom, size[1] - 1)
     if right < left or bottom < top:
         return
-    draw.rectangle((left, top, right, bottom), outline=_PAPER, width=3 * line_px)
-    if right - left >= 2 * line_px and bottom - top >= 2 * line_px:
-        inner = (left + line_px, top + line_px, right - line_px, bottom - line_px)
-        draw.rectangle(inner, outline=_INK, width=line_px)
+    draw.rectangle((left, top, right, bottom), outline=_PAPER, width=4 * line_px)
+    if right - left < 6 * line_px or bottom - top < 6 * line_px:
+        return
+    inner = (left + line_px, top + line_px, right - line_px, bottom - line_px)
+    if labelled.in_doubt:
+        _draw_dashes(draw, inner, 2 * line_px, _colour(labelled))
+        return
+    white = _INK if not labelled.not_a_face else _GREY
+    draw.rectangle(inner, outline=white, width=3 * line_px)
+    draw.rectangle(inner, outline=_colour(labelled), width=2 * line_px)
 
 
-def _draw_words(draw: ImageDraw, size: tuple[int, int], reading: Reading, words: str, line_px: int) -> None:
-    box = reading.box
-    assert box is not None
-    width, height = size
-    wanted_px = max(round(max(box.width / 7, max(size) / 70)), 11)
-    text_px = max(min(wanted_px, height // 4, 400), _LEAST_TEXT_PX)
-    while text_px > _LEAST_TEXT_PX and draw.textlength(words, font=_font(text_px)) + text_px > width:
-        text_px -= 1
-    font = _font(text_px)
-    words = _shortened(draw, words, font, width)
-    wide, high = round(draw.textlength(words, font=font)) + text_px // 2, round(1.4 * text_px)
-    # Above the box; where there is no room, below it; else inside at its top.
-    top = box.top - high
-    if top < 0:
-        top = box.top + box.height
-    if top + high > height:
-        top = max(box.top, 0) + 3 * line_px
-    left = min(max(box.left, 0), max(width - wide, 0))
-    top = min(max(top, 0), max(height - high, 0))
-    draw.rectangle((left, top, left + wide - 1, top + high - 1), fill=_PAPER)
-    draw.text((left + wide / 2, top + high / 2), words, font=font, fill=_INK, anchor="mm")
+def _draw_dashes(
+    draw: ImageDraw, corners: tuple[int, int, int, int], line_px: int, colour: str | tuple[int, int, int]
+) -> None:
+    """Draw a rectangle of dashes, three lines long and two apart, from each corner on."""
+    left, top, right, bottom = corners
+    dash, step = 3 * line_px, 5 * line_px
+    for at in range(left, right, step):
+        end = min(at + dash, right)
+        draw.rectangle((at, top, end, top + line_px - 1), fill=colour)
+        draw.rectangle((at, bottom - line_px + 1, end, bottom), fill=colour)
+    for at in range(top, bottom, step):
+        end = min(at + dash, bottom)
+        draw.rectangle((left, at, left + line_px - 1, end), fill=colour)
+        draw.rectangle((right - line_px + 1, at, right, end), fill=colour)
 
 
-def _shortened(draw: ImageDraw, words: str, font: FreeTypeFont | BitmapFont, width: float) -> str:
-    while len(words) > 1 and draw.textlength(words, font=font) > width:
-        words = words[:-1]
-    return words
+def _shortened(draw: ImageDraw, text: str, font: FreeTypeFont | BitmapFont, width: float) -> str:
+    while len(text) > 1 and draw.textlength(text, font=font) > width:
+        text = text[:-1]
+    return text
 
 
 @cache

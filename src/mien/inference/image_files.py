@@ -1,4 +1,4 @@
-"""The image files below a folder, and one of them as a model sees it."""
+"""The image files below a folder, and an image file as a face crop."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.pictures import IMAGE_SUFFIXES, open_image
-from mien.preprocess import grey_square
+from mien.images import IMAGE_SUFFIXES, open_image
+from mien.preprocess import InputSpec, face_square
 
 
-def read_square(file: Path, size_px: int) -> npt.NDArray[np.uint8]:
-    """A face that is cut out already: :func:`mien.preprocess.grey_square` of an image file.
+def read_crop(file: Path, spec: InputSpec) -> npt.NDArray[np.uint8]:
+    """Read an image file that is a face crop: its :func:`mien.preprocess.face_square` for a model's input, uint8.
 
     Raises:
-        DataError: as :func:`mien.pictures.open_image`, or pixels that cannot be used; it names the file.
+        DataError: as :func:`mien.images.open_image`, or pixels that cannot be used; it names the file.
     """
     image = open_image(file)
     try:
-        return grey_square(image, size_px)
+        return face_square(image, spec.size_px, spec.channels)
     except DataError as error:
-        raise DataError(f"{file}: {error}") from None
+        raise DataError(f"{file}: {error}", code=error.code) from None
 
 
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """All image files below a folder, by suffix, sorted; hidden ones are left out.
+    """All image files below a folder, by suffix, sorted; hidden files are skipped.
 
     Raises:
-        DataError: there is none, or a folder that may not be read.
+        DataError: there is none (``folder-without-images``), or a folder cannot be read (``folder-unreadable``).
     """
     found = list(walk_images(folder))
     if not found:
@@ -40,26 +40,28 @@ def image_files(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
-    """The files of :func:`image_files` in the same order, holding the names in one folder a level at a time.
+    """The files of :func:`image_files` in the same order. In memory: the names in one folder for each level.
 
     Raises:
-        DataError: a folder that may not be read.
+        DataError: a folder cannot be read (``folder-unreadable``).
     """
     names, folders = [], set()
     try:
         with os.scandir(folder) as entries:
-            # Names alone: an entry is three times as large, and a folder may hold a million.
+            # Names only: an entry is three times as large, and a folder may contain a million.
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                # A linked folder could lead back to where we are.
+                # A link could lead back to this folder.
                 if entry.is_dir(follow_symlinks=False):
                     folders.add(entry.name)
                 elif not (entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()):
                     continue
                 names.append(entry.name)
     except OSError as error:
-        raise DataError(f"{os.fspath(folder)} cannot be read: {error.strerror or error}.") from None
+        raise DataError(
+            f"{os.fspath(folder)} cannot be read: {error.strerror or error}.", code="folder-unreadable"
+        ) from None
     names.sort()
     for name in names:
         if name in folders:
@@ -69,5 +71,6 @@ def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def no_images(folder: str | os.PathLike[str]) -> DataError:
-    """What is said of a folder without images."""
-    return DataError(f"{os.fspath(folder)} holds no images ({', '.join(sorted(IMAGE_SUFFIXES))}).")
+    """The error for a folder without images."""
+    suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+    return DataError(f"{os.fspath(folder)} contains no images ({suffixes}).", code="folder-without-images")

@@ -64,10 +64,11 @@ class MienNet(Network):
         stem_width: channels of the first convolution.
         stem_stride: 2 looks at 4x4 pixels in steps of two (fast); 1 at 3x3 pixels in steps of one (finer).
         widths: channels of each stage.
-        convolutions: 3x3 convolutions of each stage; every stage halves the side, but for the last one where
+        convolutions: 3x3 convolutions of each stage; every stage halves the side, except the last one where
             ``pool_last`` is false.
         pool_last: see ``convolutions``.
         dropout: before the head.
+        channels: of the images.
     """
 
     def __init__(
@@ -79,10 +80,11 @@ class MienNet(Network):
         convolutions: Sequence[int],
         pool_last: bool,
         dropout: float,
+        channels: int = 1,
     ) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(1, stem_width, 2 + stem_stride, stem_stride, padding=1, bias=False),
+            nn.Conv2d(channels, stem_width, 2 + stem_stride, stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(stem_width),
             nn.ReLU(inplace=True),
         )

@@ -21,10 +21,10 @@ class Network(nn.Module, ABC):
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:
-        """Normalised images (N, 1, S, S) -> features (N, D)."""
+        """Normalised images (N, channels, S, S) -> features (N, D)."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (N, 1, S, S) -> logits (N, classes)."""
+        """Normalised images (N, channels, S, S) -> logits (N, classes)."""
         logits: Tensor = self.head(self.features(images))
         return logits
 
@@ -32,7 +32,7 @@ class Network(nn.Module, ABC):
         """What it is made of, in order from the images to the head; fine-tuning goes by it."""
         return list(self.children())
 
-    def load_start(self) -> Path | None:
+    def load_pretrained(self) -> Path | None:
         """Load the weights that a run begins with, where they come from a file; returns the file, else None."""
         return None
 

@@ -20,34 +20,43 @@ from mien.progress import busy
 
 
 class TimmNetwork(Network):
-    """A backbone of timm that sees grey faces, dropout, a linear head.
+    """A backbone of timm, dropout, a linear head.
 
-    Its first layer has one channel. Pretrained on colour, that layer's weights for red, green and blue are added up
-    (by timm): a grey picture is one whose three channels are equal, and w_r x + w_g x + w_b x = (w_r + w_g + w_b) x.
-    So it answers as the colour network does, at a third of that layer's work.
+    For grey faces its first layer has one channel. Pretrained on colour, that layer's weights for red, green and blue
+    are added up (by timm): a grey picture is one whose three channels are equal, and w_r x + w_g x + w_b x =
+    (w_r + w_g + w_b) x. So it answers as the colour network does, at a third of that layer's work.
 
-    Building it draws random weights and needs neither files nor a network; see :meth:`load_start`.
+    Building it draws random weights and needs neither files nor a network; see :meth:`load_pretrained`.
 
     Args:
         classes: number of classes.
         backbone: timm's name of it, with or without a tag: ``resnet18``, ``resnet18.a1_in1k``.
-        side_px: images of another side (``upsample_px``, ``early_sizes``) are brought to this one, bilinearly, before
-            the backbone sees them: not every backbone works on more than one.
+        side_px: images of another side (``upsample_px``, ``progressive_resizing``) are resized to this one, bilinearly,
+            before the backbone sees them: not every backbone works on more than one.
         dropout: before the head.
-        pretrained: whether :meth:`load_start` loads weights.
+        pretrained: whether :meth:`load_pretrained` loads weights.
         weights: a safetensors file with them; where empty, they come from the Hugging Face hub or its cache.
+        channels: of the images, 1 or 3.
 
     Raises:
-        RecipeError: timm does not know the backbone, or it cannot see one channel of this side.
+        RecipeError: timm does not know the backbone, or it cannot see so many channels of this side.
         MissingExtraError: timm is not installed, or its torchvision does not fit torch.
     """
 
     def __init__(
-        self, classes: int, backbone: str, side_px: int, dropout: float, pretrained: bool, weights: str
+        self,
+        classes: int,
+        backbone: str,
+        side_px: int,
+        dropout: float,
+        pretrained: bool,
+        weights: str,
+        channels: int = 1,
     ) -> None:
         super().__init__()
         self._name, self._side_px, self._pretrained, self._weights = backbone, side_px, pretrained, weights
-        built = _build(backbone)
+        self._channels = channels
+        built = _build(backbone, channels)
         self._source: dict[str, Any] = built.pretrained_cfg
         self.backbone: nn.Module = built
         self.dropout = nn.Dropout(dropout)
@@ -68,7 +77,7 @@ class TimmNetwork(Network):
         """See :class:`Network`; the backbone's own parts and the head."""
         return [*self.backbone.children(), self.head]
 
-    def load_start(self) -> Path | None:
+    def load_pretrained(self) -> Path | None:
         """Load the pretrained weights.
 
         Raises:
@@ -78,7 +87,7 @@ class TimmNetwork(Network):
         if not self._pretrained:
             return None
         file = Path(self._weights) if self._weights else _from_hub(self._name, self._source)
-        self.backbone.load_state_dict(_pretrained_state(self._name, self._source, file))
+        self.backbone.load_state_dict(_pretrained_state(self._name, self._source, file, self._channels))
         return file
 
     def _width(self) -> int:
@@ -86,7 +95,7 @@ class TimmNetwork(Network):
         self.backbone.eval()
         try:
             with torch.inference_mode():
-                shape = self.backbone(torch.zeros(1, 1, self._side_px, self._side_px)).shape
+                shape = self.backbone(torch.zeros(1, self._channels, self._side_px, self._side_px)).shape
         except (RuntimeError, AssertionError, ValueError, IndexError, ZeroDivisionError):
             shape = ()
         self.backbone.train()
@@ -94,7 +103,8 @@ class TimmNetwork(Network):
             made_for = self._source["input_size"][-1]
             raise RecipeError(
                 f"The backbone {self._name} does not work on images of {self._side_px} px; it was made for {made_for}. "
-                f"Set model.upsample_px = {made_for}, or choose another backbone."
+                f"Set model.upsample_px = {made_for}, or choose another backbone.",
+                code="backbone-size",
             )
         return int(shape[1])
 
@@ -121,20 +131,24 @@ def import_timm() -> Any:
     return timm
 
 
-def _build(name: str) -> Any:
-    """A backbone with random weights, one channel in and features out."""
+def _build(name: str, channels: int) -> Any:
+    """A backbone with random weights, so many channels in and features out."""
     timm = import_timm()
     known = {*timm.list_models(), *timm.list_models(include_tags=True)}
     if name not in known:
         close = difflib.get_close_matches(name, sorted(known))
         raise RecipeError(
             f"timm {timm.__version__} has no backbone '{name}'."
-            + (f" Close: {', '.join(close)}." if close else " timm.list_models() names all that it has.")
+            + (f" Close: {', '.join(close)}." if close else " timm.list_models() names all that it has."),
+            code="backbone-unknown",
         )
     try:
-        return timm.create_model(name, pretrained=False, in_chans=1, num_classes=0)
+        return timm.create_model(name, pretrained=False, in_chans=channels, num_classes=0)
     except (RuntimeError, TypeError, ValueError, AssertionError) as error:
-        raise RecipeError(f"The backbone {name} cannot be built for grey images: {error}.") from None
+        raise RecipeError(
+            f"The backbone {name} cannot be built for {'grey' if channels == 1 else 'RGB'} images: {error}.",
+            code="backbone-not-grey" if channels == 1 else "backbone-not-rgb",
+        ) from None
 
 
 def _from_hub(name: str, source: dict[str, Any]) -> Path:
@@ -146,7 +160,9 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
     repository, file = source.get("hf_hub_id"), source.get("hf_hub_filename") or "model.safetensors"
     instead = "Give them as a file by model.weights, or set model.pretrained=false to begin with random ones."
     if not repository:
-        raise ModelError(f"timm names no pretrained weights for the backbone {name}. {instead}")
+        raise ModelError(
+            f"timm names no pretrained weights for the backbone {name}. {instead}", code="backbone-untrained"
+        )
     cached = huggingface_hub.try_to_load_from_cache(repository, file)
     if isinstance(cached, str):
         return Path(cached)
@@ -161,12 +177,13 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
         reason = "there is no connection to the hub" if offline else str(error).partition("\n")[0].rstrip(".")
         raise ModelError(
             f"The pretrained weights of {name} ({file} of {repository} on the Hugging Face hub) are not on this "
-            f"machine and could not be fetched: {reason}. {instead}"
+            f"machine and could not be fetched: {reason}. {instead}",
+            code="weights-not-here",
         ) from None
 
 
-def _pretrained_state(name: str, source: dict[str, Any], file: Path) -> dict[str, Tensor]:
-    """A file's weights as the backbone's: its first layer folded to one channel, its classifier left out."""
+def _pretrained_state(name: str, source: dict[str, Any], file: Path, channels: int) -> dict[str, Tensor]:
+    """A file's weights as the backbone's: of one channel its first layer is folded; its classifier is left out."""
     tensors = _read(file)
     # With as many classes as the file has, timm checks that every weight finds its place; with others it skips what
     # does not fit, and a wrong file would pass.
@@ -177,12 +194,14 @@ def _pretrained_state(name: str, source: dict[str, Any], file: Path) -> dict[str
         whole = import_timm().create_model(
             name,
             pretrained=True,
-            in_chans=1,
+            in_chans=channels,
             num_classes=classes,
             pretrained_cfg_overlay={"state_dict": tensors, "num_classes": classes, "label_offset": 0},
         )
     except (RuntimeError, KeyError, TypeError, ValueError, AssertionError):
-        raise ModelError(f"{file} holds the weights of another network than timm's {name}.") from None
+        raise ModelError(
+            f"{file} holds the weights of another network than timm's {name}.", code="weights-mismatch"
+        ) from None
     whole.reset_classifier(0)
     state: dict[str, Tensor] = whole.state_dict()
     return state
@@ -192,11 +211,12 @@ def _read(file: Path) -> dict[str, Tensor]:
     if file.suffix != ".safetensors":
         raise ModelError(
             f"{file} is not a .safetensors file; other formats are unpickled, which runs whatever code they hold. "
-            f"Convert it with safetensors.torch.save_file."
+            f"Convert it with safetensors.torch.save_file.",
+            code="weights-format",
         )
     if not file.is_file():
-        raise ModelError(f"{file} does not exist (model.weights).")
+        raise ModelError(f"{file} does not exist (model.weights).", code="weights-missing")
     try:
         return safetensors.torch.load_file(file)
     except (safetensors.SafetensorError, OSError):
-        raise ModelError(f"{file} is damaged or not a safetensors file.") from None
+        raise ModelError(f"{file} is damaged or not a safetensors file.", code="weights-damaged") from None

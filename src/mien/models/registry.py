@@ -31,7 +31,7 @@ class Entry:
     """A network that recipes can name.
 
     Attributes:
-        build: ``(classes, size_px, **settings) -> Network``; its keyword arguments are the recipe's settings.
+        build: ``(classes, size_px, channels, **settings) -> Network``; its keyword arguments are the recipe's settings.
         source: the paper or study it comes from.
         smallest_px: the smallest input side that it works on.
         any_size: the same weights work on every side from ``smallest_px`` on (no dense layer on flattened pixels).
@@ -46,6 +46,7 @@ class Entry:
 def _mien(
     classes: int,
     size_px: int,
+    channels: int,
     stem_width: Width = 32,
     stem_stride: Annotated[int, Field(ge=1, le=2)] = 2,
     widths: Widths = (64, 128, 256),
@@ -56,29 +57,30 @@ def _mien(
     if len(convolutions) != len(widths):
         raise RecipeError(
             f"The model mien has one number of convolutions for each width; "
-            f"found {len(convolutions)} for {len(widths)} widths. Set both, model.widths and model.convolutions."
+            f"found {len(convolutions)} for {len(widths)} widths. Set both, model.widths and model.convolutions.",
+            code="model-setting",
         )
-    return MienNet(classes, stem_width, stem_stride, widths, convolutions, pool_last, dropout)
+    return MienNet(classes, stem_width, stem_stride, widths, convolutions, pool_last, dropout, channels)
 
 
-def _study_a(classes: int, size_px: int, dropout: Dropout = 0.5) -> Network:
-    return StudyA(classes, size_px, dropout)
+def _study_a(classes: int, size_px: int, channels: int, dropout: Dropout = 0.5) -> Network:
+    return StudyA(classes, size_px, dropout, channels)
 
 
-def _study_b(classes: int, size_px: int) -> Network:
-    return StudyB(classes, size_px)
+def _study_b(classes: int, size_px: int, channels: int) -> Network:
+    return StudyB(classes, size_px, channels)
 
 
 def _vgg(depth: int) -> Callable[..., Network]:
-    def build(classes: int, size_px: int, width: Width = 64, dropout: Dropout = 0.5) -> Network:
-        return VGG(classes, depth, width, dropout)
+    def build(classes: int, size_px: int, channels: int, width: Width = 64, dropout: Dropout = 0.5) -> Network:
+        return VGG(classes, depth, width, dropout, channels)
 
     return build
 
 
 def _resnet(depth: int) -> Callable[..., Network]:
-    def build(classes: int, size_px: int, width: Width = 64, dropout: Dropout = 0.0) -> Network:
-        return ResNet(classes, depth, width, dropout)
+    def build(classes: int, size_px: int, channels: int, width: Width = 64, dropout: Dropout = 0.0) -> Network:
+        return ResNet(classes, depth, width, dropout, channels)
 
     return build
 
@@ -86,6 +88,7 @@ def _resnet(depth: int) -> Callable[..., Network]:
 def _timm(
     classes: int,
     size_px: int,
+    channels: int,
     backbone: str = "resnet18",
     pretrained: bool = True,
     weights: str = "",
@@ -94,12 +97,16 @@ def _timm(
 ) -> Network:
     if weights and not pretrained:
         raise RecipeError(
-            f"The recipe has model.pretrained = false, and model.weights = '{weights}' to begin with; "
-            f"leave one of them out."
+            f"The recipe has model.pretrained = false, and model.weights = '{weights}' to start from; "
+            f"leave one of them out.",
+            code="model-setting",
         )
     if 0 < upsample_px < size_px:
-        raise RecipeError(f"model.upsample_px = {upsample_px} is smaller than the input, {size_px} px; 0 leaves it be.")
-    return TimmNetwork(classes, backbone, upsample_px or size_px, dropout, pretrained, weights)
+        raise RecipeError(
+            f"model.upsample_px = {upsample_px} is smaller than the input, {size_px} px; 0 means no upsampling.",
+            code="model-setting",
+        )
+    return TimmNetwork(classes, backbone, upsample_px or size_px, dropout, pretrained, weights, channels)
 
 
 _VGG = "Simonyan & Zisserman, ICLR 2015, with batch norm and a small head"
@@ -118,7 +125,9 @@ MODELS: dict[str, Entry] = {
 }
 
 
-def check_sizes(network: Network, recipe: ModelRecipe, own_px: int, early_px: Iterable[int] = ()) -> None:
+def check_sizes(
+    network: Network, recipe: ModelRecipe, own_px: int, early_px: Iterable[int] = (), channels: int = 1
+) -> None:
     """Check that a network answers faces of its own side, and of the others that training begins with.
 
     Raises:
@@ -127,58 +136,70 @@ def check_sizes(network: Network, recipe: ModelRecipe, own_px: int, early_px: It
     entry, early_px = MODELS[recipe.name], tuple(early_px)
     for size_px in early_px:
         if not entry.any_size:
-            raise RecipeError(f"The model {recipe.name} works on one size only; early_sizes is not for it.")
+            raise RecipeError(
+                f"The model {recipe.name} works on one size only; progressive_resizing is not for it.",
+                code="one-size-model",
+            )
         if size_px < entry.smallest_px:
             raise RecipeError(
-                f"The model {recipe.name} needs images of {entry.smallest_px} px or more; early_sizes has {size_px}."
+                f"The model {recipe.name} needs images of {entry.smallest_px} px or more; "
+                f"progressive_resizing has {size_px}.",
+                code="image-too-small",
             )
     # A copy that has shapes alone: what it sees takes neither time nor memory.
     shape = copy.deepcopy(network).to("meta").eval()
     for size_px in (own_px, *early_px):
         try:
             with torch.inference_mode():
-                shape(torch.zeros(1, 1, size_px, size_px, device="meta"))
+                shape(torch.zeros(1, channels, size_px, size_px, device="meta"))
         except RuntimeError:
-            larger = "larger images (input.crop_px)" if size_px == own_px else "larger early_sizes"
+            larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing"
             raise RecipeError(
                 f"Images of {size_px} px are too small for the model {recipe.name} with these settings: nothing is "
-                f"left of them. Give it fewer stages, or {larger}."
+                f"left of them. Give it fewer stages, or {larger}.",
+                code="image-too-small",
             ) from None
 
 
-def build_model(recipe: ModelRecipe, classes: int, size_px: int) -> Network:
+def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int = 1) -> Network:
     """Build a network with fresh weights, drawn from torch's global generator.
 
     Args:
         recipe: the network's name and its own settings.
         classes: number of outputs.
         size_px: side of the input images.
+        channels: 1 for grey images, 3 for RGB.
 
     Raises:
         RecipeError: no such network, an unknown or impossible setting, or an input that is too small.
     """
     if recipe.name not in MODELS:
-        raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS))
+        raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS), code="model-unknown")
     entry = MODELS[recipe.name]
     if size_px < entry.smallest_px:
-        raise RecipeError(f"The model {recipe.name} needs images of {entry.smallest_px} px or more; found {size_px}.")
+        raise RecipeError(
+            f"The model {recipe.name} needs images of {entry.smallest_px} px or more; found {size_px}.",
+            code="image-too-small",
+        )
     try:
-        return validate_call(config=ConfigDict(strict=True))(entry.build)(classes, size_px, **recipe.settings)
+        return validate_call(config=ConfigDict(strict=True))(entry.build)(classes, size_px, channels, **recipe.settings)
     except ValidationError as error:
         fault = error.errors()[0]
         key = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"])
         if fault["type"] == "unexpected_keyword_argument":
             known = model_settings(recipe.name)
             hint = nearest(key, known) if known else " It has none."
-            raise RecipeError(f"The model {recipe.name} has no setting '{key}'." + hint) from None
+            raise RecipeError(
+                f"The model {recipe.name} has no setting '{key}'." + hint, code="model-setting-unknown"
+            ) from None
         reason = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
-        raise RecipeError(f"The recipe has model.{key} = {fault['input']!r}: {reason}.") from None
+        raise RecipeError(f"The recipe has model.{key} = {fault['input']!r}: {reason}.", code="model-setting") from None
 
 
 def complete(recipe: ModelRecipe) -> ModelRecipe:
     """The same network with every setting written out, so that a stored recipe stays true when defaults change."""
     if recipe.name not in MODELS:
-        raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS))
+        raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS), code="model-unknown")
     settings = model_settings(recipe.name)
     for name, value in recipe.settings.items():
         # TOML's 0 is 0.0 where the default is a fraction: written otherwise, it is no other recipe.
@@ -191,7 +212,7 @@ def completed(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"model": complete(recipe.model)})
 
 
-def begins_at_random(recipe: ModelRecipe) -> bool:
+def starts_from_scratch(recipe: ModelRecipe) -> bool:
     """Whether a run that begins with no other run's weights begins with random ones. Raises :class:`RecipeError`."""
     return not complete(recipe).settings.get("pretrained", False)
 
@@ -200,5 +221,5 @@ def model_settings(name: str) -> dict[str, Any]:
     """Settings of a registered network with their defaults, as a recipe's ``[model]`` table may hold them."""
     import inspect
 
-    parameters = list(inspect.signature(MODELS[name].build).parameters.values())[2:]
+    parameters = list(inspect.signature(MODELS[name].build).parameters.values())[3:]
     return {parameter.name: parameter.default for parameter in parameters}

@@ -32,10 +32,10 @@ class BasicBlock(nn.Module):
 class ResNet(Network):
     """ResNet with basic blocks. As is usual for small images, the stem is one 3x3 convolution without pooling."""
 
-    def __init__(self, classes: int, depth: int, width: int, dropout: float) -> None:
+    def __init__(self, classes: int, depth: int, width: int, dropout: float, channels: int = 1) -> None:
         super().__init__()
         self.stem = nn.Sequential(
-            nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+            nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
         blocks: list[nn.Module] = []
         channels = width

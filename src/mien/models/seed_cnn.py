@@ -9,17 +9,17 @@ from mien.models.network import Network
 
 
 class StudyB(Network):
-    """Study B's network: 1,391,943 trainable numbers and 2,240 running statistics at 7 classes and 48 px.
+    """Study B's network: 1,391,943 trainable parameters and 2,240 running statistics at 7 classes and 48 px.
 
     Three stages of two 3x3 'valid' convolutions, each ReLU then batch norm (in this order), max-pool, dropout
-    .25; then dense 256, ReLU, batch norm, dropout .5 and the head. Keras' defaults: batch norm eps 1e-3 and
-    momentum .99 (.01 as torch counts it), Glorot-uniform weights, zero biases.
+    0.25; then dense 256, ReLU, batch norm, dropout 0.5 and the head. Keras' defaults: batch norm eps 1e-3 and
+    momentum 0.99 (0.01 as torch counts it), Glorot-uniform weights, zero biases.
     """
 
-    def __init__(self, classes: int, size_px: int) -> None:
+    def __init__(self, classes: int, size_px: int, channels: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels, side = 1, size_px
+        side = size_px
         for widths in ((32, 64), (128, 128), (256, 256)):
             for width in widths:
                 layers += [nn.Conv2d(channels, width, 3), nn.ReLU(), _keras_norm(nn.BatchNorm2d, width)]
@@ -50,10 +50,10 @@ class StudyA(Network):
     dropout. No normalisation layers. Keras' defaults for the weights.
     """
 
-    def __init__(self, classes: int, size_px: int, dropout: float) -> None:
+    def __init__(self, classes: int, size_px: int, dropout: float, channels: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels, side = 1, size_px
+        side = size_px
         for width in (32, 64, 128, 128):
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
             channels, side = width, side // 2

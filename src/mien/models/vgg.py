@@ -18,10 +18,9 @@ class VGG(Network):
     classes) are one of ``8 * width`` here, with dropout before and after.
     """
 
-    def __init__(self, classes: int, depth: int, width: int, dropout: float) -> None:
+    def __init__(self, classes: int, depth: int, width: int, dropout: float, channels: int = 1) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        channels = 1
         for stage, count in enumerate(CONVOLUTIONS[depth]):
             stage_width = width * min(2**stage, 8)
             for _ in range(count):

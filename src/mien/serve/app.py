@@ -1,37 +1,47 @@
-"""The web service: what is at which address."""
+"""The web service: what each address does."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import Response
 
-from mien.inference.classifier import Classifier
-from mien.serve.access import checks_token
-from mien.serve.built_page import for_the_page
-from mien.serve.examples import batch_examples, predict_examples
-from mien.serve.form import read_files
-from mien.serve.head import AnswerHead
+from mien.faces.face import Detector
+from mien.files import file_sha256
+from mien.inference.onnx_classifier import OnnxClassifier
+from mien.serve.api_errors import ApiError, add_error_handlers
+from mien.serve.auth import require_token
+from mien.serve.built_page import service_models
 from mien.serve.limits import Limits
-from mien.serve.metrics import CONTENT_TYPE, CountRequests, Metrics
-from mien.serve.openapi import DESCRIPTION, errors, form, reads
-from mien.serve.pages import SecurityHeaders, add_pages
-from mien.serve.reading import Reader
-from mien.serve.refusals import AnswerDefects, RefusedError, answer_refusals
-from mien.serve.schemas import Answer, BatchAnswer, Health, ModelAnswer, ModelName, Wishes
-from mien.serve.unread import AnswerBeforeCutting
-from mien.serve.uploads import Uploads
+from mien.serve.middleware import AddHeaders, AnswerDefects, AnswerHead, CountRequests, DrainBody
+from mien.serve.openapi import (
+    DESCRIPTION,
+    batch_examples,
+    errors,
+    form,
+    predict_examples,
+    prediction_responses,
+)
+from mien.serve.origin import CheckOrigin, check_host_names
+from mien.serve.pages import HEADERS, add_pages
+from mien.serve.prediction_service import PredictionService
+from mien.serve.prometheus import CONTENT_TYPE, Metrics
+from mien.serve.schemas import (
+    BatchResponse,
+    HealthResponse,
+    ModelName,
+    ModelResponse,
+    PredictParameters,
+    PredictResponse,
+)
+from mien.serve.upload import Uploads
 from mien.version import __version__
-
-if TYPE_CHECKING:
-    from mien.faces.face import Detector
 
 
 def create_app(
@@ -41,82 +51,89 @@ def create_app(
     threads: int,
     limits: Limits | None = None,
     token: str | None = None,
+    hosts: Sequence[str] = (),
+    provider: str | None = None,
 ) -> FastAPI:
     """Make the service.
 
     Args:
         model_file: the ``.onnx`` file.
-        detector: finds faces in photos.
-        threads: pictures that are decoded and searched at a time, and threads of the network.
+        detector: detects faces in photos.
+        threads: images that are decoded and searched for faces at a time, and runs of the network at a time.
         limits: what is refused.
-        token: what a client must send as its bearer token; None asks for nothing.
+        token: the bearer token that a client must send; None asks for none.
+        hosts: further names of the service; see :class:`mien.serve.origin.CheckOrigin`.
+        provider: as in :func:`mien.load`.
 
     Raises:
         ModelError: as :func:`mien.load`.
+        ServeError: a name in ``hosts`` that is none (``host-name``).
     """
+    check_host_names(hosts)
     limits = Limits() if limits is None else limits
-    classifier = Classifier(model_file, 1)
-    model = ModelName(name=classifier.manifest.full_name, sha256=hashlib.sha256(model_file.read_bytes()).hexdigest())
+    classifier = OnnxClassifier(model_file, 1, provider=provider)
+    model = ModelName(name=classifier.manifest.full_name, sha256=file_sha256(model_file))
     metrics = Metrics()
     uploads = Uploads(limits, metrics)
-    reader = Reader(classifier, model, detector, limits, threads, metrics)
+    service = PredictionService(classifier, model, detector, limits, threads, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        reader.stop()
+        service.stop()
 
     app = FastAPI(
         title="mien",
         version=__version__,
         description=DESCRIPTION,
         lifespan=lifespan,
-        # The framework's own pages load scripts from elsewhere, which a machine without a network cannot; see pages.py.
+        # The framework's own pages load scripts from other hosts, so they need a network; see pages.py.
         docs_url=None,
         redoc_url=None,
     )
-    answer_refusals(app)
-    guarded = APIRouter() if token is None else APIRouter(dependencies=[Depends(checks_token(token))])
+    # After it the service is not ready, and does all else as before (server.py).
+    app.state.drain = service.drain
+    add_error_handlers(app)
+    guarded = APIRouter() if token is None else APIRouter(dependencies=[Depends(require_token(token))])
     guarded_errors = errors() if token is None else errors("unauthorised")
 
     @guarded.post(
         "/v1/predict",
-        response_model=Answer,
-        responses=guarded_errors | reads(predict_examples(reader)),
+        # Without a detection there is no box and no detector.
+        response_model_exclude_none=True,
+        responses=guarded_errors | prediction_responses(predict_examples(service)),
         openapi_extra=form(limits),
     )
-    async def predict(request: Request, wishes: Annotated[Wishes, Query()]) -> Response:
-        """Find the faces in one picture and read each."""
-        plan = reader.plan(wishes)
-        reader.check_room()
-        with uploads.begin() as upload:
-            (file,) = await read_files(request, upload, limits, max_files=1)
-            with reader.slot():
-                began, until = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
-                answer = await reader.read(file, plan, until)
-        return JSONResponse(answer | reader.about(plan, began))
+    async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> PredictResponse:
+        """Detect the faces in one image and classify each."""
+        query = service.query(parameters)
+        service.check_room()
+        async with uploads.files(request, max_files=1) as (file,):
+            with service.slot():
+                began, deadline = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
+                image = await service.predict(file, query, deadline)
+        return PredictResponse(**dict(image), **service.metadata(query, began))
 
     @guarded.post(
         "/v1/batch",
-        response_model=BatchAnswer,
-        responses=guarded_errors | reads(batch_examples(reader)),
+        response_model_exclude_none=True,
+        responses=guarded_errors | prediction_responses(batch_examples(service)),
         openapi_extra=form(limits, many=True),
     )
-    async def batch(request: Request, wishes: Annotated[Wishes, Query()]) -> Response:
-        """Read several pictures. What is wrong with one is said in its place, and the others are read."""
-        plan = reader.plan(wishes)
-        reader.check_room()
-        with uploads.begin() as upload:
-            files = await read_files(request, upload, limits, limits.max_files)
-            with reader.slot():
-                began, until = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
-                results = await reader.read_all(files, plan, until)
-        return JSONResponse({"results": results} | reader.about(plan, began))
+    async def batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
+        """Predict several images. An image that fails has its error in its place; the others are predicted."""
+        query = service.query(parameters)
+        service.check_room()
+        async with uploads.files(request, limits.max_files) as files:
+            with service.slot():
+                began, deadline = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
+                results = await service.predict_batch(files, query, deadline)
+        return BatchResponse(results=results, **service.metadata(query, began))
 
     @guarded.get("/v1/model", responses=guarded_errors)
-    async def model_answer() -> ModelAnswer:
-        """What the model is: its manifest and the SHA-256 of its file."""
-        return ModelAnswer(**model.model_dump(), detector=detector.name, manifest=classifier.manifest)
+    async def model_metadata() -> ModelResponse:
+        """The model's manifest and the SHA-256 of its file."""
+        return ModelResponse(**dict(model), detector=detector.name, manifest=classifier.manifest)
 
     @guarded.get("/metrics", response_class=Response, responses=guarded_errors)
     async def metrics_page() -> Response:
@@ -126,22 +143,23 @@ def create_app(
     app.include_router(guarded)
 
     @app.get("/healthz")
-    async def health() -> Health:
-        """Whether the process lives."""
-        return Health(status="ok")
+    async def health() -> HealthResponse:
+        """Whether the process is alive."""
+        return HealthResponse(status="ok")
 
-    @app.get("/readyz", responses=errors("not_ready"))
-    async def readiness() -> Health:
-        """Whether it reads pictures."""
-        if not reader.is_ready:
-            raise RefusedError("not_ready", "The service is starting or stopping.")
-        return Health(status="ready")
+    @app.get("/readyz", responses=errors("not-ready"))
+    async def readiness() -> HealthResponse:
+        """Whether the service accepts images."""
+        if not service.is_ready:
+            raise ApiError("The service is starting or stopping.", code="not-ready")
+        return HealthResponse(status="ready")
 
-    add_pages(app, for_the_page(model_file, guarded=token is not None))
-    # The last one added is the first to see a request.
+    add_pages(app, service_models(model_file, guarded=token is not None))
+    # The middleware that is added last sees a request first.
     app.add_middleware(AnswerDefects)
-    app.add_middleware(SecurityHeaders)
+    app.add_middleware(CheckOrigin, allowed=hosts)
+    app.add_middleware(AddHeaders, headers=HEADERS)
     app.add_middleware(CountRequests, metrics=metrics)
-    app.add_middleware(AnswerBeforeCutting)
+    app.add_middleware(DrainBody)
     app.add_middleware(AnswerHead)
     return app

@@ -1,8 +1,8 @@
 """Faces of concurrent requests go through the network together: one run costs less than several.
 
-A thread that has decoded a picture runs the network itself if nobody does; otherwise it leaves its faces to whoever
-does, whose next run takes all that were left. So an idle service loses nothing, and a busy one works in batches. To
-wait some milliseconds for more faces, as is often done, was measured and brought nothing.
+A thread that has face crops runs the network itself if no other thread does. Otherwise it leaves its crops to that
+thread, whose next run takes all crops that were left. So an idle service answers at once, and a busy one works in
+batches. Waiting some milliseconds for more faces, as is often done, was measured and gained nothing.
 """
 
 from __future__ import annotations
@@ -11,80 +11,75 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Squares: TypeAlias = npt.NDArray[np.uint8]
-Shares: TypeAlias = npt.NDArray[np.float64]
+Crops: TypeAlias = npt.NDArray[np.uint8]
+Probabilities: TypeAlias = npt.NDArray[np.float64]
+Pending: TypeAlias = tuple[Crops, asyncio.Future[Probabilities]]
 
-LARGEST = 64
-"""A run that has so many faces takes no further picture's; it has more where its last picture brings them."""
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """Faces uint8 (N, S, S), N from 0 up, and where their probabilities float64 (N, C) are awaited."""
-
-    squares: Squares
-    answer: asyncio.Future[Shares]
+MAX_BATCH_FACES = 64
+"""A run with this many faces takes no further image. It exceeds this by the faces of its last image at most."""
 
 
 class MicroBatcher:
-    """Reads the faces of several requests in one run of the network.
+    """Classifies the faces of several requests in one run of the network.
 
     Args:
-        read: uint8 (N, S, S) -> float64 (N, C). Called in several threads at a time.
-        runs: how many.
-        observe: is told how many faces each run has.
+        classify: face crops uint8 (N, S, S[, 3]) -> probabilities float64 (N, C). Called in several threads at a time.
+        runs: how many runs may go on at a time.
+        observe: called with the number of faces of each run.
     """
 
-    def __init__(self, read: Callable[[Squares], Shares], runs: int, observe: Callable[[int], None]) -> None:
-        self._read, self._free_runs, self._observe = read, runs, observe
-        self._waiting: deque[Waiting] = deque()
+    def __init__(self, classify: Callable[[Crops], Probabilities], runs: int, observe: Callable[[int], None]) -> None:
+        self._classify, self._free_runs, self._observe = classify, runs, observe
+        self._pending: deque[Pending] = deque()
         self._lock = threading.Lock()
 
-    def put(self, item: Waiting) -> None:
-        """Have these faces read, in this thread or in another that is reading already."""
+    def put(self, crops: Crops, result: asyncio.Future[Probabilities]) -> None:
+        """Classify crops uint8 (N, S, S[, 3]), N from 0 up, in this thread or in one that is classifying already.
+
+        Their probabilities become the result of the future, in the thread of its event loop.
+        """
         with self._lock:
-            self._waiting.append(item)
+            self._pending.append((crops, result))
             if not self._free_runs:
                 return
             self._free_runs -= 1
-        while batch := self._next():
-            self._answer(batch)
+        while batch := self._next_batch():
+            self._run(batch)
 
-    def _next(self) -> list[Waiting]:
-        """What the next run takes; nothing ends this thread's turn."""
+    def _next_batch(self) -> list[Pending]:
+        """The batch of the next run; an empty one ends this thread's turn."""
         with self._lock:
-            batch: list[Waiting] = []
+            batch: list[Pending] = []
             faces = 0
-            while self._waiting and faces < LARGEST:
-                batch.append(self._waiting.popleft())
-                faces += len(batch[-1].squares)
+            while self._pending and faces < MAX_BATCH_FACES:
+                batch.append(self._pending.popleft())
+                faces += len(batch[-1][0])
             self._free_runs += not batch
             return batch
 
-    def _answer(self, batch: list[Waiting]) -> None:
-        results: list[Shares] | Exception
+    def _run(self, batch: list[Pending]) -> None:
+        outcome: list[Probabilities] | Exception
         try:
-            squares = np.concatenate([each.squares for each in batch])
-            if len(squares):
-                self._observe(len(squares))
-            results = np.split(self._read(squares), np.cumsum([len(each.squares) for each in batch])[:-1])
-        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-            results = error
-        # One wake-up of the loop for the whole batch.
-        batch[0].answer.get_loop().call_soon_threadsafe(_deliver, batch, results)
+            crops = np.concatenate([each for each, _ in batch])
+            if len(crops):
+                self._observe(len(crops))
+            outcome = np.split(self._classify(crops), np.cumsum([len(each) for each, _ in batch])[:-1])
+        except Exception as error:  # noqa: BLE001 - every request of the batch must get the error
+            outcome = error
+        # One wake-up of the event loop for the whole batch.
+        batch[0][1].get_loop().call_soon_threadsafe(_deliver, batch, outcome)
 
 
-def _deliver(batch: list[Waiting], results: list[Shares] | Exception) -> None:
-    for index, each in enumerate(batch):
-        if each.answer.done():  # given up on: its time was over, or its client went away
+def _deliver(batch: list[Pending], outcome: list[Probabilities] | Exception) -> None:
+    for index, (_, result) in enumerate(batch):
+        if result.done():  # its time ran out, or its client closed the connection
             continue
-        if isinstance(results, Exception):
-            each.answer.set_exception(results)
+        if isinstance(outcome, Exception):
+            result.set_exception(outcome)
         else:
-            each.answer.set_result(results[index])
+            result.set_result(outcome[index])

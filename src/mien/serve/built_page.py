@@ -1,88 +1,117 @@
-"""The browser page: where the built one is, and copies of it with a model of one's choice."""
+"""The built browser page: its folder, and copies of it with a chosen model."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from mien.artifact import read_manifest
-from mien.errors import RunError
+from mien.errors import ModelError, RunError
 from mien.files import write_bytes
-from mien.inference.locate import find_model
+from mien.inference.find_model import SHIPPED, find_model
+from mien.manifest import INT8
 from mien.run_folder import RunFolder
 
 STATIC = Path(__file__).parent / "static"
-"""What ``make web`` builds from web/; in a checkout without it there is no such folder."""
+"""What ``make web`` builds from web/. In a checkout where it was not built, the folder is missing."""
 
 MODEL = "model.onnx"
 MANIFEST = "model.json"
-"""The page reads the model from the first, and the same manifest as in its metadata from the second."""
+"""Files of the page: the model, and the manifest that is also in the model's metadata."""
+
+MODELS = "models.json"
+"""File of the page: the names of all models that it offers, the one above first."""
 
 PAGE_MODEL = "fast-int8"
-"""What the page reads with unless told otherwise: a quarter of the size, and on a CPU without a GPU's help fastest."""
+"""The page's default model: a quarter of the size of ``fast``, and the fastest one on a CPU."""
 
 
 def built_page() -> Path:
-    """The folder of the built page. Raises :class:`RunError` where it has not been built."""
+    """The folder of the built page. Raises :class:`RunError` (``page-not-built``)."""
     if not (STATIC / "index.html").is_file():
         raise RunError(
             f"The browser page is not built: {STATIC} is missing. In a checkout: make web (needs Node 20.19+); "
-            "then install mien again, but for an installation with -e."
+            "then install mien again, unless it was installed with -e.",
+            code="page-not-built",
         )
     return STATIC
 
 
-def copy_page(destination: Path, model: Path) -> list[Path]:
-    """Copy the built page into a folder, with a model: static files that any host can serve.
+def copy_page(destination: Path, models: Sequence[Path]) -> list[Path]:
+    """Copy the built page and models into a folder, as static files for any web host.
 
-    Where the folder is that of the built page itself, only the model is put into it.
+    If it is the folder of the built page itself, only the models are written.
 
     Args:
-        destination: the folder; its other files stay.
-        model: an ``.onnx`` file of mien's.
+        destination: the folder. Its other files are kept.
+        models: ``.onnx`` files that mien exported. The page starts with the first and offers the others.
 
     Returns:
         The files that were written.
 
     Raises:
-        ModelError: no model of mien's.
-        RunError: the page is not built, the folder is a file, or the file system refused.
+        ModelError: not a model of mien, or one of images in colour (``page-grey-only``).
+        RunError: the page is not built (``page-not-built``), the folder is a file (``folder-is-file``), or the file
+            system refused.
     """
     page = built_page()
-    of_model = model_files(model)
+    of_models = models_files(models)
     if destination.is_file():
-        raise RunError(f"{destination} is a file; name a folder for the page.")
+        raise RunError(f"{destination} is a file; name a folder for the page.", code="folder-is-file")
     written: list[Path] = []
     if destination.resolve() != page.resolve():
         for source in sorted(page.rglob("*")):
             name = source.relative_to(page)
-            if source.is_file() and str(name) not in of_model:
+            if source.is_file() and str(name) not in of_models:
                 write_bytes(destination / name, source.read_bytes())
                 written.append(destination / name)
-    for file, content in of_model.items():
+    for file, content in of_models.items():
         write_bytes(destination / file, content)
         written.append(destination / file)
     return written
 
 
-def model_files(model: Path) -> dict[str, bytes]:
-    """What the page reads of a model: its file and its manifest, by name. Raises :class:`ModelError`."""
-    manifest = json.dumps(read_manifest(model).model_dump(mode="json"), ensure_ascii=False) + "\n"
-    return {MODEL: model.read_bytes(), MANIFEST: manifest.encode()}
+def models_files(models: Sequence[Path]) -> dict[str, bytes]:
+    """The page's files of some models by name: each model, its manifest, and the list of all.
+
+    The files of the second model are ``model-2.onnx`` and ``model-2.json``. Raises :class:`ModelError`.
+    """
+    manifests = [read_manifest(model) for model in models]
+    for model, manifest in zip(models, manifests, strict=True):
+        if manifest.input.channels != 1:
+            raise ModelError(
+                f"{model} sees images in colour; the browser page works with grey models alone.", code="page-grey-only"
+            )
+    files = {MODELS: _as_json([manifest.full_name for manifest in manifests])}
+    for number, (model, manifest) in enumerate(zip(models, manifests, strict=True), start=1):
+        for name, content in ((MODEL, model.read_bytes()), (MANIFEST, _as_json(manifest.model_dump(mode="json")))):
+            files[name if number == 1 else name.replace(".", f"-{number}.")] = content
+    return files
 
 
-def for_the_page(model: Path, guarded: bool) -> Path:
-    """The file that the page of a service reads with, which is open to all.
+def _as_json(content: object) -> bytes:
+    return (json.dumps(content, ensure_ascii=False) + "\n").encode()
+
+
+def service_models(model: Path, guarded: bool) -> list[Path]:
+    """The model files that the page of a service offers: :func:`page_model_file`, and the int8 models of mien."""
+    first = page_model_file(model, guarded)
+    return [first, *(each for each in map(find_model, (f"{name}{INT8}" for name in SHIPPED)) if each != first)]
+
+
+def page_model_file(model: Path, guarded: bool) -> Path:
+    """The model file that the page of a service starts with. The page is open to all, with a token or without.
 
     Args:
-        model: the service's.
-        guarded: whether the service asks for a token. Its model is then nobody else's, and the page reads with the one
-            that comes with mien.
+        model: the service's model file.
+        guarded: whether the service asks for a token. Then its model is not given away, and the page uses
+            :data:`PAGE_MODEL`; and so it does where the service's model sees images in colour.
 
     Returns:
-        The int8 form beside a run's model, if any, else the model.
+        The int8 form beside a run's model if there is one, else the model.
     """
-    if guarded:
+    if guarded or read_manifest(model).input.channels != 1:
         return find_model(PAGE_MODEL)
     int8 = RunFolder(model.parent).model_int8
     return int8 if model.name == MODEL and int8.is_file() else model

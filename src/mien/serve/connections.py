@@ -1,6 +1,6 @@
-"""What one connection may cost: heads of requests and the reading of answers are timed, and there are only so many.
+"""Limits of connections: their number, the time for a request's head, and the time for a client to take an answer.
 
-uvicorn times nothing but the pause between two requests; bodies are timed in form.py.
+uvicorn limits the pause between two requests and nothing else. Bodies are limited in upload.py.
 """
 
 from __future__ import annotations
@@ -17,68 +17,61 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from mien.serve.limits import Limits
 
-MOST_FILES = 4096
-"""Open files that the process asks the system for, where it has fewer."""
-
-MOST_CONNECTIONS = 1024
-
-HEAD_SECONDS = 10.0
-"""For the head of a request, from its first byte or from the connection; less where the limit of bodies is less."""
-
-TAKEN_BYTES = 65_536
-"""Of an answer a client must take so much, or what is left, in the time that it has for a body."""
-
 
 @dataclass
 class Connections:
     """What all connections share.
 
     Attributes:
-        most: at a time.
-        backlog: connections accepted in one turn of the loop, before any can be counted.
-        head_seconds: for the head of a request.
-        taking_seconds: for :data:`TAKEN_BYTES` of an answer.
-        waiting: those without a request under way, the one that waits longest first.
+        max_connections: at a time.
+        backlog: connections that are accepted in one turn of the event loop, before any can be counted.
+        head_seconds: time for the head of a request.
+        taken_bytes: bytes of an answer that a client must take in ``taking_seconds``.
+        taking_seconds: see ``taken_bytes``.
+        waiting: connections without a request, the one that has waited longest first.
     """
 
-    most: int
+    max_connections: int
     backlog: int
     head_seconds: float
+    taken_bytes: int
     taking_seconds: float
     waiting: dict[BoundedProtocol, None] = field(default_factory=dict)
 
     def protocol(self) -> Any:
-        """What uvicorn makes a connection's protocol with."""
+        """The factory of uvicorn's protocol for each connection."""
         return partial(BoundedProtocol, shared=self)
 
 
 def bounded_connections(limits: Limits) -> Connections:
-    """Bounds that fit the files that the process may open: each connection is one, and each may be sent another."""
-    files = _most_files()
+    """Limits that fit the files that the process may open: each connection is one, and may need one more to send."""
+    files = _raise_file_limit(limits.max_open_files)
     return Connections(
-        most=min(files // 3, MOST_CONNECTIONS),
+        max_connections=min(files // 3, limits.max_connections),
         backlog=min(files // 16, 256),
-        head_seconds=min(HEAD_SECONDS, limits.body_seconds),
+        head_seconds=min(limits.head_seconds, limits.body_seconds),
+        taken_bytes=limits.taken_bytes,
         taking_seconds=limits.body_seconds,
     )
 
 
-def _most_files() -> int:
+def _raise_file_limit(most: int) -> int:
+    """Ask the system for up to so many open files; returns how many the process may open."""
     try:
         import resource
     except ImportError:  # Windows, whose select knows 512 sockets
         return 512
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
-        return MOST_FILES
-    wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
+        return most
+    wanted = most if hard == resource.RLIM_INFINITY else min(hard, most)
     if soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return max(soft, wanted)
 
 
 class BoundedProtocol(H11Protocol):
-    """A connection that is cut when it takes too long, or when others need its place while it asks for nothing."""
+    """A connection that is closed when it takes too long, or when it is idle and another needs its place."""
 
     def __init__(self, *arguments: Any, shared: Connections, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -88,39 +81,39 @@ class BoundedProtocol(H11Protocol):
         self._left_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take the connection, in the place of the one that has waited longest where there are too many."""
+        """Accept the connection. If there are too many, close the one that has waited longest."""
         super().connection_made(transport)
-        # So that pause_writing and resume_writing say when anything is left that the client has not taken.
+        # With 0, pause_writing and resume_writing tell whether the client has anything left to take.
         transport.set_write_buffer_limits(high=0)
-        if len(self.connections) > self._shared.most:
+        if len(self.connections) > self._shared.max_connections:
             next(iter(self._shared.waiting), self)._cut()
         if not transport.is_closing():
             self._watch_head(timed=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
+        """Stop all timers of the connection."""
         super().connection_lost(exc)
         self._stop_waiting()
         self._stop_taking()
 
     def data_received(self, data: bytes) -> None:
-        """Read on. A request's first bytes start its head's time, and no later ones prolong it."""
+        """Parse bytes. The first bytes of a head start its time limit; later ones do not extend it."""
         super().data_received(data)
         self._watch_head(timed=True)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, in uvicorn's own time for that."""
+        """Wait for the next request, within uvicorn's own time limit."""
         super().on_response_complete()
         self._watch_head(timed=False)
 
     def pause_writing(self) -> None:
-        """Give the client time to take what is left of an answer."""
+        """Start the time limit for the client to take the rest of an answer."""
         super().pause_writing()
         self._left_bytes = self.transport.get_write_buffer_size()
         self._taking_timer = self.loop.call_later(self._shared.taking_seconds, self._check_taking)
 
     def resume_writing(self) -> None:
-        """All is taken."""
+        """Stop that time limit: the client has taken everything."""
         super().resume_writing()
         self._stop_taking()
 
@@ -140,7 +133,7 @@ class BoundedProtocol(H11Protocol):
 
     def _check_taking(self) -> None:
         left = self.transport.get_write_buffer_size()
-        if self._left_bytes - left < TAKEN_BYTES:
+        if self._left_bytes - left < self._shared.taken_bytes:
             self._cut()
             return
         self._left_bytes = left
@@ -156,15 +149,15 @@ class BoundedProtocol(H11Protocol):
         self.transport.abort()
 
 
-class SaidOnceAMinute(logging.Filter):
-    """Lets one record a minute through, without its traceback: asyncio says many in a second when files run out."""
+class OncePerMinute(logging.Filter):
+    """Logs one record a minute, without its traceback: asyncio logs many in a second when files run out."""
 
     def __init__(self) -> None:
         super().__init__()
         self._next = 0.0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether it is said. Whatever is not about accepting connections is."""
+        """Whether to log it. Records that are not about accepting connections are always logged."""
         if "socket.accept() out of system resource" not in record.getMessage():
             return True
         if time.monotonic() < self._next:

@@ -1,8 +1,9 @@
-"""What a browser is shown: the built page or a word in its place, and the documentation; all of it from here."""
+"""The pages for a browser: the built page or a note in its place, and the API documentation. All files are local."""
 
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from hashlib import sha256
 from html import escape
 from pathlib import Path
@@ -11,64 +12,58 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
-from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.staticfiles import NotModifiedResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from mien.serve import built_page
-from mien.serve.built_page import MANIFEST, MODEL, model_files
-from mien.serve.refusals import CODES, RefusedError
+from mien.serve.api_errors import ApiError
+from mien.serve.built_page import models_files
+from mien.serve.docs_page import SCRIPT, docs_body
 
 _STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
 :root{color-scheme:light dark}
 pre,code{font-family:ui-monospace,monospace}pre{overflow-x:auto;padding:.75rem;border:1px solid #8888}
 table{border-collapse:collapse;display:block;overflow-x:auto;margin:1rem 0}
-td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}"""
-"""Of the plain pages below; the built one brings its own."""
+td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}
+fieldset{display:flex;flex-wrap:wrap;gap:.4rem 1rem;align-items:end;border:1px solid #8888;border-radius:.3rem}
+label{font-size:.9rem}input:not([type=checkbox]){display:block;font:inherit;max-width:100%}
+[type=number]{width:6rem}
+output{display:block;white-space:pre-wrap;overflow-wrap:anywhere;font:.85rem ui-monospace,monospace;margin:.4rem 0}
+summary{cursor:pointer}"""
+"""Style of the plain pages below; the built page has its own."""
+
+
+def _hash(text: str) -> str:
+    """What a policy calls the very text of a style or a script."""
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
 
 HEADERS = {
-    # A page may use files from here and nothing from elsewhere; docs/web.md says what this does not hold off.
-    "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
+    # A page may use files of this service and no others; docs/web.md says what this does not prevent.
+    "Content-Security-Policy": "default-src 'none'; "
+    f"script-src 'self' 'wasm-unsafe-eval' {_hash(SCRIPT)}; worker-src 'self'; "
     "connect-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
-    f"frame-ancestors 'none'; style-src 'self' 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'",
-    # Both together give a page threads for its WebAssembly.
+    f"frame-ancestors 'none'; style-src 'self' {_hash(_STYLE)}",
+    # Both together allow the threads of WebAssembly.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Of every answer."""
+"""Headers of every answer."""
 
-_TYPES = {f"/{MODEL}": "application/octet-stream", f"/{MANIFEST}": "application/json"}
+_TYPES = {".onnx": "application/octet-stream", ".json": "application/json"}
 
 PART_BYTES = 65_536
-"""Of an answer that is sent in parts."""
+"""Size of the parts of an answer that is sent in parts."""
 
 HASHED = "assets"
-"""Folder of files whose names change with their content, as Vite names them."""
-
-
-class SecurityHeaders:
-    """ASGI middleware that adds :data:`HEADERS`, and forbids the keeping of what does not say how it may be kept."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(raw=message["headers"])
-                headers.update(HEADERS)
-                headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+"""Folder of the files whose names change with their content, as Vite names it."""
 
 
 class _InParts(Response):
-    """Content that all requests share, and that no slow client has a copy of on its way."""
+    """Content that all requests share; a slow client holds a copy of one part, not of all."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -79,7 +74,7 @@ class _InParts(Response):
 
 
 class _File(FileResponse):
-    """A file whose refusals have the one shape of all."""
+    """A file whose error answers have the shape of all errors."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused = False
@@ -88,8 +83,8 @@ class _File(FileResponse):
             nonlocal refused
             if message["type"] == "http.response.start" and message["status"] in {400, 416}:
                 refused = True
-                scope["mien.refused"] = "bad_range"
-                response = RefusedError("bad_range", "The header Range names no part of this file.").response()
+                error = ApiError("The header Range names no part of this file.", code="range-not-satisfiable")
+                response = error.response(scope)
                 response.headers["Content-Range"] = f"bytes */{self.headers['content-length']}"
                 await response(scope, receive, send)
             elif not refused:
@@ -108,20 +103,20 @@ class _Files(StaticFiles):
         return response
 
 
-def add_pages(app: FastAPI, model: Path) -> None:
+def add_pages(app: FastAPI, models: Sequence[Path]) -> None:
     """Serve ``/``, ``/docs`` and, where the page is built, each of its files and folders at its own address.
 
-    No address catches all: a wrong method at a known one shall be told so.
+    There is no catch-all address, so that a wrong method at a known address still gives 405.
 
     Args:
         app: the service.
-        model: the ``.onnx`` file that the page reads with, whichever it was built with.
+        models: the ``.onnx`` files that the page offers, whatever models it was built with.
     """
     static = built_page.STATIC
 
     @app.get("/docs", include_in_schema=False)
     async def docs(request: Request) -> HTMLResponse:
-        return HTMLResponse(_docs(app.openapi(), str(request.base_url)))
+        return HTMLResponse(_page("mien", docs_body(app.openapi(), str(request.base_url))))
 
     if not (static / "index.html").is_file():
 
@@ -138,25 +133,29 @@ def add_pages(app: FastAPI, model: Path) -> None:
             return await files.get_response(name, request.scope)
 
     def add_content(address: str, content: bytes) -> None:
+        headers = {"Cache-Control": "no-cache", "ETag": f'"{sha256(content).hexdigest()}"'}
+
         @app.get(address, include_in_schema=False)
-        async def of_model() -> Response:
-            return _InParts(content, media_type=_TYPES[address], headers={"Cache-Control": "no-cache"})
+        async def of_model(request: Request) -> Response:
+            response = _InParts(content, media_type=_TYPES[Path(address).suffix], headers=headers)
+            unchanged = files.is_not_modified(response.headers, request.headers)
+            return NotModifiedResponse(response.headers) if unchanged else response
 
     add_file("/", "index.html")
-    of_model = model_files(model)
-    for name, content in of_model.items():
+    of_models = models_files(models)
+    for name, content in of_models.items():
         add_content(f"/{name}", content)
     for entry in sorted(static.iterdir()):
         if entry.is_dir():
             app.mount(f"/{entry.name}", _Files(directory=entry))
-        elif entry.name not in of_model:
+        elif entry.name not in of_models:
             add_file(f"/{entry.name}", entry.name)
 
 
-_NO_PAGE = """<p>The service runs and reads pictures at <code>POST /v1/predict</code>: see
+_NO_PAGE = """<p>The service runs and predicts images at <code>POST /v1/predict</code>. See
 <a href="/docs">/docs</a>.</p>
-<p>The page that reads pictures, videos and the webcam here in the browser is not built in this installation. In a
-checkout of mien, <code>make web</code> builds it (it needs Node); then start the service again.</p>"""
+<p>The page for images, videos and the webcam is not built in this installation. In a checkout of mien,
+<code>make web</code> builds it (it needs Node). Then start the service again.</p>"""
 
 
 def _page(title: str, body: str) -> str:
@@ -166,36 +165,3 @@ def _page(title: str, body: str) -> str:
         f"<style>{_STYLE}</style></head>\n"
         f"<body><h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
     )
-
-
-def _docs(document: dict[str, Any], address: str) -> str:
-    """The OpenAPI document of the service at this address as a plain page."""
-    predict = f"{escape(address)}v1/predict"
-    parts = [
-        f"<p>{escape(document['info']['description'])}</p>",
-        f"<pre>curl -F file=@photo.jpg '{predict}'\n"
-        f"curl -F file=@face.png '{predict}?crops=true&amp;classes=binary'</pre>",
-        '<p>For programs: <a href="/openapi.json">openapi.json</a>. If the service was started with a token, add '
-        "<code>-H 'Authorization: Bearer TOKEN'</code>.</p>",
-    ]
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            parts.append(f"<h2><code>{method.upper()} {escape(path)}</code></h2>")
-            parts.append(f"<p>{escape(operation.get('description', ''))}</p>")
-            rows = [(each["name"], each.get("description", "")) for each in operation.get("parameters", ())]
-            parts += [_table("query", "meaning", rows)] if rows else []
-            rows = [
-                (status, each["description"].replace("Successful Response", "the answer"))
-                for status, each in sorted(operation["responses"].items())
-            ]
-            parts.append(_table("status", "meaning", rows))
-    rows = [(f"{status} {code}", meaning) for code, (status, meaning) in CODES.items()]
-    parts.append(
-        "<h2>Errors</h2><p>Each is <code>{&quot;error&quot;: {&quot;code&quot;, &quot;message&quot;}}</code>.</p>"
-    )
-    return _page("mien", "\n".join([*parts, _table("code", "meaning", rows)]))
-
-
-def _table(first: str, second: str, rows: list[tuple[str, str]]) -> str:
-    body = "".join(f"<tr><td><code>{escape(name)}</code></td><td>{escape(said)}</td></tr>" for name, said in rows)
-    return f"<table><tr><th>{first}</th><th>{second}</th></tr>{body}</table>"

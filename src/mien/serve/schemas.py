@@ -1,25 +1,27 @@
-"""What goes in beside the picture, and what comes out, as the OpenAPI document says it."""
+"""What a request may ask for, and what the service answers. FastAPI serialises the answers from these models."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from mien.artifact import Manifest
-from mien.serve.refusals import CODES
+from mien.manifest import Manifest
+from mien.serve.api_errors import ErrorResponse
 
 
-class Wishes(BaseModel):
-    """The query of a request that reads pictures. Whatever else it holds is refused."""
+class PredictParameters(BaseModel):
+    """The query of a request for predictions. Any other parameter is refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
-    crops: bool = Field(default=False, description="each picture is a face already, cut out as FER2013's are")
+    crops: bool = Field(
+        default=False, description="each image is a face crop, about as tight as FER2013's; no face is detected"
+    )
     classes: str | None = Field(
         default=None,
         max_length=1000,
-        description="label scheme: all, seven, six, five, three, binary, binary-with-disgust, or one's own, "
+        description="label scheme: all, seven, six, five, three, binary, binary-with-disgust, or your own, "
         "'good=happy+surprise,bad=angry+fear+sad'; probabilities are summed",
         examples=["binary"],
     )
@@ -27,16 +29,27 @@ class Wishes(BaseModel):
         default=None,
         ge=0,
         le=1,
-        description="of two classes, a face is the positive one (or the second) from this probability up",
+        description="with two classes, predict the positive one (or the second) from this probability up",
         examples=[0.6],
     )
+    output: str | None = Field(
+        default=None,
+        max_length=100,
+        description="which output of the model answers, by its name in the manifest of /v1/model; the default is what "
+        "people would say, where the model has learned that from votes",
+        examples=["fer2013"],
+    )
     max_faces: int | None = Field(
-        default=None, ge=1, description="the largest so many faces are read; without it, all, or none if too many"
+        default=None,
+        ge=1,
+        description="classify only this many of the largest faces; without it all, or an error if there are too many",
     )
 
 
-class BoxAnswer(BaseModel):
-    """Where a face is, in pixels of the upright picture; parts of it may lie outside."""
+class BoxResponse(BaseModel):
+    """Where a face is, in pixels of the upright image. Parts of it may lie outside."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(from_attributes=True)
 
     left: int
     top: int
@@ -44,29 +57,43 @@ class BoxAnswer(BaseModel):
     height: int
 
 
-class FaceAnswer(BaseModel):
-    """The expression in one face, as the model reads it. It is no statement of what anybody feels."""
+class FaceResponse(BaseModel):
+    """The expression that the model predicts for one face. It says nothing about what the person feels."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(from_attributes=True)
 
     source: str = Field(description="'image 3': the third file")
-    box: BoxAnswer | None = Field(default=None, description="missing with crops")
-    top: str = Field(description="the likeliest class, or what the threshold says")
-    confidence: float = Field(ge=0, le=1, description="the calibrated probability of that class")
-    probabilities: dict[str, float] = Field(description="of every class; they sum to 1")
+    box: BoxResponse | None = Field(default=None, description="missing with crops")
+    detection_score: float | None = Field(
+        default=None, description="the detector's own score, not calibrated; missing with crops"
+    )
+    output: str | None = Field(default=None, description="the output that answered; missing if it has no name")
+    top: str = Field(description="the predicted class: the most probable one, or what the threshold decides")
+    # Not bounded to 1 here: a sum of probabilities may exceed it in the last bit, and that is no defect.
+    confidence: float = Field(description="the calibrated probability of that class, 0..1")
+    unsure: bool | None = Field(
+        default=None,
+        description="people would disagree: no expression reaches 0.5; missing unless the output was taught by votes",
+    )
+    not_a_face: bool | None = Field(
+        default=None, description="people would see no face; missing unless the output was taught by votes"
+    )
+    probabilities: dict[str, float] = Field(description="of each class; they sum to 1")
 
 
-class PictureSize(BaseModel):
-    """Pixels of the upright picture."""
+class ImageSize(BaseModel):
+    """Pixels of the upright image."""
 
     width: int
     height: int
 
 
-class PictureAnswer(BaseModel):
-    """What was read in one picture."""
+class ImageResponse(BaseModel):
+    """The faces of one image."""
 
-    picture: PictureSize
-    faces: list[FaceAnswer] = Field(description="the largest first")
-    faces_found: int = Field(description="more than `faces` holds where max_faces left some out")
+    picture: ImageSize
+    faces: list[FaceResponse] = Field(description="the largest first")
+    faces_found: int = Field(description="more than `faces` holds if max_faces left some out")
 
 
 class ModelName(BaseModel):
@@ -76,44 +103,31 @@ class ModelName(BaseModel):
     sha256: str = Field(description="of the model file")
 
 
-class Answer(PictureAnswer):
-    """The answer about one picture."""
+class PredictResponse(ImageResponse):
+    """The answer about one image."""
 
     model: ModelName
-    detector: str | None = Field(default=None, description="what found the faces; missing with crops")
+    detector: str | None = Field(default=None, description="what detected the faces; missing with crops")
     milliseconds: float = Field(description="from the complete request to the answer")
 
 
-class Fault(BaseModel):
-    """Why something was refused."""
+class BatchResponse(BaseModel):
+    """The answer about several images."""
 
-    code: Annotated[str, Field(json_schema_extra={"enum": [*CODES]})]
-    message: str
-
-
-class ErrorAnswer(BaseModel):
-    """Every error."""
-
-    error: Fault
-
-
-class BatchAnswer(BaseModel):
-    """The answer about several pictures."""
-
+    results: list[ImageResponse | ErrorResponse] = Field(description="one for each file, in their order")
     model: ModelName
-    detector: str | None = Field(default=None, description="what found the faces; missing with crops")
-    results: list[PictureAnswer | ErrorAnswer] = Field(description="one for each file, in their order")
-    milliseconds: float
+    detector: str | None = Field(default=None, description="what detected the faces; missing with crops")
+    milliseconds: float = Field(description="from the complete request to the answer")
 
 
-class ModelAnswer(ModelName):
-    """What the model is, and what finds faces for it."""
+class ModelResponse(ModelName):
+    """The model, and the detector that finds faces for it."""
 
     detector: str
     manifest: Manifest
 
 
-class Health(BaseModel):
-    """How the service is."""
+class HealthResponse(BaseModel):
+    """The state of the service."""
 
     status: str

@@ -7,33 +7,35 @@ import logging
 import os
 import signal
 import socket
+import threading
 import warnings
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from mien.errors import ServeError
-from mien.serve.connections import SaidOnceAMinute, bounded_connections
+from mien.serve.connections import OncePerMinute, bounded_connections
 from mien.serve.limits import Limits
 
 QUEUE = 2048
-"""Connections that wait to be accepted."""
+"""Connections that may wait to be accepted."""
 
 
 def open_port(host: str, port: int) -> socket.socket:
-    """Listen there; 0 takes any free port.
+    """Listen on a port; 0 takes any free port.
 
     Raises:
-        ServeError: the port is in use or not allowed, or the address is not this machine's.
+        ServeError: the port is in use or not allowed, or this machine does not have the address (``port-unavailable``).
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # With the protocol named, asyncio sets TCP_NODELAY on what is accepted. socket.create_server names none, and
-        # every answer then waits 40 ms for the client's delayed acknowledgement.
+        # asyncio sets TCP_NODELAY on accepted connections only if the protocol is named. socket.create_server names
+        # none, and then every answer waits 40 ms for the client's delayed acknowledgement.
         listener = socket.socket(family, kind, protocol or socket.IPPROTO_TCP)
     except (OSError, UnicodeError) as error:
-        raise _refused(host, port, error) from None
+        raise _port_unavailable(host, port, error) from None
     try:
         if os.name == "posix":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -41,17 +43,20 @@ def open_port(host: str, port: int) -> socket.socket:
         listener.listen(QUEUE)
     except OSError as error:
         listener.close()
-        raise _refused(host, port, error) from None
+        raise _port_unavailable(host, port, error) from None
     return listener
 
 
-def _refused(host: str, port: int, error: Exception) -> ServeError:
+def _port_unavailable(host: str, port: int, error: Exception) -> ServeError:
     reason = getattr(error, "strerror", None) or str(error)
-    return ServeError(f"{host} port {port} cannot be listened on: {reason}. Choose another with --host and --port.")
+    return ServeError(
+        f"Cannot listen on {host} port {port}: {reason}. Choose another with --host and --port.",
+        code="port-unavailable",
+    )
 
 
 def address(listener: socket.socket) -> str:
-    """Where a browser finds it."""
+    """The URL of a listening socket."""
     host, port = listener.getsockname()[:2]
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -66,63 +71,86 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
-    """Serve until told to stop, and then finish what is under way; told twice by Ctrl-C, wait for no client.
+def run(app: FastAPI, listener: socket.socket, limits: Limits, *, shared: bool = False) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish the requests under way. A second Ctrl-C waits for no client.
+
+    With ``limits.drain_seconds``, SIGTERM first makes ``/readyz`` say no for that long; a second one waits no longer.
+
+    Args:
+        app: the service.
+        listener: a listening socket.
+        limits: of connections and time.
+        shared: other processes accept connections from the listener too.
 
     Raises:
-        KeyboardInterrupt: it was Ctrl-C, when all is done.
+        KeyboardInterrupt: after a stop by Ctrl-C.
     """
     connections = bounded_connections(limits)
     config = uvicorn.Config(
         app,
-        # uvicorn's own, with bounds; the one whose handling of bodies that are left unread the tests know.
+        # uvicorn's h11 protocol with limits; the tests hold how it handles unread bodies.
         http=connections.protocol(),
-        backlog=connections.backlog,
+        # One connection in a turn leaves the next to a process that is idle.
+        backlog=1 if shared else connections.backlog,
         ws="none",
         lifespan="on",
         proxy_headers=False,
         server_header=False,
-        # An access log would name addresses of clients; /metrics counts.
+        # An access log would name the addresses of clients; /metrics counts requests.
         access_log=False,
-        # Its warnings are of what clients send: bytes that are no HTTP, a wish to upgrade.
+        # Its warnings are about what clients send: bytes that are not HTTP, or a request to upgrade.
         log_level="error",
         timeout_graceful_shutdown=round(limits.body_seconds + limits.work_seconds) + 5,
     )
-    keep_quiet()
-    server, asked = _Server(config), []
+    silence_logs()
+    server, asked = _Server(config, app.state.drain, limits.drain_seconds), []
 
     def stop(number: int, frame: FrameType | None) -> None:
-        # Here come those before uvicorn listens for them, and once more, at its end, those that it heard.
+        # Called for signals before uvicorn handles them itself, and again at its end for those that it handled.
         asked.append(number)
         server.handle_exit(number, frame)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     server.run(sockets=[listener])
-    # Being asked to stop by SIGTERM is no failure.
+    # A stop by SIGTERM is not a failure.
     if signal.SIGINT in asked:
         raise KeyboardInterrupt
 
 
-def keep_quiet() -> None:
-    """Let no client write into the log of this process, be it of what a picture holds."""
-    logging.getLogger("asyncio").addFilter(SaidOnceAMinute())
-    for name in ("python_multipart", "PIL"):  # they quote forms and pictures
+def silence_logs() -> None:
+    """Keep what clients send out of the log of this process."""
+    logging.getLogger("asyncio").addFilter(OncePerMinute())
+    for name in ("python_multipart", "PIL"):  # they quote forms and images
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    # Pillow and NumPy warn of odd pictures, and what a thread ignores for a while another may turn on again.
+    # Pillow and NumPy warn about odd images. Filters belong to the process, so a thread cannot change them for a while.
     warnings.simplefilter("ignore")
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, drain: Callable[[], None], drain_seconds: float) -> None:
+        super().__init__(config)
+        self._drain, self._drain_seconds, self._drains = drain, drain_seconds, False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if sig != signal.SIGTERM or not self._drain_seconds or self._drains:
+            super().handle_exit(sig, frame)
+            return
+        self._drains = True
+        self._drain()
+        timer = threading.Timer(self._drain_seconds, super().handle_exit, (sig, None))
+        timer.daemon = True
+        timer.start()
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # uvicorn has one number for the queue and for what is accepted in one turn; the second has to be small.
+        # uvicorn has one number for the queue and for the connections accepted in one turn. The latter must be small.
         for listener in sockets or ():
             listener.listen(QUEUE)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
         if self.force_exit:
-            # Who asks twice wants an end, not an account of what is broken off.
+            # A second Ctrl-C asks for an end, not for a list of what was broken off.
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
             await self.lifespan.shutdown()

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mien.preprocess import InputSpec, normalise
+from mien.preprocess import InputSpec, in_pixels, normalise
 from mien.recipe import AugmentRecipe, Recipe
+from mien.training.corrupt import corrupt
 
 
 def augment(
@@ -26,7 +27,7 @@ def augment(
     """Cut, change and normalise one batch.
 
     Args:
-        images: uint8 (N, size_px, size_px), 0..255.
+        images: uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3), 0..255.
         recipe: what to change, and how far.
         spec: the network's input.
         generator: source of all randomness, on the images' device.
@@ -34,12 +35,12 @@ def augment(
         side_px: show the crop at this side, smaller than ``crop_px``; None shows it as it is.
 
     Returns:
-        float32 (N, 1, side_px, side_px), normalised as in serving. Mixup and cutmix, which mix labels too, are
+        float32 (N, channels, side_px, side_px), normalised as in serving. Mixup and cutmix, which mix labels too, are
         :func:`mix`.
     """
     side_px = side_px or spec.crop_px
-    pixels = images.to(torch.float32).unsqueeze(1)
-    if recipe.shift or recipe.rotation_degrees or recipe.scale:
+    pixels = channels_first(images).to(torch.float32)
+    if recipe.translate or recipe.rotation_degrees or recipe.scale:
         pixels = _warp(pixels, recipe, spec, generator, mirrored, side_px)
     else:
         start = (spec.size_px - spec.crop_px) // 2
@@ -53,30 +54,36 @@ def augment(
         offset = 255 * _uniform(pixels, generator, -recipe.brightness, recipe.brightness)
         centre = pixels.mean(dim=(2, 3), keepdim=True)
         pixels = ((pixels - centre) * gain + centre + offset).clamp_(0, 255)
+    if recipe.blur or recipe.noise or recipe.low_resolution:
+        pixels = corrupt(pixels, recipe, generator)
     batch = normalise(pixels, spec)
-    if recipe.erasing:
-        batch = _erase(batch, recipe.erasing, generator)
+    if recipe.random_erasing:
+        batch = _erase(batch, recipe.random_erasing, generator)
     return batch
+
+
+def channels_first(images: Tensor) -> Tensor:
+    """Grey (N, H, W) or RGB (N, H, W, 3) as (N, 1 or 3, H, W)."""
+    return images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2)
 
 
 def as_shown(images: npt.NDArray[np.uint8], recipe: Recipe, seed: int = 0) -> npt.NDArray[np.uint8]:
     """Faces as training might show them to the network, as pictures for people; mixup and cutmix are left out.
 
     Args:
-        images: uint8 (N, size_px, size_px).
+        images: uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3).
         recipe: of which ``augment`` and ``input`` count.
         seed: another seed, other changes.
 
     Returns:
-        uint8 (N, crop_px, crop_px), 0..255.
+        uint8 (N, crop_px, crop_px), RGB (N, crop_px, crop_px, 3), 0..255.
     """
     spec = recipe.input
     mirrored = alternate(len(images), 1, seed, torch.device("cpu")) if recipe.augment.flip else None
     # A copy, because faces may be read-only, which torch warns of.
     pixels = torch.from_numpy(np.array(images))
     batch = augment(pixels, recipe.augment, spec, torch.Generator().manual_seed(seed), mirrored=mirrored)
-    shown: npt.NDArray[np.uint8] = (255 * (batch[:, 0] * spec.std + spec.mean)).round().to(torch.uint8).numpy()
-    return shown
+    return in_pixels(batch.numpy(), spec)
 
 
 def mix(
@@ -85,25 +92,25 @@ def mix(
     """Blend each image with a partner: mixup (Zhang et al. 2018) or cutmix (Yun et al. 2019), at random if both.
 
     Args:
-        batch: float32 (N, 1, S, S).
+        batch: float32 (N, channels, S, S).
         recipe: the alphas of the two.
         generator: whom each is mixed with, on the batch's device.
         host: how, and how far: on the CPU. The same generator where that holds the batch.
 
     Returns:
-        The mixed batch; int64 (N,) each image's partner; and the share of the label that stays the image's own,
-        in [0, 1]. The loss is ``share * loss(labels) + (1 - share) * loss(labels[partner])``.
+        The mixed batch; int64 (N,) each image's partner; and lam, the weight of each image's own label, 0..1. The loss
+        is ``lam * loss(labels) + (1 - lam) * loss(labels[partner])``.
     """
     count = len(batch)
     partner = torch.randperm(count, generator=generator, device=batch.device)
     use_cutmix = recipe.cutmix > 0
     if recipe.cutmix and recipe.mixup:
         use_cutmix = _scalar(host) < 0.5
-    share = _beta(recipe.cutmix if use_cutmix else recipe.mixup, host)
+    lam = _beta(recipe.cutmix if use_cutmix else recipe.mixup, host)
     if not use_cutmix:
-        return torch.lerp(batch[partner], batch, share), partner, share
+        return torch.lerp(batch[partner], batch, lam), partner, lam
     side = batch.shape[-1]
-    cut = round(side * math.sqrt(1 - share))
+    cut = round(side * math.sqrt(1 - lam))
     top, left = (int(_scalar(host) * (side - cut + 1)) for _ in range(2))
     mixed = batch.clone()
     mixed[:, :, top : top + cut, left : left + cut] = batch[partner, :, top : top + cut, left : left + cut]
@@ -136,16 +143,18 @@ def _warp(
     # affine_grid spans -1..1 over the output; the crop covers this share of the image. Its start is rounded down.
     share = spec.crop_px / spec.size_px
     off_centre = (2 * ((spec.size_px - spec.crop_px) // 2) + spec.crop_px - spec.size_px) / spec.size_px
-    shift = off_centre + 2 * recipe.shift * (torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1)
+    shift = off_centre + 2 * recipe.translate * (
+        torch.rand(count, 2, generator=generator, device=pixels.device) * 2 - 1
+    )
     cosine, sine = share * zoom * angle.cos(), share * zoom * angle.sin()
     rows = torch.stack([sign * cosine, -sine, shift[:, 0], sign * sine, cosine, shift[:, 1]], dim=1)
-    shape = [count, 1, side_px, side_px]
+    shape = [count, pixels.shape[1], side_px, side_px]
     grid = functional.affine_grid(rows.view(count, 2, 3), shape, align_corners=False)
     return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 def _erase(batch: Tensor, probability: float, generator: torch.Generator) -> Tensor:
-    """Grey out a rectangle of 2 to 20 % of the area in some images (Zhong et al. 2020)."""
+    """Grey out a rectangle of 2 to 20% of the area in some images (Zhong et al. 2020)."""
     side = batch.shape[-1]
     area = _uniform(batch, generator, 0.02, 0.2)
     stretch = _uniform(batch, generator, math.log(0.5), math.log(2.0)).exp()

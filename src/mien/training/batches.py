@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from mien.data.balance import balanced_order
-from mien.recipe import Recipe
+from mien.recipe import AugmentRecipe, Recipe
 from mien.training.augment import alternate, augment, mix
 
 
@@ -18,20 +18,28 @@ class Batch:
     """Faces as a network sees them in one step.
 
     Attributes:
-        images: float32 (B, 1, S, S), normalised, channels-last.
+        images: float32 (B, channels, S, S), normalised, channels-last.
         chosen: int64 (B,), which of the faces they are.
-        partner: int64 (B,), the face of this batch that each is mixed with; None where none is.
-        share: of each face that is its own, in [0, 1].
+        partner: int64 (B,), which of the faces each is mixed with; None where none is.
+        lam: the weight of each image itself in its mix, 0..1; its partner has 1 - lam.
         epoch: which epoch this is of, from 1.
         index: which step of it, from 0.
+        first: how many faces the epoch showed before.
     """
 
     images: Tensor
     chosen: Tensor
     partner: Tensor | None
-    share: float
+    lam: float
     epoch: int
     index: int
+    first: int
+
+    def part(self, places: slice) -> Batch:
+        """Some of these faces."""
+        partner = None if self.partner is None else self.partner[places]
+        first = self.first + places.start
+        return replace(self, images=self.images[places], chosen=self.chosen[places], partner=partner, first=first)
 
 
 def count_steps(faces: int, batch_size: int) -> int:
@@ -57,7 +65,7 @@ def epoch_batches(
     """The batches of one epoch. All that is random in them comes from ``seed`` and ``epoch``.
 
     Args:
-        images: uint8 (N, size_px, size_px), 0..255, on the device that is to hold the batches.
+        images: uint8 (N, size_px, size_px[, 3]), 0..255, on the device that is to hold the batches.
         labels: int64 (N,), beside them.
         recipe: its ``augment``, ``input``, ``batch_size`` and ``balance`` count.
         seed: of the run; ``epoch`` is counted from 1.
@@ -85,10 +93,17 @@ def epoch_batches(
             mirrored=mirrored[chosen] if recipe.augment.flip else None,
             side_px=None if side_px is None else side_px(index),
         )
-        partner, share = None, 1.0
-        if mixing and (recipe.augment.mixup or recipe.augment.cutmix):
-            batch, partner, share = mix(batch, recipe.augment, generator, host)
-        yield Batch(batch.contiguous(memory_format=torch.channels_last), chosen, partner, share, epoch, index)
+        partner, lam = None, 1.0
+        if mixing and (recipe.augment.mixup or recipe.augment.cutmix) and _is_mixed(recipe.augment, host):
+            batch, places, lam = mix(batch, recipe.augment, generator, host)
+            partner = chosen[places]
+        images_shown = batch.contiguous(memory_format=torch.channels_last)
+        yield Batch(images_shown, chosen, partner, lam, epoch, index, first=index * recipe.batch_size)
+
+
+def _is_mixed(recipe: AugmentRecipe, host: torch.Generator) -> bool:
+    """Whether to mix this batch. No number is drawn where all batches are mixed: their sequence stays as it was."""
+    return recipe.mixup_probability == 1 or float(torch.rand((), generator=host)) < recipe.mixup_probability
 
 
 def epoch_seed(seed: int, epoch: int) -> int:

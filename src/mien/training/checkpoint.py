@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +19,25 @@ from mien.models.network import Network
 from mien.models.registry import build_model
 from mien.run_folder import RunFolder
 
-_FACTS = "mien.facts"
+# One entry of metadata alone: safetensors writes several in any order, and equal checkpoints are to be equal files.
+_FACTS, _SHA256 = "mien.facts", "sha256"
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write tensors and JSON-ready facts. Raises :class:`mien.errors.RunError` when the disk refuses."""
     # safetensors wants each tensor dense in row-major order; training keeps convolutions channels-last.
     dense = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_bytes(path, safetensors.torch.save(dense, metadata={_FACTS: json.dumps(facts)}))
+    text = json.dumps({**facts, _SHA256: _sha256(dense, facts)})
+    write_bytes(path, safetensors.torch.save(dense, metadata={_FACTS: text}))
+
+
+def _sha256(tensors: dict[str, Tensor], facts: dict[str, Any]) -> str:
+    """Of all that a checkpoint says: a flipped bit would be taken up, and trained on."""
+    digest = hashlib.sha256(json.dumps(facts).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -37,18 +50,39 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         # safetensors says of a file that may not be read that it is missing.
         path.open("rb").close()
     except FileNotFoundError:
-        raise RunError(f"{path} does not exist; the run has no finished epoch.") from None
+        raise RunError(f"{path} does not exist; the run has no finished epoch.", code="checkpoint-missing") from None
     except OSError as error:
-        raise RunError(f"{path} cannot be read: {error.strerror or error}.") from None
+        raise RunError(f"{path} cannot be read: {error.strerror or error}.", code="checkpoint-unreadable") from None
     try:
         with safetensors.safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})[_FACTS])
             if not _are_facts(facts):
                 raise ValueError("no facts of a checkpoint")
             # Copies: in the file's own memory they would keep it from being replaced, or alive when it is.
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, facts  # noqa: SIM118 - not a dict
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - not a dict
+            # Older checkpoints have no checksum.
+            if facts.pop(_SHA256, None) not in (None, _sha256(tensors, facts)):
+                raise ValueError("another checksum")
+            return tensors, facts
     except (safetensors.SafetensorError, KeyError, ValueError, RecursionError, OSError):
-        raise RunError(f"{path} is damaged or not a checkpoint of mien's. Train again into another folder.") from None
+        raise RunError(
+            f"{path} is damaged or not a checkpoint of mien's. Train again into another folder.",
+            code="checkpoint-damaged",
+        ) from None
+
+
+def load_last(run: RunFolder) -> tuple[dict[str, Tensor], dict[str, Any], Path]:
+    """The checkpoint to resume from, and its file: ``last``, or ``previous`` where that is damaged.
+
+    Raises:
+        RunError: as :func:`load`, of ``last``.
+    """
+    try:
+        return *load(run.last), run.last
+    except RunError as error:
+        if error.code != "checkpoint-damaged" or not run.previous.is_file():
+            raise
+        return *load(run.previous), run.previous
 
 
 def _are_facts(facts: Any) -> bool:
@@ -57,8 +91,39 @@ def _are_facts(facts: Any) -> bool:
         and isinstance(facts.get("classes"), list)
         and all(isinstance(each, str) for each in facts["classes"])
         and all(isinstance(facts.get(key), str) for key in ("recipe_digest", "data_fingerprint"))
+        and _are_outputs(facts.get("outputs", {}), facts["classes"])
         and (isinstance(facts.get("epoch"), int) or isinstance(facts.get("history"), list))
     )
+
+
+def _are_outputs(outputs: Any, classes: list[str]) -> bool:
+    """Whether these are outputs as :func:`mien.training.outputs.output_facts` records them, that of the label first."""
+    if not isinstance(outputs, dict):
+        return False
+    fit = all(
+        isinstance(each, dict)
+        and isinstance(each.get("target"), str)
+        and isinstance(each.get("classes"), list)
+        and all(isinstance(name, str) for name in each["classes"])
+        for each in outputs.values()
+    )
+    return fit and (not outputs or next(iter(outputs.values()))["classes"] == classes)
+
+
+def row_keys(name: str, target: str, classes: Sequence[str]) -> list[tuple[str, str]]:
+    """Output and class of each row of a head, for one output; the label output has no name of its own here."""
+    return [("" if target == "label" else name, each) for each in classes]
+
+
+def head_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """Output and class of each row of the head of a checkpoint, by its facts; see :func:`row_keys`."""
+    outputs = facts.get("outputs") or {"label": {"target": "label", "classes": facts["classes"]}}
+    return [key for name, each in outputs.items() for key in row_keys(name, each["target"], each["classes"])]
+
+
+def kept_outputs(facts: dict[str, Any]) -> dict[str, Any]:
+    """What a checkpoint says of its outputs, for a network that is made from it."""
+    return {name: facts[name] for name in ("outputs", "votes_fingerprint") if name in facts}
 
 
 def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -95,7 +160,9 @@ def load_matching(model: nn.Module, tensors: dict[str, Tensor], path: Path) -> N
     try:
         model.load_state_dict(tensors)
     except RuntimeError:
-        raise RunError(f"{path} holds the weights of another network than its recipe describes.") from None
+        raise RunError(
+            f"{path} holds the weights of another network than its recipe describes.", code="weights-mismatch"
+        ) from None
 
 
 def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:
@@ -106,11 +173,21 @@ def load_best(run: RunFolder) -> tuple[Network, dict[str, Any]]:
     """
     recipe = run.read_recipe()
     tensors, facts = load(run.best)
-    network = build_model(recipe.model, len(facts["classes"]), recipe.input.crop_px)
+    network = build_model(recipe.model, len(head_rows(facts)), *recipe.input.seen_as)
     load_matching(network, tensors, run.best)
     return network.eval(), facts
 
 
 def load_network(run: RunFolder) -> Network:
-    """The network of a run's best epoch in evaluation mode. Raises :class:`RunError`, as :func:`load_best`."""
-    return load_best(run)[0]
+    """The network of a run's best epoch in evaluation mode, with its label output alone.
+
+    Raises:
+        RunError: as :func:`load_best`.
+    """
+    network, facts = load_best(run)
+    count = len(facts["classes"])
+    if network.head.out_features > count:
+        head = nn.Linear(network.head.in_features, count)
+        head.load_state_dict({name: value[:count] for name, value in network.head.state_dict().items()})
+        network.head = head
+    return network.eval()

@@ -7,44 +7,118 @@ import logging
 import os
 import platform
 import warnings
-from typing import Literal
+from inspect import signature
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.strategy import Strategy
+from torch.nn.parallel import DistributedDataParallel
+
+from mien.errors import TrainingError, nearest
+from mien.processes import process_count, processes_here
 
 # From glibc's malloc.h: what mallopt(3) is asked to change.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
 
-def make_fabric(precision: Literal["auto", "bf16", "fp32"]) -> Fabric:
-    """One device, an NVIDIA GPU where there is one. ``auto`` is bf16 by autocast where the device computes in it."""
+DEVICES = ("auto", "cpu", "cuda", "mps")
+"""Names of devices; ``auto`` is an NVIDIA GPU where there is one, else the CPU."""
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that mien does not know, or that this machine lacks. Raises :class:`TrainingError`."""
+    if name not in DEVICES:
+        raise TrainingError(f"There is no device '{name}'." + nearest(name, DEVICES), code="device-unknown")
+    lacks_cuda = name == "cuda" and not torch.cuda.is_available()
+    lacks_mps = name == "mps" and not torch.backends.mps.is_available()
+    if lacks_cuda or lacks_mps:
+        what = "NVIDIA GPU" if name == "cuda" else "Apple GPU"
+        raise TrainingError(
+            f"There is no device '{name}': torch finds no {what} on this machine. Train on the CPU.",
+            code="device-missing",
+        )
+
+
+def check_device_count(name: str, count: int) -> None:
+    """Refuse more devices of a name than this machine has. Raises :class:`TrainingError`."""
+    gpus = torch.cuda.device_count() if name in {"auto", "cuda"} else 0
+    if name == "mps" or (gpus and count > gpus):
+        found = "one Apple GPU" if name == "mps" else f"{gpus} NVIDIA GPUs"
+        raise TrainingError(
+            f"--devices {count}: this machine has {found}. Give fewer, or use --device cpu.", code="device-count"
+        )
+
+
+def sum_dtype(device: torch.device) -> torch.dtype:
+    """In what sums over an epoch are taken: float64, or float32 on an Apple GPU, which has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def default_device() -> str:
+    """What ``auto`` chooses on this machine, in words: ``"CPU, fp32, torch 2.13.0"``."""
+    on_gpu = torch.cuda.is_available()
+    name = torch.cuda.get_device_name(0) if on_gpu else "CPU"
+    return f"{name}, {'bf16' if _computes_bf16(on_gpu) else 'fp32'}, torch {torch.__version__}"
+
+
+def make_fabric(
+    precision: Literal["auto", "bf16", "fp32"], device: str = "auto", *, may_leave_out: bool = False
+) -> Fabric:
+    """One device of :data:`DEVICES`, or under ``torchrun`` one for each process.
+
+    Args:
+        precision: ``auto`` is bf16 by autocast where the device computes in it.
+        device: see :func:`check_device`.
+        may_leave_out: whether some weights may be without a gradient in a step of several processes.
+    """
+    check_device(device)
+    on_gpu = device in {"auto", "cuda"} and torch.cuda.is_available()
+    accelerator = "cuda" if on_gpu else "mps" if device == "mps" else "cpu"
     if precision == "auto":
-        precision = "bf16" if _computes_bf16() else "fp32"
+        precision = "bf16" if accelerator != "mps" and _computes_bf16(on_gpu) else "fp32"
     # Fabric advertises itself through the log.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
-    if not torch.cuda.is_available():
+    if accelerator == "cpu":
         _keep_freed_memory()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
         # Batches of one size come again and again: trying each convolution's kernels once pays.
-        torch.backends.cudnn.benchmark = accelerator == "cuda"
-        return Fabric(accelerator=accelerator, devices=1, precision="bf16-mixed" if precision == "bf16" else "32-true")
+        torch.backends.cudnn.benchmark = on_gpu
+        return Fabric(
+            accelerator=accelerator,
+            devices=processes_here(),
+            num_nodes=process_count() // processes_here(),
+            strategy=_strategy(accelerator, may_leave_out),
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+        )
 
 
-def _computes_bf16() -> bool:
-    if torch.cuda.is_available():
+def _strategy(accelerator: str, may_leave_out: bool) -> Strategy | Literal["auto"]:
+    if process_count() == 1:
+        return "auto"
+    backend = "nccl" if accelerator == "cuda" else "gloo"
+    # Batch norms are alike in all processes, and not all validate as many batches; see mien.training.distributed.
+    parameters = signature(DistributedDataParallel).parameters
+    sync = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
+    options: dict[str, Any] = {sync: False, "find_unused_parameters": may_leave_out}
+    return DDPStrategy(process_group_backend=backend, **options)
+
+
+def _computes_bf16(on_gpu: bool) -> bool:
+    if on_gpu:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _keep_freed_memory() -> None:
-    """Let the process keep what it frees: each step of training asks for the same large blocks as the one before.
+    """Let the process keep what it frees: each step of training asks for the same large blocks as the last.
 
     glibc gives large freed blocks back to the system, which hands them out again page by page and cleared: up to a
-    sixth of a step on a CPU (docs/results.md, "Memory that is kept"). What is computed stays the same to the bit. It
-    holds for the life of the process, which then needs as much memory as its largest step did. Nothing is done
+    sixth of a step on a CPU (docs/lab-notebook.md, "Memory that is kept"). What is computed stays the same to the bit.
+    It holds for the life of the process, which then needs as much memory as its largest step did. Nothing is done
     elsewhere than on glibc, or where the user has set malloc up.
     """
     has_settings = any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ)
@@ -63,6 +137,11 @@ def device_name() -> str:
 def threads() -> int:
     """With how many threads torch computes on the CPU."""
     return torch.get_num_threads()
+
+
+def torch_version() -> str:
+    """The torch that trains, e.g. ``2.13.0+cpu``."""
+    return str(torch.__version__)
 
 
 def set_threads(count: int) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from mien.training.callback import Callback, HistoryLine
 
-class EpochMarks:
-    """A :class:`mien.training.loop.Watch`: a mark on stdout for each epoch, ``*`` for a best one so far, else ``.``."""
 
-    def step(self, epoch: int, images: int, loss: float) -> None:
-        """See :class:`mien.training.loop.Watch`."""
+class EpochMarks(Callback):
+    """Prints a mark for each epoch: ``*`` for the best one so far, else ``.``."""
 
-    def epoch(self, line: dict[str, float], is_best: bool) -> None:
-        """See :class:`mien.training.loop.Watch`."""
+    def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
+        """See :class:`mien.training.callback.Callback`."""
         sys.stdout.write("*" if is_best else ".")
         sys.stdout.flush()

@@ -8,198 +8,224 @@ resumed ends with the very weights of one that was not (a CPU, the same machine,
 from __future__ import annotations
 
 import math
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from mien.data.faceset import FaceSet
 from mien.errors import StoppedError, TrainingError
-from mien.evaluation import metrics
-from mien.models.registry import completed
-from mien.preprocess import normalise
-from mien.recipe import Recipe
-from mien.run_folder import RunFolder, best_epoch
+from mien.run_folder import RunFolder
+from mien.run_history import best_by_metric, best_epoch
 from mien.training.batches import Batch, epoch_batches, epoch_seed
+from mien.training.callback import Callback, HistoryLine
+from mien.training.device import sum_dtype
+from mien.training.distributed import any_process, leave, part_of_batch, share_state, sum_of_processes
 from mien.training.interrupt import interruptible
-from mien.training.losses import disagreement
-from mien.training.norm_statistics import renew_statistics
-from mien.training.optim import plateau_factor, rate_factor
-from mien.training.sam import climbed
-from mien.training.state import HistoryLine, TrainingState, file_digest, keep, prepare, restore
+from mien.training.losses import consistency_loss
+from mien.training.machine import machine
+from mien.training.optim import plateau_factor, rate_factor, set_rate
+from mien.training.outputs import distribution_loss, epoch_targets, output_facts, split_logits, to_tensors
+from mien.training.plan import TrainingPlan
+from mien.training.resume import restore
+from mien.training.sam import sam_perturbation
+from mien.training.state import TrainingState, file_digest, prepare, save_epoch
 from mien.training.tuning import freeze
+from mien.training.validation import validate
 
 READ_EVERY = 32
 """On a GPU the loss is read, shown and checked in one step of so many."""
-
-
-class Watch(Protocol):
-    """Whoever wants to see the run go by."""
-
-    def step(self, epoch: int, images: int, loss: float) -> None:
-        """One step is done: ``images`` were trained on; the mean loss of this step, on a GPU of the last one read."""
-
-    def epoch(self, line: HistoryLine, is_best: bool) -> None:
-        """One epoch is done."""
-
-
-class _NobodyWatches:
-    def step(self, epoch: int, images: int, loss: float) -> None: ...
-
-    def epoch(self, line: HistoryLine, is_best: bool) -> None: ...
+PROCESS_SEED = 1_000_000_007
+"""How far the seeds of processes that train together are apart: dropout draws other numbers in each."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: its history, the best epoch (1-based), and why it stopped."""
+    """How a run ended.
+
+    Attributes:
+        history: one line an epoch.
+        best_epoch: from 1.
+        reason: why it ended, in words: ``all epochs done``, ``interrupted`` by Ctrl-C, ``stopped`` by its callback, ...
+    """
 
     history: list[HistoryLine]
     best_epoch: int
     reason: str
 
+    @property
+    def was_stopped(self) -> bool:
+        """Whether Ctrl-C or the callback ended the run before its end: it can be resumed."""
+        return self.reason in {"interrupted", "stopped"}
+
 
 def train(
-    recipe: Recipe,
-    faces: FaceSet,
+    plan: TrainingPlan,
     run: RunFolder,
     *,
     resume: bool = False,
-    start: RunFolder | None = None,
+    init_from: RunFolder | None = None,
     teachers: Sequence[Path] = (),
-    watch: Watch | None = None,
+    callback: Callback | None = None,
     environment: dict[str, Any] | None = None,
+    device: str = "auto",
 ) -> Outcome:
     """Train a network and leave a run folder with checkpoints and history.
 
     Args:
-        recipe: what to do.
-        faces: all faces, under the data's own classes (the recipe's label scheme is applied here). Those of ``train``
-            are learnt, those of ``validation`` choose the best epoch, those of ``test`` are not touched.
-        run: where to; whoever trains from several processes keeps them apart (:meth:`RunFolder.alone`).
+        plan: a recipe and a data set; see :func:`mien.training.plan.plan_training`. Samples of ``train`` are trained
+            on, those of ``validation`` choose the best epoch, those of ``test`` are not touched.
+        run: the run folder; keep several processes apart with :meth:`RunFolder.alone`.
         resume: go on with the run that stands there, if any.
-        start: a run whose weights to begin with; see :func:`mien.training.state.begin_from`.
-        teachers: whom to learn from beside the labels; see :func:`mien.training.distill.make_lesson`.
-        watch: is told of every step and epoch.
+        init_from: a run whose weights to begin with; see :func:`mien.training.state.load_init_weights`.
+        teachers: whom to learn from beside the labels; see :func:`mien.training.distill.make_distillation`.
+        callback: called after every step and epoch; it can stop the run.
         environment: facts for environment.json, beside what the loop knows itself.
+        device: ``auto``, ``cpu`` or ``cuda``.
 
     Raises:
-        DataError: the data lacks a split or a class that the recipe needs, or its faces are of another size; soft
-            labels that do not fit the data.
-        RecipeError: the recipe names a model or setting that does not exist.
+        DataError: soft labels that do not fit the data.
+        RecipeError: a network too deep for its faces.
         RunError: the folder exists (without ``resume``), belongs to another recipe or other data, was begun with other
             weights or teachers, or the disk is full.
-        TrainingError: the loss is not a number. The best checkpoint so far stays.
-        StoppedError: Ctrl-C before the first epoch ended.
+        TrainingError: the loss is not a number. The best checkpoint so far stays. Or the device does not exist.
+        StoppedError: stopped before the first epoch ended.
     """
-    watch = watch or _NobodyWatches()
-    # Every setting is written out, so that the stored recipe stays true when defaults change.
-    recipe = completed(recipe)
-    goes_on = resume and run.last.is_file()
-    state = prepare(recipe, faces, start, goes_on, teachers)
+    callback = callback or Callback()
+    recipe = plan.recipe
+    state = prepare(plan, init_from, resume and run.last.is_file(), teachers, device)
     facts = {
         "recipe_digest": recipe.digest,
-        **faces.provenance,
-        "classes": list(state.validation.classes),
-        "started_from": None if state.start_file is None else file_digest(state.start_file),
+        **plan.dataset.provenance,
+        "classes": list(plan.classes),
+        "started_from": None if state.init_checkpoint is None else file_digest(state.init_checkpoint),
         "taught_by": [file_digest(RunFolder(path).best if path.is_dir() else path) for path in teachers],
+        **output_facts(recipe, plan.outputs, plan.dataset),
     }
-    if resume and run.is_run:
-        facts = restore(state, run, faces, facts)
+    fabric = state.fabric
+    if not fabric.is_global_zero:
+        pass  # the first process reads and writes the run's files
+    elif resume and run.is_run:
+        facts = restore(state, run, facts)
     else:
-        device = {"device": str(state.fabric.device), "threads": torch.get_num_threads(), "torch": torch.__version__}
-        run.create(recipe, {**(environment or {}), **facts, **device})
+        together = {"processes": fabric.world_size} if fabric.world_size > 1 else {}
+        run.create(recipe, {**(environment or {}), **facts, "device": str(fabric.device), **machine(), **together})
+    share_state(state)
     with interruptible() as interrupted:
-        while (reason := _reason_to_stop(state)) is None:
+
+        def should_stop() -> bool:
+            return any_process(fabric, interrupted.is_set() or callback.should_stop())
+
+        while (reason := _reason_to_end(state)) is None:
             epoch = len(state.history) + 1
             began = time.perf_counter()
             try:
-                line = _train_epoch(state, epoch, watch, interrupted)
-                if interrupted.is_set():
-                    reason = "interrupted"
+                line = _train_epoch(state, epoch, callback, should_stop)
+                if line is None:
+                    reason = "interrupted" if interrupted.is_set() else "stopped"
                     break
-                line |= {"epoch": epoch, **_validate(state)}
+                line |= {"epoch": epoch, **validate(state)}
             except (MemoryError, RuntimeError):
                 # More memory than there is: with a smaller network or batch the same folder may do.
-                if epoch == 1:
-                    run.take_back()
+                if epoch == 1 and fabric.is_global_zero:
+                    run.discard()
                 raise
             # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
-            _check_loss(state, epoch, epoch * state.steps_per_epoch, line["validation_loss"])
+            _check_loss(state, epoch, epoch * plan.steps_per_epoch, line["validation_loss"])
             before = state.history[-1]["seconds"] if state.history else 0.0
             line["seconds"] = before + time.perf_counter() - began
             state.history.append(line)
             is_best = best_epoch(state.history, recipe) == epoch
-            keep(state, run, facts, is_best)
-            watch.epoch(line, is_best)
+            if fabric.is_global_zero:
+                save_epoch(state, run, facts, is_best)
+            callback.on_epoch_end(line, is_best)
+    leave()
+    if reason not in {"interrupted", "stopped"} and fabric.is_global_zero:
+        run.previous.unlink(missing_ok=True)
     if not state.history:
-        raise StoppedError(f"The run was stopped before its first epoch ended; --resume on {run.path} begins it again.")
+        raise StoppedError(
+            f"The run was stopped before its first epoch ended; --resume on {run.path} begins it again.",
+            code="stopped-early",
+        )
     return Outcome(state.history, best_epoch(state.history, recipe), reason)
 
 
-def _train_epoch(state: TrainingState, epoch: int, watch: Watch, interrupted: threading.Event) -> HistoryLine:
-    """One pass over the training faces: last learning rate, mean loss, and accuracy on the images as augmented."""
+def _train_epoch(
+    state: TrainingState, epoch: int, callback: Callback, should_stop: Callable[[], bool]
+) -> HistoryLine | None:
+    """One pass over the train split: last learning rate, mean loss, and accuracy on the images as augmented.
+
+    None where it was stopped before its last step.
+    """
     recipe = state.recipe
-    device = state.fabric.device
-    # Dropout draws from the global generator, what is shown from one of its own; both start anew each epoch.
-    torch.manual_seed(epoch_seed(recipe.seed, epoch))
+    fabric = state.fabric
+    device = fabric.device
+    # Dropout draws from the global generator, what is shown from one of its own; both start again each epoch.
+    torch.manual_seed(epoch_seed(recipe.seed, epoch) + fabric.global_rank * PROCESS_SEED)
     cut = plateau_factor(recipe.schedule, [line["validation_loss"] for line in state.history])
-    total_loss = torch.zeros((), dtype=torch.float64, device=device)
+    precise = sum_dtype(device)
+    total_loss = torch.zeros((), dtype=precise, device=device)
     correct = torch.zeros((), dtype=torch.int64, device=device)
     value, seen, rate = 0.0, 0, 0.0
     state.model.train()
     freeze(state.network, state.optimizer, epoch <= recipe.tuning.frozen_epochs)
-    for shown in _shown(state, epoch):
-        if interrupted.is_set():
-            break
-        step = (epoch - 1) * state.steps_per_epoch + shown.index
-        rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.steps_per_epoch, recipe.epochs)
-        for group in state.optimizer.param_groups:
-            group["lr"] = rate * group["rate_share"]
+    targets = to_tensors(epoch_targets(state.plan.outputs, state.vote_distributions, recipe.seed, epoch), device)
+    for batch in recipe_batches(state, epoch):
+        if should_stop():
+            return None
+        shown, share = part_of_batch(batch, fabric)
+        step = (epoch - 1) * state.plan.steps_per_epoch + shown.index
+        rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.plan.steps_per_epoch, recipe.epochs)
+        set_rate(state.optimizer, rate)
         labels = state.labels[shown.chosen]
-        logits, loss = _learn_from(state, shown)
+        logits, loss = forward_loss(state, shown, targets)
         if shown.index % _read_every(device) == 0:
-            value = loss.item()
+            value = float(sum_of_processes(fabric, share * loss.detach())) / fabric.world_size
             _check_loss(state, epoch, step + 1, value)
-        state.fabric.backward(loss)
-        if recipe.optim.sam_rho:
-            with climbed(state.network, recipe.optim.sam_rho):
-                state.fabric.backward(_learn_from(state, shown)[1])
-        if recipe.optim.clip_norm:
-            nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optim.clip_norm)
-        state.optimizer.step()
-        state.optimizer.zero_grad()
+        take_step(state, shown, share, loss, targets)
         state.average.update(step)
-        total_loss += loss.detach().double() * len(labels)
+        total_loss += loss.detach().to(precise) * len(labels)
         correct += (logits.argmax(1) == labels).sum()
         seen += len(labels)
-        watch.step(epoch, len(labels), value)
+        callback.on_step_end(epoch, len(batch.chosen), value)
+    sums = torch.stack([total_loss, correct.to(precise), torch.tensor(seen, dtype=precise, device=device)])
+    lost, hits, all_seen = sum_of_processes(fabric, sums).tolist()
     return {
         "learning_rate": rate,
-        "train_loss": total_loss.item() / max(seen, 1),
-        "train_accuracy": correct.item() / max(seen, 1),
+        "train_loss": lost / max(all_seen, 1),
+        "train_accuracy": hits / max(all_seen, 1),
     }
+
+
+def take_step(state: TrainingState, batch: Batch, share: float, loss: Tensor, targets: Sequence[Tensor]) -> None:
+    """Change the weights by the loss of :func:`forward_loss`; ``share`` as :func:`part_of_batch` gives it."""
+    recipe, fabric = state.recipe, state.fabric
+    fabric.backward(share * loss)
+    if recipe.optim.sam_rho:
+        with sam_perturbation(state.network, recipe.optim.sam_rho):
+            fabric.backward(share * forward_loss(state, batch, targets)[1])
+    if recipe.optim.clip_norm:
+        nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optim.clip_norm)
+    state.optimizer.step()
+    state.optimizer.zero_grad()
 
 
 def _read_every(device: torch.device) -> int:
     return 1 if device.type == "cpu" else READ_EVERY
 
 
-def _shown(state: TrainingState, epoch: int) -> Iterator[Batch]:
+def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
+    """The batches of one epoch, counted from 1, as the recipe shows them."""
     recipe = state.recipe
     seed, number = recipe.seed, epoch
-    mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.off_last))
-    if state.lesson is not None and state.lesson.epochs is not None:
+    mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.mixup_off_epochs))
+    if state.distillation is not None and state.distillation.epochs is not None:
         # The answers are about these epochs and no others.
-        seed, number = state.lesson.epochs.shown_in(epoch)
-    steps = state.steps_per_epoch
+        seed, number = state.distillation.epochs.shown_in(epoch)
+    steps = state.plan.steps_per_epoch
 
     def side_px(index: int) -> int:
         return recipe.side_px(((epoch - 1) * steps + index) / (steps * recipe.epochs))
@@ -207,26 +233,43 @@ def _shown(state: TrainingState, epoch: int) -> Iterator[Batch]:
     return epoch_batches(state.images, state.labels, recipe, seed=seed, epoch=number, mixing=mixing, side_px=side_px)
 
 
-def _learn_from(state: TrainingState, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Logits and loss of a batch, ready for the way back."""
-    lesson, consistency = state.lesson, state.recipe.consistency
-    targets = None if lesson is None else lesson.targets(batch)
-    if not consistency:
-        logits = state.model(batch.images).float()
-        return logits, _loss_of(state, batch, logits, targets)
+def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
+    """Logits of the label output, and the loss of all outputs, ready for the way back.
+
+    ``vote_targets`` are those of :func:`mien.training.outputs.epoch_targets`, on the device.
+    """
+    distillation, weight = state.distillation, state.recipe.consistency_loss
+    targets = None if distillation is None else distillation.targets(batch)
+    if not weight:
+        logits = split_logits(state.model(batch.images).float(), state.plan.outputs)
+        return logits[0], _loss_of(state, batch, logits, targets, vote_targets)
     both = torch.cat([batch.images, batch.images.flip(3)]).contiguous(memory_format=torch.channels_last)
-    seen, mirrored = state.model(both).float().chunk(2)
-    loss = torch.stack([_loss_of(state, batch, logits, targets) for logits in (seen, mirrored)]).mean()
-    temperature = 1.0 if lesson is None else lesson.temperature
-    return seen, loss + consistency * disagreement(seen, mirrored, temperature)
+    seen, mirrored = (split_logits(each, state.plan.outputs) for each in state.model(both).float().chunk(2))
+    losses = [_loss_of(state, batch, logits, targets, vote_targets) for logits in (seen, mirrored)]
+    temperature = 1.0 if distillation is None else distillation.temperature
+    apart = consistency_loss(seen[0], mirrored[0], temperature)
+    for first, second in zip(seen[1:], mirrored[1:], strict=True):
+        apart = apart + consistency_loss(first, second)
+    return seen[0], torch.stack(losses).mean() + weight * apart
 
 
-def _loss_of(state: TrainingState, batch: Batch, logits: Tensor, targets: Tensor | None) -> Tensor:
-    labels = state.labels[batch.chosen]
-    loss = state.loss(logits, labels)
+def _loss_of(
+    state: TrainingState, batch: Batch, logits: Sequence[Tensor], targets: Tensor | None, vote_targets: Sequence[Tensor]
+) -> Tensor:
+    """The weighted sum of the outputs' losses: of labels and teachers for the first, of votes for the others."""
+    loss = state.loss(logits[0], state.labels[batch.chosen])
     if batch.partner is not None:
-        loss = batch.share * loss + (1 - batch.share) * state.loss(logits, labels[batch.partner])
-    return loss if state.lesson is None or targets is None else state.lesson.loss(loss, logits, targets)
+        loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])
+    if state.distillation is not None and targets is not None:
+        loss = state.distillation.loss(loss, logits[0], targets)
+    if state.plan.outputs[0].weight != 1:
+        loss = state.plan.outputs[0].weight * loss
+    for output, own, votes in zip(state.plan.outputs[1:], logits[1:], vote_targets, strict=True):
+        mixed = votes[batch.chosen]
+        if batch.partner is not None:
+            mixed = batch.lam * mixed + (1 - batch.lam) * votes[batch.partner]
+        loss = loss + output.weight * distribution_loss(own, mixed)
+    return loss
 
 
 def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> None:
@@ -239,52 +282,17 @@ def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> No
     raise TrainingError(
         f"The loss is {value} {by} step {step} (epoch {epoch}): training cannot go on. {kept}",
         f"Train again into another folder with a lower rate than optim.lr={state.recipe.optim.lr:g}.",
+        code="loss-not-finite",
     )
 
 
-def predict_probabilities(
-    model: nn.Module, fabric: Fabric, faces: FaceSet, recipe: Recipe, batch_size: int = 512
-) -> npt.NDArray[np.float64]:
-    """Probabilities of every class for every face, (N, C) float64, by the torch model in evaluation mode."""
-    model.eval()
-    start = (recipe.input.size_px - recipe.input.crop_px) // 2
-    window = slice(start, start + recipe.input.crop_px)
-    parts = []
-    with torch.inference_mode():
-        for first in range(0, len(faces), batch_size):
-            pixels = torch.from_numpy(np.array(faces.images[first : first + batch_size, window, window]))
-            batch = normalise(fabric.to_device(pixels).to(torch.float32).unsqueeze(1), recipe.input)
-            logits = model(batch.contiguous(memory_format=torch.channels_last))
-            parts.append(logits.float().cpu().double().softmax(1).numpy())
-    return np.concatenate(parts)
-
-
-def _validate(state: TrainingState) -> HistoryLine:
-    recipe = state.recipe
-    with state.average.in_place():
-        # Norms that are frozen keep theirs: what is learnt meanwhile goes by them.
-        if state.as_served is not None and len(state.history) >= recipe.tuning.frozen_epochs:
-            renew_statistics(state.network, state.as_served, recipe.input, through=state.model)
-            state.average.take_statistics()
-        probabilities = predict_probabilities(state.model, state.fabric, state.validation, recipe)
-    labels = state.validation.labels
-    confusion = metrics.confusion_matrix(labels, probabilities.argmax(1), len(state.validation.classes))
-    rows = metrics.support(confusion)
-    return {
-        "validation_loss": metrics.log_loss(labels, probabilities),
-        "validation_accuracy": float(metrics.accuracy(confusion)),
-        "validation_macro_f1": float(metrics.macro_average(metrics.f1(confusion), rows)),
-        "validation_macro_auc": float(metrics.macro_average(metrics.roc_auc(labels, probabilities), rows)),
-    }
-
-
-def _reason_to_stop(state: TrainingState) -> str | None:
+def _reason_to_end(state: TrainingState) -> str | None:
     done = len(state.history)
     if done >= state.recipe.epochs:
         return "all epochs done"
     patience = state.recipe.stopping.patience
     # Waiting begins when all layers learn: a head that has settled must not end the run before.
     frozen = state.recipe.tuning.frozen_epochs
-    if done and patience and done - max(best_epoch(state.history, state.recipe), frozen) >= patience:
+    if done and patience and done - max(best_by_metric(state.history, state.recipe), frozen) >= patience:
         return f"no better {state.recipe.stopping.metric} for {patience} epochs"
     return None

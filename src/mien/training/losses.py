@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mien.data.faceset import FaceSet
 from mien.errors import DataError
 from mien.evaluation.metrics import Floats
 from mien.recipe import Recipe
@@ -23,10 +23,10 @@ class Loss:
 
     Attributes:
         class_weights: float32 (C,), how much faces of each class count; None counts all alike.
-        label_smoothing: share of the target that is spread over all classes.
+        label_smoothing: fraction of the target that is spread over all classes.
         focal_gamma: focal loss (Lin et al. 2017, equation 5): every part of the cross-entropy is multiplied by
             (1 - p)^gamma, p the probability that the network gives that class; 0 changes nothing.
-        shift: float32 (C,), added to the logits: tau times the log of the classes' shares makes it the
+        shift: float32 (C,), added to the logits: tau times the log of the class frequencies makes it the
             logit-adjusted loss (Menon et al. 2021, equation 10). The network then answers as if all classes were
             equally frequent, without any shift. None adds nothing.
     """
@@ -45,13 +45,13 @@ class Loss:
                 logits, labels, weight=self.class_weights, label_smoothing=self.label_smoothing
             )
         class_count = logits.shape[1]
-        log_shares = logits.log_softmax(1)
+        log_probabilities = logits.log_softmax(1)
         targets = functional.one_hot(labels, class_count).to(logits.dtype)
         targets = (1 - self.label_smoothing) * targets + self.label_smoothing / class_count
         weights = logits.new_ones(class_count) if self.class_weights is None else self.class_weights
         # 1 - p from the logarithm, which keeps its digits where p is nearly 1; its power has an infinite slope at 0.
-        missing = (-torch.expm1(log_shares)).clamp_min(1e-7)
-        parts = weights * targets * missing**self.focal_gamma * -log_shares
+        missing = (-torch.expm1(log_probabilities)).clamp_min(1e-7)
+        parts = weights * targets * missing**self.focal_gamma * -log_probabilities
         return parts.sum() / weights[labels].sum()
 
     def to(self, device: torch.device) -> Loss:
@@ -60,7 +60,7 @@ class Loss:
         return replace(self, class_weights=weights, shift=shift)
 
 
-def disagreement(first: Tensor, second: Tensor, temperature: float = 1.0) -> Tensor:
+def consistency_loss(first: Tensor, second: Tensor, temperature: float = 1.0) -> Tensor:
     """How far two answers about the same faces are from what they say together; 0 where both say the same.
 
     ``T^2 * (KL(m || p) + KL(m || q)) / 2``, p and q the softmax of the logits at temperature T, m their mean, which is
@@ -69,21 +69,25 @@ def disagreement(first: Tensor, second: Tensor, temperature: float = 1.0) -> Ten
     Args:
         first: logits, float (N, C).
         second: of the same faces, seen otherwise.
-        temperature: T; its square keeps the gradient's size (:class:`mien.training.distill.Lesson`).
+        temperature: T; its square keeps the gradient's size (:class:`mien.training.distill.Distillation`).
     """
-    log_shares = [(logits / temperature).log_softmax(1) for logits in (first, second)]
-    together = torch.stack([each.exp() for each in log_shares]).mean(0).detach()
-    apart = [functional.kl_div(each, together, reduction="batchmean") for each in log_shares]
+    log_probabilities = [(logits / temperature).log_softmax(1) for logits in (first, second)]
+    together = torch.stack([each.exp() for each in log_probabilities]).mean(0).detach()
+    apart = [functional.kl_div(each, together, reduction="batchmean") for each in log_probabilities]
     return temperature**2 * torch.stack(apart).mean()
 
 
-def make_loss(recipe: Recipe, faces: FaceSet) -> Loss:
-    """The loss that a recipe asks for, given the faces that are learnt.
+def make_loss(recipe: Recipe, counts: npt.NDArray[np.int64], classes: Sequence[str]) -> Loss:
+    """The loss that a recipe asks for.
+
+    Args:
+        recipe: its ``class_weights``, ``label_smoothing`` and ``balance`` count.
+        counts: int64 (C,), samples of each class to train on, after balancing.
+        classes: their names.
 
     Raises:
-        DataError: the logits are to be adjusted by the share of a class that has no face.
+        DataError: logits are to be adjusted by the frequency of a class that has no sample.
     """
-    counts = faces.counts()
     weights, shift = None, None
     if recipe.class_weights == "balanced":
         weights = balanced_weights(counts)
@@ -92,8 +96,9 @@ def make_loss(recipe: Recipe, faces: FaceSet) -> Loss:
     if recipe.balance.logit_adjustment:
         if not counts.all():
             raise DataError(
-                f"balance.logit_adjustment needs faces of every class; the train split has none of "
-                f"'{faces.classes[int(counts.argmin())]}'. Leave that class out with a label scheme."
+                f"balance.logit_adjustment needs samples of every class; the train split has none of "
+                f"'{classes[int(counts.argmin())]}'. Leave that class out with a label scheme.",
+                code="class-empty",
             )
         shift = recipe.balance.logit_adjustment * np.log(counts / counts.sum())
     return Loss(_tensor(weights), recipe.label_smoothing, recipe.balance.focal_gamma, _tensor(shift))

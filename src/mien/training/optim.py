@@ -12,23 +12,23 @@ from mien.recipe import OptimRecipe, ScheduleRecipe
 
 
 def build_optimizer(
-    model: nn.Module, recipe: OptimRecipe, rate_shares: Mapping[nn.Parameter, float] | None = None
+    model: nn.Module, recipe: OptimRecipe, lr_scales: Mapping[nn.Parameter, float] | None = None
 ) -> optim.Optimizer:
     """Make the optimiser; weight decay acts on weights of two or more dimensions, not on norms and biases.
 
     Args:
         model: whose parameters learn.
         recipe: which optimiser, with its settings.
-        rate_shares: each parameter's share of the learning rate, 1 where it is not named; every group keeps its own as
-            ``rate_share``, by which the loop multiplies the rate of a step.
+        lr_scales: each parameter's share of the learning rate, 1 where it is not named; every group keeps its own as
+            ``lr_scale``, by which the loop multiplies the rate of a step.
     """
-    shares = {p: (rate_shares or {}).get(p, 1.0) for p in model.parameters() if p.requires_grad}
+    shares = {p: (lr_scales or {}).get(p, 1.0) for p in model.parameters() if p.requires_grad}
     groups: list[dict[str, Any]] = []
     for share in sorted(set(shares.values())):
         decayed = [p for p in shares if shares[p] == share and p.ndim > 1]
         plain = [p for p in shares if shares[p] == share and p.ndim <= 1]
-        groups.append({"params": decayed, "weight_decay": recipe.weight_decay, "rate_share": share})
-        groups.append({"params": plain, "weight_decay": 0.0, "rate_share": share})
+        groups.append({"params": decayed, "weight_decay": recipe.weight_decay, "lr_scale": share})
+        groups.append({"params": plain, "weight_decay": 0.0, "lr_scale": share})
     match recipe.name:
         case "sgd":
             # torch refuses Nesterov without momentum.
@@ -40,6 +40,12 @@ def build_optimizer(
             return optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, eps=recipe.epsilon)
         case "rmsprop":
             return optim.RMSprop(groups, lr=recipe.lr, momentum=recipe.momentum, eps=recipe.epsilon)
+
+
+def set_rate(optimizer: optim.Optimizer, rate: float) -> None:
+    """Let the next step have this learning rate, above 0; each group has its own share of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["lr_scale"]
 
 
 def rate_factor(recipe: ScheduleRecipe, step: int, steps_per_epoch: int, epochs: int) -> float:

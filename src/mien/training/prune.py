@@ -1,4 +1,4 @@
-"""A thinner network from a trained one: of each stage the channels that the rest of the network hears most of.
+"""A smaller network from a trained one: of each stage the channels that the rest of the network hears most of.
 
 Structured pruning (Li et al., ICLR 2017, rank filters by the size of their weights). What is left answers a little
 worse at once, and is a start for training on (``--from``) that a network of its size at random is not.
@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from mien.data.faceset import FaceSet
+from mien.data.dataset import Dataset
 from mien.errors import RecipeError, RunError
 from mien.labels import parse_scheme
 from mien.models.mien import MienNet, SqueezeExcite, Stage
@@ -35,7 +35,7 @@ LOOKED_AT = 2048
 def make_pruned(
     run: RunFolder,
     widths: Sequence[int],
-    faces: FaceSet,
+    faces: Dataset,
     out: RunFolder,
     environment: dict[str, Any],
     stem_width: int | None = None,
@@ -57,23 +57,27 @@ def make_pruned(
     """
     recipe = run.read_recipe()
     network, facts = checkpoint.load_best(run)
-    thinner = thinner_model(run, widths, stem_width)
+    smaller = pruned_model(run, widths, stem_width)
     assert isinstance(network, MienNet)
-    if not faces.is_learnt_as(facts["data_fingerprint"]):
-        raise RunError(f"{run.path} was trained on other data than this; its channels are weighed by its own.")
+    if not faces.matches_training_data(facts["data_fingerprint"]):
+        raise RunError(
+            f"{run.path} was trained on other data. Give the data that it was trained on.",
+            code="run-other-data",
+        )
     out.check_free()
     classes = tuple(facts["classes"])
     shown = faces.of_split("train").with_scheme(parse_scheme(recipe.classes)).with_classes(classes)
     chosen = np.random.default_rng(0).permutation(len(shown))[:LOOKED_AT]
     images = np.asarray(shown.images)[np.sort(chosen)]
-    target = build_model(thinner, len(classes), recipe.input.crop_px)
+    target = build_model(smaller, network.head.out_features, *recipe.input.seen_as)
     assert isinstance(target, MienNet)
     prune_into(target, network, images, recipe.input)
-    pruned = recipe.model_copy(update={"name": f"{recipe.name}-pruned", "model": thinner})
+    pruned = recipe.model_copy(update={"name": f"{recipe.name}-pruned", "model": smaller})
     kept = {
         "recipe_digest": pruned.digest,
         **faces.provenance,
         "classes": list(classes),
+        **checkpoint.kept_outputs(facts),
         "started_from": file_digest(run.best),
         "taught_by": facts.get("taught_by", []),
         "pruned_from": file_digest(run.best),
@@ -82,29 +86,38 @@ def make_pruned(
     checkpoint.save(out.best, target.state_dict(), {**kept, "epoch": 0})
 
 
-def thinner_model(run: RunFolder, widths: Sequence[int], stem_width: int | None) -> ModelRecipe:
+def pruned_model(run: RunFolder, widths: Sequence[int], stem_width: int | None) -> ModelRecipe:
     """The network that is left of a run's. Raises :class:`RecipeError`, as :func:`make_pruned`."""
     model = run.read_recipe().model
     if model.name != "mien":
-        raise RecipeError(f"{run.path} holds a {model.name}; only mien's own network ('mien') can be pruned.")
+        raise RecipeError(
+            f"{run.path} holds a {model.name}; only mien's own network ('mien') can be pruned.",
+            code="model-not-prunable",
+        )
     before, stem_before = model.settings["widths"], model.settings["stem_width"]
     if len(widths) != len(before) or any(not 0 < new <= old for new, old in zip(widths, before, strict=False)):
         raise RecipeError(
-            f"The network has stages of {', '.join(map(str, before))} channels; give as many --widths, "
-            f"from 1 up and none larger. Found {', '.join(map(str, widths))}."
+            f"The stages of the network have {', '.join(map(str, before))} channels. Give as many --widths, each from "
+            f"1 up to that number; found {', '.join(map(str, widths))}.",
+            code="prune-widths",
         )
     if stem_width is None:
         stem_width = stem_before
     if not 0 < stem_width <= stem_before:
-        raise RecipeError(f"--stem must be 1 to {stem_before}, what the first convolution has; found {stem_width}.")
+        raise RecipeError(
+            f"--stem must be 1 to {stem_before}, what the first convolution has; found {stem_width}.", code="prune-stem"
+        )
     if (list(widths), stem_width) == (list(before), stem_before):
-        raise RecipeError("--widths are those that the network has; nothing would be pruned. Give fewer of some stage.")
+        raise RecipeError(
+            "--widths are the widths of the network; nothing would be pruned. Lower at least one.",
+            code="prune-nothing",
+        )
     return model.model_copy(update={"widths": list(widths), "stem_width": stem_width})
 
 
 @torch.no_grad()
 def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8], spec: InputSpec) -> None:
-    """Fill a thinner network with the channels of another that count most.
+    """Fill a smaller network with the channels of another that count most.
 
     A channel counts by how much it varies over faces, times how large the weights are that take it up: of the next
     stage and of its own stage's branch, each by their mean over channels; of the stem, by the first stage. What a
@@ -115,7 +128,7 @@ def prune_into(target: MienNet, network: MienNet, images: npt.NDArray[np.uint8],
     Args:
         target: the same shape, with fewer channels in some stages; changed in place.
         network: what is pruned.
-        images: uint8 (N, size_px, size_px), faces to weigh the channels by.
+        images: uint8 (N, size_px, size_px[, 3]), faces to weigh the channels by.
         spec: the network's input.
     """
     stem, entered, left = _activity(network, images, spec)

@@ -11,8 +11,8 @@ from torch import nn
 
 
 @contextmanager
-def climbed(network: nn.Module, rho: float) -> Iterator[None]:
-    """Inside the block the weights lie ``rho`` up the slope that they have, and gradients start anew.
+def sam_perturbation(network: nn.Module, rho: float) -> Iterator[None]:
+    """Inside the block the weights lie ``rho`` up the slope that they have, and gradients start from zero.
 
     The paper's equation 2: w + rho * g / |g|. Batch norms keep their running statistics, which are of the weights
     outside. Afterwards the weights are back, bit for bit, and the gradients are those found inside.

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mien.data.faceset import FaceSet
+from mien.data.dataset import Dataset
 from mien.errors import RunError
 from mien.labels import parse_scheme
 from mien.models.registry import build_model
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
-from mien.training.norm_statistics import batch_norms, renew_statistics
+from mien.training.batch_norm import batch_norms, recalibrate_bn
 from mien.training.state import file_digest
 
 
@@ -32,7 +32,7 @@ def digests_of(runs: Sequence[RunFolder]) -> list[str]:
     for at, digest in enumerate(digests):
         if digest in digests[:at]:
             same = runs[digests.index(digest)].path, runs[at].path
-            raise RunError(f"{same[0]} and {same[1]} have the same weights; give each once.")
+            raise RunError(f"{same[0]} and {same[1]} have the same weights; give each once.", code="soup-same-weights")
     return digests
 
 
@@ -58,14 +58,15 @@ def began_apart(runs: Sequence[RunFolder], digests: Sequence[str]) -> bool:
     return len({beginning(own) for own in digests}) > 1
 
 
-def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environment: dict[str, Any]) -> None:
+def make_soup(runs: Sequence[RunFolder], faces: Dataset, out: RunFolder, environment: dict[str, Any]) -> None:
     """Average the best weights of runs into a new run folder, which has no history and cannot be resumed.
 
-    The running statistics of batch norms are not averaged but taken anew, from the train faces as serving shows them:
+    The running statistics of batch norms are not averaged but recalculated from the train faces as serving shows them:
     those of the members belong to other weights.
 
     Args:
-        runs: one or more, of the same network, input and classes. Of one alone the weights stay.
+        runs: one or more, of the same network, input and classes. Of one alone the weights stay. A run may lack
+            outputs of the first one: their rows of the head are the mean of those that have them.
         faces: the data, at their size.
         out: where to; holds recipe, environment and best weights afterwards.
         environment: facts for environment.json.
@@ -77,27 +78,41 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
     """
     recipe = runs[0].read_recipe()
     loaded = [checkpoint.load(run.best) for run in runs]
+    rows, classes = checkpoint.head_rows(loaded[0][1]), tuple(loaded[0][1]["classes"])
     for run, (tensors, facts) in zip(runs, loaded, strict=True):
         other = run.read_recipe()
-        same = (other.model, other.input, facts["classes"]) == (recipe.model, recipe.input, loaded[0][1]["classes"])
-        if not same or tensors.keys() != loaded[0][0].keys():
-            raise RunError(f"{run.path} has another network, input or classes than {runs[0].path}; they have no mean.")
-        if not faces.is_learnt_as(facts["data_fingerprint"]):
+        same = (other.model, other.input, list(facts["classes"])) == (recipe.model, recipe.input, list(classes))
+        fits = set(checkpoint.head_rows(facts)) <= set(rows)
+        if not (same and fits) or tensors.keys() != loaded[0][0].keys():
+            raise RunError(
+                f"{run.path} has another network, input or classes than {runs[0].path}. "
+                f"Only runs of one network can be averaged.",
+                code="soup-mismatch",
+            )
+        if not faces.matches_training_data(facts["data_fingerprint"]):
             # What one of them learnt from may be what the mean is then measured on.
-            raise RunError(f"{run.path} was trained on other data than this; a soup needs its members' own.")
+            raise RunError(
+                f"{run.path} was trained on other data. Give the data that all runs were trained on.",
+                code="run-other-data",
+            )
     digests = digests_of(runs)
     out.check_free()
-    classes = tuple(loaded[0][1]["classes"])
-    network = build_model(recipe.model, len(classes), recipe.input.crop_px)
+    network = build_model(recipe.model, len(rows), *recipe.input.seen_as)
     if len(runs) == 1 and not batch_norms(network):
-        raise RunError(f"{runs[0].path} has no batch norms to renew statistics of; a mean is of two or more.")
-    network.load_state_dict(_mean([tensors for tensors, _ in loaded]))
+        raise RunError(
+            f"{runs[0].path} has no batch norms to recalibrate, and one run has no mean. Give two runs or more.",
+            code="no-batch-norm",
+        )
+    network.load_state_dict(
+        _mean([tensors for tensors, _ in loaded], [checkpoint.head_rows(each) for _, each in loaded])
+    )
     train_faces = faces.of_split("train").with_scheme(parse_scheme(recipe.classes)).with_classes(classes)
-    renew_statistics(network, np.asarray(train_faces.images), recipe.input)
+    recalibrate_bn(network, np.asarray(train_faces.images), recipe.input)
     facts = {
         "recipe_digest": recipe.digest,
         **faces.provenance,
         "classes": list(classes),
+        **checkpoint.kept_outputs(loaded[0][1]),
         "started_from": None,
         "taught_by": sorted({digest for _, each in loaded for digest in each.get("taught_by", [])}),
         "soup_of": digests,
@@ -106,9 +121,25 @@ def make_soup(runs: Sequence[RunFolder], faces: FaceSet, out: RunFolder, environ
     checkpoint.save(out.best, network.state_dict(), {**facts, "epoch": 0})
 
 
-def _mean(several: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of each tensor; whole numbers (batches seen) are the first's."""
-    return {
-        name: torch.stack([tensors[name] for tensors in several]).mean(0) if value.is_floating_point() else value
-        for name, value in several[0].items()
-    }
+def _mean(several: Sequence[dict[str, Tensor]], rows: Sequence[Sequence[tuple[str, str]]]) -> dict[str, Tensor]:
+    """The mean of each tensor; whole numbers (batches seen) are the first's.
+
+    Args:
+        several: tensors by name, of one network each.
+        rows: for each network, output and class of each row of its head. The mean of a row is over the networks that
+            have it: one that was fine-tuned with a second output is averaged with the one that it began with.
+    """
+    mean = {}
+    for name, first in several[0].items():
+        tensors = [each[name] for each in several]
+        if not first.is_floating_point():
+            mean[name] = first
+        elif all(each.shape == first.shape for each in tensors):
+            mean[name] = torch.stack([each.float() for each in tensors]).mean(0)
+        else:
+            having = [
+                [each[own.index(key)].float() for each, own in zip(tensors, rows, strict=True) if key in own]
+                for key in rows[0]
+            ]
+            mean[name] = torch.stack([torch.stack(each).mean(0) for each in having])
+    return mean

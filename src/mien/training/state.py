@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,62 +13,71 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from mien.data.balance import balance, check_counts
-from mien.data.faceset import FaceSet
-from mien.errors import DataError, RunError
-from mien.labels import parse_scheme
+from mien.errors import RunError, TrainingError
+from mien.files import file_sha256
 from mien.models.network import Network
-from mien.models.registry import build_model, check_sizes, completed
+from mien.models.registry import build_model, check_sizes
+from mien.preprocess import InputSpec
 from mien.recipe import Recipe
-from mien.run_folder import HISTORY_COLUMNS, RunFolder
+from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.average import WeightAverage
-from mien.training.batches import count_steps
+from mien.training.batch_norm import enough_of
+from mien.training.callback import HistoryLine
 from mien.training.device import make_fabric
-from mien.training.distill import Lesson, make_lesson
-from mien.training.losses import Loss, make_loss
-from mien.training.norm_statistics import enough_of
+from mien.training.distill import Distillation, make_distillation
+from mien.training.losses import Loss
 from mien.training.optim import build_optimizer
-from mien.training.tuning import rate_shares
-
-SHOWN = ("train", "validation")
-"""The splits that a run is shown."""
-
-HistoryLine = dict[str, float]
+from mien.training.outputs import Output, count_logits, vote_distributions
+from mien.training.plan import TrainingPlan
+from mien.training.synchronised_norm import synchronise_batch_norms
+from mien.training.tuning import lr_scales
 
 
 @dataclass
 class TrainingState:
     """What the loop works on.
 
-    ``average`` holds the weights that are validated and kept. ``as_served`` are some train faces as the data has them,
-    where batch norms are to see them (else None), ``images`` those after balancing. ``start_file`` is where the first
-    weights came from; None where they were drawn.
+    Attributes:
+        plan: recipe and data.
+        fabric: device and precision.
+        network: the weights that are trained.
+        model: the network as ``fabric`` wraps it; what is called.
+        optimizer: of the network's weights.
+        average: the weights that are validated and saved.
+        recalibration_images: uint8 (M, S, S[, 3]), train images without augmentation, for batch norms; else None.
+        images: uint8 (N, S, S[, 3]) on the device, the train split after balancing.
+        labels: int64 (N,) beside them.
+        loss: of the label output, on the device.
+        init_checkpoint: the file that the first weights came from; None where they are random.
+        vote_distributions: float64 (N, V) of ``images``, where an output is trained on votes.
+        distillation: what teachers predict for ``images``, where there are teachers.
+        history: of the finished epochs.
     """
 
-    recipe: Recipe
+    plan: TrainingPlan
     fabric: Fabric
     network: Network
     model: nn.Module
     optimizer: torch.optim.Optimizer
     average: WeightAverage
-    as_served: npt.NDArray[np.uint8] | None
+    recalibration_images: npt.NDArray[np.uint8] | None
     images: Tensor
     labels: Tensor
-    validation: FaceSet
     loss: Loss
-    start_file: Path | None
-    lesson: Lesson | None = None
+    init_checkpoint: Path | None
+    vote_distributions: npt.NDArray[np.float64] | None = None
+    distillation: Distillation | None = None
     history: list[HistoryLine] = field(default_factory=list)
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Steps of one epoch."""
-        return count_steps(len(self.images), self.recipe.batch_size)
+    def recipe(self) -> Recipe:
+        """The plan's recipe."""
+        return self.plan.recipe
 
 
 def check_network(recipe: Recipe, classes: int = 7) -> None:
-    """Build the network, and ask it at every size that the recipe shows it, before anything is read.
+    """Build the network and run it at every size that the recipe shows it, before any data is read.
 
     Raises:
         RecipeError: as :func:`mien.models.registry.build_model` and ``check_sizes``.
@@ -77,118 +85,138 @@ def check_network(recipe: Recipe, classes: int = 7) -> None:
     _build(recipe, classes)
 
 
+def check_weights(plan: TrainingPlan) -> Path | None:
+    """Build a plan's network and load the pretrained weights that its model names, as :func:`prepare` would.
+
+    Returns:
+        The file of the pretrained weights; None where the network starts from random weights.
+
+    Raises:
+        RecipeError, ModelError: as :func:`prepare`.
+    """
+    return _build(plan.recipe, count_logits(plan.outputs)).load_pretrained()
+
+
 def _build(recipe: Recipe, classes: int) -> Network:
-    network = build_model(recipe.model, classes, recipe.input.crop_px)
-    check_sizes(network, recipe.model, recipe.input.crop_px, (side_px for _, side_px in recipe.early_sizes))
+    network = build_model(recipe.model, classes, *recipe.input.seen_as)
+    early_px = [side_px for _, side_px in recipe.progressive_resizing]
+    check_sizes(network, recipe.model, recipe.input.crop_px, early_px, recipe.input.channels)
     return network
 
 
-def check_faces(recipe: Recipe, faces: FaceSet) -> None:
-    """Refuse faces that :func:`prepare` would, without building or making anything.
-
-    Raises:
-        DataError: no train or no validation split, fewer than two classes to learn, faces of another size than the
-            recipe's, too few of a class to balance or to adjust logits by.
-    """
-    train_faces, _ = (faces.of_split(split).with_scheme(parse_scheme(recipe.classes)) for split in SHOWN)
-    size_px = recipe.input.size_px
-    if faces.images.shape[1:] != (size_px, size_px):
-        raise DataError(
-            f"The recipe wants grey faces of {size_px} x {size_px}; these are {faces.images.shape[1:]}. "
-            f"Read them with size_px={size_px}."
-        )
-    if np.count_nonzero(train_faces.counts()) < 2:
-        raise DataError("The train split holds faces of one class only; a classifier needs at least two.")
-    check_counts(train_faces, recipe.balance)
-    make_loss(recipe, train_faces)
-
-
 def prepare(
-    recipe: Recipe, faces: FaceSet, start: RunFolder | None, goes_on: bool = False, teachers: Sequence[Path] = ()
+    plan: TrainingPlan,
+    init_from: RunFolder | None = None,
+    resumes: bool = False,
+    teachers: Sequence[Path] = (),
+    device: str = "auto",
 ) -> TrainingState:
     """Build everything that a run needs. Touches nothing on disk.
 
     Args:
-        recipe: what to do.
-        faces: see :func:`mien.training.loop.train`.
-        start: a run whose weights to begin with; None takes what the recipe's model begins with.
-        goes_on: weights are about to be restored, so none are loaded to begin with.
-        teachers: see :func:`mien.training.distill.make_lesson`.
+        plan: what to train on.
+        init_from: a run whose weights to begin with; None takes what the recipe's model begins with.
+        resumes: weights are about to be restored, so none are loaded to begin with.
+        teachers: see :func:`mien.training.distill.make_distillation`.
+        device: see :func:`mien.training.device.check_device`.
 
     Raises:
-        DataError: the data has no train or no validation split, fewer than two classes to learn, faces of another
-            size than the recipe's, too few of a class to balance, or teachers of other data or classes.
-        RecipeError: the recipe names a model or setting that does not exist, a network too deep for its faces, or
-            teachers that cannot be asked live.
-        RunError: ``start`` has no checkpoint, or holds another network.
+        DataError: teachers of other data or classes.
+        RecipeError: a network too deep for its faces, or teachers that cannot be asked live.
+        RunError: ``init_from`` has no checkpoint, or holds another network.
         ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
+        TrainingError: the device does not exist; a batch has fewer images than there are processes.
     """
-    check_faces(recipe, faces)
-    train_faces, validation = (faces.of_split(split).with_scheme(parse_scheme(recipe.classes)) for split in SHOWN)
-    as_served = enough_of(np.asarray(train_faces.images)) if recipe.renew_statistics else None
-    train_faces = balance(train_faces, recipe.balance, recipe.seed)
-    loss = make_loss(recipe, train_faces)
-    fabric = make_fabric(recipe.precision)
+    recipe = plan.recipe
+    train_faces = plan.balanced_train()
+    fabric = make_fabric(recipe.precision, device, may_leave_out=recipe.tuning.frozen_epochs > 0)
+    if fabric.world_size > (shown := min(recipe.batch_size, len(train_faces))):
+        raise TrainingError(
+            f"{fabric.world_size} processes share a batch of {shown}: each needs an image. Use fewer processes, or a "
+            f"larger batch_size.",
+            code="batch-too-small",
+        )
+    if fabric.world_size > 1:
+        fabric.launch()
     torch.manual_seed(recipe.seed)
-    network = _build(recipe, len(train_faces.classes))
-    start_file = None if start is None else start.best
-    if not goes_on:
-        if start is None:
-            start_file = network.load_start()
+    network = _build(recipe, count_logits(plan.outputs))
+    init_checkpoint = None if init_from is None else init_from.best
+    if not resumes:
+        if init_from is None:
+            init_checkpoint = network.load_pretrained()
         else:
-            begin_from(network, train_faces.classes, start)
+            load_init_weights(network, plan.outputs, init_from, recipe.input)
     # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    shares = rate_shares(network, recipe.tuning.layer_decay)
-    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim, shares))
+    if fabric.world_size > 1:
+        synchronise_batch_norms(network)
+    scales = lr_scales(network, recipe.tuning.layer_decay)
+    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim, scales))
     return TrainingState(
-        recipe=recipe,
+        plan=plan,
         fabric=fabric,
         network=network,
         model=model,
         optimizer=optimizer,
         average=WeightAverage(network, recipe.ema_decay),
-        as_served=as_served,
-        images=fabric.to_device(torch.from_numpy(np.array(train_faces.images))),
+        recalibration_images=enough_of(np.asarray(plan.train.images)) if recipe.recalibrate_bn else None,
+        # The plan's own copy of the data, unless it is read-only: a second one would double the memory.
+        images=fabric.to_device(torch.from_numpy(np.require(train_faces.images, requirements="W"))),
         labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
-        validation=validation,
-        loss=loss.to(fabric.device),
-        start_file=start_file,
-        lesson=make_lesson(recipe, teachers, train_faces, fabric) if teachers else None,
+        loss=plan.loss.to(fabric.device),
+        init_checkpoint=init_checkpoint,
+        vote_distributions=vote_distributions(plan.outputs, train_faces),
+        distillation=make_distillation(recipe, teachers, train_faces, fabric) if teachers else None,
     )
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, as ``"sha256:..."``. Raises :class:`RunError` where it is missing."""
     if not path.is_file():
-        raise RunError(f"{path} does not exist; the run has no finished epoch to begin with.")
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        raise RunError(
+            f"{path} does not exist; the run has no finished epoch to start from.", code="checkpoint-missing"
+        )
+    return f"sha256:{file_sha256(path)}"
 
 
-def begin_from(network: Network, classes: tuple[str, ...], start: RunFolder) -> None:
-    """Load a trained run's weights for fine-tuning. Rows of the head go by class name; new classes start fresh.
+def load_init_weights(network: Network, outputs: Sequence[Output], init_from: RunFolder, spec: InputSpec) -> None:
+    """Load a trained run's weights for fine-tuning. Rows of the head go by output and class; new ones start fresh.
+
+    The label outputs of both match, whatever their names; all others match by name.
 
     Raises:
-        RunError: the run has no checkpoint, or its network is another.
+        RunError: the run has no checkpoint, its network is another, or its weights are for its own image size alone.
     """
-    tensors, facts = checkpoint.load(start.best)
+    tensors, facts = checkpoint.load(init_from.best)
     own = network.state_dict()
     if not {"head.weight", "head.bias"} <= tensors.keys():
-        raise RunError(f"{start.best} holds no network to begin with. Give another run.")
+        raise RunError(
+            f"{init_from.best} holds no network to start from. Give another run.", code="checkpoint-no-network"
+        )
+    known = checkpoint.head_rows(facts)
+    wanted = [key for output in outputs for key in checkpoint.row_keys(output.name, output.target, output.classes)]
     for name in ("head.weight", "head.bias"):
         trained, fresh = tensors[name], own[name].clone()
-        for row, class_name in enumerate(classes):
-            if class_name in facts["classes"] and trained.shape[1:] == fresh.shape[1:]:
-                fresh[row] = trained[facts["classes"].index(class_name)]
+        for row, key in enumerate(wanted):
+            if key in known and trained.shape[1:] == fresh.shape[1:]:
+                fresh[row] = trained[known.index(key)]
         tensors[name] = fresh
-    checkpoint.load_matching(network, tensors, start.best)
+    trained_px = init_from.read_recipe().input.crop_px
+    if trained_px != spec.crop_px and any(own[name].shape != tensors[name].shape for name in own.keys() & tensors):
+        raise RunError(
+            f"The network of {init_from.path} has layers for images of {trained_px} px alone; the recipe has "
+            f"{spec.crop_px}. Leave input.crop_px at {trained_px}, or start from a network that works on any size.",
+            code="one-size-model",
+        )
+    checkpoint.load_matching(network, tensors, init_from.best)
 
 
-def keep(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: bool) -> None:
+def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: bool) -> None:
     """Write this epoch's files. The best weights lie aside until ``last``, by which they are the best, stands.
 
-    Killed before that, the epoch is done anew; where that is not bit-identical (a GPU), it may not be the best then.
+    Killed before that, the epoch is repeated; where that is not bit-identical (a GPU), it may not be the best then.
     """
+    run.check_present()
     if is_best:
         with state.average.in_place():
             checkpoint.save(run.next_best, state.network.state_dict(), {**facts, "epoch": len(state.history)})
@@ -197,79 +225,8 @@ def keep(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: b
         | checkpoint.pack("average", state.average.tensors)
         | checkpoint.pack("optimizer", checkpoint.optimizer_tensors(state.optimizer))
     )
+    run.keep_previous()
     checkpoint.save(run.last, tensors, {**facts, "history": state.history})
     if is_best:
         run.take_next_best()
     run.write_history(state.history)
-
-
-def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
-    """Refuse to go on with a run by another recipe. Raises :class:`RunError`."""
-    if completed(run.read_recipe()).digest != completed(recipe).digest:
-        raise RunError(f"{run.path} was trained by another recipe; resume it with its own, or choose another --out.")
-
-
-def check_goes_on(run: RunFolder) -> None:
-    """Refuse a run that no training made. Raises :class:`RunError`."""
-    for key, how in (("soup_of", "was made of other runs"), ("pruned_from", "was pruned, not trained")):
-        if key in run.read_environment():
-            raise RunError(f"{run.path} {how}: nothing to go on with. Begin from it with --from.")
-
-
-def restore(state: TrainingState, run: RunFolder, faces: FaceSet, facts: dict[str, Any]) -> dict[str, Any]:
-    """Take up the run where its last finished epoch left it.
-
-    Args:
-        state: what :func:`prepare` made.
-        run: begun before.
-        faces: the data.
-        facts: of the run as it was asked for now.
-
-    Returns:
-        The run's own facts: with an epoch done, its first weights need not be at hand any more, but are named.
-
-    Raises:
-        RunError: no training made the run; it has another recipe, other data, teachers or first weights; its
-            checkpoint is damaged.
-    """
-    check_goes_on(run)
-    begun = run.read_environment()
-    run.remove_litter()
-    check_same_recipe(run, state.recipe)
-    if not faces.is_learnt_as(begun.get("data_fingerprint", "")):
-        raise RunError(f"{run.path} was trained on other data; resume it with its own, or choose another --out.")
-    if begun.get("taught_by", []) != facts["taught_by"]:
-        raise RunError(
-            f"{run.path} has other teachers; resume it with its own, in their order, or choose another --out."
-        )
-    may_leave_it_out = run.last.is_file() and state.start_file is None
-    if begun.get("started_from") != facts["started_from"] and not may_leave_it_out:
-        begun_with = begun.get("started_from") or "weights drawn at random"
-        raise RunError(
-            f"{run.path} was begun with other weights, {begun_with}. Begin with those (--from, model.weights), or, "
-            f"once an epoch is done, with none: mien train {run.recipe_file} --out {run.path} --resume"
-        )
-    facts = {**facts, "started_from": begun.get("started_from")}
-    if not run.last.is_file():
-        return facts
-    tensors, kept = checkpoint.load(run.last)
-    if not _is_history(kept.get("history")):
-        raise RunError(f"{run.last} is of no run that can go on. Train again into another folder.")
-    checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), run.last)
-    state.average.restore(checkpoint.unpack("average", tensors))
-    checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
-    state.history = kept["history"]
-    if run.next_best.is_file():
-        if checkpoint.load(run.next_best)[1]["epoch"] == len(state.history):
-            run.take_next_best()
-        else:
-            run.next_best.unlink()
-    run.write_history(state.history)
-    return facts
-
-
-def _is_history(found: Any) -> bool:
-    return isinstance(found, list) and all(
-        isinstance(line, dict) and all(isinstance(line.get(name), int | float) for name in HISTORY_COLUMNS)
-        for line in found
-    )

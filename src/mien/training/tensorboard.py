@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
 from mien.run_folder import RunFolder
-from mien.training.loop import Watch
-from mien.training.state import HistoryLine
+from mien.training.callback import Callback
+from mien.training.history_log import HistoryLog
 
 FOLDER = "tensorboard"
 
 
-class TensorBoardLog:
-    """A :class:`mien.training.loop.Watch` that copies each epoch of history.csv into the run folder's ``tensorboard``.
+class TensorBoardLog(HistoryLog):
+    """A callback that copies each epoch of history.csv into the run folder's ``tensorboard``.
 
-    What stands there is made anew when a run is resumed, so that no epoch is missing or there twice.
+    The files are rewritten when a run is resumed, so that no epoch is missing or there twice.
     """
 
-    def __init__(self, run: RunFolder, shown: Watch) -> None:
-        """Touches nothing on disk. ``shown`` is told of everything too."""
-        self._run = run
-        self._shown = shown
+    name = "tensorboard"
+
+    def __init__(self, run: RunFolder, shown: Callback) -> None:
+        """Touches nothing on disk. ``shown`` is called, too."""
+        super().__init__(run, shown)
         self._logger = TensorBoardLogger(run.path, name="", version=FOLDER)
-        self._epochs = 0
 
-    def step(self, epoch: int, images: int, loss: float) -> None:
-        """See :class:`mien.training.loop.Watch`."""
-        self._shown.step(epoch, images, loss)
+    def _open(self) -> int:
+        for former in (self._run.path / FOLDER).glob("events.out.tfevents.*"):
+            former.unlink()
+        return 0
 
-    def epoch(self, line: HistoryLine, is_best: bool) -> None:
-        """See :class:`mien.training.loop.Watch`."""
-        self._shown.epoch(line, is_best)
-        if not self._epochs:
-            for former in (self._run.path / FOLDER).glob("events.out.tfevents.*"):
-                former.unlink()
-        for each in self._run.read_history()[self._epochs :]:
-            metrics = {name: value for name, value in each.items() if name != "epoch"}
-            self._logger.log_metrics(metrics, step=int(each["epoch"]))
-            self._epochs += 1
+    def _write(self, values: Mapping[str, float], epoch: int) -> None:
+        self._logger.log_metrics(dict(values), step=epoch)
+
+    def _flush(self, epochs: int) -> None:
         self._logger.save()

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator
 from torch import nn
 from torch.optim import Optimizer
 
+from mien.errors import Notice
 from mien.models.network import Network
-from mien.models.registry import begins_at_random
+from mien.models.registry import starts_from_scratch
 from mien.recipe import Recipe
 
 
-def rate_shares(network: Network, layer_decay: float) -> dict[nn.Parameter, float]:
+def lr_scales(network: Network, layer_decay: float) -> dict[nn.Parameter, float]:
     """Each parameter's share of the learning rate: ``layer_decay ** k`` in the k-th block below the head.
 
     The discriminative rates of Howard & Ruder, ULMFiT, ACL 2018, section 3.2 (who take 1 / 2.6).
@@ -66,7 +67,7 @@ def freeze(network: Network, optimizer: Optimizer, frozen: bool) -> None:
                 module.eval()
 
 
-def doubts(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> list[str]:
+def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> Iterator[Notice]:
     """What one should know before training by this recipe; one sentence each.
 
     Args:
@@ -77,23 +78,28 @@ def doubts(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = 
     Raises:
         RecipeError: there is no such model.
     """
-    found, frozen = [], recipe.tuning.frozen_epochs
-    if begins_at_random(recipe.model) and not from_run:
+    frozen = recipe.tuning.frozen_epochs
+    if starts_from_scratch(recipe.model) and not from_run:
         if "pretrained" in recipe.model.settings:
-            found.append("model.pretrained is false: the backbone begins with RANDOM weights, nothing is transferred.")
+            yield Notice(
+                "model.pretrained is false: the backbone begins with RANDOM weights, nothing is transferred.",
+                code="weights-random",
+            )
         if frozen:
-            found.append(
+            yield Notice(
                 f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: "
-                f"begin with trained ones, by --from RUN or a pretrained backbone."
+                f"start from trained ones with --from RUN or a pretrained backbone.",
+                code="weights-random-frozen",
             )
     if frozen >= recipe.epochs:
-        found.append(
+        yield Notice(
             f"tuning.frozen_epochs = {frozen} lasts for the whole run of {recipe.epochs}: only the head learns. "
-            f"For the rest to learn too, set fewer, or more epochs."
+            f"To train the rest too, lower it or set more epochs.",
+            code="only-head-learns",
         )
     if train_faces is not None and train_faces < recipe.batch_size:
-        found.append(
-            f"batch_size = {recipe.batch_size} is more than the {train_faces:,} faces to learn: an epoch is one step. "
-            f"Set a smaller one."
+        yield Notice(
+            f"batch_size = {recipe.batch_size} is more than the {train_faces:,} faces of train: an epoch is one step. "
+            f"Lower it.",
+            code="batch-too-large",
         )
-    return found

@@ -1,9 +1,9 @@
-import type { FoundFace } from "./box";
+import type { DetectedFace } from "./box";
 
-/** Side of the detector's cells in pixels of the picture that it sees. */
+/** Side of the detector's cells, in pixels of its input. */
 export const CELL_PX = 32;
 
-/** Width and height in cells of the five boxes that each cell adjusts: those of tiny face detector. */
+/** Width and height, in cells, of the five anchors of each cell: those of tiny face detector. */
 const ANCHORS: [number, number][] = [
   [1.603231, 2.094468],
   [6.041143, 7.080126],
@@ -13,29 +13,29 @@ const ANCHORS: [number, number][] = [
 ];
 
 /**
- * Boxes from what the detector says: for each anchor five planes of rows x columns numbers (centre across and down
- * within the cell as logits, width and height as logarithms of factors, score as a logit). Redmon & Farhadi, YOLO9000, 2017.
+ * Boxes from the detector's output: for each anchor five planes of rows x columns values (centre x and y within the
+ * cell as logits, width and height as logarithms of factors, score as a logit). Redmon & Farhadi, YOLO9000, 2017.
  *
- * Boxes are in pixels of the picture that the detector saw; those of a score up to `least` are left out.
+ * Boxes are in pixels of the detector's input. Only boxes with a score above `minScore` are returned.
  */
-export function decode(cells: Float32Array, rows: number, columns: number, least: number): FoundFace[] {
+export function decodeBoxes(cells: Float32Array, rows: number, columns: number, minScore: number): DetectedFace[] {
   const plane = rows * columns;
-  const faces: FoundFace[] = [];
-  ANCHORS.forEach(([across, down], anchor) => {
+  const faces: DetectedFace[] = [];
+  ANCHORS.forEach(([anchorWidth, anchorHeight], anchor) => {
     for (let cell = 0; cell < plane; cell += 1) {
       const value = (which: number) => cells[(anchor * 5 + which) * plane + cell]!;
-      const score = logistic(value(4));
-      if (score <= least) continue;
-      const width = Math.exp(value(2)) * across * CELL_PX;
-      const height = Math.exp(value(3)) * down * CELL_PX;
-      const left = ((cell % columns) + logistic(value(0))) * CELL_PX - width / 2;
-      const top = (Math.floor(cell / columns) + logistic(value(1))) * CELL_PX - height / 2;
+      const score = sigmoid(value(4));
+      if (score <= minScore) continue;
+      const width = Math.exp(value(2)) * anchorWidth * CELL_PX;
+      const height = Math.exp(value(3)) * anchorHeight * CELL_PX;
+      const left = ((cell % columns) + sigmoid(value(0))) * CELL_PX - width / 2;
+      const top = (Math.floor(cell / columns) + sigmoid(value(1))) * CELL_PX - height / 2;
       faces.push({ box: { left, top, width, height }, score });
     }
   });
   return faces;
 }
 
-function logistic(value: number): number {
+function sigmoid(value: number): number {
   return 1 / (1 + Math.exp(-value));
 }

@@ -1,4 +1,4 @@
-/** A rectangle in pixels of the picture; it may reach beyond the border. */
+/** A rectangle in pixels of the image; it may reach beyond the border. */
 export interface Box {
   left: number;
   top: number;
@@ -6,25 +6,25 @@ export interface Box {
   height: number;
 }
 
-export interface FoundFace {
+export interface DetectedFace {
   box: Box;
-  /** How sure the detector is, 0..1; not calibrated. */
+  /** The detector's score, 0..1; not calibrated. */
   score: number;
 }
 
-/** Shared area over joint area, 0..1. */
-export function overlap(one: Box, other: Box): number {
-  const across = Math.min(one.left + one.width, other.left + other.width) - Math.max(one.left, other.left);
-  const down = Math.min(one.top + one.height, other.top + other.height) - Math.max(one.top, other.top);
-  const shared = Math.max(across, 0) * Math.max(down, 0);
-  return shared / (one.width * one.height + other.width * other.height - shared);
+/** Intersection over union, 0..1. */
+export function iou(one: Box, other: Box): number {
+  const width = Math.min(one.left + one.width, other.left + other.width) - Math.max(one.left, other.left);
+  const height = Math.min(one.top + one.height, other.top + other.height) - Math.max(one.top, other.top);
+  const intersection = Math.max(width, 0) * Math.max(height, 0);
+  return intersection / (area(one) + area(other) - intersection);
 }
 
-/** Of boxes that overlap by more than `most`, the surest. The largest comes first. */
-export function withoutOverlaps(faces: FoundFace[], most: number): FoundFace[] {
-  const kept: FoundFace[] = [];
+/** Non-maximum suppression: of boxes with a higher IoU than `maxIou`, the one with the best score. Largest box first. */
+export function suppressOverlaps(faces: DetectedFace[], maxIou: number): DetectedFace[] {
+  const kept: DetectedFace[] = [];
   for (const face of faces.toSorted((one, other) => other.score - one.score)) {
-    if (kept.every((other) => overlap(face.box, other.box) <= most)) kept.push(face);
+    if (kept.every((other) => iou(face.box, other.box) <= maxIou)) kept.push(face);
   }
   return kept.sort((one, other) => area(other.box) - area(one.box));
 }

@@ -1,14 +1,14 @@
-import { toGrey } from "../pixels/grey";
-import { type Colours, type Grey, roundHalfEven } from "../pixels/image";
+import { toGrey } from "../preprocess/grey";
+import { type GreyImage, type RgbaImage, roundHalfEven } from "../preprocess/image";
 import type { Box } from "./box";
 
 /**
- * How this detector's box becomes a crop like FER2013's, in longer sides of the box: the crop's side, and how far its
- * centre lies below the box's. Found by benchmarks/web_margin.py.
+ * How this detector's box becomes a crop like FER2013's, relative to the longer side of the box: the crop's side, and
+ * how far its centre lies below the centre of the box. Measured by benchmarks/web_margin.py.
  */
 export const MARGIN = { size: 0.95, down: 0 };
 
-/** A square of pixels to read, which may reach beyond the picture. */
+/** A square region of an image, which may reach beyond the border. */
 export interface Square {
   left: number;
   top: number;
@@ -25,15 +25,15 @@ export function squareAround(box: Box, margin = MARGIN): Square {
   };
 }
 
-/** The square's pixels in grey; beyond the picture its border pixels repeat. */
-export function cut(picture: Colours, { left, top, side }: Square): Grey {
+/** The square region in grey; beyond the border the image's border pixels repeat. */
+export function cut(image: RgbaImage, { left, top, side }: Square): GreyImage {
   const data = new Uint8Array(side * side * 4);
   for (let row = 0; row < side; row += 1) {
-    const from = Math.min(Math.max(top + row, 0), picture.height - 1) * picture.width;
+    const from = Math.min(Math.max(top + row, 0), image.height - 1) * image.width;
     for (let column = 0; column < side; column += 1) {
-      const source = (from + Math.min(Math.max(left + column, 0), picture.width - 1)) * 4;
+      const source = (from + Math.min(Math.max(left + column, 0), image.width - 1)) * 4;
       const target = (row * side + column) * 4;
-      for (let channel = 0; channel < 3; channel += 1) data[target + channel] = picture.data[source + channel]!;
+      for (let channel = 0; channel < 3; channel += 1) data[target + channel] = image.data[source + channel]!;
     }
   }
   return toGrey({ width: side, height: side, data });

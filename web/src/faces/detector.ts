@@ -1,82 +1,106 @@
 import type { InferenceSession } from "onnxruntime-web/wasm";
 
-import { open, runtime } from "../model/runtime";
-import { CELL_PX, decode } from "./anchors";
-import { type FoundFace, withoutOverlaps } from "./box";
+import detectorFile from "../../build/detector.onnx?url";
+import { besidePage, openModel, runtime } from "../model/runtime";
+import type { Drawable } from "../preprocess/image";
+import { CELL_PX, decodeBoxes } from "./anchors";
+import { type DetectedFace, suppressOverlaps } from "./box";
 
-/** The detector's own threshold and share of overlap, as in face-api. */
-const LEAST_SCORE = 0.5;
-const MOST_OVERLAP = 0.4;
+/** The lowest score of a face, as in face-api, unless the user chooses another. */
+export const MIN_SCORE = 0.5;
 
-/** What the longer side of a frame is drawn at for the detector: a face must be about 30 pixels large then. */
+/** As in face-api. */
+const MAX_IOU = 0.4;
+
+/** Each frame of a video is resized to this longer side; the detector needs faces of about 30 pixels. */
 const FRAME_PX = 320;
 
-/** The same of a still picture, for which there is time: the second look, at large pictures, is for small faces. */
-const PICTURE_PX = [416, 832];
+/** Small faces are looked for in some frames, at one of these sizes after the other. */
+const SMALL_FACES_PX = [640, 1280];
 
-/** A face that fills the picture is found when the picture is drawn small, its border pixels repeated around it. */
-const CLOSE_UP = { canvas: 224, picture: 96 };
+/** Not more often than this, and for at most a fifth of the time. A face is shown for longer than between two looks. */
+const SMALL_FACES_EVERY = { milliseconds: 200, durations: 5 };
 
-/** Anything that a canvas can draw, with its size. */
-export interface Drawable {
-  source: CanvasImageSource;
-  width: number;
-  height: number;
-}
+/** The sizes for a still image, where there is time. */
+const IMAGE_PX = [416, 832, 1280];
 
-/** Finds faces: the tiny face detector in detector.onnx. */
+/** An image that is enlarged by more than this shows no more faces. */
+const MAX_SCALE = 2;
+
+/** A face that fills the image is found when the image is drawn small, with its border pixels repeated around it. */
+const CLOSE_UP = { canvas: 224, image: 96 };
+
+/** Detects faces with the tiny face detector that scripts/make_detector.py wrote. */
 export class Detector {
+  minScore = MIN_SCORE;
+  #smallFacesLooks = 0;
+  #nextSmallFaces = 0;
+
   private constructor(
     private readonly session: InferenceSession,
     private readonly canvas: OffscreenCanvas,
   ) {}
 
   static async load(): Promise<Detector> {
-    return new Detector(await open("detector.onnx"), new OffscreenCanvas(CELL_PX, CELL_PX));
+    return new Detector(await openModel(besidePage(detectorFile)), new OffscreenCanvas(CELL_PX, CELL_PX));
   }
 
-  /** Faces in a still picture, the largest first; their boxes in whole pixels of the picture. */
-  async inPicture(picture: Drawable): Promise<FoundFace[]> {
-    const longer = Math.max(picture.width, picture.height);
-    const found: FoundFace[] = [];
-    for (const [index, px] of PICTURE_PX.entries()) {
-      if (index === 0 || px <= longer) found.push(...(await this.#look(picture, px / longer, 0, 0)));
+  /** Faces in a still image, the largest first; boxes in whole pixels of the image. */
+  async detectInImage(image: Drawable): Promise<DetectedFace[]> {
+    const longer = Math.max(image.width, image.height);
+    const faces: DetectedFace[] = [];
+    for (const [index, px] of IMAGE_PX.entries()) {
+      if (index === 0 || px <= MAX_SCALE * longer) faces.push(...(await this.#detectAt(image, px / longer, 0, 0)));
     }
-    return found.length ? withoutOverlaps(found, MOST_OVERLAP) : this.#closeUp(picture);
+    return faces.length ? suppressOverlaps(faces, MAX_IOU) : this.#detectCloseUp(image);
   }
 
-  /** The same in a frame of a video. */
-  async inFrame(frame: Drawable): Promise<FoundFace[]> {
-    const found = await this.#look(frame, FRAME_PX / Math.max(frame.width, frame.height), 0, 0);
-    return withoutOverlaps(found, MOST_OVERLAP);
+  /** The same in a frame of a video: small faces only now and then. */
+  async detectInFrame(frame: Drawable): Promise<DetectedFace[]> {
+    const longer = Math.max(frame.width, frame.height);
+    const faces = await this.#detectAt(frame, FRAME_PX / longer, 0, 0);
+    const start = performance.now();
+    if (start >= this.#nextSmallFaces) {
+      const px = SMALL_FACES_PX[this.#smallFacesLooks++ % SMALL_FACES_PX.length]!;
+      faces.push(...(await this.#detectAt(frame, Math.min(px / longer, MAX_SCALE), 0, 0)));
+      const end = performance.now();
+      const { milliseconds, durations } = SMALL_FACES_EVERY;
+      this.#nextSmallFaces = end + Math.max(milliseconds, (durations - 1) * (end - start));
+    }
+    return suppressOverlaps(faces, MAX_IOU);
   }
 
-  async #closeUp(picture: Drawable): Promise<FoundFace[]> {
-    const scale = CLOSE_UP.picture / Math.max(picture.width, picture.height);
-    const free = (length: number) => Math.round(CLOSE_UP.canvas - length * scale) / 2;
-    const found = await this.#look(picture, scale, free(picture.width), free(picture.height));
-    return withoutOverlaps(found, MOST_OVERLAP);
+  async #detectCloseUp(image: Drawable): Promise<DetectedFace[]> {
+    const scale = CLOSE_UP.image / Math.max(image.width, image.height);
+    const border = (length: number) => Math.round(CLOSE_UP.canvas - length * scale) / 2;
+    const faces = await this.#detectAt(image, scale, border(image.width), border(image.height));
+    return suppressOverlaps(faces, MAX_IOU);
   }
 
-  /** What the detector says of the picture drawn at some scale with some pixels before it; boxes may overlap. */
-  async #look({ source, width, height }: Drawable, scale: number, left: number, top: number): Promise<FoundFace[]> {
+  /** Faces in the image, drawn at a scale with a border of `left` and `top` pixels; boxes may overlap. */
+  async #detectAt(
+    { source, width, height }: Drawable,
+    scale: number,
+    left: number,
+    top: number,
+  ): Promise<DetectedFace[]> {
     const cells = (length: number, border: number) => Math.max(Math.ceil((length * scale + 2 * border) / CELL_PX), 1);
     const [columns, rows] = [cells(width, left), cells(height, top)];
     this.canvas.width = columns * CELL_PX;
     this.canvas.height = rows * CELL_PX;
     const context = this.canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
     context.imageSmoothingQuality = "medium";
-    for (const [x, wide, toX, toWide] of parts(width, left, width * scale, this.canvas.width)) {
-      for (const [y, high, toY, toHigh] of parts(height, top, height * scale, this.canvas.height)) {
-        context.drawImage(source, x, y, wide, high, toX, toY, toWide, toHigh);
+    for (const [x, fromWidth, toX, toWidth] of segments(width, left, width * scale, this.canvas.width)) {
+      for (const [y, fromHeight, toY, toHeight] of segments(height, top, height * scale, this.canvas.height)) {
+        context.drawImage(source, x, y, fromWidth, fromHeight, toX, toY, toWidth, toHeight);
       }
     }
     const { data } = context.getImageData(0, 0, this.canvas.width, this.canvas.height);
     const { Tensor } = await runtime();
     const pixels = new Tensor("uint8", new Uint8Array(data.buffer), [this.canvas.height, this.canvas.width, 4]);
-    const answer = await this.session.run({ pixels }, ["cells"]);
-    const found = decode(answer["cells"]!.data as Float32Array, rows, columns, LEAST_SCORE);
-    return found.map(({ score, box }) => ({
+    const output = await this.session.run({ pixels }, ["cells"]);
+    const faces = decodeBoxes(output["cells"]!.data as Float32Array, rows, columns, this.minScore);
+    return faces.map(({ score, box }) => ({
       score,
       box: {
         left: Math.round((box.left - left) / scale),
@@ -89,10 +113,10 @@ export class Detector {
 }
 
 /**
- * Along one side: from where in the picture, how much of it, to where on the canvas, how much there. The middle is the
- * whole side; what lies before and after is its first and last pixel.
+ * The three parts of one side of the canvas: [start in the image, length there, start on the canvas, length there]. The
+ * middle is the whole side of the image; the borders repeat its first and its last pixel.
  */
-function parts(length: number, before: number, drawn: number, canvas: number): [number, number, number, number][] {
+function segments(length: number, before: number, drawn: number, canvas: number): [number, number, number, number][] {
   return [
     [0, 1, 0, before],
     [0, length, before, drawn],

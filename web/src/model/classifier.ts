@@ -1,34 +1,44 @@
 import type { InferenceSession } from "onnxruntime-web/wasm";
 
-import { toInput } from "../pixels/input";
-import { fetchManifest, type Manifest } from "./manifest";
-import { open, runtime } from "./runtime";
+import { toInput } from "../preprocess/input";
+import { type Manifest, modelFile } from "./manifest";
+import { type Output, outputsOf, type Probabilities } from "./outputs";
+import { besidePage, openModel, runtime } from "./runtime";
 import { softmax } from "./softmax";
 
-/** Faces at a time: more would hold the page up. */
-const BATCH = 32;
+/** Faces per run: a larger batch would block the page. */
+const BATCH_SIZE = 32;
 
-/** The model in model.onnx, and its manifest in model.json. */
+/** One of the page's models, with its manifest. */
 export class Classifier {
+  readonly #outputs: Output[];
+
   private constructor(
     readonly manifest: Manifest,
     private readonly session: InferenceSession,
-  ) {}
-
-  static async load(): Promise<Classifier> {
-    return new Classifier(await fetchManifest(), await open("model.onnx"));
+  ) {
+    this.#outputs = outputsOf(manifest);
   }
 
-  /** Probabilities of grey squares of size_px * size_px numbers, in the order of the manifest's classes. */
-  async probabilities(squares: Uint8Array[]): Promise<number[][]> {
+  static async load(manifest: Promise<Manifest>, which: number): Promise<Classifier> {
+    const [loaded, session] = await Promise.all([manifest, openModel(besidePage(`${modelFile(which)}.onnx`))]);
+    return new Classifier(loaded, session);
+  }
+
+  /** Probabilities of grey face crops (size_px * size_px values each). */
+  async probabilities(crops: Uint8Array[]): Promise<Probabilities[]> {
     const { Tensor } = await runtime();
-    const { input: spec, classes, temperature } = this.manifest;
-    const rows: number[][] = [];
-    for (let first = 0; first < squares.length; first += BATCH) {
-      const batch = squares.slice(first, first + BATCH);
+    const { input: spec } = this.manifest;
+    const rows: Probabilities[] = [];
+    for (let first = 0; first < crops.length; first += BATCH_SIZE) {
+      const batch = crops.slice(first, first + BATCH_SIZE);
       const images = new Tensor("float32", toInput(batch, spec), [batch.length, 1, spec.crop_px, spec.crop_px]);
-      const { logits } = await this.session.run({ images }, ["logits"]);
-      rows.push(...softmax(logits!.data as Float32Array, classes.length, temperature));
+      const given = await this.session.run({ images }, this.#outputs.map(({ logits }) => logits));
+      const ofOutputs = this.#outputs.map(({ name, logits, classes, temperature }) => ({
+        name,
+        rows: softmax(given[logits]!.data as Float32Array, classes.length, temperature),
+      }));
+      rows.push(...batch.map((_, at) => Object.fromEntries(ofOutputs.map(({ name, rows }) => [name, rows[at]!]))));
     }
     return rows;
   }

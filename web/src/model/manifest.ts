@@ -1,14 +1,7 @@
-import { own } from "./runtime";
+import type { InputSpec } from "../preprocess/input";
+import { besidePage } from "./runtime";
 
-/** What a network wants to see; see mien.preprocess.InputSpec. */
-export interface InputSpec {
-  size_px: number;
-  crop_px: number;
-  mean: number;
-  std: number;
-}
-
-/** What the page needs of a model's manifest; see mien.artifact.Manifest. */
+/** The parts of a model's manifest that the page uses; see mien.artifact.Manifest. */
 export interface Manifest {
   name: string;
   classes: string[];
@@ -16,11 +9,27 @@ export interface Manifest {
   precision: string;
   temperature: number;
   scores: Record<string, number>;
+  /** By name, the first with the classes and the temperature above; empty or missing where there is one without a name. */
+  outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
 }
 
-/** The manifest of the model beside the page. */
-export async function fetchManifest(): Promise<Manifest> {
-  const response = await fetch(own("model.json"));
-  if (!response.ok) throw new Error(`model.json: ${response.status} ${response.statusText}`);
-  return (await response.json()) as Manifest;
+/** The names of the models beside the page; it starts with the first. */
+export function fetchModelNames(): Promise<string[]> {
+  return fetchJson("models.json");
+}
+
+/** The manifest of the model at this place among them. */
+export function fetchManifest(which: number): Promise<Manifest> {
+  return fetchJson(`${modelFile(which)}.json`);
+}
+
+/** The name of a model's files, as mien.serve.built_page writes them: "model", "model-2", ... */
+export function modelFile(which: number): string {
+  return which === 0 ? "model" : `model-${which + 1}`;
+}
+
+async function fetchJson<Content>(file: string): Promise<Content> {
+  const response = await fetch(besidePage(file));
+  if (!response.ok) throw new Error(`${file}: ${response.status} ${response.statusText}`);
+  return (await response.json()) as Content;
 }

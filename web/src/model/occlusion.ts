@@ -1,67 +1,66 @@
-/** As mien.explain.occlusion: cover a part of the face and see how much of the class's probability goes. */
+/** As mien.explanation.occlusion: cover a part of the face, and see how far the probability of a class falls. */
 
-import { roundHalfEven } from "../pixels/image";
-
-export type Predict = (squares: Uint8Array[]) => Promise<number[][]>;
+import { roundHalfEven } from "../preprocess/image";
 
 /**
- * A patch of the face's own mean grey slides over it; a pixel's value is the mean drop while it was covered.
- * Zeiler & Fergus, ECCV 2014, section 4.2.
+ * A patch in the mean grey of the face slides over it. A pixel's value is the mean drop of the probability while the
+ * pixel was covered. Zeiler & Fergus, ECCV 2014, section 4.2.
  *
- * `probability` turns a face's probabilities into the number whose drop counts. Returns side * side numbers in -1..1.
+ * `crop` is a grey face crop of side * side values, of which the model sees the central `seen` * `seen`. `target` picks
+ * the number whose drop counts from a face's probabilities. Returns side * side values in -1..1.
  */
-export async function occlusion(
-  predict: Predict,
-  square: Uint8Array,
+export async function occlusion<Probabilities>(
+  predict: (crops: Uint8Array[]) => Promise<Probabilities[]>,
+  crop: Uint8Array,
   side: number,
-  crop: number,
-  probability: (shares: number[]) => number,
+  seen: number,
+  target: (probabilities: Probabilities) => number,
 ): Promise<Float32Array> {
-  const patch = Math.max(Math.floor(crop / 6), 1);
+  const patch = Math.max(Math.floor(seen / 6), 1);
   const stride = Math.max(Math.floor(patch / 2), 1);
-  const start = Math.floor((side - crop) / 2);
-  const fill = meanOfCrop(square, side, crop, start);
-  const corners = offsets(crop, patch, stride).flatMap((down) =>
-    offsets(crop, patch, stride).map((across) => [start + down, start + across] as const),
+  const start = Math.floor((side - seen) / 2);
+  const fill = meanOfCentre(crop, side, seen, start);
+  const corners = offsets(seen, patch, stride).flatMap((down) =>
+    offsets(seen, patch, stride).map((right) => [start + down, start + right] as const),
   );
-  const answers = await predict([square, ...corners.map((corner) => covered(square, side, corner, patch, fill))]);
-  const [whole, ...rest] = answers.map(probability);
+  const rows = await predict([crop, ...corners.map((corner) => covered(crop, side, corner, patch, fill))]);
+  const [uncovered, ...rest] = rows.map(target);
   const drops = new Float32Array(side * side);
-  const times = new Float32Array(side * side);
+  const counts = new Float32Array(side * side);
   corners.forEach(([top, left], index) => {
     for (let row = top; row < top + patch; row += 1) {
       for (let column = left; column < left + patch; column += 1) {
-        drops[row * side + column]! += whole! - rest[index]!;
-        times[row * side + column]! += 1;
+        drops[row * side + column]! += uncovered! - rest[index]!;
+        counts[row * side + column]! += 1;
       }
     }
   });
-  return drops.map((drop, index) => drop / Math.max(times[index]!, 1));
+  return drops.map((drop, index) => drop / Math.max(counts[index]!, 1));
 }
 
-/** Where the patch begins along one side; the last one touches the edge. */
-function offsets(crop: number, patch: number, stride: number): number[] {
+/** Where the patch starts along one side; the last patch touches the edge. */
+function offsets(seen: number, patch: number, stride: number): number[] {
   const result: number[] = [];
-  for (let offset = 0; offset < crop - patch; offset += stride) result.push(offset);
-  return [...result, crop - patch];
+  for (let offset = 0; offset < seen - patch; offset += stride) result.push(offset);
+  return [...result, seen - patch];
 }
 
 function covered(
-  square: Uint8Array,
+  crop: Uint8Array,
   side: number,
   [top, left]: readonly [number, number],
   patch: number,
   fill: number,
 ): Uint8Array {
-  const copy = square.slice();
+  const copy = crop.slice();
   for (let row = top; row < top + patch; row += 1) copy.fill(fill, row * side + left, row * side + left + patch);
   return copy;
 }
 
-function meanOfCrop(square: Uint8Array, side: number, crop: number, start: number): number {
+function meanOfCentre(crop: Uint8Array, side: number, seen: number, start: number): number {
   let sum = 0;
-  for (let row = start; row < start + crop; row += 1) {
-    for (let column = start; column < start + crop; column += 1) sum += square[row * side + column]!;
+  for (let row = start; row < start + seen; row += 1) {
+    for (let column = start; column < start + seen; column += 1) sum += crop[row * side + column]!;
   }
-  return roundHalfEven(sum / (crop * crop));
+  return roundHalfEven(sum / (seen * seen));
 }

@@ -1,4 +1,4 @@
-/** Probabilities of rows of logits, divided by the temperature first, as mien's Classifier works them out. */
+/** Probabilities from rows of logits, which are divided by the temperature first, as mien.Predictor computes them. */
 export function softmax(logits: Float32Array, classes: number, temperature: number): number[][] {
   const rows: number[][] = [];
   for (let first = 0; first < logits.length; first += classes) {

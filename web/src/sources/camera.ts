@@ -1,22 +1,21 @@
-import { Fault } from "../fault";
-import type { Key } from "../words/words";
+import { type ErrorCode, PageError } from "../errors";
 
-/** Ask for the camera. Raises Fault. */
+/** Ask the browser for the camera. Raises PageError. */
 export async function openCamera(): Promise<MediaStream> {
-  // Browsers leave this out where a page comes neither from this machine nor by https.
-  if (!navigator.mediaDevices) throw new Fault("fault_camera_insecure");
+  // Browsers define this only for pages from this machine or over https.
+  if (!navigator.mediaDevices) throw new PageError("camera-insecure");
   try {
     const wanted = { width: { ideal: 640 }, height: { ideal: 480 }, facingMode: "user" };
     return await navigator.mediaDevices.getUserMedia({ video: wanted, audio: false });
   } catch (error) {
-    throw new Fault(FAULTS[(error as DOMException).name] ?? "fault_camera");
+    throw new PageError(CODES[(error as DOMException).name] ?? "camera-failed");
   }
 }
 
-const FAULTS: Record<string, Key> = {
-  NotAllowedError: "fault_camera_denied",
-  SecurityError: "fault_camera_denied",
-  NotFoundError: "fault_camera_absent",
-  OverconstrainedError: "fault_camera_absent",
-  NotReadableError: "fault_camera_busy",
+const CODES: Record<string, ErrorCode> = {
+  NotAllowedError: "camera-denied",
+  SecurityError: "camera-denied",
+  NotFoundError: "camera-missing",
+  OverconstrainedError: "camera-missing",
+  NotReadableError: "camera-busy",
 };

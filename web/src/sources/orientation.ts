@@ -1,13 +1,13 @@
-/** Which way up a WebP file's picture is. Browsers turn a JPEG or PNG by its EXIF tag, and not all of them a WebP. */
+/** The EXIF orientation of WebP files. Browsers apply it to JPEG and PNG files, but not all of them to WebP. */
 
-/** Tag of EXIF, and the type (16 bits) that its value has. */
+/** The EXIF tag, and the type of its value (16 bits). */
 const ORIENTATION = 0x0112;
 const SHORT = 3;
 
-/** Bytes of one entry of EXIF's table. */
+/** Bytes in one entry of an EXIF table. */
 const ENTRY_BYTES = 12;
 
-/** EXIF's orientation, 1..8, of a WebP file; 1 (upright) where it has none, or is no WebP. */
+/** The EXIF orientation of a WebP file, 1..8; 1 (upright) for a file without one, or of another format. */
 export function webpOrientation(file: ArrayBuffer): number {
   const view = new DataView(file);
   if (view.byteLength < 12 || letters(view, 0) !== "RIFF" || letters(view, 8) !== "WEBP") return 1;
@@ -18,13 +18,13 @@ export function webpOrientation(file: ArrayBuffer): number {
     if (letters(view, at) === "EXIF") {
       return orientationOf(new DataView(file, start, Math.min(length, view.byteLength - start)));
     }
-    // Chunks begin at even places.
+    // Chunks start at even offsets.
     at = start + length + (length % 2);
   }
   return 1;
 }
 
-/** How a canvas is to be turned so that a picture of some size and orientation stands upright on it. */
+/** The canvas transform that draws an image of this size and orientation upright. */
 export function uprightTransform(orientation: number, width: number, height: number): DOMMatrix2DInit {
   const [a, b, c, d, e, f] = [
     [1, 0, 0, 1, 0, 0],
@@ -39,16 +39,16 @@ export function uprightTransform(orientation: number, width: number, height: num
   return { a, b, c, d, e, f };
 }
 
-/** From 5 on, width and height change places. */
-export function liesOnItsSide(orientation: number): boolean {
+/** Orientations from 5 on swap width and height. */
+export function swapsSides(orientation: number): boolean {
   return orientation >= 5;
 }
 
-/** The tag in EXIF's first table; 1 where it is not there or makes no sense. */
+/** The tag in the first EXIF table; 1 where it is missing or out of range. */
 function orientationOf(given: DataView): number {
-  // Some writers put JPEG's mark before it.
-  const mark = given.byteLength >= 6 && letters(given, 0) === "Exif" ? 6 : 0;
-  const exif = new DataView(given.buffer, given.byteOffset + mark, given.byteLength - mark);
+  // Some programs write JPEG's header before it.
+  const header = given.byteLength >= 6 && letters(given, 0) === "Exif" ? 6 : 0;
+  const exif = new DataView(given.buffer, given.byteOffset + header, given.byteLength - header);
   if (exif.byteLength < 8) return 1;
   const little = letters(exif, 0).startsWith("II");
   const table = exif.getUint32(4, little);
@@ -65,5 +65,5 @@ function orientationOf(given: DataView): number {
 }
 
 function letters(view: DataView, at: number): string {
-  return String.fromCharCode(...[0, 1, 2, 3].map((place) => view.getUint8(at + place)));
+  return String.fromCharCode(...[0, 1, 2, 3].map((offset) => view.getUint8(at + offset)));
 }

@@ -1,30 +1,30 @@
-import { Fault } from "../fault";
+import { PageError } from "../errors";
 
-/** Play a video file. Raises Fault. */
+/** Play a video file. Raises PageError. */
 export async function playFile(video: HTMLVideoElement, file: Blob): Promise<void> {
   video.src = URL.createObjectURL(file);
   video.controls = true;
   try {
     await video.play();
   } catch {
-    throw new Fault("fault_not_a_video");
+    throw new PageError("video-unreadable");
   }
-  // Where browsers cannot decode what is to be seen they play what is to be heard, and no frame ever comes.
-  if (!video.videoWidth) throw new Fault("fault_not_a_video");
+  // If browsers can decode only the sound, they play it, and no frame ever comes.
+  if (!video.videoWidth) throw new PageError("video-unreadable");
 }
 
-/** Show what a camera sees. */
+/** Play a camera's stream. */
 export async function playCamera(video: HTMLVideoElement, stream: MediaStream): Promise<void> {
   video.srcObject = stream;
   video.controls = false;
   await video.play();
 }
 
-/** Free the video element of what it played. */
-export function letGo(video: HTMLVideoElement): void {
+/** Remove the source from the video element and free its memory. */
+export function release(video: HTMLVideoElement): void {
   video.srcObject = null;
   if (video.src) URL.revokeObjectURL(video.src);
   video.removeAttribute("src");
-  // Without this it would go on playing.
+  // Without this the browser continues to play.
   video.load();
 }

@@ -1,22 +1,22 @@
-import type { Reading } from "../readings/reading";
-import { expression, percent } from "../words/words";
+import { expression, percent } from "../locales/translate";
+import type { Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
-import { children } from "./elements";
+import { resizeChildren } from "./elements";
 
-/** A bar for each expression. */
-export function showBars(list: HTMLElement, classes: string[], reading: Reading | null): void {
-  const rows = children(list, classes.length, makeRow);
+/** A bar for each expression, as long as its probability. */
+export function showBars(list: HTMLElement, classes: string[], prediction: Prediction | null): void {
+  const rows = resizeChildren(list, classes.length, makeRow);
   classes.forEach((name, index) => {
-    const [label, bar, figure] = [...rows[index]!.children] as HTMLElement[];
-    const share = reading?.probabilities[name] ?? 0;
-    rows[index]!.classList.toggle("top", reading?.top === name);
+    const [label, bar, number] = [...rows[index]!.children] as HTMLElement[];
+    const probability = prediction?.probabilities[name] ?? 0;
+    rows[index]!.classList.toggle("top", prediction?.top === name);
     label!.textContent = expression(name);
-    figure!.textContent = reading ? percent(share) : "";
+    number!.textContent = prediction ? percent(probability) : "";
     bar!.setAttribute("aria-label", expression(name));
-    bar!.setAttribute("aria-valuenow", share.toFixed(3));
-    bar!.setAttribute("aria-valuetext", percent(share));
+    bar!.setAttribute("aria-valuenow", probability.toFixed(3));
+    bar!.setAttribute("aria-valuetext", percent(probability));
     const fill = bar!.firstElementChild as HTMLElement;
-    fill.style.width = `${100 * share}%`;
+    fill.style.width = `${100 * probability}%`;
     fill.style.background = colourOf(name, index);
   });
 }
@@ -29,7 +29,7 @@ function makeRow(): HTMLLIElement {
   bar.setAttribute("aria-valuemin", "0");
   bar.setAttribute("aria-valuemax", "1");
   bar.append(document.createElement("div"));
-  row.children[2]!.className = "figures";
+  row.children[2]!.className = "numeric";
   row.children[2]!.setAttribute("aria-hidden", "true");
   return row;
 }

@@ -1,41 +1,71 @@
 import type { Box } from "../faces/box";
 
 export interface ShownBox {
-  /** Of the face: its button stays the same while it is shown. */
+  /** The face's number: its button stays the same while the face is shown. */
   number: number;
   box: Box;
-  /** What stands at the box, and what a screen reader says of it. */
+  /** The text at the box, and the label for a screen reader. */
   caption: string;
   label: string;
+  /** The colour of the expression; null of what is none, or unsure, whose box is dashed. */
+  colour: string | null;
   chosen: boolean;
   choose: () => void;
 }
 
-const CAPTION_FITS_PX = 40;
+/** Captions of narrower boxes would cover one another. */
+const MIN_CAPTION_BOX_PX = 40;
 
-/** A button over each face, so that faces are chosen by mouse, finger and keyboard alike. */
+/** A button over each face, so that mouse, finger and keyboard can choose it. */
 export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, height: number, mirror: boolean): void {
   const buttons = buttonsOf(layer, boxes);
-  boxes.forEach(({ box, caption, label, chosen, choose }, index) => {
+  let chosenButton: HTMLButtonElement | undefined;
+  boxes.forEach(({ box, caption, label, colour, chosen, choose }, index) => {
     const button = buttons[index]!;
     const left = mirror ? width - box.left - box.width : box.left;
     button.style.left = `${(100 * left) / width}%`;
     button.style.top = `${(100 * box.top) / height}%`;
     button.style.width = `${(100 * box.width) / width}%`;
     button.style.height = `${(100 * box.height) / height}%`;
-    // A caption beyond the picture's edge would be cut off.
+    button.style.setProperty("--colour", colour ?? "#fff");
+    button.classList.toggle("doubt", !colour);
+    // A caption beyond the image's edge would be cut off.
     button.classList.toggle("below", box.top < 0.08 * height);
-    button.classList.toggle("leftwards", left > 0.6 * width);
-    // Captions of many small faces would cover one another: those are shown of the chosen one alone.
-    button.classList.toggle("small", (layer.clientWidth * box.width) / width < CAPTION_FITS_PX);
+    // A small box shows its caption only while it is chosen.
+    button.classList.toggle("small", (layer.clientWidth * box.width) / width < MIN_CAPTION_BOX_PX);
+    if (chosen) chosenButton = button;
     button.setAttribute("aria-pressed", String(chosen));
     button.setAttribute("aria-label", label);
     button.firstElementChild!.textContent = caption;
     button.onclick = choose;
   });
+  fitCaptions(layer, chosenButton ? [chosenButton, ...buttons.filter((each) => each !== chosenButton)] : buttons);
 }
 
-/** Each box's button. One that goes gives the focus to the next, or to the layer, until there is one again. */
+/**
+ * Move captions into the image, and hide those that would cover another caption until their face is chosen. The first
+ * button's caption is always shown.
+ */
+function fitCaptions(layer: HTMLElement, buttons: HTMLButtonElement[]): void {
+  const frame = layer.getBoundingClientRect();
+  const placed: DOMRect[] = [];
+  for (const button of buttons) {
+    const caption = button.firstElementChild as HTMLElement;
+    caption.style.translate = "";
+    const { left, right } = caption.getBoundingClientRect();
+    caption.style.translate = `${Math.round(Math.max(Math.min(frame.right - right, 0), frame.left - left))}px`;
+    const fitted = caption.getBoundingClientRect();
+    const isCovering = placed.some((other) => overlap(fitted, other));
+    button.classList.toggle("small", button.classList.contains("small") || isCovering);
+    if (!button.classList.contains("small")) placed.push(fitted);
+  }
+}
+
+function overlap(one: DOMRect, other: DOMRect): boolean {
+  return one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+}
+
+/** The button of each box. A removed button passes the focus to the first, or to the layer until there is a box. */
 function buttonsOf(layer: HTMLElement, boxes: ShownBox[]): HTMLButtonElement[] {
   const present = new Map([...layer.children].map((button) => [(button as HTMLElement).dataset["face"], button]));
   const buttons = boxes.map(({ number }) => {
@@ -47,9 +77,9 @@ function buttonsOf(layer: HTMLElement, boxes: ShownBox[]): HTMLButtonElement[] {
     return button;
   });
   const { activeElement } = document;
-  const isFree = activeElement === layer || [...present.values()].includes(activeElement as Element);
-  // Whoever reads further below is not taken back up.
-  if (isFree) (buttons[0] ?? layer).focus({ preventScroll: true });
+  const focusIsFree = activeElement === layer || [...present.values()].includes(activeElement as Element);
+  // No scrolling: the user may be reading further below.
+  if (focusIsFree) (buttons[0] ?? layer).focus({ preventScroll: true });
   for (const button of present.values()) button.remove();
   return buttons;
 }

@@ -1,4 +1,4 @@
-/** The colour of each expression, told apart also by the colour-blind in this order; names stand beside them always. */
+/** The colour of each expression. Neighbours differ for colour-blind people too, and a name is always beside it. */
 const COLOURS: Record<string, string> = {
   angry: "#c4543a",
   disgust: "#7f8c3b",
@@ -7,13 +7,16 @@ const COLOURS: Record<string, string> = {
   sad: "#3f74ad",
   surprise: "#d07aa4",
   neutral: "#8b939b",
+  contempt: "#4f8f8b",
+  unknown: "#b9b4a8",
+  "not-a-face": "#5b5f63",
   positive: "#dfa426",
   negative: "#3f74ad",
 };
 
 const OTHERS = ["#28666e", "#b5703c", "#5a6fb0", "#9a5b7d", "#5f8f5a", "#a08a3c"];
 
-/** The colour of the class at `index`; a model's own classes take turns. */
+/** The colour of the class at `index`; classes of other models take turns. */
 export function colourOf(name: string, index: number): string {
   return COLOURS[name] ?? OTHERS[index % OTHERS.length]!;
 }

@@ -5,19 +5,19 @@ export function element<Kind extends HTMLElement = HTMLElement>(id: string): Kin
   return found as Kind;
 }
 
-/** Say something, where it is not said already: a screen reader says again what is written again. */
-export function setText(where: HTMLElement, text: string): void {
-  if (where.textContent !== text) where.textContent = text;
+/** Set a text unless it is there already: a screen reader repeats what is written again. */
+export function setText(target: HTMLElement, text: string): void {
+  if (target.textContent !== text) target.textContent = text;
 }
 
-/** As many children as wanted: those that are there stay, so that the focus stays where it is. */
-export function children<Kind extends HTMLElement>(parent: HTMLElement, count: number, make: () => Kind): Kind[] {
+/** Add or remove children until there are `count`. The others stay, and with them the focus. */
+export function resizeChildren<Kind extends HTMLElement>(parent: HTMLElement, count: number, make: () => Kind): Kind[] {
   while (parent.children.length > count) parent.lastElementChild!.remove();
   while (parent.children.length < count) parent.append(make());
   return [...parent.children] as Kind[];
 }
 
-/** Make a canvas as sharp as the screen. Returns its context, in which one unit is one CSS pixel, and its size. */
+/** Give a canvas the resolution of the screen. Returns its context, scaled to CSS pixels, and its size in them. */
 export function sharpCanvas(canvas: HTMLCanvasElement): {
   context: CanvasRenderingContext2D;
   width: number;

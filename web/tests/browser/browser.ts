@@ -1,16 +1,29 @@
-/** A real Chromium on the built page, and what the tests do with it. */
+/** A real Chromium on the built page, and the actions that tests share. */
 
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { expect } from "vitest";
 
+import type { Box } from "../../src/faces/box";
+import { MARGIN } from "../../src/faces/crop";
+import type { Prediction } from "../../src/predictions/prediction";
 import { serve } from "./site";
 
 export const ROOT = path.join(import.meta.dirname, "../../..");
 export const BUILT = path.join(ROOT, "src/mien/serve/static");
+
+/** The built file in assets/ whose name starts so; the rest of its name follows from its content. */
+export function built(name: string): string {
+  const assets = path.join(BUILT, "assets");
+  return path.join(assets, readdirSync(assets).find((file) => file.startsWith(name))!);
+}
+
+/** face-api, whose weights the page's detector has. */
+export const PACKAGE = path.join(ROOT, "web/node_modules/@vladmandic/face-api");
 
 const PYTHON = process.env["MIEN_PYTHON"] ?? path.join(ROOT, ".venv/bin/python");
 const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
@@ -27,7 +40,7 @@ const QUIET = [
 const FAKE_CAMERA = "--use-fake-device-for-media-stream";
 const ALLOWED = "--use-fake-ui-for-media-stream";
 
-/** What the browser has by way of a camera. */
+/** The camera that the browser has. */
 export type Camera = "astronaut" | "denied" | "absent";
 
 export const folder = mkdtempSync(path.join(tmpdir(), "mien-web-"));
@@ -46,6 +59,33 @@ export function astronaut(): string {
   return file;
 }
 
+/** Python's probabilities for a box of the astronaut, by output, then by class. */
+export function predictBox({ left, top, width, height }: Box): Record<string, Record<string, number>> {
+  const margin = [MARGIN.size, MARGIN.down];
+  return JSON.parse(python("predict_box.py", astronaut(), left, top, width, height, ...margin));
+}
+
+/** A prediction has Python's probabilities of its output. */
+export function expectClose({ output, probabilities }: Prediction, expected: Record<string, Record<string, number>>): void {
+  expect(Object.keys(probabilities)).toEqual(Object.keys(expected[output!]!));
+  for (const [name, value] of Object.entries(expected[output!]!)) {
+    expect(Math.abs(probabilities[name]! - value), `${output} ${name}`).toBeLessThan(1e-4);
+  }
+}
+
+/** A folder with a tiny model of two outputs, which make_votes_model.py wrote. */
+export const VOTES = path.join(import.meta.dirname, "../votes");
+
+/** What Python says with it. */
+export const votesImages = JSON.parse(readFileSync(path.join(VOTES, "expected.json"), "utf8")) as VotesImage[];
+
+export interface VotesImage {
+  name: string;
+  file: string;
+  /** By output, then by class. The last image is noise, which "people" called not a face. */
+  probabilities: Record<string, Record<string, number>>;
+}
+
 export async function launch(camera: Camera): Promise<Browser> {
   const flags: Record<Camera, string[]> = {
     astronaut: [FAKE_CAMERA, ALLOWED],
@@ -54,9 +94,9 @@ export async function launch(camera: Camera): Promise<Browser> {
   };
   const args = [...QUIET, ...flags[camera]];
   if (camera === "astronaut") {
-    const film = path.join(folder, "camera.y4m");
-    if (!existsSync(film)) python("make_camera.py", film);
-    args.push(`--use-file-for-fake-video-capture=${film}`);
+    const video = path.join(folder, "camera.y4m");
+    if (!existsSync(video)) python("make_camera.py", video);
+    args.push(`--use-file-for-fake-video-capture=${video}`);
   }
   return chromium.launch({ executablePath: CHROMIUM, headless: true, args });
 }
@@ -75,7 +115,7 @@ export class Visit {
     return new Visit(browser, address, server);
   }
 
-  /** Open the page and wait until it can read. */
+  /** Open the page and wait until its networks are loaded. */
   async open(
     options: BrowserContextOptions = {},
     prepare?: (page: Page) => Promise<unknown>,
@@ -86,7 +126,7 @@ export class Visit {
     return page;
   }
 
-  /** Open the page, ready or not. Anything that it throws or complains of in the console is a failure. */
+  /** Open the page without waiting. Each exception and each error in the console is a failure. */
   async enter(
     options: BrowserContextOptions = {},
     prepare?: (page: Page) => Promise<unknown>,
@@ -94,8 +134,8 @@ export class Visit {
   ): Promise<Page> {
     const context = await this.browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en", ...options });
     const page = await context.newPage();
-    page.on("pageerror", (error) => faults.push(String(error)));
-    page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
+    page.on("pageerror", (error) => pageErrors.push(String(error)));
+    page.on("console", (message) => message.type() === "error" && pageErrors.push(message.text()));
     await prepare?.(page);
     await page.goto(new URL(query, this.address).href);
     return page;
@@ -108,8 +148,8 @@ export class Visit {
   }
 }
 
-/** What pages threw or complained of. */
-export const faults: string[] = [];
+/** Exceptions of pages, and errors in their consoles. */
+export const pageErrors: string[] = [];
 
 /** Drop files onto the page, as from a desktop. */
 export async function drop(page: Page, files: { name: string; type: string; bytes: Buffer }[]): Promise<void> {
@@ -124,12 +164,12 @@ export async function drop(page: Page, files: { name: string; type: string; byte
   }, given);
 }
 
-/** Click something in the moment in which the page begins to look at a picture. */
-export async function clickWhileLooking(page: Page, selector: string): Promise<void> {
+/** Click an element at the moment when the page starts to process an image. */
+export async function clickWhileProcessing(page: Page, selector: string): Promise<void> {
   await page.evaluate((wanted) => {
     const status = document.querySelector("#status")!;
     new MutationObserver((_, observer) => {
-      if (!status.textContent!.startsWith("Looking")) return;
+      if (!status.textContent!.startsWith("Processing")) return;
       observer.disconnect();
       document.querySelector<HTMLElement>(wanted)!.click();
     }).observe(status, { childList: true });
@@ -141,55 +181,38 @@ export async function dropAstronaut(page: Page): Promise<void> {
   await page.waitForSelector("#answer strong");
 }
 
-/** A film of the astronaut that Chromium itself makes, of two of which the larger leaves halfway, or of sound alone. */
-export async function film(page: Page, shown: "astronaut" | "two" | "nothing"): Promise<Buffer> {
-  const photo = readFileSync(astronaut()).toString("base64");
-  const letters = await page.evaluate(
-    async ([text, what]) => {
-      const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-      const picture = await createImageBitmap(new Blob([bytes]));
-      const width = what === "two" ? 960 : 480;
-      const canvas = Object.assign(document.createElement("canvas"), { width, height: 480 });
-      const context = canvas.getContext("2d")!;
-      let at = 0;
-      const began = performance.now();
-      const drawing = setInterval(() => {
-        context.drawImage(picture, (at += 1) % 5, 0);
-        if (what !== "two") return;
-        if (performance.now() - began > 1300) context.fillRect(0, 0, 480, 480);
-        context.drawImage(picture, 480 + (at % 5), 0, 420, 420);
-      }, 30);
-      const sound = new AudioContext();
-      const tone = sound.createOscillator();
-      const heard = tone.connect(sound.createMediaStreamDestination()) as MediaStreamAudioDestinationNode;
-      tone.start();
-      const stream = what !== "nothing" ? canvas.captureStream(30) : heard.stream;
-      const recorder = new MediaRecorder(stream);
-      const parts: Blob[] = [];
-      recorder.ondataavailable = ({ data }) => parts.push(data);
-      const ended = new Promise((done) => (recorder.onstop = done));
-      recorder.start();
-      await new Promise((done) => setTimeout(done, 2500));
-      recorder.stop();
-      await ended;
-      clearInterval(drawing);
-      await sound.close();
-      const film = new Uint8Array(await new Blob(parts).arrayBuffer());
-      return Array.from(film, (byte) => String.fromCharCode(byte)).join("");
-    },
-    [photo, shown] as const,
-  );
-  return Buffer.from(letters, "latin1");
+/** Show another output of the model. Its switch looks like text, so Playwright would not find it in reach. */
+export async function chooseOutput(page: Page, name: "fer2013" | "perceived"): Promise<void> {
+  await page.check(`#outputs input[value="${name}"]`, { force: true });
+}
+
+/** A video of 2.5 s: of the astronaut, of two faces of which the larger (the left one) leaves halfway, or of sound only. */
+export function clip(shown: "astronaut" | "two" | "sound"): Buffer {
+  const file = path.join(folder, `${shown}.webm`);
+  if (!existsSync(file)) python("make_video.py", file, shown);
+  return readFileSync(file);
 }
 
 /** The JSON that the page saves. */
 export async function saved(page: Page): Promise<Record<string, unknown>[]> {
-  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#save")]);
   return JSON.parse(readFileSync(await download.path(), "utf8")) as Record<string, unknown>[];
 }
 
-/** The text of an element, once it says what is expected. */
-export async function says(page: Page, selector: string, what: RegExp): Promise<string> {
+/** The text of an element, as soon as it matches. */
+export async function waitForText(page: Page, selector: string, what: RegExp): Promise<string> {
   await page.locator(selector).filter({ hasText: what }).first().waitFor({ state: "attached" });
   return (await page.textContent(selector)) ?? "";
+}
+
+/** The sentence of an error with this code, as soon as the page shows one that contains `text`. */
+export async function reports(page: Page, code: string, text = ""): Promise<string> {
+  const error = page.locator(`#errors [data-code="${code}"]`).filter({ hasText: text }).first();
+  await error.waitFor({ state: "attached" });
+  return (await error.textContent()) ?? "";
+}
+
+/** Codes of the errors that the page shows. */
+export function errorCodes(page: Page): Promise<string[]> {
+  return page.locator("#errors [data-code]").evaluateAll((all) => all.map((each) => (each as HTMLElement).dataset["code"]!));
 }

@@ -1,14 +1,12 @@
-// The detector's graph is rebuilt from face-api's weights. Oracle: face-api itself, running in the same browser.
+// The detector's graph is made from face-api's weights. Oracle: face-api itself, in the same browser.
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { astronaut, BUILT, drop, faults, saved, Visit } from "./browser";
+import { astronaut, BUILT, drop, pageErrors, PACKAGE, saved, Visit } from "./browser";
 import { serve } from "./site";
-
-const PACKAGE = path.join(import.meta.dirname, "../../node_modules/@vladmandic/face-api");
 
 interface FaceApi {
   tf: { setBackend(name: string): Promise<boolean>; ready(): Promise<void> };
@@ -26,7 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => visit.end());
 
-test("the same face at the same place as face-api finds it", async () => {
+test("the detector finds the same box as face-api", async () => {
   const blank = mkdtempSync(path.join(tmpdir(), "mien-face-api-"));
   writeFileSync(path.join(blank, "index.html"), "<!doctype html><link rel=icon href=data:,><title>face-api</title>");
   writeFileSync(path.join(blank, "astronaut.png"), readFileSync(astronaut()));
@@ -54,12 +52,12 @@ test("the same face at the same place as face-api finds it", async () => {
   await drop(page, [{ name: "astronaut.png", type: "image/png", bytes: readFileSync(astronaut()) }]);
   await page.waitForSelector("#answer strong");
   const [{ box }] = (await saved(page)) as unknown as [{ box: Record<string, number> }];
-  // Ours are whole pixels, and they shrink the picture by another filter.
+  // Boxes of the page are whole pixels, and the page shrinks the image with another filter.
   const near = 2;
   expect(Math.abs(box["left"]! - theirs!.x)).toBeLessThan(near);
   expect(Math.abs(box["top"]! - theirs!.y)).toBeLessThan(near);
   expect(Math.abs(box["width"]! - theirs!.width)).toBeLessThan(near);
   expect(Math.abs(box["height"]! - theirs!.height)).toBeLessThan(near);
   expect(theirs!.score).toBeGreaterThan(0.8);
-  expect(faults).toEqual([]);
+  expect(pageErrors).toEqual([]);
 });

@@ -1,12 +1,12 @@
-// Networks that come late, or not at all, or fail. Oracle: the browser's own account of the camera and of what went wrong.
+// Networks that load late, do not load, or fail. Oracle: the browser's own state of the camera, and its console.
 import { readFileSync } from "node:fs";
 
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
-import { astronaut, drop, faults, says, Visit } from "./browser";
+import { astronaut, drop, errorCodes, pageErrors, reports, waitForText, Visit } from "./browser";
 
-const RUNTIME = "**/onnxruntime.wasm.gz";
+const RUNTIME = "**/onnxruntime.wasm-*.xz";
 
 let visit: Visit;
 beforeAll(async () => {
@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => visit.end());
 
-/** Keep every stream that the page is given, to see later whether it is off. */
+/** Keep every stream that the page gets, to see later whether it is off. */
 async function watchCamera(page: Page): Promise<void> {
   await page.addInitScript(() => {
     const streams: MediaStream[] = [];
@@ -29,7 +29,7 @@ async function watchCamera(page: Page): Promise<void> {
   });
 }
 
-/** State of every track that the page was given: "live" is a camera that is on. */
+/** State of every track that the page got: "live" is a camera that is on. */
 function tracks(page: Page): Promise<string[]> {
   return page.evaluate(() =>
     (globalThis as unknown as { streams: MediaStream[] }).streams.flatMap((stream) =>
@@ -40,14 +40,14 @@ function tracks(page: Page): Promise<string[]> {
 
 const photo = () => ({ name: "astronaut.png", type: "image/png", bytes: readFileSync(astronaut()) });
 
-test("a host that refuses them: the page says so for good, and the camera stays off", async () => {
+test("networks that do not load: the error stays, and the camera is never switched on", async () => {
   const page = await visit.enter({}, async (fresh) => {
     await watchCamera(fresh);
     await fresh.route(RUNTIME, (route) => route.fulfill({ status: 503, body: "busy" }));
   });
-  await says(page, "#fault", /could not load its networks.*503/);
+  expect(await reports(page, "load-failed")).toContain("503");
   expect(await page.textContent("#status")).toBe("");
-  await page.click("#camera");
+  await page.click("#use-camera");
   await page.waitForTimeout(500);
   expect(await tracks(page)).not.toContain("live");
   expect(await page.textContent("#status")).toBe("");
@@ -56,15 +56,17 @@ test("a host that refuses them: the page says so for good, and the camera stays 
   await expect.poll(() => page.textContent("#status")).toBe("");
   await page.setInputFiles("#video-file", { name: "odd.mp4", mimeType: "video/mp4", buffer: Buffer.from("odd") });
   await expect.poll(() => page.textContent("#status")).toBe("");
-  expect(await page.textContent("#fault")).toMatch(/^The page could not load .*503.* build the page again\.$/);
+  expect(await errorCodes(page)).toEqual(["load-failed"]);
+  const english = await reports(page, "load-failed", "503");
   await page.click('[data-language="de"]');
-  expect(await page.textContent("#fault")).toMatch(/^Die Seite konnte ihre Netze nicht laden/);
-  // The browser itself tells the console of the 503; nothing else went wrong.
-  expect(faults.splice(0).filter((fault) => !/503/.test(fault))).toEqual([]);
+  expect(await errorCodes(page)).toEqual(["load-failed"]);
+  expect(await reports(page, "load-failed", "503")).not.toBe(english);
+  // The browser itself writes the 503 to the console; there is no other error.
+  expect(pageErrors.splice(0).filter((error) => !/503/.test(error))).toEqual([]);
   await page.context().close();
 });
 
-test("networks that fail: each picture and the camera get an end, and the reason is said", async () => {
+test("networks that fail: each image and the camera end with an error and its reason", async () => {
   const page = await visit.open({}, async (fresh) => {
     await watchCamera(fresh);
     await fresh.route("**/model.json", async (route) => {
@@ -74,21 +76,24 @@ test("networks that fail: each picture and the camera get an end, and the reason
     });
   });
   await drop(page, [photo(), { ...photo(), name: "second.png" }]);
-  await says(page, "#fault", /Reading astronaut\.png failed \(.*invalid dimensions.*Reading second\.png failed/s);
-  expect(await page.textContent("#pictures")).toBe("");
+  expect(await reports(page, "prediction-failed", "astronaut.png")).toContain("invalid dimensions");
+  await reports(page, "prediction-failed", "second.png");
+  expect(await errorCodes(page)).toEqual(["prediction-failed", "prediction-failed"]);
+  expect(await page.textContent("#images")).toBe("");
   expect(await page.textContent("#status")).toBe("");
-  await page.click("#camera");
-  await says(page, "#fault", /^Reading webcam failed \(.*reload the page\.$/s);
+  await page.click("#use-camera");
+  const english = await reports(page, "prediction-failed", "webcam");
+  expect(await errorCodes(page)).toEqual(["prediction-failed"]);
   expect(await tracks(page)).toEqual(["ended"]);
   expect(await page.isVisible("#stop")).toBe(false);
   await page.click('[data-language="de"]');
-  expect(await page.textContent("#fault")).toMatch(/^webcam ließ sich nicht ablesen/);
-  // The console has where it happened; nothing was thrown into the void.
-  expect(faults.splice(0).filter((fault) => !/invalid dimensions/.test(fault))).toEqual([]);
+  expect(await reports(page, "prediction-failed", "webcam")).not.toBe(english);
+  // The console has the stack; there is no unhandled error.
+  expect(pageErrors.splice(0).filter((error) => !/invalid dimensions/.test(error))).toEqual([]);
   await page.context().close();
 });
 
-test("while they load the page says so; the camera waits for them, and can be stopped before", async () => {
+test("while networks load: the page says so, and the camera waits and can be stopped", async () => {
   let release = () => {};
   const released = new Promise<void>((done) => (release = done));
   const page = await visit.enter({}, async (fresh) => {
@@ -99,10 +104,10 @@ test("while they load the page says so; the camera waits for them, and can be st
     });
   });
   await page.waitForSelector("#bars li");
-  expect(await page.textContent("#status")).toBe("Loading the networks, once …");
+  expect(await page.textContent("#status")).toBe("Loading the networks …");
   await page.click('[data-language="de"]');
-  expect(await page.textContent("#status")).toBe("Die Netze werden einmalig geladen …");
-  await page.click("#camera");
+  expect(await page.textContent("#status")).toBe("Die Netze werden geladen …");
+  await page.click("#use-camera");
   await page.waitForTimeout(300);
   expect(await tracks(page)).toEqual([]);
   await page.click("#stop");
@@ -116,10 +121,10 @@ test("while they load the page says so; the camera waits for them, and can be st
   await page.context().close();
 });
 
-test("a camera that was used and stopped is off; what was asked before is answered", async () => {
+test("a stopped camera is off, and an explanation that was asked before still comes", async () => {
   const page = await visit.open({}, watchCamera);
-  await page.click("#camera");
-  await says(page, "#rate", /frames/);
+  await page.click("#use-camera");
+  await waitForText(page, "#throughput", /frames/);
   await page.waitForSelector("#explain:enabled");
   expect(await tracks(page)).toEqual(["live"]);
   await page.evaluate(() => {
@@ -127,12 +132,12 @@ test("a camera that was used and stopped is off; what was asked before is answer
     document.querySelector<HTMLButtonElement>("#stop")!.click();
   });
   expect(await tracks(page)).toEqual(["ended"]);
-  // The face that was asked about is still there, and explained.
+  // The face is still there, with its map.
   await page.waitForSelector("#map:not([hidden])");
   expect(await page.textContent("#status")).toBe("");
   await page.context().close();
 });
 
-test("no page threw or complained", () => {
-  expect(faults).toEqual([]);
+test("no page had an error", () => {
+  expect(pageErrors).toEqual([]);
 });

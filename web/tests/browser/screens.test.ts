@@ -1,10 +1,10 @@
-// Pictures of the page, to look at and for the README: MIEN_SCREENS=DIR npx vitest run screens
+// Screenshots of the page, to look at and for docs/web.md: MIEN_SCREENS=DIR npx vitest run screens
 import { mkdirSync } from "node:fs";
 import path from "node:path";
 
 import { afterAll, beforeAll, test } from "vitest";
 
-import { dropAstronaut, says, Visit } from "./browser";
+import { dropAstronaut, waitForText, Visit } from "./browser";
 
 const OUT = process.env["MIEN_SCREENS"] ?? "";
 
@@ -24,13 +24,17 @@ test.runIf(OUT).each([
   const page = await visit.open({ colorScheme, viewport: { width, height }, locale });
   const shoot = (what: string) => page.screenshot({ path: path.join(OUT, `${name}-${what}.png`), fullPage: true });
   await shoot("empty");
+  await page.click("#open-example");
+  await page.waitForSelector("#answer strong");
+  await shoot("example");
   await dropAstronaut(page);
   await page.click("#explain");
   await page.waitForSelector("#map:not([hidden])");
-  await shoot("picture");
-  await page.click("#camera");
-  await says(page, "#rate", /\d/);
+  await shoot("image");
+  await page.click("#use-camera");
+  await waitForText(page, "#throughput", /\d/);
   await page.waitForTimeout(6000);
+  await page.hover("#timeline-canvas", { position: { x: 20, y: 20 } });
   await shoot("camera");
   await page.context().close();
 });

@@ -1,4 +1,4 @@
-/** A small web server for one folder, such as `mien serve` is one. */
+/** A small web server, with the headers that `mien serve` sends. */
 
 import { createReadStream, statSync } from "node:fs";
 import { createServer, type Server } from "node:http";
@@ -19,7 +19,7 @@ const ISOLATION = {
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
 
-/** Serve the files of some folders, the first that has one, on a free port. */
+/** Serve the files of some folders on a free port; the first folder that has a file wins. */
 export async function serve(folders: string[], isolated: boolean): Promise<{ server: Server; address: string }> {
   const server = createServer((request, response) => {
     const name = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);

@@ -1,13 +1,13 @@
-// Oracle: Pillow, which wrote the files of vectors.json; bytes laid out by hand after the EXIF and WebP specifications.
+// Oracle: Pillow, which wrote the files of vectors.json, and bytes by hand from the EXIF and WebP specifications.
 import { describe, expect, test } from "vitest";
 
-import { liesOnItsSide, uprightTransform, webpOrientation } from "../../src/sources/orientation";
+import { swapsSides, uprightTransform, webpOrientation } from "../../src/sources/orientation";
 import { vectors } from "../vectors";
 
 const bytes = (...parts: (string | number[])[]) =>
   Uint8Array.from(parts.flatMap((part) => (typeof part === "string" ? [...Buffer.from(part, "latin1")] : part))).buffer;
 
-/** A WebP file of one odd chunk and one of EXIF. */
+/** A WebP file with one chunk of odd length and one of EXIF. */
 const webp = (...exif: (string | number[])[]) => {
   const inside = new Uint8Array(bytes(...exif));
   return bytes("RIFF", [0, 0, 0, 0], "WEBP", "VP8 ", [3, 0, 0, 0, 9, 9, 9, 0], "EXIF", [inside.length, 0, 0, 0], [...inside]);
@@ -15,11 +15,11 @@ const webp = (...exif: (string | number[])[]) => {
 
 describe("orientation of a WebP", () => {
   test.each([2, 3, 4, 5, 6, 7, 8])("%d, as Pillow wrote it", (way) => {
-    const { file } = vectors.pictures.find(({ name }) => name === `turned-${way}.webp`)!;
+    const { file } = vectors.images.find(({ name }) => name === `turned-${way}.webp`)!;
     expect(webpOrientation(Uint8Array.from(Buffer.from(file, "base64")).buffer)).toBe(way);
   });
 
-  test("either order of bytes, with and without JPEG's mark, after other tags", () => {
+  test("both byte orders, with and without JPEG's header, after other tags", () => {
     const big = [0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 6, 0, 0];
     const little = [42, 0, 8, 0, 0, 0, 2, 0, 0x0f, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0x12, 1, 3, 0, 1, 0, 0, 0, 8, 0, 0, 0];
     expect(webpOrientation(webp("MM", big))).toBe(6);
@@ -27,27 +27,27 @@ describe("orientation of a WebP", () => {
     expect(webpOrientation(webp("Exif", [0, 0], "II", little))).toBe(8);
   });
 
-  test("what has none, or nonsense, or is cut off, is upright", () => {
+  test("a file without a tag, with an invalid tag or cut off is upright", () => {
     expect(webpOrientation(bytes("RIFF"))).toBe(1);
     expect(webpOrientation(bytes("RIFF", [0, 0, 0, 0], "WEBP", "EXIF", [255, 255, 255, 255]))).toBe(1);
     expect(webpOrientation(webp("MM", [0, 42, 255, 255, 255, 255]))).toBe(1);
     expect(webpOrientation(webp("MM", [0, 42, 0, 0, 0, 8, 0, 9, 0, 0]))).toBe(1);
     expect(webpOrientation(webp("MM", [0, 42, 0, 0, 0, 8, 0, 1, 0x01, 0x12, 0, 3, 0, 0, 0, 1, 0, 9, 0, 0]))).toBe(1);
-    for (const { name, file } of vectors.pictures.filter(({ name }) => !name.startsWith("turned"))) {
+    for (const { name, file } of vectors.images.filter(({ name }) => !name.startsWith("turned"))) {
       expect(webpOrientation(Uint8Array.from(Buffer.from(file, "base64")).buffer), name).toBe(1);
     }
   });
 });
 
-test("turned upright, the corner that belongs top left is there, and the picture fills its canvas", () => {
+test("the upright image has the right corner at the top left, and fills its canvas", () => {
   const [width, height] = [3, 2];
-  // EXIF: where row 0 and column 0 of the file are seen, from 1 on; so which corner of the file comes top left.
+  // For the EXIF orientations from 1 on: the corner of the file that is at the top left of the upright image.
   const topLeft = [[0, 0], [3, 0], [3, 2], [0, 2], [0, 0], [0, 2], [3, 2], [3, 0]];
   topLeft.forEach(([x, y], index) => {
     const { a, b, c, d, e, f } = uprightTransform(index + 1, width, height) as Record<string, number>;
     expect([a! * x! + c! * y! + e!, b! * x! + d! * y! + f!].map((value) => value + 0), `${index + 1}`).toEqual([0, 0]);
     const [farX, farY] = [width - x!, height - y!];
     const far = [a! * farX + c! * farY + e!, b! * farX + d! * farY + f!];
-    expect(far, `${index + 1}`).toEqual(liesOnItsSide(index + 1) ? [height, width] : [width, height]);
+    expect(far, `${index + 1}`).toEqual(swapsSides(index + 1) ? [height, width] : [width, height]);
   });
 });

@@ -1,61 +1,74 @@
-// Oracle: the strings files against each other and against the code; times by hand.
+// Oracle: the locale files against each other and against index.html; times by hand.
 import { readFileSync } from "node:fs";
 import path from "node:path";
 
 import { describe, expect, test } from "vitest";
 
 import { occlusion } from "../../src/model/occlusion";
-import { clock } from "../../src/view/timeline";
-import german from "../../src/words/de.json";
-import english from "../../src/words/en.json";
-import { currentLanguage, expression, percent, setLanguage, word } from "../../src/words/words";
+import { TimeSteps } from "../../src/predictions/history";
+import { clock, readingAt } from "../../src/view/timeline";
+import german from "../../src/locales/de.json";
+import english from "../../src/locales/en.json";
+import french from "../../src/locales/fr.json";
+import { currentLanguage, expression, percent, setLanguage, translate } from "../../src/locales/translate";
 
-describe("words", () => {
-  test("both languages say the same things", () => {
-    expect(Object.keys(german)).toEqual(Object.keys(english));
+describe("locales", () => {
+  test.each(Object.entries({ german, french }))("%s has the keys of English and the same values to fill in", (_, other) => {
+    expect(Object.keys(other)).toEqual(Object.keys(english));
     const gaps = (sentence: string) => [...sentence.matchAll(/\{\w+\}/g)].map(String).sort();
     for (const [key, sentence] of Object.entries(english)) {
-      expect(gaps(german[key as keyof typeof german]), key).toEqual(gaps(sentence));
+      expect(gaps(other[key as keyof typeof other]), key).toEqual(gaps(sentence));
     }
   });
 
-  test("every word that index.html asks for is there", () => {
+  test("every key in index.html exists", () => {
     const html = readFileSync(path.join(import.meta.dirname, "../../index.html"), "utf8");
-    const asked = [...html.matchAll(/data-(?:word|label)="(\w+)"/g)].map(([, key]) => key);
+    const asked = [...html.matchAll(/data-(?:text|label)="(\w+)"/g)].map(([, key]) => key);
     expect(asked.length).toBeGreaterThan(20);
     for (const key of asked) expect(Object.keys(english)).toContain(key);
   });
 
-  test("gaps are filled, numbers follow the language", () => {
+  test("values are filled in, and numbers follow the language", () => {
     setLanguage("de");
     expect(currentLanguage()).toBe("de");
-    expect(word("face_is", { number: 2, answer: "x" })).toBe("Gesicht 2: x");
+    expect(translate("face_answer", { number: 2, answer: "x" })).toBe("Gesicht 2: x");
     expect(percent(0.5)).toBe("50\u00a0%");
     setLanguage("en");
     expect(percent(0.5)).toBe("50%");
+    expect(percent(0.70186, 1)).toBe("70.2%");
   });
 });
 
-test("a class of a model's own is called as the model calls it, be it the key of a word", () => {
+test("a class that the page does not know keeps the model's name, even if a sentence has that key", () => {
   expect(expression("happy")).toBe("happy");
   setLanguage("de");
   expect(expression("happy")).toBe("fröhlich");
-  for (const name of ["stop", "looking", "constructor", "bored"]) expect(expression(name)).toBe(name);
+  for (const name of ["stop", "processing", "constructor", "bored"]) expect(expression(name)).toBe(name);
   setLanguage("en");
 });
 
 describe("timeline", () => {
-  test("a clock", () => {
+  test("the reading is that of the step under the pointer, and nothing where the face was away", () => {
+    const steps = new TimeSteps(0, 60, 60);
+    steps.add(10.5, { happy: 0.75, sad: 0.25 });
+    steps.add(30.5, { happy: 0, sad: 1 });
+    expect(readingAt(steps, 10.5 / 60)).toEqual({ seconds: 10.5, probabilities: { happy: 0.75, sad: 0.25 } });
+    expect(readingAt(steps, 30.2 / 60)?.probabilities).toEqual({ happy: 0, sad: 1 });
+    expect(readingAt(steps, 20 / 60)).toBeNull();
+    expect(readingAt(steps, 1)).toBeNull();
+  });
+
+  test("clock times", () => {
     expect([0, 59.9, 75, 3600].map(clock)).toEqual(["0:00", "0:59", "1:15", "60:00"]);
   });
 });
 
-test("occlusion finds the pixel that alone matters, as mien.explain.occlusion would", async () => {
-  const square = new Uint8Array(12 * 12).fill(100);
-  square[5 * 12 + 6] = 200;
-  const predict = (squares: Uint8Array[]) => Promise.resolve(squares.map((each) => [each[5 * 12 + 6]! / 200]));
-  const map = await occlusion(predict, square, 12, 12, ([share]) => share!);
-  // A patch of 2 px in steps of 1: the pixel lies under four patches, all of which take 0.495 (fill is 101).
+test("occlusion finds the only pixel that matters, as mien.explanation.occlusion does", async () => {
+  const crop = new Uint8Array(12 * 12).fill(100);
+  crop[5 * 12 + 6] = 200;
+  const predict = (crops: Uint8Array[]) => Promise.resolve(crops.map((each) => [each[5 * 12 + 6]! / 200]));
+  const map = await occlusion(predict, crop, 12, 12, ([probability]) => probability!);
+  // A patch of 2 px in steps of 1 covers the pixel four times. Each time the probability falls by 0.495 (the fill is 101).
   expect(map[5 * 12 + 6]).toBeCloseTo(0.495, 6);
   expect(map[0]).toBe(0);
   expect(map[6 * 12 + 6]).toBeCloseTo(0.495 / 2, 6);

@@ -1,4 +1,4 @@
-"""How fragile: accuracy under corruptions, as ``mien robustness`` measured it."""
+"""Robustness: accuracy under image corruptions, as ``mien robustness`` measured it."""
 
 from __future__ import annotations
 
@@ -6,27 +6,35 @@ import math
 from typing import Any
 
 from mien.evaluation.corruptions import STRENGTHS
-from mien.evaluation.robustness_file import Measurement, Relative
-from mien.report.blocks import Block, Column, Pair, Plot, Section, Table, Text
-from mien.report.plots_failures import corruption_errors_plot, robustness_curves_plot, robustness_plot
-from mien.report.wording import decimal, interval_text, percent
+from mien.evaluation.robustness_file import RelativeRobustness, RobustnessReport
+from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Table, Text
+from mien.page.charts.errors import corruption_errors_chart, robustness_chart, robustness_curves_chart
+from mien.page.wording import decimal, interval_text, percent
+from mien.report.context import ReportContext, Skipped
 
 
-def robustness_section(measurement: Measurement) -> Section:
-    """Accuracy under every corruption at every strength, and errors relative to a baseline's, where there is one."""
+def robustness_section(context: ReportContext) -> Section | Skipped:
+    """The measurement of the context."""
+    if context.robustness is None:
+        return Skipped(context.robustness_reason)
+    return show_robustness(context.robustness)
+
+
+def show_robustness(measurement: RobustnessReport) -> Section:
+    """Accuracy under every corruption at every strength, and errors relative to a baseline if there is one."""
     result, relative = measurement.result, measurement.relative
     clean, mean = result.clean_accuracy, result.mean_accuracy
     words = (
-        f"Of {result.faces:,} faces {percent(clean.value)} ({interval_text('accuracy', clean)}) are right as they are, "
-        f"{percent(mean.value)} ({interval_text('accuracy', mean)}) on average over all corruptions and strengths. "
-        f"Measured of {measurement.words}."
+        f"Accuracy on {result.faces:,} clean faces: {percent(clean.value)} ({interval_text('accuracy', clean)}). Mean "
+        f"over all corruptions and strengths: {percent(mean.value)} ({interval_text('accuracy', mean)}). Measured: "
+        f"{measurement.description}."
     )
     blocks: list[Block] = [
         Text(words),
-        Pair(
+        ChartRow(
             (
-                Plot(robustness_plot(result), "Accuracy in %, the least harmful corruption first."),
-                Plot(robustness_curves_plot(result), "Accuracy as each corruption grows stronger."),
+                CaptionedChart(robustness_chart(result), "Accuracy in %. The least harmful corruption is first."),
+                CaptionedChart(robustness_curves_chart(result), "Accuracy by strength of each corruption."),
             )
         ),
         _table(measurement),
@@ -36,53 +44,53 @@ def robustness_section(measurement: Measurement) -> Section:
     else:
         blocks.append(
             Text(
-                "There is no baseline to compare these errors with: mien robustness --baseline gives the mean "
-                "corruption error relative to another model.",
+                "No baseline was given. mien robustness --baseline gives the mean corruption error relative to another "
+                "model.",
                 soft=True,
             )
         )
-    return Section("robustness", "How fragile is it?", tuple(blocks))
+    return Section("robustness", "Robustness", tuple(blocks))
 
 
-def _table(measurement: Measurement) -> Table:
+def _table(measurement: RobustnessReport) -> Table:
     result, relative = measurement.result, measurement.relative
     columns = [
         Column("corruption", "text"), *(Column(f"strength {each}", "percent") for each in STRENGTHS),
         Column("mean", "percent"),
     ]  # fmt: skip
     rows: list[tuple[Any, ...]] = [
-        (name, *shares.tolist(), float(shares.mean()))
-        for name, shares in zip(result.corruptions, result.accuracy, strict=True)
+        (name, *accuracies.tolist(), float(accuracies.mean()))
+        for name, accuracies in zip(result.corruptions, result.accuracy, strict=True)
     ]
     if relative is not None:
-        columns.append(Column("error / baseline's"))
+        columns.append(Column("error / baseline"))
         rows = [(*row, relative.errors.of[row[0]]) for row in rows]
     return Table("robustness", tuple(columns), rows, shown=0)
 
 
-def _relative_blocks(relative: Relative, clean: float) -> list[Block]:
+def _relative_blocks(relative: RelativeRobustness, clean: float) -> list[Block]:
     """The mean corruption error, and what it is relative to."""
     baseline = f"the model {relative.model} ({relative.baseline})" if relative.model else relative.baseline
-    as_they_are = (
+    on_clean = (
         ""
         if math.isnan(relative.clean_accuracy)
-        else f" As they are, it gets {percent(relative.clean_accuracy)} of them right, this model {percent(clean)}."
+        else f" On clean faces its accuracy is {percent(relative.clean_accuracy)}; this model: {percent(clean)}."
     )
     ratio = relative.errors.mean
     sense = "fewer errors than" if ratio < 1 else "more errors than" if ratio > 1 else "as many errors as"
     return [
         Text(
-            f"Mean corruption error relative to a baseline: {decimal(ratio)}, {sense} the baseline under corruption. "
-            f"The baseline is {baseline}, measured on the same faces.{as_they_are}"
+            f"Mean corruption error relative to a baseline: {decimal(ratio)}, {sense} the baseline. The baseline is "
+            f"{baseline}, measured on the same faces.{on_clean}"
         ),
-        Plot(
-            corruption_errors_plot(relative.errors),
-            "Errors under each corruption, summed over its strengths, in % of the baseline's: left of the line the "
-            "model makes fewer.",
+        CaptionedChart(
+            corruption_errors_chart(relative.errors),
+            "Errors under each corruption, summed over its strengths, in % of the errors of the baseline. Left of the "
+            "line the model makes fewer errors.",
         ),
         Text(
-            "The mean of these is the mCE of ImageNet-C (Hendrycks & Dietterich 2019), which prints it times 100. A "
-            "model that is better on clean faces has a lower one too.",
+            "Their mean is the mCE of ImageNet-C (Hendrycks & Dietterich 2019), which multiplies it by 100. A model "
+            "that is better on clean faces also has a lower mCE.",
             soft=True,
         ),
     ]

@@ -1,0 +1,117 @@
+"""What the results page and its charts are made from: result files in this repository, and no other source.
+
+``benchmarks/results`` holds the studies' finished runs, ``benchmarks/kept`` the output of benchmarks, and each shipped
+model's folder its card, metrics, history and robustness.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mien.evaluation.robustness import RobustnessResult
+from mien.evaluation.robustness_file import read_robustness
+from mien.inference.find_model import SHIPPED, find_run
+from mien.recipe_file import load_recipe
+from mien.study.results import CompletedRun, PlannedRun, StudyPlan, read_completed
+from mien.study.spec import load_study
+from mien.study.table import StudyTable, tabulate
+
+ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "benchmarks" / "results"
+SPEED = ROOT / "benchmarks" / "kept" / "inference.json"
+MARGIN = ROOT / "benchmarks" / "kept" / "margin.json"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that comes with mien, as its folder describes it."""
+
+    name: str
+    card: dict[str, Any]
+    metrics: dict[str, Any]
+    robustness: RobustnessResult
+    history: dict[str, list[float]]
+
+    @property
+    def label(self) -> dict[str, float]:
+        """Accuracy on FER2013's label, all samples."""
+        return dict(self.metrics["headline"]["accuracy"])
+
+    def output(self, name: str) -> dict[str, Any] | None:
+        """Metrics of an output on FER+'s majority; None where the model was not measured so."""
+        outputs = self.metrics.get("votes", {}).get("majority", [])
+        return next((each for each in outputs if each["output"] == name), None)
+
+
+@cache
+def models() -> tuple[Model, ...]:
+    """All that ship, in their order."""
+    found = []
+    for name in SHIPPED:
+        folder = find_run(name).path
+        found.append(
+            Model(
+                name,
+                _json(folder / "card.json"),
+                _json(folder / "metrics.json"),
+                read_robustness(folder).result,
+                history(folder / "history.csv"),
+            )
+        )
+    return tuple(found)
+
+
+def history(file: Path) -> dict[str, list[float]]:
+    """The columns of a ``history.csv``."""
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    return {name: [float(row[name]) for row in rows] for name in rows[0]}
+
+
+@cache
+def speed() -> list[dict[str, Any]]:
+    """Rows of ``benchmarks/inference.py --keep``."""
+    return list(_json(SPEED)["rows"])
+
+
+@cache
+def margin() -> dict[str, Any]:
+    """What ``benchmarks/margin.py --keep`` wrote."""
+    return _json(MARGIN)
+
+
+@cache
+def study_table(name: str) -> StudyTable:
+    """A study's table from its finished runs, as ``mien study NAME --finished`` makes it; needs no data set."""
+    done = runs_of(name)
+    planned = [_planned(each) for each in done]
+    by_key = {run.key: each for run, each in zip(planned, done, strict=True)}
+    study = load_study(name).model_copy(update={"metrics": ("accuracy",)})
+    return tabulate(study, StudyPlan(tuple(planned), {}), by_key)
+
+
+def runs_of(name: str) -> list[CompletedRun]:
+    """A study's finished runs, by the names of their folders."""
+    done = [each for each in read_completed(RUNS).values() if each.folder.name.startswith(f"{name}-")]
+    return sorted(done, key=lambda each: each.folder.name)
+
+
+def run_of(name: str, variant: str, seed: int) -> CompletedRun:
+    """One finished run of a study."""
+    return next(each for each in runs_of(name) if (each.record.variant, each.record.seed) == (variant, seed))
+
+
+def _planned(done: CompletedRun) -> PlannedRun:
+    record = done.record
+    return PlannedRun(
+        record.variant, load_recipe(str(done.folder / "recipe.toml")), record.data_fingerprint, (), record.train_faces
+    )
+
+
+def _json(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text(encoding="utf-8")))

@@ -1,0 +1,101 @@
+"""``mien.audit``: what would make a metric on this data wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.api.inputs import Data, data_name, read
+from mien.api.text import as_html, as_text
+from mien.data.clean import Clean, write_clean
+from mien.data.dataset import FINGERPRINT_PX
+from mien.data.read import ReadResult
+from mien.errors import RunError
+from mien.evaluation.predictions import Predictions
+from mien.files import write_text
+
+if TYPE_CHECKING:
+    from mien.auditing.findings import AuditFindings
+
+
+@dataclass(frozen=True, eq=False)
+class AuditResult:
+    """What an audit found in a data set.
+
+    Attributes:
+        findings: everything, as values.
+        data: the data set as it was read.
+        name: what the data is called.
+        changes: the samples to drop or relabel, as ``clean.toml`` lists them.
+    """
+
+    findings: AuditFindings = field(repr=False)
+    data: ReadResult = field(repr=False)
+    name: str
+    changes: Clean = field(repr=False)
+
+    def write(
+        self, folder: str | os.PathLike[str], *, metadata: Mapping[str, str] | None = None, overwrite: bool = False
+    ) -> Path:
+        """Write ``audit.html``, ``audit.json``, ``clean.toml``, charts and tables into a folder; the page's path.
+
+        Args:
+            folder: created where it is missing.
+            metadata: what else the page says of how it was made.
+            overwrite: replace a ``clean.toml``.
+
+        Raises:
+            RunError: there is a ``clean.toml`` already, which may hold a review.
+        """
+        from mien.auditing.page import write_audit
+
+        folder = Path(folder)
+        list_file = folder / "clean.toml"
+        if list_file.exists() and not overwrite:
+            raise RunError(
+                f"{list_file} already exists and may hold a review. Choose another folder, or move the file.",
+                code="file-exists",
+            )
+        found = {"fingerprint of the data": self.data.fingerprint, "splits": self.data.split_origin}
+        written = write_audit(
+            folder, self.findings, title=f"Audit of {Path(self.name).name}", metadata={**found, **(metadata or {})}
+        )
+        write_text(folder / "audit.json", dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        write_clean(list_file, self.changes)
+        return written.page
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: the content of ``audit.json``."""
+        skipped = [list(each) for each in self.data.skipped]
+        return {"path": self.name, "skipped": skipped, **self.findings.to_dict()}
+
+    def __str__(self) -> str:
+        from mien.auditing.page import audit_tables
+
+        return as_text(audit_tables(self.findings))
+
+    def _repr_html_(self) -> str:
+        from mien.auditing.page import audit_tables
+
+        return as_html(audit_tables(self.findings))
+
+
+def audit(data: Data, predictions: Predictions | None = None) -> AuditResult:
+    """Find what would make a metric on this data wrong: copies, leaks, doubtful labels, unusable images, shift.
+
+    Args:
+        data: labelled faces, of all splits.
+        predictions: out-of-fold probabilities of a model, to judge the labels by as well.
+
+    Raises:
+        MissingExtraError: the extra ``audit`` is not installed.
+    """
+    from mien.auditing.run import audit_faces, find_copies
+
+    result = read(data, FINGERPRINT_PX)
+    found = audit_faces(result.faces, find_copies(result.faces), predictions)
+    return AuditResult(found, result, data_name(data), Clean(result.fingerprint, found.changes))

@@ -1,0 +1,150 @@
+"""``mien.explain``: which pixels spoke for an expression."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mien.api.inputs import Model, run_of
+from mien.errors import DataError, ModelError, nearest, needs_extra
+from mien.explanation.methods import explain as make_maps
+from mien.explanation.methods import find_method
+from mien.explanation.overlay import overlay
+from mien.inference.prediction import Prediction
+from mien.inference.predictor import Predictor, load
+from mien.progress import slices, track
+
+if TYPE_CHECKING:
+    from mien.explanation.gradient.torch_model import TorchModel
+
+_BATCH = 8
+"""Faces that are explained at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Which pixels of one face spoke for a class.
+
+    Attributes:
+        prediction: of this face.
+        target: the class that is explained.
+        map: float32 (S, S); larger spoke more for the class, below 0 against it.
+    """
+
+    prediction: Prediction
+    target: str
+    map: npt.NDArray[np.float32] = field(repr=False)
+
+    def show(self) -> Image.Image:
+        """The face under its map, as an RGB image."""
+        assert self.prediction.crop is not None
+        return Image.fromarray(overlay(self.prediction.crop, self.map))
+
+    def _repr_png_(self) -> bytes:
+        stream = io.BytesIO()
+        self.show().save(stream, "PNG")
+        return stream.getvalue()
+
+
+class Explainer:
+    """A model and some methods, ready to explain: what can be refused is refused before an image is read.
+
+    Args:
+        model: as in :func:`explain`.
+        methods: names of ``mien.explanation.methods.METHODS``.
+        target: as in :func:`explain`.
+        seed: as in :func:`explain`.
+
+    Attributes:
+        predictor: the model, answering by the output that learned labels.
+        quantized: whether gradients are those of the weights that the model was quantized from.
+
+    Raises:
+        DataError: no such method (``method-unknown``) or class (``class-unknown``).
+        ModelError: a method by gradients for a model without its weights for torch (``weights-missing``).
+        MissingExtraError: torch or captum is not installed.
+    """
+
+    def __init__(self, model: Model, methods: Sequence[str], target: str | None = None, seed: int = 0) -> None:
+        gradient = [name for name in methods if find_method(name).needs_torch]
+        self.predictor: Predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
+        self.quantized = bool(gradient) and self.predictor.manifest.precision == "int8"
+        self._network = self._load_network(model, gradient[0]) if gradient else None
+        self._target, self._seed = target, seed
+        classes = self.predictor.classes
+        if target is not None and target not in classes:
+            raise DataError(f"The model has no class '{target}'." + nearest(target, classes), code="class-unknown")
+
+    def _load_network(self, model: Model, method: str) -> TorchModel:
+        run = run_of(model)
+        if run is None or not run.best.is_file():
+            raise ModelError(
+                f"{self.predictor.path} has no weights for torch, so only the method occlusion works; {method} needs a "
+                f"run folder with recipe.toml and best.safetensors.",
+                code="weights-missing",
+            )
+        with needs_extra("explain", f"The method {method}"):
+            from mien.explanation.gradient.torch_model import load_torch_model
+        return load_torch_model(run, self.predictor.manifest.temperature)
+
+    def explain(self, predictions: Sequence[Prediction], method: str) -> list[Explanation]:
+        """Explain predictions of :attr:`predictor`, one face each, by one of the methods."""
+        classes = self.predictor.classes
+        chosen = [self._target or each.top for each in predictions]
+        maps: list[npt.NDArray[np.float32]] = []
+        parts = slices(len(chosen), _BATCH)
+        for part in track(parts, total=len(parts), what=method, unit=f"batches of {_BATCH}"):
+            maps += list(
+                make_maps(
+                    method,
+                    np.stack([each.crop for each in predictions[part] if each.crop is not None]),
+                    np.array([classes.index(name) for name in chosen[part]], dtype=np.int64),
+                    predict=self.predictor.probabilities,
+                    model=self._network,
+                    crop_px=self.predictor.manifest.input.crop_px,
+                    seed=self._seed,
+                )
+            )
+        return [Explanation(*each) for each in zip(predictions, chosen, maps, strict=True)]
+
+
+def explain(
+    model: Model,
+    images: Any,
+    method: str = "occlusion",
+    *,
+    crops: bool = False,
+    target: str | None = None,
+    seed: int = 0,
+) -> list[Explanation]:
+    """Map which pixels spoke for an expression, for each face in some images.
+
+    Args:
+        model: a loaded model, or where it is. Methods by gradients need its run folder, so give that or a name.
+        images: one image or several, as :meth:`mien.Predictor.predict` takes them.
+        crops: each image is a face crop; no face is detected.
+        method: a name of ``mien.explanation.methods.METHODS``: occlusion, gradient, smoothgrad,
+            integrated-gradients, gradcam.
+        target: the class to explain; the predicted one by default.
+        seed: of methods that draw random numbers.
+
+    Returns:
+        One for each face, image by image, the largest face first; none for images without a face.
+
+    Raises:
+        DataError: no such method or class.
+        ModelError: a method by gradients for a model without its weights for torch.
+    """
+    explainer = Explainer(model, [method], target, seed)
+    return explainer.explain(_flat(explainer.predictor.predict(images, crops=crops)), method)
+
+
+def _flat(found: Any) -> list[Prediction]:
+    """What :meth:`mien.Predictor.predict` returns for one image or several, as one list."""
+    return [each for part in found for each in _flat(part)] if isinstance(found, list) else [found]

@@ -1,0 +1,91 @@
+"""``mien.export``: a run's weights as one model file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from mien.api.inputs import Data, read
+from mien.artifact import read_manifest
+from mien.errors import DataError, RunError, needs_extra
+from mien.inference.find_model import find_model, is_shipped
+from mien.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from mien.exporting.to_onnx import Parity
+    from mien.pipeline.export_quantized import QuantizedModel
+
+
+def export(
+    run: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None = None,
+    *,
+    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    data: Data | None = None,
+) -> Path:
+    """Write a run's weights as one ``.onnx`` file, and prove that it gives the same probabilities.
+
+    Args:
+        run: the run folder.
+        out: the file; ``model.onnx``, ``model.half.onnx`` or ``model.int8.onnx`` in the run folder by default.
+        precision: fp16 halves the file; int8 quarters it and is faster. Both are measured on validation.
+        data: labelled faces, needed for fp16 and int8.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: no finished epoch to export; ``out`` is no ``.onnx`` file, or the file that is quantized.
+        DataError: fp16 or int8 without data.
+    """
+    if precision == "fp32":
+        return export_fp32(run, out)[0]
+    return export_quantized(run, precision, data, out)[0]
+
+
+def export_fp32(run: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> tuple[Path, Parity]:
+    """:func:`export` in fp32, and how closely the file agrees with torch."""
+    folder, file = _checked(run, out)
+    with needs_extra("train", "Exporting"):
+        from mien.exporting.to_onnx import export_run
+    file = file or folder.model
+    return file, export_run(folder, file)
+
+
+def export_quantized(
+    run: str | os.PathLike[str],
+    precision: Literal["fp16", "int8"],
+    data: Data | None,
+    out: str | os.PathLike[str] | None = None,
+) -> tuple[Path, QuantizedModel]:
+    """:func:`export` in fp16 or int8, and how far the file is from the fp32 one."""
+    folder, file = _checked(run, out)
+    if data is None:
+        raise DataError(f"{precision} is measured on the validation split; give --data PATH.", code="data-missing")
+    with needs_extra("train", "Exporting"):
+        import onnx  # noqa: F401 - named before any work if it is missing
+
+        from mien.pipeline.export_quantized import export_quantized as quantize
+    folder.read_recipe()
+    model = find_model(folder.path)
+    manifest = read_manifest(model)
+    if manifest.precision != "fp32":
+        raise RunError(
+            f"{model} is already {manifest.precision}. Write it in fp32 with: mien export {folder.path}",
+            code="precision",
+        )
+    if file is not None and file.resolve() == model.resolve():
+        raise RunError(f"--out is {model}, the fp32 file itself. Choose another file.", code="out-is-source")
+    file = file or (folder.model_int8 if precision == "int8" else folder.model_fp16)
+    return file, quantize(model, precision, read(data, *manifest.input.stored_as).faces, file)
+
+
+def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> tuple[RunFolder, Path | None]:
+    """The run folder and the file to write. Raises :class:`RunError`."""
+    folder, file = RunFolder(Path(run)), None if out is None else Path(out)
+    if is_shipped(run) and not folder.is_run:
+        raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
+    if file is not None and (file.suffix != ".onnx" or file.is_dir()):
+        raise RunError(f"--out must name a .onnx file; found {file}.", code="out-suffix")
+    return folder, file

@@ -1,0 +1,106 @@
+"""``mien.find_lr``: a learning rate to begin with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.api.inputs import Data, read
+from mien.api.train import find_recipe
+from mien.errors import needs_extra
+from mien.page.charts.overview import rate_chart
+from mien.page.charts.svg import Chart
+from mien.recipe import Recipe
+
+if TYPE_CHECKING:
+    from mien.run_folder import RunFolder
+    from mien.training.plan import TrainingPlan
+
+STEPS = 100
+"""Steps of a range test."""
+
+
+@dataclass(frozen=True, eq=False)
+class LrSearch:
+    """What a learning-rate range test found.
+
+    Attributes:
+        suggestion: the rate at which the loss falls fastest, for ``lr`` of the recipe.
+        rates: float64 (N,), the learning rate of each step.
+        losses: float64 (N,), the running mean of the loss at each step.
+    """
+
+    suggestion: float
+    rates: npt.NDArray[np.float64] = field(repr=False)
+    losses: npt.NDArray[np.float64] = field(repr=False)
+
+    @property
+    def highest(self) -> float:
+        """The rate of the lowest loss. Above it training gets worse: the upper bound of Smith's range."""
+        return float(self.rates[self.losses.argmin()])
+
+    def plot(self) -> Chart:
+        """The loss over the learning rate, with the suggestion marked. Needs the extra ``report``."""
+        return rate_chart(self.rates, self.losses, self.suggestion)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: suggestion, highest, rates and losses."""
+        return {
+            "suggestion": self.suggestion,
+            "highest": self.highest,
+            "rates": self.rates.tolist(),
+            "losses": self.losses.tolist(),
+        }
+
+    def _repr_svg_(self) -> str:
+        return self.plot()._repr_svg_()
+
+
+def find_lr(
+    recipe: str | os.PathLike[str] | Recipe,
+    data: Data,
+    *,
+    init_from: str | os.PathLike[str] | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    classes: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    device: str = "auto",
+) -> LrSearch:
+    """Find a learning rate by a range test: 100 steps whose rate rises from 1e-6 to 10 (Smith, 2015).
+
+    Nothing is written. The result holds for this recipe, batch size and data.
+
+    Args:
+        recipe: as in :func:`mien.train`, like all that follow.
+        data: faces with ``train``.
+        init_from: fine-tune this run or shipped model.
+        batch_size: images a step.
+        seed: of all randomness.
+        classes: a label scheme.
+        settings: any other key of the recipe.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+
+    Raises:
+        TrainingError: the loss falls at no rate (``lr-not-found``).
+        MienError: as :func:`mien.train`.
+    """
+    plain = {"batch_size": batch_size, "seed": seed, "classes": classes}
+    given = {key: value for key, value in plain.items() if value is not None} | dict(settings or {})
+    chosen, start = find_recipe(recipe, list(given.items()), init_from)
+    with needs_extra("train", "Training"):
+        from mien.training.plan import plan_training
+    return search_lr(plan_training(chosen, read(data, chosen.input.size_px).faces), start, device)
+
+
+def search_lr(plan: TrainingPlan, init_from: RunFolder | None = None, device: str = "auto") -> LrSearch:
+    """:func:`find_lr` of a plan."""
+    with needs_extra("train", "Training"):
+        from mien.training.lr_finder import range_test, steepest
+    rates, losses = range_test(plan, init_from=init_from, device=device, steps=STEPS)
+    return LrSearch(steepest(rates, losses), rates, losses)

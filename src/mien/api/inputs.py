@@ -1,0 +1,55 @@
+"""What the functions take: data and models, as values or where they are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from mien.data.dataset import Dataset
+from mien.data.read import ReadResult, read_data
+from mien.inference.find_model import find_run_of_model
+from mien.inference.predictor import Predictor
+from mien.run_folder import RunFolder
+
+
+class DataSource(Protocol):
+    """A place of data that knows how to read it: the options ``--data``, ``--map``, ... of the command line."""
+
+    @property
+    def path(self) -> Path:
+        """Where the data is."""
+        ...
+
+    def read(self, size_px: int, channels: int = 1) -> ReadResult:
+        """The data with images of this side, grey or RGB."""
+        ...
+
+
+Data: TypeAlias = Dataset | ReadResult | DataSource | str | os.PathLike[str]
+"""A data set, or where it is."""
+Model: TypeAlias = Predictor | str | os.PathLike[str]
+"""A loaded model, or what :func:`mien.load` takes: a name, a run folder, a ``.onnx`` file."""
+
+
+def read(data: Data, size_px: int, channels: int = 1) -> ReadResult:
+    """The data at a model's image size, in pixels, and with its channels."""
+    if isinstance(data, ReadResult):
+        return data
+    if isinstance(data, Dataset):
+        return ReadResult(data, "arrays", "as given", (), (), cached=False)
+    if isinstance(data, str | os.PathLike):
+        return read_data(data, size_px=size_px, channels=channels)
+    return data.read(size_px, channels)
+
+
+def data_name(data: Data) -> str:
+    """The data's path, for the metadata of what is written."""
+    if isinstance(data, Dataset | ReadResult):
+        return "arrays in memory"
+    return str(data if isinstance(data, str | os.PathLike) else data.path)
+
+
+def run_of(model: Model) -> RunFolder | None:
+    """The run folder that a model is in; None for a lone model file."""
+    return find_run_of_model(model.path if isinstance(model, Predictor) else model)

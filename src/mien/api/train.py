@@ -1,0 +1,187 @@
+"""``mien.train``: a recipe and data in, a trained model out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.api.inputs import Data, data_name, read
+from mien.api.text import metrics_table
+from mien.distill.soft_labels import find_soft_labels
+from mien.errors import RecipeError, needs_extra
+from mien.evaluation.results import Evaluation
+from mien.inference.find_model import find_trained
+from mien.inference.predictor import Predictor, load
+from mien.page.charts.overview import training_chart
+from mien.page.charts.svg import Chart
+from mien.processes import is_main_process
+from mien.recipe import Recipe
+from mien.recipe_file import Change, load_recipe, tuned
+from mien.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from mien.pipeline.training_run import RunResult
+    from mien.training.callback import Callback
+    from mien.training.plan import TrainingPlan
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """A finished training run.
+
+    Attributes:
+        details: everything that the run left, as values.
+        model: the trained model, loaded.
+    """
+
+    details: RunResult = field(repr=False)
+    model: Predictor
+
+    @property
+    def run(self) -> Path:
+        """The run folder."""
+        return self.details.run.path
+
+    @property
+    def history(self) -> Sequence[Mapping[str, Any]]:
+        """One entry an epoch: loss and metrics by name."""
+        return self.details.outcome.history
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights the model has, from 1."""
+        return self.details.outcome.best_epoch
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Metrics on the validation split, with intervals."""
+        return self.details.evaluation
+
+    def plot_history(self, metric: str = "accuracy") -> Chart:
+        """Accuracy or loss of train and validation over the epochs. Needs the extra ``report``."""
+        return training_chart(self.history, metric, self.best_epoch)
+
+    def _repr_html_(self) -> str:
+        return metrics_table(self.evaluation)._repr_html_() + self.plot_history()._repr_svg_()
+
+
+def train(
+    recipe: str | os.PathLike[str] | Recipe,
+    data: Data,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    init_from: str | os.PathLike[str] | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    lr: float | None = None,
+    seed: int | None = None,
+    classes: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    callback: Callback | None = None,
+) -> TrainingResult:
+    """Train a classifier, export it, and measure it on the validation split.
+
+    Args:
+        recipe: a name of :func:`list_recipes`, a ``.toml`` file, or a recipe.
+        data: faces with ``train`` and ``validation``; ``test`` is not touched.
+        out: the run folder to write; ``runs/NAME`` by default.
+        init_from: fine-tune: start with the weights, network and input of this run or shipped model.
+        epochs: passes over the train split; the recipe's by default.
+        batch_size: images a step, 2 or more; the recipe's by default.
+        lr: peak learning rate, above 0; the recipe's by default.
+        seed: of all randomness, 0 or more; the recipe's by default.
+        classes: a label scheme, such as ``"binary"`` or ``"good=happy+surprise,bad=sad"``.
+        settings: any other key of the recipe: ``{"augment.flip": False}``.
+        resume: resume the run in ``out`` if there is one.
+        callback: called after every step and epoch; it can stop the run. See :class:`mien.training.callback.Callback`.
+
+    Returns:
+        The run folder, the loaded model, the history of epochs and the validation metrics.
+
+    Raises:
+        MissingExtraError: torch is not installed; the message names the command that installs it.
+        MienError: a recipe, data or folder that cannot be used.
+    """
+    plain = {"epochs": epochs, "batch_size": batch_size, "optim.lr": lr, "seed": seed, "classes": classes}
+    given = {key: value for key, value in plain.items() if value is not None} | dict(settings or {})
+    changes = list(given.items())
+    job = find_training(recipe, changes, out=out, init_from=init_from, resume=resume)
+    with needs_extra("train", "Training"):
+        from mien.training.plan import plan_training
+    plan = plan_training(job.recipe, read(data, *job.recipe.input.stored_as).faces)
+    return TrainingResult(job.start(plan, callback, {"data": data_name(data)}), load(job.run.path))
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What a training run needs beside data, found and checked before torch is loaded or data is read.
+
+    Attributes:
+        recipe: after all changes.
+        run: the folder to write.
+        init_from: the run to fine-tune, if any.
+        teachers: files or runs of teachers, for distillation.
+        resumes: ``run`` exists and is resumed.
+        device: see :func:`mien.training.device.check_device`.
+    """
+
+    recipe: Recipe
+    run: RunFolder
+    init_from: RunFolder | None
+    teachers: Sequence[Path]
+    resumes: bool
+    device: str
+
+    def start(self, plan: TrainingPlan, callback: Callback | None, metadata: Mapping[str, Any]) -> RunResult:
+        """Train, export and evaluate. Raises as :func:`mien.pipeline.training_run.run_recipe`."""
+        with needs_extra("train", "Training"):
+            from mien.pipeline.training_run import run_recipe
+        return run_recipe(
+            plan,
+            self.run,
+            resume=self.resumes,
+            init_from=self.init_from,
+            teachers=self.teachers,
+            callback=callback,
+            metadata=metadata,
+            device=self.device,
+        )
+
+
+def find_training(
+    recipe: str | os.PathLike[str] | Recipe,
+    changes: Sequence[Change] = (),
+    *,
+    out: str | os.PathLike[str] | None = None,
+    init_from: str | os.PathLike[str] | None = None,
+    teachers: Sequence[str] = (),
+    resume: bool = False,
+    device: str = "auto",
+) -> TrainingJob:
+    """Find what a training run is made of. Arguments and errors as those of :func:`train`."""
+    chosen, start = find_recipe(recipe, changes, init_from)
+    run = RunFolder(Path(out) if out is not None else Path("runs") / chosen.name)
+    found = find_soft_labels(teachers, chosen.distill.live)
+    resumes = resume and run.is_run
+    if not resumes and is_main_process():
+        run.check_free(or_resume=True)
+    return TrainingJob(chosen, run, start, found, resumes, device)
+
+
+def find_recipe(
+    recipe: str | os.PathLike[str] | Recipe, changes: Sequence[Change], init_from: str | os.PathLike[str] | None
+) -> tuple[Recipe, RunFolder | None]:
+    """A recipe after changes, and the run to fine-tune, whose network and input it then has."""
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(os.fspath(recipe), changes)
+    elif changes:
+        raise RecipeError(
+            "Settings belong to a recipe by name or file; change this one with recipe.model_copy(update=...).",
+            code="settings-of-a-value",
+        )
+    start = None if init_from is None else find_trained(init_from)
+    return (recipe if start is None else tuned(recipe, start.read_recipe(), changes)), start

@@ -1,0 +1,283 @@
+"""The audit of a data set: copies, label errors, bad images, shift, label-noise ceilings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.auditing.dataset_estimates import MIN_SAMPLES, ceiling_estimates, shortcut_tests, split_tests
+from mien.auditing.findings import AuditFindings, LabelReview, QualityIssue
+from mien.checks.copies import count_copies, in_conflict, leaked
+from mien.checks.image_quality import (
+    FEW_TONES_BELOW,
+    FRAME_FROM,
+    LITTLE_DETAIL_BELOW,
+    NEAR_BLANK_BELOW,
+    detail,
+    frame_step,
+    tones,
+)
+from mien.checks.label_errors import check_evidence, rank_label_issues
+from mien.checks.outliers import TURNED_FROM, find_outliers
+from mien.checks.ranking import ranking_worth
+from mien.checks.suggested_changes import suggest_changes
+from mien.checks.vote_evidence import COLUMN, Votes, read_votes
+from mien.data.clean import BLANK_BELOW
+from mien.data.dataset import SPLITS, Dataset
+from mien.data.splits import group_identical
+from mien.errors import DataError, Notice, needs_extra
+from mien.evaluation.estimates import evaluate_subsets
+from mien.evaluation.image_statistics import brightness, contrast, sharpness
+from mien.evaluation.intervals import proportion
+from mien.evaluation.predictions import Predictions
+from mien.near_copies.finder import NearCopies, find_near_copies
+from mien.pipeline.leakage import ALL_SAMPLES
+from mien.pipeline.matching import check_fingerprint, match_faces
+from mien.preprocess import grey_stack
+from mien.progress import busy
+
+
+@dataclass(frozen=True, eq=False)
+class Copies:
+    """Which faces are the same image. Found first, because cross-validation keeps copies together.
+
+    Attributes:
+        identical: int64 (N,), group ids: identical images share one.
+        near: near-copies.
+        contrast: float64 (N,), standard deviation of the pixels of each image.
+    """
+
+    identical: npt.NDArray[np.int64]
+    near: NearCopies
+    contrast: npt.NDArray[np.float64]
+
+
+def find_copies(faces: Dataset) -> Copies:
+    """Find identical images and near-copies. Raises MissingExtraError without the extra ``audit``."""
+    images = grey_stack(np.asarray(faces.images))
+    with _one_thread():
+        with busy("counting copies"):
+            identical, deviation = group_identical(images), contrast(images)
+        return Copies(identical, find_near_copies(images, identical, deviation), deviation)
+
+
+def _one_thread() -> AbstractContextManager[Any]:
+    """For many small products: more threads wait for one another longer than they work."""
+    with needs_extra("audit", "The audit"):
+        from threadpoolctl import threadpool_limits
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits
+
+
+def audit_faces(
+    faces: Dataset, copies: Copies, predictions: Predictions | None = None, resamples: int = 1000
+) -> AuditFindings:
+    """Find what would make a metric on this data wrong.
+
+    Args:
+        faces: all splits of the data.
+        copies: from :func:`find_copies`.
+        predictions: of a model that was trained on neither these samples nor copies of them, with the classes of the
+            data; None skips the label review.
+        resamples: bootstrap resamples for each interval.
+
+    Raises:
+        DataError: predictions of other data; negative votes.
+        MissingExtraError: a package of the extra ``audit`` is not installed.
+    """
+    with _one_thread():
+        return _audit(faces, copies, predictions, resamples)
+
+
+def _audit(faces: Dataset, copies: Copies, predictions: Predictions | None, resamples: int) -> AuditFindings:
+    if predictions is not None:
+        faces = _with_classes_of(predictions, faces)
+    votes = read_votes(faces)
+    images = grey_stack(np.asarray(faces.images))
+    near, groups = copies.near, copies.near.groups
+    light = {"brightness": brightness(images), "contrast": copies.contrast, "sharpness": sharpness(images)}
+    few_tones = tones(images)
+    outliers = find_outliers(images, [-few_tones])
+    with busy("testing splits and classes"):
+        of_splits = tuple(split_tests(faces, images, light, groups, resamples))
+        of_shortcuts = tuple(shortcut_tests(faces, images, light, groups, resamples))
+    review = None if predictions is None else _review_labels(faces, predictions, copies, votes, resamples)
+    doubtful, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
+    if review is not None:
+        doubtful[review.indices], suggested[review.indices] = review.issues.sure, review.issues.suggested
+    outlier_ranking = None
+    if votes is not None and votes.known.any():
+        outlier_ranking = ranking_worth(outliers.score[votes.known], votes.not_a_face[votes.known] > 0.5)
+    blank = copies.contrast < BLANK_BELOW
+    not_a_face = np.zeros(len(faces), dtype=np.bool_) if votes is None else votes.not_a_face > 0.5
+    return AuditFindings(
+        faces=faces,
+        identical=copies.identical,
+        near=near,
+        identical_counts=count_copies(copies.identical, faces.labels, faces.split),
+        near_counts=count_copies(groups, faces.labels, faces.split),
+        light=light,
+        quality_issues=_quality_issues(images, copies.contrast, few_tones, outliers.turned_by.astype(np.float64)),
+        outliers=outliers,
+        votes=votes,
+        outlier_ranking=outlier_ranking,
+        split_tests=of_splits,
+        shortcut_tests=of_shortcuts,
+        ceilings=tuple(ceiling_estimates(faces, votes, copies.identical, groups, resamples)),
+        label_review=review,
+        changes=tuple(suggest_changes(faces, blank, not_a_face, copies.identical, groups, doubtful, suggested)),
+        notes=() if votes is None else votes.notes,
+        not_checked=tuple(_not_checked(faces, votes, review)),
+    )
+
+
+def check_audit(faces: Dataset, predictions: Predictions | None) -> None:
+    """Refuse data and predictions that cannot be audited, before the slow search for copies.
+
+    Raises:
+        DataError: negative votes; fewer than two classes; predictions of other data, of the train or test split, or
+            without samples of some class.
+    """
+    read_votes(faces)
+    present = [name for name, count in zip(faces.classes, faces.counts(), strict=True) if count]
+    if len(present) < 2:
+        raise DataError(f"An audit needs at least two classes; all samples are '{present[0]}'.", code="one-class")
+    if predictions is None:
+        return
+    if predictions.split == "train":
+        raise DataError(
+            "Predictions on the train split come from a model that was trained on these labels, so they cannot check "
+            "them. Give predictions on other samples, or --recipe NAME.",
+            code="predictions-of-train",
+        )
+    if predictions.split == "test" or bool(
+        (np.isin(faces.rows, predictions.sample_ids) & (faces.split == "test")).any()
+    ):
+        raise DataError(
+            "Only mien evaluate may use the test split. Give predictions on other samples.", code="test-split"
+        )
+    renamed = _with_classes_of(predictions, faces)
+    predicted = np.isin(renamed.rows, predictions.sample_ids)
+    of_train = predicted & (renamed.split == "train")
+    evidence, what = (of_train, "train row") if of_train.any() else (predicted, "row")
+    check_evidence(renamed.labels[evidence], len(renamed.classes), what)
+
+
+def _with_classes_of(predictions: Predictions, faces: Dataset) -> Dataset:
+    """The faces with their classes in the order of the predictions. Raises DataError if they do not match."""
+    if set(predictions.classes) != set(faces.classes):
+        raise DataError(
+            f"The predictions have the classes {', '.join(predictions.classes)}, the data has "
+            f"{', '.join(faces.classes)}. An audit needs predictions with the classes of the data.",
+            code="classes-differ",
+        )
+    check_fingerprint(faces, predictions)
+    renamed = faces.with_classes(predictions.classes)
+    match_faces(renamed, predictions)
+    return renamed
+
+
+def _quality_issues(
+    images: npt.NDArray[np.uint8],
+    deviation: npt.NDArray[np.float64],
+    few_tones: npt.NDArray[np.float64],
+    turned_by: npt.NDArray[np.float64],
+) -> dict[str, QualityIssue]:
+    visible = deviation >= NEAR_BLANK_BELOW
+    fine, step = detail(images), frame_step(images)
+    return {
+        "blank": QualityIssue(deviation < BLANK_BELOW, "almost one grey level", deviation),
+        "near-blank": QualityIssue(~visible & (deviation >= BLANK_BELOW), "very low contrast", deviation),
+        "text or drawing": QualityIssue(
+            visible & (few_tones < FEW_TONES_BELOW), "few grey levels for its contrast", few_tones
+        ),
+        "blurred or enlarged": QualityIssue(visible & (fine < LITTLE_DETAIL_BELOW), "almost no fine detail", fine),
+        "framed": QualityIssue(visible & (step >= FRAME_FROM), "a plain strip along a border", -step),
+        "rotated": QualityIssue(
+            visible & (turned_by >= TURNED_FROM), "fits the mean image better after rotation", -turned_by
+        ),
+    }
+
+
+def _review_labels(
+    faces: Dataset, predictions: Predictions, copies: Copies, votes: Votes | None, resamples: int
+) -> LabelReview:
+    indices = faces.places(predictions.sample_ids)
+    groups = copies.near.groups
+    with busy("looking for wrong labels"):
+        of_train = np.asarray(faces.split[indices] == "train")
+        issues = rank_label_issues(predictions.labels, predictions.probabilities, groups[indices], of_train)
+    ranking = confirmed = None
+    if votes is not None:
+        theirs = votes.of(indices)
+        usable = theirs.known & ~np.isnan(theirs.for_label(predictions.labels, len(predictions.classes)))
+        against = _outvoted(theirs, predictions.labels)
+        if usable.any():
+            ranking = ranking_worth(issues.suspicion[usable], against[usable])
+            confirmed = proportion((issues.flagged & usable & against).sum(), (issues.flagged & usable).sum())
+    kept = {ALL_SAMPLES: np.ones(len(predictions), dtype=np.bool_)}
+    for how, group_ids in (("identical", copies.identical), ("identical or near", groups)):
+        if _of_one_model(predictions):
+            kept[f"without leaked samples ({how})"] = ~leaked(group_ids, faces.split)[indices]
+        kept[f"without conflicting copies ({how})"] = ~in_conflict(group_ids, faces.labels)[indices]
+    subsets = tuple(evaluate_subsets(predictions, kept, resamples))
+    return LabelReview(indices, predictions, of_train, issues, ranking, confirmed, subsets)
+
+
+def _of_one_model(predictions: Predictions) -> bool:
+    """Whether one model, trained on train, made the predictions, so that copies in an earlier split can leak.
+
+    Out-of-fold models never see copies of their samples. For other predictions the training data is unknown.
+    """
+    return predictions.split in {"validation", "test"}
+
+
+def _outvoted(votes: Votes, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether more than half of the voters gave the same answer, and it is not the label."""
+    fractions = np.nan_to_num(votes.shares)
+    top = fractions.argmax(axis=1)
+    return np.asarray((fractions.max(axis=1) > 0.5) & (votes.class_of_answer[top] != labels))
+
+
+def _not_checked(faces: Dataset, votes: Votes | None, review: LabelReview | None) -> Iterator[Notice]:
+    if votes is None or not votes.known.any():
+        missing = (
+            f"usable column {COLUMN} (ten numbers per sample)" if votes is None else f"vote in its column {COLUMN}"
+        )
+        yield Notice(
+            f"Votes not used: the data has no {missing}. The rankings of doubtful labels and outliers are not checked, "
+            "and the label-noise ceiling from votes is not estimated.",
+            code="votes-not-used",
+        )
+    if review is None:
+        yield Notice(
+            "Labels not reviewed: no predictions were given. --recipe quick makes out-of-fold predictions (hours on "
+            "FER2013); --predictions FILE uses existing ones.",
+            code="labels-not-reviewed",
+        )
+    if review is not None and not _of_one_model(review.predictions):
+        yield Notice(
+            f"Metrics without leaked samples are not computed: the predictions are of "
+            f"'{review.predictions.split}', not of validation. Out-of-fold models never see a copy of a sample; for "
+            "other predictions the training data is unknown.",
+            code="leak-free-metrics-missing",
+        )
+    if review is not None and len(review.indices) < len(faces):
+        yield Notice(
+            f"Labels partly reviewed: the predictions cover {len(review.indices):,} of {len(faces):,} samples.",
+            code="labels-partly-reviewed",
+        )
+    absent = [name for name in SPLITS if not (faces.split == name).any()]
+    if absent:
+        yield Notice(f"Leakage partly checked: the data has no split {' and no '.join(absent)}.", code="split-absent")
+    small = [name for name in SPLITS if 0 < (faces.split == name).sum() < MIN_SAMPLES]
+    if small:
+        yield Notice(
+            f"Splits not compared: fewer than {MIN_SAMPLES} samples in {' and '.join(small)}.",
+            code="splits-not-compared",
+        )

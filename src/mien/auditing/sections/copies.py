@@ -1,0 +1,132 @@
+"""Copies: the same image twice, in two splits, or with two labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.auditing.findings import AuditFindings
+from mien.checks.copies import has_copy, in_conflict
+from mien.page.blocks import Block, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
+from mien.page.images import data_address
+
+PAIRS_SHOWN = 16
+GROUPS_SHOWN = 12
+FACES_OF_A_GROUP = 6
+
+
+def copies_table(findings: AuditFindings) -> Table:
+    """Groups, conflicts and leaks: by identical pixels, and with near-copies."""
+    exact, near = findings.identical_counts, findings.near_counts
+    rows = [
+        ("images that occur more than once", exact.groups, near.groups),
+        ("samples with these images", exact.rows, near.rows),
+        ("of these images, with conflicting labels", exact.conflicting_groups, near.conflicting_groups),
+        ("samples with conflicting labels", exact.conflicting_rows, near.conflicting_rows),
+    ]
+    rows += [
+        (f"samples of {one.split} with a copy in {one.source}", one.rows, other.rows)
+        for one, other in zip(exact.leaks, near.leaks, strict=True)
+    ]
+    columns = (Column("copies", "text"), Column("identical", "count"), Column("identical or near", "count"))
+    return Table("copies", columns, rows)
+
+
+def copies_section(findings: AuditFindings) -> Section:
+    """Counts, near-copies across splits, images with conflicting labels."""
+    near = findings.near
+    blocks: list[Block] = [
+        copies_table(findings),
+        Text(
+            f"Identical: the same pixels. Near: mirrored, shifted by a few pixels, cropped by up to a tenth, "
+            f"recompressed, lighter or darker. {near.compared:,} pairs were aligned and compared; {len(near.first):,} "
+            f"are near-copies. {near.left_out:,} images have too little contrast to compare. See docs/audit.md.",
+            soft=True,
+        ),
+        pairs_table(findings),
+        groups_table(findings),
+    ]
+    across = _pairs_across(findings)
+    if len(across):
+        blocks.append(
+            FaceGrid(
+                f"Near-copies across splits: examples from {len(across):,} pairs",
+                tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN)),
+            )
+        )
+    disputed = np.unique(near.groups[in_conflict(near.groups, findings.faces.labels)])
+    if len(disputed):
+        blocks.append(Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."))
+        blocks += [_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN)]
+    return Section("copies", "Copies", tuple(blocks))
+
+
+def pairs_table(findings: AuditFindings) -> Table:
+    """All pairs of near-copies, for the files."""
+    faces, near = findings.faces, findings.near
+    columns = (
+        Column("sample", "text"), Column("split", "text"), Column("label", "text"), Column("other sample", "text"),
+        Column("other split", "text"), Column("other label", "text"), Column("correlation"),
+    )  # fmt: skip
+    rows = [
+        (
+            int(faces.rows[one]), str(faces.split[one]), faces.classes[faces.labels[one]],
+            int(faces.rows[other]), str(faces.split[other]), faces.classes[faces.labels[other]], float(correlation),
+        )
+        for one, other, correlation in zip(near.first, near.second, near.correlation, strict=True)
+    ]  # fmt: skip
+    return Table("near-copies", columns, rows, shown=0)
+
+
+def groups_table(findings: AuditFindings) -> Table:
+    """All samples that have a copy, with the ids of their groups, for the files."""
+    faces = findings.faces
+    several = np.flatnonzero(has_copy(findings.near.groups))
+    order = several[np.lexsort((several, findings.identical[several], findings.near.groups[several]))]
+    columns = (
+        Column("group", "text"), Column("identical group", "text"), Column("sample", "text"), Column("split", "text"),
+        Column("label", "text"), Column("source", "text"),
+    )  # fmt: skip
+    rows = [
+        (
+            int(findings.near.groups[at]), int(findings.identical[at]), int(faces.rows[at]), str(faces.split[at]),
+            faces.classes[faces.labels[at]], str(faces.source[at]),
+        )
+        for at in order
+    ]  # fmt: skip
+    return Table("copied-samples", columns, rows, shown=0)
+
+
+def face_tile(findings: AuditFindings, index: int) -> FaceTile:
+    """The face of a sample with its label, split and id."""
+    faces = findings.faces
+    caption = f"{faces.classes[faces.labels[index]]}, {faces.split[index]} {faces.rows[index]}"
+    return FaceTile(data_address(faces.images[index]), caption)
+
+
+def _pairs_across(findings: AuditFindings) -> npt.NDArray[np.int64]:
+    split, near = findings.faces.split, findings.near
+    return np.flatnonzero(split[near.first] != split[near.second])
+
+
+def _pair(findings: AuditFindings, pair: int) -> FaceRow:
+    near = findings.near
+    members = (int(near.first[pair]), int(near.second[pair]))
+    return FaceRow(f"correlation {near.correlation[pair]:.3f}", tuple(face_tile(findings, each) for each in members))
+
+
+def _group(findings: AuditFindings, group: int) -> FaceRow:
+    members = np.flatnonzero(findings.near.groups == group)
+    labels = findings.faces.labels[members]
+    counts = [f"{findings.faces.classes[at]} {count}" for at, count in enumerate(np.bincount(labels)) if count]
+    # The rarer labels first, so that few faces show the conflict.
+    order = members[np.argsort(np.bincount(labels)[labels], kind="stable")][:FACES_OF_A_GROUP]
+    return FaceRow(", ".join(counts), tuple(face_tile(findings, int(each)) for each in order))
+
+
+def _spread(values: Sequence[int] | npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """At most so many of the values, evenly spread over them."""
+    values = np.asarray(values)
+    return values[np.unique(np.linspace(0, len(values) - 1, min(count, len(values))).astype(np.int64))]

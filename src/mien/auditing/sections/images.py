@@ -1,0 +1,67 @@
+"""Bad images, and images without a face."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mien.auditing.findings import AuditFindings
+from mien.auditing.sections.copies import face_tile
+from mien.auditing.sections.labels import ranking_table, votes_on
+from mien.page.blocks import Block, Column, FaceRow, Section, Table, Text
+
+IMAGES_PER_ISSUE = 16
+OUTLIERS_SHOWN = 48
+OUTLIERS_LISTED = 2000
+
+
+def quality_issues_table(findings: AuditFindings) -> Table:
+    """How many images have each issue."""
+    columns = (Column("issue", "text"), Column("samples", "count"), Column("meaning", "text"))
+    return Table(
+        "quality-issues",
+        columns,
+        [(name, int(issue.mask.sum()), issue.meaning) for name, issue in findings.quality_issues.items()],
+    )
+
+
+def images_section(findings: AuditFindings) -> Section:
+    """Quality issues with faces, the outliers, and the quality of their ranking."""
+    blocks: list[Block] = [quality_issues_table(findings), outliers_table(findings)]
+    for name, issue in findings.quality_issues.items():
+        worst = np.flatnonzero(issue.mask)
+        worst = worst[np.argsort(issue.severity[worst], kind="stable")][:IMAGES_PER_ISSUE]
+        if len(worst):
+            title = f"{name}: {int(issue.mask.sum()):,}"
+            blocks.append(FaceRow(title, tuple(face_tile(findings, int(each)) for each in worst)))
+    blocks.append(
+        Text(
+            "Outliers are ranked by how rare their local frequencies, their fit to the mean image, and their tones "
+            "are. Very close crops have no test of their own; this ranking includes them."
+        )
+    )
+    if findings.outlier_ranking is not None:
+        blocks.append(Text("Confirmed: most voters saw no face."))
+        blocks.append(ranking_table("outliers-ranking", findings.outlier_ranking))
+    worst = np.argsort(-findings.outliers.score, kind="stable")[:OUTLIERS_SHOWN]
+    blocks.append(FaceRow("Most unusual images", tuple(face_tile(findings, int(each)) for each in worst)))
+    return Section("images", "Image quality", tuple(blocks))
+
+
+def outliers_table(findings: AuditFindings) -> Table:
+    """The most unusual images with their issues, for the files."""
+    faces, found = findings.faces, findings.outliers
+    columns = (
+        Column("sample", "text"), Column("split", "text"), Column("label", "text"), Column("score"),
+        Column("similarity to the mean image"),
+        Column("issues", "text"), Column("votes", "text"), Column("source", "text"),
+    )  # fmt: skip
+    rows = [
+        (
+            int(faces.rows[at]), str(faces.split[at]), faces.classes[faces.labels[at]], float(found.score[at]),
+            float(found.likeness[at]),
+            ", ".join(name for name, issue in findings.quality_issues.items() if issue.mask[at]),
+            votes_on(findings, int(at)), str(faces.source[at]),
+        )
+        for at in np.argsort(-found.score, kind="stable")[:OUTLIERS_LISTED]
+    ]  # fmt: skip
+    return Table("outliers", columns, rows, shown=0)

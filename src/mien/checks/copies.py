@@ -1,0 +1,97 @@
+"""Counts of duplicate images: groups, conflicting labels, leakage between splits.
+
+Groups are integers that copies share: from ``mien.data.splits.group_identical`` for identical pixels, from
+:func:`mien.near_copies.finder.find_near_copies` for near-copies as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.dataset import SPLITS
+
+Groups = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Leak:
+    """``rows`` samples of ``split`` have a copy in ``source``, the split that is seen before it."""
+
+    split: str
+    source: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class CopyCounts:
+    """How many samples are copies of others.
+
+    Attributes:
+        groups: groups of two samples or more.
+        rows: samples in them.
+        conflicting_groups: those of them whose samples have more than one label.
+        conflicting_rows: samples in these.
+        leaks: one entry for each pair of splits that the data has.
+    """
+
+    groups: int
+    rows: int
+    conflicting_groups: int
+    conflicting_rows: int
+    leaks: tuple[Leak, ...]
+
+
+def count_copies(groups: Groups, labels: npt.NDArray[np.int64], split: npt.NDArray[np.str_]) -> CopyCounts:
+    """Count groups, conflicts and leaks.
+
+    Args:
+        groups: int64 (N,), copies share a number.
+        labels: int64 (N,), at least 0.
+        split: str (N,), train, validation or test.
+    """
+    copied, conflicting = has_copy(groups), in_conflict(groups, labels)
+    present = [name for name in SPLITS if (split == name).any()]
+    pairs = [(later, earlier) for at, later in enumerate(present) for earlier in present[:at]]
+    return CopyCounts(
+        groups=len(np.unique(groups[copied])),
+        rows=int(copied.sum()),
+        conflicting_groups=len(np.unique(groups[conflicting])),
+        conflicting_rows=int(conflicting.sum()),
+        leaks=tuple(
+            Leak(later, earlier, int(copied_from(groups, split, later, earlier).sum())) for later, earlier in pairs
+        ),
+    )
+
+
+def has_copy(groups: Groups) -> Mask:
+    """Whether another sample is in the same group. int64 (N,) -> bool (N,)."""
+    _, number, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    return np.asarray(sizes[number] > 1)
+
+
+def in_conflict(groups: Groups, labels: npt.NDArray[np.int64]) -> Mask:
+    """Whether a sample of the same group has another label. int64 (N,), int64 (N,) -> bool (N,)."""
+    if not len(groups):
+        return np.zeros(0, dtype=np.bool_)
+    _, number = np.unique(groups, return_inverse=True)
+    classes = int(labels.max()) + 1
+    seen = np.unique(number * classes + labels) // classes
+    return np.asarray(np.bincount(seen)[number] > 1)
+
+
+def copied_from(groups: Groups, split: npt.NDArray[np.str_], later: str, earlier: str) -> Mask:
+    """The samples of the split ``later`` that have a copy in the split ``earlier``. bool (N,)."""
+    return np.asarray((split == later) & np.isin(groups, groups[split == earlier]))
+
+
+def leaked(groups: Groups, split: npt.NDArray[np.str_]) -> Mask:
+    """Leaked samples: of validation with a copy in train, of test with a copy in train or validation. bool (N,).
+
+    Copies in validation count because models are selected on it.
+    """
+    from_train = copied_from(groups, split, "validation", "train") | copied_from(groups, split, "test", "train")
+    return from_train | copied_from(groups, split, "test", "validation")

@@ -1,0 +1,151 @@
+"""Doubtful labels: samples whose label a model and the most similar samples contradict.
+
+The probabilities must come from a model that was not trained on the sample or a copy of it: out of fold, or of a split
+that it was not trained on.
+
+For samples of the training split only training labels are evidence. Otherwise validation labels would change the
+training set, and leak into a model that is later measured on them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, needs_extra
+
+Floats = npt.NDArray[np.float64]
+Labels = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+NEIGHBOURS = 50
+
+SURE_FROM = 0.7
+"""From this probability, and fraction of neighbours, for one other class a new label is suggested."""
+
+_SMALLEST = 1e-4  # of a probability, so that near-impossible classes do not decide who is a neighbour
+
+
+@dataclass(frozen=True, eq=False)
+class LabelIssues:
+    """How much a model and the nearest neighbours contradict the labels of N samples.
+
+    Attributes:
+        confidence: float64 (N,), the probability that the model gives the label.
+        agreement: float64 (N,), fraction of the sample's neighbours that have its label.
+        suspicion: float64 (N,), mean rank by both among the evidence, 0..1; higher is more doubtful.
+        flagged: bool (N,), samples of the evidence that confident learning finds mislabelled.
+        suggested: int64 (N,), the model's class.
+        sure: bool (N,), flagged training samples for which model and neighbours agree on one other class.
+        evidence: bool (N,), samples whose labels count: the training split, or all samples without one.
+    """
+
+    confidence: Floats
+    agreement: Floats
+    suspicion: Floats
+    flagged: Mask
+    suggested: Labels
+    sure: Mask
+    evidence: Mask
+
+
+def rank_label_issues(
+    labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64], of_train: Mask | None = None
+) -> LabelIssues:
+    """Rank samples by how much a model contradicts their labels.
+
+    Flagged by confident learning (Northcutt, Jiang & Chuang, JAIR 70, 2021), as cleanlab prunes by noise rate.
+    Neighbours are nearest in the logarithms of the probabilities; copies of the sample do not count. Training samples
+    are ranked by training labels only, and so are the others. Without training samples all are ranked by one another,
+    and none is ``sure``.
+
+    Args:
+        labels: int64 (N,), 0..C-1.
+        probabilities: float (N, C).
+        groups: int64 (N,), copies share a number.
+        of_train: bool (N,), the samples of the training split; None means all.
+
+    Raises:
+        DataError: a class has no sample in the evidence.
+        MissingExtraError: cleanlab is not installed.
+    """
+    with needs_extra("audit", "Finding wrong labels"):
+        from cleanlab.filter import find_label_issues
+    of_train = np.ones(len(labels), dtype=np.bool_) if of_train is None else of_train
+    evidence = of_train if of_train.any() else ~of_train
+    check_evidence(labels[evidence], probabilities.shape[1], "training sample" if of_train.any() else "sample")
+    scaled = probabilities / probabilities.sum(axis=1, keepdims=True)
+    confidence = scaled[np.arange(len(labels)), labels]
+    suggested = scaled.argmax(axis=1).astype(np.int64)
+    shares = neighbour_labels(labels, scaled, groups, evidence)
+    agreement = shares[np.arange(len(labels)), labels]
+    with warnings.catch_warnings():
+        # cleanlab flags nothing in a class of one or two samples, and warns of it.
+        warnings.filterwarnings("ignore", message="May not flag all label issues")
+        found = find_label_issues(labels[evidence], scaled[evidence], filter_by="prune_by_noise_rate", n_jobs=1)
+    flagged = np.zeros(len(labels), dtype=np.bool_)
+    flagged[evidence] = found
+    sure = flagged & of_train & (suggested != labels)
+    named = np.arange(len(labels)), suggested
+    return LabelIssues(
+        confidence=confidence,
+        agreement=agreement,
+        suspicion=1 - (_rank(confidence, evidence) + _rank(agreement, evidence)) / 2,
+        flagged=flagged,
+        suggested=suggested,
+        sure=sure & (scaled[named] >= SURE_FROM) & (shares[named] >= SURE_FROM),
+        evidence=evidence,
+    )
+
+
+def check_evidence(labels: Labels, classes: int, what: str) -> None:
+    """Check that every class has evidence.
+
+    Args:
+        labels: int64 (N,), 0..C-1, of the evidence.
+        classes: C.
+        what: what one sample of the evidence is, for the message.
+
+    Raises:
+        DataError: a class has no sample.
+    """
+    if len(np.unique(labels)) < classes:
+        raise DataError(
+            f"Finding label errors needs predictions for at least one {what} of every class of the model.",
+            code="class-without-evidence",
+        )
+
+
+def neighbour_labels(labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64], evidence: Mask) -> Floats:
+    """For each sample, the fraction of each label among the samples with the most similar probabilities. -> (N, C).
+
+    Up to :data:`NEIGHBOURS` samples of ``evidence``, bool (N,), without the sample and its copies. A sample with only
+    copies near it gets the fractions of all the evidence.
+    """
+    with needs_extra("audit", "Finding wrong labels"):
+        from sklearn.neighbors import NearestNeighbors
+    logarithms = np.log(np.maximum(probabilities, _SMALLEST))
+    places = logarithms - logarithms.mean(axis=1, keepdims=True)
+    witnesses = np.flatnonzero(evidence)
+    count = min(NEIGHBOURS + 1, len(witnesses))
+    search = NearestNeighbors(n_neighbors=count, algorithm="kd_tree").fit(places[witnesses])
+    near = witnesses[search.kneighbors(places)[1]]
+    others = groups[near] != groups[:, np.newaxis]
+    # One more than needed: a sample of the evidence finds itself. Any other has one too many.
+    others &= np.cumsum(others, axis=1) <= NEIGHBOURS
+    classes = probabilities.shape[1]
+    counts = np.zeros((len(labels), classes))
+    np.add.at(counts, (np.repeat(np.arange(len(labels)), count), labels[near].ravel()), others.ravel())
+    overall = np.bincount(labels[witnesses], minlength=classes) / len(witnesses)
+    total = counts.sum(axis=1, keepdims=True)
+    return np.where(total > 0, counts / np.maximum(total, 1), overall)
+
+
+def _rank(values: Floats, evidence: Mask) -> Floats:
+    """Mean rank of each value among those of the evidence, equal ones alike, scaled to 0..1. (N,) -> (N,)."""
+    ordered = np.sort(values[evidence])
+    lower, upper = (np.searchsorted(ordered, values, side=side) for side in ("left", "right"))
+    return np.asarray(np.clip((lower + upper - 1) / 2 / max(len(ordered) - 1, 1), 0, 1))

@@ -1,0 +1,100 @@
+"""The table of commands, and how a command's module is loaded when the command is invoked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from mien.cli.option_groups import with_option_groups
+
+
+@dataclass(frozen=True)
+class Command:
+    """One line of the table.
+
+    Attributes:
+        group: the heading of ``mien --help`` that lists the command.
+        help: one sentence, short enough for 80 columns.
+        has_commands: whether the module holds a ``typer.Typer`` named ``app`` in place of a function.
+    """
+
+    group: str
+    help: str
+    has_commands: bool = False
+
+
+# The module is mien.cli.NAME, with an underscore for each hyphen; its function has the same name.
+COMMANDS = {
+    "predict": Command("Use", "Detect faces in images and classify their expressions."),
+    "video": Command("Use", "Classify the faces of a video over time."),
+    "webcam": Command("Use", "Classify your webcam's images in the browser."),
+    "serve": Command("Use", "Serve a model over HTTP."),
+    "detectors": Command("Use", "Show the face detectors, or install a better one.", has_commands=True),
+    "evaluate": Command("Measure", "Evaluate models or predictions on one split."),
+    "report": Command("Measure", "Write a full report on a model's predictions."),
+    "compare": Command("Measure", "Compare models on the same samples."),
+    "robustness": Command("Measure", "Measure accuracy on corrupted images."),
+    "explain": Command("Measure", "Map which pixels a prediction depends on."),
+    "audit": Command("Measure", "Audit a data set: duplicates, leakage, bad labels."),
+    "train": Command("Train", "Train a classifier, export it and evaluate it."),
+    "distill": Command("Train", "Train a student on the predictions of teachers."),
+    "soft-labels": Command("Train", "Write teacher predictions for `mien distill`."),
+    "soup": Command("Train", "Average the weights of several runs."),
+    "prune": Command("Train", "Remove channels from a trained network."),
+    "sweep": Command("Train", "Search for better hyperparameters."),
+    "study": Command("Train", "Compare recipes over several seeds."),
+    "recipes": Command("Train", "List the built-in recipes, or print one."),
+    "data": Command("Data", "Inspect, convert and download data sets.", has_commands=True),
+    "demo": Command("More", "Run the whole workflow on synthetic faces."),
+    "doctor": Command("More", "Show what is installed, used and missing."),
+    "info": Command("More", "Show the metadata of a model."),
+    "export": Command("More", "Export a run to ONNX, in fp32, fp16 or int8."),
+    "push": Command("More", "Put a model on the Hugging Face hub."),
+    "embed": Command("More", "Write the feature vectors of faces."),
+    "web": Command("More", "Build the browser page.", has_commands=True),
+}
+
+
+def load_command(name: str) -> Any:
+    """Import the module of one command of the table, and make typer's command of it."""
+    module = import_module(f"mien.cli.{name.replace('-', '_')}")
+    if COMMANDS[name].has_commands:
+        return typer.main.get_command(module.app)
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name)(with_option_groups(getattr(module, name.replace("-", "_"))))
+    return typer.main.get_command(single)
+
+
+class LazyCommand(TyperCommand):
+    """What help and completion know of a command; the command itself is loaded when it is invoked."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Load the command; from here on it takes this one's place."""
+        return load_command(str(self.name)).make_context(info_name, args, parent=parent, **extra)
+
+
+class CommandGroup(TyperGroup):
+    """Click's lazy group: all commands of the table, of which only the invoked one is imported."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        for name, command in COMMANDS.items():
+            self.add_command(LazyCommand(name, short_help=command.help))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the commands under the headings of the table."""
+        width = max(len(name) for name in COMMANDS)
+        for group in dict.fromkeys(command.group for command in COMMANDS.values()):
+            with formatter.section(group):
+                formatter.write_dl(
+                    [(name.ljust(width), each.help) for name, each in COMMANDS.items() if each.group == group]
+                )
+
+
+def new_group(help: str) -> typer.Typer:
+    """The app of a command that has commands of its own."""
+    return typer.Typer(help=help, invoke_without_command=True, add_completion=False, rich_markup_mode=None)

@@ -1,0 +1,51 @@
+"""Options that limit the detected faces, and the detector that a command uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from mien.cli.output import note
+from mien.faces.face import Detector
+from mien.faces.find import HAAR, VARIABLE, choose, find_detector
+from mien.faces.limit import LimitedDetector
+
+MinScoreOption = Annotated[
+    float | None,
+    typer.Option("--min-score", help="Leave out faces with a lower detector score, see mien detectors.", metavar="S"),
+]
+MinSizeOption = Annotated[
+    int | None,
+    typer.Option("--min-size", min=1, help="Leave out faces whose box is smaller, in pixels.", metavar="PX"),
+]
+MaxFacesOption = Annotated[
+    int | None, typer.Option("--max-faces", min=1, help="Keep the N largest faces of an image.", metavar="N")
+]
+
+
+@dataclass(frozen=True)
+class DetectionOptions:
+    """Which detected faces count."""
+
+    min_score: MinScoreOption = None
+    min_size: MinSizeOption = None
+    max_faces: MaxFacesOption = None
+
+    def detector(self) -> Detector:
+        """The detector in use, within these limits. A notice says so where it is the cascade for want of a better one.
+
+        Raises:
+            ModelError: as :func:`mien.faces.find_detector`.
+        """
+        detector, choice = find_detector(), choose()
+        if choice.kind == HAAR and not choice.why.startswith(VARIABLE):
+            note(
+                f"the {detector.name} misses many faces; it is in use because {choice.why}. "
+                f"Install a better one with: mien detectors install yunet",
+                "detector-weak",
+            )
+        if self == DetectionOptions():
+            return detector
+        return LimitedDetector(detector, self.min_score, self.min_size, self.max_faces)

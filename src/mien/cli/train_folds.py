@@ -1,0 +1,131 @@
+"""``mien train --folds K``: cross-validation by group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import typer
+
+from mien.api.train import find_recipe
+from mien.cli.output import check_out, notice, show, show_json
+from mien.cli.train_run import TrainOptions
+from mien.cli.train_view import TrainProgress
+from mien.data.copy_groups import near_copy_groups
+from mien.errors import DataError, RunError, needs_extra
+from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.files import write_text
+from mien.labels import parse_scheme
+from mien.page.metrics_tables import break_down_text, evaluation_text
+from mien.processes import process_count
+from mien.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from mien.pipeline.stratified_folds import StratifiedFolds
+
+ALL_FOLDS = "all folds"
+
+
+def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: int, *, json: bool) -> None:
+    """Train a model for each fold, and measure each on the fold that it did not see.
+
+    Raises:
+        MienError: as :func:`mien.pipeline.cross_validation.predict_folds`; nothing is written then.
+    """
+    several = options.devices > 1 or process_count() > 1
+    for option, is_given in (("--log", options.log), ("--exact", options.exact), ("--devices or torchrun", several)):
+        if is_given:
+            raise DataError(f"--folds trains several runs, one after another, without {option}.", code="options")
+    recipe, init_from = find_recipe(options.recipe, changes, options.init_from)
+    out = options.out or Path("runs") / f"{recipe.name}-folds{count}"
+    _check_folder(out, resume=options.resume)
+    options.source.check()
+    with needs_extra("train", "Training"):
+        from mien.pipeline.cross_validation import check_fold_runs, predict_folds
+        from mien.pipeline.stratified_folds import StratifiedFolds
+        from mien.training.device import check_device
+        from mien.training.state import check_network
+
+    check_device(options.device)
+    check_network(recipe)
+    faces = options.source.read(*recipe.input.stored_as).faces
+    found = faces.groups
+    kept_together = f"groups of '{faces.group_column}'" if found is not None else "near-copies"
+    notice(f"{options.source.path}: {count} folds of train and validation; {kept_together} stay in one fold")
+    folds = StratifiedFolds(faces, near_copy_groups(faces.images) if found is None else found, count)
+    scheme = parse_scheme(recipe.classes)
+    check_fold_runs(recipe, len(faces.classes if scheme is None else scheme.classes), out, count)
+    predictions = predict_folds(
+        recipe,
+        faces,
+        folds,
+        out,
+        progress=TrainProgress,
+        notify=notice,
+        environment=options.source.environment(),
+        init_from=init_from,
+        device=options.device,
+    )
+    if predictions is None:
+        notice("Stopped. Run the same command with --resume.")
+        raise typer.Exit(130)
+    _write_and_show(out, predictions, folds, as_json=json)
+
+
+def _check_folder(out: Path, *, resume: bool) -> None:
+    """Refuse a folder that holds something else, or folds that are not to be resumed."""
+    check_out(out)
+    has_folds = (out / "fold-1").is_dir()
+    if has_folds and not resume:
+        raise RunError(
+            f"{out} holds folds already. Choose another folder with --out, or continue with --resume.",
+            code="run-exists",
+        )
+    if not has_folds and RunFolder(out).exists:
+        raise RunError(f"{out} exists already. Choose another folder with --out.", code="folder-exists")
+
+
+def _write_and_show(out: Path, predictions: Predictions, folds: StratifiedFolds, *, as_json: bool) -> None:
+    evaluation = evaluate_predictions(predictions)
+    parts = fold_metrics(predictions, folds)
+    spread = fold_spread(parts)
+    content = {**evaluation.to_dict(), "folds": [each.to_dict() for each in parts], "spread_of_folds": spread}
+    write_text(out / "metrics.json", json.dumps(content, indent=2) + "\n")
+    if as_json:
+        show_json({"run": str(out), **content})
+        return
+    _show(evaluation, parts, spread)
+    notice(f"{out}: predictions_out-of-fold.npz, metrics.json and a run folder for each fold")
+
+
+def fold_metrics(predictions: Predictions, folds: StratifiedFolds) -> list[SubsetMetrics]:
+    """Metrics on all samples, each predicted by the model that did not see it, and on each fold."""
+    kept = {ALL_FOLDS: np.ones(len(predictions), dtype=np.bool_)}
+    for fold in range(folds.count):
+        kept[f"fold {fold + 1}"] = np.isin(predictions.sample_ids, folds.held_out(fold).rows)
+    return evaluate_subsets(predictions, kept)
+
+
+def fold_spread(parts: list[SubsetMetrics]) -> Mapping[str, Any]:
+    """Mean and standard deviation of the metrics of the folds."""
+    columns = {
+        "accuracy": [each.accuracy.value for each in parts[1:]],
+        "macro_f1": [each.macro_f1.value for each in parts[1:]],
+    }
+    return {name: {"mean": mean(values), "standard_deviation": stdev(values)} for name, values in columns.items()}
+
+
+def _show(evaluation: Evaluation, parts: list[SubsetMetrics], spread: Mapping[str, Any]) -> None:
+    show(evaluation_text(evaluation))
+    show(break_down_text(parts, "fold"))
+    accuracy = spread["accuracy"]
+    typer.echo(
+        f"\nAccuracy of the folds: mean {accuracy['mean']:.1%}, standard deviation "
+        f"{accuracy['standard_deviation']:.1%}."
+    )

@@ -1,0 +1,53 @@
+"""Images as fer and deepface take them, and the one model that both modules use."""
+
+from __future__ import annotations
+
+import base64
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.images import open_image_source
+from mien.inference.predictor import Predictor, load
+from mien.preprocess import upright_rgb
+
+_FROM_OPENCV = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
+"""BGR to RGB and BGRA to RGBA, by the number of channels."""
+
+
+@cache
+def default_predictor() -> Predictor:
+    """The model that comes with mien, loaded once. It answers by FER2013's seven classes, as both packages do."""
+    return load().for_labels()
+
+
+def to_rgb(image: Any) -> npt.NDArray[np.uint8]:
+    """Convert an image as fer and deepface take it to upright RGB, uint8 (H, W, 3).
+
+    Args:
+        image: a path, a ``data:image/...;base64,`` string, an open binary file, or an array uint8 (H, W) grey or
+            (H, W, 3) or (H, W, 4) in OpenCV's order BGR or BGRA.
+
+    Raises:
+        DataError: something else; a web address (``image-address``), since mien works offline.
+    """
+    if isinstance(image, np.ndarray):
+        if image.ndim == 3 and image.shape[2] in _FROM_OPENCV:
+            image = image[:, :, _FROM_OPENCV[image.shape[2]]]
+        return upright_rgb(image)
+    if isinstance(image, str) and image.startswith(("http://", "https://")):
+        raise DataError(
+            f"{image} is a web address; mien works offline. Download the image and give its path.",
+            code="image-address",
+        )
+    if isinstance(image, str) and image.startswith("data:image/"):
+        try:
+            image = base64.b64decode(image.partition(",")[2], validate=True)
+        except ValueError as error:
+            raise DataError(f"The image's base64 text is damaged ({error}).", code="image-base64") from None
+    elif hasattr(image, "read"):
+        image = image.read()
+    return upright_rgb(open_image_source(image))

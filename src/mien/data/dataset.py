@@ -1,0 +1,292 @@
+"""Dataset: one table of faces in memory, made by every reader and taken by every later step."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.arrays import dataset_parts
+from mien.errors import DataError, nearest
+from mien.labels import FERPLUS_CLASSES, LabelScheme
+
+SPLITS = ("train", "validation", "test")
+"""FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
+
+FERPLUS_COLUMN = "ferplus_votes"
+"""The column with FER+'s votes; votes of other data are the column ``votes``."""
+
+FINGERPRINT_PX = 48
+"""However faces are read, their fingerprint is that of grey squares of this side: models of every size, grey or not,
+then know the same data again."""
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset:
+    """Faces with their labels.
+
+    Attributes:
+        images: uint8, (N, H, W) grey or (N, H, W, 3) RGB, 0..255. May be a read-only memory map.
+        labels: int64 (N,), each the index of a name in ``classes``.
+        classes: class names, in the order of the labels.
+        split: str (N,), each one of :data:`SPLITS`.
+        source: str (N,), where each face came from: a file, or a file and a row.
+        rows: int64 (N,), a number that names the face within its data, kept by every subset. For Kaggle's CSV
+            and the parquet with a ``row`` column it is the image's row in ``fer2013.csv``; otherwise the
+            position in which the face was read.
+        columns: anything else the data says about each face, arrays with N entries, e.g. ``ferplus_votes``
+            int64 (N, 10).
+        group_column: the column whose samples with equal values belong together, such as those of a person; ``""``
+            without groups. A cut, a fold and a bootstrap resample keep them together.
+        vote_classes: names of the V classes that annotators could choose, where the data has votes, else ().
+        cleaned_from: both fingerprints of the data that a list of changes was applied to, that of all faces and that
+            without test; none where none was.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    split: npt.NDArray[np.str_]
+    source: npt.NDArray[np.str_]
+    rows: npt.NDArray[np.int64]
+    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    cleaned_from: tuple[str, ...] = ()
+    vote_classes: tuple[str, ...] = ()
+    group_column: str = ""
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: npt.NDArray[np.uint8] | Sequence[npt.NDArray[np.uint8]],
+        labels: npt.ArrayLike,
+        classes: Sequence[str] | None = None,
+        split: Sequence[str] | npt.NDArray[np.str_] | None = None,
+        size_px: int = 48,
+        sample_ids: npt.ArrayLike | None = None,
+        groups: npt.ArrayLike | None = None,
+        channels: int = 1,
+    ) -> Dataset:
+        """Make a data set of face crops in memory.
+
+        Args:
+            images: uint8 (N, H, W) grey or (N, H, W, 3) RGB, 0..255, of any size; or N such images of various sizes.
+            labels: (N,) class names, or integers that index ``classes``.
+            classes: class names in the order of the labels, two or more. None: those of ``labels``, the known
+                expressions first. Integers need them.
+            split: (N,) each train, validation or test. None: validation is cut from all, and there is no test.
+            size_px: side of the squares that the images become, 8..1024 px.
+            sample_ids: int (N,), unique: they match samples with predictions. None: 0..N-1.
+            groups: (N,) text or whole numbers: samples of one group, such as a person, stay on one side of every cut.
+                None: near-copies stay together.
+            channels: 1 makes grey squares, 3 RGB ones, for which all images must be in colour.
+
+        Raises:
+            DataError: arrays of other shapes, types or lengths; unknown labels or splits; ids that are not unique; a
+                group that holds every face of a class, where validation is cut.
+        """
+        return cls(**dataset_parts(images, labels, classes, split, (size_px, channels), sample_ids, groups))
+
+    def __post_init__(self) -> None:
+        count = len(self.images)
+        if self.images.dtype != np.uint8 or self.images.ndim not in {3, 4}:
+            raise DataError(
+                f"Images must be uint8 (N, H, W[, 3]); found {self.images.dtype} {self.images.shape}.",
+                code="image-array",
+            )
+        named = {"labels": self.labels, "split": self.split, "source": self.source, "rows": self.rows}
+        for name, values in (*named.items(), *self.columns.items()):
+            if len(values) != count:
+                raise DataError(f"{count} images but {len(values)} entries in '{name}'.", code="length")
+        if count and not (int(self.labels.min()) >= 0 and int(self.labels.max()) < len(self.classes)):
+            raise DataError(
+                f"Labels must be 0..{len(self.classes) - 1} for the classes {', '.join(self.classes)}.",
+                code="label-range",
+            )
+
+        if self.group_column and self.group_column not in self.columns:
+            raise DataError(f"The data has no column '{self.group_column}' to group by.", code="column-missing")
+        object.__setattr__(self, "vote_classes", self._usable_vote_classes())
+
+    def _usable_vote_classes(self) -> tuple[str, ...]:
+        """The names of the votes' columns. FER+'s votes need no declaration."""
+        ferplus = self.columns.get(FERPLUS_COLUMN)
+        if ferplus is not None:
+            usable = ferplus.dtype.kind in "iuf" and ferplus.shape[1:] == (len(FERPLUS_CLASSES),)
+            return FERPLUS_CLASSES if usable else ()
+        votes = self.columns.get("votes")
+        if votes is None or not self.vote_classes:
+            return ()
+        if len(set(self.vote_classes)) < len(self.vote_classes):
+            raise DataError(
+                f"A class of the votes is named twice: {', '.join(self.vote_classes)}.", code="votes-class-twice"
+            )
+        if votes.dtype.kind not in "iuf" or votes.shape[1:] != (len(self.vote_classes),):
+            raise DataError(
+                f"Votes must be numbers (N, {len(self.vote_classes)}) for the classes "
+                f"{', '.join(self.vote_classes)}; found {votes.dtype} {votes.shape}.",
+                code="votes-shape",
+            )
+        return self.vote_classes
+
+    @property
+    def votes(self) -> npt.NDArray[Any] | None:
+        """How many annotators chose each of ``vote_classes``: (N, V), int64 or float64. None without votes.
+
+        They are not checked here; :func:`mien.data.votes.check_votes` does that where votes are used.
+        """
+        if not self.vote_classes:
+            return None
+        return self.columns[FERPLUS_COLUMN if FERPLUS_COLUMN in self.columns else "votes"]
+
+    @property
+    def groups(self) -> npt.NDArray[np.int64] | None:
+        """The number of each sample's group, int64 (N,), 0..G-1 by the column's sorted values; None without groups."""
+        if not self.group_column:
+            return None
+        return np.asarray(np.unique(self.columns[self.group_column], return_inverse=True)[1], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        splits = ", ".join(f"{name} {(self.split == name).sum():,}" for name in SPLITS if (self.split == name).any())
+        shape = " x ".join(str(side) for side in self.images.shape[1:])
+        return f"<Dataset: {len(self):,} faces of {shape}, classes {', '.join(self.classes)}; {splits or 'no split'}>"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over pixels, labels, classes and splits, as ``"sha256:..."``: the same content, the same print.
+
+        Of faces that were read from data it is that of the data at :data:`FINGERPRINT_PX`, of all others that of their
+        own pixels.
+        """
+        return self._own_fingerprint()
+
+    @cached_property
+    def fingerprint_without_test(self) -> str:
+        """The fingerprint of the faces that learning and choosing see: all but the test split.
+
+        FER2013 is the same to a model with PrivateTest and without. Where all are of the test split, or none is, it is
+        :attr:`fingerprint`.
+        """
+        trained_on = self.split != "test"
+        all_or_none = trained_on.all() or not trained_on.any()
+        return self.fingerprint if all_or_none else self.subset(trained_on)._own_fingerprint()
+
+    def fingerprint_for_predictions(self, split: str) -> str:
+        """The fingerprint that scores of a split go by, which are matched by their rows.
+
+        :attr:`fingerprint_without_test`; but :attr:`fingerprint` for test, and where rows are positions that would be
+        others without test, as in class folders.
+        """
+        rows = self.rows[self.split != "test"]
+        shifted = np.array_equal(self.rows, np.arange(len(self))) and not np.array_equal(rows, np.arange(len(rows)))
+        return self.fingerprint if split == "test" or shifted else self.fingerprint_without_test
+
+    def with_fingerprints(self, fingerprint: str, without_test: str) -> Dataset:
+        """The same faces under fingerprints that are known already, or that are of the same faces at another size."""
+        same = replace(self)
+        # Where functools.cached_property keeps its value; hashing 80 MB again would take longer than opening them.
+        vars(same).update(fingerprint=fingerprint, fingerprint_without_test=without_test)
+        return same
+
+    def is_of(self, fingerprint: str) -> bool:
+        """Whether a fingerprint is of these faces: theirs, or that of their own pixels, which older files hold."""
+        return fingerprint == self.fingerprint or fingerprint == self._own_fingerprint()
+
+    def matches_training_data(self, fingerprint: str) -> bool:
+        """Whether a fingerprint is of faces that are the same to a model: of these, or of these without test."""
+        return fingerprint == self.fingerprint_without_test or self.is_of(fingerprint)
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What a run and its model remember of the data that they learnt from, JSON-ready. Test has no part in it."""
+        own = self.fingerprint_without_test
+        return {"data_fingerprint": own, "cleaned_from": [each for each in self.cleaned_from[1::2] if each != own]}
+
+    def _own_fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        digest.update(repr((self.images.shape, self.classes)).encode())
+        digest.update(np.ascontiguousarray(self.images).data)
+        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
+        digest.update("\n".join(self.split.tolist()).encode())
+        return f"sha256:{digest.hexdigest()}"
+
+    def places(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Where faces of these row numbers stand, int64 (K,), in their order; each must be here."""
+        order = np.argsort(self.rows, kind="stable")
+        return np.asarray(order[np.searchsorted(self.rows[order], rows)], dtype=np.int64)
+
+    def subset(self, chosen: npt.NDArray[Any]) -> Dataset:
+        """The faces that ``chosen`` (bool (N,) or indices) picks, in that order."""
+        return replace(
+            self,
+            images=self.images[chosen],
+            labels=self.labels[chosen],
+            split=self.split[chosen],
+            source=self.source[chosen],
+            rows=self.rows[chosen],
+            columns={name: values[chosen] for name, values in self.columns.items()},
+        )
+
+    def of_split(self, split: str) -> Dataset:
+        """The faces of one split.
+
+        Raises:
+            DataError: ``split`` is not a split, or this data has no face in it.
+        """
+        if split not in SPLITS:
+            raise DataError(f"There is no split '{split}'." + nearest(split, SPLITS), code="split-unknown")
+        chosen = self.split == split
+        if not chosen.any():
+            present = [name for name in SPLITS if (self.split == name).any()]
+            raise DataError(
+                f"The data has no '{split}' split; it has: {', '.join(present) or 'no faces'}.", code="split-missing"
+            )
+        return self.subset(chosen)
+
+    def with_scheme(self, scheme: LabelScheme | None) -> Dataset:
+        """The faces under another label scheme; faces of dropped classes are left out. None changes nothing.
+
+        Raises:
+            DataError: the scheme names a class that this data does not have, or leaves no face.
+        """
+        if scheme is None:
+            return self
+        merged = scheme.merge_labels(self.labels, self.classes)
+        if len(self) and not (merged >= 0).any():
+            splits = ", ".join(split for split in SPLITS if (self.split == split).any())
+            raise DataError(
+                f"The label scheme '{scheme.name}' leaves no face in: {splits}. Choose classes that these faces have.",
+                code="scheme-empty",
+            )
+        kept = self.subset(merged >= 0)
+        return replace(kept, labels=merged[merged >= 0], classes=scheme.classes)
+
+    def with_classes(self, classes: tuple[str, ...]) -> Dataset:
+        """The same faces, with labels that count in another order of classes, of which there may be more.
+
+        Raises:
+            DataError: a class of this data is not among ``classes``.
+        """
+        if classes == self.classes:
+            return self
+        missing = [name for name in self.classes if name not in classes]
+        if missing:
+            raise DataError(f"The class '{missing[0]}' is not among: {', '.join(classes)}.", code="class-missing")
+        index = np.array([classes.index(name) for name in self.classes], dtype=np.int64)
+        return replace(self, labels=index[self.labels], classes=classes)
+
+    def counts(self, split: str | None = None) -> npt.NDArray[np.int64]:
+        """Number of faces of each class, int64 (C,), in all the data or in one split."""
+        labels = self.labels if split is None else self.labels[self.split == split]
+        return np.bincount(labels, minlength=len(self.classes)).astype(np.int64)
+
+    def counts_by_split(self) -> dict[str, list[int]]:
+        """Number of faces of each class in each split that has any."""
+        return {split: self.counts(split).tolist() for split in SPLITS if (self.split == split).any()}

@@ -1,0 +1,166 @@
+"""What every reader hands over: faces as they stand in the data, before the splits are settled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.splits import canonical_split
+from mien.errors import DataError, Notice, nearest
+from mien.labels import EXPRESSIONS, canonical_class, order_classes
+
+LABEL_HEADERS = ("label", "emotion", "class", "expression")
+SPLIT_HEADERS = ("split", "usage", "set")
+OWN_HEADERS = ("image", "label", "split", "row", "source")
+"""Columns of the parquet that mien writes; a data column of the same name gets an underscore."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read: side of the squares in pixels, channels, ``--map``, whether to skip bad images, ``--group``."""
+
+    size_px: int = 48
+    channels: int = 1
+    class_map: Mapping[str, str] = field(default_factory=dict)
+    skip_bad: bool = False
+    group: str | None = None
+
+
+@dataclass
+class FaceTable:
+    """Faces from one reader.
+
+    Attributes:
+        images: uint8 (N, S, S), in colour (N, S, S, 3).
+        labels: int64 (N,), indices into ``classes``.
+        split: str (N,), one of train, validation, test, or ``""`` where the data says nothing.
+        split_origin: how ``split`` came about, in words for a person.
+        source: str (N,).
+        rows: int64 (N,).
+        columns: what else the data says, arrays of N entries.
+        vote_classes: class names of the column ``votes``, where there is one.
+        group_column: the column of the groups, where mien wrote the data with groups.
+        skipped: bad images that were left out, as (source, reason).
+        notes: what a person should know about how the data was read.
+        complete: mien wrote this data: its splits are final, whatever is missing among them.
+    """
+
+    images: npt.NDArray[np.uint8]
+    labels: npt.NDArray[np.int64]
+    classes: tuple[str, ...]
+    split: npt.NDArray[np.str_]
+    split_origin: str
+    source: npt.NDArray[np.str_]
+    rows: npt.NDArray[np.int64]
+    columns: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    vote_classes: tuple[str, ...] = ()
+    group_column: str = ""
+    skipped: Sequence[tuple[str, str]] = ()
+    notes: Sequence[Notice] = ()
+    complete: bool = False
+
+
+class ClassNames:
+    """From labels as they stand in the data to class names, by ``--map``, then by synonyms."""
+
+    def __init__(self, class_map: Mapping[str, str]) -> None:
+        self._map = {found.strip().casefold(): canonical_class(wanted) for found, wanted in class_map.items()}
+        self._unused = {found.strip().casefold(): found for found in class_map}
+        self._seen: set[str] = set()
+
+    def name(self, found: str) -> str:
+        """The class that ``found`` stands for: ``"Happiness"`` -> ``"happy"``."""
+        return self._mapped(found.strip(), canonical_class(found)) or canonical_class(found)
+
+    def numbered(self, found: str, where: str) -> str:
+        """The class of a label in Kaggle's numbering, 0 angry .. 6 neutral, or of an expression's name.
+
+        Raises:
+            DataError: another label, and the map does not name it.
+        """
+        # Python refuses to read a number of thousands of digits.
+        number = int(found) if found.strip().isdecimal() and len(found) < 20 else -1
+        usual = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(found)
+        mapped = self._mapped(found.strip(), usual)
+        if mapped is None and usual not in EXPRESSIONS:
+            numbering = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
+            raise DataError(
+                f"{where}: label {found.strip()[:40] or 'is empty,'} is none of {numbering}. The file is damaged, "
+                f"download it again; or name the class with --map {found.strip()[:40] or '7'}=contempt.",
+                code="label-unknown",
+            )
+        return mapped or usual
+
+    def check_map(self, path: object) -> None:
+        """Check that the data had every label the map speaks of.
+
+        Raises:
+            DataError: a name on the map's left side never occurred.
+        """
+        for unused in self._unused.values():
+            raise DataError(
+                f"--map names '{unused}', which is not a label in {path}." + nearest(unused, sorted(self._seen)),
+                code="map-unused",
+            )
+
+    def _mapped(self, *names: str) -> str | None:
+        self._seen.update(names)
+        for name in names:
+            key = name.casefold()
+            if key in self._map:
+                self._unused.pop(key, None)
+                return self._map[key]
+        return None
+
+
+def index_classes(names: Sequence[str]) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """Labels int64 (N,) and ordered classes for the class name of each face."""
+    classes = order_classes(set(names))
+    index_of = {name: index for index, name in enumerate(classes)}
+    return np.array([index_of[name] for name in names], dtype=np.int64), classes
+
+
+def relabel(
+    labels: npt.NDArray[np.int64], classes: Sequence[str], wanted: Sequence[str]
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """The same labels under the class order ``wanted``, which may hold further classes."""
+    position = np.array([wanted.index(name) for name in classes], dtype=np.int64)
+    return position[labels], tuple(wanted)
+
+
+def split_of(found: str, where: str) -> str:
+    """The split that ``found`` means, ``""`` for nothing.
+
+    Raises:
+        DataError: the name means no split.
+    """
+    if not found.strip():
+        return ""
+    split = canonical_split(found)
+    if split is None:
+        raise DataError(
+            f"{where}: '{found.strip()}' is not a split. Expected train, validation or test "
+            f"(or Training, PublicTest, PrivateTest).",
+            code="split-unknown",
+        )
+    return split
+
+
+def normalize_header(name: str) -> str:
+    """A column's name without case, quotes, surrounding space or byte-order mark."""
+    return name.strip().lstrip("\ufeff").strip().strip('"').strip().casefold()
+
+
+def find_column(headers: Iterable[str], wanted: Sequence[str]) -> int | None:
+    """Position of the first of ``wanted`` (in the order of ``wanted``) among normalised ``headers``, or None."""
+    found = [normalize_header(header) for header in headers]
+    return next((found.index(name) for name in wanted if name in found), None)
+
+
+def free_name(name: str) -> str:
+    """``name``, with an underscore where mien's own parquet columns use it."""
+    return f"{name}_" if normalize_header(name) in OWN_HEADERS else name

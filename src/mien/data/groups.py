@@ -1,0 +1,109 @@
+"""Groups of samples that belong together, such as the images of a person, a video or a session.
+
+``--group`` names them: a column of the data (class folders have ``folder1``, ``folder2``, ... for the folders below
+the class), or a pattern, which is a regular expression with one group that is searched in each file name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, nearest
+
+GROUP_COLUMN = "group"
+"""The column that holds what a pattern found, or the groups of arrays."""
+
+
+def group_column(
+    group: str, columns: Mapping[str, npt.NDArray[Any]], source: npt.NDArray[np.str_]
+) -> tuple[str, dict[str, npt.NDArray[Any]]]:
+    """Find the groups that ``group`` names.
+
+    Args:
+        group: a column's name, or a pattern such as ``"(p[0-9]+)_"``.
+        columns: of the data, N entries each.
+        source: str (N,), where each sample came from; a pattern is searched there.
+
+    Returns:
+        The name of the column with the groups, and the columns, with that one among them.
+
+    Raises:
+        DataError: no such column; a pattern without exactly one group, or that does not match every name; a sample
+            without a value.
+    """
+    columns = dict(columns)
+    if group in columns:
+        _check_values(group, columns[group], source)
+        return group, columns
+    if "(" not in group:
+        known = nearest(group, columns) if columns else " It has only images and labels."
+        raise DataError(
+            f"The data has no column '{group}' to group by." + known + " A regular expression for file names needs "
+            "parentheses: '(p[0-9]+)_'.",
+            code="column-missing",
+        )
+    columns[GROUP_COLUMN] = _matches(group, source)
+    return GROUP_COLUMN, columns
+
+
+def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
+    """Groups of arrays in memory, as a column: text or whole numbers (N,). Raises DataError."""
+    column = np.asarray(values)
+    if column.dtype.kind == "O" and all(isinstance(each, str) for each in column.tolist()):
+        column = column.astype(np.str_)
+    if column.shape != (count,) or column.dtype.kind not in "iuU":
+        raise DataError(
+            f"groups must be text or whole numbers of shape ({count},), one for each image; found {column.dtype} "
+            f"{column.shape}.",
+            code="length" if column.shape != (count,) else "group-type",
+        )
+    _check_values("groups", column, np.array([f"images[{index}]" for index in range(count)]))
+    return column
+
+
+def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.str_]) -> None:
+    if values.ndim != 1:
+        raise DataError(
+            f"The column '{name}' has {values.shape[1]} values per sample; --group needs one.", code="column-shape"
+        )
+    missing = np.flatnonzero(np.isnan(values) if values.dtype.kind == "f" else values.astype(np.str_) == "")
+    if len(missing):
+        raise DataError(
+            f"{source[missing[0]]}: no value in '{name}', as in {len(missing):,} of {len(values):,} samples. "
+            f"Every sample needs a group.",
+            code="group-incomplete",
+        )
+
+
+def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise DataError(f"--group '{pattern}' is not a regular expression: {error}.", code="group-pattern") from None
+    if expression.groups != 1:
+        raise DataError(
+            f"--group '{pattern}' must have one pair of parentheses, around what names the group; found "
+            f"{expression.groups}. Write others as (?:...).",
+            code="group-pattern",
+        )
+    found = [expression.search(name) for name in source.tolist()]
+    # A pattern may match without its group, as in '(a)|b'.
+    names = [(match[1] or "") if match else "" for match in found]
+    missing = [at for at, name in enumerate(names) if not name]
+    if len(missing) == len(names):
+        raise DataError(
+            f"--group '{pattern}' matches none of {len(names):,} file names, such as {source[0]}.",
+            code="group-unmatched",
+        )
+    if missing:
+        raise DataError(
+            f"--group '{pattern}' does not match {len(missing):,} of {len(names):,} file names, such as "
+            f"{source[missing[0]]}. Every sample needs a group.",
+            code="group-incomplete",
+        )
+    return np.array(names, dtype=np.str_)

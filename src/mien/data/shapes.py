@@ -1,0 +1,139 @@
+"""The shapes of data that mien reads, and which of them lies at a path."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mien.data.csv_header import read_header
+from mien.data.face_table import FaceTable, ReadOptions
+from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
+from mien.data.kaggle_csv import read_kaggle_csv
+from mien.data.parquet import named_images, parquet_files, read_parquet
+from mien.data.path_csv import read_path_csv, referenced_files
+from mien.errors import DataError
+from mien.hub import fetched
+
+_ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
+_CSV_SUFFIXES = (".csv", ".tsv", ".txt")
+_USUAL_CSVS = ("fer2013.csv", "icml_face_data.csv")
+_EXPECTED = "Expected Kaggle's fer2013.csv, a CSV of path,label, a folder of class folders, or parquet"
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """A shape of data: its name, its reader, and the state of its files (``path size time`` each) for the cache."""
+
+    name: str
+    read: Callable[[Path, ReadOptions], FaceTable]
+    state: Callable[[Path], Iterable[str]]
+
+
+def _state_of(files: Iterable[Path]) -> Iterator[str]:
+    for file in files:
+        status = file.stat()
+        yield f"{file}\t{status.st_size}\t{status.st_mtime_ns}"
+
+
+def _state_of_path_csv(path: Path) -> Iterator[str]:
+    yield from _state_of([path])
+    for file in referenced_files(path):
+        try:
+            yield from _state_of([file])
+        except (OSError, ValueError):  # ValueError: a name that no file can have
+            yield f"{file}\tmissing"
+
+
+def _state_of_parquet(path: Path) -> Iterator[str]:
+    yield from _state_of(parquet_files(path))
+    for file in parquet_files(path):
+        yield from _state_of(Path(name) for name in named_images(file, path))
+
+
+_KAGGLE_CSV = DataShape("Kaggle CSV", read_kaggle_csv, lambda path: _state_of([path]))
+_PATH_CSV = DataShape("CSV of image paths", read_path_csv, _state_of_path_csv)
+_FOLDERS = DataShape("class folders", read_folders, tree_state)
+_PARQUET = DataShape("parquet", read_parquet, _state_of_parquet)
+
+
+def describe_source(path: str | os.PathLike[str]) -> str:
+    """Name the shape of the data at ``path`` without reading it, e.g. ``"Kaggle CSV"``. Raises DataError."""
+    try:
+        return detect_shape(Path(path))[1].name
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def detect_shape(path: Path) -> tuple[Path, DataShape]:
+    """What to read and as which shape; for a folder that holds the data in one file, that file.
+
+    An address on the hub (``hf://OWNER/NAME``) is fetched into its cache.
+    """
+    path = fetched(path, "dataset")
+    if path.is_dir():
+        return _detect_folder(path)
+    if not path.exists():
+        beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+        close = difflib.get_close_matches(path.name, beside, n=1)
+        raise DataError(
+            f"{path} does not exist." + (f" Did you mean '{close[0]}'?" if close else ""), code="data-missing"
+        )
+    suffix = path.suffix.lower()
+    if suffix in _ARCHIVES:
+        raise DataError(
+            f"{path} is an archive. Unpack it and give the folder or file that comes out.", code="data-archive"
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty. Download it again.", code="data-empty")
+    if suffix == ".parquet":
+        return path, _PARQUET
+    if suffix in _CSV_SUFFIXES:
+        return path, _KAGGLE_CSV if read_header(path).pixels is not None else _PATH_CSV
+    raise DataError(f"{path} is no data that can be read. {_EXPECTED}.", code="data-unknown")
+
+
+def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
+    if _holds_parquet(folder):
+        return folder, _PARQUET
+    if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
+        raise DataError(
+            f"{folder} is a run folder, what mien train makes; give the data that it was trained on.",
+            code="data-is-a-run",
+        )
+    tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")
+    usual = [file for file in tables if file.name.lower() in _USUAL_CSVS]
+    # One folder beside the table holds its images, whatever folders are inside; two or more are classes or splits.
+    if len(subfolders(folder)) < 2 and (len(tables) == 1 or usual):
+        return detect_shape((usual or tables)[0])
+    if holds_class_folders(folder):
+        return folder, _FOLDERS
+    if tables:
+        raise DataError(
+            f"{folder} has several tables ({', '.join(each.name for each in tables)}). Name the one to read.",
+            code="data-ambiguous",
+        )
+    return folder, _FOLDERS
+
+
+def _holds_parquet(folder: Path) -> bool:
+    """Whether parquet files lie in the folder or in one below it; a folder of images is not looked through."""
+    with os.scandir(folder) as entries:
+        inside = list(entries)
+    if any(entry.name.endswith(".parquet") for entry in inside):
+        return True
+    for folder_below in (entry for entry in inside if entry.is_dir() and not entry.name.startswith(".")):
+        with os.scandir(folder_below.path) as entries:
+            for entry in entries:
+                if entry.name.endswith(".parquet"):
+                    return True
+                if is_image_name(entry.name):
+                    break
+    return False
+
+
+def unreadable(path: str | os.PathLike[str], error: OSError) -> DataError:
+    """The error of data that the file system refuses."""
+    return DataError(f"{error.filename or path} cannot be read: {error.strerror or error}.", code="data-unreadable")

@@ -1,0 +1,223 @@
+"""Votes: how many annotators chose each class for each image.
+
+FER+ (Barsoum et al. 2016, "Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label
+Distribution") asked ten annotators about every image of FER2013. Its votes are the column ``ferplus_votes``; the votes
+of any other data set are the column ``votes``, with class names in :attr:`mien.data.dataset.Dataset.vote_classes`.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.dataset import FERPLUS_COLUMN, Dataset
+from mien.data.splits import canonical_split
+from mien.errors import DataError
+from mien.labels import FERPLUS_CLASSES, canonical_class
+
+VOTE_PREFIX = "votes_"
+"""A CSV column ``votes_happy`` holds the number of votes for the class happy."""
+
+_FERPLUS_HEADER = (
+    *("usage", "image name", "neutral", "happiness", "surprise", "sadness"),
+    *("anger", "disgust", "fear", "contempt", "unknown", "nf"),
+)
+_LEAST_AGREEMENT = 0.4
+"""FER+'s majority equals FER2013's label for about two thirds of the images, and for a fifth of shuffled ones."""
+
+_MOST_DIGITS = 9
+"""Of a number of votes: sums of such counts fit int64."""
+
+
+def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
+    """Check the votes of faces that a recipe wants to learn from or to be measured by.
+
+    Returns:
+        float64 (N, V): votes for each of ``faces.vote_classes``.
+
+    Raises:
+        DataError: no votes; another number of counts than classes; a row with a negative count, with one that is not a
+            number, or without any vote.
+    """
+    votes = faces.votes
+    if votes is None:
+        found = faces.columns.get(FERPLUS_COLUMN)
+        if found is None:
+            raise DataError(
+                "The data has no votes. A data set has them as a list column 'ferplus_votes' in parquet, as columns "
+                "'votes_<class>' in a CSV, or from FER+'s fer2013new.csv.",
+                code="votes-missing",
+            )
+        raise DataError(
+            f"The column '{FERPLUS_COLUMN}' must hold {len(FERPLUS_CLASSES)} numbers for each image "
+            f"({', '.join(FERPLUS_CLASSES)}); found {found.dtype} {found.shape}.",
+            code="votes-shape",
+        )
+    counts = votes.astype(np.float64)
+    wrong = np.flatnonzero(~(np.isfinite(counts) & (counts >= 0)).all(axis=1))
+    if len(wrong):
+        shown = ", ".join(f"{each:g}" for each in counts[wrong[0]])
+        raise DataError(
+            f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. A number of votes is 0 "
+            f"or more. Rows like this: {len(wrong):,}.",
+            code="votes-negative",
+        )
+    empty = np.flatnonzero(counts.sum(axis=1) == 0)
+    if len(empty):
+        raise DataError(
+            f"Row {faces.rows[empty[0]]} ({faces.source[empty[0]]}) has no votes. Remove such rows, or train from the "
+            f"label alone. Rows like this: {len(empty):,}.",
+            code="votes-empty",
+        )
+    return counts
+
+
+def vote_probabilities(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Each row's votes as a distribution: float64 (N, V), all at least 0 -> float64 (N, V), rows sum to 1."""
+    return np.asarray(counts / counts.sum(axis=1, keepdims=True))
+
+
+def votes_fingerprint(faces: Dataset) -> str:
+    """SHA-256 of votes, their classes and the rows they belong to, as ``"sha256:..."``; the test split does not count.
+
+    Raises:
+        DataError: the faces have no usable votes.
+    """
+    learned = faces.subset(faces.split != "test")
+    digest = hashlib.sha256(repr(learned.vote_classes).encode())
+    digest.update(np.ascontiguousarray(check_votes(learned), dtype="<f8").data)
+    digest.update(np.ascontiguousarray(learned.rows, dtype="<i8").data)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def gather_votes(columns: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, npt.NDArray[Any]], tuple[str, ...]]:
+    """Join the columns ``votes_<class>`` of a CSV into one column ``votes``.
+
+    Returns:
+        The columns, and the class names in the order of the CSV; without such columns, the columns as they are and ().
+
+    Raises:
+        DataError: a column is not numeric, two columns name one class, or there is only one such column.
+    """
+    found = [name for name in columns if name.lower().startswith(VOTE_PREFIX)]
+    if not found:
+        return dict(columns), ()
+    classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
+    if len(found) < 2 or len(set(classes)) < len(classes) or "votes" in columns:
+        raise DataError(
+            f"Votes need two columns '{VOTE_PREFIX}<class>' or more, one for each class, and no other column 'votes'; "
+            f"found: {', '.join(found)}.",
+            code="votes-columns",
+        )
+    for name in found:
+        if columns[name].dtype.kind not in "iuf":
+            raise DataError(
+                f"The column '{name}' must hold numbers of votes; found {columns[name][0]!r}.", code="votes-not-numbers"
+            )
+    kept = {name: values for name, values in columns.items() if name not in found}
+    return {**kept, "votes": np.stack([columns[name] for name in found], axis=1)}, classes
+
+
+def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
+    """Add the votes of FER+'s official ``fer2013new.csv`` to FER2013.
+
+    The file has a line for each image of Kaggle's ``fer2013.csv``, in its order:
+    ``Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF``.
+
+    Args:
+        faces: FER2013, whose ``rows`` are those of ``fer2013.csv``.
+        path: the file.
+
+    Returns:
+        The same faces with the column ``ferplus_votes``, int64 (N, 10).
+
+    Raises:
+        DataError: no such file or another one, a damaged line, or lines that are about other images.
+    """
+    path = Path(path)
+    usages, votes = read_ferplus(path)
+    beyond = np.flatnonzero((faces.rows < 0) | (faces.rows >= len(votes)))
+    if len(beyond):
+        raise DataError(
+            f"{path} has {len(votes):,} rows; the data has row {faces.rows[beyond[0]]}. {_OTHER_IMAGES}",
+            code="votes-other-data",
+        )
+    splits = np.array([usages[row] for row in faces.rows.tolist()], dtype=np.str_)
+    differ = np.flatnonzero(splits != faces.split)
+    if len(differ):
+        row = faces.rows[differ[0]]
+        raise DataError(
+            f"{path} line {row + 2}: row {row} belongs to {splits[differ[0]]}; in the data it belongs to "
+            f"{faces.split[differ[0]]}. {_OTHER_IMAGES}",
+            code="votes-other-data",
+        )
+    own = votes[faces.rows]
+    names = np.array(FERPLUS_CLASSES)[own.argmax(axis=1)]
+    shared = np.isin(names, faces.classes) & np.isin(faces.classes, FERPLUS_CLASSES)[faces.labels]
+    agreement = float((names == np.array(faces.classes)[faces.labels])[shared].mean()) if shared.any() else 1.0
+    if agreement < _LEAST_AGREEMENT:
+        raise DataError(
+            f"{path}: the class with most votes is the label of only {agreement:.0%} of the images; expected about "
+            f"two thirds. {_OTHER_IMAGES}",
+            code="votes-other-data",
+        )
+    fingerprints = faces.fingerprint, faces.fingerprint_without_test
+    voted = replace(faces, columns={**faces.columns, FERPLUS_COLUMN: own}, vote_classes=FERPLUS_CLASSES)
+    return voted.with_fingerprints(*fingerprints)
+
+
+_OTHER_IMAGES = "Its rows must be those of fer2013.csv, in that order."
+
+
+def read_ferplus(path: Path) -> tuple[list[str], npt.NDArray[np.int64]]:
+    """The split of every row of ``fer2013new.csv``, and its ten counts, int64 (N, 10). Raises as :func:`with_votes`."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            lines = list(csv.reader(stream))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.", code="votes-unreadable") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not readable as CSV ({error}).", code="votes-unreadable") from None
+    header = tuple(name.strip().lower() for name in lines[0]) if lines else ()
+    if header != _FERPLUS_HEADER:
+        raise DataError(
+            f"{path} is not FER+'s fer2013new.csv: expected the columns {', '.join(_FERPLUS_HEADER)}.",
+            code="votes-file",
+        )
+    usages, counts = [], []
+    for number, line in enumerate(lines[1:], start=2):
+        usages.append(_usage(line, f"{path} line {number}"))
+        counts.append(_counts(line, f"{path} line {number}"))
+    if not counts:
+        raise DataError(f"{path} has a header and no rows.", code="votes-file-empty")
+    return usages, np.array(counts, dtype=np.int64)
+
+
+def _usage(line: Sequence[str], where: str) -> str:
+    if len(line) != len(_FERPLUS_HEADER):
+        raise DataError(
+            f"{where}: expected {len(_FERPLUS_HEADER)} columns, found {len(line)}.", code="csv-column-count"
+        )
+    split = canonical_split(line[0])
+    if split is None:
+        raise DataError(f"{where}: '{line[0]}' is not Training, PublicTest or PrivateTest.", code="split-unknown")
+    return split
+
+
+def _counts(line: Sequence[str], where: str) -> list[int]:
+    values = [each.strip() for each in line[2:]]
+    wrong = next((value for value in values if not value.isdecimal() or len(value) > _MOST_DIGITS), None)
+    if wrong is not None:
+        raise DataError(
+            f"{where}: '{wrong[:40]}' is not a number of votes, which is a whole number of 0 or more.",
+            code="votes-not-numbers",
+        )
+    return [int(value) for value in values]

@@ -1,0 +1,179 @@
+"""Distillation targets of whole epochs: teachers predict exactly the augmented batches that a student will see."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.dataset import Dataset
+from mien.errors import DataError, RunError
+from mien.inference.predictor import Predictor
+from mien.labels import parse_scheme
+from mien.progress import track
+from mien.recipe import Recipe
+from mien.training.batches import count_shown, count_steps
+from mien.training.state import file_digest
+from mien.training.stored_targets import (
+    StoredTargets,
+    check_can_be_kept,
+    read_stored_targets,
+    shown_inputs,
+    what_is_shown,
+    write_stored_targets,
+)
+
+
+@dataclass(frozen=True)
+class EpochTargetsSummary:
+    """A file of distillation targets of epochs.
+
+    Attributes:
+        file: its path.
+        models: full names of the teachers.
+        epochs: number of epochs in the file.
+        new: number of epochs that were added now.
+        faces: faces per epoch.
+        bytes: size of the file.
+    """
+
+    file: str
+    models: tuple[str, ...]
+    epochs: int
+    new: int
+    faces: int
+    bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+    def words(self) -> str:
+        """For a person."""
+        found = "" if self.new == self.epochs else f" ({self.epochs - self.new} of them existed)"
+        return (
+            f"{self.file}: {self.epochs} epochs{found} of {self.faces:,} faces each by {', '.join(self.models)}, "
+            f"{self.bytes / 1e6:.1f} MB"
+        )
+
+
+def write_epoch_targets(
+    file: Path, teachers: Sequence[tuple[Path, Predictor]], recipe: Recipe, faces: Dataset, epochs: int
+) -> EpochTargetsSummary:
+    """Predict the batches of a student's first epochs, and write the mean probabilities of the teachers.
+
+    The file is written after every epoch. When it holds some of these epochs already, the others are added.
+
+    Args:
+        file: where to; whole or not at all.
+        teachers: each model's file and its predictor.
+        recipe: the student's; its seed determines the epochs.
+        faces: the data at the recipe's size.
+        epochs: number of epochs in the file at the end.
+
+    Raises:
+        DataError: a teacher with another input or other classes than the recipe's, no train split, a recipe whose
+            epochs cannot be repeated, or a file of other targets.
+        RunError: the file system refused.
+    """
+    check_teachers(teachers, recipe)
+    shown = faces.of_split("train").with_scheme(parse_scheme(recipe.classes))
+    for path, classifier in teachers:
+        _check_classes(path, classifier, shown.classes)
+    first_batch = next(shown_inputs(recipe, shown, 1)).mean(axis=(1, 2, 3))
+    per_epoch = count_shown(len(shown), recipe.batch_size)
+    stored = StoredTargets(
+        probabilities=np.empty((0, per_epoch, len(shown.classes)), dtype=np.float16),
+        classes=shown.classes,
+        seed=recipe.seed,
+        shown=what_is_shown(recipe),
+        data_fingerprint=shown.fingerprint,
+        teachers=tuple(sorted(file_digest(path) for path, _ in teachers)),
+        first_batch=first_batch,
+    )
+    if file.exists():
+        found = read_stored_targets(file)
+        if found is None or not found.same_but_for_length(stored):
+            raise DataError(
+                f"{file} exists and holds targets of other teachers or epochs; choose another --out.",
+                code="epoch-targets-other",
+            )
+        if not found.begins_with(first_batch) or found.probabilities.shape[1] != per_epoch:
+            raise DataError(
+                f"{file} was started with another torch, which draws other epochs. Continue with that one, or choose "
+                f"another --out.",
+                code="epoch-targets-torch",
+            )
+        stored = found
+    make_room(file)
+    before = len(stored.probabilities)
+    for epoch in range(before + 1, epochs + 1):
+        batches = track(
+            shown_inputs(recipe, shown, epoch),
+            total=count_steps(len(shown), recipe.batch_size),
+            what=f"epoch {epoch} of {epochs}",
+            unit="batches",
+        )
+        targets = [_mean_probabilities(teachers, inputs, shown.classes) for inputs in batches]
+        stored = stored.with_epoch(np.concatenate(targets))
+        write_stored_targets(file, stored)
+    held = len(stored.probabilities)
+    names = tuple(classifier.manifest.full_name for _, classifier in teachers)
+    return EpochTargetsSummary(str(file), names, held, held - before, per_epoch, file.stat().st_size)
+
+
+def check_teachers(teachers: Sequence[tuple[Path, Predictor]], recipe: Recipe) -> None:
+    """Check teachers and recipe before any data is read.
+
+    Raises:
+        DataError: a recipe whose epochs cannot be repeated, or a teacher with another input.
+    """
+    check_can_be_kept(recipe)
+    for path, classifier in teachers:
+        spec, wanted = classifier.manifest.input, recipe.input
+        if spec != wanted:
+            raise DataError(
+                f"Teacher and student need the same input, but {path} has {spec}, and the recipe {wanted}. Give both "
+                f"the same [input], or leave out --recipe.",
+                code="teacher-input",
+            )
+
+
+def make_room(file: Path) -> None:
+    """Create the folder of a file, and remove half-written files of a killed command.
+
+    Raises:
+        RunError: the file system refused.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"{file} cannot be written: {error.strerror or error}. Choose another --out.",
+            code="file-unwritable",
+        ) from None
+    for part in file.parent.glob(f".{glob.escape(file.name)}.*.part"):
+        part.unlink(missing_ok=True)
+
+
+def _check_classes(path: Path, classifier: Predictor, classes: tuple[str, ...]) -> None:
+    if set(classifier.classes) != set(classes):
+        raise DataError(
+            f"The teacher {path} has the classes {', '.join(classifier.classes)}, the student "
+            f"{', '.join(classes)}. Both need the same classes.",
+            code="teacher-classes",
+        )
+
+
+def _mean_probabilities(
+    teachers: Sequence[tuple[Path, Predictor]], inputs: npt.NDArray[np.float32], classes: tuple[str, ...]
+) -> npt.NDArray[np.float64]:
+    total = np.zeros((len(inputs), len(classes)))
+    for _, classifier in teachers:
+        total += classifier.probabilities_of_inputs(inputs)[:, [classifier.classes.index(name) for name in classes]]
+    return total / len(teachers)

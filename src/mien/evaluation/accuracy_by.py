@@ -1,0 +1,136 @@
+"""Accuracy as a function of a value per sample, such as vote entropy, brightness or sharpness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.evaluation.calibration import equal_mass_bins
+from mien.evaluation.intervals import check_resamples, percentile_interval, proportion, resampled_weights
+from mien.evaluation.metrics import Floats, OneVersusRest
+from mien.evaluation.results import Estimate, JsonResult
+
+
+@dataclass(frozen=True)
+class ValueBin(JsonResult):
+    """The samples with a value in one range.
+
+    Attributes:
+        low: the smallest value in the bin.
+        high: the greatest value.
+        mean: the mean value.
+        count: samples in the bin, at least 1.
+        accuracy: fraction of correct predictions, with its 95% Wilson interval.
+    """
+
+    low: float
+    high: float
+    mean: float
+    count: int
+    accuracy: Estimate
+
+
+@dataclass(frozen=True)
+class AccuracyBy(JsonResult):
+    """Accuracy in bins of a value, ascending; without empty bins.
+
+    Attributes:
+        bins: the bins.
+        missing: samples without a finite value, which are in no bin.
+        rank_correlation: Kendall's tau-b between the value and correctness, -1..1, with its 95% bootstrap interval.
+            Below 0, accuracy falls as the value rises. NaN if all values, or all results, are equal.
+    """
+
+    bins: tuple[ValueBin, ...]
+    missing: int
+    rank_correlation: Estimate
+
+
+def accuracy_by(
+    values: npt.NDArray[Any],
+    correct: npt.NDArray[np.bool_],
+    bins: int | Sequence[float] = 5,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> AccuracyBy:
+    """Accuracy in each bin of a value, and their rank correlation.
+
+    Args:
+        values: float or integers (N,), one per sample.
+        correct: bool (N,), whether the sample was predicted correctly.
+        bins: the number of bins, which hold equally many samples; equal values share a bin, and with few distinct
+            values each has its own. Or ascending cuts, each of which starts a bin.
+        resamples: number of bootstrap resamples behind the correlation's interval.
+        seed: seed of the resampling.
+
+    Raises:
+        DataError: ``values`` is not (N,), ``bins`` is less than 1 or not ascending, or ``resamples`` less than 1.
+    """
+    check_resamples(resamples)
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.shape != np.shape(correct) or numbers.ndim != 1:
+        raise DataError(
+            f"accuracy_by needs one value for each of {len(correct)} samples; found {numbers.shape}.",
+            code="values-shape",
+        )
+    known = np.isfinite(numbers)
+    numbers, hits = numbers[known], np.asarray(correct, dtype=np.bool_)[known]
+    bin_of = _bin_numbers(numbers, bins)
+    parts = []
+    for number in np.unique(bin_of):
+        inside = bin_of == number
+        held = numbers[inside]
+        accuracy = proportion(hits[inside].sum(), inside.sum())
+        parts.append(ValueBin(float(held.min()), float(held.max()), float(held.mean()), len(held), accuracy))
+    return AccuracyBy(tuple(parts), int((~known).sum()), _correlation(numbers, hits, resamples, seed))
+
+
+class KendallTau:
+    """Kendall's tau-b between a value and a yes-or-no, under any sample weights: Kendall, Biometrika 33, 1945.
+
+    Concordant minus discordant pairs are then (2 AUC - 1) * yes * no. The values, float (N,), are sorted once.
+    """
+
+    def __init__(self, values: Floats, correct: npt.NDArray[np.bool_]) -> None:
+        self.correct = correct
+        self.against: OneVersusRest = OneVersusRest.of(correct, values)
+        self.value_of: npt.NDArray[np.intp] = np.unique(values, return_inverse=True)[1]
+
+    def under(self, weights: Floats) -> float:
+        """-1..1 under weights, float (N,); NaN if all values, or all of ``correct``, are equal."""
+        right = float(weights @ self.correct)
+        total = float(weights.sum())
+        alike = np.bincount(self.value_of, weights=weights)
+        answers_differ = right * (total - right)
+        values_differ = (total**2 - float(alike @ alike)) / 2
+        if answers_differ <= 0 or values_differ <= 0:
+            return math.nan
+        return (2 * self.against.area(weights) - 1) * math.sqrt(answers_differ / values_differ)
+
+
+def _correlation(values: Floats, correct: npt.NDArray[np.bool_], resamples: int, seed: int) -> Estimate:
+    if not len(values):
+        return Estimate(math.nan, math.nan, math.nan)
+    tau = KendallTau(values, correct)
+    drawn = np.array([tau.under(weights) for weights in resampled_weights(len(values), resamples, seed)])
+    return percentile_interval(tau.under(np.ones(len(values))), drawn)
+
+
+def _bin_numbers(values: Floats, bins: int | Sequence[float]) -> npt.NDArray[np.int64]:
+    if isinstance(bins, int):
+        if bins < 1:
+            raise DataError(f"accuracy_by needs at least 1 bin; found {bins}.", code="bins-range")
+        distinct, value_of = np.unique(values, return_inverse=True)
+        return value_of.astype(np.int64) if len(distinct) <= bins else equal_mass_bins(values, bins)
+    cuts = np.asarray(bins, dtype=np.float64)
+    if not (np.diff(cuts) > 0).all():
+        raise DataError(
+            f"Cuts between bins must ascend; found {', '.join(f'{cut:g}' for cut in cuts)}.", code="bins-not-ascending"
+        )
+    return np.searchsorted(cuts, values, side="right").astype(np.int64)

@@ -1,0 +1,154 @@
+"""Predictions in, an evaluation out: headline metrics with intervals, metrics per class, the confusion matrix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.evaluation import metrics
+from mien.evaluation.intervals import check_resamples, percentile_interval
+from mien.evaluation.named_metrics import resample
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import ClassMetrics, Estimate, Evaluation, SubsetMetrics
+
+_HEADLINE = ("accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error")
+
+MOST_GROUPS = 100
+"""A column with more distinct values is a name or a measurement, not a group."""
+
+
+def evaluate_predictions(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> Evaluation:
+    """Compute all metrics of ``predictions``.
+
+    The intervals are percentile bootstrap intervals over samples (Efron & Tibshirani, An Introduction to the Bootstrap,
+    1993, chapter 13): ``resamples`` times, N samples are drawn with replacement and the metric is computed again;
+    the interval runs from the 2.5th to the 97.5th percentile. It depends on predictions, resamples and seed alone.
+    Where the predictions have groups, whole groups are drawn: samples of one person are not independent.
+
+    Raises:
+        DataError: ``resamples`` is less than 1.
+    """
+    labels, probabilities = predictions.labels, predictions.probabilities
+    confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), len(predictions.classes))
+    support = metrics.support(confusion)
+    columns = {
+        "precision": metrics.precision(confusion),
+        "recall": metrics.recall(confusion),
+        "f1": metrics.f1(confusion),
+        "auc": metrics.roc_auc(labels, probabilities),
+    }
+
+    def average(name: str, over: Callable[..., npt.NDArray[np.float64]]) -> ClassMetrics:
+        return ClassMetrics(
+            name, len(predictions), **{key: float(over(column, support)) for key, column in columns.items()}
+        )
+
+    (own,) = resample([predictions], _HEADLINE, resamples, seed)
+    estimates = [percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True)]
+    headline = dict(zip(_HEADLINE, estimates, strict=True))
+    return Evaluation(
+        split=predictions.split,
+        samples=len(predictions),
+        classes=predictions.classes,
+        data_fingerprint=predictions.data_fingerprint,
+        **headline,
+        per_class=tuple(
+            ClassMetrics(name, int(support[index]), **{key: float(column[index]) for key, column in columns.items()})
+            for index, name in enumerate(predictions.classes)
+        ),
+        macro=average("macro average", metrics.macro_average),
+        weighted=average("weighted average", metrics.weighted_average),
+        confusion=confusion,
+        resamples=resamples,
+        seed=seed,
+        groups=None if predictions.groups is None else len(np.unique(predictions.groups)),
+    )
+
+
+def group_values(values: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+    """The distinct values of a column (N,), sorted, and the index of each sample's value, int64 (N,).
+
+    Raises:
+        DataError: more than :data:`MOST_GROUPS` distinct values.
+    """
+    if values.dtype.kind == "O":
+        values = values.astype(np.str_)
+    distinct, group_of = np.unique(values, return_inverse=True)
+    if len(distinct) > MOST_GROUPS:
+        raise DataError(
+            f"A column to group by may have at most {MOST_GROUPS} distinct values; found {len(distinct)}, such as "
+            f"{distinct[0]} and {distinct[1]}. Choose a column with fewer values.",
+            code="too-many-groups",
+        )
+    return distinct, group_of
+
+
+def break_down(
+    predictions: Predictions, values: npt.NDArray[Any], resamples: int = 1000, seed: int = 0
+) -> list[SubsetMetrics]:
+    """Accuracy and macro-F1 for each value of a column, ordered by value.
+
+    Args:
+        predictions: N samples.
+        values: (N,) strings, integers, floats or booleans, in the order of ``predictions``.
+        resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each group is resampled by itself.
+        seed: seed of the resampling.
+
+    Raises:
+        DataError: ``values`` does not have one value per sample; as :func:`group_values`; ``resamples`` is less than 1.
+    """
+    values = np.asarray(values)
+    if values.shape != (len(predictions),):
+        raise DataError(
+            f"A column to group by needs one value for each of {len(predictions)} samples; found {values.shape}.",
+            code="column-shape",
+        )
+    distinct, group_of = group_values(values)
+    return evaluate_subsets(
+        predictions, {str(value): group_of == index for index, value in enumerate(distinct)}, resamples, seed
+    )
+
+
+def evaluate_subsets(
+    predictions: Predictions, kept: Mapping[str, npt.NDArray[np.bool_]], resamples: int = 1000, seed: int = 0
+) -> list[SubsetMetrics]:
+    """Accuracy and macro-F1 on subsets, such as the samples without a copy in the training split.
+
+    Args:
+        predictions: N samples.
+        kept: for each subset by name, bool (N,): the samples in it, in the order of ``predictions``.
+        resamples: bootstrap resamples, as in :func:`evaluate_predictions`; each subset is resampled by itself.
+        seed: seed of the resampling.
+
+    Returns:
+        The metrics of each subset, in their order; NaN for an empty subset.
+
+    Raises:
+        DataError: a mask is not bool (N,), or ``resamples`` is less than 1.
+    """
+    check_resamples(resamples)
+    parts = []
+    for name, mask in kept.items():
+        if mask.shape != (len(predictions),) or mask.dtype != np.bool_:
+            raise DataError(
+                f"The mask '{name}' must be bool ({len(predictions)},); found {mask.dtype} {mask.shape}.",
+                code="mask-shape",
+            )
+        parts.append(_subset_metrics(name, predictions, mask, resamples, seed))
+    return parts
+
+
+def _subset_metrics(
+    name: str, predictions: Predictions, inside: npt.NDArray[np.bool_], resamples: int, seed: int
+) -> SubsetMetrics:
+    if not inside.any():
+        undefined = Estimate(math.nan, math.nan, math.nan)
+        return SubsetMetrics(name, 0, undefined, undefined)
+    (own,) = resample([predictions.subset(inside)], ("accuracy", "macro_f1"), resamples, seed)
+    accuracy, macro_f1 = (percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True))
+    return SubsetMetrics(name, int(inside.sum()), accuracy, macro_f1)

@@ -1,0 +1,109 @@
+"""FER+'s evaluation protocol, and distances between distributions.
+
+E. Barsoum, C. Zhang, C. Canton Ferrer, Z. Zhang, "Training Deep Networks for Facial Expression Recognition with
+Crowd-Sourced Label Distribution", ICMI 2016. Ten annotators chose one of eight expressions, "unknown" or "not a face"
+for each image of FER2013. The protocol that follow-up work reports:
+
+1. Single votes are noise: counts of exactly 1 become 0.
+2. The majority of an image is the class with more than half of the votes that are left.
+3. Images without a majority are left out, and so are those whose majority is "unknown" or "not a face".
+4. A prediction is the most probable of the eight expressions. Accuracy is the fraction equal to the majority.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+NO_EXPRESSION = ("unknown", "not-a-face")
+"""Answers that are no expression: images with such a majority are left out."""
+
+_OUTLIER = 1.0
+_SMALLEST_PROBABILITY = 1e-12
+
+
+def majority(votes: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The majority class of each image, by steps 1 to 3 of the protocol.
+
+    Args:
+        votes: (N, V), the number of votes for each class, at least 0.
+        classes: V class names; see :data:`NO_EXPRESSION`.
+
+    Returns:
+        int64 (N,): index of the majority class, -1 where the protocol leaves the image out.
+    """
+    kept = np.where(votes == _OUTLIER, 0, votes).astype(np.float64)
+    best = kept.argmax(axis=1)
+    clear = kept.max(axis=1, initial=0) * 2 > kept.sum(axis=1)
+    counted = np.array([name not in NO_EXPRESSION for name in classes])[best]
+    return np.where(clear & counted, best, -1).astype(np.int64)
+
+
+def majority_predictions(probabilities: Floats, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+    """The most probable expression of each image; answers that are no expression do not compete.
+
+    float64 (N, V) -> int64 (N,), indices into ``classes``.
+    """
+    competing = np.array([name not in NO_EXPRESSION for name in classes])
+    return np.asarray(np.where(competing, probabilities, -1.0).argmax(axis=1), dtype=np.int64)
+
+
+def majority_accuracy(votes: npt.NDArray[Any], probabilities: Floats, classes: Sequence[str]) -> float:
+    """Accuracy by FER+'s protocol; NaN where it leaves no image.
+
+    Args:
+        votes: (N, V), the number of votes for each class.
+        probabilities: float64 (N, V), in the same order of classes.
+        classes: V class names.
+    """
+    truth = majority(votes, classes)
+    counted = truth >= 0
+    if not counted.any():
+        return float("nan")
+    return float((majority_predictions(probabilities, classes) == truth)[counted].mean())
+
+
+def distribution_cross_entropy(targets: Floats, probabilities: Floats) -> float:
+    """Mean of :func:`sample_cross_entropies`; at least the mean entropy of the targets."""
+    return float(sample_cross_entropies(targets, probabilities).mean())
+
+
+def sample_cross_entropies(targets: Floats, probabilities: Floats) -> Floats:
+    """Cross-entropy ``-sum_k t_k log p_k`` of each row, in nats.
+
+    Args:
+        targets: float64 (N, V), rows sum to 1.
+        probabilities: float64 (N, V); below 1e-12 they count as that.
+
+    Returns:
+        float64 (N,), at least 0.
+    """
+    logarithms = np.log(np.maximum(probabilities, _SMALLEST_PROBABILITY))
+    return np.asarray(-(targets * logarithms).sum(axis=1))
+
+
+def jensen_shannon_divergence(first: Floats, second: Floats) -> Floats:
+    """Jensen-Shannon divergence of each pair of rows, in nats: 0 for equal rows, log 2 for disjoint ones.
+
+    ``(KL(p || m) + KL(q || m)) / 2`` with ``m = (p + q) / 2`` (Lin 1991). Symmetric; its square root is a metric.
+
+    Args:
+        first: float64 (N, V), rows sum to 1.
+        second: likewise.
+
+    Returns:
+        float64 (N,).
+    """
+    middle = (first + second) / 2
+
+    def divergence(p: Floats) -> Floats:
+        # Where p is 0 the term is 0; where p is not, the middle is not either.
+        ratio = np.divide(p, middle, out=np.ones_like(p), where=p > 0)
+        return np.asarray((p * np.log(ratio)).sum(axis=1))
+
+    return np.asarray(np.maximum((divergence(first) + divergence(second)) / 2, 0.0))

@@ -1,0 +1,94 @@
+"""Values per face that accuracy may depend on: vote entropy, brightness, contrast and sharpness."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.evaluation.metrics import Floats, divide
+from mien.preprocess import grey_stack
+from mien.progress import slices
+
+_CHUNK_PIXELS = 1_000_000
+"""Pixels in hand at a time: the images may be a memory map larger than memory."""
+
+
+def vote_entropy(votes: npt.NDArray[Any]) -> Floats:
+    """Entropy of each face's votes, in bits: 0 if all agree, 1 if two answers got half each.
+
+    Args:
+        votes: numbers of at least 0 (N, K), how many voters gave each of K answers, e.g. ``ferplus_votes``. They may
+            sum to anything: each sample is divided by its sum.
+
+    Returns:
+        float64 (N,), 0..log2 K; NaN for a sample without votes.
+
+    Raises:
+        DataError: another shape, or a number below 0 or NaN.
+    """
+    votes = np.asarray(votes)
+    if votes.ndim != 2 or votes.dtype.kind not in "iuf":
+        raise DataError(
+            f"Votes must be numbers (N, K), one column per answer; found {votes.dtype} {votes.shape}.",
+            code="votes-shape",
+        )
+    wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
+    if len(wrong):
+        raise DataError(
+            f"Votes must be at least 0; entry {wrong[0]} has {votes[wrong[0]].tolist()}.", code="votes-range"
+        )
+    fractions = divide(votes, votes.sum(axis=1, keepdims=True))
+    logarithms = np.log2(fractions, out=np.zeros_like(fractions), where=fractions > 0)
+    # abs: the entropy of one answer is 0, and its negative would print as -0.
+    return np.asarray(np.abs((fractions * logarithms).sum(axis=1)), dtype=np.float64)
+
+
+def brightness(images: npt.NDArray[np.uint8]) -> Floats:
+    """Mean pixel of each image; colour counts as luma. uint8 (N, H, W[, 3]) -> float64 (N,), 0..255.
+
+    Raises:
+        DataError: images of another type or shape.
+    """
+    return _in_chunks(images, lambda chunk: chunk.mean(axis=(1, 2), dtype=np.float64))
+
+
+def contrast(images: npt.NDArray[np.uint8]) -> Floats:
+    """Standard deviation of each image's pixels (RMS contrast). uint8 (N, H, W[, 3]) -> float64 (N,), 0..127.5.
+
+    Raises:
+        DataError: images of another type or shape.
+    """
+    return _in_chunks(images, lambda chunk: chunk.std(axis=(1, 2), dtype=np.float64))
+
+
+def sharpness(images: npt.NDArray[np.uint8]) -> Floats:
+    """Variance of each image's Laplacian: low where it is blurred. uint8 (N, H, W[, 3]) -> float64 (N,), at least 0.
+
+    The sum of the four neighbours minus four times the pixel, mirrored at the border (Pech-Pacheco et al., ICPR
+    2000). Contrast raises it too: compare faces of one size and like contrast.
+
+    Raises:
+        DataError: images of another type or shape.
+    """
+    return _in_chunks(images, lambda chunk: _laplacian(chunk).var(axis=(1, 2), dtype=np.float64))
+
+
+def _laplacian(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int16]:
+    """uint8 (N, H, W) -> int16 (N, H, W), -1020..1020."""
+    wide = np.pad(images.astype(np.int16), ((0, 0), (1, 1), (1, 1)), mode="reflect")
+    centre = wide[:, 1:-1, 1:-1]
+    return wide[:, :-2, 1:-1] + wide[:, 2:, 1:-1] + wide[:, 1:-1, :-2] + wide[:, 1:-1, 2:] - 4 * centre
+
+
+def _in_chunks(images: npt.NDArray[np.uint8], measure: Callable[[npt.NDArray[np.uint8]], Floats]) -> Floats:
+    if images.dtype != np.uint8 or images.shape[3:] not in {(), (3,)} or images.ndim < 3 or 0 in images.shape[1:]:
+        raise DataError(
+            f"Images must be uint8 (N, H, W[, 3]); found {images.dtype} {images.shape}.", code="images-shape"
+        )
+    at_once = max(1, _CHUNK_PIXELS // (images.shape[1] * images.shape[2]))
+    parts = [measure(grey_stack(np.asarray(images[part]))) for part in slices(len(images), at_once)]
+    return np.concatenate(parts) if parts else np.zeros(0)

@@ -1,0 +1,113 @@
+"""Metrics of a whole split by name, under any sample weights: what the bootstrap resamples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, nearest
+from mien.evaluation import metrics
+from mien.evaluation.intervals import check_resamples, resampled_weight_chunks
+from mien.evaluation.metrics import Floats
+from mien.evaluation.predictions import Predictions
+
+_OF_CONFUSION = {"precision": metrics.precision, "recall": metrics.recall, "f1": metrics.f1}
+METRICS = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "log_loss", "calibration_error")
+"""Metrics of a whole split. Those of one class are ``precision.CLASS``, ``recall.CLASS`` and ``f1.CLASS``."""
+
+
+def check_metric(name: str) -> None:
+    """Check that a metric of this name exists. Raises :class:`DataError`."""
+    kind, dot, of_class = name.partition(".")
+    if name not in METRICS and not (dot and of_class and kind in _OF_CONFUSION):
+        known = [*METRICS, *(f"{each}.CLASS" for each in _OF_CONFUSION)]
+        raise DataError(f"there is no metric '{name}'." + nearest(name, known).rstrip("."), code="metric-unknown")
+
+
+class WeightedMetrics:
+    """Named metrics of one model's predictions, under any sample weights."""
+
+    def __init__(self, predictions: Predictions, names: Sequence[str]) -> None:
+        """Check the names. Raises :class:`DataError` for an unknown metric; a metric of an unknown class is NaN."""
+        for name in names:
+            check_metric(name)
+        self._names = names
+        self._classes = predictions.classes
+        self._cells = predictions.labels * len(predictions.classes) + predictions.probabilities.argmax(axis=1)
+        self._curves = (
+            metrics.one_versus_rest(predictions.labels, predictions.probabilities) if "macro_auc" in names else []
+        )
+        self._losses = metrics.sample_losses(predictions.labels, predictions.probabilities)
+        self._bins, self._gaps = metrics.confidence_gaps(predictions.labels, predictions.probabilities)
+
+    def under(self, weights: Floats) -> Floats:
+        """Float (..., N) -> float64 (..., K), NaN where undefined."""
+        count = len(self._classes)
+        confusion = _sums(weights, self._cells, count**2).reshape(*weights.shape[:-1], count, count)
+        return np.stack([self._metric(name, confusion, weights) for name in self._names], axis=-1)
+
+    def _metric(self, name: str, confusion: Floats, weights: Floats) -> Floats:
+        support = metrics.support(confusion)
+        kind, _, of_class = name.partition(".")
+        if of_class:
+            if of_class not in self._classes:
+                return np.full(weights.shape[:-1], np.nan)
+            return _OF_CONFUSION[kind](confusion)[..., self._classes.index(of_class)]
+        if name == "accuracy":
+            return metrics.accuracy(confusion)
+        if name == "macro_auc":
+            areas = np.stack([np.apply_along_axis(each.area, -1, weights) for each in self._curves], axis=-1)
+            return metrics.macro_average(areas, support)
+        if name == "log_loss":
+            return metrics.divide(weights @ self._losses, weights.sum(axis=-1))
+        if name == "calibration_error":
+            gaps = _sums(weights * self._gaps, self._bins, metrics.CALIBRATION_BINS)
+            return metrics.divide(np.abs(gaps).sum(axis=-1), weights.sum(axis=-1))
+        return metrics.macro_average(_OF_CONFUSION[name.removeprefix("macro_")](confusion), support)
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """K metrics of one run: of its samples, and of bootstrap resamples of them.
+
+    Attributes:
+        values: float64 (K,), NaN where undefined.
+        drawn: float64 (B, K); line b of every run is of the same resample.
+    """
+
+    values: Floats
+    drawn: Floats
+
+
+def resample(
+    runs: Sequence[Predictions], names: Sequence[str], resamples: int = 1000, seed: int = 0
+) -> list[Resampled]:
+    """Metrics of one or more runs on the same samples in the same order, with the same resamples for all runs.
+
+    Where the predictions have groups, whole groups are drawn.
+
+    Shared resamples make differences between runs paired: faces that are hard for all runs cancel out.
+
+    Raises:
+        DataError: an unknown metric, or ``resamples`` is less than 1.
+    """
+    check_resamples(resamples)
+    measured = [WeightedMetrics(predictions, names) for predictions in runs]
+    count = len(runs[0])
+    drawn: list[list[Floats]] = [[] for _ in runs]
+    groups = next((each.groups for each in runs if each.groups is not None), None)
+    for weights in resampled_weight_chunks(count, resamples, seed, groups=groups):
+        for each, parts in zip(measured, drawn, strict=True):
+            parts.append(each.under(weights))
+    return [
+        Resampled(each.under(np.ones(count)), np.concatenate(parts))
+        for each, parts in zip(measured, drawn, strict=True)
+    ]
+
+
+def _sums(values: Floats, places: npt.NDArray[np.int64], count: int) -> Floats:
+    """The sum of the values in each place, 0..count-1: float (..., N) and int64 (N,) -> float64 (..., count)."""
+    return np.apply_along_axis(lambda row: np.bincount(places, row, count), -1, values)

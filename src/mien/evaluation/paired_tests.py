@@ -1,0 +1,220 @@
+"""Paired comparison of two models on the same samples: differences with intervals and p-values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.evaluation.intervals import percentile_interval
+from mien.evaluation.metrics import Floats
+from mien.evaluation.named_metrics import resample
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Estimate, JsonResult
+
+EXACT_BELOW = 25
+"""With fewer discordant samples McNemar's test is exact; from here on it uses the chi-square approximation."""
+
+
+@dataclass(frozen=True)
+class Difference(JsonResult):
+    """A metric of both models, and the second minus the first.
+
+    Attributes:
+        first: the first model's metric; NaN where undefined, like all that follow.
+        second: the second model's metric.
+        difference: second minus first, with its 95% paired bootstrap interval.
+        p_value: two-sided, 0..1, of no difference; see :func:`compare_predictions`.
+    """
+
+    first: float
+    second: float
+    difference: Estimate
+    p_value: float
+
+
+@dataclass(frozen=True)
+class McNemar(JsonResult):
+    """McNemar's test of equal accuracy. It uses only the samples that exactly one model predicts correctly.
+
+    Attributes:
+        only_first: number of samples that only the first model predicts correctly.
+        only_second: number of samples that only the second model predicts correctly.
+        method: ``"exact binomial"``, or ``"chi-square"`` from :data:`EXACT_BELOW` such samples on.
+        statistic: chi-square with continuity correction; NaN in the exact test.
+        p_value: two-sided, 0..1; 1 without such samples.
+    """
+
+    only_first: int
+    only_second: int
+    method: str
+    statistic: float
+    p_value: float
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(JsonResult):
+    """The second model against the first, on the same samples.
+
+    Attributes:
+        samples: number of samples.
+        classes: C class names.
+        accuracy: 0..1, higher is better.
+        macro_f1: 0..1, higher is better.
+        log_loss: nats, lower is better.
+        recall: of each class, in their order; NaN for a class without samples.
+        mcnemar: the test on accuracy that needs no resampling.
+        only_first: int64 (A,), ascending ids of the samples that only the first model predicts correctly.
+        only_second: int64 (B,), the same for the second model.
+        both_wrong: int64 (D,), ascending ids of the samples that both models predict wrongly.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
+    """
+
+    samples: int
+    classes: tuple[str, ...]
+    accuracy: Difference
+    macro_f1: Difference
+    log_loss: Difference
+    recall: tuple[Difference, ...]
+    mcnemar: McNemar
+    only_first: npt.NDArray[np.int64]
+    only_second: npt.NDArray[np.int64]
+    both_wrong: npt.NDArray[np.int64]
+    resamples: int
+    seed: int
+
+
+def compare_predictions(first: Predictions, second: Predictions, resamples: int = 1000, seed: int = 0) -> Comparison:
+    """Compare two models sample by sample.
+
+    Paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same samples for both. The
+    p-value is twice the smaller fraction of resamples on one side of 0, with 1 added to numerator and denominator
+    (Davison & Hinkley 1997, equation 4.11), so it is at least 2 / (resamples + 1). The p-value of a recall is
+    McNemar's on the samples of the class: in a small class all resamples may agree by chance.
+
+    Args:
+        first: one model's predictions, samples in any order.
+        second: the other model's predictions.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
+
+    Raises:
+        DataError: samples, labels, classes or data differ, or ``resamples`` is less than 1.
+    """
+    first, second = match_samples(first, second)
+    names = ["accuracy", "macro_f1", "log_loss", *(f"recall.{each}" for each in first.classes)]
+    of_first, of_second = resample((first, second), names, resamples, seed)
+
+    right = [predictions.probabilities.argmax(axis=1) == predictions.labels for predictions in (first, second)]
+    only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
+    drawn = of_second.drawn - of_first.drawn
+
+    def difference(index: int, p_value: float) -> Difference:
+        values = float(of_first.values[index]), float(of_second.values[index])
+        change = percentile_interval(values[1] - values[0], drawn[:, index])
+        return Difference(*values, change, math.nan if math.isnan(change.value) else p_value)
+
+    def of_class(label: int) -> McNemar:
+        inside = first.labels == label
+        return mcnemar_test(int(only_first[inside].sum()), int(only_second[inside].sum()))
+
+    accuracy, macro_f1, log_loss = (difference(index, bootstrap_p_value(drawn[:, index])) for index in range(3))
+    recall = [difference(3 + label, of_class(label).p_value) for label in range(len(first.classes))]
+    return Comparison(
+        samples=len(first),
+        classes=first.classes,
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        log_loss=log_loss,
+        recall=tuple(recall),
+        mcnemar=mcnemar_test(int(only_first.sum()), int(only_second.sum())),
+        only_first=first.sample_ids[only_first],
+        only_second=first.sample_ids[only_second],
+        both_wrong=first.sample_ids[~right[0] & ~right[1]],
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def shared_samples(several: Sequence[Predictions]) -> list[Predictions]:
+    """Each with only the samples that all of them have, e.g. for models trained with and without disgust.
+
+    Raises:
+        DataError: they share no sample.
+    """
+    shared = reduce(np.intersect1d, (predictions.sample_ids for predictions in several))
+    if not len(shared):
+        raise DataError("These predictions share no sample, so they cannot be compared.", code="no-shared-samples")
+    return [predictions.subset(np.isin(predictions.sample_ids, shared)) for predictions in several]
+
+
+def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
+    """Both predictions, sorted by sample id.
+
+    Raises:
+        DataError: samples, labels, classes or data fingerprints (where both have one) differ.
+    """
+    if first.classes != second.classes:
+        raise DataError(
+            "Only predictions with the same classes in the same order can be compared; "
+            f"found {', '.join(first.classes)} and {', '.join(second.classes)}.",
+            code="classes-differ",
+        )
+    prints = first.data_fingerprint, second.data_fingerprint
+    if all(prints) and prints[0] != prints[1]:
+        raise DataError(
+            f"Only predictions for the same data can be compared; found {prints[0][:19]}... and {prints[1][:19]}.... "
+            "Evaluate both models on one data set, with the same --clean or without.",
+            code="data-differs",
+        )
+    first, second = (_ascending(predictions) for predictions in (first, second))
+    if not np.array_equal(first.sample_ids, second.sample_ids):
+        lone = np.setxor1d(first.sample_ids, second.sample_ids)
+        raise DataError(
+            f"Only predictions for the same samples can be compared; found {len(first)} ({first.split}) and "
+            f"{len(second)} ({second.split}). {len(lone)} samples are in one file only, such as sample {lone[0]}. "
+            "--shared-only compares on the samples that all files have.",
+            code="samples-differ",
+        )
+    other = np.flatnonzero(first.labels != second.labels)
+    if len(other):
+        names = [predictions.classes[predictions.labels[other[0]]] for predictions in (first, second)]
+        raise DataError(
+            f"Only predictions with the same true labels can be compared; sample {first.sample_ids[other[0]]} is "
+            f"{names[0]} in the first and {names[1]} in the second. Samples that differ: {len(other)}.",
+            code="labels-differ",
+        )
+    return first, second
+
+
+def mcnemar_test(only_first: int, only_second: int) -> McNemar:
+    """McNemar's test from the two discordant counts: Psychometrika 12, 1947; continuity: Edwards, the same 13, 1948.
+
+    Below :data:`EXACT_BELOW` discordant samples it is the exact binomial test of one half; otherwise chi-square of
+    (|b - c| - 1)^2 / (b + c) with one degree of freedom.
+    """
+    total = only_first + only_second
+    if total < EXACT_BELOW:
+        tail = sum(math.comb(total, count) for count in range(min(only_first, only_second) + 1))
+        return McNemar(only_first, only_second, "exact binomial", math.nan, min(1.0, 2 * tail / 2**total))
+    statistic = max(abs(only_first - only_second) - 1, 0) ** 2 / total
+    return McNemar(only_first, only_second, "chi-square", statistic, math.erfc(math.sqrt(statistic / 2)))
+
+
+def bootstrap_p_value(drawn: Floats) -> float:
+    """Two-sided p-value of "no difference" from resampled differences. float (B,), NaN left out -> 0..1, or NaN."""
+    defined = drawn[~np.isnan(drawn)]
+    if not len(defined):
+        return math.nan
+    smaller = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (smaller + 1) / (len(defined) + 1))
+
+
+def _ascending(predictions: Predictions) -> Predictions:
+    return predictions.subset(np.argsort(predictions.sample_ids))

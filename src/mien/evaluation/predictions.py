@@ -1,0 +1,292 @@
+"""A model's predictions for the faces of one split, with their true labels. docs/predictions.md has the file format."""
+
+from __future__ import annotations
+
+import math
+import os
+import tokenize
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.evaluation.prediction_checks import (
+    check_ids,
+    check_labels,
+    check_names,
+    check_probabilities,
+    check_unpacked_size,
+    integers,
+    number,
+    string,
+    strings,
+)
+from mien.evaluation.vote_predictions import VotePredictions
+from mien.files import whole_file
+from mien.labels import LabelScheme
+
+UNREADABLE = (
+    *(OSError, ValueError, EOFError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
+)
+"""Everything that NumPy raises for a missing or damaged ``.npz``."""
+
+_ARRAYS = ("sample_ids", "labels", "probabilities", "classes", "split", "data_fingerprint")
+_OPTIONAL = (
+    *("models", "data_options", "note", "temperature", "groups"),
+    *("vote_counts", "vote_classes", "vote_probabilities", "vote_output"),
+)
+_FORMER_NAMES = {"rows": "sample_ids"}
+"""Array names of files that mien wrote before 2026-11, with the names of today."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """A model's class probabilities for N faces of one split, with the true labels.
+
+    Integers and floats of any width are accepted. The fields hold int64 and float64.
+
+    Attributes:
+        sample_ids: int64 (N,), the id of each face in its data set (``Dataset.samples``); unique.
+        labels: int64 (N,), the true class of each face, 0..C-1.
+        probabilities: float64 (N, C) in 0..1; each line sums to 1 within
+            :data:`~mien.evaluation.prediction_checks.SUM_TOLERANCE`.
+        classes: C unique class names, in the order of the labels and of the columns.
+        split: the split of the faces, e.g. ``"test"``.
+        data_fingerprint: ``Dataset.fingerprint_for_predictions`` of the data, or ``""`` if unknown.
+        note: how the predictions were made, if not by one model from one view of each face; otherwise ``""``.
+        temperature: the divisor of the logits; None if unknown, or if there is more than one.
+        votes: annotators' votes on the same N samples, and what the model predicts of them; None without votes.
+        groups: int64 (N,), samples that share a number belong together, such as those of a person: the bootstrap
+            draws whole groups. None: every sample by itself.
+        models: names or paths of the models that made the predictions; empty if unknown.
+        data_options: the options of a command that lead to the data, such as ``("--data", "/data/fer2013.csv")``; empty
+            if unknown.
+
+    Raises:
+        DataError: an array breaks one of these rules, or there is no sample.
+    """
+
+    sample_ids: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64]
+    classes: tuple[str, ...]
+    split: str
+    data_fingerprint: str
+    note: str = ""
+    temperature: float | None = None
+    votes: VotePredictions | None = None
+    groups: npt.NDArray[np.int64] | None = None
+    models: tuple[str, ...] = ()
+    data_options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        sample_ids = integers("sample_ids", self.sample_ids)
+        labels = integers("labels", self.labels)
+        check_names(self.classes, self.split)
+        probabilities = np.asarray(self.probabilities)
+        shape = (len(sample_ids), len(self.classes))
+        if probabilities.dtype.kind != "f" or probabilities.shape != shape:
+            raise DataError(
+                f"'probabilities' must be floats of shape {shape}: one row per sample, one column per class; "
+                f"found {probabilities.dtype} {probabilities.shape}.",
+                code="probabilities-shape",
+            )
+        if len(labels) != len(sample_ids):
+            raise DataError(
+                f"'labels' needs one entry per sample; found {len(labels)} for {len(sample_ids)} samples.",
+                code="labels-shape",
+            )
+        if not len(sample_ids):
+            raise DataError("There are no samples; predictions need at least one face.", code="no-samples")
+        probabilities = probabilities.astype(np.float64)
+        if self.temperature is not None and not 0 < self.temperature < math.inf:
+            raise DataError(
+                f"'temperature' must be a positive number; found {self.temperature}.", code="temperature-range"
+            )
+        check_ids(sample_ids)
+        check_labels(sample_ids, labels, len(self.classes))
+        check_probabilities(sample_ids, probabilities)
+        if self.votes is not None:
+            self.votes.check(sample_ids)
+        # The dataclass is frozen; only the constructor converts the types.
+        object.__setattr__(self, "sample_ids", sample_ids)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "probabilities", probabilities)
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if self.groups is not None:
+            groups = integers("groups", self.groups)
+            if len(groups) != len(sample_ids):
+                raise DataError(
+                    f"'groups' needs one entry per sample; found {len(groups)} for {len(sample_ids)} samples.",
+                    code="groups-shape",
+                )
+            object.__setattr__(self, "groups", groups)
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def subset(self, chosen: npt.NDArray[Any]) -> Predictions:
+        """The chosen samples, bool (N,) or indices (K,), in that order.
+
+        Raises:
+            DataError: no sample is chosen.
+        """
+        return replace(
+            self,
+            sample_ids=self.sample_ids[chosen],
+            labels=self.labels[chosen],
+            probabilities=self.probabilities[chosen],
+            votes=None if self.votes is None else self.votes.subset(chosen),
+            groups=None if self.groups is None else self.groups[chosen],
+        )
+
+    def with_scheme(self, scheme: LabelScheme | None) -> Predictions:
+        """The same predictions under another label scheme: probabilities are summed over each group and rescaled.
+
+        Samples of dropped classes are removed, as in ``Dataset.with_scheme``, and so are votes, whose classes stay as
+        they were. None changes nothing.
+
+        Raises:
+            DataError: the scheme names a class that is missing here, or drops every sample.
+        """
+        if scheme is None:
+            return self
+        merged = scheme.mapping(self.classes, "the model")[self.labels]
+        kept = merged >= 0
+        if not kept.any():
+            raise DataError(
+                f"The label scheme '{scheme.name}' drops all {len(self)} samples of '{self.split}'.",
+                code="scheme-drops-all",
+            )
+        return replace(
+            self,
+            sample_ids=self.sample_ids[kept],
+            labels=merged[kept],
+            probabilities=scheme.merge_probabilities(self.probabilities[kept], self.classes),
+            classes=scheme.classes,
+            votes=None,
+            groups=None if self.groups is None else self.groups[kept],
+        )
+
+
+def write_predictions(
+    path: str | os.PathLike[str], predictions: Predictions, precision: type[np.floating[Any]] = np.float64
+) -> None:
+    """Write a compressed ``.npz``, completely or not at all. Equal predictions give equal bytes.
+
+    Args:
+        path: the file to write.
+        predictions: what to write.
+        precision: of the probabilities. float32, which networks compute in, halves the size. float16 keeps three
+            digits in a quarter of the size; probabilities below 6e-8 become 0.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        save_predictions(stream, predictions, precision)
+
+
+def save_predictions(
+    stream: BinaryIO, predictions: Predictions, precision: type[np.floating[Any]] = np.float64
+) -> None:
+    """Write the content of such a file into one that the caller replaces whole."""
+    more: dict[str, Any] = {"note": np.array(predictions.note, dtype=np.str_)} if predictions.note else {}
+    if predictions.temperature is not None:
+        more["temperature"] = np.array(predictions.temperature, dtype=np.float64)
+    if predictions.votes is not None:
+        more |= predictions.votes.to_arrays(precision)
+    if predictions.groups is not None:
+        more["groups"] = predictions.groups
+    for name, texts in (("models", predictions.models), ("data_options", predictions.data_options)):
+        if texts:
+            more[name] = np.array(texts, dtype=np.str_)
+    # A stream: numpy adds ".npz" to names that end otherwise, such as the temporary one. There is no allow_pickle
+    # here: numpy 1.26 would store an array of that name. No array below is of dtype object.
+    np.savez_compressed(
+        stream,
+        sample_ids=predictions.sample_ids,
+        labels=predictions.labels,
+        probabilities=predictions.probabilities.astype(precision),
+        classes=np.array(predictions.classes, dtype=np.str_),
+        split=np.array(predictions.split, dtype=np.str_),
+        data_fingerprint=np.array(predictions.data_fingerprint, dtype=np.str_),
+        **more,
+    )
+
+
+def read_predictions(path: str | os.PathLike[str]) -> Predictions:
+    """Read a predictions file, written by mien or by any other program.
+
+    Raises:
+        DataError: the file is missing, is no ``.npz`` of plain arrays, or breaks a rule of :class:`Predictions`.
+    """
+    path = Path(path)
+    try:
+        arrays = _read_arrays(path)
+        texts = {name: string(name, arrays[name]) for name in ("split", "data_fingerprint", "note") if name in arrays}
+        return Predictions(
+            sample_ids=arrays["sample_ids"],
+            labels=arrays["labels"],
+            probabilities=arrays["probabilities"],
+            classes=strings("classes", arrays["classes"]),
+            temperature=number("temperature", arrays["temperature"]) if "temperature" in arrays else None,
+            votes=_votes(arrays),
+            groups=arrays.get("groups"),
+            models=strings("models", arrays["models"]) if "models" in arrays else (),
+            data_options=strings("data_options", arrays["data_options"]) if "data_options" in arrays else (),
+            **texts,
+        )
+    except DataError as error:
+        raise DataError(f"{path}: {error} The format is specified in docs/predictions.md.", code=error.code) from None
+
+
+def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    try:
+        # numpy leaves a file that it opened itself open if it is not a zip.
+        with path.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            # A .npy file comes back as a bare array.
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise DataError("This is a single array; expected an .npz with several.", code="predictions-unreadable")
+            check_unpacked_size(archive)
+            stored = {name: name for name in archive.files}
+            for former, name in _FORMER_NAMES.items():
+                if former in stored:
+                    stored.setdefault(name, former)
+            missing = [name for name in _ARRAYS if name not in stored]
+            if missing:
+                raise DataError(
+                    f"Missing: {', '.join(missing)}; found: {', '.join(archive.files) or 'nothing'}.",
+                    code="array-missing",
+                )
+            return {name: archive[stored[name]] for name in (*_ARRAYS, *_OPTIONAL) if name in stored}
+    except FileNotFoundError:
+        raise DataError("The file does not exist.", code="predictions-missing") from None
+    except UNREADABLE as error:
+        reason = " ".join(str(error).split())
+        # numpy says "pickle" of any file that is neither a zip nor one of its arrays.
+        if "pickle" in reason:
+            reason = "it is not an .npz"
+        raise DataError(
+            f"The file cannot be read as an .npz of plain arrays ({reason}).", code="predictions-unreadable"
+        ) from None
+
+
+def _votes(arrays: dict[str, npt.NDArray[Any]]) -> VotePredictions | None:
+    if "vote_counts" not in arrays:
+        return None
+    if "vote_classes" not in arrays:
+        raise DataError("'vote_counts' needs 'vote_classes', the name of each column.", code="array-missing")
+    return VotePredictions(
+        arrays["vote_counts"],
+        strings("vote_classes", arrays["vote_classes"]),
+        arrays.get("vote_probabilities"),
+        string("vote_output", arrays["vote_output"]) if "vote_output" in arrays else "",
+    )

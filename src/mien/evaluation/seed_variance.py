@@ -1,0 +1,152 @@
+"""Variance over seeds: metrics of recipes that were trained several times, and differences between recipes.
+
+Two sources of variance change a metric: the sampling of the split, and the randomness of training. One run shows only
+the first, by the bootstrap over samples. Only repeated runs show the second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mien.errors import DataError, needs_extra
+from mien.evaluation.intervals import percentile_interval
+from mien.evaluation.metrics import Floats
+from mien.evaluation.named_metrics import Resampled
+from mien.evaluation.paired_tests import bootstrap_p_value, match_samples, shared_samples
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import LEVEL, Estimate
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A metric over runs that differ only in their seed.
+
+    Attributes:
+        values: of each run.
+        mean: over the runs.
+        deviation: sample standard deviation (n - 1); NaN with one run.
+        interval: sampling variance only, by the bootstrap over samples of the mean over runs.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    deviation: float
+    interval: Estimate
+
+    @property
+    def runs(self) -> int:
+        """Number of runs."""
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class RepeatedDifference:
+    """The runs of one recipe minus those of the baseline, seed by seed.
+
+    Attributes:
+        baseline: the baseline's mean metric over the seeds.
+        value: the other recipe's mean metric.
+        difference: value minus baseline, with its 95% interval.
+        p_value: two-sided, of no difference; NaN where undefined.
+        seeds: number of pairs. With one pair, interval and p-value cover only the sampling variance.
+    """
+
+    baseline: float
+    value: float
+    difference: Estimate
+    p_value: float
+    seeds: int
+
+
+def aligned(runs: Sequence[Predictions]) -> list[Predictions]:
+    """Each run with the samples that all runs have, in one order.
+
+    Raises:
+        DataError: no sample is shared, or labels, classes or data differ.
+    """
+    first, *others = shared_samples(runs)
+    return [match_samples(first, predictions)[1] for predictions in (first, *others)]
+
+
+def spread(runs: Sequence[Resampled]) -> list[Spread]:
+    """Each metric over the runs of one recipe, one run per seed."""
+    values = np.stack([run.values for run in runs])
+    means, drawn = values.mean(axis=0), np.mean([run.drawn for run in runs], axis=0)
+    return [
+        Spread(
+            values=tuple(values[:, index].tolist()),
+            mean=float(means[index]),
+            deviation=float(values[:, index].std(ddof=1)) if len(runs) > 1 else math.nan,
+            interval=percentile_interval(float(means[index]), drawn[:, index]),
+        )
+        for index in range(len(means))
+    ]
+
+
+def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -> list[RepeatedDifference]:
+    """The runs of one recipe against those of another, seed by seed, on the same samples.
+
+    With one pair of runs: the paired bootstrap over samples. With S >= 2 pairs the mean difference varies with the
+    faces, with the runs, and with their interaction. Over N samples the variances are F/N, R/S and I/(S N). Only sums
+    of them can be measured:
+
+        v_samples = F/N + I/(S N)   bootstrap over samples of the mean over pairs
+        v_runs    = R/S + I/(S N)   sample variance of the pairs' differences, over S
+        v_each    = F/N + I/N       bootstrap over samples of one pair's difference, mean over pairs
+
+    so that I/(S N) = (v_each - v_samples) / (S - 1), and the variance is v_samples + v_runs - I/(S N), but at least
+    the greater of the first two. The interval is the difference +- t times its root, t with Satterthwaite's degrees of
+    freedom (Biometrics Bulletin 2, 1946), variance^2 / (v_runs^2 / (S - 1)): with three seeds t is wide.
+
+    Args:
+        baseline: S runs, one per seed.
+        other: S runs, of the same seeds in the same order.
+
+    Raises:
+        DataError: the numbers of runs differ, or are 0.
+        MissingExtraError: scipy is not installed (for two pairs or more).
+    """
+    if len(baseline) != len(other) or not baseline:
+        raise DataError(
+            f"Runs are compared in pairs with the same seed; found {len(baseline)} and {len(other)} runs.",
+            code="runs-not-paired",
+        )
+    first, second = (np.stack([run.values for run in runs]) for runs in (baseline, other))
+    drawn = np.stack([run.drawn for run in other]) - np.stack([run.drawn for run in baseline])
+    found = []
+    for index in range(first.shape[1]):
+        differences, resampled = (second - first)[:, index], drawn[:, :, index]
+        difference, p_value = (
+            _one_pair(differences[0], resampled[0]) if len(first) == 1 else _several(differences, resampled)
+        )
+        means = float(first[:, index].mean()), float(second[:, index].mean())
+        found.append(RepeatedDifference(*means, difference, p_value, len(first)))
+    return found
+
+
+def _one_pair(difference: float, resampled: Floats) -> tuple[Estimate, float]:
+    interval = percentile_interval(float(difference), resampled)
+    return interval, math.nan if math.isnan(interval.value) else bootstrap_p_value(resampled)
+
+
+def _several(differences: Floats, resampled: Floats) -> tuple[Estimate, float]:
+    """From S pairs' differences (S,) and their resamples (S, B)."""
+    with needs_extra("report", "Comparing repeated runs"):
+        from scipy.stats import t as student
+    mean, pairs = float(differences.mean()), len(differences)
+    if math.isnan(mean):
+        return Estimate(mean, math.nan, math.nan), math.nan
+    of_samples = float(np.nanvar(resampled.mean(axis=0)))
+    of_runs = float(differences.var(ddof=1)) / pairs
+    of_both = max((float(np.nanvar(resampled, axis=1).mean()) - of_samples) / (pairs - 1), 0.0)
+    variance = max(of_samples + of_runs - of_both, of_samples, of_runs)
+    if variance == 0:
+        return Estimate(mean, mean, mean), 1.0 if mean == 0 else 0.0
+    freedom = variance**2 / (of_runs**2 / (pairs - 1)) if of_runs else math.inf
+    reach = float(student.ppf((1 + LEVEL) / 2, freedom)) * math.sqrt(variance)
+    p_value = 2 * float(student.sf(abs(mean) / math.sqrt(variance), freedom))
+    return Estimate(mean, mean - reach, mean + reach), p_value

@@ -1,0 +1,207 @@
+"""How well a model predicts what annotators say: accuracy on their majority, and their whole distribution.
+
+docs/evaluation.md has the formula of each metric. Intervals are those of :mod:`mien.evaluation.estimates`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.evaluation.calibration import Reliability
+from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
+from mien.evaluation.ferplus import (
+    NO_EXPRESSION,
+    Floats,
+    jensen_shannon_divergence,
+    majority,
+    sample_cross_entropies,
+)
+from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentile_interval
+from mien.evaluation.metrics import CALIBRATION_BINS, divide, equal_width_bins
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Estimate, Evaluation, JsonResult, SubsetMetrics
+from mien.evaluation.vote_predictions import VotePredictions
+
+BASELINE = "label (baseline)"
+"""Name of the output that learned from labels, where it is measured by votes."""
+
+
+@dataclass(frozen=True, eq=False)
+class MajorityMetrics(JsonResult):
+    """Metrics by FER+'s protocol of one output; see :mod:`mien.evaluation.ferplus`.
+
+    Attributes:
+        output: its name, or :data:`BASELINE`.
+        evaluation: of the samples with a majority, under the classes that are expressions.
+        subsets: the same samples without those that leaked, and the like; may be empty.
+    """
+
+    output: str
+    evaluation: Evaluation
+    subsets: Sequence[SubsetMetrics]
+
+    @property
+    def parts(self) -> Sequence[SubsetMetrics]:
+        """The subsets, or all samples with a majority where there are none."""
+        whole = self.evaluation
+        return self.subsets or [SubsetMetrics("all samples", whole.samples, whole.accuracy, whole.macro_f1)]
+
+
+@dataclass(frozen=True, eq=False)
+class DistributionMetrics(JsonResult):
+    """How far predicted distributions are from the distributions of votes, over all classes of the votes.
+
+    Attributes:
+        cross_entropy: mean of -sum_k t_k ln p_k, in nats; 0 or more.
+        vote_entropy: mean entropy of the votes in nats: the least cross-entropy that a model can have.
+        jensen_shannon: mean Jensen-Shannon divergence in nats, 0..0.693.
+        calibration_error: gap between the probability of the most probable class and the fraction of annotators who
+            chose it, over 15 bins of equal width; 0..1.
+        reliability: that gap in each bin; its ``accuracy`` is the mean fraction of annotators.
+    """
+
+    cross_entropy: Estimate
+    vote_entropy: float
+    jensen_shannon: Estimate
+    calibration_error: Estimate
+    reliability: Reliability
+
+
+@dataclass(frozen=True, eq=False)
+class VoteEvaluation(JsonResult):
+    """A model measured by annotators' votes.
+
+    Attributes:
+        samples: number of samples, all with votes.
+        with_majority: how many of them FER+'s protocol counts.
+        majority: of the output that learned from votes if there is one, then of the label's output if its classes are
+            among those of the votes. Empty without a sample to count.
+        distribution: None where no output learned from votes.
+    """
+
+    samples: int
+    with_majority: int
+    majority: Sequence[MajorityMetrics]
+    distribution: DistributionMetrics | None
+
+
+def evaluate_votes(
+    predictions: Predictions,
+    kept: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> VoteEvaluation | None:
+    """Measure predictions by the votes that they carry; None where nothing can be measured by them.
+
+    Args:
+        predictions: N samples.
+        kept: for each subset by name, bool (N,), such as those of :func:`mien.pipeline.leakage.subset_masks`.
+        resamples: bootstrap resamples behind each interval.
+        seed: seed of the resampling.
+
+    Raises:
+        DataError: a mask is not bool (N,), or ``resamples`` is less than 1.
+    """
+    votes = predictions.votes
+    if votes is None:
+        return None
+    truth = majority(votes.counts, votes.classes)
+    counted = truth >= 0
+    measured = []
+    masks = {name: mask[counted] for name, mask in (kept or {}).items()}
+    for name, found in majority_predictions_by_output(predictions).items():
+        subsets = evaluate_subsets(found, masks, resamples, seed)
+        measured.append(MajorityMetrics(name, evaluate_predictions(found, resamples, seed), subsets))
+    distribution = (
+        None if votes.probabilities is None else _distribution_metrics(votes, resamples, seed, predictions.groups)
+    )
+    if not measured and distribution is None:
+        return None
+    return VoteEvaluation(len(predictions), int(counted.sum()), measured, distribution)
+
+
+def majority_predictions_by_output(predictions: Predictions) -> dict[str, Predictions]:
+    """Each output's predictions, by its name, on the samples with a majority, which is their label.
+
+    The classes are those of the votes that are expressions; the probabilities of others are left out, and those of a
+    row rescaled. Empty where no sample has a majority.
+    """
+    votes = predictions.votes
+    assert votes is not None
+    truth = majority(votes.counts, votes.classes)
+    counted = truth >= 0
+    expressions = tuple(name for name in votes.classes if name not in NO_EXPRESSION)
+    if len(expressions) < 2 or not counted.any():
+        return {}
+    sources: list[tuple[str, Floats, Sequence[str]]] = []
+    if votes.probabilities is not None:
+        sources.append((votes.output, votes.probabilities, votes.classes))
+    if set(predictions.classes) <= set(expressions):
+        sources.append((BASELINE, predictions.probabilities, predictions.classes))
+    place = np.array([expressions.index(name) if name in expressions else -1 for name in votes.classes])
+    return {
+        name: replace(
+            predictions.subset(counted),
+            labels=place[truth[counted]],
+            probabilities=_over(expressions, probabilities[counted], classes),
+            classes=expressions,
+            votes=None,
+        )
+        for name, probabilities, classes in sources
+    }
+
+
+def _over(expressions: Sequence[str], probabilities: Floats, classes: Sequence[str]) -> Floats:
+    """The columns of the expressions, rescaled: (N, C) -> (N, E); 0 for one that is not among the classes."""
+    found = np.zeros((len(probabilities), len(expressions)))
+    for at, name in enumerate(classes):
+        if name in expressions:
+            found[:, expressions.index(name)] = probabilities[:, at]
+    totals = found.sum(axis=1, keepdims=True)
+    # A model may be certain of "not a face" to the last bit.
+    return np.asarray(np.where(totals > 0, divide(found, totals), 1 / len(expressions)))
+
+
+def _distribution_metrics(
+    votes: VotePredictions, resamples: int, seed: int, groups: npt.NDArray[np.int64] | None
+) -> DistributionMetrics:
+    assert votes.probabilities is not None
+    truth, predicted = votes.distributions, votes.probabilities
+    best = predicted.argmax(axis=1)
+    confidence, fraction = predicted.max(axis=1), truth[np.arange(len(truth)), best]
+    bins = equal_width_bins(confidence)
+    gaps = np.zeros((len(truth), CALIBRATION_BINS))
+    gaps[np.arange(len(truth)), bins] = fraction - confidence
+    drawn = np.abs(bootstrap_means(gaps, resamples, seed, groups)).sum(axis=1)
+    return DistributionMetrics(
+        cross_entropy=bootstrap_mean(sample_cross_entropies(truth, predicted), resamples, seed, groups),
+        vote_entropy=float(sample_cross_entropies(truth, truth).mean()),
+        jensen_shannon=bootstrap_mean(jensen_shannon_divergence(truth, predicted), resamples, seed, groups),
+        calibration_error=percentile_interval(float(np.abs(gaps.mean(axis=0)).sum()), drawn),
+        reliability=_vote_reliability(bins, confidence, fraction),
+    )
+
+
+def _vote_reliability(bins: npt.NDArray[np.int64], confidence: Floats, fraction: Floats) -> Reliability:
+    """Mean confidence and mean fraction of annotators in each bin, with normal intervals of the latter."""
+    count = np.bincount(bins, minlength=CALIBRATION_BINS)
+
+    def mean(values: Floats) -> Floats:
+        return divide(np.bincount(bins, weights=values, minlength=CALIBRATION_BINS), count)
+
+    height = mean(fraction)
+    error = np.sqrt(np.maximum(mean(fraction**2) - height**2, 0) / np.maximum(count, 1))
+    edges = np.linspace(0.0, 1.0, CALIBRATION_BINS + 1)
+    return Reliability(
+        edges[:-1].copy(),
+        edges[1:].copy(),
+        count,
+        mean(confidence),
+        height,
+        np.clip(height - 1.96 * error, 0, 1),
+        np.clip(height + 1.96 * error, 0, 1),
+    )

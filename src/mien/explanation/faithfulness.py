@@ -1,0 +1,196 @@
+"""Does a map name the pixels that the model goes by? Remove them in its order and watch the probability.
+
+Deletion and insertion of Petsiuk, Das & Saenko, RISE, BMVC 2018, section 4.2. *Deletion* blurs the face's pixels
+away, the most important first: a good map makes the probability fall soon. *Insertion* brings them back into the
+blurred face: a good map makes it rise soon.
+
+What a map is compared with is by default the same map moved to a random place on the face. Orders of pixels drawn at
+random, one by one, are too easy to beat: on 64 rendered faces the demo's model has a deletion area of 0.51 by them, but
+of 0.42 to 0.49 by maps moved to the wrong place, only because those remove whole regions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.evaluation.corruptions import gaussian_blur
+from mien.evaluation.intervals import bootstrap_mean
+from mien.evaluation.results import Estimate, JsonResult
+from mien.explanation.occlusion import Predict
+from mien.progress import slices
+
+Floats = npt.NDArray[np.float64]
+_BATCH_FACES = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Faithfulness(JsonResult):
+    """Deletion and insertion of N maps, against maps that know nothing of the face.
+
+    Attributes:
+        faces: N.
+        shares: float64 (K + 1,), fraction of the pixels removed or brought back, 0..1.
+        deletion, insertion: float64 (K + 1,), the class's mean probability at each share, by the maps' order.
+        random_deletion, random_insertion: the same by the maps to compare with.
+        baseline: what these are: ``"moved"`` or ``"random"``.
+        deletion_area, insertion_area: mean area under a face's curve, 0..1, with an interval over faces. Of
+            deletion the lower is the better, of insertion the higher.
+        deletion_gain: mean of (random area - map's area) of deletion over faces; above 0 the maps are better.
+        insertion_gain: mean of (map's area - random area) of insertion; above 0 the maps are better.
+    """
+
+    faces: int
+    baseline: str
+    shares: Floats
+    deletion: Floats
+    insertion: Floats
+    random_deletion: Floats
+    random_insertion: Floats
+    deletion_area: Estimate
+    insertion_area: Estimate
+    deletion_gain: Estimate
+    insertion_gain: Estimate
+
+
+def measure_faithfulness(
+    predict: Predict,
+    images: npt.NDArray[np.uint8],
+    maps: npt.NDArray[np.float32],
+    targets: npt.NDArray[np.int64] | None = None,
+    *,
+    crop_px: int | None = None,
+    steps: int = 24,
+    blur_px: float = 5.0,
+    baseline: Literal["moved", "random"] = "moved",
+    seed: int = 0,
+) -> Faithfulness:
+    """Measure deletion and insertion of maps.
+
+    Args:
+        predict: faces uint8 (n, S, S[, 3]) -> probabilities (n, C).
+        images: uint8 (N, S, S[, 3]).
+        maps: float (N, S, S), larger is more important.
+        targets: int64 (N,), the explained classes; None takes the predicted ones.
+        crop_px: side of the central square that the model sees; the order is over its pixels. None says all.
+        steps: K, into how many equal parts the pixels are cut.
+        blur_px: standard deviation of the Gaussian that makes the blurred face, in pixels of a 48 px face.
+        baseline: ``"moved"``: each map, rolled round the window by a random offset; ``"random"``: each pixel's
+            place in the order drawn by itself.
+        seed: of the baseline, of ties in the maps and of the resampling.
+
+    Raises:
+        DataError: no faces, shapes that do not fit together, or maps that are not finite.
+    """
+    _check(images, maps, targets)
+    side = images.shape[1]
+    window = _window(side, crop_px)
+    chosen = predict(images).argmax(axis=1) if targets is None else targets
+    blurred = gaussian_blur(images, blur_px * side / 48)
+    generator = np.random.default_rng(seed)
+
+    def curves(ranks: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
+        deletion = removal_curves(predict, images, blurred, ranks, chosen, steps)
+        return deletion, removal_curves(predict, blurred, images, ranks, chosen, steps)
+
+    deletion, insertion = curves(pixel_ranks(maps, window, generator))
+    lost = pixel_ranks(_lost_maps(maps, window, baseline, generator), window, generator)
+    random_deletion, random_insertion = curves(lost)
+    return Faithfulness(
+        faces=len(images),
+        baseline=baseline,
+        shares=np.linspace(0.0, 1.0, steps + 1),
+        deletion=deletion.mean(axis=0),
+        insertion=insertion.mean(axis=0),
+        random_deletion=random_deletion.mean(axis=0),
+        random_insertion=random_insertion.mean(axis=0),
+        deletion_area=bootstrap_mean(area(deletion), seed=seed),
+        insertion_area=bootstrap_mean(area(insertion), seed=seed),
+        deletion_gain=bootstrap_mean(area(random_deletion) - area(deletion), seed=seed),
+        insertion_gain=bootstrap_mean(area(insertion) - area(random_insertion), seed=seed),
+    )
+
+
+def pixel_ranks(
+    maps: npt.NDArray[Any], window: npt.NDArray[np.bool_], generator: np.random.Generator
+) -> npt.NDArray[np.int64]:
+    """Place of each pixel in its map's order, 0 the most important: (N, S, S) -> int64 (N, S, S), -1 outside.
+
+    Ties are broken at random: by position, an empty map would be an order from top to bottom.
+    """
+    values = maps[:, window]
+    order = np.lexsort((generator.random(values.shape), -values), axis=1)
+    ranks = np.full(maps.shape, -1, dtype=np.int64)
+    ranks[:, window] = np.argsort(order, axis=1)
+    return ranks
+
+
+def removal_curves(
+    predict: Predict,
+    before: npt.NDArray[np.uint8],
+    after: npt.NDArray[np.uint8],
+    ranks: npt.NDArray[np.int64],
+    targets: npt.NDArray[np.int64],
+    steps: int,
+) -> Floats:
+    """Each face's probability of its class while its pixels turn from ``before`` to ``after``, (N, steps + 1)."""
+    pixels = ranks.max() + 1
+    limits = np.rint(np.linspace(0, pixels, steps + 1)).astype(np.int64)[:, None, None]
+    curves = np.empty((len(before), steps + 1))
+    for part in slices(len(before), _BATCH_FACES):
+        turned = (ranks[part, None] >= 0) & (ranks[part, None] < limits)
+        turned = turned if before.ndim == 3 else turned[..., None]
+        mixed = np.where(turned, after[part, None], before[part, None])
+        answers = predict(mixed.reshape(-1, *before.shape[1:]))
+        rows = np.arange(len(answers))
+        curves[part] = answers[rows, np.repeat(targets[part], steps + 1)].reshape(-1, steps + 1)
+    return curves
+
+
+def area(curves: Floats) -> Floats:
+    """Area under curves over shares 0..1 by the trapezoid rule: (N, K + 1) -> (N,)."""
+    return np.asarray((curves[:, :-1] + curves[:, 1:]).mean(axis=1) / 2)
+
+
+def _lost_maps(
+    maps: npt.NDArray[np.float32], window: npt.NDArray[np.bool_], baseline: str, generator: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """Maps that are like ``maps`` but know nothing of their faces."""
+    lost = np.zeros(maps.shape, dtype=np.float32)
+    if baseline == "random":
+        lost[:, window] = generator.random((len(maps), int(window.sum())))
+        return lost
+    crop = round(float(np.sqrt(window.sum())))
+    inside = maps[:, window].reshape(-1, crop, crop)
+    offsets = generator.integers(0, crop, (len(maps), 2))
+    moved = [np.roll(each, offset, (0, 1)).ravel() for each, offset in zip(inside, offsets.tolist(), strict=True)]
+    lost[:, window] = moved
+    return lost
+
+
+def _window(side: int, crop_px: int | None) -> npt.NDArray[np.bool_]:
+    crop = side if crop_px is None else crop_px
+    start = (side - crop) // 2
+    window = np.zeros((side, side), dtype=np.bool_)
+    window[start : start + crop, start : start + crop] = True
+    return window
+
+
+def _check(images: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], targets: npt.NDArray[np.int64] | None) -> None:
+    if not len(images):
+        raise DataError("Faithfulness needs at least one face.", code="no-faces")
+    if images.shape[3:] not in {(), (3,)} or maps.ndim != 3 or maps.shape != images.shape[:3]:
+        raise DataError(
+            f"Faces must be (N, S, S[, 3]) and maps (N, S, S); found {images.shape} and {maps.shape}.",
+            code="maps-shape",
+        )
+    if targets is not None and len(targets) != len(images):
+        raise DataError(
+            f"{len(images)} faces but {len(targets)} classes; give one for each face.", code="targets-shape"
+        )
+    if not np.isfinite(maps).all():
+        raise DataError("A map has values that are not finite.", code="map-not-finite")

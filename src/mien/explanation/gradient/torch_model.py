@@ -1,0 +1,134 @@
+"""A network with its input specification, for methods that need gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from mien.artifact import read_manifest
+from mien.errors import DataError
+from mien.models.network import Network
+from mien.preprocess import InputSpec, to_input
+from mien.progress import slices
+from mien.run_folder import RunFolder
+from mien.training.checkpoint import load_network
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class TorchModel:
+    """A network in evaluation mode with the input that it wants.
+
+    Attributes:
+        network: normalised images (N, channels, crop_px, crop_px) -> logits (N, C).
+        spec: size, crop and normalisation of its input.
+        temperature: logits are divided by it before the softmax, as the artifact's manifest says.
+    """
+
+    network: Network
+    spec: InputSpec
+    temperature: float = 1.0
+
+    def probabilities(self, inputs: Tensor) -> Tensor:
+        """Normalised images (N, channels, crop_px, crop_px) -> float64 (N, C), each sample sums to 1.
+
+        In float64, because a sure answer's gradient, p (1 - p) times that of the logits, is lost in float32.
+        """
+        logits: Tensor = self.network(inputs)
+        return (logits.double() / self.temperature).softmax(1)
+
+    def predict(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """Faces uint8 (N, size_px, size_px[, 3]) -> probabilities float64 (N, C), without gradients."""
+        with torch.inference_mode():
+            parts = [
+                self.probabilities(torch.from_numpy(to_input(images[part], self.spec))).numpy()
+                for part in slices(len(images), BATCH)
+            ]
+        return np.concatenate(parts) if parts else np.empty((0, self.network.head.out_features))
+
+    def batches(
+        self, images: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64] | None, size: int = BATCH
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield inputs that gradients can be taken of, (n, channels, crop_px, crop_px), and explained classes (n,).
+
+        Args:
+            images: uint8 (N, size_px, size_px[, 3]).
+            targets: int64 (N,), the class to explain of each face; None explains the predicted one.
+            size: n, of all batches but the last.
+
+        Raises:
+            DataError: images of another shape, or a number of targets that is not N.
+        """
+        if targets is not None and len(targets) != len(images):
+            raise DataError(
+                f"{len(images)} faces but {len(targets)} classes to explain; give one for each face.",
+                code="targets-shape",
+            )
+        chosen = self.predict(images).argmax(axis=1) if targets is None else targets
+        for part in slices(len(images), size):
+            inputs = torch.from_numpy(to_input(images[part], self.spec))
+            yield inputs.requires_grad_(), torch.from_numpy(np.array(chosen[part], dtype=np.int64))
+
+    def maps(
+        self,
+        images: npt.NDArray[np.uint8],
+        targets: npt.NDArray[np.int64] | None,
+        map_of: Callable[[Tensor, Tensor], Tensor],
+        size: int = BATCH,
+    ) -> npt.NDArray[np.float32]:
+        """Maps of all faces, a batch at a time, laid on the stored faces: float32 (N, size_px, size_px), 0 outside.
+
+        Args:
+            images: as in :meth:`batches`; so are ``targets`` and ``size``, and what is raised.
+            targets: the classes to explain.
+            map_of: a batch of :meth:`batches` -> maps (n, crop_px, crop_px).
+            size: n.
+        """
+        maps = [map_of(inputs, chosen) for inputs, chosen in self.batches(images, targets, size)]
+        count = sum(len(part) for part in maps)
+        placed = np.zeros((count, self.spec.size_px, self.spec.size_px), dtype=np.float32)
+        if maps:
+            start = (self.spec.size_px - self.spec.crop_px) // 2
+            window = slice(start, start + self.spec.crop_px)
+            placed[:, window, window] = torch.cat(maps).detach().float().numpy()
+        return placed
+
+
+def load_torch_model(run: RunFolder, temperature: float | None = None) -> TorchModel:
+    """The network of a run's best epoch.
+
+    Args:
+        run: the run folder.
+        temperature: None takes that of the run's ``model.onnx``, and 1 where there is none yet.
+
+    Raises:
+        RunError: as ``load_network``.
+        ModelError: ``model.onnx`` is no model of mien's.
+    """
+    network = load_network(run)
+    if temperature is None:
+        temperature = read_manifest(run.model).temperature if run.model.is_file() else 1.0
+    return TorchModel(network, run.read_recipe().input, temperature)
+
+
+def run_order(model: TorchModel) -> list[tuple[str, nn.Module, tuple[int, ...]]]:
+    """Every module by name with the shape of its output for two faces, in the order in which they finish."""
+    order: list[tuple[str, nn.Module, tuple[int, ...]]] = []
+
+    def remember(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_hook(lambda _, __, out: order.append((name, module, tuple(out.shape))))
+
+    handles = [remember(name, module) for name, module in model.network.named_modules() if name]
+    try:
+        with torch.inference_mode():
+            model.network(torch.zeros(2, model.spec.channels, model.spec.crop_px, model.spec.crop_px))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return order

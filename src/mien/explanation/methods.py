@@ -1,0 +1,103 @@
+"""All methods by name. To add one: a file with a function, and an entry here; the tests cover it then."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, nearest, needs_extra
+from mien.explanation.occlusion import Predict
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method that computes which pixels are important for a prediction.
+
+    Attributes:
+        home: module in this folder and function, imported on first use: gradients need torch.
+        needs_torch: the function takes a :class:`~mien.explanation.gradient.torch_model.TorchModel`; otherwise a
+            function images -> probabilities.
+        source: the paper it comes from.
+    """
+
+    home: str
+    needs_torch: bool
+    source: str
+
+    def load(self) -> Callable[..., npt.NDArray[np.float32]]:
+        """The function itself.
+
+        Raises:
+            MissingExtraError: torch or captum is not installed.
+        """
+        module, _, name = self.home.partition(":")
+        with needs_extra("explain", "This method"), warnings.catch_warnings():
+            # captum loads tqdm, which warns in a notebook without ipywidgets.
+            warnings.filterwarnings("ignore", "IProgress not found")
+            found = import_module(f"mien.explanation.{module}")
+            function: Callable[..., npt.NDArray[np.float32]] = getattr(found, name)
+        return function
+
+
+METHODS: dict[str, Method] = {
+    "gradient": Method("gradient.gradients:gradient", True, "Simonyan et al. 2014; Study B"),
+    "smoothgrad": Method("gradient.gradients:smoothgrad", True, "Smilkov et al. 2017"),
+    "integrated-gradients": Method("gradient.gradients:integrated_gradients", True, "Sundararajan et al. 2017"),
+    "gradcam": Method("gradient.gradcam:gradcam", True, "Selvaraju et al. 2017"),
+    "occlusion": Method("occlusion:occlusion", False, "Zeiler & Fergus 2014"),
+}
+
+
+def find_method(name: str) -> Method:
+    """The method of a name. Raises :class:`mien.errors.DataError`."""
+    if name not in METHODS:
+        raise DataError(f"There is no method '{name}'." + nearest(name, METHODS), code="method-unknown")
+    return METHODS[name]
+
+
+def explain(
+    name: str,
+    images: npt.NDArray[np.uint8],
+    targets: npt.NDArray[np.int64] | None = None,
+    *,
+    predict: Predict | None = None,
+    model: Any = None,
+    crop_px: int | None = None,
+    seed: int = 0,
+) -> npt.NDArray[np.float32]:
+    """Compute saliency maps by a method of :data:`METHODS`; larger values favour the class more.
+
+    Args:
+        name: the method.
+        images: uint8 (N, S, S[, 3]).
+        targets: int64 (N,), the class to explain of each face; None explains the predicted one.
+        predict: images -> probabilities, for the methods without torch; ``model.predict`` by default.
+        model: a :class:`mien.explanation.gradient.torch_model.TorchModel`, for the methods with torch.
+        crop_px: side of the central square that ``predict``'s model sees; the model's own by default.
+        seed: of the methods that draw random numbers.
+
+    Returns:
+        float32 (N, S, S), finite; 0 outside the central crop.
+
+    Raises:
+        DataError: no such method, nothing to apply it to, or images of another shape.
+        MissingExtraError: torch or captum is not installed.
+    """
+    method = find_method(name)
+    if method.needs_torch:
+        if model is None:
+            raise DataError(f"The method {name} needs the network with its weights.", code="method-needs-network")
+        return method.load()(model, images, targets, seed=seed)
+    if predict is None:
+        if model is None:
+            raise DataError(
+                f"The method {name} needs a function from images to probabilities.", code="method-needs-function"
+            )
+        predict, crop_px = model.predict, model.spec.crop_px
+    return method.load()(predict, images, targets, crop_px=crop_px)

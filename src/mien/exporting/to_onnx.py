@@ -1,0 +1,224 @@
+"""From a run's best weights to the artifact: one ``.onnx`` file, proven to answer as the torch network does."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mien.artifact import attach_manifest, open_model, read_manifest
+from mien.data.synthetic import draw_labels, render_faces
+from mien.errors import ModelError
+from mien.files import whole_file
+from mien.first_run import remember
+from mien.manifest import Manifest, OutputManifest
+from mien.models.fuse import fuse_for_inference
+from mien.models.network import Network
+from mien.preprocess import face_square, to_input
+from mien.recipe import Recipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.version import __version__
+
+PARITY_FACES = 256
+LARGEST_DIFFERENCE = 1e-4
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How closely the file answers as torch does, both in fp32 on the CPU, on :data:`PARITY_FACES` synthetic faces.
+
+    Attributes:
+        faces: how many faces were compared.
+        largest_difference: of any probability of any face.
+        agreement: fraction of faces with the same top class.
+    """
+
+    faces: int
+    largest_difference: float
+    agreement: float
+
+
+def export_run(run: RunFolder, out: Path | None = None) -> Parity:
+    """Write the artifact of a run's best epoch.
+
+    Args:
+        run: a run with at least one finished epoch.
+        out: the file to write; ``model.onnx`` in the run's folder by default.
+
+    Raises:
+        RunError: no such run, no finished epoch, a damaged checkpoint, or the disk is full.
+        ModelError: the file's answers differ from torch's by more than :data:`LARGEST_DIFFERENCE`. Nothing is written.
+    """
+    recipe = run.read_recipe()
+    network, facts = checkpoint.load_best(run)
+    manifest = Manifest(
+        name=recipe.name,
+        classes=tuple(facts["classes"]),
+        input=recipe.input,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        recipe=_for_others(recipe),
+        recipe_digest=facts["recipe_digest"],
+        data_fingerprint=facts["data_fingerprint"],
+        cleaned_from=tuple(facts.get("cleaned_from", ())),
+        taught_by=tuple(facts.get("taught_by", ())),
+        epoch=facts["epoch"],
+        **{"outputs": outputs_of(facts), **_measured(run, facts)},
+        licence=network.licence,
+        mien_version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    graph = attach_manifest(_to_onnx(network, recipe.input.crop_px, manifest.outputs, recipe.input.channels), manifest)
+    with whole_file(out or run.model) as temporary:
+        temporary.write_bytes(graph)
+        remember(graph)
+        parity = measure_parity(network, temporary)
+        # Not "greater": a difference that is not a number fails too.
+        if not parity.largest_difference <= LARGEST_DIFFERENCE:
+            raise ModelError(
+                f"The exported model's probabilities differ from torch's by up to {parity.largest_difference:.2g} "
+                f"(allowed: {LARGEST_DIFFERENCE:g}). Nothing was written.",
+                code="export-parity",
+            )
+    return parity
+
+
+def _for_others(recipe: Recipe) -> dict[str, Any]:
+    """The recipe as a manifest holds it: of a file of weights only the name, not where it lay on this machine."""
+    content = recipe.model_dump(mode="json")
+    if "weights" in content["model"]:
+        content["model"]["weights"] = Path(content["model"]["weights"]).name
+    return content
+
+
+def outputs_of(facts: dict[str, Any]) -> dict[str, OutputManifest]:
+    """The named outputs of a checkpoint, by its facts; none where it has one without a name."""
+    return {
+        name: OutputManifest(classes=tuple(each["classes"]), target=each["target"])
+        for name, each in facts.get("outputs", {}).items()
+    }
+
+
+def _measured(run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
+    """Scores and temperature of these very weights, from the manifest that the run has already."""
+    former = manifest_of_weights(run, facts)
+    if former is None:
+        return {}
+    return {"scores": former.scores, "temperature": former.temperature, "outputs": former.outputs}
+
+
+def manifest_of_weights(run: RunFolder, facts: dict[str, Any]) -> Manifest | None:
+    """The manifest of the model that stands in a run, where that is of the weights whose checkpoint says ``facts``.
+
+    Training on a CPU is deterministic, so recipe, data, teachers and epoch name the weights. None where there is no
+    model, a damaged one, or one of other weights.
+    """
+    try:
+        former = read_manifest(run.model)
+    except ModelError:
+        return None
+    names = (former.epoch, former.recipe_digest, former.data_fingerprint, former.taught_by)
+    taught_by = tuple(facts.get("taught_by", ()))
+    same = names == (facts["epoch"], facts["recipe_digest"], facts["data_fingerprint"], taught_by)
+    return former if same else None
+
+
+def measure_parity(network: Network, file: Path) -> Parity:
+    """Compare a network in evaluation mode with a model file on rendered faces; the worst output counts."""
+    session, manifest = open_model(file)
+    spec = manifest.input
+    faces = render_faces(draw_labels(PARITY_FACES, seed=0), seed=0, channels=spec.channels)
+    squares = np.stack([face_square(face, spec.size_px, spec.channels) for face in faces])
+    images = to_input(squares, spec)
+    sizes = _sizes(network, manifest.outputs)
+    with torch.inference_mode():
+        ours = [each.double().softmax(1) for each in torch.split(network(torch.from_numpy(images)), sizes, dim=1)]
+    found = session.run([output.logits for output in manifest.all_outputs], {"images": images})
+    theirs = [torch.from_numpy(each).double().softmax(1) for each in found]
+    pairs = list(zip(ours, theirs, strict=True))
+    # torch's max, unlike Python's, passes on what is not a number.
+    differences = torch.stack([(one - two).abs().max() for one, two in pairs])
+    return Parity(
+        faces=len(images),
+        largest_difference=float(differences.max()),
+        agreement=min(float((one.argmax(1) == two.argmax(1)).double().mean()) for one, two in pairs),
+    )
+
+
+def _sizes(network: Network, outputs: Mapping[str, OutputManifest]) -> list[int]:
+    """Number of logits of each output."""
+    return [len(each.classes) for each in outputs.values()] or [network.head.out_features]
+
+
+class _WithFeatures(nn.Module):
+    """A network that gives the logits of its first output, its features, and the logits of its other outputs.
+
+    Each output has a linear layer of its own, so that in 8 bits each has a range of its own.
+    """
+
+    def __init__(self, network: Network, sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.heads = nn.ModuleList()
+        if len(sizes) > 1:
+            whole = network.head
+            parts = zip(whole.weight.split(list(sizes)), whole.bias.split(list(sizes)), strict=True)  # type: ignore[no-untyped-call]
+            self.heads = nn.ModuleList([_linear(weight, bias) for weight, bias in parts])
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        features = self.network.features(images)
+        if not self.heads:
+            return self.network.head(features), features
+        first, *others = (head(features) for head in self.heads)
+        return first, features, *others
+
+
+def _linear(weight: Tensor, bias: Tensor) -> nn.Linear:
+    layer = nn.Linear(weight.shape[1], weight.shape[0])
+    layer.load_state_dict({"weight": weight.detach(), "bias": bias.detach()})
+    return layer
+
+
+def _to_onnx(
+    network: Network, crop_px: int, named: Mapping[str, OutputManifest] = MappingProxyType({}), channels: int = 1
+) -> bytes:
+    """Serialise a network with the input ``images`` (any batch size).
+
+    Its outputs are ``logits`` of the first of the ``named`` outputs, ``features``, and ``logits_<name>`` of the others.
+    """
+    example = torch.zeros(2, channels, crop_px, crop_px)
+    shapes: dict[str, Any] = {"images": {0: torch.export.Dim("batch", min=1)}}
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # The exporter warns of its own deprecated internals.
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            _WithFeatures(fuse_for_inference(network, crop_px), _sizes(network, named)).eval(),
+            (example,),
+            input_names=["images"],
+            output_names=["logits", "features", *(f"logits_{name}" for name in list(named)[1:])],
+            dynamic_shapes=shapes,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None
+    graph: bytes = _without_traces(program.model_proto).SerializeToString()
+    return graph
+
+
+def _without_traces(model: Any) -> Any:
+    """Drop what the exporter notes of the code it walked through: stack traces with the paths of this machine."""
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.ClearField("doc_string")
+    return model

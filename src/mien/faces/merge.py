@@ -1,0 +1,55 @@
+"""Boxes that overlap: of several looks merged, of one look suppressed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Boxes = npt.NDArray[np.float64]
+"""Left, top, width and height of N boxes, and often a score: (N, 4 or 5)."""
+
+
+def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
+    """Merge the boxes that agree, best score first.
+
+    A merged box is the mean of its boxes, weighted by their squared scores. Its score is the sum over the looks of the
+    best score of each: a face is seen in several looks, a chance likeness in one.
+
+    Args:
+        looks: left, top, width, height and score, float64 (N, 5), of each look at one image.
+        min_iou: boxes with a higher IoU than this with the best of them agree.
+    """
+    boxes = np.concatenate([np.empty((0, 5)), *looks])
+    look = np.repeat(np.arange(len(looks)), [len(each) for each in looks])
+    order = np.argsort(-boxes[:, 4], kind="stable")
+    boxes, look = boxes[order], look[order]
+    merged = []
+    while len(boxes):
+        near = iou(boxes[0], boxes) > min_iou
+        near[0] = True
+        group, weights = boxes[near], boxes[near, 4] ** 2
+        # The first box of a look is its best one.
+        first = np.unique(look[near], return_index=True)[1]
+        merged.append([*(group[:, :4] * weights[:, np.newaxis]).sum(axis=0) / weights.sum(), group[first, 4].sum()])
+        boxes, look = boxes[~near], look[~near]
+    result = np.array(merged).reshape(-1, 5)
+    return result[np.argsort(-result[:, 4], kind="stable")]
+
+
+def suppress_overlaps(boxes: Boxes, max_iou: float) -> npt.NDArray[np.intp]:
+    """Non-maximum suppression: indices of the boxes (N, 5) that overlap none of better score, best first."""
+    order, kept = np.argsort(-boxes[:, 4], kind="stable"), []
+    while len(order):
+        kept.append(order[0])
+        order = order[1:][iou(boxes[order[0]], boxes[order[1:]]) <= max_iou]
+    return np.array(kept, dtype=np.intp)
+
+
+def iou(box: npt.NDArray[np.float64], boxes: Boxes) -> npt.NDArray[np.float64]:
+    """Intersection over union of one box (4 or more values) with each of (N, 4 or more): float64 (N,)."""
+    low = np.maximum(box[:2], boxes[:, :2])
+    high = np.minimum(box[:2] + box[2:4], boxes[:, :2] + boxes[:, 2:4])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    return np.asarray(shared / (box[2:4].prod() + boxes[:, 2:4].prod(axis=1) - shared))

@@ -1,0 +1,201 @@
+"""Open images: files, bytes, PIL images or arrays; upright and within a limit of pixels."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, MienError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | npt.NDArray[Any] | Image
+
+MAXIMUM_PIXELS = 100_000_000
+"""A larger image is refused before it is decoded: a small file can unpack to more memory than there is."""
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""Formats that are opened. Pillow knows more; it passes some of them (EPS) to other programs."""
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+"""Names of image files, in lower case."""
+
+_VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
+
+_ORIENTATION = 0x0112
+_TRANSPOSE = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""The Pillow transpose that puts an image upright, by its EXIF orientation."""
+
+_METADATA = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+"""Keys of ``Image.info`` in which Pillow finds an orientation."""
+
+_PILLOW_IGNORED = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+_FILTERS = threading.Lock()
+
+
+def open_image(source: str | os.PathLike[str] | bytes) -> Image:
+    """Open and decode an image, upright (EXIF orientation applied). The first frame of an animation.
+
+    Args:
+        source: a path, or the bytes of an image file.
+
+    Raises:
+        DataError: missing, empty, not an image, damaged, cut off, or over :data:`MAXIMUM_PIXELS`.
+    """
+    with open_image_header(source) as image:
+        return _upright(image, _name(source))
+
+
+@contextmanager
+def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]:
+    """Open an image and read its header only. Any error within the block, such as of decoding, becomes a DataError.
+
+    Args:
+        source: a path, or the bytes of an image file.
+
+    Raises:
+        DataError: missing, empty, not an image, or damaged.
+    """
+    from PIL import Image
+
+    ignore_pillow_warnings()
+    with _decoding(_name(source)):
+        opened = io.BytesIO(source) if isinstance(source, bytes) else _File(io.FileIO(source))
+        with opened as file, Image.open(file, formats=FORMATS) as image:
+            yield image
+
+
+class _File(io.BufferedReader):
+    """A file that is never asked for more than it holds: for a damaged length, Python would allocate gigabytes."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > io.DEFAULT_BUFFER_SIZE:
+            size = max(min(size, os.fstat(self.fileno()).st_size - self.tell()), 0)
+        return super().read(size)
+
+
+def ignore_pillow_warnings() -> None:
+    """Silence Pillow's warnings about odd metadata, which does not affect the pixels, and about large images.
+
+    The filter stays. Restoring filters after each image (``warnings.catch_warnings``) would swap those of the whole
+    process, and several threads would lose the program's own. The filter is moved to the front again if others precede.
+    """
+    with _FILTERS:
+        if warnings.filters[:1] != [_PILLOW_IGNORED]:
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def missing_file(name: str | os.PathLike[str]) -> DataError:
+    """The error for a file that does not exist (``file-missing``), or a web address (``image-address``)."""
+    # Path() removes the second slash of an address.
+    address = re.sub(r"^(https?):/+", r"\1://", os.fspath(name))
+    if "://" in address:
+        return DataError(f"{address} is a web address; mien works offline. Download it first.", code="image-address")
+    return DataError(f"{os.fspath(name)} does not exist.", code="file-missing")
+
+
+def _name(source: str | os.PathLike[str] | bytes) -> str:
+    return "the image" if isinstance(source, bytes) else os.fspath(source)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Turn any error that Pillow raises within the block into a DataError about ``name``."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        yield
+    except (MienError, MemoryError):
+        raise
+    except FileNotFoundError:
+        raise missing_file(name) from None
+    except IsADirectoryError:
+        raise DataError(f"{name} is a folder; expected an image file.", code="image-folder") from None
+    except PermissionError:
+        raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
+    except UnidentifiedImageError:
+        hint = f" For a video use: mien video {name}" if name.lower().endswith(_VIDEOS) else ""
+        raise DataError(
+            f"{name} is not an image in a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM).{hint}",
+            code="image-format",
+        ) from None
+    except Image.DecompressionBombError:
+        # Pillow's own limit is twice as high as ours and is checked first.
+        raise _too_large(name) from None
+    except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
+        reason = str(error) or type(error).__name__
+        raise DataError(f"{name} is damaged and cannot be decoded ({reason}).", code="image-damaged") from None
+
+
+def _too_large(name: str, pixels: str = "too many") -> DataError:
+    return DataError(
+        f"{name} has {pixels} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it first.", code="image-pixels"
+    )
+
+
+def _upright(image: Image, name: str) -> Image:
+    """Decode within the limit of pixels, and apply EXIF orientation. Damaged metadata is ignored."""
+    from PIL import Image
+
+    width, height = image.size
+    if width * height > MAXIMUM_PIXELS:
+        raise _too_large(name, f"{width} x {height}")
+    image.load()
+    try:
+        turn = image.getexif().get(_ORIENTATION)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - damaged metadata raises anything
+        turn = None
+    # Not ImageOps.exif_transpose: it rewrites the metadata and fails if any of it is damaged.
+    if turn not in _TRANSPOSE:
+        # A copy, because the caller closes the file.
+        return image.copy()
+    upright = image.transpose(Image.Transpose[_TRANSPOSE[turn]])
+    # Without the metadata that would turn it again.
+    for key in _METADATA:
+        upright.info.pop(key, None)
+    return upright
+
+
+def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
+    """Open anything that users may pass as an image, for :mod:`mien.preprocess`.
+
+    Args:
+        source: a path or the bytes of an image file, which is opened; a PIL image, which is put upright; or an array,
+            which is returned as it is.
+
+    Raises:
+        DataError: something else (``image-type``), or as :func:`open_image`.
+    """
+    if isinstance(source, str | os.PathLike | bytes):
+        return open_image(source)
+    if isinstance(source, np.ndarray):
+        return source
+    if hasattr(source, "getbands"):
+        # It may not be decoded yet: Image.open reads the header alone.
+        ignore_pillow_warnings()
+        with _decoding("the image"):
+            return _upright(source, "the image")
+    raise DataError(
+        f"an object of type {type(source).__name__} is not an image; give a path, bytes, a PIL image or a uint8 array.",
+        code="image-type",
+    )

@@ -1,0 +1,78 @@
+"""Predict many image files: in several threads, in their order, at bounded memory, as plain dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mien.errors import DataError
+from mien.faces.face import Detector
+from mien.inference.annotate import Annotator
+from mien.inference.onnx_classifier import BATCH
+from mien.inference.ordered_map import ordered_map
+from mien.inference.predictor import Predictor
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How image files are predicted.
+
+    Attributes:
+        detector: detects the faces; None if each image is a face crop.
+        classes: as in :meth:`Predictor.predict`.
+        threshold: as in :meth:`Predictor.predict`.
+        annotator: writes a copy of each photo with its predictions.
+        skip_bad: an image that cannot be read gives a dict with its ``error`` instead of ending the iteration.
+    """
+
+    detector: Detector | None
+    classes: str | None = None
+    threshold: float | None = None
+    annotator: Annotator | None = None
+    skip_bad: bool = False
+
+
+def predict_files(
+    predictor: Predictor, files: Iterable[Path], options: PredictOptions, workers: int = 1
+) -> Iterator[dict[str, Any]]:
+    """The result of each file, in their order, as :mod:`mien.inference.resumable_output` describes it.
+
+    Raises:
+        DataError: an image that cannot be read, without ``skip_bad``.
+        RunError: an annotated image cannot be written.
+    """
+    stream = iter(files)
+    # Face crops are fastest in batches; a photo alone is work enough.
+    chunk_size = BATCH if options.detector is None else 1
+    chunks = iter(lambda: list(islice(stream, chunk_size)), [])
+    for results in ordered_map(lambda chunk: _predict(predictor, chunk, options), chunks, workers):
+        yield from results
+
+
+def _predict(predictor: Predictor, files: list[Path], options: PredictOptions) -> list[dict[str, Any]]:
+    answers: dict[str, dict[str, Any]] = {}
+
+    def bad(source: str, error: DataError) -> None:
+        if not options.skip_bad:
+            raise DataError(f"{error} (--skip-bad skips such images)", code=error.code)
+        answers[source] = {"source": source, "error": str(error)}
+
+    photos = predictor.stream(
+        files,
+        crops=options.detector is None,
+        classes=options.classes,
+        threshold=options.threshold,
+        detector=options.detector,
+        on_error=bad,
+    )
+    for photo in photos:
+        answers[photo.source] = photo.to_dict()
+        if options.annotator is not None and photo.rgb is not None:
+            try:
+                options.annotator.write(photo.source, photo.rgb, photo.predictions)
+            except DataError as error:
+                bad(photo.source, error)
+    return [answers[str(file)] for file in files]

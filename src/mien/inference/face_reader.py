@@ -1,0 +1,165 @@
+"""The one path from an RGB image to predictions: detect, crop, classify.
+
+    rgb ──detect──► faces ──crop──► face crops ──classify──► probabilities ──predictions──► [Prediction, ...]
+
+Command line, Python, service, video and the compatibility modules all take it. Video skips ``detect`` for boxes that
+it tracks; the service puts the crops of several requests into one run of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.faces.crop import crop_faces
+from mien.faces.face import Box, Detector, Face
+from mien.faces.find import find_detector
+from mien.inference.onnx_classifier import OnnxClassifier
+from mien.inference.prediction import Prediction, possible_answers, prediction_fields
+from mien.labels import check_threshold, parse_scheme
+
+
+class FaceReader:
+    """Reads the faces of RGB images. It holds settings and no state: safe to call from several threads.
+
+    Args:
+        classifier: the model; a :class:`mien.Predictor` is one.
+        detector: detects the faces; :func:`mien.faces.find_detector` chooses one at the first detection by default.
+        classes: a label scheme that merges the model's classes, such as ``"binary"`` or
+            ``"good=happy+surprise,bad=sad"``. None keeps the model's classes.
+        threshold: probability from which the positive one of two classes is predicted, 0..1. None predicts the class
+            of highest probability. See :func:`mien.labels.positive_class`.
+
+    Attributes:
+        classifier: as given.
+        classes: class names of the predictions, after merging.
+        threshold: as given.
+        perceived: whether predictions are what people would say: by an output taught by votes, without merged classes.
+
+    Raises:
+        DataError: a scheme or threshold that does not suit the model.
+    """
+
+    def __init__(
+        self,
+        classifier: OnnxClassifier,
+        detector: Detector | None = None,
+        *,
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> None:
+        self.classifier: OnnxClassifier = classifier
+        self.threshold: float | None = threshold
+        self._given_detector = detector
+        self._scheme = parse_scheme("all" if classes is None else classes)
+        self.classes: tuple[str, ...] = classifier.classes if self._scheme is None else self._scheme.classes
+        if self._scheme is not None:
+            self._scheme.mapping(classifier.classes, "the model")
+        if threshold is not None:
+            check_threshold(threshold, self.classes)
+        self.perceived = classifier.output.perceived and self._scheme is None and threshold is None
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """As :attr:`Prediction.fields`, of every prediction."""
+        return prediction_fields(self.classifier.output.name, self.perceived)
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every :attr:`Prediction.answer` that there can be."""
+        return possible_answers(self.classes, self.perceived)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """The detector in use. Raises :class:`mien.errors.ModelError` where it cannot be loaded."""
+        return find_detector() if self._given_detector is None else self._given_detector
+
+    def read(
+        self, rgb: npt.NDArray[np.uint8], faces: Sequence[Face] | None = None, *, source: str = "image"
+    ) -> list[Prediction]:
+        """Predict the expression of each face in an image.
+
+        Args:
+            rgb: the upright image, uint8 (H, W, 3), as :func:`mien.preprocess.upright_rgb` makes it.
+            faces: faces that are known already; detected by default.
+            source: name of the image, for :attr:`Prediction.source`.
+
+        Returns:
+            A prediction for each face, the largest face first; an image without a face gives an empty list.
+
+        Raises:
+            ModelError: the face detector cannot be used.
+        """
+        faces = self.detect(rgb) if faces is None else faces
+        crops = self.crop(rgb, [face.box for face in faces])
+        return self.predictions(self.classify(crops), crops, faces, source=source)
+
+    def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
+        """Detect the faces in an upright image uint8 (H, W, 3), the largest first."""
+        return self.detector.detect(rgb)
+
+    def crop(self, rgb: npt.NDArray[np.uint8], boxes: Sequence[Box]) -> npt.NDArray[np.uint8]:
+        """Cut face crops out of an image, with the margin that the detector's boxes need.
+
+        uint8 (H, W, 3) and N boxes -> crops of the model's size, uint8 (N, size_px, size_px[, 3]).
+        """
+        return crop_faces(rgb, boxes, self.detector.margin, *self.classifier.manifest.input.stored_as)
+
+    def classify(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """Probabilities of :attr:`classes`: uint8 (N, size_px, size_px[, 3]) -> float64 (N, C), each row sums to 1."""
+        return self.merge(self.classifier.probabilities(crops))
+
+    def merge(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Merge the model's probabilities (N, C) into those of :attr:`classes` (N, G), by the label scheme if any."""
+        if self._scheme is None:
+            return probabilities
+        return self._scheme.merge_probabilities(probabilities, self.classifier.classes)
+
+    def predictions(
+        self,
+        probabilities: npt.NDArray[np.float64],
+        crops: npt.NDArray[np.uint8],
+        faces: Sequence[Face] | None = None,
+        *,
+        source: str = "image",
+    ) -> list[Prediction]:
+        """Predictions of merged probabilities, as :meth:`classify` returns them.
+
+        Args:
+            probabilities: float64 (N, G).
+            crops: the face crops that were classified, uint8 (N, size_px, size_px[, 3]).
+            faces: where they were detected, N; None where the images were face crops already.
+            source: name of the image.
+        """
+        detected: Sequence[Face | None] = [None] * len(crops) if faces is None else faces
+        return [
+            self.prediction(source, row, crop, box=face.box, detection_score=face.score)
+            if face is not None
+            else self.prediction(source, row, crop)
+            for row, crop, face in zip(probabilities, crops, detected, strict=True)
+        ]
+
+    def prediction(
+        self,
+        source: str,
+        row: npt.NDArray[np.float64],
+        crop: npt.NDArray[np.uint8] | None,
+        *,
+        box: Box | None = None,
+        detection_score: float | None = None,
+    ) -> Prediction:
+        """One prediction of merged probabilities float64 (G,)."""
+        return Prediction(
+            source,
+            self.classes,
+            row,
+            self.threshold,
+            box=box,
+            crop=crop,
+            detection_score=detection_score,
+            output=self.classifier.output.name,
+            perceived=self.perceived,
+        )

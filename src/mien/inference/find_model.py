@@ -1,0 +1,109 @@
+"""Find a model's files by the name or path that a user gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from difflib import get_close_matches
+from importlib import resources
+from pathlib import Path
+
+from mien.errors import ModelError
+from mien.hub import fetch, is_hub_address, parse_address
+from mien.manifest import INT8
+from mien.run_folder import RunFolder
+
+SHIPPED = ("default", "fast")
+"""Models that come with the package, each a run folder in ``mien/shipped``."""
+
+
+def is_shipped(name: str | os.PathLike[str]) -> bool:
+    """Whether this is the name of a model that comes with mien, with or without ``-int8``."""
+    return os.fspath(name).removesuffix(INT8) in SHIPPED
+
+
+def find_run(name: str | os.PathLike[str]) -> RunFolder:
+    """The run folder of a shipped model's name, or of a path; no file is opened. An address on the hub is fetched.
+
+    Raises:
+        MienError: as :func:`mien.hub.fetch`.
+        ModelError: a repository without a model of mien (``hub-not-mien``).
+    """
+    if is_hub_address(name):
+        return _fetched_run(name)
+    if is_shipped(name):
+        return RunFolder(Path(str(resources.files("mien") / "shipped" / os.fspath(name).removesuffix(INT8))))
+    return RunFolder(Path(name))
+
+
+def _fetched_run(name: str | os.PathLike[str]) -> RunFolder:
+    address = parse_address(name)
+    run = RunFolder(fetch(address, "model"))
+    if address.file is None and not run.model.is_file():
+        raise ModelError(
+            f"{address} holds no model.onnx: it is no model that `mien push` put there. Name the file to use, "
+            f"{address}/FILE.onnx, if it is one of mien.",
+            code="hub-not-mien",
+        )
+    return run
+
+
+def find_trained(name: str | os.PathLike[str]) -> RunFolder:
+    """The run folder of a model with trainable weights: :func:`find_run`, but no int8 model.
+
+    Raises:
+        ModelError: an int8 model (``model-int8``), or a misspelt name of a shipped model (``model-missing``).
+    """
+    if is_shipped(name) and os.fspath(name).endswith(INT8):
+        whole = os.fspath(name).removesuffix(INT8)
+        raise ModelError(
+            f"{os.fspath(name)} has 8-bit weights, which cannot be trained or exported; use {whole}.", code="model-int8"
+        )
+    run = find_run(name)
+    if not run.path.exists() and (meant := _meant(name, SHIPPED)):
+        raise ModelError(f"There is no run at {name}.{meant}", code="model-missing")
+    return run
+
+
+def find_run_of_model(name: str | os.PathLike[str]) -> RunFolder | None:
+    """The run folder that a model belongs to, also for its ``.onnx`` file; None if it is in no run folder."""
+    run = find_run(name)
+    run = RunFolder(run.path.parent) if run.path.is_file() else run
+    return run if run.is_run else None
+
+
+def find_model(name: str | os.PathLike[str]) -> Path:
+    """The ``.onnx`` file of a shipped model, a run folder, or the file itself.
+
+    Raises:
+        ModelError: there is no such model (``model-missing``), or the run has no exported model
+            (``model-not-exported``).
+    """
+    run = find_run(name)
+    if is_shipped(name) and os.fspath(name).endswith(INT8):
+        if not run.model_int8.is_file():
+            raise ModelError(
+                f"The model {run.path.name} does not come in int8; use {run.path.name}.", code="model-missing"
+            )
+        return run.model_int8
+    if not run.path.exists():
+        known = [*SHIPPED, *(f"{each}{INT8}" for each in SHIPPED if find_run(each).model_int8.is_file())]
+        given = f"Give a run folder, a .onnx file, hf://OWNER/NAME, or: {', '.join(known)}."
+        raise ModelError(f"There is no model at {name}. {given}{_meant(name, known)}", code="model-missing")
+    if run.path.is_file():
+        return run.path
+    if not run.model.is_file():
+        if run.best.is_file():
+            raise ModelError(
+                f"{run.path} has no model.onnx yet. Export it with: mien export {run.path}", code="model-not-exported"
+            )
+        raise ModelError(
+            f"{run.path} contains no model: neither model.onnx nor a finished epoch to export.", code="model-missing"
+        )
+    return run.model
+
+
+def _meant(name: str | os.PathLike[str], known: Sequence[str]) -> str:
+    """A suggestion for a misspelt name of a shipped model; ``""`` for a path, even one like ``runs/fast``."""
+    close = get_close_matches(os.fspath(name), known, n=1) if Path(name).name == os.fspath(name) else []
+    return f" Did you mean '{close[0]}'?" if close else ""

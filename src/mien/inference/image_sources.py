@@ -1,0 +1,176 @@
+"""Images by name, wherever they are: files, folders, and addresses such as ``s3://bucket/folder``.
+
+Addresses are read by pyarrow's file systems: ``s3://``, ``gs://``, ``abfs://``, and all others of fsspec as
+``fsspec+PROTOCOL://``. Keys, region and endpoint come from the environment or the address
+(``s3://bucket/folder?region=eu-west-1&endpoint_override=http://...``), as pyarrow documents them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from mien.errors import DataError, needs_extra
+from mien.images import IMAGE_SUFFIXES, missing_file
+from mien.inference.image_files import no_images, walk_images
+
+# One slash of the two is left where an address became a pathlib.Path. A single letter is a drive of Windows.
+_ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+):/{1,2}(?P<rest>[^/].*)")
+
+
+def source_name(path: str | os.PathLike[str]) -> str:
+    """A path as it was given: an address has its two slashes again.
+
+    >>> source_name(Path("s3://bucket/faces")), source_name("photos/a.jpg")
+    ('s3://bucket/faces', 'photos/a.jpg')
+    """
+    text = os.fspath(path)
+    found = _ADDRESS.fullmatch(text)
+    return text if found is None else f"{found['scheme']}://{found['rest']}"
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an address of another file system than the system's own."""
+    return "://" in name
+
+
+def walk_sources(sources: Sequence[str], base: Path) -> Iterator[str]:
+    """The names of all images, each once, folder by folder, sorted in each.
+
+    Args:
+        sources: files, folders and addresses of either.
+        base: what relative paths are relative to.
+
+    Raises:
+        DataError: a source is missing, has no image or lies within another (``sources-overlap``), or an address cannot
+            be read (``source-unreadable``).
+    """
+    _check_apart([source for source in dict.fromkeys(sources) if not is_address(source)], base)
+    for source in dict.fromkeys(sources):
+        found = 0
+        for name in _walk(source, base):
+            found += 1
+            yield name
+        if not found:
+            raise no_images(source)
+
+
+def _check_apart(sources: Sequence[str], base: Path) -> None:
+    """Refuse a source that lies within another: its images would have two rows."""
+    places = {source: (base / source).resolve() for source in sources}
+    for source, place in places.items():
+        for other, folder in places.items():
+            if source != other and place.is_relative_to(folder):
+                raise DataError(f"{source} lies in {other}, which is given too. Leave one out.", code="sources-overlap")
+
+
+def _walk(source: str, base: Path) -> Iterator[str]:
+    if is_address(source):
+        yield from _walk_address(source)
+    elif (base / source).is_dir():
+        # Named as the user named the folder.
+        yield from (str(Path(source) / file.relative_to(base / source)) for file in walk_images(base / source))
+    elif (base / source).exists():
+        yield source
+    else:
+        raise missing_file(Path(source))
+
+
+def _walk_address(address: str) -> Iterator[str]:
+    from pyarrow.fs import FileType
+
+    system, path = _open_system(address)
+    scheme = address.partition("://")[0]
+    with _one_line(address):
+        info = system.get_file_info(path)
+    if info.type == FileType.File:
+        yield f"{scheme}://{path}"
+    elif info.type == FileType.Directory:
+        yield from (f"{scheme}://{each}" for each in _below(system, path, address))
+    else:
+        raise DataError(f"{address} does not exist, or may not be listed.", code="source-unreadable")
+
+
+def _below(system: Any, path: str, address: str) -> Iterator[str]:
+    """Names of one folder at a time are in memory, not of all."""
+    from pyarrow.fs import FileSelector, FileType
+
+    with _one_line(address):
+        infos = sorted(system.get_file_info(FileSelector(path)), key=lambda info: str(info.path))
+    for info in infos:
+        if info.base_name.startswith("."):
+            continue
+        if info.type == FileType.Directory:
+            yield from _below(system, info.path, address)
+        elif info.base_name.lower().endswith(IMAGE_SUFFIXES):
+            yield info.path
+
+
+@contextmanager
+def local_copies(names: Sequence[str], sources: Sequence[str], base: Path) -> Iterator[list[Path | DataError]]:
+    """A local file for each name, until the block ends: itself, or a copy of what lies at an address.
+
+    Args:
+        names: of :func:`walk_sources`.
+        sources: from which the names came.
+        base: as there.
+
+    Yields:
+        A path, or the error of an address that could not be read.
+    """
+    with TemporaryDirectory(prefix="mien-images-") as folder:
+        found: list[Path | DataError] = []
+        for number, name in enumerate(names):
+            if not is_address(name):
+                found.append(base / name)
+                continue
+            copy = Path(folder) / f"{number}{Path(name).suffix}"
+            try:
+                _copy(name, sources, copy)
+                found.append(copy)
+            except DataError as error:
+                found.append(error)
+        yield found
+
+
+def _copy(name: str, sources: Iterable[str], copy: Path) -> None:
+    scheme, _, path = name.partition("://")
+    for source in filter(is_address, sources):
+        root_scheme, _, root = source.partition("?")[0].partition("://")
+        if scheme == root_scheme and path.startswith(root.rstrip("/")):
+            break
+    system = _open_system(source)[0]
+    with _one_line(name), system.open_input_stream(path) as stream, copy.open("wb") as file:
+        while block := stream.read(1 << 20):
+            file.write(block)
+
+
+_systems: dict[str, tuple[Any, str]] = {}
+
+
+def _open_system(address: str) -> tuple[Any, str]:
+    """A file system and the path in it; opened once a process, since an S3 client takes a second."""
+    if address not in _systems:
+        with needs_extra("scale", "Reading from other file systems"):
+            from pyarrow.fs import FileSystem
+        with _one_line(address):
+            _systems[address] = FileSystem.from_uri(address)
+    return _systems[address]
+
+
+@contextmanager
+def _one_line(address: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        if "ACCESS_DENIED" in reason or "403" in reason:
+            reason = "access denied; check the keys in the environment and the rights on the bucket"
+        raise DataError(f"{address} cannot be read: {reason.rstrip('.')[:200]}.", code="source-unreadable") from None

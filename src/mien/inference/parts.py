@@ -1,0 +1,254 @@
+"""Predictions of millions of images in parts, each of which is written whole or not at all.
+
+    DIR/settings.json                  what decides the answers
+    DIR/list.parquet                   the names of the images; a row group is a part
+    DIR/faces/part-00000.parquet       a row for each face
+    DIR/unreadable/part-00000.parquet  a row for each image that cannot be read, if there is one
+    DIR/images/part-00000.parquet      a row for each image; written last: where it is, the part is done
+
+A part that is computed twice, because a worker was killed, writes the same rows into the same files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from mien.errors import DataError, RunError, needs_extra
+from mien.faces.find import find_detector
+from mien.faces.limit import LimitedDetector
+from mien.files import lock_file, whole_file, write_text
+from mien.inference.bulk import PredictOptions, predict_files
+from mien.inference.face_reader import FaceReader
+from mien.inference.image_sources import local_copies, walk_sources
+from mien.inference.output_files import write_results
+from mien.inference.predictor import Predictor, load
+
+CROPS_PER_PART, PHOTOS_PER_PART = 4096, 256
+"""Images of a part: some seconds of work, which is what a killed worker loses."""
+_AT_ONCE = 256
+"""Images of an address that lie on this disk at the same time."""
+
+
+@dataclass(frozen=True)
+class PartsJob:
+    """What a worker needs to know; it can be pickled.
+
+    Attributes:
+        folder: DIR.
+        sources: files, folders and addresses, as the user gave them.
+        base: the working folder, for relative names.
+        model: name or path of the model.
+        crops: each image is a face crop.
+        min_score: limits of the detector, as :class:`mien.faces.limit.LimitedDetector` has them.
+        min_size_px: another.
+        max_faces: another.
+        output: of the model.
+        classes: a label scheme.
+        threshold: for two classes.
+        provider: of ONNX Runtime.
+    """
+
+    folder: Path
+    sources: tuple[str, ...]
+    base: Path
+    model: str
+    crops: bool
+    min_score: float | None = None
+    min_size_px: int | None = None
+    max_faces: int | None = None
+    output: str | None = None
+    classes: str | None = None
+    threshold: float | None = None
+    provider: str | None = None
+
+
+@dataclass(frozen=True)
+class PartCounts:
+    """What a part came to."""
+
+    part: int
+    images: int
+    faces: int
+    unreadable: int
+
+
+@contextmanager
+def open_parts(job: PartsJob, settings: Mapping[str, Any]) -> Iterator[int]:
+    """Make the folder and its list, or take up what is there. Yields the number of parts; others are kept out.
+
+    Args:
+        job: what to do.
+        settings: all that decides the answers; a folder of others is refused.
+
+    Raises:
+        RunError: the folder holds something else (``folder-exists``) or other settings (``parts-settings``), or another
+            command writes there (``parts-in-use``).
+        DataError: as :func:`mien.inference.image_sources.walk_sources`.
+    """
+    with needs_extra("scale", "Predictions in parts"):
+        from pyarrow.parquet import ParquetFile
+    settings_file, list_file = job.folder / "settings.json", job.folder / "list.parquet"
+    if job.folder.exists() and not settings_file.is_file() and (not job.folder.is_dir() or any(job.folder.iterdir())):
+        raise RunError(f"{job.folder} exists and holds something else. Choose another --out.", code="folder-exists")
+    job.folder.mkdir(parents=True, exist_ok=True)
+    with (job.folder / ".lock").open("ab") as lock:
+        if not lock_file(lock):
+            raise RunError(
+                f"Another command writes into {job.folder}. Wait until it ends, or choose another --out.",
+                code="parts-in-use",
+            )
+        text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
+        if not settings_file.is_file():
+            write_text(settings_file, text)
+        elif settings_file.read_text(encoding="utf-8") != text:
+            raise RunError(
+                f"{job.folder} was begun with other settings (see {settings_file.name}). Run the same command again, "
+                f"or choose another --out.",
+                code="parts-settings",
+            )
+        if not list_file.is_file():
+            _write_list(list_file, walk_sources(job.sources, job.base), job.crops)
+        with ParquetFile(list_file) as listed:
+            count = listed.num_row_groups
+        yield count
+
+
+def _write_list(file: Path, names: Iterable[str], crops: bool) -> None:
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    stream, size = iter(names), CROPS_PER_PART if crops else PHOTOS_PER_PART
+    with whole_file(file) as temporary, ParquetWriter(temporary, pa.schema([("source", pa.binary())])) as writer:
+        # Bytes: names of files need not be UTF-8.
+        while part := [name.encode("utf-8", "surrogateescape") for name in islice(stream, size)]:
+            writer.write_table(pa.table({"source": part}, schema=writer.schema))
+
+
+def part_file(folder: Path, table: str, part: int) -> Path:
+    """The file of a part in ``images``, ``faces`` or ``unreadable``."""
+    return folder / table / f"part-{part:05}.parquet"
+
+
+def pending_parts(folder: Path, count: int) -> list[int]:
+    """The parts that are not done."""
+    return [part for part in range(count) if not part_file(folder, "images", part).is_file()]
+
+
+def finished_counts(folder: Path, count: int) -> list[PartCounts]:
+    """What the finished parts came to, by the files themselves."""
+    from pyarrow.parquet import ParquetFile, read_metadata
+
+    found = []
+    for part in set(range(count)) - set(pending_parts(folder, count)):
+        with ParquetFile(part_file(folder, "images", part)) as images:
+            faces = sum(sum(batch["faces"].to_pylist()) for batch in images.iter_batches(columns=["faces"]))
+            bad = part_file(folder, "unreadable", part)
+            unreadable = read_metadata(bad).num_rows if bad.is_file() else 0
+            found.append(PartCounts(part, images.metadata.num_rows, faces, unreadable))
+    return found
+
+
+class PartWorker:
+    """Predicts parts, one after another; loads the model once.
+
+    Raises:
+        MienError: as :func:`mien.load` and :class:`mien.inference.face_reader.FaceReader`.
+    """
+
+    def __init__(self, job: PartsJob, predictor: Predictor | None = None) -> None:
+        self.job = job
+        self.predictor = predictor or load(job.model, threads=1, output=job.output, provider=job.provider)
+        limits = (job.min_score, job.min_size_px, job.max_faces)
+        detector = None if job.crops else find_detector()
+        if detector is not None and limits != (None, None, None):
+            detector = LimitedDetector(detector, *limits)
+        self.options = PredictOptions(detector, job.classes, job.threshold, skip_bad=True)
+        self._reader = FaceReader(self.predictor, detector, classes=job.classes, threshold=job.threshold)
+
+    def write(self, part: int) -> PartCounts:
+        """Predict the images of a part and write its files.
+
+        Raises:
+            RunError: the file system refused.
+        """
+        results = list(self._results(self._names(part)))
+        good = [each for each in results if "error" not in each]
+        bad = [each for each in results if "error" in each]
+        folder, reader = self.job.folder, self._reader
+        for table in ("faces", "images", *(("unreadable",) if bad else ())):
+            (folder / table).mkdir(exist_ok=True)
+        # An image without a face has a row of its own in a single table; here it has one in `images`.
+        with_faces = good if self.job.crops else [each for each in good if each["faces"]]
+        write_results(part_file(folder, "faces", part), with_faces, reader.classes, self.job.crops, reader.fields)
+        if bad:
+            _write_status(part_file(folder, "unreadable", part), bad, ("source", "error"))
+        statuses = [_status(each) for each in results]
+        _write_status(part_file(folder, "images", part), statuses, tuple(_STATUS))
+        return PartCounts(part, len(results), sum(each["faces"] for each in statuses), len(bad))
+
+    def _names(self, part: int) -> list[str]:
+        from pyarrow.parquet import ParquetFile
+
+        with ParquetFile(self.job.folder / "list.parquet") as listed:
+            names = listed.read_row_group(part)["source"].to_pylist()
+        return [name.decode("utf-8", "surrogateescape") for name in names]
+
+    def _results(self, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """As :func:`mien.inference.bulk.predict_files`, under the images' own names."""
+        for first in range(0, len(names), _AT_ONCE):
+            chunk = names[first : first + _AT_ONCE]
+            with local_copies(chunk, self.job.sources, self.job.base) as copies:
+                files = [copy for copy in copies if isinstance(copy, Path)]
+                predicted = predict_files(self.predictor, files, self.options)
+                for name, copy in zip(chunk, copies, strict=True):
+                    if isinstance(copy, DataError):
+                        yield {"source": name, "error": str(copy)}
+                        continue
+                    result = {**next(predicted), "source": name}
+                    if "error" in result:
+                        result["error"] = str(result["error"]).replace(str(copy), name)
+                    yield result
+
+
+_STATUS = {
+    "source": "string",
+    "status": "string",
+    "width": "int32",
+    "height": "int32",
+    "faces": "int32",
+    "error": "string",
+}
+
+
+def _status(result: Mapping[str, Any]) -> dict[str, Any]:
+    bad = "error" in result
+    picture = result.get("picture", {})
+    return {
+        "source": result["source"],
+        "status": "error" if bad else "ok",
+        "width": picture.get("width"),
+        "height": picture.get("height"),
+        "faces": 0 if bad else len(result["faces"]) if "faces" in result else 1,
+        "error": result.get("error"),
+    }
+
+
+def _write_status(file: Path, results: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = pa.schema([(name, getattr(pa, _STATUS[name])()) for name in names])
+    rows = [{name: _text(each[name]) for name in names} for each in results]
+    with whole_file(file) as temporary:
+        parquet.write_table(pa.Table.from_pylist(rows, schema), temporary)
+
+
+def _text(value: Any) -> Any:
+    """Bytes of a name that are no UTF-8 are backslash escapes, as in every table of results."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value

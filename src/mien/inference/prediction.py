@@ -1,0 +1,206 @@
+"""What a model predicts for one face, and for all faces of one photo."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.evaluation.ferplus import NO_EXPRESSION
+from mien.faces.face import Box, Face
+from mien.inference.drawing import draw_face
+from mien.labels import positive_class
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+UNSURE, NOT_A_FACE = "unsure", "not a face"
+"""Answers that are no expression."""
+
+AGREEMENT = 0.5
+"""Share of people who must be expected to choose the same expression, as in FER+'s majority rule."""
+
+_NOT_A_FACE_CLASS = "not-a-face"
+
+
+def prediction_fields(output: str | None, perceived: bool) -> tuple[str, ...]:
+    """As :attr:`Prediction.fields`."""
+    named = () if output is None else ("output",)
+    return (*named, "top", "confidence", *(("unsure", "not_a_face") if perceived else ()))
+
+
+def possible_answers(classes: tuple[str, ...], perceived: bool) -> tuple[str, ...]:
+    """Every :attr:`Prediction.answer` that there can be."""
+    if not perceived:
+        return classes
+    expressions = tuple(name for name in classes if name not in NO_EXPRESSION)
+    return (*expressions, UNSURE, *((NOT_A_FACE,) if _NOT_A_FACE_CLASS in classes else ()))
+
+
+def answer_of(prediction: Mapping[str, Any]) -> str:
+    """As :attr:`Prediction.answer`, of :meth:`Prediction.to_dict`."""
+    if prediction.get("not_a_face"):
+        return NOT_A_FACE
+    return UNSURE if prediction.get("unsure") else str(prediction["top"])
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The expression that a model predicts for one face. It says nothing about what the person feels.
+
+    A notebook shows it as the face beside a bar for each class.
+
+    Attributes:
+        source: the image file, or ``"image 3"`` for the third array.
+        classes: class names.
+        probability_vector: float64 (C,), the probability of each class in the order of ``classes``; sums to 1.
+        threshold: probability from which the positive one of two classes is predicted; None predicts the class of
+            highest probability.
+        box: where the face was detected, in pixels of the upright image; None for an image that was a face crop.
+        crop: the face crop that the model saw, uint8 (S, S), of a colour model (S, S, 3).
+        detection_score: the detector's own score, see :attr:`mien.faces.Face.score`; None without a detection.
+        output: name of the model's output that answered; None for a model without named outputs.
+        perceived: whether each probability is the share of people expected to choose the class.
+    """
+
+    source: str
+    classes: tuple[str, ...]
+    probability_vector: npt.NDArray[np.float64]
+    threshold: float | None = None
+    box: Box | None = None
+    crop: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    detection_score: float | None = None
+    output: str | None = None
+    perceived: bool = False
+
+    @property
+    def top(self) -> str:
+        """The class of highest probability; with a threshold, the positive class from there up, else the other."""
+        return self.classes[self._top]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of :attr:`top`, 0..1."""
+        return float(self.probability_vector[self._top])
+
+    @property
+    def probabilities(self) -> dict[str, float]:
+        """Probability of each class by name, 0..1; they sum to 1."""
+        return dict(zip(self.classes, self.probability_vector.tolist(), strict=True))
+
+    @property
+    def not_a_face(self) -> bool | None:
+        """Whether ``not-a-face`` is the class of highest probability; None unless :attr:`perceived`."""
+        return self.top == _NOT_A_FACE_CLASS if self.perceived else None
+
+    @property
+    def unsure(self) -> bool | None:
+        """Whether people would disagree: no expression reaches :data:`AGREEMENT`. None unless :attr:`perceived`.
+
+        False where the answer is not a face.
+        """
+        if not self.perceived:
+            return None
+        expressions = [row for name, row in self.probabilities.items() if name not in NO_EXPRESSION]
+        agreed = self.top not in NO_EXPRESSION and max(expressions) >= AGREEMENT
+        return not self.not_a_face and not agreed
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether it is unsure, or, unless :attr:`perceived`, has a confidence below :data:`AGREEMENT`."""
+        return self.confidence < AGREEMENT if self.unsure is None else self.unsure
+
+    @property
+    def answer(self) -> str:
+        """What people would say: an expression, ``"unsure"`` or ``"not a face"``; :attr:`top` unless :attr:`perceived`.
+
+        docs/predict.md has the rule.
+        """
+        return answer_of({"top": self.top, "unsure": self.unsure, "not_a_face": self.not_a_face})
+
+    @property
+    def label(self) -> str:
+        """The answer in a few words, with the confidence in an expression: ``"happy 94%"``, ``"unsure"``."""
+        return self.answer if self.unsure or self.not_a_face else f"{self.answer} {self.confidence:.0%}"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of what :meth:`to_dict` and tables say beside place and probabilities."""
+        return prediction_fields(self.output, self.perceived)
+
+    @property
+    def _top(self) -> int:
+        if self.threshold is None:
+            return int(self.probability_vector.argmax())
+        positive = positive_class(self.classes)
+        return positive if self.probability_vector[positive] >= self.threshold else 1 - positive
+
+    def show(self) -> Image:
+        """Draw the face crop, enlarged, beside a bar for each class.
+
+        Raises:
+            DataError: the prediction was made without its face crop (``crop-missing``).
+        """
+        if self.crop is None:
+            raise DataError("This prediction has no face crop to show. Predict the image again.", code="crop-missing")
+        return draw_face(self.crop, self.probabilities, "" if self.unsure else self.top)
+
+    def _repr_png_(self) -> bytes | None:
+        """How a notebook shows it: :meth:`show` as PNG."""
+        if self.crop is None:
+            return None
+        stream = io.BytesIO()
+        self.show().save(stream, "PNG")
+        return stream.getvalue()
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: source, what :attr:`fields` names, probabilities; box and detection_score of a detected face."""
+        return {
+            "source": self.source,
+            **({} if self.box is None else {"box": self.box.to_dict()}),
+            **({} if self.detection_score is None else {"detection_score": self.detection_score}),
+            **{name: getattr(self, name) for name in self.fields},
+            "probabilities": self.probabilities,
+        }
+
+
+@dataclass(frozen=True)
+class Photo:
+    """The faces and predictions of one photo, or of one face crop.
+
+    Attributes:
+        source: the image file, or ``"image 3"`` for the third array.
+        width: of the upright image, in pixels; of a face crop the model's image size.
+        height: as width.
+        detector: name of the detector; None for a face crop.
+        faces: the detected faces, the largest first; none for a face crop.
+        predictions: one for each face, in the same order; one for a face crop.
+        rgb: the upright image, uint8 (height, width, 3); None for a face crop.
+    """
+
+    source: str
+    width: int
+    height: int
+    detector: str | None
+    faces: list[Face]
+    predictions: list[Prediction]
+    rgb: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: source, picture (width and height), detector, and faces as :meth:`Prediction.to_dict`.
+
+        Of a face crop :meth:`Prediction.to_dict` alone.
+        """
+        if self.detector is None:
+            return self.predictions[0].to_dict()
+        return {
+            "source": self.source,
+            "picture": {"width": self.width, "height": self.height},
+            "detector": self.detector,
+            "faces": [prediction.to_dict() for prediction in self.predictions],
+        }

@@ -1,0 +1,221 @@
+"""``mien.Predictor``: images of any kind in, predictions out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.images import open_image_source
+from mien.inference.face_reader import FaceReader
+from mien.inference.find_model import find_model
+from mien.inference.image_files import image_files
+from mien.inference.onnx_classifier import BATCH, OnnxClassifier
+from mien.inference.prediction import Photo, Prediction
+from mien.preprocess import face_square, upright_rgb
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from mien.faces.face import Detector
+    from mien.images import ImageSource
+
+T = TypeVar("T")
+
+
+class Predictor(OnnxClassifier):
+    """A model that predicts the expression of each face in images. Safe to call from several threads.
+
+    :func:`mien.load` makes one. Face crops that are arrays already go to :meth:`probabilities`.
+    """
+
+    def __repr__(self) -> str:
+        named = f" {self.output.name}" if self.output.name else ""
+        return f"<Predictor {self.manifest.full_name}{named}: {', '.join(self.classes)}>"
+
+    @overload
+    def predict(
+        self,
+        images: bytes | Image,
+        *,
+        crops: Literal[False] = False,
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> list[Prediction]: ...
+    @overload
+    def predict(
+        self, images: bytes | Image, *, crops: Literal[True], classes: str | None = None, threshold: float | None = None
+    ) -> Prediction: ...
+    @overload
+    def predict(
+        self,
+        images: list[Any] | tuple[Any, ...],
+        *,
+        crops: Literal[False] = False,
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> list[list[Prediction]]: ...
+    @overload
+    def predict(
+        self,
+        images: list[Any] | tuple[Any, ...],
+        *,
+        crops: Literal[True],
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> list[Prediction]: ...
+    @overload
+    def predict(
+        self,
+        images: str | os.PathLike[str] | npt.NDArray[Any],
+        *,
+        crops: bool = False,
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> Any: ...
+
+    def predict(
+        self,
+        images: ImageSource | list[Any] | tuple[Any, ...],
+        *,
+        crops: bool = False,
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> Prediction | list[Prediction] | list[list[Prediction]]:
+        """Detect and classify the faces in one image, or in several.
+
+        Args:
+            images: a path, the bytes of an image file, a PIL image, or an array uint8 (H, W) grey or (H, W, 3)
+                RGB; or a list of these, a stack of arrays (N, H, W) or (N, H, W, 3), or the path of a folder.
+            crops: each image is a face crop, about as tight as FER2013's; no face is detected.
+            classes: a label scheme that merges the model's classes; see :class:`FaceReader`.
+            threshold: probability from which the positive one of two classes is predicted, 0..1.
+
+        Returns:
+            For one image a list with a :class:`Prediction` for each face, the largest first, which may be empty.
+            For a list, a stack or a folder a list of such lists. With ``crops`` one Prediction an image instead.
+
+        Raises:
+            DataError: something that is not an image; a folder without one; a scheme or threshold that does not
+                suit the model.
+            ModelError: the face detector cannot be used; see :func:`mien.faces.find_detector`.
+
+        >>> import mien, numpy as np
+        >>> face = np.full((48, 48), 128, dtype=np.uint8)
+        >>> prediction = mien.load().predict(face, crops=True)
+        >>> round(sum(prediction.probabilities.values()), 6), prediction.box
+        (1.0, None)
+        """
+        each: Iterable[Any] = [images]
+        several = True
+        if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+            each = image_files(images)
+        elif isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and _is_stack(images)):
+            each = images
+        else:
+            several = False
+        photos = self.stream(each, crops=crops, classes=classes, threshold=threshold)
+        found: list[Any] = [photo.predictions[0] if crops else photo.predictions for photo in photos]
+        return found if several else found[0]
+
+    def stream(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        crops: bool = False,
+        classes: str | None = None,
+        threshold: float | None = None,
+        detector: Detector | None = None,
+        on_error: Callable[[str, DataError], None] | None = None,
+    ) -> Iterator[Photo]:
+        """Detect and classify the faces of images, in order, at bounded memory: a photo or a batch of crops at a time.
+
+        Args:
+            images: as in :meth:`predict`.
+            crops: as in :meth:`predict`; each image then has one prediction.
+            classes: as in :meth:`predict`.
+            threshold: as in :meth:`predict`.
+            detector: detects the faces; :func:`mien.faces.find_detector` chooses one by default.
+            on_error: called with the name and the error of each image that cannot be read, which is then skipped.
+
+        Raises:
+            DataError: an image that cannot be read, where there is no ``on_error``; a scheme or threshold that does
+                not suit the model.
+            ModelError: the face detector cannot be used.
+        """
+        reader = FaceReader(self, detector, classes=classes, threshold=threshold)
+        if crops:
+            form = self.manifest.input.stored_as
+            opened = _open_each(images, lambda image, _: face_square(open_image_source(image), *form), on_error)
+            while batch := list(islice(opened, BATCH)):
+                rows = reader.classify(np.stack([crop for _, crop in batch]))
+                for (source, crop), row in zip(batch, rows, strict=True):
+                    yield Photo(source, form[0], form[0], None, [], [reader.prediction(source, row, crop)])
+            return
+
+        def read(image: ImageSource, source: str) -> Photo:
+            rgb = upright_rgb(open_image_source(image))
+            faces = reader.detect(rgb)
+            predictions = reader.read(rgb, faces, source=source)
+            return Photo(source, rgb.shape[1], rgb.shape[0], reader.detector.name, faces, predictions, rgb)
+
+        for _, photo in _open_each(images, read, on_error):
+            yield photo
+
+
+def load(
+    path: str | os.PathLike[str] = "default",
+    threads: int | None = None,
+    output: str | None = None,
+    provider: str | None = None,
+) -> Predictor:
+    """Load a model for predicting.
+
+    Args:
+        path: a run folder, a ``.onnx`` file, the name of a model that comes with mien, or an address on the
+            Hugging Face hub, ``hf://OWNER/NAME[@REVISION][/FILE]``, which is fetched into the hub's cache.
+        threads: how many threads a prediction may use; None leaves it to onnxruntime.
+        output: which of the model's outputs answers, by name. None takes what people would say where the model has
+            learned that from votes; see docs/predict.md.
+        provider: which of ONNX Runtime's providers computes: ``"cuda"``, ``"coreml"``, ``"openvino"``, ``"directml"``,
+            ...; None is the CPU. A fixed input must give the CPU's probabilities.
+
+    Raises:
+        ModelError: no model there, damaged, not mien's, or of a newer mien; no such output (``output-unknown``); the
+            provider is missing, unusable or answers differently.
+    """
+    return Predictor(find_model(path), threads, output, provider)
+
+
+def _open_each(
+    images: Iterable[ImageSource],
+    open_one: Callable[[ImageSource, str], T],
+    on_error: Callable[[str, DataError], None] | None,
+) -> Iterator[tuple[str, T]]:
+    """The name of each image, and what ``open_one`` returns for it; a bad image goes to ``on_error`` or is raised."""
+    for number, image in enumerate(images, start=1):
+        source = str(image) if isinstance(image, str | os.PathLike) else f"image {number}"
+        try:
+            opened = open_one(image, source)
+        except MemoryError:
+            error = DataError(
+                f"{source} needs more memory than was free. Shrink it, or read fewer at a time.", code="image-memory"
+            )
+        except DataError as found:
+            error = found if source in str(found) else DataError(f"{source}: {found}", code=found.code)
+        else:
+            yield source, opened
+            continue
+        if on_error is None:
+            raise error from None
+        on_error(source, error)
+
+
+def _is_stack(array: npt.NDArray[Any]) -> bool:
+    return array.ndim == 4 or (array.ndim == 3 and array.shape[2] not in {1, 2, 3, 4})

@@ -1,0 +1,213 @@
+"""Results of many images, stored while they are computed, so that a killed command resumes where it stopped.
+
+    FILE.part    a journal: one line of settings, then a line of JSON for each finished image
+    FILE         written from it at the end (.jsonl, .csv or .parquet), atomically; the journal is removed then
+
+The journal is locked while it is open. The next command tries images with errors again.
+
+The result of a photo is ``{"source", "picture": {"width", "height"}, "detector", "faces": [...]}``; of a face crop,
+``{"source", "top", "confidence", "probabilities"}``; of an image that cannot be read, ``{"source", "error"}``. A
+model with named outputs adds what :attr:`mien.inference.prediction.Prediction.fields` names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import RunError, needs_extra
+from mien.files import lock_file
+from mien.inference.output_files import FIELDS, WRITERS, json_line, write_results
+
+_SETTINGS = "begun_with"
+_HEAD = json.dumps({_SETTINGS: {}})[:-2].encode()
+
+
+class ResumableOutput:
+    """The results of one ``FILE``, open for appending.
+
+    Attributes:
+        found: how many images were finished when it was opened; images with an error do not count.
+
+    Raises:
+        MissingExtraError: FILE ends in .parquet, which needs pyarrow.
+        RunError: FILE exists (``output-exists``), has another suffix (``output-suffix``) or cannot be written
+            (``output-unwritable``). Its journal has other settings (``journal-settings``), is damaged
+            (``journal-damaged``), is another program's file (``journal-foreign``) or is in use (``journal-in-use``).
+    """
+
+    def __init__(
+        self, out: Path, settings: Mapping[str, Any], classes: tuple[str, ...], fields: tuple[str, ...] = FIELDS
+    ) -> None:
+        self.out, self.part = out, out.with_name(f"{out.name}.part")
+        self._crops, self._classes, self._fields = bool(settings["crops"]), classes, fields
+        if out.suffix.lower() not in WRITERS or out.is_dir():
+            raise RunError(
+                f"--out must be a file that ends in {', '.join(WRITERS)}; found {out}.", code="output-suffix"
+            )
+        if out.suffix.lower() == ".parquet":
+            with needs_extra("train", "Writing parquet"):
+                import pyarrow.parquet  # noqa: F401
+        if out.exists() and not self.part.exists():
+            raise RunError(
+                f"{out} exists already and is complete. Choose another name, or remove it.", code="output-exists"
+            )
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            self._stream: BinaryIO = self.part.open("a+b")
+        except OSError as error:
+            raise RunError(
+                f"{self.part} cannot be written: {error.strerror or error}.", code="output-unwritable"
+            ) from None
+        try:
+            if not lock_file(self._stream):
+                raise RunError(
+                    f"{self.part} is in use by another command. Wait until it ends, or choose another --out.",
+                    code="journal-in-use",
+                )
+            self._done = self._resume(settings)
+            self._stream.seek(0, os.SEEK_END)
+        except BaseException:
+            self._close()
+            raise
+        self.found = self._kept = len(self._done)
+
+    def __enter__(self) -> ResumableOutput:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+        if error is not None and not self._kept:
+            self.part.unlink(missing_ok=True)
+
+    def __contains__(self, source: str) -> bool:
+        """Whether an image was finished when the journal was opened."""
+        key = _key(source)
+        index = int(np.searchsorted(self._done, key))
+        return index < len(self._done) and bool(self._done[index] == key)
+
+    def add(self, result: Mapping[str, Any]) -> None:
+        """Store a result. Raises :class:`RunError` if it cannot be written (``output-unwritable``)."""
+        self._write(result)
+        self._kept += 1
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        try:
+            self._stream.write(json_line(line))
+            self._stream.flush()
+        except OSError as error:
+            raise RunError(
+                f"{self.part} cannot be written: {error.strerror or error}. Finished images are stored; "
+                f"run the command again to resume.",
+                code="output-unwritable",
+            ) from None
+
+    def results(self, sources: Iterable[str]) -> Iterator[dict[str, Any]]:
+        """The latest result of each source, one at a time, in the order of ``sources``; others are left out."""
+        self._stream.seek(0)
+        position = len(self._stream.readline())
+        # 16 bytes a result: there may be millions.
+        keys, places = array("Q"), array("Q")
+        for line in self._stream:
+            keys.append(_key(json.loads(line)["source"]))
+            places.append(position)
+            position += len(line)
+        found = np.array(keys, dtype=np.uint64)
+        order = np.argsort(found, kind="stable")
+        for source in sources:
+            last = int(np.searchsorted(found, _key(source), side="right", sorter=order)) - 1
+            if last >= 0 and found[order[last]] == _key(source):
+                self._stream.seek(places[order[last]])
+                yield json.loads(self._stream.readline())
+
+    def finish(
+        self, sources: Iterable[str], on_result: Callable[[Mapping[str, Any]], None] = lambda result: None
+    ) -> None:
+        """Write FILE from the journal, atomically, and remove the journal.
+
+        Args:
+            sources: of all images, in the order that FILE gets, however often the command was resumed.
+            on_result: called with each result in FILE.
+
+        Raises:
+            RunError: FILE cannot be written.
+        """
+
+        def observed() -> Iterator[dict[str, Any]]:
+            for result in self.results(sources):
+                on_result(result)
+                yield result
+
+        write_results(self.out, observed(), self._classes, self._crops, self._fields)
+        self._close()
+        self.part.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        # Closing writes again what a full disk refused; that error has been raised already.
+        with suppress(OSError):
+            self._stream.close()
+
+    def _resume(self, settings: Mapping[str, Any]) -> npt.NDArray[np.uint64]:
+        """Sorted keys of the finished images, 8 bytes each, without errors. A truncated last line is removed."""
+        self._stream.seek(0)
+        first = self._stream.readline()
+        if not _HEAD.startswith(first[: len(_HEAD)]):
+            raise RunError(
+                f"{self.part} is not mien's file, and results would be stored there. Move it, or choose another --out.",
+                code="journal-foreign",
+            )
+        if not first.endswith(b"\n"):
+            self._stream.truncate(0)
+            self._write({_SETTINGS: dict(settings)})
+            return np.empty(0, dtype=np.uint64)
+        keys, good = array("Q"), len(first)
+        try:
+            self._check(json.loads(first)[_SETTINGS], settings)
+            for line in self._stream:
+                if line.endswith(b"\n"):
+                    result = json.loads(line)
+                    key = _key(result["source"])
+                    if "error" not in result:
+                        keys.append(key)
+                    good += len(line)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise RunError(f"{self.part} is damaged. Remove it to start again.", code="journal-damaged") from None
+        self._stream.truncate(good)
+        return np.sort(np.array(keys, dtype=np.uint64))
+
+    def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+        for name, value in now.items():
+            if before[name] != value:
+                raise RunError(
+                    f"{self.part} was started with {_difference(name, before[name], value)}. "
+                    f"Use the same settings to resume, or remove that file to start again.",
+                    code="journal-settings",
+                )
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    if isinstance(now, list):
+        # There may be thousands: name one.
+        (one, *_) = sorted(set(before) ^ set(now))
+        return f"other {name}: {one} was {'not ' if one in now else ''}among them"
+    return f"{name} {_shown(before)}, and now it is {_shown(now)}"
+
+
+def _shown(value: Any) -> str:
+    return "none" if value is None else json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _key(source: str) -> int:
+    return int.from_bytes(blake2b(os.fsencode(source), digest_size=8).digest(), "big")

@@ -1,0 +1,71 @@
+"""Test-time augmentation: probabilities averaged over shifted and mirrored copies of each face crop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError
+from mien.inference.onnx_classifier import BATCH
+from mien.progress import slices
+
+VIEWS = (1, 2, 10)
+"""The crop alone; with its mirror image; centre and four corners, each mirrored too (Krizhevsky et al. 2012, 4.1)."""
+
+SHIFT = 1 / 24
+"""Shift of a corner view, as a fraction of the side: 2 of 48 pixels. Outside the crop its border pixels repeat."""
+
+_SHIFTS = ((0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
+
+
+def check_tta(views: int) -> None:
+    """Raise :class:`DataError` (``tta-views``) for a number of views that is not in :data:`VIEWS`."""
+    if views not in VIEWS:
+        known = f"{', '.join(map(str, VIEWS[:-1]))} or {VIEWS[-1]}"
+        raise DataError(f"Test-time augmentation has {known} views; found {views}.", code="tta-views")
+
+
+def tta_description(views: int) -> str:
+    """A note on the number of views, for a predictions file; ``""`` for one view."""
+    return "" if views == 1 else f"the mean over {views} views of each face"
+
+
+def augmented_views(images: npt.NDArray[np.uint8], views: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """The face crops in each view, the original first. uint8 (N, S, S[, 3]) -> ``views`` times the same shape.
+
+    Raises:
+        DataError: ``views`` is not in :data:`VIEWS` (``tta-views``).
+    """
+    check_tta(views)
+    side = images.shape[1]
+    step = max(round(SHIFT * side), 1)
+    around = [(0, 0), (step, step), (step, step), (0, 0)]
+    padded = np.pad(images, around[: images.ndim], mode="edge")
+    for down, right in _SHIFTS[: max(views // 2, 1)]:
+        top, left = step * (1 + down), step * (1 + right)
+        shifted = padded[:, top : top + side, left : left + side]
+        yield shifted
+        if views > 1:
+            yield shifted[:, :, ::-1]
+
+
+def mean_over_views(
+    predict: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]], images: npt.NDArray[np.uint8], views: int
+) -> npt.NDArray[np.float64]:
+    """The mean of what ``predict`` returns, float64 (N, K), over the views of each face crop, a batch at a time.
+
+    Args:
+        predict: uint8 (N, S, S) -> float64 (N, K), such as :meth:`mien.Predictor.probabilities`.
+        images: grey face crops, uint8 (N, S, S).
+        views: one of :data:`VIEWS`.
+
+    Raises:
+        DataError: ``views`` is not in :data:`VIEWS` (``tta-views``).
+    """
+    check_tta(views)
+    if views == 1 or not len(images):
+        return predict(images)
+    parts = [images[part] for part in slices(len(images), BATCH)]
+    return np.concatenate([sum(predict(view) / views for view in augmented_views(part, views)) for part in parts])

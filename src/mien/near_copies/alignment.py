@@ -1,0 +1,210 @@
+"""Lay one image over another, mirrored, zoomed and shifted as fits best, and say how alike they are there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.near_copies.chunks import in_chunks
+from mien.near_copies.resampling import Floats32, axis_matrix, resample
+
+ZOOMS = (1 / 1.11, 1 / 1.055, 1.0, 1.055, 1.11)
+"""At which the search begins, of the second image; a crop to 90% magnifies by 1.11."""
+
+_CYCLES = (2, 10)  # of the frequencies that the search looks at, across the image: light and pixel noise lie outside
+_REACH = 6 / 48  # how far the search shifts, in sides: 3 px, and as much for the corner of a crop
+_FINE, _COARSE = 0.7 / 48, 2.5 / 48  # deviations of the two blurs between which detail is compared, in sides
+_STEPS = 2
+_HOPELESS = 0.4  # below, no step makes a copy of it
+_NOTHING = 1e-6
+
+
+def aligned_correlation(
+    images: npt.NDArray[np.uint8], first: npt.NDArray[np.int64], second: npt.NDArray[np.int64]
+) -> Floats32:
+    """How alike the images of each pair are where they overlap, at the best alignment.
+
+    Args:
+        images: uint8 (N, S, S).
+        first: int64 (P,), positions in ``images``.
+        second: int64 (P,).
+
+    Returns:
+        float32 (P,), -1..1: the correlation of their details (a difference of two blurs) over the overlap. Near 1 for
+        a copy, whatever its brightness and contrast.
+    """
+    if not len(first):
+        return np.zeros(0, dtype=np.float32)
+
+    def of_part(part: slice) -> Floats32:
+        one, other = (np.asarray(images[each[part]], dtype=np.float32) for each in (first, second))
+        return _refine(one, other, _search(one, other))
+
+    return in_chunks(of_part, len(first), "comparing near-copies")
+
+
+@dataclass(frozen=True, eq=False)
+class _Placement:
+    """How to lay the second image of each pair over the first: (P,) each; shifts in pixels."""
+
+    mirrored: npt.NDArray[np.bool_]
+    zoom: Floats32
+    down: Floats32
+    across: Floats32
+
+    def of(self, chosen: npt.NDArray[np.int64]) -> _Placement:
+        """The placements of some pairs."""
+        return _Placement(*(getattr(self, name)[chosen] for name in _FIELDS))
+
+    def better_of(self, other: _Placement, is_better: npt.NDArray[np.bool_]) -> _Placement:
+        """Of each pair the other placement where that is better."""
+        chosen = (np.where(is_better, getattr(other, name), getattr(self, name)) for name in _FIELDS)
+        return _Placement(*chosen)
+
+
+_FIELDS = ("mirrored", "zoom", "down", "across")
+
+
+@cache
+def _shifts_px(side: int) -> npt.NDArray[np.int64]:
+    reach = max(1, round(_REACH * side))
+    return np.arange(-reach, reach + 1)
+
+
+@cache
+def _waves(side: int) -> tuple[Floats32, npt.NDArray[np.complex64], npt.NDArray[np.complex64], Floats32]:
+    """What the search multiplies with.
+
+    Returns:
+        Cosines, then sines, of cycles 0..C under a window that fades at the border: float32 (2 F, S). Shifts down and
+        across, complex64 (M, F) and (G, M). How much each frequency counts, float32 (F, G).
+    """
+    at = np.arange(side)
+    window = np.clip(np.minimum(at + 1, side - at) / (side / 6), 0, 1)
+    down, across = np.arange(_CYCLES[1] + 1), np.arange(-_CYCLES[1], _CYCLES[1] + 1)
+    angles = 2 * np.pi * np.outer(down, at) / side
+    shifts = _shifts_px(side)
+    squared = down[:, np.newaxis] ** 2 + across**2
+    band = (squared >= _CYCLES[0] ** 2) & (squared <= _CYCLES[1] ** 2)
+    # A real image's spectrum is symmetric: only half is computed, and counts twice except for its seam.
+    counts = band * np.where(down == 0, 1.0, 2.0)[:, np.newaxis]
+    return (
+        (window * np.concatenate([np.cos(angles), np.sin(angles)])).astype(np.float32),
+        np.exp(2j * np.pi * np.outer(shifts, down) / side).astype(np.complex64),
+        np.exp(2j * np.pi * np.outer(across, shifts) / side).astype(np.complex64),
+        counts.astype(np.float32),
+    )
+
+
+def _search(one: Floats32, other: Floats32) -> _Placement:
+    """The mirror, zoom and shift of ``other`` at which it correlates best with ``one``, by low frequencies alone."""
+    count, side, _ = one.shape
+    shifts = _shifts_px(side)
+    waves, shift_down, shift_across, counts = _waves(side)
+    # Without the coarse light: under a fading window it would look the same at no shift, and decide.
+    whole = np.ones((1, side), dtype=np.float32)
+    one, other = (_details(each, whole, whole) for each in (one, other))
+    of_one = _spectrum(one, waves, counts)
+    across = np.arange(-_CYCLES[1], _CYCLES[1] + 1)
+    turn = np.exp(-2j * np.pi * across * (side - 1) / side).astype(np.complex64)
+    best = np.full(count, -np.inf)
+    placement = _Placement(np.zeros(count, dtype=np.bool_), *(np.zeros(count, dtype=np.float32) for _ in range(3)))
+    for zoom in ZOOMS:
+        of_other = _spectrum(other, waves @ axis_matrix(side, zoom), counts)
+        # A mirror turns the frequencies across round; the phase is that of its axis, which is not at pixel 0.
+        for mirrored, spectrum in ((False, of_other), (True, of_other[:, :, ::-1] * turn)):
+            overlaid = np.matmul(shift_down, np.matmul(of_one * spectrum.conj(), shift_across)).real.reshape(count, -1)
+            top = overlaid.argmax(axis=1)
+            value = overlaid[np.arange(count), top]
+            better = value > best
+            best[better] = value[better]
+            down_px, across_px = (shifts[each].astype(np.float32) for each in np.divmod(top, len(shifts)))
+            here = _Placement(np.full(count, mirrored), np.full(count, zoom, dtype=np.float32), down_px, across_px)
+            placement = placement.better_of(here, better)
+    return placement
+
+
+def _spectrum(images: Floats32, waves: Floats32, counts: Floats32) -> npt.NDArray[np.complex64]:
+    """Spectra of length 1, so that their product is a correlation. (P, S, S) -> (P, F, G)."""
+    frequencies = len(waves) // 2
+    parts = np.matmul(np.matmul(waves, images), waves.T)
+    (cc, cs), (sc, ss) = (
+        (half[:, :, :frequencies], half[:, :, frequencies:])
+        for half in (parts[:, :frequencies], parts[:, frequencies:])
+    )
+    # exp(-ia) exp(-ib) for cycles across >= 0, exp(-ia) exp(ib) for those below.
+    right, left = (cc - ss) - 1j * (cs + sc), (cc + ss) - 1j * (sc - cs)
+    spectrum = np.concatenate([left[:, :, :0:-1], right], axis=2) * np.sqrt(counts)
+    length = np.sqrt(np.square(np.abs(spectrum)).sum(axis=(1, 2), keepdims=True))
+    return np.asarray(spectrum / np.maximum(length, _NOTHING))
+
+
+def _refine(one: Floats32, other: Floats32, placement: _Placement) -> Floats32:
+    """Correlation of details at the placement, after a few steps of least squares on its zoom and shifts.
+
+    The steps are Gauss-Newton's on the difference of details (Lucas & Kanade, IJCAI 1981), each kept where it helps.
+    """
+    found, step = _step(one, other, placement)
+    hopeful = np.flatnonzero(found > _HOPELESS)
+    if not len(hopeful):
+        return found
+    one, other, placement, step = one[hopeful], other[hopeful], placement.of(hopeful), step[hopeful]
+    for _ in range(_STEPS):
+        moved = replace(
+            placement,
+            zoom=placement.zoom * (1 + np.clip(step[:, 0], -0.05, 0.05)),
+            down=placement.down + np.clip(step[:, 1], -1.5, 1.5),
+            across=placement.across + np.clip(step[:, 2], -1.5, 1.5),
+        )
+        correlation, following = _step(one, other, moved)
+        better = correlation > found[hopeful]
+        found[hopeful[better]] = correlation[better]
+        placement = placement.better_of(moved, better)
+        step = np.where(better[:, np.newaxis], following, 0.5 * step)
+    return found
+
+
+def _step(one: Floats32, other: Floats32, placement: _Placement) -> tuple[Floats32, Floats32]:
+    """Correlation of details at a placement (P,), and the change of zoom, down and across to raise it (P, 3)."""
+    side = one.shape[1]
+    turned = np.where(placement.mirrored[:, np.newaxis, np.newaxis], other[:, :, ::-1], other)
+    laid = resample(
+        turned, axis_matrix(side, placement.zoom, placement.down), axis_matrix(side, placement.zoom, placement.across)
+    )
+    rows, columns = (
+        (axis_matrix(side, placement.zoom, shift, fill=False).sum(axis=2) > 0.75).astype(np.float32)
+        for shift in (placement.down, placement.across)
+    )
+    a, b = (_details(each, rows, columns) for each in (one, laid))
+    products = [(x * y).sum(axis=(1, 2)) for x, y in ((a, b), (a, a), (b, b))]
+    correlation = products[0] / np.sqrt(np.maximum(products[1] * products[2], _NOTHING))
+    gain = (products[0] / np.maximum(products[2], _NOTHING))[:, np.newaxis, np.newaxis]
+    from_centre = np.arange(side, dtype=np.float32) - (side - 1) / 2
+    along_down, along_across = np.gradient(b, axis=1), np.gradient(b, axis=2)
+    outward = along_down * from_centre[:, np.newaxis] + along_across * from_centre
+    slopes = np.stack([each.reshape(len(b), -1) for each in (outward, along_down, along_across)], axis=1) * -gain
+    normal = slopes @ slopes.transpose(0, 2, 1) + 1e-3 * np.eye(3, dtype=np.float32)
+    wanted = np.einsum("pkn,pn->pk", slopes, (a - gain * b).reshape(len(b), -1))
+    return correlation, np.linalg.solve(normal, wanted[:, :, np.newaxis])[:, :, 0]
+
+
+@cache
+def _blur_matrix(side: int, deviation: float) -> Floats32:
+    at = np.arange(side)
+    weights = np.exp(-(((at[:, np.newaxis] - at) / (deviation * side)) ** 2) / 2)
+    return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float32)
+
+
+def _details(images: Floats32, rows: Floats32, columns: Floats32) -> Floats32:
+    """A fine blur minus a coarse one, both of the covered pixels alone, which are ``rows`` x ``columns``."""
+    side = images.shape[1]
+    inside = rows[:, :, np.newaxis] * columns[:, np.newaxis, :]
+    blurred = []
+    for deviation in (_FINE, _COARSE):
+        matrix = _blur_matrix(side, deviation)
+        share = (rows @ matrix.T)[:, :, np.newaxis] * (columns @ matrix.T)[:, np.newaxis, :]
+        blurred.append(np.matmul(np.matmul(matrix, images * inside), matrix.T) / np.maximum(share, _NOTHING))
+    return np.asarray((blurred[0] - blurred[1]) * inside)

@@ -1,0 +1,166 @@
+"""The finder of near-copies: images that were mirrored, shifted, cropped, recompressed, made brighter or darker.
+
+Three steps, none of which looks at all pairs: a short description of each image (:mod:`mien.near_copies.descriptor`);
+candidates from tables in which like descriptions stand side by side; and of each candidate the correlation at the best
+alignment (:mod:`mien.near_copies.alignment`). Time grows as n log n, which is that of sorting the tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.near_copies.alignment import aligned_correlation
+from mien.near_copies.descriptor import Descriptor, fit_descriptor
+from mien.near_copies.resampling import Floats32
+from mien.progress import track
+
+LEAST_CORRELATION = 0.91
+"""From here on two images count as copies. How it was chosen: docs/audit.md."""
+
+LEAST_CONTRAST = 8.0
+"""Images with less deviation of their pixels have too little in them to be compared."""
+
+_TABLES = 64
+_NEIGHBOURS = 8  # on either side, in each table
+_CODE_DIMENSIONS = 24  # the first ones: those that copies disturb least
+_MOST_CANDIDATES = 3  # of each image, the nearest: what is compared grows no faster than the images
+_FIRST_DIMENSIONS = 16  # compared first, which rules most pairs out
+_SEED = 0
+
+
+@dataclass(frozen=True, eq=False)
+class NearCopies:
+    """Pairs of images that are near-copies, and what follows for all samples.
+
+    Attributes:
+        first: int64 (P,), positions of one image of each pair.
+        second: int64 (P,), of the other, greater than ``first``.
+        correlation: float32 (P,), at their best alignment, :data:`LEAST_CORRELATION`..1.
+        groups: int64 (N,): samples share a number that a chain of identical or near images connects.
+        compared: how many candidate pairs were aligned.
+        left_out: samples with too little contrast to be compared.
+    """
+
+    first: npt.NDArray[np.int64]
+    second: npt.NDArray[np.int64]
+    correlation: Floats32
+    groups: npt.NDArray[np.int64]
+    compared: int
+    left_out: int
+
+
+def find_near_copies(
+    images: npt.NDArray[np.uint8], identical: npt.NDArray[np.int64], contrast: npt.NDArray[np.float64]
+) -> NearCopies:
+    """Find near-copies among images.
+
+    Args:
+        images: uint8 (N, S, S).
+        identical: int64 (N,), identical images share a number; one of each group is compared.
+        contrast: float (N,), standard deviation of each image's pixels.
+    """
+    _, representative = np.unique(identical, return_index=True)
+    kept = np.sort(representative[contrast[representative] >= LEAST_CONTRAST])
+    left_out = int((contrast < LEAST_CONTRAST).sum())
+    if len(kept) < 2:
+        nothing = np.zeros(0, dtype=np.int64)
+        return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical), 0, left_out)
+    kept_images = images if len(kept) == len(images) else np.asarray(images[kept])
+    descriptor = fit_descriptor(kept_images)
+    first, second = candidate_pairs(descriptor.of(kept_images), descriptor)
+    correlation = aligned_correlation(kept_images, first, second)
+    near = correlation >= LEAST_CORRELATION
+    first, second = kept[first[near]], kept[second[near]]
+    return NearCopies(first, second, correlation[near], connect(first, second, identical), len(correlation), left_out)
+
+
+def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Pairs within the descriptor's reach that stand near each other in one of the tables.
+
+    A table is an order of the images by the signs of random rotations of their descriptions, the first sign counting
+    most (as in an LSH forest: Bawa, Condie & Ganesan, WWW 2005). A pair is kept where it is among the nearest few of
+    one of its images.
+
+    Returns:
+        Positions of the first and the second of each pair, int64 (P,) each, ascending; no pair twice.
+    """
+    count = len(described)
+    pairs, distances = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
+    for order in track(_orders(described), _TABLES, "finding near-copies", "tables"):
+        beside, found, apart = described[order], [pairs], [distances]
+        for step in range(1, min(_NEIGHBOURS, count - 1) + 1):
+            near, distance = _within(beside[:-step], beside[step:], descriptor.reach)
+            one, other = order[near], order[near + step]
+            found.append(np.minimum(one, other) * count + np.maximum(one, other))
+            apart.append(distance)
+        pairs, first_of = np.unique(np.concatenate(found), return_index=True)
+        distances = np.concatenate(apart)[first_of]
+        # Who is not among the nearest so far will not be in the end: what is kept grows no faster than the images.
+        nearest = _among_nearest(pairs // count, pairs % count, distances)
+        pairs, distances = pairs[nearest], distances[nearest]
+    return pairs // count, pairs % count
+
+
+def _among_nearest(
+    first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], distances: Floats32
+) -> npt.NDArray[np.bool_]:
+    """Whether each pair is among the nearest few of one of its images."""
+    own = np.concatenate([first, second])
+    order = np.lexsort((np.tile(distances, 2), own))
+    ranked = own[order]
+    begins = np.flatnonzero(np.diff(ranked, prepend=-1))
+    rank = np.arange(len(own)) - np.repeat(begins, np.diff(begins, append=len(own)))
+    near = np.zeros(len(own), dtype=np.bool_)
+    near[order] = rank < _MOST_CANDIDATES
+    return near[: len(first)] | near[len(first) :]
+
+
+def connect(
+    first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], identical: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Number the groups of samples that pairs and identical images connect. -> int64 (N,).
+
+    Args:
+        first: int64 (P,), a sample of each pair.
+        second: int64 (P,).
+        identical: int64 (N,), identical images share a number.
+    """
+    distinct, number = np.unique(identical, return_inverse=True)
+    one, other = number[first], number[second]
+    least = np.arange(len(distinct))  # the smallest number known to be connected
+    while True:
+        before = least.copy()
+        smaller = np.minimum(least[one], least[other])
+        np.minimum.at(least, one, smaller)
+        np.minimum.at(least, other, smaller)
+        least = least[least]
+        if np.array_equal(least, before):
+            return np.asarray(np.unique(least[number], return_inverse=True)[1], dtype=np.int64)
+
+
+def _orders(described: Floats32) -> Iterator[npt.NDArray[np.int64]]:
+    generator = np.random.default_rng(_SEED)
+    dimensions = min(_CODE_DIMENSIONS, described.shape[1])
+    leading = described[:, :dimensions]
+    bits = (1 << np.arange(dimensions - 1, -1, -1)).astype(np.int64)
+    for _ in range(_TABLES):
+        rotation, _ = np.linalg.qr(generator.normal(size=(dimensions, dimensions)))
+        turned = leading @ rotation.astype(np.float32)
+        code = (turned > np.median(turned, axis=0)) @ bits
+        yield np.argsort(code, kind="stable").astype(np.int64)
+
+
+def _within(one: Floats32, other: Floats32, reach: float) -> tuple[npt.NDArray[np.int64], Floats32]:
+    """Positions of the pairs of lines whose squared distance is at most ``reach``, and that distance."""
+    near = np.flatnonzero(_distance(one[:, :_FIRST_DIMENSIONS], other[:, :_FIRST_DIMENSIONS]) <= reach)
+    distance = _distance(one[near], other[near])
+    return near[distance <= reach], distance[distance <= reach]
+
+
+def _distance(one: Floats32, other: Floats32) -> Floats32:
+    difference = one - other
+    return np.asarray(np.einsum("ij,ij->i", difference, difference))

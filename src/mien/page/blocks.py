@@ -1,0 +1,300 @@
+"""What a page is made of: sections of text, metrics, tables, charts and faces.
+
+A page written with :meth:`mien.page.page.Page.write` also saves each chart and each table as files under its name.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from mien.evaluation.results import Estimate, json_ready
+from mien.page.charts.svg import Chart
+from mien.page.rendering import render
+from mien.page.wording import FORMATTERS, UNDEFINED, Format
+
+MOST_ROWS = 500
+"""Rows of a table that a page holds, unless it shows more at once."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph; ``soft`` marks an explanation, in a lighter colour."""
+
+    words: str
+    soft: bool = False
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One headline metric.
+
+    Attributes:
+        name: such as ``"Accuracy"``.
+        value: as text, such as ``"71.5%"``.
+        interval: 95% interval as text; a dash where there is none.
+        meaning: what the metric says, in a few words.
+    """
+
+    name: str
+    value: str
+    interval: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Headline metrics, shown as cards."""
+
+    metrics: tuple[Metric, ...]
+    kind: ClassVar[str] = "metrics"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: header in the page, and key in the files.
+        format: how values are written. ``"points"`` is a signed difference in percentage points, ``"signed"`` a signed
+            decimal, ``"p"`` a p-value, ``"number"`` a number of any size, or text. An :class:`Estimate` shows its
+            interval as well.
+    """
+
+    name: str
+    format: Format = "decimal"
+
+    def show(self, value: Any) -> str:
+        """The value as text."""
+        if value is None:
+            return UNDEFINED
+        if isinstance(value, Estimate):
+            return self.show(value.value)
+        return FORMATTERS[self.format](value)
+
+    def interval(self, value: Any) -> str:
+        """The interval of an estimate, ``""`` where there is none."""
+        if not isinstance(value, Estimate) or np.isnan(value.low) or np.isnan(value.high):
+            return ""
+        low, high = self.show(value.low), self.show(value.high)
+        return (
+            f"{low.removesuffix('%')} to {high}"
+            if self.format in {"points", "signed"}
+            else f"{low.removesuffix('%')}–{high}"
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. The page shows its first ``shown`` rows (None: all); the files hold all. Column names are unique.
+
+    In a page with scripts, a table of which a part is shown can be sorted, filtered and opened as far as
+    :data:`MOST_ROWS`.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: Sequence[tuple[Any, ...]]
+    caption: str = ""
+    shown: int | None = None
+    kind: ClassVar[str] = "table"
+
+    @property
+    def page_rows(self) -> Sequence[tuple[Any, ...]]:
+        """The rows that are in the page: none if none is shown."""
+        if self.shown is None:
+            return self.rows
+        return self.rows[: max(self.shown, MOST_ROWS)] if self.shown else ()
+
+    @staticmethod
+    def sort_key(value: Any) -> str:
+        """The number by which a script sorts a cell; ``""`` where the cell's text decides."""
+        number = value.value if isinstance(value, Estimate) else value
+        is_number = isinstance(number, int | float | np.number) and not isinstance(number, bool)
+        return repr(float(number)) if is_number and np.isfinite(number) else ""
+
+    def __post_init__(self) -> None:
+        names = [column.name for column in self.columns]
+        assert len(set(names)) == len(names), f"table {self.name} has duplicate column names: {names}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: all rows."""
+        return render("notebook_table.html.j2", block=replace(self, shown=None), colours={})
+
+    def to_csv(self) -> bytes:
+        """UTF-8 with a header; an estimate has three columns, an undefined value is empty."""
+        wide = [any(isinstance(row[index], Estimate) for row in self.rows) for index in range(len(self.columns))]
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="\n")
+        header: list[str] = []
+        for column, is_wide in zip(self.columns, wide, strict=True):
+            header += [column.name, f"{column.name} low", f"{column.name} high"] if is_wide else [column.name]
+        writer.writerow(header)
+        for row in self.rows:
+            cells: list[Any] = []
+            for value, is_wide in zip(row, wide, strict=True):
+                estimate = isinstance(value, Estimate)
+                parts = (
+                    [value.value, value.low, value.high] if estimate else [value, None, None] if is_wide else [value]
+                )
+                cells += [_csv_cell(part) for part in parts]
+            writer.writerow(cells)
+        return stream.getvalue().encode("utf-8")
+
+    def to_json(self) -> bytes:
+        """A list with one object for each row; an estimate is an object with value, low and high."""
+        names = [column.name for column in self.columns]
+        rows = [dict(zip(names, json_ready(list(row)), strict=True)) for row in self.rows]
+        return (json.dumps(rows, indent=2, ensure_ascii=False) + "\n").encode("utf-8")
+
+
+@dataclass(frozen=True)
+class CaptionedChart:
+    """A chart with its caption.
+
+    Attributes:
+        chart: the chart.
+        caption: what the chart shows.
+        scrolls: whether a narrow screen scrolls the chart instead of shrinking it.
+    """
+
+    chart: Chart
+    caption: str
+    scrolls: bool = False
+    kind: ClassVar[str] = "chart"
+
+
+@dataclass(frozen=True)
+class ChartRow:
+    """Charts side by side on a wide screen."""
+
+    charts: tuple[CaptionedChart, ...]
+    kind: ClassVar[str] = "chart-row"
+
+
+@dataclass(frozen=True)
+class FaceTile:
+    """An image of a face. It is in the page only, never in a file.
+
+    Attributes:
+        image: a ``data:`` address.
+        caption: text below the image.
+        detail: lines that a click shows, as (name, value, probability to draw as a bar or None).
+        like: small faces that a click shows, such as the nearest training faces.
+        like_title: text above these faces.
+    """
+
+    image: str
+    caption: str
+    detail: tuple[tuple[str, str, float | None], ...] = ()
+    like: tuple[FaceTile, ...] = ()
+    like_title: str = ""
+
+
+@dataclass(frozen=True)
+class FaceRow:
+    """A row of faces under a title."""
+
+    title: str
+    faces: tuple[FaceTile, ...]
+    kind: ClassVar[str] = "face-row"
+
+
+@dataclass(frozen=True)
+class FaceGrid:
+    """Rows of faces under one title: side by side on a wide screen, or ``stacked`` with larger faces."""
+
+    title: str
+    rows: tuple[FaceRow, ...]
+    stacked: bool = False
+    kind: ClassVar[str] = "face-grid"
+
+
+@dataclass(frozen=True)
+class CellFaces:
+    """The faces behind the cells of a chart. A cell is a link to ``#CHART-KEY``, which shows its faces.
+
+    Attributes:
+        cells: the key of each cell, such as ``"cell-0-3"``, with its faces.
+        chart: the chart's name.
+    """
+
+    cells: tuple[tuple[str, FaceRow], ...]
+    chart: str
+    kind: ClassVar[str] = "cell-faces"
+
+
+@dataclass(frozen=True)
+class Slider:
+    """The rows of a table, one at a time, chosen with a slider. Without scripts it is not shown.
+
+    Attributes:
+        table: its first column is what the slider sets; the page shows one row, the files hold all.
+        label: what the slider sets, in a few words.
+        start: index of the row that is shown first.
+        chart: name of a chart on which a line marks the row; ``""`` for none.
+        marks: for each row, where on the chart's horizontal axis.
+    """
+
+    table: Table
+    label: str
+    start: int
+    chart: str = ""
+    marks: tuple[float, ...] = ()
+    kind: ClassVar[str] = "slider"
+
+    @property
+    def steps(self) -> list[list[str]]:
+        """All cells of all rows, as text."""
+        return [
+            [
+                " ".join(part for part in (column.show(value), column.interval(value)) if part)
+                for column, value in zip(self.table.columns, row, strict=True)
+            ]
+            for row in self.table.rows
+        ]
+
+
+Block: TypeAlias = Text | Metrics | Table | CaptionedChart | ChartRow | FaceRow | FaceGrid | CellFaces | Slider
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page.
+
+    Attributes:
+        key: its anchor in the page; unique within a page.
+        title: its heading.
+        blocks: its content, in order.
+    """
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...] = field(default=())
+
+    def tables(self) -> Iterator[Table]:
+        """All tables."""
+        return (
+            block.table if isinstance(block, Slider) else block
+            for block in self.blocks
+            if isinstance(block, Table | Slider)
+        )
+
+    def charts(self) -> Iterator[Chart]:
+        """All charts."""
+        for block in self.blocks:
+            if isinstance(block, CaptionedChart):
+                yield block.chart
+            elif isinstance(block, ChartRow):
+                yield from (each.chart for each in block.charts)
+
+
+def _csv_cell(value: Any) -> Any:
+    return "" if value is None or (isinstance(value, float) and not np.isfinite(value)) else value

@@ -1,0 +1,186 @@
+"""Charts of confused pairs, class merging, accuracy by image property, and robustness."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.evaluation.accuracy_by import AccuracyBy
+from mien.evaluation.class_merging import Dendrogram, MergedPair
+from mien.evaluation.corruptions import STRENGTHS
+from mien.evaluation.error_analysis import ConfusedPair
+from mien.evaluation.results import Estimate
+from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
+from mien.page.charts.curves import PANEL_COLUMNS
+from mien.page.charts.svg import COLOURS, INK, Chart, make_chart, make_panels, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def pairs_chart(pairs: Sequence[ConfusedPair], classes: Sequence[str]) -> Chart:
+    """Percentage of a true class predicted as another class, for at least one ordered pair."""
+    names = [f"{_half(classes[pair.first])} as {_half(classes[pair.second])}" for pair in pairs]
+    notes = [f"{pair.count:,}" for pair in pairs]
+    return _bars("confused-pairs", names, [pair.rate for pair in pairs], notes, "of the true class, %", COLOURS[5])
+
+
+def merging_chart(pairs: Sequence[MergedPair], classes: Sequence[str]) -> Chart:
+    """Gain in accuracy from merging each pair, with its interval; at least one pair."""
+    names = [f"{_half(classes[pair.first])} + {_half(classes[pair.second])}" for pair in pairs]
+    return _bars("merging", names, [pair.gain for pair in pairs], None, "gain in accuracy, points", COLOURS[0])
+
+
+def differences_chart(name: str, named: Sequence[tuple[str, Estimate]]) -> Chart:
+    """Differences in percentage points with their intervals; at least one."""
+    labels, estimates = [shorten(each) for each, _ in named], [each for _, each in named]
+    return _bars(name, labels, estimates, None, "difference, points", COLOURS[0])
+
+
+def dendrogram_chart(dendrogram: Dendrogram, classes: Sequence[str]) -> Chart:
+    """Tree of classes: pairs that join further left are confused more often."""
+    count = len(classes)
+
+    def draw(axes: Axes) -> None:
+        place = {int(leaf): (0.0, float(at)) for at, leaf in enumerate(dendrogram.order)}
+        heights = dendrogram.merges[:, 2]
+        least = float(heights.min())
+        # Leaves begin just before the first merge. Distance 0 is far from all merges.
+        begin = least - 0.15 * max(float(heights.max()) - least, 0.02)
+        place = {leaf: (begin, at) for leaf, (_, at) in place.items()}
+        for index, (first, second, height, _) in enumerate(dendrogram.merges):
+            (x1, y1), (x2, y2) = place[int(first)], place[int(second)]
+            axes.plot([x1, height, height, x2], [y1, y1, y2, y2], color=COLOURS[0], linewidth=1.6)
+            place[count + index] = (float(height), (y1 + y2) / 2)
+        axes.set_yticks(range(count), [shorten(classes[int(leaf)]) for leaf in dendrogram.order])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.invert_yaxis()
+        axes.set_xlabel("distance: 1 - rate of confusion")
+        axes.grid(axis="x")
+
+    return make_chart("dendrogram", draw, height_inches=0.9 + 0.27 * count)
+
+
+def accuracy_by_chart(name: str, by: AccuracyBy, label: str) -> Chart:
+    """Accuracy over the bins of an image property, with intervals; at least one bin."""
+
+    def draw(axes: Axes) -> None:
+        at = [each.mean for each in by.bins]
+        estimates = [each.accuracy for each in by.bins]
+        axes.errorbar(
+            at, [100 * each.value for each in estimates], yerr=_reach(estimates), color=COLOURS[0], marker="o",
+            markersize=4, linewidth=1.3, elinewidth=0.9, label="accuracy",
+        )  # fmt: skip
+        axes.set_xlabel(label)
+        axes.set_ylabel("accuracy, %")
+        axes.grid(axis="y")
+
+    return make_chart(f"accuracy-by-{name}", draw, height_inches=2.5)
+
+
+def robustness_chart(result: RobustnessResult) -> Chart:
+    """Accuracy by corruption and strength, as a heat map."""
+    order = np.argsort(-result.accuracy.mean(axis=1), kind="stable")
+
+    def draw(axes: Axes) -> None:
+        from matplotlib import colormaps
+
+        from mien.page.charts.svg import readable_on
+
+        accuracies = np.column_stack([np.full(len(order), result.clean_accuracy.value), result.accuracy[order]])
+        colours = colormaps["cividis"]
+        top = float(accuracies.max()) or 1.0
+        axes.pcolormesh(accuracies, cmap=colours, vmin=0, vmax=top, edgecolors="face", linewidth=0.3)
+        for row, column in np.ndindex(accuracies.shape):
+            accuracy = float(accuracies[row, column])
+            axes.text(
+                column + 0.5, row + 0.5, f"{100 * accuracy:.0f}", ha="center", va="center", fontsize=8,
+                color=readable_on(colours(accuracy / top)),
+            )  # fmt: skip
+        axes.set_xticks(np.arange(len(STRENGTHS) + 1) + 0.5, ["clean", *map(str, STRENGTHS)])
+        axes.set_yticks(np.arange(len(order)) + 0.5, [result.corruptions[index] for index in order])
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.invert_yaxis()
+        axes.set_xlabel("strength")
+
+    return make_chart("robustness", draw, height_inches=0.8 + 0.27 * len(order))
+
+
+def robustness_curves_chart(result: RobustnessResult) -> Chart:
+    """Accuracy by strength: a panel for each corruption, the others in grey."""
+    heights = [100 * np.append(result.clean_accuracy.value, each) for each in result.accuracy]
+    strengths = [0, *STRENGTHS]
+
+    def panel(index: int) -> Callable[[Axes], None]:
+        def draw(axes: Axes) -> None:
+            for each in heights:
+                axes.plot(strengths, each, color=INK, alpha=0.15, linewidth=0.7)
+            axes.plot(strengths, heights[index], color=COLOURS[0], linewidth=1.5, label=result.corruptions[index])
+            axes.set_title(result.corruptions[index], fontsize=8)
+            axes.set_xticks(strengths, ["0", *map(str, STRENGTHS)], fontsize=7)
+            axes.set_xlabel("strength")
+            axes.set_ylabel("accuracy, %")
+            axes.grid(axis="y")
+
+        return draw
+
+    rows = -(-len(heights) // PANEL_COLUMNS)
+    panels = [panel(index) for index in range(len(heights))]
+    return make_panels("robustness-curves", panels, columns=PANEL_COLUMNS, height_inches=0.5 + 1.05 * rows)
+
+
+def corruption_errors_chart(errors: CorruptionErrors) -> Chart:
+    """Errors under each corruption in % of the errors of the baseline, the smallest first."""
+    ordered = sorted(errors.of.items(), key=lambda each: each[1])
+    estimates = [Estimate(ratio, math.nan, math.nan) for _, ratio in ordered]
+    names = [f"{name}  {100 * ratio:.0f}" for name, ratio in ordered]
+    return _bars("corruption-errors", names, estimates, None, "errors, % of the baseline", COLOURS[5], line=100.0)
+
+
+def _half(name: str) -> str:
+    """One of two names on a line."""
+    return shorten(name, 14)
+
+
+def _bars(
+    name: str,
+    labels: Sequence[str],
+    estimates: Sequence[Estimate],
+    notes: Sequence[str] | None,
+    label: str,
+    colour: str,
+    line: float | None = None,
+) -> Chart:
+    """Bars from 0 to each estimate in percent with its interval, a note at its end, and a dotted reference line."""
+
+    def draw(axes: Axes) -> None:
+        at = np.arange(len(labels))
+        values = [100 * each.value for each in estimates]
+        axes.barh(at, values, 0.72, color=colour, xerr=_reach(estimates), error_kw={"elinewidth": 0.9, "ecolor": INK})
+        if notes is not None:
+            ends = [100 * np.nanmax([each.high, each.value]) for each in estimates]
+            for height, end, note in zip(at, ends, notes, strict=True):
+                axes.annotate(note, (end, height), (4, 0), textcoords="offset points", va="center", fontsize=7)
+        if line is not None:
+            axes.axvline(line, color=INK, linewidth=0.9, linestyle=":")
+        axes.set_yticks(at, labels)
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.1)
+        axes.invert_yaxis()
+        axes.set_xlabel(label)
+        axes.grid(axis="x")
+
+    return make_chart(name, draw, height_inches=0.7 + 0.24 * len(labels))
+
+
+def _reach(estimates: Sequence[Estimate]) -> npt.NDArray[np.float64]:
+    """Lengths of the intervals below and above their values, in percent; 0 without an interval."""
+    below = [each.value - each.low for each in estimates]
+    above = [each.high - each.value for each in estimates]
+    return np.asarray(100 * np.clip(np.nan_to_num([below, above]), 0, None), dtype=np.float64)

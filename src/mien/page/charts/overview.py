@@ -1,0 +1,171 @@
+"""Charts of training, the confusion matrix and class balance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import needs_extra
+from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, legend_above, make_chart, readable_on, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def training_chart(history: Sequence[Mapping[str, Any]], metric: str, best_epoch: int | None) -> Chart:
+    """Draw loss or accuracy over the epochs, training and validation, the epoch kept marked.
+
+    Args:
+        history: at least one epoch with the keys ``epoch``, ``train_<metric>`` and ``validation_<metric>``; None or NaN
+            if unknown.
+        metric: ``"loss"`` or ``"accuracy"``.
+        best_epoch: the epoch to mark.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    with needs_extra("report", "The report"):
+        from matplotlib.ticker import MaxNLocator
+    epochs = [int(line["epoch"]) for line in history]
+    percent = 100 if metric == "accuracy" else 1
+
+    def draw(axes: Axes) -> None:
+        for part, colour, style in (("train", COLOURS[1], "--"), ("validation", COLOURS[0], "-")):
+            values = [percent * _number(line, f"{part}_{metric}") for line in history]
+            # A line of one point is invisible without a marker.
+            marker = "o" if len(epochs) == 1 else ""
+            axes.plot(epochs, values, style, color=colour, label=part, linewidth=1.6, marker=marker, markersize=4)
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=INK, linewidth=0.9, linestyle=":", label=f"epoch kept ({best_epoch})")
+        if len(epochs) == 1:
+            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("accuracy, %" if metric == "accuracy" else metric)
+        axes.grid(axis="y")
+        legend_above(axes, 3)
+
+    return make_chart(f"{metric}-curve", draw, height_inches=2.6)
+
+
+def rate_chart(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], suggestion: float) -> Chart:
+    """Draw the loss over the learning rate of a range test, the suggested rate marked.
+
+    Args:
+        rates: float64 (N,), above 0.
+        losses: float64 (N,).
+        suggestion: one of the rates.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+
+    def draw(axes: Axes) -> None:
+        axes.plot(rates, losses, color=COLOURS[0], linewidth=1.6, label="training loss")
+        axes.axvline(suggestion, color=INK, linewidth=0.9, linestyle=":", label=f"suggested ({suggestion:.2g})")
+        axes.set_xscale("log")
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("loss")
+        axes.grid(axis="y")
+        legend_above(axes, 2)
+
+    return make_chart("learning-rate", draw, height_inches=2.6)
+
+
+def confusion_chart(
+    confusion: npt.NDArray[np.int64], classes: Sequence[str], links: Mapping[tuple[int, int], str] | None = None
+) -> Chart:
+    """Draw the confusion matrix: colour and percentage are of the true class, the smaller number is the count.
+
+    The colour map is cividis, even to the eye and with any colour vision (Nunez et al., PLoS ONE 13, 2018).
+
+    Args:
+        confusion: int64 (C, C), rows are true classes.
+        classes: C names.
+        links: for some cells (row, column), the key of an element of the page that a click leads to.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    with needs_extra("report", "The report"):
+        from matplotlib import colormaps
+        from matplotlib.patches import Rectangle
+    count = len(classes)
+    totals = confusion.sum(axis=1, keepdims=True)
+    # The row of a class without samples is NaN and has no colour.
+    fractions = np.divide(confusion, totals, out=np.full(confusion.shape, np.nan), where=totals > 0)
+    names = [shorten(name) for name in classes]
+    # Width of the names beside the cells: 0.065 inches for each letter.
+    beside_inches = max(1.0, 0.4 + 0.065 * max(map(len, names)))
+    # Cells as large as a phone allows, and never so small that their numbers collide.
+    cell_inches = max(0.46, (WIDTH_INCHES - beside_inches) / max(count, 4))
+    letters = float(np.clip(cell_inches * 17, 7, 11))
+
+    def draw(axes: Axes) -> None:
+        colours = colormaps["cividis"]
+        axes.pcolormesh(fractions, cmap=colours, vmin=0, vmax=1, edgecolors="face", linewidth=0.3)
+        for row, column in np.ndindex(count, count):
+            fraction, here = float(fractions[row, column]), (column + 0.5, row + 0.5)
+            if math.isnan(fraction):
+                axes.text(*here, "–", ha="center", va="center", fontsize=letters)
+                continue
+            style: dict[str, Any] = {"ha": "center", "color": readable_on(colours(fraction))}
+            if not confusion[row, column]:
+                axes.text(*here, "0", va="center", fontsize=letters, **style)
+                continue
+            axes.text(*here, f"{100 * fraction:.0f}%", va="bottom", fontsize=letters, **style)
+            axes.text(*here, f"{confusion[row, column]:,}", va="top", fontsize=0.8 * letters, **style)
+        for (row, column), key in (links or {}).items():
+            # On top of the cell and its numbers: all of it can be clicked.
+            axes.add_patch(Rectangle((column, row), 1, 1, facecolor="#ffffff00", zorder=9, url=f"#{key}"))
+        axes.invert_yaxis()
+        ticks = np.arange(count) + 0.5
+        axes.set_xticks(ticks, names, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(ticks, names)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel("predicted class")
+        axes.set_ylabel("true class")
+
+    width, height = cell_inches * count + beside_inches, 0.85 * (cell_inches * count + 1.0) + 0.2
+    return make_chart("confusion", draw, height_inches=height + 0.64 * (beside_inches - 1.0), width_inches=width)
+
+
+def class_chart(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Chart:
+    """Draw the class balance of each split as bars, with the number of faces at their ends.
+
+    Args:
+        class_counts: for each split, C counts; at least one split.
+        classes: C names.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    splits = len(class_counts)
+    thickness = 0.8 / splits
+    positions = np.arange(len(classes))
+
+    def draw(axes: Axes) -> None:
+        for index, (split, counts) in enumerate(class_counts.items()):
+            percentages = 100 * np.asarray(counts) / max(sum(counts), 1)
+            at = positions + (index - (splits - 1) / 2) * thickness
+            bars = axes.barh(at, percentages, 0.9 * thickness, color=COLOURS[index % len(COLOURS)], label=split)
+            axes.bar_label(bars, [f"{number:,}" for number in counts], padding=2, fontsize=7)
+        axes.set_yticks(positions, [shorten(name) for name in classes])
+        axes.tick_params(axis="y", length=0)
+        axes.invert_yaxis()
+        axes.margins(x=0.15)
+        axes.set_xlabel("of the split, %")
+        axes.grid(axis="x")
+        legend_above(axes, 3, handlelength=1.0)
+
+    return make_chart("class-bars", draw, height_inches=0.9 + len(classes) * (0.12 + 0.16 * splits))
+
+
+def _number(line: Mapping[str, Any], key: str) -> float:
+    value = line.get(key)
+    return math.nan if value is None else float(value)

@@ -1,0 +1,228 @@
+"""Charts as SVG inside a page, and as SVG and PNG files. No pyplot; the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import DataError, needs_extra
+from mien.files import write_bytes
+from mien.page.charts.plotly import plot_json
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_INCHES = 4.2
+"""Width of a phone (4.2 inches are 403 CSS pixels), so that text stays readable there."""
+
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+"""Okabe & Ito (2008): distinct with any colour vision, on white and on black."""
+
+INK = "#010203"
+"""A colour that nothing else uses: it becomes ``currentColor``, which follows the page's light or dark scheme."""
+
+LONGEST_NAME = 20
+"""Longer names are shortened in charts; tables have the full names."""
+
+_PAPER_INK = "#16181d"
+"""Replaces INK in a file, which has no colour scheme to follow."""
+
+_STYLE: Any = {
+    "svg.fonttype": "none",  # letters as text: small, selectable, in the page's own font
+    "text.usetex": False,
+    "text.parse_math": False,  # a dollar sign in a class name is a dollar sign
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": INK,
+    "grid.alpha": 0.15,
+    "grid.linewidth": 0.6,
+}
+
+
+_NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+
+
+@dataclass(frozen=True, eq=False)
+class Chart:
+    """One rendered chart.
+
+    Attributes:
+        name: unique within a page; also the name of its files.
+        svg: an ``<svg>`` element for use inside a page, in the colours of the page.
+        plot: the same chart as JSON for Plotly, which a page with scripts draws in its place; ``""`` if it has no curve
+            and no point with a name.
+    """
+
+    name: str
+    svg: str = field(repr=False)
+    plot: str = field(repr=False)
+    _figure: Figure = field(repr=False)
+    _text: str = field(repr=False)
+
+    def __html__(self) -> str:
+        """What jinja inserts into a page without escaping."""
+        return self.svg
+
+    def _repr_svg_(self) -> str:
+        """What a notebook shows: dark on white, because the colours of a notebook are unknown."""
+        text = self.svg_file().decode("utf-8")
+        return text[text.index("<svg") :]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the chart into a ``.svg`` or ``.png`` file, whole or not at all.
+
+        Raises:
+            DataError: another suffix.
+            RunError: the file system refused.
+        """
+        file = Path(path)
+        forms = {".svg": self.svg_file, ".png": self.png_file}
+        if file.suffix.lower() not in forms:
+            raise DataError(f"A chart is saved as .svg or .png; found {file.name}.", code="chart-suffix")
+        write_bytes(file, forms[file.suffix.lower()]())
+
+    def svg_file(self) -> bytes:
+        """A whole SVG file: dark letters on white."""
+        return self._text.replace(INK, _PAPER_INK).encode("utf-8")
+
+    def png_file(self, dots_per_inch: int = 200) -> bytes:
+        """A PNG file: dark letters on white."""
+        stream = io.BytesIO()
+        with _style(self.name):
+            # The layout is known since the SVG was written; computing it again takes as long as drawing.
+            self._figure.set_layout_engine("none")
+            self._figure.savefig(
+                stream, format="png", dpi=dots_per_inch, facecolor="white", metadata={"Software": None}
+            )
+        return stream.getvalue()
+
+
+def make_chart(
+    name: str, draw: Callable[[Axes], None], *, height_inches: float, width_inches: float = WIDTH_INCHES
+) -> Chart:
+    """Make a chart of one pair of axes.
+
+    Args:
+        name: unique within a page; the ids of its elements begin with it.
+        draw: draws on the given axes.
+        height_inches: height at natural size.
+        width_inches: width at natural size.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    return make_panels(name, [draw], columns=1, height_inches=height_inches, width_inches=width_inches)
+
+
+def make_panels(
+    name: str,
+    draws: Sequence[Callable[[Axes], None]],
+    *,
+    columns: int,
+    height_inches: float,
+    width_inches: float = WIDTH_INCHES,
+) -> Chart:
+    """Make a chart of small multiples: a panel for each of ``draws``, on one scale; as :func:`make_chart`."""
+    stream = io.StringIO()
+    with _style(name):
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
+        rows = -(-len(draws) // columns)
+        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).ravel()
+        for index, (panel, draw) in enumerate(zip(panels, draws, strict=False)):
+            draw(panel)
+            panel.label_outer()
+            # Below the last panel of a column there may be an empty place.
+            if index + columns >= len(draws):
+                panel.tick_params(axis="x", labelbottom=True)
+        for panel in panels[len(draws) :]:
+            panel.remove()
+        figure.savefig(stream, format="svg", transparent=True, metadata=_NO_METADATA, dpi=150)
+        plot = plot_json(figure)
+    whole = stream.getvalue()
+    text = whole[whole.index("<svg") :].strip().replace(INK, "currentColor")
+    # The page scales a chart and needs its natural width (CSS: 96 px an inch).
+    text = re.sub(r'\bwidth="[^"]*"', f'style="--natural-width: {96 * width_inches:.0f}px"', text, count=1)
+    # matplotlib counts ids from 1 in every chart; within a page they must differ. Links lead to faces on the same page.
+    text = re.sub(r'(<[^>]*?\bid="|href="#|url\(#)', rf"\g<1>{name}-", text).replace(' target="_blank"', "")
+    return Chart(name, text, plot, figure, _on_white(whole))
+
+
+@contextmanager
+def _style(name: str) -> Iterator[None]:
+    with needs_extra("report", "The report"):
+        import matplotlib
+    # A fixed salt: the same chart gives the same bytes.
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        # A class name in a script that matplotlib's font lacks: the browser has a font for it.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
+def _on_white(svg: str) -> str:
+    """Add a white background to a transparent SVG file: its text would be unreadable on black."""
+    head = re.search(r"<svg[^>]*>", svg)
+    assert head is not None
+    return f'{svg[: head.end()]}\n <rect width="100%" height="100%" fill="#ffffff"/>{svg[head.end() :]}'
+
+
+def shorten(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name short enough for a chart: the beginning and the end of a longer one.
+
+    >>> shorten("surprise"), shorten("an expression of great surprise", 12)
+    ('surprise', 'an expr…rise')
+    """
+    # matplotlib omits names that begin with an underscore from legends.
+    name = f" {name}" if name.startswith("_") else name
+    return name if len(name) <= longest else f"{name[: longest - 1 - longest // 3]}…{name[-(longest // 3) :]}"
+
+
+def legend_above(axes: Axes, columns: int, **style: Any) -> None:
+    """A legend above the axes with at most ``columns`` columns, fewer if labels are long."""
+    labels = axes.get_legend_handles_labels()[1]
+    if labels:
+        axes.legend(
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            ncols=_fitting(labels, columns),
+            **{"handlelength": 1.6, "columnspacing": 1.2, **style},
+        )
+
+
+def legend_inches(labels: Sequence[str], columns: int) -> float:
+    """Height of :func:`legend_above`."""
+    return 0.16 * -(-len(labels) // _fitting(labels, columns))
+
+
+def _fitting(labels: Sequence[str], columns: int) -> int:
+    # A line of WIDTH_INCHES holds about 60 letters; the marker of a label is as wide as five.
+    return max(1, min(columns, 60 // (max(map(len, labels), default=0) + 5)))
+
+
+def readable_on(colour: Sequence[float]) -> str:
+    """Black or white, whichever contrasts more with an RGB colour in 0..1 (WCAG 2.2, relative luminance)."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour[:3]]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if (luminance + 0.05) / 0.05 > 1.05 / (luminance + 0.05) else "#ffffff"

@@ -1,0 +1,91 @@
+"""An evaluation as tables in a terminal, readable at 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.threshold import ThresholdResult
+from mien.evaluation.vote_metrics import VoteEvaluation
+from mien.page.blocks import Column, Table
+from mien.page.sections import classification_report, subsets_table, threshold_table
+from mien.page.terminal import rich_table, titled
+from mien.page.votes import distribution_table, majority_table, majority_words
+from mien.page.wording import HEADLINES, interval_text, samples_text, threshold_words, value_text
+
+_WIDTH = 80
+
+
+def evaluation_text(evaluation: Evaluation) -> RenderableType:
+    """Headline metrics with intervals, metrics of each class, and the confusion matrix: something rich can print."""
+    classes = rich_table(classification_report(evaluation))
+    classes.rows[len(evaluation.classes) - 1].end_section = True
+    return Group(_headline(evaluation), titled("Per class", classes), _confusion(evaluation))
+
+
+def break_down_text(parts: Sequence[SubsetMetrics], column: str) -> RenderableType:
+    """Accuracy and macro-F1 for each value of ``column``: something rich can print."""
+    return titled(f"By {column}", rich_table(subsets_table(parts, column)))
+
+
+def subsets_text(subsets: Sequence[SubsetMetrics]) -> RenderableType:
+    """Accuracy and macro-F1 on all samples and without copies: something rich can print."""
+    return titled("Without copies", rich_table(subsets_table(subsets)))
+
+
+def votes_text(votes: VoteEvaluation) -> RenderableType:
+    """Accuracy by FER+'s protocol, and distances between distributions: something rich can print."""
+    found: list[RenderableType] = [titled("Votes", Text(majority_words(votes)))]
+    if votes.majority:
+        found.append(rich_table(majority_table(votes)))
+    if votes.distribution is not None:
+        found.append(titled("Distribution of votes", rich_table(distribution_table(votes.distribution))))
+    return Group(*found)
+
+
+def threshold_text(result: ThresholdResult) -> RenderableType:
+    """A threshold and the best one on validation: something rich can print."""
+    table = titled(f"Threshold for {result.positive}", rich_table(threshold_table(result)))
+    return Group(table, Text(threshold_words(result)))
+
+
+def _headline(evaluation: Evaluation) -> RenderableType:
+    columns = (Column("metric", "text"), Column("value", "number"), Column("95% interval", "number"))
+    rows = [
+        (HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate))
+        for key, estimate in evaluation.headline.items()
+    ]
+    table = rich_table(Table("headline", columns, rows))
+    table.columns[1].style = "bold"
+    return titled(f"{evaluation.split}: {samples_text(evaluation.samples)}", table)
+
+
+def _confusion(evaluation: Evaluation) -> RenderableType:
+    """Percent of the samples of each true class: counts of classes of different size do not compare."""
+    headers = list(evaluation.classes)
+    names = list(evaluation.classes)
+    if _needed_width(names, headers) > _WIDTH:
+        headers = [str(number) for number in range(1, len(headers) + 1)]
+        names = [f"{number} {name}" for number, name in zip(headers, names, strict=True)]
+    if _needed_width(names, headers) > _WIDTH:
+        return Text(f"\nThe confusion matrix of {len(names)} classes is too wide for a terminal. The files contain it.")
+    table = rich_table(Table("confusion", (Column("true class", "text"),), []))
+    for header in (*headers, "total"):
+        table.add_column(Text(header), justify="right", no_wrap=True)
+    for index, (name, counts) in enumerate(zip(names, evaluation.confusion, strict=True)):
+        percentages = 100 * counts / max(int(counts.sum()), 1)
+        cells = [Text(f"{each:.0f}" if count else "·") for each, count in zip(percentages, counts, strict=True)]
+        cells[index].stylize("bold")
+        table.add_row(Text(name), *cells, f"{int(np.sum(counts)):,}")
+    return titled("Confusion matrix: of the samples of each true class, % predicted as", table)
+
+
+def _needed_width(names: Sequence[str], headers: Sequence[str]) -> int:
+    total_column = len("28,709")
+    first = max(len("true class"), *map(len, names))
+    # A cell holds up to "100"; every column has a space on either side.
+    return first + sum(max(len(header), 3) for header in headers) + total_column + 2 * (len(headers) + 2)

@@ -1,0 +1,130 @@
+"""A page: one value, one template. Everything is inside the HTML file: nothing comes from the network.
+
+Without scripts the page says the same: its charts are drawn, its tables are written. Scripts (``templates/page.js``,
+and Plotly where a chart has curves) add numbers under the pointer, sorting, filtering and sliders.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from mien.colours import class_colours
+from mien.errors import RunError, needs_extra
+from mien.files import write_bytes, write_text
+from mien.page.blocks import CellFaces, FaceGrid, FaceRow, Section
+from mien.page.rendering import render
+
+
+@dataclass(frozen=True)
+class WrittenPage:
+    """The files that :meth:`Page.write` wrote: the page, its size in bytes, and the charts and tables beside it."""
+
+    page: Path
+    page_bytes: int
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of sections.
+
+    Attributes:
+        title: what the page is about.
+        lead: one or two sentences below the title.
+        sections: the content, in order.
+        metadata: how the page was made, such as model, data and command.
+        notices: what is missing or damaged, one sentence each.
+        subject: where the faces on the page come from.
+        classes: of the model or the data, in order; their colours.
+    """
+
+    title: str
+    lead: str
+    sections: Sequence[Section]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    notices: Sequence[str] = ()
+    subject: Literal["data", "video"] = "data"
+    classes: Sequence[str] = ()
+
+    @property
+    def shows_faces(self) -> bool:
+        """Whether the page shows any face."""
+        return any(
+            isinstance(block, FaceRow | FaceGrid | CellFaces) for section in self.sections for block in section.blocks
+        )
+
+    def html(self) -> str:
+        """The page as HTML. The same page gives the same text. Raises MissingExtraError without jinja2."""
+        moves = any(chart.plot for section in self.sections for chart in section.charts())
+        plotly = packed_plotly() if moves else ""
+        return render("page.html.j2", page=self, plotly=plotly, colours=class_colours(self.classes))
+
+    def write(self, folder: Path, name: str = "report.html") -> WrittenPage:
+        """Write the page, ``figures/*.svg`` and ``.png``, ``tables/*.csv`` and ``.json`` into a folder; the page last.
+
+        Args:
+            folder: created if it does not exist.
+            name: file name of the page.
+
+        Raises:
+            MissingExtraError: matplotlib or jinja2 is not installed.
+            RunError: the file system refused, or the folder is a file.
+        """
+        if folder.is_file():
+            raise RunError(f"{folder} is a file; --out needs a folder.", code="out-is-file")
+        html = self.html()
+        files: dict[Path, bytes] = {}
+        for section in self.sections:
+            for chart in section.charts():
+                files[folder / "figures" / f"{chart.name}.svg"] = chart.svg_file()
+                files[folder / "figures" / f"{chart.name}.png"] = chart.png_file()
+            for table in section.tables():
+                files[folder / "tables" / f"{table.name}.csv"] = table.to_csv()
+                files[folder / "tables" / f"{table.name}.json"] = table.to_json()
+        _remove_earlier_files(folder / name)
+        for path, content in files.items():
+            write_bytes(path, content)
+        # One line for each file: a name may contain spaces, because a class name may.
+        listed = "\n".join(sorted(path.relative_to(folder).as_posix() for path in files))
+        html = f"{html}\n<!-- {_LISTED}\n{listed}\n-->\n"
+        write_text(folder / name, html)
+        return WrittenPage(folder / name, len(html.encode("utf-8")), tuple(files))
+
+
+@lru_cache(maxsize=1)
+def packed_plotly() -> str:
+    """plotly.js of the package ``plotly``, deflated, in base64: a third of its five megabytes.
+
+    Raises:
+        MissingExtraError: plotly is not installed.
+    """
+    with needs_extra("report", "The report"):
+        import plotly
+    script = (Path(plotly.__path__[0]) / "package_data" / "plotly.min.js").read_bytes()
+    return b64encode(zlib.compress(script, 9)).decode("ascii")
+
+
+_LISTED = "Written beside this page:"
+
+
+def _remove_earlier_files(page: Path) -> None:
+    """Delete the charts and tables that an earlier page of this name lists. All other files stay."""
+    if not page.is_file():
+        return
+    found = re.search(rf"<!-- {_LISTED}\n(.*)\n-->\s*$", page.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+    for listed in found[1].splitlines() if found else ():
+        file = page.parent / listed
+        if re.fullmatch(r"(figures|tables)/[^/]+", listed) and file.is_file():
+            try:
+                file.unlink()
+            except OSError as error:
+                raise RunError(
+                    f"{file}, from an earlier report, cannot be removed: {error.strerror}.", code="file-not-removable"
+                ) from None

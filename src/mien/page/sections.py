@@ -1,0 +1,225 @@
+"""Sections that several pages share: metrics, confusion matrix, threshold, training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mien.errors import DataError
+from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.threshold import ThresholdResult
+from mien.page.blocks import (
+    Block,
+    CaptionedChart,
+    CellFaces,
+    ChartRow,
+    Column,
+    FaceRow,
+    Metric,
+    Metrics,
+    Section,
+    Table,
+    Text,
+)
+from mien.page.charts.curves import threshold_chart
+from mien.page.charts.overview import class_chart, confusion_chart, training_chart
+from mien.page.wording import (
+    HEADLINES,
+    interval_text,
+    samples_text,
+    threshold_lines,
+    threshold_values,
+    threshold_words,
+    value_text,
+)
+
+COPIES_WORDS = (
+    "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, for "
+    "test also in validation. Conflicting copies: an identical image has another label."
+)
+
+_INTERVAL_WORDS = (
+    "The 95% intervals show how much a metric varies with the choice of {units} ({resamples:,} bootstrap resamples). "
+    "They do not include the variation between training runs. A dash marks an undefined metric."
+)
+
+_METRIC_WORDS = (
+    "Precision: TP / (TP + FP). Recall: TP / (TP + FN). F1: their harmonic mean. AUC: probability that a sample of "
+    "the class ranks above a sample of another class."
+)
+
+WIDEST_CONFUSION = 7
+"""Classes that a narrow screen can show without scrolling."""
+
+
+def evaluation_lead(evaluation: Evaluation) -> str:
+    """One sentence about the evaluated samples, and one about classes without any."""
+    counts = f"{samples_text(evaluation.samples)}, {len(evaluation.classes)} classes"
+    lead = f"Metrics on the {evaluation.split} split: {counts}."
+    absent = [metrics.name for metrics in evaluation.per_class if not metrics.support]
+    return f"{lead} Without samples, and excluded from averages: {', '.join(absent)}." if absent else lead
+
+
+def classification_report(evaluation: Evaluation) -> Table:
+    """Precision, recall, F1 and area under the ROC curve of each class, then their averages."""
+    columns = (
+        Column("class", "text"), Column("precision"), Column("recall"), Column("F1"), Column("AUC"),
+        Column("samples", "count"),
+    )  # fmt: skip
+    metrics = (*evaluation.per_class, evaluation.macro, evaluation.weighted)
+    rows = [(each.name, each.precision, each.recall, each.f1, each.auc, each.support) for each in metrics]
+    return Table("classification-report", columns, rows)
+
+
+def subsets_table(parts: Sequence[SubsetMetrics], header: str = "measured on") -> Table:
+    """Accuracy and macro-F1 on parts of the samples.
+
+    Args:
+        parts: such as all samples and those without copies.
+        header: name of the first column.
+    """
+    columns = (
+        Column(header, "text"), Column("samples", "count"), Column("accuracy", "percent"), Column("macro-F1"),
+    )  # fmt: skip
+    return Table("without-copies", columns, [(each.value, each.count, each.accuracy, each.macro_f1) for each in parts])
+
+
+def _units(evaluation: Evaluation) -> str:
+    """What the bootstrap drew."""
+    return "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
+
+
+def metrics_section(evaluation: Evaluation, subsets: Sequence[SubsetMetrics] = ()) -> Section:
+    """Headline metrics, metrics of each class, and metrics without copies (``subsets``; may be empty)."""
+    cards = tuple(
+        Metric(
+            HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate), HEADLINES[key].meaning
+        )
+        for key, estimate in evaluation.headline.items()
+    )
+    blocks: list[Block] = [
+        Metrics(cards),
+        Text(_INTERVAL_WORDS.format(resamples=evaluation.resamples, units=_units(evaluation)), soft=True),
+        classification_report(evaluation),
+        Text(_METRIC_WORDS, soft=True),
+    ]
+    if subsets:
+        blocks += [subsets_table(subsets), Text(COPIES_WORDS, soft=True)]
+    return Section("metrics", "Metrics", tuple(blocks))
+
+
+def confusion_section(evaluation: Evaluation, faces: Mapping[tuple[int, int], FaceRow] | None = None) -> Section:
+    """The confusion matrix as a chart; counts and percentages as files.
+
+    Args:
+        evaluation: of the samples.
+        faces: for some cells (true class, predicted class), their faces, which a click shows.
+    """
+    keys = {cell: f"cell-{cell[0]}-{cell[1]}" for cell in faces or {}}
+    cells = tuple((keys[cell], row) for cell, row in (faces or {}).items())
+    classes = evaluation.classes
+    # A class without samples has no percentages.
+    totals = evaluation.confusion.sum(axis=1, keepdims=True)
+    percentages = np.divide(
+        evaluation.confusion, totals, out=np.full(evaluation.confusion.shape, np.nan), where=totals > 0
+    )
+    header = "true class" if "true class" not in classes else "true class of the sample"
+    counts = [(name, *line) for name, line in zip(classes, evaluation.confusion.tolist(), strict=True)]
+    rows = [(name, *line) for name, line in zip(classes, percentages.tolist(), strict=True)]
+    return Section(
+        "confusion",
+        "Confusion matrix",
+        (
+            CaptionedChart(
+                confusion_chart(evaluation.confusion, classes, keys),
+                "Each row is a true class, each column a predicted class. A cell shows the percentage of the row and "
+                "the count. The diagonal is correct.",
+                scrolls=len(classes) > WIDEST_CONFUSION,
+            ),
+            *([CellFaces(cells, "confusion")] if cells else []),
+            Table(
+                "confusion-counts", (Column(header, "text"), *(Column(name, "count") for name in classes)), counts,
+                shown=0,
+            ),
+            Table(
+                "confusion-percent", (Column(header, "text"), *(Column(name, "percent") for name in classes)), rows,
+                shown=0,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def threshold_table(result: ThresholdResult) -> Table:
+    """The metrics at a threshold, and at the best one on validation."""
+    names = ("", "threshold", "accuracy", "precision", "TPR", "FPR", "F1", "J")
+    columns = tuple(Column(name, "number" if name else "text") for name in names)
+    rows = [(name, *threshold_values(point)) for name, point in threshold_lines(result)]
+    return Table("threshold", columns, rows)
+
+
+def threshold_section(result: ThresholdResult) -> Section:
+    """A threshold between two classes: its point on the ROC curve, and the best threshold on validation."""
+    caption = f"ROC curve of {result.positive} with its 95% band. The marks are the thresholds in the table."
+    return Section(
+        "threshold",
+        "Threshold",
+        (
+            CaptionedChart(threshold_chart(result), caption),
+            threshold_table(result),
+            Text(threshold_words(result), soft=True),
+        ),
+    )
+
+
+def training_section(
+    history: Sequence[Mapping[str, Any]],
+    best_epoch: int | None,
+    class_counts: Mapping[str, Sequence[int]],
+    classes: Sequence[str],
+) -> Section:
+    """Loss and accuracy after each epoch, and the class balance of each split.
+
+    Args:
+        history: one mapping for each epoch, as ``RunFolder.read_history`` gives; may be empty.
+        best_epoch: the epoch whose weights were kept; None if unknown.
+        class_counts: for each split, C counts of faces; may be empty.
+        classes: C names.
+
+    Raises:
+        DataError: a split does not have C counts.
+    """
+    for split, counts in class_counts.items():
+        if len(counts) != len(classes):
+            raise DataError(
+                f"Each split needs one count for each of {len(classes)} classes; '{split}' has {len(counts)}.",
+                code="class-counts",
+            )
+    blocks: list[Block] = []
+    if history:
+        charts = (
+            CaptionedChart(training_chart(history, metric, best_epoch), f"{metric.capitalize()} after each epoch.")
+            for metric in ("accuracy", "loss")
+        )
+        blocks.append(ChartRow(tuple(charts)))
+        if best_epoch is not None:
+            blocks.append(
+                Text(f"The dotted line marks the epoch whose weights were kept: {best_epoch} of {len(history)}.", True)
+            )
+        names = tuple(history[0])
+        rows = [tuple(line.get(name) for name in names) for line in history]
+        blocks.append(Table("history", tuple(Column(name) for name in names), rows, shown=0))
+    else:
+        blocks.append(Text("The training history is unknown: only the predictions were given."))
+    if class_counts:
+        blocks.append(
+            CaptionedChart(class_chart(class_counts, classes), "Class balance of each split, with the number of faces.")
+        )
+        splits = tuple(class_counts)
+        rows = [(name, *(int(class_counts[split][at]) for split in splits)) for at, name in enumerate(classes)]
+        columns = (Column("class", "text"), *(Column(split, "count") for split in splits))
+        blocks.append(Table("class-counts", columns, rows, shown=0))
+    else:
+        blocks.append(Text("The class balance of the data is unknown."))
+    return Section("training", "Training", tuple(blocks))

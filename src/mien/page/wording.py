@@ -1,0 +1,139 @@
+"""Names of metrics and how numbers are written, the same in the terminal and on pages."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from mien.evaluation.results import Estimate
+from mien.evaluation.threshold import OperatingPoint, ThresholdResult
+from mien.recipe import StoppingRecipe
+
+Format: TypeAlias = Literal["text", "count", "percent", "points", "decimal", "signed", "p", "number"]
+UNDEFINED = "–"
+"""Shown for an undefined metric, such as the recall of a class without samples."""
+
+
+class Headline(NamedTuple):
+    """Name and meaning of a headline metric."""
+
+    name: str
+    meaning: str
+
+
+HEADLINES = {
+    "accuracy": Headline("Accuracy", "samples whose most probable class is the true class"),
+    "macro_f1": Headline("Macro-F1", "mean F1 over classes; 1 is best"),
+    "macro_auc": Headline("Macro-AUC", "mean one-vs-rest ROC AUC; 0.5 is chance, 1 is best"),
+    "log_loss": Headline("Log loss", "negative log-likelihood of the true class, in nats; 0 is best"),
+    "calibration_error": Headline("Calibration error", "gap between confidence and accuracy; 0 is best"),
+}
+"""Keys are those of ``Evaluation.headline``."""
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """0.715 -> ``"71.5%"``; NaN -> a dash."""
+    return UNDEFINED if math.isnan(fraction) else f"{100 * fraction:.{digits}f}%"
+
+
+def decimal(value: float) -> str:
+    """0.7154 -> ``"0.715"``; NaN -> a dash."""
+    return UNDEFINED if math.isnan(value) else f"{value:.3f}"
+
+
+def p_value_text(p_value: float) -> str:
+    """0.0123 -> ``"0.012"``, 0.00001 -> ``"< 0.001"``."""
+    return "< 0.001" if p_value < 0.001 else decimal(p_value)
+
+
+def p_text(p_value: float) -> str:
+    """0.0123 -> ``"p = 0.012"``, 0.00001 -> ``"p < 0.001"``."""
+    text = p_value_text(p_value)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def counted(number: int, noun: str) -> str:
+    """``"1 face"``, ``"1,234 faces"``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def samples_text(count: int) -> str:
+    """1 -> ``"1 sample"``, 3589 -> ``"3,589 samples"``."""
+    return counted(count, "sample")
+
+
+def value_text(key: str, value: float) -> str:
+    """The value of a headline metric: accuracy in percent, all others with three decimals."""
+    return percent(value) if key == "accuracy" else decimal(value)
+
+
+def interval_text(key: str, estimate: Estimate) -> str:
+    """The interval as ``"70.1–73.0%"`` or ``"0.690–0.720"``; a dash if there is none."""
+    if math.isnan(estimate.low) or math.isnan(estimate.high):
+        return UNDEFINED
+    low, high = value_text(key, estimate.low), value_text(key, estimate.high)
+    return f"{low.removesuffix('%')}–{high}"
+
+
+def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
+    """The epoch whose weights are kept, and why: ``"24, the last of 24"``, ``"17, the best of 24 by accuracy"``."""
+    if stopping.keep == "last":
+        return f"{epoch}, the last of {epochs}"
+    return f"{epoch}, the best of {epochs} by {stopping.metric.replace('_', '-')}"
+
+
+def threshold_lines(result: ThresholdResult) -> list[tuple[str, OperatingPoint]]:
+    """The operating points to show, each with its name."""
+    best = [] if result.best is None else [("best", result.best)]
+    return [("given", result.chosen), *best]
+
+
+def threshold_values(point: OperatingPoint) -> tuple[str, ...]:
+    """Threshold, accuracy, precision, true and false positive rate, F1 and Youden's J."""
+    rates = (point.precision, point.true_positive_rate, point.false_positive_rate, point.f1, point.youden)
+    return (decimal(point.threshold), percent(point.accuracy), *map(decimal, rates))
+
+
+def threshold_words(result: ThresholdResult) -> str:
+    """What the operating points mean, and how far the best one can be trusted."""
+    tempered = ", after temperature scaling" if result.in_use else ""
+    words = f"A sample is classified as {result.positive} if its probability{tempered} is at least the threshold. "
+    if result.best is None:
+        return words + "No best threshold: validation has no samples of both classes."
+    words += "Best: greatest Youden's J (TPR - FPR) on validation"
+    return words + (
+        ". Its metrics are measured on the same samples, so they are slightly optimistic."
+        if result.split == "validation"
+        else f"; both rows are measured on {result.split}."
+    )
+
+
+def points(value: float) -> str:
+    """A difference in percentage points: 0.012 -> ``"+1.2"``; NaN -> a dash."""
+    return UNDEFINED if math.isnan(value) else f"{100 * value:+.1f}"
+
+
+def signed(value: float) -> str:
+    """0.0123 -> ``"+0.012"``; NaN -> a dash."""
+    return UNDEFINED if math.isnan(value) else f"{value:+.3f}"
+
+
+def number(value: Any) -> str:
+    """0.000123456 -> ``"0.0001235"``; anything else than a float stays as it is; NaN -> a dash."""
+    if not isinstance(value, float):
+        return str(value)
+    return UNDEFINED if math.isnan(value) else f"{value:.4g}"
+
+
+FORMATTERS: dict[Format, Callable[[Any], str]] = {
+    "text": str,
+    "count": lambda value: f"{value:,}",
+    "percent": percent,
+    "points": points,
+    "decimal": decimal,
+    "signed": signed,
+    "p": p_value_text,
+    "number": number,
+}
+"""How each kind of value is shown."""

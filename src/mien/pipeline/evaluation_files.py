@@ -1,0 +1,96 @@
+"""The files of an evaluation: predictions, metrics and the report. No torch."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from mien.errors import MissingExtraError
+from mien.evaluation.predictions import Predictions, save_predictions
+from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.threshold import ThresholdResult
+from mien.evaluation.vote_metrics import VoteEvaluation
+from mien.files import plain, whole_file
+from mien.page.run_page import run_page
+from mien.run_folder import RunFolder
+
+
+def headline_values(evaluation: Evaluation) -> dict[str, float]:
+    """The headline metrics of validation as the manifest stores them, without undefined ones."""
+    return {
+        f"validation_{name}": estimate.value
+        for name, estimate in evaluation.headline.items()
+        if not math.isnan(estimate.value)
+    }
+
+
+def write_evaluation(
+    folder: Path,
+    predictions: Predictions,
+    evaluation: Evaluation,
+    *,
+    title: str,
+    metadata: Mapping[str, str],
+    class_counts: Mapping[str, Sequence[int]],
+    history: Sequence[Mapping[str, Any]] = (),
+    best_epoch: int | None = None,
+    threshold: ThresholdResult | None = None,
+    subsets: Sequence[SubsetMetrics] = (),
+    votes: VoteEvaluation | None = None,
+) -> Path | None:
+    """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, ``report.html``.
+
+    Args:
+        folder: where to.
+        predictions: for one split.
+        evaluation: their metrics.
+        title: of the report.
+        metadata: shown in the report, by name.
+        class_counts: faces of each class in each split of the data.
+        history: the epochs of the run, if there are any.
+        best_epoch: the selected epoch.
+        threshold: for two classes.
+        subsets: of :func:`mien.pipeline.leakage.without_copies`.
+        votes: metrics by annotators' votes.
+
+    Returns:
+        The report's path; None without the extra ``report``. A former report is removed then.
+
+    Raises:
+        RunError: a file cannot be written.
+    """
+    content = evaluation.to_dict() | ({} if threshold is None else {"threshold": threshold.to_dict()})
+    content |= {"subsets": [each.to_dict() for each in subsets]} if subsets else {}
+    content |= {} if votes is None else {"votes": votes.to_dict()}
+    report = folder / "report.html"
+    html: str | None = None
+    with suppress(MissingExtraError):
+        html = run_page(
+            title,
+            evaluation,
+            history=history,
+            best_epoch=best_epoch,
+            class_counts=class_counts,
+            metadata=metadata,
+            threshold=threshold,
+            subsets=subsets,
+            votes=votes,
+        ).html()
+    # All or none: what is half there could neither be used nor, without --overwrite, be written again.
+    with ExitStack() as files:
+        place = RunFolder(folder).predictions(predictions.split)
+        with files.enter_context(whole_file(place)).open("wb") as stream:
+            save_predictions(stream, predictions)
+        metrics = files.enter_context(whole_file(folder / "metrics.json"))
+        metrics.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="")
+        if html is not None:
+            files.enter_context(whole_file(report)).write_text(plain(html), encoding="utf-8", newline="")
+    if html is None:
+        # A former report would not match these metrics.
+        report.unlink(missing_ok=True)
+        return None
+    return report

@@ -1,0 +1,106 @@
+"""Find the predictions file and the ``robustness.json`` that belong together. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mien.data.dataset import SPLITS
+from mien.errors import DataError
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.robustness_file import NAME, RobustnessReport, read_robustness
+from mien.inference.find_model import find_run, find_run_of_model, is_shipped
+
+
+def find_predictions(folder: Path, split: str | None = None) -> Path:
+    """The predictions file of a run folder, or of a folder that ``mien evaluate --out`` wrote.
+
+    Raises:
+        DataError: there is none, or there are several and ``split`` does not choose one.
+    """
+    found = {file.stem.removeprefix("predictions_"): file for file in sorted(folder.glob("predictions_*.npz"))}
+    if split is not None and split in found:
+        return found[split]
+    if not found or split is not None:
+        if folder.is_file():
+            raise DataError(
+                f"{folder} is a file; give a folder, such as a run. Give a predictions file with --predictions, "
+                f"data with --data.",
+                code="folder-is-a-file",
+            )
+        wanted = f"predictions_{split or '*'}.npz"
+        state = f"has no {wanted}" if folder.is_dir() else "is not a folder"
+        place = "DIR" if folder.exists() or is_shipped(folder) else folder
+        of_split = f" --split {split}" if split in SPLITS else ""
+        raise DataError(
+            f"{folder} {state}. Make one with: mien evaluate M --data PATH{of_split} --out {place}",
+            code="predictions-missing",
+        )
+    if "validation" in found:
+        return found["validation"]
+    if len(found) > 1:
+        raise DataError(
+            f"{folder} has predictions for {', '.join(found)}; choose one with --split.", code="split-ambiguous"
+        )
+    return next(iter(found.values()))
+
+
+def find_robustness(
+    places: Sequence[Path], predictions: Predictions, model_name: str | None
+) -> tuple[RobustnessReport | None, str]:
+    """The first ``robustness.json`` with the predictions' split and model, or None and the reason in words.
+
+    Args:
+        places: files or folders in which it may lie.
+        predictions: of the report.
+        model_name: path of the model; None if unknown, which matches every model.
+
+    Raises:
+        DataError: a file that is no ``robustness.json``.
+    """
+    if predictions.split == "test":
+        return None, "Robustness section skipped: only `mien evaluate` may use the test split."
+    refused = ""
+    for place in places:
+        file = place / NAME if place.is_dir() else place
+        if not file.is_file():
+            continue
+        measured = read_robustness(file)
+        if measured.split != predictions.split:
+            reason = f"this report covers the split {predictions.split}"
+        elif _other_data(measured, predictions):
+            reason = "this report covers other data"
+        elif _other_predictions(measured, predictions):
+            found = f"{measured.result.clean_accuracy.value:.4f}"
+            reason = f"and its clean accuracy, {found}, is not that of these predictions"
+        elif model_name is not None and _place(measured.model) != _place(model_name):
+            reason = f"this report covers the model {model_name}"
+        else:
+            return measured, ""
+        refused = refused or f"{file} skipped: it covers {measured.description}, {reason}."
+    return None, refused or (
+        f"Robustness section skipped: there is no {NAME} in the run folder or beside the report. Make it, in minutes, "
+        f"with: mien robustness MODEL --data PATH --out RUN."
+    )
+
+
+def _other_data(measured: RobustnessReport, predictions: Predictions) -> bool:
+    """Files of an older mien do not say of which data they are."""
+    return "" not in {measured.data_fingerprint, predictions.data_fingerprint} and (
+        measured.data_fingerprint != predictions.data_fingerprint
+    )
+
+
+def _other_predictions(measured: RobustnessReport, predictions: Predictions) -> bool:
+    """Whether all samples were measured, and by another model: a run folder keeps its place when it is trained on."""
+    if measured.result.faces != len(predictions):
+        return False
+    accuracy = float((predictions.probabilities.argmax(axis=1) == predictions.labels).mean())
+    # Probabilities kept as float16 may turn a tie.
+    return abs(measured.result.clean_accuracy.value - accuracy) > 2 / len(predictions)
+
+
+def _place(model: str) -> Path:
+    """A run folder, whether it is named itself or by its model file; otherwise the file."""
+    run = find_run_of_model(model)
+    return (find_run(model) if run is None else run).path.resolve()

@@ -1,0 +1,184 @@
+"""Run a model on one split: faces in, predictions out. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.dataset import Dataset
+from mien.data.votes import check_votes, vote_probabilities
+from mien.errors import DataError
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, fit_temperature
+from mien.evaluation.vote_predictions import VotePredictions
+from mien.inference.onnx_classifier import BATCH
+from mien.inference.predictor import Predictor
+from mien.inference.tta import mean_over_views, tta_description
+from mien.labels import parse_scheme
+from mien.progress import slices, track
+
+
+def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
+    """The faces under the model's classes: its label scheme, its order.
+
+    Raises:
+        DataError: the data has a class that the model does not have.
+    """
+    scheme = parse_scheme(str(predictor.manifest.recipe.get("classes", "all")))
+    # Data that has the model's own classes already needs no merging.
+    if scheme is not None and not set(faces.classes) <= set(predictor.classes):
+        faces = faces.with_scheme(scheme)
+    unknown = [name for name in faces.classes if name not in predictor.classes]
+    if unknown:
+        raise DataError(
+            f"The data has the class '{unknown[0]}', which the model '{predictor.manifest.full_name}' does not have. "
+            f"Classes of the model: {', '.join(predictor.classes)}. Rename classes with --map.",
+            code="class-unknown",
+        )
+    return faces.with_classes(predictor.classes)
+
+
+def predict_split(
+    predictor: Predictor, faces: Dataset, split: str, views: int = 1, temperature: float | None = None
+) -> Predictions:
+    """The model's predictions for each face of a split.
+
+    Args:
+        predictor: the model.
+        faces: all of the data, as it was read.
+        split: train, validation or test.
+        views: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
+        temperature: the divisor of the logits. None takes the model's own, except on the samples that it was fitted
+            on, where it would be optimistic: there 1.
+
+    Returns:
+        With the votes of the data, and with what the output that learned from votes predicts if there is one.
+
+    Raises:
+        DataError: as :func:`with_model_classes`; no such split; an unsupported number of views; as :func:`votes_of`.
+    """
+    chosen = with_model_classes(predictor, faces.of_split(split))
+    votes = votes_of(predictor, chosen)
+    fitted = fitted_on(predictor, faces, split)
+    if temperature is None:
+        temperature = 1.0 if fitted else predictor.manifest.temperature
+    divisors = {} if votes is None else _divisors(predictor, votes.output, temperature, fitted=fitted)
+
+    def predict(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        if divisors:
+            return predictor.output_probabilities(images, divisors)
+        return predictor.probabilities(images, temperature)
+
+    batches = slices(len(chosen), BATCH)
+    found = np.concatenate(
+        [
+            mean_over_views(predict, np.asarray(chosen.images[batch]), views)
+            for batch in track(batches, len(batches), f"predicting {split}", "batches")
+        ]
+    )
+    count = len(predictor.classes)
+    if votes is not None and divisors:
+        votes = replace(votes, probabilities=found[:, count:])
+    return Predictions(
+        sample_ids=chosen.rows,
+        labels=chosen.labels,
+        probabilities=found[:, :count],
+        classes=predictor.classes,
+        split=split,
+        data_fingerprint=faces.fingerprint_for_predictions(split),
+        note=tta_description(views),
+        temperature=temperature,
+        votes=votes,
+        groups=chosen.groups,
+    )
+
+
+def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | None:
+    """The votes of faces in the order of the classes of the model's output that learned from votes, if there is one.
+
+    None where the data has no votes. For a model that learned from labels alone, and without a model, None too where
+    they are unusable.
+
+    Raises:
+        DataError: the model has such an output, and the votes are unusable or have other classes.
+    """
+    outputs = {} if predictor is None else predictor.manifest.outputs
+    output = next((name for name, each in outputs.items() if each.target != "label"), "")
+    if faces.votes is None:
+        return None
+    try:
+        counts = check_votes(faces)
+    except DataError:
+        if output:
+            raise
+        return None
+    if not output:
+        return VotePredictions(counts, faces.vote_classes)
+    classes = outputs[output].classes
+    if set(classes) != set(faces.vote_classes):
+        raise DataError(
+            f"The votes of the data are for {', '.join(faces.vote_classes)}; the model's output '{output}' has the "
+            f"classes {', '.join(classes)}. Measure it on data whose votes have them.",
+            code="votes-classes-differ",
+        )
+    return VotePredictions(counts[:, [faces.vote_classes.index(name) for name in classes]], classes, output=output)
+
+
+def _divisors(predictor: Predictor, output: str, temperature: float, *, fitted: bool) -> dict[str, float]:
+    """The temperatures of the label's output and of the one that learned from votes; empty without the latter."""
+    if not output:
+        return {}
+    own = 1.0 if fitted else predictor.manifest.outputs[output].temperature
+    return {next(iter(predictor.manifest.outputs)): temperature, output: own}
+
+
+def fitted_on(predictor: Predictor, faces: Dataset, split: str) -> bool:
+    """Whether the model's temperature was fitted on this split of these faces.
+
+    A list of changes (``--clean``) before training, before the measurement, or a different one before each, does not
+    matter.
+    """
+    manifest = predictor.manifest
+    trained_on = (manifest.data_fingerprint, *manifest.cleaned_from)
+    # In this order: comparing older fingerprints hashes all pixels.
+    known = any(each in faces.cleaned_from for each in trained_on)
+    return split == "validation" and (known or any(faces.matches_training_data(each) for each in trained_on))
+
+
+def temperature_description(predictor: Predictor, faces: Dataset, split: str) -> str:
+    """In words, what :func:`predict_split` did with the model's temperature."""
+    if fitted_on(predictor, faces, split):
+        return "without the model's temperature, which was fitted on these samples"
+    return f"with the model's temperature {predictor.manifest.temperature:.3g}"
+
+
+def temperature_for_use(predictions: Predictions) -> float:
+    """The temperature to store in a model, fitted on its validation predictions.
+
+    1, the network as it is, if the fit reaches its bounds: there were too few samples then.
+    """
+    return _within_bounds(fit_temperature(predictions.labels, predictions.probabilities))
+
+
+def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
+    """The temperature to store for an output taught by votes, fitted on the distributions of validation's votes.
+
+    Args:
+        predictor: answering by that output.
+        faces: all of the data. Without votes for these classes the temperature is 1.
+
+    Raises:
+        DataError: unusable votes.
+    """
+    chosen = faces.of_split("validation")
+    if chosen.votes is None or set(chosen.vote_classes) != set(predictor.classes):
+        return 1.0
+    columns = [chosen.vote_classes.index(name) for name in predictor.classes]
+    shares = vote_probabilities(check_votes(chosen))[:, columns]
+    return _within_bounds(fit_temperature(shares, predictor.probabilities(np.asarray(chosen.images), 1.0)))
+
+
+def _within_bounds(fitted: float) -> float:
+    return fitted if 1.01 * LEAST_TEMPERATURE < fitted < GREATEST_TEMPERATURE / 1.01 else 1.0

@@ -1,0 +1,204 @@
+"""One whole run: train, export, evaluate on validation. ``mien train``, ``mien demo`` and studies use it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mien.artifact import replace_manifest
+from mien.data.dataset import Dataset
+from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Evaluation
+from mien.evaluation.vote_metrics import VoteEvaluation, evaluate_votes
+from mien.exporting.to_onnx import Parity, export_run, manifest_of_weights
+from mien.inference.predictor import Predictor
+from mien.manifest import OutputManifest
+from mien.page.wording import kept_epoch_text
+from mien.pipeline.evaluation_files import headline_values, write_evaluation
+from mien.pipeline.leakage import subset_masks
+from mien.pipeline.split_predictions import (
+    predict_split,
+    temperature_description,
+    temperature_for_use,
+    vote_temperature_for_use,
+    with_model_classes,
+)
+from mien.processes import is_main_process
+from mien.progress import busy
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.callback import Callback
+from mien.training.loop import Outcome, train
+from mien.training.plan import TrainingPlan
+
+
+@dataclass(frozen=True, eq=False)
+class ExportedRun:
+    """A run's exported model with its evaluation on validation.
+
+    Attributes:
+        parity: how closely the exported file agrees with torch.
+        predictions: for validation.
+        evaluation: their metrics.
+        votes: their metrics by annotators' votes; None without votes.
+        report: path of the page; None without the extra ``report``.
+        removed: names of deleted files, which were made from other weights.
+    """
+
+    parity: Parity
+    predictions: Predictions
+    evaluation: Evaluation
+    votes: VoteEvaluation | None
+    report: Path | None
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class RunResult(ExportedRun):
+    """A finished training run.
+
+    Attributes:
+        run: its folder.
+        outcome: of the training.
+    """
+
+    run: RunFolder
+    outcome: Outcome
+
+
+def run_recipe(
+    plan: TrainingPlan,
+    run: RunFolder,
+    *,
+    resume: bool = False,
+    init_from: RunFolder | None = None,
+    teachers: Sequence[Path] = (),
+    callback: Callback | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    device: str = "auto",
+) -> RunResult:
+    """Train by a recipe, export the epoch that it keeps, evaluate that on validation, and write the run folder.
+
+    Under ``torchrun``, processes beside the first end here after training.
+
+    The temperature fitted on validation goes into the exported model. The metrics on validation are without it.
+
+    Args:
+        plan: a recipe and a data set; see :func:`mien.training.plan.plan_training`.
+        run: the run folder.
+        resume: continue the run in the folder, if there is one.
+        init_from: a run whose weights are the initial weights.
+        teachers: models for distillation; see :func:`mien.training.distill.make_distillation`.
+        callback: called after every step and epoch.
+        metadata: for environment.json and the report: data, command, ...
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        MienError: as :func:`mien.training.loop.train` and :func:`mien.exporting.to_onnx.export_run`; another process
+            uses the run.
+    """
+    environment = dict(metadata or {})
+    with run.alone() if is_main_process() else nullcontext():
+        outcome = train(
+            plan,
+            run,
+            resume=resume,
+            init_from=init_from,
+            teachers=teachers,
+            callback=callback,
+            environment=environment,
+            device=device,
+        )
+        if not is_main_process():
+            sys.exit(0)  # the first process does the rest
+        run_metadata = {
+            "initial weights": run.read_environment().get("started_from") or "random",
+            "epoch kept": kept_epoch_text(outcome.best_epoch, len(outcome.history), plan.recipe.stopping),
+            "training time": f"{outcome.history[-1]['seconds']:.0f} s",
+            **environment,
+        }
+        exported = finish_run(run, plan.dataset, run_metadata, outcome.history, outcome.best_epoch)
+    return RunResult(**vars(exported), run=run, outcome=outcome)
+
+
+def finish_run(
+    run: RunFolder,
+    faces: Dataset,
+    metadata: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]] = (),
+    best_epoch: int | None = None,
+) -> ExportedRun:
+    """Export a run's best weights, evaluate the exported model on validation, and write the run folder.
+
+    Args:
+        run: a run folder with best weights.
+        faces: under the data's own classes.
+        metadata: for the report.
+        history: its epochs, if there are any.
+        best_epoch: the selected epoch.
+
+    Raises:
+        MienError: as :func:`mien.exporting.to_onnx.export_run`.
+    """
+    recipe = run.read_recipe()
+    same_weights = manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None
+    removed = () if same_weights else run.remove_derived()
+    parity, predictor, predictions = export_calibrated(run, faces)
+    evaluation = evaluate_predictions(predictions)
+    manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
+    replace_manifest(run.model, manifest)
+    known = with_model_classes(predictor, faces)
+    masks = subset_masks(known, predictions)
+    votes = evaluate_votes(predictions, masks)
+    report = write_evaluation(
+        run.path,
+        predictions,
+        evaluation,
+        title=f"{recipe.name}: validation",
+        history=history,
+        best_epoch=best_epoch,
+        class_counts=known.counts_by_split(),
+        subsets=evaluate_subsets(predictions, masks),
+        votes=votes,
+        metadata={
+            "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
+            "model": f"{recipe.model.name}, {manifest.parameters:,} parameters",
+            "probabilities": temperature_description(predictor, faces, "validation"),
+            "data fingerprint": faces.fingerprint_without_test,
+            **{name: str(value) for name, value in metadata.items()},
+        },
+    )
+    return ExportedRun(parity, predictions, evaluation, votes, report, removed)
+
+
+def _with_vote_temperatures(predictor: Predictor, faces: Dataset) -> dict[str, OutputManifest]:
+    """The manifest's outputs, those taught by votes with temperatures fitted on validation."""
+    outputs = dict(predictor.manifest.outputs)
+    for each in predictor.manifest.all_outputs:
+        if each.name is not None and each.perceived:
+            temperature = vote_temperature_for_use(predictor.with_output(each.name), faces)
+            outputs[each.name] = outputs[each.name].model_copy(update={"temperature": temperature})
+    return outputs
+
+
+def export_calibrated(run: RunFolder, faces: Dataset) -> tuple[Parity, Predictor, Predictions]:
+    """Export a run's best weights, with the temperatures fitted on validation in the manifest.
+
+    Returns:
+        How closely the file agrees with torch, the model opened, and its predictions for validation at temperature 1.
+
+    Raises:
+        MienError: as :func:`mien.exporting.to_onnx.export_run`.
+    """
+    with busy("exporting model.onnx"):
+        parity = export_run(run)
+    predictor = Predictor(run.model).for_labels()
+    predictions = predict_split(predictor, faces, "validation")
+    update = {"temperature": temperature_for_use(predictions), "outputs": _with_vote_temperatures(predictor, faces)}
+    replace_manifest(run.model, predictor.manifest.model_copy(update=update))
+    return parity, Predictor(run.model).for_labels(), predictions

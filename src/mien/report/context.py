@@ -1,0 +1,125 @@
+"""What the sections of a report are built from: predictions, and the data and model if they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.dataset import Dataset
+from mien.data.splits import group_identical
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.robustness_file import RobustnessReport
+from mien.evaluation.vote_metrics import VoteEvaluation
+from mien.inference.predictor import Predictor
+from mien.run_folder import RunFolder
+
+VOTE_ANSWERS = 10
+"""Columns of the FER+ votes."""
+
+Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A section that cannot be built, with the reason in one sentence for the reader."""
+
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class ReportContext:
+    """Everything that sections may use. None means unknown; sections that need it are skipped.
+
+    Attributes:
+        predictions: of N samples.
+        evaluation: metrics of the predictions.
+        faces: the N faces of the samples, in their order.
+        class_counts: for each split, C counts; may be empty.
+        history: one mapping for each epoch, as ``RunFolder.read_history``; may be empty.
+        best_epoch: the epoch whose weights were kept.
+        predict: the model as a function: faces uint8 (n, S, S[, 3]) -> probabilities (n, C).
+        robustness: what ``mien robustness`` measured.
+        robustness_reason: why ``robustness`` is None, in one sentence.
+        resamples: bootstrap resamples for each interval.
+        level: target coverage of prediction sets, above 0 and below 1.
+        subsets: metrics on all samples and without copies; may be empty.
+        vote_evaluation: metrics by annotators' votes; None without votes.
+        model: the model.
+        run: the run folder of the model.
+        all_faces: the faces of all splits, under the classes of the model.
+        is_test: whether the samples are of the test split: then the model must not predict on them again.
+        explain: whether attention maps are wanted.
+        features: whether the feature map is wanted.
+    """
+
+    predictions: Predictions
+    evaluation: Evaluation
+    faces: Dataset | None = None
+    class_counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    history: Sequence[Mapping[str, Any]] = ()
+    best_epoch: int | None = None
+    predict: Predict | None = None
+    robustness: RobustnessReport | None = None
+    robustness_reason: str = ""
+    resamples: int = 1000
+    level: float = 0.9
+    subsets: Sequence[SubsetMetrics] = ()
+    vote_evaluation: VoteEvaluation | None = None
+    model: Predictor | None = None
+    run: RunFolder | None = None
+    all_faces: Dataset | None = None
+    is_test: bool = False
+    explain: bool = True
+    features: bool = True
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """C class names."""
+        return self.predictions.classes
+
+    @property
+    def no_new_predictions(self) -> str:
+        """Why the model cannot predict on these faces again, in one sentence; ``""`` if it can."""
+        skipped = "Sections that need new predictions skipped"
+        if self.is_test:
+            return f"{skipped}: only mien evaluate may use the test split."
+        given = (("data", "--data PATH", self.faces is not None), ("model", "--model MODEL", self.model is not None))
+        missing = [(name, option) for name, option, is_given in given if not is_given]
+        if not missing:
+            return ""
+        names = " and ".join(f"no {name}" for name, _ in missing)
+        return f"{skipped}: {names} was given. Give {' and '.join(option for _, option in missing)}."
+
+    @cached_property
+    def predicted(self) -> npt.NDArray[np.int64]:
+        """Predicted class of each sample, int64 (N,)."""
+        return np.asarray(self.predictions.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @cached_property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Whether each prediction is correct, bool (N,)."""
+        return np.asarray(self.predicted == self.predictions.labels)
+
+    @cached_property
+    def confidence(self) -> npt.NDArray[np.float64]:
+        """Largest probability of each sample, float64 (N,)."""
+        return np.asarray(self.predictions.probabilities.max(axis=1), dtype=np.float64)
+
+    @cached_property
+    def groups(self) -> npt.NDArray[np.int64] | None:
+        """Group id of each sample, int64 (N,): identical images share one. None without faces."""
+        return None if self.faces is None else group_identical(np.asarray(self.faces.images))
+
+    @cached_property
+    def votes(self) -> npt.NDArray[Any] | None:
+        """FER+ vote counts (N, 10); None if the data has no usable column ``ferplus_votes``."""
+        votes = None if self.faces is None else self.faces.columns.get("ferplus_votes")
+        if votes is None or votes.ndim != 2 or votes.shape[1] != VOTE_ANSWERS or votes.dtype.kind not in "iuf":
+            return None
+        return votes

@@ -1,0 +1,158 @@
+"""Calibration before and after temperature scaling, accuracy against coverage, prediction sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mien.evaluation.calibration import Calibration, CoverageCurve, accuracy_against_coverage, calibrate
+from mien.evaluation.conformal import ConformalSets, conformal_sets
+from mien.evaluation.intervals import proportion
+from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Slider, Table, Text
+from mien.page.charts.curves import coverage_chart, reliability_chart, set_size_chart
+from mien.page.wording import decimal, percent
+from mien.report.context import ReportContext
+
+COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+
+
+def calibration_section(context: ReportContext) -> Section:
+    """Whether the probabilities match the accuracy. Everything is fitted on other folds than it is measured on."""
+    predictions = context.predictions
+    calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, resamples=context.resamples)
+    # A single sample, or identical ones, have no other fold to fit on.
+    fitted = not np.isnan(calibration.calibrated).any()
+    curve = accuracy_against_coverage(context.confidence, context.correct)
+    sets = prediction_sets(context)
+    reliability = reliability_chart(calibration.before.reliability, calibration.after.reliability if fitted else None)
+    blocks: list[Block] = [
+        _calibration_table(calibration),
+        _temperature_words(context, calibration, fitted),
+        ChartRow(
+            (
+                CaptionedChart(
+                    reliability,
+                    "Reliability diagram: accuracy of the predictions by confidence, with 95% intervals. Below the "
+                    "dotted line the model is overconfident.",
+                ),
+                CaptionedChart(
+                    coverage_chart(curve), "Accuracy if the model abstains on the faces with the lowest confidence."
+                ),
+            )
+        ),
+        _abstaining(context),
+        _coverage_table(curve),
+        *_sets_blocks(context, sets),
+    ]
+    return Section("calibration", "Calibration", tuple(blocks))
+
+
+def prediction_sets(context: ReportContext) -> ConformalSets:
+    """The prediction sets of the samples, from the uncalibrated probabilities.
+
+    Cross-fitted probabilities would leak: the temperatures behind the thresholds of the other folds were fitted on a
+    sample's own label too, so that the label would move its own threshold.
+    """
+    predictions = context.predictions
+    return conformal_sets(predictions.labels, predictions.probabilities, context.groups, level=context.level)
+
+
+def _calibration_table(calibration: Calibration) -> Table:
+    names = {
+        "calibration_error": "calibration error (15 bins of equal width)",
+        "adaptive_calibration_error": "adaptive calibration error (15 bins of equal size)",
+        "brier": "Brier score",
+        "log_loss": "log loss",
+    }
+    rows = [(name, getattr(calibration.before, key), getattr(calibration.after, key)) for key, name in names.items()]
+    return Table(
+        "calibration",
+        (Column("metric, 0 is best", "text"), Column("uncalibrated"), Column("after temperature scaling")),
+        rows,
+    )
+
+
+def _temperature_words(context: ReportContext, calibration: Calibration, fitted: bool) -> Text:
+    if not fitted:
+        return Text("There are too few different faces to fit a temperature on some and measure it on others.")
+    of_folds = ", ".join(decimal(float(each)) for each in np.unique(calibration.fold_temperatures.round(3)))
+    together = (
+        "Identical images are in the same fold." if context.groups is not None else
+        "Without the data, identical images may be in different folds."
+    )  # fmt: skip
+    sense = "overconfident" if calibration.temperature > 1 else "underconfident"
+    return Text(
+        f"Temperature fitted on all samples: {decimal(calibration.temperature)}, so the model is {sense}. The metrics "
+        f"after temperature scaling are cross-fitted: each fifth of the samples is scaled by the temperature of the "
+        f"other four ({of_folds}). {together}",
+        soft=True,
+    )
+
+
+def _coverage_table(curve: CoverageCurve) -> Table:
+    rows = []
+    for wanted in COVERAGES:
+        index = int(np.abs(curve.coverage - wanted).argmin())
+        rows.append((float(curve.coverage[index]), float(curve.accuracy[index]), float(curve.thresholds[index])))
+    columns = (Column("coverage", "percent"), Column("accuracy", "percent"), Column("confidence threshold"))
+    caption = (
+        f"Area under the risk-coverage curve: {decimal(curve.risk_area)}. The best ranking of the same errors would "
+        f"give {decimal(curve.best_risk_area)}."
+    )
+    return Table("coverage", columns, list(dict.fromkeys(rows)), caption)
+
+
+def _abstaining(context: ReportContext) -> Slider:
+    """What a threshold of confidence does: abstain below it, answer from it on."""
+    thresholds = np.linspace(0, 1, 101)
+    rows: list[tuple[Any, ...]] = []
+    for threshold in thresholds.tolist():
+        answered = context.confidence >= threshold
+        count, right = int(answered.sum()), int((answered & context.correct).sum())
+        rows.append((threshold, count / len(answered), proportion(right, count), count, len(answered) - count))
+    columns = (
+        Column("threshold", "number"), Column("coverage", "percent"), Column("accuracy", "percent"),
+        Column("answered", "count"), Column("abstained", "count"),
+    )  # fmt: skip
+    return Slider(
+        Table("abstaining", columns, rows),
+        "Abstain if the confidence is below",
+        start=50,
+        chart="coverage",
+        marks=tuple(round(100 * row[1], 2) for row in rows),
+    )
+
+
+def _sets_blocks(context: ReportContext, sets: ConformalSets) -> list[Block]:
+    rows = [
+        ("all", sets.coverage, len(context.predictions), float(sets.members.sum(axis=1).mean())),
+        *(
+            (name, each, int((context.predictions.labels == index).sum()), _mean_size(context, sets, index))
+            for index, (name, each) in enumerate(zip(context.classes, sets.coverage_per_class, strict=True))
+        ),
+    ]
+    columns = (
+        Column("true class", "text"), Column("coverage", "percent"), Column("samples", "count"),
+        Column("mean set size", "decimal"),
+    )  # fmt: skip
+    alone = sets.singleton_accuracy
+    words = (
+        f"Conformal prediction sets contain the true class for {100 * sets.level:g}% of all faces; measured: "
+        f"{percent(sets.coverage.value)}. A set has {sets.mean_size:.2f} classes on average. {percent(sets.singleton)} "
+        f"of the sets have one class, which is correct in {percent(alone.value)}; {percent(sets.empty)} are empty. The "
+        f"target holds over all faces, not for each class. Thresholds are fitted on other folds, on the uncalibrated "
+        f"probabilities."
+    )
+    return [
+        Text(words),
+        CaptionedChart(
+            set_size_chart(sets.size_counts), "Number of classes in a prediction set, with the number of faces."
+        ),
+        Table("prediction-sets", columns, rows),
+    ]
+
+
+def _mean_size(context: ReportContext, sets: ConformalSets, index: int) -> float:
+    mine = context.predictions.labels == index
+    return float(sets.members[mine].sum(axis=1).mean()) if mine.any() else float("nan")

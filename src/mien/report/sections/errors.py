@@ -1,0 +1,287 @@
+"""Where the model fails: confused pairs, worst mistakes, and merging of classes."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import numpy as np
+
+from mien.checks.vote_evidence import ANSWERS, vote_description
+from mien.errors import DataError
+from mien.evaluation.class_merging import Groups, merged_pairs, merged_schemes, scheme_of
+from mien.evaluation.error_analysis import Indices, confused_pairs, pair_examples, worst_mistakes
+from mien.evaluation.intervals import proportion
+from mien.labels import SCHEMES, LabelScheme, canonical_class, parse_scheme
+from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
+from mien.page.charts.errors import dendrogram_chart, merging_chart, pairs_chart
+from mien.page.images import data_address
+from mien.page.wording import counted, percent
+from mien.report.context import ReportContext
+
+PAIRS_IN_CHART = 12
+PAIRS_WITH_FACES = 6
+FACES_OF_A_PAIR = 6
+WORST = 24
+FACES_OF_A_CELL = 12
+MOST_IN_CELLS = 600
+CELL_FACE_PX = 48
+"""The faces behind the confusion matrix: at most 600 of 48 pixels, which are 1.5 MB."""
+
+
+def pairs_section(context: ReportContext) -> Section:
+    """The most confused pairs with counts and intervals, and faces of each."""
+    pairs = confused_pairs(context.evaluation.confusion, ordered=True)
+    if not pairs:
+        return Section("pairs", "Confused pairs", (Text("None: all predictions are correct."),))
+    rows = [(context.classes[each.first], context.classes[each.second], each.count, each.rate) for each in pairs]
+    columns = (
+        Column("true class", "text"), Column("predicted", "text"), Column("samples", "count"),
+        Column("of the true class", "percent"),
+    )  # fmt: skip
+    blocks: list[Block] = [
+        CaptionedChart(
+            pairs_chart(pairs[:PAIRS_IN_CHART], context.classes),
+            "The most frequent mistakes: percentage of the true class with its 95% interval, and the count.",
+        ),
+        Table("confused-pairs", columns, rows, shown=PAIRS_IN_CHART),
+    ]
+    if context.faces is not None:
+        both_ways = confused_pairs(context.evaluation.confusion)[:PAIRS_WITH_FACES]
+        blocks += [_pair_faces(context, each.first, each.second, each.count) for each in both_ways]
+    return Section("pairs", "Confused pairs", tuple(blocks))
+
+
+def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
+    """The most confident faces of each cell of the confusion matrix; empty without faces."""
+    if context.faces is None:
+        return {}
+    labels, predicted, sure = context.predictions.labels, context.predicted, context.confidence
+    found = {}
+    cells = np.argwhere(context.evaluation.confusion)
+    most = max(1, min(FACES_OF_A_CELL, MOST_IN_CELLS // len(cells)))
+    for true, said in cells.tolist():
+        inside = np.flatnonzero((labels == true) & (predicted == said))
+        ordered = inside[np.argsort(-sure[inside], kind="stable")]
+        shown = _different(context, ordered[: 3 * most])[:most]
+        faces = tuple(
+            FaceTile(data_address(context.faces.images[index], CELL_FACE_PX), percent(float(sure[index]), 0))
+            for index in shown
+        )
+        verdict = "correct" if true == said else f"predicted {context.classes[said]}"
+        of_all = f"{counted(len(inside), 'sample')}{'' if len(inside) == len(faces) else ', the most confident'}"
+        found[true, said] = FaceRow(f"{context.classes[true]}, {verdict}: {of_all}", faces)
+    return found
+
+
+def worst_section(context: ReportContext) -> Section:
+    """The most confident mistakes, with all probabilities and, if the data has them, FER+ votes."""
+    worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, WORST)
+    if not len(worst):
+        return Section("worst", "Worst mistakes", (Text("None: all predictions are correct."),))
+    blocks: list[Block] = [_worst_table(context)]
+    if context.faces is not None:
+        shown = FaceRow("", tuple(mistake_tile(context, int(index)) for index in worst))
+        blocks = [
+            Text(
+                "The wrong predictions with the highest confidence. Click a face to see all probabilities.", soft=True
+            ),
+            shown,
+            *blocks,
+            *_votes_on_mistakes(context),
+        ]
+    return Section("worst", "Worst mistakes", tuple(blocks))
+
+
+def merging_section(context: ReportContext) -> Section | None:
+    """The accuracy after merging classes, and label schemes from clustering of the confusion; None for two classes."""
+    if len(context.classes) <= 2:
+        return None
+    if context.correct.all():
+        words = "All predictions are correct, so merging classes gains nothing."
+        return Section("merging", "Class merging", (Text(words),))
+    labels, probabilities = context.predictions.labels, context.predictions.probabilities
+    pairs = merged_pairs(labels, probabilities, context.resamples)
+    merging = merged_schemes(labels, probabilities)
+    named = [
+        (f"{context.classes[each.first]} + {context.classes[each.second]}", each.accuracy, each.gain) for each in pairs
+    ]
+    schemes = [
+        (len(each.groups), scheme_words(each.groups, context.classes), each.accuracy, each.macro_f1, each.chance)
+        for each in merging.schemes
+    ]
+    columns = (Column("merged", "text"), Column("accuracy", "percent"), Column("gain, points", "points"))
+    scheme_columns = (
+        Column("classes", "count"), Column("scheme", "text"), Column("accuracy", "percent"), Column("macro-F1"),
+        Column("largest class", "percent"),
+    )  # fmt: skip
+    return Section(
+        "merging",
+        "Class merging",
+        (
+            Text(
+                "Accuracy if two classes were one and their probabilities were added, without training again. Merging "
+                "the most confused classes gains most."
+            ),
+            CaptionedChart(
+                merging_chart(pairs[:PAIRS_IN_CHART], context.classes), "Gain in accuracy with its 95% interval."
+            ),
+            Table("merged-pairs", columns, named, shown=6),
+            Text("The tree joins the most confused classes first. A cut at any height gives a label scheme."),
+            CaptionedChart(
+                dendrogram_chart(merging.dendrogram, context.classes),
+                "Distance of two classes: 1 minus their mean rate of confusion with each other.",
+            ),
+            Table("schemes", scheme_columns, schemes),
+            Text(_study_b(merging.schemes[0].groups, context.classes)),
+            Text(
+                f"{_how_to_train(scheme_of(merging.schemes[0].groups, context.classes))}The schemes are measured on "
+                f"the samples that they were found on, which is slightly optimistic. Fewer classes are also easier.",
+                soft=True,
+            ),
+        ),
+    )
+
+
+def _how_to_train(scheme: LabelScheme) -> str:
+    """The option that trains with a scheme; ``""`` if class names hold the signs of the scheme's syntax."""
+    try:
+        read = parse_scheme(scheme.name)
+    except DataError:
+        return ""
+    if read is None or read.groups != scheme.groups:
+        return ""
+    change = shlex.quote(f"classes={json.dumps(scheme.name, ensure_ascii=False)}")
+    return f"To train with the two-class scheme: --set {change}. "
+
+
+def face_tile(context: ReportContext, index: int, caption: str) -> FaceTile:
+    """The face of a sample."""
+    assert context.faces is not None
+    return FaceTile(data_address(context.faces.images[index]), caption)
+
+
+def mistake_tile(context: ReportContext, index: int, like: tuple[FaceTile, ...] = (), like_title: str = "") -> FaceTile:
+    """The face of a wrong prediction with its probabilities, votes and id."""
+    assert context.faces is not None
+    probabilities = context.predictions.probabilities[index]
+    order = np.argsort(-probabilities, kind="stable")
+    detail: list[tuple[str, str, float | None]] = [
+        (context.classes[each], percent(float(probabilities[each]), 0), float(probabilities[each])) for each in order
+    ]
+    votes = votes_on(context, index)
+    if votes:
+        detail.append(("FER+ votes", votes, None))
+    detail.append(("sample", str(context.predictions.sample_ids[index]), None))
+    true, predicted = context.classes[context.predictions.labels[index]], context.classes[context.predicted[index]]
+    caption = f"{true}, predicted {predicted} {percent(float(probabilities.max()), 0)}"
+    return FaceTile(data_address(context.faces.images[index]), caption, tuple(detail), like, like_title)
+
+
+def votes_on(context: ReportContext, index: int) -> str:
+    """:func:`mien.checks.vote_evidence.vote_description` of a face; ``""`` without votes."""
+    return "" if context.votes is None else vote_description(context.votes[index])
+
+
+def scheme_words(groups: Groups, classes: tuple[str, ...]) -> str:
+    """``"angry + sad | happy"``."""
+    return " | ".join(" + ".join(classes[index] for index in group) for group in groups)
+
+
+def _pair_faces(context: ReportContext, first: int, second: int, count: int) -> FaceGrid:
+    # More than are shown, because identical images, of which FER2013 has many, are shown once.
+    examples = pair_examples(
+        context.predictions.labels, context.predictions.probabilities, first, second, 3 * FACES_OF_A_PAIR
+    )
+    a, b = context.classes[first], context.classes[second]
+    parts = []
+    for title, indices, column in (
+        (f"{a}, predicted {b}", examples.first_as_second, second),
+        (f"{b}, predicted {a}", examples.second_as_first, first),
+        (f"typical {a}, correct", examples.typical_first, first),
+        (f"typical {b}, correct", examples.typical_second, second),
+    ):
+        faces = tuple(
+            face_tile(context, int(index), percent(float(context.predictions.probabilities[index, column]), 0))
+            for index in _different(context, indices)[:FACES_OF_A_PAIR]
+        )
+        if faces:
+            parts.append(FaceRow(title, faces))
+    return FaceGrid(f"{a} and {b}: {count:,} mistakes", tuple(parts))
+
+
+def _different(context: ReportContext, indices: Indices) -> Indices:
+    """The samples without those whose image is identical to an earlier one."""
+    assert context.groups is not None
+    _, first = np.unique(context.groups[indices], return_index=True)
+    return indices[np.sort(first)]
+
+
+def _worst_table(context: ReportContext) -> Table:
+    worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, 100)
+    columns = (
+        Column("sample", "text"), Column("true class", "text"), Column("predicted", "text"), Column("confidence"),
+        Column("probability of the true class"), Column("FER+ votes", "text"),
+    )  # fmt: skip
+    rows = [
+        (
+            int(context.predictions.sample_ids[index]),
+            context.classes[context.predictions.labels[index]],
+            context.classes[context.predicted[index]],
+            float(context.confidence[index]),
+            float(context.predictions.probabilities[index, context.predictions.labels[index]]),
+            votes_on(context, int(index)),
+        )
+        for index in worst
+    ]
+    # Without votes the last column is empty.
+    kept = len(columns) if any(row[-1] for row in rows) else -1
+    cut: list[tuple[Any, ...]] = [row[:kept] for row in rows]
+    return Table("worst-mistakes", columns[:kept], cut, shown=0 if context.faces is not None else 12)
+
+
+def _votes_on_mistakes(context: ReportContext) -> list[Block]:
+    """The majority vote on the faces with wrong and with correct predictions."""
+    votes = context.votes
+    if votes is None:
+        return []
+    names = np.array([canonical_class(name) for name in ANSWERS])
+    voted = votes.sum(axis=1) > 0
+    most = 2 * votes.max(axis=1) > votes.sum(axis=1)
+    said = names[votes.argmax(axis=1)]
+    classes = np.array(context.classes)
+    truth, predicted = classes[context.predictions.labels], classes[context.predicted]
+    kinds = (
+        ("the majority agrees with the prediction", most & (said == predicted)),
+        ("the majority agrees with the label", most & (said == truth)),
+        ("the majority says something else", most & (said != predicted) & (said != truth)),
+        ("there is no majority", ~most),
+    )
+    wrong, right, rows = ~context.correct & voted, context.correct & voted, []
+    for words, kind in kinds:
+        rows.append(
+            (words, proportion((kind & wrong).sum(), wrong.sum()), proportion((kind & right).sum(), right.sum()))
+        )
+    columns = (
+        Column("FER+ votes", "text"),
+        Column("of wrong predictions", "percent"),
+        Column("of correct predictions", "percent"),
+    )
+    without = int((~voted).sum())
+    caption = f"Samples without votes, excluded: {without:,}." if without else ""
+    return [Table("votes-on-mistakes", columns, rows, caption)]
+
+
+def _study_b(groups: Groups, classes: tuple[str, ...]) -> str:
+    """Whether the cut into two classes is Study B's positive and negative; disgust counts if it is a class."""
+    scheme = SCHEMES["binary-with-disgust" if "disgust" in classes else "binary"]
+    positive, negative = (set(scheme.groups[name]) for name in ("positive", "negative"))
+    if not positive | negative <= set(classes):
+        return ""
+    found = [{classes[index] for index in group} & (positive | negative) for group in groups]
+    said = scheme_words(groups, classes)
+    neutral = ", without neutral" if "neutral" in classes else ""
+    if positive in found:
+        return f"The cut into two classes, {said}, is Study B's positive (happy, surprise) against negative{neutral}."
+    return f"The cut into two classes, {said}, is not Study B's positive (happy, surprise) against negative{neutral}."

@@ -1,0 +1,56 @@
+"""The counters of the service for Prometheus. No label comes from a client, so the number of series is bounded."""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder in which several workers count. Read by prometheus_client when it is imported."""
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Metrics:
+    """The counters of one app."""
+
+    def __init__(self) -> None:
+        self.registry: CollectorRegistry = CollectorRegistry()
+        registry = self.registry
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        self.requests: Counter = Counter("mien_requests", "Answered requests.", ["route", "status"], registry=registry)
+        self.seconds: Histogram = Histogram(
+            "mien_request_seconds",
+            "Seconds from the headers to the answer.",
+            ["route"],
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self.refused: Counter = Counter("mien_refused", "Refused requests by error code.", ["code"], registry=registry)
+        self.under_way: Gauge = Gauge(
+            "mien_requests_under_way",
+            "Requests whose images are being processed.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.held_bytes: Gauge = Gauge(
+            "mien_held_bytes", "Bytes of uploads in memory.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.faces: Counter = Counter("mien_faces", "Faces classified.", registry=registry)
+        self.batch_faces: Histogram = Histogram(
+            "mien_batch_faces", "Faces in one run of the network.", registry=registry, buckets=(1, 2, 4, 8, 16, 32, 64)
+        )
+
+    def page(self) -> bytes:
+        """All counters in Prometheus's text format. Those of several workers are added up."""
+        if FOLDER_VARIABLE not in os.environ:
+            return generate_latest(self.registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)

@@ -1,0 +1,206 @@
+"""A scikit-learn classifier that trains, keeps and uses a mien model: ``mien.sklearn.ExpressionClassifier``.
+
+It goes wherever scikit-learn takes an estimator: ``cross_val_score``, ``GridSearchCV``, ``Pipeline``, ``joblib.dump``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.dataset import Dataset
+from mien.errors import DataError, RecipeError, needs_extra
+from mien.files import write_bytes
+from mien.inference.onnx_classifier import OnnxClassifier
+from mien.preprocess import face_square
+from mien.recipe import Recipe
+from mien.recipe_file import load_recipe
+from mien.run_folder import RunFolder
+
+with needs_extra("report", "mien.sklearn"):
+    from sklearn.base import BaseEstimator, ClassifierMixin
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+if TYPE_CHECKING:
+    from sklearn.utils import Tags
+
+
+class PixelError(DataError, ValueError):
+    """Data that cannot be used, as scikit-learn expects it: a ``ValueError``."""
+
+
+class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Train a mien recipe with ``fit``, and classify face crops with ``predict``.
+
+    Images are face crops, grey (N, H, W) or flattened (N, H * W), of any size: they are scaled to the recipe's. A
+    recipe of three channels takes RGB, (N, H, W, 3) or flattened. Pixels are numbers 0..255, usually uint8; fractions
+    are rounded. ``fit`` cuts a stratified validation split of 15% off its data, which chooses the best epoch and the
+    temperature of the probabilities.
+
+    Args:
+        recipe: the name of a built-in recipe, or a ``.toml`` file.
+        settings: keys of the recipe to change: ``{"epochs": 10, "optim.lr": 0.05}``.
+        image_shape: (H, W) of the images, with RGB (H, W, 3); one of them may be -1, as in ``numpy.reshape``. None:
+            they are square.
+        random_state: seed of all randomness, 0 or more; None keeps the recipe's seed. Runs are repeatable either way.
+        device: where to train: ``auto``, ``cpu``, ``cuda`` or ``mps``. Prediction runs on the CPU.
+
+    Attributes:
+        classes_: (C,) the labels, sorted, of the type that ``fit`` was given.
+        n_features_in_: pixels of an image.
+        history_: one entry an epoch: loss and metrics of train and validation by name.
+        model_: the ``.onnx`` file, as bytes. :meth:`save` writes it for every other part of mien.
+
+    >>> ExpressionClassifier("quick", settings={"epochs": 5}).get_params()["settings"]
+    {'epochs': 5}
+    """
+
+    def __init__(
+        self,
+        recipe: str = "quick",
+        *,
+        settings: Mapping[str, Any] | None = None,
+        image_shape: tuple[int, ...] | None = None,
+        random_state: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.recipe = recipe
+        self.settings = settings
+        self.image_shape = image_shape
+        self.random_state = random_state
+        self.device = device
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
+        """Train on face crops and their labels.
+
+        Args:
+            X: (N, H, W) or (N, H * W), with RGB (N, H, W, 3) or (N, H * W * 3), 0..255.
+            y: (N,) labels: text or numbers.
+
+        Raises:
+            PixelError: arrays of other shapes or values, or data that cannot be trained on; a ``ValueError`` too.
+            MienError: a recipe or setting that does not exist, or a recipe with a label scheme; torch is not installed.
+        """
+        features, labels = validate_data(self, _flat(X), y, dtype="numeric", ensure_min_samples=2)
+        check_classification_targets(labels)
+        recipe = self._recipe()
+        pixels = self._pixels(features, recipe.input.channels)
+        if features.dtype.kind == "f" and 0 < features.max() <= 1:
+            raise PixelError(
+                "Pixels must be 0..255; these end at 1 or below. Multiply them by 255.", code="pixel-range"
+            )
+        if recipe.classes != "all":
+            # The columns of its probabilities would not be those of classes_.
+            raise RecipeError(
+                f"The recipe has the label scheme '{recipe.classes}'; mien.sklearn needs 'all'. Merge the labels in y.",
+                code="recipe-merges-classes",
+            )
+        self.classes_, numbers = np.unique(column_or_1d(labels), return_inverse=True)
+        names = [str(label) for label in self.classes_.tolist()]
+        try:
+            size_px, channels = recipe.input.stored_as
+            dataset = Dataset.from_arrays(pixels, numbers, names, size_px=size_px, channels=channels)
+            self._train(recipe, dataset)
+        except DataError as error:
+            raise PixelError(str(error), code=error.code) from error
+        return self
+
+    def predict_proba(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:  # noqa: N803
+        """Probabilities of face crops.
+
+        Args:
+            X: as in :meth:`fit`.
+
+        Returns:
+            float64 (N, C) in the order of ``classes_``, each row sums to 1.
+
+        Raises:
+            PixelError: as :meth:`fit`.
+            sklearn.exceptions.NotFittedError: before :meth:`fit`.
+        """
+        check_is_fitted(self)
+        size_px, channels = self._classifier.manifest.input.stored_as
+        pixels = self._pixels(validate_data(self, _flat(X), dtype="numeric", reset=False), channels)
+        return self._classifier.probabilities(np.stack([face_square(image, size_px, channels) for image in pixels]))
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:  # noqa: N803
+        """The most probable label of each face crop, (N,). Arguments and errors as :meth:`predict_proba`."""
+        probabilities = self.predict_proba(X)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the model as a ``.onnx`` file, which :func:`mien.load` and all commands take. Returns its path."""
+        check_is_fitted(self)
+        write_bytes(path, self.model_)
+        return Path(path)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.input_tags.positive_only = True
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The file itself is kept; onnxruntime's session of it cannot be pickled.
+        return {name: value for name, value in super().__getstate__().items() if name != "_classifier"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if "model_" in state:
+            self._classifier = _open(self.model_)
+
+    def _recipe(self) -> Recipe:
+        seed = {} if self.random_state is None else {"seed": int(self.random_state)}
+        return load_recipe(os.fspath(self.recipe), [*dict(self.settings or {}).items(), *seed.items()])
+
+    def _pixels(self, flat: npt.NDArray[Any], channels: int) -> npt.NDArray[np.uint8]:
+        """Flat images as uint8 (N, H, W), in colour (N, H, W, 3)."""
+        if flat.dtype != np.uint8 and (flat.min() < 0 or flat.max() > 255):
+            found = f"{flat.min():g}..{flat.max():g}"
+            raise PixelError(
+                f"Negative values in data passed to {type(self).__name__} or values above 255: pixels must be 0..255; "
+                f"found {found}.",
+                code="pixel-range",
+            )
+        side = round((flat.shape[1] / channels) ** 0.5)
+        square = (side, side) if channels == 1 else (side, side, channels)
+        try:
+            images = np.rint(flat).reshape(len(flat), *(self.image_shape or square))
+        except ValueError:
+            wanted = "a square" if self.image_shape is None else f"image_shape={self.image_shape}"
+            raise PixelError(
+                f"{flat.shape[1]} features are not the pixels of {wanted}. Give image_shape=(height, width).",
+                code="image-shape",
+            ) from None
+        return np.asarray(images, dtype=np.uint8)
+
+    def _train(self, recipe: Recipe, dataset: Dataset) -> None:
+        with needs_extra("train", "Training"):
+            from mien.pipeline.training_run import export_calibrated
+            from mien.training.loop import train
+            from mien.training.plan import plan_training
+        with TemporaryDirectory(prefix="mien-") as folder:
+            run = RunFolder(Path(folder) / "run")
+            self.history_ = train(plan_training(recipe, dataset), run, device=self.device).history
+            export_calibrated(run, dataset)
+            self.model_ = run.model.read_bytes()
+        self._classifier = _open(self.model_)
+
+
+def _flat(images: Any) -> Any:
+    """Stacks (N, H, W[, 3]) as (N, pixels): the two dimensions that scikit-learn checks. All else stays as it is."""
+    return images.reshape(len(images), -1) if isinstance(images, np.ndarray) and images.ndim in {3, 4} else images
+
+
+def _open(model: bytes) -> OnnxClassifier:
+    with TemporaryDirectory(prefix="mien-") as folder:
+        file = Path(folder) / "model.onnx"
+        write_bytes(file, model)
+        return OnnxClassifier(file)

@@ -1,0 +1,77 @@
+"""A network measured on the validation split after each epoch."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from lightning_fabric import Fabric
+from torch import nn
+
+from mien.data.votes import check_votes, vote_probabilities
+from mien.evaluation import metrics
+from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
+from mien.preprocess import normalise
+from mien.training.augment import channels_first
+from mien.training.batch_norm import recalibrate_bn
+from mien.training.callback import HistoryLine
+from mien.training.distributed import part_of_process, sum_of_processes
+from mien.training.plan import TrainingPlan
+from mien.training.state import TrainingState
+
+
+def predict_probabilities(
+    model: nn.Module, fabric: Fabric, plan: TrainingPlan, batch_size: int = 512
+) -> list[npt.NDArray[np.float64]]:
+    """Probabilities of every class of each output for the validation split, by the torch model in evaluation mode.
+
+    Returns:
+        For each output of the plan, that of the label first, float64 (N, classes).
+    """
+    model.eval()
+    recipe, images = plan.recipe, plan.validation.images
+    start = (recipe.input.size_px - recipe.input.crop_px) // 2
+    window = slice(start, start + recipe.input.crop_px)
+    sizes = [len(output.classes) for output in plan.outputs]
+    parts: list[list[npt.NDArray[np.float64]]] = []
+    part = part_of_process(len(images), fabric)
+    with torch.inference_mode():
+        for first in range(part.start, part.stop, batch_size):
+            pixels = torch.from_numpy(np.array(images[first : min(first + batch_size, part.stop), window, window]))
+            batch = normalise(channels_first(fabric.to_device(pixels)).to(torch.float32), recipe.input)
+            logits = model(batch.contiguous(memory_format=torch.channels_last)).float().cpu().double()
+            parts.append([each.softmax(1).numpy() for each in logits.split(sizes, dim=1)])
+    found = []
+    for index, size in enumerate(sizes):
+        # Each process fills in its part of zeros: their sum is the whole, to the bit.
+        whole = torch.zeros((len(images), size), dtype=torch.float64)
+        if parts:
+            whole[part] = torch.from_numpy(np.concatenate([each[index] for each in parts]))
+        found.append(sum_of_processes(fabric, whole).numpy())
+    return found
+
+
+def validate(state: TrainingState) -> HistoryLine:
+    """The history's columns about validation: of the label output, and of the first one that learns from votes."""
+    plan, recipe = state.plan, state.recipe
+    with state.average.in_place():
+        # Norms that are frozen keep theirs: what is learnt meanwhile goes by them.
+        if state.recalibration_images is not None and len(state.history) >= recipe.tuning.frozen_epochs:
+            recalibrate_bn(state.network, state.recalibration_images, recipe.input, through=state.model)
+            state.average.take_statistics()
+        predicted = predict_probabilities(state.model, state.fabric, plan)
+    probabilities, labels = predicted[0], plan.validation.labels
+    confusion = metrics.confusion_matrix(labels, probabilities.argmax(1), len(plan.validation.classes))
+    rows = metrics.support(confusion)
+    line = {
+        "validation_loss": metrics.log_loss(labels, probabilities),
+        "validation_accuracy": float(metrics.accuracy(confusion)),
+        "validation_macro_f1": float(metrics.macro_average(metrics.f1(confusion), rows)),
+        "validation_macro_auc": float(metrics.macro_average(metrics.roc_auc(labels, probabilities), rows)),
+    }
+    if len(predicted) > 1:
+        votes = check_votes(plan.validation)
+        classes = plan.validation.vote_classes
+        line["validation_votes_loss"] = distribution_cross_entropy(vote_probabilities(votes), predicted[1])
+        line["validation_majority_accuracy"] = majority_accuracy(votes, predicted[1], classes)
+    return line

@@ -1,0 +1,290 @@
+"""The frames of a video file as a player shows them: upright, with square pixels, each at its own time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, needs_extra
+from mien.images import IMAGE_SUFFIXES, missing_file
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+MAXIMUM_PIXELS = 8192 * 4320
+"""Pixels of a frame at most: the largest size of H.264's levels. A larger frame is refused before decoding."""
+
+# Supported formats. FFmpeg knows more: playlists that name other files and addresses, and text drawn as video.
+_FORMATS = (
+    "mov,matroska,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,gif,apng,h264,hevc,m4v,mjpeg,ivf,obu,dv,mxf,"
+    "yuv4mpegpipe,nut,rm,wtv"
+)
+_NO_VIDEO = (
+    "is not a video in a supported format (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, GIF), or its index is missing"
+)
+_GUESSED_RATE = Fraction(25)
+
+_BACKWARD_FRAMES, _BACKWARD_SECONDS = 3, Fraction(1, 10)
+"""Timestamps that go back by more than both have restarted; by less, they are only out of order."""
+
+_JOINABLE, _FORWARD_SECONDS = ("mpegts", "mpeg"), 10
+"""In formats whose files may be concatenated, timestamps that jump ahead by more have restarted too. Not in others,
+where a frame may last as long, and not with sound, which may have continued."""
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedFrame:
+    """A decoded frame.
+
+    Attributes:
+        number: from 0.
+        pts: its time in units of the video's ``time_base``, from the start of the file; strictly rising.
+        seconds: the same in seconds.
+        rgb: uint8 (H, W, 3), upright.
+    """
+
+    number: int
+    pts: int
+    seconds: float
+    rgb: npt.NDArray[np.uint8]
+
+
+class VideoFile:
+    """A video file, open for decoding once from its start. A context manager.
+
+    Attributes:
+        path: the file.
+        width: width of its upright frames, in pixels.
+        height: height of its upright frames, in pixels.
+        time_base: duration of one time unit, in seconds.
+        frame_rate: mean frames per second, as the file states it or as FFmpeg estimates it.
+        expected_frames: number of frames as the file states it, or an estimate; None if it states nothing.
+        start_seconds: the file's own timestamp at its start.
+        has_sound: whether there is an audio stream.
+        damaged: frames so far that could not be decoded completely.
+        missing_seconds: known at the end: stated duration minus decoded duration.
+        jumps: how often the timestamps have restarted so far, as in concatenated recordings.
+        shift_seconds: added to the file's timestamps since the last restart, so that they keep rising.
+
+    Raises:
+        DataError: no such file (``file-missing``), a folder (``video-folder``), no permission (``file-permission``), no
+            supported format (``video-format``), no video stream (``video-stream-missing``), an unknown codec
+            (``video-codec``), no decodable frame (``video-damaged``), frames over :data:`MAXIMUM_PIXELS`
+            (``video-pixels``).
+        MissingExtraError: PyAV is not installed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._container = _open(self.path)
+        try:
+            self.has_sound = bool(self._container.streams.audio)
+            streams = self._container.streams.video
+            # A cover picture in a song is a video stream of one frame.
+            moving = [stream for stream in streams if not stream.disposition & stream.disposition.attached_pic]
+            if not moving:
+                found = "only sound" if self.has_sound else "nothing else"
+                raise DataError(f"{self.path} has no video stream, {found}.", code="video-stream-missing")
+            known = [stream for stream in moving if stream.codec_context is not None]
+            if not known:
+                raise DataError(
+                    f"{self.path} has a codec that FFmpeg cannot decode here. Convert it to an MP4 with H.264 first.",
+                    code="video-codec",
+                )
+            self._stream = known[0]
+            self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
+            self._stream.thread_type = "AUTO"
+            self.time_base = Fraction(self._stream.time_base or Fraction(1, 90_000))
+            self.frame_rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or _GUESSED_RATE)
+            self._stated_seconds = self._find_stated_seconds()
+            stated = self._stream.frames or round((self._stated_seconds or 0) * self.frame_rate)
+            self.expected_frames: int | None = stated or None
+            self.damaged = 0
+            self.missing_seconds = 0.0
+            self.jumps, self.shift_seconds = 0, Fraction(0)
+            self._decoded = self._decode()
+            self._first: VideoFrame | None = next(self._decoded, None)
+            if self._first is None:
+                raise DataError(f"{self.path} has no frame that can be decoded.", code="video-damaged")
+            self.start_seconds = self._find_start(self._first)
+            self._orientation = _orientation(self._first)
+            self._stored_size = _square_pixels(self._first, self._stream.sample_aspect_ratio)
+            self._check_size(*self._stored_size)
+            is_turned = self._orientation[0]
+            self.width, self.height = self._stored_size[::-1] if is_turned else self._stored_size
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        # Freeing a decoder waits for its threads while holding Python's lock, which a thread that drops a packet needs.
+        # Flushing waits for them without the lock.
+        for stream in self._container.streams.video:
+            if stream.codec_context is not None:
+                stream.codec_context.flush_buffers()
+        self._container.close()
+
+    def frames(self) -> Iterator[DecodedFrame]:
+        """All frames in the order of their times, one at a time. Can be iterated once."""
+        frame, number, pts = self._first, 0, -1
+        self._first = None
+        while frame is not None:
+            following = next(self._decoded, None)
+            pts = self._place(frame, following, pts)
+            yield DecodedFrame(number, pts, float(pts * self.time_base), self._upright(frame))
+            number += 1
+            frame = following
+        self._note_end(float((pts + self._frame_units) * self.time_base))
+
+    @property
+    def _frame_units(self) -> int:
+        return max(round(1 / (self.frame_rate * self.time_base)), 1)
+
+    def restarts(self, seconds: Fraction) -> bool:
+        """Whether a step between two timestamps of the file means that they have restarted."""
+        if seconds > _FORWARD_SECONDS:
+            return not self.has_sound and self._container.format.name in _JOINABLE
+        return seconds < -max(_BACKWARD_FRAMES / self.frame_rate, _BACKWARD_SECONDS)
+
+    def _place(self, frame: VideoFrame, following: VideoFrame | None, last: int) -> int:
+        """The time of a frame, in units from the beginning, after the last one's (-1 where it is the first)."""
+        onward = last + self._frame_units if last >= 0 else 0
+        stated, after = (self._stated(each) for each in (frame, following))
+        # Raw streams carry no times.
+        if stated is None:
+            return onward
+        if last >= 0 and self.restarts((stated - last) * self.time_base):
+            # A single frame has a damaged timestamp: the next one continues as before.
+            if after is not None and not self.restarts((after - last) * self.time_base):
+                return onward
+            self.jumps += 1
+            self.shift_seconds += (onward - stated) * self.time_base
+            return onward
+        # The same in the other direction: it jumps ahead of the next one.
+        if after is not None and last < after < stated and self.restarts((after - stated) * self.time_base):
+            return onward
+        # Broken files repeat timestamps.
+        return max(stated, last + 1)
+
+    def _stated(self, frame: VideoFrame | None) -> int | None:
+        if frame is None or frame.pts is None:
+            return None
+        return round(frame.pts + (self.shift_seconds - self.start_seconds) / self.time_base)
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Frames as they are stored. Errors are counted, and decoding continues after them."""
+        import av
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except (av.FFmpegError, OSError):
+                self.damaged += 1
+                return
+            try:
+                decoded = packet.decode()
+            except av.FFmpegError:
+                self.damaged += 1
+                continue
+            for frame in decoded:
+                self.damaged += bool(frame.is_corrupt)
+                self._check_size(frame.width, frame.height)
+                yield frame
+
+    def _upright(self, frame: VideoFrame) -> npt.NDArray[np.uint8]:
+        # A stream may change its size: all frames get that of the first one.
+        width, height = self._stored_size
+        rgb: npt.NDArray[Any] = frame.to_ndarray(format="rgb24", width=width, height=height)
+        swap, flip_rows, flip_columns = self._orientation
+        rgb = rgb.transpose(1, 0, 2) if swap else rgb
+        rgb = rgb[::-1] if flip_rows else rgb
+        rgb = rgb[:, ::-1] if flip_columns else rgb
+        return np.ascontiguousarray(rgb)
+
+    def _check_size(self, width: int, height: int) -> None:
+        if width * height > MAXIMUM_PIXELS:
+            raise DataError(
+                f"{self.path} has frames of {width} x {height} pixels; the limit is {MAXIMUM_PIXELS:,}. Shrink it.",
+                code="video-pixels",
+            )
+
+    def _find_start(self, first: VideoFrame) -> Fraction:
+        if self._container.start_time is not None:
+            return Fraction(self._container.start_time, 1_000_000)
+        return Fraction(0) if first.pts is None else first.pts * self.time_base
+
+    def _find_stated_seconds(self) -> float | None:
+        if self._stream.duration is not None:
+            return float(self._stream.duration * self.time_base)
+        # The file's duration is that of its longest stream, so it is only useful with a single stream.
+        if self._container.duration is not None and len(self._container.streams) == 1:
+            return float(self._container.duration) / 1_000_000
+        return None
+
+    def _note_end(self, end_seconds: float) -> None:
+        # Some files count the stated duration from their start, others from timestamp 0.
+        if self.jumps:
+            # The stated duration refers to the file's own timestamps.
+            return
+        missing = (self._stated_seconds or 0.0) - end_seconds - max(float(self.start_seconds), 0.0)
+        # Rounding and unequal frame durations explain one or two frames.
+        self.missing_seconds = missing if missing * self.frame_rate > 2.5 else 0.0
+
+
+def _open(path: Path) -> Any:
+    with needs_extra("video", "Reading videos"):
+        import av
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; expected a video file.", code="video-folder")
+    if not path.exists():
+        raise missing_file(path)
+    try:
+        return av.open(str(path.absolute()), options={"format_whitelist": _FORMATS})
+    except av.error.PermissionError:
+        raise DataError(f"{path} cannot be read: permission denied.", code="file-permission") from None
+    except (av.FFmpegError, OSError, ValueError):
+        hint = " For an image use: mien predict" if path.suffix.lower() in IMAGE_SUFFIXES else ""
+        raise DataError(f"{path} {_NO_VIDEO}.{hint}", code="video-format") from None
+
+
+def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """How to put a frame upright: swap rows and columns, then flip the rows, then the columns.
+
+    The display matrix of ISO/IEC 14496-12 is (a b u; c d v; x y w). Only quarter turns and mirrors are supported;
+    phones write nothing else. PyAV's own ``rotation`` takes a mirror for half a turn.
+    """
+    data: Any = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return False, False, False
+    a, b, _, c, d = np.frombuffer(bytes(data), dtype=np.int32)[:5].tolist()
+    if abs(b) + abs(c) > abs(a) + abs(d):
+        return True, b < 0, c < 0
+    return False, d < 0, a < 0
+
+
+def _square_pixels(frame: VideoFrame, aspect: Fraction | None) -> tuple[int, int]:
+    """Width and height with square pixels, before the frame is turned upright."""
+    # A more extreme aspect ratio is a damaged header.
+    if aspect is None or not Fraction(1, 4) <= aspect <= 4:
+        aspect = Fraction(1)
+    return max(round(frame.width * aspect), 1), frame.height

@@ -1,0 +1,125 @@
+"""The functions of ``import mien``, on rendered faces. Oracles: the command line, the files, NumPy."""
+
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mien as package
+from mien.data.clean import read_clean
+from mien.errors import DataError, RunError
+from mien.evaluation.predictions import read_predictions
+from support import raises
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_readmes_ten_lines_run(face_folder, tmp_path, monkeypatch):
+    """Every line as it stands in README, on rendered faces and for one epoch."""
+    (code,) = (block for block in re.findall(r"```py\n(.*?)```", README.read_text(), re.S) if "mien.train(" in block)
+    assert len(code.strip().splitlines()) <= 10
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(face_folder, "my_faces")
+    exec(code.replace("epochs=10", "epochs=1").replace('"default"', '"fast"'), {})
+    assert Path("confusion.svg").read_bytes().startswith(b"<?xml")
+    assert "Confusion matrix" in Path("report/report.html").read_text()
+    assert len(Path("runs/tuned/test_ledger.jsonl").read_text().splitlines()) == 1
+
+
+def test_metrics_are_those_of_the_command_line(mien, tiny_run, face_folder):
+    answer = mien("evaluate", tiny_run.path, "--data", face_folder, "--json")
+    result = package.evaluate(tiny_run.path, face_folder)
+    assert result.to_dict() == json.loads(answer.out)
+    assert result.accuracy.value == np.trace(result.confusion_matrix) / result.confusion_matrix.sum()
+    assert "Accuracy" in str(result)
+    assert "<table" in result._repr_html_()
+
+
+def test_a_predictions_file_is_measured_without_its_model(tiny_run):
+    file = tiny_run.predictions("validation")
+    predictions = read_predictions(file)
+    expected = (predictions.probabilities.argmax(1) == predictions.labels).mean()
+    assert package.evaluate_file(file).accuracy.value == pytest.approx(expected)
+
+
+def test_a_model_compared_with_itself_does_not_differ(tiny_run, faces):
+    result = package.compare(tiny_run.path, tiny_run.path, faces)
+    assert (result.accuracy_difference.value, result.p_value) == (0, 1)
+    with raises(DataError, "data-missing"):
+        package.compare(tiny_run.path, tiny_run.path)
+
+
+def test_a_mean_of_views_or_models_has_a_report(tiny_run, faces, tmp_path):
+    """Oracle: the page says how the predictions were averaged. No one model predicts them again."""
+    for name, model, views in (("views", tiny_run.path, 2), ("models", [tiny_run.path, tiny_run.path], 1)):
+        result = package.evaluate(model, faces, tta=views)
+        page = result.write_report(tmp_path / name).read_text(encoding="utf-8")
+        assert result.predictions.note in html.unescape(page)
+
+
+def test_arrays_train_as_a_folder_does(tmp_path, tiny_recipe, faces):
+    """Oracle: the same images as a data set give the same weights to the bit."""
+    rebuilt = package.Dataset.from_arrays(
+        np.asarray(faces.images), faces.labels, classes=faces.classes, split=faces.split.tolist(), sample_ids=faces.rows
+    )
+    first = package.train(tiny_recipe, faces, out=tmp_path / "first")
+    second = package.train(tiny_recipe, rebuilt, out=tmp_path / "second")
+    weights = [run.details.run.best.read_bytes() for run in (first, second)]
+    assert weights[0] == weights[1]
+    assert len(first.history) == 2
+    assert "<svg" in first._repr_html_()
+
+
+def test_a_callback_stops_a_run(tmp_path, tiny_recipe, faces):
+    class AfterOne(package.Callback):
+        done = 0
+
+        def on_epoch_end(self, metrics, is_best):
+            self.done += 1
+
+        def should_stop(self):
+            return self.done >= 1
+
+    result = package.train(tiny_recipe, faces, out=tmp_path / "run", callback=AfterOne())
+    assert len(result.history) == 1
+
+
+def test_an_audit_says_what_the_command_says(tmp_path, faces):
+    result = package.audit(faces)
+    page = result.write(tmp_path / "audit")
+    assert page.is_file()
+    assert len(read_clean(tmp_path / "audit" / "clean.toml").changes) == len(result.findings.changes)
+    assert json.loads((tmp_path / "audit" / "audit.json").read_text()) == json.loads(json.dumps(result.to_dict()))
+    with raises(RunError, "file-exists", "clean.toml"):
+        result.write(tmp_path / "audit")
+
+
+def test_an_explanation_has_the_shape_of_its_face(tiny_run, faces):
+    images = list(np.asarray(faces.images[:2]))
+    first, second = package.explain(tiny_run.path, images, crops=True)
+    assert first.map.shape == (48, 48)
+    assert first.target == first.prediction.top
+    assert second._repr_png_().startswith(b"\x89PNG")
+    with raises(DataError, "class-unknown"):
+        package.explain(tiny_run.path, images, crops=True, target="bored")
+
+
+def test_what_ships_is_listed_and_loads():
+    models = package.list_models()
+    assert [model.name for model in models] == ["default", "default-int8", "fast", "fast-int8"]
+    for model in models:
+        assert package.load(model.name).for_labels().classes == model.manifest.classes
+    assert "quick" in package.list_recipes()
+
+
+def test_an_export_in_fp16_is_written_beside_the_model(tmp_path, tiny_run, faces):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.path, run)
+    file = package.export(run, precision="fp16", data=faces)
+    assert file.name == "model.half.onnx"
+    with raises(DataError, "data-missing"):
+        package.export(run, precision="int8")

@@ -1,0 +1,239 @@
+"""Oracle: copies, leaks, conflicts, blank pictures and turned labels that the test plants among rendered faces."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.auditing.run import audit_faces, check_audit, find_copies
+from mien.auditing.sections.impact import impact_section
+from mien.data.clean import Clean, apply_clean
+from mien.data.dataset import Dataset
+from mien.errors import DataError
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from mien.page.blocks import Text
+from mien.pipeline.leakage import ALL_SAMPLES, without_copies
+from support import raises
+
+
+def planted(faces):
+    """The rendered faces and, after them: 6 validation rows copied from train (2 with another label, 2 mirrored), 2
+    train rows copied from train, a blank one in train and one in test.
+    """
+    train = np.flatnonzero(faces.split == "train")[:8]
+    images = np.concatenate(
+        [np.asarray(faces.images), np.asarray(faces.images)[train], np.zeros((2, 48, 48), np.uint8)]
+    )
+    images[len(faces) + 4 : len(faces) + 6] = images[len(faces) + 4 : len(faces) + 6, :, ::-1]
+    labels = np.concatenate([faces.labels, faces.labels[train], [0, 0]])
+    labels[len(faces) : len(faces) + 2] = (labels[len(faces) : len(faces) + 2] + 1) % 7
+    count = len(images)
+    return Dataset(
+        images=images,
+        labels=labels,
+        classes=faces.classes,
+        split=np.concatenate([faces.split, ["validation"] * 6 + ["train"] * 3 + ["test"]]).astype("<U10"),
+        source=np.array([f"face {at}" for at in range(count)]),
+        rows=np.arange(count),
+        columns={"ferplus_votes": votes_for(labels, blank=count - 2)},
+    )
+
+
+def votes_for(labels, blank):
+    """Eight of ten say the label, two are unsure; of the blank ones all say that it is no face."""
+    answer = np.array([4, 5, 6, 1, 3, 2, 0])[labels]
+    votes = np.zeros((len(labels), 10), dtype=np.int64)
+    votes[np.arange(len(labels)), answer] = 8
+    votes[:, 8] = 2
+    votes[blank:] = np.eye(10, dtype=np.int64)[9] * 10
+    return votes
+
+
+def predictions_of(faces, split, turned=()):
+    """A good model; of the turned rows it is sure of another class."""
+    chosen = faces.split == split if split in {"train", "validation", "test"} else faces.split != "test"
+    part = faces.subset(chosen)
+    truth = part.labels.copy()
+    truth[np.isin(part.rows, turned)] = (truth[np.isin(part.rows, turned)] + 3) % 7
+    logits = np.random.default_rng(0).normal(size=(len(part), 7))
+    logits[np.arange(len(part)), truth] += 6
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return Predictions(part.rows, part.labels, probabilities, faces.classes, split, faces.fingerprint)
+
+
+@pytest.fixture(scope="module")
+def data(faces):
+    return planted(faces)
+
+
+@pytest.fixture(scope="module")
+def copies(data):
+    return find_copies(data)
+
+
+def test_what_was_planted_is_counted(data, copies):
+    found = audit_faces(data, copies, resamples=20).to_dict()
+    exact, near = found["identical"], found["identical_or_near"]
+    assert (exact["groups"], exact["rows"]) == (7, 14)
+    assert (near["groups"], near["rows"]) == (9, 18)
+    assert (exact["conflicting_groups"], exact["conflicting_rows"]) == (2, 4)
+    leaks = {(leak["split"], leak["source"]): leak["rows"] for leak in exact["leaks"]}
+    assert leaks == {("validation", "train"): 4, ("test", "train"): 1, ("test", "validation"): 0}
+    assert near["leaks"][0]["rows"] == 6
+    assert found["quality_issues"]["blank"] == 2
+    assert found["outlier_ranking"]["positive"] == 2
+    assert found["counts"]["validation"] == dict(
+        zip(data.classes, np.bincount(data.labels[data.split == "validation"], minlength=7).tolist(), strict=True)
+    )
+    assert found["labels"] is found["metrics"] is None
+    assert "Labels not reviewed" in found["not_checked"][0]
+
+
+def test_the_score_beside_itself_without_copies(data, copies):
+    scores = predictions_of(data, "validation")
+    parts = audit_faces(data, copies, scores, resamples=20).label_review.subsets
+    assert [part.count for part in parts] == [
+        len(scores),
+        len(scores) - 4,
+        len(scores) - 2,
+        len(scores) - 6,
+        len(scores) - 2,
+    ]
+    kept = ~np.isin(scores.sample_ids, np.arange(400, 404))
+    by_hand = evaluate_predictions(
+        replace(scores, **{name: getattr(scores, name)[kept] for name in ("sample_ids", "labels", "probabilities")}), 5
+    )
+    assert parts[1].accuracy.value == by_hand.accuracy.value
+    assert parts[1].macro_f1.value == by_hand.macro_f1.value
+    # The evaluation counts near-copies as leaks, and conflicts by identical pixels.
+    assert [part.count for part in without_copies(data, scores, 5)] == [parts[at].count for at in (0, 3, 2)]
+    assert without_copies(data, predictions_of(data, "train"), 5) == []
+
+
+def test_out_of_fold_nothing_was_seen_before(data, copies):
+    """No fold learnt a copy of what it is asked, so a score without such rows would be about nothing."""
+    found = audit_faces(data, copies, predictions_of(data, "out-of-fold"), resamples=5)
+    ways = ("identical", "identical or near")
+    names = [ALL_SAMPLES, *(f"without conflicting copies ({how})" for how in ways)]
+    assert [part.value for part in found.label_review.subsets] == names
+    assert [part["value"] for part in found.to_dict()["metrics"]] == names
+    (reason,) = [words for words in found.not_checked if "leaked samples" in words]
+    assert "Out-of-fold models never see a copy of a sample" in reason
+    said = " ".join(block.words for block in impact_section(found).blocks if isinstance(block, Text))
+    assert "leaked samples" not in said
+    of_one_model = audit_faces(data, copies, predictions_of(data, "validation"), resamples=5)
+    said = " ".join(block.words for block in impact_section(of_one_model).blocks if isinstance(block, Text))
+    assert "without leaked samples" in said
+    assert not any("leaked samples" in words for words in of_one_model.not_checked)
+
+
+def test_turned_labels_are_doubted_and_changed_in_train_alone(data, copies):
+    labels = data.labels.copy()
+    turned = np.concatenate([np.flatnonzero(data.split == split)[20:26] for split in ("train", "validation")])
+    labels[turned] = (labels[turned] + 4) % 7
+    wrong = replace(data, labels=labels)
+    found = audit_faces(wrong, copies, predictions_of(wrong, "out-of-fold", data.rows[turned]), resamples=20)
+    assert found.label_review.ranking.auc > 0.9
+    assert found.to_dict()["labels"]["evidence"] == (data.split == "train").sum()
+    assert found.label_review.ranking.depths[0].hits >= 12, "the turned ones are among the first 100"
+    doubted = {change.row for change in found.changes if change.kind == "doubt"}
+    mended = [row for row in data.rows[turned[:6]].tolist() if row in doubted]
+    assert len(mended) >= 5
+    assert {str(data.split[row]) for row in doubted} == {"train"}
+    left = apply_clean(wrong, Clean(wrong.fingerprint, found.changes))
+    for row in mended:
+        assert left.labels[left.rows == row] == data.labels[row], "it has the label that it had before"
+
+
+def test_without_votes_what_needs_them_is_left_out_and_named(data, copies, monkeypatch):
+    few = audit_faces(replace(data, columns={}), copies, predictions_of(data, "validation"), resamples=20)
+    assert few.ceilings == (), "a handful of copies says nothing of how far labels agree"
+    monkeypatch.setattr("mien.auditing.dataset_estimates.MIN_GROUPS", 1)
+    found = audit_faces(replace(data, columns={}), copies, predictions_of(data, "validation"), resamples=20)
+    assert found.outlier_ranking is found.label_review.ranking is None
+    assert [each.name for each in found.ceilings] == [
+        "agreement of identical images, lower bound",
+        "agreement of identical images, upper bound",
+    ]
+    assert "ferplus_votes" in found.not_checked[0]
+
+
+def test_a_column_without_a_vote_is_as_good_as_none_and_so_it_says(data, copies):
+    for votes, words in (
+        (np.zeros((len(data), 10), dtype=np.int64), "no vote in its column"),
+        (np.ones((len(data), 8), dtype=np.int64), "no usable column ferplus_votes (ten numbers"),
+    ):
+        found = audit_faces(replace(data, columns={"ferplus_votes": votes}), copies, resamples=5)
+        assert words in found.not_checked[0]
+        assert found.outlier_ranking is None
+
+
+def test_the_ceilings_of_votes_are_those_of_the_voters(data, copies):
+    found = {each.name: each.accuracy.value for each in audit_faces(data, copies, resamples=20).ceilings}
+    assert found["validation: majority of the voters"] == 1
+    assert found["train: majority of the voters"] == pytest.approx(1 - 1 / (data.split == "train").sum())
+    assert found["validation: agreement with one more voter"] == pytest.approx(0.8)
+
+
+def test_splits_that_differ_are_told_apart(faces):
+    images = np.asarray(faces.images).copy()
+    later = faces.split != "train"
+    images[later] = images[later] // 2
+    many = replace(faces, images=images, split=np.where(later, "validation", "train"))
+    (telling,) = audit_faces(many, find_copies(many), resamples=20).split_tests
+    assert telling.auc.value > 0.9
+
+
+def test_few_rows_are_audited_too(faces):
+    few = faces.subset(np.arange(12))
+    found = audit_faces(few, find_copies(few), resamples=5)
+    assert found.split_tests == found.shortcut_tests == ()
+    assert any("fewer than" in words for words in found.not_checked)
+    assert any(
+        "no split" in words
+        for words in audit_faces(few.of_split("train"), find_copies(few.of_split("train")), resamples=5).not_checked
+    )
+
+
+def test_scores_of_something_else_are_refused(data, copies):
+    scores = predictions_of(data, "validation")
+    with raises(DataError, "classes-differ"):
+        audit_faces(data, copies, replace(scores, classes=tuple("abcdefg")))
+    with raises(DataError, "data-differs") as caught:
+        audit_faces(data, copies, replace(scores, data_fingerprint="sha256:0"))
+    assert "sha256:0" in str(caught.value)
+    with raises(DataError, "labels-differ"):
+        audit_faces(data, copies, replace(scores, labels=(scores.labels + 1) % 7))
+
+
+def test_fer2013_keeps_its_facts_through_the_whole_audit(fer2013_dev):
+    from mien.data.read import read_data
+
+    found = without_copies_of_default(read_data(fer2013_dev, cache=False).faces)
+    counts = [part.count for part in found]
+    # 967 of PublicTest have a copy or near-copy in Training. Processors differ in the last bit of the rotations.
+    assert counts[1] == pytest.approx(3589 - 967, abs=5)
+    assert [counts[0], counts[2]] == [3589, 3575]
+
+
+def without_copies_of_default(faces):
+    return without_copies(faces, predictions_of(faces, "validation"), 5)
+
+
+def test_scores_without_a_row_of_some_class_are_refused_before_copies_are_sought(data):
+    every, sad = predictions_of(data, "out-of-fold"), data.classes.index("sad")
+    check_audit(data, every)
+    train = np.isin(every.sample_ids, data.rows[data.split == "train"])
+    for kept, what in ((~train | (every.labels != sad), "a train row"), (~train & (every.labels != sad), "a row")):
+        fewer = {name: getattr(every, name)[kept] for name in ("sample_ids", "labels", "probabilities")}
+        with raises(DataError, "class-without-evidence") as caught:
+            check_audit(data, replace(every, **fewer))
+        assert f" one {what[2:]} of every class" in str(caught.value)
+
+
+def test_rows_of_one_class_are_not_audited(data):
+    """A list of changes may leave one class of several."""
+    with raises(DataError, "one-class") as caught:
+        check_audit(data.subset(data.labels == data.classes.index("sad")), None)
+    assert "'sad'" in str(caught.value)

@@ -1,0 +1,76 @@
+"""Oracles: every pair of rows, one by one; and FER2013's facts, counted from its pixels by others."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.checks.copies import CopyCounts, Leak, copied_from, count_copies, has_copy, in_conflict, leaked
+from mien.data.clean import BLANK_BELOW
+from mien.data.splits import group_identical
+from mien.evaluation.image_statistics import contrast
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 6), st.integers(0, 2), st.sampled_from(["train", "validation", "test"])), max_size=25
+)
+
+
+def columns(rows):
+    groups = np.array([row[0] for row in rows], dtype=np.int64)
+    labels = np.array([row[1] for row in rows], dtype=np.int64)
+    return groups, labels, np.array([row[2] for row in rows], dtype="<U10")
+
+
+@given(ROWS)
+def test_masks_agree_with_a_look_at_every_pair(rows):
+    groups, labels, split = columns(rows)
+
+    def any_other(index, wanted):
+        return any(rows[other][0] == rows[index][0] and wanted(other) for other in range(len(rows)) if other != index)
+
+    earlier = {"train": (), "validation": ("train",), "test": ("train", "validation")}
+    assert has_copy(groups).tolist() == [any_other(index, lambda other: True) for index in range(len(rows))]
+    assert in_conflict(groups, labels).tolist() == [
+        any_other(index, lambda other, index=index: rows[other][1] != rows[index][1]) for index in range(len(rows))
+    ]
+    assert leaked(groups, split).tolist() == [
+        any_other(index, lambda other, index=index: rows[other][2] in earlier[rows[index][2]])
+        for index in range(len(rows))
+    ]
+    assert copied_from(groups, split, "test", "train").tolist() == [
+        rows[index][2] == "test" and any_other(index, lambda other: rows[other][2] == "train")
+        for index in range(len(rows))
+    ]
+
+
+@given(ROWS)
+def test_counts_are_those_of_sets(rows):
+    groups, labels, split = columns(rows)
+    members = {group: [row for row in rows if row[0] == group] for group in {row[0] for row in rows}}
+    several = [each for each in members.values() if len(each) > 1]
+    disputed = [each for each in several if len({row[1] for row in each}) > 1]
+    counts = count_copies(groups, labels, split)
+    assert (counts.groups, counts.rows) == (len(several), sum(map(len, several)))
+    assert (counts.conflicting_groups, counts.conflicting_rows) == (len(disputed), sum(map(len, disputed)))
+    for leak in counts.leaks:
+        found = [row for row in rows if row[2] == leak.split and leak.source in {each[2] for each in members[row[0]]}]
+        assert leak.rows == len(found)
+
+
+def test_fer2013_has_the_copies_that_are_known(fer2013_faces):
+    images = np.asarray(fer2013_faces.images)
+    counts = count_copies(group_identical(images), fer2013_faces.labels, fer2013_faces.split)
+    assert counts == CopyCounts(1274, 2800, 47, 119, (Leak("validation", "train", 280),))
+    assert (contrast(images) < BLANK_BELOW).sum() == 6
+
+
+def test_no_rows():
+    nothing = np.zeros(0, dtype=np.int64)
+    assert count_copies(nothing, nothing, np.zeros(0, dtype="<U10")) == CopyCounts(0, 0, 0, 0, ())
+
+
+@pytest.mark.parametrize("labels", [[0, 0], [0, 1]])
+def test_two_rows(labels):
+    found = count_copies(np.array([5, 5]), np.array(labels), np.array(["test", "validation"]))
+    assert found.leaks == (Leak("test", "validation", 1),)
+    assert found.conflicting_groups == labels[1]

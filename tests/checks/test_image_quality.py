@@ -1,0 +1,63 @@
+"""Oracles: pictures whose fault the test makes; the definitions, written out for one picture."""
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from mien.checks.image_quality import (
+    FEW_TONES_BELOW,
+    FRAME_FROM,
+    LITTLE_DETAIL_BELOW,
+    detail,
+    frame_step,
+    tones,
+)
+
+
+def enlarged(face, from_px=10):
+    small = Image.fromarray(face).resize((from_px, from_px), Image.Resampling.BOX)
+    return np.asarray(small.resize((48, 48), Image.Resampling.BICUBIC))
+
+
+def text():
+    image = Image.new("L", (48, 48), 255)
+    ImageDraw.Draw(image).text((2, 10), "not\navailable", fill=0)
+    return np.asarray(image)
+
+
+def test_tones_are_what_they_are_defined_as(drawn):
+    for face in (drawn[0], text(), np.zeros((48, 48), dtype=np.uint8)):
+        counts = sorted((int((face == level).sum()) for level in range(256)), reverse=True)
+        holding = next(number for number in range(1, 257) if sum(counts[:number]) >= 0.9 * face.size)
+        common = max(np.mean(np.abs(face.astype(int) - level) <= 3) for level in range(256))
+        wanted = holding / max(face.std(), 1) * (1 - common)
+        assert abs(tones(face[np.newaxis])[0] - wanted) < 1e-9
+
+
+def test_text_has_few_tones_and_drawn_faces_have_many(drawn):
+    assert tones(text()[np.newaxis])[0] < FEW_TONES_BELOW
+    assert np.mean(tones(drawn[:200]) < FEW_TONES_BELOW) < 0.05
+
+
+def test_enlarged_pictures_have_little_detail(drawn):
+    faces = drawn[:100]
+    big = np.stack([enlarged(face) for face in faces])
+    assert np.mean(detail(big) < LITTLE_DETAIL_BELOW) > 0.9
+    assert np.mean(detail(faces) < LITTLE_DETAIL_BELOW) < 0.1
+    assert detail(np.zeros((1, 48, 48), dtype=np.uint8)) == 0
+
+
+def test_a_strip_along_any_border_is_a_frame(drawn):
+    bright = np.maximum(drawn[:50], 90)
+    plain = np.mean(frame_step(bright) >= FRAME_FROM)
+    for side in range(4):
+        framed = np.rot90(bright, side, axes=(1, 2)).copy()
+        framed[:, :5] = 0
+        framed = np.rot90(framed, -side, axes=(1, 2))
+        assert np.mean(frame_step(framed) >= FRAME_FROM) == 1
+    assert plain < 0.2
+    assert frame_step(np.full((1, 48, 48), 9, dtype=np.uint8)) == 0
+
+
+def test_nothing_in_nothing_out():
+    nothing = np.zeros((0, 48, 48), dtype=np.uint8)
+    assert len(tones(nothing)) == len(detail(nothing)) == len(frame_step(nothing)) == 0

@@ -1,0 +1,97 @@
+"""Oracles: labels that the test turned; a search through all rows for neighbours; cleanlab for what is flagged."""
+
+import numpy as np
+import pytest
+
+from mien.checks.label_errors import NEIGHBOURS, neighbour_labels, rank_label_issues
+from mien.checks.ranking import ranking_worth
+from mien.errors import DataError
+from support import raises
+
+CLASSES = 4
+
+
+def judged(count=800, turned=0.1, seed=0):
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, CLASSES, count)
+    logits = random.normal(size=(count, CLASSES))
+    logits[np.arange(count), truth] += 3
+    probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    wrong = random.random(count) < turned
+    labels = np.where(wrong, (truth + 1 + random.integers(0, CLASSES - 1, count)) % CLASSES, truth)
+    return labels, truth, probabilities, labels != truth
+
+
+def test_turned_labels_are_doubted():
+    labels, truth, probabilities, wrong = judged()
+    found = rank_label_issues(labels, probabilities, np.arange(len(labels)))
+    assert ranking_worth(found.suspicion, wrong).auc > 0.95
+    assert wrong[found.flagged].mean() > 0.6
+    assert wrong[found.sure].mean() > 0.9
+    assert (found.suggested[found.sure & wrong] == truth[found.sure & wrong]).mean() > 0.9
+    assert not (found.sure & ~found.flagged).any()
+    assert (found.suggested[found.sure] != labels[found.sure]).all()
+
+
+def test_neighbours_are_those_of_a_full_search():
+    labels, _, probabilities, _ = judged(120)
+    groups = np.arange(120) // 2  # every row has one copy
+    evidence = np.random.default_rng(3).random(120) < 0.8
+    found = neighbour_labels(labels, probabilities, groups, evidence)
+    logarithms = np.log(np.maximum(probabilities, 1e-4))
+    places = logarithms - logarithms.mean(axis=1, keepdims=True)
+    for at in range(120):
+        order = np.argsort(((places - places[at]) ** 2).sum(axis=1), kind="stable")
+        nearest = [each for each in order if evidence[each]][: NEIGHBOURS + 1]
+        others = [each for each in nearest if groups[each] != groups[at]][:NEIGHBOURS]
+        wanted = np.bincount(labels[others], minlength=CLASSES) / len(others)
+        assert found[at] == pytest.approx(wanted)
+
+
+def test_rows_with_copies_alone_get_the_shares_of_all():
+    labels = np.array([0, 1, 0, 1])
+    found = neighbour_labels(labels, np.full((4, 2), 0.5), np.zeros(4, dtype=np.int64), np.ones(4, dtype=bool))
+    assert found == pytest.approx(np.full((4, 2), 0.5))
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    labels, _, probabilities, _ = judged(300)
+    order = np.random.default_rng(1).permutation(300)
+    straight = rank_label_issues(labels, probabilities, np.arange(300))
+    turned = rank_label_issues(labels[order], probabilities[order], np.arange(300)[order])
+    assert turned.suspicion == pytest.approx(straight.suspicion[order])
+    assert (turned.flagged == straight.flagged[order]).all()
+
+
+def test_labels_of_validation_have_no_say_in_what_is_said_of_train():
+    labels, _, probabilities, _ = judged()
+    of_train = np.random.default_rng(5).random(len(labels)) < 0.7
+    other = np.where(of_train, labels, (labels + 1) % CLASSES)
+    groups = np.arange(len(labels))
+    one, another = (rank_label_issues(each, probabilities, groups, of_train) for each in (labels, other))
+    alone = rank_label_issues(labels[of_train], probabilities[of_train], groups[of_train])
+    assert alone.sure.any()
+    for name in ("confidence", "agreement", "suspicion", "flagged", "suggested", "sure"):
+        mine = getattr(one, name)[of_train]
+        assert np.array_equal(mine, getattr(another, name)[of_train]), name
+        assert np.array_equal(mine, getattr(alone, name)), name
+
+
+def test_rows_of_validation_are_ranked_by_what_train_says_and_never_sure():
+    labels, _, probabilities, wrong = judged()
+    of_train = np.arange(len(labels)) % 2 == 0
+    found = rank_label_issues(labels, probabilities, np.arange(len(labels)), of_train)
+    assert ranking_worth(found.suspicion[~of_train], wrong[~of_train]).auc > 0.95
+    assert not (found.sure | found.flagged)[~of_train].any()
+    assert np.array_equal(found.evidence, of_train)
+    nobody = rank_label_issues(labels, probabilities, np.arange(len(labels)), np.zeros(len(labels), dtype=bool))
+    assert nobody.evidence.all()
+    assert nobody.flagged.any()
+    assert not nobody.sure.any(), "no row is of train"
+
+
+def test_a_class_without_rows_is_refused():
+    with raises(DataError, "class-without-evidence"):
+        rank_label_issues(np.array([0, 1]), np.full((2, 3), 1 / 3), np.arange(2))
+    with raises(DataError, "class-without-evidence"):
+        rank_label_issues(np.array([0, 1, 0]), np.full((3, 2), 0.5), np.arange(3), np.array([True, False, True]))

@@ -1,0 +1,123 @@
+"""Oracle: what the rules say, checked on any data; applied, the copies that they are about are gone."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.checks.copies import copied_from, in_conflict
+from mien.checks.suggested_changes import suggest_changes
+from mien.data.clean import DOUBT, Clean, apply_clean
+from mien.data.dataset import Dataset
+
+CLASSES = ("angry", "happy", "sad")
+
+
+def faces_of(rows):
+    """A face for each (group of copies, label, split): pictures of a group have its number as their grey."""
+    count = len(rows)
+    return Dataset(
+        images=np.repeat(np.array([row[0] for row in rows], dtype=np.uint8), 64).reshape(count, 8, 8),
+        labels=np.array([row[1] for row in rows], dtype=np.int64),
+        classes=CLASSES,
+        split=np.array([row[2] for row in rows], dtype="<U10"),
+        source=np.array([f"face {at}" for at in range(count)]),
+        rows=100 + np.arange(count),
+    )
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.integers(0, 5),
+        st.integers(0, 2),
+        st.sampled_from(["train", "train", "validation", "test"]),
+        st.booleans(),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@given(ROWS)
+def test_the_rules_hold_whatever_the_data(rows):
+    faces = faces_of(rows)
+    identical = np.array([row[0] for row in rows])
+    near = identical // 2  # pairs of pictures are near-copies
+    blank, doubted = (np.array([row[side] for row in rows]) for side in (3, 4))
+    no_face, suggested = ~doubted, (faces.labels + 1) % 3
+    changes = suggest_changes(faces, blank, no_face, identical, near, doubted, suggested)
+    assert [change.row for change in changes] == sorted({change.row for change in changes})
+    for change in changes:
+        assert (change.split == "train") or change.kind in {"blank", "conflict"}
+        assert change.kind != DOUBT or change.split == "train"
+        assert change.to != change.label
+        assert change.to is None or change.split == "train"
+    dropped = {change.row for change in changes if change.to is None}
+    assert {100 + at for at in np.flatnonzero(blank | (no_face & (faces.split == "train")))} <= dropped
+    if len(dropped) == len(rows):
+        return
+    left = apply_clean(faces, Clean(faces.fingerprint, tuple(changes)))
+    groups = near[left.rows - 100]
+    was = identical[left.rows - 100]
+    for split in ("validation", "test"):
+        inside = left.split == split
+        assert not copied_from(groups, left.split, split, "train").any()
+        assert not in_conflict(was[inside], left.labels[inside]).any()
+    train = left.split == "train"
+    assert len(set(was[train].tolist())) == train.sum(), "no identical pictures are left in train"
+
+
+def test_a_majority_of_copies_changes_the_label_that_stands_alone():
+    rows = [(0, 1, "train"), (1, 1, "train"), (2, 0, "train"), (9, 0, "train")]
+    faces = faces_of(rows)
+    near = np.array([0, 0, 0, 9])
+    nobody = np.zeros(4, dtype=bool)
+    changes = suggest_changes(faces, nobody, nobody, np.array([0, 1, 2, 9]), near, nobody, faces.labels)
+    assert [(change.row, change.to, change.kind) for change in changes] == [(102, "happy", "conflict")]
+    assert "2 of 3 copies" in changes[0].reason
+
+
+@pytest.mark.parametrize("labels", [[1, 0, 0, 0], [0, 1, 0, 0]])
+def test_what_near_copies_have_settled_two_identical_ones_do_not_unsettle(labels):
+    """Rows 0 and 1 are identical, and alone have no majority; with 2 and 3 they have one, in whatever order."""
+    faces = faces_of([(at, label, "train") for at, label in enumerate(labels)])
+    nobody = np.zeros(4, dtype=bool)
+    changes = suggest_changes(faces, nobody, nobody, np.array([0, 0, 2, 3]), np.zeros(4, int), nobody, faces.labels)
+    left = apply_clean(faces, Clean(faces.fingerprint, tuple(changes)))
+    assert left.rows.tolist() == [100, 102, 103]
+    assert left.labels.tolist() == [0, 0, 0]
+
+
+def test_a_picture_without_a_face_stands_for_none_that_people_saw_a_face_in():
+    faces = faces_of([(0, 1, "train"), (0, 1, "train"), (0, 1, "train")])
+    nobody, no_face = np.zeros(3, dtype=bool), np.array([True, False, False])
+    changes = suggest_changes(faces, nobody, no_face, np.zeros(3, int), np.zeros(3, int), nobody, faces.labels)
+    assert [(change.row, change.kind) for change in changes] == [(100, "no-face"), (102, "copy")]
+    assert "sample 101" in changes[1].reason
+
+
+def test_a_picture_without_a_face_has_no_vote():
+    """Of three near-copies two are two thirds; with a fourth, in which people saw no face, they were half."""
+    faces = faces_of([(0, 1, "train"), (1, 0, "train"), (2, 0, "train"), (3, 1, "train")])
+    nobody, no_face = np.zeros(4, dtype=bool), np.array([True, False, False, False])
+    changes = suggest_changes(faces, nobody, no_face, np.arange(4), np.zeros(4, int), nobody, faces.labels)
+    assert [(change.row, change.kind, change.to) for change in changes] == [
+        (100, "no-face", None),
+        (103, "conflict", "angry"),
+    ]
+
+
+def test_labels_of_validation_do_not_vote_on_train():
+    rows = [(0, 1, "validation"), (1, 1, "validation"), (2, 0, "train"), (3, 2, "train")]
+    faces = faces_of(rows)
+    nobody = np.zeros(4, dtype=bool)
+    changes = suggest_changes(faces, nobody, nobody, np.arange(4), np.array([0, 0, 0, 3]), nobody, faces.labels)
+    assert [(change.row, change.to, change.kind) for change in changes] == [(102, None, "leak")]
+
+
+def test_doubted_rows_of_train_alone_get_the_suggested_label():
+    faces = faces_of([(0, 0, "train"), (1, 0, "validation"), (2, 0, "test")])
+    everybody, nobody = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)
+    changes = suggest_changes(faces, nobody, nobody, np.arange(3), np.arange(3), everybody, np.array([2, 2, 2]))
+    assert [(change.row, change.to, change.kind) for change in changes] == [(100, "sad", "doubt")]

@@ -1,0 +1,81 @@
+"""Oracle: votes counted by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.checks.label_noise_ceiling import next_voter_hits
+from mien.checks.vote_evidence import ANSWERS, read_votes, vote_description
+from mien.errors import DataError
+from support import raises
+
+
+def with_votes(faces, votes):
+    return replace(faces.subset(np.arange(len(votes))), columns={"ferplus_votes": np.array(votes)})
+
+
+HAPPY = [0, 10, 0, 0, 0, 0, 0, 0, 0, 0]
+SPLIT = [3, 0, 0, 6, 0, 0, 0, 0, 0, 0]
+NO_FACE = [0, 0, 0, 0, 0, 0, 0, 0, 1, 9]
+NOBODY = [0] * 10
+
+
+def test_shares_of_each_row(faces):
+    votes = read_votes(with_votes(faces, [HAPPY, SPLIT, NO_FACE, NOBODY]))
+    assert votes.shares[1].tolist() == pytest.approx(np.array(SPLIT) / 9)
+    assert votes.known.tolist() == [True, True, True, False]
+    assert votes.not_a_face[:3].tolist() == [0, 0, 0.9]
+    assert np.isnan(votes.not_a_face[3])
+    labels = np.array([faces.classes.index("happy"), faces.classes.index("neutral"), 0, 0])
+    assert votes.for_label(labels, 7)[:3].tolist() == pytest.approx([1, 1 / 3, 0])
+    assert votes.class_of_answer.tolist() == [6, 3, 5, 4, 0, 1, 2, -1, -1, -1]
+    assert votes.of(np.array([2, 0])).counts.tolist() == [10, 10]
+
+
+def test_shares_in_place_of_votes_are_votes_too(faces):
+    """Also where they sum to a hair less than 1, as floats do; nobody knows then what one voter said."""
+    votes = read_votes(with_votes(faces, [[0.3, 0, 0, 0.6, 0.1, 0, 0, 0, 0, 0], [0.7, 0.2, 0.1, 0, 0, 0, 0, 0, 0, 0]]))
+    assert votes.counts.max() < 1
+    assert votes.known.tolist() == [True, True]
+    assert votes.shares[0, [0, 3, 4]].tolist() == pytest.approx([0.3, 0.6, 0.1])
+    assert np.isnan(next_voter_hits(votes)).all()
+    assert vote_description(votes.shares[0] * votes.counts[0]) == "sadness 0.6, neutral 0.3, anger 0.1"
+    assert vote_description(np.array(SPLIT)) == "sadness 6, neutral 3"
+
+
+def test_odd_and_missing_votes_are_told(faces):
+    notes = read_votes(with_votes(faces, [HAPPY, SPLIT, NOBODY, NOBODY])).notes
+    assert [each.code for each in notes] == ["vote-sums", "votes-missing"]
+    assert "9, not 10" in notes[0]
+    assert ": 2." in notes[1]
+    assert read_votes(with_votes(faces, [HAPPY, HAPPY])).notes == ()
+
+
+def test_a_class_that_no_answer_names_is_unknown(faces):
+    renamed = replace(with_votes(faces, [HAPPY, HAPPY]), classes=("smile", *faces.classes[1:]))
+    votes = read_votes(renamed)
+    assert np.isnan(votes.for_label(np.array([0, 0]), 7)).all()
+    assert votes.class_of_answer[ANSWERS.index("anger")] == -1
+
+
+@pytest.mark.parametrize("bad", [[-1, *HAPPY[1:]], [float("nan"), *HAPPY[1:]]])
+def test_impossible_votes_are_one_line(bad, faces):
+    with raises(DataError, "votes-range") as caught:
+        read_votes(with_votes(faces, [HAPPY, bad, HAPPY, bad, bad]))
+    shown = np.array([HAPPY, bad])[1].tolist()
+    for value in (f"sample {faces.rows[1]} ({faces.source[1]}) is {shown}", "3 of 5"):
+        assert value in str(caught.value)
+
+
+def test_without_usable_votes_there_are_none(faces):
+    assert read_votes(faces) is None
+    assert read_votes(with_votes(faces, [HAPPY[:8]])) is None
+    assert read_votes(replace(faces, columns={"ferplus_votes": np.full(len(faces), "happy")})) is None
+
+
+def test_one_real_row_sums_to_nine(fer2013_faces):
+    notes = read_votes(fer2013_faces).notes
+    assert len(notes) == 1
+    assert notes[0].code == "vote-sums"
+    assert "1 sample sum to 9" in notes[0]

@@ -1,0 +1,62 @@
+"""Photos read as face crops, and face crops read as photos, are noticed; what is right causes no note."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.cli.crop_notes import CropsAsPhotos
+from support import note_codes, noted
+
+
+@pytest.fixture(autouse=True)
+def _haar(monkeypatch):
+    monkeypatch.setenv("MIEN_DETECTOR", "haar")
+
+
+def test_a_photo_given_as_a_crop_is_noticed_and_a_crop_is_not(mien, tiny_run, astronaut, astronaut_box, tmp_path):
+    photo, crop = tmp_path / "photo.png", tmp_path / "crop.png"
+    Image.fromarray(astronaut).save(photo)
+    Image.fromarray(astronaut).crop(astronaut_box).resize((400, 400)).save(crop)
+    for command in (("predict", "--model", tiny_run.path), ("explain", tiny_run.path, "--out", tmp_path / "maps")):
+        noticed = mien(command[0], *command[1:], photo, "--crops")
+        assert noticed.code == 0, noticed.err
+        assert note_codes(noticed.err) == ["photo-as-crop"]
+        noted(noticed, "photo-as-crop", "photo.png")
+    assert note_codes(mien("predict", crop, "--crops", "--model", tiny_run.path).err) == []
+    assert note_codes(mien("predict", photo, "--model", tiny_run.path).err) == []
+
+
+def test_a_crop_without_a_found_face_is_noticed_once(mien, tiny_run, tmp_path):
+    for number in range(3):
+        Image.new("L", (48, 48), 90 + number).save(tmp_path / f"{number}.png")
+    said = mien("predict", tmp_path, "--model", tiny_run.path)
+    assert said.code == 0, said.err
+    assert note_codes(said.err) == ["crops-as-photos"]
+    noted(said, "crops-as-photos", 3, "--crops")
+    assert note_codes(mien("predict", tmp_path, "--crops", "--model", tiny_run.path).err) == []
+
+
+def test_large_images_and_those_with_faces_are_not_counted(capfd):
+    """Oracle: by hand."""
+    notes = CropsAsPhotos()
+    for picture, faces in (({"width": 512, "height": 512}, []), ({"width": 48, "height": 60}, [])):
+        notes.add({"source": "a", "picture": picture, "faces": faces})
+    notes.add({"source": "b", "picture": {"width": 48, "height": 48}, "faces": [{}]})
+    notes.add({"source": "c", "error": "damaged"})
+    notes.note()
+    assert capfd.readouterr().err == ""
+
+
+@pytest.fixture
+def astronaut_box():
+    """Her face with hair, as a crop that is loose."""
+    return np.array([140, 30, 310, 200]).tolist()
+
+
+def test_a_detector_that_cannot_be_used_does_not_stop_crops(mien, tiny_run, astronaut, tmp_path, monkeypatch):
+    """Crops need no detector; only the note does."""
+    Image.fromarray(astronaut).save(tmp_path / "photo.png")
+    monkeypatch.setenv("MIEN_DETECTOR", str(tmp_path / "missing.onnx"))
+    said = mien("predict", tmp_path / "photo.png", "--crops", "--model", tiny_run.path)
+    assert said.code == 0, said.err
+    assert note_codes(said.err) == []

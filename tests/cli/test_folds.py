@@ -1,0 +1,55 @@
+"""``mien train --folds``. Oracles: the predictions file, measured by hand; the folders of runs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mien.evaluation.predictions import read_predictions
+from support import refused
+
+
+@pytest.fixture
+def train(mien, face_folder, tmp_path, tiny_recipe_text):
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(tiny_recipe_text, encoding="utf-8")
+
+    def run(*options):
+        return mien("train", str(recipe), "--data", str(face_folder), "--epochs", "1", "--out", "out", *options)
+
+    return run
+
+
+def test_two_folds_one_table_and_predictions_of_every_face(train, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    answer = train("--folds", "2", "--json")
+    assert answer.code == 0, answer.err
+    said = json.loads(answer.out)
+    predictions = read_predictions("out/predictions_out-of-fold.npz")
+    right = predictions.probabilities.argmax(axis=1) == predictions.labels
+    assert said["headline"]["accuracy"]["value"] == pytest.approx(right.mean())
+    assert [each["value"] for each in said["folds"]] == ["all folds", "fold 1", "fold 2"]
+    assert sum(each["count"] for each in said["folds"][1:]) == len(predictions)
+    folds = [each["accuracy"]["value"] for each in said["folds"][1:]]
+    assert said["spread_of_folds"]["accuracy"]["mean"] == pytest.approx(np.mean(folds))
+    refused(train("--folds", "2"), "run-exists", "out")
+    refused(train("--folds", "2", "--resume", "--from", "out/fold-1"), "run-other-start", "fold-1", "--from")
+    again = train("--folds", "2", "--resume")
+    assert again.code == 0
+    assert "fold 1 of 2" not in again.err, "finished folds are kept"
+    assert "Accuracy of the folds" in again.out
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        (("--folds", "3", "--log", "tensorboard"), "options"),
+        (("--folds", "3", "--exact"), "options"),
+        (("--folds", "2", "--group", "person"), "column-missing"),
+        (("--folds", "500"), "folds-range"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_written(train, tmp_path, monkeypatch, options, code):
+    monkeypatch.chdir(tmp_path)
+    refused(train(*options), code)
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,201 @@
+"""Votes on the command line. Oracle: arrays of the predictions file, counted here; hand-made votes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.data.parquet import write_parquet
+from mien.data.read import read_data
+from mien.errors import DataError
+from mien.evaluation.ferplus import jensen_shannon_divergence, majority, majority_predictions
+from mien.evaluation.predictions import read_predictions, write_predictions
+from mien.inference.predictor import load
+from mien.inference.tta import augmented_views
+from mien.labels import FERPLUS_CLASSES
+from mien.pipeline.split_predictions import predict_split, votes_of
+from mien.pipeline.training_run import run_recipe
+from mien.recipe_file import parse_recipe
+from mien.run_folder import RunFolder
+from mien.training.plan import plan_training
+from support import raises, refused
+
+HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+USAGE = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+OUTPUTS = '\n[outputs.perceived]\ntarget = "votes"\n\n[outputs.fer2013]\ntarget = "label"\n'
+
+
+@pytest.fixture(scope="module")
+def votes(faces):
+    """Most for the label; now and then contempt, or nothing clear."""
+    generator = np.random.default_rng(0)
+    counts = generator.integers(0, 3, (len(faces), 10))
+    named = [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]
+    counts[np.arange(len(faces)), named] += generator.choice([0, 12], len(faces), p=[0.2, 0.8])
+    counts[counts.sum(axis=1) == 0, 0] = 3
+    return counts
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, faces, votes, tiny_recipe_text):
+    """``faces.parquet`` without votes, ``voted.parquet`` with, ``fer2013new.csv``, ``two.toml``, and the run of it."""
+    root = tmp_path_factory.mktemp("votes")
+    write_parquet(faces, root / "faces.parquet")
+    voted = replace(faces, columns={"ferplus_votes": votes})
+    write_parquet(voted, root / "voted.parquet")
+    write_votes(root / "fer2013new.csv", faces, votes)
+    (root / "two.toml").write_text(tiny_recipe_text + "\n[stopping]\nkeep = 'last'\n" + OUTPUTS)
+    recipe = parse_recipe((root / "two.toml").read_text(), "two")
+    run_recipe(plan_training(recipe, read_data(root / "voted.parquet").faces), RunFolder(root / "run"))
+    return root
+
+
+def write_votes(path, faces, counts):
+    lines = [
+        f"{USAGE[split]},fer{row:07}.png,{','.join(map(str, line))}"
+        for split, row, line in zip(faces.split, faces.rows, counts.tolist(), strict=True)
+    ]
+    path.write_text("\n".join([HEADER, *lines]) + "\n")
+    return path
+
+
+def test_evaluate_measures_votes(mien, folder, tmp_path, votes, faces):
+    answer = mien("evaluate", folder / "run", "--data", folder / "voted.parquet", "--out", tmp_path / "out", "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)["votes"]
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text())["votes"] == found
+    stored = read_predictions(tmp_path / "out" / "predictions_validation.npz").votes
+    assert stored.output == "perceived"
+    assert np.array_equal(stored.counts, votes[faces.split == "validation"])
+    truth = majority(stored.counts, FERPLUS_CLASSES)
+    hits = majority_predictions(stored.probabilities, FERPLUS_CLASSES)[truth >= 0] == truth[truth >= 0]
+    own, label = found["majority"]
+    assert own["output"] == "perceived"
+    assert found["with_majority"] == own["evaluation"]["samples"] == (truth >= 0).sum()
+    assert own["evaluation"]["headline"]["accuracy"]["value"] == pytest.approx(hits.mean())
+    assert label["output"] == "label (baseline)"
+    assert [part["value"] for part in own["subsets"]] == [part["value"] for part in label["subsets"]]
+    assert own["subsets"][0]["count"] == found["with_majority"]
+    distance = jensen_shannon_divergence(stored.distributions, stored.probabilities).mean()
+    assert found["distribution"]["jensen_shannon"]["value"] == pytest.approx(distance)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Votes of annotators" in page
+    assert "Jensen-Shannon" in page
+
+
+def test_one_pass_gives_what_two_would(folder, faces, votes):
+    """Oracle: the label's own probabilities, and the graph's other output, view by view."""
+    model = load(folder / "run", threads=1).for_labels()
+    voted = replace(faces, columns={"ferplus_votes": votes})
+    two = predict_split(model, voted, "test", views=2)
+    alone = predict_split(model, faces, "test", views=2)
+    assert two.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
+    assert alone.votes is None
+    images = np.asarray(voted.of_split("test").images)
+    divisor = model.manifest.outputs["perceived"].temperature
+    both = [model.output_probabilities(view, {"perceived": divisor}) for view in augmented_views(images, 2)]
+    assert two.votes.probabilities == pytest.approx(np.mean(both, axis=0), abs=1e-6)
+    assert model.output_probabilities(images[:0], {"fer2013": 1.0, "perceived": 1.0}).shape == (0, 17)
+
+
+def test_votes_of_other_classes_are_refused_before_a_face_is_read(folder, faces, votes):
+    model = load(folder / "run", threads=1)
+    other = replace(faces, columns={"votes": votes[:, :3] + 1}, vote_classes=("happy", "sad", "neutral"))
+    with raises(DataError, "votes-classes-differ"):
+        votes_of(model, other)
+    turned = replace(faces, columns={"votes": votes[:, ::-1]}, vote_classes=FERPLUS_CLASSES[::-1])
+    assert np.array_equal(votes_of(model, turned).counts, votes)
+
+
+def test_a_model_of_labels_has_the_baseline_alone(mien, folder, tiny_run):
+    answer = mien("evaluate", tiny_run.path, "--data", folder / "voted.parquet")
+    assert answer.code == 0, answer.err
+    assert "label (baseline)" in answer.out
+    assert "Jensen-Shannon" not in answer.out
+    without = mien("evaluate", tiny_run.path, "--data", folder / "faces.parquet")
+    assert "label (baseline)" not in without.out
+
+
+def test_a_votes_file_gives_what_the_column_gives(mien, folder):
+    column = mien("data", "info", folder / "voted.parquet", "--json")
+    file = mien("data", "info", folder / "faces.parquet", "--votes", folder / "fer2013new.csv", "--json")
+    assert json.loads(column.out)["votes"] == json.loads(file.out)["votes"]
+    assert json.loads(column.out)["votes"]["images"] == 400
+    assert json.loads(mien("data", "info", folder / "faces.parquet", "--json").out)["votes"] is None
+    shown = mien("data", "info", folder / "voted.parquet").out
+    assert "majority is the label" in shown
+    assert "not-a-face" in shown
+
+
+def test_a_report_has_the_votes(mien, folder, tmp_path):
+    """Those of the predictions; those of --votes, where the predictions are of before files had any."""
+    options = ("--no-explain", "--no-features", "--out", tmp_path / "report")
+    assert mien("report", folder / "run", *options).code == 0
+    assert "ferplus-majority" in "".join(each.name for each in (tmp_path / "report" / "tables").iterdir())
+    plain = replace(read_predictions(folder / "run" / "predictions_validation.npz"), votes=None)
+    write_predictions(tmp_path / "old.npz", plain)
+    given = ("--data", folder / "faces.parquet", "--votes", folder / "fer2013new.csv")
+    answer = mien("report", "--predictions", tmp_path / "old.npz", *given, "--out", tmp_path / "old")
+    assert answer.code == 0, answer.err
+    rows = json.loads((tmp_path / "old" / "tables" / "ferplus-majority.json").read_text())
+    assert {row["output"] for row in rows} == {"label (baseline)"}
+
+
+def test_training_says_which_epoch_it_keeps_and_why(mien, folder, tmp_path):
+    given = ("--data", folder / "faces.parquet", "--votes", folder / "fer2013new.csv", "--out", tmp_path / "run")
+    answer = mien("train", folder / "two.toml", *given, "--epochs", 1)
+    assert answer.code == 0, answer.err
+    assert "epoch kept: 1, the last of 1" in answer.err
+    assert "best" not in answer.err
+    assert "perceived" in answer.out
+
+
+@pytest.mark.parametrize(
+    ("made", "code"),
+    [
+        (lambda votes: np.where(np.arange(len(votes))[:, None] == 3, 0, votes), "votes-empty"),
+        (lambda votes: np.where(np.arange(len(votes))[:, None] == 3, -1, votes), "votes-negative"),
+        (lambda votes: votes[:, :9], "votes-shape"),
+    ],
+)
+def test_bad_votes_in_the_data_are_refused(mien, folder, tmp_path, faces, votes, made, code):
+    write_parquet(replace(faces, columns={"ferplus_votes": made(votes)}), tmp_path / "bad.parquet")
+    given = ("--data", tmp_path / "bad.parquet", "--out", tmp_path / "out")
+    refused(mien("train", folder / "two.toml", *given), code)
+    assert not (tmp_path / "out").exists()
+    if code != "votes-shape":
+        split = str(faces.split[3])
+        refused(mien("evaluate", folder / "run", *given, "--split", split), code)
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (lambda lines: lines[:-1], "votes-other-data"),
+        (lambda lines: [lines[0], *lines[:0:-1]], "votes-other-data"),
+        (lambda lines: [line.replace(",", ";") for line in lines], "votes-file"),
+        (lambda lines: [*lines[:-1], lines[-1].rsplit(",", 1)[0]], "csv-column-count"),
+        (lambda lines: [*lines[:-1], lines[-1].rsplit(",", 1)[0] + ",-1"], "votes-not-numbers"),
+    ],
+)
+def test_votes_files_that_do_not_match_are_refused(mien, folder, tmp_path, line, code):
+    """Too short, of other rows, another separator, a column too few, a count below zero."""
+    file = tmp_path / "votes.csv"
+    file.write_text("\n".join(line((folder / "fer2013new.csv").read_text().splitlines())) + "\n")
+    given = ("--data", folder / "faces.parquet", "--votes", file, "--out", tmp_path / "out")
+    for command in (("train", folder / "two.toml"), ("evaluate", folder / "run")):
+        refused(mien(*command, *given), code)
+    refused(mien("data", "info", *given[1:4]), code)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_nothing_teaches_is_refused(mien, folder, tmp_path):
+    given = ("--data", folder / "faces.parquet", "--out", tmp_path / "out")
+    refused(mien("train", folder / "two.toml", *given), "votes-missing")
+    assert not (tmp_path / "out").exists()
+    predictions = folder / "run" / "predictions_validation.npz"
+    refused(mien("evaluate", "--predictions", predictions, "--votes", folder / "fer2013new.csv"), "options", "--votes")

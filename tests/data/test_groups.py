@@ -1,0 +1,165 @@
+"""Oracles: the groups that the test made by hand; hypothesis for what holds of every cut."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from mien.data.clean import Change, Clean, apply_clean
+from mien.data.copy_groups import near_copy_groups
+from mien.data.dataset import Dataset
+from mien.data.info import dataset_info
+from mien.data.parquet import write_parquet
+from mien.data.read import load_dataset, read_data
+from mien.data.splits import check_class_groups, cut_groups
+from mien.errors import DataError
+from people import rendered_people
+from support import raises
+
+
+def sides(faces: Dataset) -> dict[int, set[str]]:
+    """The splits in which each group has faces."""
+    assert faces.groups is not None
+    return {group: set(faces.split[faces.groups == group].tolist()) for group in np.unique(faces.groups).tolist()}
+
+
+@pytest.fixture
+def people_folder(tmp_path, noise, write_tree):
+    """12 people, two images of each in each of two classes."""
+    names = [f"{name}/p{who:02}/{i}.png" for name in ("happy", "sad") for who in range(12) for i in range(2)]
+    return write_tree(tmp_path / "faces", dict(zip(names, noise(len(names)), strict=True)))
+
+
+@pytest.mark.parametrize("group", ["folder1", "/(p[0-9]+)/"])
+def test_a_folder_level_or_a_pattern_keeps_people_on_one_side(people_folder, group):
+    result = read_data(people_folder, group=group)
+    found = sides(result.faces)
+    assert len(found) == 12
+    assert all(len(each) == 1 for each in found.values())
+    assert (result.faces.counts("validation") > 0).all()
+    assert "2 of 12 groups" in result.split_origin
+    again = read_data(people_folder, group=group)
+    assert again.cached
+    assert np.array_equal(again.faces.groups, result.faces.groups)
+    assert dataset_info(again)["groups"]["count"] == 12
+
+
+def test_without_the_option_there_are_no_groups(people_folder):
+    assert load_dataset(people_folder).groups is None
+    assert dataset_info(read_data(people_folder))["groups"] is None
+
+
+def test_a_pixel_table_reads_its_column_of_groups(tmp_path, noise, write_csv, as_pixels):
+    rows = [(3 + i % 2, f"person {i // 4}", as_pixels(image)) for i, image in enumerate(noise(40))]
+    faces = load_dataset(write_csv(tmp_path / "fer.csv", "emotion, who,pixels", rows), group="who")
+    assert faces.columns["who"].tolist() == [who for _, who, _ in rows]
+    assert all(len(each) == 1 for each in sides(faces).values())
+
+
+def test_groups_pass_through_parquet_subsets_and_lists_of_changes(people_folder, tmp_path):
+    faces = load_dataset(people_folder, group="folder1")
+    write_parquet(faces, tmp_path / "faces.parquet")
+    again = load_dataset(tmp_path / "faces.parquet")
+    assert again.group_column == "folder1"
+    assert np.array_equal(again.groups, faces.groups)
+    row = int(np.flatnonzero(faces.split == "train")[0])
+    change = Change(row=row, split="train", label=faces.classes[faces.labels[row]], kind="doubt", reason="", source="")
+    cleaned = apply_clean(faces, Clean(faces.fingerprint, (change,)))
+    assert len(cleaned) == len(faces) - 1
+    assert cleaned.columns["folder1"].tolist() == np.delete(faces.columns["folder1"], row).tolist()
+
+
+def test_splits_of_the_data_are_kept_and_groups_across_them_are_told(tmp_path, noise, write_tree):
+    names = [
+        f"{split}/{name}/p{who}/1.png" for split in ("train", "val") for name in ("happy", "sad") for who in (1, 2)
+    ]
+    result = read_data(write_tree(tmp_path / "faces", dict(zip(names, noise(8), strict=True))), group="folder1")
+    assert all(each == {"train", "validation"} for each in sides(result.faces).values())
+    assert [each.code for each in result.notes] == ["groups-cross-splits"]
+
+
+@pytest.mark.parametrize(
+    ("group", "code"),
+    [
+        ("person", "column-missing"),
+        ("(", "group-pattern"),
+        ("(a)(b)", "group-pattern"),
+        ("(x)", "group-unmatched"),
+        ("/(p01)/", "group-incomplete"),
+    ],
+)
+def test_groups_that_cannot_be_read_are_refused(people_folder, group, code):
+    with raises(DataError, code):
+        read_data(people_folder, group=group)
+
+
+def test_an_image_without_a_folder_has_no_group(people_folder, noise):
+    from PIL import Image
+
+    Image.fromarray(noise(1, seed=9)[0]).save(people_folder / "happy" / "alone.png")
+    with raises(DataError, "group-incomplete") as caught:
+        read_data(people_folder, group="folder1")
+    assert "happy/alone.png" in str(caught.value)
+
+
+def test_a_group_that_holds_every_face_of_a_class_is_refused(noise):
+    with raises(DataError, "group-holds-class") as caught:
+        Dataset.from_arrays(noise(6), ["sad", "sad", "happy", "happy", "happy", "fear"], groups=[*"aabbca"])
+    assert "'a'" in str(caught.value)
+
+
+def test_groups_of_arrays(noise):
+    faces = Dataset.from_arrays(noise(40), ["sad", "happy"] * 20, groups=np.arange(40) // 4)
+    assert all(len(each) == 1 for each in sides(faces).values())
+    with raises(DataError, "length"):
+        Dataset.from_arrays(noise(4), ["sad", "happy"] * 2, groups=[1, 2])
+    with raises(DataError, "group-type"):
+        Dataset.from_arrays(noise(4), ["sad", "happy"] * 2, groups=[0.5, 1, 2, 3])
+
+
+def test_near_copies_stay_on_one_side_without_groups():
+    """Oracle: three frames of each sequence, made by the test; before, identical images alone were kept together."""
+    images, labels, _ = rendered_people(20, 5, 3, seed=3)
+    faces = Dataset.from_arrays(images, labels, classes=[*"abcdefg"])
+    splits = faces.split.reshape(-1, 3)
+    together = (splits == splits[:, :1]).all(axis=1)
+    assert together.mean() > 0.95
+    assert 0.1 < (faces.split == "validation").mean() < 0.2
+    found = near_copy_groups(images)
+    assert np.array_equal(found, near_copy_groups(images)), "the second time from the cache"
+
+
+@given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 3)), min_size=2, max_size=120), st.integers(0, 3))
+def test_every_cut_keeps_groups_whole_and_classes_on_both_sides(pairs, seed):
+    """Also: the order of the samples does not matter."""
+    groups, labels = (np.array(each) for each in zip(*pairs, strict=True))
+    classes = [*"abcd"]
+    try:
+        check_class_groups(groups, labels, classes)
+    except DataError:
+        assume(False)
+    chosen = cut_groups(groups, labels, seed=seed)
+    assert not set(groups[chosen]) & set(groups[~chosen])
+    assert set(labels[~chosen]) == set(labels), "train has every class"
+    order = np.random.default_rng(seed).permutation(len(groups))
+    assert np.array_equal(cut_groups(groups[order], labels[order], seed=seed), chosen[order])
+
+
+def test_a_cut_of_many_groups_is_near_its_share_in_every_class():
+    """Oracle: scikit-learn's GroupShuffleSplit keeps groups whole, too; its shares stray further from 15%."""
+    from sklearn.model_selection import GroupShuffleSplit
+
+    random = np.random.default_rng(0)
+    groups = random.integers(0, 80, 2000)
+    labels = random.choice(7, 2000, p=[0.14, 0.02, 0.14, 0.25, 0.17, 0.11, 0.17])
+
+    def furthest(inside):
+        return np.abs(np.bincount(labels[inside], minlength=7) / np.bincount(labels) - 0.15).max()
+
+    ours = furthest(cut_groups(groups, labels))
+    splits = GroupShuffleSplit(20, test_size=0.15, random_state=0).split(labels, labels, groups)
+    theirs = np.median([furthest(inside) for _, inside in splits])
+    assert ours < 0.05
+    assert ours < theirs

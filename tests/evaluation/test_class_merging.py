@@ -1,0 +1,140 @@
+"""Oracles: scipy.cluster.hierarchy, LabelScheme's own merging, scikit-learn, the rows that a resample may draw."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+from sklearn import metrics as sk
+
+from mien.errors import DataError
+from mien.evaluation import class_merging as merging
+from mien.labels import LabelScheme, parse_scheme
+from support import raises
+
+
+def random_case(seed: int, rows: int = 300, classes: int = 5):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, rows)
+    logits = generator.normal(size=(rows, classes))
+    logits[np.arange(rows), labels] += 1
+    probabilities = np.exp(logits)
+    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 100_000), st.integers(2, 9))
+def test_the_dendrogram_is_scipys(seed, classes):
+    distance = np.random.default_rng(seed).random((classes, classes))
+    distance = (distance + distance.T) / 2
+    np.fill_diagonal(distance, 0)
+    expected = hierarchy.linkage(squareform(distance), "average")
+    found = merging.average_linkage(distance)
+    np.testing.assert_allclose(found.merges, expected, rtol=1e-9)
+    np.testing.assert_array_equal(found.order, hierarchy.leaves_list(expected))
+    for count in range(1, classes + 1):
+        of_class = hierarchy.fcluster(expected, count, "maxclust")
+        assert found.groups(count) == tuple(
+            sorted(tuple(np.flatnonzero(of_class == number).tolist()) for number in set(of_class))
+        )
+
+
+def test_distance_by_hand():
+    # 2 of 10 are taken for class 1, 3 of 5 for class 0: 1 - (.2 + .6) / 2. Class 2 has no row.
+    found = merging.confusion_distance(np.array([[8, 2, 0], [3, 2, 0], [0, 0, 0]]))
+    np.testing.assert_allclose(found, [[0, 0.6, 1], [0.6, 0, 1], [1, 1, 0]], rtol=1e-12)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 100_000), st.integers(2, 7), st.data())
+def test_merging_is_what_a_label_scheme_does(seed, classes, data):
+    labels, probabilities = random_case(seed, rows=20, classes=classes)
+    group_of = data.draw(st.lists(st.integers(0, classes - 1), min_size=classes, max_size=classes))
+    groups = tuple(tuple(np.flatnonzero(np.array(group_of) == group).tolist()) for group in sorted(set(group_of)))
+    names = [f"class {index}" for index in range(classes)]
+    scheme = LabelScheme(
+        "own", {str(index): tuple(names[each] for each in group) for index, group in enumerate(groups)}
+    )
+    merged_labels, merged = merging.merge_predictions(labels, probabilities, groups)
+    np.testing.assert_array_equal(merged_labels, scheme.merge_labels(labels, names))
+    np.testing.assert_allclose(merged, scheme.merge_probabilities(probabilities, names), rtol=1e-9)
+    # Where only one group has members to add up, it can but win.
+    if sum(len(group) > 1 for group in groups) == 1:
+        right = probabilities.argmax(axis=1) == labels
+        grown = np.array([len(group) > 1 for group in groups])[merged_labels]
+        assert (merged.argmax(axis=1) == merged_labels)[right & grown].all()
+
+
+def test_pairs_match_scikit_learn_on_merged_rows():
+    labels, probabilities = random_case(1)
+    pairs = merging.merged_pairs(labels, probabilities, resamples=2000)
+    assert len(pairs) == 10
+    assert [pair.accuracy.value for pair in pairs] == sorted((pair.accuracy.value for pair in pairs), reverse=True)
+    before = probabilities.argmax(axis=1) == labels
+    for pair in pairs:
+        merged = probabilities.copy()
+        merged[:, pair.first] += merged[:, pair.second]
+        merged[:, pair.second] = -1
+        truth = np.where(labels == pair.second, pair.first, labels)
+        after = sk.accuracy_score(truth, merged.argmax(axis=1))
+        assert pair.accuracy.value == pytest.approx(after, abs=1e-9)
+        assert pair.gain.value == pytest.approx(after - before.mean(), abs=1e-9)
+        change = (merged.argmax(axis=1) == truth).astype(float) - before
+        # The bootstrap of a mean is close to normal.
+        half = 1.96 * change.std() / np.sqrt(300)
+        assert (pair.gain.low, pair.gain.high) == pytest.approx((change.mean() - half, change.mean() + half), abs=0.006)
+
+
+def test_merging_can_cost_a_third_class():
+    pair = merging.merged_pairs(np.array([2]), np.array([[0.3, 0.3, 0.4]]), resamples=3)[-1]
+    assert (pair.first, pair.second, pair.gain.value) == (0, 1, -1)
+
+
+def test_schemes_follow_the_dendrogram():
+    labels, probabilities = random_case(2)
+    found = merging.merged_schemes(labels, probabilities)
+    assert [len(scheme.groups) for scheme in found.schemes] == [2, 3, 4, 5]
+    for scheme in found.schemes:
+        assert scheme.groups == found.dendrogram.groups(len(scheme.groups))
+        truth, merged = merging.merge_predictions(labels, probabilities, scheme.groups)
+        predictions = merged.argmax(axis=1)
+        assert scheme.accuracy.value == pytest.approx(sk.accuracy_score(truth, predictions), abs=1e-9)
+        assert scheme.macro_f1 == pytest.approx(sk.f1_score(truth, predictions, average="macro"), abs=1e-9)
+        assert scheme.chance == np.bincount(truth).max() / 300
+    assert found.schemes[-1].accuracy.value == pytest.approx((probabilities.argmax(axis=1) == labels).mean(), abs=1e-9)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_the_classes_that_are_confused_join_first():
+    labels = np.repeat([0, 1, 2, 3], 50)
+    predictions = np.where(np.arange(200) % 3 == 0, np.array([2, 3, 0, 1])[labels], labels)
+    groups = merging.merged_schemes(labels, np.eye(4)[predictions]).schemes[0].groups
+    assert groups == ((0, 2), (1, 3))
+
+
+def test_a_scheme_can_be_trained_with():
+    classes = ("angry", "disgust", "fear", "happy")
+    scheme = merging.scheme_of(((0, 2), (1,), (3,)), classes)
+    assert scheme.groups == {"angry+fear": ("angry", "fear"), "disgust": ("disgust",), "happy": ("happy",)}
+    assert parse_scheme(scheme.name) == scheme
+
+
+def test_two_classes_an_absent_one_and_one_row():
+    two = merging.merged_schemes(np.array([0, 1]), np.array([[0.9, 0.1], [0.6, 0.4]]))
+    assert two.dendrogram.merges.tolist() == [[0, 1, 0.5, 2]]
+    assert [scheme.groups for scheme in two.schemes] == [((0,), (1,))]
+    assert merging.merged_pairs(np.array([0, 1]), np.full((2, 2), 0.5), resamples=3)[0].accuracy.value == 1
+    one = merging.merged_schemes(np.array([1]), np.full((1, 4), 0.25))
+    assert [len(scheme.groups) for scheme in one.schemes] == [2, 3, 4]
+    json.dumps([two.to_dict(), one.to_dict()], allow_nan=False)
+
+
+def test_bad_groups_are_refused():
+    for groups in (((0,),), ((0, 1), (1,)), ((0, 1, 2),)):
+        with raises(DataError, "groups-not-a-partition"):
+            merging.merge_predictions(np.array([0]), np.array([[0.5, 0.5]]), groups)
+    with raises(DataError, "groups-range"):
+        merging.average_linkage(1 - np.eye(3)).groups(4)

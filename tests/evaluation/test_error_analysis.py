@@ -1,0 +1,84 @@
+"""Oracles: counts by hand, scikit-learn's confusion matrix, scipy's Wilson interval, sorting by a loop."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sk
+
+from mien.errors import DataError
+from mien.evaluation.error_analysis import confused_pairs, pair_examples, worst_mistakes
+from support import raises
+
+
+def random_case(seed: int, rows: int = 300, classes: int = 4):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, rows)
+    logits = generator.normal(size=(rows, classes))
+    logits[np.arange(rows), labels] += 1
+    probabilities = np.exp(logits)
+    return labels, probabilities / probabilities.sum(axis=1, keepdims=True)
+
+
+def test_pairs_by_hand():
+    confusion = np.array([[5, 2, 0], [3, 4, 2], [0, 1, 0]])
+    ordered = confused_pairs(confusion, ordered=True)
+    assert [(pair.first, pair.second, pair.count, pair.support) for pair in ordered] == [
+        (1, 0, 3, 9),
+        (0, 1, 2, 7),
+        (1, 2, 2, 9),
+        (2, 1, 1, 1),
+    ]
+    unordered = confused_pairs(confusion)
+    assert [(pair.first, pair.second, pair.count, pair.support) for pair in unordered] == [(0, 1, 5, 16), (1, 2, 3, 10)]
+    assert unordered[0].rate.value == pytest.approx(5 / 16)
+    assert confused_pairs(np.diag([3, 0, 2])) == ()
+
+
+@pytest.mark.parametrize("classes", [2, 6])
+def test_pairs_are_the_cells_off_the_diagonal(classes):
+    labels, probabilities = random_case(0, classes=classes)
+    confusion = sk.confusion_matrix(labels, probabilities.argmax(axis=1))
+    pairs = confused_pairs(confusion, ordered=True)
+    assert sum(pair.count for pair in pairs) == (probabilities.argmax(axis=1) != labels).sum()
+    assert sum(pair.count for pair in confused_pairs(confusion)) == sum(pair.count for pair in pairs)
+    for pair in pairs:
+        assert pair.count == confusion[pair.first, pair.second]
+        interval = stats.binomtest(pair.count, pair.support).proportion_ci(method="wilson")
+        assert (pair.rate.low, pair.rate.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
+
+
+def test_worst_mistakes_are_the_most_confident_wrong_rows():
+    labels, probabilities = random_case(1)
+    mistakes = [(-probabilities[row].max(), row) for row in range(300) if probabilities[row].argmax() != labels[row]]
+    expected = [row for _, row in sorted(mistakes)]
+    assert worst_mistakes(labels, probabilities, 10).tolist() == expected[:10]
+    assert worst_mistakes(labels, probabilities, 10_000).tolist() == expected
+    # Of equal confidence, the one whose true class got less, then the earlier.
+    ties = np.array([[0.25, 0.5, 0.25], [0.4, 0.5, 0.1], [0.1, 0.5, 0.4], [0.1, 0.5, 0.4]])
+    assert worst_mistakes(np.zeros(4, dtype=np.int64), ties).tolist() == [2, 3, 0, 1]
+    assert worst_mistakes(np.array([1]), ties[:1]).tolist() == []
+
+
+def test_examples_of_a_pair():
+    labels, probabilities = random_case(2)
+    predictions = probabilities.argmax(axis=1)
+    found = pair_examples(labels, probabilities, 2, 0, count=5)
+    wrong = [row for row in range(300) if labels[row] == 2 and predictions[row] == 0]
+    assert found.first_as_second.tolist() == sorted(wrong, key=lambda row: -probabilities[row, 0])[:5]
+    wrong = [row for row in range(300) if labels[row] == 0 and predictions[row] == 2]
+    assert found.second_as_first.tolist() == sorted(wrong, key=lambda row: -probabilities[row, 2])[:5]
+    for rows, label in ((found.typical_first, 2), (found.typical_second, 0)):
+        right = [row for row in range(300) if labels[row] == predictions[row] == label]
+        mean = probabilities[right].mean(axis=0)
+        assert rows.tolist() == sorted(right, key=lambda row: np.abs(probabilities[row] - mean).sum())[:5]
+    json.dumps(found.to_dict())
+
+
+def test_a_pair_nobody_saw_and_no_pair():
+    nothing = pair_examples(np.array([0]), np.array([[0.8, 0.1, 0.1]]), 1, 2)
+    assert all(rows.dtype == np.int64 and not len(rows) for rows in vars(nothing).values())
+    for pair in ((1, 1), (0, 3), (-1, 0)):
+        with raises(DataError, "pair-range"):
+            pair_examples(np.array([0]), np.array([[0.8, 0.1, 0.1]]), *pair)

@@ -1,0 +1,186 @@
+"""Oracles: scikit-learn on the very rows each resample drew; the binomial distribution; closed forms."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sk
+
+from mien.errors import DataError
+from mien.evaluation import metrics
+from mien.evaluation.estimates import break_down, evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Estimate
+from support import raises
+
+
+def make_scores(rows: int = 300, classes: int = 4, seed: int = 0, labels=None) -> Predictions:
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, rows) if labels is None else np.asarray(labels)
+    logits = generator.normal(size=(rows, classes))
+    logits[np.arange(rows), labels] += 1
+    probabilities = np.exp(logits)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    names = tuple(f"class {index}" for index in range(classes))
+    return Predictions(np.arange(rows) + 100, labels, probabilities, names, "test", "sha256:0")
+
+
+def test_headline_and_table_match_scikit_learn():
+    scores = make_scores()
+    evaluation = evaluate_predictions(scores, resamples=5)
+    predictions = scores.probabilities.argmax(axis=1)
+    labels, probabilities = scores.labels, scores.probabilities
+    values = {name: estimate.value for name, estimate in evaluation.headline.items()}
+    assert values["accuracy"] == pytest.approx(sk.accuracy_score(labels, predictions), abs=1e-9)
+    assert values["macro_f1"] == pytest.approx(sk.f1_score(labels, predictions, average="macro"), abs=1e-9)
+    auc = sk.roc_auc_score(labels, probabilities, multi_class="ovr")
+    assert values["macro_auc"] == pytest.approx(auc, abs=1e-9)
+    assert values["log_loss"] == pytest.approx(sk.log_loss(labels, probabilities), abs=1e-9)
+    report = sk.classification_report(labels, predictions, output_dict=True)
+    lines = {str(index): figures for index, figures in enumerate(evaluation.per_class)}
+    lines |= {"macro avg": evaluation.macro, "weighted avg": evaluation.weighted}
+    for name, figures in lines.items():
+        assert figures.precision == pytest.approx(report[name]["precision"], abs=1e-9)
+        assert figures.recall == pytest.approx(report[name]["recall"], abs=1e-9)
+        assert figures.f1 == pytest.approx(report[name]["f1-score"], abs=1e-9)
+        assert figures.support == report[name]["support"]
+    weighted_auc = sk.roc_auc_score(labels, probabilities, multi_class="ovr", average="weighted")
+    assert evaluation.weighted.auc == pytest.approx(weighted_auc, abs=1e-9)
+    np.testing.assert_array_equal(evaluation.confusion, sk.confusion_matrix(labels, predictions))
+    assert evaluation.confusion.dtype == np.int64
+
+
+def test_intervals_are_percentiles_of_scikit_learn_on_the_drawn_rows():
+    scores = make_scores(rows=80, classes=3)
+    evaluation = evaluate_predictions(scores, resamples=40, seed=5)
+    generator = np.random.default_rng(5)
+    drawn = []
+    for _ in range(40):
+        rows = generator.integers(0, 80, size=80)
+        labels, probabilities = scores.labels[rows], scores.probabilities[rows]
+        predictions = probabilities.argmax(axis=1)
+        drawn.append(
+            (
+                sk.accuracy_score(labels, predictions),
+                sk.f1_score(labels, predictions, average="macro"),
+                sk.roc_auc_score(labels, probabilities, multi_class="ovr"),
+                sk.log_loss(labels, probabilities),
+                # scikit-learn has none; test_metrics.py holds this one to a loop over bins.
+                metrics.calibration_error(labels, probabilities),
+            )
+        )
+    expected = np.quantile(drawn, [0.025, 0.975], axis=0).T
+    found = [(each.low, each.high) for each in evaluation.headline.values()]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+
+def test_the_interval_of_accuracy_is_the_binomial_one():
+    scores = make_scores(rows=500)
+    found = evaluate_predictions(scores, resamples=4000).accuracy
+    low, high = stats.binom(500, found.value).ppf([0.025, 0.975]) / 500
+    # Two rows of 500 are some three standard errors of a 2.5 % quantile from 4,000 draws.
+    assert found.low == pytest.approx(low, abs=2 / 500)
+    assert found.high == pytest.approx(high, abs=2 / 500)
+
+
+def test_the_seed_decides():
+    scores = make_scores()
+    first, again, other = (evaluate_predictions(scores, resamples=50, seed=seed).log_loss for seed in (1, 1, 2))
+    assert first == again
+    assert first != other
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [[0], [1, 1, 1, 1], [0, 0, 2], [0, 1, 2, 2, 2, 2]],
+    ids=["one row", "one class", "an absent class", "rare classes"],
+)
+def test_small_splits_are_evaluated_without_warnings(labels):
+    evaluation = evaluate_predictions(make_scores(len(labels), 3, labels=labels), resamples=100)
+    for name in ("accuracy", "macro_f1", "log_loss", "calibration_error"):
+        estimate = evaluation.headline[name]
+        assert math.isfinite(estimate.value)
+        assert 0 <= estimate.low <= estimate.high
+    assert math.isnan(evaluation.macro_auc.value) == (len(set(labels)) == 1)
+    json.dumps(evaluation.to_dict(), allow_nan=False)
+
+
+def test_absent_classes_are_null_and_left_out_of_averages():
+    evaluation = evaluate_predictions(make_scores(200, 3, labels=[0, 2] * 100), resamples=10)
+    absent = evaluation.to_dict()["per_class"][1]
+    assert absent["support"] == 0
+    assert absent["recall"] is absent["f1"] is absent["auc"] is None
+    first, _, last = evaluation.per_class
+    assert evaluation.macro.f1 == evaluation.macro_f1.value == pytest.approx((first.f1 + last.f1) / 2, abs=1e-12)
+    assert evaluation.macro_auc.value == pytest.approx((first.auc + last.auc) / 2, abs=1e-12)
+
+
+def test_the_dictionary_is_json_and_whole():
+    evaluation = evaluate_predictions(make_scores(), resamples=10, seed=3)
+    found = json.loads(json.dumps(evaluation.to_dict(), allow_nan=False))
+    assert list(found) == [
+        "split", "samples", "classes", "data_fingerprint", "headline", "intervals", "per_class", "macro", "weighted",
+        "confusion_matrix",
+    ]  # fmt: skip
+    assert list(found["headline"]) == ["accuracy", "macro_f1", "macro_auc", "log_loss", "calibration_error"]
+    assert found["headline"]["accuracy"]["low"] == evaluation.accuracy.low
+    assert found["intervals"]["resamples"] == 10
+    assert np.array_equal(found["confusion_matrix"], evaluation.confusion)
+
+
+def test_break_down_is_an_evaluation_of_each_part():
+    scores = make_scores(rows=300)
+    values = np.array(["b", "a", "a"] * 100)
+    parts = break_down(scores, values)
+    assert [(part.value, part.count) for part in parts] == [("a", 200), ("b", 100)]
+    for part in parts:
+        inside = values == part.value
+        alone = evaluate_predictions(
+            Predictions(
+                scores.sample_ids[inside], scores.labels[inside], scores.probabilities[inside], scores.classes, "x", ""
+            )
+        )
+        assert (part.accuracy, part.macro_f1) == (alone.accuracy, alone.macro_f1)
+    json.dumps([part.to_dict() for part in parts], allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([10, 9, 10]), ["9", "10"]),
+        (np.array([True, False, True]), ["False", "True"]),
+        (np.array([0.5, np.nan, np.nan]), ["0.5", "nan"]),
+        (np.array(["x", None, "x"], dtype=object), ["None", "x"]),
+    ],
+)
+def test_break_down_takes_any_kind_of_column(values, expected):
+    parts = break_down(make_scores(rows=3), values, resamples=10)
+    assert [part.value for part in parts] == expected
+    assert sum(part.count for part in parts) == 3
+
+
+def test_break_down_refuses_what_does_not_group():
+    scores = make_scores(rows=300)
+    with raises(DataError, "too-many-groups"):
+        break_down(scores, np.arange(300))
+    with raises(DataError, "column-shape"):
+        break_down(scores, np.zeros(299))
+    with raises(DataError, "column-shape"):
+        break_down(scores, np.zeros((300, 10)))
+
+
+def test_no_resamples_are_refused():
+    with raises(DataError, "resamples-range"):
+        evaluate_predictions(make_scores(), resamples=0)
+    with raises(DataError, "resamples-range"):
+        break_down(make_scores(), np.zeros(300), resamples=0)
+
+
+def test_a_perfect_classifier():
+    labels = np.arange(30) % 3
+    scores = Predictions(np.arange(30), labels, np.eye(3)[labels], ("a", "b", "c"), "test", "")
+    evaluation = evaluate_predictions(scores, resamples=20)
+    best = {"accuracy": 1, "macro_f1": 1, "macro_auc": 1, "log_loss": 0, "calibration_error": 0}
+    assert evaluation.headline == {name: Estimate(value, value, value) for name, value in best.items()}

@@ -1,0 +1,73 @@
+"""FER+'s protocol on hand-made votes and on PublicTest; distances between distributions against scipy."""
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import entropy
+
+from mien.evaluation.ferplus import (
+    distribution_cross_entropy,
+    jensen_shannon_divergence,
+    majority,
+    majority_accuracy,
+    majority_predictions,
+)
+from mien.labels import FERPLUS_CLASSES
+
+
+def row(**votes: int) -> list[int]:
+    named = {name.replace("_", "-"): count for name, count in votes.items()}
+    return [named.get(name, 0) for name in FERPLUS_CLASSES]
+
+
+CASES = [
+    (row(happy=10), "happy"),
+    (row(happy=6, neutral=4), "happy"),
+    (row(happy=5, neutral=5), None),  # half is not more than half
+    (row(happy=5, neutral=4, sad=1), "happy"),  # the single vote is dropped: 5 of 9
+    (row(happy=4, neutral=3, sad=3), None),
+    (row(contempt=8, neutral=2), "contempt"),
+    (row(unknown=6, neutral=4), None),
+    (row(not_a_face=10), None),
+    (row(happy=1, neutral=1, sad=1, fear=1), None),  # nothing is left
+]
+
+
+def test_majority_by_hand():
+    found = majority(np.array([votes for votes, _ in CASES]), FERPLUS_CLASSES)
+    expected = [-1 if name is None else FERPLUS_CLASSES.index(name) for _, name in CASES]
+    assert found.tolist() == expected
+
+
+def test_accuracy_counts_images_with_a_majority_alone():
+    """By hand: of four images one has no majority; "unknown" is no prediction, so the next best counts."""
+    votes = np.array([row(happy=10), row(sad=10), row(unknown=10), row(fear=10)])
+    probabilities = np.zeros((4, 10))
+    happy, sad, unknown = (FERPLUS_CLASSES.index(name) for name in ("happy", "sad", "unknown"))
+    probabilities[0, [unknown, happy]] = 0.6, 0.4
+    probabilities[1, sad] = probabilities[2, happy] = probabilities[3, sad] = 1
+    assert majority_predictions(probabilities, FERPLUS_CLASSES).tolist() == [happy, sad, happy, sad]
+    assert majority_accuracy(votes, probabilities, FERPLUS_CLASSES) == pytest.approx(2 / 3)
+    assert np.isnan(majority_accuracy(votes[2:3], probabilities[2:3], FERPLUS_CLASSES))
+
+
+def test_distances_agree_with_scipy():
+    generator = np.random.default_rng(0)
+    first, second = (generator.dirichlet(np.full(10, 0.3), 200) for _ in range(2))
+    first[0] = np.eye(10)[3]  # with zeros
+    expected = jensenshannon(first, second, axis=1) ** 2
+    assert jensen_shannon_divergence(first, second) == pytest.approx(expected, abs=1e-12)
+    assert jensen_shannon_divergence(np.eye(10)[:1], np.eye(10)[1:2]) == pytest.approx(np.log(2))
+    assert (jensen_shannon_divergence(first, first) == 0).all()
+    # H(p, q) = H(p) + KL(p || q)
+    both = entropy(first, axis=1) + entropy(first, second, axis=1)
+    assert distribution_cross_entropy(first, second) == pytest.approx(both.mean(), rel=1e-9)
+
+
+def test_public_test_leaves_3199_images(fer2013_dev):
+    """The number that work on FER+ reports for its validation split."""
+    pq = pytest.importorskip("pyarrow.parquet")
+    table = pq.read_table(fer2013_dev, columns=["usage", "ferplus_votes"])
+    votes = np.array(table.column("ferplus_votes").to_pylist())
+    public = np.array(table.column("usage").to_pylist()) == "PublicTest"
+    assert (majority(votes[public], FERPLUS_CLASSES) >= 0).sum() == 3199

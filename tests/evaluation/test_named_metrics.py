@@ -1,0 +1,81 @@
+"""Oracle: scikit-learn's metrics on the rows themselves, each as often as it weighs or was drawn."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from mien.errors import DataError
+from mien.evaluation import metrics
+from mien.evaluation.named_metrics import METRICS, WeightedMetrics, resample
+from support import raises
+
+OF_CLASSES = ("recall.fear", "precision.sad", "f1.happy")
+
+
+def oracle(scores, rows):
+    """Of METRICS and OF_CLASSES, by name. The calibration error's own oracle is in test_metrics.py."""
+    labels, probabilities = scores.labels[rows], scores.probabilities[rows]
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, probabilities.argmax(1))
+    return {
+        "accuracy": sk.accuracy_score(labels, probabilities.argmax(1)),
+        "macro_precision": precision.mean(),
+        "macro_recall": recall.mean(),
+        "macro_f1": f1.mean(),
+        "macro_auc": sk.roc_auc_score(labels, probabilities, multi_class="ovr"),
+        "log_loss": sk.log_loss(labels, probabilities),
+        "calibration_error": metrics.calibration_error(labels, probabilities),
+        "recall.fear": recall[1],
+        "precision.sad": precision[3],
+        "f1.happy": f1[2],
+    }
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_figures_under_weights_are_those_of_rows_that_stand_as_often(some_scores, most):
+    scores, names = some_scores(1), (*METRICS, *OF_CLASSES)
+    weights = np.ones(200) if most == 1 else np.random.default_rng(3).integers(0, most, 200).astype(np.float64)
+    assert (most == 1) == weights.all()
+    found = dict(zip(names, WeightedMetrics(scores, names).under(weights), strict=True))
+    assert found == pytest.approx(oracle(scores, np.repeat(np.arange(200), weights.astype(int))), abs=1e-12)
+
+
+def test_figures_under_many_weights_are_those_under_each(some_scores):
+    figures = WeightedMetrics(some_scores(1), [*METRICS, "recall.fear", "recall.disgust"])
+    weights = np.random.default_rng(3).integers(0, 3, (4, 200)).astype(np.float64)
+    found = figures.under(weights)
+    np.testing.assert_allclose(found, [figures.under(each) for each in weights], rtol=1e-12)
+    assert np.isnan(found[:, -1]).all()
+
+
+def test_a_figure_of_a_class_without_rows_is_undefined(some_scores):
+    scores = some_scores(1)
+    rare = scores.subset(scores.labels != 0)
+    recall, area, disgust = WeightedMetrics(rare, ["recall.angry", "macro_auc", "recall.disgust"]).under(
+        np.ones(len(rare))
+    )
+    assert math.isnan(recall)
+    assert math.isnan(disgust)
+    assert 0.5 < area < 1
+
+
+def test_resamples_are_the_same_rows_for_all_runs(some_scores):
+    """Oracle: the rows that numpy's generator draws with that seed."""
+    runs, names = [some_scores(1), some_scores(2)], (*METRICS, *OF_CLASSES)
+    found = resample(runs, names, resamples=5, seed=6)
+    generator = np.random.default_rng(6)
+    drawn = [generator.integers(0, 200, size=200) for _ in range(5)]
+    for run, each in zip(runs, found, strict=True):
+        assert each.values == pytest.approx(list(oracle(run, np.arange(200)).values()), abs=1e-12)
+        np.testing.assert_allclose(each.drawn, [list(oracle(run, rows).values()) for rows in drawn], atol=1e-12)
+    with raises(DataError, "resamples-range"):
+        resample(runs, names, resamples=0)
+
+
+@pytest.mark.parametrize("name", ["acuracy", "recall", "recall.", "auc.happy"])
+def test_a_name_that_is_no_figure_is_refused(some_scores, name: str):
+    with raises(DataError, "metric-unknown"):
+        WeightedMetrics(some_scores(1), [name])

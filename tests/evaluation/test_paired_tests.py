@@ -1,0 +1,190 @@
+"""Oracles: scipy's binomial and chi-square tests, scikit-learn on the rows that each resample drew."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn import metrics as sk
+
+from mien.errors import DataError
+from mien.evaluation.paired_tests import (
+    bootstrap_p_value,
+    compare_predictions,
+    match_samples,
+    mcnemar_test,
+    shared_samples,
+)
+from mien.evaluation.predictions import Predictions
+from support import raises
+
+
+def make_pair(seed: int = 0, rows: int = 200, classes: int = 4, skill: tuple[float, float] = (1.0, 1.5)):
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, classes, rows)
+    shared = generator.normal(size=(rows, classes))
+    scores = []
+    for each in skill:
+        logits = shared + 0.5 * generator.normal(size=(rows, classes))
+        logits[np.arange(rows), labels] += each
+        probabilities = np.exp(logits)
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+        names = tuple(f"class {index}" for index in range(classes))
+        scores.append(Predictions(np.arange(rows) + 50, labels, probabilities, names, "test", "sha256:0"))
+    return scores
+
+
+def figures(scores, rows):
+    labels, probabilities = scores.labels[rows], scores.probabilities[rows]
+    predictions = probabilities.argmax(axis=1)
+    recall = sk.recall_score(labels, predictions, average=None)
+    macro_f1 = sk.f1_score(labels, predictions, average="macro")
+    return [sk.accuracy_score(labels, predictions), macro_f1, sk.log_loss(labels, probabilities), *recall]
+
+
+def test_differences_are_scikit_learns_on_the_drawn_rows():
+    first, second = make_pair()
+    found = compare_predictions(first, second, resamples=40, seed=6)
+    generator = np.random.default_rng(6)
+    drawn = []
+    for _ in range(40):
+        rows = generator.integers(0, 200, size=200)
+        drawn.append(np.subtract(figures(second, rows), figures(first, rows)))
+    everything = np.arange(200)
+    low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
+    for index, each in enumerate((found.accuracy, found.macro_f1, found.log_loss, *found.recall)):
+        of_first, of_second = figures(first, everything)[index], figures(second, everything)[index]
+        assert (each.first, each.second) == pytest.approx((of_first, of_second), abs=1e-9)
+        assert (each.difference.value, each.difference.low, each.difference.high) == pytest.approx(
+            (of_second - of_first, low[index], high[index]), abs=1e-9
+        )
+        if index < 3:
+            assert each.p_value == bootstrap_p_value(np.array(drawn)[:, index].round(12))
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_the_rows_that_one_gets_and_the_other_does_not():
+    first, second = make_pair(1)
+    found = compare_predictions(first, second, resamples=2)
+    right = [scores.probabilities.argmax(axis=1) == scores.labels for scores in (first, second)]
+    assert found.only_first.tolist() == [50 + row for row in range(200) if right[0][row] and not right[1][row]]
+    assert found.only_second.tolist() == [50 + row for row in range(200) if right[1][row] and not right[0][row]]
+    assert found.both_wrong.tolist() == [50 + row for row in range(200) if not right[1][row] and not right[0][row]]
+    assert (found.mcnemar.only_first, found.mcnemar.only_second) == (len(found.only_first), len(found.only_second))
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    first, second = make_pair(2)
+    order = np.random.default_rng(2).permutation(200)
+    shuffled = replace(
+        second,
+        sample_ids=second.sample_ids[order],
+        labels=second.labels[order],
+        probabilities=second.probabilities[order],
+    )
+    expected = compare_predictions(first, second, resamples=5).to_dict()
+    assert compare_predictions(first, shuffled, resamples=5).to_dict() == expected
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_mcnemar_is_scipys(only_first, only_second):
+    found = mcnemar_test(only_first, only_second)
+    total = only_first + only_second
+    if total == 0:
+        assert (found.method, found.p_value) == ("exact binomial", 1)
+    elif total < 25:
+        assert found.method == "exact binomial"
+        assert found.p_value == pytest.approx(stats.binomtest(only_first, total).pvalue, abs=1e-9)
+        assert math.isnan(found.statistic)
+    else:
+        assert found.method == "chi-square"
+        statistic = max(abs(only_first - only_second) - 1, 0) ** 2 / total
+        assert found.statistic == pytest.approx(statistic, abs=1e-9)
+        assert found.p_value == pytest.approx(stats.chi2.sf(statistic, 1), abs=1e-9)
+
+
+def test_bootstrap_p_values():
+    assert bootstrap_p_value(np.zeros(99)) == 1
+    assert bootstrap_p_value(np.ones(99)) == pytest.approx(2 / 100)
+    assert bootstrap_p_value(np.array([1.0] * 90 + [-1.0] * 9 + [np.nan])) == pytest.approx(20 / 100)
+    assert math.isnan(bootstrap_p_value(np.array([np.nan])))
+    same, better = make_pair(3)
+    assert compare_predictions(same, same, resamples=50).accuracy.p_value == 1
+    better = compare_predictions(*make_pair(3, rows=1000, skill=(0.5, 2.0)), resamples=200)
+    assert better.accuracy.p_value == better.log_loss.p_value == pytest.approx(2 / 201)
+    assert better.mcnemar.p_value < 1e-6
+    assert better.accuracy.difference.low > 0 > better.log_loss.difference.high
+
+
+def test_the_p_value_of_a_recall_is_that_of_its_classs_rows():
+    """Oracle: scipy's binomial test on the rows of a class that one gets and the other does not."""
+    first, second = make_pair(6)
+    right = [each.probabilities.argmax(axis=1) == each.labels for each in (first, second)]
+    found = compare_predictions(first, second, resamples=20)
+    for label, each in enumerate(found.recall):
+        won, lost = (int((a & ~b & (first.labels == label)).sum()) for a, b in (right, right[::-1]))
+        assert 0 < won + lost < 25
+        assert each.p_value == pytest.approx(stats.binomtest(won, won + lost).pvalue)
+    assert len({each.p_value for each in found.recall}) > 1
+
+
+def test_one_row_of_a_class_proves_nothing():
+    """Every resample that holds it agrees; one toss of a coin has a p-value of 1."""
+    probabilities = np.array([[0.9, 0.1]] * 5)
+    first = Predictions(np.arange(5), np.array([0, 0, 0, 0, 1]), probabilities, ("a", "b"), "test", "")
+    second = replace(first, probabilities=np.where(np.arange(5)[:, None] == 4, probabilities[:, ::-1], probabilities))
+    rare = compare_predictions(first, second, resamples=200).recall[1]
+    assert (rare.first, rare.second, rare.p_value) == (0, 1, 1)
+
+
+def test_an_absent_class_and_one_row():
+    first, second = make_pair(4, rows=1, classes=2)
+    found = compare_predictions(first, second, resamples=5)
+    absent = 1 - int(first.labels[0])
+    assert math.isnan(found.recall[absent].difference.value)
+    assert math.isnan(found.recall[absent].p_value)
+    assert found.recall[1 - absent].p_value <= 1
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_what_cannot_be_compared_is_one_line():
+    first, second = make_pair(5, rows=4)
+    cases = (
+        ("classes-differ", "class 3 and a, b, c, d", replace(second, classes=("a", "b", "c", "d"))),
+        ("data-differs", "sha256:0... and sha256:1...", replace(second, data_fingerprint="sha256:1")),
+        (
+            "samples-differ",
+            "found 4 (test) and 4 (test). 2 samples are in one file only, such as sample 50",
+            replace(second, sample_ids=second.sample_ids + 1),
+        ),
+        ("labels-differ", "Samples that differ: 4", replace(second, labels=(second.labels + 1) % 4)),
+    )
+    for code, values, other in cases:
+        with raises(DataError, code) as raised:
+            compare_predictions(first, other)
+        assert values in str(raised.value)
+        assert "\n" not in str(raised.value)
+    with raises(DataError, "resamples-range"):
+        compare_predictions(first, second, resamples=0)
+    # Nobody knows the data of one of them: that is no contradiction.
+    assert len(match_samples(first, replace(second, data_fingerprint=""))[1]) == 4
+
+
+def test_shared_rows_are_those_that_all_have():
+    """Oracle: sets of row numbers; then the comparison of the same rows picked by hand."""
+    first, second = make_pair()
+    order = np.random.default_rng(0).permutation(200)
+    fewer = [first.subset(np.arange(0, 150)), second.subset(order[order >= 30]), second.subset(order[order % 2 == 0])]
+    kept = shared_samples(fewer)
+    expected = set(range(30 + 50, 150 + 50, 2))
+    assert all(set(scores.sample_ids.tolist()) == expected for scores in kept)
+    by_hand = [scores.subset(np.arange(30, 150, 2)) for scores in (first, second)]
+    found = compare_predictions(kept[0], kept[1], resamples=20).to_dict()
+    assert found == compare_predictions(*by_hand, resamples=20).to_dict()
+    with raises(DataError, "no-shared-samples"):
+        shared_samples([first.subset(np.arange(10)), second.subset(np.arange(10, 20))])

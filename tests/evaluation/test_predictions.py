@@ -1,0 +1,236 @@
+"""Oracles: what was written, docs/predictions.md's own snippet, and one damaged file for each rule."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.labels import EXPRESSIONS, parse_scheme
+from support import raises
+
+GOOD = {
+    "sample_ids": np.array([7, 3, 9]),
+    "labels": np.array([0, 1, 1]),
+    "probabilities": np.array([[0.75, 0.25], [0.5, 0.5], [0.125, 0.875]]),
+    "classes": np.array(["sad", "happy"]),
+    "split": np.array("test"),
+    "data_fingerprint": np.array("sha256:00"),
+}
+
+
+def save(folder: Path, **changes) -> Path:
+    path = folder / "predictions_test.npz"
+    arrays = {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
+    np.savez_compressed(path, **arrays)
+    return path
+
+
+def changed(entry, value):
+    probabilities = GOOD["probabilities"].copy()
+    probabilities[entry] = value
+    return probabilities
+
+
+def test_what_is_written_is_read(tmp_path):
+    scores = Predictions(GOOD["sample_ids"], GOOD["labels"], GOOD["probabilities"], ("sad", "fröhlich 喜"), "test", "")
+    write_predictions(tmp_path / "new" / "scores.npz", scores)
+    found = read_predictions(tmp_path / "new" / "scores.npz")
+    for name in ("sample_ids", "labels", "probabilities"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(scores, name))
+        assert getattr(found, name).dtype == getattr(scores, name).dtype
+    assert (found.classes, found.split, found.data_fingerprint) == (("sad", "fröhlich 喜"), "test", "")
+    assert len(found) == 3
+    assert (found.note, found.temperature) == ("", None)
+    write_predictions(tmp_path / "warm.npz", replace(scores, note="ten views", temperature=0.875))
+    warm = read_predictions(tmp_path / "warm.npz")
+    assert (warm.note, warm.temperature) == ("ten views", 0.875)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["scores.npz"]
+
+
+def test_the_same_scores_are_the_same_bytes(tmp_path):
+    scores = read_predictions(save(tmp_path))
+    write_predictions(tmp_path / "a.npz", scores)
+    write_predictions(tmp_path / "b.npz", scores)
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+
+
+def test_narrow_types_are_taken(tmp_path):
+    path = save(
+        tmp_path,
+        sample_ids=np.array([7, 3, 9], dtype=np.uint16),
+        labels=np.array([0, 1, 1], dtype=np.uint8),
+        probabilities=GOOD["probabilities"].astype(np.float16),
+    )
+    scores = read_predictions(path)
+    assert (scores.sample_ids.dtype, scores.labels.dtype, scores.probabilities.dtype) == (
+        np.int64,
+        np.int64,
+        np.float64,
+    )
+    np.testing.assert_array_equal(scores.probabilities, GOOD["probabilities"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "found"),
+    [
+        ({"labels": None}, "array-missing", "Missing: labels; found: sample_ids, probabilities"),
+        ({"labels": None, "split": None}, "array-missing", "Missing: labels, split"),
+        ({"sample_ids": np.array([7.0, 3, 9])}, "sample-ids-type", "float64 (3,)"),
+        ({"sample_ids": np.array([7, 3])}, "probabilities-shape", "(2, 2)"),
+        ({"sample_ids": np.array([7, 3, 7])}, "sample-id-repeated", "7 occurs 2 times"),
+        ({"labels": np.array([0, 1])}, "labels-shape", "2 for 3"),
+        ({"labels": np.array([[0], [1], [1]])}, "labels-type", "(3, 1)"),
+        ({"labels": np.array([0, 2, 1])}, "label-range", "sample 3 (entry 1) has 2"),
+        ({"labels": np.array([0, 1, -1])}, "label-range", "sample 9 (entry 2) has -1"),
+        ({"probabilities": np.array([[1, 0]] * 3)}, "probabilities-shape", "int64 (3, 2)"),
+        ({"probabilities": np.full((3, 3), 1 / 3)}, "probabilities-shape", "float64 (3, 3)"),
+        ({"probabilities": changed((1, 0), np.nan)}, "probability-not-finite", "sample 3 (entry 1) has [nan, 0.5]"),
+        ({"probabilities": changed(1, [np.inf, -np.inf])}, "probability-not-finite", "sample 3 (entry 1)"),
+        ({"probabilities": changed(2, [-0.5, 1.5])}, "probability-range", "sample 9 (entry 2) has [-0.5, 1.5]"),
+        ({"probabilities": changed(2, [-0.5, 1.5])}, "probability-range", "1 of 3"),
+        ({"probabilities": changed(1, [0.5, 0.498])}, "probability-sum", "sample 3 (entry 1)"),
+        ({"classes": np.array(["sad", "sad"])}, "class-names", "'sad', 'sad'"),
+        ({"classes": np.array([1, 2])}, "classes-type", "int64"),
+        ({"classes": np.array(["sad"]), "probabilities": np.ones((3, 1))}, "too-few-classes", "found 1"),
+        ({"classes": np.array(["sad", None], dtype=object)}, "predictions-unreadable", ""),
+        ({"split": np.array(["test"])}, "split-type", "<U4 (1,)"),
+        ({"split": np.array("")}, "split-empty", ""),
+        ({"data_fingerprint": np.array(5)}, "data-fingerprint-type", "int64 ()"),
+        ({"temperature": np.array("warm")}, "temperature-type", "<U4 ()"),
+        ({"temperature": np.array(0.0)}, "temperature-range", "found 0.0"),
+        ({"temperature": np.array(np.nan)}, "temperature-range", "found nan"),
+        (
+            {"sample_ids": np.zeros(0, int), "labels": np.zeros(0, int), "probabilities": np.zeros((0, 2))},
+            "no-samples",
+            "",
+        ),
+    ],
+)
+def test_each_broken_rule_is_one_clear_line(tmp_path, changes, code, found):
+    path = save(tmp_path, **changes)
+    with raises(DataError, code) as raised:
+        read_predictions(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert found in str(raised.value)
+    assert str(raised.value).endswith("docs/predictions.md.")
+    assert "\n" not in str(raised.value)
+
+
+def test_files_of_former_versions_are_read(tmp_path):
+    """Their ids are under the name 'rows'."""
+    path = save(tmp_path, sample_ids=None, rows=GOOD["sample_ids"])
+    assert read_predictions(path).sample_ids.tolist() == [7, 3, 9]
+
+
+def test_sums_within_the_tolerance_pass(tmp_path):
+    read_predictions(save(tmp_path, probabilities=changed(1, [0.5, 0.4995])))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not really", b"\x93NUMPY", b"hello"])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "predictions_test.npz"
+    path.write_bytes(content)
+    with raises(DataError, "predictions-unreadable"):
+        read_predictions(path)
+
+
+def test_a_truncated_file_is_named(tmp_path):
+    path = save(tmp_path)
+    path.write_bytes(path.read_bytes()[:-40])
+    with raises(DataError, "predictions-unreadable"):
+        read_predictions(path)
+
+
+def test_a_flipped_byte_inside_an_array_is_named(tmp_path):
+    path = save(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[66] ^= 0xFF
+    path.write_bytes(content)
+    with raises(DataError, "predictions-unreadable"):
+        read_predictions(path)
+
+
+def test_a_missing_file_and_a_bare_array_are_named(tmp_path):
+    with raises(DataError, "predictions-missing"):
+        read_predictions(tmp_path / "none.npz")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with raises(DataError, "predictions-unreadable"):
+        read_predictions(tmp_path / "one.npy")
+
+
+def test_the_snippet_in_the_docs_writes_a_file_that_reads(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "predictions.md").read_text(encoding="utf-8")
+    snippets = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+    assert snippets
+    assert len(snippets[0].strip().splitlines()) <= 12
+    monkeypatch.chdir(tmp_path)
+
+    def my_model(images):
+        return np.random.default_rng(0).normal(size=(len(images), 7)).astype(np.float32)
+
+    known = {"my_model": my_model, "images": np.zeros((20, 48, 48)), "labels": np.arange(20) % 7}
+    exec(snippets[0], known)
+    scores = read_predictions("predictions_test.npz")
+    assert (len(scores), scores.split, scores.classes[3]) == (20, "test", "happy")
+    np.testing.assert_allclose(scores.probabilities.sum(axis=1), 1, atol=1e-6)
+
+
+def seven_classes(rows=60):
+    generator = np.random.default_rng(2)
+    probabilities = generator.dirichlet(np.ones(7), rows)
+    return Predictions(
+        np.arange(rows) * 3, generator.integers(0, 7, rows), probabilities, EXPRESSIONS, "test", "sha256:0"
+    )
+
+
+def test_merged_scores_are_sums_of_the_kept_rows_rescaled():
+    """Oracle: row by row, in plain Python."""
+    scores = seven_classes()
+    merged = scores.with_scheme(parse_scheme("positive=happy+surprise,negative=angry+fear+sad"))
+    assert merged.classes == ("positive", "negative")
+    expected = []
+    for row, label, shares in zip(scores.sample_ids, scores.labels, scores.probabilities, strict=True):
+        named = dict(zip(EXPRESSIONS, shares, strict=True))
+        positive = named["happy"] + named["surprise"]
+        negative = named["angry"] + named["fear"] + named["sad"]
+        name = EXPRESSIONS[label]
+        if name not in {"disgust", "neutral"}:
+            truth = 0 if name in {"happy", "surprise"} else 1
+            expected.append((row, truth, positive / (positive + negative), negative / (positive + negative)))
+    assert 0 < len(expected) < len(scores)
+    assert merged.sample_ids.tolist() == [row for row, *_ in expected]
+    assert merged.labels.tolist() == [label for _, label, *_ in expected]
+    assert merged.probabilities == pytest.approx(np.array([shares for _, _, *shares in expected]))
+    assert (merged.split, merged.data_fingerprint) == ("test", "sha256:0")
+    assert scores.with_scheme(None) is scores
+
+
+def test_a_merge_of_a_class_that_the_model_lacks_or_that_leaves_no_row_is_one_line():
+    scores = seven_classes()
+    five = scores.with_scheme(parse_scheme("five"))
+    with raises(DataError, "scheme-class-missing"):
+        five.with_scheme(parse_scheme("binary-with-disgust"))
+    with raises(DataError, "scheme-drops-all"):
+        scores.subset(scores.labels == 1).with_scheme(parse_scheme("five"))
+
+
+def test_a_subset_keeps_rows_together():
+    scores = seven_classes()
+    some = scores.subset(np.array([5, 2]))
+    assert some.sample_ids.tolist() == [15, 6]
+    assert some.labels.tolist() == scores.labels[[5, 2]].tolist()
+    assert (some.probabilities == scores.probabilities[[5, 2]]).all()
+    with raises(DataError, "no-samples"):
+        scores.subset(scores.sample_ids < 0)
+
+
+def test_a_picture_is_no_scores_file(tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0 no archive")
+    with pytest.raises(DataError) as caught:
+        read_predictions(tmp_path / "photo.jpg")
+    assert "cannot be read as an .npz of plain arrays (it is not an .npz)" in str(caught.value)
+    assert "pickle" not in str(caught.value)

@@ -1,0 +1,204 @@
+"""Votes: FER+'s protocol counted by hand, distances against scipy and NumPy, files that are written and read back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import entropy
+from sklearn.metrics import accuracy_score, f1_score
+
+from mien.data.synthetic import synthetic_faces
+from mien.errors import DataError
+from mien.evaluation.averaging import average_predictions
+from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.evaluation.vote_metrics import BASELINE, evaluate_votes, majority_predictions_by_output
+from mien.evaluation.vote_predictions import VotePredictions
+from mien.evaluation.vote_summary import summarise_votes
+from mien.labels import EXPRESSIONS, FERPLUS_CLASSES, parse_scheme
+from support import raises
+
+HAPPY, SAD, CONTEMPT, UNKNOWN = (FERPLUS_CLASSES.index(name) for name in ("happy", "sad", "contempt", "unknown"))
+
+
+@pytest.fixture
+def predictions() -> Predictions:
+    """Five faces: two where both outputs are right, contempt that the label cannot say, none clear, and unknown."""
+    counts = np.zeros((5, 10), dtype=np.int64)
+    counts[0, HAPPY] = 10
+    counts[1, [SAD, HAPPY]] = 6, 4
+    counts[2, CONTEMPT] = 8
+    counts[3, [HAPPY, SAD]] = 5, 5
+    counts[4, UNKNOWN] = 9
+    answers = np.full((5, 10), 0.01)
+    answers[np.arange(5), [HAPPY, UNKNOWN, CONTEMPT, HAPPY, HAPPY]] = 0.91
+    answers[1, [SAD, UNKNOWN]] = 0.4, 0.52  # "unknown" leads, and does not compete
+    labels = np.array([EXPRESSIONS.index("happy"), EXPRESSIONS.index("sad"), 6, 3, 3])
+    own = np.full((5, 7), 0.05)
+    own[np.arange(5), labels] = 0.7
+    votes = VotePredictions(counts, FERPLUS_CLASSES, answers, "perceived")
+    return Predictions(np.arange(10, 15), labels, own, EXPRESSIONS, "validation", "", votes=votes)
+
+
+def test_majority_by_hand(predictions):
+    """Three of five count. The votes' output is right in all of them, the label's in two of three."""
+    found = evaluate_votes(predictions, {"first two": np.arange(5) < 2, "others": np.arange(5) >= 2}, resamples=20)
+    assert (found.samples, found.with_majority) == (5, 3)
+    own, label = found.majority
+    assert (own.output, label.output) == ("perceived", BASELINE)
+    assert own.evaluation.classes == FERPLUS_CLASSES[:8]
+    assert own.evaluation.accuracy.value == 1
+    assert label.evaluation.accuracy.value == pytest.approx(2 / 3)
+    assert [(part.value, part.count, part.accuracy.value) for part in label.subsets] == [
+        ("first two", 2, 1.0),
+        ("others", 1, 0.0),
+    ]
+
+
+def test_majority_agrees_with_sklearn():
+    """Accuracy and macro-F1 of random answers, over the eight expressions."""
+    predictions = _random(300)
+    (answers, _) = majority_predictions_by_output(predictions).values()
+    chosen = answers.probabilities.argmax(axis=1)
+    found = evaluate_votes(predictions, resamples=5).majority[0].evaluation
+    assert found.accuracy.value == pytest.approx(accuracy_score(answers.labels, chosen))
+    present = np.unique(answers.labels)
+    assert found.macro_f1.value == pytest.approx(
+        f1_score(answers.labels, chosen, labels=present, average="macro", zero_division=0)
+    )
+
+
+def test_distribution_agrees_with_scipy():
+    predictions = _random(200)
+    counts, answers = predictions.votes.counts, predictions.votes.probabilities
+    truth = counts / counts.sum(axis=1, keepdims=True)
+    found = evaluate_votes(predictions, resamples=200).distribution
+    assert found.jensen_shannon.value == pytest.approx((jensenshannon(truth, answers, axis=1) ** 2).mean())
+    assert found.vote_entropy == pytest.approx(entropy(truth, axis=1).mean())
+    assert found.cross_entropy.value == pytest.approx((entropy(truth, axis=1) + entropy(truth, answers, axis=1)).mean())
+    assert found.cross_entropy.low < found.cross_entropy.value < found.cross_entropy.high
+
+
+def test_intervals_of_the_distribution_are_over_groups(predictions):
+    """Oracle: one group is the same in every resample, and groups of one sample are samples."""
+    for groups, same in ((np.zeros(5, np.int64), False), (np.arange(5)[::-1].copy(), True), (None, True)):
+        found = evaluate_votes(replace(predictions, groups=groups), resamples=200).distribution
+        for each in (found.cross_entropy, found.jensen_shannon, found.calibration_error):
+            assert (each.low < each.high) == same
+            assert same or each.low == pytest.approx(each.value)
+
+
+def test_calibration_by_hand():
+    """Two bins: 0.9 predicted where 8 of 10 voters agree, 0.5 where 6 of 10 do. (0.1 + 0.1) / 2 = 0.1."""
+    counts = np.array([[8, 2], [6, 4]])
+    answers = np.array([[0.9, 0.1], [0.5, 0.5]])
+    votes = VotePredictions(counts, ("happy", "sad"), answers, "perceived")
+    predictions = Predictions(np.arange(2), np.array([0, 0]), answers, ("happy", "sad"), "test", "", votes=votes)
+    found = evaluate_votes(predictions, resamples=5).distribution
+    assert found.calibration_error.value == pytest.approx(0.1)
+    full = found.reliability.count > 0
+    assert found.reliability.confidence[full] == pytest.approx([0.5, 0.9])
+    assert found.reliability.accuracy[full] == pytest.approx([0.6, 0.8])
+
+
+def test_perfect_distributions_cost_the_entropy_of_votes(predictions):
+    votes = replace(predictions.votes, probabilities=predictions.votes.distributions)
+    found = evaluate_votes(replace(predictions, votes=votes), resamples=5).distribution
+    assert found.cross_entropy.value == pytest.approx(found.vote_entropy)
+    assert (found.jensen_shannon.value, found.calibration_error.value) == (0, 0)
+
+
+def test_without_what_can_be_measured_there_is_nothing(predictions):
+    """No votes; a label-only model whose classes no annotator could choose; a scheme that merged the classes."""
+    assert evaluate_votes(replace(predictions, votes=None)) is None
+    alone = replace(predictions.votes, probabilities=None, output="")
+    other = replace(predictions, classes=("a", "b", "c", "d", "e", "f", "g"), votes=alone)
+    assert evaluate_votes(other) is None
+    assert predictions.with_scheme(parse_scheme("binary")).votes is None
+    assert [each.output for each in evaluate_votes(replace(predictions, votes=alone)).majority] == [BASELINE]
+
+
+def test_a_file_holds_votes(tmp_path, predictions):
+    for number, each in enumerate((predictions, replace(predictions, votes=replace(predictions.votes, output="")))):
+        file = tmp_path / f"{number}.npz"
+        write_predictions(file, each)
+        back = read_predictions(file).votes
+        assert np.array_equal(back.counts, each.votes.counts)
+        assert np.array_equal(back.probabilities, each.votes.probabilities)
+        assert (back.classes, back.output) == (FERPLUS_CLASSES, each.votes.output)
+    alone = replace(predictions, votes=replace(predictions.votes, probabilities=None, output=""))
+    write_predictions(tmp_path / "alone.npz", alone)
+    assert read_predictions(tmp_path / "alone.npz").votes.probabilities is None
+    write_predictions(tmp_path / "none.npz", replace(predictions, votes=None))
+    assert read_predictions(tmp_path / "none.npz").votes is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"vote_counts": np.ones((5, 9))}, "vote-counts-shape"),
+        ({"vote_counts": np.ones((4, 10)), "vote_probabilities": np.full((4, 10), 0.1)}, "vote-counts-shape"),
+        ({"vote_counts": -np.ones((5, 10))}, "vote-counts-range"),
+        ({"vote_counts": np.zeros((5, 10))}, "vote-counts-range"),
+        ({"vote_counts": np.full((5, 10), np.nan)}, "vote-counts-range"),
+        ({"vote_probabilities": np.full((5, 9), 0.1)}, "vote-probabilities-shape"),
+        ({"vote_probabilities": np.full((5, 10), 0.2)}, "probability-sum"),
+        ({"vote_classes": np.array(["happy"] * 10)}, "vote-classes"),
+        ({"vote_classes": np.arange(10)}, "vote-classes-type"),
+    ],
+)
+def test_bad_votes_in_a_file_are_refused(tmp_path, predictions, changes, code):
+    write_predictions(tmp_path / "good.npz", predictions)
+    with np.load(tmp_path / "good.npz") as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    np.savez(tmp_path / "bad.npz", **{**arrays, **changes})
+    with raises(DataError, code):
+        read_predictions(tmp_path / "bad.npz")
+    del arrays["vote_classes"]
+    np.savez(tmp_path / "nameless.npz", **arrays)
+    with raises(DataError, "array-missing"):
+        read_predictions(tmp_path / "nameless.npz")
+
+
+def test_models_are_averaged_with_their_votes(predictions):
+    """Oracle: the mean of two arrays, whatever order the second model's samples have."""
+    order = np.array([3, 1, 4, 0, 2])
+    flat = replace(predictions, votes=replace(predictions.votes, probabilities=np.full((5, 10), 0.1)))
+    mean = average_predictions([predictions, flat.subset(order)]).votes
+    assert mean.probabilities == pytest.approx((predictions.votes.probabilities + 0.1) / 2)
+    assert np.array_equal(mean.counts, predictions.votes.counts)
+    alone = replace(predictions, votes=replace(predictions.votes, probabilities=None, output=""))
+    assert average_predictions([predictions, alone]).votes.probabilities is None
+    assert average_predictions([replace(predictions, votes=None)]).votes is None
+
+
+def test_a_summary_by_hand():
+    """Four faces: one without votes, two that agree with their label, one that does not."""
+    faces = synthetic_faces(7, seed=0).subset(np.arange(4))
+    counts = np.zeros((4, 10), dtype=np.int64)
+    named = [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]
+    counts[[0, 1], named[:2]] = 8
+    counts[2, CONTEMPT] = 6
+    counts[2, UNKNOWN] = 2
+    found = summarise_votes(replace(faces, columns={"ferplus_votes": counts}))
+    assert (found.faces, found.images, found.comparable) == (4, 3, 3)
+    assert found.agreement == pytest.approx(2 / 3)
+    assert found.votes_per_image == 8
+    assert found.entropy_bits == pytest.approx(entropy([0.75, 0.25], base=2) / 3)
+    assert found.fractions["unknown"] == pytest.approx(2 / 24)
+    assert summarise_votes(faces) is None
+    assert summarise_votes(replace(faces, columns={"ferplus_votes": counts * 0})) is None
+    for wrong, code in ((np.full((4, 10), -1), "votes-negative"), (np.ones((4, 9)), "votes-shape")):
+        with raises(DataError, code):
+            summarise_votes(replace(faces, columns={"ferplus_votes": wrong}))
+
+
+def _random(count: int) -> Predictions:
+    generator = np.random.default_rng(7)
+    labels = generator.integers(0, 7, count)
+    counts = generator.multinomial(10, np.full(10, 0.03) + 0.7 * np.eye(10)[generator.integers(0, 8, count)])
+    votes = VotePredictions(counts, FERPLUS_CLASSES, generator.dirichlet(np.full(10, 0.4), count), "perceived")
+    own = generator.dirichlet(np.full(7, 0.4), count)
+    return Predictions(np.arange(count), labels, own, EXPRESSIONS, "validation", "", votes=votes)

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.explanation.faithfulness import area, bootstrap_mean, measure_faithfulness, pixel_ranks, removal_curves
+from support import raises
+
+
+@pytest.fixture
+def lit():
+    """Twenty dark noisy squares with the spot at (6, 6) lit, which the model ``spot`` goes by."""
+    images = np.random.default_rng(0).integers(0, 60, (20, 16, 16), dtype=np.uint8)
+    images[:, 6:10, 6:10] = 250
+    return images
+
+
+def true_maps(images):
+    maps = np.zeros(images.shape, dtype=np.float32)
+    maps[:, 6:10, 6:10] = 1
+    return maps
+
+
+@pytest.mark.parametrize("baseline", ["moved", "random"])
+def test_the_true_map_beats_maps_that_know_nothing(lit, spot, baseline):
+    result = measure_faithfulness(spot, lit, true_maps(lit), steps=16, baseline=baseline)
+    assert result.deletion_gain.low > 0.1
+    assert result.insertion_gain.low > 0.1
+    # By hand: the spot is 1/16 of the pixels, so it is gone after the first of 16 steps.
+    assert result.deletion[1] == pytest.approx(result.deletion[-1], abs=1e-9)
+    assert result.insertion[1] == pytest.approx(result.insertion[-1], abs=1e-9)
+    assert result.deletion[0] == pytest.approx(250 / 255)
+    assert result.deletion[-1] == result.insertion[0]
+
+
+@pytest.mark.parametrize("baseline", ["moved", "random"])
+def test_a_map_that_knows_nothing_does_not_beat_them(lit, spot, baseline):
+    noise = np.random.default_rng(1).random(lit.shape).astype(np.float32)
+    for maps in (noise, np.zeros_like(noise)):
+        result = measure_faithfulness(spot, lit, maps, steps=16, baseline=baseline)
+        assert result.deletion_gain.low < 0 < result.deletion_gain.high
+    assert measure_faithfulness(spot, lit, 1 - true_maps(lit), steps=16).deletion_gain.high < 0
+
+
+@pytest.mark.parametrize("baseline", ["moved", "random"])
+def test_the_same_seed_gives_the_same_figures(lit, spot, baseline):
+    noise = np.random.default_rng(1).random(lit.shape).astype(np.float32)
+    first, second, other = (measure_faithfulness(spot, lit, noise, baseline=baseline, seed=seed) for seed in (4, 4, 5))
+    assert first.to_dict() == second.to_dict()
+    assert not np.array_equal(first.random_deletion, other.random_deletion)
+    assert not np.array_equal(first.random_insertion, other.random_insertion)
+    assert np.array_equal(first.deletion, other.deletion), "there are no ties to break"
+    assert first.deletion_area.low != other.deletion_area.low
+    assert set(first.to_dict()["deletion_gain"]) == {"value", "low", "high"}
+
+
+def test_the_interval_is_of_percentiles_over_resampled_faces():
+    """Oracle: numpy's quantiles of the means of the same draws."""
+    values = np.random.default_rng(2).exponential(size=30)
+    drawn = np.random.default_rng(9).integers(0, 30, (1000, 30))
+    means = [values[rows].mean() for rows in drawn]
+    found = bootstrap_mean(values, seed=9)
+    assert found.value == pytest.approx(values.mean(), abs=1e-12)
+    assert [found.low, found.high] == pytest.approx(np.quantile(means, [0.025, 0.975]).tolist(), abs=1e-12)
+
+
+def test_ranks_run_from_the_largest_and_stay_in_the_window():
+    maps = np.array([[[1.0, 5.0], [3.0, 9.0]]])
+    window = np.array([[True, True], [True, False]])
+    assert pixel_ranks(maps, window, np.random.default_rng(0)).tolist() == [[[2, 0], [1, -1]]]
+
+
+def test_a_curve_turns_pixels_in_order():
+    before, after = np.full((1, 2, 2), 255, np.uint8), np.zeros((1, 2, 2), np.uint8)
+    ranks = np.array([[[0, 1], [2, 3]]])
+    seen = removal_curves(lambda x: x.reshape(-1, 4).sum(axis=1, keepdims=True) / 1020, before, after, ranks, [0], 4)
+    assert seen == pytest.approx(np.array([[1, 0.75, 0.5, 0.25, 0]]))
+    assert area(seen) == pytest.approx([0.5])
+
+
+def test_only_the_crop_counts(lit, spot):
+    """Pixels that the model does not see must take no place in the order."""
+    maps = true_maps(lit)
+    maps[:, :2] = 99
+    result = measure_faithfulness(spot, lit, maps, crop_px=12, steps=9)
+    assert result.deletion[1] == pytest.approx(result.deletion[-1], abs=1e-9)
+
+
+def test_what_does_not_fit_is_one_line(lit, spot):
+    with raises(DataError, "no-faces"):
+        measure_faithfulness(spot, lit[:0], true_maps(lit[:0]))
+    with raises(DataError, "maps-shape"):
+        measure_faithfulness(spot, lit, true_maps(lit)[:, :4])
+    with raises(DataError, "map-not-finite"):
+        measure_faithfulness(spot, lit, np.full(lit.shape, np.nan, np.float32))
+    with raises(DataError, "targets-shape"):
+        measure_faithfulness(spot, lit, true_maps(lit), np.array([0]))

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mien.errors import DataError
+from mien.explanation.gradient.gradcam import gradcam, last_maps
+from mien.explanation.gradient.torch_model import TorchModel, run_order
+from mien.models.registry import MODELS, build_model
+from mien.preprocess import InputSpec, to_input
+from mien.recipe import ModelRecipe
+from support import raises
+
+
+def test_it_is_what_one_computes_by_hand(tiny_model, faces):
+    """In a network that ends in average pooling and a head, a mean gradient is the head's weight / places.
+
+    Then Grad-CAM is the class activation map of Zhou et al. 2016, here with the head's own weights.
+    """
+    images = np.asarray(faces.images[:4])
+    targets = np.array([3, 0, 6, 3])
+    with torch.no_grad():
+        network = tiny_model.network
+        a = network.stages(network.stem(torch.from_numpy(to_input(images, tiny_model.spec))))
+        weights = network.head.weight[torch.from_numpy(targets)] / (a.shape[2] * a.shape[3])
+        by_hand = torch.relu(torch.einsum("nk,nkij->nij", weights, a))[:, None]
+        expected = functional.interpolate(by_hand, (44, 44), mode="bilinear", align_corners=False)[:, 0].numpy()
+    maps = gradcam(tiny_model, images, targets)
+    assert expected.max() > 0
+    assert maps[:, 2:46, 2:46] == pytest.approx(expected, rel=1e-4, abs=1e-7)
+    assert maps[:, :2].max() == 0
+
+
+def test_a_network_without_maps_is_one_line(linear):
+    with raises(DataError, "no-convolutional-maps"):
+        last_maps(linear)
+
+
+@pytest.mark.parametrize("name", ["mien", "study-a", "study-b", "vgg11", "resnet18"])
+def test_every_family_has_last_maps(name):
+    settings = {"width": 4} if MODELS[name].source.startswith(("Simonyan", "He")) else {}
+    network = build_model(ModelRecipe.model_validate({"name": name, **settings}), 7, 48).eval()
+    model = TorchModel(network, InputSpec())
+    layer = last_maps(model)
+    assert not isinstance(layer, nn.Conv2d), "after norm and activation"
+    shapes = [shape for _, module, shape in run_order(model) if module is layer]
+    assert shapes[-1][2] >= 4, "and before pooling leaves too few places"
+    maps = gradcam(model, np.random.default_rng(0).integers(0, 256, (2, 48, 48), dtype=np.uint8))
+    assert maps.shape == (2, 48, 48)
+    assert np.isfinite(maps).all()

@@ -1,0 +1,40 @@
+import numpy as np
+
+from mien.errors import DataError
+from mien.explanation.overlay import colour, overlay
+from support import raises
+
+
+def test_the_colours_are_magmas():
+    """Oracle: matplotlib."""
+    import matplotlib
+
+    values = np.linspace(0, 1, 256)
+    expected = matplotlib.colormaps["magma"](values)[:, :3] * 255
+    assert np.abs(colour(values) - expected).max() < 3
+
+
+def test_the_face_stays_where_the_map_is_empty_and_visible_where_it_is_full():
+    face = np.array([[10, 200], [90, 90]], dtype=np.uint8)
+    picture = overlay(face, np.array([[0.0, -5.0], [0.0, 0.0]]), enlarge=3)
+    assert picture.shape == (6, 6, 3)
+    assert picture.dtype == np.uint8
+    assert (picture == face.repeat(3, 0).repeat(3, 1)[:, :, None]).all()
+    full = overlay(face, np.ones((2, 2)), enlarge=1).astype(int)
+    assert (full[0, 1] - full[0, 0] > 50).all(), "light and dark of the face show through the strongest colour"
+    assert np.ptp(full[0, 0]) > 20, "and it is coloured"
+
+
+def test_a_single_pixel_does_not_hide_the_others():
+    """Of 1,000 equal values one is a thousand times as large: the others are coloured as strongly as without it."""
+    face, even = np.full((40, 25), 100, dtype=np.uint8), np.ones((40, 25))
+    outlier = even.copy()
+    outlier[7, 7] = 1000
+    assert (overlay(face, outlier) == overlay(face, even)).all()
+    halves = np.where(np.arange(25) < 12, 0.5, 1.0) * even
+    assert not (overlay(face, halves)[:, 0] == overlay(face, halves)[:, -1]).all()
+
+
+def test_what_does_not_fit_is_one_line():
+    with raises(DataError, "maps-shape"):
+        overlay(np.zeros((2, 2), np.uint8), np.zeros((3, 3)))

@@ -1,0 +1,126 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from mien.artifact import read_manifest
+from mien.errors import ModelError, RunError
+from mien.exporting import to_onnx as export
+from mien.exporting.to_onnx import export_run, measure_parity
+from mien.inference.predictor import Predictor
+from mien.preprocess import to_input
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from support import raises
+
+
+def test_the_file_answers_as_torch_does_and_says_what_it_is(tmp_path, tiny_run, faces):
+    file = tmp_path / "x.onnx"
+    parity = export_run(tiny_run, file)
+    assert parity.largest_difference < 1e-5
+    assert parity.agreement == 1.0
+    manifest = read_manifest(file)
+    recipe = tiny_run.read_recipe()
+    tensors, facts = checkpoint.load(tiny_run.best)
+    assert manifest.classes == faces.classes
+    assert manifest.input == recipe.input
+    assert manifest.recipe == recipe.model_dump(mode="json")
+    assert manifest.recipe_digest == recipe.digest
+    assert manifest.data_fingerprint == faces.fingerprint_without_test
+    assert manifest.epoch == facts["epoch"]
+    assert manifest.scores == read_manifest(tiny_run.model).scores != {}
+    running = ("running_mean", "running_var", "num_batches_tracked")
+    assert manifest.parameters == sum(t.numel() for name, t in tensors.items() if not name.endswith(running))
+
+
+def test_norms_are_in_the_weights_of_the_file_and_stay_in_the_network(tiny_run):
+    network, _ = checkpoint.load_best(tiny_run)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    graph = onnx.load_model_from_string(export._to_onnx(network, 44, {})).graph
+    assert {node.op_type for node in graph.node} >= {"Conv", "MaxPool", "Relu"}
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+    assert network.state_dict().keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_a_file_that_answers_otherwise_is_never_written(tmp_path, tiny_run, monkeypatch):
+    def other_network(network, *rest):
+        with torch.no_grad():
+            network.head.bias += 0.01 * torch.arange(7)
+        graph = original(network, *rest)
+        with torch.no_grad():
+            network.head.bias -= 0.01 * torch.arange(7)
+        return graph
+
+    original = export._to_onnx
+    monkeypatch.setattr(export, "_to_onnx", other_network)
+    with raises(ModelError, "export-parity"):
+        export_run(tiny_run, tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_path_of_the_machine_travels_in_the_file(tiny_run):
+    """The exporter notes stack traces; a file that is handed on must not tell of its maker's folders."""
+    content = tiny_run.model.read_bytes()
+    for trace in (b".py", b"site-packages", str(Path(export.__file__).parent).encode()):
+        assert trace not in content
+
+
+def test_scores_of_another_epoch_are_not_carried_over(tmp_path, tiny_run):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    tensors, facts = checkpoint.load(run.best)
+    checkpoint.save(run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
+    export_run(run)
+    assert read_manifest(run.model).scores == {}
+
+
+def test_weights_that_are_not_numbers_are_not_exported(tmp_path, tiny_run):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    tensors, facts = checkpoint.load(run.best)
+    checkpoint.save(run.best, {**tensors, "head.bias": tensors["head.bias"] * float("nan")}, facts)
+    before = run.model.read_bytes()
+    with raises(ModelError, "export-parity"):
+        export_run(run)
+    assert run.model.read_bytes() == before
+
+
+def test_a_run_without_a_finished_epoch_is_one_line(tmp_path, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    run.create(tiny_recipe, {})
+    with raises(RunError, "checkpoint-missing"):
+        export_run(run)
+
+
+def test_the_largest_difference_is_that_of_the_worst_face(tmp_path, tiny_run, monkeypatch):
+    """Oracle: both answers by hand, to a network that is sure of one class for one face and of another for the rest."""
+    network, _ = checkpoint.load_best(tiny_run)
+    picture = np.zeros((export.PARITY_FACES, 48, 48), dtype=np.uint8)
+    picture[3] = 255
+    monkeypatch.setattr(export, "render_faces", lambda labels, seed, channels: picture)
+    size = network.stem[0].weight.shape
+    export_run(tiny_run, tmp_path / "model.onnx")
+    with torch.no_grad():
+        network.stem[0].weight.copy_(100 * torch.randn(size, generator=torch.Generator().manual_seed(0)))
+    answers = []
+    for each in (picture[0], picture[3]):
+        inputs = torch.from_numpy(to_input(each[None], tiny_run.read_recipe().input))
+        with torch.inference_mode():
+            ours = network(inputs).double().softmax(1).numpy()
+        answers.append(np.abs(ours - Predictor(tmp_path / "model.onnx").probabilities_of_inputs(inputs.numpy())).max())
+    parity = measure_parity(network, tmp_path / "model.onnx")
+    assert parity.largest_difference == pytest.approx(max(answers), rel=1e-4)
+    assert abs(answers[0] - answers[1]) > 0.01
+
+
+def test_parity_is_measured_on_faces_of_the_models_own_size(tiny_run):
+    """The shares of 256 rendered faces are not all alike: the comparison sees the network at work."""
+    from mien.data.synthetic import draw_labels, render_faces
+    from mien.inference.predictor import load
+
+    shares = load(tiny_run.path).probabilities(render_faces(draw_labels(256, seed=0), seed=0))
+    assert np.ptp(shares, axis=0).max() > 100 * export.LARGEST_DIFFERENCE

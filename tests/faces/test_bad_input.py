@@ -1,0 +1,75 @@
+"""What photos and detector files may do to a reader: very many pixels, very many faces, no detector at all."""
+
+import resource
+import time
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import DataError, ModelError
+from mien.faces.find import find_detector
+from mien.faces.network import NetworkDetector, network_files
+from mien.images import MAXIMUM_PIXELS, open_image
+from support import raises, refused
+
+built = pytest.mark.skipif(not all(file.is_file() for file in network_files()), reason="not built: make web")
+
+
+def peak_mb():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@pytest.fixture
+def large_photo(tmp_path):
+    """A PNG of 200 million pixels, 20,000 x 10,000, in a few kB: each row is empty."""
+
+    def chunk(name, content):
+        return len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
+
+    packer, rows = zlib.compressobj(9), b"\x00" * 20_001 * 100
+    pixels = b"".join(packer.compress(rows) for _ in range(100)) + packer.flush()
+    header = (20_000).to_bytes(4, "big") + (10_000).to_bytes(4, "big") + b"\x08\x00\x00\x00\x00"
+    path = tmp_path / "large.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b""))
+    return path
+
+
+def test_200_megapixels_are_refused_before_they_are_decoded(mien, large_photo, tmp_path):
+    """Oracle: the process's memory and time; decoded, it would take 200 MB in grey and 600 MB in colour."""
+    before, began = peak_mb(), time.process_time()
+    with raises(DataError, "image-pixels"):
+        open_image(large_photo)
+    refused(mien("predict", large_photo), "image-pixels", "large.png", f"{MAXIMUM_PIXELS:,}")
+    refused(mien("explain", "fast", large_photo, "--out", tmp_path / "maps"), "image-pixels", "large.png")
+    assert peak_mb() - before < 150
+    assert time.process_time() - began < 20
+
+
+@built
+def test_most_of_500_faces_are_found_in_bounded_time(astronaut):
+    """Oracle: where the faces were pasted, in cells of 50 x 60 px; 431 are found, where it was tried."""
+    face = Image.fromarray(astronaut).crop((155, 40, 295, 210)).resize((50, 60), Image.Resampling.BILINEAR)
+    crowd = Image.new("RGB", (25 * 50, 20 * 60))
+    for number in range(500):
+        crowd.paste(face, (number % 25 * 50, number // 25 * 60))
+    began = time.process_time()
+    found = [each.box for each in NetworkDetector().detect(np.asarray(crowd))]
+    assert time.process_time() - began < 30
+    cells = {((2 * box.left + box.width) // 100, (2 * box.top + box.height) // 120) for box in found}
+    assert len(found) == len(cells), "one box a face"
+    assert len(cells) > 400
+
+
+@pytest.mark.parametrize("content", [b"", b"no network at all", b"\x08\x07\x12\x04mien" * 50])
+def test_a_detector_file_that_is_none_is_one_line(mien, astronaut, tmp_path, monkeypatch, content):
+    path, photo = tmp_path / "detector.onnx", tmp_path / "photo.png"
+    path.write_bytes(content)
+    Image.fromarray(astronaut).save(photo)
+    monkeypatch.setenv("MIEN_DETECTOR", str(path))
+    with raises(ModelError, "detector-format"):
+        find_detector()
+    refused(mien("predict", photo), "detector-format", "detector.onnx")
+    monkeypatch.setenv("MIEN_DETECTOR", str(tmp_path / "nowhere.onnx"))
+    refused(mien("predict", photo), "detector-unreadable", "nowhere.onnx")

@@ -1,0 +1,31 @@
+"""Limits on what a detector finds. Oracle: a detector of three known faces."""
+
+import numpy as np
+import pytest
+
+from mien.faces.face import Box, Face, Margin
+from mien.faces.limit import LimitedDetector
+
+
+class Three:
+    name, margin = "three", Margin(1.0, 0.0)
+
+    def detect(self, rgb):
+        return [Face(Box(0, 0, side, side), score, {}) for side, score in ((90, 0.5), (50, 0.9), (20, 0.7))]
+
+
+@pytest.mark.parametrize(
+    ("limits", "sides"),
+    [
+        ({}, [90, 50, 20]),
+        ({"min_score": 0.7}, [50, 20]),
+        ({"min_size_px": 50}, [90, 50]),
+        ({"max_faces": 1}, [90]),
+        ({"min_score": 0.6, "min_size_px": 30, "max_faces": 1}, [50]),
+    ],
+)
+def test_faces_outside_the_limits_are_left_out(limits, sides):
+    detector = LimitedDetector(Three(), **limits)
+    found = detector.detect(np.zeros((1, 1, 3), dtype=np.uint8))
+    assert [face.box.width for face in found] == sides
+    assert (detector.name, detector.margin) == (Three.name, Three.margin)

@@ -1,0 +1,88 @@
+"""mien's own detector, where `make web` built its files. Oracles: faces measured by hand, and pictures without one."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import ModelError
+from mien.faces.merge import iou, merge_agreeing, suppress_overlaps
+from mien.faces.network import NetworkDetector, network_files
+from support import raises
+
+built = pytest.mark.skipif(not all(file.is_file() for file in network_files()), reason="not built: make web")
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return NetworkDetector()
+
+
+def overlap(face, corners):
+    left, top, right, bottom = corners
+    box = np.array([face.box.left, face.box.top, face.box.width, face.box.height], float)
+    return float(iou(np.array([left, top, right - left, bottom - top], float), box[np.newaxis])[0])
+
+
+@built
+@pytest.mark.parametrize("scale", [1, 0.25, 3])
+def test_a_face_is_found_where_it_is_at_every_size(detector, astronaut, astronaut_face, scale):
+    image = Image.fromarray(astronaut)
+    picture = np.asarray(image.resize((round(512 * scale), round(512 * scale))))
+    (face,) = detector.detect(picture)
+    assert overlap(face, [scale * value for value in astronaut_face]) > 0.5
+    assert 0.5 < face.score <= 1
+    points = face.landmarks
+    assert points["right_eye"][0] < points["nose"][0] < points["left_eye"][0]
+    assert points["right_eye"][1] < points["nose"][1] < points["left_mouth_corner"][1]
+
+
+@built
+@pytest.mark.parametrize("degrees", [-40, 40])
+def test_a_tilted_face_is_found_at_its_place(detector, astronaut, astronaut_face, degrees):
+    """Oracle: the middle of her face, rotated with the picture."""
+    turned = np.asarray(Image.fromarray(astronaut).rotate(degrees, Image.Resampling.BILINEAR))
+    left, top, right, bottom = astronaut_face
+    x, y = (left + right) / 2 - 256, (top + bottom) / 2 - 256
+    angle = np.deg2rad(degrees)
+    place = np.array([x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)]) + 256
+    (face,) = detector.detect(turned)
+    middle = np.array([face.box.left + face.box.width / 2, face.box.top + face.box.height / 2])
+    assert np.abs(middle - place).max() < 25
+
+
+@built
+def test_a_face_that_fills_the_picture_is_found(detector, astronaut, astronaut_face):
+    left, top, right, bottom = astronaut_face
+    assert len(detector.detect(np.ascontiguousarray(astronaut[top:bottom, left:right]))) == 1
+
+
+@built
+def test_pictures_without_a_face_have_none(detector, faceless):
+    assert [name for name, picture in faceless.items() if detector.detect(picture)] == []
+    for shape in ((1, 1), (1, 700), (700, 3)):
+        assert detector.detect(np.full((*shape, 3), 90, dtype=np.uint8)) == []
+
+
+def test_files_that_are_no_networks_are_one_line(tmp_path, capfd):
+    with raises(ModelError, "detector-damaged"):
+        NetworkDetector(tmp_path)
+    for file in network_files(tmp_path):
+        file.write_bytes(b"no network at all")
+    with raises(ModelError, "detector-damaged"):
+        NetworkDetector(tmp_path)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_looks_that_agree_add_up_and_one_look_does_not():
+    """Oracle: by hand. Two looks see one box, one of them twice; a third box stands alone."""
+    one = np.array([[0, 0, 10, 10, 0.8], [1, 0, 10, 10, 0.4]], float)
+    two = np.array([[0, 0, 10, 10, 0.4], [50, 50, 10, 10, 0.9]], float)
+    merged = merge_agreeing([one, two], 0.4)
+    np.testing.assert_allclose(merged[:, 4], [1.2, 0.9])
+    np.testing.assert_allclose(merged[0, :4], [0.16 / 0.96, 0, 10, 10])
+    assert merge_agreeing([], 0.4).shape == (0, 5)
+
+
+def test_the_best_of_overlapping_boxes_is_kept():
+    boxes = np.array([[1, 0, 10, 10, 0.5], [0, 0, 10, 10, 0.9], [30, 0, 10, 10, 0.7]], float)
+    assert suppress_overlaps(boxes, 0.3).tolist() == [1, 2]

@@ -1,0 +1,83 @@
+"""The path from an RGB image to predictions, its steps one by one."""
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.faces.crop import crop_faces
+from mien.faces.face import Box, Face, Margin
+from mien.inference.face_reader import FaceReader
+from mien.inference.predictor import load
+
+RGB = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
+FACES = [Face(Box(20, 10, 80, 80), 0.9, {}), Face(Box(120, 60, 40, 50), 0.7, {})]
+
+
+class Fixed:
+    """A detector that always finds the same faces."""
+
+    name = "fixed"
+    margin = Margin(1.2, 0.05)
+
+    def detect(self, rgb):
+        return FACES
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_run):
+    return load(tiny_run.path)
+
+
+def test_an_image_is_read_by_its_steps(predictor):
+    """Oracle: detector, crops and model, each called by hand."""
+    reader = FaceReader(predictor, Fixed())
+    crops = crop_faces(RGB, [face.box for face in FACES], Fixed.margin, 48)
+    assert np.array_equal(reader.crop(RGB, [face.box for face in reader.detect(RGB)]), crops)
+    assert np.array_equal(reader.classify(crops), predictor.probabilities(crops))
+    predictions = reader.read(RGB, source="photo.png")
+    for prediction, face, crop, row in zip(predictions, FACES, crops, predictor.probabilities(crops), strict=True):
+        assert (prediction.source, prediction.classes) == ("photo.png", predictor.classes)
+        assert (prediction.box, prediction.detection_score) == (face.box, face.score)
+        assert np.array_equal(prediction.crop, crop)
+        assert np.array_equal(prediction.probability_vector, row)
+
+
+def test_known_faces_are_not_detected_again(predictor):
+    class Blind(Fixed):
+        def detect(self, rgb):
+            raise AssertionError
+
+    (prediction,) = FaceReader(predictor, Blind()).read(RGB, FACES[1:])
+    assert prediction.box == FACES[1].box
+    assert FaceReader(predictor, Blind()).read(RGB, []) == []
+
+
+def test_crops_of_several_images_share_one_run(predictor):
+    """Oracle: each image read alone."""
+    readers = [FaceReader(predictor, Fixed(), classes=name) for name in (None, "binary")]
+    crops = readers[0].crop(RGB, [face.box for face in FACES])
+    together = predictor.probabilities(np.concatenate([crops, crops]))
+    for reader, probabilities in zip(readers, np.split(together, 2), strict=True):
+        predictions = reader.predictions(reader.merge(probabilities), crops, FACES)
+        for one, alone in zip(predictions, reader.read(RGB), strict=True):
+            assert one.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
+            assert one.classes == reader.classes
+
+
+def test_crops_without_a_detection_have_no_box(predictor):
+    reader = FaceReader(predictor, Fixed())
+    crops = reader.crop(RGB, [FACES[0].box])
+    (prediction,) = reader.predictions(reader.classify(crops), crops)
+    assert (prediction.box, prediction.detection_score) == (None, None)
+
+
+def test_no_detector_is_loaded_for_face_crops(predictor, monkeypatch):
+    monkeypatch.setattr("mien.inference.face_reader.find_detector", lambda: 1 / 0)
+    reader = FaceReader(predictor)
+    assert reader.classify(np.zeros((1, 48, 48), np.uint8)).shape == (1, 7)
+
+
+def test_a_threshold_needs_two_classes(predictor):
+    assert FaceReader(predictor, classes="binary", threshold=0.5).classes == ("negative", "positive")
+    with pytest.raises(DataError):
+        FaceReader(predictor, threshold=0.5)

@@ -1,0 +1,286 @@
+"""Predictions in parts: the list, the files of a part, and what a restart finds. Ray itself only in the slow tests."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.synthetic import synthetic_faces
+from mien.errors import DataError, RunError
+from mien.inference import parts as module
+from mien.inference.bulk import PredictOptions, predict_files
+from mien.inference.image_files import image_files
+from mien.inference.image_sources import source_name, walk_sources
+from mien.inference.parts import (
+    PartCounts,
+    PartsJob,
+    PartWorker,
+    finished_counts,
+    open_parts,
+    part_file,
+    pending_parts,
+)
+from mien.inference.predictor import load
+from support import raises, refused
+
+parquet = pytest.importorskip("pyarrow.parquet")
+
+PER_PART = 8
+
+
+@pytest.fixture
+def crops(tmp_path, faces):
+    """20 face crops in two folders; the last is no image."""
+    folder = tmp_path / "crops"
+    for index in range(20):
+        place = folder / ("a" if index % 3 else "b")
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.asarray(faces.images[index])).save(place / f"{index:02}.png")
+    (folder / "b" / "99.png").write_bytes(b"no image")
+    return folder
+
+
+@pytest.fixture
+def job(tmp_path, crops, monkeypatch):
+    monkeypatch.setattr(module, "CROPS_PER_PART", PER_PART)
+    return PartsJob(tmp_path / "out", ("crops",), tmp_path, "fast", crops=True)
+
+
+def rows(folder, table):
+    """All rows of a table, in the order of the parts."""
+    return [row for file in sorted((folder / table).iterdir()) for row in parquet.read_table(file).to_pylist()]
+
+
+def write_all(job):
+    worker = PartWorker(job)
+    with open_parts(job, {"a": 1}) as count:
+        return count, [worker.write(part) for part in pending_parts(job.folder, count)]
+
+
+def test_parts_hold_a_row_a_face_and_a_row_an_image(job, crops):
+    """Oracle: the plain loop over the same files."""
+    count, written = write_all(job)
+    assert (count, [each.images for each in written]) == (3, [8, 8, 5])
+    expected = list(predict_files(load("fast", threads=1), image_files(crops), PredictOptions(None, skip_bad=True)))
+    good = [each for each in expected if "error" not in each]
+    found = rows(job.folder, "faces")
+    assert [row["source"] for row in found] == [os.path.relpath(each["source"], crops.parent) for each in good]
+    assert [row["top"] for row in found] == [each["top"] for each in good]
+    for row, each in zip(found, good, strict=True):
+        # Batches end elsewhere: onnxruntime adds in another order.
+        assert {name: row[name] for name in each["probabilities"]} == pytest.approx(each["probabilities"], abs=1e-6)
+    statuses = rows(job.folder, "images")
+    assert Counter(row["status"] for row in statuses) == {"ok": 20, "error": 1}
+    assert len({row["source"] for row in statuses}) == 21
+    (bad,) = rows(job.folder, "unreadable")
+    assert bad["source"] == "crops/b/99.png"
+    assert bad["error"] == statuses[-1]["error"]
+    assert "99.png" in bad["error"]
+    totals = finished_counts(job.folder, count)
+    assert sum(each.images for each in totals) == 21
+    assert sum(each.faces for each in totals) == 20
+    assert PartCounts(2, 5, 4, 1) in totals
+
+
+def test_photos_have_their_size_and_all_their_faces(tmp_path, astronaut):
+    """Oracle: ``photo.to_dict`` of the same photos; a photo without a face has no row of a face."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    Image.fromarray(astronaut).save(folder / "one.png")
+    Image.fromarray(np.full((120, 160, 3), 90, np.uint8)).save(folder / "none.png")
+    job = PartsJob(tmp_path / "out", (str(folder),), tmp_path, "fast", crops=False)
+    write_all(job)
+    expected = {each.source: each for each in load("fast").stream([folder / "one.png"])}
+    (face,) = rows(job.folder, "faces")
+    (prediction,) = expected[str(folder / "one.png")].predictions
+    assert (face["source"], face["box_left"], face["top"]) == (
+        str(folder / "one.png"),
+        prediction.box.left,
+        prediction.top,
+    )
+    by_name = {Path(row["source"]).name: row for row in rows(job.folder, "images")}
+    assert (by_name["none.png"]["width"], by_name["none.png"]["height"], by_name["none.png"]["faces"]) == (160, 120, 0)
+    assert by_name["one.png"]["faces"] == 1
+
+
+def test_a_restart_computes_what_is_missing_and_nothing_else(job, crops, monkeypatch):
+    """Oracle: the bytes of an undisturbed run. Killed after the faces of a part were written, before its images."""
+    write_all(job)
+    whole = {
+        file.name + table: (job.folder / table / file.name).read_bytes()
+        for table in ("faces", "images")
+        for file in (job.folder / table).iterdir()
+    }
+    part_file(job.folder, "images", 1).unlink()
+    part_file(job.folder, "faces", 1).write_bytes(b"half")
+    # A picture that comes later belongs to no part: the list was made once.
+    shutil.copy(crops / "a" / "01.png", crops / "a" / "00.png")
+    count, written = write_all(job)
+    assert (count, [each.part for each in written]) == (3, [1])
+    assert whole == {
+        file.name + table: (job.folder / table / file.name).read_bytes()
+        for table in ("faces", "images")
+        for file in (job.folder / table).iterdir()
+    }
+    assert write_all(job)[1] == []
+
+
+def test_a_folder_of_others_is_refused(job, tmp_path):
+    write_all(job)
+    with raises(RunError, "parts-settings", job.folder), open_parts(job, {"a": 2}):
+        pass
+    with open_parts(job, {"a": 1}), raises(RunError, "parts-in-use"), open_parts(job, {"a": 1}):
+        pass
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("dear")
+    with raises(RunError, "folder-exists"), open_parts(replace(job, folder=tmp_path / "mine"), {}):
+        pass
+    assert [each.name for each in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_sources_are_named_as_given_and_each_once(crops, tmp_path):
+    assert list(walk_sources(["crops/b/00.png", "crops/a"], tmp_path))[:2] == ["crops/b/00.png", "crops/a/01.png"]
+    assert len(list(walk_sources(["crops", "crops"], tmp_path))) == 21
+    for sources, code in (
+        (["crops", "crops/a"], "sources-overlap"),
+        (["none"], "file-missing"),
+        (["s3x://bucket/a"], "source-unreadable"),
+    ):
+        with raises(DataError, code):
+            list(walk_sources(sources, tmp_path))
+    (tmp_path / "empty").mkdir()
+    with raises(DataError, "folder-without-images"):
+        list(walk_sources(["empty"], tmp_path))
+    assert source_name(Path("s3://bucket/a")) == "s3://bucket/a"
+    assert source_name(Path("c:/photos")) == "c:/photos"
+
+
+def test_options_that_do_not_go_with_ray_are_refused(mien, crops, tmp_path):
+    for options in ((), ("--out", "x.parquet"), ("--out", "x", "--json"), ("--out", "x", "--skip-bad")):
+        refused(mien("predict", crops, "--engine", "ray", *options), "options", "--engine ray")
+    refused(mien("predict", tmp_path / "no", "--crops", "--engine", "ray", "--out", tmp_path / "o"), "file-missing")
+
+
+@pytest.fixture
+def bucket(crops, monkeypatch):
+    """``s3://faces/crops`` on moto's server, with the crops."""
+    # Its own environment: botocore wants an older python-dateutil than constraints.txt has.
+    program = shutil.which("moto_server") or os.environ.get("MIEN_MOTO_SERVER")
+    if program is None:
+        pytest.skip("moto_server is not on the path: install moto[server] somewhere, and name it by MIEN_MOTO_SERVER")
+
+    def put(url, content):
+        kind = {"Content-Type": "application/octet-stream"}
+        with urllib.request.urlopen(urllib.request.Request(url, content, kind, method="PUT"), timeout=60) as answer:
+            assert answer.status == 200
+
+    log = crops.parent / "moto.log"
+    with log.open("w") as stream:
+        server = subprocess.Popen([program, "-H", "127.0.0.1", "-p", "0"], stderr=stream, stdout=stream)
+    try:
+        until = time.monotonic() + 60
+        while "Running on " not in log.read_text():
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        endpoint = log.read_text().split("Running on ")[1].split()[0]
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "test")
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        # By plain HTTP: moto does not take the end of pyarrow's uploads, and mien writes nothing there.
+        put(f"{endpoint}/faces", b"")
+        for file in crops.rglob("*.png"):
+            put(f"{endpoint}/faces/{file.relative_to(crops.parent)}", file.read_bytes())
+        query = f"?region=us-east-1&endpoint_override={endpoint}"
+        yield f"s3://faces/crops{query}"
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.slow
+def test_images_of_a_bucket_are_those_of_the_folder(bucket, job):
+    """Oracle: the same files, read from a folder."""
+    there = replace(job, folder=job.folder.with_name("there"), sources=(bucket,))
+    write_all(job)
+    write_all(there)
+    for table in ("faces", "images"):
+        own, others = rows(job.folder, table), rows(there.folder, table)
+        assert ["s3://faces/" + row.pop("source") for row in own] == [row.pop("source") for row in others]
+        if table == "faces":
+            assert own == others
+    with raises(DataError, "source-unreadable"):
+        list(walk_sources([bucket.replace("s3://faces/crops", "s3://other/crops")], job.base))
+
+
+def _children_named(pid, name):
+    found = []
+    for each in Path("/proc").iterdir():
+        try:
+            if each.name.isdigit() and name in (each / "cmdline").read_bytes().decode(errors="replace"):
+                found.append(int(each.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_workers_of_ray_that_are_killed_lose_nothing(tmp_path, monkeypatch):
+    """Oracle: the rows of the plain loop, in the same files. A worker is killed twice, then the command itself."""
+    pytest.importorskip("ray", reason="mien[scale] is not installed")
+    faces = synthetic_faces(500, seed=3)
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for index in range(3000):
+        Image.fromarray(np.asarray(faces.images[index % 500])).save(folder / f"{index:05}.png")
+    monkeypatch.setattr(module, "CROPS_PER_PART", 100)
+    job = PartsJob(tmp_path / "plain", ("crops",), tmp_path, "fast", crops=True)
+    write_all(job)
+    out = tmp_path / "ray"
+    program = "import sys, mien.inference.parts as p; p.CROPS_PER_PART = 100; from mien.cli.main import main; main()"
+    words = [sys.executable, "-c", program, "predict", "crops", "--crops", "--model", "fast", "--engine", "ray"]
+    words += ["--workers", "1", "--out", str(out)]
+
+    def start():
+        with (tmp_path / "said").open("w") as stream:
+            return subprocess.Popen(words, cwd=tmp_path, start_new_session=True, stdout=stream)
+
+    def done():
+        return len(list((out / "images").glob("part-*"))) if (out / "images").is_dir() else 0
+
+    process = start()
+    try:
+        for kill, least in enumerate((3, 8, 12)):
+            until = time.monotonic() + 300
+            while done() < least:
+                assert process.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            if kill < 2:
+                workers = _children_named(process.pid, "MapWorker")
+                assert workers
+                os.kill(workers[0], signal.SIGKILL)
+            else:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        before = done()
+        assert before < 30
+        process = start()
+        assert process.wait(300) == 0
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert "3,000 faces in 3,000 images" in (tmp_path / "said").read_text()
+    for table in ("faces", "images"):
+        assert rows(out, table) == rows(job.folder, table)

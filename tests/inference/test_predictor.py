@@ -1,0 +1,226 @@
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import DataError, ModelError
+from mien.inference.image_files import image_files
+from mien.inference.model_run import softmax
+from mien.inference.onnx_classifier import BATCH
+from mien.inference.prediction import Prediction
+from mien.inference.predictor import load
+from support import raises
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run):
+    return load(tiny_run.path)
+
+
+def test_softmax_is_the_formula_and_survives_large_logits():
+    """Oracle: scipy.special.softmax."""
+    from scipy.special import softmax as reference
+
+    logits = np.array([[1.0, 2.0, 3.0], [1000.0, 0.0, -1000.0]])
+    assert softmax(logits) == pytest.approx(reference(logits, axis=1), abs=1e-12)
+
+
+def test_a_classifier_at_the_prompt_says_what_it_is(classifier):
+    assert repr(classifier) == f"<Predictor {classifier.manifest.full_name}: {', '.join(classifier.classes)}>"
+
+
+def test_batches_do_not_change_the_answer(classifier, faces):
+    images = np.asarray(faces.images[: 2 * BATCH + 3])
+    together = classifier.probabilities(images)
+    alone = np.concatenate([classifier.probabilities(image[None]) for image in images])
+    assert together == pytest.approx(alone, abs=1e-6)
+    assert together.sum(axis=1) == pytest.approx(1)
+    assert classifier.probabilities(images[:0]).shape == (0, 7)
+
+
+def test_features_are_what_the_head_turns_into_probabilities(classifier, faces, tiny_run):
+    """Oracle: the head's own weights, applied by hand."""
+    from safetensors.numpy import load_file
+
+    images = np.asarray(faces.images[: BATCH + 3])
+    weights = load_file(tiny_run.best)
+    logits = classifier.features(images) @ weights["head.weight"].T + weights["head.bias"]
+    assert softmax(logits.astype(np.float64)) == pytest.approx(
+        classifier.probabilities(images, temperature=1.0), abs=1e-5
+    )
+    assert classifier.features(images[:0]).shape == (0, 8)
+
+
+def test_the_temperature_of_the_manifest_is_applied(tiny_run, faces, tmp_path, classifier):
+    """Oracle: p(T) is proportional to p ** (1 / T)."""
+    from mien.artifact import replace_manifest
+
+    file = tmp_path / "warm.onnx"
+    file.write_bytes(tiny_run.model.read_bytes())
+    replace_manifest(file, classifier.manifest.model_copy(update={"temperature": 2.0}))
+    images = np.asarray(faces.images[:5])
+    expected = classifier.probabilities(images, temperature=1.0) ** 0.5
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert load(file).probabilities(images) == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_way_to_hand_in_a_picture_gives_the_same_reading(classifier, face_folder):
+    file = image_files(face_folder / "test")[0]
+    array = np.asarray(Image.open(file))
+    expected = classifier.predict(file, crops=True)
+    assert isinstance(expected, Prediction)
+    for picture in (str(file), file.read_bytes(), Image.open(file), array, np.stack([array] * 3, axis=-1)):
+        assert classifier.predict(picture, crops=True).probability_vector == pytest.approx(
+            expected.probability_vector, abs=1e-9
+        )
+    for many in ([file, array], np.stack([array, array]), (file,)):
+        readings = classifier.predict(many, crops=True)
+        assert isinstance(readings, list)
+        assert readings[0].probability_vector == pytest.approx(expected.probability_vector, abs=1e-6)
+
+
+def test_grey_with_transparency_as_an_array_is_no_stack_of_narrow_pictures(classifier):
+    with raises(DataError, "image-shape") as caught:
+        classifier.predict(np.zeros((140, 130, 2), dtype=np.uint8), crops=True)
+    assert "(140, 130, 2)" in str(caught.value)
+
+
+def test_a_folder_is_read_in_order(classifier, face_folder):
+    files = image_files(face_folder / "validation")
+    readings = classifier.predict(face_folder / "validation", crops=True)
+    assert [reading.source for reading in readings] == [str(file) for file in files]
+    assert len(files) == len(set(files)) > 20
+
+
+def test_a_reading_names_what_it_found(classifier, faces):
+    reading = classifier.predict(np.asarray(faces.images[0]), crops=True)
+    assert reading.top == max(reading.probabilities, key=reading.probabilities.get)
+    assert reading.confidence == max(reading.probabilities.values())
+    assert list(reading.to_dict()) == ["source", "top", "confidence", "probabilities"]
+    assert sum(reading.probabilities.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("image", "code", "source"),
+    [
+        (np.zeros((48, 48)), "image-dtype", "image 1"),
+        (3, "image-type", "image 1"),
+        (b"hello", "image-format", "image 1"),
+        ("none.png", "file-missing", "none.png"),
+        ([np.zeros((48, 48), np.uint8), None], "image-type", "image 2"),
+    ],
+)
+def test_what_is_no_image_is_one_line(classifier, image, code, source):
+    with raises(DataError, code) as caught:
+        classifier.predict(image, crops=True)
+    assert str(caught.value).startswith(source)
+
+
+def test_bad_pictures_can_be_left_out(classifier, faces, tmp_path):
+    good = np.asarray(faces.images[0])
+    (tmp_path / "bad.png").write_bytes(b"x")
+    told = {}
+    photos = list(classifier.stream([good, tmp_path / "bad.png", good], crops=True, on_error=told.__setitem__))
+    assert [photo.predictions[0].source for photo in photos] == ["image 1", "image 3"]
+    assert {source: error.code for source, error in told.items()} == {str(tmp_path / "bad.png"): "image-format"}
+
+
+def test_a_stream_never_holds_more_than_a_batch(classifier, faces):
+    taken = 0
+
+    def endless():
+        nonlocal taken
+        while True:
+            taken += 1
+            yield np.asarray(faces.images[0])
+
+    stream = classifier.stream(endless(), crops=True)
+    for _ in range(BATCH + 1):
+        next(stream)
+    assert taken == 2 * BATCH
+
+
+def test_threads_share_a_classifier(classifier, faces):
+    images = np.asarray(faces.images[:100])
+    expected, wrong = classifier.probabilities(images), []
+
+    def work():
+        for _ in range(5):
+            if not np.allclose(classifier.probabilities(images), expected, atol=1e-6):
+                wrong.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+def test_a_folder_without_images_and_hidden_files(classifier, tmp_path):
+    (tmp_path / ".hidden.png").write_bytes(b"x")
+    (tmp_path / "notes.txt").write_text("x")
+    with raises(DataError, "folder-without-images"):
+        classifier.predict(tmp_path, crops=True)
+
+
+def test_where_there_is_no_model(tmp_path, tiny_run):
+    with raises(ModelError, "model-missing"):
+        load(tmp_path / "none")
+    with raises(ModelError, "model-missing"):
+        load(tmp_path)
+    (tmp_path / "best.safetensors").write_bytes(tiny_run.best.read_bytes())
+    with raises(ModelError, "model-not-exported"):
+        load(tmp_path)
+
+
+def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
+    """Oracle: sums by hand; the top class at thresholds on either side of the probability."""
+    images = np.asarray(faces.images[:20])
+    plain = classifier.predict(images, crops=True)
+    merged = classifier.predict(images, crops=True, classes="positive=happy+surprise,negative=angry+fear+sad")
+    for before, after in zip(plain, merged, strict=True):
+        positive = before.probabilities["happy"] + before.probabilities["surprise"]
+        negative = sum(before.probabilities[name] for name in ("angry", "fear", "sad"))
+        assert after.probabilities["positive"] == pytest.approx(positive / (positive + negative))
+        assert sum(after.probabilities.values()) == pytest.approx(1)
+        assert after.top == ("positive" if positive >= negative else "negative")
+    share = merged[0].probabilities["positive"]
+    for threshold, top in ((share - 1e-6, "positive"), (share + 1e-6, "negative")):
+        reading = classifier.predict(
+            images[0], crops=True, classes="positive=happy+surprise,negative=angry+fear+sad", threshold=threshold
+        )
+        assert reading.top == top
+        assert reading.confidence == reading.probabilities[top]
+        assert reading.to_dict()["top"] == top
+    assert classifier.predict(images[0], crops=True, classes="all").classes == classifier.classes
+
+
+@pytest.mark.parametrize(
+    ("classes", "scores", "threshold", "top"),
+    [
+        (("sad", "happy"), (0.5, 0.5), 0.5, "happy"),
+        (("sad", "happy"), (0.5, 0.5), 0.500001, "sad"),
+        (("sad", "happy"), (0.75, 0.25), 0.25, "happy"),
+        (("sad", "happy"), (0.0, 1.0), 1.0, "happy"),
+        (("positive", "negative"), (0.25, 0.75), 0.25, "positive"),
+        (("positive", "negative"), (0.25, 0.75), 0.250001, "negative"),
+    ],
+)
+def test_a_threshold_reads_the_positive_class_from_that_probability_up(classes, scores, threshold, top):
+    reading = Prediction("x", classes, np.array(scores), threshold)
+    assert reading.top == top
+    assert reading.confidence == dict(zip(classes, scores, strict=True))[top]
+
+
+def test_a_scheme_or_threshold_that_does_not_suit_the_model_is_one_line(classifier, faces):
+    image = np.asarray(faces.images[0])
+    for given, code, named in (
+        ({"classes": "sevn"}, "scheme-unknown", "seven"),
+        ({"classes": "a=awe,b=sad"}, "scheme-class-missing", "awe"),
+        ({"threshold": 0.4}, "threshold-classes", 7),
+        ({"classes": "binary", "threshold": 40}, "threshold-range", 40),
+    ):
+        with raises(DataError, code, named):
+            classifier.predict(image, crops=True, **given)

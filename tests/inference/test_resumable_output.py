@@ -1,0 +1,246 @@
+"""Answers that are kept while they are made, and the files made of them."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from mien.errors import RunError
+from mien.inference.resumable_output import ResumableOutput
+from support import raises
+
+CLASSES = ("sad", "happy")
+SETTINGS = {"mien": "1", "model": "sha256:0123", "crops": False, "threshold": None}
+
+
+def face(left, share):
+    box = {"left": left, "top": 2, "width": 3, "height": 4}
+    return {
+        "source": "x",
+        "box": box,
+        "detection_score": 0.5,
+        "top": "happy",
+        "confidence": share,
+        "probabilities": {"sad": 1 - share, "happy": share},
+    }
+
+
+ANSWERS = [
+    {"source": "a.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(1, 0.75), face(7, 0.5)]},
+    {"source": 'é\udcff, "b".jpg', "picture": {"width": 9, "height": 8}, "detector": "d", "faces": []},
+    {"source": "bad.jpg", "error": "bad.jpg is damaged"},
+    {"source": "c.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(-1, 1.0)]},
+]
+ROWS = [
+    ("a.jpg", "d", 1, 1, 2, 3, 4, 0.5, "happy", 0.75, 0.25, 0.75),
+    ("a.jpg", "d", 2, 7, 2, 3, 4, 0.5, "happy", 0.5, 0.5, 0.5),
+    ('é\\udcff, "b".jpg', "d", 0, *[None] * 9),
+    ("c.jpg", "d", 1, -1, 2, 3, 4, 0.5, "happy", 1.0, 0.0, 1.0),
+]
+NAMES = [
+    "source",
+    "detector",
+    "face",
+    "box_left",
+    "box_top",
+    "box_width",
+    "box_height",
+    "detection_score",
+    "top",
+    "confidence",
+    "sad",
+    "happy",
+]
+
+
+def write(out, answers=ANSWERS, settings=SETTINGS):
+    with ResumableOutput(out, settings, CLASSES) as journal:
+        for answer in answers:
+            journal.add(answer)
+        journal.finish(sources(answers))
+
+
+def sources(answers=ANSWERS):
+    return [answer["source"] for answer in answers]
+
+
+def test_jsonl_holds_every_answer_as_it_is(tmp_path):
+    write(tmp_path / "out.jsonl")
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == ANSWERS
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+def test_csv_holds_a_row_for_each_face_and_each_picture_without(tmp_path):
+    write(tmp_path / "out.csv")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        head, *rows = csv.reader(stream)
+    assert head == NAMES
+    assert rows == [["" if v is None else f"{v:.6f}" if isinstance(v, float) else str(v) for v in row] for row in ROWS]
+
+
+def test_parquet_holds_the_same_with_types(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write(tmp_path / "out.parquet")
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table.column_names == NAMES
+    assert [tuple(row.values()) for row in table.to_pylist()] == ROWS
+    assert [str(kind) for kind in table.schema.types] == [
+        "string",
+        "string",
+        *["int32"] * 5,
+        "double",
+        "string",
+        *["double"] * 3,
+    ]
+
+
+def test_crops_have_neither_number_nor_box(tmp_path):
+    answers = [{"source": "a.png", "top": "sad", "confidence": 0.75, "probabilities": {"sad": 0.75, "happy": 0.25}}]
+    write(tmp_path / "out.csv", answers, {**SETTINGS, "crops": True})
+    assert (tmp_path / "out.csv").read_text().splitlines() == [
+        "source,top,confidence,sad,happy",
+        "a.png,sad,0.750000,0.750000,0.250000",
+    ]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 10])
+def test_what_was_done_is_known_again_and_a_line_cut_off_is_not(tmp_path, cut):
+    """``cut`` bytes of the last line are missing, as a kill leaves it."""
+    out, pictures = tmp_path / "out.jsonl", [ANSWERS[0], ANSWERS[1], ANSWERS[3]]
+    with ResumableOutput(out, SETTINGS, CLASSES) as journal:
+        for answer in pictures[:2]:
+            journal.add(answer)
+    content = journal.part.read_bytes()
+    journal.part.write_bytes(content[: len(content) - cut])
+    with ResumableOutput(out, SETTINGS, CLASSES) as journal:
+        done = [answer["source"] in journal for answer in pictures]
+        assert done == [True, cut == 0, False]
+        assert journal.found == sum(done)
+        for answer, is_done in zip(pictures, done, strict=True):
+            if not is_done:
+                journal.add(answer)
+        journal.finish(sources(pictures))
+    write(tmp_path / "whole.jsonl", pictures)
+    assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("mended", [True, False])
+def test_what_could_not_be_read_is_tried_again_and_counted_once(tmp_path, mended):
+    first, _, bad, last = ANSWERS
+    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+        journal.add(first)
+        journal.add(bad)
+    told = []
+    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+        assert (journal.found, "bad.jpg" in journal) == (1, False)
+        again = {**last, "source": "bad.jpg"} if mended else bad
+        journal.add(again)
+        journal.add(last)
+        journal.finish(sources([first, again, last]), told.append)
+    assert told == [first, again, last]
+    assert [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()] == told
+
+
+def test_a_resumed_file_has_the_order_of_one_that_was_not_interrupted(tmp_path):
+    """Oracle: the file written in one go. A bad image is tried again, so its line comes last in the journal."""
+    write(tmp_path / "whole.jsonl")
+    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+        for answer in ANSWERS:
+            journal.add(answer)
+    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+        journal.add(ANSWERS[2])
+        journal.finish(sources())
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
+def test_a_journal_in_use_is_refused_and_not_touched(tmp_path):
+    with ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES) as journal:
+        journal.add(ANSWERS[0])
+        with raises(RunError, "journal-in-use") as caught:
+            ResumableOutput(tmp_path / "out.jsonl", SETTINGS, CLASSES)
+        assert "out.jsonl.part" in str(caught.value)
+        assert "\n" not in str(caught.value)
+        journal.add(ANSWERS[1])
+        journal.finish(sources())
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_stop_before_the_first_answer_leaves_nothing(tmp_path):
+    with pytest.raises(KeyError), ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES):
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_said_as_it_is(tmp_path):
+    """Oracle: the kernel's device that is always full. What closing it cannot write either takes nobody's place."""
+    with (
+        raises(RunError, "output-unwritable"),
+        ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES) as journal,
+    ):
+        journal._stream.close()
+        journal._stream = open("/dev/full", "r+b", buffering=4096)  # noqa: PTH123, SIM115
+        journal.add(ANSWERS[0])
+
+
+def test_a_kill_within_the_first_line_leaves_nothing_to_mend(tmp_path):
+    (tmp_path / "out.jsonl.part").write_text('{"begun_with": {"mi')
+    write(tmp_path / "out.jsonl")
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == len(ANSWERS)
+
+
+@pytest.mark.parametrize("notes", ["somebody's notes", "somebody's notes\nsecond line\n"])
+def test_a_strangers_file_is_left_alone(tmp_path, notes):
+    (tmp_path / "out.csv.part").write_text(notes)
+    with raises(RunError, "journal-foreign"):
+        ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES)
+    assert (tmp_path / "out.csv.part").read_text() == notes
+
+
+@pytest.mark.parametrize(("name", "value"), [("mien", "2"), ("model", "sha256:9"), ("crops", True), ("threshold", 0.5)])
+def test_other_settings_are_refused_by_name(tmp_path, name, value):
+    ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES).__exit__(None, None, None)
+    with raises(RunError, "journal-settings") as caught:
+        ResumableOutput(tmp_path / "out.csv", {**SETTINGS, name: value}, CLASSES)
+    assert name in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("now", [["a", "c"], ["a"], ["a", "b", "c"]])
+def test_other_pictures_are_refused_by_the_name_of_one(tmp_path, now):
+    ResumableOutput(tmp_path / "out.csv", {**SETTINGS, "images": ["a", "b"]}, CLASSES).__exit__(None, None, None)
+    said = "c was not among them" if now == ["a", "b", "c"] else "b was among them"
+    with raises(RunError, "journal-settings") as caught:
+        ResumableOutput(tmp_path / "out.csv", {**SETTINGS, "images": now}, CLASSES)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ['{"begun_with": {no json\n', '{"begun_with": {}}\n', None])
+def test_a_damaged_journal_is_one_line(tmp_path, content):
+    if content is None:
+        ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES).__exit__(None, None, None)
+        with (tmp_path / "out.csv.part").open("a") as stream:
+            stream.write("no json\n")
+    else:
+        (tmp_path / "out.csv.part").write_text(content)
+    with raises(RunError, "journal-damaged"):
+        ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES)
+
+
+def test_a_finished_file_is_not_overwritten(tmp_path):
+    write(tmp_path / "out.csv")
+    with raises(RunError, "output-exists"):
+        ResumableOutput(tmp_path / "out.csv", SETTINGS, CLASSES)
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out", "out.json"])
+def test_another_ending_is_refused(tmp_path, name):
+    with raises(RunError, "output-suffix"):
+        ResumableOutput(tmp_path / name, SETTINGS, CLASSES)
+
+
+def test_a_place_that_cannot_be_written_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with raises(RunError, "output-unwritable"):
+        ResumableOutput(tmp_path / "file" / "out.csv", SETTINGS, CLASSES)

@@ -1,0 +1,139 @@
+"""Oracles: copies that the test makes, with Pillow; every pair, for candidates; a search by hand, for groups."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from mien.data.splits import group_identical
+from mien.evaluation.image_statistics import contrast
+from mien.near_copies.descriptor import fit_descriptor
+from mien.near_copies.finder import LEAST_CORRELATION, candidate_pairs, connect, find_near_copies
+
+
+def mirror(image, random):
+    return image[:, ::-1]
+
+
+def shift(image, random):
+    down, across = random.integers(-3, 4, 2)
+    return np.pad(image, 3, mode="edge")[3 + down : 51 + down, 3 + across : 51 + across]
+
+
+def far_shift_onto_black(image, random):
+    down, across = random.choice([-3, 3], 2)
+    return np.pad(image, 3)[3 + down : 51 + down, 3 + across : 51 + across]
+
+
+def jpeg(image, random):
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "JPEG", quality=int(random.integers(50, 96)))
+    return np.asarray(Image.open(stream))
+
+
+def brightness(image, random):
+    return np.clip(np.rint(image * random.choice([0.8, 1.2])), 0, 255).astype(np.uint8)
+
+
+def crop(image, random):
+    side = 48 * random.uniform(0.9, 1.0)
+    left, top = random.uniform(0, 48 - side, 2)
+    box = (left, top, left + side, top + side)
+    return np.asarray(Image.fromarray(image).resize((48, 48), Image.Resampling.BICUBIC, box=box))
+
+
+KINDS = (mirror, shift, far_shift_onto_black, jpeg, brightness, crop)
+
+
+def share_found(images, random, copies_of_a_kind):
+    """Share of copies of each kind that are in the group of their picture, and how many other pairs are flagged."""
+    chosen = random.choice(len(images), (len(KINDS), copies_of_a_kind), replace=False)
+    copies = np.concatenate(
+        [np.stack([kind(images[at], random) for at in row]) for kind, row in zip(KINDS, chosen, strict=True)]
+    )
+    together = np.concatenate([images, copies])
+    found = find_near_copies(together, group_identical(together), contrast(together))
+    own = found.groups[chosen.ravel()] == found.groups[len(images) :]
+    others = (found.first < len(images)) & (found.second < len(images))
+    return dict(zip(KINDS, own.reshape(chosen.shape).mean(axis=1), strict=True)), int(others.sum())
+
+
+def test_made_copies_are_found_and_different_faces_are_not(drawn):
+    shares, wrong = share_found(drawn, np.random.default_rng(5), 100)
+    assert min(shares.values()) >= 0.95, shares
+    assert wrong == 0, "of 2 million pairs"
+
+
+@pytest.mark.slow
+def test_made_copies_of_real_faces_are_found(fer2013_faces):
+    images = np.asarray(fer2013_faces.images)
+    _, first = np.unique(group_identical(images), return_index=True)
+    images = images[first[contrast(images[first]) > 8]]
+    shares, _ = share_found(images, np.random.default_rng(5), 300)
+    assert min(shares.values()) >= 0.95, shares
+
+
+@pytest.mark.slow
+def test_at_most_one_false_pair_in_ten_million():
+    from mien.data.synthetic import draw_labels, render_faces
+
+    images = render_faces(draw_labels(20_000, 3), 3)
+    found = find_near_copies(images, group_identical(images), contrast(images))
+    assert len(found.first) <= 20_000 * 19_999 / 2 / 1e7
+
+
+def test_candidates_are_what_a_look_at_every_pair_finds(drawn):
+    doubled = np.concatenate([drawn, np.stack([shift(face, np.random.default_rng(1)) for face in drawn[:300]])])
+    descriptor = fit_descriptor(drawn)
+    described = descriptor.of(doubled)
+    first, second = candidate_pairs(described, descriptor)
+    lengths = np.square(described).sum(axis=1)
+    distances = lengths[:, np.newaxis] + lengths - 2 * described @ described.T
+    assert (distances[first, second] <= descriptor.reach * 1.001).all()
+    assert (first < second).all()
+    np.fill_diagonal(distances, np.inf)
+    nearest = np.sort(distances, axis=1)[:, [0]]
+    wanted = np.argwhere(np.triu((distances <= nearest) & (distances <= descriptor.reach)))
+    found = set(zip(first.tolist(), second.tolist(), strict=True))
+    assert np.mean([tuple(pair) in found for pair in wanted.tolist()]) > 0.97
+    own = [(at, len(drawn) + at) in found for at in range(300)]
+    assert np.mean(own) > 0.95
+
+
+@given(
+    st.lists(st.integers(0, 5), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=10),
+)
+def test_groups_are_what_can_be_reached(identical, pairs):
+    count = len(identical)
+    pairs = [(one, other) for one, other in pairs if one < count and other < count]
+    first, second = (np.array([pair[side] for pair in pairs], dtype=np.int64) for side in (0, 1))
+    groups = connect(first, second, np.array(identical))
+    for start in range(count):
+        reached, waiting = {start}, [start]
+        while waiting:
+            here = waiting.pop()
+            near = {other for one, other in [*pairs, *((b, a) for a, b in pairs)] if one == here}
+            near |= {other for other in range(count) if identical[other] == identical[here]}
+            waiting += near - reached
+            reached |= near
+        assert {other for other in range(count) if groups[other] == groups[start]} == reached
+
+
+def test_blank_and_identical_pictures(drawn):
+    images = np.concatenate([drawn[:3], drawn[:2], np.zeros((4, 48, 48), dtype=np.uint8)])
+    found = find_near_copies(images, group_identical(images), contrast(images))
+    assert found.left_out == 4
+    assert len(found.first) == 0
+    assert found.groups[:2].tolist() == found.groups[3:5].tolist()
+    assert len(set(found.groups.tolist())) == 4, "the blank ones are identical"
+
+
+def test_correlations_are_as_high_as_promised(drawn):
+    together = np.concatenate([drawn[:200], drawn[:50, :, ::-1]])
+    found = find_near_copies(together, group_identical(together), contrast(together))
+    assert set(zip(found.first.tolist(), found.second.tolist(), strict=True)) == {(at, 200 + at) for at in range(50)}
+    assert found.correlation.min() >= LEAST_CORRELATION

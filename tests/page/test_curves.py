@@ -1,0 +1,40 @@
+"""Oracle: what matplotlib was asked to fill."""
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+
+from mien.evaluation.calibration import CoverageCurve
+from mien.evaluation.curves import GRID, precision_recall_curves, roc_curves
+from mien.page.charts.curves import coverage_chart, precision_recall_chart, roc_chart
+
+
+@pytest.mark.parametrize("kind", ["roc", "precision-recall"])
+def test_every_class_with_rows_has_its_band(kind, monkeypatch):
+    """Three classes, of which the last has no row."""
+    filled = []
+    monkeypatch.setattr(Axes, "fill_between", lambda self, x, low, high, **_: filled.append((x, low, high)))
+    labels, probabilities = np.arange(40) % 2, np.random.default_rng(0).dirichlet(np.ones(3), 40)
+    if kind == "roc":
+        curves = roc_curves(labels, probabilities, resamples=20)
+        roc_chart(curves, ("a", "b", "c")).svg_file()
+        expected = curves.per_class[:2]
+    else:
+        expected = precision_recall_curves(labels, probabilities, resamples=20)
+        precision_recall_chart(expected, ("a", "b", "c")).svg_file()
+        expected = expected[:2]
+    assert len(filled) == 2
+    for (across, low, high), curve in zip(filled, expected, strict=True):
+        assert across is GRID
+        assert (low.tolist(), high.tolist()) == (curve.low.tolist(), curve.high.tolist())
+
+
+def test_the_surest_rows_are_not_cut_off_where_they_are_wrong(monkeypatch):
+    """Five sure rows that are wrong, before 95 that are right."""
+    limits, set_ylim = [], Axes.set_ylim
+    monkeypatch.setattr(
+        Axes, "set_ylim", lambda self, *ends, **named: (limits.append(ends), set_ylim(self, *ends, **named))
+    )
+    accuracy = np.maximum(np.arange(1, 101) - 5, 0) / np.arange(1, 101)
+    coverage_chart(CoverageCurve(np.arange(1, 101) / 100, accuracy, np.zeros(100), 0.1, 0.1)).svg_file()
+    assert (0, 101) in limits

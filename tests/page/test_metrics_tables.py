@@ -1,0 +1,96 @@
+"""Oracle: the text that a terminal of 80 columns shows."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from mien.evaluation.estimates import break_down, evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.threshold import measure_threshold
+from mien.labels import EXPRESSIONS
+from mien.page.metrics_tables import break_down_text, evaluation_text, threshold_text
+
+
+def perfect_scores(classes, rows: int = 70, present: int | None = None) -> Predictions:
+    labels = np.arange(rows) % (present or len(classes))
+    return Predictions(np.arange(rows), labels, np.eye(len(classes))[labels], tuple(classes), "test", "")
+
+
+def shown(renderable) -> str:
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(renderable)
+    console.file.close()
+    return console.export_text()
+
+
+def test_figures_intervals_and_confusions_are_shown():
+    text = shown(evaluation_text(evaluate_predictions(perfect_scores(EXPRESSIONS), resamples=20)))
+    assert "test: 70 samples" in text
+    assert re.search(r"Accuracy +100\.0% +100\.0–100\.0%", text)
+    assert re.search(r"Log loss +0\.000 +0\.000–0\.000", text)
+    assert re.search(r"surprise +1\.000 +1\.000 +1\.000 +1\.000 +10", text)
+    assert re.search(r"macro average +1\.000 +1\.000 +1\.000 +1\.000 +70", text)
+    assert re.search(r"true class +angry +disgust +fear +happy +sad +surprise +neutral +total", text)
+    assert re.search(r"disgust +· +100 +· +· +· +· +· +10", text)
+
+
+def test_undefined_is_a_dash():
+    text = shown(evaluation_text(evaluate_predictions(perfect_scores(("a", "b", "c"), 1, 1), resamples=5)))
+    assert "test: 1 sample\n" in text.replace(" \n", "\n")
+    assert re.search(r"Macro-AUC +– +–", text)
+    assert re.search(r" c +0\.000 +– +– +– +0", text)
+
+
+@pytest.mark.parametrize("count", [2, 7, 9, 40])
+def test_no_line_is_cut_or_wrapped_at_80_columns(count):
+    names = EXPRESSIONS if count == 7 else [f"number {index}" for index in range(count)]
+    text = shown(evaluation_text(evaluate_predictions(perfect_scores(names), resamples=5)))
+    assert max(map(len, text.splitlines())) <= 80
+    assert "…" not in text
+    confusion = text[text.index("onfusion") :].rstrip().splitlines()
+    if count == 40:
+        assert "too wide" in text
+    else:
+        assert len(confusion) == 3 + count
+    if count == 9:
+        assert re.search(r"true class +1 +2 +3", text)
+        assert "4 number 3" in text
+
+
+def test_names_are_no_markup():
+    scores = perfect_scores(("[red]a[/red]", "[/b]"))
+    text = shown(evaluation_text(evaluate_predictions(scores, resamples=5)))
+    assert "[red]a[/red]" in text
+    text = shown(break_down_text(break_down(scores, np.array(["[i]x", "y"] * 35), resamples=5), "[u]column"))
+    assert "By [u]column" in text
+    assert "[i]x" in text
+
+
+def test_break_down_shows_each_value():
+    scores = perfect_scores(("a", "b"))
+    parts = break_down(scores, np.array(["copy of a training row, by its pixels"] * 20 + ["none"] * 50), resamples=5)
+    text = shown(break_down_text(parts, "duplicate"))
+    assert re.search(r"none +50 +100\.0% +100\.0–100\.0% +1\.000 +1\.000–1\.000", text)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_threshold_and_the_best_one_are_shown():
+    """Oracle: four rows, counted by hand."""
+    shares = np.array([0.1, 0.35, 0.4, 0.8])
+    scores = Predictions(
+        np.arange(4), np.array([0, 1, 0, 1]), np.stack([1 - shares, shares], 1), ("sad", "happy"), "validation", ""
+    )
+    text = shown(threshold_text(measure_threshold(scores, 0.5, scores, resamples=5)))
+    assert "Threshold for happy" in text
+    assert re.search(r"given +0\.500 +75\.0% +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
+    assert re.search(r"best +0\.600 +75\.0% +1\.000 +0\.500 +0\.000 +0\.667 +0\.500", text)
+    assert "slightly optimistic" in text
+    assert "temperature" not in text, "nobody knows at which one these scores were made"
+    found = replace(measure_threshold(scores, 0.5, scores, resamples=5), in_use=True)
+    assert "after temperature scaling" in " ".join(shown(threshold_text(found)).split())
+    assert max(map(len, text.splitlines())) <= 80
+    alone = shown(threshold_text(measure_threshold(scores.subset(shares > 0.5), 0.5, None, resamples=5)))
+    assert "validation has no samples of both classes" in " ".join(alone.split())

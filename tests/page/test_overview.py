@@ -1,0 +1,138 @@
+"""Oracles: the SVG as XML holds each number drawn; WCAG's contrast; the same input gives the same text."""
+
+import io
+import math
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.errors import MissingExtraError
+from mien.page.charts.overview import class_chart, confusion_chart, training_chart
+from mien.page.charts.svg import INK, readable_on
+from support import raises
+
+HISTORY = [
+    {"epoch": epoch, "train_loss": 2 / epoch, "train_accuracy": 0.1 * epoch,
+     "validation_loss": 1.0, "validation_accuracy": accuracy}
+    for epoch, accuracy in ((1, 0.2), (2, 0.6), (3, 0.6), (4, None), (5, math.nan))
+]  # fmt: skip
+
+CHARTS = {
+    "loss": lambda: training_chart(HISTORY, "loss", 2).svg,
+    "accuracy": lambda: training_chart(HISTORY, "accuracy", 2).svg,
+    "confusion": lambda: confusion_chart(np.array([[1234, 1], [0, 0]]), ("sad $x$", "<happy> & 喜")).svg,
+    "bars": lambda: class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad $x$", "<happy> & 喜")).svg,
+}
+
+
+def words(svg: str) -> list[str]:
+    return ["".join(node.itertext()) for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("}text")]
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_a_chart_is_one_svg_element_and_always_the_same(name):
+    svg = CHARTS[name]()
+    assert svg == CHARTS[name]()
+    assert svg.startswith("<svg")
+    assert svg.endswith("</svg>")
+    assert ElementTree.fromstring(svg).tag.endswith("}svg")
+    assert INK not in svg
+    assert "currentColor" in svg
+    assert "natural-width" in svg
+    assert "<image" not in svg
+    assert not re.search(r"\d{4}-\d\d-\d\d|<metadata|Matplotlib v", svg)
+
+
+def test_ids_differ_between_charts_and_references_are_met():
+    page = "".join(draw() for draw in CHARTS.values())
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    references = re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', page)
+    assert references
+    assert {one or other for one, other in references} <= set(ids)
+
+
+def test_the_files_are_dark_on_white_whatever_the_page_is():
+    chart = class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "happy"))
+    text = chart.svg_file().decode()
+    assert ElementTree.fromstring(text.encode()).tag.endswith("}svg")
+    assert 'fill="#ffffff"' in text
+    assert INK not in text
+    assert "currentColor" not in text
+    png = chart.png_file()
+    pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+    assert pixels.min(axis=2).min() < 80
+    assert png == class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "happy")).png_file()
+
+
+def test_a_notebook_shows_the_file_and_says_its_name_alone():
+    """Oracle: what stands in the file from its element on."""
+    chart = training_chart(HISTORY, "loss", 2)
+    shown = chart._repr_svg_()
+    assert ElementTree.fromstring(shown).tag.endswith("}svg")
+    assert chart.svg_file().decode().endswith(shown)
+    assert "currentColor" not in shown
+    # Jupyter keeps this beside the picture.
+    assert repr(chart) == "Chart(name='loss-curve')"
+
+
+def test_the_best_epoch_is_marked_where_it_is_known():
+    assert "epoch kept (2)" in words(CHARTS["loss"]())
+    assert not any("best" in word for word in words(training_chart(HISTORY, "accuracy", None).svg))
+
+
+def test_curves_of_one_epoch_have_whole_ticks():
+    ticks = [word for word in words(training_chart(HISTORY[:1], "loss", 2).svg) if re.fullmatch(r"[\d.]+", word)]
+    assert ticks[:3] == ["0", "1", "2"]
+
+
+def test_the_heat_map_says_counts_shares_and_names():
+    found = words(CHARTS["confusion"]())
+    assert {"100%", "1,234", "0%", "1", "sad $x$", "<happy> & 喜"} <= set(found)
+    assert found.count("–") == 2  # the class without rows
+    shares = words(confusion_chart(np.array([[3, 1, 0], [0, 5, 5], [2, 2, 4]]), "abc").svg)
+    for share in ("75%", "25%", "50%"):
+        assert share in shares
+
+
+def test_bars_say_counts_and_names():
+    assert {"2,345", "train", "test", "sad $x$", "<happy> & 喜"} <= set(words(CHARTS["bars"]()))
+
+
+def test_letters_on_any_colour_of_the_map_have_contrast_4_5():
+    from matplotlib import colormaps
+
+    def luminance(colour):
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in colour]
+        return np.dot(linear, [0.2126, 0.7152, 0.0722])
+
+    for share in np.linspace(0, 1, 101):
+        colour = colormaps["cividis"](share)[:3]
+        letters = [int(readable_on(colour)[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        dark, light = sorted((luminance(colour), luminance(letters)))
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def test_a_missing_matplotlib_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with raises(MissingExtraError, "missing-extra", "matplotlib", "mien[report]"):
+        CHARTS["bars"]()
+
+
+def test_pyplot_is_not_loaded_and_settings_come_back():
+    # In a process of its own: reading rcParams["backend"], as a comparison here would, loads pyplot.
+    program = """
+import sys, matplotlib
+from mien.page.charts.overview import class_chart
+before = str(matplotlib.rcParams.copy())
+class_chart({"train": [1, 2]}, "ab")
+assert str(matplotlib.rcParams.copy()) == before
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

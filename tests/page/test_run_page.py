@@ -1,0 +1,187 @@
+"""Oracle: the page as a parser reads it: what it says, that all tags close, that it loads nothing."""
+
+import re
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError, MissingExtraError
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.threshold import measure_threshold
+from mien.page.run_page import run_page
+from support import raises
+
+HISTORY = [
+    {"epoch": epoch, "seconds": 1.0, "learning_rate": 0.1, "train_loss": 1.0, "train_accuracy": 0.5,
+     "validation_loss": 1.0, "validation_accuracy": 0.5 + 0.1 * (epoch == 2)}
+    for epoch in (1, 2, 3)
+]  # fmt: skip
+VOID = {"meta", "br", "hr", "link", "img"}
+
+
+class Page(HTMLParser):
+    """Words, tags and attributes of a page; complains of a tag that is not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.words = ""
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.words += " " + " ".join(data.split())
+
+
+def evaluation_of(classes=("sad", "happy"), rows: int = 1234, present: int | None = None):
+    labels = np.arange(rows) % (present or len(classes))
+    probabilities = np.full((rows, len(classes)), 0.2 / (len(classes) - 1))
+    probabilities[np.arange(rows), labels] = 0.8
+    return evaluate_predictions(
+        Predictions(np.arange(rows), labels, probabilities, tuple(classes), "test", ""), resamples=10
+    )
+
+
+def written(tmp_path, **changes) -> str:
+    content = {
+        "title": "A small network",
+        "evaluation": evaluation_of(),
+        "history": HISTORY,
+        "best_epoch": 2,
+        "class_counts": {"train": [30, 40], "test": [617, 617]},
+        "metadata": {"Model": "model.onnx", "Data": "sha256:" + "ab" * 32},
+    }
+    run_page(**{**content, **changes}).write(tmp_path)
+    return (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_says_what_it_is_of(tmp_path):
+    page = Page(written(tmp_path))
+    opening = page.words[: page.words.index("Accuracy")]
+    assert "Metrics on the test split: 1,234 samples, 2 classes." in opening
+    for words in (
+        "100.0%",
+        "100.0–100.0%",
+        "Macro-F1",
+        "macro average",
+        "617",
+        "epoch kept (2)",
+        "2 of 3",
+        "model.onnx",
+    ):
+        assert words in page.words
+    assert "does not know what a person feels" in page.words[page.words.index("model.onnx") :]
+    assert page.tags.count("svg") == 4
+
+
+def test_nothing_is_loaded_or_run(tmp_path):
+    text = written(tmp_path)
+    page = Page(text)
+    assert not {"link", "img", "image", "iframe", "object", "embed", "base"} & set(page.tags)
+    for name, value in page.attributes:
+        assert not name.startswith("on")
+        if name in {"src", "href", "xlink:href", "srcset", "action"}:
+            assert value.startswith("#")
+    assert "@import" not in text
+    assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", text))
+    addresses = set(re.findall(r'https?://[^\s"<]+', text))
+    assert addresses <= {"http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"}  # names, not addresses
+
+
+def test_ids_are_unique_and_labels_point_at_them(tmp_path):
+    page = Page(written(tmp_path))
+    ids = [value for name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert {value for name, value in page.attributes if name == "aria-labelledby"} <= set(ids)
+
+
+def test_the_same_input_is_the_same_bytes(tmp_path):
+    assert written(tmp_path) == written(tmp_path)
+
+
+def test_names_from_data_are_escaped(tmp_path):
+    name = "<script>x()</script>"  # 20 letters: no more are shown in figures
+    page = Page(
+        written(
+            tmp_path,
+            title=name,
+            evaluation=evaluation_of((name, "b & {{ c }}")),
+            class_counts={name: [1, 2]},
+            metadata={name: name},
+        )
+    )
+    plain = Page(written(tmp_path, class_counts={}))
+    assert page.tags.count("script") == plain.tags.count("script"), "the name is no element"
+    # Title and heading, table, heat map twice, bars twice, metadata twice.
+    assert page.words.count(name) == 9
+    assert "b & {{ c }}" in page.words
+
+
+def test_what_is_not_known_is_said(tmp_path):
+    page = Page(written(tmp_path, history=(), class_counts={}, metadata={}))
+    assert "The training history is unknown" in page.words
+    assert "The class balance of the data is unknown" in page.words
+    assert "How it was made" not in page.words
+    assert page.tags.count("svg") == 1
+    assert "The training history is unknown" in Page(written(tmp_path, history=[])).words
+
+
+def test_absent_classes_are_named_at_the_top(tmp_path):
+    evaluation = evaluation_of(("sad", "happy", "fear"), present=2)
+    page = Page(written(tmp_path, evaluation=evaluation, class_counts={}))
+    assert "excluded from averages: fear." in page.words[: page.words.index("Accuracy")]
+
+
+@pytest.mark.parametrize(("classes", "rows", "present"), [(2, 1, 1), (7, 3, 3), (12, 24, 12)])
+def test_any_number_of_classes_and_rows(tmp_path, classes, rows, present):
+    evaluation = evaluation_of([f"class {index}" for index in range(classes)], rows, present)
+    Page(written(tmp_path, evaluation=evaluation, class_counts={"test": [0] * classes}, history=HISTORY[:1]))
+
+
+def test_counts_of_other_classes_are_refused_and_nothing_is_written(tmp_path):
+    with raises(DataError, "class-counts") as caught:
+        written(tmp_path, class_counts={"train": [1, 2, 3]})
+    assert "2 classes; 'train' has 3" in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_jinja2_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with raises(MissingExtraError, "missing-extra") as caught:
+        written(tmp_path)
+    assert "jinja2" in str(caught.value)
+
+
+def test_two_classes_may_show_their_threshold(tmp_path):
+    labels = np.arange(40) % 2
+    shares = np.random.default_rng(0).random(40) * 0.5 + 0.5 * labels
+    scores = Predictions(np.arange(40), labels, np.stack([1 - shares, shares], 1), ("sad", "happy"), "test", "")
+    result = measure_threshold(scores, 0.7, scores, resamples=10)
+    text = written(tmp_path, threshold=result)
+    page = Page(text)
+    assert "Threshold" in page.words
+    assert "0.700" in page.words
+    assert f"{result.best.threshold:.3f}" in page.words
+    assert 'id="roc-threshold-' in text
+    assert "both rows are measured on test" in page.words
+    assert "Threshold" not in Page(written(tmp_path)).words

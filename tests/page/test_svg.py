@@ -1,0 +1,72 @@
+"""Oracles: names that must stay apart; what matplotlib was asked for."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from matplotlib.axes import Axes
+
+from mien.evaluation.predictions import Predictions
+from mien.page.charts.svg import LONGEST_NAME, legend_above, make_chart, shorten
+from mien.report.run import write_report
+
+LONG = tuple(f"an expression whose name goes on and on for 55 letters {number}" for number in range(7))
+
+
+@given(st.text(max_size=80), st.integers(3, 40))
+def test_a_short_name_is_itself_and_a_long_one_keeps_both_its_ends(name, longest):
+    found = shorten(name, longest)
+    assert len(found) <= longest
+    # A space before it: matplotlib leaves what begins with an underscore out of legends.
+    name = f" {name}" if name.startswith("_") else name
+    if len(name) <= longest:
+        assert found == name
+    else:
+        assert len(found) == longest
+        start, end = found.split("…")[0], found[len(found) - longest // 3 :]
+        assert name.startswith(start)
+        assert name.endswith(end)
+
+
+def test_names_that_differ_at_the_end_stay_apart():
+    assert len({shorten(name) for name in LONG}) == 7
+    assert all(len(shorten(name)) == LONGEST_NAME for name in LONG)
+
+
+@pytest.mark.parametrize(("label", "columns"), [("a", 3), ("x" * 20, 2), ("x" * 55, 1)])
+def test_a_legend_has_as_many_columns_as_there_is_room(label, columns, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Axes, "legend", lambda self, **style: asked.append(style["ncols"]))
+
+    def draw(axes):
+        axes.plot([0, 1], [0, 1], label=label)
+        legend_above(axes, 3)
+
+    make_chart("legend", draw, height_inches=2)
+    assert asked == [columns]
+
+
+@pytest.mark.parametrize("count", [2, 7])
+def test_names_of_55_letters_leave_room_for_every_figure(count, faces, tmp_path):
+    """Matplotlib warns where a figure has no room left, and a warning fails a test; the tables have the names whole."""
+    names = LONG[:count]
+    labels = np.arange(10 * count) % count
+    probabilities = np.random.default_rng(0).dirichlet(np.ones(count), len(labels))
+    scores = Predictions(np.arange(len(labels)), labels, probabilities, names, "validation", "")
+    written = write_report(tmp_path, scores, title="t", resamples=10)
+    assert all(len(name) >= 55 for name in names)
+    assert (tmp_path / "tables" / "classification-report.csv").read_text().count(names[1]) == 1
+    page = written.page.read_text(encoding="utf-8")
+    assert names[1] in page
+    assert shorten(names[1]) in page
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend():
+    def draw(axes):
+        axes.plot([0, 1], label=shorten("_other"))
+        axes.plot([1, 0], label=shorten("angry"))
+        legend_above(axes, 2)
+
+    found = make_chart("legend", draw, height_inches=2).svg_file().decode()
+    assert "_other" in found
+    assert "angry" in found

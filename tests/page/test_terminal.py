@@ -1,0 +1,41 @@
+"""Tables in a terminal. Oracle: every word and figure of the table, looked for in what rich prints."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from mien.evaluation.results import Estimate
+from mien.page.blocks import Column, Table
+from mien.page.terminal import rich_table
+from mien.sweep.section import keys_table
+from mien.sweep.trials import TrialResult
+
+
+def lines(table, width):
+    file = io.StringIO()
+    Console(file=file, width=width).print(rich_table(table))
+    return file.getvalue().splitlines()
+
+
+def test_a_figure_has_its_interval_and_nothing_is_a_dash():
+    columns = (Column("told [by]", "text"), Column("AUC"), Column("share", "percent"))
+    rows = [("light", Estimate(0.5, 0.4, 0.6), 0.1), ("edges", None, None)]
+    head, _, light, edges = lines(Table("t", columns, rows), 80)
+    assert head.split("  ")[0].strip() == "told [by]"
+    assert "95% interval" in head
+    assert light.split() == ["light", "0.500", "0.400–0.600", "10.0%"]
+    assert edges.split() == ["edges", "–", "–"]
+    assert light.index("0.500") + len("0.500") == head.index("AUC") + len("AUC"), "figures stand to the right"
+
+
+@pytest.mark.parametrize("width", [50, 60, 80])
+def test_a_list_that_does_not_fit_is_folded_and_not_cut(width):
+    values = {"optim.weight_decay": 0.0005, "model.convolutions": [2, 2, 2, 2], "model.widths": [64, 128, 256, 432]}
+    best = TrialResult(0, "complete", 0.7, 3, 12.5, values)
+    shown = lines(keys_table(best, values, dict.fromkeys(values, 0.1)), width)
+    # Cells fold within their columns: what each column holds, put together again.
+    words = "".join("".join(shown).split())
+    assert words.count("10.0%") == len(values)
+    for figure in ("64", "128", "256", "432"):
+        assert words.count(figure) >= 2

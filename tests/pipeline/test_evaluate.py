@@ -1,0 +1,132 @@
+"""Oracles: what ``predict_split`` and ``evaluate_predictions`` say of the same faces, and faces counted here."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.data.read import ReadResult
+from mien.errors import DataError
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import read_predictions
+from mien.files import whole_file
+from mien.inference.predictor import load
+from mien.labels import parse_scheme
+from mien.pipeline import evaluate as evaluate
+from mien.pipeline.evaluate import (
+    EvaluateOptions,
+    check_options,
+    evaluate_models,
+    evaluate_predictions_only,
+    predict_with_models,
+)
+from mien.pipeline.split_predictions import predict_split
+from support import raises
+
+
+@pytest.fixture(scope="module")
+def predictor(tiny_run):
+    return load(tiny_run.path, threads=1)
+
+
+@pytest.fixture(scope="module")
+def result(faces):
+    half = np.where(np.arange(len(faces)) % 3 == 0, "one", "two")
+    columns = {"half": half, "pairs": np.zeros((len(faces), 2)), "name": np.arange(len(faces))}
+    return ReadResult(replace(faces, columns=columns), "parquet", "a column", (), (), False)
+
+
+def test_a_model_is_measured_as_its_parts_say(predictor, result):
+    scheme = parse_scheme("binary")
+    options = EvaluateOptions("train", "half", scheme=scheme, threshold=0.3)
+    found = evaluate_models([predictor], [result], options, predict_with_models([predictor], [result], options))
+    answers = predict_split(predictor, result.faces, "train")
+    assert found.unmerged.probabilities == pytest.approx(answers.probabilities)
+    assert found.evaluation.to_dict() == evaluate_predictions(answers.with_scheme(scheme)).to_dict()
+    assert found.threshold is not None
+    assert found.threshold.chosen.threshold == 0.3
+    kept = (result.faces.split == "train") & ~np.isin(result.faces.labels, [1, 6])
+    counts = {part.value: part.count for part in found.parts}
+    assert counts == {name: int((result.faces.columns["half"][kept] == name).sum()) for name in ("one", "two")}
+    assert sum(found.class_counts["train"]) == kept.sum() == len(found.predictions)
+    assert "by 'binary'" in found.merged
+    assert set(found.to_dict()) >= {"headline", "threshold", "by"}
+
+
+def test_scores_alone_have_a_threshold_where_they_have_two_classes(tiny_run):
+    answers = read_predictions(tiny_run.predictions("validation"))
+    whole = evaluate_predictions_only(answers, EvaluateOptions())
+    assert (whole.threshold, whole.merged, whole.subsets, whole.temperature_note) == (None, "", (), "at temperature 1")
+    assert whole.evaluation.to_dict() == evaluate_predictions(answers).to_dict()
+    merged = evaluate_predictions_only(answers, EvaluateOptions(scheme=parse_scheme("binary")))
+    assert merged.threshold is not None
+    assert merged.threshold.chosen.threshold == 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "values"),
+    [
+        (EvaluateOptions(by="halves"), "column-missing", "Did you mean 'half'"),
+        (EvaluateOptions(by="pairs"), "column-shape", "2 values"),
+        (EvaluateOptions("train", by="name"), "too-many-groups", "at most 100"),
+        (EvaluateOptions(by="source"), "column-missing", "Known: half, name, pairs"),
+        (EvaluateOptions(by="split"), "by-split", "'validation'"),
+    ],
+)
+def test_what_the_data_has_not_is_said_before_a_face_is_read(predictor, result, monkeypatch, options, code, values):
+    monkeypatch.setattr(evaluate, "predict_ensemble", lambda *_: pytest.fail("faces were read"))
+    with raises(DataError, code) as caught:
+        predict_with_models([predictor], [result], options)
+    assert values in str(caught.value)
+
+
+def test_a_split_that_there_is_not_is_refused(predictor, result):
+    with raises(DataError, "split-unknown", "holdout"):
+        predict_with_models([predictor], [result], EvaluateOptions("holdout"))
+
+
+def test_classes_that_the_model_has_not_are_refused(predictor):
+    check_options(EvaluateOptions(scheme=parse_scheme("binary"), threshold=0.4), predictor)
+    with raises(DataError, "threshold-classes"):
+        check_options(EvaluateOptions(threshold=0.4), predictor)
+    with raises(DataError, "scheme-class-missing"):
+        check_options(EvaluateOptions(scheme=parse_scheme("a=joyful,b=sad")), predictor)
+
+
+def test_what_would_be_opened_for_nothing_stays_closed(predictor, result, monkeypatch):
+    """A scheme that leaves no face of the split; a second model of other classes."""
+    monkeypatch.setattr(evaluate, "predict_ensemble", lambda *_: pytest.fail("faces were read"))
+    neutral = result.faces.subset((result.faces.split != "test") | (result.faces.labels == 6))
+    with raises(DataError, "scheme-empty", "test"):
+        predict_with_models(
+            [predictor], [replace(result, faces=neutral)], EvaluateOptions("test", scheme=parse_scheme("binary"))
+        )
+    other = copy.copy(predictor)
+    other.manifest = predictor.manifest.model_copy(update={"classes": ("a", "b"), "name": "pair"})
+    other.output = other.manifest.output()
+    with raises(DataError, "ensemble-classes-differ"):
+        predict_with_models([predictor, other], [result, result], EvaluateOptions("test"))
+
+
+def test_two_who_write_one_evaluation_share_no_half_written_file(tiny_run, tmp_path, monkeypatch):
+    """Oracle: the part that is locked is the one that becomes the file. One put in its place could be cut by others."""
+    from mien.pipeline import evaluation_files
+
+    predictions, parts = read_predictions(tiny_run.predictions("validation")), []
+
+    @contextmanager
+    def watched(path):
+        with whole_file(path) as part:
+            before = part.stat().st_ino
+            yield part
+            parts.append(part.stat().st_ino == before)
+
+    monkeypatch.setattr(evaluation_files, "whole_file", watched)
+    evaluation_files.write_evaluation(
+        tmp_path, predictions, evaluate_predictions(predictions, 1), title="t", metadata={}, class_counts={}
+    )
+    assert parts == [True] * 3

@@ -1,0 +1,82 @@
+"""Oracle: both files asked by hand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mien.artifact import read_manifest
+from mien.errors import DataError
+from mien.evaluation import metrics
+from mien.inference.predictor import load
+from mien.pipeline.export_quantized import export_quantized
+from support import raises, refused
+
+
+@pytest.mark.parametrize("form", ["fp16", "int8"])
+def test_a_smaller_form_is_measured_on_the_same_rows(tmp_path, tiny_run, faces, form):
+    out = tmp_path / "small.onnx"
+    smaller = export_quantized(tiny_run.model, form, faces, out)
+    chosen = faces.of_split("validation")
+    before, after = (load(file).probabilities(chosen.images, 1.0) for file in (tiny_run.model, out))
+    assert smaller.samples == len(chosen)
+    assert smaller.accuracy == pytest.approx((after.argmax(1) == chosen.labels).mean())
+    assert smaller.original_accuracy == pytest.approx((before.argmax(1) == chosen.labels).mean())
+    assert smaller.agreement == pytest.approx((before.argmax(1) == after.argmax(1)).mean())
+    assert smaller.largest_difference == pytest.approx(np.abs(before - after).max())
+    assert smaller.mean_difference == pytest.approx(np.abs(before - after).mean())
+    assert 0 < smaller.largest_difference < 0.1
+    assert smaller.bytes == out.stat().st_size
+    manifest, former = read_manifest(out), read_manifest(tiny_run.model)
+    assert manifest.precision == form
+    assert former.precision == "fp32"
+    assert manifest.temperature == former.temperature
+    assert manifest.scores["validation_log_loss"] == pytest.approx(metrics.log_loss(chosen.labels, after))
+    assert manifest.scores.keys() == former.scores.keys()
+    assert manifest.recipe_digest == former.recipe_digest
+
+
+@pytest.mark.parametrize("form", ["fp16", "int8"])
+def test_every_output_is_compared(tmp_path, voted_run, voted_faces, form):
+    """Oracle: both files asked by hand, output by output."""
+    out = tmp_path / "small.onnx"
+    smaller = export_quantized(voted_run.model, form, voted_faces, out)
+    images = voted_faces.of_split("validation").images
+    for name, found in (("fer2013", smaller), ("perceived", smaller.outputs["perceived"])):
+        before, after = (load(file, output=name).probabilities(images, 1.0) for file in (voted_run.model, out))
+        assert found.agreement == pytest.approx((before.argmax(1) == after.argmax(1)).mean())
+        assert found.largest_difference == pytest.approx(np.abs(before - after).max())
+        assert 0 < found.largest_difference < 0.1
+    assert read_manifest(out).outputs == read_manifest(voted_run.model).outputs
+    assert "Output perceived" in smaller.description()
+    assert json.loads(json.dumps(smaller.to_dict()))["outputs"]["perceived"]["agreement"] <= 1
+
+
+def test_figures_of_other_data_do_not_go_into_the_manifest(tmp_path, tiny_run, faces):
+    export_quantized(tiny_run.model, "fp16", faces.subset(np.arange(1, len(faces))), tmp_path / "x.onnx")
+    assert read_manifest(tmp_path / "x.onnx").scores == {}
+
+
+def test_without_a_split_nothing_is_written(tmp_path, tiny_run, faces):
+    for split in ("train", "validation"):
+        with raises(DataError, "split-missing", f"'{split}'"):
+            export_quantized(tiny_run.model, "int8", faces.subset(faces.split != split), tmp_path / "x.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command(mien, tmp_path, tiny_run, face_folder):
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.path, run)
+    said = mien("export", run, "--precision", "int8", "--data", face_folder)
+    assert said.code == 0, said.err
+    assert "in int8" in said.out
+    content = json.loads(mien("export", run, "--precision", "fp16", "--data", face_folder, "--json").out)
+    assert content["file"] == str(run / "model.half.onnx")
+    for name in ("model.int8.onnx", "model.half.onnx"):
+        assert mien("evaluate", run / name, "--data", face_folder).code == 0
+    refused(mien("export", run, "--precision", "int8"), "data-missing", "--data PATH")
+    refused(mien("export", run, "--precision", "int4", "--data", face_folder), "usage", "int4")
+    refused(mien("export", run, "--data", face_folder), "options", "--data", "--precision")
+    refused(mien("export", run, "--precision", "int8", "--data", tmp_path / "none"), "data-missing", tmp_path / "none")

@@ -1,0 +1,149 @@
+"""Oracles: the faces themselves, found by hand; the model's own answers; what a file says of itself."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.read import read_data
+from mien.errors import DataError
+from mien.evaluation.corruptions import STRENGTHS
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Estimate
+from mien.evaluation.robustness import RobustnessResult
+from mien.evaluation.robustness_file import RobustnessReport, write_robustness
+from mien.inference.predictor import load
+from mien.labels import SCHEMES
+from mien.pipeline.find_files import find_robustness
+from mien.pipeline.matching import check_fingerprint, check_model, faces_of_predictions, match_faces
+from support import raises
+
+
+def test_faces_come_in_the_order_of_the_scores(faces, scored):
+    chosen = faces.of_split("validation").subset(
+        np.random.default_rng(3).permutation(int((faces.split == "validation").sum()))
+    )
+    found = match_faces(faces, scored(chosen.labels, faces.classes, chosen.rows))
+    assert found.rows.tolist() == chosen.rows.tolist()
+    assert np.array_equal(found.images, chosen.images)
+    few = scored(chosen.labels[:5], faces.classes, chosen.rows[:5], split="mine")
+    assert match_faces(faces, few).rows.tolist() == chosen.rows[:5].tolist()
+    with raises(DataError, "samples-differ"):
+        match_faces(faces, replace(few, split="validation"))
+
+
+@pytest.mark.parametrize("name", ["binary", "binary-with-disgust"])
+def test_of_two_schemes_with_the_same_classes_the_one_that_fits_the_rows_is_taken(name, faces, scored):
+    merged = faces.with_scheme(SCHEMES[name])
+    part = merged.of_split("validation")
+    scores = scored(part.labels, merged.classes, part.rows)
+    assert faces_of_predictions(faces, scores).rows.tolist() == merged.rows.tolist()
+    with raises(DataError, "samples-differ" if name == "binary-with-disgust" else "labels-differ"):
+        faces_of_predictions(faces, scored(1 - part.labels, merged.classes, part.rows))
+
+
+def test_a_model_that_did_not_make_the_scores_is_refused(faces, tiny_run):
+    """Oracle: the model's own answers at its temperature and at 1, and these with one row changed or at another."""
+    model = load(tiny_run.path)
+    model.manifest = model.manifest.model_copy(update={"temperature": 1.7})
+    part = faces.of_split("validation").subset(np.arange(40))
+
+    def made(temperature):
+        answers = model.probabilities(part.images, temperature).astype(np.float16)
+        return Predictions(part.rows, part.labels, answers, faces.classes, "mine", "")
+
+    for temperature in (1.0, 1.7):
+        assert check_model(model, part, made(temperature)) == temperature
+    assert check_model(model, replace(part, split=np.full(40, "test")), made(3.0)) is None, "it may not be asked"
+    changed = made(1.0)
+    changed.probabilities[7] = np.roll(changed.probabilities[7], 1)
+    for scores in (changed, made(3.0)):
+        with raises(DataError, "model-did-not-predict"):
+            check_model(model, part, scores)
+    # What mien soft-labels leaves of one view, and of several.
+    assert check_model(model, part, replace(made(1.0), note="at temperature 1")) == 1.0
+    over_views = replace(made(5.0), note="the mean over 10 views of each face, at temperature 1")
+    with raises(DataError, "model-did-not-predict"):
+        check_model(model, part, over_views)
+
+
+def test_scores_know_their_data_at_every_size(faces, scored, tmp_path):
+    """Native faces of 60 px, read for a 48 px and a 64 px model and by a report that knows of neither."""
+    tree = tmp_path / "tree"
+    for index, image in enumerate(np.asarray(faces.images[:40])):
+        file = tree / faces.classes[faces.labels[index]] / f"{index:03}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).resize((60, 60)).save(file)
+    usual, large = read_data(tree).faces, read_data(tree, size_px=64).faces
+    assert large.images.shape[1:] == (64, 64)
+    part = large.of_split("validation")
+    scores = scored(part.labels, large.classes, part.rows, fingerprint=large.fingerprint)
+    for data in (usual, large):
+        check_fingerprint(data, scores)
+        assert match_faces(faces_of_predictions(data, scores), scores).rows.tolist() == part.rows.tolist()
+    # As versions before made it of the faces at the model's own size.
+    earlier = replace(scores, data_fingerprint=replace(large).fingerprint)
+    assert earlier.data_fingerprint != scores.data_fingerprint
+    check_fingerprint(large, earlier)
+    with raises(DataError, "data-differs"):
+        check_fingerprint(usual, earlier)
+
+
+def test_scores_of_the_test_split_want_the_data_that_has_it(faces, scored):
+    """Scores of validation are of the same faces with the test split and without, where both number them alike."""
+    faces = replace(faces, rows=faces.rows + 1000)
+    without = faces.subset(np.flatnonzero(faces.split != "test"))
+    part = without.of_split("validation")
+    scores = scored(part.labels, without.classes, part.rows, fingerprint=without.fingerprint)
+    check_fingerprint(faces, scores)
+    for split, found in (("test", faces.fingerprint), ("validation", faces.fingerprint_without_test)):
+        with raises(DataError, "data-differs") as caught:
+            check_fingerprint(faces, replace(scores, split=split, data_fingerprint="sha256:other"))
+        assert f"found {found[:19]}" in str(caught.value)
+    with raises(DataError, "data-differs"):
+        check_fingerprint(faces, replace(scores, split="test"))
+
+
+def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, tiny_run, tmp_path):
+    """Oracle: what the file says of itself; a run folder and the model file in it are one model."""
+    shares = np.full((2, len(STRENGTHS)), 0.5)
+    one = Estimate(0.5, 0.4, 0.6)
+    result = RobustnessResult(("blur", "noise"), shares, one, one, 7, 0, "sha256:0")
+    folder = tmp_path / "measured"
+    write_robustness(folder, RobustnessReport(str(tiny_run.path), "faces.parquet", "validation", result))
+    scores = scored([0, 1, 2, 3, 4, 5, 6], faces.classes)
+    for name in (str(tiny_run.model), str(tiny_run.path), None):
+        found, refused = find_robustness([tmp_path, folder / "robustness.json"], scores, name)
+        assert found is not None
+        assert not refused
+        assert found.description == f"the model {tiny_run.path} on 7 samples of the split validation of faces.parquet"
+    for other, name in ((replace(scores, split="train"), None), (scores, "runs/other")):
+        found, refused = find_robustness([folder], other, name)
+        assert found is None
+        assert refused.startswith(f"{folder / 'robustness.json'} skipped: it covers the model")
+    write_robustness(tmp_path, RobustnessReport("runs/other", "faces.parquet", "validation", result))
+    found, _ = find_robustness([folder, tmp_path], scores, "runs/other")
+    assert found is not None, "the second is of the model, the first is not"
+    assert found.model == "runs/other"
+    assert "mien robustness" in find_robustness([tmp_path / "none"], scores, None)[1]
+    assert find_robustness([tmp_path], replace(scores, split="test"), None)[0] is None
+
+
+def test_a_robustness_file_of_other_data_or_of_a_model_since_replaced_is_left_out(faces, scored, tmp_path):
+    """Oracle: the fingerprint of the data, and accuracy counted by hand: 7 of 7 rows are right, or half of them."""
+    shares = np.full((2, len(STRENGTHS)), 0.5)
+
+    def measured(clean, fingerprint, count=7):
+        one = Estimate(clean, 0.0, 1.0)
+        result = RobustnessResult(("blur", "noise"), shares, one, one, count, 0, "sha256:0")
+        write_robustness(tmp_path, RobustnessReport("m", "d", "validation", result, None, fingerprint))
+        return find_robustness([tmp_path], scores, None)
+
+    labels = np.arange(7)
+    scores = Predictions(labels, labels, np.eye(7), faces.classes, "validation", "sha256:one")
+    assert measured(1.0, "sha256:one")[0] is not None
+    assert measured(1.0, "")[0] is not None, "an older mien did not write it"
+    assert measured(1.0, "sha256:two")[1].endswith("other data.")
+    assert "accuracy, 0.5000," in measured(0.5, "sha256:one")[1]
+    assert measured(0.5, "sha256:one", count=4)[0] is not None, "of some rows only (--limit)"

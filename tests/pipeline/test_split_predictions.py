@@ -1,0 +1,206 @@
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.artifact import replace_manifest
+from mien.data.clean import Change, Clean, apply_clean
+from mien.data.dataset import Dataset
+from mien.errors import DataError
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import read_predictions
+from mien.inference.predictor import load
+from mien.pipeline.evaluate import measure_model_threshold, merging_description
+from mien.pipeline.evaluation_files import write_evaluation
+from mien.pipeline.leakage import leakage_reference, without_copies
+from mien.pipeline.split_predictions import predict_split, temperature_description, with_model_classes
+from support import raises
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run):
+    return load(tiny_run.path)
+
+
+def test_scores_are_the_models_answers_on_the_split(classifier, faces):
+    scores = predict_split(classifier, faces, "test")
+    chosen = faces.of_split("test")
+    assert scores.sample_ids.tolist() == chosen.rows.tolist()
+    assert scores.labels.tolist() == chosen.labels.tolist()
+    assert scores.probabilities == pytest.approx(classifier.probabilities(np.asarray(chosen.images)), abs=1e-6)
+    assert scores.data_fingerprint == faces.fingerprint
+    numbered = replace(faces, rows=faces.rows + 1000)
+    learnt = predict_split(classifier, numbered, "validation").data_fingerprint
+    assert learnt == numbered.fingerprint_without_test != numbered.fingerprint
+
+
+def test_the_temperature_is_left_out_only_where_it_was_fitted(tiny_run, faces, tmp_path):
+    """Oracle: the model asked by hand with one temperature and the other; data with a face less is other data, data
+    without its test split is not, and neither is what a list of changes left of it.
+    """
+    without_test = faces.subset(np.flatnonzero(faces.split != "test"))
+    train, train_two = np.flatnonzero(faces.split == "train")[:2]
+    other = faces.subset(np.flatnonzero(faces.rows != faces.rows[train]))
+    label = faces.classes[faces.labels[train]]
+    gone = Change(row=int(faces.rows[train]), split="train", label=label, kind="doubt", reason="", source="")
+    cleaned, cleaned_without = (apply_clean(each, Clean("", (gone,))) for each in (faces, without_test))
+
+    def learnt_from(data_fingerprint, cleaned_from=()):
+        copy = tmp_path / "model.onnx"
+        copy.write_bytes(tiny_run.model.read_bytes())
+        change = {"temperature": 1.43, "data_fingerprint": data_fingerprint, "cleaned_from": tuple(cleaned_from)}
+        replace_manifest(copy, load(copy).manifest.model_copy(update=change))
+        return load(copy)
+
+    left_out = "without the model's temperature, which was fitted on these samples"
+    # As a manifest holds it, and as that of an earlier state of mien did, which had seen the test split.
+    for known, earlier in ((without_test.fingerprint, False), (faces.fingerprint, True)):
+        warm = learnt_from(known)
+        for data, split, temperature, words in (
+            (faces, "validation", 1.0, left_out),
+            (cleaned, "validation", 1.0, left_out),
+            *([] if earlier else [(without_test, "validation", 1.0, left_out)]),
+            *([] if earlier else [(cleaned_without, "validation", 1.0, left_out)]),
+            (other, "validation", 1.43, "with the model's temperature 1.43"),
+            (faces, "train", 1.43, "with the model's temperature 1.43"),
+        ):
+            expected = warm.probabilities(data.of_split(split).images, temperature)
+            found = predict_split(warm, data, split)
+            assert (found.probabilities, found.temperature) == (pytest.approx(expected, abs=1e-6), temperature)
+            assert temperature_description(warm, data, split) == words
+    # Learnt as a list left the data: the rows that fitted the temperature are there without the list, too, and with
+    # another one.
+    also = gone.model_copy(update={"row": int(faces.rows[train_two]), "label": faces.classes[faces.labels[train_two]]})
+    for model in (learnt_from(**cleaned.provenance), learnt_from(**cleaned_without.provenance)):
+        for data in (faces, without_test, cleaned, apply_clean(faces, Clean("", (also,)))):
+            assert predict_split(model, data, "validation").temperature == 1
+        assert predict_split(model, other, "validation").temperature == 1.43
+
+
+def test_what_is_said_of_validation_does_not_hang_on_the_test_split(faces, classifier):
+    """A row of validation has a picture of test under another label; oracle: the data without its test split."""
+    validation, test = (np.flatnonzero(faces.split == split)[0] for split in ("validation", "test"))
+    images, labels = np.asarray(faces.images).copy(), faces.labels.copy()
+    images[test] = images[validation]
+    labels[test] = (labels[validation] + 1) % len(faces.classes)
+    whole = replace(faces, images=images, labels=labels)
+    scores = predict_split(classifier, whole, "validation")
+    without = whole.subset(np.flatnonzero(whole.split != "test"))
+    assert without_copies(whole, scores, 5) == without_copies(without, scores, 5)
+    parts = without_copies(whole, predict_split(classifier, whole, "test"), 5)
+    assert parts[1].count < parts[0].count
+
+
+def test_a_model_of_the_cleaned_data_saw_no_more_than_that(tiny_run, classifier, faces, tmp_path):
+    """Whether the test split was at hand when it was trained, or is now, makes no difference."""
+    train = np.flatnonzero(faces.split == "train")[0]
+    label = faces.classes[faces.labels[train]]
+    gone = Change(row=int(faces.rows[train]), split="train", label=label, kind="doubt", reason="", source="")
+    wholes = faces, faces.subset(np.flatnonzero(faces.split != "test"))
+    cleaned, cleaned_without = (apply_clean(each, Clean("", (gone,))) for each in wholes)
+    copy = tmp_path / "model.onnx"
+    copy.write_bytes(tiny_run.model.read_bytes())
+    change = {"data_fingerprint": cleaned.fingerprint_without_test}
+    replace_manifest(copy, classifier.manifest.model_copy(update=change))
+    of_cleaned = load(copy)
+    for data, whole in zip((cleaned, cleaned_without), wholes, strict=True):
+        assert leakage_reference([of_cleaned], data, whole) is data
+        assert leakage_reference([of_cleaned, classifier], data, whole) is whole
+        assert leakage_reference([], data, whole) is whole
+    assert leakage_reference([classifier], cleaned, None) is cleaned
+
+
+def reordered(faces, classes):
+    index = np.array([classes.index(name) for name in faces.classes])
+    return Dataset(faces.images, index[faces.labels], classes, faces.split, faces.source, faces.rows)
+
+
+def test_classes_go_by_name_not_by_number(classifier, faces):
+    """Data that numbers its classes otherwise gets the same scores."""
+    turned = reordered(faces, tuple(reversed(faces.classes)))
+    assert (
+        predict_split(classifier, turned, "test").labels.tolist()
+        == predict_split(classifier, faces, "test").labels.tolist()
+    )
+
+
+def test_data_with_fewer_classes_is_fine_and_with_others_is_not(classifier, faces):
+    from mien.labels import SCHEMES
+
+    few = faces.with_scheme(SCHEMES["three"])
+    assert predict_split(classifier, few, "test").classes == faces.classes
+    other = Dataset(faces.images, faces.labels, (*faces.classes[:6], "awe"), faces.split, faces.source, faces.rows)
+    with raises(DataError, "class-unknown"):
+        with_model_classes(classifier, other)
+
+
+def test_a_model_with_a_label_scheme_merges_the_data_itself(classifier, faces):
+    class Binary:
+        classes = ("negative", "positive")
+        manifest = classifier.manifest.model_copy(update={"recipe": {"classes": "binary"}})
+
+    assert len(with_model_classes(Binary(), with_model_classes(Binary(), faces))) == len(
+        with_model_classes(Binary(), faces)
+    )
+    merged = with_model_classes(Binary(), faces)
+    assert merged.classes == ("negative", "positive")
+    assert len(merged) == int(np.isin(faces.labels, [0, 2, 3, 4, 5]).sum())
+
+
+def test_the_folder_of_an_evaluation(classifier, faces, tmp_path, monkeypatch):
+    scores = predict_split(classifier, faces, "test")
+
+    def write():
+        counts = faces.counts_by_split()
+        return write_evaluation(
+            tmp_path / "out", scores, evaluate_predictions(scores, 10), title="t", metadata={}, class_counts=counts
+        )
+
+    report = write()
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "metrics.json",
+        "predictions_test.npz",
+        "report.html",
+    ]
+    assert report == tmp_path / "out" / "report.html"
+    assert read_predictions(tmp_path / "out" / "predictions_test.npz").sample_ids.tolist() == scores.sample_ids.tolist()
+    # Without the extra that writes it, no page of another measurement stays.
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    assert write() is None
+    assert not report.exists()
+
+
+def test_a_threshold_is_held_against_the_model_as_it_is_in_use(tiny_run, faces, tmp_path):
+    """Oracle: the warm model asked by hand, then merged; the temperature moves some face across the threshold."""
+    from mien.labels import SCHEMES
+
+    copy = tmp_path / "model.onnx"
+    copy.write_bytes(tiny_run.model.read_bytes())
+    replace_manifest(copy, load(copy).manifest.model_copy(update={"temperature": 3.0}))
+    warm, scheme = load(copy), SCHEMES["binary"]
+    validation = faces.of_split("validation").with_scheme(scheme)
+    shares = scheme.merge_probabilities(warm.probabilities(validation.images), warm.classes)[:, 1]
+    for split in ("validation", "test"):
+        found = measure_model_threshold(warm, faces, predict_split(warm, faces, split), scheme, 0.45)
+        assert found.in_use, "the temperature was applied"
+        rows = faces.of_split(split).with_scheme(scheme)
+        called = scheme.merge_probabilities(warm.probabilities(rows.images), warm.classes)[:, 1] >= 0.45
+        assert found.chosen.accuracy == pytest.approx((called == rows.labels).mean())
+        called = shares >= found.best.threshold
+        truth = validation.labels == 1
+        gains = [(shares >= each)[truth].mean() - (shares >= each)[~truth].mean() for each in shares]
+        assert called[truth].mean() - called[~truth].mean() == pytest.approx(max(gains))
+    lone = faces.subset(faces.split == "test")
+    assert measure_model_threshold(warm, lone, predict_split(warm, lone, "test"), scheme, 0.5).best is None
+
+
+def test_a_merge_says_which_rows_it_left_out(classifier, faces):
+    from mien.labels import SCHEMES
+
+    answers = predict_split(classifier, faces, "train")
+    counts = dict(zip(faces.classes, faces.counts("train"), strict=True))
+    words = merging_description(answers, answers.with_scheme(SCHEMES["five"]), SCHEMES["five"])
+    kept = len(answers) - counts["disgust"] - counts["neutral"]
+    assert f"by 'five': {kept} of {len(answers)} samples" in words
+    assert words.endswith(f"dropped: {counts['disgust']} disgust, {counts['neutral']} neutral")

@@ -1,0 +1,206 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from scipy import optimize
+from scipy.special import log_softmax
+
+from mien.artifact import read_manifest
+from mien.errors import DataError, RunError
+from mien.evaluation.predictions import read_predictions
+from mien.exporting import to_onnx as export
+from mien.inference.predictor import load
+from mien.pipeline.training_run import finish_run, run_recipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.callback import Callback
+from mien.training.plan import plan_training
+from support import raises
+
+
+def test_a_run_folder_holds_all_that_it_promises(tiny_run):
+    names = {file.name for file in tiny_run.path.iterdir()}
+    assert names == {
+        "recipe.toml",
+        "environment.json",
+        "history.csv",
+        "last.safetensors",
+        "best.safetensors",
+        "model.onnx",
+        "predictions_validation.npz",
+        "metrics.json",
+        "report.html",
+    }
+
+
+def test_an_output_of_votes_has_its_own_temperature(voted_run, voted_faces):
+    """Oracle: scipy's minimum of the cross-entropy between validation's votes and the output's own answers."""
+    manifest = read_manifest(voted_run.model)
+    validation = voted_faces.of_split("validation")
+    votes = validation.votes / validation.votes.sum(axis=1, keepdims=True)
+    logarithms = np.log(load(voted_run.model, output="perceived").probabilities(validation.images, 1.0))
+
+    def loss(inverse):
+        return -(votes * log_softmax(inverse * logarithms, axis=1)).sum(axis=1).mean()
+
+    expected = 1 / optimize.minimize_scalar(loss, bounds=(0.05, 20), method="bounded", options={"xatol": 1e-9}).x
+    assert manifest.outputs["perceived"].temperature == pytest.approx(expected, rel=1e-4)
+    assert manifest.outputs["perceived"].temperature not in {1.0, manifest.temperature}
+    assert manifest.outputs["fer2013"].temperature == manifest.temperature
+
+
+@pytest.mark.parametrize("moment", ["in training", "while it is exported"])
+def test_a_run_is_one_commands_at_a_time(tmp_path, faces, tiny_recipe, monkeypatch, moment):
+    """Oracle: who comes second is refused, takes nothing away, and may go on after the first."""
+    run, tried = RunFolder(tmp_path / "run"), []
+    half_written = run.path / ".model.onnx.0.part"
+
+    def come_second():
+        half_written.touch()
+        with raises(RunError, "run-locked"):
+            run_recipe(plan_training(tiny_recipe, faces), run, resume=True)
+        assert half_written.exists()
+        tried.append(moment)
+
+    class Noted(Callback):
+        def on_epoch_end(self, line, is_best):
+            if moment == "in training" and not tried:
+                come_second()
+
+    measure = export.measure_parity
+
+    def measured(*arguments):
+        if moment == "while it is exported" and not tried:
+            come_second()
+        return measure(*arguments)
+
+    monkeypatch.setattr(export, "measure_parity", measured)
+    assert run_recipe(plan_training(tiny_recipe, faces), run, callback=Noted()).outcome.reason == "all epochs done"
+    assert tried == [moment]
+    assert run_recipe(plan_training(tiny_recipe, faces), run, resume=True).outcome.reason == "all epochs done"
+    assert not half_written.exists()
+    assert not (run.path / ".mien.lock").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(tmp_path, faces, tiny_recipe):
+    with pytest.raises(DataError):
+        run_recipe(plan_training(tiny_recipe, faces.of_split("validation")), RunFolder(tmp_path / "a" / "b"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_manifest_carries_what_was_measured(tiny_run):
+    measured = json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
+    scores = read_manifest(tiny_run.model).scores
+    assert scores == {f"validation_{name}": figure["value"] for name, figure in measured.items()}
+
+
+def test_the_artifact_scores_as_training_saw_it(tiny_run):
+    """The history's best epoch, measured by torch, and the exported file agree on validation."""
+    history = tiny_run.read_history()
+    best = history[read_manifest(tiny_run.model).epoch - 1]
+    scores = read_manifest(tiny_run.model).scores
+    for name in ("validation_accuracy", "validation_macro_f1", "validation_macro_auc"):
+        assert scores[name] == pytest.approx(best[name]), name
+    assert best["validation_macro_f1"] != pytest.approx(best["validation_macro_auc"])
+    assert scores["validation_log_loss"] == pytest.approx(best["validation_loss"], abs=1e-5)
+
+
+def test_scores_are_of_the_validation_split_alone(tiny_run, faces):
+    scores = read_predictions(tiny_run.predictions("validation"))
+    assert scores.sample_ids.tolist() == faces.of_split("validation").rows.tolist()
+
+
+def test_the_temperature_of_validation_is_in_the_artifact_and_not_in_its_scores(tiny_run, faces):
+    from mien.evaluation.temperature import apply_temperature, fit_temperature
+    from mien.inference.predictor import Predictor
+
+    scores = read_predictions(tiny_run.predictions("validation"))
+    model = Predictor(tiny_run.model)
+    temperature = fit_temperature(scores.labels, scores.probabilities)
+    assert model.manifest.temperature == temperature != 1
+    images = faces.of_split("validation").images
+    assert np.allclose(model.probabilities(images, 1.0), scores.probabilities, atol=1e-12)
+    assert np.allclose(model.probabilities(images), apply_temperature(scores.probabilities, temperature), atol=1e-12)
+
+
+def test_a_perfect_validation_stores_no_temperature():
+    from mien.evaluation.predictions import Predictions
+    from mien.pipeline.split_predictions import temperature_for_use
+
+    probabilities = np.array([[0.8, 0.2], [0.3, 0.7]])
+    assert (
+        temperature_for_use(Predictions(np.arange(2), np.arange(2), probabilities, ("a", "b"), "validation", "")) == 1.0
+    )
+
+
+def test_figures_that_are_undefined_do_not_spoil_the_artifact(tmp_path, faces, tiny_recipe):
+    """Validation holds one class of two: its AUC is undefined, the model is fine."""
+    from mien.data.dataset import Dataset
+    from mien.inference.predictor import load
+    from mien.pipeline.training_run import run_recipe
+    from mien.run_folder import RunFolder
+
+    labels = np.where(faces.split == "validation", 0, np.arange(len(faces)) % 2)
+    lame = Dataset(faces.images, labels, ("a", "b"), faces.split, faces.source, faces.rows)
+    run = RunFolder(tmp_path / "run")
+    run_recipe(plan_training(tiny_recipe, lame), run)
+    scores = load(run.path).manifest.scores
+    assert "validation_accuracy" in scores
+    assert "validation_macro_auc" not in scores
+
+
+def test_a_finished_run_is_measured_again_and_not_trained(tiny_run, tiny_recipe, faces, tmp_path):
+    """Oracle: the files of the first time."""
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    result = run_recipe(plan_training(tiny_recipe, faces), run, resume=True)
+    first = read_predictions(tiny_run.predictions("validation"))
+    assert result.run == run
+    assert np.array_equal(result.predictions.probabilities, first.probabilities)
+    kept = json.loads((tiny_run.path / "metrics.json").read_text())
+    kept.pop("subsets")
+    assert result.evaluation.to_dict() == kept
+    assert (run.path / "history.csv").read_bytes() == (tiny_run.path / "history.csv").read_bytes()
+
+
+def test_what_was_made_of_a_model_goes_with_it(tiny_run, tiny_recipe, faces, tmp_path):
+    """Measured again, a model keeps its smaller forms and soft labels; other weights in its place take them away."""
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    derived = [run.model_int8, run.model_fp16, run.predictions("train"), run.path / "robustness.json"]
+    for file in derived:
+        file.write_bytes(b"of the model as it was")
+    assert run_recipe(plan_training(tiny_recipe, faces), run, resume=True).removed == ()
+    assert all(file.is_file() for file in derived)
+    tensors, facts = checkpoint.load(run.best)
+    checkpoint.save(run.best, tensors, {**facts, "epoch": facts["epoch"] + 1})
+    finish = finish_run(run, faces, {})
+    assert set(finish.removed) == {file.name for file in derived}
+    assert not any(file.exists() for file in derived)
+    assert run.model.is_file()
+
+
+def test_a_damaged_model_is_exported_again(tiny_run, tiny_recipe, faces, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    run.model.write_bytes(b"cut off")
+    run_recipe(plan_training(tiny_recipe, faces), run, resume=True)
+    assert read_manifest(run.model).scores == read_manifest(tiny_run.model).scores
+
+
+def test_the_device_reaches_the_training_loop(monkeypatch, tmp_path, tiny_recipe, faces):
+    """Oracle: a loop that notes what it is given."""
+    given = {}
+
+    class StopError(Exception):
+        pass
+
+    def train(plan, run, **options):
+        given.update(options)
+        raise StopError
+
+    monkeypatch.setattr("mien.pipeline.training_run.train", train)
+    with pytest.raises(StopError):
+        run_recipe(plan_training(tiny_recipe, faces), RunFolder(tmp_path / "run"), device="cpu")
+    assert given["device"] == "cpu"

@@ -1,0 +1,134 @@
+"""Oracles: votes counted by hand; Study B's split written out."""
+
+import shlex
+import tomllib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from mien.labels import parse_scheme
+from mien.page.blocks import FaceGrid, Table
+from mien.report.context import ReportContext
+from mien.report.features import Features
+from mien.report.sections.conditions import conditions_section
+from mien.report.sections.errors import _study_b, merging_section, pairs_section, worst_section
+from mien.report.sections.features import show_features
+
+CLASSES = ("angry", "happy", "sad")
+
+
+def context_of(faces, votes):
+    """Rows 0 and 1 are read rightly, 2 and 3 are angry faces read as sad, 4 is a happy one read as angry."""
+    labels, read = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 2, 2, 0])
+    scores = Predictions(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], CLASSES, "validation", "")
+    columns = {} if votes is None else {"ferplus_votes": np.array(votes)}
+    chosen = replace(faces.subset(np.arange(5)), classes=CLASSES, labels=labels, columns=columns)
+    return ReportContext(scores, evaluate_predictions(scores, 10), chosen)
+
+
+def votes_for(*answers):
+    """Ten columns in FER+'s order, from {place: number} for each face."""
+    return [[each.get(place, 0) for place in range(10)] for each in answers]
+
+
+def test_rows_without_votes_are_left_out(faces):
+    neutral, happiness, sadness, anger = 0, 1, 3, 4
+    votes = votes_for({anger: 9}, {}, {sadness: 8, anger: 2}, {anger: 5, neutral: 5}, {happiness: 6})
+    table = next(
+        block for block in worst_section(context_of(faces, votes)).blocks
+        if isinstance(block, Table) and block.name == "votes-on-mistakes"
+    )  # fmt: skip
+    # Of the three wrong rows, people say sad as the model, disagree, and say happy as the label; of the two right
+    # ones, one has no votes.
+    assert [row[1].value for row in table.rows] == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
+    assert [row[2].value for row in table.rows] == [1, 1, 0, 0]
+    assert table.caption == "Samples without votes, excluded: 1."
+
+
+@pytest.mark.parametrize("votes", [None, [1, 2, 3, 4, 5], [[1, 2]] * 5, [["a"] * 10] * 5])
+def test_what_are_no_ferplus_votes_are_left_out(faces, votes):
+    context = context_of(faces, votes)
+    assert context.votes is None
+    assert "votes-on-mistakes" not in {table.name for table in worst_section(context).tables()}
+    features = Features(np.eye(5), np.eye(5), context.faces)
+    assert show_features(context, features).tables()
+    assert "vote-entropy" not in {name for table in conditions_section(context).tables() for name, *_ in table.rows}
+
+
+@pytest.mark.parametrize(
+    ("classes", "groups", "says"),
+    [
+        (("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"), ((0, 1, 2, 4, 6), (3, 5)), "is Study B"),
+        (("angry", "fear", "happy", "sad", "surprise", "neutral"), ((0, 1, 3), (2, 4, 5)), "is Study B"),
+        (("angry", "fear", "happy", "sad", "surprise"), ((0, 1, 3), (2, 4)), "is Study B"),
+        (("angry", "fear", "happy", "sad", "surprise"), ((0, 1, 3, 4), (2,)), "is not Study B"),
+        (
+            ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
+            ((0, 2, 4, 6), (1, 3, 5)),
+            "is not Study",
+        ),
+    ],
+    ids=["seven", "six", "five", "not so", "disgust with the positive"],
+)
+def test_study_bs_split_is_looked_for_in_six_and_five_classes_too(classes, groups, says):
+    words = _study_b(groups, classes)
+    assert says in words
+    assert ("without neutral" in words) == ("neutral" in classes)
+    assert _study_b(((0,), (1, 2)), CLASSES) == ""
+
+
+def test_copies_of_a_picture_are_shown_once(faces):
+    """Twelve angry faces read as sad, of which eight are one picture: five are different."""
+    labels, read = np.zeros(14, dtype=np.int64), np.full(14, 2)
+    read[12:] = 0
+    probabilities = 0.1 + 0.7 * np.eye(3)[read]
+    images = np.array(faces.images[:14])
+    images[1:8] = images[0]
+    chosen = replace(faces.subset(np.arange(14)), classes=CLASSES, labels=labels, images=images)
+    scores = Predictions(np.arange(14), labels, probabilities, CLASSES, "validation", "")
+    section = pairs_section(ReportContext(scores, evaluate_predictions(scores, 10), chosen))
+    (block,) = [block for block in section.blocks if isinstance(block, FaceGrid)]
+    shown = {part.title: part.faces for part in block.rows}
+    assert len(shown["angry, predicted sad"]) == 5
+    assert len({face.image for face in shown["angry, predicted sad"]}) == 5
+    assert len(shown["typical angry, correct"]) == 2
+
+
+def test_where_all_is_right_nothing_is_merged(faces):
+    labels = np.array([0, 1, 2, 1])
+    scores = Predictions(np.arange(4), labels, 0.1 + 0.7 * np.eye(3)[labels], CLASSES, "validation", "")
+    section = merging_section(ReportContext(scores, evaluate_predictions(scores, 10)))
+    assert not list(section.charts())
+    assert not list(section.tables())
+    assert "All predictions are correct" in section.blocks[0].words
+
+
+@pytest.mark.parametrize(
+    ("classes", "readable"),
+    [
+        (("angry", "happy", "sad"), True),
+        (("it's", "happy", "sad"), True),
+        # Read again, these would be other classes.
+        (("a,b", "happy", "sad"), False),
+        (("a+b", "happy", "sad"), False),
+        (("x=y", "happy", "sad"), False),
+    ],
+)
+def test_the_change_that_trains_with_a_scheme_can_be_given_as_it_stands(classes, readable):
+    """Oracle: a shell's words, and what ``parse_scheme`` reads of them."""
+    labels, read = np.array([0, 1, 0, 0, 1]), np.array([0, 1, 2, 2, 0])
+    scores = Predictions(np.arange(5), labels, 0.1 + 0.7 * np.eye(3)[read], classes, "validation", "")
+    texts = [
+        each.words
+        for each in merging_section(ReportContext(scores, evaluate_predictions(scores, 10))).blocks
+        if each.kind == "text"
+    ]
+    (last,) = [words for words in texts if "slightly optimistic" in words]
+    assert ("--set" in last) == readable
+    if readable:
+        found = last[last.index("--set") : last.index(". The schemes")]
+        scheme = parse_scheme(tomllib.loads(shlex.split(found)[1])["classes"])
+        assert set(scheme.groups.values()) == {(classes[1],), (classes[0], classes[2])}

@@ -1,0 +1,116 @@
+"""Oracles: what is missing, taken away by hand; another network in the run folder."""
+
+import shutil
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from mien.inference.predictor import load
+from mien.report.context import ReportContext
+from mien.report.explainer import build_explainer
+from mien.report.features import extract_features
+from mien.report.sections.features import WORST, features_section, show_features, worst_mistakes
+from mien.run_folder import RunFolder
+
+
+@pytest.fixture
+def context(faces, scored):
+    part = faces.of_split("validation")
+    scores = scored(part.labels, faces.classes, part.rows)
+    return ReportContext(scores, evaluate_predictions(scores, 10), part)
+
+
+def test_without_the_extra_or_the_run_occlusion_is_left_and_the_reason_is_said(tiny_run, context, monkeypatch):
+    model = load(tiny_run.path)
+    explainer, reason = build_explainer(model, None, context.faces.images)
+    assert explainer.methods == ["occlusion"]
+    assert "the model is not in a run folder" in reason
+    # What the extra brings beyond training; it is imported first, whichever modules earlier tests imported.
+    monkeypatch.setitem(sys.modules, "captum", None)
+    explainer, reason = build_explainer(model, tiny_run, context.faces.images)
+    assert explainer.network is None
+    assert "pip install 'mien[explain]'" in reason
+    assert "Methods that need gradients are skipped" in reason
+
+
+def test_other_weights_than_the_models_explain_nothing(tiny_run, context, tmp_path):
+    """Oracle: each tensor turned round, as if the run had gone on after its export; or no checkpoint at all."""
+    from mien.training import checkpoint
+
+    model, run = load(tiny_run.path), RunFolder(tmp_path / "run")
+    assert build_explainer(model, tiny_run, context.faces.images)[1] == ""
+    shutil.copytree(tiny_run.path, run.path)
+    tensors, facts = checkpoint.load(run.best)
+    turned = {name: each.flatten().flip(0).reshape(each.shape).clone() for name, each in tensors.items()}
+    checkpoint.save(run.best, turned, facts)
+    explainer, reason = build_explainer(model, run, context.faces.images)
+    assert explainer.network is None
+    assert "and the model file differ" in reason
+    run.best.write_bytes(b"no checkpoint")
+    explainer, reason = build_explainer(model, run, context.faces.images)
+    assert explainer.network is None
+    assert "Methods that need gradients are skipped" in reason
+
+
+def test_features_are_the_models_of_rows_and_training(tiny_run, context, faces):
+    model = load(tiny_run.path)
+    none_wrong = np.empty(0, dtype=np.int64)
+    found = extract_features(model, context.faces.images, none_wrong, faces)
+    assert np.array_equal(found.of_samples, model.features(context.faces.images))
+    training = faces.of_split("train")
+    assert np.allclose(found.of_training, model.features(training.images), atol=1e-6)
+    assert found.training.rows.tolist() == training.rows.tolist()
+    assert found.training_count == len(training)
+    none = extract_features(model, context.faces.images, none_wrong, faces.of_split("validation"))
+    assert len(none.of_training) == 0
+
+
+def test_a_model_without_features_has_none_and_the_report_goes_on(tiny_run, context, faces, monkeypatch):
+    from mien.errors import ModelError
+
+    def refuse(self, images):
+        raise ModelError("This model file gives no features; export the run again with this mien.")
+
+    model = load(tiny_run.path)
+    monkeypatch.setattr(type(model), "features", refuse)
+    skipped = features_section(replace(context, model=model, all_faces=faces))
+    assert "gives no features" in skipped.reason
+
+
+def test_of_many_training_faces_the_look_alikes_are_searched(tiny_run, context, faces, monkeypatch):
+    """Every worst mistake has its own face among 30 of the 320 training faces that are kept."""
+    monkeypatch.setattr("mien.report.features.SEARCHED", 30)
+    worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, WORST)
+    training = np.flatnonzero(faces.split == "train")
+    images = np.array(faces.images)
+    images[training[: len(worst)]] = context.faces.images[worst]
+    found = extract_features(load(tiny_run.path), context.faces.images, worst, replace(faces, images=images))
+    assert len(found.training) == 30
+    assert set(faces.rows[training[: len(worst)]]) <= set(found.training.rows)
+    words = " ".join(block.words for block in show_features(context, found).blocks if block.kind == "text")
+    assert f"Searched: 30 of {len(training)} training faces" in words
+
+
+def test_a_method_that_the_network_does_not_allow_is_named(tiny_run, context, monkeypatch):
+    """As for a network without maps: Grad-CAM refuses."""
+    from mien.explanation.gradient import gradcam
+    from mien.report.sections.attention import show_attention
+
+    def refuse(model):
+        raise DataError("Grad-CAM needs a network with convolutional maps; this one has none. Take another method.")
+
+    monkeypatch.setattr(gradcam, "last_maps", refuse)
+    few = context.faces.subset(np.arange(3))
+    scores = Predictions(few.rows, few.labels, context.predictions.probabilities[:3], few.classes, "validation", "")
+    explainer, reason = build_explainer(load(tiny_run.path), tiny_run, context.faces.images)
+    assert "gradcam" not in explainer.methods
+    assert len(explainer.methods) == 4
+    assert reason.startswith("The method gradcam is skipped.")
+    section = show_attention(ReportContext(scores, evaluate_predictions(scores, 10), few), explainer, reason)
+    assert reason in [block.words for block in section.blocks if block.kind == "text"]
+    assert "Mean map (gradient)" in section.blocks[-1].title

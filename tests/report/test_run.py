@@ -1,0 +1,130 @@
+"""Oracles: pages of splits that lack something; a label that is turned; a model that may not be asked."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.temperature import assign_folds
+from mien.inference.predictor import load
+from mien.labels import SCHEMES
+from mien.pipeline.matching import faces_of_predictions, match_faces
+from mien.report.context import ReportContext
+from mien.report.run import write_report
+from mien.report.sections.calibration import prediction_sets
+from support import raises
+
+
+def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path, scored):
+    """Study B's two classes: neutral and disgust are dropped; the fingerprint is that of the data as it was read."""
+    merged = faces.with_scheme(SCHEMES["binary"])
+    part = merged.of_split("validation")
+    scores = scored(part.labels, merged.classes, part.rows, fingerprint=faces.fingerprint)
+    assert np.array_equal(match_faces(faces_of_predictions(faces, scores), scores).images, part.images)
+    write_report(tmp_path, scores, title="two classes", faces=faces, resamples=20)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "data:image/png" in page
+    assert "Class merging" not in page
+    with raises(DataError, "data-differs", "sha256:"):
+        write_report(tmp_path / "no", scores, title="other data", faces=part, resamples=20)
+    assert not (tmp_path / "no").exists()
+
+
+@pytest.mark.parametrize(
+    "labels", [[3], [3, 3, 3, 3], [0, 2, 3, 4, 5, 6] * 5], ids=["one row", "one class", "no disgust"]
+)
+def test_a_split_that_lacks_something_is_reported(labels, faces, tmp_path, scored):
+    written = write_report(tmp_path, scored(labels, faces.classes), title="<lame>", resamples=20)
+    page = written.page.read_text(encoding="utf-8")
+    assert "&lt;lame&gt;" in page
+    assert "Without samples" in page
+    assert ">nan<" not in page.lower()
+    again = write_report(tmp_path / "again", scored(labels, faces.classes), title="<lame>", resamples=20)
+    assert again.page.read_bytes() == written.page.read_bytes()
+
+
+def test_a_row_that_is_right_for_certain(faces, tmp_path):
+    scores = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
+    write_report(tmp_path, scores, title="right", resamples=20)
+    assert "all predictions are correct" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_label_moves_neither_its_own_threshold_nor_its_own_set(faces, scored):
+    scores = scored([0, 1, 2, 3, 4, 5, 6] * 12, faces.classes)
+    evaluation = evaluate_predictions(scores, 2)
+    fold_of_row = assign_folds(np.arange(len(scores)))
+    before = prediction_sets(ReportContext(scores, evaluation))
+    for row in range(0, len(scores), 7):
+        turned = scores.labels.copy()
+        turned[row] = (turned[row] + 3) % 7
+        after = prediction_sets(ReportContext(replace(scores, labels=turned), evaluation))
+        assert after.fold_thresholds[fold_of_row[row]] == before.fold_thresholds[fold_of_row[row]]
+        assert np.array_equal(after.members[row], before.members[row])
+
+
+def test_the_level_of_prediction_sets_is_chosen(faces, tmp_path, scored):
+    scores = scored([0, 1, 2, 3, 4, 5, 6] * 12, faces.classes)
+    page = write_report(tmp_path / "out", scores, title="t", resamples=20, level=0.75).page
+    assert "contain the true class for 75% of all faces" in page.read_text(encoding="utf-8")
+    with raises(DataError, "level-range", "1.5"):
+        write_report(tmp_path / "none", scores, title="t", resamples=20, level=1.5)
+    assert not (tmp_path / "none").exists()
+
+
+def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_scores_call_them(faces, tiny_run, tmp_path):
+    """The model's answers to test faces under another name: it is shown none of them again."""
+    model = load(tiny_run.path)
+    part = faces.of_split("test")
+    scores = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "mine", "")
+
+    class Silent:
+        classes, manifest = model.classes, model.manifest
+
+        def probabilities(self, images, temperature=None):
+            raise AssertionError("asked")
+
+    page = write_report(tmp_path / "out", scores, title="t", faces=faces, model=Silent(), resamples=20).page
+    assert "only mien evaluate may use the test split" in page.read_text(encoding="utf-8")
+
+
+def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_run, tmp_path, monkeypatch):
+    model = load(tiny_run.path)
+    part = faces.of_split("validation")
+    scores = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "validation", "")
+
+    def page(name, given, **more):
+        written = write_report(tmp_path / name, given, title="t", resamples=20, **more)
+        return written.page.read_text(encoding="utf-8")
+
+    assert "no data and no model was given" in page("neither", scores)
+    assert "need new predictions skipped: no data was given" in page("no-data", scores, model=model)
+    assert "skipped: no model was given" in page("no-model", scores, faces=faces)
+    asked = page("left-out", scores, faces=faces, model=model, explain=False, features=False)
+    assert "Attention maps skipped, as requested." in asked
+    assert "Feature map skipped, as requested." in asked
+    assert ">Attention maps<" not in asked
+    assert "no model was given" not in asked
+    of_test = page("test", replace(scores, split="test"), model=model)
+    assert "only mien evaluate may use the test split" in of_test
+    assert "as requested" not in of_test
+
+
+def test_a_report_replaces_its_own_files_and_no_others(faces, tmp_path, scored):
+    labels = [0, 2, 3, 4, 5, 6] * 5
+    first = write_report(tmp_path, scored(labels, faces.classes), title="t", resamples=20)
+    ours = {file.relative_to(tmp_path) for file in first.files}
+    others = [tmp_path / "figures" / "mine.png", tmp_path / "tables" / "audit.csv", tmp_path / "mine.csv"]
+    for file in others:
+        file.write_bytes(b"x")
+    page = first.page.read_text(encoding="utf-8")
+    first.page.write_text(page.replace("page:\n", "page:\n../mine.csv\nmine.csv\nfigures/../mine.csv\n"), "utf-8")
+    again = write_report(tmp_path, scored([3, 3, 3, 3], faces.classes), title="t", resamples=20)
+    left = {file.relative_to(tmp_path) for file in tmp_path.glob("*/*")} - {
+        each.relative_to(tmp_path) for each in others
+    }
+    assert left == {file.relative_to(tmp_path) for file in again.files}
+    assert ours - left
+    assert all(file.read_bytes() == b"x" for file in others)

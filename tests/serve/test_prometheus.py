@@ -1,0 +1,57 @@
+"""The counters count what was asked; no client adds a label."""
+
+import io
+
+from PIL import Image
+from prometheus_client.parser import text_string_to_metric_families
+
+
+def samples(service):
+    page = service.ask("GET", "/metrics")
+    assert page.headers["content-type"].startswith("text/plain; version=0.0.4")
+    found = (each for family in text_string_to_metric_families(page.text) for each in family.samples)
+    return {(each.name, tuple(sorted(each.labels.items()))): each.value for each in found}
+
+
+def test_requests_faces_and_refusals_are_counted(service, face):
+    before = samples(service)
+    stream = io.BytesIO()
+    Image.new("L", (64, 64)).save(stream, "PNG")
+    no_face = stream.getvalue()
+    for _ in range(3):
+        service.predict(face)
+    service.predict(b"no image")
+    service.predict(no_face, "crops=false")
+    service.predict(face, "crops=perhaps")
+    service.ask("GET", "/made/up/address")
+    service.ask("PATCH", "/v1/predict")
+    after = samples(service)
+
+    def grown(name, **labels):
+        key = (name, tuple(sorted(labels.items())))
+        return after[key] - before.get(key, 0)
+
+    assert grown("mien_requests_total", route="/v1/predict", status="200") == 4
+    assert grown("mien_requests_total", route="/v1/predict", status="415") == 1
+    assert grown("mien_requests_total", route="/v1/predict", status="422") == 1
+    assert grown("mien_requests_total", route="other", status="404") == 1
+    assert grown("mien_refused_total", code="image-format") == 1
+    assert grown("mien_refused_total", code="bad-parameter") == 1
+    assert grown("mien_refused_total", code="not-found") == 1
+    assert grown("mien_faces_total") == 3
+    assert grown("mien_batch_faces_sum") == 3
+    assert 1 <= grown("mien_batch_faces_count") <= 3
+    assert grown("mien_request_seconds_count", route="/v1/predict") >= 5
+    assert after["mien_requests_under_way", ()] == 0
+    assert after["process_resident_memory_bytes", ()] > 1e6
+
+
+def test_no_client_adds_a_label(service):
+    service.ask("GET", "/healthz")
+    before = {name for name, _ in samples(service)}
+    for number in range(20):
+        service.ask("GET", f"/{number}/{number}")
+        service.ask(f"METHOD{number}", "/")
+    after = samples(service)
+    assert {name for name, _ in after} == before
+    assert not any("METHOD" in value or value.startswith("/1") for _, labels in after for _, value in labels)

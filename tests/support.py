@@ -1,0 +1,55 @@
+"""What tests import: errors are matched by class and code, never by their sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from mien.errors import MienError, MienWarning
+
+
+@contextmanager
+def raises(error: type[MienError], code: str, *values: object) -> Iterator[pytest.ExceptionInfo[Any]]:
+    """Expect an error of one class and code that names these values; ``caught.value`` holds it."""
+    with pytest.raises(error) as caught:
+        yield caught
+    assert caught.value.code == code, f"{caught.value.code}: {caught.value}"
+    for value in values:
+        assert str(value) in str(caught.value), caught.value
+
+
+def refused(answer: Any, code: str, *values: object) -> None:
+    """Expect that the command line refused: exit code 2, nothing on stdout, one last line with this code and values."""
+    assert (answer.code, answer.out) == (2, ""), answer
+    lines = answer.err.splitlines()
+    assert [line for line in lines if line.startswith("mien: ")] == lines[-1:], answer.err
+    assert lines[-1].endswith(f" [{code}]"), lines[-1]
+    for value in values:
+        assert str(value) in lines[-1], lines[-1]
+
+
+def noted(answer: Any, code: str, *values: object) -> None:
+    """Expect one notice of this code on stderr, a line that begins with ``note: `` and names these values."""
+    lines = [line for line in answer.err.splitlines() if line.startswith("note: ") and line.endswith(f" [{code}]")]
+    assert len(lines) == 1, (code, answer.err)
+    for value in values:
+        assert str(value) in lines[0], lines[0]
+
+
+def note_codes(text: str) -> list[str]:
+    """The codes of all notices in what a command printed, in order."""
+    return [line.rpartition(" [")[2][:-1] for line in text.splitlines() if line.startswith("note: ")]
+
+
+@contextmanager
+def warned(code: str, *values: object) -> Iterator[None]:
+    """Expect one warning of this code that names these values."""
+    with pytest.warns(MienWarning) as caught:
+        yield
+    (found,) = (each.message for each in caught if isinstance(each.message, MienWarning))
+    assert found.code == code
+    for value in values:
+        assert str(value) in str(found), found

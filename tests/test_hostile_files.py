@@ -1,0 +1,200 @@
+"""Files made to do harm, or written by others: one line with a code, whatever they hold. Each was a traceback once."""
+
+import io
+import json
+import resource
+import tracemalloc
+import zipfile
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.clean import read_clean
+from mien.data.read import load_dataset
+from mien.data.votes import read_ferplus
+from mien.errors import DataError, RecipeError, RunError, StudyError
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import read_predictions
+from mien.evaluation.robustness_file import read_robustness
+from mien.images import open_image
+from mien.inference.resumable_output import ResumableOutput
+from mien.pipeline.evaluation_files import write_evaluation
+from mien.recipe_file import load_recipe
+from mien.study.spec import load_study
+from support import raises, refused
+
+HOSTILE_TOML = ["n = 0x1" + "0" * 5000, "n = 1" + "0" * 5000, "n = " + "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", HOSTILE_TOML)
+@pytest.mark.parametrize(
+    ("load", "error"), [(load_recipe, RecipeError), (load_study, StudyError), (read_clean, DataError)]
+)
+def test_toml_of_huge_numbers_and_deep_brackets(tmp_path, text, load, error):
+    file = tmp_path / "a.toml"
+    file.write_text(text)
+    with pytest.raises(error) as caught:
+        load(str(file))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_huge_number_of_the_command_line(mien, tmp_path):
+    words = ("train", "fast", "--data", tmp_path, "--out", tmp_path / "r")
+    refused(mien(*words, "--set", HOSTILE_TOML[0].replace("n = ", "epochs=")), "recipe-value")
+
+
+def test_json_of_deep_brackets(tmp_path):
+    (tmp_path / "robustness.json").write_text("[" * 100_000)
+    with raises(DataError, "robustness-invalid"):
+        read_robustness(tmp_path)
+    settings = {"crops": True}
+    with ResumableOutput(tmp_path / "a.jsonl", settings, ("a", "b")) as journal:
+        journal.add({"source": "a", "top": "a"})
+    journal.part.write_bytes(journal.part.read_bytes() + b"[" * 100_000 + b"\n")
+    with raises(RunError, "journal-damaged"):
+        ResumableOutput(tmp_path / "a.jsonl", settings, ("a", "b"))
+
+
+def parquet(file, labels, metadata):
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    images = []
+    for grey in range(len(labels)):
+        stream = io.BytesIO()
+        Image.new("L", (48, 48), grey).save(stream, "PNG")
+        images.append(stream.getvalue())
+    table = pa.table({"image": images, "label": labels})
+    pq.write_table(table.replace_schema_metadata({b"huggingface": metadata.encode()}), file)
+    return file
+
+
+@pytest.mark.parametrize("names", [5, None, "happy", {"a": 1}, True])
+def test_parquet_whose_declared_names_are_no_list_counts_as_without(tmp_path, names):
+    text = json.dumps({"info": {"features": {"label": {"names": names}}}})
+    assert load_dataset(parquet(tmp_path / "a.parquet", [0, 1], text)).classes == ("angry", "disgust")
+
+
+def test_parquet_with_metadata_of_deep_brackets(tmp_path):
+    assert len(load_dataset(parquet(tmp_path / "a.parquet", ["happy", "sad"], "[" * 100_000))) == 2
+
+
+def test_parquet_with_a_text_label_that_it_does_not_declare(tmp_path):
+    text = json.dumps({"info": {"features": {"label": {"names": ["a", "b"]}}}})
+    assert load_dataset(parquet(tmp_path / "fine.parquet", ["a", "b"], text)).classes == ("a", "b")
+    with raises(DataError, "label-undeclared"):
+        load_dataset(parquet(tmp_path / "a.parquet", ["a", "happy"], text))
+
+
+def test_a_small_predictions_file_that_unpacks_to_gigabytes(tmp_path):
+    """Oracle: the address space, which may grow by less than the file would take."""
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("labels", "sample_ids", "probabilities", "classes", "split", "data_fingerprint"):
+            with archive.open(f"{name}.npy", "w") as stream:
+                np.lib.format.write_array_header_1_0(
+                    stream, {"descr": "<f8", "fortran_order": False, "shape": (25_000_000,)}
+                )
+                for _ in range(200):
+                    stream.write(bytes(1_000_000))
+    assert (tmp_path / "a.npz").stat().st_size < 2_000_000
+    with raises(DataError, "predictions-too-large"):
+        read_predictions(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("limit", [200, 2000, 20_000])
+def test_an_evaluation_on_a_full_disk_leaves_nothing(tmp_path, scored, limit):
+    """Oracle: the folder. A file-size limit makes the very write fail that a full disk would."""
+    labels = np.arange(400) % 7
+    predictions = scored(labels, [f"class {n}" for n in range(7)])
+    evaluation = evaluate_predictions(predictions, resamples=10)
+    settings = {"title": "t", "metadata": {}, "class_counts": {}}
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, former[1]))
+    try:
+        with raises(RunError, "file-unwritable"):
+            write_evaluation(tmp_path / "out", predictions, evaluation, **settings)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert list((tmp_path / "out").iterdir()) == []
+    write_evaluation(tmp_path / "out", predictions, evaluation, **settings)
+    names = {file.name for file in (tmp_path / "out").iterdir()}
+    assert names >= {"metrics.json", "predictions_validation.npz", "report.html"}
+
+
+def test_a_line_break_in_a_cell_does_not_break_the_message(tmp_path):
+    """Found by benchmarks/fuzz.py: seed 2580109071, input 4274."""
+    (tmp_path / "b.csv").write_bytes(b'path,label,split\n"a\n.png",happy,train\nb.png,sad,test\n')
+    with pytest.raises(DataError) as caught:
+        load_dataset(tmp_path / "b.csv", cache=False)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("count", ["9" * 5000, "9" * 30, "-1", "1.5"], ids=len)
+def test_votes_that_no_array_holds_are_one_line(tmp_path, count):
+    """Python reads no number of 5,000 digits, and NumPy none of 30."""
+    header = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+    file = tmp_path / "fer2013new.csv"
+    file.write_text(f"{header}\nTraining,a.png,{count},0,0,0,0,0,0,0,0,0\n")
+    with raises(DataError, "votes-not-numbers") as caught:
+        read_ferplus(file)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_label_of_5000_digits_is_one_line(tmp_path):
+    rows = [f"{label},{' '.join(['7'] * 2304)},Training" for label in ("9" * 5000, "1")]
+    (tmp_path / "a.csv").write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    with raises(DataError, "label-unknown") as caught:
+        load_dataset(tmp_path / "a.csv", cache=False)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("line", [b'{"error": "x"}', b'{"source": "a"', b'{"source": 5, "error": "x"}', b"[]", b"1"])
+def test_a_journal_with_a_line_that_predict_did_not_write_is_damaged(tmp_path, line):
+    with ResumableOutput(tmp_path / "a.jsonl", {"crops": True}, ("a", "b")) as journal:
+        journal.add({"source": "a", "top": "a"})
+    journal.part.write_bytes(journal.part.read_bytes() + line + b"\n")
+    with raises(RunError, "journal-damaged"):
+        ResumableOutput(tmp_path / "a.jsonl", {"crops": True}, ("a", "b"))
+
+
+@pytest.mark.parametrize("sha256", [[], {}, 5, "x"])
+def test_a_checksum_that_is_none_is_a_damaged_checkpoint(tmp_path, sha256):
+    torch, save = pytest.importorskip("torch"), pytest.importorskip("safetensors.torch")
+    from mien.training.checkpoint import load
+
+    facts = {"recipe_digest": "a", "data_fingerprint": "b", "classes": ["a"], "history": [], "sha256": sha256}
+    save.save_file({"a": torch.ones(1)}, tmp_path / "c", {"mien.facts": json.dumps(facts)})
+    with raises(RunError, "checkpoint-damaged"):
+        load(tmp_path / "c")
+
+
+def test_small_stored_targets_that_unpack_to_gigabytes(tmp_path):
+    pytest.importorskip("torch")
+    from mien.training.stored_targets import read_stored_targets
+
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("probabilities", "first_batch"):
+            with archive.open(f"{name}.npy", "w") as stream:
+                np.lib.format.write_array_header_1_0(
+                    stream, {"descr": "<f2", "fortran_order": False, "shape": (300_000_000, 1, 1)}
+                )
+                for _ in range(600):
+                    stream.write(bytes(1_000_000))
+    with raises(DataError, "predictions-too-large"):
+        read_stored_targets(tmp_path / "a.npz")
+
+
+def test_a_damaged_length_in_a_png_asks_for_no_gigabytes(tmp_path):
+    """Found by benchmarks/fuzz.py: seed 20261123, input 65445. Oracle: Python's own count of what was allocated."""
+    stream = io.BytesIO()
+    Image.new("L", (24, 24)).save(stream, "PNG")
+    content = stream.getvalue()
+    at = content.index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(content[:at] + b"\x7f\xff\xff\xff" + content[at + 4 :])
+    tracemalloc.start()
+    try:
+        with suppress(DataError):
+            open_image(tmp_path / "a.png")
+        assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,199 @@
+"""Oracles: Pillow's own turning; the same picture without what is wrong with it."""
+
+import io
+import struct
+import threading
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from mien import images as pictures
+from mien.errors import DataError
+from mien.images import open_image, open_image_source
+from mien.preprocess import grey_square, upright_rgb
+from support import raises
+
+
+def encoded(image, kind="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def face():
+    return np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+
+
+def test_exif_orientation_is_honoured(face):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned by 90 degrees
+    turned = grey_square(open_image(encoded(Image.fromarray(face), exif=exif)), 48)
+    assert np.array_equal(turned, np.rot90(face, -1))
+
+
+def test_formats_that_pillow_hands_to_other_programs_are_not_read(tmp_path):
+    file = tmp_path / "x.png"
+    file.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    with raises(DataError, "image-format"):
+        open_image(file)
+
+
+def test_an_animation_gives_its_first_frame():
+    frames = [Image.new("L", (10, 10), shade) for shade in (30, 200)]
+    animation = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert (grey_square(open_image(animation), 10) == 30).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"", "image-format"), (b"hello", "image-format"), ("cut", "image-damaged")],
+)
+def test_files_that_are_no_image_are_named(tmp_path, content, code, face):
+    if content == "cut":
+        whole = encoded(Image.fromarray(face), "JPEG")
+        content = whole[: len(whole) // 2]
+    file = tmp_path / "x.jpg"
+    file.write_bytes(content)
+    with raises(DataError, code) as caught:
+        open_image(file)
+    assert "x.jpg" in str(caught.value)
+
+
+def odd_exif(tag, kind):
+    """EXIF that turns the picture and holds one tag as another type than it should have."""
+    entries = struct.pack("<HHLL", 0x0112, 3, 1, 6) + struct.pack("<HHL", tag, kind, 1) + b"\0\0\x80\x3f"
+    return b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 2) + entries + bytes(4)
+
+
+def rational_offset():
+    """A TIFF that says where its pixels are as a fraction."""
+    content = bytearray(encoded(Image.new("RGB", (16, 12)), "TIFF"))
+    (directory,) = struct.unpack("<L", content[4:8])
+    strip_offsets, rational = 273, 5
+    for entry in range(directory + 2, len(content) - 12, 12):
+        if struct.unpack("<H", content[entry : entry + 2])[0] == strip_offsets:
+            content[entry + 2 : entry + 12] = struct.pack("<HLL", rational, 1, 8)
+            return bytes(content)
+    raise AssertionError
+
+
+ODD = {
+    "TypeError": rational_offset(),
+    "OSError": encoded(Image.fromarray(np.arange(4800, dtype=np.uint8).reshape(60, 80)), "JPEG")[:700],
+}
+"""Damaged files by what Pillow raises of them."""
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_whatever_pillow_raises_of_a_damaged_file_is_one_line(name):
+    with raises(DataError, "image-damaged"):
+        open_image(ODD[name])
+    with Image.open(io.BytesIO(ODD[name])) as opened, raises(DataError, "image-damaged"):
+        open_image_source(opened)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    ("exif", "is_turned"),
+    [
+        (odd_exif(0x0100, 2), True),
+        (odd_exif(0x010F, 11), True),
+        (odd_exif(0x8769, 4), True),
+        (b"Exif\0\0garbage garbage", False),
+        (b"Exif\0\0II*\0\xff\xff\xff\x7f", False),
+        (b"Exif\0\0II", False),
+    ],
+)
+def test_damaged_metadata_costs_no_picture(face, kind, exif, is_turned):
+    """Oracle: the same file without metadata, turned by hand where its orientation can be read."""
+    content = encoded(Image.fromarray(face[:, :30]), kind, exif=exif)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow remarks on them when they are looked at here
+        plain = np.asarray(Image.open(io.BytesIO(encoded(Image.fromarray(face[:, :30]), kind))).convert("L"))
+    expected = np.rot90(plain, -1) if is_turned else plain
+    np.testing.assert_array_equal(np.asarray(open_image(content).convert("L")), expected)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_is_put_upright(face, orientation, kind):
+    """Oracle: Pillow's own."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(face[:, :30]), kind, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))))
+    opened = open_image(content)
+    np.testing.assert_array_equal(np.asarray(opened), expected)
+    # Given on as a picture, it is not turned again.
+    np.testing.assert_array_equal(np.asarray(open_image_source(opened)), expected)
+
+
+def test_no_memory_is_not_called_damage(face, monkeypatch):
+    def full(image):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "getexif", full)
+    with pytest.raises(MemoryError):
+        open_image(encoded(Image.fromarray(face)))
+
+
+def test_a_picture_beyond_pillows_own_bound_is_too_large_and_not_damaged():
+    bomb = encoded(Image.new("1", (30_000, 30_000)))
+    with raises(DataError, "image-pixels"):
+        open_image(bomb)
+    assert Image.MAX_IMAGE_PIXELS == 1024**3 // 4 // 3
+
+
+def test_filters_of_warnings_are_the_same_after_many_threads(face):
+    """``warnings.filters`` belongs to the process: threads that swap it lose each other's."""
+    content = encoded(Image.fromarray(face), "JPEG")
+    open_image(content)
+    before, same = warnings.filters, list(warnings.filters)
+    threads = [threading.Thread(target=lambda: [open_image(content) for _ in range(50)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert warnings.filters is before
+    assert warnings.filters == same
+
+
+def test_pillows_remarks_are_silent_and_the_programs_own_warnings_are_not(face, monkeypatch):
+    """While a picture is open, as in another thread. Also where a program has put its own filters first since."""
+    cut_exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHLL", 1, 0x010E, 2, 400, 9000) + bytes(4)
+    content = encoded(Image.fromarray(face), "JPEG", exif=cut_exif)
+    with pytest.warns(UserWarning, match="EXIF|Tag data"):
+        Image.open(io.BytesIO(content)).getexif()
+    copy = Image.Image.copy
+
+    def warning(image):
+        warnings.warn("the program's own", stacklevel=1)
+        return copy(image)
+
+    monkeypatch.setattr(Image.Image, "copy", warning)
+    for _ in range(2):
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            open_image(content)
+        assert [str(each.message) for each in heard] == ["the program's own"]
+
+
+def test_missing_folder_and_too_large(tmp_path, monkeypatch, face):
+    with raises(DataError, "file-missing"):
+        open_image(tmp_path / "none.png")
+    with raises(DataError, "image-folder"):
+        open_image(tmp_path)
+    monkeypatch.setattr(pictures, "MAXIMUM_PIXELS", 48 * 48 - 1)
+    with raises(DataError, "image-pixels"):
+        open_image(encoded(Image.fromarray(face)))
+
+
+def test_an_image_that_was_opened_elsewhere_is_put_upright(face):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = encoded(Image.fromarray(face), exif=exif)
+    opened = Image.open(io.BytesIO(content))
+    assert np.array_equal(upright_rgb(open_image_source(opened))[:, :, 0], np.rot90(face, -1))

@@ -1,0 +1,122 @@
+"""What no other test runs: the container, the workflows, the site's pages. They name things that exist.
+
+Oracle: the files that they name. A container engine is not at hand where the tests run.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from mien.version import __version__
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_container_runs_without_rights_and_asks_for_a_route_that_exists():
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert dockerfile.index("\nUSER mien") < dockerfile.index("\nENTRYPOINT")
+    probe = re.search(r"127\.0\.0\.1:8000(/\w+)'", dockerfile)[1]
+    assert f'"{probe}"' in (ROOT / "src" / "mien" / "serve" / "app.py").read_text(encoding="utf-8")
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]["mien"]
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service["ports"] == ["127.0.0.1:8000:8000"]
+    for line in re.findall(r"^COPY (.*) \S+$", dockerfile, re.MULTILINE):
+        for name in line.split():
+            assert (ROOT / name).exists(), name
+            assert f"!{name}" in (ROOT / ".dockerignore").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github").rglob("*.yml")), ids=lambda path: path.name)
+def test_workflows_call_what_exists(path):
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert content["name"]
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for job in content.get("jobs", {}).values():
+        for step in job["steps"]:
+            words = step.get("run", "").split()
+            if words[:1] == ["make"]:
+                assert f"\n{words[1]}:" in makefile
+            for word in words:
+                if word.startswith(("tests/", ".ci/")):
+                    assert (ROOT / word).exists(), word
+    assert "secrets." not in path.read_text(encoding="utf-8")
+
+
+def test_every_page_is_in_the_sites_contents_once():
+    named = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    pages = [path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")]
+    assert sorted(named) == sorted(pages)
+
+
+def pins(path):
+    """Name and version of each pinned package of a file, whatever follows them."""
+    lines = re.findall(r"^([\w.-]+)==([\w.]+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {canonicalize_name(name): version for name, version in lines}
+
+
+@pytest.mark.parametrize("name", ["core.txt", "everything.txt"])
+def test_every_locked_package_has_digests_and_the_constraints_version(name):
+    """Oracle: constraints.txt. `make lock` writes these files after a change there."""
+    text = (ROOT / "requirements" / name).read_text(encoding="utf-8")
+    constraints, locked = pins(ROOT / "constraints.txt"), pins(ROOT / "requirements" / name)
+    entries = re.split(r"\n(?=\S)", text.strip())
+    assert len(entries) == len(locked)
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+    assert {key: version for key, version in locked.items() if constraints.get(key, version) != version} == {}
+
+
+def dependencies(*extras):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = sum((project["optional-dependencies"][extra] for extra in extras), [*project["dependencies"]])
+    return [each for each in map(Requirement, lines) if each.name != "mien"]
+
+
+def test_whatever_mien_needs_is_locked():
+    locked = pins(ROOT / "requirements" / "everything.txt")
+    extras = [
+        "train",
+        "report",
+        "audit",
+        "search",
+        "log",
+        "hub",
+        "wandb",
+        "mlflow",
+        "postgresql",
+        "scale",
+        "serve",
+        "video",
+    ]
+    extras.append("dev")
+    for each in dependencies(*extras):
+        assert each.specifier.contains(locked[canonicalize_name(each.name)]), each
+
+
+def test_the_conda_recipe_names_what_the_core_needs():
+    recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    assert recipe["package"]["version"] == __version__
+    wanted = {f"{each.name.lower()} {each.specifier}" for each in dependencies()}
+    renamed = {line.replace("py-opencv", "opencv-python-headless") for line in recipe["requirements"]["run"]}
+    # packaging sorts the parts of a range.
+    assert {line.replace(">=4.12,<5", "<5,>=4.12") for line in renamed} - {"python >=3.11"} == wanted
+
+
+def test_every_extra_that_a_message_or_page_names_exists():
+    """Of an unknown one, pip only warns, and installs nothing."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    files = [*(ROOT / "src").rglob("*.py"), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    named: dict[str, str] = {}
+    for file in files:
+        text = file.read_text(encoding="utf-8")
+        for names in re.findall(
+            r"(?:pip install ['\"]?(?:mien|\.)|needs mien)\[([a-z,]+)\]|needs_extra\(\"([a-z,]+)\"", text
+        ):
+            named |= dict.fromkeys("".join(names).split(","), file.name)
+    assert len(named) > 8
+    assert {name: where for name, where in named.items() if name not in extras} == {}

@@ -1,0 +1,128 @@
+"""The scikit-learn estimator: scikit-learn's own checks, and mien.load as the oracle of its probabilities."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import cross_val_score
+from sklearn.utils.estimator_checks import check_estimator
+
+import mien
+from mien.errors import RecipeError
+from mien.recipe_file import dump_recipe
+from mien.sklearn import ExpressionClassifier, PixelError
+from support import raises
+
+DARK = "its features, 0..5, are nearly black as pixels"
+ENDS_AT_1 = "its features are 0..1, which as pixels are black: refused with advice"
+SAME = "its features, rounded to pixels, are fewer than two different images of a class: nothing to validate on"
+NOT_APPLYING = {
+    "check_classifiers_train": DARK,
+    "check_classifiers_one_label": ENDS_AT_1,
+    "check_dtype_object": ENDS_AT_1,
+    "check_estimators_nan_inf": ENDS_AT_1,
+    "check_fit_score_takes_y": ENDS_AT_1,
+    "check_supervised_y_2d": ENDS_AT_1,
+    "check_estimators_pickle": SAME,
+    "check_pipeline_consistency": SAME,
+}
+
+
+@pytest.fixture
+def recipe(tmp_path, tiny_recipe):
+    file = tmp_path / "tiny.toml"
+    file.write_text(dump_recipe(tiny_recipe))
+    return str(file)
+
+
+@pytest.fixture(scope="module")
+def fitted(faces, tmp_path_factory, tiny_recipe_text):
+    file = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    file.write_text(tiny_recipe_text)
+    return ExpressionClassifier(str(file), device="cpu").fit(faces.images, np.array(faces.classes)[faces.labels])
+
+
+@pytest.mark.slow
+def test_scikit_learns_checks_pass_where_they_apply():
+    """Oracle: check_estimator. Its data are no images: as pixels of a row they do where they are varied enough."""
+    settings = {"epochs": 2, "batch_size": 32, "precision": "fp32", "progressive_resizing": []}
+    settings |= {"input.size_px": 16, "input.crop_px": 16}
+    settings |= {"model.stem_width": 4, "model.widths": [4], "model.convolutions": [1]}
+    estimator = ExpressionClassifier("short", settings=settings, image_shape=(1, -1), device="cpu")
+    results = check_estimator(estimator, expected_failed_checks=NOT_APPLYING, on_skip=None)
+    assert {each["check_name"] for each in results if each["status"] == "xfail"} == set(NOT_APPLYING)
+    assert sum(each["status"] == "passed" for each in results) >= 40
+
+
+def test_its_file_gives_the_same_probabilities(fitted, faces, tmp_path):
+    model = mien.load(fitted.save(tmp_path / "model.onnx"))
+    expected = model.probabilities(faces.images)
+    order = [model.classes.index(name) for name in fitted.classes_]
+    np.testing.assert_array_equal(fitted.predict_proba(faces.images), expected[:, order])
+    assert fitted.classes_.tolist() == sorted(faces.classes)
+    assert len(fitted.history_) == 2
+
+
+def test_flat_images_of_any_type_are_the_same_images(fitted, faces):
+    expected = fitted.predict_proba(faces.images[:20])
+    flat = faces.images[:20].reshape(20, -1)
+    for same in (flat, flat.tolist(), flat.astype(np.float32), np.clip(flat + 0.2, 0, 255)):
+        np.testing.assert_array_equal(fitted.predict_proba(same), expected)
+    labels = fitted.predict(flat)
+    assert fitted.score(flat, labels) == 1
+    assert accuracy_score(fitted.classes_[expected.argmax(1)], labels) == 1
+
+
+def test_a_pickle_holds_the_model(fitted, faces):
+    again = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(again.predict_proba(faces.images), fitted.predict_proba(faces.images))
+    with pytest.raises(NotFittedError):
+        clone(fitted).predict(faces.images)
+
+
+def test_labels_keep_their_type_and_runs_repeat(recipe, faces, fitted):
+    """Oracle: the fitted one, whose labels are the names of these numbers."""
+    numbers = 10 * np.searchsorted(fitted.classes_, np.array(faces.classes))[faces.labels]
+    again = ExpressionClassifier(recipe, random_state=0, device="cpu").fit(faces.images, numbers)
+    assert set(again.predict(faces.images)) <= set(numbers.tolist())
+    np.testing.assert_array_equal(again.predict_proba(faces.images), fitted.predict_proba(faces.images))
+
+
+def test_cross_validation_runs(recipe, faces):
+    estimator = ExpressionClassifier(recipe, settings={"epochs": 1})
+    scores = cross_val_score(estimator, faces.images, faces.labels, cv=2, error_score="raise")
+    assert scores.shape == (2,)
+    assert (scores >= 0).all()
+
+
+def test_bad_data_is_refused_as_a_value_error(recipe, faces):
+    estimator, labels = ExpressionClassifier(recipe), faces.labels
+    flat = faces.images.reshape(len(faces), -1).astype(float)
+    for wrong, code in ((flat - 1, "pixel-range"), (2 * flat, "pixel-range"), (flat / 255, "pixel-range")):
+        with raises(PixelError, code):
+            estimator.fit(wrong, labels)
+    with raises(PixelError, "image-shape"):
+        estimator.fit(flat[:, :-1], labels)
+    with raises(PixelError, "class-count"):
+        estimator.fit(flat, np.zeros_like(labels))
+    for wrong, target in ((flat * np.nan, labels), (flat, labels[:-1]), (flat, flat[:, :2])):
+        with pytest.raises(ValueError):
+            estimator.fit(wrong, target)
+    with raises(RecipeError, "recipe-unknown-key"):
+        estimator.set_params(settings={"epoch": 1}).fit(faces.images, labels)
+
+
+def test_predict_refuses_another_size(fitted, faces):
+    with pytest.raises(ValueError, match="features"):
+        fitted.predict(faces.images[:, 1:, 1:])
+
+
+@pytest.mark.parametrize("scheme", ["binary", "seven"])
+def test_a_label_scheme_is_refused(recipe, faces, scheme):
+    """Of ``seven`` the columns would be the same classes in Kaggle's order: every answer would be another label."""
+    labels = np.array(faces.classes)[faces.labels]
+    with raises(RecipeError, "recipe-merges-classes", scheme):
+        ExpressionClassifier(recipe, settings={"classes": scheme}).fit(faces.images, labels)

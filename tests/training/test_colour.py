@@ -1,0 +1,261 @@
+"""A model of colour images at another size than 48 px: from files to a gradient step, from a photo to a prediction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mien.artifact import read_manifest
+from mien.data.read import load_dataset
+from mien.data.synthetic import synthetic_faces, write_class_folders
+from mien.errors import DataError, ModelError, RunError
+from mien.evaluation.corruptions import CORRUPTIONS, corrupt
+from mien.explanation.gradient.torch_model import load_torch_model
+from mien.explanation.methods import METHODS, explain
+from mien.explanation.overlay import overlay
+from mien.exporting.to_onnx import export_run
+from mien.inference.predictor import load
+from mien.inference.tta import mean_over_views
+from mien.models.registry import MODELS, build_model
+from mien.preprocess import InputSpec, face_square, grey_square, grey_stack, in_pixels, normalise, to_input
+from mien.recipe import AugmentRecipe, ModelRecipe, Recipe
+from mien.recipe_file import parse_recipe, tuned
+from mien.run_folder import RunFolder
+from mien.serve.built_page import models_files, page_model_file
+from mien.training.augment import as_shown, augment
+from mien.training.loop import train
+from mien.training.plan import plan_training
+from mien.training.state import prepare
+from support import raises
+
+SIDE, CROP = 56, 52
+SPEC = InputSpec(size_px=SIDE, crop_px=CROP, channels=3, mean=(0.5, 0.45, 0.4), std=(0.25, 0.24, 0.23))
+
+
+@pytest.fixture(scope="module")
+def colour_faces():
+    return synthetic_faces(84, 3, SIDE, 3)
+
+
+@pytest.fixture(scope="module")
+def colour_recipe(tiny_run) -> Recipe:
+    everything = AugmentRecipe(
+        flip=True, translate=0.1, rotation_degrees=9, scale=0.1, brightness=0.1, contrast=0.1, random_erasing=0.5,
+        blur=0.5, noise=0.5, low_resolution=0.5, mixup=0.2, cutmix=0.2,
+    )  # fmt: skip
+    sizes = {"input": SPEC, "augment": everything, "epochs": 1, "progressive_resizing": ((0.5, 40),)}
+    return tiny_run.read_recipe().model_copy(update=sizes)
+
+
+@pytest.fixture(scope="module")
+def colour_run(tmp_path_factory, colour_faces, colour_recipe) -> RunFolder:
+    run = RunFolder(tmp_path_factory.mktemp("colour") / "run")
+    train(plan_training(colour_recipe, colour_faces), run, device="cpu")
+    export_run(run)
+    return run
+
+
+def test_the_model_file_says_its_channels_and_answers_as_torch(colour_run, colour_faces, monkeypatch):
+    """Oracle: torch, by way of another code path than the exported file's."""
+    manifest = read_manifest(colour_run.model)
+    assert (manifest.input, manifest.schema_version) == (SPEC, 3)
+    model = load(colour_run.path)
+    expected = load_torch_model(colour_run, 1.0).predict(colour_faces.images[:8])
+    assert np.abs(model.probabilities(colour_faces.images[:8], 1.0) - expected).max() < 1e-4
+    swapped = np.ascontiguousarray(colour_faces.images[:8, :, :, ::-1])
+    assert np.abs(model.probabilities(swapped) - model.probabilities(colour_faces.images[:8])).max() > 1e-4
+    assert np.allclose(mean_over_views(model.probabilities, colour_faces.images[:3], 10).sum(axis=1), 1)
+    with raises(DataError, "crops-shape", "56, 56, 3"):
+        model.probabilities(grey_stack(colour_faces.images[:2]))
+    with raises(ModelError, "page-grey-only"):
+        models_files([colour_run.model])
+    monkeypatch.setattr("mien.serve.built_page.find_model", lambda name: Path(name))
+    assert page_model_file(colour_run.model, guarded=False) == Path("fast-int8")
+
+
+def test_a_colour_photo_and_a_grey_one_are_predicted(colour_run, colour_faces):
+    model = load(colour_run.path)
+    face = colour_faces.images[5]
+    ours = model.predict(Image.fromarray(face), crops=True)
+    assert np.allclose(list(ours.probabilities.values()), model.probabilities(face[None])[0])
+    assert np.array_equal(ours.crop, face)
+    grey = Image.fromarray(face).convert("L")
+    repeated = np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
+    assert np.allclose(
+        list(model.predict(grey, crops=True).probabilities.values()), model.probabilities(repeated[None])[0]
+    )
+
+
+def test_a_map_has_one_value_a_pixel(colour_run, colour_faces):
+    pytest.importorskip("captum")
+    network = load_torch_model(colour_run)
+    images = colour_faces.images[:2]
+    for name in METHODS:
+        if name == "gradcam":
+            continue  # the tiny network has maps of its own; its other tests cover it
+        face_map = explain(name, images, model=network)
+        assert face_map.shape == (2, SIDE, SIDE), name
+        assert np.abs(face_map).max() > 0
+    assert overlay(images[0], np.zeros((SIDE, SIDE)), 1).tolist() == images[0].tolist()
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"timm"}))
+def test_every_network_sees_colour(name):
+    settings = {"width": 2} if name.startswith(("vgg", "resnet")) else {}
+    network = build_model(ModelRecipe.model_validate({"name": name, **settings}), 5, 64, 3).eval()
+    image = torch.rand(1, 3, 64, 64)
+    assert not torch.equal(network(image), network(image.flip(1))), "channels are told apart"
+
+
+def test_another_size_goes_on_from_trained_weights_where_the_network_allows_it(tmp_path, colour_run, tiny_recipe):
+    recipe = tuned(tiny_recipe, colour_run.read_recipe(), ["input.size_px=72", ("input.crop_px", 64)])
+    assert recipe.input == SPEC.model_copy(update={"size_px": 72, "crop_px": 64})
+    faces = synthetic_faces(70, 1, 72, 3)
+    state = prepare(plan_training(recipe, faces), colour_run, device="cpu")
+    trained = load_torch_model(colour_run).network.state_dict()
+    assert torch.equal(state.network.state_dict()["stem.0.weight"], trained["stem.0.weight"])
+    plain = parse_recipe('name = "plain"\nepochs = 1\nbatch_size = 32\n[model]\nname = "study-a"\n', "plain")
+    run = RunFolder(tmp_path / "plain")
+    train(plan_training(plain, synthetic_faces(70, 1)), run, device="cpu")
+    other = tuned(plain, plain, ["input.size_px=72", "input.crop_px=64"])
+    with raises(RunError, "one-size-model", "48", "64"):
+        prepare(plan_training(other, synthetic_faces(70, 1, 72)), run, device="cpu")
+
+
+def test_colours_are_augmented_like_three_grey_images():
+    """Oracle: an image with three equal channels stays grey, and is what the grey image becomes; but for noise."""
+    recipe = AugmentRecipe(
+        flip=True, translate=0.1, rotation_degrees=9, scale=0.1, brightness=0.1, contrast=0.3, blur=0.5,
+        low_resolution=0.5, random_erasing=0.5,
+    )  # fmt: skip
+    grey = torch.randint(0, 256, (6, 48, 48), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    mirrored = torch.tensor([True, False] * 3)
+
+    def shown(images, channels):
+        spec = InputSpec(crop_px=44, channels=channels)
+        return augment(images, recipe, spec, torch.Generator().manual_seed(2), mirrored=mirrored, side_px=40)
+
+    expected = shown(grey, 1)
+    found = shown(grey[..., None].expand(-1, -1, -1, 3).contiguous(), 3)
+    assert found.shape == (6, 3, 40, 40)
+    for channel in range(3):
+        assert torch.allclose(found[:, channel : channel + 1], expected, atol=1e-5)
+
+
+def test_each_channel_has_its_own_mean_and_deviation(colour_faces):
+    """Oracle: the formula, written out for one pixel of each channel; and what it undoes."""
+    inputs = to_input(colour_faces.images[:2], SPEC)
+    assert inputs.shape == (2, 3, CROP, CROP)
+    for channel, (mean, std) in enumerate(zip(SPEC.mean, SPEC.std, strict=True)):
+        pixel = float(colour_faces.images[1, 2 + 7, 2 + 9, channel])
+        assert inputs[1, channel, 7, 9] == pytest.approx((pixel / 255 - mean) / std, abs=1e-5)
+    middle = colour_faces.images[:2, 2:-2, 2:-2]
+    assert np.array_equal(in_pixels(inputs, SPEC), middle)
+    as_tensor = normalise(torch.from_numpy(middle).permute(0, 3, 1, 2).float(), SPEC)
+    assert np.allclose(as_tensor.numpy(), inputs, atol=1e-6)
+    plain = Recipe(input=SPEC)
+    assert np.array_equal(as_shown(colour_faces.images[:2], plain), middle)
+
+
+def test_a_colour_square_is_the_grey_one_in_three_channels(colour_faces):
+    """Oracle: Pillow's luma of the colour square, which resizing leaves within rounding."""
+    wide = np.ascontiguousarray(colour_faces.images[0][:40])
+    for size_px in (24, SIDE, 80):
+        square = face_square(wide, size_px, 3)
+        assert square.shape == (size_px, size_px, 3)
+        luma = np.asarray(Image.fromarray(square).convert("L"))
+        assert np.array_equal(grey_stack(square[None])[0], luma)
+        assert np.abs(luma.astype(int) - grey_square(wide, size_px)).max() <= 2
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_corruption_of_colour_is_that_of_grey(name, colour_faces):
+    """Oracle: the corrupted grey image, for an image with three equal channels; JPEG and noise alone know of colour."""
+    grey = grey_stack(colour_faces.images[:4])
+    found = corrupt(np.repeat(grey[..., None], 3, axis=3), name, 3)
+    if name == "gaussian-noise":
+        assert (found[..., 0] != found[..., 1]).any()
+    else:
+        assert np.abs(found.astype(int) - corrupt(grey, name, 3)[..., None]).max() <= (2 if name == "jpeg" else 0)
+
+
+def test_files_in_colour_are_read_again_under_the_same_fingerprint_and_splits(tmp_path, colour_faces):
+    write_class_folders(colour_faces, tmp_path / "drawn")
+    grey, colour = (load_dataset(tmp_path / "drawn", size_px=SIDE, channels=channels) for channels in (1, 3))
+    assert colour.images.shape == (84, SIDE, SIDE, 3)
+    assert {each.tobytes() for each in colour.images} == {each.tobytes() for each in colour_faces.images}
+    assert np.array_equal(grey.images, grey_stack(colour.images))
+    assert colour.fingerprint == grey.fingerprint == load_dataset(tmp_path / "drawn").fingerprint
+    assert np.array_equal(colour.split, grey.split)
+    again = load_dataset(tmp_path / "drawn", size_px=SIDE, channels=3)
+    assert isinstance(again.images, np.memmap)
+    assert np.array_equal(again.images, colour.images)
+
+
+def test_grey_images_are_no_colour_data(tmp_path, colour_faces, colour_recipe):
+    drawn = tmp_path / "drawn"
+    write_class_folders(colour_faces, drawn)
+    files = sorted(drawn.glob("train/*/*.png"))
+    with Image.open(files[3]) as image:
+        image.convert("L").save(files[3])
+    with raises(DataError, "images-mixed", files[3].name, "--skip-bad"):
+        load_dataset(drawn, channels=3)
+    assert len(load_dataset(drawn, channels=3, skip_bad=True)) == 83
+    assert len(load_dataset(drawn)) == 84, "in grey all are read"
+    for file in drawn.glob("*/*/*.png"):
+        with Image.open(file) as image:
+            image.convert("L").convert("RGB").save(file)
+    with raises(DataError, "data-grey"):
+        load_dataset(drawn, channels=3)
+    with raises(DataError, "data-grey"):
+        type(colour_faces).from_arrays(grey_stack(colour_faces.images), ["a", "b"] * 42, channels=3)
+    with raises(DataError, "image-size", "RGB", "channels=3"):
+        plan_training(colour_recipe, replace(colour_faces, images=grey_stack(colour_faces.images)))
+
+
+@pytest.mark.parametrize("text", ["mean = [0.5, 0.5]", "channels = 2", "std = [1, 1, 1]", 'mean = "a"', "mean = 2"])
+def test_an_input_that_cannot_be_is_one_line(text):
+    with pytest.raises(Exception, match="input") as caught:
+        parse_recipe(f"[input]\n{text}\n", "mine")
+    assert caught.value.code == "recipe-value"
+    assert "\n" not in str(caught.value)
+
+
+def test_a_grey_manifest_is_as_it_was(tiny_run):
+    """So that older versions of mien read it: they refuse a key that they do not know."""
+    manifest = read_manifest(tiny_run.model)
+    written = json.loads(manifest.written())
+    assert sorted(written["input"]) == ["crop_px", "mean", "size_px", "std"]
+    assert written["schema_version"] < 3
+    assert type(manifest).model_validate(written).input == manifest.input
+
+
+def test_the_commands_draw_and_keep_colours(mien, tmp_path):
+    """Oracle: the faces as they are drawn in memory."""
+    pytest.importorskip("pyarrow")
+    drawn, file = tmp_path / "drawn", tmp_path / "faces.parquet"
+    answer = mien("data", "synthetic", drawn, "--faces", "70", "--size-px", "32", "--colour", "--seed", "3")
+    assert answer.code == 0, answer.err
+    answer = mien("data", "convert", drawn, "--out", file, "--size-px", "32", "--colour")
+    assert answer.code == 0, answer.err
+    expected = synthetic_faces(70, 3, 32, 3)
+    found = load_dataset(file, size_px=32, channels=3)
+    assert {each.tobytes() for each in found.images} == {each.tobytes() for each in expected.images}
+    with raises(DataError, "image-size", "450"):
+        synthetic_faces(70, 3, 450)
+
+
+def test_the_estimator_takes_rgb():
+    pytest.importorskip("sklearn")
+    from mien.sklearn import ExpressionClassifier, _flat
+
+    images = np.arange(2 * 5 * 5 * 3, dtype=np.uint8).reshape(2, 5, 5, 3)
+    assert np.array_equal(ExpressionClassifier()._pixels(_flat(images), 3), images)
+    tall = images.reshape(2, 3, 5, 5)[:, :, :, :3]
+    assert np.array_equal(ExpressionClassifier(image_shape=(3, 5, 3))._pixels(_flat(tall), 3), tall)

@@ -1,0 +1,103 @@
+"""The learning-rate range test."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from mien.api.find_lr import find_lr
+from mien.errors import DataError, RecipeError, TrainingError
+from mien.recipe import Recipe
+from mien.training.batches import epoch_batches, epoch_seed
+from mien.training.lr_finder import SMOOTHING, range_test, steepest
+from mien.training.plan import plan_training
+from mien.training.state import prepare
+from support import raises, refused
+
+
+def _plain(recipe: Recipe) -> Recipe:
+    """Plain SGD, without what draws random numbers in the network."""
+    tables = recipe.model_dump(exclude_unset=True)
+    tables["optim"] = {"name": "sgd", "lr": 0.05, "momentum": 0.0, "weight_decay": 0.0}
+    tables["model"] |= {"dropout": 0.0}
+    return Recipe.model_validate(tables)
+
+
+def test_the_steps_are_those_of_plain_sgd_with_rising_rates(faces, tiny_recipe):
+    """Oracle: torch's own SGD and cross-entropy on the same batches, the running mean as a weighted mean.
+
+    30 steps are more than two epochs here.
+    """
+    recipe = _plain(tiny_recipe)
+    plan = plan_training(recipe, faces)
+    rates, losses = range_test(plan, lowest=1e-3, highest=1.0, steps=30)
+    assert np.allclose(np.diff(np.log(rates)), np.log(1e3) / 29)
+
+    state = prepare(plan)
+    network, seen = state.network, []
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    network.train()
+    for epoch in (1, 2, 3, 4):
+        torch.manual_seed(epoch_seed(recipe.seed, epoch))
+        for batch in epoch_batches(state.images, state.labels, recipe, seed=recipe.seed, epoch=epoch, mixing=True):
+            if len(seen) == 30:
+                break
+            loss = torch.nn.functional.cross_entropy(
+                network(batch.images), state.labels[batch.chosen], label_smoothing=recipe.label_smoothing
+            )
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.param_groups[0]["lr"] = float(rates[len(seen)])
+            optimizer.step()
+            seen.append(loss.item())
+    weights = [SMOOTHING ** np.arange(count)[::-1] for count in range(1, 31)]
+    expected = [np.average(seen[: len(each)], weights=each) for each in weights]
+    assert losses == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_suggestion_is_the_steepest_place_before_the_lowest_loss():
+    """Oracle: the inflection of a logistic curve; behind its end a loss that explodes and falls more steeply again."""
+    rates = np.geomspace(1e-6, 10, 100)
+    places = np.log10(rates)
+    losses = 2 - 1 / (1 + np.exp(-3 * (places + 3)))
+    after = places > -0.5
+    losses[after] = 8 - 4 * (places[after] + 0.5)
+    assert np.log10(steepest(rates, losses)) == pytest.approx(-3, abs=0.05)
+    assert np.diff(losses)[after[1:]].min() < np.diff(losses)[~after[1:]].min(), "the later fall is the steeper one"
+
+
+@pytest.mark.parametrize("losses", [[], [2.0, 3.0], list(np.linspace(1, 2, 60))])
+def test_a_loss_that_never_falls_is_one_line(losses):
+    with raises(TrainingError, "lr-not-found"):
+        steepest(np.geomspace(1e-6, 10, 100)[: len(losses)], np.array(losses))
+
+
+def test_python_and_command_line_suggest_the_same_and_write_nothing(
+    mien, tmp_path, face_folder, tiny_recipe_text, monkeypatch
+):
+    """Oracle: each other; that rate lies where the curve itself says."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
+    answer = mien("train", "tiny.toml", "--data", face_folder, "--find-lr", "--json")
+    told = json.loads(answer.out)
+    found = find_lr("tiny.toml", face_folder)
+    assert (answer.code, told["suggestion"], told["highest"]) == (0, found.suggestion, found.highest)
+    assert told["losses"] == found.losses.tolist()
+    assert found.suggestion < found.highest == found.rates[found.losses.argmin()]
+    assert "learning rate" in found.plot().svg
+    shown = mien("train", "tiny.toml", "--data", face_folder, "--find-lr")
+    assert (shown.code, f"{found.suggestion:.2g}" in shown.out) == (0, True)
+    assert [each.name for each in tmp_path.iterdir()] == ["tiny.toml"]
+
+
+def test_options_of_a_run_are_refused(mien, tmp_path):
+    for options in (("--out", tmp_path / "run"), ("--resume",), ("--folds", "2"), ("--log", "tensorboard")):
+        refused(mien("train", "quick", "--data", tmp_path, "--find-lr", *options), "options", "--find-lr")
+
+
+def test_mistakes_are_those_of_training(tmp_path):
+    with raises(RecipeError, "recipe-unknown"):
+        find_lr("nothing", tmp_path)
+    with raises(DataError, "data-missing"):
+        find_lr("quick", tmp_path / "none")

@@ -1,0 +1,287 @@
+"""Networks with several outputs: what teaches each, how they are kept, resumed, fine-tuned from and exported."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from mien.artifact import open_model, read_manifest, replace_manifest
+from mien.errors import DataError, RunError
+from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
+from mien.exporting.to_onnx import export_run
+from mien.labels import FERPLUS_CLASSES, parse_scheme
+from mien.models.registry import build_model
+from mien.preprocess import to_input
+from mien.recipe import Recipe
+from mien.recipe_file import dump_recipe, parse_recipe
+from mien.run_folder import RunFolder
+from mien.run_history import best_by_metric
+from mien.training import checkpoint, loop
+from mien.training.batches import Batch
+from mien.training.callback import Callback
+from mien.training.distill import Distillation, stored_targets
+from mien.training.loop import train
+from mien.training.outputs import epoch_targets, majority_targets, make_outputs, output_facts, sampled_targets
+from mien.training.plan import plan_training
+from mien.training.prune import make_pruned
+from mien.training.soup import make_soup
+from mien.training.state import load_init_weights, prepare
+from support import raises
+
+OUTPUTS = """
+[outputs.perceived]
+target = "votes"
+weight = 0.5
+
+[outputs.fer2013]
+target = "label"
+weight = 2.0
+"""
+
+
+@pytest.fixture(scope="module")
+def voted(faces):
+    """Rendered faces with drawn votes: most for the label."""
+    generator = np.random.default_rng(0)
+    votes = generator.integers(0, 2, (len(faces), 10))
+    named = [FERPLUS_CLASSES.index(faces.classes[label]) for label in faces.labels]
+    votes[np.arange(len(faces)), named] += 6
+    return replace(faces, columns={"ferplus_votes": votes})
+
+
+@pytest.fixture
+def recipe(tiny_recipe_text):
+    return parse_recipe(tiny_recipe_text + OUTPUTS, "votes")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, voted, tiny_recipe_text):
+    """A finished and exported run with two outputs."""
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "votes")
+    train(plan_training(parse_recipe(tiny_recipe_text + OUTPUTS, "votes"), voted), run)
+    export_run(run)
+    return run
+
+
+def changed(recipe, **tables):
+    content = recipe.model_dump()
+    for name, value in tables.items():
+        content[name] = {**content[name], **value} if isinstance(value, dict) else value
+    return Recipe.model_validate(content)
+
+
+def test_the_label_output_comes_first_and_the_rest_by_name(recipe, voted):
+    assert list(recipe.outputs) == ["fer2013", "perceived"]
+    outputs = make_outputs(recipe, voted)
+    assert [output.classes for output in outputs] == [voted.classes, FERPLUS_CLASSES]
+    assert parse_recipe(dump_recipe(recipe), "again") == recipe
+
+
+def test_without_outputs_nothing_changes(tiny_recipe, voted, faces):
+    (only,) = make_outputs(tiny_recipe, voted)
+    assert (only.target, only.weight, only.classes) == ("label", 1.0, faces.classes)
+    assert output_facts(tiny_recipe, (only,), voted) == {}
+    nothing = f"sha256:{hashlib.sha256(b'{}').hexdigest()}"
+    assert Recipe().digest == nothing, "the digest of a recipe of defaults, before recipes had outputs and after"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "value"),
+    [
+        ('[outputs.perceived]\ntarget = "votes"', "recipe-value", "target = 'label'"),
+        ("[outputs.a]\n[outputs.b]", "recipe-value", "target = 'label'"),
+        ('[outputs.a]\ntarget = "vote"', "recipe-value", "outputs.a.target = 'vote'"),
+        ("[outputs.a]\nweight = 0", "recipe-value", "outputs.a.weight = 0"),
+        ("[outputs.a]\nwieght = 1", "recipe-unknown-key", "'outputs.a.weight'"),
+        ("[outputs.A-b]", "recipe-value", "outputs.A-b"),
+    ],
+)
+def test_impossible_outputs_are_refused(text, code, value):
+    from mien.errors import RecipeError
+
+    with raises(RecipeError, code, value):
+        parse_recipe(text, "bad")
+
+
+def test_an_output_without_a_teacher_is_refused_before_anything_is_written(tmp_path, recipe, faces):
+    with raises(DataError, "votes-missing"):
+        train(plan_training(recipe, faces), RunFolder(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_targets_of_an_epoch(recipe, voted):
+    """Oracles: by hand for the majority; the mean of many drawn epochs for sampled votes."""
+    shares = np.array([[0.5, 0.5, 0.0], [0.2, 0.1, 0.7]])
+    assert majority_targets(shares).tolist() == [[0.5, 0.5, 0], [0, 0, 1]]
+    drawn = np.stack([sampled_targets(shares, 0, epoch) for epoch in range(4000)])
+    assert (drawn.sum(axis=2) == 1).all()
+    assert np.abs(drawn.mean(axis=0) - shares).max() < 0.03
+    assert (drawn[:, 0, 2] == 0).all()
+    assert np.array_equal(sampled_targets(shares, 3, 5), sampled_targets(shares, 3, 5))
+    (targets,) = epoch_targets(make_outputs(recipe, voted), shares, 0, 1)
+    assert np.array_equal(targets, shares.astype(np.float32))
+
+
+@pytest.mark.parametrize("with_teacher", [False, True])
+def test_the_loss_is_the_weighted_sum(recipe, voted, with_teacher):
+    """Oracle: torch's cross-entropy and KL divergence on each image and its partner, written out."""
+    state = prepare(plan_training(recipe, voted))
+    answers = torch.softmax(torch.randn(len(state.labels), 7, generator=torch.Generator().manual_seed(1)), 1)
+    if with_teacher:
+        state.distillation = Distillation(0.9, 2.0, stored_targets(answers))
+    chosen, partner, share = torch.arange(6), torch.tensor([5, 4, 3, 2, 1, 0]), 0.3
+    inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
+    (votes,) = (torch.from_numpy(each) for each in epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1))
+    state.network.eval()
+    label_logits, loss = loop.forward_loss(state, Batch(inputs, chosen, partner, share, 1, 0, 0), [votes])
+    logits = state.network(inputs).float()
+    assert torch.allclose(label_logits, logits[:, :7])
+    expected = torch.zeros(())
+    for own, other, each in zip(chosen, partner, logits, strict=True):
+        hard = share * functional.cross_entropy(each[:7], state.labels[own], label_smoothing=0.1)
+        hard = hard + (1 - share) * functional.cross_entropy(each[:7], state.labels[other], label_smoothing=0.1)
+        if with_teacher:
+            soft = share * answers[own] + (1 - share) * answers[other]
+            apart = (soft * (soft.log() - (each[:7] / 2).log_softmax(0))).sum()
+            hard = 0.9 * 4 * apart + 0.1 * hard
+        mixed = share * votes[own] + (1 - share) * votes[other]
+        expected = expected + 2.0 * hard - 0.5 * (mixed * each[7:].log_softmax(0)).sum()
+    assert loss.item() == pytest.approx(expected.item() / 6, rel=1e-4)
+
+
+def test_history_measures_the_votes(run, voted):
+    """Oracle: the kept network asked again, its softmax over the last ten logits."""
+    history = run.read_history()
+    kept = history[checkpoint.load(run.best)[1]["epoch"] - 1]
+    network, _ = checkpoint.load_best(run)
+    validation = voted.of_split("validation")
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(to_input(np.asarray(validation.images), run.read_recipe().input)))
+    shares = validation.votes / validation.votes.sum(axis=1, keepdims=True)
+    probabilities = logits[:, 7:].double().softmax(1).numpy()
+    assert kept["validation_votes_loss"] == pytest.approx(distribution_cross_entropy(shares, probabilities), rel=1e-4)
+    accuracy = majority_accuracy(validation.votes, probabilities, FERPLUS_CLASSES)
+    assert kept["validation_majority_accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    right = (logits[:, :7].argmax(1).numpy() == validation.labels).mean()
+    assert kept["validation_accuracy"] == pytest.approx(right, abs=1e-6)
+
+
+@pytest.mark.parametrize("target", ["votes", "sampled", "majority"])
+def test_a_resumed_run_ends_with_the_same_weights(tmp_path, recipe, voted, target):
+    recipe = changed(recipe, outputs={"perceived": {"target": target, "weight": 1.0}}, epochs=2)
+    whole, parts = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "parts")
+    train(plan_training(recipe, voted), whole)
+
+    class StopAfterOne(Callback):
+        def on_step_end(self, epoch, images, loss):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(plan_training(recipe, voted), parts, callback=StopAfterOne())
+    train(plan_training(recipe, voted), parts, resume=True)
+    ours, theirs = (checkpoint.load(each.last)[0] for each in (whole, parts))
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def test_a_run_does_not_go_on_with_other_votes(tmp_path, recipe, voted):
+    run = RunFolder(tmp_path / "run")
+    train(plan_training(changed(recipe, epochs=1), voted), run)
+    other = replace(voted, columns={"ferplus_votes": voted.votes + 1})
+    with raises(RunError, "run-other-votes"):
+        train(plan_training(changed(recipe, epochs=1), other), run, resume=True)
+
+
+def test_fine_tuning_fills_rows_by_output_and_class(recipe, voted, tiny_run, run):
+    """From one output: its rows are the label output's, the rest stays fresh. From two: each its own, in any order."""
+    outputs = make_outputs(recipe, voted)
+    trained = checkpoint.load(tiny_run.best)[0]["head.weight"]
+    network = build_model(recipe.model, 17, 44)
+    fresh = network.head.weight.clone()
+    load_init_weights(network, outputs, tiny_run, recipe.input)
+    assert torch.equal(network.head.weight[:7], trained)
+    assert torch.equal(network.head.weight[7:], fresh[7:])
+    both = checkpoint.load(run.best)[0]["head.weight"]
+    turned = (outputs[0], replace(outputs[1], classes=outputs[1].classes[::-1]))
+    load_init_weights(network, turned, run, recipe.input)
+    assert torch.equal(network.head.weight, torch.cat([both[:7], both[7:].flip(0)]))
+    other = (outputs[0], replace(outputs[1], name="other"))
+    network = build_model(recipe.model, 17, 44)
+    fresh = network.head.weight.clone()
+    load_init_weights(network, other, run, recipe.input)
+    assert torch.equal(network.head.weight[7:], fresh[7:])
+
+
+def test_the_label_scheme_merges_the_label_output_alone(recipe, voted):
+    few = voted.with_scheme(parse_scheme("happy=happy,glum=sad+angry"))
+    outputs = make_outputs(recipe, few)
+    assert [output.classes for output in outputs] == [("happy", "glum"), FERPLUS_CLASSES]
+
+
+def test_keep_last_exports_the_last_epoch(tmp_path, recipe, voted):
+    """Its weights are the average that was validated last, though an earlier epoch was better."""
+    recipe = changed(recipe, epochs=5, stopping={"keep": "last"}, optim={"lr": 0.8})
+    run = RunFolder(tmp_path / "run")
+    outcome = train(plan_training(recipe, voted), run)
+    assert outcome.best_epoch == 5
+    assert checkpoint.load(run.best)[1]["epoch"] == 5
+    assert best_by_metric(outcome.history, recipe) <= 5
+    average = checkpoint.unpack("average", checkpoint.load(run.last)[0])
+    kept = checkpoint.load(run.best)[0]
+    assert all(torch.equal(kept[name], value) for name, value in average.items())
+
+
+def test_the_file_has_both_outputs_and_agrees_with_torch(run, voted):
+    session, manifest = open_model(run.model)
+    assert list(manifest.outputs) == ["fer2013", "perceived"]
+    assert manifest.outputs["perceived"].classes == FERPLUS_CLASSES
+    assert manifest.schema_version == 2
+    images = to_input(np.asarray(voted.images[:16]), manifest.input)
+    logits, perceived = session.run(["logits", "logits_perceived"], {"images": images})
+    network, _ = checkpoint.load_best(run)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(images)).numpy()
+    assert np.allclose(logits, expected[:, :7], atol=1e-4)
+    assert np.allclose(perceived, expected[:, 7:], atol=1e-4)
+    only_label = checkpoint.load_network(run)
+    with torch.inference_mode():
+        assert np.allclose(only_label(torch.from_numpy(images)).numpy(), expected[:, :7], atol=1e-6)
+
+
+def test_a_replaced_temperature_is_that_of_the_first_output(run, tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(run.model.read_bytes())
+    replace_manifest(path, read_manifest(path).model_copy(update={"temperature": 1.7}))
+    outputs = read_manifest(path).outputs
+    assert outputs["fer2013"].temperature == 1.7
+    assert outputs["perceived"].temperature == 1.0
+
+
+def test_soups_and_pruned_networks_keep_their_outputs(tmp_path, run, voted):
+    soup, pruned = RunFolder(tmp_path / "soup"), RunFolder(tmp_path / "pruned")
+    make_soup([run], voted, soup, {})
+    make_pruned(run, [3, 6], voted, pruned, {})
+    for made in (soup, pruned):
+        network, facts = checkpoint.load_best(made)
+        assert network.head.out_features == 17
+        assert checkpoint.head_rows(facts) == checkpoint.head_rows(checkpoint.load(run.best)[1])
+        export_run(made)
+        assert list(read_manifest(made.model).outputs) == ["fer2013", "perceived"]
+
+
+def test_a_soup_with_the_run_that_it_began_with_has_the_rows_of_both(tmp_path, run, tiny_recipe_text, voted):
+    """Oracle: the mean by hand; the rows of the votes, which only one of them has, stay as they are."""
+    plain, after = RunFolder(tmp_path / "plain"), RunFolder(tmp_path / "after")
+    train(plan_training(parse_recipe(tiny_recipe_text, "plain"), voted), plain)
+    train(plan_training(parse_recipe(tiny_recipe_text + OUTPUTS, "votes"), voted), after, init_from=plain)
+    make_soup([after, plain], voted, RunFolder(tmp_path / "soup"), {})
+    mixed, facts = checkpoint.load(tmp_path / "soup" / "best.safetensors")
+    first, second = (checkpoint.load(each.best)[0] for each in (after, plain))
+    assert torch.allclose(mixed["head.weight"][:7], (first["head.weight"][:7] + second["head.weight"]) / 2)
+    assert torch.equal(mixed["head.weight"][7:], first["head.weight"][7:])
+    assert list(facts["outputs"]) == ["fer2013", "perceived"]
+    with raises(RunError, "soup-mismatch"):
+        make_soup([plain, after], voted, RunFolder(tmp_path / "other"), {})

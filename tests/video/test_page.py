@@ -1,0 +1,154 @@
+"""The page of a video."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from mien.colours import colour_of
+from mien.faces.face import Box
+from mien.inference.prediction import Prediction
+from mien.labels import EXPRESSIONS
+from mien.video import page as timeline_page
+from mien.video.charts import clock, expressions_plot, tracks_plot
+from mien.video.page import longest_tracks, timeline_html, tracks_table
+from mien.video.timeline import Timeline
+from mien.video.video_predictor import TrackedPrediction, VideoFrame
+
+pytest.importorskip("jinja2")
+pytest.importorskip("matplotlib")
+
+
+def timeline(tracks, count=40, classes=EXPRESSIONS, rate=10.0):
+    """Track number n is seen from frame n on; each reads another class."""
+    made, size = Timeline(classes, 1 / rate), len(classes)
+    square = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+    for number in range(count):
+        faces = []
+        for track in range(1, tracks + 1):
+            if number >= track - 1:
+                scores = np.full(size, 0.4 / (size - 1))
+                scores[track % size] = 0.6
+                reading = Prediction("clip", classes, scores, None, Box(0, 0, 20, 20), square, track / 4)
+                faces.append(TrackedPrediction(track, reading, reading))
+        made.add(VideoFrame(number, number, number / rate, np.zeros((2, 2, 3), dtype=np.uint8), faces))
+    return made
+
+
+def page(made, **changes):
+    words = {
+        "title": "clip.mp4",
+        "lead": "40 frames.",
+        "notes": [],
+        "table_name": "faces.csv",
+        "metadata": {"model": "m"},
+    }
+    return timeline_html(made, **{**words, **changes})
+
+
+class Balanced(HTMLParser):
+    """Fails where an element is closed that is not open."""
+
+    EMPTY = frozenset({"meta", "img", "br", "path", "use", "rect", "link"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.ids, self.addresses = [], [], []
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+        named = dict(attributes)
+        self.ids += [named["id"]] if "id" in named else []
+        self.addresses += [named[key] for key in ("src", "href", "xlink:href") if key in named]
+
+    def handle_startendtag(self, tag, attributes):
+        named = dict(attributes)
+        self.ids += [named["id"]] if "id" in named else []
+        self.addresses += [named[key] for key in ("src", "href", "xlink:href") if key in named]
+
+    def handle_endtag(self, tag):
+        if tag not in self.EMPTY:
+            assert self.open.pop() == tag
+
+
+def test_the_page_is_whole_and_loads_nothing_from_elsewhere():
+    text = page(timeline(3))
+    parser = Balanced()
+    parser.feed(text)
+    assert parser.open == []
+    assert len(set(parser.ids)) == len(parser.ids)
+    assert all(address.startswith(("#", "data:image/png;base64,")) for address in parser.addresses)
+    assert "<script src" not in text
+    assert "url(http" not in text
+    assert text.count('class="face "') == 3
+    assert [f'href="#face-{number}"' in text for number in (1, 2, 3)] == [True] * 3
+
+
+def test_it_speaks_of_the_video_not_of_data():
+    text = page(timeline(1))
+    assert "of this data" not in text
+    assert "It shows faces of the video" in text
+
+
+def test_names_from_outside_are_escaped():
+    text = page(timeline(1, classes=("<b>a</b>", "b")), title="<script>x</script>.mp4", notes=["<i>note</i>"])
+    assert "<script>x" not in text
+    assert "<i>" not in text
+    assert "<b>" not in text
+
+
+def test_no_face_is_said():
+    text = page(timeline(0))
+    assert "No face was found" in text
+    assert "<svg" not in text
+
+
+def test_a_crowd_shows_its_longest_and_names_the_file_of_all(monkeypatch):
+    monkeypatch.setattr(timeline_page, "MOST_SHOWN", 4)
+    made = timeline(9)
+    assert [track.number for track in longest_tracks(made)] == [1, 2, 3, 4]
+    text = page(made)
+    assert "The 4 faces seen longest; faces.csv has all 9" in text
+    assert text.count("<svg") == 5
+
+
+def test_the_table_counts():
+    rows = tracks_table(longest_tracks(timeline(2))).rows
+    assert rows == [
+        (1, "0.0 s", "3.9 s", 40, 0.25, "disgust 100%", 0.0),
+        (2, "0.1 s", "3.9 s", 39, 0.5, "fear 100%", 0.0),
+    ]
+
+
+def test_the_bars_of_who_is_seen_are_as_long_as_they_are_seen():
+    """Oracle: the rectangles in the figure itself, in data coordinates."""
+    made = timeline(3, count=30)
+    axes = tracks_plot(made, [1, 2, 3])._figure.axes[0]
+    bars = [(bar.get_x(), bar.get_width(), bar.get_y()) for bar in axes.patches]
+    assert bars == [pytest.approx((0.1 * n, 3.0 - 0.1 * n, n - 0.35)) for n in range(3)]
+
+
+def test_the_stack_ends_at_a_hundred_and_each_class_has_its_colour():
+    made = timeline(1)
+    axes = expressions_plot(made, 1)._figure.axes[0]
+    areas = axes.collections
+    assert len(areas) == 7
+    tops = [area.get_paths()[0].vertices[:, 1].max() for area in areas]
+    assert tops == pytest.approx(np.cumsum(100 * made.tracks[1].mean))
+    feet = [area.get_paths()[0].vertices[:, 1].min() for area in areas]
+    assert feet == pytest.approx([0, *tops[:-1]])
+    assert len({colour_of(name, index) for index, name in enumerate(EXPRESSIONS)}) == 7
+    assert colour_of("my own", 8) == colour_of("another", 2)
+
+
+def test_a_face_of_a_single_frame_is_drawn():
+    assert "<path" in expressions_plot(timeline(3, count=3), 3).svg
+    assert "<svg" in page(timeline(1, count=1))
+
+
+def test_long_videos_count_in_minutes():
+    text = expressions_plot(timeline(1, count=30, rate=0.1), 1).svg
+    assert re.search(r">4:00<|>5:00<|>2:30<", text)
+    assert [clock(seconds) for seconds in (0.4, 59.6, 3599.9)] == ["0.4 s", "59.6 s", "1:00:00"]

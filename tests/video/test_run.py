@@ -1,0 +1,111 @@
+"""What a whole video becomes: its table without the tracks that are no face, and the copy that is drawn from it."""
+
+import csv
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError
+from mien.faces.face import Box, Face, Margin
+from mien.inference.predictor import load
+from mien.video.run import write_video
+from mien.video.table import csv_columns, csv_rows, leave_out, read_faces
+from mien.video.video_file import VideoFile
+from mien.video.video_predictor import VideoPredictor, predict_frames
+from support import raises
+
+FACE, LAMP = Box(80, 40, 60, 60), Box(8, 40, 40, 40)
+
+
+class OnceMistaken:
+    """Finds a face always, and in the first frame a lamp, too."""
+
+    name, margin = "stub", Margin(1.0, 0.0)
+
+    def __init__(self):
+        self.looks = 0
+
+    def detect(self, rgb):
+        self.looks += 1
+        return [Face(FACE, 0.9, {}), *([Face(LAMP, 0.6, {})] if self.looks == 1 else [])]
+
+
+@pytest.fixture
+def clip(tmp_path, encode_video):
+    pytest.importorskip("av")
+    blocks = np.random.default_rng(0).integers(90, 160, (15, 20, 1), dtype=np.uint8)
+    picture = np.repeat(np.kron(blocks, np.ones((8, 8, 1), dtype=np.uint8)), 3, axis=2)
+    return encode_video(tmp_path / "clip.mkv", [picture] * 5, rate=10, codec="ffv1")
+
+
+def predictor():
+    return VideoPredictor(load("fast-int8", output="fer2013"), OnceMistaken(), "clip", detect_every_seconds=0)
+
+
+def pictures(path):
+    with VideoFile(path) as video:
+        return np.stack([frame.rgb for frame in video.frames()]).astype(int)
+
+
+def test_what_is_no_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
+    """Oracle: the copy differs from the video at the face's box in each frame, and nowhere near the lamp's."""
+    pytest.importorskip("jinja2")
+    made = write_video(tmp_path / "out", VideoFile(clip), predictor(), annotate=True, overwrite=False, metadata={})
+    with made.files["table"].open() as stream:
+        assert {row["track"] for row in csv.DictReader(stream)} == {"1"}
+    assert len(made.notes) == 1
+    difference = np.abs(pictures(clip) - pictures(made.files["annotated"])).max(axis=3) > 50
+    assert difference[:, FACE.top : FACE.top + 4, FACE.left : FACE.left + FACE.width].any(axis=1).mean() > 0.8
+    assert not difference[:, LAMP.top : LAMP.top + LAMP.height, LAMP.left : LAMP.left + LAMP.width].any()
+
+
+def test_a_table_is_read_as_it_was_written(tmp_path, clip):
+    table, made = tmp_path / "t.csv", predictor()
+    frames = list(predict_frames(VideoFile(clip), made))
+    with table.open("w", newline="") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(csv_columns(made.classes, made.fields))
+        for frame in frames:
+            rows.writerows(csv_rows(frame))
+    read = dict(read_faces(table, made))
+    assert list(read) == [0, 1, 2, 3, 4]
+    for frame in frames:
+        assert list(read[frame.number]) == [face.track for face in frame.faces]
+        for face, again in zip(frame.faces, read[frame.number].values(), strict=True):
+            assert (again.box, again.label) == (face.prediction.box, face.prediction.label)
+            np.testing.assert_allclose(again.probability_vector, face.prediction.probability_vector, atol=1e-6)
+    with table.open() as stream:
+        assert [row["detection_score"] for row in csv.DictReader(stream)][:3] == ["0.900000", "0.600000", "0.900000"]
+
+
+def test_a_pipe_is_refused_where_it_would_be_read_twice(tmp_path, clip):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    video = VideoFile(clip)
+    video.path = pipe
+    with raises(DataError, "video-pipe", "pipe"):
+        write_video(tmp_path / "out", video, predictor(), annotate=True, overwrite=False, metadata={})
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_of_tracks_are_left_out(tmp_path):
+    table = tmp_path / "t.part"
+    table.write_text("frame,seconds,track,top\n0,0.0,1,sad\n0,0.0,12,sad\n1,0.1,2,sad\n")
+    leave_out(table, [1, 2])
+    assert table.read_text() == "frame,seconds,track,top\n0,0.0,12,sad\n"
+
+
+def test_a_full_disk_then_leaves_no_second_table(tmp_path, monkeypatch):
+    table = tmp_path / "t.part"
+    table.write_text("frame,seconds,track,top\n0,0.0,1,sad\n")
+
+    def full(self, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        leave_out(table, [1])
+    assert list(tmp_path.iterdir()) == [table]

@@ -1,0 +1,95 @@
+"""A face followed by its looks, against where it was put."""
+
+import cv2
+import numpy as np
+import pytest
+
+from mien.faces.face import Box
+from mien.video.template_matching import TemplateMatcher, _peak
+from mien.video.tracking import iou
+
+FACE = Box(178, 68, 94, 94)
+"""Where the astronaut's face is."""
+
+
+@pytest.fixture(scope="module")
+def scene(astronaut):
+    """Her face at a place and of a size before texture; the picture in grey and the box."""
+    texture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8), (9, 9), 0)
+    person = cv2.cvtColor(astronaut[40:200, 140:310], cv2.COLOR_RGB2GRAY)
+
+    def make(left, top, size=1.0):
+        picture = texture.copy()
+        shown = cv2.resize(person, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
+        picture[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
+        side = round(94 * size)
+        return picture, Box(left + round(38 * size), top + round(28 * size), side, side)
+
+    return make
+
+
+@pytest.mark.parametrize("step_px", [0, 3, 12, 25])
+def test_a_moving_face_is_followed(scene, step_px):
+    """Oracle: where it was put. 25 px a frame at 30 frames/s is a face's width in an eighth of a second."""
+    picture, box = scene(10, 20)
+    matcher = TemplateMatcher(picture, box)
+    for step in range(1, 9):
+        picture, box = scene(10 + step_px * step, 20 + 2 * step)
+        found = matcher.follow(picture)
+        assert found is not None
+        assert iou(found, box) > 0.9
+
+
+@pytest.mark.parametrize("change", [0.97, 1.03])
+def test_a_face_that_comes_nearer_or_goes_is_followed_in_size(scene, change):
+    size = 0.9
+    picture, box = scene(60, 40, size)
+    matcher = TemplateMatcher(picture, box)
+    for _ in range(10):
+        size *= change
+        picture, box = scene(60, 40, size)
+        found = matcher.follow(picture)
+        assert found is not None
+        assert iou(found, box) > 0.8
+    assert found.width / (94 * 0.9) == pytest.approx(size / 0.9, rel=0.08)
+
+
+def test_a_face_that_is_gone_is_lost(scene):
+    picture, box = scene(100, 60)
+    matcher = TemplateMatcher(picture, box)
+    assert matcher.follow(np.full_like(picture, 90)) is None
+    assert matcher.follow(np.random.default_rng(1).integers(0, 256, picture.shape, dtype=np.uint8)) is None
+    # It was blinded for two frames only.
+    assert iou(matcher.follow(picture), box) > 0.95
+
+
+def test_a_face_at_the_border_is_followed_out_of_the_picture(scene):
+    picture, box = scene(100, 60)
+    matcher = TemplateMatcher(picture, box)
+    for step in range(1, 8):
+        moved = np.roll(picture, -20 * step, axis=1)
+        moved[:, -20 * step :] = 128
+        found = matcher.follow(moved)
+        if found is not None:
+            assert found.left == pytest.approx(box.left - 20 * step, abs=10)
+    assert found is None or found.left < 10
+
+
+@pytest.mark.parametrize("peak", [1.6, 2.0, 2.3, 3.49])
+def test_the_peak_between_pixels_is_the_parabolas(peak):
+    """Oracle: a parabola whose peak is known."""
+    values = -((np.arange(6) - peak) ** 2)
+    assert _peak(values, round(peak)) == pytest.approx(peak, abs=1e-12)
+
+
+def test_at_the_edge_and_on_the_flat_the_peak_is_the_pixel():
+    assert _peak(np.array([3.0, 2.0, 0.0]), 0) == 0
+    assert _peak(np.array([0.0, 2.0, 3.0]), 2) == 2
+    assert _peak(np.ones(4), 2) == 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 2)])
+def test_pictures_and_boxes_of_hardly_a_pixel_do_no_harm(size):
+    picture = np.full(size, 7, dtype=np.uint8)
+    assert TemplateMatcher(picture, Box(0, 0, 1, 1)).follow(picture) is None
+    assert TemplateMatcher(picture, Box(-400, 900, 300, 20)).follow(picture) is None

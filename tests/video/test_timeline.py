@@ -1,0 +1,105 @@
+"""What is kept of a video, against sums over all of its frames."""
+
+import numpy as np
+import pytest
+
+from mien.faces.face import Box
+from mien.inference.prediction import Prediction
+from mien.video import timeline as timeline_module
+from mien.video.timeline import MAX_STEPS, Timeline
+from mien.video.video_predictor import TrackedPrediction, VideoFrame
+
+CLASSES = ("sad", "happy", "neutral")
+
+
+def frame(number, seconds, faces):
+    """Of faces as {track: (scores, side of the box)}."""
+    tracked = []
+    for track, (scores, side) in faces.items():
+        square = np.full((8, 8), side % 256, dtype=np.uint8)
+        reading = Prediction("clip", CLASSES, np.array(scores), None, Box(0, 0, side, side), square)
+        tracked.append(TrackedPrediction(track, reading, reading))
+    return VideoFrame(number, number, seconds, np.zeros((2, 2, 3), dtype=np.uint8), tracked)
+
+
+def made(frames):
+    timeline = Timeline(CLASSES, frame_seconds=0.04)
+    for number, (seconds, faces) in enumerate(frames):
+        timeline.add(frame(number, seconds, faces))
+    return timeline
+
+
+def test_a_track_is_summed_up():
+    timeline = made(
+        [
+            (0.0, {1: ([0.2, 0.7, 0.1], 20)}),
+            (0.5, {1: ([0.4, 0.5, 0.1], 40), 2: ([0.1, 0.1, 0.8], 9)}),
+            (1.0, {1: ([0.9, 0.0, 0.1], 30)}),
+        ]
+    )
+    track = timeline.tracks[1]
+    assert (track.first_seconds, track.last_seconds, track.frames, track.top) == (0.0, 1.0, 3, "happy")
+    assert track.mean == pytest.approx([0.5, 0.4, 0.1])
+    assert dict(track.frames_by_answer) == {"happy": 2, "sad": 1}
+    assert track.crop[0, 0] == 40
+    assert timeline.tracks[2].frames == 1
+    assert (timeline.frames, timeline.end_seconds) == (3, 1.5)
+
+
+def test_doubt_is_counted_and_what_is_no_face_is_dropped():
+    """Oracle: by hand. Track 1 is found twice of three times, track 2 once; track 3 is no face to the model."""
+    classes, timeline = ("sad", "happy", "not-a-face"), Timeline(("sad", "happy", "not-a-face"), 0.04)
+    square = np.zeros((8, 8), dtype=np.uint8)
+    scores = {1: ([0.6, 0.3, 0.1], [0.4, 0.3, 0.3]), 2: ([0.6, 0.3, 0.1],) * 2, 3: ([0.1, 0.2, 0.7],) * 2}
+    found = {1: (True, False, True), 2: (True, False, False), 3: (True, True, True)}
+    for number in range(3):
+        faces = []
+        for track, rows in scores.items():
+            row = np.array(rows[number % 2])
+            read = Prediction("clip", classes, row, None, Box(0, 0, 9, 9), square, perceived=True)
+            faces.append(TrackedPrediction(track, read, read, found[track][number]))
+        timeline.add(VideoFrame(number, number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
+    assert [track.frames_in_doubt for track in timeline.tracks.values()] == [1, 0, 0]
+    assert timeline.drop_what_is_no_face() == [2, 3]
+    assert list(timeline.tracks) == [1]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 3.2])
+def test_the_only_frame_is_shown_as_long_as_the_rate_says(seconds):
+    timeline = made([(seconds, {1: ([0.2, 0.7, 0.1], 20)})])
+    ((edges, _),) = timeline.runs(1)
+    assert edges.tolist() == pytest.approx([seconds, seconds + 0.04])
+
+
+@pytest.mark.parametrize("count", [1, 7, MAX_STEPS, MAX_STEPS + 1, 5 * MAX_STEPS + 3])
+def test_steps_are_means_of_equally_many_frames(count):
+    """Oracle: the means of slices of all scores."""
+    scores = np.random.default_rng(0).dirichlet(np.ones(3), count)
+    times = np.cumsum(np.random.default_rng(1).uniform(0.01, 0.5, count))
+    timeline = made([(float(at), {1: (row, 10)}) for at, row in zip(times, scores, strict=True)])
+    ((edges, shares),) = timeline.runs(1)
+    length = 1
+    while count > MAX_STEPS * length:
+        length *= 2
+    assert shares == pytest.approx(np.array([scores[at : at + length].mean(axis=0) for at in range(0, count, length)]))
+    assert edges[:-1] == pytest.approx(times[::length])
+    assert edges[-1] == timeline.end_seconds
+    assert len(shares) <= MAX_STEPS
+
+
+def test_a_face_that_is_away_for_a_while_has_two_runs():
+    seen = {1: ([1.0, 0.0, 0.0], 10)}
+    timeline = made([(0.1 * n, seen if n < 4 or n > 6 else {}) for n in range(10)])
+    runs = timeline.runs(1)
+    assert [edges.tolist() for edges, _ in runs] == [
+        pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4]),
+        pytest.approx([0.7, 0.8, 0.9, 1.0]),
+    ]
+
+
+def test_a_video_however_long_is_kept_in_the_same_room(monkeypatch):
+    monkeypatch.setattr(timeline_module, "MAX_STEPS", 8)
+    timeline = made([(n / 30, {1: ([1.0, 0.0, 0.0], 10)}) for n in range(5000)])
+    assert len(timeline.tracks[1].steps) <= 8
+    assert len(timeline.starts_seconds) <= 8
+    assert sum(count for count, _ in timeline.tracks[1].steps.values()) == 5000

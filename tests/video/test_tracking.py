@@ -1,0 +1,169 @@
+"""Boxes joined to tracks, on sequences made by hand; smoothing against its closed form."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mien.faces.face import Box
+from mien.video.tracking import PATIENCE_SECONDS, Smoother, Tracker, iou
+
+
+def at(left, top=100, size=60):
+    return Box(left, top, size, size)
+
+
+BOXES = st.builds(Box, st.integers(-9, 9), st.integers(-9, 9), st.integers(1, 9), st.integers(1, 9))
+
+
+@given(BOXES, BOXES)
+def test_overlap_is_that_of_counted_pixels(one, other):
+    """Oracle: the pixels of both, as sets."""
+    pixels = [
+        {(x, y) for x in range(b.left, b.left + b.width) for y in range(b.top, b.top + b.height)} for b in (one, other)
+    ]
+    assert iou(one, other) == pytest.approx(len(pixels[0] & pixels[1]) / len(pixels[0] | pixels[1]))
+
+
+def test_one_moving_face_is_one_track():
+    tracker = Tracker()
+    assert [tracker.detected(0.1 * step, [at(10 * step)]) for step in range(20)] == [[1]] * 20
+
+
+def test_twenty_faces_keep_their_numbers_whatever_order_the_detector_gives_them_in():
+    tracker, shuffle = Tracker(), np.random.default_rng(0)
+    places = [(100 * (face % 5), 100 * (face // 5)) for face in range(20)]
+    assert tracker.detected(0, [at(*place) for place in places]) == list(range(1, 21))
+    for step in range(1, 10):
+        order = shuffle.permutation(20)
+        boxes = [at(places[face][0] + 4 * step, places[face][1] - 3 * step) for face in order]
+        assert tracker.detected(0.1 * step, boxes) == [face + 1 for face in order]
+    assert len(tracker.visible) == 20
+
+
+def test_no_face_is_no_track():
+    tracker = Tracker()
+    assert tracker.detected(0, []) == []
+    assert tracker.visible == []
+
+
+def test_a_new_face_is_a_new_track_and_leaves_the_old_one_alone():
+    tracker = Tracker()
+    tracker.detected(0, [at(0)])
+    assert tracker.detected(0.1, [at(300), at(5)]) == [2, 1]
+
+
+def test_a_face_that_is_overlooked_for_a_while_keeps_its_track():
+    tracker = Tracker()
+    tracker.detected(0, [at(0)])
+    for seconds in (0.3, 0.6, 0.9):
+        tracker.detected(seconds, [])
+        assert [track.number for track in tracker.visible] == [1]
+    assert tracker.detected(1.0, [at(10)]) == [1]
+    # Patience begins again with each detection.
+    assert tracker.detected(1.0 + PATIENCE_SECONDS, [at(20)]) == [1]
+
+
+def test_a_face_that_stays_away_comes_back_as_another():
+    tracker = Tracker()
+    tracker.detected(0, [at(0)])
+    tracker.detected(0.5, [])
+    assert list(tracker.tracks) == [1]
+    tracker.detected(0.51 + PATIENCE_SECONDS, [])
+    assert list(tracker.tracks) == []
+    assert tracker.detected(0.6 + PATIENCE_SECONDS, [at(0)]) == [2]
+    assert list(tracker.tracks) == [2]
+
+
+@pytest.mark.parametrize("seconds", [1.2, 2, 5])
+def test_patience_never_ends_between_two_detections(seconds):
+    """However far apart they are: a face is given up where it was looked for in vain, twice or more."""
+    tracker = Tracker()
+    for step in range(5):
+        assert tracker.detected(seconds * step, [at(5 * step)]) == [1]
+    tracker.detected(seconds * 5, [])
+    assert [track.number for track in tracker.visible] == [1]
+    assert tracker.detected(seconds * 6, [at(30)]) == [1]
+    tracker.detected(seconds * 7, [])
+    tracker.detected(seconds * 8, [])
+    assert tracker.tracks == {}
+
+
+def test_a_face_lost_from_sight_is_not_seen_but_found_again():
+    tracker = Tracker()
+    tracker.detected(0, [at(0), at(300)])
+    tracker.followed(1, None)
+    tracker.followed(2, at(310))
+    assert [(track.number, track.box) for track in tracker.visible] == [(2, at(310))]
+    assert tracker.detected(0.5, [at(6), at(312)]) == [1, 2]
+    assert [track.number for track in tracker.visible] == [1, 2]
+
+
+def test_followed_boxes_carry_a_track_further_than_overlap_could():
+    """A face that moves by five times its width between two detections."""
+    tracker = Tracker()
+    tracker.detected(0, [at(0)])
+    for step in range(1, 31):
+        tracker.followed(1, at(10 * step))
+    assert tracker.detected(1.0, [at(300)]) == [1]
+    blind = Tracker()
+    blind.detected(0, [at(0)])
+    assert blind.detected(1.0, [at(300)]) == [2]
+
+
+def test_crossing_faces_keep_their_numbers():
+    """They pass at a quarter of their height, seen all the time."""
+    tracker = Tracker()
+    for step in range(21):
+        left, right = at(20 * step, 100), at(400 - 20 * step, 125)
+        assert tracker.detected(0.1 * step, [left, right]) == [1, 2]
+
+
+def test_a_face_that_hides_another_does_not_become_two():
+    tracker = Tracker()
+    tracker.detected(0, [at(0), at(100)])
+    # The second face passes before the first: the matcher of the first slides onto it.
+    tracker.followed(2, at(8))
+    assert tracker.detected(0.2, [at(8)]) == [2]
+    assert [track.number for track in tracker.visible] == [2]
+    # It steps aside, and the first is there again.
+    tracker.followed(2, at(55))
+    assert tracker.detected(0.4, [at(60), at(0)]) == [2, 1]
+
+
+def test_a_box_joins_the_track_that_it_overlaps_most():
+    tracker = Tracker()
+    tracker.detected(0, [at(0), at(40)])
+    assert tracker.detected(0.1, [at(30)]) == [2]
+
+
+@given(
+    st.lists(st.floats(0.001, 2.0), min_size=1, max_size=12),
+    st.floats(0.05, 1.0),
+)
+def test_smoothing_does_not_hang_on_the_rate_of_frames(gaps, half_life):
+    """Oracle: the closed form of a step from 0 to 1: 1 - 2 ** (-t / half-life) at whatever times it is looked at."""
+    smoother = Smoother(half_life)
+    assert smoother.add(5.0, np.array([0.0, 1.0])) == pytest.approx([0.0, 1.0])
+    seconds = 5.0
+    for gap in gaps:
+        seconds += gap
+        risen = 1 - 2 ** (-(seconds - 5.0) / half_life)
+        assert smoother.add(seconds, np.array([1.0, 0.0])) == pytest.approx([risen, 1 - risen])
+
+
+def test_smoothing_keeps_probabilities_and_quietens_noise():
+    """Oracle: the variance of an exponential mean of independent values is a / (2 - a) of theirs."""
+    noise = np.random.default_rng(0).dirichlet(np.ones(7), 20_000)
+    smoother = Smoother(0.2)
+    smoothed = np.array([smoother.add(step / 30, scores) for step, scores in enumerate(noise)])
+    assert smoothed.sum(axis=1) == pytest.approx(np.ones(len(noise)))
+    weight = 1 - 2 ** (-1 / 30 / 0.2)
+    assert smoothed[300:].var() / noise.var() == pytest.approx(weight / (2 - weight), rel=0.1)
+    assert weight / (2 - weight) < 0.06
+
+
+def test_no_half_life_is_no_smoothing():
+    smoother = Smoother(0)
+    for value in (0.0, 1.0, 0.5):
+        assert smoother.add(value, np.array([value])) == pytest.approx([value])

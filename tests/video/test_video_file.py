@@ -1,0 +1,319 @@
+"""Real video files, encoded here, and what is read of them."""
+
+import struct
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError, MissingExtraError
+from mien.video import video_file as video_module
+from mien.video.video_file import VideoFile
+from support import raises
+
+av = pytest.importorskip("av")
+
+CORNERS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+
+
+def corner_frame(height=32, width=48):
+    """Red above left, green above right, blue below left, white below right."""
+    frame = np.zeros((height, width, 3), dtype=np.uint8)
+    half, middle = height // 2, width // 2
+    frame[:half, :middle], frame[:half, middle:] = CORNERS["red"], CORNERS["green"]
+    frame[half:, :middle], frame[half:, middle:] = CORNERS["blue"], CORNERS["white"]
+    return frame
+
+
+def corners(rgb):
+    """The names of a picture's corner colours: above left, above right, below left, below right."""
+    height, width = rgb.shape[:2]
+    points = [rgb[y, x].astype(int) for y in (height // 5, -height // 5) for x in (width // 5, -width // 5)]
+    return [min(CORNERS, key=lambda name: np.abs(point - CORNERS[name]).sum()) for point in points]
+
+
+def numbered(count, height=32, width=48):
+    """Frames that say by their grey which they are."""
+    return [np.full((height, width, 3), 10 + 200 * n // max(count - 1, 1), dtype=np.uint8) for n in range(count)]
+
+
+def greys(path):
+    with VideoFile(path) as video:
+        return [float(frame.rgb.mean()) for frame in video.frames()]
+
+
+def test_all_frames_come_in_order_at_their_times(tmp_path, encode_video):
+    frames = numbered(30)
+    path = encode_video(tmp_path / "clip.mp4", frames, rate=15)
+    with VideoFile(path) as video:
+        read = list(video.frames())
+    assert (video.width, video.height, video.frame_rate, video.expected_frames) == (48, 32, 15, 30)
+    assert [frame.number for frame in read] == list(range(30))
+    assert [frame.seconds for frame in read] == pytest.approx([n / 15 for n in range(30)])
+    for frame, made in zip(read, frames, strict=True):
+        assert frame.rgb.dtype == np.uint8
+        assert frame.rgb.mean() == pytest.approx(made.mean(), abs=3)
+    assert (video.damaged, video.missing_seconds, video.has_sound) == (0, 0, False)
+
+
+def test_variable_frame_rates_keep_their_times(tmp_path, encode_video):
+    seconds = [0, 0.03, 0.5, 0.51, 2.0, 2.25]
+    path = encode_video(tmp_path / "clip.mp4", numbered(6), seconds=seconds)
+    with VideoFile(path) as video:
+        assert [frame.seconds for frame in video.frames()] == pytest.approx(seconds, abs=1e-3)
+
+
+def test_time_begins_with_the_file(tmp_path, encode_video):
+    """A recording that was cut out of a longer one begins at its own five seconds."""
+    path = encode_video(tmp_path / "clip.mkv", numbered(3), seconds=[5.0, 5.1, 5.3])
+    with VideoFile(path) as video:
+        assert video.start_seconds == 5
+        assert [frame.seconds for frame in video.frames()] == pytest.approx([0, 0.1, 0.3], abs=1e-3)
+
+
+# Of ISO/IEC 14496-12, 8.3.2 (a b u; c d v; x y w): x' = a x + c y, y' = b x + d y. What each does to the corners
+# is worked out by hand from that.
+MATRICES = {
+    "as it is": ((1, 0, 0, 1), ["red", "green", "blue", "white"]),
+    "quarter clockwise": ((0, 1, -1, 0), ["blue", "red", "white", "green"]),
+    "half": ((-1, 0, 0, -1), ["white", "blue", "green", "red"]),
+    "quarter anticlockwise": ((0, -1, 1, 0), ["green", "white", "red", "blue"]),
+    "mirrored": ((-1, 0, 0, 1), ["green", "red", "white", "blue"]),
+    "upside down": ((1, 0, 0, -1), ["blue", "white", "red", "green"]),
+    "mirrored and turned": ((0, 1, 1, 0), ["red", "blue", "green", "white"]),
+}
+
+
+@pytest.mark.parametrize("turn", MATRICES)
+def test_phones_are_put_upright(tmp_path, encode_video, turn):
+    (a, b, c, d), expected = MATRICES[turn]
+    path = encode_video(tmp_path / "clip.mp4", [corner_frame()] * 3)
+    # Written into the file's own track header, as a phone does.
+    content = bytearray(path.read_bytes())
+    at = content.index(b"tkhd") + 4 + 40
+    one = 1 << 16
+    content[at : at + 36] = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    with VideoFile(path) as video:
+        read = [frame.rgb for frame in video.frames()]
+    assert (video.width, video.height) == ((32, 48) if a == 0 else (48, 32))
+    assert len(read) == 3
+    for rgb in read:
+        assert rgb.shape == (video.height, video.width, 3)
+        assert rgb.flags.c_contiguous
+        assert corners(rgb) == expected
+
+
+def test_pixels_that_are_not_square_are_made_so(tmp_path, encode_video):
+    path = encode_video(tmp_path / "clip.mp4", [corner_frame()] * 2, aspect=Fraction(4, 3))
+    with VideoFile(path) as video:
+        assert (video.width, video.height) == (64, 32)
+        assert {frame.rgb.shape for frame in video.frames()} == {(32, 64, 3)}
+
+
+@pytest.mark.parametrize("name", ["clip.mkv", "clip.avi", "clip.mov", "clip.ts"])
+def test_other_containers_are_read(tmp_path, encode_video, name):
+    path = encode_video(tmp_path / name, numbered(12))
+    with VideoFile(path) as video:
+        seconds = [frame.seconds for frame in video.frames()]
+    assert len(seconds) == 12
+    assert np.diff(seconds) == pytest.approx(np.full(11, 1 / 30), abs=1.1e-3)
+    assert seconds[0] == pytest.approx(0, abs=0.1)
+    assert (video.damaged, video.missing_seconds) == (0, 0)
+
+
+def test_raw_streams_without_times_get_them(tmp_path, encode_video):
+    path = encode_video(tmp_path / "clip.h264", numbered(8), rate=25)
+    with VideoFile(path) as video:
+        seconds = [frame.seconds for frame in video.frames()]
+    assert len(seconds) == 8
+    assert (np.diff(seconds) > 0).all()
+
+
+def test_recordings_joined_end_to_end_go_on_where_the_first_ends(tmp_path, encode_video):
+    """As VOBs and camcorders' files are: one file after the other, each with times of its own."""
+    part = encode_video(tmp_path / "part.ts", numbered(20)).read_bytes()
+    (tmp_path / "joined.ts").write_bytes(3 * part)
+    with VideoFile(tmp_path / "joined.ts") as video:
+        read = list(video.frames())
+    seconds = [frame.seconds for frame in read]
+    assert len(seconds) == 60
+    assert np.diff(seconds) == pytest.approx(np.full(59, 1 / 30), abs=1e-4)
+    assert video.jumps == 2
+    # By the third part the file's times, which begin each time where they began at first, are two thirds behind.
+    assert float(video.shift_seconds) == pytest.approx(40 / 30, abs=1e-4)
+    assert read[45].rgb.mean() == pytest.approx(numbered(20)[5].mean(), abs=3)
+
+
+@pytest.mark.parametrize("first", [0, 3600])
+def test_recordings_of_other_hours_go_on_where_the_first_ends(tmp_path, first):
+    """A second part that begins an hour later, or earlier, which FFmpeg takes for its clock's return to 0."""
+    for name, begins_seconds in (("one", first), ("two", 3600 - first)):
+        with av.open(str(tmp_path / f"{name}.ts"), "w", format="mpegts") as container:
+            stream = container.add_stream("mpeg2video", rate=25)
+            stream.width = stream.height = 64
+            stream.pix_fmt = "yuv420p"
+            for number in range(25):
+                frame = av.VideoFrame.from_ndarray(np.full((64, 64, 3), 10 * number, np.uint8), format="rgb24")
+                frame.pts = number + 25 * begins_seconds
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    parts = [(tmp_path / f"{name}.ts").read_bytes() for name in ("one", "two")]
+    (tmp_path / "joined.ts").write_bytes(b"".join(parts))
+    with VideoFile(tmp_path / "joined.ts") as video:
+        seconds = [frame.seconds for frame in video.frames()]
+    assert len(seconds) == 50
+    assert np.diff(seconds) == pytest.approx(np.full(49, 1 / 25), abs=1e-4)
+    assert (video.jumps, video.missing_seconds) == (1, 0)
+
+
+@pytest.mark.parametrize(("wrong", "placed"), [(-9_000_000, 10), (9_000_000, 10), (-90_000, 10), (-6000, 9)])
+def test_one_damaged_time_moves_no_other_frame(tmp_path, encode_video, monkeypatch, wrong, placed):
+    """Of the tenth frame of a transport stream, as a flipped bit leaves it; a little out of order it only waits."""
+    decode = VideoFile._decode
+
+    def damaged(self):
+        for number, frame in enumerate(decode(self)):
+            frame.pts += wrong * (number == 10)
+            yield frame
+
+    path = encode_video(tmp_path / "clip.ts", numbered(20))
+    monkeypatch.setattr(VideoFile, "_decode", damaged)
+    with VideoFile(path) as video:
+        seconds = [frame.seconds for frame in video.frames()]
+    expected = [(placed if n == 10 else n) / 30 for n in range(20)]
+    assert seconds == pytest.approx(expected, abs=1e-4)
+    assert video.jumps == 0
+
+
+def test_a_gif_is_a_video(tmp_path):
+    from PIL import Image
+
+    first, *others = [Image.fromarray(frame) for frame in numbered(4)]
+    first.save(tmp_path / "clip.gif", save_all=True, append_images=others, duration=100)
+    assert len(greys(tmp_path / "clip.gif")) == 4
+
+
+def noise(count):
+    """Frames that hardly compress: a cut through their file cuts frames off."""
+    return list(np.random.default_rng(0).integers(0, 256, (count, 32, 48, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(("name", "index_first"), [("clip.mp4", True), ("clip.mkv", False), ("clip.ts", False)])
+def test_of_a_cut_off_file_what_is_there_is_read(tmp_path, encode_video, name, index_first):
+    path = encode_video(tmp_path / name, noise(30), index_first=index_first)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with VideoFile(path) as video:
+        count = len(list(video.frames()))
+    assert 10 <= count <= 20
+    if name != "clip.ts":
+        # A transport stream does not say how long it is.
+        assert video.missing_seconds * 30 == pytest.approx(30 - count, abs=0.1)
+
+
+def test_damaged_frames_are_counted_and_the_others_read(tmp_path, encode_video):
+    """One frame of a file in which each stands for itself is overwritten."""
+    path = encode_video(tmp_path / "clip.mov", noise(12), codec="png")
+    with av.open(str(path)) as container:
+        packet = [bytes(packet) for packet in container.demux(video=0)][5]
+    path.write_bytes(path.read_bytes().replace(packet, b"\x5a" * len(packet)))
+    with VideoFile(path) as video:
+        seconds = [frame.seconds for frame in video.frames()]
+    assert seconds == pytest.approx([n / 30 for n in range(12) if n != 5], abs=1e-3)
+    assert (video.damaged, video.missing_seconds) == (1, 0)
+
+
+def test_frames_that_lean_on_damaged_ones_are_read_too(tmp_path, encode_video):
+    path = encode_video(tmp_path / "clip.mp4", noise(30), index_first=True)
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 2, len(content) // 2 + len(content) // 20):
+        content[place] ^= 0x5A
+    path.write_bytes(content)
+    with VideoFile(path) as video:
+        count = len(list(video.frames()))
+    assert 25 <= count <= 30
+    assert 1 <= video.damaged <= 4
+
+
+def refused(path):
+    with pytest.raises(DataError) as error:
+        VideoFile(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    return error.value.code, str(error.value)
+
+
+def test_what_is_no_video_is_refused(tmp_path, encode_video):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "words.txt").write_text("FFmpeg would draw these words as a video.\n" * 20)
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\n/etc/hostname\n#EXT-X-ENDLIST\n")
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile clip.mp4\n")
+    cut = encode_video(tmp_path / "cut.mp4", noise(10))
+    # Its index stood at its end.
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    for name in ("empty.mp4", "words.txt", "list.m3u8", "list.ffconcat", "cut.mp4"):
+        assert refused(tmp_path / name)[0] == "video-format"
+    assert refused(tmp_path / "nothing.mp4")[0] == "file-missing"
+    assert refused(tmp_path)[0] == "video-folder"
+
+
+def test_a_picture_is_sent_to_the_other_command(tmp_path):
+    from PIL import Image
+
+    for name in ("face.png", "face.jpg"):
+        Image.fromarray(corner_frame()).save(tmp_path / name)
+        assert "mien predict" in refused(tmp_path / name)[1]
+
+
+def test_sound_alone_is_refused(tmp_path):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48_000, layout="mono")
+        for start in range(0, 10_240, 1024):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48_000, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert refused(path)[0] == "video-stream-missing"
+    assert "only sound" in refused(path)[1]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("clip.mp4", b"avc1"), ("clip.mkv", b"V_MPEG4/ISO/AVC")])
+def test_a_codec_that_is_not_known_is_refused(tmp_path, encode_video, name, codec):
+    path = encode_video(tmp_path / name, numbered(3), sound="aac")
+    content = path.read_bytes()
+    assert codec in content
+    path.write_bytes(content.replace(codec, codec[:-3] + b"XYZ"))
+    assert refused(path)[0] == "video-codec"
+
+
+def test_a_video_without_a_frame_is_refused(tmp_path, encode_video):
+    path = encode_video(tmp_path / "clip.mp4", noise(5), index_first=True)
+    content = path.read_bytes()
+    start = content.index(b"mdat") + 4
+    # The index says that there are five frames, and where they would be there is nothing.
+    path.write_bytes(content[:start] + bytes(len(content) - start))
+    assert refused(path)[0] == "video-damaged"
+
+
+def test_frames_of_one_pixel_are_read(tmp_path, encode_video):
+    path = encode_video(tmp_path / "clip.mkv", [np.full((1, 1, 3), 200, dtype=np.uint8)] * 3, codec="ffv1")
+    with VideoFile(path) as video:
+        assert [frame.rgb.shape for frame in video.frames()] == [(1, 1, 3)] * 3
+
+
+def test_frames_that_are_too_large_are_refused_before_they_are_decoded(tmp_path, encode_video, monkeypatch):
+    path = encode_video(tmp_path / "clip.mp4", [corner_frame()])
+    monkeypatch.setattr(video_module, "MAXIMUM_PIXELS", 48 * 32 - 1)
+    monkeypatch.setattr(VideoFile, "_decode", lambda self: pytest.fail("decoded"))
+    code, message = refused(path)
+    assert code == "video-pixels"
+    assert "48 x 32" in message
+    assert "1,535" in message
+
+
+def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with raises(MissingExtraError, "missing-extra"):
+        VideoFile(tmp_path / "clip.mp4")

@@ -1,0 +1,259 @@
+"""Whole videos read: real files, a detector that says what it is told to, and the real one with a real face."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mien
+from mien.errors import DataError
+from mien.faces.crop import crop_faces
+from mien.faces.face import Box, Face, Margin
+from mien.inference.predictor import load
+from mien.video.tracking import HALF_LIFE_SECONDS, Smoother
+from mien.video.video_predictor import DETECT_EVERY_SECONDS, VideoPredictor, predict_video
+from support import raises
+
+pytest.importorskip("av")
+
+SIZE = 60
+
+
+class Told:
+    """A detector that says where its test has put faces, frame by frame as it is asked; it counts how often."""
+
+    name = "told"
+    margin = Margin(1.0, 0.0)
+
+    def __init__(self, boxes_of):
+        self._boxes_of, self.asked = boxes_of, []
+
+    def detect(self, rgb):
+        number = round((float(rgb[:8, :8].mean()) - 20) / 5)
+        self.asked.append(number)
+        return [Face(box, 1.0, {}) for box in self._boxes_of(number)]
+
+
+def scene(astronaut, number, boxes):
+    """Her face in some boxes; the pixels above left say the frame's number."""
+    from PIL import Image
+
+    frame = np.full((240, 320, 3), 100, dtype=np.uint8)
+    face = np.asarray(Image.fromarray(astronaut[60:170, 170:280]).resize((SIZE, SIZE)))
+    for box in boxes:
+        frame[box.top : box.top + SIZE, box.left : box.left + SIZE] = face
+    frame[:16, :16] = 20 + 5 * number
+    return frame
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run):
+    return load(tiny_run.path)
+
+
+@pytest.fixture
+def play(tmp_path, encode_video, astronaut, classifier):
+    """Encode ``count`` frames with faces where ``boxes_of`` says, and read them: the frames, and the detector."""
+
+    def run(count, boxes_of, seen_of=None, rate=30, seconds=None, **options):
+        frames = [scene(astronaut, number, boxes_of(number)) for number in range(count)]
+        path = encode_video(tmp_path / "clip.mp4", frames, rate=rate, seconds=seconds)
+        detector = Told(seen_of or boxes_of)
+        return list(predict_video(classifier, path, detector=detector, **options)), detector
+
+    return run
+
+
+def moving(number):
+    return [Box(20 + 6 * number, 80 + 2 * number, SIZE, SIZE)]
+
+
+def slow(number):
+    return [Box(40 + 2 * number, 80 + number, SIZE, SIZE)]
+
+
+def test_between_detections_the_box_stays_on_a_moving_face(play):
+    frames, detector = play(30, moving)
+    assert detector.asked == [0, 10, 20]
+    for frame in frames:
+        (face,) = frame.faces
+        (box,) = moving(frame.number)
+        assert face.track == 1
+        assert abs(face.prediction.box.left - box.left) <= 3
+        assert abs(face.prediction.box.top - box.top) <= 3
+        assert face.prediction.box.width == pytest.approx(SIZE, abs=4)
+
+
+def test_detection_goes_by_time_not_by_frames(play):
+    seconds = [0, 0.1, 0.2, 0.25, 0.4, 0.9, 0.95, 1.3]
+    frames, detector = play(8, lambda number: [Box(100, 80, SIZE, SIZE)], seconds=seconds)
+    # Due a third of a second after the last time.
+    assert detector.asked == [0, 4, 5, 7]
+    assert [frame.seconds for frame in frames] == pytest.approx(seconds, abs=1e-3)
+
+
+def test_each_reading_is_that_of_its_crop_and_is_smoothed_in_time(play, classifier):
+    """Oracles: the classifier on the square cut out here, and the smoother on its own."""
+    frames, detector = play(12, moving, seconds=[0.03 * n + 0.02 * (n % 2) for n in range(12)])
+    smoother = Smoother(HALF_LIFE_SECONDS)
+    for frame in frames:
+        (face,) = frame.faces
+        squares = crop_faces(frame.rgb, [face.prediction.box], detector.margin, 48)
+        (scores,) = classifier.probabilities(squares)
+        assert np.array_equal(face.prediction.crop, squares[0])
+        assert face.raw.probability_vector == pytest.approx(scores, abs=1e-6)
+        assert face.prediction.probability_vector == pytest.approx(smoother.add(frame.seconds, scores), abs=1e-6)
+        assert face.raw.box == face.prediction.box
+    assert frames[5].faces[0].prediction.probability_vector != pytest.approx(
+        frames[5].faces[0].raw.probability_vector, abs=1e-9
+    )
+
+
+def test_a_face_that_leaves_is_looked_for_at_once_and_not_read(play):
+    frames, detector = play(20, lambda number: [Box(100, 80, SIZE, SIZE)] if number < 5 else [])
+    assert detector.asked[:2] == [0, 5]
+    assert [len(frame.faces) for frame in frames] == [1] * 5 + [0] * 15
+
+
+def test_a_face_hidden_for_some_frames_keeps_its_number(play):
+    def boxes_of(number):
+        return [] if 6 <= number < 14 else [Box(100, 80, SIZE, SIZE)]
+
+    frames, _ = play(40, boxes_of, detect_every_seconds=0.1)
+    assert {face.track for frame in frames for face in frame.faces} == {1}
+    assert [frame.number for frame in frames if not frame.faces] == list(range(6, 15))
+
+
+def test_a_face_the_detector_overlooks_is_still_followed(play):
+    frames, _ = play(30, moving, seen_of=lambda number: moving(number) if number == 0 else [])
+    assert [len(frame.faces) for frame in frames] == [1] * 30
+    (last,) = frames[-1].faces
+    assert abs(last.prediction.box.left - moving(29)[0].left) <= 4
+
+
+@pytest.mark.parametrize(("frame_seconds", "detect_every", "looks"), [(0.2, 2, 4), (0.2, 5, 2), (1.2, 0.33, 40)])
+def test_a_face_keeps_its_number_however_seldom_it_is_looked_for(play, frame_seconds, detect_every, looks):
+    """Detections more than a second apart, by wish or because the frames are."""
+    frames, detector = play(40, slow, seconds=[frame_seconds * n for n in range(40)], detect_every_seconds=detect_every)
+    assert len(detector.asked) == looks
+    assert {face.track for frame in frames for face in frame.faces} == {1}
+    assert [len(frame.faces) for frame in frames] == [1] * 40
+
+
+def test_twenty_faces(play):
+    def boxes_of(number):
+        return [Box(62 * (at % 5) + number, 60 * (at // 5), SIZE, SIZE) for at in range(20)]
+
+    frames, _ = play(12, boxes_of)
+    for frame in frames:
+        assert [face.track for face in frame.faces] == list(range(1, 21))
+        by_track = sorted(boxes_of(frame.number), key=lambda box: boxes_of(frame.number).index(box))
+        for face, box in zip(frame.faces, by_track, strict=True):
+            assert abs(face.prediction.box.left - box.left) <= 3
+
+
+def test_no_face_at_all(play):
+    frames, detector = play(20, lambda number: [])
+    assert [frame.faces for frame in frames] == [[]] * 20
+    assert detector.asked == [0, 10]
+
+
+def test_schemes_and_thresholds_hold(play, classifier):
+    frames, _ = play(3, moving, classes="binary", threshold=0.0)
+    assert [frame.faces[0].prediction.top for frame in frames] == ["positive"] * 3
+    assert frames[0].faces[0].raw.probability_vector.sum() == pytest.approx(1)
+
+
+def test_merged_scores_are_sums_over_the_models_classes(play, classifier):
+    """Oracle: sums by hand of what the classifier says of each square."""
+
+    def two(number):
+        return [Box(20 + number, 80, SIZE, SIZE), Box(200, 120 + number, SIZE, SIZE)]
+
+    def seen(number):
+        whole, right = two(number)
+        return [whole, Box(right.left - 10, right.top - 10, SIZE + 30, SIZE + 30)]
+
+    frames, _ = play(3, two, seen_of=seen, classes="cheer=happy+surprise,gloom=angry+fear+sad")
+    for frame in frames:
+        assert len(frame.faces) == 2
+        for face in frame.faces:
+            (row,) = classifier.probabilities(face.prediction.crop[np.newaxis])
+            shares = dict(zip(classifier.classes, row, strict=True))
+            cheer, gloom = shares["happy"] + shares["surprise"], shares["angry"] + shares["fear"] + shares["sad"]
+            assert face.raw.probability_vector == pytest.approx(np.array([cheer, gloom]) / (cheer + gloom), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "named"),
+    [
+        ({"classes": "nonsense"}, "scheme-unknown", "nonsense"),
+        ({"threshold": 0.5}, "threshold-classes", "7"),
+        ({"half_life_seconds": -1}, "seconds-range", "-1"),
+        ({"detect_every_seconds": float("nan")}, "seconds-range", "nan"),
+    ],
+)
+def test_bad_settings_are_refused_before_anything_is_read(classifier, tmp_path, options, code, named):
+    with raises(DataError, code, named):
+        predict_video(classifier, tmp_path / "nothing.mp4", detector=Told(moving), **options)
+
+
+def test_a_bad_file_is_refused_when_it_is_asked_for_not_at_the_first_frame(classifier, tmp_path):
+    with raises(DataError, "file-missing"):
+        predict_video(classifier, tmp_path / "nothing.mp4", detector=Told(moving))
+
+
+def test_memory_holds_one_frame_however_long_the_video_is(tmp_path, encode_video, classifier):
+    """A frame is let go before the next is read, unless its user keeps it."""
+    import weakref
+
+    path = encode_video(tmp_path / "clip.mp4", [np.full((32, 32, 3), 10 * n, dtype=np.uint8) for n in range(20)])
+    alive = weakref.WeakSet()
+    for frame in predict_video(classifier, path, detector=Told(lambda number: [])):
+        alive.add(frame)
+        assert len(alive) <= 2
+    assert frame.number == 19
+
+
+def test_a_reader_takes_frames_of_any_source(classifier, astronaut):
+    """From a camera: times and arrays."""
+    reader = VideoPredictor(classifier, Told(moving), "camera", detect_every_seconds=0)
+    for number in range(3):
+        (face,) = reader.predict(0.1 * number, scene(astronaut, number, moving(number)))
+        assert (face.track, face.prediction.source) == (1, "camera")
+
+
+def test_the_real_detector_and_model_read_a_real_face_that_moves(tmp_path, encode_video, astronaut):
+    """Eileen Collins smiles broadly, and moves by her face's width while nobody looks for her."""
+    wide = np.concatenate([astronaut[:300, 100:400], np.full((300, 120, 3), 60, dtype=np.uint8)], axis=1)
+    path = encode_video(tmp_path / "clip.mp4", [np.roll(wide, 9 * number, axis=1) for number in range(12)])
+    frames = list(predict_video(mien.load(), path))
+    assert DETECT_EVERY_SECONDS > 10 / 30 - 0.01
+    for frame in frames:
+        (face,) = frame.faces
+        assert face.track == 1
+        assert face.prediction.top == "happy"
+        assert abs(face.prediction.box.left - (178 - 100 + 9 * frame.number)) < 12
+
+
+def test_noise_holds_no_face(tmp_path, encode_video):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 120, 160, 3), dtype=np.uint8)
+    path = encode_video(tmp_path / "clip.mp4", list(noise))
+    assert [frame.faces for frame in predict_video(mien.load(), path)] == [[], [], []]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed on Linux only")
+def test_the_file_is_closed_when_its_frames_are_read_or_left(tmp_path, encode_video, classifier):
+    path = encode_video(tmp_path / "clip.mp4", [np.zeros((16, 16, 3), dtype=np.uint8)] * 3)
+
+    def is_open():
+        return str(path) in {os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()}
+
+    frames = predict_video(classifier, path, detector=Told(lambda number: []))
+    assert is_open()
+    assert len(list(frames)) == 3
+    assert not is_open()
+    for _ in predict_video(classifier, path, detector=Told(lambda number: [])):
+        break
+    assert not is_open()

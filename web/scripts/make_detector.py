@@ -1,0 +1,166 @@
+"""Write the page's face detector as an ONNX file, from the weights in the npm package @vladmandic/face-api (MIT).
+
+    python web/scripts/make_detector.py web/node_modules/@vladmandic/face-api web/build/detector.onnx
+
+The network is the package's "tiny face detector": one convolution and five depthwise-separable ones, each followed by a
+leaky ReLU and a 2 x 2 maximum, then a 1 x 1 convolution. Each cell of 32 x 32 pixels has five anchors with five values
+each (web/src/faces/anchors.ts). The same weights always give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+OPSET = 17
+IR_VERSION = 8
+"""Versions that onnxruntime-web and every onnxruntime that mien supports can load."""
+
+MEAN = (117.001, 114.697, 97.404)
+"""What the package subtracts from red, green and blue, 0..255, before it divides by 255."""
+
+ORDINARY = (3, 2, 0, 1)
+"""The package stores filters as (height, width, in, out); ONNX wants (out, in, height, width)."""
+
+DEPTHWISE = (2, 3, 0, 1)
+"""Depthwise filters are stored as (height, width, channel, 1); ONNX wants (channel, 1, height, width)."""
+
+LAYERS = 6
+"""Convolutions with a leaky ReLU and a maximum after them; all but the first are depthwise-separable."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A tensor of the package: ``values`` uint8, which mean ``values * scale + minimum``."""
+
+    values: npt.NDArray[np.uint8]
+    scale: float
+    minimum: float
+
+
+class DetectorGraph:
+    """Nodes and initializers of the graph, added in the order in which they run.
+
+    Args:
+        weights: the package's tensors by name.
+    """
+
+    def __init__(self, weights: dict[str, Weight]) -> None:
+        self.weights = weights
+        self.nodes: list[NodeProto] = []
+        self.initializers: list[TensorProto] = []
+
+    def build(self) -> onnx.ModelProto:
+        """The detector.
+
+        Input ``pixels``: uint8 (height, width, 4), RGBA as a canvas gives it, both sides multiples of 32.
+        Output ``cells``: float32 (1, 25, height / 32, width / 32).
+        """
+        last = self._normalized_input()
+        last = self._convolution(last, "conv0/filters", ORDINARY, bias="conv0/bias", kernel_shape=[3, 3])
+        last = self._pooled(last, 0)
+        for layer in range(1, LAYERS):
+            name = f"conv{layer}/depthwise_filter"
+            group = self.weights[name].values.shape[2]
+            last = self._convolution(last, name, DEPTHWISE, kernel_shape=[3, 3], group=group, pads=[1, 1, 1, 1])
+            name = f"conv{layer}/pointwise_filter"
+            last = self._convolution(last, name, ORDINARY, bias=f"conv{layer}/bias", kernel_shape=[1, 1])
+            last = self._pooled(last, layer)
+        last = self._convolution(last, "conv8/filters", ORDINARY, bias="conv8/bias", kernel_shape=[1, 1])
+        self._node("Identity", [last], "cells")
+        graph = helper.make_graph(
+            self.nodes,
+            "tiny face detector",
+            [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["height", "width", 4])],
+            [helper.make_tensor_value_info("cells", TensorProto.FLOAT, [1, 25, "rows", "columns"])],
+            self.initializers,
+        )
+        opset = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(graph, producer_name="mien", ir_version=IR_VERSION, opset_imports=opset)
+
+    def _normalized_input(self) -> str:
+        for name, position in (("first", 0), ("fourth", 3), ("channels", 2), ("front", 0)):
+            self._initializer(name, np.array([position], np.int64))
+        self._initializer("mean", np.array(MEAN, np.float32).reshape(1, 3, 1, 1))
+        self._initializer("white", np.array(255, np.float32))
+        self._node("Slice", ["pixels", "first", "fourth", "channels"], "rgb")
+        self._node("Cast", ["rgb"], "colours", to=TensorProto.FLOAT)
+        self._node("Transpose", ["colours"], "planes", perm=[2, 0, 1])
+        self._node("Unsqueeze", ["planes", "front"], "batch")
+        self._node("Sub", ["batch", "mean"], "centred")
+        return self._node("Div", ["centred", "white"], "scaled")
+
+    def _convolution(
+        self, last: str, filters: str, axes: tuple[int, ...], *, bias: str | None = None, **attributes: object
+    ) -> str:
+        inputs = [last, self._dequantized(filters, axes)]
+        if bias is not None:
+            inputs.append(self._dequantized(bias, (0,)))
+        return self._node("Conv", inputs, f"{filters}/out", **attributes)
+
+    def _pooled(self, last: str, layer: int) -> str:
+        active = self._node("LeakyRelu", [last], f"conv{layer}/active", alpha=0.1)
+        # The last maximum keeps the number of cells.
+        step = 1 if layer == LAYERS - 1 else 2
+        sizes = {"kernel_shape": [2, 2], "strides": [step, step]}
+        return self._node("MaxPool", [active], f"conv{layer}/pooled", auto_pad="SAME_UPPER", **sizes)
+
+    def _dequantized(self, name: str, axes: tuple[int, ...]) -> str:
+        """A weight in float32. onnxruntime computes it once, when it loads the file; the file keeps 8 bits."""
+        weight = self.weights[name]
+        self._initializer(f"{name}/bytes", np.ascontiguousarray(weight.values.transpose(axes)))
+        self._initializer(f"{name}/scale", np.array(weight.scale, np.float32))
+        self._initializer(f"{name}/min", np.array(weight.minimum, np.float32))
+        self._node("Cast", [f"{name}/bytes"], f"{name}/cast", to=TensorProto.FLOAT)
+        self._node("Mul", [f"{name}/cast", f"{name}/scale"], f"{name}/scaled")
+        return self._node("Add", [f"{name}/scaled", f"{name}/min"], name)
+
+    def _node(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+    def _initializer(self, name: str, values: npt.NDArray[np.generic]) -> None:
+        self.initializers.append(numpy_helper.from_array(values, name))
+
+
+def read_weights(package: Path) -> dict[str, Weight]:
+    """The tensors of the package's tiny face detector, by name: 8 bits each, with one scale and one minimum a tensor.
+
+    Raises:
+        ValueError: the file of weights is longer or shorter than its manifest says.
+    """
+    folder = package / "model"
+    manifest = json.loads((folder / "tiny_face_detector_model-weights_manifest.json").read_text(encoding="utf-8"))
+    file = folder / "tiny_face_detector_model.bin"
+    stored = np.frombuffer(file.read_bytes(), np.uint8)
+    weights = {}
+    start = 0
+    for entry in (entry for group in manifest for entry in group["weights"]):
+        end = start + int(np.prod(entry["shape"]))
+        values = stored[start:end].reshape(entry["shape"])
+        weights[entry["name"]] = Weight(values, entry["quantization"]["scale"], entry["quantization"]["min"])
+        start = end
+    if start != len(stored):
+        raise ValueError(f"{file} has {len(stored)} bytes; its manifest says {start}.")
+    return weights
+
+
+def main(package: Path, out: Path) -> None:
+    """Write the file."""
+    model = DetectorGraph(read_weights(package)).build()
+    onnx.checker.check_model(model, full_check=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(model.SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

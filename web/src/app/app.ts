@@ -1,0 +1,169 @@
+/** What each control of the page does. */
+
+import { type ErrorCode, problem, reasonOf } from "../errors";
+import type { Box } from "../faces/box";
+import { list, translate } from "../locales/translate";
+import { fetchFile } from "../model/download";
+import { occlusion } from "../model/occlusion";
+import type { Probabilities } from "../model/outputs";
+import { besidePage } from "../model/runtime";
+import { asJson, saveFile, type SavedPrediction } from "../predictions/json_file";
+import type { Predictor } from "../predictions/predictor";
+import exampleFile from "../sources/example.png?url";
+import { element } from "../view/elements";
+import type { Page } from "../view/page";
+import { ImageSession } from "./image_session";
+import { Stage } from "./stage";
+import { VideoSession } from "./video_session";
+
+const explaining = () => translate("explaining");
+
+export class App {
+  readonly stage: Stage;
+  readonly images: ImageSession;
+  readonly videos: VideoSession;
+
+  constructor(
+    private readonly page: Page,
+    private readonly predictor: Promise<Predictor>,
+  ) {
+    this.stage = new Stage(page);
+    this.images = new ImageSession(page, this.stage, predictor);
+    this.videos = new VideoSession(page, this.stage, this.images, predictor);
+  }
+
+  /** Images are added to those that are there. If there is no image among the files, the first video is played. */
+  async open(files: File[]): Promise<void> {
+    const { messages } = this.page;
+    messages.clearProblems();
+    const videos = files.filter(({ type }) => type.startsWith("video/"));
+    // A file of unknown type may be an image; if it is not, an error names it.
+    const images = files.filter(({ type }) => type.startsWith("image/") || (!type && !videos.length));
+    const others = files.filter((file) => !images.includes(file) && !videos.includes(file));
+    if (others.length === files.length) return messages.addProblem(problem("files-unsupported"));
+    const played = images.length ? undefined : videos.shift();
+    this.#reportSkipped("videos-skipped", videos);
+    this.#reportSkipped("files-skipped", others);
+    await (played ? this.videos.play(played) : this.images.add(images));
+  }
+
+  /** Compute and show the occlusion map of the chosen face. */
+  async explain(): Promise<void> {
+    const face = this.page.chosenFace;
+    const predictions = this.page.predictions;
+    if (!face || !predictions) return;
+    const { shown } = this.stage;
+    const { scheme } = this.page.settings;
+    this.page.messages.show(explaining);
+    try {
+      const predictor = await this.predictor;
+      const { size_px: side, crop_px: seen } = predictor.manifest.input;
+      const { top } = this.page.prediction("", face);
+      const target = (probabilities: Probabilities) =>
+        this.page.prediction("", { box: null, score: null, probabilities }).probabilities[top]!;
+      const map = await occlusion((crops) => predictor.probabilities(crops), face.crop, side, seen, target);
+      // Meanwhile another face or label scheme may be chosen: the map is not of that one. A stopped camera keeps its face.
+      const current = this.page.chosenFace ?? face;
+      if (this.stage.shown !== shown || current.number !== face.number || this.page.settings.scheme !== scheme) return;
+      this.page.setMap(face, map, top);
+      element("map").scrollIntoView({ block: "nearest" });
+    } catch (error) {
+      this.stage.report(predictions.source, error);
+    } finally {
+      this.page.messages.replace(explaining, this.stage.summary);
+    }
+  }
+
+  /** Classify everything with another of the page's models. A camera or a video ends. */
+  async useModel(which: number, name: string): Promise<boolean> {
+    const loading = () => translate("loading");
+    const { messages } = this.page;
+    messages.clearProblems();
+    this.stage.stop();
+    messages.show(loading);
+    try {
+      const predictor = await this.predictor;
+      await predictor.useModel(which);
+      const { shown } = this.stage;
+      this.images.forget();
+      this.stage.show({ kind: "nothing" });
+      this.page.useManifest(predictor.manifest);
+      await this.images.process(shown.kind === "image" ? [shown.item] : [...this.images.items]);
+      return true;
+    } catch (error) {
+      messages.addProblem(problem("model-failed", () => ({ name, reason: reasonOf(error) })));
+      return false;
+    } finally {
+      messages.replace(loading, this.stage.summary);
+    }
+  }
+
+  /** Show faces from this score of the detector on. */
+  async setMinScore(score: number): Promise<void> {
+    (await this.predictor).minScore = score;
+    await this.images.repeat();
+  }
+
+  /** Classify a face at a box that the user drew, in fractions of the shown image. */
+  async addFace({ left, top, width, height }: Box): Promise<void> {
+    const { predictions } = this.page;
+    if (!predictions) return;
+    const mirrored = this.page.settings.mirror ? 1 - left - width : left;
+    await this.images.addFace({
+      left: Math.round(mirrored * predictions.width),
+      top: Math.round(top * predictions.height),
+      width: Math.max(Math.round(width * predictions.width), 1),
+      height: Math.max(Math.round(height * predictions.height), 1),
+    });
+  }
+
+  /** Show an image that comes with the page. */
+  async openExample(): Promise<void> {
+    try {
+      const bytes = await fetchFile(besidePage(exampleFile));
+      await this.open([new File([bytes], "example.png", { type: "image/png" })]);
+    } catch (error) {
+      this.stage.report("example.png", error);
+    }
+  }
+
+  async copy(): Promise<void> {
+    try {
+      await navigator.clipboard.writeText(asJson(this.predictions()));
+      this.page.messages.show(() => translate("copied"));
+    } catch {
+      this.page.messages.addProblem(problem("copy-denied"));
+    }
+  }
+
+  save(): void {
+    saveFile(asJson(this.predictions()), "predictions.json");
+  }
+
+  /** All predictions: of every image, or of every frame. */
+  predictions(): SavedPrediction[] {
+    const { shown } = this.stage;
+    if (shown.kind === "video") {
+      const { video } = shown;
+      return video.entries.map((entry) => ({
+        time_seconds: entry.seconds,
+        face: entry.number,
+        ...this.page.prediction(video.source, entry),
+      }));
+    }
+    return this.images.items.flatMap(
+      ({ predictions }) => predictions?.faces.map((face) => this.page.prediction(predictions.source, face)) ?? [],
+    );
+  }
+
+  /** Show everything again, after a change of settings or language. */
+  refresh(): void {
+    this.page.retranslate();
+    this.images.showList();
+  }
+
+  #reportSkipped(code: ErrorCode, files: File[]): void {
+    const names = () => ({ names: list(files.map(({ name }) => name)) });
+    if (files.length) this.page.messages.addProblem(problem(code, names));
+  }
+}

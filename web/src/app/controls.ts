@@ -1,0 +1,95 @@
+/** Binds buttons, switches, drops and pastes to what the app does. */
+
+import { currentLanguage, languages, percent, setLanguage } from "../locales/translate";
+import { bindBoxDrawing } from "../view/box_drawing";
+import { element } from "../view/elements";
+import type { Page } from "../view/page";
+import type { App } from "./app";
+
+export function bindSources(app: App): void {
+  const images = element<HTMLInputElement>("image-files");
+  const video = element<HTMLInputElement>("video-file");
+  for (const id of ["choose-images", "use-camera", "play-video", "open-example"]) element<HTMLButtonElement>(id).disabled = false;
+  element("choose-images").onclick = () => images.click();
+  element("play-video").onclick = () => video.click();
+  element("use-camera").onclick = () => void app.videos.useCamera();
+  element("stop").onclick = () => app.stage.stop();
+  element("classify-whole").onclick = () => void app.images.classifyWhole();
+  element("explain").onclick = () => void app.explain();
+  element("open-example").onclick = () => void app.openExample();
+  bindBoxDrawing((fractions) => void app.addFace(fractions));
+  element("copy").onclick = () => void app.copy();
+  element("save").onclick = () => app.save();
+  for (const input of [images, video]) {
+    input.onchange = () => {
+      void app.open([...(input.files ?? [])]);
+      // The same file can be chosen again.
+      input.value = "";
+    };
+  }
+  bindDrops(app);
+  document.onpaste = (event) => {
+    const files = [...(event.clipboardData?.files ?? [])];
+    // Pasted text is ignored; it is no mistake.
+    if (files.length) void app.open(files);
+  };
+}
+
+function bindDrops(app: App): void {
+  const screen = element("screen");
+  document.ondragover = (event) => {
+    event.preventDefault();
+    screen.classList.add("drop-target");
+  };
+  document.ondragleave = () => screen.classList.remove("drop-target");
+  document.ondrop = (event) => {
+    event.preventDefault();
+    screen.classList.remove("drop-target");
+    void app.open([...(event.dataTransfer?.files ?? [])]);
+  };
+}
+
+export function bindSettings(app: App, page: Page): void {
+  const { settings } = page;
+  const minConfidence = element<HTMLInputElement>("min-confidence");
+  minConfidence.oninput = () => {
+    settings.minConfidence = Number(minConfidence.value) / 100;
+    app.refresh();
+  };
+  const mirror = element<HTMLInputElement>("mirror");
+  mirror.onchange = () => {
+    settings.mirror = mirror.checked;
+    app.refresh();
+  };
+  const minScore = element<HTMLInputElement>("min-score");
+  minScore.oninput = () => (element("min-score-value").textContent = percent(Number(minScore.value) / 100));
+  // Only when the slider is let go: every image is processed again.
+  minScore.onchange = () => void app.setMinScore(Number(minScore.value) / 100);
+  element("face-crops").onchange = () => void app.images.repeat();
+}
+
+export function bindLanguages(app: App): void {
+  const buttons = languages().map(([language, name]) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.lang = language;
+    button.dataset["language"] = language;
+    button.title = name;
+    button.textContent = language.toUpperCase();
+    return button;
+  });
+  element("languages").replaceChildren(...buttons);
+  const mark = () => {
+    for (const button of buttons) {
+      button.setAttribute("aria-pressed", String(button.dataset["language"] === currentLanguage()));
+    }
+  };
+  for (const button of buttons) {
+    button.onclick = () => {
+      setLanguage(button.lang);
+      mark();
+      app.refresh();
+    };
+  }
+  mark();
+}

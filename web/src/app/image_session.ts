@@ -1,0 +1,138 @@
+/** Processes images one after another, shows the chosen one, and lists all. */
+
+import type { Box } from "../faces/box";
+import { translate } from "../locales/translate";
+import { Gallery, type GalleryItem } from "../predictions/gallery";
+import type { Predictor } from "../predictions/predictor";
+import type { DecodedImage } from "../preprocess/image";
+import { element } from "../view/elements";
+import type { Page } from "../view/page";
+import type { Stage } from "./stage";
+
+export class ImageSession {
+  readonly #gallery: Gallery;
+  #processingRest = false;
+
+  constructor(
+    private readonly page: Page,
+    private readonly stage: Stage,
+    predictor: Promise<Predictor>,
+  ) {
+    this.#gallery = new Gallery(predictor, () => element<HTMLInputElement>("face-crops").checked);
+    stage.onChange = () => this.showList();
+  }
+
+  get items(): readonly GalleryItem[] {
+    return this.#gallery.items;
+  }
+
+  /** Add image files to those that are there, and process them. */
+  add(files: File[]): Promise<void> {
+    return this.process(this.#gallery.add(files));
+  }
+
+  /** Show the first of some images that can be shown, then process all that are left. */
+  async process(items: GalleryItem[]): Promise<void> {
+    this.showList();
+    for (const item of items) if (await this.#choose(item)) break;
+    this.showList();
+    // If the rest is being processed already, that loop comes to these images too.
+    if (this.#processingRest) return;
+    this.#processingRest = true;
+    // A camera or a video that was started meanwhile needs all the time.
+    while (this.stage.shown.kind !== "video") {
+      const item = this.items.find(({ predictions }) => !predictions);
+      if (!item) break;
+      await this.#gallery.process(item).catch((error: unknown) => this.#refuse(item, error));
+      this.showList();
+    }
+    this.#processingRest = false;
+  }
+
+  /** Forget all predictions, so that every image is processed again. */
+  forget(): void {
+    this.#gallery.forget();
+  }
+
+  /** Classify a face at a box that the user drew on the image on the screen, in its pixels. */
+  async addFace(box: Box): Promise<void> {
+    const { shown } = this.stage;
+    if (shown.kind !== "image") return;
+    const { item } = shown;
+    try {
+      const number = await this.#gallery.addFace(item, box);
+      if (this.stage.shown !== shown) return this.showList();
+      this.stage.show({ kind: "image", item });
+      this.page.choose(number);
+    } catch (error) {
+      this.#refuse(item, error);
+    }
+  }
+
+  /** Process all images again, after a setting of detection was changed. */
+  async repeat(): Promise<void> {
+    this.page.messages.clearProblems();
+    this.#gallery.forget();
+    const { shown } = this.stage;
+    // Beside a camera or a video, images wait until one is chosen or added.
+    if (shown.kind !== "video") await this.process(shown.kind === "image" ? [shown.item] : []);
+  }
+
+  /** Classify the image on the screen as one face. */
+  async classifyWhole(): Promise<void> {
+    const { shown } = this.stage;
+    if (shown.kind !== "image") return;
+    const { item } = shown;
+    const button = element("classify-whole");
+    const focused = document.activeElement === button;
+    try {
+      await this.#gallery.processWhole(item);
+    } catch (error) {
+      return this.#refuse(item, error);
+    }
+    if (this.stage.shown !== shown) return this.showList();
+    this.stage.show({ kind: "image", item });
+    // The button is hidden now, which browsers notice a moment later. The next likely button gets its focus.
+    const focusIsFree = [button, document.body].includes(document.activeElement as HTMLElement);
+    if (focused && focusIsFree) element("explain").focus();
+  }
+
+  /** The list of images. A single image is listed only as a way back to it. */
+  showList(): void {
+    const { shown } = this.stage;
+    const isNotShown = shown.kind === "nothing" && this.items.some(({ predictions }) => predictions);
+    const evenOne = shown.kind === "video" || isNotShown;
+    this.page.showImages(this.#gallery.items, shown.kind === "image" ? shown.item : null, evenOne, (item) => {
+      this.page.messages.clearProblems();
+      void this.process([item]);
+    });
+  }
+
+  /** Show an image. Returns whether it is shown, or something else was started meanwhile. */
+  async #choose(item: GalleryItem): Promise<boolean> {
+    const turn = this.stage.stop();
+    this.page.messages.show(() => translate("processing", { name: item.file.name }));
+    let image: DecodedImage;
+    try {
+      image = await this.#gallery.process(item);
+    } catch (error) {
+      this.#refuse(item, error);
+      if (!this.stage.isCurrent(turn)) return true;
+      this.page.messages.show(this.stage.summary);
+      return false;
+    }
+    if (!this.stage.isCurrent(turn)) return true;
+    this.page.draw(image);
+    this.stage.show({ kind: "image", item });
+    return true;
+  }
+
+  /** Remove an image that failed, and say why, once. */
+  #refuse(item: GalleryItem, error: unknown): void {
+    if (!this.#gallery.remove(item)) return;
+    const { shown } = this.stage;
+    if (shown.kind === "image" && shown.item === item) this.stage.show({ kind: "nothing" });
+    this.stage.report(item.file.name, error);
+    this.showList();
+  }
+}

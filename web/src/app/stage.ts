@@ -1,0 +1,88 @@
+/** What is on the screen, and the one place where it is replaced. */
+
+import { LoadError, PageError, problem, problemWith } from "../errors";
+import { release } from "../sources/video";
+import { element } from "../view/elements";
+import type { Page, Shown } from "../view/page";
+
+export class Stage {
+  readonly video = element<HTMLVideoElement>("video");
+  shown: Shown = { kind: "nothing" };
+  /** Called after something else is shown. */
+  onChange: () => void = () => {};
+  /** Counts what was started or stopped, so that late results of something older are not shown. */
+  #turn = 0;
+
+  constructor(private readonly page: Page) {
+    // A file that is damaged midway would stop without a message. A file that cannot start is reported by VideoSession.
+    this.video.onerror = () => {
+      if (this.shown.kind !== "video" || !this.video.src) return;
+      const { source: name } = this.shown.video;
+      this.stop();
+      this.page.messages.addProblem(problem("video-broken", () => ({ name })));
+    };
+  }
+
+  /** The status below what is on the screen. */
+  readonly summary = (): string => (this.shown.kind === "image" ? this.page.summary(this.shown.item) : "");
+
+  /** Whether nothing was started or stopped since `stop` returned this turn. */
+  isCurrent(turn: number): boolean {
+    return turn === this.#turn;
+  }
+
+  /**
+   * End the camera or pause the video, or give up waiting for it; the latest predictions stay.
+   * Returns the turn of what starts now.
+   */
+  stop(): number {
+    this.#turn += 1;
+    this.video.pause();
+    const stream = this.video.srcObject;
+    if (stream instanceof MediaStream) {
+      stream.getTracks().forEach((track) => track.stop());
+      if (this.shown.kind === "video") this.shown.video.stop();
+    }
+    const button = element("stop");
+    const focused = document.activeElement === button;
+    button.hidden = true;
+    // A hidden button loses the focus.
+    if (focused) element("use-camera").focus();
+    this.page.messages.show(this.summary);
+    return this.#turn;
+  }
+
+  /** Show something else. */
+  show(shown: Shown): void {
+    if (this.shown.kind === "video") this.shown.video.stop();
+    // A camera is shown as a mirror; for images the user's choice is kept from one to the next.
+    const isCamera = shown.kind === "video" && this.video.srcObject !== null;
+    if (shown.kind !== "image" || this.shown.kind !== "image") this.#setMirror(isCamera);
+    // For a video file the controls of its player would be mirrored too.
+    element<HTMLInputElement>("mirror").disabled = shown.kind === "video" && !isCamera;
+    const videoEnds = this.shown.kind === "video" && shown.kind !== "video";
+    this.shown = shown;
+    if (videoEnds) release(this.video);
+    this.page.showScreen(shown);
+    this.onChange();
+    this.page.messages.show(this.summary);
+  }
+
+  /** There is one video element: remove what it played before. */
+  freeVideo(): void {
+    if (this.shown.kind === "video") this.show({ kind: "nothing" });
+    else release(this.video);
+  }
+
+  /** Show why a source failed. A LoadError is shown already. */
+  report(name: string, error: unknown): void {
+    if (error instanceof LoadError) return;
+    if (!(error instanceof PageError)) console.error(error);
+    this.page.messages.addProblem(problemWith(name, error));
+  }
+
+  #setMirror(mirror: boolean): void {
+    this.page.settings.mirror = mirror;
+    element<HTMLInputElement>("mirror").checked = mirror;
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Everything that the page says, in the chosen language. Each JSON file beside this one is a language, and nothing else
+ * has to name it.
+ */
+
+import type { Output } from "../model/outputs";
+import type english from "./en.json";
+
+export type Key = keyof typeof english;
+
+/** The name of a language's file, such as "de". */
+export type Language = string;
+
+const files = import.meta.glob<Record<Key, string>>("./*.json", { eager: true, import: "default" });
+
+const SENTENCES = new Map(Object.entries(files).map(([file, sentences]) => [file.slice(2, -5), sentences]));
+
+const FALLBACK = "en";
+
+const STORED = "mien.language";
+
+let language: Language = firstLanguage();
+
+/** Each language with its own name for itself. */
+export function languages(): [Language, string][] {
+  return [...SENTENCES].map(([name, sentences]) => [name, sentences.language_name]);
+}
+
+export function currentLanguage(): Language {
+  return language;
+}
+
+export function setLanguage(chosen: Language): void {
+  language = chosen;
+  try {
+    localStorage.setItem(STORED, chosen);
+  } catch {
+    // A browser that stores nothing forgets the language too.
+  }
+}
+
+/** A sentence, with each `{name}` replaced by the value of that name. */
+export function translate(key: Key, values: Record<string, string | number> = {}): string {
+  return SENTENCES.get(language)![key].replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}
+
+const EXPRESSIONS: readonly Key[] = [
+  "angry", "disgust", "fear", "happy", "sad", "surprise", "neutral", "negative", "positive",
+  "contempt", "unknown", "not-a-face",
+];
+
+/** The name of a class. A class that is not listed keeps the model's name, even if a sentence has the same key. */
+export function expression(name: string): string {
+  const known = EXPRESSIONS.find((key) => key === name);
+  return known ? translate(known) : name;
+}
+
+/** What an output answers, in words. An output that the page does not know keeps its name. */
+export function outputName({ name, byVotes }: Pick<Output, "name" | "byVotes">): string {
+  if (byVotes) return translate("output_votes");
+  return name === "fer2013" ? translate("output_fer2013") : name;
+}
+
+/** A fraction 0..1 as a percentage with a fixed number of decimals. */
+export function percent(fraction: number, decimals = 0): string {
+  const format = { style: "percent", minimumFractionDigits: decimals, maximumFractionDigits: decimals } as const;
+  return new Intl.NumberFormat(language, format).format(fraction);
+}
+
+/** A number without decimals. */
+export function integer(value: number): string {
+  return new Intl.NumberFormat(language, { maximumFractionDigits: 0 }).format(value);
+}
+
+/** Names separated by commas, with an "and" before the last. */
+export function list(names: string[]): string {
+  return new Intl.ListFormat(language).format(names);
+}
+
+/** Fill each element that has a `data-text` or a `data-label` key: its text, or its label for screen readers. */
+export function translateDocument(root: Document): void {
+  root.documentElement.lang = language;
+  for (const element of root.querySelectorAll<HTMLElement>("[data-text]")) {
+    element.textContent = translate(element.dataset["text"] as Key);
+  }
+  for (const element of root.querySelectorAll<HTMLElement>("[data-label]")) {
+    element.setAttribute("aria-label", translate(element.dataset["label"] as Key));
+  }
+}
+
+function firstLanguage(): Language {
+  let stored: string | null = null;
+  try {
+    stored = localStorage.getItem(STORED);
+  } catch {
+    // See setLanguage.
+  }
+  const wanted = [stored, ...(globalThis.navigator?.languages ?? [])].map((name) => name?.split("-")[0] ?? "");
+  return wanted.find((name) => SENTENCES.has(name)) ?? FALLBACK;
+}

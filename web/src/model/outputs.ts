@@ -1,0 +1,34 @@
+/** The outputs of a model: each is an answer of its own, with its own classes. */
+
+import type { Manifest } from "./manifest";
+
+export interface Output {
+  /** Empty for the only output of a model without named ones. */
+  name: string;
+  /** The graph's output with its logits. */
+  logits: string;
+  classes: string[];
+  temperature: number;
+  /** Whether a probability is the share of people who are expected to choose the class. */
+  byVotes: boolean;
+}
+
+/** Probabilities of one face: a row for each output, by its name, in the order of its classes. */
+export type Probabilities = Record<string, number[]>;
+
+/** The outputs in the manifest's order, as mien.artifact.Manifest.logits_of names their logits. */
+export function outputsOf({ outputs = {}, classes, temperature }: Manifest): Output[] {
+  const named = Object.entries(outputs).map(([name, output], index) => ({
+    name,
+    logits: index === 0 ? "logits" : `logits_${name}`,
+    classes: output.classes,
+    temperature: index === 0 ? temperature : output.temperature,
+    byVotes: output.target === "votes",
+  }));
+  return named.length ? named : [{ name: "", logits: "logits", classes, temperature, byVotes: false }];
+}
+
+/** The output that answers unless the user chooses: the first that people's votes taught, else the first. */
+export function defaultOutput(outputs: Output[]): Output {
+  return outputs.find(({ byVotes }) => byVotes) ?? outputs[0]!;
+}

@@ -1,0 +1,94 @@
+/** The images that were dropped, pasted or chosen, and the predictions for each. */
+
+import type { Box } from "../faces/box";
+import type { DecodedImage } from "../preprocess/image";
+import { openImage } from "../sources/image_file";
+import type { ImagePredictions } from "./image_predictions";
+import type { PredictedFace, Predictor } from "./predictor";
+
+export interface GalleryItem {
+  file: File;
+  /** A small copy of the image, once it is opened. */
+  thumbnail?: OffscreenCanvas;
+  /** Missing until the image is processed; without faces where none was found. */
+  predictions?: ImagePredictions;
+}
+
+export class Gallery {
+  readonly items: GalleryItem[] = [];
+
+  /** `areCrops` says whether each image is a face crop, at the time of the call. */
+  constructor(
+    private readonly predictor: Promise<Predictor>,
+    private readonly areCrops: () => boolean,
+  ) {}
+
+  add(files: File[]): GalleryItem[] {
+    const items = files.map((file) => ({ file }));
+    this.items.push(...items);
+    return items;
+  }
+
+  /** Returns whether the image was still there: two callers may fail on the same one. */
+  remove(item: GalleryItem): boolean {
+    const index = this.items.indexOf(item);
+    if (index < 0) return false;
+    this.items.splice(index, 1);
+    return true;
+  }
+
+  /** Open an image, and predict unless that is done. Raises PageError. */
+  async process(item: GalleryItem): Promise<DecodedImage> {
+    const image = await openImage(item.file);
+    item.thumbnail ??= thumbnailOf(image);
+    const predictor = await this.predictor;
+    while (!item.predictions) {
+      const areCrops = this.areCrops();
+      const { manifest, minScore } = predictor;
+      const faces = await (areCrops ? predictor.predictCrop(image) : predictor.predictImage(image));
+      // If a setting was changed meanwhile, predict again.
+      const isSame = areCrops === this.areCrops() && manifest === predictor.manifest && minScore === predictor.minScore;
+      if (isSame) item.predictions = predictionsOf(item, image, faces);
+    }
+    return image;
+  }
+
+  /** Predict on a box that the user drew, beside the faces that were found. Returns the new face's number. */
+  async addFace(item: GalleryItem, box: Box): Promise<number> {
+    const image = await openImage(item.file);
+    const face = await (await this.predictor).predictBox(image, box);
+    const faces = item.predictions?.faces ?? [];
+    const number = Math.max(0, ...faces.map((each) => each.number)) + 1;
+    // A face without a box is the whole image, which the user has given up by drawing.
+    const boxed = faces.filter((each) => each.box);
+    item.predictions = { ...predictionsOf(item, image, []), faces: [...boxed, { ...face, number }] };
+    return number;
+  }
+
+  /** Predict again, with the whole image as one face. Raises PageError. */
+  async processWhole(item: GalleryItem): Promise<void> {
+    const image = await openImage(item.file);
+    item.predictions = predictionsOf(item, image, await (await this.predictor).predictCrop(image));
+  }
+
+  /** Forget all predictions, so that every image is processed again. */
+  forget(): void {
+    for (const item of this.items) delete item.predictions;
+  }
+}
+
+/** Longer side of a thumbnail in pixels: twice of what the list shows. */
+const THUMBNAIL_PX = 96;
+
+function thumbnailOf({ source, width, height }: DecodedImage): OffscreenCanvas {
+  const scale = Math.min(THUMBNAIL_PX / Math.max(width, height), 1);
+  const canvas = new OffscreenCanvas(Math.max(Math.round(width * scale), 1), Math.max(Math.round(height * scale), 1));
+  const context = canvas.getContext("2d")!;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(source, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+function predictionsOf(item: GalleryItem, { width, height }: DecodedImage, faces: PredictedFace[]): ImagePredictions {
+  return { source: item.file.name, width, height, faces: faces.map((face, index) => ({ number: index + 1, ...face })) };
+}

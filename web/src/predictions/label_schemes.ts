@@ -1,0 +1,43 @@
+import type { Output } from "../model/outputs";
+
+/** The label schemes of mien.labels: which classes of the model make up each class that is shown. */
+
+export interface LabelScheme {
+  name: "all" | "five" | "binary";
+  /** New class -> classes of the model that it merges. Classes in no group are dropped. */
+  groups: Record<string, string[]>;
+}
+
+const FIVE = ["angry", "fear", "happy", "sad", "surprise"];
+
+const MERGING: LabelScheme[] = [
+  { name: "five", groups: Object.fromEntries(FIVE.map((name) => [name, [name]])) },
+  { name: "binary", groups: { negative: ["angry", "fear", "sad"], positive: ["happy", "surprise"] } },
+];
+
+/**
+ * The schemes that an output allows; the first keeps all classes. People's votes allow no other: what is left after a
+ * class is dropped is no share of people.
+ */
+export function schemesFor({ classes, byVotes }: Pick<Output, "classes" | "byVotes">): LabelScheme[] {
+  const all: LabelScheme = { name: "all", groups: Object.fromEntries(classes.map((name) => [name, [name]])) };
+  if (byVotes) return [all];
+  const known = new Set(classes);
+  const allowed = MERGING.filter(({ groups }) => Object.values(groups).flat().every((name) => known.has(name)));
+  return [all, ...allowed.filter(({ groups }) => Object.keys(groups).length < classes.length)];
+}
+
+/** Probabilities of the scheme's classes: the sum over each group, rescaled so that all sum to 1. */
+export function mergeProbabilities(
+  probabilities: number[],
+  classes: string[],
+  scheme: LabelScheme,
+): Record<string, number> {
+  const sums = Object.values(scheme.groups).map((group) =>
+    group.reduce((sum, name) => sum + (probabilities[classes.indexOf(name)] ?? 0), 0),
+  );
+  const total = sums.reduce((sum, value) => sum + value, 0);
+  return Object.fromEntries(
+    Object.keys(scheme.groups).map((name, index) => [name, total > 0 ? sums[index]! / total : 1 / sums.length]),
+  );
+}

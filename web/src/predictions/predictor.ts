@@ -1,0 +1,96 @@
+/** From an image to the probabilities of its faces: detect, crop, classify. */
+
+import { LoadError, reasonOf } from "../errors";
+import type { Box } from "../faces/box";
+import { cut, squareAround } from "../faces/crop";
+import { Detector } from "../faces/detector";
+import { Classifier } from "../model/classifier";
+import { fetchManifest, type Manifest } from "../model/manifest";
+import type { Probabilities } from "../model/outputs";
+import { toFaceCrop } from "../preprocess/face_crop";
+import { toGrey } from "../preprocess/grey";
+import type { DecodedImage } from "../preprocess/image";
+
+export interface PredictedFace {
+  /** null where the whole image was taken as the face crop. */
+  box: Box | null;
+  /** The detector's score, 0..1; null where nothing was detected: of a box that the user drew, or the whole image. */
+  score: number | null;
+  /** The grey face crop that the model saw: size_px * size_px values, 0..255. */
+  crop: Uint8Array;
+  probabilities: Probabilities;
+}
+
+export class Predictor {
+  private constructor(
+    private classifier: Classifier,
+    private readonly detector: Detector,
+  ) {}
+
+  /** Load both networks. Raises LoadError. */
+  static async load(manifest: Promise<Manifest>): Promise<Predictor> {
+    try {
+      const [classifier, detector] = await Promise.all([Classifier.load(manifest, 0), Detector.load()]);
+      return new Predictor(classifier, detector);
+    } catch (error) {
+      throw new LoadError(reasonOf(error));
+    }
+  }
+
+  /** The lowest score of a face that counts, 0..1. */
+  get minScore(): number {
+    return this.detector.minScore;
+  }
+
+  set minScore(score: number) {
+    this.detector.minScore = score;
+  }
+
+  /** Classify with another of the page's models from now on. Raises LoadError; then the model stays. */
+  async useModel(which: number): Promise<void> {
+    try {
+      this.classifier = await Classifier.load(fetchManifest(which), which);
+    } catch (error) {
+      throw new LoadError(reasonOf(error));
+    }
+  }
+
+  get manifest(): Manifest {
+    return this.classifier.manifest;
+  }
+
+  /** The faces of a still image, the largest first. */
+  async predictImage(image: DecodedImage): Promise<PredictedFace[]> {
+    return this.#predictBoxes(image, await this.detector.detectInImage(image));
+  }
+
+  /** The faces of a video's frame, the largest first. */
+  async predictFrame(frame: DecodedImage): Promise<PredictedFace[]> {
+    return this.#predictBoxes(frame, await this.detector.detectInFrame(frame));
+  }
+
+  /** A face at a place that the user chose. */
+  async predictBox(image: DecodedImage, box: Box): Promise<PredictedFace> {
+    const [face] = await this.#predictBoxes(image, [{ box, score: null }]);
+    return face!;
+  }
+
+  /** An image that is already a face crop: no detection. */
+  async predictCrop(image: DecodedImage): Promise<PredictedFace[]> {
+    const crop = toFaceCrop(toGrey(image.pixels), this.manifest.input.size_px);
+    const [probabilities] = await this.probabilities([crop]);
+    return [{ box: null, score: null, crop, probabilities: probabilities! }];
+  }
+
+  /** Probabilities of face crops. */
+  probabilities(crops: Uint8Array[]): Promise<Probabilities[]> {
+    return this.classifier.probabilities(crops);
+  }
+
+  async #predictBoxes(image: DecodedImage, faces: { box: Box; score: number | null }[]): Promise<PredictedFace[]> {
+    const side = this.manifest.input.size_px;
+    const crops = faces.map(({ box }) => toFaceCrop(cut(image.pixels, squareAround(box)), side));
+    const rows = await this.probabilities(crops);
+    return faces.map(({ box, score }, index) => ({ box, score, crop: crops[index]!, probabilities: rows[index]! }));
+  }
+}

@@ -1,0 +1,34 @@
+/** Images as the page passes them on. Pixels are row by row from the top left, 0..255. */
+
+/** Red, green, blue and alpha of each pixel; a canvas's ImageData is one. */
+export interface RgbaImage {
+  width: number;
+  height: number;
+  data: Uint8ClampedArray | Uint8Array;
+}
+
+/** One value for each pixel. */
+export interface GreyImage {
+  width: number;
+  height: number;
+  data: Uint8Array;
+}
+
+/** Anything that a canvas can draw, with its size. */
+export interface Drawable {
+  source: CanvasImageSource;
+  width: number;
+  height: number;
+}
+
+/** An image that can be drawn, and its pixels. */
+export interface DecodedImage extends Drawable {
+  pixels: RgbaImage;
+}
+
+/** Python's round(): halves go to the even neighbour. */
+export function roundHalfEven(value: number): number {
+  const below = Math.floor(value);
+  if (value - below !== 0.5) return Math.round(value);
+  return below % 2 === 0 ? below : below + 1;
+}

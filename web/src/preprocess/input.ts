@@ -1,0 +1,30 @@
+/** The model's input; see mien.preprocess.InputSpec. */
+export interface InputSpec {
+  size_px: number;
+  crop_px: number;
+  mean: number;
+  std: number;
+}
+
+/**
+ * The network's input from face crops, as mien.preprocess.to_input computes it: the central crop_px of each as
+ * (pixel / 255 - mean) / std. Returns crops.length * crop_px * crop_px values.
+ */
+export function toInput(crops: Uint8Array[], spec: InputSpec): Float32Array {
+  const { size_px: side, crop_px: centre } = spec;
+  const start = Math.floor((side - centre) / 2);
+  // Single precision in every step, as numpy computes it.
+  const mean = Math.fround(255 * spec.mean);
+  const factor = Math.fround(1 / (255 * spec.std));
+  const input = new Float32Array(crops.length * centre * centre);
+  let at = 0;
+  for (const crop of crops) {
+    for (let row = start; row < start + centre; row += 1) {
+      for (let column = start; column < start + centre; column += 1) {
+        input[at] = Math.fround(crop[row * side + column]! - mean) * factor;
+        at += 1;
+      }
+    }
+  }
+  return input;
+}

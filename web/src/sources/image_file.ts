@@ -1,0 +1,41 @@
+import { PageError } from "../errors";
+import type { DecodedImage } from "../preprocess/image";
+import { swapsSides, uprightTransform, webpOrientation } from "./orientation";
+
+/** As mien.images.MAXIMUM_PIXELS: a larger image needs more memory than a page has. */
+const MAX_PIXELS = 100_000_000;
+
+/** Decode an image file: upright, on a white background; of an animation the first frame. Raises PageError. */
+export async function openImage(file: Blob): Promise<DecodedImage> {
+  let source: ImageBitmap;
+  let orientation: number;
+  try {
+    orientation = webpOrientation(await file.arrayBuffer());
+    // The browser must not turn what is turned below.
+    const imageOrientation = orientation === 1 ? "from-image" : "none";
+    // No colour conversion, as in Python.
+    source = await createImageBitmap(file, { imageOrientation, colorSpaceConversion: "none" });
+  } catch {
+    throw new PageError("image-unreadable");
+  }
+  const sideways = swapsSides(orientation);
+  const [width, height] = sideways ? [source.height, source.width] : [source.width, source.height];
+  if (width * height > MAX_PIXELS) throw new PageError("image-too-large");
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
+  if (!context) throw new PageError("image-too-large");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.setTransform(uprightTransform(orientation, source.width, source.height));
+  context.drawImage(source, 0, 0);
+  source.close();
+  let pixels: ImageData;
+  try {
+    pixels = context.getImageData(0, 0, width, height, { colorSpace: "srgb" });
+  } catch {
+    throw new PageError("image-too-large");
+  }
+  // Browsers do not report a canvas that is too large: it stays empty, though it was filled with white.
+  if (pixels.data[3] !== 255) throw new PageError("image-too-large");
+  return { source: canvas, width, height, pixels };
+}

@@ -1,0 +1,53 @@
+/** A prediction in words: in large letters, at a box, and for a screen reader. */
+
+import { expression, percent, translate } from "../locales/translate";
+import { answerOf, type Prediction } from "../predictions/prediction";
+import { colourOf } from "./colours";
+
+/** "happy, 87%", or "unsure, perhaps happy, 30%"; of people's votes "happy, 87% of people". */
+export function answerText(prediction: Prediction, minConfidence: number): string {
+  const [answer, probability] = answerParts(prediction, minConfidence);
+  return translate("answer", { expression: answer, probability });
+}
+
+/** The short form at a box: "happy 87%", "unsure" or "not a face". */
+export function captionText(prediction: Prediction, minConfidence: number): string {
+  const { kind, name, probability } = answerOf(prediction, minConfidence);
+  if (kind === "unsure") return translate("unsure");
+  return kind === "expression" ? `${expression(name)} ${percent(probability)}` : expression(name);
+}
+
+/** The colour of the expression; null where the answer is none. */
+export function answerColour(prediction: Prediction, minConfidence: number): string | null {
+  const { kind, name } = answerOf(prediction, minConfidence);
+  return kind === "expression" ? colourOf(name, Object.keys(prediction.probabilities).indexOf(name)) : null;
+}
+
+/** Show the answer in large letters, with the confidence beside it. */
+export function showAnswer(paragraph: HTMLElement, prediction: Prediction | null, minConfidence: number): void {
+  const large = document.createElement("strong");
+  const small = document.createElement("span");
+  small.className = "numeric";
+  if (!prediction) {
+    small.textContent = translate("no_prediction");
+    paragraph.replaceChildren(small);
+    return;
+  }
+  [large.textContent, small.textContent] = answerParts(prediction, minConfidence);
+  paragraph.replaceChildren(large, " ", small);
+}
+
+/** Say how sure the detector was that this is a face; nothing where it found none. */
+export function showDetectionScore(paragraph: HTMLElement, prediction: Prediction | null): void {
+  const score = prediction?.detection_score;
+  paragraph.textContent = score === undefined ? "" : translate("detection_score", { score: percent(score) });
+}
+
+/** The answer, and the probability or the share of people behind it. */
+function answerParts(prediction: Prediction, minConfidence: number): [string, string] {
+  const { kind, name, probability } = answerOf(prediction, minConfidence);
+  const values = { expression: expression(name), probability: percent(probability) };
+  const isByVotes = prediction.unsure !== undefined;
+  if (kind === "unsure") return [translate("unsure"), translate(isByVotes ? "perhaps_by_votes" : "perhaps", values)];
+  return [values.expression, isByVotes ? translate("share", values) : values.probability];
+}

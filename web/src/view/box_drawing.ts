@@ -1,0 +1,56 @@
+/** A box that the user draws on the image, where a face was missed. */
+
+import type { Box } from "../faces/box";
+import { element } from "./elements";
+
+/** A box with a shorter side than this, in CSS pixels, was a click and no box. */
+const MIN_SIDE_PX = 8;
+
+/** While the button is pressed, a drag on the image draws a box. Calls `use` with fractions 0..1 of the shown image. */
+export function bindBoxDrawing(use: (fractions: Box) => void): void {
+  const [button, frame] = [element("draw-box"), element("frame")];
+  const shape = document.createElement("div");
+  shape.className = "drawn";
+  let start: [number, number] | null = null;
+
+  const setDrawing = (drawing: boolean) => {
+    button.setAttribute("aria-pressed", String(drawing));
+    frame.classList.toggle("drawing", drawing);
+    element("draw-hint").hidden = !drawing;
+    start = null;
+    shape.remove();
+  };
+  const boxTo = (event: PointerEvent): Box => {
+    const [fromX, fromY] = start!;
+    const [x, y] = placeOf(event, frame);
+    const [left, top] = [Math.min(fromX, x), Math.min(fromY, y)];
+    return { left, top, width: Math.abs(x - fromX), height: Math.abs(y - fromY) };
+  };
+
+  button.onclick = () => setDrawing(button.getAttribute("aria-pressed") !== "true");
+  frame.onpointerdown = (event) => {
+    if (!frame.classList.contains("drawing")) return;
+    start = placeOf(event, frame);
+    frame.setPointerCapture(event.pointerId);
+    frame.append(shape);
+    showShape(shape, boxTo(event));
+  };
+  frame.onpointermove = (event) => start && showShape(shape, boxTo(event));
+  frame.onpointercancel = () => setDrawing(false);
+  frame.onpointerup = (event) => {
+    if (!start) return;
+    const box = boxTo(event);
+    setDrawing(false);
+    if (Math.min(box.width * frame.clientWidth, box.height * frame.clientHeight) >= MIN_SIDE_PX) use(box);
+  };
+}
+
+function placeOf({ clientX, clientY }: PointerEvent, frame: HTMLElement): [number, number] {
+  const { left, top, width, height } = frame.getBoundingClientRect();
+  const within = (value: number) => Math.min(Math.max(value, 0), 1);
+  return [within((clientX - left) / width), within((clientY - top) / height)];
+}
+
+function showShape(shape: HTMLElement, box: Box): void {
+  for (const side of ["left", "top", "width", "height"] as const) shape.style[side] = `${100 * box[side]}%`;
+}

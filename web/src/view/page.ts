@@ -1,0 +1,210 @@
+/** Shows the predictions on the screen, as the settings say. It predicts nothing itself. */
+
+import { expression, percent, translate, translateDocument } from "../locales/translate";
+import type { Manifest } from "../model/manifest";
+import { defaultOutput, outputsOf } from "../model/outputs";
+import type { GalleryItem } from "../predictions/gallery";
+import type { ImagePredictions, NumberedFace } from "../predictions/image_predictions";
+import { type Classified, type Prediction, predictionOf } from "../predictions/prediction";
+import type { VideoPredictor } from "../predictions/video_predictor";
+import type { DecodedImage } from "../preprocess/image";
+import { answerColour, answerText, captionText, showAnswer, showDetectionScore } from "./answer";
+import { showBars } from "./bars";
+import { showBoxes } from "./boxes";
+import { element } from "./elements";
+import { showImageList } from "./image_list";
+import { Messages } from "./messages";
+import { drawMap } from "./occlusion_map";
+import { labelModelSwitches } from "./model_switches";
+import { type Settings, settingsOf } from "./settings";
+import { VideoPanel } from "./video_panel";
+
+/** An image with both sides below this is enlarged to it, as far as the screen allows. */
+const SMALL_PX = 256;
+
+/** What is on the screen: an image with its predictions, or a camera or video, running or stopped. */
+export type Shown =
+  | { kind: "nothing" }
+  | { kind: "image"; item: GalleryItem }
+  | { kind: "video"; video: VideoPredictor };
+
+export class Page {
+  chosenNumber = 1;
+  predictions: ImagePredictions | null = null;
+  readonly messages = new Messages();
+  readonly videoPanel: VideoPanel;
+  #map: { face: NumberedFace; values: Float32Array; top: string } | null = null;
+
+  constructor(
+    public manifest: Manifest,
+    readonly settings: Settings,
+  ) {
+    this.videoPanel = new VideoPanel(settings, (source, face) => this.prediction(source, face));
+  }
+
+  /** The prediction for a face by the chosen output, under the chosen label scheme. */
+  prediction(source: string, face: Classified): Prediction {
+    return predictionOf(source, face, this.settings.output, this.settings.scheme);
+  }
+
+  /** Show what another model says. Predictions of the previous model must be gone. */
+  useManifest(manifest: Manifest): void {
+    this.manifest = manifest;
+    Object.assign(this.settings, settingsOf(defaultOutput(outputsOf(manifest))));
+  }
+
+  /** Choose a face. */
+  choose(number: number): void {
+    this.chosenNumber = number;
+    this.forgetMap();
+    this.refresh();
+  }
+
+  get chosenFace(): NumberedFace | null {
+    const faces = this.predictions?.faces;
+    return faces?.find(({ number }) => number === this.chosenNumber) ?? faces?.[0] ?? null;
+  }
+
+  /** Show something else: no face is chosen, explained or announced yet. */
+  showScreen(shown: Shown): void {
+    this.chosenNumber = 1;
+    this.forgetMap();
+    this.videoPanel.reset();
+    element("invitation").hidden = shown.kind !== "nothing";
+    element("frame").hidden = shown.kind === "nothing";
+    element("image").hidden = shown.kind !== "image";
+    element("video").hidden = shown.kind !== "video";
+    element("timeline").hidden = shown.kind !== "video";
+    const predictions = shown.kind === "image" ? shown.item.predictions! : null;
+    element("draw-offer").hidden = shown.kind !== "image";
+    element("whole-offer").hidden = predictions?.faces.length !== 0;
+    this.show(predictions);
+  }
+
+  draw({ source, width, height }: DecodedImage): void {
+    const canvas = element<HTMLCanvasElement>("image");
+    canvas.width = width;
+    canvas.height = height;
+    canvas.classList.toggle("small", Math.max(width, height) < SMALL_PX);
+    canvas.style.setProperty("--ratio", String(width / height));
+    canvas.getContext("2d")!.drawImage(source, 0, 0);
+  }
+
+  /** What was found in the image on the screen, in words. */
+  summary({ file: { name } }: GalleryItem): string {
+    const faces = this.predictions?.faces ?? [];
+    const [face] = faces;
+    if (!face) return translate("no_face", { name });
+    const answer = answerText(this.prediction(name, face), this.settings.minConfidence);
+    return translate(faces.length > 1 ? "many_faces" : "one_face", { name, answer, count: faces.length });
+  }
+
+  /** Show other faces: those of another image or of the next frame. */
+  show(predictions: ImagePredictions | null): void {
+    this.predictions = predictions;
+    this.refresh();
+  }
+
+  /** Show everything again, after a change of settings or faces. */
+  refresh(): void {
+    const { minConfidence, mirror, scheme } = this.settings;
+    const face = this.chosenFace;
+    const prediction = face && this.predictions ? this.prediction(this.predictions.source, face) : null;
+    // In a video another face may replace the one that the map belongs to.
+    if (face && face.number !== this.#map?.face.number) this.#map = null;
+    const several = (this.predictions?.faces.length ?? 0) > 1;
+    element("prediction-title").textContent = several
+      ? translate("prediction_for", { number: face!.number })
+      : translate("prediction");
+    showAnswer(element("answer"), prediction, minConfidence);
+    showDetectionScore(element("detection-score"), prediction);
+    showBars(element("bars"), Object.keys(scheme.groups), prediction);
+    element<HTMLButtonElement>("explain").disabled = !prediction;
+    for (const id of ["copy", "save"]) element<HTMLButtonElement>(id).disabled = !this.predictions;
+    element("frame").classList.toggle("mirrored", mirror);
+    if (this.predictions) this.#showBoxes(this.predictions, face);
+    else element("boxes").replaceChildren();
+    this.#showMap();
+  }
+
+  /** Show everything again in the chosen language. */
+  retranslate(): void {
+    const { minConfidence } = this.settings;
+    translateDocument(document);
+    labelModelSwitches(this.manifest, this.settings);
+    this.messages.retranslate();
+    element("min-confidence-value").textContent = percent(minConfidence);
+    element<HTMLInputElement>("min-confidence").value = String(Math.round(100 * minConfidence));
+    element("min-confidence").setAttribute("aria-valuetext", percent(minConfidence));
+    element("meaning").textContent = translate(this.settings.output.byVotes ? "shares_of_people" : "not_a_feeling");
+    const minScore = element<HTMLInputElement>("min-score");
+    element("min-score-value").textContent = percent(Number(minScore.value) / 100);
+    element("model").textContent = this.#modelText();
+    this.refresh();
+    this.videoPanel.draw(this.chosenFace);
+  }
+
+  /** The list of images; a single one is listed only where `evenOne` says so. */
+  showImages(
+    items: GalleryItem[],
+    chosen: GalleryItem | null,
+    evenOne: boolean,
+    choose: (item: GalleryItem) => void,
+  ): void {
+    const caption = ({ predictions }: GalleryItem) => {
+      const face = predictions?.faces[0];
+      if (!predictions) return "…";
+      return face ? captionText(this.prediction(predictions.source, face), this.settings.minConfidence) : "–";
+    };
+    showImageList(element("images"), items.length > 1 || evenOne ? items : [], chosen, caption, choose);
+    element("image").setAttribute("aria-label", chosen ? translate("image_label", { name: chosen.file.name }) : "");
+  }
+
+  /** Show the occlusion map of a face. */
+  setMap(face: NumberedFace, values: Float32Array, top: string): void {
+    this.#map = { face, values, top };
+    this.#showMap();
+  }
+
+  forgetMap(): void {
+    this.#map = null;
+    this.#showMap();
+  }
+
+  #modelText(): string {
+    const { name, precision, scores } = this.manifest;
+    const accuracy = scores["validation_accuracy"];
+    return accuracy === undefined
+      ? translate("model_unmeasured", { name, precision })
+      : translate("model", { name, precision, accuracy: percent(accuracy, 1) });
+  }
+
+  #showMap(): void {
+    element("map").hidden = !this.#map;
+    if (!this.#map) return;
+    const { face, values, top } = this.#map;
+    const canvas = element<HTMLCanvasElement>("map-canvas");
+    drawMap(canvas, face.crop, values, this.settings.mirror);
+    canvas.setAttribute("aria-label", translate("map_label", { expression: expression(top) }));
+    element("map-caption").textContent = translate("map_caption", { expression: expression(top) });
+  }
+
+  #showBoxes({ source, width, height, faces }: ImagePredictions, chosen: NumberedFace | null): void {
+    const { minConfidence, mirror } = this.settings;
+    const boxes = faces.flatMap((face) => {
+      const { box, number } = face;
+      if (!box) return [];
+      const prediction = this.prediction(source, face);
+      return {
+        number,
+        box,
+        caption: captionText(prediction, minConfidence),
+        label: translate("face_answer", { number, answer: answerText(prediction, minConfidence) }),
+        colour: answerColour(prediction, minConfidence),
+        chosen: face === chosen,
+        choose: () => this.choose(number),
+      };
+    });
+    showBoxes(element("boxes"), boxes, width, height, mirror);
+  }
+}

@@ -1,0 +1,112 @@
+/** What the page shows of a camera or a video: timeline, throughput, and announcements for screen readers. */
+
+import { expression, integer, translate } from "../locales/translate";
+import { History, type TimeSteps } from "../predictions/history";
+import type { NumberedFace } from "../predictions/image_predictions";
+import type { Classified, Prediction } from "../predictions/prediction";
+import type { FaceInFrame, VideoPredictor } from "../predictions/video_predictor";
+import { answerText } from "./answer";
+import { element } from "./elements";
+import type { Settings } from "./settings";
+import { drawTimeline, readingAt, stepCount } from "./timeline";
+import { showLegend, showReading, showTimes } from "./timeline_texts";
+
+/** How much of the past a camera's timeline shows. */
+const WINDOW_SECONDS = 60;
+
+/** Minimum time between two announcements, and between two drawings of the timeline. */
+const INTERVAL_MILLISECONDS = { announced: 2000, drawn: 200 };
+
+const NEVER_ANNOUNCED = { top: "", at: -Infinity };
+
+type Predict = (source: string, face: Classified) => Prediction;
+
+export class VideoPanel {
+  readonly #history = new History<FaceInFrame>();
+  /** The camera or video on the screen, running or stopped; `duration` is null for a camera. */
+  #latest: { video: VideoPredictor; now: number; duration: number | null } | null = null;
+  /** The face of the timeline: while no face is in view, the last one. */
+  #face = 1;
+  #announced = NEVER_ANNOUNCED;
+  #drawn = 0;
+  /** What the timeline shows, and where the pointer is on it, 0..1. */
+  #steps: TimeSteps | null = null;
+  #pointer: number | null = null;
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly predict: Predict,
+  ) {
+    const canvas = element("timeline-canvas");
+    canvas.onpointermove = canvas.onpointerdown = ({ offsetX }) => this.#point(offsetX / canvas.clientWidth);
+    canvas.onpointerleave = () => this.#point(null);
+  }
+
+  /** Start again with another camera or video, or with none. */
+  reset(): void {
+    this.#face = 1;
+    this.#latest = null;
+    this.#steps = null;
+    this.#pointer = null;
+    this.#announced = NEVER_ANNOUNCED;
+    element("announcement").textContent = "";
+  }
+
+  /** After each frame. Announcements and drawings are limited in rate. */
+  update(video: VideoPredictor, now: number, duration: number | null, face: NumberedFace | null): void {
+    const time = performance.now();
+    this.#announce(face && this.predict(video.source, face), time);
+    this.#latest = { video, now, duration };
+    if (time - this.#drawn < INTERVAL_MILLISECONDS.drawn) return;
+    this.#drawn = time;
+    this.draw(face);
+  }
+
+  /** The timeline and the throughput after the latest frame. */
+  draw(chosen: NumberedFace | null): void {
+    if (!this.#latest) return;
+    const { video, now, duration } = this.#latest;
+    const end = duration ?? Math.max(now, WINDOW_SECONDS);
+    const start = duration === null ? end - WINDOW_SECONDS : 0;
+    const canvas = element<HTMLCanvasElement>("timeline-canvas");
+    this.#face = chosen?.number ?? this.#face;
+    const probabilities = (entry: FaceInFrame) => this.predict(video.source, entry).probabilities;
+    const span: [number, number, number] = [start, end, stepCount(canvas)];
+    const steps = this.#history.steps(video, this.#face, span, this.settings.scheme, probabilities);
+    this.#steps = steps;
+    drawTimeline(canvas, steps, this.#pointer);
+    const frequent = steps.mostFrequent();
+    canvas.setAttribute("aria-label", translate("timeline_label", { expression: frequent ? expression(frequent) : "–" }));
+    showLegend(Object.keys(this.settings.scheme.groups));
+    showTimes(start, end);
+    this.#showReading();
+    element("throughput").textContent = throughputText(video);
+  }
+
+  #point(place: number | null): void {
+    if (!this.#steps) return;
+    this.#pointer = place;
+    drawTimeline(element<HTMLCanvasElement>("timeline-canvas"), this.#steps, place);
+    this.#showReading();
+  }
+
+  #showReading(): void {
+    showReading(this.#steps && this.#pointer !== null ? readingAt(this.#steps, this.#pointer) : null);
+  }
+
+  #announce(prediction: Prediction | null, time: number): void {
+    const top = prediction?.top ?? "";
+    if (top === this.#announced.top || time - this.#announced.at <= INTERVAL_MILLISECONDS.announced) return;
+    this.#announced = { top, at: time };
+    element("announcement").textContent = prediction
+      ? answerText(prediction, this.settings.minConfidence)
+      : translate("no_face_now");
+  }
+}
+
+function throughputText(video: VideoPredictor): string {
+  const throughput = video.throughput();
+  if (!throughput) return "";
+  const { rate, milliseconds } = throughput;
+  return translate("throughput", { rate: integer(rate), milliseconds: integer(milliseconds), frames: video.frames });
+}

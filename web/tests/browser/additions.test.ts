@@ -1,0 +1,182 @@
+// What the page offers beside predictions. Oracles: the photo, the drawn example, Python's box, axe, and the browser.
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import path from "node:path";
+
+import axe from "axe-core";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import type { Prediction } from "../../src/predictions/prediction";
+import { astronaut, BUILT, chooseOutput, drop, dropAstronaut, expectClose, folder, pageErrors, predictBox, reports, saved, VOTES, waitForText, Visit } from "./browser";
+
+let visit: Visit;
+beforeAll(async () => {
+  visit = await Visit.begin({ camera: "astronaut" });
+});
+afterAll(() => visit.end());
+
+/** What axe finds by WCAG 2.2 A and AA and its own best practices. */
+async function violations(page: Page): Promise<string[]> {
+  await page.evaluate(axe.source);
+  return page.evaluate(async () => {
+    const { violations: found } = await (globalThis as unknown as { axe: typeof axe }).axe.run(document);
+    return found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
+  });
+}
+
+test("the example is found, and axe finds nothing on any screen", async () => {
+  const page = await visit.open();
+  expect(await violations(page)).toEqual([]);
+  await page.click("#open-example");
+  await waitForText(page, "#status", /example\.png: 5 faces/);
+  expect(await violations(page)).toEqual([]);
+  await dropAstronaut(page);
+  await page.click("#explain");
+  await page.waitForSelector("#map:not([hidden])");
+  expect(await violations(page)).toEqual([]);
+  await page.emulateMedia({ colorScheme: "dark" });
+  expect(await violations(page)).toEqual([]);
+  await page.click("#use-camera");
+  await waitForText(page, "#throughput", /frames/);
+  await page.click("#stop");
+  expect(await violations(page)).toEqual([]);
+  await page.context().close();
+}, 180_000);
+
+const LABELS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
+const SEEN = [
+  ...["neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "something else", "not a face"],
+];
+
+test("the timeline has a legend, an axis, and the values under the pointer", async () => {
+  const page = await visit.open();
+  await page.click("#use-camera");
+  await waitForText(page, "#throughput", /frames/);
+  await page.waitForTimeout(3000);
+  await page.click("#stop");
+  expect(await page.locator("#timeline-legend li").allTextContents()).toEqual(SEEN);
+  expect(await page.locator("#timeline-times span").allTextContents()).toEqual(["0:00", "0:15", "0:30", "0:45", "1:00"]);
+  expect(await page.locator("#timeline-shares span").allTextContents()).toEqual(["100%", "50%", "0%"]);
+  const frames = (await saved(page)) as { time_seconds: number; face: number }[];
+  // On a busy machine a face that was away for a second has a new number, and the timeline is of the latest.
+  const first = frames.find(({ face }) => face === frames.at(-1)!.face)!.time_seconds;
+  const box = (await page.locator("#timeline-canvas").boundingBox())!;
+  // The middle of the step in which its first frame is.
+  const count = Math.floor(box.width / 3);
+  const place = (Math.floor((first / 60) * count) + 0.5) / count;
+  await page.locator("#timeline-canvas").hover({ position: { x: place * box.width, y: 20 } });
+  expect(await page.textContent("#timeline-reading")).toMatch(/^0:\d\d: happy \d+%, [\w ]+ \d+%, [\w ]+ \d+%$/);
+  await chooseOutput(page, "fer2013");
+  expect(await page.locator("#timeline-legend li").allTextContents()).toEqual(LABELS);
+  expect(await page.textContent("#timeline-reading")).toBe("Point at the timeline to read its values.");
+  await page.context().close();
+});
+
+test("a box drawn by hand is classified as this box is in Python", async () => {
+  const page = await visit.open();
+  await dropAstronaut(page);
+  await page.click("#draw-box");
+  const frame = (await page.locator("#frame").boundingBox())!;
+  const place = (value: number) => (value / 512) * frame.width;
+  await page.mouse.move(frame.x + place(170), frame.y + place(75));
+  await page.mouse.down();
+  await page.mouse.move(frame.x + place(270), frame.y + place(180), { steps: 3 });
+  await page.mouse.up();
+  await expect.poll(() => page.textContent("#prediction-title")).toBe("Prediction for face 2");
+  expect(await page.getAttribute("#draw-box", "aria-pressed")).toBe("false");
+  const [, prediction] = (await saved(page)) as unknown as [Prediction, Prediction];
+  const { left, top, width, height } = prediction.box!;
+  expect([left, top, width, height].map((value, index) => Math.abs(value - [170, 75, 100, 105][index]!) <= 1)).not.toContain(false);
+  expectClose(prediction, predictBox(prediction.box!));
+  await page.context().close();
+});
+
+test("with a higher threshold of the detector fewer faces count", async () => {
+  const page = await visit.open();
+  await page.click("#open-example");
+  await waitForText(page, "#status", /example\.png: 5 faces/);
+  await page.fill("#min-score", "90");
+  await waitForText(page, "#status", /example\.png: (4 faces|3 faces|2 faces|one face)|No face/);
+  await page.context().close();
+});
+
+test("images are listed with thumbnails", async () => {
+  const page = await visit.open();
+  const bytes = readFileSync(astronaut());
+  await drop(page, ["a.png", "b.png"].map((name) => ({ name, type: "image/png", bytes })));
+  await expect.poll(() => page.textContent("#images")).toMatch(/a\.pnghappy.*b\.pnghappy/);
+  const shown = await page.locator("#images canvas").evaluateAll((all) =>
+    (all as HTMLCanvasElement[]).map((canvas) => {
+      const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+      return [canvas.width, canvas.height, new Set(data).size > 100];
+    }),
+  );
+  expect(shown).toEqual([[96, 96, true], [96, 96, true]]);
+  await page.context().close();
+});
+
+test("French comes from its file alone", async () => {
+  const page = await visit.open({ locale: "fr-CA" });
+  expect(await page.getAttribute("html", "lang")).toBe("fr");
+  expect(await page.locator("#languages button").allTextContents()).toEqual(["DE", "EN", "FR"]);
+  await dropAstronaut(page);
+  await waitForText(page, "#status", /un visage\. joyeux, 9\d/);
+  await page.context().close();
+});
+
+test("without WebAssembly SIMD the page says what is missing, and asks for nothing more", async () => {
+  const page = await visit.enter({}, (fresh) => fresh.addInitScript(() => (WebAssembly.validate = () => false)));
+  expect(await reports(page, "no-simd")).toContain("WebAssembly SIMD");
+  expect(await page.isDisabled("#use-camera")).toBe(true);
+  await page.context().close();
+});
+
+describe("several models", () => {
+  test("another one can be chosen, and classifies the same image", async () => {
+    const both = await Visit.begin({ folders: [twoModels(), BUILT] });
+    const page = await both.open();
+    await dropAstronaut(page);
+    await page.selectOption("#models", "unnamed");
+    // It has one output.
+    await expect.poll(() => page.locator("#bars li span:first-child").allTextContents()).toEqual(LABELS);
+    await waitForText(page, "#status", /astronaut\.png: one face/);
+    expect(await page.textContent("#status")).not.toContain("of people");
+    expect(await page.textContent("#model")).toContain("unnamed");
+    expect([await page.isVisible("#outputs"), await page.isVisible("#schemes")]).toEqual([false, true]);
+    expect(await page.inputValue("#min-confidence")).toBe("40");
+    expect((await saved(page))[0]).not.toHaveProperty("output");
+    await page.selectOption("#models", "fast-int8");
+    await waitForText(page, "#status", /astronaut\.png: one face\. happy, \d+% of people/);
+    expect(await page.locator("#bars li span:first-child").allTextContents()).toEqual(SEEN);
+    expect([await page.isVisible("#outputs"), await page.isVisible("#schemes")]).toEqual([true, false]);
+    expect(await page.isChecked('#outputs input[value="perceived"]')).toBe(true);
+    await both.end();
+  });
+
+  test("one that cannot be loaded is reported, and the other stays", async () => {
+    const both = await Visit.begin({ folders: [twoModels(), BUILT] });
+    const page = await both.open({}, (fresh) => fresh.route("**/model-2.onnx", (route) => route.fulfill({ status: 503 })));
+    await dropAstronaut(page);
+    await page.selectOption("#models", "unnamed");
+    expect(await reports(page, "model-failed", "unnamed")).toContain("503");
+    expect(await page.inputValue("#models")).toBe("fast-int8");
+    expect(await page.textContent("#answer strong")).toBe("happy");
+    expect(pageErrors.splice(0).filter((error) => !/503/.test(error))).toEqual([]);
+    await both.end();
+  });
+});
+
+/** A folder with the list of the built model and the tiny one, and the files of the latter, as a model with one output. */
+function twoModels(): string {
+  const place = path.join(folder, "two-models");
+  mkdirSync(place, { recursive: true });
+  writeFileSync(path.join(place, "models.json"), JSON.stringify(["fast-int8", "unnamed"]));
+  copyFileSync(path.join(VOTES, "model.onnx"), path.join(place, "model-2.onnx"));
+  const manifest = JSON.parse(readFileSync(path.join(VOTES, "model.json"), "utf8")) as object;
+  writeFileSync(path.join(place, "model-2.json"), JSON.stringify({ ...manifest, outputs: {} }));
+  return place;
+}
+
+test("no page had an error", () => {
+  expect(pageErrors).toEqual([]);
+});

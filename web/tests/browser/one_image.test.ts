@@ -1,0 +1,198 @@
+// One image after another: settings, occlusion map, saved file, boxes and focus. Oracle: the photo, and the page itself.
+import { readFileSync } from "node:fs";
+import path from "node:path";
+
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import type { Prediction } from "../../src/predictions/prediction";
+import { astronaut, chooseOutput, drop, dropAstronaut, folder, pageErrors, python, saved, waitForText, Visit } from "./browser";
+
+let visit: Visit;
+beforeAll(async () => {
+  visit = await Visit.begin();
+});
+afterAll(() => visit.end());
+
+describe("settings", () => {
+  let page: Page;
+  beforeAll(async () => {
+    page = await visit.open();
+    await dropAstronaut(page);
+  });
+  afterAll(() => page.context().close());
+
+  test("of what people would say, classes are not merged", async () => {
+    expect(await page.locator("#bars li").count()).toBe(10);
+    expect(await page.isVisible("#schemes")).toBe(false);
+    const [prediction] = (await saved(page)) as unknown as [Prediction];
+    expect(prediction).toMatchObject({ output: "perceived", top: "happy", unsure: false, not_a_face: false });
+  });
+
+  test("label schemes: five and two classes", async () => {
+    await chooseOutput(page, "fer2013");
+    expect(await page.locator("#bars li").count()).toBe(7);
+    await page.check('#schemes input[value="five"]', { force: true });
+    expect(await page.locator("#bars li").count()).toBe(5);
+    await page.check('#schemes input[value="binary"]', { force: true });
+    expect(await page.locator("#bars li span:first-child").allTextContents()).toEqual(["negative", "positive"]);
+    const [prediction] = (await saved(page)) as unknown as [Prediction];
+    expect(prediction.top).toBe("positive");
+    expect(Object.values(prediction.probabilities).reduce((sum, each) => sum + each)).toBeCloseTo(1, 12);
+    await page.check('#schemes input[value="all"]', { force: true });
+  });
+
+  test("below the chosen confidence the answer is unsure, and the file still has all probabilities", async () => {
+    const border = () => page.locator("#boxes button").evaluate((box) => getComputedStyle(box).border);
+    expect(await border()).toBe("3px solid rgb(223, 164, 38)");
+    await page.fill("#min-confidence", "95");
+    expect(await page.textContent("#answer strong")).toBe("unsure");
+    expect(await border()).toBe("3px dashed rgb(255, 255, 255)");
+    expect(await page.textContent("#boxes button span")).toBe("unsure");
+    expect((await saved(page))[0]!["top"]).toBe("happy");
+    await page.fill("#min-confidence", "40");
+    expect(await page.textContent("#answer strong")).toBe("happy");
+  });
+
+  test("in a mirrored view the box follows; the file has the pixels of the image", async () => {
+    const boxOf = async () => (await page.locator("#boxes button").boundingBox())!;
+    const frame = (await page.locator("#image").boundingBox())!;
+    const before = await boxOf();
+    const [{ box }] = (await saved(page)) as unknown as [Prediction];
+    await page.check("#mirror");
+    const after = await boxOf();
+    expect(after.x - frame.x).toBeCloseTo(frame.x + frame.width - before.x - before.width, 0);
+    expect(((await saved(page)) as unknown as [Prediction])[0].box).toEqual(box);
+    await page.uncheck("#mirror");
+  });
+
+  test("the occlusion map of the chosen face is shown", async () => {
+    await page.click("#explain");
+    await page.waitForSelector("#map:not([hidden])");
+    expect(await page.getAttribute("#map-canvas", "aria-label")).toContain("happy");
+    const coloured = await page.evaluate(() => {
+      const canvas = document.querySelector<HTMLCanvasElement>("#map-canvas")!;
+      const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+      return [...data].filter((_, at) => at % 4 === 0 && data[at] !== data[at + 2]).length;
+    });
+    expect(coloured).toBeGreaterThan(100);
+    expect(coloured).toBeLessThan(48 * 48);
+  });
+
+  test("a map of one prediction is not shown beside another", async () => {
+    await page.click("#explain");
+    await page.check('#schemes input[value="binary"]', { force: true });
+    await waitForText(page, "#status", /one face/);
+    expect(await page.isVisible("#map")).toBe(false);
+    await page.check('#schemes input[value="all"]', { force: true });
+  });
+
+  test("predictions can be copied", async () => {
+    await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+    await page.click("#copy");
+    await waitForText(page, "#status", /Copied/);
+    const copied = JSON.parse(await page.evaluate(() => navigator.clipboard.readText())) as unknown;
+    expect(copied).toEqual(await saved(page));
+  });
+
+  test("a pasted image is processed", async () => {
+    await page.evaluate((text) => {
+      const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+      const transfer = new DataTransfer();
+      transfer.items.add(new File([bytes], "image.png", { type: "image/png" }));
+      document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer }));
+    }, readFileSync(astronaut()).toString("base64"));
+    await waitForText(page, "#status", /image\.png: one face\. happy/);
+  });
+
+  test("a face that fills the image is detected as a close-up", async () => {
+    const file = path.join(folder, "close-up.png");
+    python("make_astronaut.py", file, 165, 72, 275, 187);
+    await drop(page, [{ name: "close-up.png", type: "image/png", bytes: readFileSync(file) }]);
+    await waitForText(page, "#status", /close-up\.png: one face\./);
+    const prediction = ((await saved(page)) as unknown as Prediction[]).find(({ source }) => source === "close-up.png")!;
+    expect(prediction.box!.width).toBeGreaterThan(70);
+  });
+
+  test("twelve small faces are detected at the larger size, and each can be chosen", async () => {
+    const file = path.join(folder, "crowd.png");
+    python("make_astronaut.py", file, "crowd");
+    await drop(page, [{ name: "crowd.png", type: "image/png", bytes: readFileSync(file) }]);
+    await waitForText(page, "#status", /crowd\.png: 12 faces\. Face 1: /);
+    const fifth = page.locator("#boxes button").nth(4);
+    await fifth.click();
+    expect(await fifth.getAttribute("aria-pressed")).toBe("true");
+    expect(await page.textContent("#prediction-title")).toBe("Prediction for face 5");
+    const cutOff = await page.evaluate(() => {
+      const frame = document.querySelector("#screen")!.getBoundingClientRect();
+      const captions = [...document.querySelectorAll("#boxes span")].map((each) => each.getBoundingClientRect());
+      return captions.filter(({ left, right, top }) => left < frame.left || right > frame.right || top < frame.top);
+    });
+    expect(cutOff).toEqual([]);
+  });
+
+  test("a face that disappears passes its focus to the first face, or to the place of faces", async () => {
+    const focused = () =>
+      page.evaluate(() => [document.activeElement!.id, (document.activeElement as HTMLElement).dataset["face"]]);
+    await page.focus('#boxes button[data-face="5"]');
+    await dropAstronaut(page);
+    await waitForText(page, "#status", /astronaut\.png: one face/);
+    expect(await focused()).toEqual(["", "1"]);
+    await drop(page, [{ name: "plain.png", type: "image/png", bytes: await plainImage(page) }]);
+    await waitForText(page, "#status", /No face found in plain\.png/);
+    expect(await focused()).toEqual(["boxes", undefined]);
+    await dropAstronaut(page);
+    await waitForText(page, "#status", /astronaut\.png: one face/);
+    expect(await focused()).toEqual(["", "1"]);
+  });
+
+  test("an image without a face can be classified as a whole", async () => {
+    await drop(page, [{ name: "plain.png", type: "image/png", bytes: await plainImage(page) }]);
+    await waitForText(page, "#status", /No face found in plain\.png/);
+    expect(await page.textContent("#answer")).toBe("No prediction yet.");
+    await page.focus("#classify-whole");
+    await page.keyboard.press("Enter");
+    await page.waitForSelector("#answer strong");
+    await expect.poll(() => page.evaluate(() => document.activeElement?.id)).toBe("explain");
+    const prediction = ((await saved(page)) as unknown as Prediction[]).find(({ source }) => source === "plain.png")!;
+    expect(prediction).not.toHaveProperty("box");
+    expect(await page.isVisible("#classify-whole")).toBe(false);
+  });
+});
+
+/** A sky, as a PNG file. */
+async function plainImage(page: Page, width = 300, height = 200): Promise<Buffer> {
+  const address = await page.evaluate(
+    ([width, height]) => {
+      const canvas = Object.assign(document.createElement("canvas"), { width, height });
+      const context = canvas.getContext("2d")!;
+      const sky = context.createLinearGradient(0, 0, 0, height);
+      sky.addColorStop(0, "#4a7fb0");
+      sky.addColorStop(1, "#e8eef2");
+      context.fillStyle = sky;
+      context.fillRect(0, 0, width, height);
+      return canvas.toDataURL("image/png");
+    },
+    [width, height] as const,
+  );
+  return Buffer.from(address.slice(address.indexOf(",") + 1), "base64");
+}
+
+test.each([390, 1280])("images keep their proportions on a screen of %i pixels, and small ones are enlarged", async (screen) => {
+  const page = await visit.open({ viewport: { width: screen, height: 800 } });
+  const longer = Math.min(256, 0.6 * screen);
+  for (const [width, height] of [[1600, 900], [800, 160], [160, 800], [100, 20], [20, 100], [48, 48]] as const) {
+    const name = `${width}x${height}.png`;
+    await drop(page, [{ name, type: "image/png", bytes: await plainImage(page, width, height) }]);
+    await waitForText(page, "#status", new RegExp(`No face found in ${name}`));
+    const shown = (await page.locator("#image").boundingBox())!;
+    expect(Math.abs(shown.width - (shown.height * width) / height), name).toBeLessThan(1);
+    expect(shown.width, name).toBeLessThan(screen);
+    if (Math.max(width, height) < 256) expect(Math.max(shown.width, shown.height), name).toBeCloseTo(longer, 0);
+  }
+  await page.context().close();
+});
+
+test("no page had an error", () => {
+  expect(pageErrors).toEqual([]);
+});

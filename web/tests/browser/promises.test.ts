@@ -1,0 +1,266 @@
+// What docs/web.md promises: requests, size, threads, keyboard, languages, screens. Oracle: the browser itself.
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { gzipSync } from "node:zlib";
+
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { astronaut, BUILT, chooseOutput, dropAstronaut, PACKAGE, pageErrors, waitForText, Visit } from "./browser";
+
+/** The first visit as gzip sends it. */
+const MAX_BYTES = 4_000_000;
+
+/** Every request of the first visit with one thread, without the hashes in the names. */
+const FIRST_VISIT = [
+  ...["/", "/assets/detector.onnx", "/assets/index.css", "/assets/index.js", "/assets/onnxruntime.wasm.xz"],
+  ...["/assets/ort.wasm.bundle.min.js", "/icon.svg", "/model.json", "/model.onnx", "/models.json"],
+];
+
+let visit: Visit;
+beforeAll(async () => {
+  visit = await Visit.begin({ camera: "astronaut" });
+});
+afterAll(() => visit.end());
+
+test("the first visit stays below 4 MB, and the page only ever asks for its own files", async () => {
+  const requests: { method: string; url: string }[] = [];
+  const page = await visit.open({}, (fresh) => {
+    fresh.on("request", (request) => requests.push({ method: request.method(), url: request.url() }));
+    // More threads would load onnxruntime's script again.
+    return fresh.addInitScript(() => Object.defineProperty(navigator, "hardwareConcurrency", { get: () => 1 }));
+  });
+  const sum = [...new Set(requests.map(({ url }) => new URL(url).pathname))].reduce((total, name) => {
+    const bytes = readFileSync(path.join(BUILT, name === "/" ? "index.html" : name));
+    return total + Math.min(gzipSync(bytes).length, bytes.length);
+  }, 0);
+  console.log(`first visit: ${(sum / 1e6).toFixed(2)} MB packed`);
+  expect(sum).toBeGreaterThan(2_500_000);
+  expect(sum).toBeLessThan(MAX_BYTES);
+  const files = requests.map(({ url }) => new URL(url).pathname.replace(/-[\w-]{8}\./, ".")).toSorted();
+  expect(files).toEqual(FIRST_VISIT);
+  const atFirst = requests.length;
+  await dropAstronaut(page);
+  await page.click("#explain");
+  await page.waitForSelector("#map:not([hidden])");
+  await page.click("#use-camera");
+  await waitForText(page, "#throughput", /frames/);
+  const later = requests.slice(atFirst).filter(({ url }) => !/^(blob|data):/.test(url));
+  expect(later).toEqual([]);
+  const outside = requests.filter(({ url }) => !/^(blob|data):/.test(url) && !url.startsWith(visit.address));
+  expect(outside).toEqual([]);
+  expect(new Set(requests.map(({ method }) => method))).toEqual(new Set(["GET"]));
+  // The browser refuses a request of a script to another host.
+  const elsewhere = visit.address.replace("127.0.0.1", "localhost");
+  const sent = page.evaluate((url) => fetch(url, { mode: "no-cors" }).then(() => true, () => false), elsewhere);
+  expect(await sent).toBe(false);
+  expect(pageErrors.splice(0).filter((error) => !/Content Security Policy/.test(error))).toEqual([]);
+  await page.context().close();
+});
+
+test("the notices of the software inside the wasm are beside the page", async () => {
+  const read = (name: string) => readFileSync(path.join(BUILT, name));
+  const inside = readFileSync(path.join(PACKAGE, "../../onnxruntime-web/dist/ort-wasm-simd-threaded.wasm")).toString("latin1");
+  const [named, notices] = [read("licences.txt").toString(), read("onnxruntime-notices.txt").toString()];
+  for (const part of ["Eigen", "protobuf", "RE2", "absl", "FlatBuffers", "nlohmann", "SafeInt"]) {
+    const word = new RegExp(part, "i");
+    expect(inside, part).toMatch(word);
+    expect(named, part).toMatch(word);
+    expect(notices, part).toMatch(part === "absl" ? /abseil/ : word);
+  }
+  expect(notices).toContain("Mozilla Public License Version 2.0");
+  const page = await visit.open();
+  const link = await page.getAttribute("footer a", "href");
+  expect(await (await fetch(new URL(link!, page.url()))).text()).toBe(named);
+  await page.context().close();
+});
+
+test("without COOP and COEP headers there is one thread", async () => {
+  const plain = await Visit.begin({ isolated: false });
+  const page = await plain.open();
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(false);
+  await dropAstronaut(page);
+  expect(await page.textContent("#answer strong")).toBe("happy");
+  await plain.end();
+});
+
+test("with COOP and COEP headers, a machine with four cores uses two threads", async () => {
+  const page = await visit.open({}, (fresh) =>
+    fresh.addInitScript(() => Object.defineProperty(navigator, "hardwareConcurrency", { get: () => 4 })),
+  );
+  expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+  expect(page.workers().length).toBe(1);
+  await dropAstronaut(page);
+  expect(await page.textContent("#answer strong")).toBe("happy");
+  await page.context().close();
+});
+
+test("the keyboard reaches every control, and the focus is visible", async () => {
+  const page = await visit.open();
+  const focused = () => page.evaluate(() => document.activeElement?.id || document.activeElement?.parentElement?.id);
+  const tabTo = async (id: string) => {
+    for (let presses = 0; presses < 30 && (await focused()) !== id; presses += 1) await page.keyboard.press("Tab");
+    expect(await focused()).toBe(id);
+    const outline = await page.evaluate(() => {
+      const active = document.activeElement!;
+      const shown = active.matches("input[type=radio]") ? active.nextElementSibling! : active;
+      return getComputedStyle(shown).outlineStyle;
+    });
+    expect(outline, id).toBe("solid");
+  };
+  await tabTo("choose-images");
+  let chosen = false;
+  page.on("filechooser", (chooser) => {
+    if (!chosen) void chooser.setFiles(astronaut());
+    chosen = true;
+  });
+  // Playwright takes a moment until it catches the file dialog.
+  while (!chosen) {
+    await page.keyboard.press("Enter");
+    await page.waitForTimeout(500);
+  }
+  await page.waitForSelector("#answer strong");
+  await tabTo("boxes");
+  await page.keyboard.press("Enter");
+  await tabTo("explain");
+  await page.keyboard.press("Space");
+  await page.waitForSelector("#map:not([hidden])");
+  await page.keyboard.press("Tab");
+  const group = () => page.evaluate(() => (document.activeElement as HTMLInputElement).name);
+  expect(await group()).toBe("outputs");
+  await page.keyboard.press("ArrowLeft");
+  expect(await page.locator("#bars li").count()).toBe(7);
+  expect(await group()).toBe("outputs");
+  // FER2013's label has label schemes.
+  await page.keyboard.press("Tab");
+  expect(await group()).toBe("schemes");
+  await page.keyboard.press("ArrowRight");
+  expect(await page.locator("#bars li").count()).toBe(5);
+  await tabTo("min-confidence");
+  await page.keyboard.press("End");
+  expect(await page.textContent("#min-confidence-value")).toBe("95%");
+  await tabTo("mirror");
+  await page.keyboard.press("Space");
+  expect(await page.isChecked("#mirror")).toBe(true);
+  await tabTo("save");
+  const [download] = await Promise.all([page.waitForEvent("download"), page.keyboard.press("Enter")]);
+  expect(download.suggestedFilename()).toBe("predictions.json");
+  await page.context().close();
+});
+
+test("the language follows the browser, can be changed, and is remembered", async () => {
+  const page = await visit.open({ locale: "de-AT" });
+  expect(await page.getAttribute("html", "lang")).toBe("de");
+  await dropAstronaut(page);
+  await waitForText(page, "#status", /ein Gesicht\. fröhlich/);
+  await page.click('[data-language="en"]');
+  expect(await page.textContent("#status")).toMatch(/one face\. happy/);
+  expect(await page.textContent("#choose-images")).toBe("Choose images");
+  await page.reload();
+  await page.waitForSelector("html[data-ready]");
+  expect(await page.getAttribute("html", "lang")).toBe("en");
+  await page.context().close();
+});
+
+describe("with a prediction on the screen", () => {
+  let page: Page;
+  beforeAll(async () => {
+    page = await visit.open();
+    await dropAstronaut(page);
+  });
+  afterAll(() => page.context().close());
+
+  test.each(["light", "dark"] as const)("%s: the contrast of text is at least 4.5 (WCAG AA)", async (colorScheme) => {
+    await page.emulateMedia({ colorScheme });
+    const ratios = await page.evaluate(contrasts);
+    expect(ratios.length).toBeGreaterThan(20);
+    expect(ratios.filter(({ ratio }) => ratio < 4.5)).toEqual([]);
+    const background = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
+    expect(background).toBe(colorScheme === "dark" ? "rgb(22, 24, 26)" : "rgb(251, 250, 247)");
+  });
+
+  test("every control has a name for screen readers", async () => {
+    const expectParts = async (parts: string[]) => {
+      const snapshot = await page.locator("body").ariaSnapshot();
+      for (const part of parts) expect(snapshot).toContain(part);
+      expect(snapshot).not.toMatch(/- (button|switch|slider|radio)(:|\s*$)/m);
+    };
+    await expectParts([
+      'button "Choose images"',
+      'button "Face 1: happy, 96% of people" [pressed]',
+      'meter "happy"',
+      'meter "not a face"',
+      'group "Answer"',
+      'radio "FER2013’s label"',
+      'radio "what people see" [checked]',
+      'slider "Show “unsure” below 50%": "50"',
+      'switch "Mirror the view"',
+      'status: "astronaut.png: one face. happy, 96% of people."',
+    ]);
+    await chooseOutput(page, "fer2013");
+    await expectParts([
+      'button "Face 1: happy, 94%" [pressed]',
+      'radio "FER2013’s label" [checked]',
+      'group "Expressions"',
+      'radio "all 7 expressions" [checked]',
+      'slider "Show “unsure” below 40%": "40"',
+      'status: "astronaut.png: one face. happy, 94%."',
+    ]);
+  });
+
+  test.each([390, 320])("on a screen of %d px nothing is cut off, and buttons are 40 px high", async (width) => {
+    await page.click('[data-language="de"]');
+    await page.setViewportSize({ width, height: 800 });
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+    const wide = await page.evaluate(() =>
+      [...document.querySelectorAll<HTMLElement>("body *:not(#boxes *)")]
+        .filter((each) => each.getBoundingClientRect().right > innerWidth + 1)
+        .map((each) => each.outerHTML.slice(0, 80)),
+    );
+    expect(wide).toEqual([]);
+    const small = await page.evaluate(() =>
+      [...document.querySelectorAll<HTMLElement>("button:not(#boxes *)")]
+        .filter((each) => each.offsetParent && each.getBoundingClientRect().height < 40)
+        .map((each) => each.textContent),
+    );
+    expect(small).toEqual([]);
+  });
+});
+
+test("no page had an error", () => {
+  expect(pageErrors).toEqual([]);
+});
+
+/** The contrast of every piece of text with its background; runs in the page. */
+function contrasts(): { text: string; ratio: number }[] {
+  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
+  const rgba = (colour: string) => {
+    context.clearRect(0, 0, 1, 1);
+    context.fillStyle = colour;
+    context.fillRect(0, 0, 1, 1);
+    return [...context.getImageData(0, 0, 1, 1).data];
+  };
+  const light = (colour: number[]) => {
+    const [red, green, blue] = colour.map((value) => {
+      const level = value / 255;
+      return level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * red! + 0.7152 * green! + 0.0722 * blue!;
+  };
+  const behind = (element: Element | null): number[] => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = rgba(getComputedStyle(each).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const result: { text: string; ratio: number }[] = [];
+  for (const element of document.querySelectorAll<HTMLElement>("main *, header *, footer *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent!.trim());
+    if (!own || !element.offsetParent || element.closest(":disabled, #boxes")) continue;
+    const levels = [light(rgba(getComputedStyle(element).color)), light(behind(element))].sort((a, b) => b - a);
+    result.push({ text: element.textContent!.slice(0, 30), ratio: (levels[0]! + 0.05) / (levels[1]! + 0.05) });
+  }
+  return result;
+}
+

@@ -1,0 +1,126 @@
+// The pages of `mien report` in a browser, opened as files: what a reader can do, with scripts and without.
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { folder, launch, python } from "./browser";
+
+let browser: Browser;
+let address: string;
+beforeAll(async () => {
+  browser = await launch("absent");
+  const out = path.join(folder, "report");
+  python("make_report.py", out);
+  address = pathToFileURL(path.join(out, "report.html")).href;
+}, 180_000);
+afterAll(() => browser?.close());
+
+/** The page, what it asked for beside itself, and its errors. */
+async function open(options: BrowserContextOptions = {}): Promise<{ page: Page; requests: string[]; errors: string[] }> {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  const page = await context.newPage();
+  const [requests, errors]: [string[], string[]] = [[], []];
+  page.on("request", (request) => request.url().startsWith("data:") || requests.push(request.url()));
+  page.on("pageerror", (error) => errors.push(String(error)));
+  await page.goto(address);
+  return { page, requests, errors };
+}
+
+const moving = (page: Page, name: string) => page.locator(`figure[data-plot="${name}"] .plot .main-svg`).first();
+
+test("a click on a cell shows its faces", async () => {
+  const { page, errors } = await open();
+  expect(await page.locator(".cell:visible").count()).toBe(0);
+  const counts = JSON.parse(await page.evaluate(() => JSON.stringify(document.querySelectorAll("svg a").length))) as number;
+  expect(counts).toBe(await page.locator(".cell").count());
+  await page.locator('svg a[aria-label^="sad, correct"]').click();
+  expect(await page.locator(".cell:visible h4").textContent()).toMatch(/^sad, correct: \d+ samples?/);
+  expect(await page.locator(".cell:visible img").count()).toBeGreaterThan(0);
+  await page.locator('svg a[aria-label*="predicted"]').first().click();
+  expect(await page.locator(".cell:visible h4").textContent()).toMatch(/, predicted /);
+  expect(errors).toEqual([]);
+});
+
+test("a table is sorted by its numbers, filtered, and opened", async () => {
+  const { page } = await open();
+  const table = page.locator('[aria-label="classification-report"]');
+  const column = () => table.locator("tbody tr td:nth-child(3)").evaluateAll((cells) => cells.map((each) => Number(each.textContent)));
+  const before = await column();
+  await table.getByRole("button", { name: "recall" }).click();
+  expect(await column()).toEqual([...before].sort((a, b) => b - a));
+  expect(await table.locator("th[aria-sort]").getAttribute("aria-sort")).toBe("descending");
+  await table.getByRole("button", { name: "recall" }).click();
+  expect(await column()).toEqual([...before].sort((a, b) => a - b));
+  const pairs = page.locator('[aria-label="confused-pairs"]');
+  const shown = () => pairs.locator("tbody tr:visible").count();
+  const all = await pairs.locator("tbody tr").count();
+  expect(await shown()).toBe(12);
+  await page.locator(".filter input").first().fill("happy");
+  for (const words of await pairs.locator("tbody tr:visible").allTextContents()) expect(words).toContain("happy");
+  await page.locator(".filter input").first().fill("");
+  await page.locator("button.more:visible").first().click();
+  expect(await shown()).toBe(all);
+  expect(all).toBeGreaterThan(12);
+});
+
+test("the slider says what a threshold does, and marks it on the chart", async () => {
+  const { page } = await open();
+  const values = () => page.locator(".slider dd").allTextContents();
+  await page.locator(".slider input").fill("0");
+  // Nobody abstains at 0, and the accuracy is that of the whole page.
+  const [threshold, coverage, accuracy, answered, abstained] = await values();
+  expect([threshold, coverage, answered, abstained]).toEqual(["0", "100.0%", "140", "0"]);
+  expect(accuracy!.split(" ")[0]).toBe(await page.locator(".card .value").first().textContent());
+  await page.locator(".slider input").fill("80");
+  expect(Number((await values())[4])).toBeGreaterThan(0);
+  await moving(page, "coverage").waitFor();
+  await expect.poll(() => page.locator('figure[data-plot="coverage"] .shapelayer path').count()).toBe(1);
+});
+
+test("a curve has its numbers under the pointer", async () => {
+  const { page, errors } = await open();
+  await page.locator('figure[data-plot="roc-averages"]').scrollIntoViewIfNeeded();
+  await moving(page, "roc-averages").waitFor();
+  const box = (await page.locator('figure[data-plot="roc-averages"] .nsewdrag').boundingBox())!;
+  // From chance up to the curve, which is somewhere above it.
+  const hover = page.locator('figure[data-plot="roc-averages"] .hovertext');
+  for (let height = 0.6; height > 0 && !(await hover.count()); height -= 0.05) {
+    await page.mouse.move(box.x + 0.3 * box.width, box.y + height * box.height);
+    await page.waitForTimeout(100);
+  }
+  expect(await hover.first().textContent()).toMatch(/^(macro|micro) .*false positive rate 0?\.\d+true positive rate 0?\.\d+/);
+  expect(errors).toEqual([]);
+});
+
+test("nothing leaves the file", async () => {
+  const { page, requests } = await open();
+  for (const figure of await page.locator("figure[data-plot]").all()) {
+    await figure.scrollIntoViewIfNeeded();
+    await figure.locator(".plot .main-svg").first().waitFor();
+  }
+  expect(requests).toEqual([address]);
+});
+
+test("without scripts the figures are there, and a cell still leads to its faces", async () => {
+  const { page, requests } = await open({ javaScriptEnabled: false });
+  const figures = page.locator("figure svg");
+  expect(await figures.count()).toBeGreaterThan(8);
+  for (const figure of await figures.all()) expect((await figure.boundingBox())!.height).toBeGreaterThan(100);
+  expect(await page.locator(".slider:visible").count()).toBe(0);
+  expect(await page.locator('[aria-label="coverage"] tbody tr').count()).toBe(6);
+  await page.locator("svg a").first().click();
+  expect(await page.locator(".cell:visible img").count()).toBeGreaterThan(0);
+  expect(requests.every((each) => each.split("#")[0] === address)).toBe(true);
+});
+
+test.each([390, 1280])("nothing is wider than a screen of %i pixels, and paper keeps the drawings", async (width) => {
+  const { page } = await open({ viewport: { width, height: 844 } });
+  await page.locator('figure[data-plot="roc-averages"]').scrollIntoViewIfNeeded();
+  await moving(page, "roc-averages").waitFor();
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+  await page.emulateMedia({ media: "print" });
+  expect(await page.locator(".plot:visible").count()).toBe(0);
+  expect(await page.locator('figure[data-plot="roc-averages"] .scroll > svg').isVisible()).toBe(true);
+});

@@ -1,0 +1,59 @@
+"""Write a WebM video: an astronaut (scikit-image's photo), two of which the larger leaves halfway, or sound only.
+
+python web/tests/make_video.py FILE astronaut|two|sound
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+from skimage import data
+
+RATE, FRAMES, SIDE, SMALLER = 30, 75, 240, 204
+SOUND_RATE, SOUND_BLOCK = 48_000, 960
+
+
+def main(path: Path, shown: str) -> None:
+    """Write the file: 2.5 seconds."""
+    with av.open(str(path), "w", format="webm") as container:
+        if shown == "sound":
+            stream = container.add_stream("libopus", rate=SOUND_RATE, layout="mono")
+            frames = [_tone(index) for index in range(FRAMES * SOUND_RATE // (RATE * SOUND_BLOCK))]
+        else:
+            stream = container.add_stream("libvpx", rate=RATE, options={"deadline": "realtime", "cpu-used": "8"})
+            stream.width, stream.height, stream.pix_fmt = (2 * SIDE if shown == "two" else SIDE), SIDE, "yuv420p"
+            stream.bit_rate = 4_000_000
+            frames = [av.VideoFrame.from_image(_picture(index, shown)) for index in range(FRAMES)]
+        for frame in frames:
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def _picture(index: int, shown: str) -> Image.Image:
+    """A frame: the photo, shifted a little so that consecutive frames differ."""
+    shift = index % 5
+    photo = Image.fromarray(data.astronaut()).crop((110 - shift, 20, 110 - shift + SIDE, 20 + SIDE))
+    if shown == "astronaut":
+        return photo
+    picture = Image.new("RGB", (2 * SIDE, SIDE))
+    if index < FRAMES // 2:
+        picture.paste(photo, (0, 0))
+    picture.paste(photo.resize((SMALLER, SMALLER)), (SIDE, 0))
+    return picture
+
+
+def _tone(index: int) -> av.AudioFrame:
+    """A block of a tone of 440 Hz."""
+    at = np.arange(index * SOUND_BLOCK, (index + 1) * SOUND_BLOCK) / SOUND_RATE
+    samples = (8000 * np.sin(2 * np.pi * 440 * at)).astype(np.int16)[np.newaxis]
+    frame = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+    frame.sample_rate, frame.pts = SOUND_RATE, index * SOUND_BLOCK
+    return frame
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

@@ -1,0 +1,250 @@
+// Oracle: sums by hand, and the label schemes of mien.labels, which test_labels.py checks.
+import { describe, expect, test } from "vitest";
+
+import { softmax } from "../../src/model/softmax";
+import { History, TimeSteps } from "../../src/predictions/history";
+import type { Manifest } from "../../src/model/manifest";
+import { defaultOutput, type Output, outputsOf } from "../../src/model/outputs";
+import { AGREEMENT, answerOf, predictionOf } from "../../src/predictions/prediction";
+import { mergeProbabilities, schemesFor } from "../../src/predictions/label_schemes";
+import { Tracker } from "../../src/predictions/tracker";
+import { settingsOf } from "../../src/view/settings";
+
+const PROBABILITIES = [0.1, 0.2, 0.05, 0.3, 0.15, 0.1, 0.1];
+/** FER2013's classes, as of a model with one output. */
+const CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
+/** The whole image as one face. */
+const CROP = { box: null, score: null };
+const LABEL: Output = { name: "", logits: "logits", classes: CLASSES, temperature: 1, byVotes: false };
+const [ALL, FIVE, BINARY] = schemesFor(LABEL);
+
+describe("label schemes", () => {
+  test("all: seven classes keep their probabilities", () => {
+    expect(Object.values(mergeProbabilities(PROBABILITIES, CLASSES, ALL!))).toEqual(PROBABILITIES);
+  });
+
+  test("five: without disgust and neutral, rescaled to sum 1", () => {
+    const merged = mergeProbabilities(PROBABILITIES, CLASSES, FIVE!);
+    expect(Object.keys(merged)).toEqual(["angry", "fear", "happy", "sad", "surprise"]);
+    expect(merged["happy"]).toBeCloseTo(0.3 / 0.7, 12);
+  });
+
+  test("two: negative (angry, fear, sad) and positive (happy, surprise)", () => {
+    const merged = mergeProbabilities(PROBABILITIES, CLASSES, BINARY!);
+    expect(merged["negative"]).toBeCloseTo(0.3 / 0.7, 12);
+    expect(merged["positive"]).toBeCloseTo(0.4 / 0.7, 12);
+  });
+
+  test("if all probability was in dropped classes, the rest is uniform", () => {
+    expect(mergeProbabilities([0, 1, 0, 0, 0, 0, 0], CLASSES, BINARY!)).toEqual({ negative: 0.5, positive: 0.5 });
+  });
+
+  test("a model with other classes has no merging scheme", () => {
+    expect(schemesFor({ classes: ["awake", "asleep"], byVotes: false }).map(({ name }) => name)).toEqual(["all"]);
+    expect(schemesFor({ classes: ["negative", "positive"], byVotes: false }).map(({ name }) => name)).toEqual(["all"]);
+  });
+});
+
+describe("prediction", () => {
+  const box = { left: 1, top: 2, width: 3, height: 4 };
+
+  test("has the keys of Prediction.to_dict(), in its order", () => {
+    const prediction = predictionOf("a.png", { box, score: 0.875, probabilities: { "": PROBABILITIES } }, LABEL, ALL!);
+    expect(Object.keys(prediction)).toEqual(["source", "box", "detection_score", "top", "confidence", "probabilities"]);
+    expect(prediction).toMatchObject({ source: "a.png", box, detection_score: 0.875, top: "happy", confidence: 0.3 });
+    const whole = predictionOf("a.png", { ...CROP, probabilities: { "": PROBABILITIES } }, LABEL, ALL!);
+    expect(Object.keys(whole)).toEqual(["source", "top", "confidence", "probabilities"]);
+  });
+
+  test("is unsure below the chosen confidence", () => {
+    const prediction = predictionOf("a.png", { ...CROP, probabilities: { "": PROBABILITIES } }, LABEL, ALL!);
+    expect(answerOf(prediction, 0.3)).toEqual({ kind: "expression", name: "happy", probability: 0.3 });
+    expect(answerOf(prediction, 0.31).kind).toBe("unsure");
+  });
+});
+
+describe("what people would say", () => {
+  const classes = ["happy", "contempt", "unknown", "not-a-face"];
+  const output: Output = { name: "perceived", logits: "logits_perceived", classes, temperature: 1, byVotes: true };
+  const predict = (...row: number[]) => predictionOf("a.png", { ...CROP, probabilities: { perceived: row } }, output, schemesFor(output)[0]!);
+
+  test.each([
+    [[0.5, 0.3, 0.1, 0.1], "expression", "happy", 0.5],
+    [[0.49, 0.3, 0.11, 0.1], "unsure", "happy", 0.49],
+    [[0.2, 0.3, 0.1, 0.4], "not-a-face", "not-a-face", 0.4],
+    // People who cannot tell make a face unsure.
+    [[0.1, 0.3, 0.6, 0], "unsure", "contempt", 0.3],
+  ] as const)("%j is %s", (row, kind, name, probability) => {
+    expect(answerOf(predict(...row), AGREEMENT)).toEqual({ kind, name, probability });
+  });
+
+  test("the file has Python's fields, whatever limit the page shows", () => {
+    const unsure = predict(0.49, 0.3, 0.11, 0.1);
+    expect(unsure).toMatchObject({ output: "perceived", top: "happy", confidence: 0.49, unsure: true, not_a_face: false });
+    expect(answerOf(unsure, 0.4).kind).toBe("expression");
+    expect(predict(0.2, 0.3, 0.1, 0.4)).toMatchObject({ top: "not-a-face", unsure: false, not_a_face: true });
+  });
+
+  test("each output of a face has its own classes and fields", () => {
+    const label: Output = { ...LABEL, name: "fer2013" };
+    const all = { fer2013: PROBABILITIES, perceived: [0.2, 0.3, 0.1, 0.4] };
+    const keys = (chosen: Output) => Object.keys(predictionOf("a.png", { ...CROP, probabilities: all }, chosen, schemesFor(chosen)[0]!));
+    expect(keys(label)).toEqual(["source", "output", "top", "confidence", "probabilities"]);
+    expect(keys(output)).toEqual(["source", "output", "top", "confidence", "unsure", "not_a_face", "probabilities"]);
+    const merged = predictionOf("a.png", { ...CROP, probabilities: all }, label, schemesFor(label)[2]!);
+    expect(merged).toMatchObject({ output: "fer2013", top: "positive" });
+    expect(merged.confidence).toBeCloseTo(0.4 / 0.7, 12);
+    expect(predictionOf("a.png", { ...CROP, probabilities: all }, output, schemesFor(output)[0]!).top).toBe("not-a-face");
+  });
+
+  test("the page is unsure below one half of the people, and below 40% of a label", () => {
+    expect(settingsOf(output).minConfidence).toBe(0.5);
+    expect(settingsOf({ ...LABEL, name: "fer2013" }).minConfidence).toBe(0.4);
+  });
+
+  test("classes are not merged: the rest would be no share of people", () => {
+    expect(schemesFor({ classes: [...CLASSES, "contempt"], byVotes: true }).map(({ name }) => name)).toEqual(["all"]);
+  });
+});
+
+describe("outputs of a model", () => {
+  const manifest = { classes: ["a", "b"], temperature: 2 } as Manifest;
+  const perceived = { classes: ["c", "d"], temperature: 3, target: "votes" };
+
+  test("without names there is one, and it answers", () => {
+    const outputs = outputsOf({ ...manifest, outputs: {} });
+    expect(outputs).toEqual([{ name: "", logits: "logits", classes: ["a", "b"], temperature: 2, byVotes: false }]);
+    expect(outputsOf(manifest)).toEqual(outputs);
+    expect(defaultOutput(outputs)).toBe(outputs[0]);
+  });
+
+  test("the first has the model's temperature, and people's votes answer first", () => {
+    const fer2013 = { classes: ["a", "b"], temperature: 1, target: "label" };
+    const outputs = outputsOf({ ...manifest, outputs: { fer2013, perceived } });
+    expect(outputs.map(({ logits, temperature }) => [logits, temperature])).toEqual([["logits", 2], ["logits_perceived", 3]]);
+    expect(defaultOutput(outputs).name).toBe("perceived");
+  });
+});
+
+test("softmax divides by the temperature first, and handles large logits", () => {
+  const [first, second] = softmax(Float32Array.from([2, 0, 1000, 0]), 2, 2);
+  expect(first![0]).toBeCloseTo(Math.E / (Math.E + 1), 12);
+  expect(second![0]).toBe(1);
+});
+
+describe("tracker", () => {
+  const at = (left: number, probability = 1) => ({
+    box: { left, top: 0, width: 10, height: 10 },
+    score: 0.9,
+    crop: new Uint8Array(),
+    probabilities: { fer2013: [probability, 1 - probability] },
+  });
+  const numbers = (tracks: { number: number }[]) => tracks.map(({ number }) => number);
+
+  test("a face that moves a little keeps its number, in any order", () => {
+    const tracker = new Tracker();
+    expect(numbers(tracker.update([at(0), at(100)], 0))).toEqual([1, 2]);
+    expect(numbers(tracker.update([at(102), at(2)], 0.1))).toEqual([2, 1]);
+    expect(numbers(tracker.update([at(50)], 0.2))).toEqual([3]);
+    expect(numbers(tracker.update([at(2)], 0.3))).toEqual([1]);
+  });
+
+  test("after 0.2 s half of the smoothed probabilities is new, at any frame rate", () => {
+    for (const frames of [1, 2, 8]) {
+      const tracker = new Tracker();
+      tracker.update([at(0, 1)], 0);
+      for (let frame = 1; frame < frames; frame += 1) tracker.update([at(0, 0)], (0.2 * frame) / frames);
+      const [track] = tracker.update([at(0, 0)], 0.2);
+      for (const probability of track!.probabilities["fer2013"]!) expect(probability).toBeCloseTo(0.5, 12);
+    }
+  });
+
+  test("each output is smoothed on its own", () => {
+    const both = (fer2013: number[], perceived: number[]) => ({ ...at(0), probabilities: { fer2013, perceived } });
+    const tracker = new Tracker();
+    tracker.update([both([1, 0], [0, 1, 0])], 0);
+    const [track] = tracker.update([both([0, 1], [0, 0, 1])], 0.2);
+    const means = Object.entries(track!.probabilities).map(([name, row]) => [name, row.map((each) => +each.toFixed(12))]);
+    expect(means).toEqual([["fer2013", [0.5, 0.5]], ["perceived", [0, 0.5, 0.5]]]);
+  });
+
+  test("a missed face is shown for 0.5 s more, and adds no prediction", () => {
+    const tracker = new Tracker();
+    tracker.update([at(0), at(100)], 0);
+    expect(tracker.update([at(100)], 0.4)).toHaveLength(1);
+    expect(numbers(tracker.shown(0.4))).toEqual([2, 1]);
+    expect(numbers(tracker.shown(0.6))).toEqual([2]);
+  });
+
+  test("a face that was away for more than 1 s, or is at another time of the video, gets a new number", () => {
+    const tracker = new Tracker();
+    tracker.update([at(0)], 5);
+    expect(numbers(tracker.update([at(0)], 6.5))).toEqual([2]);
+    expect(numbers(tracker.update([at(0)], 1))).toEqual([3]);
+  });
+});
+
+describe("history", () => {
+  const probabilities = ({ seconds }: { seconds: number }) => ({ happy: (seconds % 7) / 7, sad: 1 - (seconds % 7) / 7 });
+  const entry = (seconds: number, number = 1) => ({ seconds, number });
+
+  test("steps keep the mean of their moments; earlier moments are left out", () => {
+    const steps = new TimeSteps(0, 10, 4);
+    for (const [seconds, happy] of [[-1, 1], [0, 1], [4.8, 0.5], [4.9, 0.75], [10, 1]] as const) {
+      steps.add(seconds, { happy, sad: 1 - happy });
+    }
+    expect(steps.means()).toEqual([
+      { step: 0, probabilities: { happy: 1, sad: 0 } },
+      { step: 1, probabilities: { happy: 0.625, sad: 0.375 } },
+      { step: 3, probabilities: { happy: 1, sad: 0 } },
+    ]);
+  });
+
+  test("the most frequent class is the one that was the likeliest most often", () => {
+    const steps = new TimeSteps(0, 10, 4);
+    expect(steps.mostFrequent()).toBeNull();
+    for (const happy of [0.9, 0.2, 0.4]) steps.add(1, { happy, sad: 1 - happy });
+    expect(steps.mostFrequent()).toBe("sad");
+  });
+
+  test("in a long video only new entries are visited, and all count", () => {
+    const video = { entries: Array.from({ length: 20_000 }, (_, index) => entry(index / 20, 1 + (index % 2))), dropped: 0 };
+    const history = new History<{ seconds: number; number: number }>();
+    let visited = 0;
+    const count = (each: { seconds: number }) => {
+      visited += 1;
+      return probabilities(each);
+    };
+    const span: [number, number, number] = [0, 2000, 300];
+    history.steps(video, 1, span, "all", count);
+    expect(visited).toBe(10_000);
+    // The oldest entries are dropped. New ones arrive, some of an earlier time: the user jumped back.
+    video.entries.splice(0, 5);
+    video.dropped += 5;
+    video.entries.push(entry(1000), entry(1001, 2), entry(3));
+    const steps = history.steps(video, 1, span, "all", count);
+    expect(visited).toBe(10_002);
+    const fresh = new TimeSteps(...span);
+    for (let index = 0; index < 20_000; index += 2) fresh.add(index / 20, probabilities(entry(index / 20)));
+    [1000, 3].forEach((seconds) => fresh.add(seconds, probabilities(entry(seconds))));
+    steps.means().forEach(({ step, probabilities: mean }, index) => {
+      expect(step).toBe(fresh.means()[index]!.step);
+      expect(mean["happy"]).toBeCloseTo(fresh.means()[index]!.probabilities["happy"]!, 9);
+    });
+    expect(steps.mostFrequent()).toBe(fresh.mostFrequent());
+    history.steps(video, 2, span, "all", count);
+    expect(visited).toBe(10_002 + video.entries.filter(({ number }) => number === 2).length);
+    history.steps(video, 2, span, "five", count);
+    expect(visited).toBe(10_002 + 2 * video.entries.filter(({ number }) => number === 2).length);
+  });
+
+  test("for a camera only the last minute is visited", () => {
+    const video = { entries: Array.from({ length: 20_000 }, (_, index) => entry(index / 20)), dropped: 0 };
+    let visited = 0;
+    new History().steps(video, 1, [940, 1000, 200], "all", (each) => {
+      visited += 1;
+      return probabilities(each);
+    });
+    expect(visited).toBe(60 * 20);
+  });
+});
