@@ -62,8 +62,8 @@ def main() -> None:
     faces = synthetic_faces(wanted.faces, seed=0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        yard = StudyContext({(48, 1): faces}, folder, folder / "results", {})
-        first = make_plan(study, yard.faces_of_size).runs[0]
+        yard = StudyContext({(48, 1, False): faces}, folder, folder / "results", {})
+        first = make_plan(study, yard.faces_by_form).runs[0]
         run_recipe(
             plan_training(first.recipe, faces), RunFolder(folder / "warm")
         )  # kernels are chosen, torch is imported
@@ -77,7 +77,7 @@ def main() -> None:
             return result
 
         began = time.perf_counter()
-        plan = make_plan(study, yard.faces_of_size)
+        plan = make_plan(study, yard.faces_by_form)
         with patch("mien.study.planned_run.run_recipe", timed):
             run_all(plan.runs, {}, yard, Silent())
         runner = time.perf_counter() - began - within

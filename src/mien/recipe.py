@@ -101,6 +101,11 @@ class BalanceRecipe(StrictModel):
     share: float = Field(
         default=1.0, gt=0, le=1, description="oversample, mixup, warp: fill up to this share of the largest class"
     )
+    faces_per_class: int = Field(
+        default=0,
+        ge=0,
+        description="train on at most so many faces of each class, drawn by the seed, before sampling; 0 is all",
+    )
     effective_beta: Fraction = Field(default=0.999, description="class_weights = effective: its beta")
     focal_gamma: float = Field(default=0.0, ge=0, description="focal loss: 0 is cross-entropy, 2 the paper's")
     logit_adjustment: float = Field(default=0.0, ge=0, description="tau of Menon et al.: 0 is off, 1 the paper's")

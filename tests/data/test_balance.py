@@ -48,6 +48,23 @@ def test_undersampling_leaves_every_class_as_large_as_the_smallest(few):
     assert (kept.columns["v"] == at * 10).all()
 
 
+def test_faces_per_class_limits_what_is_sampled_from(few):
+    """Oracle: the smaller of the class's size and the limit, counted."""
+    sizes = few.counts()
+    for limit in (3, 5):
+        kept = balance(few, BalanceRecipe(faces_per_class=limit), 1)
+        assert kept.counts().tolist() == np.minimum(sizes, limit).tolist()
+        assert balanced_counts(sizes, BalanceRecipe(faces_per_class=limit)).tolist() == kept.counts().tolist()
+    fewer = balance(few, BalanceRecipe(faces_per_class=3), 1)
+    assert set(fewer.rows) < set(kept.rows), "more faces are the same faces and others"
+    assert set(balance(few, BalanceRecipe(faces_per_class=3), 2).rows) != set(fewer.rows)
+    filled = balance(few, BalanceRecipe(faces_per_class=5, sampling="oversample"), 1)
+    assert filled.counts().tolist() == [5] * 4 == balanced_counts(
+        sizes, BalanceRecipe(faces_per_class=5, sampling="oversample")
+    ).tolist()  # fmt: skip
+    assert set(filled.rows) == set(kept.rows)
+
+
 def test_undersampling_draws_without_favour(few):
     """Over many seeds each of the 20 faces of the largest class is kept 2 times in 20."""
     drawn = np.concatenate([balanced(few, "undersample", seed).rows for seed in range(400)])

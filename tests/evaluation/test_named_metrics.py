@@ -10,14 +10,18 @@ from sklearn import metrics as sk
 
 from mien.errors import DataError
 from mien.evaluation import metrics
-from mien.evaluation.named_metrics import METRICS, WeightedMetrics, resample
+from mien.evaluation.ferplus import majority_accuracy
+from mien.evaluation.named_metrics import METRICS, VOTE_METRICS, WeightedMetrics, resample
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.vote_predictions import VotePredictions
 from support import raises
 
+BY_LABEL = tuple(name for name in METRICS if name not in VOTE_METRICS)
 OF_CLASSES = ("recall.fear", "precision.sad", "f1.happy")
 
 
 def oracle(scores, rows):
-    """Of METRICS and OF_CLASSES, by name. The calibration error's own oracle is in test_metrics.py."""
+    """Of BY_LABEL and OF_CLASSES, by name. The calibration error's own oracle is in test_metrics.py."""
     labels, probabilities = scores.labels[rows], scores.probabilities[rows]
     precision, recall, f1, _ = sk.precision_recall_fscore_support(labels, probabilities.argmax(1))
     return {
@@ -36,7 +40,7 @@ def oracle(scores, rows):
 
 @pytest.mark.parametrize("most", [1, 4])
 def test_figures_under_weights_are_those_of_rows_that_stand_as_often(some_scores, most):
-    scores, names = some_scores(1), (*METRICS, *OF_CLASSES)
+    scores, names = some_scores(1), (*BY_LABEL, *OF_CLASSES)
     weights = np.ones(200) if most == 1 else np.random.default_rng(3).integers(0, most, 200).astype(np.float64)
     assert (most == 1) == weights.all()
     found = dict(zip(names, WeightedMetrics(scores, names).under(weights), strict=True))
@@ -64,7 +68,7 @@ def test_a_figure_of_a_class_without_rows_is_undefined(some_scores):
 
 def test_resamples_are_the_same_rows_for_all_runs(some_scores):
     """Oracle: the rows that numpy's generator draws with that seed."""
-    runs, names = [some_scores(1), some_scores(2)], (*METRICS, *OF_CLASSES)
+    runs, names = [some_scores(1), some_scores(2)], (*BY_LABEL, *OF_CLASSES)
     found = resample(runs, names, resamples=5, seed=6)
     generator = np.random.default_rng(6)
     drawn = [generator.integers(0, 200, size=200) for _ in range(5)]
@@ -79,3 +83,40 @@ def test_resamples_are_the_same_rows_for_all_runs(some_scores):
 def test_a_name_that_is_no_figure_is_refused(some_scores, name: str):
     with raises(DataError, "metric-unknown"):
         WeightedMetrics(some_scores(1), [name])
+
+
+SEEN = ("happy", "sad", "unknown", "fear")
+
+
+def voted(counts, labels, probabilities, of_votes=None):
+    """Predictions of the classes sad and happy, with votes on SEEN."""
+    votes = VotePredictions(np.array(counts), SEEN, of_votes, "" if of_votes is None else "perceived")
+    return Predictions(
+        np.arange(len(labels)), np.array(labels), np.array(probabilities), ("sad", "happy"), "validation", "", votes=votes
+    )
+
+
+def test_metrics_of_votes_count_what_the_majority_says():
+    """Oracle: counted by hand, with FER+'s rules: single votes are noise, a majority is more than half."""
+    sad, happy = [0.9, 0.1], [0.1, 0.9]
+    scores = voted(
+        counts=[[9, 1, 0, 0], [9, 1, 0, 0], [0, 10, 0, 0], [0, 0, 10, 0], [5, 5, 0, 0], [0, 0, 0, 10]],
+        # The second is no happy face by its label; the last three are not counted, or no class of the label's.
+        labels=[1, 0, 0, 0, 1, 0],
+        probabilities=[happy, happy, happy, sad, happy, sad],
+    )
+    measured = WeightedMetrics(scores, VOTE_METRICS)
+    # Counted: 0, 1, 2, 5. Right: 0 and 1. Confirmed labels: 0 and 2, of which 0 is right.
+    assert measured.under(np.ones(6)).tolist() == [2 / 4, 1 / 2]
+    assert measured.under(np.array([1.0, 0, 3, 7, 7, 0])).tolist() == [1 / 4, 1 / 4]
+    assert np.isnan(measured.under(np.array([0.0, 0, 0, 1, 1, 0]))).all()
+
+
+def test_an_output_that_learned_from_votes_answers_for_the_majority(some_scores):
+    """Oracle: mien.evaluation.ferplus.majority_accuracy, which has its own."""
+    generator = np.random.default_rng(5)
+    counts, answers = generator.integers(0, 10, (80, 4)) + 1, generator.dirichlet(np.ones(4), 80)
+    scores = voted(counts, generator.integers(0, 2, 80), generator.dirichlet(np.ones(2), 80), answers)
+    (found,) = WeightedMetrics(scores, ["majority_accuracy"]).under(np.ones(80))
+    assert found == pytest.approx(majority_accuracy(counts, answers, SEEN))
+    assert np.isnan(WeightedMetrics(some_scores(1), VOTE_METRICS).under(np.ones(200))).all()

@@ -129,8 +129,8 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, faces: Dat
     from mien.study.run import run_all
 
     out = tmp_path_factory.mktemp("out")
-    context = StudyContext({(48, 1): faces}, out, out / "results", {"data": "rendered"})
-    plan = make_plan(tiny_study, context.faces_of_size)
+    context = StudyContext({(48, 1, False): faces}, out, out / "results", {"data": "rendered"})
+    plan = make_plan(tiny_study, context.faces_by_form)
     told = Told()
     assert run_all(plan.runs, {}, context, told)
     return Done(tiny_study, context, plan, read_completed(context.results), told)

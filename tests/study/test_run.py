@@ -59,7 +59,7 @@ def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces,
     base, five = done.runs[0], done.runs[1]
     kept = done.finished[base.key]
     before = (kept.folder / "run.json").read_bytes()
-    context = StudyContext({(48, 1): faces}, tmp_path, done.context.results.parent / "copy", {})
+    context = StudyContext({(48, 1, False): faces}, tmp_path, done.context.results.parent / "copy", {})
     known = {base.key: kept}
     assert pending(done.study, done.plan, known, tmp_path, only=["five"]) == [base, five]
     assert run_all([base, five], known, context, told)
@@ -70,7 +70,7 @@ def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces,
 
 
 def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces, tmp_path, told):
-    context = StudyContext({(48, 1): faces}, tmp_path, tmp_path / "results", {})
+    context = StudyContext({(48, 1, False): faces}, tmp_path, tmp_path / "results", {})
     assert run_all(done.runs, {}, context, told, jobs=2)
     found = read_completed(context.results)
     assert set(found) == set(done.finished)
@@ -105,8 +105,8 @@ class Quiet:
 
 if __name__ == "__main__":
     out = Path(sys.argv[2])
-    context = StudyContext({(48, 1): synthetic_faces(400, seed=1)}, out, out / "results", {})
-    plan = make_plan(load_study(sys.argv[1]), context.faces_of_size, ["epochs=120"])
+    context = StudyContext({(48, 1, False): synthetic_faces(400, seed=1)}, out, out / "results", {})
+    plan = make_plan(load_study(sys.argv[1]), context.faces_by_form, ["epochs=120"])
     runs = [run for run in plan.runs if run.variant == "base"]
     try:
         print(run_all(runs, {}, context, Quiet(), int(sys.argv[3])), flush=True)
@@ -149,8 +149,8 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     assert read_completed(out / "results") == {}
     if signal_number == signal.SIGINT:
         assert (printed.strip(), complaint) == ("False", "")
-    context = StudyContext({(48, 1): faces}, out, out / "results", {})
-    plan = make_plan(load_study(str(tiny_study_file)), context.faces_of_size, ["epochs=120"])
+    context = StudyContext({(48, 1, False): faces}, out, out / "results", {})
+    plan = make_plan(load_study(str(tiny_study_file)), context.faces_by_form, ["epochs=120"])
     begun = [run for run in plan.runs if folder_of(run, out).last.is_file()]
     # history.csv is written after it, and may be an epoch behind where the kill fell between.
     before = len(checkpoint.load(folder_of(begun[0], out).last)[1]["history"])
@@ -160,7 +160,7 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     assert run_all(begun[:1], {}, context, told)
     assert told.lines[1][2] > before
     whole = tmp_path / "whole"
-    assert run_all(begun[:1], {}, StudyContext({(48, 1): faces}, whole, whole / "results", {}), told)
+    assert run_all(begun[:1], {}, StudyContext({(48, 1, False): faces}, whole, whole / "results", {}), told)
     resumed, straight = (read_completed(each / "results")[begun[0].key].predictions() for each in (out, whole))
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
 

@@ -23,12 +23,13 @@ from mien.cli.options import (
 from mien.cli.output import check_out, note, notice, page_metadata, show, show_json
 from mien.cli.source import Source, SourceVotesOptions
 from mien.cli.study_view import StudyProgress, show_studies, show_what_would_run
+from mien.data.clean import apply_clean, read_clean
 from mien.data.dataset import Dataset
 from mien.errors import MienError, StudyError, needs_extra
 from mien.page.rendering import import_page_packages
 from mien.progress import bars_are_shown, busy
 from mien.study.page import study_tables, write_study
-from mien.study.results import CompletedRun, PlannedRun, StudyPlan, read_completed
+from mien.study.results import CompletedRun, DataForm, PlannedRun, StudyPlan, read_completed
 from mien.study.spec import Study, load_study
 from mien.study.table import tabulate, write_table
 
@@ -132,6 +133,12 @@ def study(
 def _check(options: _Options) -> None:
     """Refuse before torch is loaded, which takes seconds, and before hours of training."""
     check_out(options.out, options.source.path)
+    if _cleans(options.study) and options.source.clean is None:
+        raise StudyError(
+            f"The study '{options.study.name}' has variants that train on cleaned data. Give the list of `mien audit` "
+            "with --clean FILE.",
+            code="options",
+        )
     if options.results.is_file():
         raise StudyError(f"{options.results} is a file; --results must name a folder.", code="out-is-file")
     options.source.check()
@@ -172,15 +179,28 @@ def _run(options: _Options) -> None:
         raise typer.Exit(130)
 
 
-def _read(options: _Options) -> Mapping[tuple[int, int], Dataset]:
+def _read(options: _Options) -> Mapping[DataForm, Dataset]:
     """The data as every recipe of the study takes it: each size, grey or RGB, is decoded once, for all runs."""
-    study = options.study
+    study, clean = options.study, options.source.clean
     forms = {
         study.recipe_of(variant, study.seeds_of(variant)[0], options.changes).input.stored_as
         for variant in study.variants
         if not variant.after
     }
-    return {form: options.source.read(*form, again=at > 0).faces for at, form in enumerate(sorted(forms))}
+    faces: dict[DataForm, Dataset] = {}
+    for at, form in enumerate(sorted(forms)):
+        read = options.source.read(*form, again=at > 0)
+        if read.uncleaned is not None and clean is not None and _cleans(study):
+            faces[DataForm(*form)] = read.uncleaned
+            faces[DataForm(*form, True)] = apply_clean(read.uncleaned, read_clean(clean).of_train)
+        else:
+            faces[DataForm(*form)] = read.faces
+    return faces
+
+
+def _cleans(study: Study) -> bool:
+    """Whether some of its variants, and not all, train on cleaned data."""
+    return any(variant.clean for variant in study.variants)
 
 
 def _plan(options: _Options, context: StudyContext, completed: Completed) -> StudyPlan:
@@ -188,7 +208,7 @@ def _plan(options: _Options, context: StudyContext, completed: Completed) -> Stu
     from mien.study.plan import make_plan
 
     with busy("checking every run"):
-        plan = make_plan(options.study, context.faces_of_size, options.changes)
+        plan = make_plan(options.study, context.faces_by_form, options.changes)
     for each in options.only:
         if each in plan.left_out:
             raise StudyError(f"The variant '{each}' cannot be run here: {plan.left_out[each]}", code="variant-left-out")

@@ -31,6 +31,8 @@ def balance(faces: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
         DataError: a class has no face to take or to make faces of, or one where two are blended.
     """
     check_counts(faces, recipe)
+    if recipe.faces_per_class:
+        faces = draw_per_class(faces, recipe.faces_per_class, seed)
     match recipe.sampling:
         case "none":
             return faces
@@ -48,6 +50,8 @@ def balance(faces: Dataset, recipe: BalanceRecipe, seed: int) -> Dataset:
 
 def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt.NDArray[np.int64]:
     """Number of faces of each class that :func:`balance` makes of so many. int64 (C,) -> int64 (C,)."""
+    if recipe.faces_per_class:
+        counts = np.minimum(counts, recipe.faces_per_class)
     match recipe.sampling:
         case "none" | "batches":
             return counts
@@ -59,9 +63,16 @@ def balanced_counts(counts: npt.NDArray[np.int64], recipe: BalanceRecipe) -> npt
 
 def undersample(faces: Dataset, seed: int) -> Dataset:
     """As many faces of each class as the smallest has, drawn once, in the order they stood in."""
+    return draw_per_class(faces, int(faces.counts().min()), seed)
+
+
+def draw_per_class(faces: Dataset, count: int, seed: int) -> Dataset:
+    """At most ``count`` faces of each class, drawn once, in the order they stood in.
+
+    A larger count of the same seed draws the same faces and more.
+    """
     generator = np.random.default_rng(seed)
-    least = int(faces.counts().min())
-    kept = [generator.permutation(members)[:least] for members in _members(faces.labels, len(faces.classes))]
+    kept = [generator.permutation(members)[:count] for members in _members(faces.labels, len(faces.classes))]
     return faces.subset(np.sort(np.concatenate(kept)))
 
 

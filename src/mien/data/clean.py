@@ -86,6 +86,11 @@ class Clean:
     data_fingerprint: str
     changes: tuple[Change, ...]
 
+    @property
+    def of_train(self) -> Clean:
+        """What it says of the train split; the others stay as they are."""
+        return Clean(self.data_fingerprint, tuple(each for each in self.changes if each.split == "train"))
+
 
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
     """Write the list as TOML, whole or not at all. Raises :class:`mien.errors.RunError`."""

@@ -10,12 +10,20 @@ import numpy.typing as npt
 
 from mien.errors import DataError, nearest
 from mien.evaluation import metrics
+from mien.evaluation.ferplus import majority, majority_predictions
 from mien.evaluation.intervals import check_resamples, resampled_weight_chunks
 from mien.evaluation.metrics import Floats
 from mien.evaluation.predictions import Predictions
 
 _OF_CONFUSION = {"precision": metrics.precision, "recall": metrics.recall, "f1": metrics.f1}
-METRICS = ("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "log_loss", "calibration_error")
+VOTE_METRICS = ("majority_accuracy", "agreed_accuracy")
+"""Metrics of data with votes, NaN without: accuracy by FER+'s protocol (:mod:`mien.evaluation.ferplus`) of the output
+that learned from votes, else of the label's; accuracy of the label's output on the samples whose label the majority of
+annotators confirms."""
+METRICS = (
+    *("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "log_loss", "calibration_error"),
+    *VOTE_METRICS,
+)
 """Metrics of a whole split. Those of one class are ``precision.CLASS``, ``recall.CLASS`` and ``f1.CLASS``."""
 
 
@@ -42,6 +50,7 @@ class WeightedMetrics:
         )
         self._losses = metrics.sample_losses(predictions.labels, predictions.probabilities)
         self._bins, self._gaps = metrics.confidence_gaps(predictions.labels, predictions.probabilities)
+        self._by_votes = {name: _counted_and_right(predictions, name) for name in names if name in VOTE_METRICS}
 
     def under(self, weights: Floats) -> Floats:
         """Float (..., N) -> float64 (..., K), NaN where undefined."""
@@ -61,6 +70,9 @@ class WeightedMetrics:
         if name == "macro_auc":
             areas = np.stack([np.apply_along_axis(each.area, -1, weights) for each in self._curves], axis=-1)
             return metrics.macro_average(areas, support)
+        if name in self._by_votes:
+            counted, right = self._by_votes[name]
+            return metrics.divide(weights @ right, weights @ counted)
         if name == "log_loss":
             return metrics.divide(weights @ self._losses, weights.sum(axis=-1))
         if name == "calibration_error":
@@ -106,6 +118,24 @@ def resample(
         Resampled(each.under(np.ones(count)), np.concatenate(parts))
         for each, parts in zip(measured, drawn, strict=True)
     ]
+
+
+def _counted_and_right(predictions: Predictions, name: str) -> tuple[Floats, Floats]:
+    """Which samples a metric of :data:`VOTE_METRICS` counts, and which of them are right: two float64 (N,) of 0 and 1."""
+    count = len(predictions)
+    if predictions.votes is None:
+        return np.zeros(count), np.zeros(count)
+    votes, classes = predictions.votes, predictions.votes.classes
+    truth = majority(votes.counts, classes)
+    answers = np.array([classes.index(each) if each in classes else -2 for each in predictions.classes])
+    said = answers[predictions.probabilities.argmax(axis=1)]
+    if name == "agreed_accuracy":
+        counted = truth == answers[predictions.labels]
+    else:
+        counted = truth >= 0
+        if votes.probabilities is not None:
+            said = majority_predictions(votes.probabilities, classes)
+    return counted.astype(np.float64), (counted & (said == truth)).astype(np.float64)
 
 
 def _sums(values: Floats, places: npt.NDArray[np.int64], count: int) -> Floats:

@@ -128,6 +128,21 @@ def compare_repeats(baseline: Sequence[Resampled], other: Sequence[Resampled]) -
     return found
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for their number: S. Holm, Scandinavian Journal of Statistics 6, 1979.
+
+    If all of those are rejected that stay below 0.05, the chance of one false rejection among them is at most 0.05.
+    The smallest of K is multiplied by K, the next by K - 1, and so on; none falls below the one before it, or passes 1.
+    NaN stays NaN and is not counted.
+    """
+    known = [at for at, each in enumerate(p_values) if not math.isnan(each)]
+    corrected, least = [math.nan] * len(p_values), 0.0
+    for rank, at in enumerate(sorted(known, key=lambda at: p_values[at])):
+        least = max(least, min((len(known) - rank) * p_values[at], 1.0))
+        corrected[at] = least
+    return corrected
+
+
 def _one_pair(difference: float, resampled: Floats) -> tuple[Estimate, float]:
     interval = percentile_interval(float(difference), resampled)
     return interval, math.nan if math.isnan(interval.value) else bootstrap_p_value(resampled)

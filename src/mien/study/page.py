@@ -37,10 +37,10 @@ def study_tables(table: StudyTable) -> RenderableType:
     for number, compared in enumerate(table.comparisons, 1):
         if compared.entries:
             title, whole = f"{compared.comparison.title}: {_about(compared)}", _compared_table(table, number, compared)
-            parts.append(titled(title, ResponsiveTable(whole, drop_columns(whole, "baseline", "value"))))
+            parts.append(titled(title, ResponsiveTable(whole, drop_columns(whole, "baseline", "value", "p"))))
     parts += [RichText(each.line) for each in _left_out(table)]
     if any(each.entries for each in table.comparisons):
-        words = "with one seed an interval covers the faces only; p-values are not corrected."
+        words = "with one seed an interval covers the faces only; Holm's p-values are corrected for their number."
         parts.append(RichText(Notice(words, code="one-seed").line))
     return Group(*parts)
 
@@ -54,8 +54,7 @@ def _rows_section(table: StudyTable) -> Section:
         _metrics_table(table),
         Text(
             "± is the standard deviation over runs with different seeds; values without it are of one run. "
-            "Each run is measured on validation at the epoch that validation selected, so every metric is slightly "
-            "optimistic. Metrics on different classes or samples are not comparable. Times are wall-clock times on "
+            f"{_epoch_words(table)} Metrics on different classes or samples are not comparable. Times are wall-clock times on "
             "a machine that may have had other work; devices and thread counts are listed separately.",
             soft=True,
         ),
@@ -66,6 +65,14 @@ def _rows_section(table: StudyTable) -> Section:
         if rows:
             blocks.append(_plot(metric, rows))
     return Section("variants", "Results", tuple(blocks))
+
+
+def _epoch_words(table: StudyTable) -> str:
+    kept = {run.recipe.stopping.keep for run, _ in table.runs}
+    if kept == {"last"}:
+        return "Each run is measured on validation at its last epoch."
+    which = "Each run" if kept == {"best"} else "A run that keeps its best epoch"
+    return f"{which} is measured on validation at the epoch that validation selected, so its metrics are optimistic."
 
 
 def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
@@ -171,12 +178,12 @@ def _compared_table(table: StudyTable, number: int, compared: VariantComparison)
     """One line per metric, narrow enough for a terminal and a phone."""
     columns = (
         Column("variant", "text"), Column("seeds", "text"), Column("metric", "text"), Column("baseline"),
-        Column("value"), Column("difference", "signed"), Column("p", "text"),
+        Column("value"), Column("difference", "signed"), Column("p", "text"), Column("p, Holm", "text"),
     )  # fmt: skip
     rows = [
         (
             entry.name, str(found.seeds), metric_name(metric), found.baseline, found.value, found.difference,
-            p_text(found.p_value),
+            p_text(found.p_value), p_text(entry.adjusted[metric]),
         )
         for entry in compared.entries
         for metric, found in entry.differences.items()
@@ -204,7 +211,10 @@ def _comparison_section(table: StudyTable, number: int, compared: VariantCompari
     )
     words += "; with one seed it covers the faces only: another seed may reverse a small difference."
     count = len(_compared_table(table, number, compared).rows)
-    words += f" The {count} p-values are not corrected: of 20 null differences, one is below 0.05 on average."
+    words += (
+        f" The last column corrects the {count} p-values for their number (Holm): call a difference real if it is below "
+        "0.05 there."
+    )
     return Section(f"comparison-{number}", title, (_compared_table(table, number, compared), Text(words, soft=True)))
 
 

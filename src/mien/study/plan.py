@@ -16,14 +16,14 @@ from mien.labels import parse_scheme
 from mien.models.registry import completed
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
-from mien.study.results import CompletedRun, PlannedRun, StudyPlan
+from mien.study.results import CompletedRun, DataForm, PlannedRun, StudyPlan
 from mien.study.spec import Study, Variant
 from mien.training.outputs import count_logits, output_facts
 from mien.training.plan import plan_training
 from mien.training.state import check_network, check_weights, file_digest
 
-FacesOfSize = Mapping[tuple[int, int], Dataset]
-"""Side in pixels -> the data, read at that size."""
+FacesByForm = Mapping[DataForm, Dataset]
+"""The data in every form that a study's recipes need."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,13 @@ class _Checked:
     votes_fingerprint: str
 
 
-def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] = ()) -> StudyPlan:
+def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] = ()) -> StudyPlan:
     """Plan a study and check all of it: what cannot be trained or compared is refused now, not hours later.
 
     Args:
         study: what to run.
-        faces_of_size: the data, at every size and number of channels that the recipes name.
+        faces_by_form: the data, at every size and number of channels that the recipes name; for variants with
+            ``clean``, also with the train split as it is cleaned.
         changes: as in :meth:`mien.study.spec.Study.recipe_of`.
 
     Raises:
@@ -94,7 +95,7 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
     """
     checked: dict[str, _Checked] = {}
     left_out: dict[str, str] = {}
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, str, bool], str] = {}
     for variant in study.variants:
         source = variant.init_from or variant.after
         if source in left_out:
@@ -102,7 +103,7 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
         elif not variant.after:
             try:
                 recipe = _recipe(study, variant, study.seeds_of(variant)[0], changes)
-                checked[variant.name] = _check(recipe, faces_of_size, begins_with_parent=bool(variant.init_from))
+                checked[variant.name] = _check(study, variant, recipe, faces_by_form)
             except MissingExtraError as error:
                 if not variant.optional:
                     raise
@@ -117,7 +118,8 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
                 continue
             except (RecipeError, DataError) as error:
                 raise type(error)(f"The variant '{variant.name}': {error}", code=error.code) from None
-            other = seen.setdefault((recipe.model_copy(update={"seed": 0}).digest, variant.init_from), variant.name)
+            alike = (recipe.model_copy(update={"seed": 0}).digest, variant.init_from, variant.clean)
+            other = seen.setdefault(alike, variant.name)
             if other != variant.name:
                 raise StudyError(
                     f"The variants '{other}' and '{variant.name}' of the study '{study.name}' have the same recipe, so "
@@ -125,7 +127,7 @@ def make_plan(study: Study, faces_of_size: FacesOfSize, changes: Sequence[str] =
                     code="study-same-recipe",
                 )
     _check_rows(study, {name: each.rows for name, each in checked.items()}, left_out)
-    return StudyPlan(tuple(_runs(study, faces_of_size, changes, checked)), left_out)
+    return StudyPlan(tuple(_runs(study, faces_by_form, changes, checked)), left_out)
 
 
 def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -> Recipe:
@@ -134,11 +136,14 @@ def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -
     return completed(recipe)
 
 
-def _check(recipe: Recipe, faces_of_size: FacesOfSize, *, begins_with_parent: bool) -> _Checked:
-    plan = plan_training(recipe, faces_of_size[recipe.input.stored_as])
-    if begins_with_parent:
+def _check(study: Study, variant: Variant, recipe: Recipe, faces_by_form: FacesByForm) -> _Checked:
+    plan = plan_training(recipe, faces_by_form[DataForm(*recipe.input.stored_as, variant.clean)])
+    if variant.init_from:
         check_network(plan.recipe, count_logits(plan.outputs))
-    weights = None if begins_with_parent else check_weights(plan)
+        model = study.model_of(variant)
+        weights = None if model is None else model.best
+    else:
+        weights = check_weights(plan)
     start = "" if weights is None else file_digest(weights)
     validation = plan.validation
     votes = output_facts(plan.recipe, plan.outputs, plan.dataset).get("votes_fingerprint", "")
@@ -187,7 +192,7 @@ def _check_shared(found: Mapping[str, _Rows], where: str) -> None:
 
 
 def _runs(
-    study: Study, faces_of_size: FacesOfSize, changes: Sequence[str], checked: Mapping[str, _Checked]
+    study: Study, faces_by_form: FacesByForm, changes: Sequence[str], checked: Mapping[str, _Checked]
 ) -> list[PlannedRun]:
     """The first seed of every variant, then the second ones: a study that is cut short has a whole table."""
     runs: dict[tuple[str, int], PlannedRun] = {}
@@ -197,7 +202,8 @@ def _runs(
                 continue
             seed, found = study.seeds_of(variant)[rank], checked[variant.name]
             parent = runs.get((variant.init_from, seed))
-            if variant.init_from and parent is None:
+            model = study.model_of(variant)
+            if variant.init_from and parent is None and model is None:
                 raise StudyError(
                     f"The variant '{variant.name}' starts from '{variant.init_from}' of seed {seed}, which has no run "
                     f"with that seed. Give both the same seeds, in the same order.",
@@ -205,7 +211,9 @@ def _runs(
                 )
             recipe = _recipe(study, variant, seed, changes)
             # A finished run is its scores of validation.
-            fingerprint = faces_of_size[recipe.input.stored_as].fingerprint_for_predictions("validation")
+            form = recipe.input.stored_as
+            fingerprint = faces_by_form[DataForm(*form)].fingerprint_for_predictions("validation")
+            cleaned = faces_by_form[DataForm(*form, True)].fingerprint_without_test if variant.clean else ""
             runs[variant.name, seed] = PlannedRun(
                 variant.name,
                 recipe,
@@ -215,6 +223,8 @@ def _runs(
                 parent,
                 found.start_digest,
                 found.votes_fingerprint,
+                cleaned,
+                model,
             )
     return list(runs.values())
 

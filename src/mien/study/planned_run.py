@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from mien.errors import StoppedError, TrainingError
 from mien.evaluation.predictions import read_predictions
 from mien.pipeline.training_run import run_recipe
 from mien.run_history import best_epoch
-from mien.study.plan import FacesOfSize, folder_of
+from mien.study.plan import FacesByForm, folder_of
 from mien.study.results import CompletedRun, PlannedRun, RunRecord, keep_result
 from mien.training.callback import Callback, HistoryLine
 from mien.training.device import threads
@@ -24,13 +24,13 @@ class StudyContext:
     """What every run of a study needs to know.
 
     Attributes:
-        faces_of_size: the data.
+        faces_by_form: the data.
         out: run folders go to ``out/runs``.
         results: where finished runs are kept; see :mod:`mien.study.results`.
         facts: for environment.json.
     """
 
-    faces_of_size: FacesOfSize
+    faces_by_form: FacesByForm
     out: Path
     results: Path
     facts: Mapping[str, Any]
@@ -60,8 +60,8 @@ def execute(
             run.
     """
     folder = folder_of(run, context.out)
-    faces = context.faces_of_size[run.recipe.input.stored_as]
-    start = None if run.parent is None else folder_of(run.parent, context.out)
+    faces = context.faces_by_form[run.form]
+    start = run.model if run.parent is None else folder_of(run.parent, context.out)
     failed = ""
     try:
         result = run_recipe(
@@ -89,7 +89,12 @@ def execute(
             parameters=0 if failed else read_manifest(folder.model).parameters,
             environment=folder.read_environment(),
         )
-        predictions = None if failed else read_predictions(folder.predictions("validation"))
+        # Validation is never cleaned: the predictions of all variants are of the same data.
+        predictions = (
+            None
+            if failed
+            else replace(read_predictions(folder.predictions("validation")), data_fingerprint=run.data_fingerprint)
+        )
         kept = keep_result(context.results, run.folder_name, record, folder, predictions)
     # It serves --resume alone, and is the largest file by far; without it the folder counts as finished.
     folder.previous.unlink(missing_ok=True)

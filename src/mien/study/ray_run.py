@@ -69,8 +69,8 @@ def _run_all(
 ) -> bool:
     task = ray.remote(num_cpus=1, max_retries=_RETRIES)(_in_task)
     # One copy a machine, which all its workers map.
-    faces = ray.put(dict(context.faces_of_size))
-    places = replace(context, faces_of_size={}, out=context.out.absolute(), results=context.results.absolute())
+    faces = ray.put(dict(context.faces_by_form))
+    places = replace(context, faces_by_form={}, out=context.out.absolute(), results=context.results.absolute())
     going: dict[Any, PlannedRun] = {}
     stopped = False
     while waiting or going:
@@ -113,7 +113,7 @@ def _in_task(
     set_quiet(True)
     set_threads(1)
     try:
-        return execute(run, kept, replace(context, faces_of_size=faces), lambda done: None, lambda: False), None
+        return execute(run, kept, replace(context, faces_by_form=faces), lambda done: None, lambda: False), None
     except MienError as error:
         return None, error
 

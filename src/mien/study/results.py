@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -26,6 +26,14 @@ from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 
 RECORD = "run.json"
+
+
+class DataForm(NamedTuple):
+    """The form in which a run takes its data: side of the images, 1 or 3 channels, train split cleaned or not."""
+
+    size_px: int
+    channels: int
+    cleaned: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,8 @@ class PlannedRun:
         parent: the run whose weights it starts from.
         start_digest: SHA-256 of the weights file that it starts from otherwise; ``""`` for none.
         votes_fingerprint: of the votes that an output learns from; ``""`` where none does.
+        cleaned_fingerprint: of the data with its train split cleaned; ``""`` for the data as it was read.
+        model: the built-in model whose weights it starts from.
     """
 
     variant: str
@@ -51,13 +61,20 @@ class PlannedRun:
     parent: PlannedRun | None = None
     start_digest: str = ""
     votes_fingerprint: str = ""
+    cleaned_fingerprint: str = ""
+    model: RunFolder | None = None
+
+    @property
+    def form(self) -> DataForm:
+        """Which data it takes."""
+        return DataForm(*self.recipe.input.stored_as, bool(self.cleaned_fingerprint))
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 over recipe (with its seed), data, first weights and votes: the same key, the same run."""
+        """SHA-256 over recipe (with its seed), data, first weights, votes and cleaning: the same key, the same run."""
         start = self.parent.key if self.parent else self.start_digest
-        votes = (self.votes_fingerprint,) if self.votes_fingerprint else ()
-        parts = (self.recipe.digest, self.data_fingerprint, start, *votes)
+        more = [each for each in (self.votes_fingerprint, self.cleaned_fingerprint) if each]
+        parts = (self.recipe.digest, self.data_fingerprint, start, *more)
         return f"sha256:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
 
     @property

@@ -22,7 +22,7 @@ from mien.progress import set_quiet
 from mien.study.duration import side_by_side, threads_of
 from mien.study.plan import folder_of
 from mien.study.planned_run import StudyContext, execute, without_parent
-from mien.study.results import CompletedRun, PlannedRun
+from mien.study.results import CompletedRun, DataForm, PlannedRun
 from mien.training.device import set_threads
 from mien.training.interrupt import interruptible
 
@@ -103,11 +103,11 @@ def _side_by_side(
     with interruptible() as interrupted, TemporaryDirectory(prefix="mien-study-") as shared:
         # Through files: a process that is killed before it has taken over a large argument would block this one for
         # ever, and so all share one copy in memory.
-        for (size_px, channels), faces in context.faces_of_size.items():
-            entry = Path(shared) / f"{size_px}-{channels}"
+        for form, faces in context.faces_by_form.items():
+            entry = Path(shared) / "-".join(map(str, map(int, form)))
             entry.mkdir()
             write_entry(entry, faces, {})
-        arguments = (replace(context, faces_of_size={}), Path(shared), threads_of(jobs), stop)
+        arguments = (replace(context, faces_by_form={}), Path(shared), threads_of(jobs), stop)
         pool = ProcessPoolExecutor(jobs, processes, initializer=_begin_worker, initargs=arguments)
         try:
             while waiting or going:
@@ -172,10 +172,10 @@ _at_work = Lock()
 
 def _begin_worker(context: StudyContext, shared: Path, each_has: int, stop: Any) -> None:
     global _worker
-    faces_of_size = {}
+    faces_by_form = {}
     for folder in shared.iterdir():
-        size_px, channels = map(int, folder.name.split("-"))
-        faces_of_size[size_px, channels] = read_entry(folder)[0]
+        size_px, channels, cleaned = map(int, folder.name.split("-"))
+        faces_by_form[DataForm(size_px, channels, bool(cleaned))] = read_entry(folder)[0]
     # Ignored first, which forgets what came while it was held back; then free for the training to listen.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
@@ -183,7 +183,7 @@ def _begin_worker(context: StudyContext, shared: Path, each_has: int, stop: Any)
     # The study's own line is the only one on the terminal.
     set_quiet(True)
     set_threads(each_has)
-    _worker = replace(context, faces_of_size=faces_of_size), stop
+    _worker = replace(context, faces_by_form=faces_by_form), stop
     Thread(target=_end_with_the_study, args=(stop,), daemon=True).start()
 
 

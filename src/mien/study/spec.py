@@ -10,9 +10,11 @@ from pydantic import Field, model_validator
 
 from mien.errors import DataError, RecipeError, StudyError, nearest
 from mien.evaluation.named_metrics import check_metric
+from mien.inference.find_model import find_trained, is_shipped
 from mien.labels import parse_scheme
 from mien.recipe import Recipe, StrictModel
 from mien.recipe_file import Change, load_recipe, tuned
+from mien.run_folder import RunFolder
 from mien.spec_file import SpecKind, is_path
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -37,7 +39,8 @@ class Variant(StrictModel):
         description="keys of the recipe that differ, e.g. {optim.lr = 0.01}; a model that is named is replaced whole",
     )
     seeds: Seeds | None = Field(default=None, description="the study's own by default")
-    init_from: str = Field(default="", alias="from", description="start from the weights of this variant, seed by seed")
+    init_from: str = Field(default="", alias="from", description="start from the weights of this variant, seed by seed, or of a built-in model")
+    clean: bool = Field(default=False, description="train on the train split as cleaned by --clean")
     after: str = Field(default="", description="not trained: the predictions of this variant, merged into `classes`")
     classes: str = Field(default="", description="with `after`: the label scheme to merge into")
     published: dict[str, float] = Field(default={}, description="the published value of each metric")
@@ -102,7 +105,7 @@ class Study(StrictModel):
         who = f"the variant '{variant.name}'"
         for other, word in ((variant.init_from, "from"), (variant.after, "after")):
             # A variant follows what it is made from, so that the list can be run from the top.
-            if other and other not in above:
+            if other and other not in above and not (word == "from" and is_shipped(other)):
                 raise ValueError(f"{who} has {word} = '{other}', which is not a variant listed before it")
         own = next((key for key in variant.set if key in OWN_KEYS), None)
         if own is not None:
@@ -112,8 +115,8 @@ class Study(StrictModel):
             raise ValueError(f"{who} has a published '{unseen}', which is not in metrics")
         if bool(variant.after) != bool(variant.classes):
             raise ValueError(f"{who} needs both 'after' and 'classes', or neither")
-        if variant.after and (variant.recipe or variant.set or variant.init_from or variant.seeds):
-            raise ValueError(f"{who} has 'after', so it is not trained: remove its recipe, set, from and seeds")
+        if variant.after and (variant.recipe or variant.set or variant.init_from or variant.seeds or variant.clean):
+            raise ValueError(f"{who} has 'after', so it is not trained: remove its recipe, set, from, clean and seeds")
         if variant.after and self.variant(variant.after).after:
             raise ValueError(f"{who} merges '{variant.after}', which is itself merged")
 
@@ -164,8 +167,15 @@ class Study(StrictModel):
         fixed = [("name", f"{self.name}-{variant.name}"), ("seed", seed)]
         recipe = load_recipe(variant.recipe or self.recipe, [*own, *changes, *fixed])
         if variant.init_from:
-            recipe = tuned(recipe, self.recipe_of(self.variant(variant.init_from), seed, given), [*own, *for_one])
+            model = self.model_of(variant)
+            start = model.read_recipe() if model else self.recipe_of(self.variant(variant.init_from), seed, given)
+            recipe = tuned(recipe, start, [*own, *for_one])
         return recipe
+
+    def model_of(self, variant: Variant) -> RunFolder | None:
+        """The built-in model that a variant starts from; None where it starts from another variant, or from nothing."""
+        names = [each.name for each in self.variants]
+        return find_trained(variant.init_from) if variant.init_from and variant.init_from not in names else None
 
     def _changes_of(self, variant: Variant, changes: Sequence[str]) -> tuple[list[str], list[str]]:
         """Those for all variants, and those for this one."""

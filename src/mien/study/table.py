@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from mien.errors import DataError, StudyError
 from mien.evaluation.named_metrics import Resampled, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict
-from mien.evaluation.seed_variance import RepeatedDifference, Spread, aligned, compare_repeats, spread
+from mien.evaluation.seed_variance import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
 from mien.files import write_text
 from mien.labels import parse_scheme
 from mien.progress import track
@@ -60,10 +61,15 @@ class VariantRow:
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """A variant against the baseline, on the samples of a comparison; empty when they share no seed."""
+    """A variant against the baseline, on the samples of a comparison; empty when they share no seed.
+
+    ``adjusted`` are the p-values of ``differences``, corrected for the number of them in the whole comparison, all
+    variants and metrics, by :func:`mien.evaluation.seed_variance.holm`.
+    """
 
     name: str
     differences: Mapping[str, RepeatedDifference]
+    adjusted: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,10 @@ class StudyTable:
                 "variants": [
                     {
                         "variant": entry.name,
-                        "differences": {name: fields_to_dict(found) for name, found in entry.differences.items()},
+                        "differences": {
+                            name: {**fields_to_dict(found), "adjusted_p_value": _or_none(entry.adjusted[name])}
+                            for name, found in entry.differences.items()
+                        },
                     }
                     for entry in each.entries
                 ],
@@ -214,14 +223,28 @@ def _compare(
     for (name, seed, _), each in zip(each_run, resample(shared, metrics, resamples), strict=True):
         drawn[name][seed] = each
     baseline = drawn[comparison.baseline]
-    entries = []
+    differences: dict[str, dict[str, RepeatedDifference]] = {}
     for name in present:
         seeds = [seed for seed in drawn[name] if seed in baseline]
         if name != comparison.baseline:
             pairs = [baseline[seed] for seed in seeds], [drawn[name][seed] for seed in seeds]
             found = compare_repeats(*pairs) if seeds else []
-            entries.append(ComparisonRow(name, dict(zip(metrics, found, strict=False))))
-    return VariantComparison(comparison, len(shared[0]), tuple(entries), absent)
+            differences[name] = dict(zip(metrics, found, strict=False))
+    return VariantComparison(comparison, len(shared[0]), tuple(_adjusted(differences)), absent)
+
+
+def _adjusted(differences: Mapping[str, Mapping[str, RepeatedDifference]]) -> list[ComparisonRow]:
+    """All p-values of a comparison are one family: a reader looks for the small ones among all of them."""
+    places = [(name, metric) for name, found in differences.items() for metric in found]
+    adjusted = dict(zip(places, holm([differences[name][metric].p_value for name, metric in places]), strict=True))
+    return [
+        ComparisonRow(name, found, {metric: adjusted[name, metric] for metric in found})
+        for name, found in differences.items()
+    ]
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _merged(predictions: Predictions, classes: str) -> Predictions:

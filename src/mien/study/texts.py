@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from mien.evaluation.named_metrics import VOTE_METRICS
 from mien.evaluation.seed_variance import Spread
 from mien.page.wording import decimal, percent
 
@@ -15,6 +16,8 @@ _NAMES = {
     "macro_auc": "macro AUC",
     "log_loss": "log loss",
     "calibration_error": "calibration error",
+    "majority_accuracy": "FER+ majority",
+    "agreed_accuracy": "accuracy where votes agree",
 }
 
 
@@ -26,7 +29,7 @@ def metric_name(figure: str) -> str:
 
 def in_percent(figure: str) -> bool:
     """Whether a figure is a share that people write in percent."""
-    return figure == "accuracy"
+    return figure in {"accuracy", *VOTE_METRICS}
 
 
 def metric_text(figure: str, value: float) -> str:
