@@ -97,7 +97,8 @@ def study_table(name: str) -> StudyTable:
 
 def runs_of(name: str) -> list[CompletedRun]:
     """A study's finished runs, by the names of their folders."""
-    done = [each for each in read_completed(RUNS).values() if each.folder.name.startswith(f"{name}-")]
+    found = read_completed(RUNS).values()
+    done = [each for each in found if each.folder.name.startswith(f"{name}-{each.record.variant}-seed")]
     return sorted(done, key=lambda each: each.folder.name)
 
 

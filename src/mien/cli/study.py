@@ -72,6 +72,13 @@ def study(
     only: Annotated[
         list[str] | None, typer.Option(help="Run only this variant. Can be repeated.", metavar="VARIANT")
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Use this recipe instead of the study's own, such as small: a minute a run on one core.",
+            metavar="RECIPE",
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option(
@@ -117,9 +124,14 @@ def study(
     for each in only or ():
         wanted.variant(each)
     changes = recipe_changes(changes, epochs, batch_size, lr)
-    if changes:
+    told = ([] if recipe is None else [f"recipe {recipe}"]) + list(changes)
+    if told:
         # Table and page must not be mistaken for those of the unchanged study.
-        wanted = wanted.model_copy(update={"title": f"{wanted.title} (changed: {', '.join(changes)})"})
+        title = f"{wanted.title} (changed: {', '.join(told)})"
+        wanted = wanted.model_copy(update={"title": title})
+    if recipe is not None:
+        # Its runs have folders of their own, also where both keep theirs in one place.
+        wanted = wanted.model_copy(update={"name": f"{wanted.name}-{Path(recipe).stem}", "recipe": recipe})
     if data is None:
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
     out = out or Path("studies") / wanted.name
