@@ -106,7 +106,8 @@ class Study(StrictModel):
         for other, word in ((variant.init_from, "from"), (variant.after, "after")):
             # A variant follows what it is made from, so that the list can be run from the top.
             if other and other not in above and not (word == "from" and is_shipped(other)):
-                raise ValueError(f"{who} has {word} = '{other}', which is not a variant listed before it")
+                what = "a built-in model or a variant" if word == "from" else "a variant"
+                raise ValueError(f"{who} has {word} = '{other}', which is not {what} listed before it")
         own = next((key for key in variant.set if key in OWN_KEYS), None)
         if own is not None:
             raise ValueError(f"{who} sets '{own}', but the study sets this itself")
