@@ -27,7 +27,7 @@ from mien.run_folder import RunFolder
 from mien.study.page import write_study
 from mien.study.plan import make_plan
 from mien.study.planned_run import StudyContext
-from mien.study.results import CompletedRun, PlannedRun, read_completed
+from mien.study.results import CompletedRun, DataForm, PlannedRun, read_completed
 from mien.study.run import run_all
 from mien.study.spec import parse_study
 from mien.study.table import tabulate, write_table
@@ -62,7 +62,7 @@ def main() -> None:
     faces = synthetic_faces(wanted.faces, seed=0)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        yard = StudyContext({(48, 1, False): faces}, folder, folder / "results", {})
+        yard = StudyContext({DataForm(48, 1): faces}, folder, folder / "results", {})
         first = make_plan(study, yard.faces_by_form).runs[0]
         run_recipe(
             plan_training(first.recipe, faces), RunFolder(folder / "warm")

@@ -15,7 +15,7 @@ from mien.files import file_sha256
 from mien.inference.find_model import find_run
 from mien.run_folder import RunFolder
 from mien.study.plan import make_plan
-from mien.study.results import read_completed
+from mien.study.results import DataForm, read_completed
 from mien.study.spec import parse_study
 from support import raises, refused
 
@@ -32,7 +32,7 @@ def cleaning(tmp_path, recipe):
     file = tmp_path / "cleaning.toml"
     file.write_text(
         f'name = "cleaning"\ntitle = "Cleaning"\nrecipe = "{recipe}"\nmetrics = ["accuracy"]\n'
-        '[[variants]]\nname = "raw"\n[[variants]]\nname = "cleaned"\nclean = true\n'
+        '[[variants]]\nname = "raw"\n[[variants]]\nname = "cleaned"\nclean = ["doubt", "leak"]\n'
         '[[comparisons]]\ntitle = "cleaned or not"\nvariants = ["raw", "cleaned"]\nbaseline = "raw"\n'
     )
     return file
@@ -52,7 +52,16 @@ def test_only_the_train_split_of_a_variant_is_cleaned(mien, cleaning, face_folde
     monkeypatch.setattr("mien.study.duration.cores", lambda: 2)
     faces = load_dataset(face_folder)
     write_clean(tmp_path / "clean.toml", Clean(faces.fingerprint, tuple(doubted(faces, "train", 11))))
-    arguments = ("study", cleaning, "--data", face_folder, "--clean", tmp_path / "clean.toml", "--out", tmp_path / "out")
+    arguments = (
+        "study",
+        cleaning,
+        "--data",
+        face_folder,
+        "--clean",
+        tmp_path / "clean.toml",
+        "--out",
+        tmp_path / "out",
+    )
     assert mien(*arguments, "--jobs", jobs, "-q").code == 0
     runs = {each.record.variant: each for each in read_completed(tmp_path / "out" / "results").values()}
     whole = int((faces.split == "train").sum())
@@ -110,7 +119,7 @@ def test_what_a_variant_starts_from_is_a_variant_or_a_built_in_model(recipe, fac
         parse_study(text.replace("START", "faster"), "s")
     # A variant of that name comes first.
     own = parse_study(text.replace('"fresh"', '"fast"').replace("START", "fast"), "s")
-    plan = make_plan(own, {(48, 1, False): faces})
+    plan = make_plan(own, {DataForm(48, 1): faces})
     assert [None if run.parent is None else run.parent.variant for run in plan.runs] == [None, "fast"]
 
 

@@ -92,7 +92,13 @@ def voted(counts, labels, probabilities, of_votes=None):
     """Predictions of the classes sad and happy, with votes on SEEN."""
     votes = VotePredictions(np.array(counts), SEEN, of_votes, "" if of_votes is None else "perceived")
     return Predictions(
-        np.arange(len(labels)), np.array(labels), np.array(probabilities), ("sad", "happy"), "validation", "", votes=votes
+        np.arange(len(labels)),
+        np.array(labels),
+        np.array(probabilities),
+        ("sad", "happy"),
+        "validation",
+        "",
+        votes=votes,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mien.data.dataset import Dataset
-from mien.study.results import CompletedRun, PlannedRun, StudyPlan, read_completed
+from mien.study.results import CompletedRun, DataForm, PlannedRun, StudyPlan, read_completed
 from mien.study.spec import Study, parse_study
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, faces: Dat
     from mien.study.run import run_all
 
     out = tmp_path_factory.mktemp("out")
-    context = StudyContext({(48, 1, False): faces}, out, out / "results", {"data": "rendered"})
+    context = StudyContext({DataForm(48, 1): faces}, out, out / "results", {"data": "rendered"})
     plan = make_plan(tiny_study, context.faces_by_form)
     told = Told()
     assert run_all(plan.runs, {}, context, told)

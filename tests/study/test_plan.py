@@ -12,6 +12,7 @@ from mien.data.synthetic import synthetic_faces
 from mien.errors import DataError, MienError, ModelError, RecipeError, StudyError
 from mien.study import plan as study_plan
 from mien.study.plan import folder_of, make_plan, pending
+from mien.study.results import DataForm
 from mien.study.spec import parse_study
 from mien.training.state import check_weights
 from support import raises
@@ -54,7 +55,7 @@ def test_the_test_split_makes_no_other_run(tiny_study_file, faces):
     faces = dataclasses.replace(faces, rows=faces.rows + 1000)
     without = faces.subset(np.flatnonzero(faces.split != "test"))
     fewer = without.subset(np.arange(1, len(without)))
-    plans = [make_plan(study, {(48, 1, False): each}) for each in (faces, without, fewer)]
+    plans = [make_plan(study, {DataForm(48, 1): each}) for each in (faces, without, fewer)]
     keys = [{run.key for run in plan.runs} for plan in plans]
     assert keys[0] == keys[1]
     assert not keys[0] & keys[2]
@@ -70,7 +71,7 @@ def test_other_votes_are_another_run_of_what_learns_from_them(tmp_path, voted_fa
     study = parse_study(text, "v", tmp_path)
     recount = {"ferplus_votes": voted_faces.votes + 1}
     voters = (voted_faces, dataclasses.replace(voted_faces, columns=recount))
-    plans = [make_plan(study, {(48, 1, False): each}) for each in voters]
+    plans = [make_plan(study, {DataForm(48, 1): each}) for each in voters]
     same = [one.key == other.key for one, other in zip(*(plan.runs for plan in plans), strict=True)]
     assert same == [True, False]
 
@@ -80,7 +81,7 @@ def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):
         'set = { optim.lr = 1e30, optim.name = "sgd" }', "set = { model.stem_stride = 2, model.dropout = 0.1 }"
     )
     with raises(StudyError, "study-same-recipe"):
-        make_plan(parse_study(text, "small", tiny_study_file.parent), {(48, 1, False): faces})
+        make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
 
 
 @pytest.mark.parametrize(
@@ -107,7 +108,9 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(
     text = tiny_study_file.read_text()
     assert old in text
     with pytest.raises(kind) as caught:
-        make_plan(parse_study(text.replace(old, new, 1), "small", tiny_study_file.parent), {(48, 1, False): faces}, changes)
+        make_plan(
+            parse_study(text.replace(old, new, 1), "small", tiny_study_file.parent), {DataForm(48, 1): faces}, changes
+        )
     assert code is None or caught.value.code == code
     assert found in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -119,7 +122,7 @@ def test_a_class_with_no_face_to_draw_is_named(tiny_study_file, tiny_study):
     kept = (faces.split != "train") | (faces.labels != faces.classes.index("disgust"))
     text = tiny_study_file.read_text().replace("optim.lr = 1e30", 'balance.sampling = "oversample"', 1)
     with raises(DataError, "class-too-small", "'wild'", "'disgust'"):
-        make_plan(parse_study(text, "small", tiny_study_file.parent), {(48, 1, False): faces.subset(kept)})
+        make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces.subset(kept)})
 
 
 def test_finished_runs_are_not_lacking_but_a_lost_parent_is(done, tmp_path):
@@ -164,7 +167,7 @@ def test_data_without_a_class_of_a_scheme_is_refused(tiny_study):
         kept.rows,
     )
     with raises(DataError, "scheme-class-missing", "'sad'"):
-        make_plan(tiny_study, {(48, 1, False): bare})
+        make_plan(tiny_study, {DataForm(48, 1): bare})
 
 
 def test_scores_that_will_have_no_row_are_refused_before_training(tiny_study_file, faces):
@@ -175,13 +178,13 @@ def test_scores_that_will_have_no_row_are_refused_before_training(tiny_study_fil
     without_five = text.replace('set = { classes = "five"', 'set = { classes = "seven"')
     assert without_five != text
     with raises(StudyError, "study-no-samples"):
-        make_plan(parse_study(without_five, "small", tiny_study_file.parent), {(48, 1, False): few})
+        make_plan(parse_study(without_five, "small", tiny_study_file.parent), {DataForm(48, 1): few})
     compared = without_five.replace(
         'after = "five"\nclasses = "binary"', 'after = "five"\nclasses = "a=disgust,b=neutral"'
     )
     assert compared != without_five
     with raises(StudyError, "study-no-samples"):
-        make_plan(parse_study(compared, "small", tiny_study_file.parent), {(48, 1, False): few})
+        make_plan(parse_study(compared, "small", tiny_study_file.parent), {DataForm(48, 1): few})
 
 
 @pytest.fixture
@@ -202,21 +205,27 @@ def compared(tiny_study_file):
 
 def test_a_comparison_needs_rows_that_all_have(compared, faces):
     with raises(StudyError, "study-no-samples"):
-        make_plan(compared("a=happy,b=sad", "a=angry,b=fear"), {(48, 1, False): faces})
+        make_plan(compared("a=happy,b=sad", "a=angry,b=fear"), {DataForm(48, 1): faces})
 
 
 def test_faces_that_two_variants_call_otherwise_do_not_compare(compared, faces):
     """Surprise is of the first class here, of the second there."""
     with raises(StudyError, "study-classes"):
-        make_plan(compared("a=happy+surprise,b=sad+fear", "a=happy,b=sad+fear+surprise"), {(48, 1, False): faces})
-    assert len(make_plan(compared("a=happy+surprise,b=sad+fear", "a=happy+surprise,b=sad"), {(48, 1, False): faces}).runs) == 4
+        make_plan(compared("a=happy+surprise,b=sad+fear", "a=happy,b=sad+fear+surprise"), {DataForm(48, 1): faces})
+    assert (
+        len(make_plan(compared("a=happy+surprise,b=sad+fear", "a=happy+surprise,b=sad"), {DataForm(48, 1): faces}).runs)
+        == 4
+    )
 
 
 def test_a_change_may_be_for_one_variant(tiny_study_file, faces):
     study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
 
     def planned(*changes):
-        return {(run.variant, run.recipe.seed): run.recipe for run in make_plan(study, {(48, 1, False): faces}, changes).runs}
+        return {
+            (run.variant, run.recipe.seed): run.recipe
+            for run in make_plan(study, {DataForm(48, 1): faces}, changes).runs
+        }
 
     found = planned("epochs=3", "five:epochs=2")
     assert (found["base", 0].epochs, found["five", 0].epochs, found["wild", 0].epochs) == (3, 2, 3)
@@ -239,7 +248,7 @@ def test_a_change_may_be_for_one_variant(tiny_study_file, faces):
 def test_a_change_that_a_variant_cannot_take_is_refused(tiny_study_file, faces, change, kind, code):
     study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
     with raises(kind, code):
-        make_plan(study, {(48, 1, False): faces}, [change])
+        make_plan(study, {DataForm(48, 1): faces}, [change])
 
 
 def test_weights_that_are_not_at_hand_can_be_given_as_a_file(tiny_study_file, faces, monkeypatch):
@@ -253,7 +262,7 @@ def test_weights_that_are_not_at_hand_can_be_given_as_a_file(tiny_study_file, fa
     monkeypatch.setattr(study_plan, "check_weights", lacking_weights)
     text = tiny_study_file.read_text()
     with raises(ModelError, "weights-not-here", "'wild'", "--set wild:model.weights=FILE"):
-        make_plan(parse_study(text, "small", tiny_study_file.parent), {(48, 1, False): faces})
+        make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
     text = text.replace('name = "wild"', 'name = "wild"\noptional = true')
-    plan = make_plan(parse_study(text, "small", tiny_study_file.parent), {(48, 1, False): faces})
+    plan = make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
     assert plan.left_out["wild"] == "not on this machine. In this study: --set wild:model.weights=FILE."

@@ -16,7 +16,7 @@ from mien.pipeline.training_run import run_recipe
 from mien.run_folder import RunFolder
 from mien.study.plan import folder_of, make_plan, pending
 from mien.study.planned_run import StudyContext
-from mien.study.results import read_completed
+from mien.study.results import DataForm, read_completed
 from mien.study.run import run_all
 from mien.study.spec import load_study
 from mien.training import checkpoint
@@ -59,7 +59,7 @@ def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces,
     base, five = done.runs[0], done.runs[1]
     kept = done.finished[base.key]
     before = (kept.folder / "run.json").read_bytes()
-    context = StudyContext({(48, 1, False): faces}, tmp_path, done.context.results.parent / "copy", {})
+    context = StudyContext({DataForm(48, 1): faces}, tmp_path, done.context.results.parent / "copy", {})
     known = {base.key: kept}
     assert pending(done.study, done.plan, known, tmp_path, only=["five"]) == [base, five]
     assert run_all([base, five], known, context, told)
@@ -70,7 +70,7 @@ def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces,
 
 
 def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces, tmp_path, told):
-    context = StudyContext({(48, 1, False): faces}, tmp_path, tmp_path / "results", {})
+    context = StudyContext({DataForm(48, 1): faces}, tmp_path, tmp_path / "results", {})
     assert run_all(done.runs, {}, context, told, jobs=2)
     found = read_completed(context.results)
     assert set(found) == set(done.finished)
@@ -93,6 +93,7 @@ from mien.errors import StudyError
 from mien.study.spec import load_study
 from mien.study.plan import make_plan
 from mien.study.planned_run import StudyContext
+from mien.study.results import DataForm
 from mien.study.run import run_all
 from mien.study import duration as study_time
 import torch
@@ -105,7 +106,7 @@ class Quiet:
 
 if __name__ == "__main__":
     out = Path(sys.argv[2])
-    context = StudyContext({(48, 1, False): synthetic_faces(400, seed=1)}, out, out / "results", {})
+    context = StudyContext({DataForm(48, 1): synthetic_faces(400, seed=1)}, out, out / "results", {})
     plan = make_plan(load_study(sys.argv[1]), context.faces_by_form, ["epochs=120"])
     runs = [run for run in plan.runs if run.variant == "base"]
     try:
@@ -149,7 +150,7 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     assert read_completed(out / "results") == {}
     if signal_number == signal.SIGINT:
         assert (printed.strip(), complaint) == ("False", "")
-    context = StudyContext({(48, 1, False): faces}, out, out / "results", {})
+    context = StudyContext({DataForm(48, 1): faces}, out, out / "results", {})
     plan = make_plan(load_study(str(tiny_study_file)), context.faces_by_form, ["epochs=120"])
     begun = [run for run in plan.runs if folder_of(run, out).last.is_file()]
     # history.csv is written after it, and may be an epoch behind where the kill fell between.
@@ -160,7 +161,7 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     assert run_all(begun[:1], {}, context, told)
     assert told.lines[1][2] > before
     whole = tmp_path / "whole"
-    assert run_all(begun[:1], {}, StudyContext({(48, 1, False): faces}, whole, whole / "results", {}), told)
+    assert run_all(begun[:1], {}, StudyContext({DataForm(48, 1): faces}, whole, whole / "results", {}), told)
     resumed, straight = (read_completed(each / "results")[begun[0].key].predictions() for each in (out, whole))
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
 

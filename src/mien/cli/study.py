@@ -145,7 +145,7 @@ def study(
 def _check(options: _Options) -> None:
     """Refuse before torch is loaded, which takes seconds, and before hours of training."""
     check_out(options.out, options.source.path)
-    if _cleans(options.study) and options.source.clean is None:
+    if options.source.clean is None and any(variant.clean for variant in options.study.variants):
         raise StudyError(
             f"The study '{options.study.name}' has variants that train on cleaned data. Give the list of `mien audit` "
             "with --clean FILE.",
@@ -194,6 +194,7 @@ def _run(options: _Options) -> None:
 def _read(options: _Options) -> Mapping[DataForm, Dataset]:
     """The data as every recipe of the study takes it: each size, grey or RGB, is decoded once, for all runs."""
     study, clean = options.study, options.source.clean
+    lists = dict.fromkeys(variant.clean for variant in study.variants if variant.clean)
     forms = {
         study.recipe_of(variant, study.seeds_of(variant)[0], options.changes).input.stored_as
         for variant in study.variants
@@ -202,17 +203,13 @@ def _read(options: _Options) -> Mapping[DataForm, Dataset]:
     faces: dict[DataForm, Dataset] = {}
     for at, form in enumerate(sorted(forms)):
         read = options.source.read(*form, again=at > 0)
-        if read.uncleaned is not None and clean is not None and _cleans(study):
-            faces[DataForm(*form)] = read.uncleaned
-            faces[DataForm(*form, True)] = apply_clean(read.uncleaned, read_clean(clean).of_train)
-        else:
+        if read.uncleaned is None or clean is None or not lists:
             faces[DataForm(*form)] = read.faces
+            continue
+        faces[DataForm(*form)] = read.uncleaned
+        for kinds in lists:
+            faces[DataForm(*form, kinds)] = apply_clean(read.uncleaned, read_clean(clean).of_train(kinds))
     return faces
-
-
-def _cleans(study: Study) -> bool:
-    """Whether some of its variants, and not all, train on cleaned data."""
-    return any(variant.clean for variant in study.variants)
 
 
 def _plan(options: _Options, context: StudyContext, completed: Completed) -> StudyPlan:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,8 @@ from mien.version import __version__
 DOUBT = "doubt"
 """The kind of reason that is a model's opinion, not a fact of the data: for rows of train alone."""
 
-KINDS = ("blank", "no-face", "conflict", "leak", "copy", DOUBT)
+Kind = Literal["blank", "no-face", "conflict", "leak", "copy", "doubt"]
+KINDS: tuple[str, ...] = get_args(Kind)
 """Every kind of reason. What somebody adds by hand is of one of these kinds too."""
 
 PROVABLE_KINDS = ("blank", "conflict")
@@ -86,10 +87,10 @@ class Clean:
     data_fingerprint: str
     changes: tuple[Change, ...]
 
-    @property
-    def of_train(self) -> Clean:
-        """What it says of the train split; the others stay as they are."""
-        return Clean(self.data_fingerprint, tuple(each for each in self.changes if each.split == "train"))
+    def of_train(self, kinds: Collection[str]) -> Clean:
+        """Its changes of the train split that are of these :data:`KINDS`; the other splits stay as they are."""
+        kept = tuple(each for each in self.changes if each.split == "train" and each.kind in kinds)
+        return Clean(self.data_fingerprint, kept)
 
 
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:

@@ -121,7 +121,7 @@ def resample(
 
 
 def _counted_and_right(predictions: Predictions, name: str) -> tuple[Floats, Floats]:
-    """Which samples a metric of :data:`VOTE_METRICS` counts, and which of them are right: two float64 (N,) of 0 and 1."""
+    """Which samples a metric of :data:`VOTE_METRICS` counts, and which of those are right: float64 (N,), 0 or 1."""
     count = len(predictions)
     if predictions.votes is None:
         return np.zeros(count), np.zeros(count)

@@ -54,8 +54,8 @@ def _rows_section(table: StudyTable) -> Section:
         _metrics_table(table),
         Text(
             "± is the standard deviation over runs with different seeds; values without it are of one run. "
-            f"{_epoch_words(table)} Metrics on different classes or samples are not comparable. Times are wall-clock times on "
-            "a machine that may have had other work; devices and thread counts are listed separately.",
+            f"{_epoch_words(table)} Metrics on different classes or samples are not comparable. Times are wall-clock "
+            "times on a machine that may have had other work; devices and thread counts are listed separately.",
             soft=True,
         ),
     ]
@@ -212,8 +212,8 @@ def _comparison_section(table: StudyTable, number: int, compared: VariantCompari
     words += "; with one seed it covers the faces only: another seed may reverse a small difference."
     count = len(_compared_table(table, number, compared).rows)
     words += (
-        f" The last column corrects the {count} p-values for their number (Holm): call a difference real if it is below "
-        "0.05 there."
+        f" The last column corrects the {count} p-values for their number (Holm): a difference is settled if it is "
+        "below 0.05 there."
     )
     return Section(f"comparison-{number}", title, (_compared_table(table, number, compared), Text(words, soft=True)))
 

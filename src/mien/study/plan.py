@@ -82,7 +82,7 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
     Args:
         study: what to run.
         faces_by_form: the data, at every size and number of channels that the recipes name; for variants with
-            ``clean``, also with the train split as it is cleaned.
+            ``clean``, also with the train split as these clean it.
         changes: as in :meth:`mien.study.spec.Study.recipe_of`.
 
     Raises:
@@ -95,7 +95,7 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
     """
     checked: dict[str, _Checked] = {}
     left_out: dict[str, str] = {}
-    seen: dict[tuple[str, str, bool], str] = {}
+    seen: dict[tuple[str, str, tuple[str, ...]], str] = {}
     for variant in study.variants:
         source = variant.init_from or variant.after
         if source in left_out:
@@ -213,7 +213,7 @@ def _runs(
             # A finished run is its scores of validation.
             form = recipe.input.stored_as
             fingerprint = faces_by_form[DataForm(*form)].fingerprint_for_predictions("validation")
-            cleaned = faces_by_form[DataForm(*form, True)].fingerprint_without_test if variant.clean else ""
+            cleaned = faces_by_form[DataForm(*form, variant.clean)].fingerprint_without_test if variant.clean else ""
             runs[variant.name, seed] = PlannedRun(
                 variant.name,
                 recipe,
@@ -223,6 +223,7 @@ def _runs(
                 parent,
                 found.start_digest,
                 found.votes_fingerprint,
+                variant.clean,
                 cleaned,
                 model,
             )

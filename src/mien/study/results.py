@@ -29,11 +29,11 @@ RECORD = "run.json"
 
 
 class DataForm(NamedTuple):
-    """The form in which a run takes its data: side of the images, 1 or 3 channels, train split cleaned or not."""
+    """The form in which a run takes its data: side of the images, 1 or 3 channels, and what train is cleaned of."""
 
     size_px: int
     channels: int
-    cleaned: bool = False
+    cleaned: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class PlannedRun:
         parent: the run whose weights it starts from.
         start_digest: SHA-256 of the weights file that it starts from otherwise; ``""`` for none.
         votes_fingerprint: of the votes that an output learns from; ``""`` where none does.
+        cleaned: what its train split is cleaned of: kinds of changes.
         cleaned_fingerprint: of the data with its train split cleaned; ``""`` for the data as it was read.
         model: the built-in model whose weights it starts from.
     """
@@ -61,13 +62,14 @@ class PlannedRun:
     parent: PlannedRun | None = None
     start_digest: str = ""
     votes_fingerprint: str = ""
+    cleaned: tuple[str, ...] = ()
     cleaned_fingerprint: str = ""
     model: RunFolder | None = None
 
     @property
     def form(self) -> DataForm:
         """Which data it takes."""
-        return DataForm(*self.recipe.input.stored_as, bool(self.cleaned_fingerprint))
+        return DataForm(*self.recipe.input.stored_as, self.cleaned)
 
     @cached_property
     def key(self) -> str:

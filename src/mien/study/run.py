@@ -104,7 +104,7 @@ def _side_by_side(
         # Through files: a process that is killed before it has taken over a large argument would block this one for
         # ever, and so all share one copy in memory.
         for form, faces in context.faces_by_form.items():
-            entry = Path(shared) / "-".join(map(str, map(int, form)))
+            entry = Path(shared) / _folder_name(form)
             entry.mkdir()
             write_entry(entry, faces, {})
         arguments = (replace(context, faces_by_form={}), Path(shared), threads_of(jobs), stop)
@@ -149,6 +149,10 @@ def _side_by_side(
     return all_ended
 
 
+def _folder_name(form: DataForm) -> str:
+    return " ".join((str(form.size_px), str(form.channels), *form.cleaned))
+
+
 @contextmanager
 def _ctrl_c_waits() -> Iterator[None]:
     """Hold Ctrl-C back while a process begins, which takes it over held back.
@@ -174,8 +178,8 @@ def _begin_worker(context: StudyContext, shared: Path, each_has: int, stop: Any)
     global _worker
     faces_by_form = {}
     for folder in shared.iterdir():
-        size_px, channels, cleaned = map(int, folder.name.split("-"))
-        faces_by_form[DataForm(size_px, channels, bool(cleaned))] = read_entry(folder)[0]
+        size_px, channels, *cleaned = folder.name.split(" ")
+        faces_by_form[DataForm(int(size_px), int(channels), tuple(cleaned))] = read_entry(folder)[0]
     # Ignored first, which forgets what came while it was held back; then free for the training to listen.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
+from mien.data.clean import Kind
 from mien.errors import DataError, RecipeError, StudyError, nearest
 from mien.evaluation.named_metrics import check_metric
 from mien.inference.find_model import find_trained, is_shipped
@@ -39,8 +40,15 @@ class Variant(StrictModel):
         description="keys of the recipe that differ, e.g. {optim.lr = 0.01}; a model that is named is replaced whole",
     )
     seeds: Seeds | None = Field(default=None, description="the study's own by default")
-    init_from: str = Field(default="", alias="from", description="start from the weights of this variant, seed by seed, or of a built-in model")
-    clean: bool = Field(default=False, description="train on the train split as cleaned by --clean")
+    init_from: str = Field(
+        default="",
+        alias="from",
+        description="start from the weights of this variant, seed by seed, or of a built-in model",
+    )
+    clean: tuple[Kind, ...] = Field(
+        default=(),
+        description="train on the train split as --clean cleans it of these kinds of faults",
+    )
     after: str = Field(default="", description="not trained: the predictions of this variant, merged into `classes`")
     classes: str = Field(default="", description="with `after`: the label scheme to merge into")
     published: dict[str, float] = Field(default={}, description="the published value of each metric")
