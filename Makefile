@@ -6,7 +6,7 @@ PY := $(BIN)/python
 # One thread each: a worker a core (pytest-xdist) uses them all, and threads that spin beside it slow each other manyfold.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: demo fuzz torture mutants test test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site wheel clean
+.PHONY: demo fuzz torture mutants test test-again test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -14,6 +14,9 @@ demo: .venv/.installed  ## the main job on rendered faces: train, test, report, 
 # Some tests read a photograph with the built detector, or look into the built page; without Node they are skipped.
 test: .venv/.dev $(if $(shell command -v npm),web)  ## all tests that need neither hours nor the network
 	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network"
+
+test-again: .venv/.dev  ## what failed last, one test at a time
+	$(THREADS) $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m "not slow and not network"
 
 test-slow: .venv/.dev  ## tests that take minutes
 	$(THREADS) $(BIN)/python -m pytest -m slow

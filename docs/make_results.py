@@ -1,6 +1,7 @@
-"""Write docs/results.md and its charts from kept result files: ``make docs-charts``. A test fails when they are stale.
+"""Write docs/results.md and its charts, and docs/studies.md, from kept result files: ``make docs-charts``.
 
-The words are in docs/results.in; ``{{name}}`` is replaced by what a function here computes.
+A test fails when they are stale. The words are in docs/results.in; ``{{name}}`` is replaced by what a function here
+computes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import make_studies
 import results_charts as charts
 import results_data as data
 from results_data import ROOT, Model
@@ -128,11 +130,12 @@ def stamp_of(image: Path) -> str:
 
 
 def main() -> None:
-    """Write the charts and the page."""
-    for name, (files, draw) in drawings().items():
+    """Write the charts and the pages."""
+    for name, (files, draw) in (drawings() | make_studies.drawings()).items():
         svg = draw().svg_file() + f"{STAMP}{digest(files)} -->\n".encode()
         write_bytes(IMAGES / f"{name}.svg", svg)
     write_text(PAGE, page())
+    write_text(make_studies.PAGE, make_studies.page())
 
 
 def _targets() -> Iterator[tuple[str, ...]]:

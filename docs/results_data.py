@@ -86,12 +86,17 @@ def margin() -> dict[str, Any]:
 
 
 @cache
-def study_table(name: str) -> StudyTable:
-    """A study's table from its finished runs, as ``mien study NAME --finished`` makes it; needs no data set."""
+def study_table(name: str, spec: str = "", *, all_metrics: bool = False) -> StudyTable:
+    """A study's table from its finished runs, as ``mien study NAME --finished`` makes it; needs no data set.
+
+    Its runs are those of :func:`runs_of`. ``spec`` is the study that they follow where it has another name.
+    """
     done = runs_of(name)
     planned = [_planned(each) for each in done]
     by_key = {run.key: each for run, each in zip(planned, done, strict=True)}
-    study = load_study(name).model_copy(update={"metrics": ("accuracy",)})
+    study = load_study(spec or name)
+    if not all_metrics:
+        study = study.model_copy(update={"metrics": ("accuracy",)})
     return tabulate(study, StudyPlan(tuple(planned), {}), by_key)
 
 

@@ -37,20 +37,28 @@ def shipped_names():
     return {name for model in SHIPPED for name in (model, f"{model}-int8")}
 
 
-def test_the_page_is_what_the_files_say(made):
-    assert made.PAGE.read_text(encoding="utf-8") == made.page(), FRESH
+@pytest.fixture(scope="module", params=["results", "studies"])
+def of_page(request, made):
+    """The module that makes each of the two pages."""
+    return made if request.param == "results" else made.make_studies
 
 
-def test_each_chart_is_of_the_files_as_they_are(made):
-    for name, (files, _) in made.drawings().items():
+def test_the_page_is_what_the_files_say(of_page):
+    page = of_page.page()
+    assert of_page.PAGE.read_text(encoding="utf-8") == page, FRESH
+    assert "{{" not in page
+
+
+def test_each_chart_is_of_the_files_as_they_are(made, of_page):
+    for name, (files, _) in of_page.drawings().items():
         assert files
         assert all(file.is_file() for file in files), name
         assert made.stamp_of(made.IMAGES / f"{name}.svg") == made.digest(files), FRESH
 
 
-def test_each_chart_is_on_the_page_and_is_small(made):
-    page = made.PAGE.read_text(encoding="utf-8")
-    for name in made.drawings():
+def test_each_chart_is_on_the_page_and_is_small(made, of_page):
+    page = of_page.PAGE.read_text(encoding="utf-8")
+    for name in of_page.drawings():
         assert f"](images/{name}.svg)" in page
         assert (made.IMAGES / f"{name}.svg").stat().st_size < 150_000
 

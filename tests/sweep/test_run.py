@@ -18,6 +18,7 @@ from mien.errors import DataError, RecipeError, RunError
 from mien.recipe_file import dump_recipe, load_recipe
 from mien.run_folder import RunFolder
 from mien.run_history import best_epoch
+from mien.sweep import run as module
 from mien.sweep.run import sweep
 from mien.sweep.space import load_space
 from mien.sweep.storage import TrialStorage
@@ -119,6 +120,26 @@ def test_a_sweep_leaves_its_trials_the_best_recipe_and_a_page(tmp_path, faces, s
     assert best.name == "tiny-best"
     outcome = train(plan_training(best, faces), RunFolder(tmp_path / "again"))
     assert outcome.history[outcome.best_epoch - 1]["validation_accuracy"] == pytest.approx(by_accuracy[0].accuracy)
+
+
+def test_a_worker_that_died_after_its_trial_had_ended_leaves_nothing_stale(tmp_path, faces, space_file, monkeypatch):
+    """Oracle: the files of an undisturbed sweep."""
+    space, whole, out = load_space(str(space_file())), tmp_path / "whole", tmp_path / "out"
+    sweep(space, faces, whole)
+    writes = []
+
+    def as_far_as_it_came(*arguments, write=module.write_small_files):
+        writes.append(arguments)
+        if len(writes) < 3:
+            write(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "write_small_files", as_far_as_it_came)
+        sweep(space, faces, out)
+    assert (out / "best.toml").read_bytes() != (whole / "best.toml").read_bytes()
+    sweep(space, faces, out)
+    assert (out / "best.toml").read_bytes() == (whole / "best.toml").read_bytes()
+    assert (out / "trials.csv").read_text().count("\n") == (whole / "trials.csv").read_text().count("\n")
 
 
 def test_trials_are_cut_as_successive_halving_says(tmp_path, faces, space_file):

@@ -144,6 +144,41 @@ def test_a_trial_whose_worker_died_while_it_was_started_is_run(tmp_path, opened,
     assert states(storage) == ["FAIL", "RUNNING"]
 
 
+def test_interruptions_change_no_later_trials_values(tmp_path, opened, monkeypatch):
+    """Oracle: the values of a sweep that nobody interrupted; a worker dies before, within and after its first draw."""
+    ranges = "optim.lr = { log = [0.01, 1.0] }\nlabel_smoothing = { uniform = [0.0, 0.3] }\n"
+    text = f'recipe = "short"\ntrials = 9\n[parameters]\n{ranges}'
+    space = parse_space(text, "two")
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
+
+    def values(storage, count):
+        taken = [storage.take(9) for _ in range(count)]
+        for each in taken:
+            finish(storage, each)
+        return [each.params for each in taken]
+
+    wanted = values(opened(tmp_path / "whole", space), 4)
+    calls = []
+
+    def die(trial, key, *rest, whole=optuna.Trial._suggest):
+        calls.append(key)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(trial, key, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(optuna.Trial, "_suggest", die)
+        with pytest.raises(KeyboardInterrupt):
+            opened(tmp_path / "broken", space).take(9)
+    storage = opened(tmp_path / "broken", space)
+    assert [len(each.params) for each in storage.trials()] == [1]
+    first = storage.take(9)
+    assert first.params == wanted[0]
+    storage.give_back(first)
+    assert values(storage, 4) == wanted
+
+
 def test_what_is_given_back_is_the_next_to_be_taken(opened):
     storage = opened()
     first = storage.take(5)

@@ -89,6 +89,8 @@ def sweep(
                         interrupted.wait(_POLL_SECONDS)
                 else:
                     break
+        # A worker that was killed after its trial had ended left them as they were.
+        write_small_files(out, space, storage)
         with busy("writing report.html"):
             return write_page(out, space, storage, in_scheme, total, interrupted.is_set(), metadata or {})
 

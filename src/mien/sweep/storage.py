@@ -123,10 +123,9 @@ class TrialStorage:
             trials = self.trials()
             if sum(trial.state in (*_DONE, TrialState.RUNNING) for trial in trials) >= total:
                 return None
-            # Each trial has a seed of its own: workers that share one would draw the same values. One that continues
-            # another has the other's, and does not count, so that interruptions change no later trial's.
-            queued = [self.continues(trial)[0] for trial in trials if trial.state == TrialState.WAITING]
-            drawn = sum(not self.continues(trial) for trial in trials[: min(queued, default=len(trials))])
+            # A seed for each trial: with one, workers would draw the same values. What continues another does not count.
+            ends = min((self.continues(each)[0] for each in trials if each.state == TrialState.WAITING), default=None)
+            drawn = sum("started" in each.user_attrs and not self.continues(each) for each in trials[:ends])
             seed = np.random.SeedSequence((self._space.seed, drawn)).generate_state(1)[0]
             self._study.sampler = TPESampler(seed=int(seed))
             distributions = {key: each.distribution() for key, each in self._space.ranges.items()}
@@ -209,18 +208,18 @@ class TrialStorage:
         fANOVA (Hutter et al., ICML 2014), over the complete trials.
         """
         values = [trial.value for trial in self.trials() if trial.state == TrialState.COMPLETE]
-        if len(values) < IMPORTANCE_NEEDS or len(set(values)) < 2:
-            return {}
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._space.seed)
-        # Raised when no tree of the forest saw two different values.
-        with suppress(RuntimeError):
-            return evaluator.evaluate(self._study)
+        if len(values) >= IMPORTANCE_NEEDS and len(set(values)) > 1:
+            # Raised when no tree of the forest saw two different values.
+            with suppress(RuntimeError):
+                return optuna.importance.FanovaImportanceEvaluator(seed=self._space.seed).evaluate(self._study)
         return {}
 
     def _queue_again(self, trial: FrozenTrial) -> None:
         if trial.state == TrialState.RUNNING:
             self._study.tell(trial.number, state=TrialState.FAIL)
-            self._retry(self._study, trial)
+            # One that was killed while its values were drawn may lack some: the next trial draws them all again.
+            if "started" in trial.user_attrs or self.continues(trial):
+                self._retry(self._study, trial)
 
     def _open(self, url: str, stale_seconds: int) -> RDBStorage:
         # A server may have been restarted since a connection was used last.
