@@ -37,7 +37,7 @@ STUDIES = {
     "study-a-small": "study-a",
     "study-b-small": "study-b",
 }
-"""Names of runs, and the specification in ``mien/studies`` that they follow."""
+"""Names of runs, and the specification in ``mien/studies`` that they follow, with the recipe ``small``."""
 
 SETTLED = 0.05
 """The corrected p-value below which a difference is printed bold."""
@@ -85,7 +85,7 @@ def forest_chart(name: str) -> Chart:
 
 
 def _table_of(name: str) -> data.StudyTable:
-    return data.study_table(name, STUDIES[name], all_metrics=True)
+    return data.study_table(name, STUDIES[name], "small", all_metrics=True)
 
 
 def _runs(name: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,9 +17,10 @@ from typing import Any
 from mien.evaluation.robustness import RobustnessResult
 from mien.evaluation.robustness_file import read_robustness
 from mien.inference.find_model import SHIPPED, find_run
+from mien.models.registry import completed
 from mien.recipe_file import load_recipe
 from mien.study.results import CompletedRun, PlannedRun, StudyPlan, read_completed
-from mien.study.spec import load_study
+from mien.study.spec import Study, load_study
 from mien.study.table import StudyTable, tabulate
 
 ROOT = Path(__file__).parents[1]
@@ -86,17 +88,20 @@ def margin() -> dict[str, Any]:
 
 
 @cache
-def study_table(name: str, spec: str = "", *, all_metrics: bool = False) -> StudyTable:
+def study_table(name: str, spec: str = "", recipe: str = "", *, all_metrics: bool = False) -> StudyTable:
     """A study's table from its finished runs, as ``mien study NAME --finished`` makes it; needs no data set.
 
-    Its runs are those of :func:`runs_of`. ``spec`` is the study that they follow where it has another name.
+    Its runs are those of :func:`runs_of`. ``spec`` is the study that they follow where it has another name, ``recipe`` the
+    one of ``--recipe``.
     """
-    done = runs_of(name)
-    planned = [_planned(each) for each in done]
-    by_key = {run.key: each for run, each in zip(planned, done, strict=True)}
     study = load_study(spec or name)
+    study = study.model_copy(update={"recipe": recipe or study.recipe})
     if not all_metrics:
         study = study.model_copy(update={"metrics": ("accuracy",)})
+    done = [(each.record.variant, each) for each in runs_of(name)]
+    done += _run_elsewhere(study, {(variant, each.record.seed) for variant, each in done})
+    planned = [_planned(variant, each) for variant, each in done]
+    by_key = {run.key: each for run, (_, each) in zip(planned, done, strict=True)}
     return tabulate(study, StudyPlan(tuple(planned), {}), by_key)
 
 
@@ -112,11 +117,29 @@ def run_of(name: str, variant: str, seed: int) -> CompletedRun:
     return next(each for each in runs_of(name) if (each.record.variant, each.record.seed) == (variant, seed))
 
 
-def _planned(done: CompletedRun) -> PlannedRun:
+def _run_elsewhere(study: Study, known: Set[tuple[str, int]]) -> list[tuple[str, CompletedRun]]:
+    """Variants that were first run as another study's, which a study does not repeat: the same recipe from scratch."""
+    kept = read_completed(RUNS)
+    data = {each.record.data_fingerprint for each in kept.values()}
+    found = []
+    for variant in study.variants:
+        if variant.after or variant.init_from or variant.clean or variant.optional:
+            continue
+        for seed in study.seeds_of(variant):
+            recipe = completed(study.recipe_of(variant, seed))
+            keys = [PlannedRun(variant.name, recipe, each, (), 0).key for each in data]
+            found += [
+                (variant.name, kept[key]) for key in keys if key in kept and (variant.name, seed) not in known
+            ]
+    return found
+
+
+def _planned(variant: str, done: CompletedRun) -> PlannedRun:
     record = done.record
     return PlannedRun(
-        record.variant, load_recipe(str(done.folder / "recipe.toml")), record.data_fingerprint, (), record.train_faces
-    )
+        variant, load_recipe(str(done.folder / "recipe.toml")), record.data_fingerprint, (), record.train_faces,
+        cleaned_fingerprint=record.key,
+    )  # fmt: skip
 
 
 def _json(file: Path) -> dict[str, Any]:

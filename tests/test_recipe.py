@@ -42,7 +42,7 @@ SHIPPED = Path(mien.__file__).parent / "shipped"
 KEPT = sorted((Path(__file__).parents[1] / "benchmarks" / "results").glob("*/recipe.toml"))
 
 
-@pytest.mark.parametrize("name", ["default", "fast"])
+@pytest.mark.parametrize("name", ["default", "fast", "best"])
 def test_a_shipped_recipe_keeps_the_digest_of_its_model(name):
     """Oracle: the digest in the model's manifest, which was written before keys were renamed."""
     manifest = read_manifest(SHIPPED / name / "model.onnx")

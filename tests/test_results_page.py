@@ -66,7 +66,7 @@ def test_each_chart_is_on_the_page_and_is_small(made, of_page):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_page_names_only_model_files_that_ship(path):
     text = path.read_text(encoding="utf-8")
-    assert set(re.findall(r"\b(?:default|fast)-(?:int\d+|fp\d+|uint\d+)\b", text)) <= shipped_names()
+    assert set(re.findall(r"\b(?:default|fast|best)-(?:int\d+|fp\d+|uint\d+)\b", text)) <= shipped_names()
     for line in text.splitlines():
         if "SHA-256" in line:
             assert set(re.findall(r"\b[0-9a-f]{64}\b", line)) <= shipped_digests()

@@ -110,7 +110,8 @@ def test_an_explanation_has_the_shape_of_its_face(tiny_run, faces):
 
 def test_what_ships_is_listed_and_loads():
     models = package.list_models()
-    assert [model.name for model in models] == ["default", "default-int8", "fast", "fast-int8"]
+    names = [name + form for name in ("default", "fast", "best") for form in ("", "-int8")]
+    assert [model.name for model in models] == names
     for model in models:
         assert package.load(model.name).for_labels().classes == model.manifest.classes
     assert "quick" in package.list_recipes()

@@ -74,7 +74,7 @@ def test_an_unchanged_model_is_not_sent_again(built, address):
 
 
 def test_the_page_offers_the_services_model_and_those_of_mien(built):
-    assert built("GET", "/models.json").json() == ["default-int8", "fast-int8"]
+    assert built("GET", "/models.json").json() == ["default-int8", "fast-int8", "best-int8"]
     assert built("GET", "/model-2.onnx").content == find_model("fast-int8").read_bytes()
 
 

@@ -15,8 +15,10 @@ from mien.progress import set_quiet
 DATA_HELP = (
     "Labelled images: fer2013.csv, a CSV of path,label, a folder of class folders, a parquet file, or hf://OWNER/NAME."
 )
-MODEL_HELP = "A run folder, a .onnx file, hf://OWNER/NAME, or a built-in model: default, fast, default-int8, fast-int8."
-TRAINED_HELP = "A run folder, hf://OWNER/NAME, or a built-in model: default, fast."
+MODEL_HELP = (
+    "A run folder, a .onnx file, hf://OWNER/NAME, or a built-in model: default, fast, best, and each with -int8."
+)
+TRAINED_HELP = "A run folder, hf://OWNER/NAME, or a built-in model: default, fast, best."
 
 
 class Device(StrEnum):

@@ -22,7 +22,7 @@ from mien.run_folder import RunFolder
 def prune(
     run: Annotated[
         str,
-        typer.Argument(help="A run folder of the network 'mien', or a built-in model: default, fast.", metavar="RUN"),
+        typer.Argument(help="A run folder of the network 'mien', or a built-in model.", metavar="RUN"),
     ],
     source: Source,
     widths: Annotated[str, typer.Option(help="Channels to keep in each stage: 64,128,256,432.", metavar="N,N,...")],

@@ -14,7 +14,8 @@ from mien.cli.output import notice, show, show_json
 
 def push(
     model: Annotated[
-        str, typer.Argument(help="A run folder, a .onnx file, or a built-in model: default, fast.", metavar="MODEL")
+        str,
+        typer.Argument(help="A run folder, a .onnx file, or a built-in model: default, fast, best.", metavar="MODEL"),
     ],
     repository: Annotated[str, typer.Argument(help="The repository, made where it is missing.", metavar="OWNER/NAME")],
     private: Annotated[bool, typer.Option("--private", help="A new repository is seen by its owner alone.")] = False,

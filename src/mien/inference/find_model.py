@@ -13,7 +13,7 @@ from mien.hub import fetch, is_hub_address, parse_address
 from mien.manifest import INT8
 from mien.run_folder import RunFolder
 
-SHIPPED = ("default", "fast")
+SHIPPED = ("default", "fast", "best")
 """Models that come with the package, each a run folder in ``mien/shipped``."""
 
 
@@ -52,7 +52,8 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
     """The run folder of a model with trainable weights: :func:`find_run`, but no int8 model.
 
     Raises:
-        ModelError: an int8 model (``model-int8``), or a misspelt name of a shipped model (``model-missing``).
+        ModelError: an int8 model (``model-int8``), one that the package holds without weights to train from
+            (``model-not-trainable``), or a misspelt name of a shipped model (``model-missing``).
     """
     if is_shipped(name) and os.fspath(name).endswith(INT8):
         whole = os.fspath(name).removesuffix(INT8)
@@ -60,6 +61,12 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
             f"{os.fspath(name)} has 8-bit weights, which cannot be trained or exported; use {whole}.", code="model-int8"
         )
     run = find_run(name)
+    if is_shipped(name) and not run.best.is_file():
+        raise ModelError(
+            f"This package holds {os.fspath(name)} without its weights to train from, which are large; they are in "
+            f"mien's repository. Use {SHIPPED[0]}.",
+            code="model-not-trainable",
+        )
     if not run.path.exists() and (meant := _meant(name, SHIPPED)):
         raise ModelError(f"There is no run at {name}.{meant}", code="model-missing")
     return run

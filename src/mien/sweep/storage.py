@@ -123,7 +123,7 @@ class TrialStorage:
             trials = self.trials()
             if sum(trial.state in (*_DONE, TrialState.RUNNING) for trial in trials) >= total:
                 return None
-            # A seed for each trial: with one, workers would draw the same values. What continues another does not count.
+            # A seed for each trial: of one seed, workers draw the same values. What continues another does not count.
             ends = min((self.continues(each)[0] for each in trials if each.state == TrialState.WAITING), default=None)
             drawn = sum("started" in each.user_attrs and not self.continues(each) for each in trials[:ends])
             seed = np.random.SeedSequence((self._space.seed, drawn)).generate_state(1)[0]
