@@ -39,7 +39,7 @@ STUDIES = {
 }
 """Names of runs, and the specification in ``mien/studies`` that they follow, with the recipe ``small``."""
 
-SETTLED = 0.05
+SIGNIFICANT = 0.05
 """The corrected p-value below which a difference is printed bold."""
 
 _ASKED = re.compile(r"\{\{(\S+) (runs|table|difference)(?: (\S+))?(?: (\S+))?\}\}")
@@ -77,7 +77,7 @@ def forest_chart(name: str) -> Chart:
         f"small-{name}",
         [f"{row.variant.name} ({row.metrics[metric].runs})" for row in rows],
         [row.metrics[metric] for row in rows],
-        [row.variant.published.get(metric) for row in rows],
+        [None] * len(rows),
         f"{metric_name(metric)}, % (in brackets: seeds)",
         100,
         WIDTH,
@@ -118,7 +118,7 @@ def _change(entry: ComparisonRow, metric: str) -> str:
     if metric not in entry.differences:
         return ""
     text = _points(entry.differences[metric], metric)
-    return f"**{text}**" if entry.adjusted[metric] < SETTLED else text
+    return f"**{text}**" if entry.adjusted[metric] < SIGNIFICANT else text
 
 
 def _points(found: RepeatedDifference, metric: str) -> str:

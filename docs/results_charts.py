@@ -150,8 +150,8 @@ def epochs_chart(models: Sequence[Model]) -> Chart:
                 if column in model.history:
                     heights = 100 * np.array(model.history[column])
                     axes.plot(
-                        model.history["epoch"], heights, dashes, marker="o", markersize=3, color=COLOURS[5 * index],
-                        label=f"{model.name}: {target}",
+                        model.history["epoch"], heights, dashes, marker="o", markersize=3,
+                        color=COLOURS[5 * index % len(COLOURS)], label=f"{model.name}: {target}",
                     )  # fmt: skip
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel("epoch of the last stage")

@@ -91,8 +91,8 @@ def margin() -> dict[str, Any]:
 def study_table(name: str, spec: str = "", recipe: str = "", *, all_metrics: bool = False) -> StudyTable:
     """A study's table from its finished runs, as ``mien study NAME --finished`` makes it; needs no data set.
 
-    Its runs are those of :func:`runs_of`. ``spec`` is the study that they follow where it has another name, ``recipe`` the
-    one of ``--recipe``.
+    Its runs are those of :func:`runs_of`. ``spec`` is the study that they follow where it has another name, ``recipe``
+    the one of ``--recipe``.
     """
     study = load_study(spec or name)
     study = study.model_copy(update={"recipe": recipe or study.recipe})
@@ -128,9 +128,7 @@ def _run_elsewhere(study: Study, known: Set[tuple[str, int]]) -> list[tuple[str,
         for seed in study.seeds_of(variant):
             recipe = completed(study.recipe_of(variant, seed))
             keys = [PlannedRun(variant.name, recipe, each, (), 0).key for each in data]
-            found += [
-                (variant.name, kept[key]) for key in keys if key in kept and (variant.name, seed) not in known
-            ]
+            found += [(variant.name, kept[key]) for key in keys if key in kept and (variant.name, seed) not in known]
     return found
 
 

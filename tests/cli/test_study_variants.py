@@ -9,7 +9,7 @@ import pytest
 
 from mien.data.clean import Change, Clean, write_clean
 from mien.data.read import load_dataset
-from mien.errors import StudyError
+from mien.errors import RecipeError, StudyError
 from mien.evaluation.predictions import read_predictions
 from mien.files import file_sha256
 from mien.inference.find_model import find_run
@@ -17,7 +17,7 @@ from mien.run_folder import RunFolder
 from mien.study.plan import make_plan
 from mien.study.results import DataForm, read_completed
 from mien.study.spec import parse_study
-from support import raises, refused
+from support import note_codes, raises, refused
 
 
 @pytest.fixture
@@ -72,6 +72,8 @@ def test_only_the_train_split_of_a_variant_is_cleaned(mien, cleaning, face_folde
     assert not np.array_equal(raw.probabilities, cleaned.probabilities)
     (compared,) = json.loads((tmp_path / "out" / "study.json").read_text())["comparisons"]
     assert compared["samples"] == len(raw)
+    assert (runs["raw"].record.cleaned, runs["cleaned"].record.cleaned) == ((), ("doubt", "leak"))
+    assert runs["cleaned"].record.cleaned_fingerprint not in {"", raw.data_fingerprint}
     # The run folder tells the data that it was trained on.
     (folder,) = (tmp_path / "out" / "runs").glob("cleaning-cleaned-*")
     trained = RunFolder(folder)
@@ -111,6 +113,29 @@ def test_a_variant_starts_from_a_built_in_model(mien, recipe, tmp_path, face_fol
     assert runs["tuned"].record.started_from == f"sha256:{file_sha256(shipped.best)}"
     assert RunFolder(runs["tuned"].folder).read_recipe().model == shipped.read_recipe().model
     assert runs["fresh"].record.started_from == ""
+
+
+def test_a_start_from_a_built_in_model_takes_what_is_changed_for_all(recipe, faces):
+    """Oracle: the rules for `--set` with `--from`: sizes may change, the network may not."""
+    text = STARTED.replace("RECIPE", str(recipe)).replace("START", "fast")
+    study = parse_study(text.replace('"tuned"', '"fast"'), "s")
+    made = study.recipe_of(study.variant("fast"), 0, ["input.crop_px=40", "epochs=3"])
+    assert (made.input.crop_px, made.epochs) == (40, 3)
+    assert made.model == find_run("fast").read_recipe().model
+    with raises(RecipeError, "recipe-set-fixed", "model.widths"):
+        study.recipe_of(study.variant("fast"), 0, ["model.widths=[8, 8]"])
+
+
+def test_a_frozen_start_from_a_built_in_model_is_not_called_random(mien, recipe, tmp_path, face_folder):
+    file = tmp_path / "s.toml"
+    text = STARTED.replace("RECIPE", str(recipe)).replace("START", "fast")
+    file.write_text(text + "set = { tuning.frozen_epochs = 1 }\n")
+    said = mien("study", file, "--data", face_folder, "--out", tmp_path / "out", "--dry-run")
+    assert said.code == 0
+    assert "weights-random-frozen" not in note_codes(said.err)
+    file.write_text(text.replace('from = "fast"', "") + "set = { tuning.frozen_epochs = 1 }\n")
+    said = mien("study", file, "--data", face_folder, "--out", tmp_path / "out", "--dry-run")
+    assert "weights-random-frozen" in note_codes(said.err)
 
 
 def test_what_a_variant_starts_from_is_a_variant_or_a_built_in_model(recipe, faces):

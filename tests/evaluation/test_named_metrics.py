@@ -126,3 +126,11 @@ def test_an_output_that_learned_from_votes_answers_for_the_majority(some_scores)
     (found,) = WeightedMetrics(scores, ["majority_accuracy"]).under(np.ones(80))
     assert found == pytest.approx(majority_accuracy(counts, answers, SEEN))
     assert np.isnan(WeightedMetrics(some_scores(1), VOTE_METRICS).under(np.ones(200))).all()
+
+
+def test_an_output_of_merged_classes_has_no_accuracy_by_the_majority():
+    votes = VotePredictions(np.array([[9, 1, 0, 0], [0, 9, 1, 0]]), SEEN)
+    merged = Predictions(
+        np.arange(2), np.array([0, 1]), np.eye(2), ("positive", "negative"), "validation", "", votes=votes
+    )
+    assert np.isnan(WeightedMetrics(merged, VOTE_METRICS).under(np.ones(2))).all()

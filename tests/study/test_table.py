@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from mien.errors import StudyError
+from mien.evaluation.predictions import write_predictions
+from mien.evaluation.results import Estimate
+from mien.evaluation.seed_variance import RepeatedDifference, holm
+from mien.evaluation.vote_predictions import VotePredictions
 from mien.study.page import study_tables, write_study
-from mien.study.table import TrainingSummary, tabulate, write_table
+from mien.study.table import TrainingSummary, _adjusted, tabulate, write_table
 from mien.study.texts import metric_text
+from support import raises
 
 
 def accuracy(scores):
@@ -68,6 +75,53 @@ def test_a_comparison_is_on_the_rows_that_all_have(done, table):
     assert found.baseline == pytest.approx(right)
     assert found.value == pytest.approx(table.rows[2].metrics["accuracy"].mean)
     assert found.difference.value == pytest.approx(found.value - found.baseline)
+
+
+def test_p_values_are_corrected_over_the_whole_comparison(table):
+    """Oracle: Holm's method by hand on the four p-values of two variants and two metrics."""
+
+    def differing(p_value):
+        return RepeatedDifference(0.5, 0.6, Estimate(0.1, 0.0, 0.2), p_value, 3)
+
+    rows = _adjusted(
+        {"a": {"x": differing(0.01), "y": differing(0.5)}, "b": {"x": differing(0.02), "y": differing(0.03)}}
+    )
+    assert {row.name: row.adjusted for row in rows} == {
+        "a": {"x": pytest.approx(0.04), "y": pytest.approx(0.5)},
+        "b": {"x": pytest.approx(0.06), "y": pytest.approx(0.06)},
+    }
+    (compared,) = table.to_dict()["comparisons"]
+    found = [each for entry in compared["variants"] for each in entry["differences"].values()]
+    known = [each for each in found if each["p_value"] is not None]
+    assert [each["adjusted_p_value"] for each in known] == pytest.approx(holm([each["p_value"] for each in known]))
+
+
+def with_votes(run, tmp_path, counts):
+    """A copy of a finished run whose predictions carry votes."""
+    folder = tmp_path / run.folder.name
+    shutil.copytree(run.folder, folder)
+    classes = run.predictions().classes
+    counts = [*counts, *[0] * (len(classes) - len(counts))]
+    votes = VotePredictions(np.tile(counts, (len(run.predictions()), 1)), classes)
+    write_predictions(folder / "predictions_validation.npz", dataclasses.replace(run.predictions(), votes=votes))
+    return dataclasses.replace(run, folder=folder)
+
+
+def test_runs_with_other_votes_are_not_compared_by_votes(done, tmp_path):
+    study = done.study.model_copy(update={"metrics": ("accuracy", "majority_accuracy")})
+    base, other = (run for run in done.runs if run.variant == "base")
+    same = {run.key: with_votes(done.finished[run.key], tmp_path / "same", [9, 1]) for run in (base, other)}
+    row = tabulate(study, done.plan, same, resamples=10).rows[0]
+    assert row.metrics["majority_accuracy"].mean >= 0
+    for counts in ([1, 9], None):
+        mixed = dict(same)
+        mixed[other.key] = done.finished[other.key] if counts is None else with_votes(
+            done.finished[other.key], tmp_path / "other", counts
+        )  # fmt: skip
+        with raises(StudyError, "study-votes", "base, seed"):
+            tabulate(study, done.plan, mixed, resamples=10)
+    # Without a metric of votes they are compared.
+    assert tabulate(done.study, done.plan, mixed, resamples=10).rows[0].metrics["accuracy"].runs == 2
 
 
 def test_what_is_not_finished_is_missing_and_said(done, tmp_path):

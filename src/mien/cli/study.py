@@ -132,6 +132,9 @@ def study(
     if recipe is not None:
         # Its runs have folders of their own, also where both keep theirs in one place.
         wanted = wanted.model_copy(update={"name": f"{wanted.name}-{Path(recipe).stem}", "recipe": recipe})
+        # What was published is of another network.
+        variants = tuple(each.model_copy(update={"published": {}}) for each in wanted.variants)
+        wanted = wanted.model_copy(update={"variants": variants})
     if data is None:
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
     out = out or Path("studies") / wanted.name
@@ -238,7 +241,10 @@ def _give_notices(plan: StudyPlan, to_do: Sequence[PlannedRun]) -> None:
         note(f"{name} is left out: {reason}", "variant-skipped")
     seen: set[str] = set()
     for run in to_do:
-        for doubt in recipe_warnings(run.recipe, from_run=run.parent is not None) if run.variant not in seen else ():
+        if run.variant in seen:
+            continue
+        trained = run.parent is not None or run.model is not None
+        for doubt in recipe_warnings(run.recipe, from_run=trained, train_faces=run.train_faces):
             note(f"{run.variant}: {doubt}", doubt.code)
         seen.add(run.variant)
 

@@ -131,10 +131,11 @@ def _counted_and_right(predictions: Predictions, name: str) -> tuple[Floats, Flo
     said = answers[predictions.probabilities.argmax(axis=1)]
     if name == "agreed_accuracy":
         counted = truth == answers[predictions.labels]
+    elif votes.probabilities is not None:
+        counted, said = truth >= 0, majority_predictions(votes.probabilities, classes)
     else:
-        counted = truth >= 0
-        if votes.probabilities is not None:
-            said = majority_predictions(votes.probabilities, classes)
+        # An output of merged classes cannot answer in the words of the votes.
+        counted = (truth >= 0) & (answers >= 0).all()
     return counted.astype(np.float64), (counted & (said == truth)).astype(np.float64)
 
 

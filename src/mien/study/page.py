@@ -211,10 +211,9 @@ def _comparison_section(table: StudyTable, number: int, compared: VariantCompari
     )
     words += "; with one seed it covers the faces only: another seed may reverse a small difference."
     count = len(_compared_table(table, number, compared).rows)
-    words += (
-        f" The last column corrects the {count} p-values for their number (Holm): a difference is settled if it is "
-        "below 0.05 there."
-    )
+    words += f" The last column corrects the {count} p-values for their number (Holm)."
+    if several:
+        words += " Call a difference significant if it is below 0.05 there."
     return Section(f"comparison-{number}", title, (_compared_table(table, number, compared), Text(words, soft=True)))
 
 

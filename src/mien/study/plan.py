@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mien.data.dataset import Dataset
 from mien.errors import DataError, MissingExtraError, ModelError, RecipeError, StudyError, nearest
+from mien.inference.find_model import find_trained
 from mien.labels import parse_scheme
 from mien.models.registry import completed
 from mien.recipe import Recipe
@@ -74,6 +75,7 @@ class _Checked:
     train_faces: int
     start_digest: str
     votes_fingerprint: str
+    cleaned: str
 
 
 def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] = ()) -> StudyPlan:
@@ -95,7 +97,7 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
     """
     checked: dict[str, _Checked] = {}
     left_out: dict[str, str] = {}
-    seen: dict[tuple[str, str, tuple[str, ...]], str] = {}
+    seen: dict[tuple[str, str, str], str] = {}
     for variant in study.variants:
         source = variant.init_from or variant.after
         if source in left_out:
@@ -111,14 +113,16 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
                 continue
             except ModelError as error:
                 has_file = recipe.model.settings.get("weights")
-                how = "" if has_file else f" In this study: --set {variant.name}:model.weights=FILE."
+                how = (
+                    "" if has_file or variant.init_from else f" In this study: --set {variant.name}:model.weights=FILE."
+                )
                 if not variant.optional:
                     raise ModelError(f"The variant '{variant.name}': {error}{how}", code=error.code) from None
                 left_out[variant.name] = f"{error}{how}"
                 continue
             except (RecipeError, DataError) as error:
                 raise type(error)(f"The variant '{variant.name}': {error}", code=error.code) from None
-            alike = (recipe.model_copy(update={"seed": 0}).digest, variant.init_from, variant.clean)
+            alike = (recipe.model_copy(update={"seed": 0}).digest, variant.init_from, checked[variant.name].cleaned)
             other = seen.setdefault(alike, variant.name)
             if other != variant.name:
                 raise StudyError(
@@ -137,17 +141,21 @@ def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -
 
 
 def _check(study: Study, variant: Variant, recipe: Recipe, faces_by_form: FacesByForm) -> _Checked:
-    plan = plan_training(recipe, faces_by_form[DataForm(*recipe.input.stored_as, variant.clean)])
+    faces = faces_by_form[DataForm(*recipe.input.stored_as, variant.clean)]
+    plan = plan_training(recipe, faces)
     if variant.init_from:
         check_network(plan.recipe, count_logits(plan.outputs))
-        model = study.model_of(variant)
-        weights = None if model is None else model.best
+        weights = None if study.model_of(variant) is None else find_trained(variant.init_from).best
     else:
         weights = check_weights(plan)
     start = "" if weights is None else file_digest(weights)
     validation = plan.validation
     votes = output_facts(plan.recipe, plan.outputs, plan.dataset).get("votes_fingerprint", "")
-    return _Checked(_Rows(validation.rows, validation.labels, validation.classes), plan.train_count, start, votes)
+    rows = _Rows(validation.rows, validation.labels, validation.classes)
+    is_changed = (
+        faces.fingerprint_without_test != faces_by_form[DataForm(*recipe.input.stored_as)].fingerprint_without_test
+    )
+    return _Checked(rows, plan.train_count, start, votes, faces.fingerprint_without_test if is_changed else "")
 
 
 def _check_rows(study: Study, of_trained: Mapping[str, _Rows], left_out: Collection[str]) -> None:
@@ -211,9 +219,7 @@ def _runs(
                 )
             recipe = _recipe(study, variant, seed, changes)
             # A finished run is its scores of validation.
-            form = recipe.input.stored_as
-            fingerprint = faces_by_form[DataForm(*form)].fingerprint_for_predictions("validation")
-            cleaned = faces_by_form[DataForm(*form, variant.clean)].fingerprint_without_test if variant.clean else ""
+            fingerprint = faces_by_form[DataForm(*recipe.input.stored_as)].fingerprint_for_predictions("validation")
             runs[variant.name, seed] = PlannedRun(
                 variant.name,
                 recipe,
@@ -223,8 +229,8 @@ def _runs(
                 parent,
                 found.start_digest,
                 found.votes_fingerprint,
-                variant.clean,
-                cleaned,
+                variant.clean if found.cleaned else (),
+                found.cleaned,
                 model,
             )
     return list(runs.values())

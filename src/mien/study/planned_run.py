@@ -136,6 +136,8 @@ def _record(
         threads=threads(),
         parameters=parameters,
         failed=failed,
+        cleaned=run.cleaned,
+        cleaned_fingerprint=run.cleaned_fingerprint,
         machine={name: str(facts[name]) for name in ("machine", "device", "torch") if name in facts},
     )
 

@@ -97,8 +97,9 @@ class RunRecord(BaseModel):
     """How a run went: the content of ``run.json``.
 
     ``key`` is that of :class:`PlannedRun`, ``variant`` the name under which it was run first. ``recipe_digest``,
-    ``data_fingerprint`` and ``started_from`` (the key of another run, the digest of a file, or ``""``), with the votes
-    where an output learns from them, are what the key is made of. ``train_faces`` is how many faces an epoch showed,
+    ``data_fingerprint``, ``started_from`` (the key of another run, the digest of a file, or ``""``) and
+    ``cleaned_fingerprint`` (of the data with train cleaned of ``cleaned``, or ``""``), with the votes where an output
+    learns from them, are what the key is made of. ``train_faces`` is how many faces an epoch showed,
     ``epochs`` how many were done, ``best_epoch`` the one that is kept and measured, chosen on validation (0 for none).
     ``seconds`` are of training and validation, with ``threads`` of torch. ``parameters`` counts those that the network
     trains. ``failed`` says why training could not go on, ``""`` where it did; ``machine`` is for the reader.
@@ -120,6 +121,8 @@ class RunRecord(BaseModel):
     parameters: int
     failed: str
     machine: dict[str, str]
+    cleaned: tuple[str, ...] = Field(default=(), strict=False)
+    cleaned_fingerprint: str = ""
 
     @property
     def trained_on(self) -> str:

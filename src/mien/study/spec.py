@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from mien.data.clean import Kind
 from mien.errors import DataError, RecipeError, StudyError, nearest
 from mien.evaluation.named_metrics import check_metric
-from mien.inference.find_model import find_trained, is_shipped
+from mien.inference.find_model import find_run, is_shipped
 from mien.labels import parse_scheme
 from mien.recipe import Recipe, StrictModel
 from mien.recipe_file import Change, load_recipe, tuned
@@ -56,6 +56,11 @@ class Variant(StrictModel):
     optional: bool = Field(
         default=False, description="skipped, with a notice, when its pretrained weights or its extra are missing"
     )
+
+    @field_validator("clean")
+    @classmethod
+    def _in_one_order(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        return tuple(sorted(set(kinds)))
 
 
 class ComparisonSpec(StrictModel):
@@ -177,14 +182,17 @@ class Study(StrictModel):
         recipe = load_recipe(variant.recipe or self.recipe, [*own, *changes, *fixed])
         if variant.init_from:
             model = self.model_of(variant)
-            start = model.read_recipe() if model else self.recipe_of(self.variant(variant.init_from), seed, given)
-            recipe = tuned(recipe, start, [*own, *for_one])
+            if model is None:
+                start = self.recipe_of(self.variant(variant.init_from), seed, given)
+                return tuned(recipe, start, [*own, *for_one])
+            # No parent passes on what is changed for all.
+            recipe = tuned(recipe, model.read_recipe(), [*own, *changes])
         return recipe
 
     def model_of(self, variant: Variant) -> RunFolder | None:
         """The built-in model that a variant starts from; None where it starts from another variant, or from nothing."""
-        names = [each.name for each in self.variants]
-        return find_trained(variant.init_from) if variant.init_from and variant.init_from not in names else None
+        above = [each.name for each in self.variants[: self.variants.index(variant)]]
+        return find_run(variant.init_from) if variant.init_from and variant.init_from not in above else None
 
     def _changes_of(self, variant: Variant, changes: Sequence[str]) -> tuple[list[str], list[str]]:
         """Those for all variants, and those for this one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 
 from mien.errors import DataError, StudyError
-from mien.evaluation.named_metrics import Resampled, resample
+from mien.evaluation.named_metrics import VOTE_METRICS, Resampled, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict
 from mien.evaluation.seed_variance import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
@@ -172,6 +173,7 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
         whole = [(run.recipe.seed, each) for run, each in done if run.variant == source and not each.record.failed]
         many = [_merged(each, variant.classes) for each in predictions_of([each for _, each in whole])]
         predictions[variant.name] = dict(zip((seed for seed, _ in whole), many, strict=True))
+    _check_votes(study, predictions)
     rows = []
     for variant in track(study.variants, len(study.variants), "measuring", "variants"):
         own = [each.record for run, each in done if run.variant == (variant.after or variant.name)]
@@ -191,6 +193,26 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
     wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")
     compared = tuple(_compare(each, study.metrics, predictions, resamples) for each in wanted)
     return StudyTable(study, tuple(rows), compared, tuple(done), plan.left_out)
+
+
+def _check_votes(study: Study, predictions: Mapping[str, Mapping[int, Predictions]]) -> None:
+    """Refuse to compare by votes what was run with others, or without: runs of labels alone are found with any."""
+    if not set(study.metrics) & set(VOTE_METRICS):
+        return
+    votes = {
+        (name, seed): "" if each.votes is None else hashlib.sha256(each.votes.counts.tobytes()).hexdigest()
+        for name, runs in predictions.items()
+        for seed, each in runs.items()
+        if not study.variant(name).classes
+    }
+    usual = max(votes.values(), key=list(votes.values()).count, default="")
+    other = next((f"{name}, seed {seed}" for (name, seed), found in votes.items() if found != usual), None)
+    if other is not None:
+        raise StudyError(
+            f"The run of {other} has other votes than the rest of the study, or none. Remove its folder from the "
+            "results; the study then repeats it.",
+            code="study-votes",
+        )
 
 
 def _training(records: Sequence[RunRecord]) -> tuple[TrainingSummary, ...]:

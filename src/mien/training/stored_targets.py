@@ -107,6 +107,11 @@ def check_can_be_kept(recipe: Recipe) -> None:
             f"'{recipe.balance.sampling}'.",
             code="targets-balanced",
         )
+    if recipe.balance.faces_per_class:
+        raise DataError(
+            "Soft labels for whole epochs are of all train samples: --set balance.faces_per_class=0",
+            code="targets-balanced",
+        )
     if recipe.augment.mixup_off_epochs:
         raise DataError(
             "Soft labels for whole epochs cannot leave out mixup in the last epochs: --set augment.mixup_off_epochs=0",
