@@ -9,6 +9,7 @@ The words are in docs/studies.in. Of a study NAME (a folder of runs is called NA
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -115,7 +116,7 @@ def _comparison(name: str, number: str) -> str:
 
 
 def _change(entry: ComparisonRow, metric: str) -> str:
-    if metric not in entry.differences:
+    if metric not in entry.differences or math.isnan(entry.differences[metric].difference.value):
         return ""
     text = _points(entry.differences[metric], metric)
     return f"**{text}**" if entry.adjusted[metric] < SIGNIFICANT else text

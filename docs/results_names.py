@@ -14,6 +14,7 @@ STUDY_NAMES = {
         "sgd-0.03-momentum": "SGD 0.03, momentum",
         "sgd-0.1-momentum": "SGD 0.1, momentum",
         "sgd-0.3-momentum": "SGD 0.3, momentum",
+        "adam-then-sgd": "Adam, then SGD 0.01",
     },
     "study-b": {
         "1": "1: 7 classes",
