@@ -132,7 +132,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """P-values corrected for their number: S. Holm, Scandinavian Journal of Statistics 6, 1979.
 
     If all of those are rejected that stay below 0.05, the chance of one false rejection among them is at most 0.05.
-    The smallest of K is multiplied by K, the next by K - 1, and so on; none falls below the one before it, or passes 1.
+    The smallest of K is multiplied by K, the next by K - 1, and so on; none falls below the previous one, or passes 1.
     NaN stays NaN and is not counted.
     """
     known = [at for at, each in enumerate(p_values) if not math.isnan(each)]
