@@ -10,7 +10,7 @@ from mien.errors import DataError, ModelError, RecipeError, RunError
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import Predictor
 from mien.pipeline import cross_validation
-from mien.pipeline.cross_validation import SPLIT, cross_val_predictions
+from mien.pipeline.cross_validation import SPLIT, cross_val_predictions, training_size
 from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.training.callback import Callback
@@ -202,3 +202,13 @@ def test_a_later_fold_of_other_data_is_refused_before_the_first(short_recipe, fa
         judge(short_recipe, faces, tmp_path)
     assert "fold-2" in str(caught.value)
     assert [file.name for file in tmp_path.iterdir()] == ["fold-2"]
+
+
+def test_the_size_of_a_fold_counts_the_limit_after_the_folds_are_cut(faces, tiny_recipe):
+    """Oracle: by hand, four of five folds and of those their own share for training; then at most so many a class."""
+    counts = faces.counts("train")
+    whole = training_size(faces, tiny_recipe)
+    assert 0.6 * counts.sum() < whole < 0.8 * counts.sum()
+    limited = tiny_recipe.model_copy(update={"balance": tiny_recipe.balance.model_copy(update={"faces_per_class": 10})})
+    large = int((counts * whole / counts.sum() >= 11).sum())
+    assert 10 * large <= training_size(faces, limited) <= 10 * len(counts)

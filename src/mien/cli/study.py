@@ -75,6 +75,7 @@ def study(
     recipe: Annotated[
         str | None,
         typer.Option(
+            "--recipe",
             help="Use this recipe instead of the study's own, such as small: a minute a run on one core.",
             metavar="RECIPE",
         ),

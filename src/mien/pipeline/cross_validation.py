@@ -229,7 +229,7 @@ def check_fold_runs(recipe: Recipe, class_count: int, folder: Path, count: int) 
 def training_size(faces: Dataset, recipe: Recipe) -> int:
     """Approximate number of training faces of one fold, after class balancing."""
     fraction = (1 - 1 / FOLDS) * (1 - 1 / VALIDATION_FOLDS)
-    return int(balanced_counts(faces.counts("train"), recipe.balance).sum() * fraction)
+    return int(balanced_counts((faces.counts("train") * fraction).astype(np.int64), recipe.balance).sum())
 
 
 def _check_folds(recipe: Recipe, folds: Folds, folder: Path, init_from: RunFolder | None) -> None:

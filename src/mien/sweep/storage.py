@@ -115,11 +115,11 @@ class TrialStorage:
 
     def _take(self, total: int) -> optuna.Trial | None:
         with self.lock:
-            _quietly(optuna.storages.fail_stale_trials, self._study)
             for trial in self.trials():
                 # Its worker was killed inside this method, which nobody else runs under the lock.
                 if trial.state == TrialState.RUNNING and trial.user_attrs.get("started") != trial.number:
                     self._queue_again(trial)
+            _quietly(optuna.storages.fail_stale_trials, self._study)
             trials = self.trials()
             if sum(trial.state in (*_DONE, TrialState.RUNNING) for trial in trials) >= total:
                 return None
