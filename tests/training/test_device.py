@@ -1,13 +1,15 @@
+import gc
 import os
 import platform
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
 
 from mien.errors import TrainingError
-from mien.training.device import check_device, make_fabric, sum_dtype
+from mien.training.device import check_device, keep_for_ever, make_fabric, sum_dtype
 from support import raises
 
 
@@ -63,6 +65,16 @@ print(fetched, pages())
         assert answer.returncode == 0, answer.stderr
         fetched, kept = map(int, answer.stdout.split())
         assert (kept < fetched / 2) == is_kept
+
+
+def test_what_is_kept_for_ever_outlives_its_names():
+    """Oracle: a weak reference, which dies with its object."""
+    kept, dropped = torch.nn.Identity(), torch.nn.Identity()
+    keep_for_ever(kept)
+    references = [weakref.ref(kept), weakref.ref(dropped)]
+    del kept, dropped
+    gc.collect()
+    assert [reference() is None for reference in references] == [False, True]
 
 
 def test_an_apple_gpu_sums_without_float64():

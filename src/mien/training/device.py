@@ -113,6 +113,16 @@ def _computes_bf16(on_gpu: bool) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
+def keep_for_ever(model: object) -> None:
+    """Never destroy a model that processes train together, and with it torch's group of processes.
+
+    The group's destructor waits for its threads while it holds Python's lock; a thread that is giving back the last
+    gradients waits for that lock, and both wait for ever (seen with torch 2.13 and gloo after Ctrl-C). The
+    processes end soon after.
+    """
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(model))
+
+
 def _keep_freed_memory() -> None:
     """Let the process keep what it frees: each step of training asks for the same large blocks as the last.
 

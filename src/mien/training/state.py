@@ -24,7 +24,7 @@ from mien.training import checkpoint
 from mien.training.average import WeightAverage
 from mien.training.batch_norm import enough_of
 from mien.training.callback import HistoryLine
-from mien.training.device import make_fabric
+from mien.training.device import keep_for_ever, make_fabric
 from mien.training.distill import Distillation, make_distillation
 from mien.training.losses import Loss
 from mien.training.optim import build_optimizer
@@ -152,6 +152,8 @@ def prepare(
         synchronise_batch_norms(network)
     scales = lr_scales(network, recipe.tuning.layer_decay)
     model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim, scales))
+    if fabric.world_size > 1:
+        keep_for_ever(model)
     return TrainingState(
         plan=plan,
         fabric=fabric,
