@@ -107,7 +107,7 @@ def test_runs_are_compared_in_pairs():
 
 
 def test_p_values_are_corrected_as_holm_says():
-    """Oracle: worked by hand, 3 x .01, 2 x .03, and .04 raised to the one before it. NaN has no part in it."""
+    """Oracle: worked by hand, 3 x .01, 2 x .03, and .04 raised to the previous one. NaN has no part in it."""
     assert holm([0.01, 0.04, math.nan, 0.03]) == pytest.approx([0.03, 0.06, math.nan, 0.06], nan_ok=True)
     assert holm([0.5, 0.9, 0.001]) == pytest.approx([1.0, 1.0, 0.003])
     assert holm([]) == []

@@ -89,8 +89,7 @@ class Clean:
 
     def of_train(self, kinds: Collection[str]) -> Clean:
         """Its changes of the train split that are of these :data:`KINDS`; the other splits stay as they are."""
-        kept = tuple(each for each in self.changes if each.split == "train" and each.kind in kinds)
-        return Clean(self.data_fingerprint, kept)
+        return Clean(self.data_fingerprint, tuple(e for e in self.changes if e.split == "train" and e.kind in kinds))
 
 
 def write_clean(path: str | os.PathLike[str], clean: Clean) -> None:
@@ -135,8 +134,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
             f"{path} has version {file.version}; this mien reads version {_VERSION}. Audit the data again.",
             code="clean-version",
         )
-    changes = (*file.drop, *file.relabel)
-    _check(path, changes, relabelled=len(file.relabel))
+    _check(path, changes := (*file.drop, *file.relabel), relabelled=len(file.relabel))
     return Clean(file.data_fingerprint, changes)
 
 
@@ -193,8 +191,7 @@ def apply_clean(faces: Dataset, clean: Clean, usual: Dataset | None = None) -> D
     """
     _check_measured(clean.changes)
     order = np.argsort(faces.rows, kind="stable")
-    numbers = np.array([each.row for each in clean.changes], dtype=np.int64)
-    places = np.searchsorted(faces.rows[order], numbers)
+    places = np.searchsorted(faces.rows[order], np.array([each.row for each in clean.changes], dtype=np.int64))
     places = order[np.minimum(places, len(order) - 1)] if len(order) else places
     labels, kept = faces.labels.copy(), np.ones(len(faces), dtype=np.bool_)
     classes = faces.classes
