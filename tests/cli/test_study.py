@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from mien.study.duration import cores
+from mien.processes import available_cores
 from support import noted, refused
 
 
@@ -38,7 +38,7 @@ def test_a_study_runs_once_and_is_told_again(mien, study_file, face_folder, tmp_
     assert (dry.code, (tmp_path / "out").exists()) == (0, False)
     assert "2 of 2 runs to do, one at a time: about " in dry.out
     counted = [json.loads(mien(*arguments, "--dry-run", "--json", "--jobs", jobs).out) for jobs in (1, 9)]
-    for content, at_once in zip(counted, (1, min(2, cores())), strict=True):
+    for content, at_once in zip(counted, (1, min(2, available_cores())), strict=True):
         assert content["seconds"] == pytest.approx(sum(each["seconds"] for each in content["to_do"]) / at_once)
     first = mien(*arguments, "--only", "fast")
     assert first.code == 0

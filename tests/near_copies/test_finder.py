@@ -87,8 +87,8 @@ def test_at_most_one_false_pair_in_ten_million():
 
 def test_candidates_are_what_a_look_at_every_pair_finds(drawn):
     doubled = np.concatenate([drawn, np.stack([shift(face, np.random.default_rng(1)) for face in drawn[:300]])])
-    descriptor = fit_descriptor(drawn)
-    described = descriptor.of(doubled)
+    descriptor = fit_descriptor(drawn, np.arange(len(drawn)))
+    described = descriptor.of(doubled, np.arange(len(doubled)))
     first, second = candidate_pairs(described, descriptor)
     lengths = np.square(described).sum(axis=1)
     distances = lengths[:, np.newaxis] + lengths - 2 * described @ described.T

@@ -33,5 +33,5 @@ def test_time_is_estimated_from_finished_runs_of_the_same_network(done, monkeypa
 
 @pytest.mark.parametrize(("jobs", "runs", "at_once"), [(1, 9, 1), (2, 9, 2), (8, 9, 4), (4, 3, 3), (2, 0, 1)])
 def test_no_more_go_at_once_than_there_are_runs_and_cores(monkeypatch, jobs, runs, at_once):
-    monkeypatch.setattr(study_time, "cores", lambda: 4)
+    monkeypatch.setattr(study_time, "available_cores", lambda: 4)
     assert side_by_side(jobs, runs) == at_once

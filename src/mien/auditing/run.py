@@ -29,6 +29,7 @@ from mien.checks.suggested_changes import suggest_changes
 from mien.checks.vote_evidence import COLUMN, Votes, read_votes
 from mien.data.clean import BLANK_BELOW
 from mien.data.dataset import SPLITS, Dataset
+from mien.data.image_store import convert
 from mien.data.splits import group_identical
 from mien.errors import DataError, Notice, needs_extra
 from mien.evaluation.estimates import evaluate_subsets
@@ -59,11 +60,15 @@ class Copies:
 
 def find_copies(faces: Dataset) -> Copies:
     """Find identical images and near-copies. Raises MissingExtraError without the extra ``audit``."""
-    images = grey_stack(np.asarray(faces.images))
+    images = _grey(faces.images)
     with _one_thread():
         with busy("counting copies"):
             identical, deviation = group_identical(images), contrast(images)
         return Copies(identical, find_near_copies(images, identical, deviation), deviation)
+
+
+def _grey(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return images if images.ndim == 3 else convert(images, grey_stack, images.shape[1:3])
 
 
 def _one_thread() -> AbstractContextManager[Any]:
@@ -98,7 +103,7 @@ def _audit(faces: Dataset, copies: Copies, predictions: Predictions | None, resa
     if predictions is not None:
         faces = _with_classes_of(predictions, faces)
     votes = read_votes(faces)
-    images = grey_stack(np.asarray(faces.images))
+    images = _grey(faces.images)
     near, groups = copies.near, copies.near.groups
     light = {"brightness": brightness(images), "contrast": copies.contrast, "sharpness": sharpness(images)}
     few_tones = tones(images)

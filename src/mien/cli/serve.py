@@ -13,6 +13,7 @@ from mien.cli.options import ModelOption, ProviderOption, QuietOption
 from mien.cli.output import note, notice
 from mien.errors import needs_extra
 from mien.inference.find_model import find_model
+from mien.processes import available_cores
 from mien.progress import set_quiet
 from mien.serve.limits import Limits
 
@@ -85,7 +86,7 @@ def serve(
     """
     with needs_extra("serve", "The service"):
         from mien.serve.auth import VARIABLE, find_token
-        from mien.serve.server import address, available_cores, is_local, open_port, run
+        from mien.serve.server import address, is_local, open_port, run
         from mien.serve.workers import run_workers
 
     limits = Limits(

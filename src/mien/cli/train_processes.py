@@ -11,6 +11,7 @@ import time
 from typing import Any, NoReturn
 
 from mien.errors import TrainingError
+from mien.processes import available_cores
 
 GRACE_SECONDS = 10.0
 """After a process has failed, so long the others may take to say why they end."""
@@ -28,7 +29,7 @@ def start_processes(count: int) -> NoReturn:
         SystemExit: with the exit code of the first process that failed, or 0.
         TrainingError: a process was killed (``process-lost``).
     """
-    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    here = available_cores()
     os.environ.setdefault("OMP_NUM_THREADS", str(max(here // count, 1)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(listener.getsockname()[1])}

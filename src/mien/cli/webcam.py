@@ -13,6 +13,7 @@ from mien.cli.output import notice
 from mien.errors import needs_extra
 from mien.faces.find import find_detector
 from mien.inference.find_model import find_model
+from mien.processes import available_cores
 from mien.serve.built_page import built_page
 from mien.serve.limits import Limits
 
@@ -30,7 +31,7 @@ def webcam(
     """
     with needs_extra("serve", "The page"):
         from mien.serve.app import create_app
-        from mien.serve.server import address, available_cores, open_port, run
+        from mien.serve.server import address, open_port, run
 
     built_page()
     limits = Limits()

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.cache_folder import cache_folder
+from mien.data.image_store import convert
 from mien.data.splits import group_identical
 from mien.errors import RunError
 from mien.files import whole_file
@@ -38,7 +39,7 @@ def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
     Returns:
         int64 (N,): identical and near images share a number.
     """
-    small = _small(np.asarray(images))
+    small = _small(images)
     if len(small) < _CACHED_FROM:
         return _find(small)
     digest = hashlib.sha256(f"{_FINDER_VERSION} {small.shape}".encode())
@@ -60,6 +61,7 @@ def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
 
 
 def _find(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    images = np.asarray(images)  # a row of a memory map costs more to make than one of an array
     identical = group_identical(images)
     if len(images) < 2:
         return identical
@@ -72,4 +74,4 @@ def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     if images.ndim == 3 and images.shape[1] == images.shape[2] <= _SIDE_PX:
         return images
     side = min(*images.shape[1:3], _SIDE_PX)
-    return np.stack([grey_square(np.asarray(image), side) for image in images]) if len(images) else images
+    return convert(images, lambda block: np.stack([grey_square(image, side) for image in block]), (side, side))

@@ -1,4 +1,4 @@
-"""Dataset: one table of faces in memory, made by every reader and taken by every later step."""
+"""Dataset: one table of faces, made by every reader and taken by every later step."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.arrays import dataset_parts
+from mien.data.image_store import take
 from mien.errors import DataError, nearest
 from mien.labels import FERPLUS_CLASSES, LabelScheme
+from mien.progress import slices
 
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
@@ -176,7 +178,7 @@ class Dataset:
         """
         trained_on = self.split != "test"
         all_or_none = trained_on.all() or not trained_on.any()
-        return self.fingerprint if all_or_none else self.subset(trained_on)._own_fingerprint()
+        return self.fingerprint if all_or_none else self._own_fingerprint(np.flatnonzero(trained_on))
 
     def fingerprint_for_predictions(self, split: str) -> str:
         """The fingerprint that scores of a split go by, which are matched by their rows.
@@ -209,12 +211,15 @@ class Dataset:
         own = self.fingerprint_without_test
         return {"data_fingerprint": own, "cleaned_from": [each for each in self.cleaned_from[1::2] if each != own]}
 
-    def _own_fingerprint(self) -> str:
+    def _own_fingerprint(self, chosen: npt.NDArray[np.int64] | None = None) -> str:
+        """Of all faces, or of those at ``chosen`` as if there were no others."""
+        places = np.arange(len(self)) if chosen is None else chosen
         digest = hashlib.sha256()
-        digest.update(repr((self.images.shape, self.classes)).encode())
-        digest.update(np.ascontiguousarray(self.images).data)
-        digest.update(np.ascontiguousarray(self.labels, dtype="<i8").data)
-        digest.update("\n".join(self.split.tolist()).encode())
+        digest.update(repr(((len(places), *self.images.shape[1:]), self.classes)).encode())
+        for block in slices(len(places), 1000):
+            digest.update(np.ascontiguousarray(self.images[places[block]]).data)
+        digest.update(np.ascontiguousarray(self.labels[places], dtype="<i8").data)
+        digest.update("\n".join(self.split[places].tolist()).encode())
         return f"sha256:{digest.hexdigest()}"
 
     def places(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -226,7 +231,7 @@ class Dataset:
         """The faces that ``chosen`` (bool (N,) or indices) picks, in that order."""
         return replace(
             self,
-            images=self.images[chosen],
+            images=take(self.images, chosen),
             labels=self.labels[chosen],
             split=self.split[chosen],
             source=self.source[chosen],

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.data.face_table import ReadOptions
+from mien.data.image_store import ImageWriter
 from mien.errors import DataError, Notice
 from mien.images import open_image
 from mien.preprocess import face_shape, face_square
+from mien.processes import available_cores
 from mien.progress import track
+
+Item = tuple[str, str | os.PathLike[str] | bytes]
+"""A name for messages, and a path or the bytes of an image file."""
+
+_BLOCK = 64
+_SMALL_PIXELS = 80 * 80
 
 
 @dataclass(frozen=True)
@@ -30,12 +41,12 @@ class Decoded:
 
 
 def decode_images(
-    items: Iterable[tuple[str, str | os.PathLike[str] | bytes]],
+    items: Iterable[Item],
     count: int,
     options: ReadOptions,
     what: str,
 ) -> Decoded:
-    """Decode ``count`` images to squares, in order, into memory that is taken once.
+    """Decode ``count`` images to squares, in order, on all cores; many go into a mapped file.
 
     Args:
         items: a name for messages, and a path or the bytes of an image file, each.
@@ -49,23 +60,21 @@ def decode_images(
             or of images of which some are grey (``images-mixed``).
     """
     size_px, channels = options.size_px, options.channels
-    images = np.empty((count, *face_shape(size_px, channels)), dtype=np.uint8)
+    images = ImageWriter(count, face_shape(size_px, channels))
     colours = _Colours(options.skip_bad)
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
     sizes: set[tuple[int, int]] = set()
-    for index, (name, content) in enumerate(track(items, count, what, "images")):
+    coloured = False
+    opened = _on_all_cores(items, lambda item: _open(item, options))
+    for index, (name, image) in enumerate(track(opened, count, what, "images")):
         try:
-            image = open_image(content)
+            if isinstance(image, DataError):
+                raise image
             if channels == 3:
                 colours.check(name, image.mode)
-            images[len(kept)] = face_square(image, size_px, channels)
         except DataError as error:
             reason = str(error)
-            if isinstance(content, bytes):
-                reason = reason.replace("the image", name, 1)
-            elif name not in reason:
-                reason = f"{name}: {reason}"
             if error.code == "images-mixed" and not options.skip_bad:
                 raise
             if not options.skip_bad:
@@ -74,11 +83,63 @@ def decode_images(
                 ) from None
             skipped.append((name, reason))
             continue
+        images.add(image.square[np.newaxis])
         kept.append(index)
         sizes.add(image.size)
-    if channels == 3 and (kept or colours.first_grey) and not _any_colour(images[: len(kept)]):
+        coloured = coloured or (channels == 3 and bool((image.square[..., :1] != image.square[..., 1:]).any()))
+    if channels == 3 and (kept or colours.first_grey) and not coloured:
         raise only_grey(colours.first_grey)
-    return Decoded(images[: len(kept)], np.array(kept, dtype=np.int64), skipped, _notes(sizes, options))
+    return Decoded(images.finish(), np.array(kept, dtype=np.int64), skipped, _notes(sizes, options))
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A decoded image: its square, and the size and mode of the file."""
+
+    square: npt.NDArray[np.uint8]
+    size: tuple[int, int]
+    mode: str
+
+
+def _open(item: Item, options: ReadOptions) -> tuple[str, _Opened | DataError]:
+    """The name of an image, and the image, or what is wrong with it, which names it."""
+    name, content = item
+    try:
+        image = open_image(content)
+        return name, _Opened(face_square(image, options.size_px, options.channels), image.size, image.mode)
+    except DataError as error:
+        reason = str(error)
+        if isinstance(content, bytes):
+            reason = reason.replace("the image", name, 1)
+        elif name not in reason:
+            reason = f"{name}: {reason}"
+        return name, DataError(reason, code=error.code)
+
+
+def _on_all_cores(
+    items: Iterable[Item], work: Callable[[Item], tuple[str, _Opened | DataError]]
+) -> Iterator[tuple[str, _Opened | DataError]]:
+    """``work`` of each item, in order, a few blocks ahead.
+
+    Pillow decodes and resizes without Python's lock, but not what it does around that: for small images one thread is
+    faster than two.
+    """
+    remaining = iter(items)
+    first = [work(item) for item in islice(remaining, _BLOCK)]
+    yield from first
+    pixels = [math.prod(image.size) for _, image in first if isinstance(image, _Opened)]
+    if not pixels or sum(pixels) < len(pixels) * _SMALL_PIXELS:
+        yield from map(work, remaining)
+        return
+    cores = available_cores()
+    with ThreadPoolExecutor(cores) as pool:
+        ahead: deque[Future[list[tuple[str, _Opened | DataError]]]] = deque()
+        while block := list(islice(remaining, _BLOCK)):
+            ahead.append(pool.submit(lambda block: [work(item) for item in block], block))
+            if len(ahead) > 2 * cores:
+                yield from ahead.popleft().result()
+        while ahead:
+            yield from ahead.popleft().result()
 
 
 @dataclass
@@ -103,12 +164,6 @@ class _Colours:
                 f"--skip-bad, or read all in grey with input.channels = 1.",
                 code="images-mixed",
             )
-
-
-def _any_colour(images: npt.NDArray[np.uint8]) -> bool:
-    """Whether any pixel of RGB images is not grey; a thousand images in hand at a time."""
-    parts = (images[at : at + 1000] for at in range(0, len(images), 1000))
-    return any(bool((part[..., :1] != part[..., 1:]).any()) for part in parts)
 
 
 def only_grey(name: str = "") -> DataError:

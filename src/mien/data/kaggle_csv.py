@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mien.data.csv_header import Header, read_header
 from mien.data.decode import only_grey
 from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_classes, split_of
+from mien.data.image_store import ImageWriter
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
 from mien.errors import DataError
 from mien.preprocess import grey_square
@@ -37,7 +38,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         raise only_grey()
     header = read_header(path)
     count = _count_lines(path) - 1
-    images = np.empty((max(count, 0), options.size_px, options.size_px), dtype=np.uint8)
+    images = ImageWriter(max(count, 0), (options.size_px, options.size_px))
     parser = _RowParser(header, ClassNames(options.class_map), _column_of(header, options.group))
     groups: list[str] = []
     names: list[str] = []
@@ -60,7 +61,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
                     raise
                 skipped.append((where, str(error)))
                 continue
-            images[len(names)] = face if len(face) == options.size_px else grey_square(face, options.size_px)
+            images.add((face if len(face) == options.size_px else grey_square(face, options.size_px))[np.newaxis])
             names.append(name)
             groups.append(group)
             splits.append(split)
@@ -71,7 +72,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     parser.classes.check_map(path.name)
     labels, classes = index_classes(names)
     return FaceTable(
-        images=images[: len(names)],
+        images=images.finish(),
         labels=labels,
         classes=classes,
         split=np.array(splits, dtype="<U10"),

@@ -16,6 +16,7 @@ from mien.data.copy_groups import near_copy_groups
 from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset
 from mien.data.face_table import FaceTable, ReadOptions
 from mien.data.groups import group_column
+from mien.data.image_store import is_mapped
 from mien.data.shapes import DataShape, detect_shape, unreadable
 from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
@@ -146,6 +147,9 @@ def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> Re
             "notes": [(each.code, each) for each in result.notes],
         }
         face_cache.store(key, result.faces, facts)
+        if is_mapped(result.faces.images) and (kept := face_cache.load(key)) is not None:
+            # One file on the disk is enough.
+            result = replace(result, faces=kept[0])
     return result
 
 

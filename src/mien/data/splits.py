@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.image_store import take
 from mien.errors import DataError
 
 VALIDATION_SHARE = 0.15
@@ -45,7 +46,7 @@ def group_identical(images: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArray
     order that is the same on every machine and for every order of the files.
     """
     key = str(seed).encode()
-    digests = [hashlib.blake2b(image.tobytes(), digest_size=16, key=key).digest() for image in images]
+    digests = [hashlib.blake2b(image.tobytes(), digest_size=16, key=key).digest() for image in np.asarray(images)]
     rank = {digest: index for index, digest in enumerate(sorted(set(digests)))}
     return np.array([rank[digest] for digest in digests], dtype=np.int64)
 
@@ -226,7 +227,7 @@ def settle_splits(
         held_out, all_groups = (len(np.unique(each)) for each in (groups[indices][cut], groups[indices]))
         how = f"{held_out:,} of {all_groups:,} groups, about {VALIDATION_SHARE:.0%} of train, seed {CUT_SEED}"
     else:
-        trained = images[indices]
+        trained = take(images, indices)
         cut = cut_validation(trained, labels[indices], copies=None if copies is None else copies(trained))
         how = CUT_ORIGIN if cut.any() else NO_CUT
     settled[indices[cut]] = "validation"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from mien.processes import available_cores
 from mien.progress import slices, track
 
 CHUNK = 512
@@ -22,6 +22,5 @@ def in_chunks(work: Callable[[slice], Array], count: int, what: str) -> Array:
     Threads and not processes: numpy's products release Python's lock. The result does not depend on their number.
     """
     parts = slices(count, CHUNK)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(min(cores, len(parts))) as pool:
+    with ThreadPoolExecutor(min(available_cores(), len(parts))) as pool:
         return np.concatenate(list(track(pool.map(work, parts), len(parts), what, "chunks")))  # type: ignore[return-value]

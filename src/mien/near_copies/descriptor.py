@@ -47,27 +47,26 @@ class Descriptor:
     directions: npt.NDArray[np.float64]
     reach: float
 
-    def of(self, images: npt.NDArray[np.uint8]) -> Floats32:
-        """Describe images. uint8 (N, S, S) -> float32 (N, D)."""
-        if not len(images):
+    def of(self, images: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64]) -> Floats32:
+        """Describe some of the images, uint8 (N, S, S): those at ``chosen``, int64 (K,) -> float32 (K, D)."""
+        if not len(chosen):
             return np.zeros((0, self.directions.shape[1]), np.float32)
         return in_chunks(
-            lambda part: ((spectra(images[part]) - self.mean) @ self.directions).astype(np.float32),
-            len(images),
+            lambda part: ((spectra(images[chosen[part]]) - self.mean) @ self.directions).astype(np.float32),
+            len(chosen),
             "describing images",
         )
 
 
-def fit_descriptor(images: npt.NDArray[np.uint8], seed: int = 0) -> Descriptor:
+def fit_descriptor(images: npt.NDArray[np.uint8], usable: npt.NDArray[np.int64], seed: int = 0) -> Descriptor:
     """Fit the description to some images, at least two.
 
     Args:
-        images: uint8 (N, S, S), none of them blank.
+        images: uint8 (N, S, S).
+        usable: int64 (K,), which of them to choose from: none of these is blank.
         seed: decides which images the fit looks at.
-
     """
-    chosen = np.random.default_rng(seed).permutation(len(images))[:SAMPLE]
-    sample = np.asarray(images[chosen])
+    sample = images[usable[np.random.default_rng(seed).permutation(len(usable))[:SAMPLE]]]
     plain = _spectra_of(sample)
     copied, changes = _changes(sample, plain)
     fitted = max(2, 3 * len(sample) // 4)

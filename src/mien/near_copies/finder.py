@@ -69,12 +69,12 @@ def find_near_copies(
     if len(kept) < 2:
         nothing = np.zeros(0, dtype=np.int64)
         return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical), 0, left_out)
-    kept_images = images if len(kept) == len(images) else np.asarray(images[kept])
-    descriptor = fit_descriptor(kept_images)
-    first, second = candidate_pairs(descriptor.of(kept_images), descriptor)
-    correlation = aligned_correlation(kept_images, first, second)
+    images = np.asarray(images)
+    descriptor = fit_descriptor(images, kept)
+    first, second = (kept[each] for each in candidate_pairs(descriptor.of(images, kept), descriptor))
+    correlation = aligned_correlation(images, first, second)
     near = correlation >= LEAST_CORRELATION
-    first, second = kept[first[near]], kept[second[near]]
+    first, second = first[near], second[near]
     return NearCopies(first, second, correlation[near], connect(first, second, identical), len(correlation), left_out)
 
 
@@ -91,10 +91,13 @@ def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.ND
     count = len(described)
     pairs, distances = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     for order in track(_orders(described), _TABLES, "finding near-copies", "tables"):
-        beside, found, apart = described[order], [pairs], [distances]
+        beside, found, apart = described[:, :_FIRST_DIMENSIONS][order], [pairs], [distances]
         for step in range(1, min(_NEIGHBOURS, count - 1) + 1):
-            near, distance = _within(beside[:-step], beside[step:], descriptor.reach)
+            near = np.flatnonzero(_distance(beside[:-step], beside[step:]) <= descriptor.reach)
             one, other = order[near], order[near + step]
+            distance = _distance(described[one], described[other])
+            within = distance <= descriptor.reach
+            one, other, distance = one[within], other[within], distance[within]
             found.append(np.minimum(one, other) * count + np.maximum(one, other))
             apart.append(distance)
         pairs, first_of = np.unique(np.concatenate(found), return_index=True)
@@ -154,13 +157,7 @@ def _orders(described: Floats32) -> Iterator[npt.NDArray[np.int64]]:
         yield np.argsort(code, kind="stable").astype(np.int64)
 
 
-def _within(one: Floats32, other: Floats32, reach: float) -> tuple[npt.NDArray[np.int64], Floats32]:
-    """Positions of the pairs of lines whose squared distance is at most ``reach``, and that distance."""
-    near = np.flatnonzero(_distance(one[:, :_FIRST_DIMENSIONS], other[:, :_FIRST_DIMENSIONS]) <= reach)
-    distance = _distance(one[near], other[near])
-    return near[distance <= reach], distance[distance <= reach]
-
-
 def _distance(one: Floats32, other: Floats32) -> Floats32:
+    """Squared distances of the lines of one from those of the other."""
     difference = one - other
     return np.asarray(np.einsum("ij,ij->i", difference, difference))

@@ -66,11 +66,6 @@ def is_local(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run(app: FastAPI, listener: socket.socket, limits: Limits, *, shared: bool = False) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests under way. A second Ctrl-C waits for no client.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mien.errors import MienError
 from mien.models.registry import complete
+from mien.processes import available_cores
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.study.plan import folder_of
@@ -60,16 +60,11 @@ def _cost(recipe: Recipe) -> str:
     )
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def side_by_side(jobs: int, runs: int) -> int:
     """How many of so many runs go at once where ``jobs`` were asked for: no more than there are runs and cores."""
-    return max(min(jobs, runs, cores()), 1)
+    return max(min(jobs, runs, available_cores()), 1)
 
 
 def threads_of(jobs: int) -> int:
     """Threads of each of so many runs at once: one alone has what torch takes, several share the cores."""
-    return max(cores() // jobs, 1) if jobs > 1 else threads()
+    return max(available_cores() // jobs, 1) if jobs > 1 else threads()

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from mien.data.balance import balanced_order
+from mien.data.image_store import is_mapped
 from mien.recipe import AugmentRecipe, Recipe
 from mien.training.augment import alternate, augment, mix
+
+
+def image_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
+    """A data set's images for :func:`epoch_batches`: on the device; those of a mapped file stay where they are."""
+    if not is_mapped(images):
+        # Their own memory, unless they are read-only: a copy would double it.
+        return torch.from_numpy(np.require(images, requirements="W")).to(device)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(images)
 
 
 @dataclass(frozen=True)
@@ -65,8 +79,8 @@ def epoch_batches(
     """The batches of one epoch. All that is random in them comes from ``seed`` and ``epoch``.
 
     Args:
-        images: uint8 (N, size_px, size_px[, 3]), 0..255, on the device that is to hold the batches.
-        labels: int64 (N,), beside them.
+        images: uint8 (N, size_px, size_px[, 3]), 0..255: from :func:`image_tensor`.
+        labels: int64 (N,), on the device that is to hold the batches.
         recipe: its ``augment``, ``input``, ``batch_size`` and ``balance`` count.
         seed: of the run; ``epoch`` is counted from 1.
         epoch: which one.
@@ -74,7 +88,7 @@ def epoch_batches(
         side_px: of a step's index, the side to show the crop at; None shows it as it is. Where images are not cut and
             pasted (cutmix), the side changes nothing else: the same faces are turned, moved and mixed alike.
     """
-    device = images.device
+    device = labels.device
     generator = torch.Generator(device).manual_seed(epoch_seed(seed, epoch) + 1)
     # Numbers that Python acts on are drawn beside it: each one that it reads from a GPU is a wait for all work so far.
     host = generator if device.type == "cpu" else torch.Generator().manual_seed(epoch_seed(seed, epoch) + 1)
@@ -86,7 +100,7 @@ def epoch_batches(
     for index in range(count_steps(len(images), recipe.batch_size)):
         chosen = order[index * recipe.batch_size : (index + 1) * recipe.batch_size]
         batch = augment(
-            images[chosen],
+            images[chosen.to(images.device)].to(device),
             recipe.augment,
             recipe.input,
             generator,

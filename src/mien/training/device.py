@@ -14,6 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import Strategy
+from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from mien.errors import TrainingError, nearest
@@ -105,6 +106,23 @@ def _strategy(accelerator: str, may_leave_out: bool) -> Strategy | Literal["auto
     sync = "forward_sync_buffers" if "forward_sync_buffers" in parameters else "broadcast_buffers"
     options: dict[str, Any] = {sync: False, "find_unused_parameters": may_leave_out}
     return DDPStrategy(process_group_backend=backend, **options)
+
+
+def join_processes(fabric: Fabric) -> None:
+    """Meet the other processes of this training.
+
+    A process that ``torchrun`` starts again finds its group's store as the dead processes left it (torch 2.13), and
+    may read where they could be reached. So each start has its own part of the store.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and isinstance(fabric.strategy, DDPStrategy):
+        store = distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+        distributed.init_process_group(
+            fabric.strategy.process_group_backend,
+            store=distributed.PrefixStore(f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store),
+            rank=int(os.environ["RANK"]),
+            world_size=process_count(),
+        )
+    fabric.launch()
 
 
 def _computes_bf16(on_gpu: bool) -> bool:

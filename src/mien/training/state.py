@@ -23,8 +23,9 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.average import WeightAverage
 from mien.training.batch_norm import enough_of
+from mien.training.batches import image_tensor
 from mien.training.callback import HistoryLine
-from mien.training.device import keep_for_ever, make_fabric
+from mien.training.device import join_processes, keep_for_ever, make_fabric
 from mien.training.distill import Distillation, make_distillation
 from mien.training.losses import Loss
 from mien.training.optim import build_optimizer
@@ -46,8 +47,8 @@ class TrainingState:
         optimizer: of the network's weights.
         average: the weights that are validated and saved.
         recalibration_images: uint8 (M, S, S[, 3]), train images without augmentation, for batch norms; else None.
-        images: uint8 (N, S, S[, 3]) on the device, the train split after balancing.
-        labels: int64 (N,) beside them.
+        images: uint8 (N, S, S[, 3]), the train split after balancing; see :func:`mien.training.batches.image_tensor`.
+        labels: int64 (N,) on the device.
         loss: of the label output, on the device.
         init_checkpoint: the file that the first weights came from; None where they are random.
         vote_distributions: float64 (N, V) of ``images``, where an output is trained on votes.
@@ -137,7 +138,7 @@ def prepare(
             code="batch-too-small",
         )
     if fabric.world_size > 1:
-        fabric.launch()
+        join_processes(fabric)
     torch.manual_seed(recipe.seed)
     network = _build(recipe, count_logits(plan.outputs))
     init_checkpoint = None if init_from is None else init_from.best
@@ -162,8 +163,7 @@ def prepare(
         optimizer=optimizer,
         average=WeightAverage(network, recipe.ema_decay),
         recalibration_images=enough_of(np.asarray(plan.train.images)) if recipe.recalibrate_bn else None,
-        # The plan's own copy of the data, unless it is read-only: a second one would double the memory.
-        images=fabric.to_device(torch.from_numpy(np.require(train_faces.images, requirements="W"))),
+        images=image_tensor(train_faces.images, fabric.device),
         labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
         loss=plan.loss.to(fabric.device),
         init_checkpoint=init_checkpoint,

@@ -24,7 +24,7 @@ from mien.evaluation.predictions import UNREADABLE
 from mien.files import whole_file
 from mien.recipe import AugmentRecipe, Recipe
 from mien.renamed_keys import with_renamed_keys
-from mien.training.batches import count_shown, epoch_batches
+from mien.training.batches import count_shown, epoch_batches, image_tensor
 
 _FORM = (
     *(("probabilities", "f", 3), ("classes", "U", 1), ("seed", "iu", 0), ("shown", "U", 0)),
@@ -135,14 +135,13 @@ def shown_inputs(recipe: Recipe, faces: Dataset, epoch: int) -> Iterator[npt.NDA
     Yields:
         float32 (B, 1, crop_px, crop_px), normalised.
     """
-    images, labels = _tensors(faces)
+    images, labels = _tensors(faces, torch.device("cpu"))
     for batch in epoch_batches(images, labels, recipe, seed=recipe.seed, epoch=epoch, mixing=True):
         yield batch.images.contiguous().numpy()
 
 
-def _tensors(faces: Dataset) -> tuple[Tensor, Tensor]:
-    # Copies, because faces may be read-only, which torch warns of.
-    return torch.from_numpy(np.array(faces.images)), torch.from_numpy(faces.labels.copy())
+def _tensors(faces: Dataset, device: torch.device) -> tuple[Tensor, Tensor]:
+    return image_tensor(faces.images, device), torch.from_numpy(faces.labels.copy()).to(device)
 
 
 def check_fit(targets: StoredTargets, name: str, recipe: Recipe, faces: Dataset, device: torch.device) -> None:
@@ -170,7 +169,7 @@ def check_fit(targets: StoredTargets, name: str, recipe: Recipe, faces: Dataset,
         raise DataError(
             f"{name} was made for other faces than those of this train split. {again}", code="targets-other-data"
         )
-    images, labels = (each.to(device) for each in _tensors(faces))
+    images, labels = _tensors(faces, device)
     first = next(epoch_batches(images, labels, recipe, seed=targets.seed, epoch=1, mixing=True))
     means = first.images.mean(dim=(1, 2, 3)).cpu().numpy()
     if not targets.begins_with(means):

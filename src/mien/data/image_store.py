@@ -1,0 +1,117 @@
+"""Where a data set's images lie: in memory, or, where they are many, in a file that is mapped into memory.
+
+Both are arrays to whoever reads them. A mapped file takes no memory of the process: the system keeps as many of its
+pages at hand as there is room for, and reads the others from disk. The file is removed by the system when the process
+ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.cache_folder import cache_folder
+from mien.errors import DataError
+from mien.progress import slices
+
+LARGE_BYTES = 1 << 28
+"""From here on images go into a mapped file. FER2013 has a third of that."""
+
+_BLOCK = 1024
+Images = npt.NDArray[np.uint8]
+
+
+class ImageWriter:
+    """Takes at most ``most`` images of one shape, (H, W) or (H, W, 3), block by block, and makes one array of them.
+
+    Raises:
+        DataError: there is no room on the disk (``no-space``).
+    """
+
+    def __init__(self, most: int, shape: tuple[int, ...]) -> None:
+        self._shape, self._count = shape, 0
+        self._file: IO[bytes] | None = None
+        if is_large(most, shape):
+            self._file = _temporary_file()
+        else:
+            self._images = np.empty((most, *shape), dtype=np.uint8)
+
+    def add(self, block: Images) -> None:
+        """Take uint8 (K, H, W[, 3])."""
+        if self._file is None:
+            self._images[self._count : self._count + len(block)] = block
+        else:
+            self._write(np.ascontiguousarray(block).data)
+        self._count += len(block)
+
+    def finish(self) -> Images:
+        """All images, uint8 (N, H, W[, 3]); read-only where they are mapped."""
+        if self._file is None:
+            return self._images[: self._count]
+        if not self._count:  # an empty file cannot be mapped
+            return np.empty((0, *self._shape), dtype=np.uint8)
+        self._write(b"")
+        return np.memmap(self._file, dtype=np.uint8, mode="r", shape=(self._count, *self._shape))
+
+    def _write(self, content: Any) -> None:
+        assert self._file is not None
+        try:
+            self._file.write(content)
+            if not content:
+                self._file.flush()
+        except OSError as error:
+            raise DataError(
+                f"{cache_folder()} has no room for the images ({error.strerror or error}). Free some space, or name "
+                f"another folder with MIEN_CACHE.",
+                code="no-space",
+            ) from None
+
+
+def is_large(count: int, shape: tuple[int, ...]) -> bool:
+    """Whether so many images of a shape go into a mapped file."""
+    return count * math.prod(shape) >= LARGE_BYTES
+
+
+def is_mapped(images: Images) -> bool:
+    """Whether images lie in a mapped file."""
+    return isinstance(images, np.memmap)
+
+
+def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
+    """The images that ``chosen`` (bool (N,) or indices) picks, in that order.
+
+    Many images of a mapped file go into another one, or stay where they are if they stand one behind the other.
+    """
+    if not is_mapped(images):
+        return np.asarray(images[chosen])
+    places = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
+    if not is_large(len(places), images.shape[1:]):
+        return np.asarray(images[places])
+    if places[0] >= 0 and (np.diff(places) == 1).all():
+        return images[places[0] : places[-1] + 1]
+    return _in_blocks(lambda block: np.asarray(images[places[block]]), len(places), images.shape[1:])
+
+
+def convert(images: Images, work: Callable[[Images], Images], shape: tuple[int, ...]) -> Images:
+    """``work`` of all images, a block at a time. It makes (K, *shape) of (K, H, W[, 3])."""
+    return _in_blocks(lambda block: work(np.asarray(images[block])), len(images), shape)
+
+
+def _in_blocks(work: Callable[[slice], Images], count: int, shape: tuple[int, ...]) -> Images:
+    writer = ImageWriter(count, shape)
+    for block in slices(count, _BLOCK):
+        writer.add(work(block))
+    return writer.finish()
+
+
+def _temporary_file() -> IO[bytes]:
+    try:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=cache_folder())
+    except OSError:
+        return tempfile.TemporaryFile()

@@ -1,0 +1,154 @@
+"""Oracle: numpy's own indexing of the same images in memory."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data import image_store
+from mien.data.decode import decode_images
+from mien.data.face_table import ReadOptions
+from mien.data.image_store import ImageWriter, convert, is_mapped, take
+from mien.data.parquet import write_parquet
+from mien.data.read import read_data
+from mien.data.synthetic import synthetic_faces
+from mien.errors import DataError
+from mien.files import file_sha256
+from mien.run_folder import RunFolder
+from mien.training.loop import train
+from mien.training.plan import plan_training
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Everything counts as many images from 20,000 bytes on, nine faces of 48 px."""
+    monkeypatch.setattr(image_store, "LARGE_BYTES", 20_000)
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(0, 256, (50, 48, 48), dtype=np.uint8)
+
+
+def mapped(images):
+    writer = ImageWriter(len(images) + 3, images.shape[1:])
+    writer.add(images[:20])
+    writer.add(images[20:])
+    return writer.finish()
+
+
+@pytest.mark.usefixtures("large")
+def test_many_images_are_mapped_and_few_are_not(images):
+    assert np.array_equal(mapped(images), images)
+    assert is_mapped(mapped(images))
+    assert not is_mapped(mapped(images[:5]))
+    assert np.array_equal(mapped(images[:5]), images[:5])
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize(
+    ("chosen", "stays"),
+    [
+        (np.arange(50) % 2 == 0, False),
+        (np.array([9, 3, 3, 41, *range(20)]), False),
+        (np.arange(10, 40), True),
+        (np.arange(50) >= 30, True),
+        (np.arange(50) < 3, False),
+        (np.zeros(50, dtype=bool), False),
+        (np.array([-2, -1, 0, *range(1, 20)]), False),
+    ],
+)
+def test_taken_images_are_those_that_numpy_takes(images, chosen, stays):
+    source = mapped(images)
+    taken = take(source, chosen)
+    assert np.array_equal(taken, images[chosen])
+    assert np.shares_memory(taken, source) == stays
+    assert is_mapped(taken) == (len(taken) > 8)
+
+
+@pytest.mark.usefixtures("large")
+def test_converted_images_are_mapped_too(images):
+    half = convert(mapped(images), lambda block: block[:, ::2, ::2], (24, 24))
+    assert np.array_equal(half, images[:, ::2, ::2])
+    assert is_mapped(half)
+
+
+@pytest.mark.usefixtures("large")
+def test_a_full_disk_is_one_error(images, monkeypatch):
+    class Full:
+        def write(self, content):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(image_store, "_temporary_file", Full)
+    with pytest.raises(DataError) as refused:
+        ImageWriter(50, (48, 48)).add(images)
+    assert refused.value.code == "no-space"
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("shape", ["csv", "folders", "parquet"])
+def test_data_is_the_same_mapped_and_in_memory(tmp_path, monkeypatch, shape, cache):
+    faces = synthetic_faces(120, seed=3)
+    source = write(faces, tmp_path, shape)
+    on_disk = read_data(source, cache=cache).faces
+    monkeypatch.setattr(image_store, "LARGE_BYTES", 1 << 40)
+    monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "another"))
+    in_memory = read_data(source, cache=cache).faces
+    assert is_mapped(on_disk.images)
+    assert np.array_equal(on_disk.images, in_memory.images)
+    assert on_disk.fingerprint == in_memory.fingerprint
+    assert on_disk.fingerprint_without_test == in_memory.fingerprint_without_test
+    assert on_disk.is_of(in_memory.fingerprint)
+    assert np.array_equal(on_disk.split, in_memory.split)
+
+
+def write(faces, folder, shape):
+    if shape == "parquet":
+        write_parquet(faces, folder / "faces.parquet")
+        return folder / "faces.parquet"
+    if shape == "csv":
+        lines = ["emotion,pixels,Usage"]
+        for image, label, split in zip(faces.images, faces.labels, faces.split, strict=True):
+            usage = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}[split]
+            lines.append(f"{label},{' '.join(map(str, image.ravel()))},{usage}")
+        (folder / "faces.csv").write_text("\n".join(lines) + "\n")
+        return folder / "faces.csv"
+    for index, (image, label) in enumerate(zip(faces.images, faces.labels, strict=True)):
+        place = folder / "tree" / faces.classes[label]
+        place.mkdir(parents=True, exist_ok=True)
+        # Twice as large: past the first block, such files are decoded by threads.
+        Image.fromarray(image).resize((96, 96)).save(place / f"{index}.png")
+    return folder / "tree"
+
+
+def test_decoded_images_keep_their_order_on_many_threads(tmp_path):
+    """Oracle: the brightness of each image is its number."""
+    for index in range(250):
+        Image.new("L", (120, 120), index).save(tmp_path / f"{index:03}.png")
+    (tmp_path / "100.png").write_bytes(b"no image")
+    items = [(f"{index:03}.png", tmp_path / f"{index:03}.png") for index in range(250)]
+    decoded = decode_images(items, 250, ReadOptions(skip_bad=True), "decoding")
+    assert decoded.images[:, 5, 5].tolist() == decoded.kept.tolist() == [i for i in range(250) if i != 100]
+    assert [name for name, _ in decoded.skipped] == ["100.png"]
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("sampling", ["none", "oversample"])
+def test_training_is_the_same_mapped_and_in_memory(tmp_path, monkeypatch, tiny_recipe, sampling):
+    """Oracle: the weights of a run, to the bit."""
+    write_parquet(synthetic_faces(200, seed=4), tmp_path / "faces.parquet")
+    weights = []
+    recipe = replace(tiny_recipe, epochs=1, balance=replace(tiny_recipe.balance, sampling=sampling))
+    for most in (20_000, 1 << 40):
+        monkeypatch.setattr(image_store, "LARGE_BYTES", most)
+        monkeypatch.setenv("MIEN_CACHE", str(tmp_path / str(most)))
+        faces = read_data(tmp_path / "faces.parquet").faces
+        plan = plan_training(recipe, faces)
+        assert is_mapped(plan.balanced_train().images) == (most == 20_000)
+        train(plan, RunFolder(tmp_path / f"run-{most}"))
+        weights.append(file_sha256(RunFolder(tmp_path / f"run-{most}").best))
+    assert weights[0] == weights[1]
