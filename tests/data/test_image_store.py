@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,6 +15,7 @@ from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
 from mien.errors import DataError
 from mien.files import file_sha256
+from mien.recipe import BalanceRecipe
 from mien.run_folder import RunFolder
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -82,6 +81,9 @@ def test_a_full_disk_is_one_error(images, monkeypatch):
         def write(self, content):
             raise OSError(28, "No space left on device")
 
+        def close(self):
+            pass
+
     monkeypatch.setattr(image_store, "_temporary_file", Full)
     with pytest.raises(DataError) as refused:
         ImageWriter(50, (48, 48)).add(images)
@@ -142,7 +144,7 @@ def test_training_is_the_same_mapped_and_in_memory(tmp_path, monkeypatch, tiny_r
     """Oracle: the weights of a run, to the bit."""
     write_parquet(synthetic_faces(200, seed=4), tmp_path / "faces.parquet")
     weights = []
-    recipe = replace(tiny_recipe, epochs=1, balance=replace(tiny_recipe.balance, sampling=sampling))
+    recipe = tiny_recipe.model_copy(update={"epochs": 1, "balance": BalanceRecipe(sampling=sampling)})
     for most in (20_000, 1 << 40):
         monkeypatch.setattr(image_store, "LARGE_BYTES", most)
         monkeypatch.setenv("MIEN_CACHE", str(tmp_path / str(most)))

@@ -34,8 +34,8 @@ class ImageWriter:
     """
 
     def __init__(self, most: int, shape: tuple[int, ...]) -> None:
-        self._shape, self._count = shape, 0
         self._file: IO[bytes] | None = None
+        self._shape, self._count = shape, 0
         if is_large(most, shape):
             self._file = _temporary_file()
         else:
@@ -56,7 +56,13 @@ class ImageWriter:
         if not self._count:  # an empty file cannot be mapped
             return np.empty((0, *self._shape), dtype=np.uint8)
         self._write(b"")
-        return np.memmap(self._file, dtype=np.uint8, mode="r", shape=(self._count, *self._shape))
+        images = np.memmap(self._file, dtype=np.uint8, mode="r", shape=(self._count, *self._shape))
+        self._file.close()  # the map keeps it
+        return images
+
+    def __del__(self) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def _write(self, content: Any) -> None:
         assert self._file is not None
