@@ -1,6 +1,6 @@
 """Where a data set's images lie: in memory, or, where they are many, in a file that is mapped into memory.
 
-Both are arrays to whoever reads them. A mapped file takes no memory of the process: the system keeps as many of its
+Both are arrays to anyone who reads them. A mapped file takes no memory of the process: the system keeps as many of its
 pages at hand as there is room for, and reads the others from disk. The file is removed by the system when the process
 ends, however it ends.
 """
