@@ -115,10 +115,12 @@ def join_processes(fabric: Fabric) -> None:
     may read where they could be reached. So each start has its own part of the store.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and isinstance(fabric.strategy, DDPStrategy):
-        store = distributed.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        store = distributed.TCPStore(*address, is_master=False)  # type: ignore[attr-defined]
+        prefix = f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}"
         distributed.init_process_group(
             fabric.strategy.process_group_backend,
-            store=distributed.PrefixStore(f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store),
+            store=distributed.PrefixStore(prefix, store),  # type: ignore[attr-defined]
             rank=int(os.environ["RANK"]),
             world_size=process_count(),
         )
