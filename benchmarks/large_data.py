@@ -1,4 +1,4 @@
-"""Data larger than memory: `python benchmarks/large_data.py [--faces N] [--side-px S] [--channels C]`, a line a step.
+"""Data that is not held in memory: `python benchmarks/large_data.py [--faces N] [--side-px S] [--channels C]`.
 
 Draws N faces (a million by default) into a parquet file, every thousandth of them a brighter copy of the one that it
 follows. Then each step is a process of its own: read the file, find its copies, train `short` for some steps, from the
@@ -140,8 +140,9 @@ def main() -> None:
     parser.add_argument("--faces", type=int, default=1_000_000, metavar="N")
     parser.add_argument("--side-px", type=int, default=48, metavar="S")
     parser.add_argument("--channels", type=int, default=1, choices=(1, 3), metavar="C")
+    parser.add_argument("--folder", help="on a real disk; the system's temporary folder by default")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         path, shape = Path(folder) / "drawn.parquet", (options.side_px, options.channels)
         os.environ["MIEN_CACHE"] = str(Path(folder) / "cache")
         start = time.perf_counter()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data import image_store
+from mien.data import decode, image_store
 from mien.data.decode import decode_images
 from mien.data.face_table import ReadOptions
 from mien.data.image_store import ImageWriter, convert, is_mapped, take
@@ -84,7 +84,7 @@ def test_a_full_disk_is_one_error(images, monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr(image_store, "_temporary_file", Full)
+    monkeypatch.setattr(image_store, "_temporary_file", lambda: (Full(), "folder"))
     with pytest.raises(DataError) as refused:
         ImageWriter(50, (48, 48)).add(images)
     assert refused.value.code == "no-space"
@@ -101,6 +101,7 @@ def test_data_is_the_same_mapped_and_in_memory(tmp_path, monkeypatch, shape, cac
     monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "another"))
     in_memory = read_data(source, cache=cache).faces
     assert is_mapped(on_disk.images)
+    assert not is_mapped(in_memory.subset(np.arange(100)).images)
     assert np.array_equal(on_disk.images, in_memory.images)
     assert on_disk.fingerprint == in_memory.fingerprint
     assert on_disk.fingerprint_without_test == in_memory.fingerprint_without_test
@@ -127,8 +128,21 @@ def write(faces, folder, shape):
     return folder / "tree"
 
 
-def test_decoded_images_keep_their_order_on_many_threads(tmp_path):
+def test_a_few_images_are_taken_by_a_list_too(tmp_path):
+    write_parquet(synthetic_faces(60), tmp_path / "faces.parquet")
+    for _ in range(2):  # the second time they come from the cache
+        faces = read_data(tmp_path / "faces.parquet").faces
+        assert faces.subset([5, 3]).rows.tolist() == faces.rows[[5, 3]].tolist()
+
+
+def test_a_copy_of_mapped_images_is_not_mapped(images, large):
+    assert is_mapped(mapped(images)[5:])
+    assert not is_mapped(mapped(images).copy())
+
+
+def test_decoded_images_keep_their_order_on_many_threads(tmp_path, monkeypatch):
     """Oracle: the brightness of each image is its number."""
+    monkeypatch.setattr(decode, "available_cores", lambda: 4)
     for index in range(250):
         Image.new("L", (120, 120), index).save(tmp_path / f"{index:03}.png")
     (tmp_path / "100.png").write_bytes(b"no image")
@@ -139,7 +153,7 @@ def test_decoded_images_keep_their_order_on_many_threads(tmp_path):
 
 
 @pytest.mark.usefixtures("large")
-@pytest.mark.parametrize("sampling", ["none", "oversample"])
+@pytest.mark.parametrize("sampling", ["none", "oversample", "mixup", "warp"])
 def test_training_is_the_same_mapped_and_in_memory(tmp_path, monkeypatch, tiny_recipe, sampling):
     """Oracle: the weights of a run, to the bit."""
     write_parquet(synthetic_faces(200, seed=4), tmp_path / "faces.parquet")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.dataset import FERPLUS_COLUMN, Dataset
+from mien.data.image_store import join
 from mien.data.warp import Warps, warp
 from mien.errors import DataError
 from mien.recipe import BalanceRecipe
@@ -210,4 +211,4 @@ def _with_made(
 ) -> Dataset:
     filled = faces.subset(np.concatenate([np.arange(len(faces)), parents]))
     source = np.concatenate([faces.source, np.array(origins, dtype=np.str_)])
-    return replace(filled, images=np.concatenate([faces.images, images]), source=source)
+    return replace(filled, images=join(faces.images, images), source=source)

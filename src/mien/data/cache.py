@@ -25,14 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.cache_folder import cache_folder
+from mien.data.cache_folder import PART_PREFIX, cache_folder
 from mien.data.dataset import Dataset
 from mien.errors import DataError
 
 KEPT_ENTRIES = 20
 """The most recently used entries stay, the others go."""
 
-_PART_PREFIX = ".part-"
 _PART_LIFETIME_SECONDS = 24 * 3600.0
 _COLUMN_PREFIX = "column."
 
@@ -108,7 +107,7 @@ def store(key: str, faces: Dataset, facts: dict[str, Any]) -> None:
     part: Path | None = None
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=_PART_PREFIX, dir=parent))
+        part = Path(tempfile.mkdtemp(prefix=PART_PREFIX, dir=parent))
         write_entry(part, faces, facts)
         _put_in_place(part, parent / key)
         _remove_old(parent)
@@ -135,7 +134,7 @@ def _remove_old(parent: Path) -> None:
     for entry in os.scandir(parent):
         with suppress(OSError):  # another process may have removed it
             used = entry.stat().st_mtime
-            if not entry.name.startswith(_PART_PREFIX):
+            if not entry.name.startswith(PART_PREFIX):
                 entries.append((used, entry.path))
             elif time.time() - used > _PART_LIFETIME_SECONDS:
                 shutil.rmtree(entry.path, ignore_errors=True)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
+PART_PREFIX = ".part-"
+"""Begins the names of what is being written there."""
+
 
 def cache_folder() -> Path:
     """Where decoded sets are kept: ``$MIEN_CACHE`` or the system's cache folder for users, then ``faces``."""

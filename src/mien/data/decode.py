@@ -7,6 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -24,7 +25,7 @@ from mien.progress import track
 Item = tuple[str, str | os.PathLike[str] | bytes]
 """A name for messages, and a path or the bytes of an image file."""
 
-_BLOCK = 64
+_BLOCK = 16
 _SMALL_PIXELS = 80 * 80
 
 
@@ -132,7 +133,8 @@ def _on_all_cores(
         yield from map(work, remaining)
         return
     cores = available_cores()
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(cores) as pool, ExitStack() as at_end:
+        at_end.callback(pool.shutdown, wait=False, cancel_futures=True)
         ahead: deque[Future[list[tuple[str, _Opened | DataError]]]] = deque()
         while block := list(islice(remaining, _BLOCK)):
             ahead.append(pool.submit(lambda block: [work(item) for item in block], block))

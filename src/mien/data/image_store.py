@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.cache_folder import cache_folder
+from mien.data.cache_folder import PART_PREFIX, cache_folder
 from mien.errors import DataError
 from mien.progress import slices
 
@@ -37,7 +38,7 @@ class ImageWriter:
         self._file: IO[bytes] | None = None
         self._shape, self._count = shape, 0
         if is_large(most, shape):
-            self._file = _temporary_file()
+            self._file, self._folder = _temporary_file()
         else:
             self._images = np.empty((most, *shape), dtype=np.uint8)
 
@@ -72,8 +73,8 @@ class ImageWriter:
                 self._file.flush()
         except OSError as error:
             raise DataError(
-                f"{cache_folder()} has no room for the images ({error.strerror or error}). Free some space, or name "
-                f"another folder with MIEN_CACHE.",
+                f"{self._folder} cannot take the images ({error.strerror or error}). Free some space, or name another "
+                f"folder with MIEN_CACHE.",
                 code="no-space",
             ) from None
 
@@ -85,7 +86,8 @@ def is_large(count: int, shape: tuple[int, ...]) -> bool:
 
 def is_mapped(images: Images) -> bool:
     """Whether images lie in a mapped file."""
-    return isinstance(images, np.memmap)
+    # A copy of a map is a numpy.memmap too, but without a file.
+    return getattr(images, "_mmap", None) is not None
 
 
 def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
@@ -93,6 +95,7 @@ def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
 
     Many images of a mapped file go into another one, or stay where they are if they stand one behind the other.
     """
+    chosen = np.asarray(chosen)
     if not is_mapped(images):
         return np.asarray(images[chosen])
     places = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
@@ -100,24 +103,37 @@ def take(images: Images, chosen: npt.NDArray[Any]) -> Images:
         return np.asarray(images[places])
     if places[0] >= 0 and (np.diff(places) == 1).all():
         return images[places[0] : places[-1] + 1]
-    return _in_blocks(lambda block: np.asarray(images[places[block]]), len(places), images.shape[1:])
+    writer = ImageWriter(len(places), images.shape[1:])
+    for block in slices(len(places), _BLOCK):
+        writer.add(images[places[block]])
+    return writer.finish()
+
+
+def join(images: Images, more: Images) -> Images:
+    """The images, and more of their shape behind them."""
+    if not is_mapped(images):
+        return np.concatenate([images, more])
+    return _in_blocks([images, more], np.asarray, images.shape[1:])
 
 
 def convert(images: Images, work: Callable[[Images], Images], shape: tuple[int, ...]) -> Images:
     """``work`` of all images, a block at a time. It makes (K, *shape) of (K, H, W[, 3])."""
-    return _in_blocks(lambda block: work(np.asarray(images[block])), len(images), shape)
+    return _in_blocks([images], work, shape)
 
 
-def _in_blocks(work: Callable[[slice], Images], count: int, shape: tuple[int, ...]) -> Images:
-    writer = ImageWriter(count, shape)
-    for block in slices(count, _BLOCK):
-        writer.add(work(block))
+def _in_blocks(parts: Sequence[Images], work: Callable[[Images], Images], shape: tuple[int, ...]) -> Images:
+    writer = ImageWriter(sum(map(len, parts)), shape)
+    for part in parts:
+        for block in slices(len(part), _BLOCK):
+            writer.add(work(np.asarray(part[block])))
     return writer.finish()
 
 
-def _temporary_file() -> IO[bytes]:
+def _temporary_file() -> tuple[IO[bytes], Path]:
+    """A file without a name, and the folder whose disk it is on: that of the cache, or else of the system."""
+    folder = cache_folder()
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryFile(dir=cache_folder())
+        folder.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=folder, prefix=PART_PREFIX), folder
     except OSError:
-        return tempfile.TemporaryFile()
+        return tempfile.TemporaryFile(), Path(tempfile.gettempdir())

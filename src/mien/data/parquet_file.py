@@ -97,8 +97,10 @@ class ParquetFile:
         import pyarrow as pa
 
         try:
-            for batch in self.parquet.iter_batches(batch_size=_BATCH_ROWS, columns=[column]):
-                yield batch.column(0).to_pylist()
+            # One row group after the other: pyarrow keeps what it has read of all that it was asked for.
+            for group in range(self.parquet.num_row_groups):
+                for batch in self.parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=[column]):
+                    yield batch.column(0).to_pylist()
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"{self.path} is damaged ({reason}). Download it again.", code="parquet-damaged") from None

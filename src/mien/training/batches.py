@@ -18,13 +18,18 @@ from mien.training.augment import alternate, augment, mix
 
 
 def image_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
-    """A data set's images for :func:`epoch_batches`: on the device; those of a mapped file stay where they are."""
+    """A data set's images for :func:`epoch_batches`, which must not be written into: on the device.
+
+    Those of a mapped file stay where they are, except for a GPU with room for them.
+    """
     if not is_mapped(images):
         # Their own memory, unless they are read-only: a copy would double it.
         return torch.from_numpy(np.require(images, requirements="W")).to(device)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-        return torch.from_numpy(images)
+        tensor = torch.from_numpy(images)
+    has_room = device.type == "cuda" and 2 * images.nbytes < torch.cuda.mem_get_info(device)[0]
+    return tensor.to(device) if has_room else tensor
 
 
 @dataclass(frozen=True)

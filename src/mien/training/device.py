@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import warnings
+from datetime import timedelta
 from inspect import signature
 from typing import Any, Literal
 
@@ -111,18 +112,22 @@ def _strategy(accelerator: str, may_leave_out: bool) -> Strategy | Literal["auto
 def join_processes(fabric: Fabric) -> None:
     """Meet the other processes of this training.
 
-    A process that ``torchrun`` starts again finds its group's store as the dead processes left it (torch 2.13), and
-    may read where they could be reached. So each start has its own part of the store.
+    Processes that ``torchrun`` starts again on one machine find their store as the dead ones left it (torch 2.13), and
+    may read where those could be reached. So each start has its own part of the store. Machines count their starts
+    each for itself, so several of them meet as torch has it.
     """
-    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and isinstance(fabric.strategy, DDPStrategy):
+    shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and os.environ.get("GROUP_WORLD_SIZE") == "1"
+    if shared and isinstance(fabric.strategy, DDPStrategy):
+        patience = timedelta(minutes=30)  # lightning's; a process may have much data to read first
         address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = distributed.TCPStore(*address, is_master=False)  # type: ignore[attr-defined]
+        store = distributed.TCPStore(*address, is_master=False, timeout=patience)  # type: ignore[attr-defined]
         prefix = f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}"
         distributed.init_process_group(
             fabric.strategy.process_group_backend,
             store=distributed.PrefixStore(prefix, store),  # type: ignore[attr-defined]
             rank=int(os.environ["RANK"]),
             world_size=process_count(),
+            timeout=patience,
         )
     fabric.launch()
 
