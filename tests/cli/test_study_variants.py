@@ -49,7 +49,7 @@ def doubted(faces, split, count):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_only_the_train_split_of_a_variant_is_cleaned(mien, cleaning, face_folder, tmp_path, monkeypatch, jobs):
-    monkeypatch.setattr("mien.study.duration.cores", lambda: 2)
+    monkeypatch.setattr("mien.study.duration.available_cores", lambda: 2)
     faces = load_dataset(face_folder)
     write_clean(tmp_path / "clean.toml", Clean(faces.fingerprint, tuple(doubted(faces, "train", 11))))
     arguments = (

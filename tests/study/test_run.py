@@ -98,7 +98,7 @@ from mien.study.run import run_all
 from mien.study import duration as study_time
 import torch
 torch.set_num_threads(1)
-study_time.cores = lambda: 2  # two workers, also where there is one core
+study_time.available_cores = lambda: 2  # two workers, also where there is one core
 
 class Quiet:
     def epochs(self, run, done): pass

@@ -112,11 +112,11 @@ def _among_nearest(
     first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], distances: Floats32
 ) -> npt.NDArray[np.bool_]:
     """Whether each pair is among the nearest few of one of its images."""
-    own = np.concatenate([first, second])
+    own = np.concatenate([first, second]).astype(np.int32)
     order = np.lexsort((np.tile(distances, 2), own))
     ranked = own[order]
-    begins = np.flatnonzero(np.diff(ranked, prepend=-1))
-    rank = np.arange(len(own)) - np.repeat(begins, np.diff(begins, append=len(own)))
+    begins = np.flatnonzero(np.diff(ranked, prepend=-1)).astype(np.int32)
+    rank = np.arange(len(own), dtype=np.int32) - np.repeat(begins, np.diff(begins, append=len(own)))
     near = np.zeros(len(own), dtype=np.bool_)
     near[order] = rank < _MOST_CANDIDATES
     return near[: len(first)] | near[len(first) :]
@@ -149,11 +149,12 @@ def _orders(described: Floats32) -> Iterator[npt.NDArray[np.int64]]:
     generator = np.random.default_rng(_SEED)
     dimensions = min(_CODE_DIMENSIONS, described.shape[1])
     leading = described[:, :dimensions]
-    bits = (1 << np.arange(dimensions - 1, -1, -1)).astype(np.int64)
     for _ in range(_TABLES):
         rotation, _ = np.linalg.qr(generator.normal(size=(dimensions, dimensions)))
         turned = leading @ rotation.astype(np.float32)
-        code = (turned > np.median(turned, axis=0)) @ bits
+        code = np.zeros(len(turned), dtype=np.int32)
+        for column, middle in zip(turned.T, np.median(turned, axis=0), strict=True):
+            code = 2 * code + (column > middle)
         yield np.argsort(code, kind="stable").astype(np.int64)
 
 
