@@ -209,6 +209,6 @@ def _cycle(members: npt.NDArray[np.int64], count: int, generator: np.random.Gene
 def _with_made(
     faces: Dataset, parents: npt.NDArray[np.int64], images: npt.NDArray[np.uint8], origins: Sequence[str]
 ) -> Dataset:
-    filled = faces.subset(np.concatenate([np.arange(len(faces)), parents]))
+    filled = faces.subset(np.concatenate([np.arange(len(faces)), parents]), join(faces.images, images))
     source = np.concatenate([faces.source, np.array(origins, dtype=np.str_)])
-    return replace(filled, images=join(faces.images, images), source=source)
+    return replace(filled, source=source)

@@ -7,7 +7,6 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -133,8 +132,8 @@ def _on_all_cores(
         yield from map(work, remaining)
         return
     cores = available_cores()
-    with ThreadPoolExecutor(cores) as pool, ExitStack() as at_end:
-        at_end.callback(pool.shutdown, wait=False, cancel_futures=True)
+    pool = ThreadPoolExecutor(cores)
+    try:
         ahead: deque[Future[list[tuple[str, _Opened | DataError]]]] = deque()
         while block := list(islice(remaining, _BLOCK)):
             ahead.append(pool.submit(lambda block: [work(item) for item in block], block))
@@ -142,6 +141,8 @@ def _on_all_cores(
                 yield from ahead.popleft().result()
         while ahead:
             yield from ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @dataclass

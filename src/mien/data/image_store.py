@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -47,7 +48,8 @@ class ImageWriter:
         if self._file is None:
             self._images[self._count : self._count + len(block)] = block
         else:
-            self._write(np.ascontiguousarray(block).data)
+            with self._disk():
+                self._file.write(np.ascontiguousarray(block).data)
         self._count += len(block)
 
     def finish(self) -> Images:
@@ -56,7 +58,8 @@ class ImageWriter:
             return self._images[: self._count]
         if not self._count:  # an empty file cannot be mapped
             return np.empty((0, *self._shape), dtype=np.uint8)
-        self._write(b"")
+        with self._disk():
+            self._file.flush()
         images = np.memmap(self._file, dtype=np.uint8, mode="r", shape=(self._count, *self._shape))
         self._file.close()  # the map keeps it
         return images
@@ -65,12 +68,10 @@ class ImageWriter:
         if self._file is not None:
             self._file.close()
 
-    def _write(self, content: Any) -> None:
-        assert self._file is not None
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
         try:
-            self._file.write(content)
-            if not content:
-                self._file.flush()
+            yield
         except OSError as error:
             raise DataError(
                 f"{self._folder} cannot take the images ({error.strerror or error}). Free some space, or name another "

@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import Strategy
 from torch import distributed
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from mien.errors import TrainingError, nearest
@@ -119,14 +120,13 @@ def join_processes(fabric: Fabric) -> None:
     shared = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" and os.environ.get("GROUP_WORLD_SIZE") == "1"
     if shared and isinstance(fabric.strategy, DDPStrategy):
         patience = timedelta(minutes=30)  # lightning's; a process may have much data to read first
-        address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-        store = distributed.TCPStore(*address, is_master=False, timeout=patience)  # type: ignore[attr-defined]
+        store, rank, size = next(rendezvous("env://", timeout=patience))
         prefix = f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}"
         distributed.init_process_group(
             fabric.strategy.process_group_backend,
             store=distributed.PrefixStore(prefix, store),  # type: ignore[attr-defined]
-            rank=int(os.environ["RANK"]),
-            world_size=process_count(),
+            rank=rank,
+            world_size=size,
             timeout=patience,
         )
     fabric.launch()
