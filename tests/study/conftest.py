@@ -42,6 +42,12 @@ after = "five"
 classes = "binary"
 
 [[variants]]
+name = "damaged"
+title = "five, on corrupted faces"
+after = "five"
+corrupted = true
+
+[[variants]]
 name = "wild"
 title = "a rate that cannot work"
 set = { optim.lr = 1e30, optim.name = "sgd" }

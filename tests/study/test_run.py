@@ -8,10 +8,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
 
+from mien.evaluation.corruptions import corrupt_mixed
+from mien.inference.predictor import Predictor
+from mien.pipeline.split_predictions import with_model_classes
 from mien.pipeline.training_run import run_recipe
 from mien.run_folder import RunFolder
 from mien.study.plan import folder_of, make_plan, pending
@@ -19,6 +23,7 @@ from mien.study.planned_run import StudyContext
 from mien.study.results import DataForm, read_completed
 from mien.study.run import run_all
 from mien.study.spec import load_study
+from mien.study.table import tabulate
 from mien.training import checkpoint
 from mien.training.plan import plan_training
 
@@ -44,7 +49,38 @@ def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(done):
 
 def test_what_is_kept_holds_no_weights_and_no_images(done):
     names = {file.name for each in done.finished.values() for file in each.folder.iterdir()}
-    assert names == {"run.json", "recipe.toml", "history.csv", "predictions_validation.npz"}
+    predictions = {"predictions_validation.npz", "predictions_corrupted.npz"}
+    assert names == {"run.json", "recipe.toml", "history.csv"} | predictions
+
+
+def test_predictions_on_corrupted_faces_are_the_models_own(done, faces):
+    five = next(run for run in done.runs if run.variant == "five")
+    predictor = Predictor(folder_of(five, done.context.out).model)
+    # Of the whole split: a face is corrupted in one way, whichever classes a run leaves out.
+    images = corrupt_mixed(np.asarray(faces.of_split("validation").images))
+    validation = with_model_classes(predictor, faces.of_split("validation"))
+    kept = np.isin(faces.of_split("validation").rows, validation.rows)
+    found = done.finished[five.key].predictions(corrupted=True)
+    oracle = predictor.probabilities(images[kept])
+    np.testing.assert_allclose(found.probabilities, oracle, atol=1e-6)
+    np.testing.assert_array_equal(found.sample_ids, done.finished[five.key].predictions().sample_ids)
+    table = tabulate(done.study, done.plan, done.finished, resamples=10)
+    row = next(each for each in table.rows if each.variant.name == "damaged")
+    assert row.metrics["accuracy"].mean == (oracle.argmax(axis=1) == validation.labels).mean()
+
+
+def test_a_run_kept_without_predictions_on_corrupted_faces_is_run_again(done, faces, tmp_path, told):
+    five = next(run for run in done.runs if run.variant == "five")
+    results = tmp_path / "results"
+    copytree(done.context.results, results)
+    (results / five.folder_name / "predictions_corrupted.npz").unlink()
+    finished = done.plan.finished(read_completed(results))
+    assert set(done.finished) - set(finished) == {five.key}
+    context = StudyContext({DataForm(48, 1): faces}, done.context.out, results, {})
+    to_do = pending(done.study, done.plan, finished, done.context.out)
+    assert to_do == [five]
+    assert run_all(to_do, finished, context, told)
+    assert set(done.plan.finished(read_completed(results))) == set(done.finished)
 
 
 def test_children_of_a_failed_run_fail_and_it_is_never_trained_again(done):

@@ -33,7 +33,7 @@ def table(done):
 
 
 def test_rows_hold_mean_and_spread_of_the_stored_scores(done, table):
-    base, five, merged, wild, lost, elsewhere = table.rows
+    base, five, merged, damaged, wild, lost, elsewhere = table.rows
     each = [accuracy(done.finished[done.runs[index].key].predictions()) for index in (0, 4)]
     assert base.metrics["accuracy"].mean == pytest.approx(np.mean(each))
     assert base.metrics["accuracy"].deviation == pytest.approx(np.std(each, ddof=1))
@@ -42,7 +42,7 @@ def test_rows_hold_mean_and_spread_of_the_stored_scores(done, table):
     assert base.training == (TrainingSummary("1 thread", 2, pytest.approx(np.mean(took))),)
     assert five.metrics["accuracy"].mean == pytest.approx(accuracy(done.finished[done.runs[1].key].predictions()))
     assert np.isnan(five.metrics["recall.disgust"].mean)
-    assert merged.training == ()
+    assert merged.training == damaged.training == ()
     assert merged.samples == five.samples
     assert (wild.failed, wild.metrics, wild.samples) == (1, {}, 0)
     assert (lost.failed, lost.missing) == (1, 0)
@@ -127,7 +127,7 @@ def test_runs_with_other_votes_are_not_compared_by_votes(done, tmp_path):
 def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
     half = {done.runs[0].key: done.finished[done.runs[0].key]}
     table = tabulate(done.study, done.plan, half, resamples=10)
-    assert [row.missing for row in table.rows] == [1, 1, 1, 1, 1, 0]
+    assert [row.missing for row in table.rows] == [1, 1, 1, 1, 1, 1, 0]
     (compared,) = table.comparisons
     assert (compared.samples, compared.absent) == (0, ("merged",))
     page = write_study(tmp_path, table, {}).page.read_text()

@@ -79,6 +79,27 @@ def corrupt(images: Images, name: str, strength: int, seed: int = 0) -> Images:
     return out
 
 
+def corrupt_mixed(images: Images, seed: int = 0) -> Images:
+    """Corrupt each face once, by a corruption and a strength of its own, drawn from the seed.
+
+    Args:
+        images: as :func:`corrupt`.
+        seed: 0 or more. Face i depends on the seed, its place i, the number of faces, and itself.
+
+    Returns:
+        uint8, of the same shape.
+
+    Raises:
+        DataError: as :func:`corrupt`.
+    """
+    kinds = [(name, strength) for name in CORRUPTIONS for strength in STRENGTHS]
+    drawn = np.random.default_rng(seed).integers(len(kinds), size=len(images))
+    out = np.empty_like(images)
+    for place, (name, strength) in enumerate(kinds):
+        out[drawn == place] = corrupt(images[drawn == place], name, strength, seed)
+    return out
+
+
 def gaussian_blur(images: Images, sigma_px: float) -> Images:
     """Gaussian blur with the border pixels repeated outward: uint8 (N, S, S[, 3]) -> the same shape."""
     return _by_channel(images, lambda squares: filter_squares(squares, sigma_px))

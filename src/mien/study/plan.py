@@ -232,6 +232,7 @@ def _runs(
                 variant.clean if found.cleaned else (),
                 found.cleaned,
                 model,
+                study.is_corrupted(variant),
             )
     return list(runs.values())
 

@@ -8,9 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from mien.artifact import read_manifest
+from mien.data.dataset import Dataset
 from mien.errors import StoppedError, TrainingError
-from mien.evaluation.predictions import read_predictions
+from mien.evaluation.corruptions import corrupt_mixed
+from mien.evaluation.predictions import Predictions, read_predictions
+from mien.inference.predictor import Predictor
+from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
+from mien.run_folder import RunFolder
 from mien.run_history import best_epoch
 from mien.study.plan import FacesByForm, folder_of
 from mien.study.results import CompletedRun, PlannedRun, RunRecord, keep_result
@@ -89,13 +94,9 @@ def execute(
             parameters=0 if failed else read_manifest(folder.model).parameters,
             environment=folder.read_environment(),
         )
-        # Validation is never cleaned: the predictions of all variants are of the same data.
-        predictions = (
-            None
-            if failed
-            else replace(read_predictions(folder.predictions("validation")), data_fingerprint=run.data_fingerprint)
+        kept = keep_result(
+            context.results, run.folder_name, record, folder, {} if failed else _predictions(run, faces, folder)
         )
-        kept = keep_result(context.results, run.folder_name, record, folder, predictions)
     # It serves --resume alone, and is the largest file by far; without it the folder counts as finished.
     folder.previous.unlink(missing_ok=True)
     folder.last.unlink(missing_ok=True)
@@ -108,7 +109,19 @@ def without_parent(run: PlannedRun, known: Mapping[str, CompletedRun], context: 
     if run.parent is None or parent is None or not parent.record.failed:
         return None
     failed = f"It starts from {run.parent.variant}, seed {run.parent.recipe.seed}, which could not be trained."
-    return keep_result(context.results, run.folder_name, _record(run, failed), folder_of(run, context.out), None)
+    return keep_result(context.results, run.folder_name, _record(run, failed), folder_of(run, context.out), {})
+
+
+def _predictions(run: PlannedRun, faces: Dataset, folder: RunFolder) -> dict[bool, Predictions]:
+    """On validation, by whether its images are corrupted."""
+    found = {False: read_predictions(folder.predictions("validation"))}
+    if run.corrupted:
+        # The whole split: a face is corrupted in one way, whichever classes a run leaves out.
+        validation = faces.of_split("validation")
+        corrupted = replace(validation, images=corrupt_mixed(validation.images))
+        found[True] = predict_split(Predictor(folder.model).for_labels(), corrupted, "validation")
+    # Validation is never cleaned: the predictions of all variants are of the same data.
+    return {key: replace(each, data_fingerprint=run.data_fingerprint) for key, each in found.items()}
 
 
 def _record(

@@ -3,6 +3,7 @@
 run.json                 the key it is found by, and how the run went
 recipe.toml history.csv  as in the run folder
 predictions_validation.npz    predictions on validation (float32)
+predictions_corrupted.npz     the same on corrupted images, where the study asks for it
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 
 RECORD = "run.json"
+PREDICTIONS = {False: "predictions_validation.npz", True: "predictions_corrupted.npz"}
+"""By whether the images are corrupted."""
 
 
 class DataForm(NamedTuple):
@@ -52,6 +55,7 @@ class PlannedRun:
         cleaned: what its train split is cleaned of: kinds of changes.
         cleaned_fingerprint: of the data with its train split cleaned; ``""`` for the data as it was read.
         model: the built-in model whose weights it starts from.
+        corrupted: whether it is measured on corrupted validation images too.
     """
 
     variant: str
@@ -65,6 +69,7 @@ class PlannedRun:
     cleaned: tuple[str, ...] = ()
     cleaned_fingerprint: str = ""
     model: RunFolder | None = None
+    corrupted: bool = False
 
     @property
     def form(self) -> DataForm:
@@ -91,6 +96,11 @@ class StudyPlan:
 
     runs: tuple[PlannedRun, ...]
     left_out: Mapping[str, str]
+
+    def finished(self, kept: Mapping[str, CompletedRun]) -> dict[str, CompletedRun]:
+        """What is kept, by key, without runs that lack predictions which this study asks for."""
+        lacking = {run.key for run in self.runs if run.corrupted and run.key in kept and not kept[run.key].is_complete}
+        return {key: each for key, each in kept.items() if key not in lacking}
 
 
 class RunRecord(BaseModel):
@@ -142,9 +152,14 @@ class CompletedRun:
     folder: Path
     record: RunRecord
 
-    def predictions(self) -> Predictions:
-        """Its predictions on validation. Raises :class:`DataError` where the file is damaged."""
-        return read_predictions(self.folder / "predictions_validation.npz")
+    @property
+    def is_complete(self) -> bool:
+        """Whether it has predictions on corrupted images, or failed and has none at all."""
+        return bool(self.record.failed) or (self.folder / PREDICTIONS[True]).is_file()
+
+    def predictions(self, corrupted: bool = False) -> Predictions:
+        """Its predictions on validation, or on it corrupted. Raises :class:`DataError` where the file is damaged."""
+        return read_predictions(self.folder / PREDICTIONS[corrupted])
 
 
 def read_completed(results: Path) -> dict[str, CompletedRun]:
@@ -166,9 +181,16 @@ def read_completed(results: Path) -> dict[str, CompletedRun]:
 
 
 def keep_result(
-    results: Path, folder_name: str, record: RunRecord, run: RunFolder, predictions: Predictions | None
+    results: Path, folder_name: str, record: RunRecord, run: RunFolder, predictions: Mapping[bool, Predictions]
 ) -> CompletedRun:
     """Keep what matters of a run. The record comes last: it makes the folder a finished run.
+
+    Args:
+        results: the folder of all kept runs.
+        folder_name: its own one there.
+        record: how it went.
+        run: where it was trained.
+        predictions: on validation, by whether its images are corrupted.
 
     Raises:
         RunError: the file system refused.
@@ -179,18 +201,18 @@ def keep_result(
     history = run.path / "history.csv"
     if history.is_file():
         write_text(folder / "history.csv", history.read_text(encoding="utf-8"))
-    if predictions is not None:
-        write_predictions(folder / "predictions_validation.npz", predictions, np.float32)
+    for corrupted, each in predictions.items():
+        write_predictions(folder / PREDICTIONS[corrupted], each, np.float32)
     write_text(folder / RECORD, record.model_dump_json(indent=2) + "\n")
     return CompletedRun(folder, record)
 
 
-def predictions_of(finished: Sequence[CompletedRun]) -> list[Predictions]:
+def predictions_of(finished: Sequence[CompletedRun], corrupted: bool = False) -> list[Predictions]:
     """The predictions of several runs. Raises :class:`StudyError` when one is damaged or of other data."""
     many = []
     for each in finished:
         try:
-            predictions = each.predictions()
+            predictions = each.predictions(corrupted)
         except DataError as error:
             raise StudyError(
                 f"{error} Remove the folder {each.folder}; the study then repeats the run.", code="study-damaged"

@@ -49,8 +49,11 @@ class Variant(StrictModel):
         default=(),
         description="train on the train split as --clean cleans it of these kinds of faults",
     )
-    after: str = Field(default="", description="not trained: the predictions of this variant, merged into `classes`")
+    after: str = Field(
+        default="", description="not trained: the predictions of this variant, merged into `classes` or `corrupted`"
+    )
     classes: str = Field(default="", description="with `after`: the label scheme to merge into")
+    corrupted: bool = Field(default=False, description="with `after`: measured on corrupted validation images")
     published: dict[str, float] = Field(default={}, description="the published value of each metric")
     note: str = Field(default="", description="a sentence for the page")
     optional: bool = Field(
@@ -127,8 +130,8 @@ class Study(StrictModel):
         unseen = next((each for each in variant.published if each not in self.metrics), None)
         if unseen is not None:
             raise ValueError(f"{who} has a published '{unseen}', which is not in metrics")
-        if bool(variant.after) != bool(variant.classes):
-            raise ValueError(f"{who} needs both 'after' and 'classes', or neither")
+        if bool(variant.after) != bool(variant.classes or variant.corrupted):
+            raise ValueError(f"{who} needs 'after' and 'classes' or 'corrupted', or none of them")
         if variant.after and (variant.recipe or variant.set or variant.init_from or variant.seeds or variant.clean):
             raise ValueError(f"{who} has 'after', so it is not trained: remove its recipe, set, from, clean and seeds")
         if variant.after and self.variant(variant.after).after:
@@ -151,6 +154,10 @@ class Study(StrictModel):
             f"The study '{self.name}' has no variant '{name}'." + nearest(name, [each.name for each in self.variants]),
             code="study-unknown-variant",
         )
+
+    def is_corrupted(self, variant: Variant) -> bool:
+        """Whether the runs of a trained variant are measured on corrupted images too."""
+        return any(each.after == variant.name and each.corrupted for each in self.variants)
 
     def seeds_of(self, variant: Variant) -> tuple[int, ...]:
         """The seeds of a variant: its own, those of what it merges, or the study's."""
@@ -207,7 +214,7 @@ class Study(StrictModel):
             meant = self.variant(name.strip())
             if meant.after:
                 raise StudyError(
-                    f"--set {change}: '{meant.name}' is not trained; it is merged from '{meant.after}'.",
+                    f"--set {change}: '{meant.name}' is not trained; it is made from '{meant.after}'.",
                     code="study-set-merged",
                 )
             if meant == variant:

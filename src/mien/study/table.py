@@ -159,7 +159,7 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
     Args:
         study: checked.
         plan: all of its runs.
-        finished: by key.
+        finished: by key, as :meth:`mien.study.results.StudyPlan.finished` has them.
         resamples: bootstrap resamples behind each interval.
 
     Raises:
@@ -171,7 +171,9 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
     for variant in study.variants:
         source = variant.after or variant.name
         whole = [(run.recipe.seed, each) for run, each in done if run.variant == source and not each.record.failed]
-        many = [_merged(each, variant.classes) for each in predictions_of([each for _, each in whole])]
+        many = [
+            _merged(each, variant.classes) for each in predictions_of([each for _, each in whole], variant.corrupted)
+        ]
         predictions[variant.name] = dict(zip((seed for seed, _ in whole), many, strict=True))
     _check_votes(study, predictions)
     rows = []
