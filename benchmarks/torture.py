@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import fcntl
 import importlib
 import io
 import os
@@ -46,6 +47,9 @@ from mien.sweep import storage as sweep_storage
 EVENTS = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.truncate"}
 FAILURES = {"full": errno.ENOSPC, "read-only": errno.EROFS, "damaged": errno.EIO}
 SIZES = (0, 100, 1_000, 10_000, 40_000)
+SAID_BYTES = 1024**2
+BROKEN = 70
+"""The exit code of a command that an exception ended."""
 LOADED = (torch, to_onnx, training_run)
 """Imported before any fork, so that each broken command takes a second, not ten. So is what the first one loads."""
 
@@ -88,33 +92,49 @@ def run_command(
     words: Sequence[str], out: Path, at: int = -1, how: str = "", folder: str | None = None, threads: int = 1
 ) -> tuple[int, str, int]:
     """Run ``mien`` in a child. Returns exit code (negative for a signal), stderr, and how many events there were."""
-    said = out.parent / "said"
+    # A pipe, since no file may grow where sizes are limited; what the child says fits into its buffer.
+    said, stream = os.pipe()
+    fcntl.fcntl(said, fcntl.F_SETPIPE_SZ, SAID_BYTES)
+    os.set_blocking(said, False)
     child = os.fork()
     if not child:
-        stream = os.open(said, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
-        os.dup2(stream, 1)
-        os.dup2(stream, 2)
-        sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(number, "w"), write_through=True) for number in (1, 2))
-        code = 70
+        code = BROKEN
+        # Whatever happens, the child must not go on as the campaign, which would remove its folders.
         try:
-            torch.set_num_threads(threads)
-            sys.argv = ["mien", *words]
-            if how == "size":
-                resource.setrlimit(resource.RLIMIT_FSIZE, (at, resource.RLIM_INFINITY))
-            elif how:
-                break_off(out, at, how, folder)
-            mien()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        except BaseException as error:  # noqa: BLE001 - what escapes is what is looked for
-            os.write(2, f"Traceback: {type(error).__name__}: {error}".encode())
-        if at < 0:
-            (out.parent / "modules").write_text("\n".join(sys.modules))
-        os._exit(code)
+            code = _command(words, out, at, how, folder, threads, stream)
+        finally:
+            os._exit(code)
+    os.close(stream)
     status = os.waitpid(child, 0)[1]
+    with os.fdopen(said, "rb", buffering=0) as pipe:
+        # None where a process of the command's lives on.
+        text = (pipe.readall() or b"").decode(errors="replace")
     events = out.parent / "events"
     seen = int(events.read_bytes()) if events.exists() else 0
-    return os.waitstatus_to_exitcode(status), said.read_text(errors="replace"), seen
+    return os.waitstatus_to_exitcode(status), text, seen
+
+
+def _command(words: Sequence[str], out: Path, at: int, how: str, folder: str | None, threads: int, stream: int) -> int:
+    """In a child: the command itself. Returns its exit code."""
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+    sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(number, "w"), write_through=True) for number in (1, 2))
+    code = BROKEN
+    try:
+        torch.set_num_threads(threads)
+        sys.argv = ["mien", *words]
+        if how == "size":
+            resource.setrlimit(resource.RLIMIT_FSIZE, (at, resource.RLIM_INFINITY))
+        elif how:
+            break_off(out, at, how, folder)
+        mien()
+    except SystemExit as end:
+        code = int(end.code or 0)
+    except BaseException as error:  # noqa: BLE001 - what escapes is what is looked for
+        os.write(2, f"Traceback: {type(error).__name__}: {error}".encode())
+    if at < 0:
+        (out.parent / "modules").write_text("\n".join(list(sys.modules)))
+    return code
 
 
 class Campaign:

@@ -15,6 +15,17 @@ from typing import BinaryIO
 from mien.errors import RunError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_never_made: set[Path] = set()
+
+
+@contextmanager
+def never_made(folder: Path) -> Iterator[None]:
+    """Within the block, :func:`whole_file` does not make this folder: where it is gone, it was moved or removed."""
+    _never_made.add(folder)
+    try:
+        yield
+    finally:
+        _never_made.discard(folder)
 
 
 @contextmanager
@@ -25,11 +36,13 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     complete new one. Missing parent folders are made.
 
     Raises:
-        RunError: the file system refused (disk full, no permission, a file-size limit).
+        RunError: the file system refused (disk full, no permission, a file-size limit), or the folder is gone within
+            a block of :func:`never_made`.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in _never_made:
+            path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary_file(path) as temporary:
             yield temporary
             with temporary.open("rb+") as stream:
@@ -41,11 +54,22 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         of_others = error.filename is not None and not _is_beside(Path(str(error.filename)), path)
         if of_others:
             raise
+        if path.parent in _never_made and not path.parent.is_dir():
+            raise folder_gone(path.parent) from None
         reason = error.strerror or str(error)
         mend = "Free some space, then run the command again" if error.errno in _NO_SPACE else "Choose another folder"
         raise RunError(
             f"{path} could not be written: {reason}. Its former content is unchanged. {mend}.", code="file-unwritable"
         ) from error
+
+
+def folder_gone(folder: Path) -> RunError:
+    """The error for a run folder that is no longer where it was."""
+    return RunError(
+        f"{folder} was moved or removed meanwhile. Nothing more was written. If it was moved, continue with "
+        f"--out NEW --resume.",
+        code="run-gone",
+    )
 
 
 @contextmanager

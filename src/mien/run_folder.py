@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mien.errors import RunError
-from mien.files import lock_file, sync_folder, write_text
+from mien.files import folder_gone, lock_file, never_made, sync_folder, write_text
 from mien.run_history import history_to_csv
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ class RunFolder:
                     code="run-locked",
                 )
             try:
-                yield
+                with never_made(self.path):
+                    yield
             finally:
                 # While it is held; Windows lets it lie.
                 with suppress(OSError):
@@ -202,11 +203,7 @@ class RunFolder:
     def check_present(self) -> None:
         """Raise :class:`RunError` where the folder was moved or removed meanwhile: nothing may be written there."""
         if not self.is_run:
-            raise RunError(
-                f"{self.path} was moved or removed during training. Nothing more was written. If it was moved, "
-                f"continue with --out NEW --resume.",
-                code="run-gone",
-            )
+            raise folder_gone(self.path)
 
     def note_resume(self, changes: Mapping[str, Any], epoch: int) -> None:
         """Add to environment.json that the run goes on after ``epoch`` on another machine. Raises :class:`RunError`."""

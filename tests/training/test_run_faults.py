@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mien.errors import RunError
+from mien.pipeline import training_run
 from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint, machine
@@ -84,6 +85,22 @@ def test_a_folder_moved_in_mid_training_stops_the_run_and_goes_on_elsewhere(tmp_
         train(plan_training(recipe, faces), run, callback=callback)
     assert not run.path.exists()
     assert len(train(plan_training(recipe, faces), moved, resume=True).history) == 3
+
+
+def test_a_folder_moved_while_the_model_is_written_gets_nothing_more(tmp_path, faces, tiny_recipe, monkeypatch):
+    run, moved = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "moved")
+    evaluate = training_run.evaluate_predictions
+
+    def move_first(*arguments):
+        run.path.rename(moved.path)
+        return evaluate(*arguments)
+
+    with monkeypatch.context() as patch, raises(RunError, "run-gone"):
+        patch.setattr(training_run, "evaluate_predictions", move_first)
+        patch.setattr(training_run, "replace_manifest", lambda *arguments: None)
+        training_run.run_recipe(plan_training(tiny_recipe, faces), run)
+    assert not run.path.exists()
+    assert training_run.run_recipe(plan_training(tiny_recipe, faces), moved, resume=True).run.model.is_file()
 
 
 def test_a_folder_removed_in_mid_training_stops_the_run_and_leaves_nothing(tmp_path, faces, tiny_recipe):
