@@ -4,11 +4,13 @@ The words are in docs/studies.in. Of a study NAME (a folder of runs is called NA
 
     {{NAME runs}}                       how many of its runs are finished
     {{NAME table N}}                    its Nth comparison, counted from 1
+    {{NAME costs}}                      accuracy of each variant, its parameters, and times of training and use
     {{NAME difference VARIANT METRIC}}  from the baseline, with interval and corrected p-value
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -24,7 +26,7 @@ from mien.page.charts.svg import Chart
 from mien.page.wording import p_text
 from mien.study.charts import spreads_plot
 from mien.study.table import ComparisonRow
-from mien.study.texts import in_percent, metric_name, metric_text, spread_text
+from mien.study.texts import duration, in_percent, metric_name, metric_text, spread_text
 
 PAGE = ROOT / "docs" / "studies.md"
 WORDS = ROOT / "docs" / "studies.in"
@@ -38,13 +40,20 @@ STUDIES = {
     "transfer": "transfer",
     "study-a-small": "study-a",
     "study-b-small": "study-b",
+    "architectures": "architectures",
 }
-"""Names of runs, and the specification in ``mien/studies`` that they follow, with the recipe ``small``."""
+"""Names of runs, and the specification in ``mien/studies`` that they follow."""
+
+RECIPES = {"architectures": "short"}
+"""Of runs that are not of the recipe ``small``."""
+
+TIMES = ROOT / "benchmarks" / "kept"
+"""``NAME_times.json`` of ``benchmarks/network_times.py``."""
 
 SIGNIFICANT = 0.05
 """The corrected p-value below which a difference is printed bold."""
 
-_ASKED = re.compile(r"\{\{(\S+) (runs|table|difference)(?: (\S+))?(?: (\S+))?\}\}")
+_ASKED = re.compile(r"\{\{(\S+) (runs|table|difference|costs)(?: (\S+))?(?: (\S+))?\}\}")
 
 
 def page() -> str:
@@ -62,7 +71,10 @@ def drawings() -> dict[str, tuple[list[Path], Callable[[], Chart]]]:
     specs = ROOT / "src" / "mien" / "studies"
     return {
         f"small-{name}": (
-            [specs / f"{spec}.toml", *(each.folder / "predictions_validation.npz" for each in data.runs_of(name))],
+            [
+                specs / f"{spec}.toml",
+                *(file for each in data.runs_of(name) for file in sorted(each.folder.glob("*.npz"))),
+            ],
             lambda name=name: forest_chart(name),
         )
         for name, spec in STUDIES.items()
@@ -87,7 +99,7 @@ def forest_chart(name: str) -> Chart:
 
 
 def _table_of(name: str) -> data.StudyTable:
-    return data.study_table(name, STUDIES[name], "small", all_metrics=True)
+    return data.study_table(name, STUDIES[name], RECIPES.get(name, "small"), all_metrics=True)
 
 
 def _runs(name: str) -> str:
@@ -116,6 +128,20 @@ def _comparison(name: str, number: str) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
+def _costs(name: str) -> str:
+    table = _table_of(name)
+    times = json.loads((TIMES / f"{name}_times.json").read_text(encoding="utf-8"))["seconds_a_face"]
+    parameters = {each.record.variant: each.record.parameters for _, each in table.runs}
+    rows = [("variant", "what", "accuracy", "parameters", "training", "one face"), ("---",) * 6]
+    for row in (each for each in table.rows if each.training):
+        (trained,) = row.training
+        took = f"{duration(trained.seconds)} on {trained.on}"
+        accuracy = spread_text("accuracy", row.metrics["accuracy"])
+        count, face = f"{parameters[row.variant.name]:,}", f"{1e3 * times[row.variant.name]:.2f} ms"
+        rows.append((f"`{row.variant.name}`", row.variant.title, accuracy, count, took, face))
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
 def _change(entry: ComparisonRow, metric: str) -> str:
     if metric not in entry.differences or math.isnan(entry.differences[metric].difference.value):
         return ""
@@ -139,4 +165,9 @@ def _difference(name: str, variant: str, metric: str) -> str:
     return f"{value}{unit} {rest}, {p_text(entry.adjusted[metric])}"
 
 
-_ANSWERS: dict[str, Callable[..., str]] = {"runs": _runs, "table": _comparison, "difference": _difference}
+_ANSWERS: dict[str, Callable[..., str]] = {
+    "runs": _runs,
+    "table": _comparison,
+    "difference": _difference,
+    "costs": _costs,
+}
