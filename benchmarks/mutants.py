@@ -7,7 +7,7 @@ time, run in a copy of the tree until one fails. A mutant is killed when a test 
 ``mutants.toml`` holds those that were looked at and change nothing that is promised. Exit code 1 below ``GOAL``.
 
 Each result is kept in ``build/mutants.jsonl`` at once; what is kept there is not run again. ``--again`` runs again what
-survived, after tests were added.
+survived and is not explained, after tests were added.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ import ast
 import hashlib
 import importlib
 import json
+import mmap
 import os
 import resource
+import runpy
 import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 import tomllib
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ ROOMS = {
 """By name: the files that are changed, in ``src/mien``, and their tests."""
 GOAL = 0.85
 PACKAGE = ROOT / "src" / "mien"
+TRACED = ROOT / "benchmarks" / "traced"
 OPTIONS = [
     *("-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp=tests-folder", "-m", "not slow and not network"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
@@ -182,21 +184,55 @@ def _mutant(room: str, file: str, text: str, number: int, variant: int) -> Mutan
 
 
 class Lines:
-    """A plugin of pytest: which tests run which lines of some files, their processor seconds, and which fail."""
+    """A plugin of pytest: which tests run which lines of some files, their processor seconds, and which fail.
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    A test runs the lines that any process runs while it does, and those of the fixtures that it shares with others.
+
+    Args:
+        files: the files.
+        folder: an empty one, for ``traced/sitecustomize.py``.
+    """
+
+    def __init__(self, files: Sequence[Path], folder: Path) -> None:
         self.seen: dict[str, dict[int, set[str]]] = {str(each): defaultdict(set) for each in files}
         self.seconds: dict[str, float] = {}
         self.failed: set[str] = set()
-        self._test = ""
+        self._folder = folder
+        self._names = [""]  # of tests and fixtures, by the number that stands in the file `running`
+        self._sharers: dict[str, set[str]] = defaultdict(set)
+        (folder / "files").write_text("\n".join(self.seen))
+        (folder / "running").write_bytes(bytes(4))
+        with (folder / "running").open("r+b") as stream:
+            self._running = mmap.mmap(stream.fileno(), 4)
+
+    def trace(self) -> None:
+        """Trace this process, and those that it starts."""
+        os.environ["MIEN_LINES"] = str(self._folder)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(TRACED), os.environ["PYTHONPATH"]])
+        runpy.run_path(str(TRACED / "sitecustomize.py"))
+
+    def collect(self) -> None:
+        """Read what all processes noted."""
+        for noted in self._folder.glob("*.lines"):
+            for row in noted.read_text().splitlines():
+                number, line, file = row.split(" ", 2)
+                name = self._names[int(number)]
+                self.seen[file][int(line)] |= self._sharers.get(name, {name} - {""})
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self._test = item.nodeid
-        threading.settrace(self._trace)
-        sys.settrace(self._trace)
-        yield
-        sys.settrace(None)
+        for name in getattr(item, "fixturenames", ()):
+            self._sharers[f"fixture {name}"].add(item.nodeid)
+        with self._run(item.nodeid):
+            yield
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+        if fixturedef.scope == "function":
+            yield
+        else:
+            with self._run(f"fixture {fixturedef.argname}"):
+                yield
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
@@ -209,16 +245,14 @@ class Lines:
         if report.failed:
             self.failed.add(report.nodeid)
 
-    def _trace(self, frame: Any, event: str, argument: object) -> Any:
-        lines = self.seen.get(frame.f_code.co_filename)
-        if lines is None:
-            return None
-
-        def line(frame: Any, event: str, argument: object) -> Any:
-            lines[frame.f_lineno].add(self._test)
-            return line
-
-        return line(frame, event, argument)
+    @contextmanager
+    def _run(self, name: str) -> Iterator[None]:
+        """Lines that run now are those of this test or fixture."""
+        before = self._running[:4]
+        self._running[:4] = len(self._names).to_bytes(4, "little")
+        self._names.append(name)
+        yield
+        self._running[:4] = before
 
 
 class Copy:
@@ -290,10 +324,15 @@ class Copy:
 def measure(copy: Copy, room: str) -> Lines:
     """Run all tests of a room and note their lines. What they import is then imported here, once for all mutants."""
     patterns, tests = ROOMS[room]
-    lines = Lines([each for pattern in patterns for each in (copy.root / "src" / "mien").glob(pattern)])
+    (copy.root / "lines").mkdir()
+    files = [each for pattern in patterns for each in (copy.root / "src" / "mien").glob(pattern)]
+    lines = Lines(files, copy.root / "lines")
 
     def work() -> int:
+        lines.trace()
         pytest.main([*OPTIONS, *(f"tests/{each}" for each in tests)], plugins=[lines])
+        sys.settrace(None)
+        lines.collect()
         seen = {file: {line: sorted(tests) for line, tests in found.items()} for file, found in lines.seen.items()}
         answer = {"seen": seen, "seconds": lines.seconds, "failed": sorted(lines.failed), "modules": [*sys.modules]}
         (copy.root / "measured.json").write_text(json.dumps(answer))
@@ -375,12 +414,13 @@ def main() -> None:
     kept.parent.mkdir(exist_ok=True)
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     done = {row["key"]: row["outcome"] for row in rows}
-    if options.again:
-        done = {key: outcome for key, outcome in done.items() if outcome != "passed"}
     explained = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["mutant"]
     shares = []
     for room in options.room or ROOMS:
         total, wanted = sample(room, options.sample, options.seed)
+        if options.again:
+            again = {each.key for each in wanted if not is_explained(each, explained)}
+            done = {key: outcome for key, outcome in done.items() if outcome != "passed" or key not in again}
         try_mutants(room, wanted, kept, done)
         survivors = [each for each in wanted if done[each.key] == "passed"]
         open_ones = [each for each in survivors if not is_explained(each, explained)]
