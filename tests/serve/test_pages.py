@@ -15,6 +15,7 @@ from mien.inference.find_model import find_model
 from mien.serve import built_page
 from mien.serve.api_errors import CODES
 from mien.serve.app import create_app
+from mien.serve.limits import Limits
 
 
 @pytest.fixture
@@ -185,6 +186,21 @@ def test_the_documentation_needs_nothing_from_elsewhere(service):
     assert "&quot;probabilities&quot;" in page.text, "an answer as an example"
     for word in ("POST /v1/predict", "POST /v1/batch", "GET /v1/model", "GET /metrics", "max_faces", *CODES):
         assert word in page.text
+
+
+def test_only_a_batch_takes_several_files(service):
+    """In the document, and in the forms of its page."""
+    paths = service.ask("GET", "/openapi.json").json()["paths"]
+    schemas = {
+        path: methods["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["file"]
+        for path, methods in paths.items()
+        if "post" in methods
+    }
+    assert schemas["/v1/predict"]["type"] == "string"
+    assert (schemas["/v1/batch"]["type"], schemas["/v1/batch"]["maxItems"]) == ("array", Limits().max_files)
+    forms = re.findall(r'<form data-path="([^"]+)"(.*?)</form>', service.ask("GET", "/docs").text, re.DOTALL)
+    assert [path for path, fields in forms if 'type="file"' in fields] == [*schemas]
+    assert [path for path, fields in forms if " multiple>" in fields] == ["/v1/batch"]
 
 
 def test_answers_are_not_cached(service):

@@ -43,7 +43,17 @@ def test_the_largest_arriving_upload_is_refused_and_no_other(metrics):
         assert [each.refused for each in (read, *large, small)] == [False, False, True, False, False]
         begin("d", 600)
         assert (cut, held(metrics)) == (["b", "a"], 3080)
-    assert held(metrics) == 0
+    assert (held(metrics), uploads.arriving) == (0, {})
+
+
+def test_the_limit_of_all_uploads_is_exact(metrics):
+    uploads = Uploads(Limits(max_requests=2, max_bytes=1000), metrics)
+    with uploads.begin() as upload:
+        uploads.arriving[upload] = lambda: None
+        uploads.add(upload, 2000)
+        assert not upload.refused
+        uploads.add(upload, 1)
+        assert upload.refused
 
 
 def test_uploads_never_hold_more_than_the_limit(metrics):
