@@ -184,7 +184,7 @@ def _mutant(room: str, file: str, text: str, number: int, variant: int) -> Mutan
 
 
 class Lines:
-    """A plugin of pytest: which tests run which lines of some files, their processor seconds, and which fail.
+    """A plugin of pytest: which tests run which lines of some files, how long they take, and which fail.
 
     A test runs the lines that any process runs while it does, and those of the fixtures that it shares with others.
 
@@ -195,7 +195,8 @@ class Lines:
 
     def __init__(self, files: Sequence[Path], folder: Path) -> None:
         self.seen: dict[str, dict[int, set[str]]] = {str(each): defaultdict(set) for each in files}
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}  # of the processor
+        self.waits: dict[str, float] = {}  # of the clock
         self.failed: set[str] = set()
         self._folder = folder
         self._names = [""]  # of tests and fixtures, by the number that stands in the file `running`
@@ -237,9 +238,10 @@ class Lines:
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         # Processor time, which other work on the machine hardly changes. What fixtures share is no test's own.
-        began = sum(os.times()[:4])
+        began, clock = sum(os.times()[:4]), time.monotonic()
         yield
         self.seconds[item.nodeid] = sum(os.times()[:4]) - began
+        self.waits[item.nodeid] = time.monotonic() - clock
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
@@ -302,6 +304,11 @@ class Copy:
             raise SystemExit(f"the tests did not run: {(self.root / 'said').read_text(errors='replace')[-2000:]}")
         return {0: "passed", 1: "failed"}.get(code, f"ended with {code}")
 
+    def failed_test(self) -> str:
+        """The test that failed in the last run, if one did."""
+        said = (self.root / "said").read_text(errors="replace").splitlines()
+        return next((line.split(" ")[1] for line in said if line.startswith(("FAILED ", "ERROR "))), "")
+
     def _be_child(self, work: Callable[[], int]) -> None:
         code = BROKEN
         try:
@@ -334,13 +341,14 @@ def measure(copy: Copy, room: str) -> Lines:
         sys.settrace(None)
         lines.collect()
         seen = {file: {line: sorted(tests) for line, tests in found.items()} for file, found in lines.seen.items()}
-        answer = {"seen": seen, "seconds": lines.seconds, "failed": sorted(lines.failed), "modules": [*sys.modules]}
+        facts = {"seconds": lines.seconds, "waits": lines.waits, "failed": sorted(lines.failed)}
+        answer = {"seen": seen, "modules": [*sys.modules], **facts}
         (copy.root / "measured.json").write_text(json.dumps(answer))
         return 0
 
     copy.run([], 1e9, work)
     answer = json.loads((copy.root / "measured.json").read_text())
-    lines.failed, lines.seconds = set(answer["failed"]), answer["seconds"]
+    lines.failed, lines.seconds, lines.waits = set(answer["failed"]), answer["seconds"], answer["waits"]
     for file, found in answer["seen"].items():
         lines.seen[file] = defaultdict(set, {int(line): set(tests) for line, tests in found.items()})
     for name in answer["modules"]:
@@ -383,15 +391,16 @@ def try_mutants(room: str, wanted: Sequence[Mutant], kept: Path, done: dict[str,
         for mutant in left:
             tests = choose_tests(mutant, lines, copy)
             copy.write(mutant.file, mutant.source)
-            began, limit = time.monotonic(), 120 + 20 * sum(lines.seconds[each] for each in tests)
+            began, limit = time.monotonic(), 60 + 3 * sum(lines.waits[each] for each in tests)
             outcome = copy.run(tests, limit)
             copy.write(mutant.file, (PACKAGE / mutant.file).read_text())
             done[mutant.key] = outcome
             facts = {key: value for key, value in asdict(mutant).items() if key != "source"}
             print("." if outcome != "passed" else "S", end="", flush=True)
             with kept.open("a") as stream:
-                seconds = round(time.monotonic() - began, 1)
-                stream.write(json.dumps({"key": mutant.key, "outcome": outcome, "seconds": seconds, **facts}) + "\n")
+                seconds, by = round(time.monotonic() - began, 1), copy.failed_test()
+                row = {"key": mutant.key, "outcome": outcome, "by": by, "seconds": seconds, **facts}
+                stream.write(json.dumps(row) + "\n")
 
 
 def is_explained(mutant: Mutant, explained: list[dict[str, str]]) -> bool:
