@@ -24,6 +24,7 @@ def static(tmp_path, monkeypatch):
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<h1>page</h1>")
     (tmp_path / "model.onnx").write_bytes(b"model")
+    (tmp_path / "icon.svg").write_text("<svg/>")
     (tmp_path / "assets" / "index-1a2b3c.js").write_text("1")
     (tmp_path / "assets" / "ort-4d5e6f.wasm").write_bytes(b"\0asm")
     monkeypatch.setattr(built_page, "STATIC", tmp_path)
@@ -125,6 +126,12 @@ def test_head_is_refused_where_get_is(built, service):
     assert first.startswith(b"HTTP/1.1 200 ")
     assert second.startswith(b"HTTP/1.1 200 ")
     assert rest == b""
+
+
+def test_a_file_beside_the_page_has_an_address_of_its_own(built):
+    icon = built("GET", "/icon.svg")
+    assert (icon.text, icon.headers["cache-control"]) == ("<svg/>", "no-cache")
+    assert built("POST", "/icon.svg").status_code == 405
 
 
 @pytest.mark.parametrize("given", ["bytes=100-200", "bytes=3-1", "lines=0-1", "bytes=", "bytes=x-y", "nothing"])
