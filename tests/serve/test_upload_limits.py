@@ -110,6 +110,14 @@ def test_a_body_that_stalls_is_given_up_before_its_whole_time_is_over(metrics):
     assert held(metrics) == 0
 
 
+def test_a_body_is_refused_at_the_first_chunk_over_its_limit(metrics):
+    """A chunk for which the length in advance, if any, was a lie. A body up to the limit is waited for."""
+    uploads = Uploads(Limits(max_bytes=1000, body_seconds=0.2), metrics)
+    rest = 1000 - len(HEAD)
+    assert read(uploads, [(0, HEAD), (0, bytes(rest + 1))])[1] == "too-many-bytes"
+    assert read(uploads, [(0, HEAD), (0, bytes(rest))])[1] == "body-too-slow"
+
+
 def test_an_upload_refused_for_memory_is_busy(metrics):
     limits = Limits(max_requests=1, max_bytes=1000)
     uploads = Uploads(limits, metrics)
