@@ -19,6 +19,7 @@ import importlib
 import json
 import mmap
 import os
+import re
 import resource
 import runpy
 import shutil
@@ -306,8 +307,9 @@ class Copy:
 
     def failed_test(self) -> str:
         """The test that failed in the last run, if one did."""
-        said = (self.root / "said").read_text(errors="replace").splitlines()
-        return next((line.split(" ")[1] for line in said if line.startswith(("FAILED ", "ERROR "))), "")
+        said = (self.root / "said").read_text(errors="replace")
+        found = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", said, re.MULTILINE)
+        return found[1] if found else ""
 
     def _be_child(self, work: Callable[[], int]) -> None:
         code = BROKEN
