@@ -7,7 +7,7 @@ time, run in a copy of the tree until one fails. A mutant is killed when a test 
 ``mutants.toml`` holds those that were looked at and change nothing that is promised. Exit code 1 below ``GOAL``.
 
 Each result is kept in ``build/mutants.jsonl`` at once; what is kept there is not run again. ``--again`` runs again what
-survived, after tests were added.
+survived and is not explained, after tests were added.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ import ast
 import hashlib
 import importlib
 import json
+import mmap
 import os
+import re
 import resource
+import runpy
 import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 import tomllib
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,7 @@ ROOMS = {
 """By name: the files that are changed, in ``src/mien``, and their tests."""
 GOAL = 0.85
 PACKAGE = ROOT / "src" / "mien"
+TRACED = ROOT / "benchmarks" / "traced"
 OPTIONS = [
     *("-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp=tests-folder", "-m", "not slow and not network"),
     *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
@@ -182,43 +185,77 @@ def _mutant(room: str, file: str, text: str, number: int, variant: int) -> Mutan
 
 
 class Lines:
-    """A plugin of pytest: which tests run which lines of some files, their processor seconds, and which fail."""
+    """A plugin of pytest: which tests run which lines of some files, how long they take, and which fail.
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    A test runs the lines that any process runs while it does, and those of the fixtures that it shares with others.
+
+    Args:
+        files: the files.
+        folder: an empty one, for ``traced/sitecustomize.py``.
+    """
+
+    def __init__(self, files: Sequence[Path], folder: Path) -> None:
         self.seen: dict[str, dict[int, set[str]]] = {str(each): defaultdict(set) for each in files}
-        self.seconds: dict[str, float] = {}
+        self.seconds: dict[str, float] = {}  # of the processor
+        self.waits: dict[str, float] = {}  # of the clock
         self.failed: set[str] = set()
-        self._test = ""
+        self._folder = folder
+        self._names = [""]  # of tests and fixtures, by the number that stands in the file `running`
+        self._sharers: dict[str, set[str]] = defaultdict(set)
+        (folder / "files").write_text("\n".join(self.seen))
+        (folder / "running").write_bytes(bytes(4))
+        with (folder / "running").open("r+b") as stream:
+            self._running = mmap.mmap(stream.fileno(), 4)
+
+    def trace(self) -> None:
+        """Trace this process, and those that it starts."""
+        os.environ["MIEN_LINES"] = str(self._folder)
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(TRACED), os.environ["PYTHONPATH"]])
+        runpy.run_path(str(TRACED / "sitecustomize.py"))
+
+    def collect(self) -> None:
+        """Read what all processes noted."""
+        for noted in self._folder.glob("*.lines"):
+            for row in noted.read_text().splitlines():
+                number, line, file = row.split(" ", 2)
+                name = self._names[int(number)]
+                self.seen[file][int(line)] |= self._sharers.get(name, {name} - {""})
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        self._test = item.nodeid
-        threading.settrace(self._trace)
-        sys.settrace(self._trace)
-        yield
-        sys.settrace(None)
+        for name in getattr(item, "fixturenames", ()):
+            self._sharers[f"fixture {name}"].add(item.nodeid)
+        with self._run(item.nodeid):
+            yield
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
+        if fixturedef.scope == "function":
+            yield
+        else:
+            with self._run(f"fixture {fixturedef.argname}"):
+                yield
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         # Processor time, which other work on the machine hardly changes. What fixtures share is no test's own.
-        began = sum(os.times()[:4])
+        began, clock = sum(os.times()[:4]), time.monotonic()
         yield
         self.seconds[item.nodeid] = sum(os.times()[:4]) - began
+        self.waits[item.nodeid] = time.monotonic() - clock
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             self.failed.add(report.nodeid)
 
-    def _trace(self, frame: Any, event: str, argument: object) -> Any:
-        lines = self.seen.get(frame.f_code.co_filename)
-        if lines is None:
-            return None
-
-        def line(frame: Any, event: str, argument: object) -> Any:
-            lines[frame.f_lineno].add(self._test)
-            return line
-
-        return line(frame, event, argument)
+    @contextmanager
+    def _run(self, name: str) -> Iterator[None]:
+        """Lines that run now are those of this test or fixture."""
+        before = self._running[:4]
+        self._running[:4] = len(self._names).to_bytes(4, "little")
+        self._names.append(name)
+        yield
+        self._running[:4] = before
 
 
 class Copy:
@@ -268,6 +305,12 @@ class Copy:
             raise SystemExit(f"the tests did not run: {(self.root / 'said').read_text(errors='replace')[-2000:]}")
         return {0: "passed", 1: "failed"}.get(code, f"ended with {code}")
 
+    def failed_test(self) -> str:
+        """The test that failed in the last run, if one did."""
+        said = (self.root / "said").read_text(errors="replace")
+        found = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", said, re.MULTILINE)
+        return found[1] if found else ""
+
     def _be_child(self, work: Callable[[], int]) -> None:
         code = BROKEN
         try:
@@ -290,18 +333,24 @@ class Copy:
 def measure(copy: Copy, room: str) -> Lines:
     """Run all tests of a room and note their lines. What they import is then imported here, once for all mutants."""
     patterns, tests = ROOMS[room]
-    lines = Lines([each for pattern in patterns for each in (copy.root / "src" / "mien").glob(pattern)])
+    (copy.root / "lines").mkdir()
+    files = [each for pattern in patterns for each in (copy.root / "src" / "mien").glob(pattern)]
+    lines = Lines(files, copy.root / "lines")
 
     def work() -> int:
+        lines.trace()
         pytest.main([*OPTIONS, *(f"tests/{each}" for each in tests)], plugins=[lines])
+        sys.settrace(None)
+        lines.collect()
         seen = {file: {line: sorted(tests) for line, tests in found.items()} for file, found in lines.seen.items()}
-        answer = {"seen": seen, "seconds": lines.seconds, "failed": sorted(lines.failed), "modules": [*sys.modules]}
+        facts = {"seconds": lines.seconds, "waits": lines.waits, "failed": sorted(lines.failed)}
+        answer = {"seen": seen, "modules": [*sys.modules], **facts}
         (copy.root / "measured.json").write_text(json.dumps(answer))
         return 0
 
     copy.run([], 1e9, work)
     answer = json.loads((copy.root / "measured.json").read_text())
-    lines.failed, lines.seconds = set(answer["failed"]), answer["seconds"]
+    lines.failed, lines.seconds, lines.waits = set(answer["failed"]), answer["seconds"], answer["waits"]
     for file, found in answer["seen"].items():
         lines.seen[file] = defaultdict(set, {int(line): set(tests) for line, tests in found.items()})
     for name in answer["modules"]:
@@ -344,15 +393,16 @@ def try_mutants(room: str, wanted: Sequence[Mutant], kept: Path, done: dict[str,
         for mutant in left:
             tests = choose_tests(mutant, lines, copy)
             copy.write(mutant.file, mutant.source)
-            began, limit = time.monotonic(), 120 + 20 * sum(lines.seconds[each] for each in tests)
+            began, limit = time.monotonic(), 60 + 3 * sum(lines.waits[each] for each in tests)
             outcome = copy.run(tests, limit)
             copy.write(mutant.file, (PACKAGE / mutant.file).read_text())
             done[mutant.key] = outcome
             facts = {key: value for key, value in asdict(mutant).items() if key != "source"}
             print("." if outcome != "passed" else "S", end="", flush=True)
             with kept.open("a") as stream:
-                seconds = round(time.monotonic() - began, 1)
-                stream.write(json.dumps({"key": mutant.key, "outcome": outcome, "seconds": seconds, **facts}) + "\n")
+                seconds, by = round(time.monotonic() - began, 1), copy.failed_test()
+                row = {"key": mutant.key, "outcome": outcome, "by": by, "seconds": seconds, **facts}
+                stream.write(json.dumps(row) + "\n")
 
 
 def is_explained(mutant: Mutant, explained: list[dict[str, str]]) -> bool:
@@ -375,12 +425,13 @@ def main() -> None:
     kept.parent.mkdir(exist_ok=True)
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     done = {row["key"]: row["outcome"] for row in rows}
-    if options.again:
-        done = {key: outcome for key, outcome in done.items() if outcome != "passed"}
     explained = tomllib.loads(Path(__file__).with_suffix(".toml").read_text())["mutant"]
     shares = []
     for room in options.room or ROOMS:
         total, wanted = sample(room, options.sample, options.seed)
+        if options.again:
+            again = {each.key for each in wanted if not is_explained(each, explained)}
+            done = {key: outcome for key, outcome in done.items() if outcome != "passed" or key not in again}
         try_mutants(room, wanted, kept, done)
         survivors = [each for each in wanted if done[each.key] == "passed"]
         open_ones = [each for each in survivors if not is_explained(each, explained)]

@@ -20,6 +20,12 @@ def test_without_the_token_every_guarded_address_answers_401(guarded, token, met
     assert response.headers["www-authenticate"] == "Bearer"
 
 
+def test_a_refused_client_with_a_small_body_keeps_its_connection(guarded, face):
+    """The body is read before the answer, so that nothing is left of it on the connection."""
+    answer = guarded.predict(face)
+    assert (answer.status_code, "connection" in answer.headers) == (401, False)
+
+
 def test_with_the_token_it_predicts(guarded, token, face):
     headers = {"authorization": f"Bearer {token}"}
     assert guarded.predict(face, headers=headers).status_code == 200

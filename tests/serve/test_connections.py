@@ -99,6 +99,26 @@ def test_a_slow_reader_has_time_while_it_goes_on():
     asyncio.run(main())
 
 
+def test_the_time_to_take_an_answer_begins_anew_and_ends_when_all_is_taken():
+    """Oracle: the timers, and whether uvicorn writes on."""
+
+    async def main():
+        shared = Connections(max_connections=1, backlog=1, head_seconds=60, taken_bytes=65_536, taking_seconds=60)
+        protocol = shared.protocol()(uvicorn.Config(None), ServerState(), {})
+        transport = Taken()
+        protocol.connection_made(transport)
+        protocol.pause_writing()
+        first, transport.left = protocol._taking_timer, 200_000
+        protocol._check_taking()
+        second = protocol._taking_timer
+        assert second is not first
+        assert (second.cancelled(), protocol.flow.write_paused) == (False, True)
+        protocol.resume_writing()
+        assert (second.cancelled(), protocol.flow.write_paused) == (True, False)
+
+    asyncio.run(main())
+
+
 def test_a_head_has_one_time_limit_however_many_pieces_it_arrives_in():
     """Oracle: the timer that the connection began with is the one that runs; another would cut the next request."""
 
@@ -119,6 +139,15 @@ def test_a_head_has_one_time_limit_however_many_pieces_it_arrives_in():
 @pytest.mark.parametrize(("body_seconds", "head_seconds"), [(2.0, 2.0), (60.0, Limits().head_seconds)])
 def test_the_time_limit_of_a_head_is_at_most_that_of_a_body(body_seconds, head_seconds):
     assert bounded_connections(Limits(body_seconds=body_seconds)).head_seconds == head_seconds
+
+
+@pytest.mark.parametrize(("files", "connections"), [(192, 64), (100_000, 1024)])
+def test_connections_fit_the_files_that_may_be_open(monkeypatch, files, connections):
+    """A third of the files, and in one turn of the loop no more than the rest has room for."""
+    monkeypatch.setattr("mien.serve.connections._raise_file_limit", lambda most: files)
+    found = bounded_connections(Limits())
+    assert found.max_connections == connections
+    assert 0 < found.backlog < files - 2 * connections
 
 
 def test_silent_connections_leave_room_for_others(start):

@@ -190,6 +190,17 @@ def test_fill_bytes_before_a_marker_hide_no_scan(refusal):
     assert refusal(plain[:-2] + 150 * b"\xff\xff\xff\xda\0\x02" + plain[-2:]) == "too-much-work"
 
 
+def test_a_byte_of_data_that_is_stuffed_hides_no_scan(refusal):
+    """ITU-T T.81, B.1.1.5: a zero follows it, and no length, which here would lead beyond the scans."""
+    plain = encoded(Image.new("L", (64, 48), 99), "JPEG")
+    assert refusal(plain[:-2] + b"\xff\0\xff\xff" + 150 * b"\xff\xda\0\x02" + plain[-2:]) == "too-much-work"
+
+
+def test_a_jpeg_that_ends_within_a_marker_is_damaged(refusal):
+    plain = encoded(Image.new("L", (64, 48), 99), "JPEG")
+    assert refusal(plain[: plain.index(b"\xff\xda") + 1]) == "image-damaged"
+
+
 def run_length_bmp(side):
     """A grey BMP packed by RLE8, each row one pixel and the end of the line: few bytes, unpacked in Python."""
     pixels = b"\x01\x07\x00\x00" * side + b"\x00\x01"

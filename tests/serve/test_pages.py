@@ -15,6 +15,7 @@ from mien.inference.find_model import find_model
 from mien.serve import built_page
 from mien.serve.api_errors import CODES
 from mien.serve.app import create_app
+from mien.serve.limits import Limits
 
 
 @pytest.fixture
@@ -23,6 +24,7 @@ def static(tmp_path, monkeypatch):
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<h1>page</h1>")
     (tmp_path / "model.onnx").write_bytes(b"model")
+    (tmp_path / "icon.svg").write_text("<svg/>")
     (tmp_path / "assets" / "index-1a2b3c.js").write_text("1")
     (tmp_path / "assets" / "ort-4d5e6f.wasm").write_bytes(b"\0asm")
     monkeypatch.setattr(built_page, "STATIC", tmp_path)
@@ -126,6 +128,12 @@ def test_head_is_refused_where_get_is(built, service):
     assert rest == b""
 
 
+def test_a_file_beside_the_page_has_an_address_of_its_own(built):
+    icon = built("GET", "/icon.svg")
+    assert (icon.text, icon.headers["cache-control"]) == ("<svg/>", "no-cache")
+    assert built("POST", "/icon.svg").status_code == 405
+
+
 @pytest.mark.parametrize("given", ["bytes=100-200", "bytes=3-1", "lines=0-1", "bytes=", "bytes=x-y", "nothing"])
 @pytest.mark.parametrize("address", ["/", "/assets/index-1a2b3c.js"])
 def test_an_impossible_range_has_the_shape_of_all_errors(built, address, given):
@@ -185,6 +193,21 @@ def test_the_documentation_needs_nothing_from_elsewhere(service):
     assert "&quot;probabilities&quot;" in page.text, "an answer as an example"
     for word in ("POST /v1/predict", "POST /v1/batch", "GET /v1/model", "GET /metrics", "max_faces", *CODES):
         assert word in page.text
+
+
+def test_only_a_batch_takes_several_files(service):
+    """In the document, and in the forms of its page."""
+    paths = service.ask("GET", "/openapi.json").json()["paths"]
+    schemas = {
+        path: methods["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]["file"]
+        for path, methods in paths.items()
+        if "post" in methods
+    }
+    assert schemas["/v1/predict"]["type"] == "string"
+    assert (schemas["/v1/batch"]["type"], schemas["/v1/batch"]["maxItems"]) == ("array", Limits().max_files)
+    forms = re.findall(r'<form data-path="([^"]+)"(.*?)</form>', service.ask("GET", "/docs").text, re.DOTALL)
+    assert [path for path, fields in forms if 'type="file"' in fields] == [*schemas]
+    assert [path for path, fields in forms if " multiple>" in fields] == ["/v1/batch"]
 
 
 def test_answers_are_not_cached(service):

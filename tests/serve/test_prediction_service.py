@@ -110,6 +110,23 @@ def test_a_stopped_service_begins_no_further_image(slow, face):
     assert len(detector.widths) == 2
 
 
+def test_a_batch_whose_pixels_are_not_counted_in_time_is_busy(slow, face):
+    """The images of others hold all threads until after its deadline."""
+    service, detector = slow
+
+    async def main():
+        query, now = service.query(PredictParameters()), asyncio.get_running_loop().time()
+        others = [asyncio.ensure_future(service.predict(face, query, now + 30)) for _ in range(2)]
+        while len(detector.widths) < 2:
+            await asyncio.sleep(0.001)
+        with raises(ApiError, "busy"):
+            await service.predict_batch([face], query, asyncio.get_running_loop().time() + 0.3)
+        detector.go_on.set()
+        await asyncio.gather(*others)
+
+    asyncio.run(main())
+
+
 def code(result):
     """The code of a result that is an error."""
     return result.error.code if isinstance(result, ErrorResponse) else None

@@ -43,7 +43,17 @@ def test_the_largest_arriving_upload_is_refused_and_no_other(metrics):
         assert [each.refused for each in (read, *large, small)] == [False, False, True, False, False]
         begin("d", 600)
         assert (cut, held(metrics)) == (["b", "a"], 3080)
-    assert held(metrics) == 0
+    assert (held(metrics), uploads.arriving) == (0, {})
+
+
+def test_the_limit_of_all_uploads_is_exact(metrics):
+    uploads = Uploads(Limits(max_requests=2, max_bytes=1000), metrics)
+    with uploads.begin() as upload:
+        uploads.arriving[upload] = lambda: None
+        uploads.add(upload, 2000)
+        assert not upload.refused
+        uploads.add(upload, 1)
+        assert upload.refused
 
 
 def test_uploads_never_hold_more_than_the_limit(metrics):
@@ -98,6 +108,14 @@ def test_a_body_that_stalls_is_given_up_before_its_whole_time_is_over(metrics):
     assert code == "body-too-slow"
     assert seconds < 10
     assert held(metrics) == 0
+
+
+def test_a_body_is_refused_at_the_first_chunk_over_its_limit(metrics):
+    """A chunk for which the length in advance, if any, was a lie. A body up to the limit is waited for."""
+    uploads = Uploads(Limits(max_bytes=1000, body_seconds=0.2), metrics)
+    rest = 1000 - len(HEAD)
+    assert read(uploads, [(0, HEAD), (0, bytes(rest + 1))])[1] == "too-many-bytes"
+    assert read(uploads, [(0, HEAD), (0, bytes(rest))])[1] == "body-too-slow"
 
 
 def test_an_upload_refused_for_memory_is_busy(metrics):

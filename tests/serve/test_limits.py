@@ -1,0 +1,36 @@
+"""The limits that hold unless users set others. Oracle: what docs/serve.md says."""
+
+from pathlib import Path
+
+import pytest
+
+from mien.serve.limits import Limits
+
+PAGE = " ".join((Path(__file__).parents[2] / "docs" / "serve.md").read_text(encoding="utf-8").split())
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "words"),
+    [
+        ("max_bytes", 20_000_000, "20 MB a request"),
+        ("max_files", 64, "one file, or 64 in a batch"),
+        ("body_seconds", 30, "the body must arrive within 30 s"),
+        ("part_bytes", 16 * 1024, "at least 16 kB of it every 5 s"),
+        ("part_seconds", 5, "at least 16 kB of it every 5 s"),
+        ("max_pixels", 25_000_000, "25 million an image"),
+        ("max_request_pixels", 250_000_000, "ten times that in a batch"),
+        ("max_slow_pixels", 1_000_000, "a million pixels of a slow format"),
+        ("max_jpeg_scans", 100, "100 scans a JPEG"),
+        ("max_faces", 100, "100 faces an image"),
+        ("max_requests", 64, "64 requests being processed"),
+        ("work_seconds", 30, "an answer within 30 s of the body"),
+        ("images_at_once", 2, "Two images of a batch are processed at a time"),
+        ("head_seconds", 10, "the head of a request does not arrive within 10 s"),
+        ("taken_bytes", 64 * 1024, "less than 64 kB of an answer"),
+        ("max_connections", 1024, "the process may open, and to 1,024"),
+        ("max_open_files", 4096, "its own limit of files to 4,096"),
+    ],
+)
+def test_the_limits_are_those_of_the_document(limit, value, words):
+    assert words in PAGE
+    assert getattr(Limits(), limit) == value
