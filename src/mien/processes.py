@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
+
+_CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many cores this process may use: those that it is pinned to, and no more than its container's quota."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(min(cores, round(_quota_cores(cores))), 1)
+
+
+def _quota_cores(cores: int) -> float:
+    """Cores' worth of time that a container gets, as Linux's control groups say it, version 2 or 1; else ``cores``."""
+    for files in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with suppress(OSError, ValueError, ZeroDivisionError):
+            quota, period = map(int, " ".join((_CGROUP / file).read_text() for file in files).split())
+            if quota > 0:  # -1: no limit, as "max" in version 2
+                return quota / period
+    return cores
 
 
 def process_count() -> int:
