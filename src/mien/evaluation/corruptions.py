@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -45,8 +45,8 @@ class Corruption:
     meaning: str
 
 
-def corrupt(images: Images, name: str, strength: int, seed: int = 0) -> Images:
-    """Corrupt faces.
+def corrupt_in_parts(images: Images, name: str, strength: int, seed: int = 0) -> Iterator[Images]:
+    """Corrupt faces, some hundreds at a time, so that a large split need not stand in memory twice.
 
     Args:
         images: uint8 (N, S, S), in colour (N, S, S, 3).
@@ -55,7 +55,7 @@ def corrupt(images: Images, name: str, strength: int, seed: int = 0) -> Images:
         seed: 0 or more. Face i depends on the seed, its place i and itself.
 
     Returns:
-        uint8, of the same shape.
+        Part after part in order, uint8 (n, S, S[, 3]).
 
     Raises:
         DataError: no such corruption or strength, or images of another shape.
@@ -69,14 +69,21 @@ def corrupt(images: Images, name: str, strength: int, seed: int = 0) -> Images:
         raise DataError(
             f"Faces must be uint8 (N, S, S[, 3]); found {images.dtype} {images.shape}.", code="images-shape"
         )
+    return _corrupt_parts(images, name, strength, seed)
+
+
+def _corrupt_parts(images: Images, name: str, strength: int, seed: int) -> Iterator[Images]:
     corruption = CORRUPTIONS[name]
     generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
-    parameter = corruption.parameters[strength - 1]
-    out = np.empty_like(images)
     # Each corruption draws its numbers face by face in order, so chunks change nothing but the memory.
     for part in slices(len(images), _CHUNK_FACES):
-        out[part] = corruption.apply(images[part], parameter, generator)
-    return out
+        yield corruption.apply(np.asarray(images[part]), corruption.parameters[strength - 1], generator)
+
+
+def corrupt(images: Images, name: str, strength: int, seed: int = 0) -> Images:
+    """The parts of :func:`corrupt_in_parts` as one array: uint8, of the same shape."""
+    parts = list(corrupt_in_parts(images, name, strength, seed))
+    return np.concatenate(parts) if parts else np.empty_like(images)
 
 
 def corrupt_mixed(images: Images, seed: int = 0) -> Images:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt_in_parts
 from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
 from mien.progress import track
@@ -166,7 +166,8 @@ def measure_robustness(
     right = np.empty((len(corruptions), len(STRENGTHS), len(images)), dtype=np.bool_)
     cells = [(index, name, strength) for index, name in enumerate(corruptions) for strength in STRENGTHS]
     for index, name, strength in track(cells, total=len(cells), what="corrupting", unit="passes"):
-        right[index, strength - 1] = predict(corrupt(images, name, strength, seed)).argmax(axis=1) == labels
+        parts = corrupt_in_parts(images, name, strength, seed)
+        right[index, strength - 1] = np.concatenate([predict(part).argmax(axis=1) for part in parts]) == labels
     return RobustnessResult(
         corruptions=tuple(corruptions),
         accuracy=right.mean(axis=2),
