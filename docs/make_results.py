@@ -10,6 +10,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -24,6 +25,7 @@ from mien.evaluation.seed_variance import RepeatedDifference, Spread
 from mien.files import write_bytes, write_text
 from mien.inference.find_model import SHIPPED, find_run
 from mien.page.charts.svg import Chart
+from mien.run_folder import RunFolder
 
 PAGE = ROOT / "docs" / "results.md"
 WORDS = ROOT / "docs" / "results.in"
@@ -75,7 +77,7 @@ def values() -> dict[str, str]:
         "study-b-after": _percent(_difference("study-b", "6b").value),
         "study-b-before": _percent(_difference("study-b", "6b").baseline),
         "study-b-p": f"{_difference('study-b', '6b').p_value:.2f}",
-        "study-b-table": _study("study-b"),
+        "study-b-table": _study("study-b", last=True),
         "training-table": _table(("run", "trained on", "60%", "64.3%", "whole run", "best"), list(_training())),
         "margin-found": _percent(faces / margin["faces"]),
         "margin-faces": f"{margin['faces']:,}",
@@ -214,7 +216,8 @@ def _difference(study: str, variant: str) -> RepeatedDifference:
     return next(entry.differences["accuracy"] for entry in entries if entry.name == variant)
 
 
-def _study(name: str) -> str:
+def _study(name: str, last: bool = False) -> str:
+    """The table of a study; ``last`` adds the accuracy after each run's last epoch, beside the best one's."""
     table = data.study_table(name)
     rows = []
     for row in table.rows:
@@ -227,8 +230,16 @@ def _study(name: str) -> str:
                 f"{_percent(found.mean)}{spread}",
                 f"[{100 * found.interval.low:.1f}, {100 * found.interval.high:.1f}]", str(found.runs),
             ]  # fmt: skip
+        after_last = [_last_accuracy(each) for run, each in table.runs if run.variant == row.variant.name]
+        if last:
+            cells.append(_percent(fmean(after_last)) if after_last else "")
         rows.append((STUDY_NAMES[name][row.variant.name], _percent(published) if published else "", *cells))
-    return _table(("variant", "published", "ours, mean ± sd over seeds", "95% over images", "seeds"), rows)
+    headers = ("variant", "published", "ours, mean ± sd over seeds", "95% over images", "seeds")
+    return _table((*headers, *(("last epoch",) if last else ())), rows)
+
+
+def _last_accuracy(done: data.CompletedRun) -> float:
+    return float(RunFolder(done.folder).read_history()[-1]["validation_accuracy"])
 
 
 def _runs(name: str) -> str:
