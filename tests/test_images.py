@@ -197,3 +197,15 @@ def test_an_image_that_was_opened_elsewhere_is_put_upright(face):
     content = encoded(Image.fromarray(face), exif=exif)
     opened = Image.open(io.BytesIO(content))
     assert np.array_equal(upright_rgb(open_image_source(opened))[:, :, 0], np.rot90(face, -1))
+
+
+def test_an_open_file_is_read_and_a_string_of_base64_is_one_line(tmp_path, face):
+    file = tmp_path / "face.png"
+    Image.fromarray(face).save(file)
+    with file.open("rb") as stream:
+        np.testing.assert_array_equal(np.asarray(open_image_source(stream)), face)
+    with raises(DataError, "image-type"), (tmp_path / "text").open("w+") as stream:
+        open_image_source(stream)
+    with raises(DataError, "file-missing") as caught:
+        open_image_source("/9j/" + "A" * 5000)
+    assert len(str(caught.value)) < 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -17,9 +18,11 @@ import numpy.typing as npt
 from mien.errors import DataError, MienError
 
 if TYPE_CHECKING:
+    from typing import BinaryIO
+
     from PIL.Image import Image
 
-    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | npt.NDArray[Any] | Image
+    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO | npt.NDArray[Any] | Image
 
 MAXIMUM_PIXELS = 100_000_000
 """A larger image is refused before it is decoded: a small file can unpack to more memory than there is."""
@@ -29,6 +32,9 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 """Names of image files, in lower case."""
+
+UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".jxl")
+"""Names of photos that are not read; in a folder of images each is an error, not passed over."""
 
 _VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
@@ -133,6 +139,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
     except UnidentifiedImageError:
         hint = f" For a video use: mien video {name}" if name.lower().endswith(_VIDEOS) else ""
+        hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint
         raise DataError(
             f"{name} is not an image in a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM).{hint}",
             code="image-format",
@@ -141,6 +148,10 @@ def _decoding(name: str) -> Iterator[None]:
         # Pillow's own limit is twice as high as ours and is checked first.
         raise _too_large(name) from None
     except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            raise DataError(
+                f"{name[:30]}... is too long for a path; of a base64 string give the bytes.", code="file-missing"
+            ) from None
         reason = str(error) or type(error).__name__
         raise DataError(f"{name} is damaged and cannot be decoded ({reason}).", code="image-damaged") from None
 
@@ -180,8 +191,8 @@ def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
     """Open anything that users may pass as an image, for :mod:`mien.preprocess`.
 
     Args:
-        source: a path or the bytes of an image file, which is opened; a PIL image, which is put upright; or an array,
-            which is returned as it is.
+        source: a path, the bytes or an open binary file of an image, which is opened; a PIL image, which is put
+            upright; or an array, which is returned as it is.
 
     Raises:
         DataError: something else (``image-type``), or as :func:`open_image`.
@@ -190,12 +201,17 @@ def open_image_source(source: ImageSource) -> Image | npt.NDArray[np.generic]:
         return open_image(source)
     if isinstance(source, np.ndarray):
         return source
-    if hasattr(source, "getbands"):
+    other: Any = source
+    if hasattr(other, "getbands"):
         # It may not be decoded yet: Image.open reads the header alone.
         ignore_pillow_warnings()
         with _decoding("the image"):
-            return _upright(source, "the image")
+            return _upright(other, "the image")
+    content = other.read() if hasattr(other, "read") else None
+    if isinstance(content, bytes):
+        return open_image(content)
     raise DataError(
-        f"an object of type {type(source).__name__} is not an image; give a path, bytes, a PIL image or a uint8 array.",
+        f"an object of type {type(source).__name__} is not an image; give a path, bytes, an open binary file, a PIL "
+        "image or a uint8 array.",
         code="image-type",
     )

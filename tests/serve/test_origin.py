@@ -44,6 +44,21 @@ def test_a_host_that_the_user_names_is_answered_and_may_post(start, face):
     assert service.refusal(service.ask("GET", "/readyz", headers={"host": "faces.example.org"}), 403) == "foreign-host"
 
 
+def test_a_page_of_a_host_that_the_user_names_may_read_the_answer(start, face):
+    service = start("--allow-host", "App.example")
+    for origin in ("https://app.example", "http://app.example:3000"):
+        answer = service.predict(face, headers={"origin": origin})
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, origin)
+    asked = {"origin": "https://app.example", "access-control-request-method": "POST"}
+    answer = service.ask("OPTIONS", PLACE, headers=asked | {"access-control-request-headers": "authorization"})
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (200, "https://app.example")
+    for origin in ("https://app.example.org", "https://appxexample", "https://evil.example"):
+        answer = service.predict(face, headers={"origin": origin})
+        assert service.refusal(answer, 403) == "foreign-origin"
+        assert "access-control-allow-origin" not in answer.headers
+    assert "access-control-allow-origin" not in service.predict(face).headers
+
+
 def test_after_sigterm_it_is_not_ready_first_and_still_serves(start, face):
     service = start("--drain-seconds", 8)
     assert service.ask("GET", "/readyz").status_code == 200

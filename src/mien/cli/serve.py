@@ -71,8 +71,8 @@ def serve(
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also accept requests to this host name, and from web pages of this host. Can be repeated. IP "
-            "addresses, localhost and this machine's name are always accepted.",
+            help="Also accept requests to this host name, and from web pages of this host at any port (CORS). Can be "
+            "repeated. Requests to IP addresses, localhost and this machine's name are always accepted.",
             metavar="NAME",
         ),
     ] = None,

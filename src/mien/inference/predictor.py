@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import numpy as np
@@ -91,8 +90,8 @@ class Predictor(OnnxClassifier):
         """Detect and classify the faces in one image, or in several.
 
         Args:
-            images: a path, the bytes of an image file, a PIL image, or an array uint8 (H, W) grey or (H, W, 3)
-                RGB; or a list of these, a stack of arrays (N, H, W) or (N, H, W, 3), or the path of a folder.
+            images: a path, the bytes or an open binary file of an image, a PIL image, or an array uint8 (H, W) grey
+                or (H, W, 3) RGB; or a list of these, a stack of arrays (N, H, W) or (N, H, W, 3), or a folder's path.
             crops: each image is a face crop, about as tight as FER2013's; no face is detected.
             classes: a label scheme that merges the model's classes; see :class:`FaceReader`.
             threshold: probability from which the positive one of two classes is predicted, 0..1.
@@ -114,7 +113,7 @@ class Predictor(OnnxClassifier):
         """
         each: Iterable[Any] = [images]
         several = True
-        if isinstance(images, str | os.PathLike) and Path(images).is_dir():
+        if isinstance(images, str | os.PathLike) and os.path.isdir(images):  # noqa: PTH112 - Path's raises of a long string
             each = image_files(images)
         elif isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and _is_stack(images)):
             each = images

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import Response
 
 from mien.faces.face import Detector
@@ -28,7 +29,7 @@ from mien.serve.openapi import (
     predict_examples,
     prediction_responses,
 )
-from mien.serve.origin import CheckOrigin, check_host_names
+from mien.serve.origin import CheckOrigin, check_host_names, page_origins
 from mien.serve.pages import HEADERS, add_pages
 from mien.serve.prediction_service import PredictionService
 from mien.serve.prometheus import CONTENT_TYPE, Metrics
@@ -157,6 +158,13 @@ def create_app(
     add_pages(app, service_models(model_file, guarded=token is not None))
     # The middleware that is added last sees a request first.
     app.add_middleware(AnswerDefects)
+    if hosts:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origin_regex=page_origins(hosts),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+        )
     app.add_middleware(CheckOrigin, allowed=hosts)
     app.add_middleware(AddHeaders, headers=HEADERS)
     app.add_middleware(CountRequests, metrics=metrics)

@@ -28,6 +28,11 @@ def check_host_names(names: Sequence[str]) -> None:
             )
 
 
+def page_origins(hosts: Sequence[str]) -> str:
+    """A regular expression for the origins of pages of these hosts, at any port."""
+    return rf"https?://({'|'.join(re.escape(name.lower()) for name in hosts)})(:[0-9]+)?"
+
+
 class CheckOrigin:
     """Refuses requests for other hosts (``foreign-host``) and from pages of other sites (``foreign-origin``).
 
