@@ -47,8 +47,8 @@ STUDIES = {
 RECIPES = {"architectures": "short"}
 """Of runs that are not of the recipe ``small``."""
 
-TIMES = ROOT / "benchmarks" / "kept"
-"""``NAME_times.json`` of ``benchmarks/network_times.py``."""
+TIMES = ROOT / "benchmarks" / "kept" / "times"
+"""``NAME.json`` of ``benchmarks/network_times.py``."""
 
 SIGNIFICANT = 0.05
 """The corrected p-value below which a difference is printed bold."""
@@ -130,8 +130,8 @@ def _comparison(name: str, number: str) -> str:
 
 def _costs(name: str) -> str:
     table = _table_of(name)
-    times = json.loads((TIMES / f"{name}_times.json").read_text(encoding="utf-8"))["seconds_a_face"]
-    parameters = {each.record.variant: each.record.parameters for _, each in table.runs}
+    times = json.loads((TIMES / f"{name}.json").read_text(encoding="utf-8"))["seconds_a_face"]
+    parameters = {run.variant: each.record.parameters for run, each in table.runs}
     rows = [("variant", "what", "accuracy", "parameters", "training", "one face"), ("---",) * 6]
     for row in (each for each in table.rows if each.training):
         (trained,) = row.training
