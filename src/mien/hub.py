@@ -70,7 +70,7 @@ def parse_address(name: str | os.PathLike[str]) -> HubAddress:
     found = _ADDRESS.fullmatch(text)
     if found is None or ".." in text:
         raise DataError(
-            f"{text} is no address on the Hugging Face hub. Write hf://OWNER/NAME, hf://OWNER/NAME@REVISION or "
+            f"{re.sub('^hf:/+', 'hf://', text)} is not a valid address. Write hf://OWNER/NAME, hf://OWNER/NAME@REVISION or "
             f"hf://OWNER/NAME/FILE.",
             code="hub-address",
         )

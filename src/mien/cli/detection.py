@@ -14,11 +14,21 @@ from mien.faces.limit import LimitedDetector
 
 MinScoreOption = Annotated[
     float | None,
-    typer.Option("--min-score", help="Leave out faces with a lower detector score, see mien detectors.", metavar="S"),
+    typer.Option(
+        "--min-score",
+        help="Leave out faces with a detector score below S, from 0 to 1. The default is the detector's own: 0.45 for "
+        "mien's, 0.6 for YuNet.",
+        metavar="S",
+    ),
 ]
 MinSizeOption = Annotated[
     int | None,
-    typer.Option("--min-size", min=1, help="Leave out faces whose box is smaller, in pixels.", metavar="PX"),
+    typer.Option(
+        "--min-size",
+        min=1,
+        help="Leave out faces whose longer side is below PX pixels. The default is 0.",
+        metavar="PX",
+    ),
 ]
 MaxFacesOption = Annotated[
     int | None, typer.Option("--max-faces", min=1, help="Keep the N largest faces of an image.", metavar="N")

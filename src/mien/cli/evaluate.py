@@ -109,10 +109,20 @@ def evaluate(
     options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
     output = _Output(out, overwrite)
     if predictions is not None:
-        if any((models, data, split, by, tta != 1, data_options != SourceVotesOptions(), provider)):
+        reading = data_options != SourceVotesOptions()
+        told = {
+            "MODEL": models,
+            "--data": data,
+            "--split": split,
+            "--by": by,
+            "--tta": tta != 1,
+            "--provider": provider,
+        }
+        told["--map, --skip-bad, --clean, --votes or --group"] = reading
+        if any(told.values()):
             raise DataError(
-                "--predictions FILE already holds labels and probabilities of one split. Leave out MODEL, --data, "
-                "--split, --by, --tta, --map, --skip-bad, --clean, --votes, --group and --provider.",
+                "--predictions FILE already holds labels and probabilities of one split. Leave out "
+                f"{', '.join(name for name, given in told.items() if given)}.",
                 code="options",
             )
         result = _of_predictions(predictions, options, output)

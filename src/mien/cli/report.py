@@ -165,7 +165,7 @@ def _recorded_data(predictions: Predictions) -> Source | None:
     if not source.path.exists():
         note(f"{source.path}, the data of the predictions, is not there. Give --data PATH.", "recorded-data-missing")
         return None
-    note(f"the data is {source.path}, as the predictions file says.", "recorded-data-used")
+    note(f"using the data recorded in the predictions file: {source.path}", "recorded-data-used")
     return source
 
 

@@ -53,7 +53,8 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
         if found is None:
             raise DataError(
                 "The data has no votes. A data set has them as a list column 'ferplus_votes' in parquet, as columns "
-                "'votes_<class>' in a CSV, or from FER+'s fer2013new.csv.",
+                "'votes_<class>' in a CSV, or from FER+'s fer2013new.csv "
+                "(--votes FILE).",
                 code="votes-missing",
             )
         raise DataError(

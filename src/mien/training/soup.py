@@ -92,7 +92,7 @@ def make_soup(runs: Sequence[RunFolder], faces: Dataset, out: RunFolder, environ
         if not faces.matches_training_data(facts["data_fingerprint"]):
             # What one of them learnt from may be what the mean is then measured on.
             raise RunError(
-                f"{run.path} was trained on other data. Give the data that all runs were trained on.",
+                f"{run.path} was trained on other data. Give --data that all models were trained on.",
                 code="run-other-data",
             )
     digests = digests_of(runs)
