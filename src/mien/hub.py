@@ -70,8 +70,8 @@ def parse_address(name: str | os.PathLike[str]) -> HubAddress:
     found = _ADDRESS.fullmatch(text)
     if found is None or ".." in text:
         raise DataError(
-            f"{re.sub('^hf:/+', 'hf://', text)} is not a valid address. Write hf://OWNER/NAME, hf://OWNER/NAME@REVISION or "
-            f"hf://OWNER/NAME/FILE.",
+            f"{re.sub('^hf:/+', 'hf://', text)} is not a valid address. Write hf://OWNER/NAME, "
+            "hf://OWNER/NAME@REVISION or hf://OWNER/NAME/FILE.",
             code="hub-address",
         )
     revision = found["revision"]
