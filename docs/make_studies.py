@@ -4,7 +4,7 @@ The words are in docs/studies.in. Of a study NAME (a folder of runs is called NA
 
     {{NAME runs}}                       how many of its runs are finished
     {{NAME table N}}                    its Nth comparison, counted from 1
-    {{NAME costs}}                      accuracy of each variant, its parameters, and times of training and use
+    {{NAME costs}}                      accuracy of each variant, its parameters, and the time of one face
     {{NAME difference VARIANT METRIC}}  from the baseline, with interval and corrected p-value
 """
 
@@ -26,7 +26,7 @@ from mien.page.charts.svg import Chart
 from mien.page.wording import p_text
 from mien.study.charts import spreads_plot
 from mien.study.table import ComparisonRow
-from mien.study.texts import duration, in_percent, metric_name, metric_text, spread_text
+from mien.study.texts import in_percent, metric_name, metric_text, spread_text
 
 PAGE = ROOT / "docs" / "studies.md"
 WORDS = ROOT / "docs" / "studies.in"
@@ -132,13 +132,11 @@ def _costs(name: str) -> str:
     table = _table_of(name)
     times = json.loads((TIMES / f"{name}.json").read_text(encoding="utf-8"))["seconds_a_face"]
     parameters = {run.variant: each.record.parameters for run, each in table.runs}
-    rows = [("variant", "what", "accuracy", "parameters", "training", "one face"), ("---",) * 6]
+    rows = [("variant", "what", "accuracy", "parameters", "one face"), ("---",) * 5]
     for row in (each for each in table.rows if each.training):
-        (trained,) = row.training
-        took = f"{duration(trained.seconds)} on {trained.on}"
         accuracy = spread_text("accuracy", row.metrics["accuracy"])
         count, face = f"{parameters[row.variant.name]:,}", f"{1e3 * times[row.variant.name]:.2f} ms"
-        rows.append((f"`{row.variant.name}`", row.variant.title, accuracy, count, took, face))
+        rows.append((f"`{row.variant.name}`", row.variant.title, accuracy, count, face))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

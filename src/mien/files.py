@@ -41,7 +41,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     path = Path(path)
     try:
-        if path.parent not in _never_made:
+        kept = next((folder for folder in path.parents if folder in _never_made), None)
+        if kept is None or (kept != path.parent and kept.is_dir()):
             path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary_file(path) as temporary:
             yield temporary
@@ -54,8 +55,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         of_others = error.filename is not None and not _is_beside(Path(str(error.filename)), path)
         if of_others:
             raise
-        if path.parent in _never_made and not path.parent.is_dir():
-            raise folder_gone(path.parent) from None
+        if kept is not None and not kept.is_dir():
+            raise folder_gone(kept) from None
         reason = error.strerror or str(error)
         mend = "Free some space, then run the command again" if error.errno in _NO_SPACE else "Choose another folder"
         raise RunError(

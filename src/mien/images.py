@@ -33,8 +33,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 """Names of image files, in lower case."""
 
-UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".jxl")
-"""Names of photos that are not read; in a folder of images each is an error, not passed over."""
+_UNREAD = (".heic", ".heif", ".avif", ".jxl")
 
 _VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
@@ -119,7 +118,11 @@ def missing_file(name: str | os.PathLike[str]) -> DataError:
 
 
 def _name(source: str | os.PathLike[str] | bytes) -> str:
-    return "the image" if isinstance(source, bytes) else os.fspath(source)
+    if isinstance(source, bytes):
+        return "the image"
+    name = os.fspath(source)
+    # Whoever passes base64 does not want all of it back.
+    return name if len(name) <= 300 else f"{name[:40]}...{name[-40:]}"
 
 
 @contextmanager
@@ -139,7 +142,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
     except UnidentifiedImageError:
         hint = f" For a video use: mien video {name}" if name.lower().endswith(_VIDEOS) else ""
-        hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint
+        hint = " Convert it to JPEG first." if name.lower().endswith(_UNREAD) else hint
         raise DataError(
             f"{name} is not an image in a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM).{hint}",
             code="image-format",
@@ -150,7 +153,7 @@ def _decoding(name: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - struct.error, TypeError, AttributeError: damaged files raise anything
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             raise DataError(
-                f"{name[:30]}... is too long for a path; of a base64 string give the bytes.", code="file-missing"
+                f"{name} is too long for a path; of a base64 string give the bytes.", code="file-missing"
             ) from None
         reason = str(error) or type(error).__name__
         raise DataError(f"{name} is damaged and cannot be decoded ({reason}).", code="image-damaged") from None

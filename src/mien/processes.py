@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +11,9 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_cores() -> int:
-    """How many cores this process may use: those that it is pinned to, and no more than its container's quota."""
+    """How many cores this process may use: its own, and no more than its container's quota, rounded up."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(min(cores, round(_quota_cores(cores))), 1)
+    return max(min(cores, math.ceil(_quota_cores(cores))), 1)
 
 
 def _quota_cores(cores: int) -> float:

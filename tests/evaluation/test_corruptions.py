@@ -55,6 +55,11 @@ def test_mixed_gives_each_face_one_corruption_and_strength(images):
     assert corrupt_mixed(images[:0]).shape == (0, 48, 48)
 
 
+def test_mixed_leaves_the_first_faces_as_they_are_without_the_others(images):
+    drawing_nothing = np.abs(corrupt_mixed(images).astype(int)[:9] - corrupt_mixed(images[:30]).astype(int)[:9])
+    assert (drawing_nothing.max(axis=(1, 2)) == 0).all()
+
+
 def test_the_parameters_are_those_of_the_documents_table():
     page = (Path(__file__).parents[2] / "docs" / "robustness.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `([\w-]+)` \| (.+) \|((?: [\d.]+ \|){5})$", page, flags=re.MULTILINE)

@@ -51,9 +51,3 @@ def test_a_large_folder_is_held_by_its_names_alone(tmp_path):
     more = tracemalloc.get_traced_memory()[0] - held
     tracemalloc.stop()
     assert more < 1.3 * held
-
-
-def test_photos_that_cannot_be_read_are_not_passed_over(tmp_path):
-    (tmp_path / "a.HEIC").write_bytes(b"not read")
-    (tmp_path / "b.txt").write_text("no image")
-    assert [file.name for file in image_files(tmp_path)] == ["a.HEIC"]

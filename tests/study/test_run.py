@@ -74,13 +74,17 @@ def test_a_run_kept_without_predictions_on_corrupted_faces_is_run_again(done, fa
     results = tmp_path / "results"
     copytree(done.context.results, results)
     (results / five.folder_name / "predictions_corrupted.npz").unlink()
-    finished = done.plan.finished(read_completed(results))
-    assert set(done.finished) - set(finished) == {five.key}
+    before = {file: file.read_bytes() for file in (results / five.folder_name).iterdir()}
+    finished = read_completed(results)
+    row = next(each for each in tabulate(done.study, done.plan, finished, resamples=10).rows if each.variant.corrupted)
+    assert (row.missing, row.metrics) == (1, {})
     context = StudyContext({DataForm(48, 1): faces}, done.context.out, results, {})
     to_do = pending(done.study, done.plan, finished, done.context.out)
     assert to_do == [five]
     assert run_all(to_do, finished, context, told)
-    assert set(done.plan.finished(read_completed(results))) == set(done.finished)
+    assert {file: file.read_bytes() for file in before} == before
+    assert read_completed(results)[five.key].has(corrupted=True)
+    assert not pending(done.study, done.plan, read_completed(results), done.context.out)
 
 
 def test_children_of_a_failed_run_fail_and_it_is_never_trained_again(done):

@@ -174,7 +174,6 @@ def _run(options: _Options) -> None:
     completed = read_completed(options.results)
     context = StudyContext(_read(options), options.out, options.results, metadata)
     plan = _plan(options, context, completed)
-    completed = plan.finished(completed)
     to_do = [] if options.only_finished else pending(study, plan, completed, options.out, options.only)
     _give_notices(plan, to_do)
     all_ended, failure = True, None
@@ -184,7 +183,7 @@ def _run(options: _Options) -> None:
             show_what_would_run(len(plan.runs), to_do, costs, at_once, options.json)
             return
         all_ended, failure = _train(options, context, to_do, completed, costs)
-        completed = plan.finished(read_completed(options.results))
+        completed = read_completed(options.results)
     if not all_ended and not any(run.key in completed for run in plan.runs):
         notice("Stopped before the first run was finished. Run the same command to resume.")
         raise typer.Exit(130)

@@ -91,7 +91,7 @@ def corrupt_mixed(images: Images, seed: int = 0) -> Images:
 
     Args:
         images: as :func:`corrupt`.
-        seed: 0 or more. Face i depends on the seed, its place i, the number of faces, and itself.
+        seed: 0 or more. Face i depends on the seed, its place i and itself.
 
     Returns:
         uint8, of the same shape.

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, open_image
+from mien.images import IMAGE_SUFFIXES, open_image
 from mien.preprocess import InputSpec, face_square
 
 
@@ -28,7 +28,7 @@ def read_crop(file: Path, spec: InputSpec) -> npt.NDArray[np.uint8]:
 
 
 def image_files(folder: str | os.PathLike[str]) -> list[Path]:
-    """All image files below a folder, by suffix, sorted, also photos that mien cannot read; hidden files are skipped.
+    """All image files below a folder, by suffix, sorted; hidden files are skipped.
 
     Raises:
         DataError: there is none (``folder-without-images``), or a folder cannot be read (``folder-unreadable``).
@@ -55,7 +55,7 @@ def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
                 # A link could lead back to this folder.
                 if entry.is_dir(follow_symlinks=False):
                     folders.add(entry.name)
-                elif not (entry.name.lower().endswith(IMAGE_SUFFIXES + UNREAD_SUFFIXES) and entry.is_file()):
+                elif not (entry.name.lower().endswith(IMAGE_SUFFIXES) and entry.is_file()):
                     continue
                 names.append(entry.name)
     except OSError as error:

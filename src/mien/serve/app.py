@@ -164,6 +164,7 @@ def create_app(
             allow_origin_regex=page_origins(hosts),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Retry-After"],
         )
     app.add_middleware(CheckOrigin, allowed=hosts)
     app.add_middleware(AddHeaders, headers=HEADERS)

@@ -240,7 +240,9 @@ def _runs(
 def pending(
     study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun], out: Path, only: Collection[str] = ()
 ) -> list[PlannedRun]:
-    """The runs that are not finished, and their parents whose weights are not in ``out``; parents first.
+    """The runs that are not finished or lack what is asked for, and their parents whose weights are not in ``out``.
+
+    Parents come first.
 
     Args:
         study: what is planned.
@@ -252,7 +254,8 @@ def pending(
     trained = {study.variant(name).after or name for name in only}
     wanted: set[str] = set()
     for run in plan.runs:
-        if run.key in finished or (only and run.variant not in trained):
+        kept = finished.get(run.key)
+        if (kept is not None and not kept.lacks(run)) or (only and run.variant not in trained):
             continue
         wanted.add(run.key)
         parent = run.parent

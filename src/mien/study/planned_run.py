@@ -7,18 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mien.artifact import read_manifest
 from mien.data.dataset import Dataset
 from mien.errors import StoppedError, TrainingError
 from mien.evaluation.corruptions import corrupt_mixed
-from mien.evaluation.predictions import Predictions, read_predictions
+from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
 from mien.run_folder import RunFolder
 from mien.run_history import best_epoch
 from mien.study.plan import FacesByForm, folder_of
-from mien.study.results import CompletedRun, PlannedRun, RunRecord, keep_result
+from mien.study.results import PREDICTIONS, CompletedRun, PlannedRun, RunRecord, keep_result
 from mien.training.callback import Callback, HistoryLine
 from mien.training.device import threads
 from mien.training.plan import plan_training
@@ -97,6 +99,9 @@ def execute(
         kept = keep_result(
             context.results, run.folder_name, record, folder, {} if failed else _predictions(run, faces, folder)
         )
+    elif kept.lacks(run) and not failed:
+        # What is kept stays as it is, also where this training on another processor differs a little.
+        write_predictions(kept.folder / PREDICTIONS[True], _corrupted(run, faces, folder), np.float32)
     # It serves --resume alone, and is the largest file by far; without it the folder counts as finished.
     folder.previous.unlink(missing_ok=True)
     folder.last.unlink(missing_ok=True)
@@ -114,14 +119,17 @@ def without_parent(run: PlannedRun, known: Mapping[str, CompletedRun], context: 
 
 def _predictions(run: PlannedRun, faces: Dataset, folder: RunFolder) -> dict[bool, Predictions]:
     """On validation, by whether its images are corrupted."""
-    found = {False: read_predictions(folder.predictions("validation"))}
-    if run.corrupted:
-        # The whole split: a face is corrupted in one way, whichever classes a run leaves out.
-        validation = faces.of_split("validation")
-        corrupted = replace(validation, images=corrupt_mixed(validation.images))
-        found[True] = predict_split(Predictor(folder.model).for_labels(), corrupted, "validation")
     # Validation is never cleaned: the predictions of all variants are of the same data.
-    return {key: replace(each, data_fingerprint=run.data_fingerprint) for key, each in found.items()}
+    found = replace(read_predictions(folder.predictions("validation")), data_fingerprint=run.data_fingerprint)
+    return {False: found, True: _corrupted(run, faces, folder)} if run.corrupted else {False: found}
+
+
+def _corrupted(run: PlannedRun, faces: Dataset, folder: RunFolder) -> Predictions:
+    # The whole split: a face is corrupted in one way, whichever classes a run leaves out.
+    validation = faces.of_split("validation")
+    corrupted = replace(validation, images=corrupt_mixed(validation.images))
+    found = predict_split(Predictor(folder.model).for_labels(), corrupted, "validation")
+    return replace(found, data_fingerprint=run.data_fingerprint, note="each image corrupted (corrupt_mixed, seed 0)")
 
 
 def _record(

@@ -97,11 +97,6 @@ class StudyPlan:
     runs: tuple[PlannedRun, ...]
     left_out: Mapping[str, str]
 
-    def finished(self, kept: Mapping[str, CompletedRun]) -> dict[str, CompletedRun]:
-        """What is kept, by key, without runs that lack predictions which this study asks for."""
-        lacking = {run.key for run in self.runs if run.corrupted and run.key in kept and not kept[run.key].is_complete}
-        return {key: each for key, each in kept.items() if key not in lacking}
-
 
 class RunRecord(BaseModel):
     """How a run went: the content of ``run.json``.
@@ -152,10 +147,13 @@ class CompletedRun:
     folder: Path
     record: RunRecord
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether it has predictions on corrupted images, or failed and has none at all."""
-        return bool(self.record.failed) or (self.folder / PREDICTIONS[True]).is_file()
+    def has(self, corrupted: bool) -> bool:
+        """Whether it has predictions on validation, or on it corrupted."""
+        return not self.record.failed and (self.folder / PREDICTIONS[corrupted]).is_file()
+
+    def lacks(self, run: PlannedRun) -> bool:
+        """Whether a study asks for predictions on corrupted images that were not made when it was kept."""
+        return run.corrupted and not self.record.failed and not self.has(corrupted=True)
 
     def predictions(self, corrupted: bool = False) -> Predictions:
         """Its predictions on validation, or on it corrupted. Raises :class:`DataError` where the file is damaged."""

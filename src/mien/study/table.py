@@ -159,7 +159,7 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
     Args:
         study: checked.
         plan: all of its runs.
-        finished: by key, as :meth:`mien.study.results.StudyPlan.finished` has them.
+        finished: by key.
         resamples: bootstrap resamples behind each interval.
 
     Raises:
@@ -170,7 +170,7 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
     predictions: dict[str, dict[int, Predictions]] = {}
     for variant in study.variants:
         source = variant.after or variant.name
-        whole = [(run.recipe.seed, each) for run, each in done if run.variant == source and not each.record.failed]
+        whole = [(run.recipe.seed, each) for run, each in done if run.variant == source and each.has(variant.corrupted)]
         many = [
             _merged(each, variant.classes) for each in predictions_of([each for _, each in whole], variant.corrupted)
         ]
@@ -178,7 +178,11 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
     _check_votes(study, predictions)
     rows = []
     for variant in track(study.variants, len(study.variants), "measuring", "variants"):
-        own = [each.record for run, each in done if run.variant == (variant.after or variant.name)]
+        own = [
+            each.record
+            for run, each in done
+            if run.variant == (variant.after or variant.name) and not (variant.corrupted and each.lacks(run))
+        ]
         trained = [record for record in own if not record.failed and not variant.after]
         many = list(predictions[variant.name].values())
         rows.append(
