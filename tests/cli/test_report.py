@@ -93,7 +93,7 @@ def test_the_predictions_file_says_which_model_and_data_made_it(mien, tiny_run, 
 
     found, told = page("found")
     given, _ = page("given", "--data", data, "--model", tiny_run.path)
-    assert "the data is" in told
+    assert "recorded-data-used" in told
     assert found.count("data:image") == given.count("data:image") > 0
     assert found.count("<section") == given.count("<section")
     assert str(tiny_run.path) in found
