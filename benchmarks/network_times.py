@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
 from mien.artifact import open_model
 from mien.data.synthetic import synthetic_faces
@@ -29,11 +30,11 @@ TURN_SECONDS = 0.2
 BATCH = 64
 
 
-def turn(session: object, images: np.ndarray) -> float:
+def turn(session: onnxruntime.InferenceSession, images: np.ndarray) -> float:
     """Seconds a face, the mean over a turn."""
     calls, began = 0, time.perf_counter()
     while time.perf_counter() - began < TURN_SECONDS:
-        session.run(["logits"], {"images": images})  # type: ignore[attr-defined]
+        session.run(["logits"], {"images": images})
         calls += 1
     return (time.perf_counter() - began) / calls / len(images)
 
@@ -41,13 +42,10 @@ def turn(session: object, images: np.ndarray) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study")
-    parser.add_argument("--recipe", help="instead of the study's own")
     parser.add_argument("--out", type=Path, help="a JSON file")
     options = parser.parse_args()
     set_quiet(True)
     study = load_study(options.study)
-    if options.recipe:
-        study = study.model_copy(update={"recipe": options.recipe})
     sides = {}
     with tempfile.TemporaryDirectory() as folder:
         for variant in study.variants:

@@ -121,7 +121,7 @@ def _name(source: str | os.PathLike[str] | bytes) -> str:
     if isinstance(source, bytes):
         return "the image"
     name = os.fspath(source)
-    # Whoever passes base64 does not want all of it back.
+    # A base64 string that is taken for a path is not repeated whole in the error.
     return name if len(name) <= 300 else f"{name[:40]}...{name[-40:]}"
 
 
