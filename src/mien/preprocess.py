@@ -251,6 +251,12 @@ def normalise(pixels: Pixels, spec: InputSpec) -> Pixels:
     return (pixels - 255.0 * mean) * (1.0 / (255.0 * std))  # type: ignore[no-any-return]
 
 
+def denormalise(inputs: Pixels, spec: InputSpec) -> Pixels:
+    """Undo :func:`normalise`: pixels 0..255."""
+    mean, std = (_by_channel(value, inputs) for value in (spec.mean, spec.std))
+    return 255.0 * (inputs * std + mean)  # type: ignore[no-any-return]
+
+
 def _by_channel(value: float | tuple[float, ...], like: Any) -> Any:
     """A number for all channels as it is; one for each as an array or tensor (channels, 1, 1)."""
     if isinstance(value, float):
@@ -260,9 +266,8 @@ def _by_channel(value: float | tuple[float, ...], like: Any) -> Any:
 
 
 def in_pixels(inputs: npt.NDArray[np.float32], spec: InputSpec) -> npt.NDArray[np.uint8]:
-    """Undo :func:`normalise`: (N, channels, H, W) -> uint8 (N, H, W), or (N, H, W, 3) in colour."""
-    mean, std = (_by_channel(value, inputs) for value in (spec.mean, spec.std))
-    pixels: npt.NDArray[np.uint8] = np.rint(255 * (inputs * std + mean)).clip(0, 255).astype(np.uint8)
+    """What a network is shown as pictures: (N, channels, H, W) -> uint8 (N, H, W), or (N, H, W, 3) in colour."""
+    pixels: npt.NDArray[np.uint8] = np.rint(denormalise(inputs, spec)).clip(0, 255).astype(np.uint8)
     return pixels[:, 0] if spec.channels == 1 else np.moveaxis(pixels, 1, 3)
 
 

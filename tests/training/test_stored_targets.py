@@ -17,7 +17,7 @@ from mien.training import checkpoint
 from mien.training.batches import epoch_batches
 from mien.training.device import make_fabric
 from mien.training.distill import make_distillation
-from mien.training.loop import train
+from mien.training.loop import forward_loss, train
 from mien.training.plan import plan_training
 from mien.training.stored_targets import read_stored_targets, shown_inputs, what_is_shown, write_stored_targets
 from support import raises
@@ -95,6 +95,24 @@ def test_a_student_of_another_seed_is_shown_the_same_epochs(tmp_path, answers, r
         weights.append(checkpoint.load(run.last)[0]["model.head.weight"])
     assert seen == 2 * [(0, 1, True), (0, 2, True), (0, 1, True)]
     assert not torch.equal(*weights)
+
+
+def test_a_student_sees_what_the_teachers_saw_made_worse(tmp_path, answers, recipe, faces, monkeypatch):
+    """Oracle: the teachers' own batches. What is left without them is noise, drawn anew when an epoch comes again."""
+    seen = []
+
+    def spy(state, batch, *targets):
+        seen.append(batch)
+        return forward_loss(state, batch, *targets)
+
+    monkeypatch.setattr("mien.training.loop.forward_loss", spy)
+    worse = changed(recipe, "augment", noise=1.0)
+    train(plan_training(worse, faces), RunFolder(tmp_path / "run"), teachers=[answers])
+    clear = [batch for epoch in (1, 2, 1) for batch in batches(recipe, faces, epoch)]
+    assert [batch.chosen.tolist() for batch in seen] == [batch.chosen.tolist() for batch in clear]
+    noise = [one.images - other.images for one, other in zip(seen, clear, strict=True)]
+    assert all(0.05 < float(each.std()) < 1 for each in noise)
+    assert not torch.allclose(noise[0], noise[2 * len(noise) // 3], atol=0.05)
 
 
 def changed(recipe, table, **values):

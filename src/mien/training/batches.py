@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,8 +13,9 @@ from torch import Tensor
 
 from mien.data.balance import balanced_order
 from mien.data.image_store import is_mapped
+from mien.preprocess import denormalise, normalise
 from mien.recipe import AugmentRecipe, Recipe
-from mien.training.augment import alternate, augment, mix
+from mien.training.augment import alternate, augment, mix, worsen
 
 
 def image_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
@@ -118,6 +119,20 @@ def epoch_batches(
             partner = chosen[places]
         images_shown = batch.contiguous(memory_format=torch.channels_last)
         yield Batch(images_shown, chosen, partner, lam, epoch, index, first=index * recipe.batch_size)
+
+
+def worsened(batches: Iterable[Batch], recipe: Recipe, epoch: int) -> Iterator[Batch]:
+    """An epoch's batches with their finished images made worse, by random numbers of their own.
+
+    A student learns so to answer as its teachers did, who saw them clear.
+    """
+    generator = None
+    for batch in batches:
+        if generator is None:
+            generator = torch.Generator(batch.images.device).manual_seed(epoch_seed(recipe.seed, epoch) + 2)
+        pixels = worsen(denormalise(batch.images, recipe.input), recipe.augment, generator)
+        images = normalise(pixels, recipe.input).contiguous(memory_format=torch.channels_last)
+        yield replace(batch, images=images)
 
 
 def _is_mixed(recipe: AugmentRecipe, host: torch.Generator) -> bool:

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from mien.errors import StoppedError, TrainingError
 from mien.run_folder import RunFolder
 from mien.run_history import best_by_metric, best_epoch
-from mien.training.batches import Batch, epoch_batches, epoch_seed
+from mien.training.augment import without_worsening
+from mien.training.batches import Batch, epoch_batches, epoch_seed, worsened
 from mien.training.callback import Callback, HistoryLine
 from mien.training.device import sum_dtype
 from mien.training.distributed import any_process, leave, part_of_batch, share_state, sum_of_processes
@@ -222,15 +223,18 @@ def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
     recipe = state.recipe
     seed, number = recipe.seed, epoch
     mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.mixup_off_epochs))
-    if state.distillation is not None and state.distillation.epochs is not None:
+    stored = None if state.distillation is None else state.distillation.epochs
+    if stored is not None:
         # The answers are about these epochs and no others.
-        seed, number = state.distillation.epochs.shown_in(epoch)
+        seed, number = stored.shown_in(epoch)
     steps = state.plan.steps_per_epoch
 
     def side_px(index: int) -> int:
         return recipe.side_px(((epoch - 1) * steps + index) / (steps * recipe.epochs))
 
-    return epoch_batches(state.images, state.labels, recipe, seed=seed, epoch=number, mixing=mixing, side_px=side_px)
+    shown = recipe if stored is None else without_worsening(recipe)
+    batches = epoch_batches(state.images, state.labels, shown, seed=seed, epoch=number, mixing=mixing, side_px=side_px)
+    return batches if shown == recipe else worsened(batches, recipe, epoch)
 
 
 def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:

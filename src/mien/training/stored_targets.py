@@ -24,6 +24,7 @@ from mien.evaluation.predictions import UNREADABLE
 from mien.files import whole_file
 from mien.recipe import AugmentRecipe, Recipe
 from mien.renamed_keys import with_renamed_keys
+from mien.training.augment import WORSENING, without_worsening
 from mien.training.batches import count_shown, epoch_batches, image_tensor
 
 _FORM = (
@@ -34,11 +35,11 @@ _FORM = (
 
 _SHAPING: Any = {
     "input": True,
-    "augment": {*AugmentRecipe.model_fields} - {"mixup_off_epochs"},
+    "augment": {*AugmentRecipe.model_fields} - {"mixup_off_epochs", *WORSENING},
     "batch_size": True,
     "classes": True,
 }
-"""The keys of a recipe that shape its epochs."""
+"""The keys of a recipe that shape its epochs. Teachers see the images before they are made worse; a student, after."""
 
 _NOT_THE_SAME = 1e-3
 _FLOAT16_SUM = 0.01
@@ -136,7 +137,8 @@ def shown_inputs(recipe: Recipe, faces: Dataset, epoch: int) -> Iterator[npt.NDA
         float32 (B, 1, crop_px, crop_px), normalised.
     """
     images, labels = _tensors(faces, torch.device("cpu"))
-    for batch in epoch_batches(images, labels, recipe, seed=recipe.seed, epoch=epoch, mixing=True):
+    clear = without_worsening(recipe)
+    for batch in epoch_batches(images, labels, clear, seed=recipe.seed, epoch=epoch, mixing=True):
         yield batch.images.contiguous().numpy()
 
 
@@ -170,7 +172,7 @@ def check_fit(targets: StoredTargets, name: str, recipe: Recipe, faces: Dataset,
             f"{name} was made for other faces than those of this train split. {again}", code="targets-other-data"
         )
     images, labels = _tensors(faces, device)
-    first = next(epoch_batches(images, labels, recipe, seed=targets.seed, epoch=1, mixing=True))
+    first = next(epoch_batches(images, labels, without_worsening(recipe), seed=targets.seed, epoch=1, mixing=True))
     means = first.images.mean(dim=(1, 2, 3)).cpu().numpy()
     if not targets.begins_with(means):
         raise DataError(
