@@ -33,7 +33,8 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 """Names of image files, in lower case."""
 
-_UNREAD = (".heic", ".heif", ".avif", ".jxl")
+UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".jxl")
+"""Names of photos in formats that are not opened, in lower case."""
 
 _VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")
 
@@ -142,7 +143,7 @@ def _decoding(name: str) -> Iterator[None]:
         raise DataError(f"{name} cannot be read: permission denied.", code="file-permission") from None
     except UnidentifiedImageError:
         hint = f" For a video use: mien video {name}" if name.lower().endswith(_VIDEOS) else ""
-        hint = " Convert it to JPEG first." if name.lower().endswith(_UNREAD) else hint
+        hint = " Convert it to JPEG first." if name.lower().endswith(UNREAD_SUFFIXES) else hint
         raise DataError(
             f"{name} is not an image in a supported format (PNG, JPEG, WebP, BMP, GIF, TIFF, PPM).{hint}",
             code="image-format",

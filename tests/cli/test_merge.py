@@ -100,7 +100,7 @@ def test_merged_rows_go_with_their_column(mien, tmp_path, tiny_run, faces):
 def test_predict_merges_and_parts(mien, tiny_run, face_folder):
     arguments = ("predict", "--model", tiny_run.path, "--crops", face_folder / "test" / "happy", "--classes", OWN)
     rows = list(csv.DictReader(io.StringIO(mien(*arguments, "--csv").out)))
-    assert set(rows[0]) == {"source", "top", "confidence", "positive", "negative"}
+    assert set(rows[0]) == {"source", "answer", "top", "confidence", "positive", "negative"}
     sure = mien(*arguments, "--threshold", "0", "--json")
     assert {each["top"] for each in json.loads(sure.out)} == {"positive"}
     never = mien(*arguments, "--threshold", "1")

@@ -419,3 +419,27 @@ def test_a_picture_named_twice_is_read_once(mien, tmp_path, faces):
     Image.fromarray(faces.images[0]).save(tmp_path / "a.png")
     answer = mien("predict", "--crops", "--json", tmp_path / "a.png", tmp_path / "a.png")
     assert len(json.loads(answer.out)) == 1
+
+
+def test_json_lists_what_was_skipped_and_why(mien, photos, tiny_run, tmp_path):
+    """A program that counts its pictures finds each of them."""
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    words = ("predict", "--model", tiny_run.path, photos / "c.jpg", tmp_path / "bad.jpg", "--skip-bad")
+    first, second = json.loads(mien(*words, "--json").out)
+    assert first["faces"]
+    assert second.keys() == {"source", "error"}
+    assert second["source"] == str(tmp_path / "bad.jpg")
+    # Tables have rows for faces alone.
+    assert len(mien(*words, "--csv").out.splitlines()) == 2
+
+
+def test_photos_of_formats_that_are_not_read_are_counted(mien, photos, tiny_run, tmp_path):
+    (tmp_path / "inner").mkdir()
+    for name in ("IMG_1.HEIC", "inner/IMG_2.heic", "inner/.hidden.heic"):
+        (tmp_path / name).write_bytes(b"")
+    refused(mien("predict", "--model", tiny_run.path, tmp_path), "folder-without-images", "It has 2 of other formats")
+    (tmp_path / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())
+    answer = mien("predict", "--model", tiny_run.path, tmp_path)
+    assert answer.code == 0
+    assert answer.err.endswith("[images-left-out]\n")
+    assert f"{tmp_path}: 2 of other formats" in answer.err

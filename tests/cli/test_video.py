@@ -50,15 +50,15 @@ def test_a_video_becomes_three_files(mien, tmp_path, smiling, monkeypatch):
     assert "Haar cascade: 1 face in 12 frames of 0.8 s" in answer.out
     assert answer.err == ""
     rows = rows_of(tmp_path / "out" / "faces.csv")
-    assert list(rows[0])[:11] == [
+    assert list(rows[0])[:12] == [
         *("frame", "seconds", "track", "box_left", "box_top", "box_width", "box_height", "detection_score"),
-        *("output", "top", "confidence"),
+        *("output", "answer", "top", "confidence"),
     ]
     assert [int(row["frame"]) for row in rows] == list(range(12))
     assert [float(row["seconds"]) for row in rows] == pytest.approx([n / 15 for n in range(12)], abs=1e-5)
     for row in rows:
         assert (row["track"], row["top"]) == ("1", "happy")
-        shares = {name: float(value) for name, value in list(row.items())[11:18]}
+        shares = {name: float(value) for name, value in list(row.items())[12:19]}
         assert float(row["confidence"]) == max(shares.values()) == shares["happy"]
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
         assert sum(float(row[f"raw_{name}"]) for name in shares) == pytest.approx(1, abs=1e-5)
@@ -108,7 +108,7 @@ def test_what_people_would_say_about_a_video(mien, tmp_path, smiling, voted_run)
     """Oracle: the answer of each frame, counted in the table."""
     said = json.loads(mien("video", smiling, "--out", tmp_path, "--model", voted_run.path, "--json").out)
     rows = rows_of(tmp_path / "faces.csv")
-    assert list(rows[0])[8:13] == ["output", "top", "confidence", "unsure", "not_a_face"]
+    assert list(rows[0])[8:14] == ["output", "answer", "top", "confidence", "unsure", "not_a_face"]
     (track,) = said["tracks"]
     counts = track["frames_by_answer"]
     assert list(counts)[-2:] == ["unsure", "not a face"]
@@ -117,7 +117,7 @@ def test_what_people_would_say_about_a_video(mien, tmp_path, smiling, voted_run)
     assert sum(counts.values()) == len(rows)
     plain = mien("video", smiling, "--out", tmp_path, "--model", voted_run.path, "--output", "fer2013", "--overwrite")
     assert plain.code == 0, plain.err
-    assert list(rows_of(tmp_path / "faces.csv")[0])[8:11] == ["output", "top", "confidence"]
+    assert list(rows_of(tmp_path / "faces.csv")[0])[8:12] == ["output", "answer", "top", "confidence"]
     assert "unsure" not in rows_of(tmp_path / "faces.csv")[0]
 
 

@@ -68,7 +68,7 @@ def test_the_answer_follows_the_rule(shares, answer, unsure, not_a_face):
 def test_without_votes_there_is_no_such_answer():
     prediction = said(perceived=False, unknown=0.9)
     assert (prediction.answer, prediction.unsure, prediction.not_a_face) == ("unknown", None, None)
-    assert list(prediction.to_dict()) == ["source", "output", "top", "confidence", "probabilities"]
+    assert list(prediction.to_dict()) == ["source", "output", "answer", "top", "confidence", "probabilities"]
 
 
 def test_what_people_would_say_is_the_default(voted_run, voted_faces):
@@ -101,7 +101,7 @@ def test_a_model_of_labels_alone_is_as_it_was(tiny_run, faces):
     assert (model.output.name, model.classes) == (None, faces.classes)
     assert np.array_equal(model.probabilities(faces.images[:4]), model.for_labels().probabilities(faces.images[:4]))
     (prediction,) = model.predict([np.asarray(faces.images[0])], crops=True)
-    assert list(prediction.to_dict()) == ["source", "top", "confidence", "probabilities"]
+    assert list(prediction.to_dict()) == ["source", "answer", "top", "confidence", "probabilities"]
     with raises(ModelError, "output-unknown"):
         mien.load(tiny_run.path, output="fer2013")
 
@@ -112,7 +112,7 @@ def test_merged_classes_are_another_question(voted_run, voted_faces):
     row = reader.classify(np.asarray(voted_faces.images[:1]))
     (prediction,) = reader.predictions(row, voted_faces.images[:1])
     assert (prediction.unsure, prediction.answer) == (None, prediction.top)
-    assert reader.fields == ("output", "top", "confidence")
+    assert reader.fields == ("output", "answer", "top", "confidence")
 
 
 def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path):
@@ -129,7 +129,7 @@ def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path)
     found = json.loads(mien(*asked, "--json").out)
     assert found == expected
     rows = list(csv.DictReader(io.StringIO(mien(*asked, "--csv").out)))
-    head = ["source", "output", "top", "confidence", "unsure", "not_a_face", *FERPLUS_CLASSES]
+    head = ["source", "output", "answer", "top", "confidence", "unsure", "not_a_face", *FERPLUS_CLASSES]
     assert list(rows[0]) == head
     assert [row["unsure"] for row in rows] == [str(each["unsure"]).lower() for each in expected]
     for suffix in (".csv", ".parquet", ".jsonl"):
@@ -145,7 +145,7 @@ def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path)
 def test_the_command_answers_by_another_output(mien, voted_run, tiny_run, crops):
     asked = ("predict", "--crops", crops / "0.png", "--model", voted_run.path)
     (found,) = json.loads(mien(*asked, "--output", "fer2013", "--json").out)
-    assert list(found) == ["source", "output", "top", "confidence", "probabilities"]
+    assert list(found) == ["source", "output", "answer", "top", "confidence", "probabilities"]
     assert (found["output"], tuple(found["probabilities"])) == ("fer2013", EXPRESSIONS)
     refused(mien(*asked, "--output", "percieved"), "output-unknown", "perceived")
     unnamed = mien("predict", crops, "--model", tiny_run.path, "--output", "perceived")

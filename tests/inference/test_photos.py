@@ -79,7 +79,7 @@ def test_a_reading_says_where_the_face_is(classifier, use):
     use(BOXES[1])
     (reading,) = classifier.predict(SCENE)
     answer = reading.to_dict()
-    assert list(answer) == ["source", "box", "detection_score", "top", "confidence", "probabilities"]
+    assert list(answer) == ["source", "box", "detection_score", "answer", "top", "confidence", "probabilities"]
     assert answer["box"] == {"left": 120, "top": 60, "width": 40, "height": 50}
     assert "box" not in classifier.predict(SCENE, crops=True).to_dict()
 

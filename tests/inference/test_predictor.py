@@ -97,7 +97,7 @@ def test_a_reading_names_what_it_found(classifier, faces):
     reading = classifier.predict(np.asarray(faces.images[0]), crops=True)
     assert reading.top == max(reading.probabilities, key=reading.probabilities.get)
     assert reading.confidence == max(reading.probabilities.values())
-    assert list(reading.to_dict()) == ["source", "top", "confidence", "probabilities"]
+    assert list(reading.to_dict()) == ["source", "answer", "top", "confidence", "probabilities"]
     assert sum(reading.probabilities.values()) == pytest.approx(1)
 
 

@@ -20,6 +20,7 @@ def face(left, share):
         "source": "x",
         "box": box,
         "detection_score": 0.5,
+        "answer": "happy",
         "top": "happy",
         "confidence": share,
         "probabilities": {"sad": 1 - share, "happy": share},
@@ -33,10 +34,10 @@ ANSWERS = [
     {"source": "c.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(-1, 1.0)]},
 ]
 ROWS = [
-    ("a.jpg", "d", 1, 1, 2, 3, 4, 0.5, "happy", 0.75, 0.25, 0.75),
-    ("a.jpg", "d", 2, 7, 2, 3, 4, 0.5, "happy", 0.5, 0.5, 0.5),
-    ('é\\udcff, "b".jpg', "d", 0, *[None] * 9),
-    ("c.jpg", "d", 1, -1, 2, 3, 4, 0.5, "happy", 1.0, 0.0, 1.0),
+    ("a.jpg", "d", 1, 1, 2, 3, 4, 0.5, "happy", "happy", 0.75, 0.25, 0.75),
+    ("a.jpg", "d", 2, 7, 2, 3, 4, 0.5, "happy", "happy", 0.5, 0.5, 0.5),
+    ('é\\udcff, "b".jpg', "d", 0, *[None] * 10),
+    ("c.jpg", "d", 1, -1, 2, 3, 4, 0.5, "happy", "happy", 1.0, 0.0, 1.0),
 ]
 NAMES = [
     "source",
@@ -47,6 +48,7 @@ NAMES = [
     "box_width",
     "box_height",
     "detection_score",
+    "answer",
     "top",
     "confidence",
     "sad",
@@ -90,17 +92,17 @@ def test_parquet_holds_the_same_with_types(tmp_path):
         "string",
         *["int32"] * 5,
         "double",
-        "string",
+        *["string"] * 2,
         *["double"] * 3,
     ]
 
 
 def test_crops_have_neither_number_nor_box(tmp_path):
-    answers = [{"source": "a.png", "top": "sad", "confidence": 0.75, "probabilities": {"sad": 0.75, "happy": 0.25}}]
+    answers = [face(0, 0.25) | {"source": "a.png", "top": "sad", "answer": "sad", "confidence": 0.75}]
     write(tmp_path / "out.csv", answers, {**SETTINGS, "crops": True})
     assert (tmp_path / "out.csv").read_text().splitlines() == [
-        "source,top,confidence,sad,happy",
-        "a.png,sad,0.750000,0.750000,0.250000",
+        "source,answer,top,confidence,sad,happy",
+        "a.png,sad,sad,0.750000,0.750000,0.250000",
     ]
 
 

@@ -30,12 +30,12 @@ from mien.cli.output import notice, show_json
 from mien.cli.predict_parts import check_parts_options, predict_parts
 from mien.cli.predict_settings import settings_of
 from mien.cli.predict_view import Tally, show_answers
-from mien.errors import DataError, MienError
+from mien.errors import DataError, MienError, Notice
 from mien.images import missing_file
 from mien.inference.annotate import Annotator
 from mien.inference.bulk import PredictOptions, predict_files
 from mien.inference.face_reader import FaceReader
-from mien.inference.image_files import no_images, walk_images
+from mien.inference.image_files import count_unread, no_images, walk_images
 from mien.inference.image_sources import source_name
 from mien.inference.output_files import write_csv
 from mien.inference.parts import PartsJob
@@ -169,8 +169,7 @@ def _collect(job: _Job, tally: Tally) -> list[dict[str, Any]]:
     try:
         for answer in _predict(job, _files(job.images), job.total):
             tally.add(answer)
-            if "error" not in answer:
-                answers.append(answer)
+            answers.append(answer)
     except MienError:
         if job.options.annotator is not None:
             job.options.annotator.discard()
@@ -234,12 +233,18 @@ def _files(images: list[Path]) -> Iterator[Path]:
 
 
 def _count(images: list[Path], skip_bad: bool) -> int:
-    """The number of files. Raises :class:`DataError` for a folder without images, and for a missing file."""
+    """The number of files. Raises :class:`DataError` for a folder without images, and for a missing file.
+
+    Photos of formats that are not read are named: HEIC, which phones write, would be missed in silence.
+    """
     total = 0
     for path in dict.fromkeys(images):
         inside = sum(1 for _ in _files([path]))
         if not inside:
             raise no_images(path)
+        if path.is_dir() and (unread := count_unread(path)):
+            text = f"{path}: {unread:,} of other formats, such as HEIC, left out; convert them to JPEG first"
+            notice(Notice(text, code="images-left-out").line)
         if not skip_bad and not os.path.lexists(path):
             raise missing_file(path)
         total += inside

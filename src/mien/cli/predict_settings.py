@@ -16,6 +16,9 @@ from mien.inference.image_sources import is_address
 from mien.inference.predictor import Predictor
 from mien.version import __version__
 
+_FORM = 2
+"""Of an answer; 2 has its ``answer``."""
+
 
 def settings_of(images: Sequence[str], model: str, predictor: Predictor, options: PredictOptions) -> dict[str, Any]:
     """The settings as values of JSON; lists are compared as sets.
@@ -27,6 +30,7 @@ def settings_of(images: Sequence[str], model: str, predictor: Predictor, options
     absolute = all(is_address(name) or Path(name).is_absolute() for name in images)
     return {
         "mien": __version__,
+        "form": _FORM,
         "images": sorted(set(images)),
         # Images are known by their relative names, which depend on the working folder.
         "working folder": None if absolute else str(Path.cwd()),

@@ -53,6 +53,8 @@ def show_answers(answers: Iterable[Mapping[str, Any]], crops: bool) -> None:
     head = ("image",) if crops else ("image", "face", "box", "score")
     table = Table(*head, "expression", "probability", "then", box=None, pad_edge=False)
     for answer in answers:
+        if "error" in answer:
+            continue
         if crops:
             table.add_row(answer["source"], *_cells(answer))
             continue

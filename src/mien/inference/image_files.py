@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.images import IMAGE_SUFFIXES, open_image
+from mien.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, open_image
 from mien.preprocess import InputSpec, face_square
 
 
@@ -70,7 +70,15 @@ def walk_images(folder: str | os.PathLike[str]) -> Iterator[Path]:
             yield Path(folder) / name
 
 
+def count_unread(folder: str | os.PathLike[str]) -> int:
+    """How many photos below a folder have a format that mien does not read, by suffix; hidden ones do not count."""
+    names = (name for _, _, files in os.walk(folder) for name in files)
+    return sum(name.lower().endswith(UNREAD_SUFFIXES) and not name.startswith(".") for name in names)
+
+
 def no_images(folder: str | os.PathLike[str]) -> DataError:
     """The error for a folder without images."""
     suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-    return DataError(f"{os.fspath(folder)} contains no images ({suffixes}).", code="folder-without-images")
+    unread = count_unread(folder)
+    hint = f" It has {unread:,} of other formats, such as HEIC: convert them to JPEG first." if unread else ""
+    return DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="folder-without-images")

@@ -16,7 +16,7 @@ Results = Iterable[Mapping[str, Any]]
 FACE_COLUMNS = ("face", "box_left", "box_top", "box_width", "box_height")
 """Columns of a detected face. ``face`` counts from 1 in each image; it is 0 in the only row of an image without one."""
 
-FIELDS = ("top", "confidence")
+FIELDS = ("answer", "top", "confidence")
 """What a row says beside place and probabilities; see :attr:`mien.inference.prediction.Prediction.fields`."""
 
 SCORE_COLUMN = "detection_score"
@@ -93,7 +93,7 @@ def _parquet(path: Path, results: Results, classes: tuple[str, ...], crops: bool
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
-    types = dict.fromkeys(("source", "detector", "output", "top"), pa.string())
+    types = dict.fromkeys(("source", "detector", "output", "answer", "top"), pa.string())
     types |= dict.fromkeys(FACE_COLUMNS, pa.int32()) | dict.fromkeys(("unsure", "not_a_face"), pa.bool_())
     names = columns(classes, crops, fields)
     schema = pa.schema([(name, types.get(name, pa.float64())) for name in names])

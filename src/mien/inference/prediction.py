@@ -31,7 +31,7 @@ _NOT_A_FACE_CLASS = "not-a-face"
 def prediction_fields(output: str | None, perceived: bool) -> tuple[str, ...]:
     """As :attr:`Prediction.fields`."""
     named = () if output is None else ("output",)
-    return (*named, "top", "confidence", *(("unsure", "not_a_face") if perceived else ()))
+    return (*named, "answer", "top", "confidence", *(("unsure", "not_a_face") if perceived else ()))
 
 
 def possible_answers(classes: tuple[str, ...], perceived: bool) -> tuple[str, ...]:

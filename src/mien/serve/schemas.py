@@ -68,6 +68,7 @@ class FaceResponse(BaseModel):
         default=None, description="the detector's own score, not calibrated; missing with crops"
     )
     output: str | None = Field(default=None, description="the output that answered; missing if it has no name")
+    answer: str = Field(description="what people would say: an expression, 'unsure' or 'not a face'; else as `top`")
     top: str = Field(description="the predicted class: the most probable one, or what the threshold decides")
     # Not bounded to 1 here: a sum of probabilities may exceed it in the last bit, and that is no defect.
     confidence: float = Field(description="the calibrated probability of that class, 0..1")

@@ -10,6 +10,8 @@ export interface Prediction {
   detection_score?: number;
   /** Of a model with several outputs. */
   output?: string;
+  /** What people would say: an expression, "unsure" or "not a face"; otherwise the class at the top. */
+  answer: string;
   top: string;
   confidence: number;
   /** Of an output that people's votes taught: fewer than half would agree on an expression. */
@@ -32,6 +34,9 @@ export const AGREEMENT = 0.5;
 const NOT_A_FACE = "not-a-face";
 const NO_EXPRESSION = ["unknown", NOT_A_FACE];
 
+/** Answers that are no expression, as mien.inference.prediction writes them. */
+const ANSWERS = { unsure: "unsure", "not-a-face": "not a face" };
+
 /** What a prediction is made of. */
 export type Classified = Pick<PredictedFace, "box" | "score" | "probabilities">;
 
@@ -50,6 +55,7 @@ export function predictionOf(
     ...(box && { box }),
     ...(score !== null && { detection_score: score }),
     ...(output.name && { output: output.name }),
+    answer: kind === null || kind === "expression" ? top : ANSWERS[kind],
     top,
     confidence,
     ...(kind && { unsure: kind === "unsure", not_a_face: kind === "not-a-face" }),

@@ -50,10 +50,10 @@ describe("prediction", () => {
 
   test("has the keys of Prediction.to_dict(), in its order", () => {
     const prediction = predictionOf("a.png", { box, score: 0.875, probabilities: { "": PROBABILITIES } }, LABEL, ALL!);
-    expect(Object.keys(prediction)).toEqual(["source", "box", "detection_score", "top", "confidence", "probabilities"]);
+    expect(Object.keys(prediction)).toEqual(["source", "box", "detection_score", "answer", "top", "confidence", "probabilities"]);
     expect(prediction).toMatchObject({ source: "a.png", box, detection_score: 0.875, top: "happy", confidence: 0.3 });
     const whole = predictionOf("a.png", { ...CROP, probabilities: { "": PROBABILITIES } }, LABEL, ALL!);
-    expect(Object.keys(whole)).toEqual(["source", "top", "confidence", "probabilities"]);
+    expect(Object.keys(whole)).toEqual(["source", "answer", "top", "confidence", "probabilities"]);
   });
 
   test("is unsure below the chosen confidence", () => {
@@ -80,19 +80,19 @@ describe("what people would say", () => {
 
   test("the file has Python's fields, whatever limit the page shows", () => {
     const unsure = predict(0.49, 0.3, 0.11, 0.1);
-    expect(unsure).toMatchObject({ output: "perceived", top: "happy", confidence: 0.49, unsure: true, not_a_face: false });
+    expect(unsure).toMatchObject({ output: "perceived", answer: "unsure", top: "happy", confidence: 0.49, unsure: true, not_a_face: false });
     expect(answerOf(unsure, 0.4).kind).toBe("expression");
-    expect(predict(0.2, 0.3, 0.1, 0.4)).toMatchObject({ top: "not-a-face", unsure: false, not_a_face: true });
+    expect(predict(0.2, 0.3, 0.1, 0.4)).toMatchObject({ answer: "not a face", top: "not-a-face", unsure: false, not_a_face: true });
   });
 
   test("each output of a face has its own classes and fields", () => {
     const label: Output = { ...LABEL, name: "fer2013" };
     const all = { fer2013: PROBABILITIES, perceived: [0.2, 0.3, 0.1, 0.4] };
     const keys = (chosen: Output) => Object.keys(predictionOf("a.png", { ...CROP, probabilities: all }, chosen, schemesFor(chosen)[0]!));
-    expect(keys(label)).toEqual(["source", "output", "top", "confidence", "probabilities"]);
-    expect(keys(output)).toEqual(["source", "output", "top", "confidence", "unsure", "not_a_face", "probabilities"]);
+    expect(keys(label)).toEqual(["source", "output", "answer", "top", "confidence", "probabilities"]);
+    expect(keys(output)).toEqual(["source", "output", "answer", "top", "confidence", "unsure", "not_a_face", "probabilities"]);
     const merged = predictionOf("a.png", { ...CROP, probabilities: all }, label, schemesFor(label)[2]!);
-    expect(merged).toMatchObject({ output: "fer2013", top: "positive" });
+    expect(merged).toMatchObject({ output: "fer2013", answer: "positive", top: "positive" });
     expect(merged.confidence).toBeCloseTo(0.4 / 0.7, 12);
     expect(predictionOf("a.png", { ...CROP, probabilities: all }, output, schemesFor(output)[0]!).top).toBe("not-a-face");
   });
