@@ -6,8 +6,8 @@
 The journal is locked while it is open. The next command tries images with errors again.
 
 The result of a photo is ``{"source", "picture": {"width", "height"}, "detector", "faces": [...]}``; of a face crop,
-``{"source", "answer", "top", "confidence", "probabilities"}``; of an image that cannot be read, ``{"source", "error"}``.
-A model with named outputs adds what :attr:`mien.inference.prediction.Prediction.fields` names.
+``{"source", "answer", "top", "confidence", "probabilities"}``; of one that cannot be read, ``{"source", "error"}``. A
+model with named outputs adds what :attr:`mien.inference.prediction.Prediction.fields` names.
 """
 
 from __future__ import annotations
