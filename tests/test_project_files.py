@@ -3,6 +3,7 @@
 Oracle: the files that they name. A container engine is not at hand where the tests run.
 """
 
+import itertools
 import re
 import tomllib
 from pathlib import Path
@@ -12,6 +13,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from mien.serve.limits import Limits
 from mien.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -26,6 +28,11 @@ def test_the_container_runs_without_rights_and_asks_for_a_route_that_exists():
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert service["ports"] == ["127.0.0.1:8000:8000"]
+    # docs/serve.md, Memory: uploads, and one image more than threads at 26 bytes a pixel.
+    options = dict(itertools.pairwise(service["command"]))
+    uploads = int(options["--max-requests"]) * Limits().max_bytes
+    assert uploads + (int(options["--threads"]) + 1) * 26 * Limits().max_pixels < 2e9
+    assert service["mem_limit"] == "2g"
     for line in re.findall(r"^COPY (.*) \S+$", dockerfile, re.MULTILINE):
         for name in line.split():
             assert (ROOT / name).exists(), name
