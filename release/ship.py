@@ -30,6 +30,7 @@ from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.synthetic import render_faces
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
+from mien.evaluation.ferplus import majority_accuracy
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import fingerprint_of_samples, measure_robustness
 from mien.evaluation.robustness_file import RobustnessReport, write_robustness
@@ -94,7 +95,12 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
         "precision": read_manifest(folder.model).precision,
         "accuracy_by_views": {views: accuracy(model, faces, views) for views in (1, 2, 10)},
         "calibration": calibration(with_model_classes(model, faces), scores),
-        "int8": {"accuracy": smaller.accuracy, "agreement": smaller.agreement, "samples": smaller.samples},
+        "int8": {
+            "accuracy": smaller.accuracy,
+            "agreement": smaller.agreement,
+            "samples": smaller.samples,
+            "majority_accuracy": accuracy_by_majority(Predictor(folder.model_int8).for_labels(), faces),
+        },
         "answers": {
             file.name: np.round(Predictor(file).probabilities(drawn), 7).tolist()
             for file in (folder.model, folder.model_int8)
@@ -108,6 +114,14 @@ def accuracy(model: Predictor, faces: Dataset, views: int) -> float:
     """Share of validation rows that are right, over so many views of each face."""
     scores = predict_split(model, faces, "validation", views)
     return float((scores.probabilities.argmax(axis=1) == scores.labels).mean())
+
+
+def accuracy_by_majority(model: Predictor, faces: Dataset) -> dict[str, float]:
+    """By the output taught by votes: how often it says what most annotators said, by FER+'s protocol on validation."""
+    votes = predict_split(model, faces, "validation").votes
+    if votes is None or votes.probabilities is None:
+        return {}
+    return {votes.output: majority_accuracy(votes.counts, votes.probabilities, votes.classes)}
 
 
 def calibration(faces: Dataset, scores: Predictions) -> dict[str, Any]:

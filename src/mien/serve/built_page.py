@@ -12,13 +12,14 @@ from mien.files import write_bytes
 from mien.inference.find_model import SHIPPED, find_model
 from mien.manifest import INT8
 from mien.run_folder import RunFolder
+from mien.serve.page_manifest import page_manifest
 
 STATIC = Path(__file__).parent / "static"
 """What ``make web`` builds from web/. In a checkout where it was not built, the folder is missing."""
 
 MODEL = "model.onnx"
 MANIFEST = "model.json"
-"""Files of the page: the model, and the manifest that is also in the model's metadata."""
+"""Files of the page: the model, and what the page reads of it (:func:`page_manifest`)."""
 
 MODELS = "models.json"
 """File of the page: the names of all models that it offers, the one above first."""
@@ -85,7 +86,7 @@ def models_files(models: Sequence[Path]) -> dict[str, bytes]:
             )
     files = {MODELS: _as_json([manifest.full_name for manifest in manifests])}
     for number, (model, manifest) in enumerate(zip(models, manifests, strict=True), start=1):
-        for name, content in ((MODEL, model.read_bytes()), (MANIFEST, _as_json(manifest.model_dump(mode="json")))):
+        for name, content in ((MODEL, model.read_bytes()), (MANIFEST, _as_json(page_manifest(model, manifest)))):
             files[name if number == 1 else name.replace(".", f"-{number}.")] = content
     return files
 

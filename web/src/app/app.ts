@@ -40,7 +40,10 @@ export class App {
     // A file of unknown type may be an image; if it is not, an error names it.
     const images = files.filter(({ type }) => type.startsWith("image/") || (!type && !videos.length));
     const others = files.filter((file) => !images.includes(file) && !videos.includes(file));
-    if (others.length === files.length) return messages.addProblem(problem("files-unsupported"));
+    if (others.length === files.length) {
+      this.images.setAside();
+      return messages.addProblem(problem("files-unsupported"));
+    }
     const played = images.length ? undefined : videos.shift();
     this.#reportSkipped("videos-skipped", videos);
     this.#reportSkipped("files-skipped", others);

@@ -34,7 +34,9 @@ export class ImageSession {
   /** Show the first of some images that can be shown, then process all that are left. */
   async process(items: GalleryItem[]): Promise<void> {
     this.showList();
-    for (const item of items) if (await this.#choose(item)) break;
+    let isShown = !items.length;
+    for (const item of items) if ((isShown = await this.#choose(item))) break;
+    if (!isShown) this.setAside();
     this.showList();
     // If the rest is being processed already, that loop comes to these images too.
     if (this.#processingRest) return;
@@ -47,6 +49,14 @@ export class ImageSession {
       this.showList();
     }
     this.#processingRest = false;
+  }
+
+  /**
+   * Take the image off the screen, since what was opened after it cannot be shown: its answer would stand beside the error.
+   * It stays in the list.
+   */
+  setAside(): void {
+    if (this.stage.shown.kind === "image") this.stage.show({ kind: "nothing" });
   }
 
   /** Forget all predictions, so that every image is processed again. */

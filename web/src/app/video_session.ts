@@ -44,7 +44,9 @@ export class VideoSession {
       await playCamera(this.stage.video, stream);
       if (this.stage.isCurrent(turn)) await this.#predict(CAMERA, predictor);
     } catch (error) {
-      await this.#giveUp(CAMERA, error, turn);
+      if (!this.#giveUp(CAMERA, error, turn)) return;
+      // Show the images again, if there are any and nothing is on the screen.
+      if (this.stage.shown.kind === "nothing") await this.images.process([...this.images.items]);
     } finally {
       // However it ended, the camera is off.
       stream?.getTracks().forEach((track) => track.stop());
@@ -62,7 +64,9 @@ export class VideoSession {
       await playFile(this.stage.video, file);
       if (this.stage.isCurrent(turn)) await this.#predict(name, predictor);
     } catch (error) {
-      await this.#giveUp(name, error, turn);
+      if (!this.#giveUp(name, error, turn)) return;
+      this.images.setAside();
+      await this.images.process([]);
     }
   }
 
@@ -87,15 +91,12 @@ export class VideoSession {
     }
   }
 
-  /**
-   * A camera or a video could not start: show the images again, if there are any and nothing is on the screen.
-   * Late errors of something that was stopped are ignored.
-   */
-  async #giveUp(source: string, error: unknown, turn: number): Promise<void> {
-    if (!this.stage.isCurrent(turn)) return;
+  /** A camera or a video could not start. Returns false for late errors of something that was stopped, which are ignored. */
+  #giveUp(source: string, error: unknown, turn: number): boolean {
+    if (!this.stage.isCurrent(turn)) return false;
     this.stage.stop();
     if (this.stage.shown.kind !== "video") release(this.stage.video);
     this.stage.report(source, error);
-    if (this.stage.shown.kind === "nothing") await this.images.process([...this.images.items]);
+    return true;
   }
 }

@@ -1,14 +1,17 @@
 import type { InputSpec } from "../preprocess/input";
 import { besidePage } from "./runtime";
 
-/** The parts of a model's manifest that the page uses; see mien.artifact.Manifest. */
+/** What the page uses of a model's file; see mien.serve.page_manifest. */
 export interface Manifest {
   name: string;
   classes: string[];
   input: InputSpec;
   precision: string;
   temperature: number;
+  /** Of the first output. */
   scores: Record<string, number>;
+  /** Of other outputs, by name: how often they say what most annotators said. Only what was measured is there. */
+  majority_accuracy?: Record<string, number>;
   /** By name, the first with the classes and the temperature above; empty or missing where there is one without a name. */
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
 }

@@ -172,11 +172,11 @@ export class Page {
   }
 
   #modelText(): string {
-    const { name, precision, scores } = this.manifest;
-    const accuracy = scores["validation_accuracy"];
-    return accuracy === undefined
-      ? translate("model_unmeasured", { name, precision })
-      : translate("model", { name, precision, accuracy: percent(accuracy, 1) });
+    const { name, precision } = this.manifest;
+    const { accuracy } = this.settings.output;
+    if (!accuracy) return translate("model_unmeasured", { name, precision });
+    const key = accuracy.by === "majority" ? "model_by_majority" : "model";
+    return translate(key, { name, precision, accuracy: percent(accuracy.share, 1) });
   }
 
   #showMap(): void {

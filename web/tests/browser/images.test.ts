@@ -134,6 +134,28 @@ test("a dropped photo: the face is detected, and has the same probabilities as t
   await page.context().close();
 });
 
+test("a file that cannot be shown sets the image before it aside, with its answer; the list leads back to it", async () => {
+  const page = await visit.open();
+  const broken = { name: "odd.png", type: "image/png", bytes: Buffer.from("odd") };
+  for (const [file, code] of [
+    [broken, "image-unreadable"],
+    [{ ...broken, name: "notes.txt", type: "text/plain" }, "files-unsupported"],
+  ] as const) {
+    await dropAstronaut(page);
+    await waitForText(page, "#status", /astronaut\.png: one face/);
+    await drop(page, [file]);
+    await reports(page, code);
+    await expect.poll(() => page.isVisible("#frame")).toBe(false);
+    expect(await page.textContent("#answer")).toBe("No prediction yet.");
+    expect(await page.textContent("#status")).toBe("");
+    expect(await page.locator("#boxes button").count()).toBe(0);
+    await page.locator("#images button").first().click();
+    await waitForText(page, "#status", /astronaut\.png: one face/);
+    expect(await errorCodes(page)).toEqual([]);
+  }
+  await page.context().close();
+});
+
 test("an image that is too large for a canvas is refused", async () => {
   const page = await visit.open();
   await page.check("#face-crops");

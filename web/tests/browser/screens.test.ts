@@ -4,7 +4,7 @@ import path from "node:path";
 
 import { afterAll, beforeAll, test } from "vitest";
 
-import { dropAstronaut, waitForText, Visit } from "./browser";
+import { drop, dropAstronaut, reports, waitForText, Visit } from "./browser";
 
 const OUT = process.env["MIEN_SCREENS"] ?? "";
 
@@ -31,6 +31,9 @@ test.runIf(OUT).each([
   await page.click("#explain");
   await page.waitForSelector("#map:not([hidden])");
   await shoot("image");
+  await drop(page, [{ name: "odd.png", type: "image/png", bytes: Buffer.from("odd") }]);
+  await reports(page, "image-unreadable");
+  await shoot("refused");
   await page.click("#use-camera");
   await waitForText(page, "#throughput", /\d/);
   await page.waitForTimeout(6000);

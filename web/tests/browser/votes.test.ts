@@ -1,15 +1,24 @@
 // A model with two outputs, one of them taught by votes. Oracle: Python's probabilities (make_votes_model.py).
+import { readFileSync } from "node:fs";
+import path from "node:path";
+
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
+import type { Manifest } from "../../src/model/manifest";
 import type { Prediction } from "../../src/predictions/prediction";
-import { BUILT, chooseOutput, drop, pageErrors, saved, VOTES, votesImages, waitForText, Visit } from "./browser";
+import { BUILT, chooseOutput, drop, pageErrors, ROOT, saved, VOTES, votesImages, waitForText, Visit } from "./browser";
 
 let visit: Visit;
 beforeAll(async () => {
   visit = await Visit.begin({ folders: [VOTES, BUILT] });
 });
 afterAll(() => visit.end());
+
+/** What was measured of the page's own model when it was made. */
+const card = JSON.parse(readFileSync(path.join(ROOT, "src/mien/shipped/fast/card.json"), "utf8")) as {
+  int8: { accuracy: number; majority_accuracy: { perceived: number } };
+};
 
 const files = votesImages.map(({ name, file }) => ({ name, type: "image/png", bytes: Buffer.from(file, "base64") }));
 const noise = files.at(-1)!;
@@ -69,6 +78,30 @@ test("the page says what is unsure and what is not a face", async () => {
   await page.click('[data-language="de"]');
   expect(await page.textContent("#outputs")).toContain("was Menschen sehen");
   await page.context().close();
+});
+
+test("the model's accuracy is that of the answer on the screen, and none is named where none was measured", async () => {
+  const shipped = await Visit.begin();
+  const figure = async (page: Page) => /[\d.]+%/.exec((await page.textContent("#model"))!)?.[0];
+  const percent = (share: number) => `${(100 * share).toFixed(1)}%`;
+  const page = await shipped.open();
+  expect(await figure(page)).toBe(percent(card.int8.majority_accuracy.perceived));
+  expect(await page.textContent("#model")).toContain("most people");
+  await chooseOutput(page, "fer2013");
+  expect(await figure(page)).toBe(percent(card.int8.accuracy));
+  expect(await page.textContent("#model")).not.toContain("most people");
+  await page.context().close();
+
+  const unmeasured = await shipped.open({}, (fresh) =>
+    fresh.route("**/model.json", async (route) => {
+      const { majority_accuracy: _, ...manifest } = (await (await route.fetch()).json()) as Manifest;
+      await route.fulfill({ json: manifest });
+    }),
+  );
+  expect(await figure(unmeasured)).toBeUndefined();
+  await chooseOutput(unmeasured, "fer2013");
+  expect(await figure(unmeasured)).toBe(percent(card.int8.accuracy));
+  await shipped.end();
 });
 
 test("with a lower limit the expression is named, and the file keeps Python's limit", async () => {

@@ -15,7 +15,7 @@ const PROBABILITIES = [0.1, 0.2, 0.05, 0.3, 0.15, 0.1, 0.1];
 const CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 /** The whole image as one face. */
 const CROP = { box: null, score: null };
-const LABEL: Output = { name: "", logits: "logits", classes: CLASSES, temperature: 1, byVotes: false };
+const LABEL: Output = { name: "", logits: "logits", classes: CLASSES, temperature: 1, byVotes: false, accuracy: null };
 const [ALL, FIVE, BINARY] = schemesFor(LABEL);
 
 describe("label schemes", () => {
@@ -65,7 +65,7 @@ describe("prediction", () => {
 
 describe("what people would say", () => {
   const classes = ["happy", "contempt", "unknown", "not-a-face"];
-  const output: Output = { name: "perceived", logits: "logits_perceived", classes, temperature: 1, byVotes: true };
+  const output: Output = { ...LABEL, name: "perceived", logits: "logits_perceived", classes, byVotes: true };
   const predict = (...row: number[]) => predictionOf("a.png", { ...CROP, probabilities: { perceived: row } }, output, schemesFor(output)[0]!);
 
   test.each([
@@ -108,12 +108,12 @@ describe("what people would say", () => {
 });
 
 describe("outputs of a model", () => {
-  const manifest = { classes: ["a", "b"], temperature: 2 } as Manifest;
+  const manifest = { classes: ["a", "b"], temperature: 2, scores: {} } as unknown as Manifest;
   const perceived = { classes: ["c", "d"], temperature: 3, target: "votes" };
 
   test("without names there is one, and it answers", () => {
     const outputs = outputsOf({ ...manifest, outputs: {} });
-    expect(outputs).toEqual([{ name: "", logits: "logits", classes: ["a", "b"], temperature: 2, byVotes: false }]);
+    expect(outputs).toEqual([{ ...LABEL, classes: ["a", "b"], temperature: 2 }]);
     expect(outputsOf(manifest)).toEqual(outputs);
     expect(defaultOutput(outputs)).toBe(outputs[0]);
   });
@@ -123,6 +123,16 @@ describe("outputs of a model", () => {
     const outputs = outputsOf({ ...manifest, outputs: { fer2013, perceived } });
     expect(outputs.map(({ logits, temperature }) => [logits, temperature])).toEqual([["logits", 2], ["logits_perceived", 3]]);
     expect(defaultOutput(outputs).name).toBe("perceived");
+  });
+
+  test("each has its own accuracy, or none", () => {
+    const fer2013 = { classes: ["a", "b"], temperature: 1, target: "label" };
+    const both = { ...manifest, outputs: { fer2013, perceived }, scores: { validation_accuracy: 0.7 } };
+    const byLabel = { by: "label", share: 0.7 };
+    expect(outputsOf(both).map(({ accuracy }) => accuracy)).toEqual([byLabel, null]);
+    const measured = { ...both, majority_accuracy: { perceived: 0.86 } };
+    expect(outputsOf(measured).map(({ accuracy }) => accuracy)).toEqual([byLabel, { by: "majority", share: 0.86 }]);
+    expect(outputsOf({ ...measured, outputs: {} })[0]!.accuracy).toEqual(byLabel);
   });
 });
 
