@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.util import find_spec
@@ -68,6 +68,21 @@ def _one_thread() -> None:
         import torch
 
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _export_once() -> Iterator[None]:
+    """Tests that train write the same few graphs, hundreds of times."""
+    if find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    from remembered_export import remembering
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", remembering(torch.onnx.export))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
