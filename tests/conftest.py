@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from mien.data.dataset import Dataset
+from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
 from mien.errors import MissingExtraError
 from mien.evaluation.predictions import Predictions
@@ -104,6 +105,12 @@ def fer2013_dev() -> Path:
     if not path.is_file():
         pytest.skip(f"FER2013 is not at {path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def fer2013_faces(fer2013_dev: Path) -> Dataset:
+    """The same, decoded once: that takes seconds."""
+    return read_data(fer2013_dev, cache=False).faces
 
 
 @pytest.fixture(scope="session")
