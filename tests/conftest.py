@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -83,6 +84,14 @@ def _export_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch.onnx, "export", remembering(torch.onnx.export))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_children() -> Iterator[None]:
+    """Commands that tests start do not import torchmetrics, which mien's users need not have: a quarter of a start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "for_children"), prepend=os.pathsep)
         yield
 
 
