@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from mien.data.dataset import Dataset
+from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
 from mien.errors import MissingExtraError
 from mien.evaluation.predictions import Predictions
@@ -71,6 +73,29 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _export_once() -> Iterator[None]:
+    """Tests that train write the same few graphs, hundreds of times."""
+    if find_spec("torch") is None:
+        yield
+        return
+    import torch
+
+    from remembered_export import remembering
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.onnx, "export", remembering(torch.onnx.export))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_children() -> Iterator[None]:
+    """Commands that tests start do not import torchmetrics, which mien's users need not have: a quarter of a start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent / "for_children"), prepend=os.pathsep)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _heeds_ctrl_c() -> None:
     """A suite that a shell runs in the background ignores Ctrl-C, and so would the commands that tests stop by it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -89,6 +114,12 @@ def fer2013_dev() -> Path:
     if not path.is_file():
         pytest.skip(f"FER2013 is not at {path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def fer2013_faces(fer2013_dev: Path) -> Dataset:
+    """The same, decoded once: that takes seconds."""
+    return read_data(fer2013_dev, cache=False).faces
 
 
 @pytest.fixture(scope="session")

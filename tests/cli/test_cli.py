@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import get_type_hints
 
@@ -641,8 +642,8 @@ def test_bad_images_and_data_are_one_line(mien, tmp_path, tiny_run, faces):
     refused(mien("export", "fast"), "run-shipped")
 
 
-def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(tmp_path, recipe_file, face_folder):
-    """A real process, a real SIGINT."""
+def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(mien, tmp_path, recipe_file, face_folder):
+    """A real process, a real SIGINT; then another one to this process, which resumes."""
     run = RunFolder(tmp_path / "run")
     command = [
         sys.executable,
@@ -667,15 +668,21 @@ def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(tmp_path, recipe_file, 
     assert run.model.is_file()
     epochs = len(run.read_history())
     assert 1 <= epochs < 500
-    resumed = subprocess.Popen(
-        [*command, "--set", "epochs=500", "--resume"], stderr=subprocess.PIPE, text=True, env=environment
-    )
-    while resumed.poll() is None and len(run.read_history()) < epochs + 2:
-        time.sleep(0.05)
-    resumed.send_signal(signal.SIGINT)
-    _, err = resumed.communicate(timeout=120)
-    assert resumed.returncode == 0, err
-    assert len(run.read_history()) >= epochs + 2
+    ended = threading.Event()
+
+    def press_ctrl_c():
+        while not ended.wait(0.05):
+            if len(run.read_history()) >= epochs + 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    presses = threading.Thread(target=press_ctrl_c)
+    presses.start()
+    resumed = mien(*command[3:], "--set", "epochs=500", "--resume")
+    ended.set()
+    presses.join()
+    assert resumed.code == 0, resumed.err
+    assert epochs + 2 <= len(run.read_history()) < 500
 
 
 def test_a_closed_pipe_is_no_error(face_folder, tiny_run):

@@ -9,9 +9,6 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from mien.data.dataset import Dataset
-from mien.data.read import read_data
-
 Images = npt.NDArray[np.uint8]
 
 
@@ -21,12 +18,6 @@ def cache_in_tmp(_own_cache: None, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     folder = tmp_path / "mien-cache"
     monkeypatch.setenv("MIEN_CACHE", str(folder))
     return folder
-
-
-@pytest.fixture(scope="session")
-def fer2013_faces(fer2013_dev: Path) -> Dataset:
-    """FER2013's Training and PublicTest, decoded once for all tests."""
-    return read_data(fer2013_dev, cache=False).faces
 
 
 @pytest.fixture

@@ -127,6 +127,7 @@ def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces,
 
 PROGRAM = """
 import sys
+import time
 from pathlib import Path
 from mien.data.synthetic import synthetic_faces
 from mien.errors import StudyError
@@ -141,13 +142,16 @@ torch.set_num_threads(1)
 study_time.available_cores = lambda: 2  # two workers, also where there is one core
 
 class Quiet:
-    def epochs(self, run, done): pass
+    def epochs(self, run, done):
+        if len(sys.argv) > 5:  # a run of few epochs waits, so that it can be stopped
+            time.sleep(1)
+
     def ended(self, run, finished): pass
 
 if __name__ == "__main__":
     out = Path(sys.argv[2])
     context = StudyContext({DataForm(48, 1): synthetic_faces(400, seed=1)}, out, out / "results", {})
-    plan = make_plan(load_study(sys.argv[1]), context.faces_by_form, ["epochs=120"])
+    plan = make_plan(load_study(sys.argv[1]), context.faces_by_form, ["epochs=" + sys.argv[4]])
     runs = [run for run in plan.runs if run.variant == "base"]
     try:
         print(run_all(runs, {}, context, Quiet(), int(sys.argv[3])), flush=True)
@@ -156,10 +160,15 @@ if __name__ == "__main__":
 """
 
 
+# A study of one process waits after each epoch. Those of several do not hear of it: they have epochs enough.
+EPOCHS = {1: 8, 2: 120}
+
+
 def _start(tmp_path: Path, study: Path, jobs: int) -> subprocess.Popen[str]:
     program = tmp_path / "program.py"
     program.write_text(PROGRAM)
-    command = [sys.executable, str(program), str(study), str(tmp_path / "out"), str(jobs)]
+    command = [sys.executable, str(program), str(study), str(tmp_path / "out"), str(jobs), str(EPOCHS[jobs])]
+    command += ["slowly"] if jobs == 1 else []
     # A session of its own, so that a signal can reach all of its processes as a terminal's Ctrl-C does.
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
@@ -191,11 +200,11 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     if signal_number == signal.SIGINT:
         assert (printed.strip(), complaint) == ("False", "")
     context = StudyContext({DataForm(48, 1): faces}, out, out / "results", {})
-    plan = make_plan(load_study(str(tiny_study_file)), context.faces_by_form, ["epochs=120"])
+    plan = make_plan(load_study(str(tiny_study_file)), context.faces_by_form, [f"epochs={EPOCHS[jobs]}"])
     begun = [run for run in plan.runs if folder_of(run, out).last.is_file()]
     # history.csv is written after it, and may be an epoch behind where the kill fell between.
     before = len(checkpoint.load(folder_of(begun[0], out).last)[1]["history"])
-    assert 1 <= before < 120
+    assert 1 <= before < EPOCHS[jobs]
     if signal_number == signal.SIGINT:
         return
     assert run_all(begun[:1], {}, context, told)
