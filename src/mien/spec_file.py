@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from mien.errors import MienError, nearest, sentence
 from mien.files import plain
+from mien.value_rules import place, rule_of, value_text
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -97,18 +98,27 @@ class SpecKind:
         """One line for the first fault. A misspelt key is also a missing one: the misspelling says more."""
         faults = error.errors()
         fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
-        where, what = ".".join(str(part) for part in fault["loc"]), f"The {self.noun} {origin}"
+        where, what = place(fault["loc"]), f"The {self.noun} {origin}"
         if fault["type"] == "extra_forbidden":
             return self._error(
                 f"{what} has an unknown key '{where}'." + _nearest_key(model, fault["loc"]), "unknown-key"
             )
         if fault["type"] == "missing":
-            return self._error(f"{what} has no '{where}'.", "missing-key")
-        reason = fault["msg"].removeprefix("Value error, ")
+            # A list of a fixed length: what is missing is its next value.
+            *path, last = fault["loc"]
+            lacks = f"too few values in '{place(path)}'" if isinstance(last, int) else f"no '{where}'"
+            return self._error(f"{what} has {lacks}.", "missing-key")
+        field = _field(model, fault["loc"])
+        rule = rule_of(fault, field.metadata if field else ())
         if not where:
-            return self._error(sentence(f"{what} is not possible: {reason}"), "value")
-        reason = f"{reason[0].lower()}{reason[1:]}"
-        return self._error(sentence(f"{what} has {where} = {fault['input']!r}: {reason}"), "value")
+            return self._error(sentence(f"{what} is not possible: {rule}"), "value")
+        if fault["type"] == "value_error":
+            if isinstance(fault["input"], Mapping):
+                return self._error(sentence(f"{what}: [{where}] is not possible: {rule}"), "value")
+            return self._error(sentence(f"{what} has {where} = {value_text(fault['input'])}: {rule}"), "value")
+        if fault["loc"][-1] == "[key]":
+            return self._error(f"{what} has {place(fault['loc'][:-1])}: this name {rule}.", "value")
+        return self._error(f"{what} has {where} = {value_text(fault['input'])}; it {rule}.", "value")
 
     def _error(self, message: str, fault: str) -> MienError:
         return self.error(message, code=f"{self.noun}-{fault}")
@@ -165,7 +175,17 @@ def _nearest_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str
     return nearest(str(last), known, table)
 
 
-def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
+    """The field at ``location``; None inside a list, whose values have rules of their own."""
+    found: FieldInfo | None = None
+    models: list[type[BaseModel]] = [model]
+    for part in location:
+        found = next((_fields(each)[part] for each in models if part in _fields(each)), None)
+        models = list(_models(found.annotation)) if found else models
+    return found
+
+
+def _fields(model: type[BaseModel]) -> dict[int | str, FieldInfo]:
     """Fields by the names that they have in the file."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
 

@@ -133,7 +133,8 @@ def convert(
 @app.command("download", short_help="Download a public data set with kagglehub.")
 def download(
     name: Annotated[
-        str, typer.Argument(help="fer2013 (folders of JPEG files) or fer2013-csv (the original CSV file).")
+        str,
+        typer.Argument(help="fer2013 (folders of JPEG files) or fer2013-csv (the original CSV file).", metavar="NAME"),
     ],
     quiet: QuietOption = False,
 ) -> None:

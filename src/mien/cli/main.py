@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mien.cli.commands import CommandGroup
+from mien.cli.usage import usage_text
 from mien.errors import MienError
 from mien.processes import process_count
 from mien.version import __version__
@@ -59,9 +60,8 @@ def main() -> None:
     except MienError as error:
         _fail(str(error), error.code)
     except _USAGE_ERROR as error:
-        message = " ".join(error.format_message().split())
         command = error.ctx.command_path if error.ctx is not None else "mien"
-        _fail(f"{message.removesuffix('.')}{'' if message.endswith('?') else '.'} See: {command} --help", "usage")
+        _fail(f"{usage_text(error)} See: {command} --help", "usage")
     except (KeyboardInterrupt, typer.Abort):
         _fail("Stopped.", "stopped", _STOPPED)
     except BrokenPipeError:
