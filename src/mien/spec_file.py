@@ -60,10 +60,18 @@ class SpecKind:
         """
         if not is_path(name):
             if name not in self.names():
-                raise self._error(f"There is no {self.noun} '{name}'." + nearest(name, self.names()), "unknown")
+                file = Path(f"{name}.toml")
+                hint = f" Did you mean the file {file}?" if file.is_file() else nearest(name, self.names())
+                raise self._error(f"There is no {self.noun} '{name}'.{hint}", "unknown")
             return (resources.files("mien") / self.plural / f"{name}.toml").read_text(encoding="utf-8")
         try:
             return Path(name).read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            known = Path(name).stem in self.names()
+            hint = f" Did you mean '{Path(name).stem}', which comes with mien?" if known else ""
+            raise self._error(f"There is no {self.noun} file {name}.{hint}", "unreadable") from None
+        except IsADirectoryError:
+            raise self._error(f"{name} is a folder; a {self.noun} is a .toml file.", "unreadable") from None
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise self._error(f"The {self.noun} {name} cannot be read: {reason}.", "unreadable") from None

@@ -64,7 +64,7 @@ def rule_of(fault: Mapping[str, Any], constraints: Iterable[object] = ()) -> str
 
 
 def place(location: Iterable[int | str]) -> str:
-    """Where in a file a value is: ``("resizing", 0, 1)`` -> ``"resizing[0][1]"``, ``("optim", "lr")`` -> ``"optim.lr"``."""
+    """Where in a file a value is: ``("outputs", "a", 0)`` -> ``"outputs.a[0]"``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).removeprefix(".")
 
 

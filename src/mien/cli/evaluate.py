@@ -67,7 +67,7 @@ class _Result:
 def evaluate(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help=f"{MODEL_HELP} The probabilities of several are averaged.", metavar="MODEL"),
+        typer.Argument(help=f"{MODEL_HELP} With several models, their probabilities are averaged.", metavar="MODEL"),
     ] = None,
     data: OptionalDataOption = None,
     split: Annotated[
@@ -101,8 +101,8 @@ def evaluate(
 ) -> None:
     """Evaluate models on one split of labelled images, or evaluate the predictions of any model.
 
-    With --classes, probabilities are summed over merged classes; samples of dropped classes are left out. Only this
-    command uses the test split; the run folder of a model counts each use.
+    With --classes, probabilities are summed over merged classes, and samples of dropped classes are left out. Only this
+    command uses the test split, and the model's run folder records each use.
     """
     check_out(out)
     scheme = parse_scheme("all" if classes is None else classes)

@@ -76,7 +76,7 @@ def study(
         str | None,
         typer.Option(
             "--recipe",
-            help="Use this recipe instead of the study's own, such as small: a minute a run on one core.",
+            help="Use this recipe instead of the study's own, such as small (one minute for each run on one core).",
             metavar="RECIPE",
         ),
     ] = None,
@@ -84,7 +84,7 @@ def study(
         list[str] | None,
         typer.Option(
             "--set",
-            help="Change a key of every recipe, epochs=5, or of one variant, VARIANT:epochs=5. Can be repeated.",
+            help="Change a key of every recipe (epochs=5) or of one variant (VARIANT:epochs=5). Can be repeated.",
             metavar="KEY=VALUE",
         ),
     ] = None,
@@ -92,8 +92,8 @@ def study(
         int | None,
         typer.Option(
             min=1,
-            help="Run N runs at the same time; they share the cores. The default is 1; with --engine ray a run for "
-            "each core.",
+            help="Train N runs at the same time; they share the cores. The default is 1, and one for each core with "
+            "--engine ray.",
             metavar="N",
         ),
     ] = None,

@@ -118,7 +118,7 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. mien audit PATH writes such a file.", code="clean-missing") from None
     except ValidationError as error:
-        raise DataError(f"{path} {fault_text(error.errors()[0])}.", code="clean-line") from None
+        raise DataError(f"{path} is no clean.toml: it {fault_text(error.errors()[0])}.", code="clean-line") from None
     except UnicodeDecodeError:
         raise DataError(
             f"{path} is not a text file. --clean takes a clean.toml that mien audit PATH writes.", code="clean-not-text"

@@ -52,7 +52,7 @@ class Range(StrictModel):
             raise ValueError(f"a range is one of {', '.join(RANGE_KINDS)}")
         if self.choice is not None:
             if len(set(self.texts)) < len(self.texts):
-                raise ValueError("a choice holds each value once")
+                raise ValueError(f"a choice holds each value once; found {list(self.choice)}")
             return self
         low, high = self.ends
         if not low < high:
