@@ -35,7 +35,8 @@ class SpecKind:
     """A kind of TOML spec.
 
     Attributes:
-        noun: its name in messages, such as ``"recipe"``; error codes begin with it: ``recipe-unknown-key``.
+        noun: its name in messages, such as ``"search space"``; error codes begin with its last word:
+            ``space-unknown-key``.
         plural: folder in the package that holds the named ones.
         error: the class of all its errors.
     """
@@ -129,7 +130,7 @@ class SpecKind:
         return self._error(f"{what} has {where} = {value_text(fault['input'])}; it {rule}.", "value")
 
     def _error(self, message: str, fault: str) -> MienError:
-        return self.error(message, code=f"{self.noun}-{fault}")
+        return self.error(message, code=f"{self.noun.split()[-1]}-{fault}")
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -188,12 +189,12 @@ def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo
     found: FieldInfo | None = None
     models: list[type[BaseModel]] = [model]
     for part in location:
-        found = next((_fields(each)[part] for each in models if part in _fields(each)), None)
+        found = next((_fields(each)[str(part)] for each in models if part in _fields(each)), None)
         models = list(_models(found.annotation)) if found else models
     return found
 
 
-def _fields(model: type[BaseModel]) -> dict[int | str, FieldInfo]:
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     """Fields by the names that they have in the file."""
     return {info.alias or name: info for name, info in model.model_fields.items()}
 

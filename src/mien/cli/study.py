@@ -148,6 +148,7 @@ def study(
 
 def _check(options: _Options) -> None:
     """Refuse before torch is loaded, which takes seconds, and before hours of training."""
+    options.source.check()
     check_out(options.out, options.source.path)
     if options.source.clean is None and any(variant.clean for variant in options.study.variants):
         raise StudyError(
@@ -157,7 +158,6 @@ def _check(options: _Options) -> None:
         )
     if options.results.is_file():
         raise StudyError(f"{options.results} is a file; --results must name a folder.", code="out-is-file")
-    options.source.check()
     with needs_extra("train", "Training"):
         import mien.study.run  # noqa: F401
     with needs_extra("report", "The page and the tests of a study"):
