@@ -171,11 +171,11 @@ def _inline(value: Any) -> str:
 def _nearest_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """Suggest the key meant by the last part of ``location``; the same key of another table is found too."""
     *path, last = location
-    table, siblings = "", model
+    siblings = model
     for part in path:
         info = _fields(siblings).get(str(part)) if isinstance(part, str) else None
         siblings = next(_models(info.annotation), siblings) if info else siblings
-        table += f"{part}."
+    table = f"{place(path)}." if path else ""
     known = _fields(siblings)
     if last not in known:
         for name, info in _fields(model).items():
