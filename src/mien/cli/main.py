@@ -10,7 +10,6 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mien.cli.commands import CommandGroup
-from mien.cli.usage import usage_text
 from mien.errors import MienError
 from mien.processes import process_count
 from mien.version import __version__
@@ -60,6 +59,9 @@ def main() -> None:
     except MienError as error:
         _fail(str(error), error.code)
     except _USAGE_ERROR as error:
+        # Here, for pydantic takes as long to load as all else that is needed for --help.
+        from mien.cli.usage import usage_text
+
         command = error.ctx.command_path if error.ctx is not None else "mien"
         _fail(f"{usage_text(error)} See: {command} --help", "usage")
     except (KeyboardInterrupt, typer.Abort):

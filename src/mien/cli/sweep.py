@@ -56,11 +56,7 @@ def sweep(
     folder = out or Path("sweeps") / chosen.name
     source.check()
     check_out(folder, source.path)
-    if storage is not None and "://" not in storage:
-        raise RunError(
-            f"--storage must be the URL of a database server, such as postgresql://HOST/NAME; found {storage}.",
-            code="sweep-database",
-        )
+    _check_storage(storage)
     with needs_extra("search", "A sweep"):
         # The packages of the page are checked now, not after hours.
         import_page_packages()
@@ -124,3 +120,11 @@ def _show(result: SweepResult, folder: Path) -> None:
         notice(f"Train it with: mien train {folder / 'best.toml'} --data PATH")
     if result.page is not None:
         notice(f"report: {result.page}")
+
+
+def _check_storage(storage: str | None) -> None:
+    if storage is not None and "://" not in storage:
+        raise RunError(
+            f"--storage must be the URL of a database server, such as postgresql://HOST/NAME; found {storage}.",
+            code="sweep-database",
+        )
