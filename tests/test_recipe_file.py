@@ -48,7 +48,7 @@ def test_a_dumped_recipe_names_every_key():
         ("epochs = " + "9" * 5000, "recipe-not-toml", "too many digits"),
         ("epochs = " + "[" * 5000, "recipe-not-toml", "brackets are nested too deep"),
         ("epochs = '3'", "recipe-value", "epochs = '3'"),
-        ("seed = true", "recipe-value", "seed = True"),
+        ("seed = true", "recipe-value", "seed = true"),
         ("epochs = 2.5", "recipe-value", "epochs = 2.5"),
         ("name = '../x'", "recipe-value", "name = '../x'"),
         ("epochs = 1979-05-27", "recipe-value", "epochs = '1979-05-27'"),

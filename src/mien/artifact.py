@@ -75,7 +75,7 @@ def open_model(
         # Its first line holds the reason; further lines are C++ locations.
         reason = str(error).splitlines()[0][:160]
         raise ModelError(
-            f"{path} cannot be opened as an ONNX model: it is something else, damaged or cut off ({reason}).",
+            f"{path} is not an ONNX model that can be read, or the file is damaged ({reason}).",
             code="model-damaged",
         ) from None
     try:

@@ -64,7 +64,7 @@ def check_graph(model: bytes, path: Path) -> None:
         _Check(path).model(memoryview(model))
     except (ValueError, IndexError):
         raise ModelError(
-            f"{path} cannot be opened as an ONNX model: it is something else, damaged or cut off.", code="model-damaged"
+            f"{path} is not an ONNX model that can be read, or the file is damaged.", code="model-damaged"
         ) from None
 
 

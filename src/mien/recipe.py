@@ -214,10 +214,12 @@ class Recipe(StrictModel):
     def _early_sizes_grow(self) -> Recipe:
         shares = [share for share, _ in self.progressive_resizing]
         if shares != sorted(shares):
-            raise ValueError("progressive_resizing must be in the order of their shares of the run")
+            raise ValueError("progressive_resizing needs its pairs in the order of their first values")
         for _, side_px in self.progressive_resizing:
             if not 8 <= side_px <= self.input.crop_px:
-                raise ValueError(f"an early size of {side_px} px is outside 8..{self.input.crop_px} (input.crop_px)")
+                raise ValueError(
+                    f"progressive_resizing has {side_px} px; it must be 8 to {self.input.crop_px} px (input.crop_px)"
+                )
         return self
 
     @model_validator(mode="after")
@@ -237,8 +239,8 @@ class Recipe(StrictModel):
             raise ValueError(f"{' and '.join(chosen)} would balance the classes twice; keep one of them")
         if balance.share < 1 and balance.sampling not in {"oversample", "mixup", "warp"}:
             raise ValueError(
-                f"balance.share = {balance.share:g} says how far to fill up classes, which "
-                f"balance.sampling = '{balance.sampling}' does not; choose oversample, mixup or warp"
+                f"balance.share = {balance.share:g} has no effect with balance.sampling = '{balance.sampling}'; "
+                f"choose oversample, mixup or warp"
             )
         return self
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from string import digits
 from typing import Any
 
 from mien.errors import RecipeError
 from mien.recipe import Recipe
 from mien.renamed_keys import RENAMED_KEYS, with_renamed_keys
-from mien.spec_file import SpecKind, dump_toml, parse_toml
+from mien.spec_file import SpecKind, dump_toml, is_path, parse_toml
 
 Change = str | tuple[str, Any]
 """``"optim.lr=0.01"``, a dotted key with a value in TOML (a bare word is text), or the pair ``("optim.lr", 0.01)``."""
@@ -27,13 +29,17 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
     """Load a recipe by name or from a ``.toml`` file, and apply changes.
 
     Args:
-        name: one of :func:`recipe_names`, or a path that ends in ``.toml``.
+        name: one of :func:`recipe_names`, or a path that ends in ``.toml``. Without a ``name`` of its own the recipe
+            has the file's.
         changes: applied in their order, e.g. ``["optim.lr=0.01"]``.
 
     Raises:
         RecipeError: no such recipe, not TOML, an unknown key, or a value that is not allowed.
     """
-    return parse_recipe(_KIND.read(name), name, changes)
+    content = _KIND.parse(_KIND.read(name), name)
+    if is_path(name):
+        content = {"name": _name_of_file(name), **content}
+    return check_recipe(content, name, changes)
 
 
 def parse_recipe(text: str, origin: str, changes: Sequence[Change] = ()) -> Recipe:
@@ -72,6 +78,11 @@ def _without_other_model(content: dict[str, Any], settings: Sequence[tuple[str, 
     if isinstance(model, Mapping) and names and _family(names[-1]) != _family(str(model.get("name", "mien"))):
         return {**content, "model": {}}
     return content
+
+
+def _name_of_file(path: str) -> str:
+    """The file's name without ``.toml``, with a hyphen for each character that a recipe's name cannot have."""
+    return re.sub(r"[^A-Za-z0-9._ -]", "-", Path(path).stem).lstrip("._ -") or "unnamed"
 
 
 def _family(model_name: str) -> str:

@@ -20,6 +20,7 @@ from pydantic.fields import FieldInfo
 
 from mien.errors import MienError, nearest, sentence
 from mien.files import plain
+from mien.value_rules import place, rule_of, value_text
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -34,7 +35,8 @@ class SpecKind:
     """A kind of TOML spec.
 
     Attributes:
-        noun: its name in messages, such as ``"recipe"``; error codes begin with it: ``recipe-unknown-key``.
+        noun: its name in messages, such as ``"search space"``; error codes begin with its last word:
+            ``space-unknown-key``.
         plural: folder in the package that holds the named ones.
         error: the class of all its errors.
     """
@@ -59,10 +61,18 @@ class SpecKind:
         """
         if not is_path(name):
             if name not in self.names():
-                raise self._error(f"There is no {self.noun} '{name}'." + nearest(name, self.names()), "unknown")
+                file = Path(f"{name}.toml")
+                hint = f" Did you mean the file {file}?" if file.is_file() else nearest(name, self.names())
+                raise self._error(f"There is no {self.noun} '{name}'.{hint}", "unknown")
             return (resources.files("mien") / self.plural / f"{name}.toml").read_text(encoding="utf-8")
         try:
             return Path(name).read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            known = Path(name).stem in self.names()
+            hint = f" Did you mean '{Path(name).stem}', which comes with mien?" if known else ""
+            raise self._error(f"There is no {self.noun} file {name}.{hint}", "unreadable") from None
+        except IsADirectoryError:
+            raise self._error(f"{name} is a folder; a {self.noun} is a .toml file.", "unreadable") from None
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise self._error(f"The {self.noun} {name} cannot be read: {reason}.", "unreadable") from None
@@ -97,21 +107,30 @@ class SpecKind:
         """One line for the first fault. A misspelt key is also a missing one: the misspelling says more."""
         faults = error.errors()
         fault = next((each for each in faults if each["type"] == "extra_forbidden"), faults[0])
-        where, what = ".".join(str(part) for part in fault["loc"]), f"The {self.noun} {origin}"
+        where, what = place(fault["loc"]), f"The {self.noun} {origin}"
         if fault["type"] == "extra_forbidden":
             return self._error(
                 f"{what} has an unknown key '{where}'." + _nearest_key(model, fault["loc"]), "unknown-key"
             )
         if fault["type"] == "missing":
-            return self._error(f"{what} has no '{where}'.", "missing-key")
-        reason = fault["msg"].removeprefix("Value error, ")
+            # A list of a fixed length: what is missing is its next value.
+            *path, last = fault["loc"]
+            lacks = f"too few values in '{place(path)}'" if isinstance(last, int) else f"no '{where}'"
+            return self._error(f"{what} has {lacks}.", "missing-key")
+        field = _field(model, fault["loc"])
+        rule = rule_of(fault, field.metadata if field else ())
         if not where:
-            return self._error(sentence(f"{what} is not possible: {reason}"), "value")
-        reason = f"{reason[0].lower()}{reason[1:]}"
-        return self._error(sentence(f"{what} has {where} = {fault['input']!r}: {reason}"), "value")
+            return self._error(sentence(f"{what} is not possible: {rule}"), "value")
+        if fault["type"] == "value_error":
+            if isinstance(fault["input"], Mapping):
+                return self._error(sentence(f"{what}: [{where}] is not possible: {rule}"), "value")
+            return self._error(sentence(f"{what} has {where} = {value_text(fault['input'])}: {rule}"), "value")
+        if fault["loc"][-1] == "[key]":
+            return self._error(f"{what} has {place(fault['loc'][:-1])}: this name {rule}.", "value")
+        return self._error(f"{what} has {where} = {value_text(fault['input'])}; it {rule}.", "value")
 
     def _error(self, message: str, fault: str) -> MienError:
-        return self.error(message, code=f"{self.noun}-{fault}")
+        return self.error(message, code=f"{self.noun.split()[-1]}-{fault}")
 
 
 def parse_toml(text: str) -> dict[str, Any]:
@@ -152,17 +171,27 @@ def _inline(value: Any) -> str:
 def _nearest_key(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """Suggest the key meant by the last part of ``location``; the same key of another table is found too."""
     *path, last = location
-    table, siblings = "", model
+    siblings = model
     for part in path:
         info = _fields(siblings).get(str(part)) if isinstance(part, str) else None
         siblings = next(_models(info.annotation), siblings) if info else siblings
-        table += f"{part}."
+    table = f"{place(path)}." if path else ""
     known = _fields(siblings)
     if last not in known:
         for name, info in _fields(model).items():
             if any(last in _fields(each) for each in _models(info.annotation)):
                 return f" Did you mean '{name}.{last}'?"
     return nearest(str(last), known, table)
+
+
+def _field(model: type[BaseModel], location: tuple[int | str, ...]) -> FieldInfo | None:
+    """The field at ``location``; None inside a list, whose values have rules of their own."""
+    found: FieldInfo | None = None
+    models: list[type[BaseModel]] = [model]
+    for part in location:
+        found = next((_fields(each)[str(part)] for each in models if part in _fields(each)), None)
+        models = list(_models(found.annotation)) if found else models
+    return found
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:

@@ -138,7 +138,7 @@ def test_train_evaluate_export_info_predict(mien, tmp_path, recipe_file, face_fo
     trained = mien("train", recipe_file, "--data", face_folder, "--out", run, "--set", "epochs=3")
     assert trained.code == 0, trained.err
     assert "Accuracy" in trained.out
-    assert "report:" in trained.err
+    assert "report.html" in trained.err
     assert "epochs = 3" in (run / "recipe.toml").read_text()
 
     evaluated = mien("evaluate", run, "--data", face_folder, "--json")

@@ -148,7 +148,7 @@ def test_training_says_which_epoch_it_keeps_and_why(mien, folder, tmp_path):
     given = ("--data", folder / "faces.parquet", "--votes", folder / "fer2013new.csv", "--out", tmp_path / "run")
     answer = mien("train", folder / "two.toml", *given, "--epochs", 1)
     assert answer.code == 0, answer.err
-    assert "epoch kept: 1, the last of 1" in answer.err
+    assert "epoch 1, the last of 1" in answer.err
     assert "best" not in answer.err
     assert "perceived" in answer.out
 

@@ -69,7 +69,7 @@ def test_a_study_gives_the_recipe_of_every_run():
         ("seeds = [0, 1]", "seeds = []", "study-value", "seeds"),
         ("seeds = [0, 1]", 'metrics = ["acuracy"]', "study-value", "'accuracy'"),
         ("seeds = [0, 1]", "sedes = [0]", "study-unknown-key", "'seeds'"),
-        ('name = "slow"', 'nmae = "slow"', "study-unknown-key", "'variants.1.name'"),
+        ('name = "slow"', 'nmae = "slow"', "study-unknown-key", "'variants[1].name'"),
         ('recipe = "short"', 'recipe = "shrot"', "recipe-unknown", "'short'"),
         ('recipe = "short"', "recipe = short", "study-not-toml", ""),
     ],

@@ -85,7 +85,7 @@ def test_a_recipes_file_is_looked_for_beside_the_space(tmp_path):
         ("optim.lr = { log = [0.01, 1.0], uniform = [0.0, 1.0] }", "space-value", "uniform, log, integer, choice"),
         ("optim.lr = { log = [1.0, 0.01] }", "space-value", "low end 1.0 is not below the high end 0.01"),
         ("optim.weight_decay = { log = [0.0, 0.01] }", "space-value", "0.0"),
-        ("optim.lr = { log = [0.01] }", "space-missing-key", "parameters.optim.lr.log.1"),
+        ("optim.lr = { log = [0.01] }", "space-missing-key", "parameters.optim.lr.log"),
         ("optim.lr = { choice = [0.1] }", "space-value", "parameters.optim.lr.choice"),
         ("optim.lr = { choice = [0.1, 0.1] }", "space-value", "[0.1, 0.1]"),
         ("optim.lr = [0.01, 1.0]", "space-value", "optim.lr = { log = [0.01, 1.0] }"),

@@ -175,6 +175,8 @@ def test_more_processes_than_images_in_a_batch_are_refused(faces, tiny_recipe_te
 def test_what_cannot_be_done_is_one_line(folder, mien):
     with raises(TrainingError, "device-count"):
         check_device_count("mps", 2)
+    with raises(TrainingError, "device-count"):
+        check_device_count("cpu", 5000)
     refused(mien("train", *command(folder, "folds", "--devices", "2", "--folds", "3")), "options")
 
 

@@ -110,6 +110,7 @@ def train(
     given = {key: value for key, value in plain.items() if value is not None} | dict(settings or {})
     changes = list(given.items())
     job = find_training(recipe, changes, out=out, init_from=init_from, resume=resume)
+    job.check_free()
     with needs_extra("train", "Training"):
         from mien.training.plan import plan_training
     plan = plan_training(job.recipe, read(data, *job.recipe.input.stored_as).faces)
@@ -118,7 +119,7 @@ def train(
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What a training run needs beside data, found and checked before torch is loaded or data is read.
+    """What a training run needs beside data, found before torch is loaded or data is read.
 
     Attributes:
         recipe: after all changes.
@@ -135,6 +136,11 @@ class TrainingJob:
     teachers: Sequence[Path]
     resumes: bool
     device: str
+
+    def check_free(self) -> None:
+        """Refuse a folder that holds something, unless its run is resumed. Raises RunError."""
+        if not self.resumes and is_main_process():
+            self.run.check_free(or_resume=True)
 
     def start(self, plan: TrainingPlan, callback: Callback | None, metadata: Mapping[str, Any]) -> RunResult:
         """Train, export and evaluate. Raises as :func:`mien.pipeline.training_run.run_recipe`."""
@@ -162,14 +168,14 @@ def find_training(
     resume: bool = False,
     device: str = "auto",
 ) -> TrainingJob:
-    """Find what a training run is made of. Arguments and errors as those of :func:`train`."""
+    """Find what a training run is made of. Arguments and errors as those of :func:`train`.
+
+    Its folder is for the caller to check, by :meth:`TrainingJob.check_free`.
+    """
     chosen, start = find_recipe(recipe, changes, init_from)
     run = RunFolder(Path(out) if out is not None else Path("runs") / chosen.name)
     found = find_soft_labels(teachers, chosen.distill.live)
-    resumes = resume and run.is_run
-    if not resumes and is_main_process():
-        run.check_free(or_resume=True)
-    return TrainingJob(chosen, run, start, found, resumes, device)
+    return TrainingJob(chosen, run, start, found, resume and run.is_run, device)
 
 
 def find_recipe(

@@ -79,9 +79,8 @@ def audit(
         raise DataError("Give either --recipe or --predictions FILE.", code="options")
     changes = plain.changes()
     if changes and recipe is None:
-        raise DataError("--epochs, --batch-size, --lr and --seed change the recipe of --recipe.", code="options")
-    if not path.exists():
-        raise DataError(f"{path} does not exist.", code="data-missing")
+        raise DataError("--epochs, --batch-size, --lr and --seed need --recipe RECIPE.", code="options")
+    data_options.at(path).check()
     check_out(out, path)
     list_file, clean = out / "clean.toml", data_options.clean
     if list_file.exists() and (clean is None or list_file.resolve() != clean.resolve()):

@@ -63,10 +63,21 @@ def load_command(name: str) -> Any:
     """Import the module of one command of the table, and make typer's command of it."""
     module = import_module(f"mien.cli.{name.replace('-', '_')}")
     if COMMANDS[name].has_commands:
-        return typer.main.get_command(module.app)
+        group: Any = typer.main.get_command(module.app)
+        for command in group.commands.values():
+            _without_types(command)
+        return group
     single = typer.Typer(add_completion=False, rich_markup_mode=None)
     single.command(name)(with_option_groups(getattr(module, name.replace("-", "_"))))
-    return typer.main.get_command(single)
+    return _without_types(typer.main.get_command(single))
+
+
+def _without_types(command: Any) -> Any:
+    """The command, without the Python types of its arguments (``<list[Path]>``) in its help."""
+    for each in command.params:
+        if each.param_type_name == "argument":
+            each.display_type_rich = lambda ctx: None
+    return command
 
 
 class LazyCommand(TyperCommand):

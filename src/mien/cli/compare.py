@@ -52,7 +52,7 @@ def compare(
 ) -> None:
     """Compare models on the same samples: paired bootstrap, McNemar's test, the difference for each class.
 
-    Every model is compared with the first one. Input sizes may differ. --data shows faces on the page of --out.
+    Every model is compared with the first one. Input sizes may differ. With --data, the page in --out shows faces.
     """
     if data is not None and out is None:
         raise DataError("--data shows faces on a page, which needs --out OUT.", code="options")

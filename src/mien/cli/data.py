@@ -133,7 +133,8 @@ def convert(
 @app.command("download", short_help="Download a public data set with kagglehub.")
 def download(
     name: Annotated[
-        str, typer.Argument(help="fer2013 (folders of JPEG files) or fer2013-csv (the original CSV file).")
+        str,
+        typer.Argument(help="fer2013 (folders of JPEG files) or fer2013-csv (the original CSV file).", metavar="NAME"),
     ],
     quiet: QuietOption = False,
 ) -> None:
@@ -150,6 +151,6 @@ def synthetic(
     colour: Annotated[bool, typer.Option("--colour", help="Draw in colour. The default is grey.")] = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write drawn faces as DIR/SPLIT/CLASS/NUMBER.png. mien draws them: they show nobody."""
+    """Write drawn faces as DIR/SPLIT/CLASS/NUMBER.png. They show no real person."""
     write_class_folders(synthetic_faces(count, seed, size_px, 3 if colour else 1), folder)
     notice(f"{folder}: {count:,} faces of 7 classes in train, validation and test")

@@ -42,7 +42,9 @@ def detectors(context: typer.Context, json: JsonOption = False) -> None:
 
 @app.command("install", short_help="Download a detector and verify its file.")
 def install(
-    name: Annotated[str, typer.Argument(help="yunet: a small network that also detects profile faces.")],
+    name: Annotated[
+        str, typer.Argument(help="yunet: a small network that also detects profile faces.", metavar="NAME")
+    ],
     quiet: QuietOption = False,
 ) -> None:
     """Download the official file of a detector, verify it, and keep it in the cache folder."""

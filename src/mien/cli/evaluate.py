@@ -67,7 +67,7 @@ class _Result:
 def evaluate(
     models: Annotated[
         list[str] | None,
-        typer.Argument(help=f"{MODEL_HELP} The probabilities of several are averaged.", metavar="MODEL"),
+        typer.Argument(help=f"{MODEL_HELP} With several models, their probabilities are averaged.", metavar="MODEL"),
     ] = None,
     data: OptionalDataOption = None,
     split: Annotated[
@@ -101,9 +101,11 @@ def evaluate(
 ) -> None:
     """Evaluate models on one split of labelled images, or evaluate the predictions of any model.
 
-    With --classes, probabilities are summed over merged classes; samples of dropped classes are left out. Only this
-    command uses the test split; the run folder of a model counts each use.
+    With --classes, probabilities are summed over merged classes, and samples of dropped classes are left out. Only this
+    command uses the test split, and the model's run folder records each use.
     """
+    if data is not None and predictions is None:
+        data_options.at(data).check()
     check_out(out)
     scheme = parse_scheme("all" if classes is None else classes)
     options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
@@ -122,7 +124,7 @@ def evaluate(
         if any(told.values()):
             raise DataError(
                 "--predictions FILE already holds labels and probabilities of one split. Leave out "
-                f"{', '.join(name for name, given in told.items() if given)}.",
+                f"{' and '.join(name for name, given in told.items() if given)}.",
                 code="options",
             )
         result = _of_predictions(predictions, options, output)

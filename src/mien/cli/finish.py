@@ -20,7 +20,7 @@ def finish_and_show(run: RunFolder, faces: Dataset, metadata: Mapping[str, Any],
     if faces.votes is None and (output := read_manifest(run.model).output()).perceived:
         note(
             f"the data has no votes, so the temperature of the output '{output.name}' is 1: its shares of people "
-            f"are not calibrated. Give the data with its votes.",
+            f"are not calibrated. Give data that has votes, or --votes FILE.",
             "temperature-not-fitted",
         )
     if json:
@@ -31,6 +31,6 @@ def finish_and_show(run: RunFolder, faces: Dataset, metadata: Mapping[str, Any],
     if finish.votes is not None:
         show(votes_text(finish.votes))
     notice(
-        f"{run.path}: {made}; the outputs of model.onnx and torch differ by at most "
+        f"Written to {run.path}: {made}. Outputs of model.onnx and torch differ by at most "
         f"{finish.parity.largest_difference:.1g}."
     )

@@ -59,9 +59,11 @@ def main() -> None:
     except MienError as error:
         _fail(str(error), error.code)
     except _USAGE_ERROR as error:
-        message = " ".join(error.format_message().split())
+        # Here, for pydantic takes as long to load as all else that is needed for --help.
+        from mien.cli.usage import usage_text
+
         command = error.ctx.command_path if error.ctx is not None else "mien"
-        _fail(f"{message.removesuffix('.')}{'' if message.endswith('?') else '.'} See: {command} --help", "usage")
+        _fail(f"{usage_text(error)} See: {command} --help", "usage")
     except (KeyboardInterrupt, typer.Abort):
         _fail("Stopped.", "stopped", _STOPPED)
     except BrokenPipeError:

@@ -16,7 +16,7 @@ DATA_HELP = (
     "Labelled images: fer2013.csv, a CSV of path,label, a folder of class folders, a parquet file, or hf://OWNER/NAME."
 )
 MODEL_HELP = (
-    "A run folder, a .onnx file, hf://OWNER/NAME, or a built-in model: default, fast, best, and each with -int8."
+    "A run folder, a .onnx file, hf://OWNER/NAME, or a built-in model: default, fast, best, or one of them with -int8."
 )
 TRAINED_HELP = "A run folder, hf://OWNER/NAME, or a built-in model: default, fast, best."
 
@@ -67,14 +67,15 @@ CleanOption = Annotated[
 ]
 VotesOption = Annotated[
     Path | None,
-    typer.Option("--votes", help="Add the votes of FER+'s fer2013new.csv to FER2013.", metavar="FILE"),
+    typer.Option("--votes", help="The file fer2013new.csv of FER+. Its votes are added to FER2013.", metavar="FILE"),
 ]
 GroupOption = Annotated[
     str | None,
     typer.Option(
         "--group",
-        help="Keep samples of one group (person, video, session) together: a column of the data (folder1 for the "
-        "folders inside class folders), or a regular expression for file names, such as '(p[0-9]+)_'.",
+        help="Group the samples, for example by person or video. Splits and folds never divide a group. COLUMN is a "
+        "column of the data; with class folders, folder1 is the folder inside the class folder. Or give a regular "
+        "expression for file names: '(p[0-9]+)_' groups by the part in parentheses.",
         metavar="COLUMN",
     ),
 ]
@@ -90,8 +91,8 @@ OutputOption = Annotated[
     str | None,
     typer.Option(
         "--output",
-        help="Use this output of the model, such as fer2013; mien info lists them. The default is what people would "
-        "say, if the model was trained on votes.",
+        help="Use this output of the model, such as fer2013. `mien info MODEL` lists the outputs. The default is the "
+        "output that was trained on votes, if there is one.",
         metavar="NAME",
     ),
 ]
@@ -108,7 +109,8 @@ ThresholdOption = Annotated[
     float | None,
     typer.Option(
         "--threshold",
-        help="For two classes: predict the positive (or second) class from this probability on. The default is 0.5.",
+        help="With two classes: predict the positive (or second) class if its probability is at least T. The default "
+        "is 0.5.",
         metavar="T",
     ),
 ]
@@ -124,7 +126,9 @@ TTA_HELP = "Test-time augmentation: average over 1, 2 (with the mirror image) or
 
 EngineOption = Annotated[
     Engine,
-    typer.Option("--engine", help="ray: with workers of Ray, on this machine or those of a cluster (RAY_ADDRESS)."),
+    typer.Option(
+        "--engine", help="local: in this process. ray: with Ray, on this machine or on the cluster at RAY_ADDRESS."
+    ),
 ]
 
 # How training is changed.
@@ -137,7 +141,9 @@ EpochsOption = Annotated[
 ]
 BatchSizeOption = Annotated[
     int | None,
-    typer.Option("--batch-size", min=1, help="Images in a batch. Sets batch_size of the recipe.", metavar="N"),
+    typer.Option(
+        "--batch-size", min=1, help="Number of images in a batch. Sets batch_size of the recipe.", metavar="N"
+    ),
 ]
 LrOption = Annotated[
     float | None, typer.Option("--lr", help="Peak learning rate. Sets optim.lr of the recipe.", metavar="X")
@@ -145,16 +151,29 @@ LrOption = Annotated[
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Random seed. Sets seed of the recipe.", metavar="N")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to train. auto uses a GPU if there is one.")]
 DevicesOption = Annotated[
-    int, typer.Option("--devices", min=1, help="Train with N processes: on N GPUs, or N parts of the CPU.", metavar="N")
+    int,
+    typer.Option(
+        "--devices",
+        min=1,
+        help="Train with N processes: one on each of N GPUs, or N that share the CPU. N is at most the number of GPUs, "
+        "or of CPU cores.",
+        metavar="N",
+    ),
 ]
 RunOutOption = Annotated[
     Path | None, typer.Option("--out", help="The run folder to create. The default is runs/RECIPE.", metavar="DIR")
 ]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Resume the run in this folder if there is one.")]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Resume the run in the folder of --out. If there is none, a note says so and a new run starts."
+    ),
+]
 ExactOption = Annotated[
     bool,
     typer.Option(
-        "--exact", help="Resume only with the threads, torch version and processor that the run started with."
+        "--exact",
+        help="With --resume: refuse if threads, torch version or processor are not those that the run started with.",
     ),
 ]
 FromOption = Annotated[
@@ -170,7 +189,8 @@ FoldsOption = Annotated[
     typer.Option(
         "--folds",
         min=2,
-        help="Cross-validate: train K models, each on all folds but one, by group (--group) or near-copies.",
+        help="Cross-validate: train K models, each on all folds except one. Groups (--group), or else near-copies, "
+        "stay in one fold. K is at most the number of groups.",
         metavar="K",
     ),
 ]

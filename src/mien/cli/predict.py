@@ -81,8 +81,8 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the predictions to this .jsonl, .csv or .parquet file, or, with --engine ray, tables into this "
-            "folder. If it is interrupted, run the same command again to resume.",
+            help="Write the predictions to this .jsonl, .csv or .parquet file. With --engine ray: write tables to this "
+            "folder. To resume after an interruption, run the same command again.",
             metavar="FILE",
         ),
     ] = None,
@@ -91,7 +91,7 @@ def predict(
         int | None,
         typer.Option(
             min=1,
-            help="Process N images at the same time. The default is 1; with --engine ray a process for each core.",
+            help="Process N images at the same time. The default is 1, and one for each core with --engine ray.",
             metavar="N",
         ),
     ] = None,

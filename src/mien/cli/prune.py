@@ -38,9 +38,9 @@ def prune(
     counts = _widths(widths)
     # Before torch, which takes seconds.
     folder, made = find_trained(run), RunFolder(out)
-    made.check_free()
     spec = folder.read_recipe().input
     source.check()
+    made.check_free()
     with needs_extra("train", "Pruning"):
         from mien.training.prune import make_pruned, pruned_model
 

@@ -17,14 +17,16 @@ def push(
         str,
         typer.Argument(help="A run folder, a .onnx file, or a built-in model: default, fast, best.", metavar="MODEL"),
     ],
-    repository: Annotated[str, typer.Argument(help="The repository, made where it is missing.", metavar="OWNER/NAME")],
-    private: Annotated[bool, typer.Option("--private", help="A new repository is seen by its owner alone.")] = False,
+    repository: Annotated[
+        str, typer.Argument(help="The repository. It is created if it does not exist.", metavar="OWNER/NAME")
+    ],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Put a model with its model card into a repository of the Hugging Face hub. Log in with `hf auth login` first.
 
-    Sent are model files, weights, recipe, history and metrics; no data and no predictions.
+    It sends model files, weights, recipe, history and metrics. It sends no data and no predictions.
     """
     sent = push_model(model, repository, private=private)
     if json:

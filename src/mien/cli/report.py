@@ -88,9 +88,9 @@ def report(
 ) -> None:
     """Write a full report on a model's predictions and errors, as one page for a browser or a printer.
 
-    Some sections need the data, the model or a robustness.json (of mien robustness, in DIR or OUT). Without --data and
-    --model, those are used that the predictions file names, if they are still there. Every chart is also written as
-    SVG and PNG, every table as CSV and JSON. Faces appear in the page only.
+    Some sections need the data, the model, or a robustness.json that mien robustness wrote to DIR or OUT. Without
+    --data and --model, it uses those that the predictions file names, if they still exist. Every chart is also written
+    as SVG and PNG, every table as CSV and JSON. Faces are shown only on the page.
     """
     if (folder is None) == (predictions is None):
         raise DataError("Give either a folder or --predictions FILE.", code="options")

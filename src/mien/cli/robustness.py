@@ -75,6 +75,7 @@ def robustness(
         raise DataError(
             "Robustness is measured on validation or train. Only mien evaluate uses the test split.", code="split-test"
         )
+    data_options.at(data).check()
     if out is not None and out.is_file():
         raise RunError(f"{out} is a file; --out must name a folder.", code="out-is-file")
     check_overwrite(out, [NAME], overwrite)

@@ -40,33 +40,40 @@ def serve(
         typer.Option(
             help="Images that each process works on at the same time. The default shares the cores among --workers.",
             min=1,
+            metavar="N",
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option(help="Processes that share the port. All limits hold for each of them.", min=1, metavar="N")
+        int, typer.Option(help="Processes that share the port. Each limit applies to each process.", min=1, metavar="N")
     ] = 1,
     provider: ProviderOption = None,
-    max_bytes: Annotated[int, typer.Option(help="Largest request in bytes.", min=1)] = _DEFAULT.max_bytes,
+    max_bytes: Annotated[int, typer.Option(help="Largest request in bytes.", min=1, metavar="N")] = _DEFAULT.max_bytes,
     max_pixels: Annotated[
         int,
         typer.Option(
-            help="Largest image in pixels. All images of a request may have ten times as many.",
+            help="Largest image in pixels. All images of a request together may have ten times as many.",
             min=1,
             max=100_000_000,
+            metavar="N",
         ),
     ] = _DEFAULT.max_pixels,
     max_requests: Annotated[
-        int, typer.Option(help="Requests at the same time. Further ones get status 429.", min=1)
+        int, typer.Option(help="Requests at the same time. Further ones get status 429.", min=1, metavar="N")
     ] = _DEFAULT.max_requests,
     body_seconds: Annotated[
-        float, typer.Option(help="Longest time to receive a request.", min=0.1, max=3600)
+        float, typer.Option(help="Longest time to receive a request.", min=0.1, max=3600, metavar="SECONDS")
     ] = _DEFAULT.body_seconds,
     work_seconds: Annotated[
-        float, typer.Option(help="Longest time to answer a request.", min=0.1, max=3600)
+        float, typer.Option(help="Longest time to answer a request.", min=0.1, max=3600, metavar="SECONDS")
     ] = _DEFAULT.work_seconds,
     drain_seconds: Annotated[
         float,
-        typer.Option(help="Keep serving this long after SIGTERM, while /readyz answers 503.", min=0, max=3600),
+        typer.Option(
+            help="Keep serving this long after SIGTERM, while /readyz answers 503.",
+            min=0,
+            max=3600,
+            metavar="SECONDS",
+        ),
     ] = _DEFAULT.drain_seconds,
     allow_host: Annotated[
         list[str] | None,

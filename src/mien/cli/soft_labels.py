@@ -51,14 +51,15 @@ def soft_labels(
         str | None,
         typer.Option(
             "--recipe",
-            help="Predict whole epochs as this student's recipe augments and mixes them, instead of --tta views.",
+            help="Write a prediction for each augmented image that a student with this recipe will see, instead of the "
+            "mean of --tta views.",
             metavar="RECIPE",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
-            help="With --recipe: how many epochs. A student that trains longer repeats them.",
+            help="With --recipe: write the predictions of N epochs. A student that trains longer uses them again.",
             min=1,
             metavar="N",
         ),

@@ -24,7 +24,8 @@ def soup(
     runs: Annotated[
         list[str],
         typer.Argument(
-            help=f"{TRAINED_HELP} All have one architecture. With one run only its batch-norm statistics change.",
+            help=f"{TRAINED_HELP} All must have the same architecture. With one run, only its batch-norm statistics "
+            "change.",
             metavar="RUN",
         ),
     ],
@@ -39,9 +40,9 @@ def soup(
     """
     # Before torch, which takes seconds.
     folders, made = [find_trained(run) for run in runs], RunFolder(out)
-    made.check_free()
     recipes = [folder.read_recipe() for folder in folders]
     source.check()
+    made.check_free()
     with needs_extra("train", "Averaging weights"):
         from mien.training.soup import began_apart, digests_of, make_soup
 

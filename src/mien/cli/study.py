@@ -76,7 +76,7 @@ def study(
         str | None,
         typer.Option(
             "--recipe",
-            help="Use this recipe instead of the study's own, such as small: a minute a run on one core.",
+            help="Use this recipe instead of the study's own, such as small (one minute for each run on one core).",
             metavar="RECIPE",
         ),
     ] = None,
@@ -84,7 +84,7 @@ def study(
         list[str] | None,
         typer.Option(
             "--set",
-            help="Change a key of every recipe, epochs=5, or of one variant, VARIANT:epochs=5. Can be repeated.",
+            help="Change a key of every recipe (epochs=5) or of one variant (VARIANT:epochs=5). Can be repeated.",
             metavar="KEY=VALUE",
         ),
     ] = None,
@@ -92,8 +92,8 @@ def study(
         int | None,
         typer.Option(
             min=1,
-            help="Run N runs at the same time; they share the cores. The default is 1; with --engine ray a run for "
-            "each core.",
+            help="Train N runs at the same time; they share the cores. The default is 1, and one for each core with "
+            "--engine ray.",
             metavar="N",
         ),
     ] = None,
@@ -148,6 +148,7 @@ def study(
 
 def _check(options: _Options) -> None:
     """Refuse before torch is loaded, which takes seconds, and before hours of training."""
+    options.source.check()
     check_out(options.out, options.source.path)
     if options.source.clean is None and any(variant.clean for variant in options.study.variants):
         raise StudyError(
@@ -157,7 +158,6 @@ def _check(options: _Options) -> None:
         )
     if options.results.is_file():
         raise StudyError(f"{options.results} is a file; --results must name a folder.", code="out-is-file")
-    options.source.check()
     with needs_extra("train", "Training"):
         import mien.study.run  # noqa: F401
     with needs_extra("report", "The page and the tests of a study"):

@@ -11,7 +11,7 @@ from mien.cli.options import Device, DeviceOption, JsonOption, PlainSettings, Qu
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import Source
 from mien.cli.train_view import TrainProgress
-from mien.errors import needs_extra
+from mien.errors import RunError, needs_extra
 from mien.page.rendering import import_page_packages
 from mien.page.terminal import rich_table
 from mien.page.wording import percent
@@ -54,8 +54,9 @@ def sweep(
     # Before torch, which takes seconds.
     chosen = load_space(space, plain.changes())
     folder = out or Path("sweeps") / chosen.name
-    check_out(folder, source.path)
     source.check()
+    check_out(folder, source.path)
+    _check_storage(storage)
     with needs_extra("search", "A sweep"):
         # The packages of the page are checked now, not after hours.
         import_page_packages()
@@ -119,3 +120,11 @@ def _show(result: SweepResult, folder: Path) -> None:
         notice(f"Train it with: mien train {folder / 'best.toml'} --data PATH")
     if result.page is not None:
         notice(f"report: {result.page}")
+
+
+def _check_storage(storage: str | None) -> None:
+    if storage is not None and "://" not in storage:
+        raise RunError(
+            f"--storage must be the URL of a database server, such as postgresql://HOST/NAME; found {storage}.",
+            code="sweep-database",
+        )

@@ -19,9 +19,9 @@ def train(
 ) -> None:
     """Train a classifier, export it to ONNX, and evaluate it on the validation split.
 
-    With --folds K, cross-validation instead: train and validation are split into K folds by group, and each fold is
-    predicted by a model that was trained on the others. With --find-lr, a learning rate is
-    suggested and nothing is written. On several machines, start mien by torchrun.
+    With --folds K, it cross-validates instead: train and validation are split into K folds, and each fold is predicted
+    by a model that was trained on the others. With --find-lr, it suggests a learning rate and writes nothing. To train
+    on several machines, start mien with torchrun.
     """
     changes = options.plain.changes(options.set_keys, classes)
     if find_lr and folds is not None:

@@ -36,7 +36,7 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
     for option, is_given in refused.items():
         if is_given:
             raise DataError(
-                f"--find-lr trains for {STEPS} steps and writes nothing; leave out {option}.", code="options"
+                f"--find-lr trains for {STEPS} steps and writes nothing. Leave out {option}.", code="options"
             )
     recipe, init_from = find_recipe(options.recipe, changes, options.init_from)
     options.source.check()
@@ -47,7 +47,7 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
 
     check_device(options.device)
     check_network(recipe)
-    plan = plan_training(recipe, options.source.read(recipe.input.size_px).faces)
+    plan = plan_training(recipe, options.source.read(*recipe.input.stored_as).faces)
     found = search_lr(plan, init_from, options.device)
     if json:
         show_json({"recipe": recipe.name, "lr": recipe.optim.lr, **found.to_dict()})

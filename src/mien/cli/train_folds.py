@@ -12,7 +12,7 @@ import numpy as np
 import typer
 
 from mien.api.train import find_recipe
-from mien.cli.output import check_out, notice, show, show_json
+from mien.cli.output import check_out, note, notice, show, show_json
 from mien.cli.train_run import TrainOptions
 from mien.cli.train_view import TrainProgress
 from mien.data.copy_groups import near_copy_groups
@@ -44,8 +44,8 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
             raise DataError(f"--folds trains several runs, one after another, without {option}.", code="options")
     recipe, init_from = find_recipe(options.recipe, changes, options.init_from)
     out = options.out or Path("runs") / f"{recipe.name}-folds{count}"
-    _check_folder(out, resume=options.resume)
     options.source.check()
+    _check_folder(out, resume=options.resume)
     with needs_extra("train", "Training"):
         from mien.pipeline.cross_validation import check_fold_runs, predict_folds
         from mien.pipeline.stratified_folds import StratifiedFolds
@@ -57,7 +57,7 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     faces = options.source.read(*recipe.input.stored_as).faces
     found = faces.groups
     kept_together = f"groups of '{faces.group_column}'" if found is not None else "near-copies"
-    notice(f"{options.source.path}: {count} folds of train and validation; {kept_together} stay in one fold")
+    notice(f"{options.source.path}: train and validation are split into {count} folds; {kept_together} stay together")
     folds = StratifiedFolds(faces, near_copy_groups(faces.images) if found is None else found, count)
     scheme = parse_scheme(recipe.classes)
     check_fold_runs(recipe, len(faces.classes if scheme is None else scheme.classes), out, count)
@@ -73,7 +73,7 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
         device=options.device,
     )
     if predictions is None:
-        notice("Stopped. Run the same command with --resume.")
+        notice("Stopped. To continue, run the same command with --resume.")
         raise typer.Exit(130)
     _write_and_show(out, predictions, folds, as_json=json)
 
@@ -89,6 +89,8 @@ def _check_folder(out: Path, *, resume: bool) -> None:
         )
     if not has_folds and RunFolder(out).exists:
         raise RunError(f"{out} exists already. Choose another folder with --out.", code="folder-exists")
+    if resume and not has_folds:
+        note(f"{out} holds no folds to resume. The cross-validation starts from its first fold.", "nothing-to-resume")
 
 
 def _write_and_show(out: Path, predictions: Predictions, folds: StratifiedFolds, *, as_json: bool) -> None:
@@ -101,7 +103,7 @@ def _write_and_show(out: Path, predictions: Predictions, folds: StratifiedFolds,
         show_json({"run": str(out), **content})
         return
     _show(evaluation, parts, spread)
-    notice(f"{out}: predictions_out-of-fold.npz, metrics.json and a run folder for each fold")
+    notice(f"Written to {out}: predictions_out-of-fold.npz, metrics.json, and a run folder for each fold.")
 
 
 def fold_metrics(predictions: Predictions, folds: StratifiedFolds) -> list[SubsetMetrics]:

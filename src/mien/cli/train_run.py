@@ -85,13 +85,15 @@ def train_and_show(options: TrainOptions, changes: Sequence[str], teachers: Sequ
         resume=options.resume,
         device=options.device,
     )
+    # A wrong --out hides no wrong --data, whose mistakes take longer to mend.
     options.source.check()
+    job.check_free()
     _check_network(job, exact=options.exact)
     if options.devices > 1 and process_count() == 1:
         _check_device_count(options)
         start_processes(options.devices)
     if options.resume and not job.resumes:
-        note(f"{job.run.path} holds no run to resume; a new run starts.", "nothing-to-resume")
+        note(f"{job.run.path} holds no run to resume. A new run starts.", "nothing-to-resume")
     result = options.source.read(*job.recipe.input.stored_as)
     notice(
         f"{options.source.path}: {result.shape}, {len(result.faces):,} faces of {len(result.faces.classes)} classes; "
@@ -179,15 +181,21 @@ def _show(outcome: RunResult, recipe: Recipe) -> None:
         show(votes_text(outcome.votes))
     trained = outcome.outcome
     kept = kept_epoch_text(trained.best_epoch, len(trained.history), recipe.stopping)
+    folder = outcome.run.path
     notice(
-        f"{outcome.run.path}: {trained.reason} after {trained.history[-1]['seconds']:.0f} s; epoch kept: {kept}; "
-        f"the outputs of model.onnx and torch differ by at most "
-        f"{outcome.parity.largest_difference:.1g}."
+        f"Training ended after {trained.history[-1]['seconds']:.0f} s: {trained.reason}. "
+        f"The model has the weights of epoch {kept}."
     )
+    page = ", report.html (the page of these metrics)" if outcome.report else ""
+    notice(f"Written to {folder}: model.onnx (the model){page}, weights, metrics and predictions.")
+    if not outcome.report:
+        notice("No report.html was written: it needs pip install 'mien[report]'.")
+    notice(f"Outputs of model.onnx and torch differ by at most {outcome.parity.largest_difference:.1g}.")
     if trained.was_stopped:
         words = [word for word in sys.argv[1:] if word != "--resume"]
         notice(f"Resume with: {shlex.join(['mien', *words, '--resume'])}")
-    notice(f"report: {outcome.report}" if outcome.report else "No report: it needs pip install 'mien[report]'.")
+    else:
+        notice(f"Next: {shlex.join(['mien', 'predict', 'photo.jpg', '--model', str(folder)])}")
 
 
 def _tell_of_resume(job: TrainingJob, *, exact: bool) -> None:

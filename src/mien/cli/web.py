@@ -26,7 +26,8 @@ def web(context: typer.Context) -> None:
 @app.command("build", short_help="Copy the browser page and models to a folder.")
 def build(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="The folder; created if missing. Its other files stay.")
+        Path,
+        typer.Argument(metavar="DIR", help="The folder. It is created if it does not exist; its other files are kept."),
     ],
     models: Annotated[
         list[str] | None,
@@ -34,7 +35,7 @@ def build(
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
-    """Copy the browser page and models to a folder that any web host can serve. It starts with the first model."""
+    """Copy the browser page and models to a folder that any web host can serve. The page opens with the first model."""
     names = models or [PAGE_MODEL]
     files = copy_page(folder, [find_model(name) for name in names])
     size = sum(file.stat().st_size for file in files)

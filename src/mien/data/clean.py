@@ -25,6 +25,7 @@ from mien.data.splits import group_identical
 from mien.errors import DataError, nearest
 from mien.files import write_text
 from mien.spec_file import dump_toml, parse_toml
+from mien.value_rules import fault_text
 from mien.version import __version__
 
 DOUBT = "doubt"
@@ -117,12 +118,10 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
     except FileNotFoundError:
         raise DataError(f"{path} does not exist. mien audit PATH writes such a file.", code="clean-missing") from None
     except ValidationError as error:
-        fault = error.errors()[0]
-        where = ".".join(str(part) for part in fault["loc"])
-        raise DataError(f"{path}, {where}: {fault['msg'][0].lower()}{fault['msg'][1:]}.", code="clean-line") from None
+        raise DataError(f"{path} is no clean.toml: it {fault_text(error.errors()[0])}.", code="clean-line") from None
     except UnicodeDecodeError:
         raise DataError(
-            f"{path} is no text, and so no list of changes. mien audit PATH writes one.", code="clean-not-text"
+            f"{path} is not a text file. --clean takes a clean.toml that mien audit PATH writes.", code="clean-not-text"
         ) from None
     except (OSError, ValueError) as error:
         # ValueError: no TOML, or a number of more digits than Python reads.

@@ -20,7 +20,7 @@ from mien.hub import fetched
 _ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z", ".rar", ".bz2", ".xz")
 _CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 _USUAL_CSVS = ("fer2013.csv", "icml_face_data.csv")
-_EXPECTED = "Expected Kaggle's fer2013.csv, a CSV of path,label, a folder of class folders, or parquet"
+_EXPECTED = "Expected Kaggle's fer2013.csv, a CSV of path,label, a folder of class folders, or a parquet file"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
         beside = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
         close = difflib.get_close_matches(path.name, beside, n=1)
         raise DataError(
-            f"{path} does not exist." + (f" Did you mean '{close[0]}'?" if close else ""), code="data-missing"
+            f"There is no data at {path}." + (f" Did you mean '{close[0]}'?" if close else ""), code="data-missing"
         )
     suffix = path.suffix.lower()
     if suffix in _ARCHIVES:
@@ -87,12 +87,12 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
             f"{path} is an archive. Unpack it and give the folder or file that comes out.", code="data-archive"
         )
     if path.stat().st_size == 0:
-        raise DataError(f"{path} is empty. Download it again.", code="data-empty")
+        raise DataError(f"{path} is an empty file. Check the path, or download the file again.", code="data-empty")
     if suffix == ".parquet":
         return path, _PARQUET
     if suffix in _CSV_SUFFIXES:
         return path, _KAGGLE_CSV if read_header(path).pixels is not None else _PATH_CSV
-    raise DataError(f"{path} is no data that can be read. {_EXPECTED}.", code="data-unknown")
+    raise DataError(f"{path} is not a data set that mien can read. {_EXPECTED}.", code="data-unknown")
 
 
 def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
@@ -100,7 +100,7 @@ def _detect_folder(folder: Path) -> tuple[Path, DataShape]:
         return folder, _PARQUET
     if all((folder / name).is_file() for name in ("recipe.toml", "environment.json")):
         raise DataError(
-            f"{folder} is a run folder, what mien train makes; give the data that it was trained on.",
+            f"{folder} is a run folder of mien train. Give the data that it was trained on.",
             code="data-is-a-run",
         )
     tables = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".csv" and file.name[0] != ".")

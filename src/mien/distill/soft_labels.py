@@ -62,7 +62,7 @@ def soft_labels_path(model: str, out: Path | None) -> Path:
     run = find_run_of_model(model)
     if run is None or is_shipped(model):
         raise RunError(
-            f"{model} is not in one of your run folders; name a file for its soft labels with --out.",
+            f"{model} is not one of your run folders. Name a .npz file for its soft labels with --out.",
             code="soft-labels-no-run",
         )
     return run.predictions("train")

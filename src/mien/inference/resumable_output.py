@@ -53,7 +53,7 @@ class ResumableOutput:
         self._crops, self._classes, self._fields = bool(settings["crops"]), classes, fields
         if out.suffix.lower() not in WRITERS or out.is_dir():
             raise RunError(
-                f"--out must be a file that ends in {', '.join(WRITERS)}; found {out}.", code="output-suffix"
+                f"--out must be a file that ends in {' or '.join(WRITERS)}; found {out}.", code="output-suffix"
             )
         if out.suffix.lower() == ".parquet":
             with needs_extra("train", "Writing parquet"):

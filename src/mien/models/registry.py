@@ -18,6 +18,7 @@ from mien.models.resnet import ResNet
 from mien.models.seed_cnn import StudyA, StudyB
 from mien.models.vgg import VGG
 from mien.recipe import ModelRecipe, Recipe
+from mien.value_rules import place, rule_of, value_text
 
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 Width = Annotated[int, Field(ge=1, le=4096)]
@@ -185,15 +186,16 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
         return validate_call(config=ConfigDict(strict=True))(entry.build)(classes, size_px, channels, **recipe.settings)
     except ValidationError as error:
         fault = error.errors()[0]
-        key = "".join(f"[{part}]" if isinstance(part, int) else str(part) for part in fault["loc"])
+        key = place(fault["loc"])
         if fault["type"] == "unexpected_keyword_argument":
             known = model_settings(recipe.name)
             hint = nearest(key, known) if known else " It has none."
             raise RecipeError(
                 f"The model {recipe.name} has no setting '{key}'." + hint, code="model-setting-unknown"
             ) from None
-        reason = f"{fault['msg'][0].lower()}{fault['msg'][1:]}"
-        raise RecipeError(f"The recipe has model.{key} = {fault['input']!r}: {reason}.", code="model-setting") from None
+        raise RecipeError(
+            f"The recipe has model.{key} = {value_text(fault['input'])}; it {rule_of(fault)}.", code="model-setting"
+        ) from None
 
 
 def complete(recipe: ModelRecipe) -> ModelRecipe:

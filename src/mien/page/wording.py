@@ -77,10 +77,10 @@ def interval_text(key: str, estimate: Estimate) -> str:
 
 
 def kept_epoch_text(epoch: int, epochs: int, stopping: StoppingRecipe) -> str:
-    """The epoch whose weights are kept, and why: ``"24, the last of 24"``, ``"17, the best of 24 by accuracy"``."""
+    """The epoch whose weights are kept, and why: ``"9, the last of 9"``, ``"7, the best of 24 by validation loss"``."""
     if stopping.keep == "last":
         return f"{epoch}, the last of {epochs}"
-    return f"{epoch}, the best of {epochs} by {stopping.metric.replace('_', '-')}"
+    return f"{epoch}, the best of {epochs} by validation {stopping.metric.replace('_', '-')}"
 
 
 def threshold_lines(result: ThresholdResult) -> list[tuple[str, OperatingPoint]]:

@@ -33,7 +33,7 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
         place = "DIR" if folder.exists() or is_shipped(folder) else folder
         of_split = f" --split {split}" if split in SPLITS else ""
         raise DataError(
-            f"{folder} {state}. Make one with: mien evaluate M --data PATH{of_split} --out {place}",
+            f"{folder} {state}. Make one with: mien evaluate MODEL --data PATH{of_split} --out {place}",
             code="predictions-missing",
         )
     if "validation" in found:

@@ -27,7 +27,7 @@ class StratifiedFolds(Folds):
         found = len(np.unique(groups))
         if not 2 <= self._wanted <= found:
             raise DataError(
-                f"--folds must be 2 or more, and at most the number of groups, {found:,}; found {self._wanted}.",
+                f"--folds {self._wanted}: train and validation have {found:,} groups, so give 2 to {found}.",
                 code="folds-range",
             )
         names = self._faces

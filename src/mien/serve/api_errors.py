@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from mien.errors import MienError
+from mien.value_rules import rule_of
 
 CODES = {
     "malformed-form": (400, "the body is not a multipart form, or it is incomplete"),
@@ -98,7 +99,7 @@ def add_error_handlers(app: FastAPI) -> None:
     async def invalid_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"][1:])
-        fault = "is not known" if first["type"] == "extra_forbidden" else f"is wrong: {first['msg']}"
+        fault = "is not known" if first["type"] == "extra_forbidden" else rule_of(first)
         return ApiError(f"The query parameter '{name}' {fault}.", code="bad-parameter").response(request.scope)
 
     @app.exception_handler(HTTPException)

@@ -35,7 +35,7 @@ def find_token(file: Path | None) -> str | None:
             text = file.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise ServeError(f"{place}: the token cannot be read: {reason}.", code="token-unreadable") from None
+            raise ServeError(f"The token in {place} cannot be read: {reason}.", code="token-unreadable") from None
     token = text.strip()
     if not _TOKEN.fullmatch(token):
         raise ServeError(

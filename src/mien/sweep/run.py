@@ -131,7 +131,7 @@ def check_networks(space: Space, classes: int = 7) -> None:
                 check_network(recipe, classes)
             except RecipeError as error:
                 raise RecipeError(
-                    f"The space {space.name} cannot vary '{key}': {error}", code="space-network"
+                    f"The search space {space.name} cannot vary '{key}': {error}", code="space-network"
                 ) from None
 
 

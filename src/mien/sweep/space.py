@@ -35,7 +35,7 @@ _NOT_SEARCHED = {
 """Keys that a space may not vary, and why."""
 
 
-_KIND = SpecKind("space", "spaces", RecipeError)
+_KIND = SpecKind("search space", "spaces", RecipeError)
 
 
 class Range(StrictModel):
@@ -52,7 +52,7 @@ class Range(StrictModel):
             raise ValueError(f"a range is one of {', '.join(RANGE_KINDS)}")
         if self.choice is not None:
             if len(set(self.texts)) < len(self.texts):
-                raise ValueError("a choice holds each value once")
+                raise ValueError(f"a choice holds each value once; found {list(self.choice)}")
             return self
         low, high = self.ends
         if not low < high:
@@ -186,32 +186,38 @@ def parse_space(text: str, origin: str, folder: Path = Path(), changes: Sequence
         for key, value in content["parameters"].items():
             if not isinstance(value, dict):
                 example = f"{key} = {{ log = [0.01, 1.0] }}"
-                raise RecipeError(f"The space {origin}: '{key}' needs a range, e.g. {example}.", code="space-value")
+                raise RecipeError(
+                    f"The search space {origin}: '{key}' needs a range, e.g. {example}.", code="space-value"
+                )
             if sum(name == key for name, _ in ranges) > 1:
-                raise RecipeError(f"The space {origin} gives '{key}' twice.", code="space-duplicate-key")
+                raise RecipeError(f"The search space {origin} gives '{key}' twice.", code="space-duplicate-key")
     file = _KIND.check(_SpaceFile, content, origin)
     for change in changes:
         if (key := change.partition("=")[0]) in file.parameters:
-            raise RecipeError(f"The space {origin} searches '{key}', so it cannot be set.", code="space-searched-key")
+            raise RecipeError(
+                f"The search space {origin} searches '{key}', so it cannot be set.", code="space-searched-key"
+            )
     base = load_recipe(
         str(folder / file.recipe) if is_path(file.recipe) else file.recipe,
         [*([] if file.epochs is None else [("epochs", file.epochs)]), *changes],
     )
     if file.pruning is not None and file.pruning.first_epoch >= base.epochs:
         raise RecipeError(
-            f"The space {origin} has pruning.first_epoch = {file.pruning.first_epoch}, but a trial has only "
+            f"The search space {origin} has pruning.first_epoch = {file.pruning.first_epoch}, but a trial has only "
             f"{base.epochs} epochs: no trial could be pruned. Lower it, or remove [pruning].",
             code="space-pruning",
         )
     for key in file.parameters:
         if key in _NOT_SEARCHED:
-            raise RecipeError(f"The space {origin} cannot vary '{key}': {_NOT_SEARCHED[key]}.", code="space-fixed-key")
+            raise RecipeError(
+                f"The search space {origin} cannot vary '{key}': {_NOT_SEARCHED[key]}.", code="space-fixed-key"
+            )
     space = Space(Path(origin).stem, base, file.parameters, file.trials, file.seed, file.pruning)
     try:
         for _ in space.recipes_at_the_ends():
             pass
     except RecipeError as error:
-        raise RecipeError(f"The space {origin}: {error}", code=error.code) from None
+        raise RecipeError(f"The search space {origin}: {error}", code=error.code) from None
     return space
 
 

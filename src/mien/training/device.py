@@ -20,7 +20,7 @@ from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
 from mien.errors import TrainingError, nearest
-from mien.processes import process_count, processes_here
+from mien.processes import available_cores, process_count, processes_here
 
 # From glibc's malloc.h: what mallopt(3) is asked to change.
 _M_TRIM_THRESHOLD = -1
@@ -48,10 +48,17 @@ def check_device(name: str) -> None:
 def check_device_count(name: str, count: int) -> None:
     """Refuse more devices of a name than this machine has. Raises :class:`TrainingError`."""
     gpus = torch.cuda.device_count() if name in {"auto", "cuda"} else 0
+    # Two processes can be tried out on any machine.
+    cores = max(available_cores(), 2)
     if name == "mps" or (gpus and count > gpus):
-        found = "one Apple GPU" if name == "mps" else f"{gpus} NVIDIA GPUs"
+        found = "one Apple GPU" if name == "mps" else f"{gpus} NVIDIA GPU{'s' if gpus > 1 else ''}"
         raise TrainingError(
             f"--devices {count}: this machine has {found}. Give fewer, or use --device cpu.", code="device-count"
+        )
+    if not gpus and count > cores:
+        raise TrainingError(
+            f"--devices {count}: training on this machine's CPU can use at most {cores} processes, one for each core.",
+            code="device-count",
         )
 
 

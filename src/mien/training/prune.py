@@ -97,8 +97,8 @@ def pruned_model(run: RunFolder, widths: Sequence[int], stem_width: int | None) 
     before, stem_before = model.settings["widths"], model.settings["stem_width"]
     if len(widths) != len(before) or any(not 0 < new <= old for new, old in zip(widths, before, strict=False)):
         raise RecipeError(
-            f"The stages of the network have {', '.join(map(str, before))} channels. Give as many --widths, each from "
-            f"1 up to that number; found {', '.join(map(str, widths))}.",
+            f"The network has {len(before)} stages of {', '.join(map(str, before))} channels. --widths needs "
+            f"{len(before)} numbers, each from 1 to that of its stage; found {', '.join(map(str, widths))}.",
             code="prune-widths",
         )
     if stem_width is None:

@@ -1,0 +1,29 @@
+"""What is wrong with a command's options, in plain words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import ValidationError
+
+from mien.errors import sentence
+from mien.value_rules import rule_of
+
+
+def usage_text(error: Any) -> str:
+    """One sentence for one of typer's usage errors; newer versions of typer leave the value to pydantic."""
+    cause = error.__cause__
+    if isinstance(cause, ValidationError) and error.param is not None:
+        fault = cause.errors()[0]
+        rule = rule_of(fault)
+        name = max(error.param.opts, key=len)
+        if fault["type"] == "value_error":
+            return sentence(f"{name}: {rule}")
+        return sentence(f"{name} {fault['input']}: the value {rule}")
+    if getattr(error, "possibilities", None):
+        return f"There is no option {error.option_name}. Did you mean {' or '.join(sorted(error.possibilities))}?"
+    message = " ".join(error.format_message().split())
+    message = re.sub(r"^No such option: (.+?)\.?$", r"There is no option \1.", message)
+    message = re.sub(r"^Got unexpected extra arguments?(?:\(s\))? \((.+)\)\.?$", r"Unexpected argument: \1.", message)
+    return sentence(message)
