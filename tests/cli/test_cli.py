@@ -663,7 +663,7 @@ def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(mien, tmp_path, recipe_
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=120)
     assert child.returncode == 0, err
-    assert "interrupted after" in err
+    assert ": interrupted." in err
     assert f"--out {run.path} --set epochs=500 --resume" in err
     assert run.model.is_file()
     epochs = len(run.read_history())
