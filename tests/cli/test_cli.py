@@ -693,7 +693,7 @@ def test_a_closed_pipe_is_no_error(face_folder, tiny_run):
         text=True,
         check=False,
     )
-    assert done.stdout.startswith("source,top,confidence")
+    assert done.stdout.startswith("source,answer,top,confidence")
     assert done.stderr == ""
 
 

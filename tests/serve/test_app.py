@@ -96,9 +96,9 @@ def test_classes_merge_and_a_threshold_decides(service, face):
         ("classes=sevn", "'seven'"),
         ("classes=a%3Dhappy%2Cb%3Dnobody", "'nobody'"),
         ("threshold=0.5", "10"),
-        ("classes=binary&threshold=2", "equal to 1"),
+        ("classes=binary&threshold=2", "at most 1"),
         ("classes=binary&threshold=nan", "'threshold'"),
-        ("max_faces=0", "equal to 1"),
+        ("max_faces=0", "1 or more"),
         ("max_faces=many", "'max_faces'"),
     ],
 )
