@@ -1,9 +1,9 @@
 """What a browser gets: with the page built and without, and nothing from elsewhere."""
 
-import json
 import asyncio
 import base64
 import hashlib
+import json
 import re
 import socket
 
