@@ -97,7 +97,7 @@ def drawings() -> dict[str, tuple[list[Path], Callable[[], Chart]]]:
     studies = {name: [each.folder for each in data.runs_of(name)] for name in STUDY_NAMES}
     specs = ROOT / "src" / "mien" / "studies"
     return {
-        "epochs": (history, lambda: charts.epochs_chart(data.models())),
+        "epochs": ([file for file in history if file.is_file()], lambda: charts.epochs_chart(data.models())),
         "copies": (metrics, lambda: charts.copies_chart(list(_pairs()))),
         "calibration": (metrics[:1], lambda: charts.calibration_chart(data.models()[0])),
         "corruptions": (robustness[:1], lambda: charts.corruptions_chart(data.models()[0])),

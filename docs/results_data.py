@@ -69,7 +69,9 @@ def models() -> tuple[Model, ...]:
 
 
 def history(file: Path) -> dict[str, list[float]]:
-    """The columns of a ``history.csv``."""
+    """The columns of a ``history.csv``; none of a model that is a mean of weights."""
+    if not file.is_file():
+        return {}
     with file.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     return {name: [float(row[name]) for row in rows] for name in rows[0]}

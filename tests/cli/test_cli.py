@@ -321,7 +321,7 @@ def test_a_wrong_path_is_said_before_torch_is_loaded(tmp_path, words, value):
 def test_the_shipped_model_is_called_as_users_call_it(mien, tiny_run):
     lines = dict(line.split(maxsplit=1) for line in mien("info", "default").out.splitlines() if " " in line)
     assert lines["name"].strip() == "default"
-    assert lines["recipe"].startswith("pruned-votes, sha256:")
+    assert lines["recipe"].startswith("pruned-votes-soup, sha256:")
     assert "tiny, sha256:" in mien("info", tiny_run.path).out
 
 

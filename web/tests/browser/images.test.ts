@@ -109,7 +109,7 @@ test("a dropped photo: the face is detected, and has the same probabilities as t
   await waitForText(page, "#status", /astronaut\.png: one face\. happy/);
   const [prediction] = (await saved(page)) as unknown as [Prediction];
   expect(Object.keys(prediction)).toEqual([
-    ...["source", "box", "detection_score", "output", "top", "confidence", "unsure", "not_a_face", "probabilities"],
+    ...["source", "box", "detection_score", "output", "answer", "top", "confidence", "unsure", "not_a_face", "probabilities"],
   ]);
   expect(prediction).toMatchObject({ output: "perceived", top: "happy", unsure: false, not_a_face: false });
   expect(prediction.source).toBe("astronaut.png");
@@ -128,7 +128,7 @@ test("a dropped photo: the face is detected, and has the same probabilities as t
   expect(await label()).toBe(`Face 1: happy, ${percent("perceived")} of people`);
   await chooseOutput(page, "fer2013");
   const [labelled] = (await saved(page)) as unknown as [Prediction];
-  expect(Object.keys(labelled)).toEqual(["source", "box", "detection_score", "output", "top", "confidence", "probabilities"]);
+  expect(Object.keys(labelled)).toEqual(["source", "box", "detection_score", "output", "answer", "top", "confidence", "probabilities"]);
   expectClose(labelled, expected);
   expect(await label()).toBe(`Face 1: happy, ${percent("fer2013")}`);
   await page.context().close();
