@@ -4,7 +4,8 @@ BIN := .venv/bin
 # A build of the package sets this to its own (hatch_build.py).
 PY := $(BIN)/python
 # One thread each: a worker a core (pytest-xdist) uses them all, and threads that spin beside it slow each other manyfold.
-THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+# Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
 .PHONY: demo fuzz torture mutants test test-again test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site wheel clean
 

@@ -20,6 +20,9 @@ FEATURE_BATCH = 256
 SEARCHED = 10_000
 """Most training faces whose features are computed: about seven seconds of work."""
 
+SHARED_FROM = 1000
+"""Points of a map from which on several threads are worth their waiting for one another."""
+
 _SIMILAR_PX = 12
 
 Floats = npt.NDArray[np.float64]
@@ -96,6 +99,7 @@ def project_features(features: npt.NDArray[Any]) -> tuple[Floats, Floats]:
     with needs_extra("report", "A map of features"):
         from sklearn.decomposition import PCA
         from sklearn.manifold import TSNE
+        from threadpoolctl import threadpool_limits
     values = np.asarray(features, dtype=np.float64)
     parts = min(30, *values.shape)
     reduced = PCA(parts, svd_solver="full").fit_transform(values)
@@ -104,7 +108,9 @@ def project_features(features: npt.NDArray[Any]) -> tuple[Floats, Floats]:
     perplexity = min(30.0, (len(values) - 1) / 3)
     start = reduced[:, :2] / max(reduced[:, 0].std(), 1e-12) * 1e-4
     tsne = TSNE(2, perplexity=perplexity, init=start, random_state=0)
-    return reduced[:, :2], np.asarray(tsne.fit_transform(reduced), dtype=np.float64)
+    # Threads that share a few points wait for one another most of the time, on a busy machine tenfold.
+    with threadpool_limits(1 if len(values) < SHARED_FROM else None):
+        return reduced[:, :2], np.asarray(tsne.fit_transform(reduced), dtype=np.float64)
 
 
 def nearest_training(of_samples: npt.NDArray[Any], of_training: npt.NDArray[Any], count: int) -> tuple[Indices, Floats]:
