@@ -73,7 +73,7 @@ def _one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _export_once() -> Iterator[None]:
+def _export_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests that train write the same few graphs, hundreds of times."""
     if find_spec("torch") is None:
         yield
@@ -82,14 +82,18 @@ def _export_once() -> Iterator[None]:
 
     from remembered_export import remembering
 
+    base = tmp_path_factory.getbasetemp()
+    # pytest-xdist gives each worker a folder in one.
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch.onnx, "export", remembering(torch.onnx.export))
+        patch.setenv("MIEN_TESTS_EXPORTS", str(folder))
+        patch.setattr(torch.onnx, "export", remembering(torch.onnx.export, folder))
         yield
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_children() -> Iterator[None]:
-    """Commands that tests start do not import torchmetrics, which mien's users need not have: a quarter of a start."""
+    """Commands that tests start do not import torchmetrics, a quarter of a start, and export a graph once, too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parent / "for_children"), prepend=os.pathsep)
         yield

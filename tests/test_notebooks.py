@@ -22,16 +22,6 @@ SHOWN = {
     },
 }
 """Which cells draw, and which show a table."""
-STARTUP = f"""
-import sys
-import torch
-sys.path.append({str(Path(__file__).parent)!r})
-from remembered_export import remembering
-sys.path.pop()
-torch.onnx.export = remembering(torch.onnx.export)
-del sys, torch, remembering
-"""
-"""Its networks are exported once, as those of the other tests. It leaves no name that a cell could find."""
 
 
 @pytest.fixture
@@ -50,10 +40,6 @@ def execute(tmp_path, work, monkeypatch):
         monkeypatch.setenv(name, "1")
     for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR"):
         monkeypatch.setenv(name, str(tmp_path / "jupyter"))
-
-    startup = tmp_path / "jupyter" / "profile_default" / "startup"
-    startup.mkdir(parents=True)
-    (startup / "remembered_export.py").write_text(STARTUP)
 
     def run(notebook):
         client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": work}})
