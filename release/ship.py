@@ -2,7 +2,7 @@
 
     python release/ship.py RUN NAME --data fer2013.parquet --made-by COMMAND --made-by COMMAND
 
-Into src/mien/shipped/NAME go model.onnx (weights in fp16 where fp32 would pass 4 MB), model.int8.onnx, best.safetensors
+Into src/mien/shipped/NAME go model.onnx (weights in fp16), model.int8.onnx, best.safetensors
 (the same weights, to fine-tune from and to explain by gradients), recipe.toml, history.csv where there is one,
 metrics.json (the validation split, also without copies), robustness.json and card.json: SHA-256 of the files, answers
 to seven rendered faces, accuracy in 1, 2 and 10 views and of the int8 form, calibration, and the
@@ -46,7 +46,6 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint
 
 SHIPPED = Path(__file__).parents[1] / "src" / "mien" / "shipped"
-LARGEST_BYTES = 4_000_000
 FACES, SEED = 7, 7
 """Rendered faces whose answers are recorded: one of each expression."""
 
@@ -54,17 +53,14 @@ FACES, SEED = 7, 7
 def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: list[str]) -> dict[str, Any]:
     """Fill ``folder`` with what is shipped of a run, and return the content of card.json."""
     manifest = read_manifest(run.model)
-    for file in (run.recipe_file, run.best, run.path / "history.csv"):
+    for file in (run.recipe_file, run.path / "history.csv"):
         if file.is_file():
             shutil.copy(file, folder.path / file.name)
-    if run.model.stat().st_size > LARGEST_BYTES:
-        export_quantized(run.model, "fp16", faces, folder.model)
-        tensors, facts = checkpoint.load(run.best)
-        # As `to_fp16` does: matrices and kernels alone.
-        halves = {key: value.half() if value.dim() > 1 else value for key, value in tensors.items()}
-        checkpoint.save(folder.best, halves, facts)
-    else:
-        shutil.copy(run.model, folder.model)
+    export_quantized(run.model, "fp16", faces, folder.model)
+    tensors, facts = checkpoint.load(run.best)
+    # As `to_fp16` does: matrices and kernels alone.
+    halves = {key: value.half() if value.dim() > 1 else value for key, value in tensors.items()}
+    checkpoint.save(folder.best, halves, facts)
     smaller = export_quantized(run.model, "int8", faces, folder.model_int8)
     for file in (folder.model, folder.model_int8):
         replace_manifest(file, read_manifest(file).model_copy(update={"name": name}))
