@@ -6,6 +6,7 @@ computes.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import sys
 from collections.abc import Callable, Iterator
@@ -133,6 +134,7 @@ def stamp_of(image: Path) -> str:
 
 def main() -> None:
     """Write the charts and the pages."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     for name, (files, draw) in (drawings() | make_studies.drawings()).items():
         svg = draw().svg_file() + f"{STAMP}{digest(files)} -->\n".encode()
         write_bytes(IMAGES / f"{name}.svg", svg)
