@@ -76,7 +76,7 @@ def test_or_the_whole_picture_is_read_as_one(how, faces):
 
 class Landmarks:
     name = "fixed"
-    margin = Margin(1.0, 0.0)
+    margin, score_range = Margin(1.0, 0.0), (0.0, 1.0)
     score = 0.987
 
     def detect(self, rgb):

@@ -73,7 +73,7 @@ def test_small_faces_are_left_out(bgr):
 @pytest.mark.parametrize("box", [Box(10, 10, 80, 40), Box(10, 10, 40, 80)])
 def test_a_face_is_as_small_as_its_shorter_side(monkeypatch, bgr, box):
     class Fixed:
-        name, margin = "fixed", Margin(1.0, 0.0)
+        name, margin, score_range = "fixed", Margin(1.0, 0.0), (0.0, 1.0)
 
         def detect(self, rgb):
             return [Face(box, 1.0, {})]

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 
+from mien.errors import DataError
 from mien.faces.face import Box, Face, Margin
-from mien.faces.limit import LimitedDetector
+from mien.faces.limit import LimitedDetector, limited
+from support import raises
 
 
 class Three:
-    name, margin = "three", Margin(1.0, 0.0)
+    name, margin, score_range = "three", Margin(1.0, 0.0), (0.2, 1.0)
 
     def detect(self, rgb):
         return [Face(Box(0, 0, side, side), score, {}) for side, score in ((90, 0.5), (50, 0.9), (20, 0.7))]
@@ -29,3 +31,25 @@ def test_faces_outside_the_limits_are_left_out(limits, sides):
     found = detector.detect(np.zeros((1, 1, 3), dtype=np.uint8))
     assert [face.box.width for face in found] == sides
     assert (detector.name, detector.margin) == (Three.name, Three.margin)
+    assert detector.score_range == Three.score_range
+
+
+@pytest.mark.parametrize(
+    ("limits", "code"),
+    [
+        ({"min_score": 1.5}, "min-score-range"),
+        ({"min_score": -0.1}, "min-score-range"),
+        ({"min_score": float("nan")}, "min-score-range"),
+        ({"min_size_px": 0}, "face-limit"),
+        ({"max_faces": 0}, "face-limit"),
+    ],
+)
+def test_a_limit_that_no_face_can_meet_is_refused(limits, code):
+    with raises(DataError, code):
+        limited(Three(), **limits)
+
+
+def test_without_a_limit_the_detector_is_itself():
+    detector = Three()
+    assert limited(detector) is detector
+    assert isinstance(limited(detector, min_score=0), LimitedDetector)

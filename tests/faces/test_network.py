@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from mien.errors import ModelError
+from mien.faces.light import brightened
 from mien.faces.merge import iou, merge_agreeing, suppress_overlaps
 from mien.faces.network import NetworkDetector, network_files
 from support import raises
@@ -57,6 +58,23 @@ def test_a_face_that_fills_the_picture_is_found(detector, astronaut, astronaut_f
 
 
 @built
+@pytest.mark.parametrize("light", [1 / 6, 1 / 25])
+def test_a_face_in_the_dark_is_found_where_it_is(detector, astronaut, astronaut_face, light):
+    (face,) = detector.detect((astronaut * light).astype(np.uint8))
+    assert overlap(face, astronaut_face) > 0.5
+
+
+def test_only_dark_images_are_brightened():
+    """Oracle: by hand. The brightest value becomes 255, others in proportion; below 8, as if 8 were the brightest."""
+    ramp = np.repeat(np.arange(100, dtype=np.uint8), 48).reshape(40, 40, 3)
+    light = brightened(ramp)
+    assert light.max() == 255
+    assert light[20, 20, 0] == int(int(ramp[20, 20, 0]) * 255 / np.percentile(ramp[::4, ::4], 99.5))
+    np.testing.assert_array_equal(brightened(ramp + np.uint8(100)), ramp + 100)
+    np.testing.assert_array_equal(brightened(np.full((8, 8, 3), 2, dtype=np.uint8)), 63)
+
+
+@built
 def test_pictures_without_a_face_have_none(detector, faceless):
     assert [name for name, picture in faceless.items() if detector.detect(picture)] == []
     for shape in ((1, 1), (1, 700), (700, 3)):
@@ -86,3 +104,10 @@ def test_looks_that_agree_add_up_and_one_look_does_not():
 def test_the_best_of_overlapping_boxes_is_kept():
     boxes = np.array([[1, 0, 10, 10, 0.5], [0, 0, 10, 10, 0.9], [30, 0, 10, 10, 0.7]], float)
     assert suppress_overlaps(boxes, 0.3).tolist() == [1, 2]
+
+
+def test_a_box_inside_a_better_one_is_the_same_face():
+    """Oracle: by hand. Eight tenths of the small box lie in the large one, whose IoU is 0.08; of the third, half."""
+    boxes = np.array([[0, 0, 30, 30, 0.9], [-2, 5, 10, 10, 0.5], [25, 0, 10, 10, 0.4]], float)
+    assert iou(boxes[0], boxes[1:]).max() < 0.1
+    assert suppress_overlaps(boxes, 0.3).tolist() == [0, 2]

@@ -17,7 +17,7 @@ class Fixed:
     """A detector that always finds the same faces."""
 
     name = "fixed"
-    margin = Margin(1.2, 0.05)
+    margin, score_range = Margin(1.2, 0.05), (0.0, 1.0)
 
     def detect(self, rgb):
         return FACES

@@ -18,7 +18,7 @@ class Fixed:
     """A detector that says what it was told to."""
 
     name = "fixed"
-    margin = Margin(1.2, 0.05)
+    margin, score_range = Margin(1.2, 0.05), (0.0, 1.0)
 
     def __init__(self, *boxes):
         self.faces = [Face(box, 1.0, {}) for box in boxes]
@@ -55,6 +55,15 @@ def test_each_face_is_read_as_its_crop_is(classifier, use):
         assert np.array_equal(reading.crop, grey_square(cut, 48))
         assert alone.box is None
         assert reading.source == "image 1"
+
+
+def test_faces_outside_the_limits_are_left_out(classifier, monkeypatch):
+    monkeypatch.setattr("mien.inference.predictor.find_detector", lambda: Fixed(*BOXES))
+    assert [reading.box for reading in classifier.predict(SCENE, min_size=60)] == [BOXES[0]]
+    assert [reading.box for reading in classifier.predict(SCENE, max_faces=1)] == [BOXES[0]]
+    assert len(classifier.predict([SCENE, SCENE], min_score=1)[1]) == 2
+    with raises(DataError, "min-score-range"):
+        classifier.predict(SCENE, min_score=1.5)
 
 
 def test_the_answer_has_the_shape_of_the_question(classifier, use, tmp_path):

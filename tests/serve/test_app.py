@@ -55,6 +55,9 @@ def test_a_photo_is_predicted_as_in_python(service, astronaut, monkeypatch):
     largest = service.predict(png(wide), "max_faces=1").json()
     assert [face["box"] for face in largest["faces"]] == [answer["faces"][0]["box"]]
     assert largest["faces_found"] == 3
+    large = service.predict(png(wide), f"min_size={expected[1].box.width}").json()
+    assert (len(large["faces"]), large["faces_found"]) == (2, 2)
+    assert service.predict(png(wide), "min_score=1000").json()["faces"] == []
 
 
 def test_an_image_without_a_face_is_no_error(service):
@@ -99,6 +102,8 @@ def test_classes_merge_and_a_threshold_decides(service, face):
         ("classes=binary&threshold=2", "at most 1"),
         ("classes=binary&threshold=nan", "'threshold'"),
         ("max_faces=0", "1 or more"),
+        ("min_size=0", "'min_size'"),
+        ("min_score=-1", "'min_score'"),
         ("max_faces=many", "'max_faces'"),
     ],
 )

@@ -22,7 +22,7 @@ from support import raises
 class Everywhere:
     """Finds this many faces in any image."""
 
-    name, margin = "everywhere", Margin(size=1.0, down=0.0)
+    name, margin, score_range = "everywhere", Margin(size=1.0, down=0.0), (0.0, 1.0)
 
     def __init__(self, faces):
         self.faces = faces

@@ -10,14 +10,14 @@ import typer
 from mien.cli.output import note
 from mien.faces.face import Detector
 from mien.faces.find import HAAR, VARIABLE, choose, find_detector
-from mien.faces.limit import LimitedDetector
+from mien.faces.limit import limited
 
 MinScoreOption = Annotated[
     float | None,
     typer.Option(
         "--min-score",
         help="Leave out faces with a detector score below S, from 0 to 1. The default is the detector's own: 0.45 for "
-        "mien's, 0.6 for YuNet.",
+        "mien's, 0.6 for YuNet. The Haar cascade's scores are whole numbers from 6.",
         metavar="S",
     ),
 ]
@@ -47,6 +47,7 @@ class DetectionOptions:
         """The detector in use, within these limits. A notice says so where it is the cascade for want of a better one.
 
         Raises:
+            DataError: as :class:`mien.faces.limit.LimitedDetector`.
             ModelError: as :func:`mien.faces.find_detector`.
         """
         detector, choice = find_detector(), choose()
@@ -56,6 +57,7 @@ class DetectionOptions:
                 f"Install a better one with: mien detectors install yunet",
                 "detector-weak",
             )
-        if self == DetectionOptions():
-            return detector
-        return LimitedDetector(detector, self.min_score, self.min_size, self.max_faces)
+        lowest = detector.score_range[0]
+        if self.min_score is not None and self.min_score < lowest:
+            note(f"{detector.name} gives no score below {lowest:g}; --min-score changes nothing", "min-score-low")
+        return limited(detector, self.min_score, self.min_size, self.max_faces)

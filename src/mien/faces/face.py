@@ -64,6 +64,10 @@ class Detector(Protocol):
     def margin(self) -> Margin:
         """How its boxes become face crops."""
 
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """The lowest and the highest score that a face of it can have."""
+
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Detect the faces in an image uint8 (H, W, 3) RGB, 0..255; the largest first."""
 

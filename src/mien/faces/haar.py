@@ -5,6 +5,7 @@ It detects upright frontal faces, and few others.
 
 from __future__ import annotations
 
+import math
 import threading
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ class HaarDetector:
     # MIEN_DETECTOR=haar python benchmarks/margin.py --data fer2013_dev.parquet: the best of 48 on validation. The
     # images' own margin around the boxes detected in them, independent of any model, is 1.051 and +0.007.
     margin: Margin = Margin(size=1.05, down=0.05)
+    score_range: tuple[float, float] = (NEIGHBOURS + 1, math.inf)
 
     def __init__(self) -> None:
         # OpenCV's cascade holds the image that it works on: one for each thread.

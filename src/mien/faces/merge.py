@@ -10,6 +10,9 @@ import numpy.typing as npt
 Boxes = npt.NDArray[np.float64]
 """Left, top, width and height of N boxes, and often a score: (N, 4 or 5)."""
 
+NESTED = 0.7
+"""Share of the smaller of two boxes: with more in common they are of one face, however unlike their sizes."""
+
 
 def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
     """Merge the boxes that agree, best score first.
@@ -39,17 +42,27 @@ def merge_agreeing(looks: Sequence[Boxes], min_iou: float) -> Boxes:
 
 
 def suppress_overlaps(boxes: Boxes, max_iou: float) -> npt.NDArray[np.intp]:
-    """Non-maximum suppression: indices of the boxes (N, 5) that overlap none of better score, best first."""
+    """Non-maximum suppression: indices of the boxes (N, 5) that overlap none of better score, best first.
+
+    A box of which more than :data:`NESTED` lies in a better one, or the other way round, overlaps it too.
+    """
     order, kept = np.argsort(-boxes[:, 4], kind="stable"), []
     while len(order):
+        best, others = boxes[order[0]], boxes[order[1:]]
         kept.append(order[0])
-        order = order[1:][iou(boxes[order[0]], boxes[order[1:]]) <= max_iou]
+        smaller = np.minimum(best[2:4].prod(), others[:, 2:4].prod(axis=1))
+        order = order[1:][(iou(best, others) <= max_iou) & (_shared(best, others) <= NESTED * smaller)]
     return np.array(kept, dtype=np.intp)
 
 
 def iou(box: npt.NDArray[np.float64], boxes: Boxes) -> npt.NDArray[np.float64]:
     """Intersection over union of one box (4 or more values) with each of (N, 4 or more): float64 (N,)."""
+    shared = _shared(box, boxes)
+    return np.asarray(shared / (box[2:4].prod() + boxes[:, 2:4].prod(axis=1) - shared))
+
+
+def _shared(box: npt.NDArray[np.float64], boxes: Boxes) -> npt.NDArray[np.float64]:
+    """Area that one box shares with each of others: float64 (N,)."""
     low = np.maximum(box[:2], boxes[:, :2])
     high = np.minimum(box[:2] + box[2:4], boxes[:, :2] + boxes[:, 2:4])
-    shared = np.clip(high - low, 0, None).prod(axis=1)
-    return np.asarray(shared / (box[2:4].prod() + boxes[:, 2:4].prod(axis=1) - shared))
+    return np.asarray(np.clip(high - low, 0, None).prod(axis=1))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from mien.artifact import stay_offline
 from mien.errors import ModelError
 from mien.faces.face import Box, Face, Margin, largest_first
+from mien.faces.light import brightened
 from mien.faces.merge import Boxes, merge_agreeing, suppress_overlaps
 from mien.faces.regions import Region, regions_around
 from mien.faces.yunet import LANDMARKS
@@ -88,7 +89,7 @@ class NetworkDetector:
     name = "TinyFace + MTCNN"
     # The own margin of FER2013 images around the boxes found in them, median of 37: 1.055 and -0.010. The margin that a
     # model reads best: MIEN_DETECTOR=network python benchmarks/margin.py --data PATH.
-    margin = Margin(size=1.05, down=0.0)
+    margin, score_range = Margin(size=1.05, down=0.0), (MIN_SCORE, 1.0)
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._proposals, self._check = (_session(file) for file in network_files(folder))
@@ -99,7 +100,7 @@ class NetworkDetector:
 
         height, width = rgb.shape[:2]
         scale = min(max(side for side, _ in LOOKS) / max(height, width), MAX_ENLARGED)
-        image = Image.fromarray(rgb)
+        image = Image.fromarray(brightened(rgb))
         if scale < 1:
             size = (max(round(width * scale), 1), max(round(height * scale), 1))
             image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)

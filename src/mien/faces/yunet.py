@@ -42,6 +42,7 @@ class YuNetDetector:
     # The own margin of FER2013 images around the boxes found in them, median of 492, with the 2026may file: 1.226 and
     # -0.012. From 1.15 to 1.3 `fast` reads them equally well, and 1.2 points better than at 1.0 (docs/lab-notebook.md).
     margin: Margin = Margin(size=1.2, down=0.0)
+    score_range: tuple[float, float] = (MIN_SCORE, 1.0)
 
     def __init__(self, path: Path) -> None:
         self._path = path

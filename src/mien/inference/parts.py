@@ -21,7 +21,7 @@ from typing import Any
 
 from mien.errors import DataError, RunError, needs_extra
 from mien.faces.find import find_detector
-from mien.faces.limit import LimitedDetector
+from mien.faces.limit import limited
 from mien.files import lock_file, whole_file, write_text
 from mien.inference.bulk import PredictOptions, predict_files
 from mien.inference.face_reader import FaceReader
@@ -165,9 +165,7 @@ class PartWorker:
         self.job = job
         self.predictor = predictor or load(job.model, threads=1, output=job.output, provider=job.provider)
         limits = (job.min_score, job.min_size_px, job.max_faces)
-        detector = None if job.crops else find_detector()
-        if detector is not None and limits != (None, None, None):
-            detector = LimitedDetector(detector, *limits)
+        detector = None if job.crops else limited(find_detector(), *limits)
         self.options = PredictOptions(detector, job.classes, job.threshold, skip_bad=True)
         self._reader = FaceReader(self.predictor, detector, classes=job.classes, threshold=job.threshold)
 

@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
+from mien.faces.find import find_detector
+from mien.faces.limit import limited
 from mien.images import open_image_source
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
@@ -46,10 +48,21 @@ class Predictor(OnnxClassifier):
         crops: Literal[False] = False,
         classes: str | None = None,
         threshold: float | None = None,
+        min_score: float | None = None,
+        min_size: int | None = None,
+        max_faces: int | None = None,
     ) -> list[Prediction]: ...
     @overload
     def predict(
-        self, images: bytes | Image, *, crops: Literal[True], classes: str | None = None, threshold: float | None = None
+        self,
+        images: bytes | Image,
+        *,
+        crops: Literal[True],
+        classes: str | None = None,
+        threshold: float | None = None,
+        min_score: float | None = None,
+        min_size: int | None = None,
+        max_faces: int | None = None,
     ) -> Prediction: ...
     @overload
     def predict(
@@ -59,6 +72,9 @@ class Predictor(OnnxClassifier):
         crops: Literal[False] = False,
         classes: str | None = None,
         threshold: float | None = None,
+        min_score: float | None = None,
+        min_size: int | None = None,
+        max_faces: int | None = None,
     ) -> list[list[Prediction]]: ...
     @overload
     def predict(
@@ -68,6 +84,9 @@ class Predictor(OnnxClassifier):
         crops: Literal[True],
         classes: str | None = None,
         threshold: float | None = None,
+        min_score: float | None = None,
+        min_size: int | None = None,
+        max_faces: int | None = None,
     ) -> list[Prediction]: ...
     @overload
     def predict(
@@ -77,6 +96,9 @@ class Predictor(OnnxClassifier):
         crops: bool = False,
         classes: str | None = None,
         threshold: float | None = None,
+        min_score: float | None = None,
+        min_size: int | None = None,
+        max_faces: int | None = None,
     ) -> Any: ...
 
     def predict(
@@ -86,6 +108,9 @@ class Predictor(OnnxClassifier):
         crops: bool = False,
         classes: str | None = None,
         threshold: float | None = None,
+        min_score: float | None = None,
+        min_size: int | None = None,
+        max_faces: int | None = None,
     ) -> Prediction | list[Prediction] | list[list[Prediction]]:
         """Detect and classify the faces in one image, or in several.
 
@@ -95,6 +120,9 @@ class Predictor(OnnxClassifier):
             crops: each image is a face crop, about as tight as FER2013's; no face is detected.
             classes: a label scheme that merges the model's classes; see :class:`FaceReader`.
             threshold: probability from which the positive one of two classes is predicted, 0..1.
+            min_score: the least score of a face by the detector, 0..1; None leaves it to the detector.
+            min_size: the least longer side of a face, in pixels.
+            max_faces: the largest faces of an image are kept, at most so many.
 
         Returns:
             For one image a list with a :class:`Prediction` for each face, the largest first, which may be empty.
@@ -102,7 +130,7 @@ class Predictor(OnnxClassifier):
 
         Raises:
             DataError: something that is not an image; a folder without one; a scheme or threshold that does not
-                suit the model.
+                suit the model; a limit that no face can meet.
             ModelError: the face detector cannot be used; see :func:`mien.faces.find_detector`.
 
         >>> import mien, numpy as np
@@ -119,7 +147,9 @@ class Predictor(OnnxClassifier):
             each = images
         else:
             several = False
-        photos = self.stream(each, crops=crops, classes=classes, threshold=threshold)
+        limits = (min_score, min_size, max_faces)
+        detector = None if crops or limits == (None, None, None) else limited(find_detector(), *limits)
+        photos = self.stream(each, crops=crops, classes=classes, threshold=threshold, detector=detector)
         found: list[Any] = [photo.predictions[0] if crops else photo.predictions for photo in photos]
         return found if several else found[0]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from mien.errors import DataError, ModelError
 from mien.faces.face import Detector
+from mien.faces.limit import limited
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.serve.api_errors import ApiError, ErrorResponse, internal_error
@@ -95,7 +96,7 @@ class PredictionService:
         try:
             reader = FaceReader(
                 self._classifier.with_output(parameters.output),
-                self._detector,
+                limited(self._detector, parameters.min_score, parameters.min_size),
                 classes=parameters.classes,
                 threshold=parameters.threshold,
             )

@@ -39,6 +39,12 @@ class PredictParameters(BaseModel):
         "people would say, where the model has learned that from votes",
         examples=["fer2013"],
     )
+    min_score: float | None = Field(
+        default=None, ge=0, description="leave out faces of a lower detector score, 0..1; the default is the detector's"
+    )
+    min_size: int | None = Field(
+        default=None, ge=1, description="leave out faces whose longer side has fewer pixels", examples=[24]
+    )
     max_faces: int | None = Field(
         default=None,
         ge=1,
