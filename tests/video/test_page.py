@@ -117,8 +117,8 @@ def test_a_crowd_shows_its_longest_and_names_the_file_of_all(monkeypatch):
 def test_the_table_counts():
     rows = tracks_table(longest_tracks(timeline(2))).rows
     assert rows == [
-        (1, "0.0 s", "3.9 s", 40, 0.25, "disgust 100%", 0.0),
-        (2, "0.1 s", "3.9 s", 39, 0.5, "fear 100%", 0.0),
+        (1, "0.0 s", "3.9 s", 40, 0.0, "disgust 100%", 0.25),
+        (2, "0.1 s", "3.9 s", 39, 0.0, "fear 100%", 0.5),
     ]
 
 
@@ -128,6 +128,23 @@ def test_the_bars_of_who_is_seen_are_as_long_as_they_are_seen():
     axes = tracks_plot(made, [1, 2, 3])._figure.axes[0]
     bars = [(bar.get_x(), bar.get_width(), bar.get_y()) for bar in axes.patches]
     assert bars == [pytest.approx((0.1 * n, 3.0 - 0.1 * n, n - 0.35)) for n in range(3)]
+
+
+def test_bars_in_doubt_are_pale():
+    """Oracle: by hand. The first second is unsure, of the same class as the rest."""
+    made = Timeline(EXPRESSIONS, 0.1)
+    square, size = np.zeros((48, 48), dtype=np.uint8), len(EXPRESSIONS)
+    for number in range(30):
+        scores = np.full(size, (0.6 if number < 10 else 0.2) / (size - 1))
+        scores[3] = 1 - scores[1] * (size - 1)
+        one = Prediction("clip", EXPRESSIONS, scores, None, Box(0, 0, 20, 20), square, perceived=True)
+        face = TrackedPrediction(1, one, one)
+        made.add(VideoFrame(number, number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), [face]))
+    bars = tracks_plot(made, [1])._figure.axes[0].patches
+    assert [(bar.get_x(), bar.get_width()) for bar in bars] == [pytest.approx((0, 1)), pytest.approx((1, 2))]
+    pale, full = (bar.get_facecolor() for bar in bars)
+    assert pale[:3] == full[:3]
+    assert pale[3] < 0.5 < full[3] == 1
 
 
 def test_the_stack_ends_at_a_hundred_and_each_class_has_its_colour():

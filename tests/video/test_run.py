@@ -23,7 +23,7 @@ FACE, LAMP = Box(80, 40, 60, 60), Box(8, 40, 40, 40)
 class OnceMistaken:
     """Finds a face always, and in the first frame a lamp, too."""
 
-    name, margin = "stub", Margin(1.0, 0.0)
+    name, margin, score_range = "stub", Margin(1.0, 0.0), (0.0, 1.0)
 
     def __init__(self):
         self.looks = 0

@@ -24,7 +24,7 @@ class Told:
     """A detector that says where its test has put faces, frame by frame as it is asked; it counts how often."""
 
     name = "told"
-    margin = Margin(1.0, 0.0)
+    margin, score_range = Margin(1.0, 0.0), (0.0, 1.0)
 
     def __init__(self, boxes_of):
         self._boxes_of, self.asked = boxes_of, []

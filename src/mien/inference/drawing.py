@@ -124,7 +124,9 @@ class _Label:
         width, height = size
         full, score = number + labelled.label, labelled.detection_score
         box_px = _box_of(labelled).width
-        wanted_px = max(round(box_px / 4), 9) if small else max(round(max(box_px / 7, max(size) / 70)), 11)
+        # The cap keeps the label of a face that fills the image from covering it.
+        large_px = min(max(box_px / 7, max(size) / 70), max(size) / 25)
+        wanted_px = max(round(box_px / 4), 9) if small else max(round(large_px), 11)
         self.text_px = max(min(wanted_px, height // 4, 400), _MIN_TEXT_PX)
         while self.text_px > _MIN_TEXT_PX and draw.textlength(full, font=_font(self.text_px)) + self.text_px > width:
             self.text_px -= 1

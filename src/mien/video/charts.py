@@ -16,19 +16,23 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LEGEND_COLUMNS = 4
+_PALE = 0.3
 
 
 def tracks_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
-    """A line for each of some tracks: when its face is seen, in the colour of what is read."""
+    """A line for each of some tracks: when its face is seen, in the colour of what is read; pale where in doubt."""
 
     def draw(axes: Axes) -> None:
         for row, number in enumerate(numbers):
-            for edges, shares in timeline.runs(number):
-                tops = shares.argmax(axis=1)
+            for edges, means, in_doubt in timeline.runs(number):
+                tops = means.argmax(axis=1)
                 # Neighbouring steps of one class are one bar: a page of thousands is slow.
-                first = np.concatenate([[0], np.flatnonzero(np.diff(tops)) + 1])
+                first = np.concatenate([[0], np.flatnonzero(np.diff(2 * tops + in_doubt)) + 1])
                 starts, ends = edges[first], edges[np.append(first[1:], len(tops))]
-                colours = [colour_of(timeline.classes[top], top) for top in tops[first]]
+                colours = [
+                    (colour_of(timeline.classes[top], top), _PALE if doubt else 1.0)
+                    for top, doubt in zip(tops[first], in_doubt[first], strict=True)
+                ]
                 axes.barh(np.full(len(first), row), ends - starts, 0.7, left=starts, color=colours, linewidth=0)
         axes.set_yticks(range(len(numbers)), [f"face {number}" for number in numbers])
         axes.set_ylim(len(numbers) - 0.5, -0.5)
@@ -42,7 +46,7 @@ def expressions_plot(timeline: Timeline, number: int) -> Chart:
     """The probability of each class over time in one face, stacked to 100%; empty where it is not seen."""
 
     def draw(axes: Axes) -> None:
-        for edges, shares in timeline.runs(number):
+        for edges, shares, _ in timeline.runs(number):
             # From the first step's beginning to the last one's end, so that a single step has a width too.
             at = np.concatenate([edges[:1], (edges[:-1] + edges[1:]) / 2, edges[-1:]])
             tops = np.cumsum(100 * np.concatenate([shares[:1], shares, shares[-1:]]), axis=1)

@@ -50,9 +50,9 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
         Column("from", "text"),
         Column("to", "text"),
         Column("frames", "count"),
-        Column("detector's score", "decimal"),
-        Column("expressions", "text"),
         Column("in doubt", "percent"),
+        Column("expressions", "text"),
+        Column("detector's score", "decimal"),
     )
     rows = [
         (
@@ -60,9 +60,9 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
             clock(track.first_seconds),
             clock(track.last_seconds),
             track.frames,
-            track.detection_score,
-            ", ".join(f"{name} {share:.0%}" for name, share in answer_shares(track)),
             track.frames_in_doubt / track.frames,
+            ", ".join(f"{name} {share:.0%}" for name, share in answer_shares(track)),
+            track.detection_score,
         )
         for track in tracks
     ]
@@ -80,7 +80,10 @@ def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str
     if not shown:
         blocks = [Text("No face was found in this video.")]
     else:
-        caption = "Each line is a face; its colour is the likeliest expression, empty where the face is not seen."
+        caption = (
+            "Each line is a face. Its colour is the likeliest expression, pale where most answers are in doubt. It is "
+            "empty where the face is not seen."
+        )
         blocks = [
             CaptionedChart(tracks_plot(timeline, [track.number for track in shown]), caption),
             tracks_table(shown),

@@ -74,7 +74,7 @@ def write_video(
         import_page_packages()
     if not annotate:
         del paths["annotated"]
-    timeline = Timeline(predictor.classes, float(1 / video.frame_rate))
+    timeline = Timeline(predictor.classes, float(1 / video.frame_rate), predictor.score_range)
     frames = track(predict_frames(video, predictor), video.expected_frames, f"predicting {video.path.name}", "frames")
     with video, _folder(out), ExitStack() as stack:
         parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}

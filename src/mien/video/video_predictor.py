@@ -90,6 +90,7 @@ class VideoPredictor:
         classes: class names of its predictions.
         fields: as :attr:`mien.inference.prediction.Prediction.fields`.
         answers: all that it may answer.
+        score_range: the lowest and the highest score of its detector.
 
     Raises:
         DataError: a scheme or threshold that does not suit the model; a time below 0 (``seconds-range``).
@@ -113,6 +114,7 @@ class VideoPredictor:
                 )
         self._reader, self._source = FaceReader(predictor, detector, classes=classes, threshold=threshold), source
         self.classes, self.fields, self.answers = self._reader.classes, self._reader.fields, self._reader.answers
+        self.score_range: tuple[float, float] = detector.score_range
         self._half_life_seconds, self._detect_every_seconds = half_life_seconds, detect_every_seconds
         self._tracker = Tracker()
         self._states: dict[int, _TrackState] = {}
