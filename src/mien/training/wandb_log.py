@@ -38,6 +38,8 @@ class WandbLog(TrackedRun):
     def _open(self) -> int:
         kept, epochs = self._kept()
         self._id = kept or secrets.token_hex(4)
+        # W&B itself reads the environment once a process, which may have been before WANDB_MODE was set.
+        mode: Any = os.environ.get("WANDB_MODE", "").lower() or None
         try:
             self._tracked = wandb.init(
                 dir=self._run.path,
@@ -45,12 +47,13 @@ class WandbLog(TrackedRun):
                 name=self._run.path.resolve().name,
                 project=os.environ.get("WANDB_PROJECT", "mien"),
                 config=self._run.read_recipe().model_dump(mode="json"),
+                mode=mode,
                 resume="allow",
                 settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
             )
         except wandb.errors.Error as error:
             raise RunError(
-                f"Weights & Biases cannot be reached: {str(error).splitlines()[0]}. The epoch is kept; continue with "
+                f"Weights & Biases cannot be reached: {str(error).splitlines()[0].rstrip('.')}. The epoch is kept; continue with "
                 "--resume, without --log or with WANDB_MODE=offline.",
                 code="logger-failed",
             ) from error
