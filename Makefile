@@ -75,9 +75,9 @@ web: .venv/.installed web/node_modules/.package-lock.json detector web/build/onn
 		src/mien/serve/static/onnxruntime-notices.txt
 	PYTHONPATH="src:$$PYTHONPATH" $(PY) -m mien web build src/mien/serve/static --model $(MODEL)
 
-# The same detector in Python: the page's network proposes, MTCNN's last two stages check.
+# The detector of Python and the page: face-api's network proposes faces, MTCNN's last two stages check them.
 NETWORKS := src/mien/faces/networks
-detector: web/build/detector.onnx $(NETWORKS)/proposals.onnx $(NETWORKS)/check.onnx  ## the face detector, into src/mien/faces
+detector: $(NETWORKS)/proposals.onnx $(NETWORKS)/check.onnx  ## the face detector, into src/mien/faces
 
 test-web: web .venv/.dev  ## the page in a real browser; needs Chromium
 	cd web && npm test --silent
@@ -129,7 +129,10 @@ web/build/onnxruntime.wasm.xz: web/scripts/pack_runtime.py web/node_modules/.pac
 $(NETWORKS)/proposals.onnx: web/build/detector.onnx
 	cp $< $@
 
-$(NETWORKS)/check.onnx: web/scripts/make_face_check.py .venv/.installed
+$(NETWORKS)/check.onnx: web/build/check.onnx
+	cp $< $@
+
+web/build/check.onnx: web/scripts/make_face_check.py .venv/.installed
 	$(PY) -m pip download -q --disable-pip-version-check --no-deps -d web/build facenet-pytorch==2.6.0
 	$(PY) $< web/build/facenet_pytorch-2.6.0-py3-none-any.whl $@
 

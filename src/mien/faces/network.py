@@ -2,8 +2,8 @@
 
     image ──looks at several sizes and tilts──► proposals ──merged──► squares ──checked twice──► faces
 
-The first is face-api's tiny face detector, which the browser page has too (web/scripts/make_detector.py). The second
-are the last two stages of MTCNN (web/scripts/make_face_check.py). `make web` writes both files; onnxruntime runs them.
+The first is face-api's tiny face detector (web/scripts/make_detector.py). The second are the last two stages of MTCNN
+(web/scripts/make_face_check.py). `make web` writes both files; onnxruntime runs them. The browser page has them too.
 """
 
 from __future__ import annotations

@@ -8,25 +8,65 @@ export interface Box {
 
 export interface DetectedFace {
   box: Box;
-  /** The detector's score, 0..1; not calibrated. */
+  /** The detector's score, 0..1; not calibrated. Of merged proposals it may be higher. */
   score: number;
 }
 
+/** Share of the smaller of two boxes: with more in common they are of one face, however unlike their sizes. */
+const NESTED = 0.7;
+
 /** Intersection over union, 0..1. */
 export function iou(one: Box, other: Box): number {
-  const width = Math.min(one.left + one.width, other.left + other.width) - Math.max(one.left, other.left);
-  const height = Math.min(one.top + one.height, other.top + other.height) - Math.max(one.top, other.top);
-  const intersection = Math.max(width, 0) * Math.max(height, 0);
-  return intersection / (area(one) + area(other) - intersection);
+  const common = shared(one, other);
+  return common / (area(one) + area(other) - common);
 }
 
-/** Non-maximum suppression: of boxes with a higher IoU than `maxIou`, the one with the best score. Largest box first. */
+/**
+ * Merges the boxes that agree, best score first; as mien.faces.merge. A merged box is the mean of its boxes, weighted by
+ * their squared scores. Its score is the sum over the looks of the best score of each.
+ */
+export function mergeAgreeing(looks: DetectedFace[][], minIou: number): DetectedFace[] {
+  let left = looks.flatMap((faces, look) => faces.map((face) => ({ ...face, look })));
+  left.sort((one, other) => other.score - one.score);
+  const merged: DetectedFace[] = [];
+  while (left.length) {
+    const best = left[0]!;
+    const group = left.filter((face) => face === best || iou(best.box, face.box) > minIou);
+    // The first box of a look is its best one.
+    const firsts = new Map(group.toReversed().map(({ look, score }) => [look, score]));
+    merged.push({ box: meanBox(group), score: [...firsts.values()].reduce((sum, score) => sum + score, 0) });
+    const grouped = new Set(group);
+    left = left.filter((face) => !grouped.has(face));
+  }
+  return merged.sort((one, other) => other.score - one.score);
+}
+
+/**
+ * Non-maximum suppression: of boxes with a higher IoU than `maxIou`, and of a box and one that lies mostly in it, the one
+ * with the best score. Largest box first.
+ */
 export function suppressOverlaps(faces: DetectedFace[], maxIou: number): DetectedFace[] {
   const kept: DetectedFace[] = [];
   for (const face of faces.toSorted((one, other) => other.score - one.score)) {
-    if (kept.every((other) => iou(face.box, other.box) <= maxIou)) kept.push(face);
+    if (kept.every(({ box }) => iou(face.box, box) <= maxIou && !isNested(face.box, box))) kept.push(face);
   }
   return kept.sort((one, other) => area(other.box) - area(one.box));
+}
+
+function isNested(one: Box, other: Box): boolean {
+  return shared(one, other) > NESTED * Math.min(area(one), area(other));
+}
+
+function meanBox(faces: DetectedFace[]): Box {
+  const total = faces.reduce((sum, { score }) => sum + score ** 2, 0);
+  const mean = (side: keyof Box) => faces.reduce((sum, { box, score }) => sum + box[side] * score ** 2, 0) / total;
+  return { left: mean("left"), top: mean("top"), width: mean("width"), height: mean("height") };
+}
+
+function shared(one: Box, other: Box): number {
+  const width = Math.min(one.left + one.width, other.left + other.width) - Math.max(one.left, other.left);
+  const height = Math.min(one.top + one.height, other.top + other.height) - Math.max(one.top, other.top);
+  return Math.max(width, 0) * Math.max(height, 0);
 }
 
 function area(box: Box): number {

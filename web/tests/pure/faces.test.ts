@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 
 import { decodeBoxes } from "../../src/faces/anchors";
-import { iou, suppressOverlaps } from "../../src/faces/box";
+import { iou, mergeAgreeing, suppressOverlaps } from "../../src/faces/box";
 
 const box = (left: number, top: number, side: number) => ({ left, top, width: side, height: side });
 
@@ -18,6 +18,36 @@ test("the box with the best score of each face stays, and the largest comes firs
     { box: box(100, 0, 30), score: 0.7 },
   ];
   expect(suppressOverlaps(faces, 0.4)).toEqual([faces[2], faces[1]]);
+});
+
+test("of a box and one mostly inside it, the one with the better score stays", () => {
+  const faces = [
+    { box: box(0, 0, 30), score: 0.6 },
+    { box: box(2, 2, 10), score: 0.9 },
+    { box: box(25, 25, 10), score: 0.5 },
+  ];
+  expect(suppressOverlaps(faces, 0.3)).toEqual([faces[1], faces[2]]);
+});
+
+test("boxes of several looks that agree become their mean, weighted by squared scores, with the sum of the looks' scores", () => {
+  const looks = [
+    [
+      { box: box(0, 0, 10), score: 0.8 },
+      { box: box(0, 1, 10), score: 0.4 },
+    ],
+    [
+      { box: box(1, 0, 10), score: 0.4 },
+      { box: box(50, 50, 10), score: 0.9 },
+    ],
+  ];
+  const [both, alone] = mergeAgreeing(looks, 0.4);
+  // Weights 0.64, 0.16 and 0.16; of the first look only its best score counts.
+  expect(both!.score).toBeCloseTo(1.2, 12);
+  expect(both!.box.left).toBeCloseTo(0.16 / 0.96, 12);
+  expect(both!.box.top).toBeCloseTo(0.16 / 0.96, 12);
+  expect(both!.box.width).toBeCloseTo(10, 12);
+  expect(alone!.box.left).toBeCloseTo(50, 12);
+  expect(alone!.score).toBeCloseTo(0.9, 12);
 });
 
 describe("boxes from cells", () => {

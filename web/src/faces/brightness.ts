@@ -1,0 +1,43 @@
+import type { DecodedImage, Drawable } from "../preprocess/image";
+
+/** As in mien.faces.light. */
+const WHITE_SHARE = 0.995;
+const DARK_BELOW = 128;
+const BLACK_BELOW = 8;
+const STEP = 4;
+
+/** A copy of an image that is no larger than `side` pixels; a dark one is stretched until its brightest pixels are white. */
+export function workingCopy(image: DecodedImage, side: number, canvas: OffscreenCanvas): Drawable {
+  const scale = Math.min(side / Math.max(image.width, image.height), 1);
+  const [width, height] = [image.width, image.height].map((length) => Math.max(Math.round(length * scale), 1));
+  canvas.width = width!;
+  canvas.height = height!;
+  const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(image.source, 0, 0, width!, height!);
+  const white = Math.max(whiteLevel(image), BLACK_BELOW);
+  if (white < DARK_BELOW) {
+    const copy = context.getImageData(0, 0, width!, height!);
+    for (let at = 0; at < copy.data.length; at += 4) {
+      for (let channel = at; channel < at + 3; channel += 1) copy.data[channel] = Math.floor((copy.data[channel]! * 255) / white);
+    }
+    context.putImageData(copy, 0, 0);
+  }
+  return { source: canvas, width: width!, height: height! };
+}
+
+/** The value that 99.5% of a sample of the pixels' values do not exceed. */
+function whiteLevel({ pixels: { data, width, height } }: DecodedImage): number {
+  const counts = new Uint32Array(256);
+  let total = 0;
+  for (let row = 0; row < height; row += STEP) {
+    for (let column = 0; column < width; column += STEP) {
+      const at = (row * width + column) * 4;
+      for (let channel = at; channel < at + 3; channel += 1) counts[data[channel]!]! += 1;
+      total += 3;
+    }
+  }
+  let level = 0;
+  for (let below = counts[0]!; below < WHITE_SHARE * total; below += counts[level]!) level += 1;
+  return level;
+}
