@@ -52,9 +52,10 @@ class WandbLog(TrackedRun):
                 settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
             )
         except wandb.errors.Error as error:
+            reason = str(error).splitlines()[0].rstrip(".")
             raise RunError(
-                f"Weights & Biases cannot be reached: {str(error).splitlines()[0].rstrip('.')}. The epoch is kept; continue with "
-                "--resume, without --log or with WANDB_MODE=offline.",
+                f"Weights & Biases cannot be reached: {reason}. The epoch is kept; continue with --resume, "
+                "without --log or with WANDB_MODE=offline.",
                 code="logger-failed",
             ) from error
         return epochs
