@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import mmap
+import re
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from mien.data import decode, image_store
 from mien.data.decode import decode_images
 from mien.data.face_table import ReadOptions
-from mien.data.image_store import ImageWriter, convert, is_mapped, take
+from mien.data.image_store import ImageWriter, convert, expect_random, is_mapped, take
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
 from mien.data.synthetic import synthetic_faces
@@ -17,6 +23,7 @@ from mien.errors import DataError
 from mien.files import file_sha256
 from mien.recipe import BalanceRecipe
 from mien.run_folder import RunFolder
+from mien.training.batches import image_tensor
 from mien.training.loop import train
 from mien.training.plan import plan_training
 
@@ -138,6 +145,24 @@ def test_a_few_images_are_taken_by_a_list_too(tmp_path):
 def test_a_copy_of_mapped_images_is_not_mapped(images, large):
     assert is_mapped(mapped(images)[5:])
     assert not is_mapped(mapped(images).copy())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what a map was advised")
+@pytest.mark.usefixtures("large")
+def test_training_takes_single_images_of_a_map_without_reading_ahead(images):
+    """Oracle: Linux' flag "rr" of this map, MADV_RANDOM in the manual of /proc/PID/smaps."""
+    stored = mapped(images)
+    assert "rr" not in flags(stored)
+    assert np.array_equal(image_tensor(stored[5:], torch.device("cpu")).numpy(), images[5:])
+    assert "rr" in flags(stored)
+    assert expect_random(images) is images
+
+
+def flags(images):
+    """The flags of the map that these images lie in."""
+    start = images.ctypes.data & ~(mmap.PAGESIZE - 1)
+    _, _, entry = Path("/proc/self/smaps").read_text().partition(f"\n{start:08x}-")
+    return re.search("VmFlags: (.*)", entry)[1].split()
 
 
 def test_decoded_images_keep_their_order_on_many_threads(tmp_path, monkeypatch):

@@ -62,10 +62,13 @@ def test_workers_count_together_are_replaced_and_drain(start, tmp_path, face):
     first = wait_for(lambda: len(workers(tmp_path)) == 2 and workers(tmp_path))
     with ThreadPoolExecutor(8) as pool:
         assert {each.status_code for each in pool.map(service.predict, [face] * 40)} == {200}
-        counts = answered_by(tmp_path)
+        counts, sent = answered_by(tmp_path), 40
+        while min(counts.values()) == 0 and sent < 400:  # the system gives a connection to either
+            assert service.predict(face).status_code == 200
+            counts, sent = answered_by(tmp_path), sent + 1
         assert set(counts) == first
         assert min(counts.values()) > 0
-        assert sum(counts.values()) == service.metric(ANSWERED) == 40
+        assert sum(counts.values()) == service.metric(ANSWERED) == sent
         assert service.metric("mien_requests_under_way") == 0
 
         killed = min(first)
@@ -74,7 +77,7 @@ def test_workers_count_together_are_replaced_and_drain(start, tmp_path, face):
         assert killed not in second
         assert f"Worker {killed} ended (exit code -9)" in service.said.read_text()
         assert {each.status_code for each in pool.map(service.predict, [face] * 10)} == {200}
-        assert service.metric(ANSWERED) == 50
+        assert service.metric(ANSWERED) == sent + 10
 
         assert ready(service, pool) == {200}
         service.process.terminate()

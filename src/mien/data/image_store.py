@@ -8,6 +8,7 @@ ends, however it ends.
 from __future__ import annotations
 
 import math
+import mmap
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -89,6 +90,17 @@ def is_mapped(images: Images) -> bool:
     """Whether images lie in a mapped file."""
     # A copy of a map is a numpy.memmap too, but without a file.
     return getattr(images, "_mmap", None) is not None
+
+
+def expect_random(images: Images) -> Images:
+    """The same images, of which a mapped file gives single ones in any order from now on.
+
+    A system reads ahead otherwise, and throws out of memory what is needed sooner.
+    """
+    # numpy.memmap names its map no other way. Windows has no such advice.
+    if is_mapped(images) and hasattr(mmap, "MADV_RANDOM"):
+        images._mmap.madvise(mmap.MADV_RANDOM)  # type: ignore[attr-defined]
+    return images
 
 
 def take(images: Images, chosen: npt.NDArray[Any]) -> Images:

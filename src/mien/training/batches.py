@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mien.data.balance import balanced_order
-from mien.data.image_store import is_mapped
+from mien.data.image_store import expect_random, is_mapped
 from mien.preprocess import denormalise, normalise
 from mien.recipe import AugmentRecipe, Recipe
 from mien.training.augment import alternate, augment, mix, worsen
@@ -28,7 +28,7 @@ def image_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
         return torch.from_numpy(np.require(images, requirements="W")).to(device)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
-        tensor = torch.from_numpy(images)
+        tensor = torch.from_numpy(expect_random(images))
     has_room = device.type == "cuda" and 2 * images.nbytes < torch.cuda.mem_get_info(device)[0]
     return tensor.to(device) if has_room else tensor
 

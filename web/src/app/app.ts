@@ -133,7 +133,7 @@ export class App {
   async copy(): Promise<void> {
     try {
       await navigator.clipboard.writeText(asJson(this.predictions()));
-      this.page.messages.show(() => translate("copied"));
+      this.page.messages.show(this.#howMany("copied"));
     } catch {
       this.page.messages.addProblem(problem("copy-denied"));
     }
@@ -141,6 +141,7 @@ export class App {
 
   save(): void {
     saveFile(asJson(this.predictions()), "predictions.json");
+    this.page.messages.show(this.#howMany("saved"));
   }
 
   /** All predictions: of every image, or of every frame. */
@@ -157,6 +158,14 @@ export class App {
     return this.images.items.flatMap(
       ({ predictions }) => predictions?.faces.map((face) => this.page.prediction(predictions.source, face)) ?? [],
     );
+  }
+
+  /** The status after predictions were given out: it says so where images were not processed yet. */
+  #howMany(done: "copied" | "saved"): () => string {
+    const { items } = this.images;
+    const count = this.stage.shown.kind === "video" ? 0 : items.length;
+    const ready = items.filter(({ predictions }) => predictions).length;
+    return () => (ready < count ? translate(`${done}_partly`, { ready, count }) : translate(done));
   }
 
   /** Show everything again, after a change of settings or language. */

@@ -247,6 +247,18 @@ test("the switch for face crops counts, even if it is turned while an image is p
   await page.context().close();
 });
 
+test("who saves while images are still processed is told how many are in the file", async () => {
+  const page = await visit.open();
+  const bytes = readFileSync(astronaut());
+  await drop(page, Array.from({ length: 12 }, (_, at) => ({ name: `${at}.png`, type: "image/png", bytes })));
+  const sources = new Set((await saved(page)).map(({ source }) => source));
+  expect(sources.size).toBeLessThan(12);
+  expect(await page.textContent("#status")).toMatch(new RegExp(`^Saved ${sources.size} of 12 images`));
+  await allPredictions(page, 12);
+  expect(await page.textContent("#status")).toBe("Saved.");
+  await page.context().close();
+});
+
 test("no page had an error", () => {
   expect(pageErrors).toEqual([]);
 });
