@@ -20,7 +20,7 @@ ASSETS = ("assets/index-", "assets/detector-", "assets/onnxruntime.wasm-")
 """Beginnings of names whose rest follows from the content."""
 
 LIMIT = 26_000_000
-"""Bytes of a wheel. The wheel has 23.1 million: the models in all their forms, the page, and the detector's networks."""
+"""Bytes of a wheel. It has 23.1 million: the models in all their forms, the page, the detector's networks."""
 
 
 def missing(wheel: Path) -> list[str]:
