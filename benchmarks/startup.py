@@ -54,7 +54,7 @@ def main() -> None:
     print(f"import mien       {imported:.3f} s  (limit: 0.15 s)")
     print(f"mien --help       {helped:.3f} s  (limit: 0.3 s)")
     if wanted.environment:
-        print(f"core environment  {core_megabytes():.0f} MB beside a bare one  (limit: 380 MB)")
+        print(f"core environment  {core_megabytes():.0f} MB beside a bare one  (limit: 250 MB)")
 
 
 if __name__ == "__main__":

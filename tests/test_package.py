@@ -48,7 +48,7 @@ class Unimportable:
                                       "kagglehub", "matplotlib", "sklearn", "jinja2", "scipy", "captum", "timm",
                                       "torchvision", "huggingface_hub", "optuna", "tensorboard", "cleanlab", "fastapi",
                                       "starlette", "uvicorn", "python_multipart", "prometheus_client",
-                                      "av"}:
+                                      "av", "cv2"}:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Unimportable())
@@ -77,6 +77,24 @@ assert not {{"cv2", "torch"}} & set(sys.modules)
 """
     done = run_python(BLOCKER + code)
     assert done.returncode == 0, done.stderr
+
+
+def test_faces_are_found_in_a_photo_on_the_core_install():
+    """Oracle: the photo shows one smiling face. The other detectors name the extra that they need."""
+    code = """
+import os, sys, mien, skimage.data
+from mien.cli.main import main
+photo = skimage.data.astronaut()
+(face,) = mien.load().predict(photo)
+assert face.top == "happy" and "cv2" not in sys.modules, face
+os.environ["MIEN_DETECTOR"] = "haar"
+sys.argv = ["mien", "predict", os.path.join(os.path.dirname(skimage.data.__file__), "astronaut.png")]
+sys.exit(main())
+"""
+    done = run_python(BLOCKER.replace('"scipy", ', "") + code)
+    assert done.returncode == 2, done.stderr
+    assert "pip install 'mien[opencv]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_first_reading_waits_for_nothing_that_it_does_not_need():

@@ -13,14 +13,14 @@ from rich.table import Table
 
 from mien.cli.options import JsonOption, QuietOption
 from mien.cli.output import show, show_json
-from mien.errors import MienError
+from mien.errors import MienError, MissingExtraError
 from mien.faces.find import choose, find_detector
 from mien.inference.find_model import SHIPPED
 from mien.inference.predictor import load
 from mien.serve.built_page import STATIC
 from mien.version import __version__
 
-_CORE = ("numpy", "Pillow", "onnxruntime", "opencv-python-headless", "pydantic", "typer", "rich")
+_CORE = ("numpy", "Pillow", "onnxruntime", "pydantic", "typer", "rich")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,10 @@ def _models() -> list[Check]:
 
 
 def _detector() -> Check:
-    return Check("face detector", f"{find_detector().name}: {choose().why}")
+    try:
+        return Check("face detector", f"{find_detector().name}: {choose().why}")
+    except MissingExtraError as error:
+        return Check("face detector", str(error), "pip install 'mien[opencv]'")
 
 
 def _page() -> Check:

@@ -31,6 +31,7 @@ from mien.cli.predict_parts import check_parts_options, predict_parts
 from mien.cli.predict_settings import settings_of
 from mien.cli.predict_view import Tally, show_answers
 from mien.errors import DataError, MienError, Notice
+from mien.faces.opencv import limit_opencv_threads
 from mien.images import missing_file
 from mien.inference.annotate import Annotator
 from mien.inference.bulk import PredictOptions, predict_files
@@ -208,10 +209,7 @@ def _tell_of_annotated(job: _Job) -> None:
 def _predict(job: _Job, files: Iterable[Path], total: int) -> Answers:
     """The answers for files, with progress; skipped files are listed."""
     if job.workers > 1:
-        import cv2
-
-        # Each worker is a thread; OpenCV's own threads would compete with them for the cores.
-        cv2.setNumThreads(1)
+        limit_opencv_threads(1)  # each worker is a thread
     if job.options.detector is None:
         note_photos_as_crops(_files(job.images))
     crops_as_photos = CropsAsPhotos()

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mien.errors import needs_extra
 from mien.faces.face import Detector, Face
 from mien.faces.haar import HaarDetector
 from mien.faces.install import cached_yunet
@@ -47,11 +48,13 @@ def find_detector() -> Detector:
 
     Raises:
         ModelError: ``MIEN_DETECTOR`` names no detector, or a detector's file is damaged.
+        MissingExtraError: the cascade or YuNet is in use (``opencv``), and OpenCV is not installed.
     """
     choice = choose()
-    if choice.kind == HAAR:
-        return _haar()
-    return _network() if choice.kind == NETWORK else _yunet(choice.files[0])
+    if choice.kind == NETWORK:
+        return _network()
+    with needs_extra("opencv", f"The face detector in use ({choice.kind}: {choice.why})"):
+        return _haar() if choice.kind == HAAR else _yunet(choice.files[0])
 
 
 def choose() -> Choice:

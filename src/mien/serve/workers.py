@@ -18,11 +18,11 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 
-import cv2
 from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
 
 from mien.errors import MienError, ServeError
+from mien.faces.opencv import limit_opencv_threads
 from mien.serve.limits import Limits
 from mien.serve.prometheus import FOLDER_VARIABLE
 from mien.serve.server import run
@@ -100,7 +100,7 @@ def _work(make_app: Callable[[], FastAPI], listener: socket.socket, limits: Limi
     # A terminal's Ctrl-C goes to its whole process group. The first process passes it on, so once is enough.
     os.setpgrp()
     threading.Thread(target=_stop_with_parent, daemon=True).start()
-    cv2.setNumThreads(threads)
+    limit_opencv_threads(threads)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         run(make_app(), listener, limits, shared=True)

@@ -254,6 +254,7 @@ class VideoFile:
 def _open(path: Path) -> Any:
     with needs_extra("video", "Reading videos"):
         import av
+        import cv2  # noqa: F401 - it follows faces later: say now that it is missing
     if path.is_dir():
         raise DataError(f"{path} is a folder; expected a video file.", code="video-folder")
     if not path.exists():
