@@ -56,6 +56,26 @@ def test_faces_of_a_photo_are_found_as_predict_finds_them(mien, tiny_run, astron
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.parametrize("output", [(), ("--output", "fer2013")])
+def test_the_answer_that_predict_gives_is_explained(mien, files, tmp_path, output):
+    """Oracle: `mien predict` with the same model and output."""
+    answer = mien("explain", "fast", files[0], "--crops", "--out", tmp_path / "out", "--json", *output)
+    assert answer.code == 0, answer.err
+    (face,) = json.loads(mien("predict", files[0], "--model", "fast", "--crops", "--json", *output).out)
+    (row,) = json.loads(answer.out)
+    assert (row["class"], row["probability"]) == (face["top"], face["probabilities"][face["top"]])
+
+
+def test_gradients_explain_the_output_of_labels_alone(mien, files, tmp_path):
+    given = ("explain", "fast", files[0], "--crops", "--method", "gradcam", "--out", tmp_path / "out")
+    refused(mien(*given, "--output", "perceived"), "output-gradients", "perceived", "fer2013")
+    assert not (tmp_path / "out").exists()
+    answer = mien(*given)
+    assert answer.code == 0, answer.err
+    with np.load(tmp_path / "out" / "maps.npz", allow_pickle=False) as stored:
+        assert len(stored["classes"]) == 7
+
+
 def test_a_model_file_alone_is_enough_for_occlusion(mien, tiny_run, files, tmp_path):
     model = tmp_path / "m.onnx"
     model.write_bytes(tiny_run.model.read_bytes())

@@ -60,20 +60,36 @@ class Explainer:
         methods: names of ``mien.explanation.methods.METHODS``.
         target: as in :func:`explain`.
         seed: as in :func:`explain`.
+        output: which of the model's outputs to explain, by name; None takes the one that `load` takes, but that which
+            learned labels where a method works by gradients: the network's weights for torch give no other.
 
     Attributes:
-        predictor: the model, answering by the output that learned labels.
+        predictor: the model, answering by the output that is explained.
         quantized: whether gradients are those of the weights that the model was quantized from.
 
     Raises:
         DataError: no such method (``method-unknown``) or class (``class-unknown``).
-        ModelError: a method by gradients for a model without its weights for torch (``weights-missing``).
+        ModelError: a method by gradients for a model without its weights for torch (``weights-missing``) or for
+            another output than that of labels (``output-gradients``).
         MissingExtraError: torch or captum is not installed.
     """
 
-    def __init__(self, model: Model, methods: Sequence[str], target: str | None = None, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: Model,
+        methods: Sequence[str],
+        target: str | None = None,
+        seed: int = 0,
+        output: str | None = None,
+    ) -> None:
         gradient = [name for name in methods if find_method(name).needs_torch]
-        self.predictor: Predictor = (model if isinstance(model, Predictor) else load(model)).for_labels()
+        predictor = model if isinstance(model, Predictor) else load(model, output=output)
+        self.predictor: Predictor = predictor.for_labels() if gradient else predictor
+        if gradient and output not in {None, self.predictor.output.name}:
+            raise ModelError(
+                f"Only occlusion explains the output {output}; {gradient[0]} explains {self.predictor.output.name}.",
+                code="output-gradients",
+            )
         self.quantized = bool(gradient) and self.predictor.manifest.precision == "int8"
         self._network = self._load_network(model, gradient[0]) if gradient else None
         self._target, self._seed = target, seed
@@ -133,6 +149,9 @@ def explain(
             integrated-gradients, gradcam.
         target: the class to explain; the predicted one by default.
         seed: of methods that draw random numbers.
+
+    The answer that the model gives is explained, so with ``mien.load("default", output="fer2013")`` that of labels.
+    Methods by gradients explain that of labels always.
 
     Returns:
         One for each face, image by image, the largest face first; none for images without a face.

@@ -14,7 +14,7 @@ from rich.text import Text
 from mien.api.explain import Explainer, Explanation
 from mien.cli.crop_notes import note_photos_as_crops
 from mien.cli.detection import DetectionOptions
-from mien.cli.options import CropsOption, JsonOption, ModelArgument, OverwriteOption, QuietOption
+from mien.cli.options import CropsOption, JsonOption, ModelArgument, OutputOption, OverwriteOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json
 from mien.errors import DataError
 from mien.explanation.methods import METHODS
@@ -50,6 +50,7 @@ def explain(
     of_class: Annotated[
         str | None, typer.Option("--class", help="Explain this class instead of the predicted one.", metavar="NAME")
     ] = None,
+    output: OutputOption = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of smoothgrad.", metavar="N")] = 0,
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
@@ -63,7 +64,7 @@ def explain(
     for path in images:
         check_out(out, path)
     names = list(METHODS) if "all" in method else list(dict.fromkeys(method))
-    explainer = Explainer(model, names, of_class, seed)
+    explainer = Explainer(model, names, of_class, seed, output)
     if explainer.quantized:
         notice(f"gradients are those of the fp32 weights that {model} was quantized from")
     found = _find(images, explainer.predictor, crops)

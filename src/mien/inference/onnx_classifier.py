@@ -67,7 +67,7 @@ class OnnxClassifier:
         return self._answering_by(self.manifest.output(output))
 
     def for_labels(self) -> Self:
-        """The same model, answering by the output that learned labels. Metrics and explanations are of that one."""
+        """The same model, answering by the output that learned labels. Metrics and gradients are of that one."""
         return self._answering_by(self.manifest.all_outputs[0])
 
     def _answering_by(self, output: ModelOutput) -> Self:
