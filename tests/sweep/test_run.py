@@ -325,6 +325,8 @@ def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, faces, space
     space = load_space(str(space_file()))
     with pytest.raises(DataError):
         sweep(space, faces.of_split("train"), out)
+    with raises(RunError, "sweep-database"):
+        sweep(space, faces, out, database=f"sqlite:///{tmp_path}/nowhere/x.db")
     assert not out.exists()
     (out / "trials").mkdir(parents=True)
     with raises(RunError, "sweep-folder"):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from mien.near_copies.alignment import aligned_correlation
 from mien.near_copies.descriptor import Descriptor, fit_descriptor
 from mien.near_copies.resampling import Floats32
-from mien.progress import track
+from mien.progress import slices, track
 
 LEAST_CORRELATION = 0.91
 """From here on two images count as copies. How it was chosen: docs/audit.md."""
@@ -29,6 +29,7 @@ _NEIGHBOURS = 8  # on either side, in each table
 _CODE_DIMENSIONS = 24  # the first ones: those that copies disturb least
 _MOST_CANDIDATES = 3  # of each image, the nearest: what is compared grows no faster than the images
 _FIRST_DIMENSIONS = 16  # compared first, which rules most pairs out
+_BLOCK = 1 << 14  # images whose distances are taken at a time
 _SEED = 0
 
 
@@ -92,27 +93,48 @@ def candidate_pairs(described: Floats32, descriptor: Descriptor) -> tuple[npt.ND
     pairs, distances = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
     for order in track(_orders(described), _TABLES, "finding near-copies", "tables"):
         beside, found, apart = described[:, :_FIRST_DIMENSIONS][order], [pairs], [distances]
-        for step in range(1, min(_NEIGHBOURS, count - 1) + 1):
-            near = np.flatnonzero(_distance(beside[:-step], beside[step:]) <= descriptor.reach)
-            one, other = order[near], order[near + step]
-            distance = _distance(described[one], described[other])
-            within = distance <= descriptor.reach
-            one, other, distance = one[within], other[within], distance[within]
-            found.append(np.minimum(one, other) * count + np.maximum(one, other))
-            apart.append(distance)
-        pairs, first_of = np.unique(np.concatenate(found), return_index=True)
-        distances = np.concatenate(apart)[first_of]
-        # Who is not among the nearest so far will not be in the end: what is kept grows no faster than the images.
-        nearest = _among_nearest(pairs // count, pairs % count, distances)
-        pairs, distances = pairs[nearest], distances[nearest]
+        steps = min(_NEIGHBOURS, count - 1)
+        for step in range(1, steps + 1):
+            for block in slices(count - step, _BLOCK):
+                after = slice(block.start + step, block.stop + step)
+                near = block.start + np.flatnonzero(_distance(beside[block], beside[after]) <= descriptor.reach)
+                one, other = order[near], order[near + step]
+                distance = _distance(described[one], described[other])
+                within = distance <= descriptor.reach
+                one, other = one[within], other[within]
+                found.append(np.minimum(one, other) * count + np.maximum(one, other))
+                apart.append(distance[within])
+            # Sorting takes several times the memory of what is sorted.
+            if step == steps or sum(map(len, found[1:])) > count // 2:
+                pairs, distances = _nearest_pairs(np.concatenate(found), np.concatenate(apart), count)
+                found, apart = [pairs], [distances]
     return pairs // count, pairs % count
 
 
+def _nearest_pairs(
+    pairs: npt.NDArray[np.int64], distances: Floats32, count: int
+) -> tuple[npt.NDArray[np.int64], Floats32]:
+    """The pairs that are among the nearest few of one of their images, ascending, each once, and their distances.
+
+    Who is not among the nearest so far will not be in the end: what is kept grows no faster than the images.
+
+    Args:
+        pairs: int64 (P,), first * count + second.
+        distances: float32 (P,).
+        count: of images.
+    """
+    pairs, first_of = np.unique(pairs, return_index=True)
+    distances = distances[first_of]
+    first, second = np.divmod(pairs, count)
+    nearest = _among_nearest(first.astype(np.int32), second.astype(np.int32), distances)
+    return pairs[nearest], distances[nearest]
+
+
 def _among_nearest(
-    first: npt.NDArray[np.int64], second: npt.NDArray[np.int64], distances: Floats32
+    first: npt.NDArray[np.int32], second: npt.NDArray[np.int32], distances: Floats32
 ) -> npt.NDArray[np.bool_]:
     """Whether each pair is among the nearest few of one of its images."""
-    own = np.concatenate([first, second]).astype(np.int32)
+    own = np.concatenate([first, second])
     order = np.lexsort((np.tile(distances, 2), own))
     ranked = own[order]
     begins = np.flatnonzero(np.diff(ranked, prepend=-1)).astype(np.int32)
@@ -155,6 +177,7 @@ def _orders(described: Floats32) -> Iterator[npt.NDArray[np.int64]]:
         code = np.zeros(len(turned), dtype=np.int32)
         for column, middle in zip(turned.T, np.median(turned, axis=0), strict=True):
             code = 2 * code + (column > middle)
+        del turned, column  # nobody needs them while the order is worked with
         yield np.argsort(code, kind="stable").astype(np.int64)
 
 

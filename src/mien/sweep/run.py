@@ -76,7 +76,12 @@ def sweep(
     for split in ("train", "validation"):
         in_scheme.of_split(split)
     _check_folder(out, database)
-    with closing(TrialStorage(out, space, _data_of(space, faces), database, stale_seconds, on_trial_end)) as storage:
+    try:
+        storage = TrialStorage(out, space, _data_of(space, faces), database, stale_seconds, on_trial_end)
+    except RunError:
+        _remove_empty(out)
+        raise
+    with closing(storage):
         with interruptible() as interrupted:
             worker = _Worker(storage, space, faces, out, callback_for, on_trial_end, metadata or {}, device)
             while not interrupted.is_set():
@@ -121,6 +126,14 @@ def _check_folder(out: Path, database: str | None) -> None:
         raise RunError(
             f"{out} cannot be created: {error.strerror}. Choose another --out.", code="sweep-folder"
         ) from None
+
+
+def _remove_empty(out: Path) -> None:
+    """Remove a sweep's folder that holds nothing but its lock: its database could not be opened."""
+    with suppress(OSError):
+        if [each.name for each in out.iterdir()] == [".lock"]:
+            (out / ".lock").unlink()
+            out.rmdir()  # and not rmtree: another worker may begin here now
 
 
 def check_networks(space: Space, classes: int = 7) -> None:
