@@ -103,6 +103,17 @@ def test_candidates_are_what_a_look_at_every_pair_finds(drawn):
     assert np.mean(own) > 0.95
 
 
+def test_blocks_and_early_sorting_change_no_pair(drawn, monkeypatch):
+    """Oracle: the pairs of one block. Blocks of seven leave the last one short at every step."""
+    usable = np.arange(len(drawn))
+    descriptor = fit_descriptor(drawn, usable)
+    described = descriptor.of(drawn, usable)
+    whole = candidate_pairs(described, descriptor)
+    assert len(whole[0]) > 7
+    monkeypatch.setattr("mien.near_copies.finder._BLOCK", 7)
+    assert np.array_equal(candidate_pairs(described, descriptor), whole)
+
+
 @given(
     st.lists(st.integers(0, 5), min_size=1, max_size=12),
     st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=10),
