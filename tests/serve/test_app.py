@@ -67,6 +67,25 @@ def test_an_image_without_a_face_is_no_error(service):
     assert answer["picture"] == {"width": 200, "height": 100}
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "query", "word"),
+    [
+        (240, 300, "crops=true", "photo"),
+        (240, 299, "crops=true", None),  # not longer by a quarter
+        (180, 224, "crops=true", None),
+        (300, 300, "crops=true", None),
+        (224, 224, "", "crops=true"),
+        (225, 225, "", None),
+        (100, 200, "", None),
+    ],
+)
+def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, height, width, query, word):
+    """Oracle: the rule in docs/serve.md."""
+    answer = service.predict(png(np.full((height, width, 3), 128, np.uint8)), query).json()
+    assert ("hint" in answer) is (word is not None)
+    assert word is None or word in answer["hint"]
+
+
 def test_photos_are_put_upright_first(service, astronaut):
     stream = io.BytesIO()
     exif = Image.Exif()

@@ -9,13 +9,11 @@ from typing import Any
 
 from mien.cli.output import note
 from mien.errors import MienError
+from mien.faces.crop import CROP_PX
 from mien.faces.find import find_detector
 from mien.images import open_image, open_image_header
 from mien.page.wording import counted
 from mien.preprocess import upright_rgb
-
-CROP_PX = 224
-"""Longest side of face crops in the usual data sets: 48 (FER2013), 100 (RAF-DB), 224 (AffectNet)."""
 
 SMALL_FACE = 0.4
 """A face box under this share of the image's shorter side is a face in a photo: FER2013's crops are 1.05 boxes wide,

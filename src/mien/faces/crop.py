@@ -10,6 +10,9 @@ import numpy.typing as npt
 from mien.faces.face import Box, Margin
 from mien.preprocess import face_shape, face_square
 
+CROP_PX = 224
+"""Longest side of face crops in the usual data sets: 48 (FER2013), 100 (RAF-DB), 224 (AffectNet)."""
+
 MAX_FULL_PX = 4096
 MAX_PADDING = 4
 """A square with a longer side, and with more than this many times the image pixels inside it, is subsampled: around a

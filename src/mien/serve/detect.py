@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from mien.errors import DataError
+from mien.faces.crop import CROP_PX
 from mien.faces.face import Face
 from mien.images import FORMATS, ignore_pillow_warnings, open_image
 from mien.inference.face_reader import FaceReader
@@ -44,6 +45,19 @@ class DetectedFaces:
     crops: npt.NDArray[np.uint8]
     faces: list[Face] | None
     found: int
+
+    @property
+    def hint(self) -> str | None:
+        """A sentence where the image may be a photo given as a face crop, or the reverse. It costs no detection.
+
+        Face crops are squares in the usual data sets: what is large and longer by a quarter is likely a photo.
+        """
+        shorter, longer = sorted((self.width, self.height))
+        if self.faces is None and longer > CROP_PX and 4 * longer >= 5 * shorter:
+            return "This may be a photo and not a face crop. Without crops=true, its faces are detected."
+        if self.faces is not None and not self.found and shorter == longer <= CROP_PX:
+            return "No face was detected in a small square image. If it is a face crop, ask with crops=true."
+        return None
 
 
 def detect_faces(

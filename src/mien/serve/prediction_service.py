@@ -240,6 +240,7 @@ def _image_response(
         picture=ImageSize(width=detected.width, height=detected.height),
         faces=[FaceResponse.model_validate(each) for each in predictions],
         faces_found=detected.found,
+        hint=detected.hint,
     )
 
 

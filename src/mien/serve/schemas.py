@@ -101,6 +101,9 @@ class ImageResponse(BaseModel):
     picture: ImageSize
     faces: list[FaceResponse] = Field(description="the largest first")
     faces_found: int = Field(description="more than `faces` holds if max_faces left some out")
+    hint: str | None = Field(
+        default=None, description="says so where a photo may have been sent as a face crop, or a face crop as a photo"
+    )
 
 
 class ModelName(BaseModel):
