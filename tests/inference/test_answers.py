@@ -188,9 +188,24 @@ def test_scripts_of_fer_get_its_seven_classes(voted_run, astronaut, monkeypatch)
     assert tuple(face["emotions"]) == EXPRESSIONS
 
 
-def test_metrics_and_explanations_are_of_the_label(voted_run, voted_faces):
-    model = mien.load(voted_run.path)
-    result = mien.evaluate(model, voted_faces)
+def test_metrics_are_of_the_label(voted_run, voted_faces):
+    result = mien.evaluate(mien.load(voted_run.path), voted_faces)
     assert result.classes == voted_faces.classes
-    (explained,) = mien.explain(model, [np.asarray(voted_faces.images[0])], method="occlusion", crops=True)
+
+
+@pytest.mark.parametrize("output", ["perceived", "fer2013"])
+def test_explanations_are_of_the_output_that_answers(voted_run, voted_faces, output):
+    """Oracle: the same model's prediction for the same crop."""
+    model = mien.load(voted_run.path, output=output)
+    face = np.asarray(voted_faces.images[0])
+    (explained,) = mien.explain(model, [face], method="occlusion", crops=True)
+    (predicted,) = model.predict([face], crops=True)
+    assert explained.prediction.classes == predicted.classes
+    assert explained.prediction.probabilities == pytest.approx(predicted.probabilities)
+
+
+def test_gradients_explain_the_label(voted_run, voted_faces):
+    model = mien.load(voted_run.path)
+    (explained,) = mien.explain(voted_run.path, [np.asarray(voted_faces.images[0])], method="gradcam", crops=True)
+    assert model.output.name == "perceived"
     assert explained.prediction.classes == voted_faces.classes

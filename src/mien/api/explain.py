@@ -141,6 +141,9 @@ def explain(
 ) -> list[Explanation]:
     """Map which pixels spoke for an expression, for each face in some images.
 
+    The answer that the model gives is explained: with ``mien.load("default", output="fer2013")`` that of FER2013's
+    label. Methods by gradients always explain the label's.
+
     Args:
         model: a loaded model, or where it is. Methods by gradients need its run folder, so give that or a name.
         images: one image or several, as :meth:`mien.Predictor.predict` takes them.
@@ -149,9 +152,6 @@ def explain(
             integrated-gradients, gradcam.
         target: the class to explain; the predicted one by default.
         seed: of methods that draw random numbers.
-
-    The answer that the model gives is explained, so with ``mien.load("default", output="fer2013")`` that of labels.
-    Methods by gradients explain that of labels always.
 
     Returns:
         One for each face, image by image, the largest face first; none for images without a face.
