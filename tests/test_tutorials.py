@@ -11,14 +11,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
+
+from mien.data.dataset import Dataset
 
 ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
     "docs/index.md",
-    *(f"docs/tutorials/{page}.md" for page in ("own-folder", "python", "audit", "deploy")),
+    *(
+        f"docs/tutorials/{page}.md"
+        for page in ("own-folder", "python", "audit", "fine-tune", "fer2013-python", "many-images", "deploy")
+    ),
 ]
 DETECTOR = ROOT / "src" / "mien" / "faces" / "networks" / "check.onnx"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
@@ -63,12 +69,26 @@ def in_python(code: str, names: dict[str, object]) -> str:
     return printed.getvalue()
 
 
+def write_fer2013(folder: Path, faces: Dataset) -> None:
+    """Drawn faces in the shape of Kaggle's fer2013.csv, and their votes in that of FER+'s fer2013new.csv."""
+    usages = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
+    rows, votes = ["emotion,pixels,Usage"], ["Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"]
+    for index, image in enumerate(np.asarray(faces.images)):
+        usage = usages[str(faces.split[index])]
+        rows.append(f"{faces.labels[index]},{' '.join(map(str, image.ravel()))},{usage}")
+        votes.append(f"{usage},fer{index:07}.png," + ",".join(map(str, faces.columns["ferplus_votes"][index])))
+    (folder / "fer2013.csv").write_text("\n".join(rows) + "\n")
+    (folder / "fer2013new.csv").write_text("\n".join(votes) + "\n")
+
+
 @pytest.mark.parametrize("page", PAGES)
-def test_every_block_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch, astronaut):
+def test_every_block_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch, astronaut, voted_faces):
     if page in {"README.md", "docs/index.md"} and not DETECTOR.is_file():
         pytest.skip("they show what the built detector finds: make web")
     monkeypatch.chdir(tmp_path)
     Image.fromarray(astronaut).save("photo.jpg")
+    if page == "docs/tutorials/fer2013-python.md":
+        write_fer2013(tmp_path, voted_faces)
     names: dict[str, object] = {"__name__": "tutorial"}
     found = blocks((ROOT / page).read_text(encoding="utf-8"))
     assert found
