@@ -26,6 +26,7 @@ PAGES = [
         for page in ("own-folder", "python", "audit", "fine-tune", "fer2013-python", "many-images", "deploy")
     ),
 ]
+FERPLUS_HEADER = "Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
 DETECTOR = ROOT / "src" / "mien" / "faces" / "networks" / "check.onnx"
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 
@@ -72,7 +73,7 @@ def in_python(code: str, names: dict[str, object]) -> str:
 def write_fer2013(folder: Path, faces: Dataset) -> None:
     """Drawn faces in the shape of Kaggle's fer2013.csv, and their votes in that of FER+'s fer2013new.csv."""
     usages = {"train": "Training", "validation": "PublicTest", "test": "PrivateTest"}
-    rows, votes = ["emotion,pixels,Usage"], ["Usage,Image name,neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"]
+    rows, votes = ["emotion,pixels,Usage"], [FERPLUS_HEADER]
     for index, image in enumerate(np.asarray(faces.images)):
         usage = usages[str(faces.split[index])]
         rows.append(f"{faces.labels[index]},{' '.join(map(str, image.ravel()))},{usage}")
