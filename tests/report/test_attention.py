@@ -9,7 +9,7 @@ from mien.evaluation.results import Estimate
 from mien.explanation.verdict import RandomizationTest
 from mien.page.blocks import Table
 from mien.report.context import ReportContext
-from mien.report.explainer import Explainer
+from mien.report.explainer import MapExplainer
 from mien.report.sections import attention
 from mien.report.sections.attention import show_attention
 
@@ -31,7 +31,7 @@ def checks(faces, count, explainer):
 
 
 def test_the_verdict_of_a_model_that_goes_by_a_spot(faces):
-    found = checks(faces, 40, Explainer(spot, 48))
+    found = checks(faces, 40, MapExplainer(spot, 48))
     assert found["method"] == "occlusion"
     assert found["verdict"] == "passes"
     assert found["deletion gain"].low > 0
@@ -46,12 +46,12 @@ def test_a_method_that_shows_edges_fails(faces, high, verdict):
         alike = Estimate(0.3, 0.2, high)
         return RandomizationTest(len(images), ("head",), np.array([0.3]), np.array([0.3]), alike, alike)
 
-    assert checks(faces, 40, Explainer(spot, 48, None, randomize))["verdict"] == verdict
+    assert checks(faces, 40, MapExplainer(spot, 48, None, randomize))["verdict"] == verdict
     assert asked == [(32, (32, 48, 48))], "both checks are made on 32 faces and the same maps"
 
 
 def test_few_faces_are_undecided(faces):
-    assert checks(faces, 19, Explainer(spot, 48))["verdict"] == "undecided"
+    assert checks(faces, 19, MapExplainer(spot, 48))["verdict"] == "undecided"
 
 
 def test_mean_maps_of_a_class_share_a_scale(monkeypatch):
@@ -72,7 +72,7 @@ def test_curves_are_drawn_against_moved_and_against_random_maps(faces, monkeypat
 
     plot = attention.faithfulness_chart
     monkeypatch.setattr(attention, "faithfulness_chart", remember)
-    checks(faces, 40, Explainer(spot, 48))
+    checks(faces, 40, MapExplainer(spot, 48))
     assert set(drawn) == {"deletion", "insertion"}
     for named, random in drawn.values():
         [(name, found)] = named
@@ -88,7 +88,7 @@ def test_averages_are_of_as_many_faces_as_the_page_says(faces, monkeypatch):
     chosen = faces.subset(np.arange(60))
     labels = (np.arange(60) % 2).astype(np.int64)
     scores = Predictions(chosen.rows, labels, spot(chosen.images), ("dark", "light"), "validation", "")
-    section = show_attention(ReportContext(scores, evaluate_predictions(scores, 10), chosen), Explainer(spot, 48))
+    section = show_attention(ReportContext(scores, evaluate_predictions(scores, 10), chosen), MapExplainer(spot, 48))
     block = section.blocks[-1]
     assert "At most 16 correct and 16 wrong faces" in block.title
     counted = {(part.title, face.caption) for part in block.rows for face in part.faces}

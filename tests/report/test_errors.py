@@ -12,7 +12,7 @@ from mien.evaluation.predictions import Predictions
 from mien.labels import parse_scheme
 from mien.page.blocks import FaceGrid, Table
 from mien.report.context import ReportContext
-from mien.report.features import Features
+from mien.report.feature_vectors import Features
 from mien.report.sections.conditions import conditions_section
 from mien.report.sections.errors import _study_b, merging_section, pairs_section, worst_section
 from mien.report.sections.features import show_features

@@ -13,7 +13,7 @@ from mien.evaluation.predictions import Predictions
 from mien.inference.predictor import load
 from mien.report.context import ReportContext
 from mien.report.explainer import build_explainer
-from mien.report.features import extract_features
+from mien.report.feature_vectors import extract_features
 from mien.report.sections.features import WORST, features_section, show_features, worst_mistakes
 from mien.run_folder import RunFolder
 
@@ -84,7 +84,7 @@ def test_a_model_without_features_has_none_and_the_report_goes_on(tiny_run, cont
 
 def test_of_many_training_faces_the_look_alikes_are_searched(tiny_run, context, faces, monkeypatch):
     """Every worst mistake has its own face among 30 of the 320 training faces that are kept."""
-    monkeypatch.setattr("mien.report.features.SEARCHED", 30)
+    monkeypatch.setattr("mien.report.feature_vectors.SEARCHED", 30)
     worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, WORST)
     training = np.flatnonzero(faces.split == "train")
     images = np.array(faces.images)

@@ -15,7 +15,7 @@ from mien.inference.predictor import load
 from mien.serve.api_errors import ApiError, ErrorResponse
 from mien.serve.limits import Limits
 from mien.serve.prediction_service import PredictionService
-from mien.serve.prometheus import Metrics
+from mien.serve.prometheus import ServiceMetrics
 from mien.serve.schemas import ModelName, PredictParameters
 from support import raises
 
@@ -38,7 +38,7 @@ class Slow(HaarDetector):
 def slow():
     detector = Slow()
     limits = Limits(max_requests=3)
-    service = PredictionService(load(threads=1), ModelName(name="a", sha256="b"), detector, limits, 1, Metrics())
+    service = PredictionService(load(threads=1), ModelName(name="a", sha256="b"), detector, limits, 1, ServiceMetrics())
     yield service, detector
     detector.go_on.set()
     service.stop()
@@ -197,7 +197,7 @@ def test_the_pixels_of_a_request_are_bounded_before_one_is_decoded(slow):
 
 def test_faces_that_arrive_while_the_network_runs_share_one_run(face):
     """The first run is held until all others are decoded. The oracle of each answer is the model on that face alone."""
-    classifier, metrics = load(threads=1), Metrics()
+    classifier, metrics = load(threads=1), ServiceMetrics()
     alone, go_on = classifier.probabilities, threading.Event()
 
     def held(crops):
@@ -280,7 +280,9 @@ def test_a_defect_in_one_image_of_a_batch_is_an_error_in_its_place(slow, face, m
 def test_a_request_chooses_the_output(voted_run, face):
     """Oracle: Predictor.predict with each output."""
     classifier = load(voted_run.path, threads=1)
-    service = PredictionService(classifier, ModelName(name="a", sha256="b"), HaarDetector(), Limits(), 1, Metrics())
+    service = PredictionService(
+        classifier, ModelName(name="a", sha256="b"), HaarDetector(), Limits(), 1, ServiceMetrics()
+    )
 
     async def main():
         until = asyncio.get_running_loop().time() + 60

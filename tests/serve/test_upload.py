@@ -14,7 +14,7 @@ from starlette.responses import Response
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 from mien.serve.middleware import DrainBody
-from mien.serve.prometheus import Metrics
+from mien.serve.prometheus import ServiceMetrics
 from mien.serve.upload import Uploads
 
 HEAD = b"POST /v1/predict?crops=true HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
@@ -193,7 +193,7 @@ def test_a_trickle_is_cut_off(limits):
 
     async def main():
         request = Request({"type": "http", "method": "POST", "headers": [(b"content-type", FORM.encode())]}, receive)
-        async with Uploads(limits, Metrics()).files(request, 1):
+        async with Uploads(limits, ServiceMetrics()).files(request, 1):
             pass
 
     with pytest.raises(ApiError) as refused:

@@ -10,13 +10,13 @@ from fastapi import Request
 
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
-from mien.serve.prometheus import Metrics
+from mien.serve.prometheus import ServiceMetrics
 from mien.serve.upload import Uploads, _expire
 
 
 @pytest.fixture
 def metrics():
-    return Metrics()
+    return ServiceMetrics()
 
 
 def held(metrics):

@@ -20,7 +20,7 @@ from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.callback import Callback
-from mien.training.distill import Distillation, stored_targets
+from mien.training.distillation import Distillation, stored_targets
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare

@@ -22,7 +22,7 @@ from mien.run_history import best_by_metric
 from mien.training import checkpoint, loop
 from mien.training.batches import Batch
 from mien.training.callback import Callback
-from mien.training.distill import Distillation, stored_targets
+from mien.training.distillation import Distillation, stored_targets
 from mien.training.loop import train
 from mien.training.outputs import epoch_targets, majority_targets, make_outputs, output_facts, sampled_targets
 from mien.training.plan import plan_training

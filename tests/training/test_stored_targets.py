@@ -16,7 +16,7 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.batches import epoch_batches
 from mien.training.device import make_fabric
-from mien.training.distill import make_distillation
+from mien.training.distillation import make_distillation
 from mien.training.loop import forward_loss, train
 from mien.training.plan import plan_training
 from mien.training.stored_targets import read_stored_targets, shown_inputs, what_is_shown, write_stored_targets

@@ -12,7 +12,7 @@ from mien.errors import DataError
 from mien.faces.face import Box, Face, Margin
 from mien.inference.predictor import load
 from mien.video.run import write_video
-from mien.video.table import csv_columns, csv_rows, leave_out, read_faces
+from mien.video.table import csv_columns, csv_rows, leave_out, read_table
 from mien.video.video_file import VideoFile
 from mien.video.video_predictor import VideoPredictor, predict_frames
 from support import raises
@@ -70,7 +70,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path, clip):
         rows.writerow(csv_columns(made.classes, made.fields))
         for frame in frames:
             rows.writerows(csv_rows(frame))
-    read = dict(read_faces(table, made))
+    read = dict(read_table(table, made))
     assert list(read) == [0, 1, 2, 3, 4]
     for frame in frames:
         assert list(read[frame.number]) == [face.track for face in frame.faces]

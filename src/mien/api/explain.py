@@ -90,7 +90,7 @@ class Explainer:
                 f"Only occlusion explains the output {output}; {gradient[0]} explains {self.predictor.output.name}.",
                 code="output-gradients",
             )
-        self.quantized = bool(gradient) and self.predictor.manifest.precision == "int8"
+        self.quantized: bool = bool(gradient) and self.predictor.manifest.precision == "int8"
         self._network = self._load_network(model, gradient[0]) if gradient else None
         self._target, self._seed = target, seed
         classes = self.predictor.classes

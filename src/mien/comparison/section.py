@@ -14,7 +14,7 @@ from mien.evaluation.paired_tests import Comparison, Difference
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import SubsetMetrics
 from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
-from mien.page.charts.errors import differences_chart
+from mien.page.charts.error_analysis import differences_chart
 from mien.page.images import data_address
 from mien.page.sections import COPIES_WORDS
 from mien.page.wording import p_text, percent

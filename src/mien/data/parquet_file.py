@@ -37,8 +37,8 @@ class ParquetFile:
             import pyarrow as pa
             from pyarrow.parquet import ParquetFile as ArrowFile
 
-        self.name = file.name if file == root else file.relative_to(root).as_posix()
-        self.path = file
+        self.name: str = file.name if file == root else file.relative_to(root).as_posix()
+        self.path: Path = file
         try:
             self.parquet: ArrowFile = ArrowFile(file)
         except (pa.ArrowException, OSError) as error:
@@ -48,17 +48,17 @@ class ParquetFile:
             ) from None
         self.count: int = self.parquet.metadata.num_rows
         self.headers: list[str] = self.parquet.schema_arrow.names
-        self.image = self._column(_IMAGE_HEADERS, "an image column")
-        self.label = self._column(LABEL_HEADERS, "a label column")
+        self.image: str = self._column(_IMAGE_HEADERS, "an image column")
+        self.label: str = self._column(LABEL_HEADERS, "a label column")
         split = find_column(self.headers, SPLIT_HEADERS)
-        self.split = None if split is None else self.headers[split]
+        self.split: str | None = None if split is None else self.headers[split]
         metadata: dict[bytes, bytes] = self.parquet.schema_arrow.metadata or {}
         # Other tools keep the metadata when they drop columns; then it is mien's file no more.
-        self.by_mien = MIEN_KEY in metadata and set(OWN_HEADERS) <= set(self.headers)
-        self.split_origin = _written_origin(metadata)
-        self.vote_classes = _written_vote_classes(metadata)
-        self.group_column = _written_group_column(metadata)
-        self.declared = _declared_classes(metadata, self.label)
+        self.by_mien: bool = MIEN_KEY in metadata and set(OWN_HEADERS) <= set(self.headers)
+        self.split_origin: str | None = _written_origin(metadata)
+        self.vote_classes: tuple[str, ...] = _written_vote_classes(metadata)
+        self.group_column: str = _written_group_column(metadata)
+        self.declared: tuple[str, ...] = _declared_classes(metadata, self.label)
 
     def _column(self, wanted: tuple[str, ...], what: str) -> str:
         position = find_column(self.headers, wanted)

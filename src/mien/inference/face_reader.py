@@ -60,7 +60,7 @@ class FaceReader:
             self._scheme.mapping(classifier.classes, "the model")
         if threshold is not None:
             check_threshold(threshold, self.classes)
-        self.perceived = classifier.output.perceived and self._scheme is None and threshold is None
+        self.perceived: bool = classifier.output.perceived and self._scheme is None and threshold is None
 
     @property
     def fields(self) -> tuple[str, ...]:

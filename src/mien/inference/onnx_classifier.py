@@ -15,7 +15,7 @@ from mien.artifact import open_model
 from mien.errors import ModelError
 from mien.inference.model_run import run_model, softmax
 from mien.inference.providers import CPU, check_provider, find_provider
-from mien.manifest import ModelOutput
+from mien.manifest import Manifest, ModelOutput
 from mien.preprocess import to_input
 from mien.progress import slices
 
@@ -50,13 +50,14 @@ class OnnxClassifier:
         output: str | None = None,
         provider: str | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._threads, self._provider = threads, provider
         chosen = find_provider(provider)
+        self.manifest: Manifest
         self._session, self.manifest = open_model(self.path, threads, chosen)
         if chosen != CPU:
             check_provider(self._session, open_model(self.path, threads)[0], chosen)
-        self.output = self.manifest.output(output)
+        self.output: ModelOutput = self.manifest.output(output)
 
     def with_output(self, output: str | None) -> Self:
         """The same model, answering by another output. It shares the memory of this one.

@@ -50,7 +50,7 @@ class Metric:
 
 
 @dataclass(frozen=True)
-class Metrics:
+class MetricCards:
     """Headline metrics, shown as cards."""
 
     metrics: tuple[Metric, ...]
@@ -262,7 +262,7 @@ class Slider:
         ]
 
 
-Block: TypeAlias = Text | Metrics | Table | CaptionedChart | ChartRow | FaceRow | FaceGrid | CellFaces | Slider
+Block: TypeAlias = Text | MetricCards | Table | CaptionedChart | ChartRow | FaceRow | FaceGrid | CellFaces | Slider
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from mien.page.blocks import (
     Column,
     FaceRow,
     Metric,
-    Metrics,
+    MetricCards,
     Section,
     Table,
     Text,
@@ -100,7 +100,7 @@ def metrics_section(evaluation: Evaluation, subsets: Sequence[SubsetMetrics] = (
         for key, estimate in evaluation.headline.items()
     )
     blocks: list[Block] = [
-        Metrics(cards),
+        MetricCards(cards),
         Text(_INTERVAL_WORDS.format(resamples=evaluation.resamples, units=_units(evaluation)), soft=True),
         classification_report(evaluation),
         Text(_METRIC_WORDS, soft=True),

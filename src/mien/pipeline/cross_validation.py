@@ -59,7 +59,7 @@ class Folds:
         self._faces, self._groups = faces, groups
         self._predicted = np.flatnonzero(faces.split != "test")
         self._fold_of = self._assign()
-        self.count = int(self._fold_of.max()) + 1
+        self.count: int = int(self._fold_of.max()) + 1
 
     def _assign(self) -> npt.NDArray[np.int64]:
         return assign_folds(self._groups[self._predicted], FOLDS)

@@ -93,7 +93,7 @@ def run_recipe(
         run: the run folder.
         resume: continue the run in the folder, if there is one.
         init_from: a run whose weights are the initial weights.
-        teachers: models for distillation; see :func:`mien.training.distill.make_distillation`.
+        teachers: models for distillation; see :func:`mien.training.distillation.make_distillation`.
         callback: called after every step and epoch.
         metadata: for environment.json and the report: data, command, ...
         device: ``auto``, ``cpu`` or ``cuda``.

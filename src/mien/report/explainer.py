@@ -24,7 +24,7 @@ Maps = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Explainer:
+class MapExplainer:
     """What is needed to explain a model.
 
     Attributes:
@@ -52,7 +52,7 @@ class Explainer:
         return explain(name, images, predict=self.predict, model=self.network, crop_px=self.crop_px)
 
 
-def build_explainer(model: Predictor, run: RunFolder | None, images: npt.NDArray[np.uint8]) -> tuple[Explainer, str]:
+def build_explainer(model: Predictor, run: RunFolder | None, images: npt.NDArray[np.uint8]) -> tuple[MapExplainer, str]:
     """The explainer of a model, and in words why it cannot use some methods (``""`` if it can use all).
 
     Args:
@@ -61,7 +61,7 @@ def build_explainer(model: Predictor, run: RunFolder | None, images: npt.NDArray
         images: faces uint8 (N, S, S[, 3]) of the model's size, none of the test split.
     """
     crop_px = model.manifest.input.crop_px
-    occlusion = Explainer(model.probabilities, crop_px)
+    occlusion = MapExplainer(model.probabilities, crop_px)
     skipped = "Methods that need gradients are skipped"
     if run is None:
         return occlusion, f"{skipped}: the model is not in a run folder."
@@ -92,4 +92,4 @@ def build_explainer(model: Predictor, run: RunFolder | None, images: npt.NDArray
             except DataError as error:
                 unsupported.append(name)
                 reasons.append(f"The method {name} is skipped. {error}")
-    return Explainer(model.probabilities, crop_px, network, randomize, tuple(unsupported)), " ".join(reasons)
+    return MapExplainer(model.probabilities, crop_px, network, randomize, tuple(unsupported)), " ".join(reasons)

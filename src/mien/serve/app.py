@@ -32,7 +32,7 @@ from mien.serve.openapi import (
 from mien.serve.origin import CheckOrigin, check_host_names, page_origins
 from mien.serve.pages import HEADERS, add_pages
 from mien.serve.prediction_service import PredictionService
-from mien.serve.prometheus import CONTENT_TYPE, Metrics
+from mien.serve.prometheus import CONTENT_TYPE, ServiceMetrics
 from mien.serve.schemas import (
     BatchResponse,
     HealthResponse,
@@ -74,7 +74,7 @@ def create_app(
     limits = Limits() if limits is None else limits
     classifier = OnnxClassifier(model_file, 1, provider=provider)
     model = ModelName(name=classifier.manifest.full_name, sha256=file_sha256(model_file))
-    metrics = Metrics()
+    metrics = ServiceMetrics()
     uploads = Uploads(limits, metrics)
     service = PredictionService(classifier, model, detector, limits, threads, metrics)
 

@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from mien.serve.api_errors import internal_error
-from mien.serve.prometheus import Metrics
+from mien.serve.prometheus import ServiceMetrics
 
 FIRST_BYTES, FIRST_SECONDS = 1_000_000, 0.5
 """How much of an unread body is read before an early answer. Many clients send a small body before they read."""
@@ -94,9 +94,9 @@ class _Body:
 class CountRequests:
     """Counts and times every request by its route, and every error by its code."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: ServiceMetrics) -> None:
         self.app: ASGIApp = app
-        self.metrics: Metrics = metrics
+        self.metrics: ServiceMetrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -21,7 +21,7 @@ from mien.serve.api_errors import ApiError, ErrorResponse, internal_error
 from mien.serve.batching import MicroBatcher, Probabilities
 from mien.serve.detect import DetectedFaces, check_image, detect_faces
 from mien.serve.limits import Limits
-from mien.serve.prometheus import Metrics
+from mien.serve.prometheus import ServiceMetrics
 from mien.serve.schemas import FaceResponse, ImageResponse, ImageSize, ModelName, PredictParameters
 
 _LOG = logging.getLogger("uvicorn.error")
@@ -61,7 +61,7 @@ class PredictionService:
         detector: Detector,
         limits: Limits,
         threads: int,
-        metrics: Metrics,
+        metrics: ServiceMetrics,
     ) -> None:
         self._classifier, self._model, self._detector = classifier, model, detector
         self._limits, self._metrics = limits, metrics

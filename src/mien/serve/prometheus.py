@@ -16,7 +16,7 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
-class Metrics:
+class ServiceMetrics:
     """The counters of one app."""
 
     def __init__(self) -> None:

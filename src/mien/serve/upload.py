@@ -23,7 +23,7 @@ from starlette.requests import ClientDisconnect
 
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
-from mien.serve.prometheus import Metrics
+from mien.serve.prometheus import ServiceMetrics
 
 FIELD = "file"
 """The only field of the form."""
@@ -56,7 +56,7 @@ class Uploads:
         arriving: the uploads that are still arriving, each with a function that stops it.
     """
 
-    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, limits: Limits, metrics: ServiceMetrics) -> None:
         self._limits, self._metrics = limits, metrics
         self._held_bytes = 0
         self.arriving: dict[Upload, Callable[[], None]] = {}

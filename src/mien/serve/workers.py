@@ -119,7 +119,7 @@ def _stop_with_parent() -> None:
 
 @contextmanager
 def _shared_counters() -> Iterator[str]:
-    """A folder in which all workers count; see :meth:`mien.serve.prometheus.Metrics.page`."""
+    """A folder in which all workers count; see :meth:`mien.serve.prometheus.ServiceMetrics.page`."""
     with tempfile.TemporaryDirectory(prefix="mien-serve-") as folder:
         os.environ[FOLDER_VARIABLE] = folder
         try:

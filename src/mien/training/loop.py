@@ -1,8 +1,7 @@
 """The training loop: recipe and faces in, run folder out.
 
-All randomness comes from the recipe's seed and the number of the epoch, and the best epoch, patience and
-plateau cuts follow from the history. So the checkpoint of an epoch is complete, and a run that was killed and
-resumed ends with the very weights of one that was not (a CPU, the same machine, the same number of threads).
+Randomness comes from the recipe's seed and the epoch; best epoch, patience and plateau cuts follow from the history.
+So a run that was killed and resumed ends with the same weights (on a CPU, the same machine and number of threads).
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ def train(
         run: the run folder; keep several processes apart with :meth:`RunFolder.alone`.
         resume: go on with the run that stands there, if any.
         init_from: a run whose weights to begin with; see :func:`mien.training.state.load_init_weights`.
-        teachers: whom to learn from beside the labels; see :func:`mien.training.distill.make_distillation`.
+        teachers: whom to learn from beside the labels; see :func:`mien.training.distillation.make_distillation`.
         callback: called after every step and epoch; it can stop the run.
         environment: facts for environment.json, beside what the loop knows itself.
         device: ``auto``, ``cpu`` or ``cuda``.
@@ -291,10 +290,9 @@ def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> No
 
 
 def _reason_to_end(state: TrainingState) -> str | None:
-    done = len(state.history)
+    done, patience = len(state.history), state.recipe.stopping.patience
     if done >= state.recipe.epochs:
         return "all epochs done"
-    patience = state.recipe.stopping.patience
     # Waiting begins when all layers learn: a head that has settled must not end the run before.
     frozen = state.recipe.tuning.frozen_epochs
     if done and patience and done - max(best_by_metric(state.history, state.recipe), frozen) >= patience:

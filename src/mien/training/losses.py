@@ -69,7 +69,7 @@ def consistency_loss(first: Tensor, second: Tensor, temperature: float = 1.0) ->
     Args:
         first: logits, float (N, C).
         second: of the same faces, seen otherwise.
-        temperature: T; its square keeps the gradient's size (:class:`mien.training.distill.Distillation`).
+        temperature: T; its square keeps the gradient's size (:class:`mien.training.distillation.Distillation`).
     """
     log_probabilities = [(logits / temperature).log_softmax(1) for logits in (first, second)]
     together = torch.stack([each.exp() for each in log_probabilities]).mean(0).detach()

@@ -26,7 +26,7 @@ from mien.training.batch_norm import enough_of
 from mien.training.batches import image_tensor
 from mien.training.callback import HistoryLine
 from mien.training.device import join_processes, keep_for_ever, make_fabric
-from mien.training.distill import Distillation, make_distillation
+from mien.training.distillation import Distillation, make_distillation
 from mien.training.losses import Loss
 from mien.training.optim import build_optimizer
 from mien.training.outputs import Output, count_logits, vote_distributions
@@ -118,7 +118,7 @@ def prepare(
         plan: what to train on.
         init_from: a run whose weights to begin with; None takes what the recipe's model begins with.
         resumes: weights are about to be restored, so none are loaded to begin with.
-        teachers: see :func:`mien.training.distill.make_distillation`.
+        teachers: see :func:`mien.training.distillation.make_distillation`.
         device: see :func:`mien.training.device.check_device`.
 
     Raises:

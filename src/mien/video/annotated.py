@@ -10,7 +10,7 @@ from PIL import Image
 from mien.inference.drawing import draw_predictions
 from mien.progress import track
 from mien.video.sound import AudioTrack
-from mien.video.table import read_faces
+from mien.video.table import read_table
 from mien.video.video_file import VideoFile
 from mien.video.video_predictor import VideoPredictor
 from mien.video.writer import VideoWriter
@@ -32,7 +32,7 @@ def write_annotated(path: Path, source: Path, table: Path, predictor: VideoPredi
         DataError: the video cannot be decoded.
         RunError: the copy cannot be written (``video-unwritable``).
     """
-    faces = read_faces(table, predictor)
+    faces = read_table(table, predictor)
     number, drawn = next(faces, (-1, {}))
     with VideoFile(source) as video, VideoWriter(path, video) as annotated:
         for frame in track(video.frames(), video.expected_frames, f"annotating {source.name}", "frames"):

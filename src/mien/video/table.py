@@ -52,7 +52,7 @@ def leave_out(table: Path, tracks: Collection[int]) -> None:
         raise
 
 
-def read_faces(table: Path, predictor: VideoPredictor) -> Iterator[tuple[int, dict[int, Prediction]]]:
+def read_table(table: Path, predictor: VideoPredictor) -> Iterator[tuple[int, dict[int, Prediction]]]:
     """The smoothed predictions in a table by track, for each frame that has a face: its number and they, in order.
 
     Args:

@@ -83,10 +83,10 @@ class VideoFile:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._container = _open(self.path)
         try:
-            self.has_sound = bool(self._container.streams.audio)
+            self.has_sound: bool = bool(self._container.streams.audio)
             streams = self._container.streams.video
             # A cover picture in a song is a video stream of one frame.
             moving = [stream for stream in streams if not stream.disposition & stream.disposition.attached_pic]
@@ -102,23 +102,28 @@ class VideoFile:
             self._stream = known[0]
             self._check_size(self._stream.codec_context.width, self._stream.codec_context.height)
             self._stream.thread_type = "AUTO"
-            self.time_base = Fraction(self._stream.time_base or Fraction(1, 90_000))
-            self.frame_rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or _GUESSED_RATE)
+            self.time_base: Fraction = Fraction(self._stream.time_base or Fraction(1, 90_000))
+            self.frame_rate: Fraction = Fraction(
+                self._stream.average_rate or self._stream.guessed_rate or _GUESSED_RATE
+            )
             self._stated_seconds = self._find_stated_seconds()
             stated = self._stream.frames or round((self._stated_seconds or 0) * self.frame_rate)
             self.expected_frames: int | None = stated or None
-            self.damaged = 0
-            self.missing_seconds = 0.0
-            self.jumps, self.shift_seconds = 0, Fraction(0)
+            self.damaged: int = 0
+            self.missing_seconds: float = 0.0
+            self.jumps: int = 0
+            self.shift_seconds: Fraction = Fraction(0)
             self._decoded = self._decode()
             self._first: VideoFrame | None = next(self._decoded, None)
             if self._first is None:
                 raise DataError(f"{self.path} has no frame that can be decoded.", code="video-damaged")
-            self.start_seconds = self._find_start(self._first)
+            self.start_seconds: Fraction = self._find_start(self._first)
             self._orientation = _orientation(self._first)
             self._stored_size = _square_pixels(self._first, self._stream.sample_aspect_ratio)
             self._check_size(*self._stored_size)
             is_turned = self._orientation[0]
+            self.width: int
+            self.height: int
             self.width, self.height = self._stored_size[::-1] if is_turned else self._stored_size
         except BaseException:
             self.close()

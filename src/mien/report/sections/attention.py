@@ -16,7 +16,7 @@ from mien.page.wording import percent
 from mien.progress import track
 from mien.report.attention_charts import faithfulness_chart
 from mien.report.context import ReportContext, Skipped
-from mien.report.explainer import Explainer, Maps, build_explainer
+from mien.report.explainer import MapExplainer, Maps, build_explainer
 
 JUDGED_FACES = 32
 """Enough for intervals, few enough that a report takes less than a minute."""
@@ -39,7 +39,7 @@ def attention_section(context: ReportContext) -> Section | Skipped:
     return show_attention(context, explainer, notice)
 
 
-def show_attention(context: ReportContext, explainer: Explainer, notice: str = "") -> Section:
+def show_attention(context: ReportContext, explainer: MapExplainer, notice: str = "") -> Section:
     """Which methods are faithful, faces with their maps, and mean maps of each class; needs the faces.
 
     Args:
@@ -73,7 +73,7 @@ def show_attention(context: ReportContext, explainer: Explainer, notice: str = "
     return Section("attention", "Attention maps", tuple(blocks))
 
 
-def _evidence(images: npt.NDArray[np.uint8], explainer: Explainer) -> tuple[Table, list[Block]]:
+def _evidence(images: npt.NDArray[np.uint8], explainer: MapExplainer) -> tuple[Table, list[Block]]:
     judged = images[_spread(len(images), JUDGED_FACES)]
 
     def measure(maps: Maps) -> Faithfulness:
@@ -117,7 +117,7 @@ def _evidence(images: npt.NDArray[np.uint8], explainer: Explainer) -> tuple[Tabl
     return Table("explanation-checks", columns, rows), [ChartRow(plots)]
 
 
-def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: Explainer) -> FaceGrid:
+def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> FaceGrid:
     """The most confident correct and wrong face of each class, by every method."""
     chosen = []
     for index in range(len(context.classes)):
@@ -139,7 +139,7 @@ def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: E
     return FaceGrid("The most confident correct and wrong prediction of each class", tuple(parts), stacked=True)
 
 
-def _averages(context: ReportContext, images: npt.NDArray[np.uint8], explainer: Explainer) -> list[Block]:
+def _averages(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> list[Block]:
     method = next(name for name in AVERAGED_FACES if name in explainer.methods)
     most = max(AVERAGED_FACES[method] // (2 * len(context.classes)), 1)
     chosen: list[int] = []

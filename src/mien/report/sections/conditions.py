@@ -10,7 +10,7 @@ from mien.evaluation.image_statistics import brightness, contrast, sharpness, vo
 from mien.evaluation.intervals import proportion
 from mien.evaluation.paired_tests import mcnemar_test
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Table, Text
-from mien.page.charts.errors import accuracy_by_chart
+from mien.page.charts.error_analysis import accuracy_by_chart
 from mien.page.wording import interval_text, p_text, percent
 from mien.report.context import ReportContext, Skipped
 

@@ -15,7 +15,7 @@ from mien.evaluation.error_analysis import Indices, confused_pairs, pair_example
 from mien.evaluation.intervals import proportion
 from mien.labels import SCHEMES, LabelScheme, canonical_class, parse_scheme
 from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
-from mien.page.charts.errors import dendrogram_chart, merging_chart, pairs_chart
+from mien.page.charts.error_analysis import dendrogram_chart, merging_chart, pairs_chart
 from mien.page.images import data_address
 from mien.page.wording import counted, percent
 from mien.report.context import ReportContext

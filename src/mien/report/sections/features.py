@@ -18,7 +18,7 @@ from mien.page.charts.svg import COLOURS
 from mien.page.images import data_address
 from mien.report.attention_charts import scatter_chart
 from mien.report.context import ReportContext, Skipped
-from mien.report.features import Features, extract_features, nearest_training, project_features
+from mien.report.feature_vectors import Features, extract_features, nearest_training, project_features
 from mien.report.sections.errors import WORST, mistake_tile
 
 MAPPED = 1000

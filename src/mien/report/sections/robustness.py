@@ -8,7 +8,7 @@ from typing import Any
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.robustness_file import RelativeRobustness, RobustnessReport
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Table, Text
-from mien.page.charts.errors import corruption_errors_chart, robustness_chart, robustness_curves_chart
+from mien.page.charts.error_analysis import corruption_errors_chart, robustness_chart, robustness_curves_chart
 from mien.page.wording import decimal, interval_text, percent
 from mien.report.context import ReportContext, Skipped
 

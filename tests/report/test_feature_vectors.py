@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from mien.report.features import most_similar_images, nearest_training, project_features
+from mien.report.feature_vectors import most_similar_images, nearest_training, project_features
 from mien.report.sections.features import blame
 
 

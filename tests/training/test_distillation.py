@@ -18,7 +18,7 @@ from mien.training import checkpoint
 from mien.training.batches import Batch
 from mien.training.callback import Callback
 from mien.training.device import make_fabric
-from mien.training.distill import Distillation, make_distillation, soft_labels, stored_targets
+from mien.training.distillation import Distillation, make_distillation, soft_labels, stored_targets
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from mien.training.state import prepare
