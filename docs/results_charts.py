@@ -10,7 +10,7 @@ from results_data import Model
 
 from mien.evaluation.calibration import Reliability
 from mien.page.charts.curves import vote_reliability_chart
-from mien.page.charts.errors import robustness_curves_chart
+from mien.page.charts.error_analysis import robustness_curves_chart
 from mien.page.charts.svg import COLOURS, Chart, legend_above, make_chart, readable_on
 from mien.study.charts import spreads_plot
 from mien.study.table import StudyTable
