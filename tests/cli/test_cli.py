@@ -599,7 +599,7 @@ def test_mistakes_of_training_are_one_line_and_leave_nothing(mien, tmp_path, rec
     refused(attempt("--set", "model.widht=3"), "model-setting-unknown")
     refused(attempt("--set", "classes=seven2"), "recipe-value")
     refused(attempt(data=tmp_path / "none"), "data-missing")
-    refused(attempt("--from", tmp_path / "none"), "run-missing")
+    refused(attempt("--from", tmp_path / "none"), "model-missing")
     refused(attempt("--map", "x"), "map-syntax", "--map")
     refused(attempt("--set", "name=../elsewhere"), "recipe-value")
     refused(attempt("--set", 'epochs="3"'), "recipe-value")

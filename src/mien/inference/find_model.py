@@ -67,8 +67,9 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
             f"mien's repository. Use {SHIPPED[0]}.",
             code="model-not-trainable",
         )
-    if not run.path.exists() and (meant := _meant(name, SHIPPED)):
-        raise ModelError(f"There is no run at {name}.{meant}", code="model-missing")
+    if not run.path.exists():
+        hint = _meant(name, SHIPPED) or f" Built-in models: {', '.join(SHIPPED)}."
+        raise ModelError(f"There is no run folder or built-in model {name}.{hint}", code="model-missing")
     return run
 
 

@@ -50,7 +50,7 @@ def open_port(host: str, port: int) -> socket.socket:
 def _port_unavailable(host: str, port: int, error: Exception) -> ServeError:
     reason = getattr(error, "strerror", None) or str(error)
     return ServeError(
-        f"Cannot listen on {host} port {port}: {reason}. Choose another with --host and --port.",
+        f"Cannot listen on {host} port {port}: {reason}. Choose another address with --host and --port.",
         code="port-unavailable",
     )
 

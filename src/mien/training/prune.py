@@ -98,7 +98,7 @@ def pruned_model(run: RunFolder, widths: Sequence[int], stem_width: int | None) 
     if len(widths) != len(before) or any(not 0 < new <= old for new, old in zip(widths, before, strict=False)):
         raise RecipeError(
             f"The network has {len(before)} stages of {', '.join(map(str, before))} channels. --widths needs "
-            f"{len(before)} numbers, each from 1 to that of its stage; found {', '.join(map(str, widths))}.",
+            f"{len(before)} numbers, each from 1 to its stage's channels; found {', '.join(map(str, widths))}.",
             code="prune-widths",
         )
     if stem_width is None:

@@ -28,7 +28,7 @@ _FORMATS = (
     "yuv4mpegpipe,nut,rm,wtv"
 )
 _NO_VIDEO = (
-    "is not a video in a supported format (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, GIF), or its index is missing"
+    "is not a video in a supported format (MP4, MOV, MKV, WebM, AVI, MPEG, FLV, WMV, OGG, GIF), or it is incomplete"
 )
 _GUESSED_RATE = Fraction(25)
 
