@@ -321,7 +321,7 @@ def test_a_wrong_path_is_said_before_torch_is_loaded(tmp_path, words, value):
 def test_the_shipped_model_is_called_as_users_call_it(mien, tiny_run):
     lines = dict(line.split(maxsplit=1) for line in mien("info", "default").out.splitlines() if " " in line)
     assert lines["name"].strip() == "default"
-    assert lines["recipe"].startswith("pruned-votes-soup, sha256:")
+    assert lines["recipe"].startswith("pruned-votes, sha256:")
     assert "tiny, sha256:" in mien("info", tiny_run.path).out
 
 
@@ -534,7 +534,7 @@ def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, 
         *("--set", "epochs=1", "--json"),
     )
     assert answer.code == 0, answer.err
-    assert "widths = [48, 96, 192, 224]" in (tmp_path / "tuned" / "recipe.toml").read_text()
+    assert "widths = [32, 96, 192, 256]" in (tmp_path / "tuned" / "recipe.toml").read_text()
     tested = mien("evaluate", "default", "--data", face_folder, "--split", "test")
     assert "ledger" in tested.err
 

@@ -66,6 +66,19 @@ def test_the_answer_that_predict_gives_is_explained(mien, files, tmp_path, outpu
     assert (row["class"], row["probability"]) == (face["top"], face["probabilities"][face["top"]])
 
 
+def test_without_a_model_the_default_one_is_explained(mien, files, tmp_path):
+    """Oracle: the same with the model named."""
+    rows = []
+    for model in ((), ("default",)):
+        answer = mien("explain", *model, files[0], "--crops", "--out", tmp_path / f"out{len(model)}", "--json")
+        assert answer.code == 0, answer.err
+        (row,) = json.loads(answer.out)
+        del row["files"]
+        rows.append(row)
+    assert rows[0] == rows[1]
+    refused(mien("explain", "fast", "--out", tmp_path / "out"), "images-missing")
+
+
 def test_gradients_explain_the_output_of_labels_alone(mien, files, tmp_path):
     given = ("explain", "fast", files[0], "--crops", "--method", "gradcam", "--out", tmp_path / "out")
     refused(mien(*given, "--output", "perceived"), "output-gradients", "perceived", "fer2013")

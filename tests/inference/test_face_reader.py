@@ -28,6 +28,15 @@ def predictor(tiny_run):
     return load(tiny_run.path)
 
 
+def test_the_light_of_a_photo_changes_no_answer(astronaut):
+    """Oracle: the photo as it is. In a tenth of its light the crop is read as it is in full light."""
+    faces = [Face(Box(180, 72, 90, 118), 0.9, {})]
+    reader = FaceReader(load("fast"), Fixed())
+    (full,), (dark,) = (reader.read(photo, faces) for photo in (astronaut, (astronaut * 0.1).astype(np.uint8)))
+    assert dark.answer == full.answer == "happy"
+    assert dark.probability_vector == pytest.approx(full.probability_vector, abs=0.1)
+
+
 def test_an_image_is_read_by_its_steps(predictor):
     """Oracle: detector, crops and model, each called by hand."""
     reader = FaceReader(predictor, Fixed())

@@ -255,7 +255,7 @@ def _not_checked(faces: Dataset, votes: Votes | None, review: LabelReview | None
             f"usable column {COLUMN} (ten numbers per sample)" if votes is None else f"vote in its column {COLUMN}"
         )
         yield Notice(
-            f"Votes not used: the data has no {missing}. The rankings of doubtful labels and outliers cannot be checked, "
+            f"Votes not used: the data has no {missing}. Rankings of doubtful labels and outliers cannot be checked, "
             "and the label-noise ceiling from votes is not estimated.",
             code="votes-not-used",
         )

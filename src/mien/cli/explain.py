@@ -26,6 +26,7 @@ from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor
 from mien.page.wording import counted
 from mien.progress import track
+from mien.run_folder import RunFolder
 
 Found = tuple[int | None, Prediction]
 """The number of a face in its photo, from 1, as in `mien predict` (None for a face crop), and its prediction."""
@@ -36,7 +37,11 @@ Maps = dict[str, list[Explanation]]
 
 def explain(
     model: ModelArgument,
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", metavar="IMAGE")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Images, or folders of images. Without MODEL, `default` is explained.", metavar="IMAGE"),
+    ] = None,
+    *,
     out: Annotated[Path, typer.Option(help="Folder for a PNG for each face and method, and maps.npz.", metavar="DIR")],
     crops: CropsOption = False,
     method: Annotated[
@@ -61,6 +66,7 @@ def explain(
     Each PNG shows the face and, beside it, the face under the map. Methods disagree, and a map is no proof:
     docs/explain.md shows how to check a method on a model.
     """
+    model, images = _model_and_images(model, images or [])
     for path in images:
         check_out(out, path)
     names = list(METHODS) if "all" in method else list(dict.fromkeys(method))
@@ -81,6 +87,16 @@ def explain(
     else:
         _show_table(rows)
     notice(f"maps: {out / 'maps.npz'}")
+
+
+def _model_and_images(model: str, images: list[Path]) -> tuple[str, list[Path]]:
+    """In ``mien explain photo.jpg`` the first argument is no model."""
+    first = Path(model)
+    if (first.is_file() and first.suffix != ".onnx") or (first.is_dir() and not RunFolder(first).is_run):
+        return "default", [first, *images]
+    if not images:
+        raise DataError(f"Give the images to explain: mien explain {model} photo.jpg --out DIR", code="images-missing")
+    return model, images
 
 
 def _find(images: list[Path], predictor: Predictor, crops: bool) -> list[Found]:
@@ -108,6 +124,8 @@ def _row(found: Found, explanation: Explanation, places: dict[str, Path]) -> dic
     return {
         "source": prediction.source,
         **({} if prediction.box is None else {"face": number, "box": prediction.box.to_dict()}),
+        **({} if prediction.detection_score is None else {"detection_score": prediction.detection_score}),
+        "answer": prediction.answer,
         "class": explanation.target,
         "probability": prediction.probabilities[explanation.target],
         "files": {name: str(path) for name, path in places.items()},
@@ -158,8 +176,10 @@ def _sides(box: Box | None) -> tuple[int, int, int, int]:
 
 
 def _show_table(rows: list[dict[str, Any]]) -> None:
-    table = Table("image", "face", "class", "probability", "files", box=None, pad_edge=False)
+    table = Table("image", "face", "score", "answer", "class", "probability", "files", box=None, pad_edge=False)
     for row in rows:
         face, files = str(row.get("face", "")), Text("\n".join(row["files"].values()))
-        table.add_row(Text(row["source"]), face, Text(row["class"]), f"{row['probability']:.0%}", files)
+        score = f"{row['detection_score']:.3f}" if "detection_score" in row else ""
+        words = [Text(row["source"]), face, score, row["answer"], Text(row["class"])]
+        table.add_row(*words, f"{row['probability']:.0%}", files)
     show(table)

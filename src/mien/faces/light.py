@@ -1,4 +1,4 @@
-"""Dark photos made bright enough for a detector."""
+"""Dark photos made bright enough to find faces in, and to classify these."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from mien.faces.crop import crop_faces
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
+from mien.faces.light import brightened
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction, possible_answers, prediction_fields
 from mien.labels import check_threshold, parse_scheme
@@ -102,11 +103,11 @@ class FaceReader:
         return self.detector.detect(rgb)
 
     def crop(self, rgb: npt.NDArray[np.uint8], boxes: Sequence[Box]) -> npt.NDArray[np.uint8]:
-        """Cut face crops out of an image, with the margin that the detector's boxes need.
+        """Cut face crops out of an image, with the margin that the detector's boxes need; out of a dark one brightened.
 
         uint8 (H, W, 3) and N boxes -> crops of the model's size, uint8 (N, size_px, size_px[, 3]).
         """
-        return crop_faces(rgb, boxes, self.detector.margin, *self.classifier.manifest.input.stored_as)
+        return crop_faces(brightened(rgb), boxes, self.detector.margin, *self.classifier.manifest.input.stored_as)
 
     def classify(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Probabilities of :attr:`classes`: uint8 (N, size_px, size_px[, 3]) -> float64 (N, C), each row sums to 1."""

@@ -1,4 +1,4 @@
-import type { DecodedImage, Drawable } from "../preprocess/image";
+import type { DecodedImage, Drawable, GreyImage } from "../preprocess/image";
 
 /** As in mien.faces.light. */
 const WHITE_SHARE = 0.995;
@@ -15,8 +15,8 @@ export function workingCopy(image: DecodedImage, side: number, canvas: Offscreen
   const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
   context.imageSmoothingQuality = "high";
   context.drawImage(image.source, 0, 0, width!, height!);
-  const white = Math.max(whiteLevel(image), BLACK_BELOW);
-  if (white < DARK_BELOW) {
+  const white = whiteOf(image);
+  if (white !== null) {
     const copy = context.getImageData(0, 0, width!, height!);
     for (let at = 0; at < copy.data.length; at += 4) {
       for (let channel = at; channel < at + 3; channel += 1) copy.data[channel] = Math.floor((copy.data[channel]! * 255) / white);
@@ -24,6 +24,19 @@ export function workingCopy(image: DecodedImage, side: number, canvas: Offscreen
     context.putImageData(copy, 0, 0);
   }
   return { source: canvas, width: width!, height: height! };
+}
+
+/** A grey face crop out of an image, brightened as the image is where faces are detected in it. */
+export function brightened(crop: GreyImage, image: DecodedImage): GreyImage {
+  const white = whiteOf(image);
+  if (white === null) return crop;
+  return { ...crop, data: crop.data.map((value) => Math.min(Math.floor((value * 255) / white), 255)) };
+}
+
+/** What is to become white in a dark image; null for any other. */
+function whiteOf(image: DecodedImage): number | null {
+  const white = Math.max(whiteLevel(image), BLACK_BELOW);
+  return white < DARK_BELOW ? white : null;
 }
 
 /** The value that 99.5% of a sample of the pixels' values do not exceed. */

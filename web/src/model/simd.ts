@@ -1,6 +1,6 @@
 /** Whether the browser has WebAssembly's 128-bit SIMD, without which onnxruntime does not start. */
 export function hasSimd(): boolean {
-  return WebAssembly.validate(MODULE);
+  return typeof WebAssembly !== "undefined" && WebAssembly.validate(MODULE);
 }
 
 /** The smallest module that uses it: (func (result v128) i32.const 0 i8x16.splat i8x16.popcnt). */

@@ -2,6 +2,7 @@
 
 import { LoadError, reasonOf } from "../errors";
 import type { Box } from "../faces/box";
+import { brightened } from "../faces/brightness";
 import { cut, squareAround } from "../faces/crop";
 import { Detector } from "../faces/detector";
 import { Classifier } from "../model/classifier";
@@ -89,7 +90,7 @@ export class Predictor {
 
   async #predictBoxes(image: DecodedImage, faces: { box: Box; score: number | null }[]): Promise<PredictedFace[]> {
     const side = this.manifest.input.size_px;
-    const crops = faces.map(({ box }) => toFaceCrop(cut(image.pixels, squareAround(box)), side));
+    const crops = faces.map(({ box }) => toFaceCrop(brightened(cut(image.pixels, squareAround(box)), image), side));
     const rows = await this.probabilities(crops);
     return faces.map(({ box, score }, index) => ({ box, score, crop: crops[index]!, probabilities: rows[index]! }));
   }

@@ -3,8 +3,20 @@ import { describe, expect, test } from "vitest";
 
 import { decodeBoxes } from "../../src/faces/anchors";
 import { iou, mergeAgreeing, suppressOverlaps } from "../../src/faces/box";
+import { brightened } from "../../src/faces/brightness";
 
 const box = (left: number, top: number, side: number) => ({ left, top, width: side, height: side });
+
+test("a crop of a dark image is stretched until the image's brightest pixels are white, and no other crop", () => {
+  const image = (level: number) => {
+    const data = new Uint8Array(40 * 40 * 4).fill(level);
+    return { source: null as never, width: 40, height: 40, pixels: { width: 40, height: 40, data } };
+  };
+  const crop = { width: 2, height: 1, data: Uint8Array.of(10, 90) };
+  expect([...brightened(crop, image(50)).data]).toEqual([51, 255]);
+  expect([...brightened(crop, image(2)).data]).toEqual([255, 255]);
+  expect([...brightened(crop, image(200)).data]).toEqual([10, 90]);
+});
 
 test("IoU is intersection over union", () => {
   expect(iou(box(0, 0, 10), box(5, 0, 10))).toBeCloseTo(50 / 150, 12);

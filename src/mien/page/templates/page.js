@@ -23,6 +23,8 @@ for (const table of all("table.data")) {
     const value = (row) => row.cells[column].dataset.key ?? row.cells[column].textContent;
     // Empty cells are last in both directions.
     const isEmpty = (text) => text === "" || text === "–";
+    // So are averages of the rows above them.
+    const isAverage = (row) => row.cells[0].textContent.endsWith(" average");
     const compare = (one, other) => {
       const [a, b] = [Number(one), Number(other)];
       return Number.isNaN(a) || Number.isNaN(b) ? one.localeCompare(other, "en", { numeric: true }) : a - b;
@@ -38,7 +40,7 @@ for (const table of all("table.data")) {
       header.ariaSort = direction === 1 ? "ascending" : "descending";
       const sorted = [...body.rows].sort((one, other) => {
         const [a, b] = [value(one), value(other)];
-        return isEmpty(a) - isEmpty(b) || direction * compare(a, b);
+        return isAverage(one) - isAverage(other) || isEmpty(a) - isEmpty(b) || direction * compare(a, b);
       });
       body.append(...sorted);
       update();
