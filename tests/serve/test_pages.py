@@ -83,6 +83,23 @@ def test_an_unchanged_model_is_not_sent_again(built, address):
     assert built("GET", address, headers={"if-none-match": '"other"'}).content == first.content
 
 
+@pytest.mark.parametrize("address", ["/model.onnx", "/assets/index-1a2b3c.js", "/"])
+def test_files_are_compressed_for_clients_that_take_it(built, address):
+    """Oracle: the answer to a client that does not. Parts of a file are sent as they are."""
+    whole = built("GET", address, headers={"accept-encoding": "identity"})
+    packed = built("GET", address, headers={"accept-encoding": "br, gzip"})
+    assert "content-encoding" not in whole.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["etag"] == f"W/{whole.headers['etag']}"
+    assert {whole.headers["vary"], packed.headers["vary"]} == {"Accept-Encoding"}
+    assert packed.content == whole.content
+    assert packed.headers["content-type"] == whole.headers["content-type"]
+    again = built("GET", address, headers={"accept-encoding": "gzip", "if-none-match": packed.headers["etag"]})
+    assert (again.status_code, again.headers["etag"]) == (304, packed.headers["etag"])
+    part = built("GET", address, headers={"accept-encoding": "gzip", "range": "bytes=0-3"})
+    assert "content-encoding" not in part.headers
+
+
 def test_the_page_offers_the_services_model_and_those_of_mien(built):
     assert built("GET", "/models.json").json() == ["default-int8", "fast-int8", "best-int8"]
     assert built("GET", "/model-2.onnx").content == find_model("fast-int8").read_bytes()

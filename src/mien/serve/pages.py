@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 from base64 import b64encode
 from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.staticfiles import NotModifiedResponse
 from starlette.types import Message, Receive, Scope, Send
 
@@ -62,6 +66,28 @@ HASHED = "assets"
 """Folder of the files whose names change with their content, as Vite names it."""
 
 
+_COMPRESSED = {".png", ".xz"}
+"""Files that gzip makes no smaller."""
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    """Whether a client takes an answer as a whole, compressed."""
+    headers = Headers(scope=scope)
+    ways = [way.replace(" ", "") for way in headers.get("accept-encoding", "").split(",")]
+    return "range" not in headers and any(way == "gzip" or way.startswith("gzip;q=0.") for way in ways)
+
+
+@cache
+def _gzipped_file(path: str, changed_ns: int) -> bytes:
+    return gzip.compress(Path(path).read_bytes(), mtime=0)
+
+
+def _weaken(response: Response) -> Response:
+    """Give an answer that is compressed, or confirms one, a weak ETag: the bytes are not those of the whole file."""
+    response.headers["ETag"] = f"W/{response.headers['etag']}"
+    return response
+
+
 class _InParts(Response):
     """Content that all requests share; a slow client holds a copy of one part, not of all."""
 
@@ -94,10 +120,19 @@ class _File(FileResponse):
 
 
 class _Files(StaticFiles):
-    def file_response(self, *arguments: Any, **named: Any) -> Response:
-        response = super().file_response(*arguments, **named)
+    def file_response(
+        self, full_path: str | os.PathLike[str], stat_result: os.stat_result, scope: Scope, status_code: int = 200
+    ) -> Response:
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        takes_gzip = Path(full_path).suffix not in _COMPRESSED and _takes_gzip(scope)
         if isinstance(response, FileResponse):
-            response = _File(response.path, stat_result=response.stat_result)
+            response = _File(full_path, stat_result=stat_result)
+            if takes_gzip:
+                content = _gzipped_file(os.fspath(full_path), stat_result.st_mtime_ns)
+                headers = {"ETag": response.headers["etag"], "Content-Encoding": "gzip"}
+                response = _InParts(content, media_type=response.media_type, headers=headers)
+        response.headers["Vary"] = "Accept-Encoding"
+        response = _weaken(response) if takes_gzip else response
         hashed = self.directory is not None and Path(self.directory).name == HASHED
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if hashed else "no-cache"
         return response
@@ -133,13 +168,19 @@ def add_pages(app: FastAPI, models: Sequence[Path]) -> None:
             return await files.get_response(name, request.scope)
 
     def add_content(address: str, content: bytes) -> None:
-        headers = {"Cache-Control": "no-cache", "ETag": f'"{sha256(content).hexdigest()}"'}
+        headers = {"Cache-Control": "no-cache", "ETag": f'"{sha256(content).hexdigest()}"', "Vary": "Accept-Encoding"}
+        gzipped = cache(lambda: gzip.compress(content, mtime=0))
 
         @app.get(address, include_in_schema=False)
         async def of_model(request: Request) -> Response:
-            response = _InParts(content, media_type=_TYPES[Path(address).suffix], headers=headers)
-            unchanged = files.is_not_modified(response.headers, request.headers)
-            return NotModifiedResponse(response.headers) if unchanged else response
+            media_type, takes_gzip = _TYPES[Path(address).suffix], _takes_gzip(request.scope)
+            response: Response = _InParts(content, media_type=media_type, headers=headers)
+            if files.is_not_modified(response.headers, request.headers):
+                response = NotModifiedResponse(response.headers)
+            elif takes_gzip:
+                body = await run_in_threadpool(gzipped)
+                response = _InParts(body, media_type=media_type, headers={**headers, "Content-Encoding": "gzip"})
+            return _weaken(response) if takes_gzip else response
 
     add_file("/", "index.html")
     of_models = models_files(models)
