@@ -34,7 +34,7 @@ def speed_chart(points: Sequence[tuple[str, float, float]]) -> Chart:
         ticks = (0.1, 0.2, 0.5, 1)
         axes.set_xticks(ticks, [f"{each:g}" for each in ticks])
         axes.minorticks_off()
-        axes.set_xlim(0.1, 2)
+        axes.set_xlim(0.1, 3)
         axes.margins(y=0.2)
         axes.set_xlabel("milliseconds a face, one at a time, one thread (log scale)")
         axes.set_ylabel("accuracy, %")
