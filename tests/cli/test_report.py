@@ -53,6 +53,20 @@ def test_a_run_with_its_data_becomes_a_page_and_its_files(mien, tiny_run, parque
     assert sum(line["samples"] for line in table) == (scores.probabilities.argmax(1) != scores.labels).sum()
 
 
+def test_a_run_brings_the_data_that_it_was_trained_on(mien, tiny_run, parquet, tmp_path):
+    """Oracle: the faces on the page. Without the data, which may be gone, there are none."""
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.path, run)
+    environment = json.loads((run / "environment.json").read_text())
+    for data, has_faces in ((str(parquet), True), (str(tmp_path / "gone.csv"), False)):
+        (run / "environment.json").write_text(json.dumps({**environment, "data": data}))
+        answer = mien("report", run, "--no-explain", "--no-features", "--out", tmp_path / f"out{has_faces}")
+        assert answer.code == 0, answer.err
+        page = (tmp_path / f"out{has_faces}" / "report.html").read_text(encoding="utf-8")
+        assert ("data:image/png;base64," in page) is has_faces
+        assert ("[recorded-data-used]" in answer.err) is has_faces
+
+
 def test_without_data_there_is_no_face_and_the_page_says_so(mien, tiny_run, tmp_path):
     folder = tmp_path / "evaluated"
     folder.mkdir()

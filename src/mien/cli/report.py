@@ -104,7 +104,7 @@ def report(
     out = out or default_out(file, read.split)
     check_page_out(out, data)
     subject = _find(folder, file, read, model)
-    recorded = source is None and _recorded_data(read)
+    recorded = source is None and (_recorded_data(read) or _training_data(subject))
     write = partial(_write, out, level=level, explain=not no_explain, features=not no_features)
     try:
         written = write(subject, recorded or source)
@@ -167,6 +167,20 @@ def _recorded_data(predictions: Predictions) -> Source | None:
         return None
     note(f"using the data recorded in the predictions file: {source.path}", "recorded-data-used")
     return source
+
+
+def _training_data(subject: _Subject) -> Source | None:
+    """The data that the run of the predictions was trained on, by its path in environment.json, if it is still there."""
+    run = subject.run
+    if run is None or run.path.resolve() != subject.file.parent.resolve():
+        return None
+    if not (run.path / "environment.json").is_file():
+        return None
+    path = run.read_environment().get("data")
+    if not isinstance(path, str) or not path or not Path(path).exists():
+        return None
+    note(f"using the data that the run was trained on: {path}", "recorded-data-used")
+    return Source(Path(path))
 
 
 def _without_recorded(subject: _Subject) -> _Subject:
