@@ -170,7 +170,7 @@ def _recorded_data(predictions: Predictions) -> Source | None:
 
 
 def _training_data(subject: _Subject) -> Source | None:
-    """The data that the run of the predictions was trained on, by its path in environment.json, if it is still there."""
+    """The data that the run of the predictions was trained on, by its path in environment.json, if still there."""
     run = subject.run
     if run is None or run.path.resolve() != subject.file.parent.resolve():
         return None
