@@ -43,16 +43,22 @@ test("a click on a cell shows its faces", async () => {
   expect(errors).toEqual([]);
 });
 
-test("a table is sorted by its numbers, filtered, and opened", async () => {
+test("a table is sorted by its numbers, averages last, filtered, and opened", async () => {
   const { page } = await open();
   const table = page.locator('[aria-label="classification-report"]');
   const column = () => table.locator("tbody tr td:nth-child(3)").evaluateAll((cells) => cells.map((each) => Number(each.textContent)));
   const before = await column();
+  const [classes, averages] = [before.slice(0, -2), before.slice(-2)];
+  const [macro, weighted] = await table.locator("tbody tr").evaluateAll((rows) => rows.slice(-2).map((row) => row.textContent!.trim()));
+  expect([macro, weighted]).toEqual([expect.stringMatching(/^macro average/), expect.stringMatching(/^weighted average/)]);
   await table.getByRole("button", { name: "recall" }).click();
-  expect(await column()).toEqual([...before].sort((a, b) => b - a));
+  const lastTwo = async () => (await column()).slice(-2).sort();
+  expect((await column()).slice(0, -2)).toEqual([...classes].sort((a, b) => b - a));
+  expect(await lastTwo()).toEqual([...averages].sort());
   expect(await table.locator("th[aria-sort]").getAttribute("aria-sort")).toBe("descending");
   await table.getByRole("button", { name: "recall" }).click();
-  expect(await column()).toEqual([...before].sort((a, b) => a - b));
+  expect((await column()).slice(0, -2)).toEqual([...classes].sort((a, b) => a - b));
+  expect(await lastTwo()).toEqual([...averages].sort());
   const pairs = page.locator('[aria-label="confused-pairs"]');
   const shown = () => pairs.locator("tbody tr:visible").count();
   const all = await pairs.locator("tbody tr").count();
