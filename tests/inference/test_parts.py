@@ -137,6 +137,20 @@ def test_a_restart_computes_what_is_missing_and_nothing_else(job, crops, monkeyp
     assert write_all(job)[1] == []
 
 
+def test_after_a_listing_that_failed_other_settings_are_taken(job, monkeypatch):
+    """A wrong address must not keep the folder from the corrected command."""
+
+    def refuse(*_):
+        raise DataError("no rights", code="no-rights")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mien.inference.parts.walk_sources", refuse)
+        with raises(DataError, "no-rights"), open_parts(job, {"a": 1}):
+            pass
+    with open_parts(job, {"a": 2}) as count:
+        assert count > 0
+
+
 def test_a_folder_of_others_is_refused(job, tmp_path):
     write_all(job)
     with raises(RunError, "parts-settings", job.folder), open_parts(job, {"a": 2}):

@@ -230,6 +230,12 @@ def test_a_creation_that_was_killed_leaves_no_database(tmp_path, opened, monkeyp
     assert opened().take(1).number == 0
 
 
+def test_no_message_holds_a_password(tmp_path, opened):
+    with raises(RunError, "sweep-database", "postgresql://ann:***@127.0.0.1:1/x") as caught:
+        opened(tmp_path, url="postgresql://ann:s3cret@127.0.0.1:1/x")
+    assert "s3cret" not in str(caught.value)
+
+
 def test_another_database_holds_several_sweeps_by_the_names_of_their_folders(tmp_path, opened):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     for name in ("one", "two"):

@@ -104,7 +104,8 @@ def open_parts(job: PartsJob, settings: Mapping[str, Any]) -> Iterator[int]:
                 code="parts-in-use",
             )
         text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
-        if not settings_file.is_file():
+        # Before there is a list nothing was done, and a corrected command may use the folder.
+        if not (settings_file.is_file() and list_file.is_file()):
             write_text(settings_file, text)
         elif settings_file.read_text(encoding="utf-8") != text:
             raise RunError(

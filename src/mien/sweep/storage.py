@@ -7,6 +7,7 @@ trials holds over all workers.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 import threading
 import time
@@ -75,7 +76,7 @@ class TrialStorage:
             RunError: the database is of another space or other data, is damaged, or cannot be opened.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._space, self._place = space, url or str(folder / DATABASE)
+        self._space, self._place = space, str(folder / DATABASE) if url is None else _without_password(url)
         self._waits, self._notify = url is not None and not url.startswith("sqlite"), notify
         self._study_name = "sweep" if url is None else folder.resolve().name
         self.lock: FileLock = FileLock(folder / ".lock")
@@ -291,6 +292,11 @@ class TrialStorage:
                 "What is stored in it is kept.",
                 code="sweep-database",
             ) from error
+
+
+def _without_password(url: str) -> str:
+    """A database's address as messages may show it."""
+    return re.sub(r"^([^/]+://[^:/@]*):.*@", r"\1:***@", url)
 
 
 def _quietly(call: Any, *arguments: Any, **options: Any) -> Any:
