@@ -17,6 +17,7 @@ from mien.errors import (
     TrainingError,
     nearest,
     needs_extra,
+    without_password,
 )
 from support import raises, warned
 
@@ -57,3 +58,9 @@ def test_a_notice_is_its_sentence_and_keeps_its_code():
 def test_a_warning_has_a_code():
     with warned("arguments-ignored", "speed"):
         warnings.warn(MienWarning("speed is ignored.", code="arguments-ignored"), stacklevel=1)
+
+
+def test_passwords_of_addresses_are_not_shown():
+    shown = without_password("mien sweep x --storage postgresql+psycopg://ann:s:3@cret@host:5/db --out sqlite:///a.db")
+    assert shown == "mien sweep x --storage postgresql+psycopg://ann:***@host:5/db --out sqlite:///a.db"
+    assert without_password("hf://OWNER/NAME@main s3://bucket/a:b@c") == "hf://OWNER/NAME@main s3://bucket/a:b@c"

@@ -21,6 +21,7 @@ notice and never changes; programs and tests go by it, not by the sentence.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -165,6 +166,11 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
             f"{purpose} needs the package {package}, which is not installed. "
             f"Install it with: pip install 'mien[{extra}]'"
         ) from None
+
+
+def without_password(text: str) -> str:
+    """A text whose addresses (``postgresql://user:password@host``) may be shown and kept."""
+    return re.sub(r"(\w://[^\s:/@]*):[^\s/]*@", r"\1:***@", text)
 
 
 def sentence(words: str) -> str:

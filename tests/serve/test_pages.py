@@ -96,6 +96,8 @@ def test_files_are_compressed_for_clients_that_take_it(built, address):
     assert packed.headers["content-type"] == whole.headers["content-type"]
     again = built("GET", address, headers={"accept-encoding": "gzip", "if-none-match": packed.headers["etag"]})
     assert (again.status_code, again.headers["etag"]) == (304, packed.headers["etag"])
+    for way, encoding in (("gzip;q=0", None), ("gzip; q=0.0", None), ("br;q=1, gzip;q=0.5", "gzip")):
+        assert built("GET", address, headers={"accept-encoding": way}).headers.get("content-encoding") == encoding
     part = built("GET", address, headers={"accept-encoding": "gzip", "range": "bytes=0-3"})
     assert "content-encoding" not in part.headers
 

@@ -21,6 +21,7 @@ from mien.explanation.methods import METHODS
 from mien.explanation.picture import map_picture
 from mien.faces.face import Box
 from mien.files import check_replaceable, whole_file, write_bytes
+from mien.inference.find_model import is_shipped
 from mien.inference.image_files import image_files
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor
@@ -92,7 +93,8 @@ def explain(
 def _model_and_images(model: str, images: list[Path]) -> tuple[str, list[Path]]:
     """In ``mien explain photo.jpg`` the first argument is no model."""
     first = Path(model)
-    if (first.is_file() and first.suffix != ".onnx") or (first.is_dir() and not RunFolder(first).is_run):
+    is_image = first.is_file() and first.suffix != ".onnx"
+    if not is_shipped(model) and (is_image or (first.is_dir() and not RunFolder(first).is_run)):
         return "default", [first, *images]
     if not images:
         raise DataError(f"Give the images to explain: mien explain {model} photo.jpg --out DIR", code="images-missing")

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from mien.errors import DataError, Notice, RunError
+from mien.errors import DataError, Notice, RunError, without_password
 from mien.files import check_replaceable
 from mien.progress import is_quiet
 from mien.run_folder import RunFolder
@@ -100,7 +100,7 @@ def environment(data: Path | str, extra: Mapping[str, Any] | None = None) -> dic
     """Metadata of this machine and command, for environment.json."""
     return {
         "data": str(data),
-        "command": shlex.join(["mien", *sys.argv[1:]]),
+        "command": without_password(shlex.join(["mien", *sys.argv[1:]])),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "mien version": __version__,

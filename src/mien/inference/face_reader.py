@@ -107,7 +107,9 @@ class FaceReader:
 
         uint8 (H, W, 3) and N boxes -> crops of the model's size, uint8 (N, size_px, size_px[, 3]).
         """
-        return crop_faces(brightened(rgb), boxes, self.detector.margin, *self.classifier.manifest.input.stored_as)
+        return crop_faces(
+            brightened(rgb) if boxes else rgb, boxes, self.detector.margin, *self.classifier.manifest.input.stored_as
+        )
 
     def classify(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Probabilities of :attr:`classes`: uint8 (N, size_px, size_px[, 3]) -> float64 (N, C), each row sums to 1."""

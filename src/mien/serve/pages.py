@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
@@ -66,6 +67,7 @@ HASHED = "assets"
 """Folder of the files whose names change with their content, as Vite names it."""
 
 
+# Starlette's own middleware would compress every answer again, and pictures and wasm with them.
 _COMPRESSED = {".png", ".xz"}
 """Files that gzip makes no smaller."""
 
@@ -73,8 +75,9 @@ _COMPRESSED = {".png", ".xz"}
 def _takes_gzip(scope: Scope) -> bool:
     """Whether a client takes an answer as a whole, compressed."""
     headers = Headers(scope=scope)
-    ways = [way.replace(" ", "") for way in headers.get("accept-encoding", "").split(",")]
-    return "range" not in headers and any(way == "gzip" or way.startswith("gzip;q=0.") for way in ways)
+    ways = headers.get("accept-encoding", "").replace(" ", "").split(",")
+    # RFC 9110, section 12.5.3: a weight of 0 means "not acceptable".
+    return "range" not in headers and any(re.fullmatch(r"gzip(;q=(1(\.0*)?|0\.0*[1-9]\d*))?", way) for way in ways)
 
 
 @cache

@@ -7,7 +7,6 @@ trials holds over all workers.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import threading
 import time
@@ -27,7 +26,7 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
-from mien.errors import RunError
+from mien.errors import RunError, without_password
 from mien.files import whole_file
 from mien.sweep.space import Space
 from mien.sweep.trials import IMPORTANCE_NEEDS
@@ -76,7 +75,7 @@ class TrialStorage:
             RunError: the database is of another space or other data, is damaged, or cannot be opened.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self._space, self._place = space, str(folder / DATABASE) if url is None else _without_password(url)
+        self._space, self._place = space, str(folder / DATABASE) if url is None else without_password(url)
         self._waits, self._notify = url is not None and not url.startswith("sqlite"), notify
         self._study_name = "sweep" if url is None else folder.resolve().name
         self.lock: FileLock = FileLock(folder / ".lock")
@@ -292,11 +291,6 @@ class TrialStorage:
                 "What is stored in it is kept.",
                 code="sweep-database",
             ) from error
-
-
-def _without_password(url: str) -> str:
-    """A database's address as messages may show it."""
-    return re.sub(r"^([^/]+://[^:/@]*):.*@", r"\1:***@", url)
 
 
 def _quietly(call: Any, *arguments: Any, **options: Any) -> Any:
