@@ -12,7 +12,6 @@ from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.inference.tta import mean_over_views
-from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 from support import refused
 
@@ -22,13 +21,6 @@ def teacher(tmp_path, tiny_run):
     run = RunFolder(tmp_path / "teacher")
     shutil.copytree(tiny_run.path, run.path)
     return run
-
-
-@pytest.fixture
-def recipe_file(tmp_path, tiny_recipe):
-    file = tmp_path / "tiny.toml"
-    file.write_text(dump_recipe(tiny_recipe))
-    return file
 
 
 def test_a_student_is_taught_in_two_commands(mien, tmp_path, teacher, recipe_file, face_folder):

@@ -12,18 +12,10 @@ import pytest
 from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import read_predictions
 from mien.labels import SCHEMES
-from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 from support import noted, refused
 
 OWN = "positive=happy+surprise,negative=angry+fear+sad"
-
-
-@pytest.fixture
-def recipe_file(tmp_path, tiny_recipe):
-    file = tmp_path / "tiny.toml"
-    file.write_text(dump_recipe(tiny_recipe))
-    return file
 
 
 @pytest.fixture(scope="module")

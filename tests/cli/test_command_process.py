@@ -1,0 +1,124 @@
+"""Commands as processes: Ctrl-C, closed pipes, what is checked before torch is imported."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from mien.run_folder import RunFolder
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (("train", "quick", "--data", "nowhere"), "nowhere"),
+        (("train", "quick", "--data", ".", "--from", "nowhere"), "nowhere"),
+        (("distill", "quick", "--data", ".", "--teachers", "nowhere"), "nowhere"),
+        (("soup", "default", "fast", "--data", "nowhere", "--out", "r"), "nowhere"),
+        (("soup", "default", "nowhere", "--data", ".", "--out", "r"), "nowhere"),
+        (("prune", "default", "--widths", "8", "--data", "nowhere", "--out", "r"), "nowhere"),
+        (("prune", "nowhere", "--widths", "8", "--data", ".", "--out", "r"), "nowhere"),
+        (("train", "quick", "--data", "faces.csv", "--clean", "nowhere"), "nowhere"),
+        (("train", "quick", "--data", "faces.csv", "--map", "nowhere"), "nowhere"),
+        (("train", "quick", "--data", "n" * 300), "nnnnn"),
+        (("study", "study-b", "--data", "nowhere"), "nowhere"),
+        (("sweep", "quick", "--data", "nowhere"), "nowhere"),
+        (("sweep", "qwick", "--data", "faces.csv"), "'quick'"),
+        (
+            ("soft-labels", "default", "--data", "nowhere", "--recipe", "quick", "--epochs", "1", "--out", "x.npz"),
+            "nowhere",
+        ),
+        (
+            ("soft-labels", "nowhere", "--data", ".", "--recipe", "quick", "--epochs", "1", "--out", "x.npz"),
+            "nowhere",
+        ),
+    ],
+)
+def test_a_wrong_path_is_said_before_torch_is_loaded(tmp_path, words, value):
+    """Torch takes seconds to import: here an import of it ends the command in another way."""
+    script = "import sys; sys.modules['torch'] = None; from mien.cli.main import main; main()"
+    (tmp_path / "faces.csv").write_text("path,label\n")
+    done = subprocess.run([sys.executable, "-c", script, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert value in line
+    assert line.startswith("mien: ")
+    assert [file.name for file in tmp_path.iterdir()] == ["faces.csv"]
+
+
+def test_ctrl_c_is_said(tmp_path):
+    """A real one, while the command reads a pipe that says nothing."""
+    pipe = tmp_path / "face.png"
+    os.mkfifo(pipe)
+    command = [sys.executable, "-m", "mien", "predict", "--crops", str(pipe)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    writer = None
+    while writer is None and process.poll() is None:
+        try:
+            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:
+            # Nobody reads it yet.
+            time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    errors = process.communicate(timeout=60)[1]
+    os.close(writer)
+    assert (process.returncode, errors) == (130, "mien: Stopped. [stopped]\n")
+
+
+def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(mien, tmp_path, recipe_file, face_folder):
+    """A real process, a real SIGINT; then another one to this process, which resumes."""
+    run = RunFolder(tmp_path / "run")
+    command = [
+        sys.executable,
+        "-m",
+        "mien",
+        "train",
+        str(recipe_file),
+        "--data",
+        str(face_folder),
+        "--out",
+        str(run.path),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    child = subprocess.Popen([*command, "--set", "epochs=500"], stderr=subprocess.PIPE, text=True, env=environment)
+    while child.poll() is None and not (run.path / "history.csv").is_file():
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    assert ": interrupted." in err
+    assert f"--out {run.path} --set epochs=500 --resume" in err
+    assert run.model.is_file()
+    epochs = len(run.read_history())
+    assert 1 <= epochs < 500
+    ended = threading.Event()
+
+    def press_ctrl_c():
+        while not ended.wait(0.05):
+            if len(run.read_history()) >= epochs + 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+
+    presses = threading.Thread(target=press_ctrl_c)
+    presses.start()
+    resumed = mien(*command[3:], "--set", "epochs=500", "--resume")
+    ended.set()
+    presses.join()
+    assert resumed.code == 0, resumed.err
+    assert epochs + 2 <= len(run.read_history()) < 500
+
+
+def test_a_closed_pipe_is_no_error(face_folder, tiny_run):
+    done = subprocess.run(
+        f"{sys.executable} -m mien predict --model {tiny_run.path} --crops {face_folder} --csv | head -1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("source,answer,top,confidence")
+    assert done.stderr == ""

@@ -1,0 +1,89 @@
+"""mien evaluate: the ledger of the test split, --predictions, --by."""
+
+import json
+import shutil
+
+from mien.run_folder import RunFolder
+from support import refused
+
+
+def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, face_folder):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    before = (run.path / "metrics.json").read_bytes()
+    for count, model in ((1, run.path), (2, run.model)):
+        answer = mien("evaluate", model, "--data", face_folder, "--split", "test", "--out", tmp_path / f"out{count}")
+        assert answer.code == 0, answer.err
+        assert f"used {count} time" in answer.err
+        assert run.test_uses() == count
+        names = sorted(file.name for file in (tmp_path / f"out{count}").iterdir())
+        assert names == ["metrics.json", "predictions_test.npz", "report.html"]
+    mien("evaluate", run.path, "--data", face_folder)
+    assert run.test_uses() == 2, "validation is not the test split"
+    refused(mien("evaluate", run.path, "--data", face_folder, "--out", run.path), "out-is-run")
+    again = ("evaluate", run.path, "--data", face_folder, "--out", tmp_path / "out1")
+    refused(mien(*again), "file-exists", "metrics.json")
+    assert run.test_uses() == 2
+    assert (run.path / "metrics.json").read_bytes() == before
+
+
+def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_path, tiny_run, face_folder, monkeypatch):
+    from mien.pipeline import evaluate as evaluating
+
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.path, run)
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluating, "evaluate_predictions", interrupted)
+    said = mien("evaluate", run, "--data", face_folder, "--split", "test")
+    assert said.code == 130
+    assert RunFolder(run).test_uses() == 1
+
+
+def test_a_machine_without_the_memory_says_so_in_a_line(mien, tiny_run, face_folder, monkeypatch):
+    from mien.pipeline import evaluate as evaluating
+
+    def full(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(evaluating, "evaluate_predictions", full)
+    refused(mien("evaluate", tiny_run.path, "--data", face_folder), "memory")
+
+
+def test_anybodys_scores_are_measured(mien, tmp_path, tiny_run):
+    answer = mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--json", "--out", tmp_path / "out")
+    assert json.loads(answer.out)["headline"] == json.loads((tiny_run.path / "metrics.json").read_text())["headline"]
+    assert (tmp_path / "out" / "report.html").is_file()
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    words = ("evaluate", "--predictions", tiny_run.predictions("validation"), "--out", tmp_path / "out")
+    refused(mien(*words, "--classes", "binary"), "file-exists", "--overwrite")
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+    assert mien(*words, "--classes", "binary", "--overwrite").code == 0
+    assert (tmp_path / "out" / "metrics.json").read_bytes() != before["metrics.json"]
+    refused(mien(*words[:-2], "--overwrite"), "options", "--overwrite", "--out")
+    refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), tiny_run.path), "options")
+    refused(mien("evaluate", tiny_run.path), "options", "--data")
+    refused(mien("evaluate", "--predictions", tmp_path / "none.npz"), "predictions-missing", "none.npz")
+    refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--map", "a=b"), "options")
+    refused(mien("evaluate", "--predictions", tiny_run.predictions("validation"), "--split", "train"), "options")
+
+
+def test_by_a_column(mien, tmp_path, tiny_run, face_folder):
+    table = tmp_path / "faces.csv"
+    files = sorted((face_folder / "validation").rglob("*.png"))
+    lines = [f"{file},{file.parent.name},validation,{'odd' if int(file.stem) % 2 else 'even'}" for file in files]
+    table.write_text("path,label,split,parity\n" + "\n".join(lines) + "\n")
+    answer = mien("evaluate", tiny_run.path, "--data", table, "--by", "parity", "--json")
+    content = json.loads(answer.out)
+    assert {part["value"]: part["count"] for part in content["by"]["parts"]} == {
+        "odd": sum(int(file.stem) % 2 for file in files),
+        "even": sum(1 - int(file.stem) % 2 for file in files),
+    }
+    assert "parity" in mien("evaluate", tiny_run.path, "--data", table, "--by", "parity").out
+    refused(mien("evaluate", tiny_run.path, "--data", table, "--by", "party"), "column-missing", "'parity'")
+    split = mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "split")
+    refused(split, "by-split", "'validation'")
+    unnamed = mien("evaluate", tiny_run.path, "--data", face_folder, "--by", "source")
+    refused(unnamed, "column-missing", "'source'")

@@ -1,0 +1,92 @@
+"""The help of every command, shell completion, and how commands and options are declared."""
+
+import ast
+import importlib
+import inspect
+import os
+import subprocess
+import sys
+from typing import get_type_hints
+
+import pytest
+from typer.models import OptionInfo
+
+from mien.cli.commands import COMMANDS
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "data info", "data convert", "detectors install", "web build"])
+def test_every_command_explains_itself(mien, command):
+    answer = mien(*command.split(), "--help")
+    assert answer.code == 0
+    assert "Usage: mien" in answer.out
+
+
+@pytest.mark.parametrize("group", ["", "data", "web", "detectors"])
+def test_no_command_of_a_list_is_cut_in_80_columns(mien, monkeypatch, group):
+    """Typer cuts a docstring that is too long and ends it with three dots; a short help that is too long it wraps."""
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = mien(*group.split(), "--help").out.partition("Commands:" if group else "\nUse:\n")[2].splitlines()
+    listed = [line for line in listed if line and not line.endswith(":")]
+    assert listed
+    assert not [line for line in listed if line.endswith("...") or not line.endswith(".")]
+
+
+def test_help_lists_every_command_under_its_heading_and_imports_none(mien):
+    """Oracle: the table. A fresh process knows what was imported."""
+    listed = mien("--help").out.partition("\nUse:\n")
+    lines = ("Use:\n" + listed[2]).splitlines()
+    found, heading = {}, ""
+    for line in filter(None, lines):
+        heading = line.removesuffix(":") if line.endswith(":") else heading
+        if line.startswith("  "):
+            found[line.split()[0]] = (heading, line.split(maxsplit=1)[1])
+    assert found == {name: (command.group, command.help) for name, command in COMMANDS.items()}
+    script = (
+        "import sys; from mien.cli.main import app; app(['--help'], standalone_mode=False);"
+        "print(sorted(name for name in sys.modules if name.startswith('mien.cli.') or name in {'rich', 'numpy'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "['mien.cli.commands', 'mien.cli.main', 'mien.cli.option_groups']"
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("mien ro", ["robustness"]), ("mien train --batch", ["--batch-size"]), ("mien data conv", ["convert"])],
+)
+def test_a_shell_completes_commands_and_options(words, completed):
+    environment = {**os.environ, "_MIEN_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    environment["COMP_CWORD"] = str(len(words.split()) - 1)
+    command = [sys.executable, "-m", "mien"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == completed, done.stderr
+
+
+def test_the_body_of_every_command_is_short():
+    """Under 40 lines: a command reads its options, and functions do the work."""
+    for name, command in COMMANDS.items():
+        module = importlib.import_module(f"mien.cli.{name.replace('-', '_')}")
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.FunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
+                assert lines < 40, (name, node.name, lines, command)
+
+
+def test_an_option_whose_placeholder_is_its_own_name_is_spelt_out():
+    # Some versions of typer take such a placeholder for the option's name, and --out becomes --OUT.
+    unspelt = []
+    functions = []
+    for name, command in COMMANDS.items():
+        module = importlib.import_module(f"mien.cli.{name.replace('-', '_')}")
+        own = [each.callback for each in module.app.registered_commands] if command.has_commands else []
+        functions += own or [getattr(module, name.replace("-", "_"))]
+    assert len(functions) > len(COMMANDS)
+    for command in functions:
+        for parameter, hint in get_type_hints(command, include_extras=True).items():
+            for option in getattr(hint, "__metadata__", ()):
+                if not isinstance(option, OptionInfo) or option.metavar != parameter.upper():
+                    continue
+                # In an Annotated, typer keeps the first spelling in the place of the default.
+                if not option.param_decls and option.default is ...:
+                    unspelt.append(f"{command.__name__} --{parameter}")
+    assert unspelt == []

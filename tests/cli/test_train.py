@@ -1,0 +1,154 @@
+"""mien train: options of the recipe, notices, mistakes in one line, --resume."""
+
+import json
+import shutil
+
+import pytest
+
+from mien.data.parquet import write_parquet
+from mien.data.read import load_dataset
+from mien.run_folder import RunFolder
+from support import note_codes, noted, refused
+
+
+def test_plain_options_are_changes_of_the_recipe(mien, tmp_path, recipe_file, face_folder):
+    """Oracle: the stored recipe and environment. A plain option overrides --set."""
+    run = tmp_path / "run"
+    words = ("--epochs", 1, "--batch-size", 16, "--lr", 0.02, "--seed", 5, "--device", "cpu", "--set", "epochs=9")
+    trained = mien("train", recipe_file, "--data", face_folder, "--out", run, *words)
+    assert trained.code == 0, trained.err
+    recipe = RunFolder(run).read_recipe()
+    assert (recipe.epochs, recipe.batch_size, recipe.optim.lr, recipe.seed) == (1, 16, 0.02, 5)
+    assert RunFolder(run).read_environment()["device"] == "cpu"
+
+
+def test_a_device_that_is_not_here_is_refused_before_the_data_is_read(mien, tmp_path, recipe_file, face_folder):
+    import torch
+
+    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "run", "--device")
+    refused(mien(*words, "gpu"), "usage", "--device")
+    if not torch.backends.mps.is_available():
+        answer = mien(*words, "mps")
+        refused(answer, "device-missing", "'mps'")
+        assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_class_without_a_face_to_learn_is_said(mien, tmp_path, recipe_file, faces):
+    kept = faces.subset((faces.split != "train") | (faces.labels != faces.classes.index("disgust")))
+    write_parquet(kept, tmp_path / "faces.parquet")
+    said = mien("train", recipe_file, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "run")
+    assert said.code == 0
+    noted(said, "class-not-trained", "disgust")
+
+
+def test_training_as_json_and_quietly(mien, tmp_path, recipe_file, face_folder):
+    answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--json", "--quiet")
+    assert answer.err == ""
+    assert json.loads(answer.out)["run"] == str(tmp_path / "r")
+
+
+@pytest.mark.parametrize(("sampling", "said"), [("none", True), ("oversample", False), ("undersample", True)])
+def test_the_faces_that_there_are_to_learn_are_counted_once_they_are_balanced(
+    mien, tmp_path, recipe_file, face_folder, sampling, said
+):
+    """Oracle: the counts of the classes, by hand: one face more than there are, and fewer than when filled up."""
+    counts = load_dataset(face_folder).counts("train")
+    assert counts.sum() + 1 < 7 * counts.max()
+    words = ("--set", f"batch_size={counts.sum() + 1}", "--set", f"balance.sampling={sampling}", "--set", "epochs=1")
+    answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", *words)
+    learnt = counts.sum() if sampling == "none" else 7 * counts.min()
+    assert note_codes(answer.err).count("batch-too-large") == said, answer.err
+    if said:
+        noted(answer, "batch-too-large", learnt)
+
+
+def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recipe_file, face_folder):
+    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--resume", "--set", "epochs=1")
+    first = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
+    assert first.code == 0, first.err
+    noted(first, "nothing-to-resume", tmp_path / "r")
+    noted(first, "batch-too-large", "batch_size = 1000")
+    held_out = (load_dataset(face_folder).split == "validation").sum()
+    if held_out < 50:
+        noted(first, "validation-small", held_out)
+    noted(first, "weights-random-frozen", "tuning.frozen_epochs = 1")
+    noted(first, "only-head-learns", "tuning.frozen_epochs = 1", "run of 1")
+    again = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
+    assert again.code == 0, again.err
+    assert "nothing-to-resume" not in note_codes(again.err)
+    (tmp_path / "r" / "model.onnx").unlink()
+    (tmp_path / "r" / "model.int8.onnx").write_bytes(b"of a model that is gone")
+    without = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
+    noted(without, "files-removed", "model.int8.onnx", tmp_path / "r")
+    assert (tmp_path / "r" / "model.onnx").is_file()
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "mine.txt").write_text("mine")
+    refused(mien(*words, "--out", notes), "folder-exists")
+
+
+def test_what_is_wrong_with_the_arguments_is_said_before_the_data_is(
+    mien, tmp_path, recipe_file, tiny_run, face_folder
+):
+    out, data = tmp_path / "r", ("--data", face_folder)
+    headless = tmp_path / "headless"
+    shutil.copytree(tiny_run.path, headless)
+    (headless / "best.safetensors").unlink()
+    for words, code, value in (
+        (("--set", "model.name=nonsense"), "model-unknown", "'nonsense'"),
+        (("--set", "model.widths=[4]"), "model-setting", "widths"),
+        (("--set", "model.colour=3"), "model-setting-unknown", "'colour'"),
+        (("--set", "progressive_resizing=[[0.5, 4]]"), "recipe-value", "4 px"),
+        (("--from", headless), "checkpoint-missing", "best.safetensors"),
+        (("--out", tiny_run.path, "--resume", "--set", "seed=9"), "run-other-recipe", tiny_run.path),
+    ):
+        answer = mien("train", recipe_file, *data, "--out", out, *words)
+        refused(answer, code, value)
+        assert len(answer.err.splitlines()) == 1, answer.err
+    assert not out.exists()
+
+
+def test_so_does_torch_where_it_lacks_memory(mien, tmp_path, recipe_file, face_folder, monkeypatch):
+    """Oracle: torch's own words for more memory than any machine has."""
+    import torch
+
+    from mien.training import loop
+
+    monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.empty(10**16))
+    answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r")
+    refused(answer, "memory")
+    assert not (tmp_path / "r").exists(), "the same folder may be used with a smaller batch"
+    monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size"):
+        mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "s")
+
+
+def test_mistakes_of_training_are_one_line_and_leave_nothing(mien, tmp_path, recipe_file, face_folder, tiny_run):
+    run = tmp_path / "run"
+
+    def attempt(*extra, recipe=recipe_file, data=face_folder):
+        return mien("train", recipe, "--data", data, "--out", run, *extra)
+
+    refused(attempt(recipe="quik"), "recipe-unknown", "'quik'")
+    refused(attempt("--set", "optim.lr=0"), "recipe-value", "optim.lr", "0")
+    refused(attempt("--set", "optim.rate=1"), "recipe-unknown-key", "'optim.rate'")
+    refused(attempt("--set", "model.name=resnet"), "model-unknown")
+    refused(attempt("--set", "model.widht=3"), "model-setting-unknown")
+    refused(attempt("--set", "classes=seven2"), "recipe-value")
+    refused(attempt(data=tmp_path / "none"), "data-missing")
+    refused(attempt("--from", tmp_path / "none"), "model-missing")
+    refused(attempt("--map", "x"), "map-syntax", "--map")
+    refused(attempt("--set", "name=../elsewhere"), "recipe-value")
+    refused(attempt("--set", 'epochs="3"'), "recipe-value")
+    assert not run.exists()
+    before = {file: file.read_bytes() for file in tiny_run.path.iterdir()}
+    refused(mien("train", recipe_file, "--data", face_folder, "--out", tiny_run.path), "run-exists")
+    assert before == {file: file.read_bytes() for file in tiny_run.path.iterdir()}
+
+
+def test_a_nan_loss_is_one_line(mien, tmp_path, recipe_file, face_folder):
+    answer = mien(
+        "train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--set", "optim.lr=1e12", "--quiet"
+    )
+    refused(answer, "loss-not-finite", "optim.lr=1e+12")
