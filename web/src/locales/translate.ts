@@ -61,15 +61,24 @@ export function outputName({ name, byVotes }: Pick<Output, "name" | "byVotes">):
   return name === "fer2013" ? translate("output_fer2013") : name;
 }
 
-/** A fraction 0..1 as a percentage with a fixed number of decimals. */
+/** A fraction 0..1 as a percentage with a fixed number of decimals. What is below 1 is never rounded to 100%. */
 export function percent(fraction: number, decimals = 0): string {
   const format = { style: "percent", minimumFractionDigits: decimals, maximumFractionDigits: decimals } as const;
-  return new Intl.NumberFormat(language, format).format(fraction);
+  const highest = fraction < 1 ? 1 - 10 ** -(decimals + 2) : 1;
+  return new Intl.NumberFormat(language, format).format(Math.min(fraction, highest));
 }
 
 /** A number without decimals. */
 export function integer(value: number): string {
   return new Intl.NumberFormat(language, { maximumFractionDigits: 0 }).format(value);
+}
+
+/** 75.25 -> "1:15", or with one decimal "1:15.2": a clock shows the time that has passed. */
+export function clock(seconds: number, decimals = 0): string {
+  const format = { minimumIntegerDigits: 2, minimumFractionDigits: decimals } as const;
+  // Without the addend a sum such as 0.1 + 0.7 would show as 0.7.
+  const passed = Math.max(Math.floor(seconds * 10 ** decimals + 1e-6), 0) / 10 ** decimals;
+  return `${Math.floor(passed / 60)}:${new Intl.NumberFormat(language, format).format(passed % 60)}`;
 }
 
 /** Names separated by commas, with an "and" before the last. */

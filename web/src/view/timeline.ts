@@ -1,5 +1,6 @@
 /** The probabilities of the expressions over time, stacked. */
 
+import { clock } from "../locales/translate";
 import type { TimeSteps } from "../predictions/history";
 import { colourOf } from "./colours";
 import { sharpCanvas } from "./elements";
@@ -16,6 +17,8 @@ const TICKS = 5;
 /** What the timeline shows at one time. */
 export interface Reading {
   seconds: number;
+  /** So many of a second's are worth showing. */
+  decimals: number;
   probabilities: Record<string, number>;
 }
 
@@ -49,18 +52,21 @@ export function drawTimeline(canvas: HTMLCanvasElement, steps: TimeSteps, pointe
 export function readingAt(steps: TimeSteps, place: number): Reading | null {
   const at = Math.min(Math.floor(place * steps.count), steps.count - 1);
   const block = blocks(steps).find(({ step, until }) => step <= at && at < until);
-  return block ? { seconds: steps.start + place * (steps.end - steps.start), probabilities: block.probabilities } : null;
+  const span = steps.end - steps.start;
+  return block
+    ? { seconds: steps.start + place * span, decimals: decimalsFor(span), probabilities: block.probabilities }
+    : null;
 }
 
 /** Times at equal distances, the first and the last included. */
 export function ticks(start: number, end: number): string[] {
-  return Array.from({ length: TICKS }, (_, index) => clock(start + (index * (end - start)) / (TICKS - 1)));
+  const decimals = decimalsFor(end - start);
+  return Array.from({ length: TICKS }, (_, index) => clock(start + (index * (end - start)) / (TICKS - 1), decimals));
 }
 
-/** 75 -> "1:15". */
-export function clock(seconds: number): string {
-  const whole = Math.max(Math.floor(seconds), 0);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+/** Decimals of a second that tell the times of a span apart: of 10 s on none, of a clip of 2 s one. */
+function decimalsFor(seconds: number): number {
+  return Math.min(Math.max(Math.ceil(1 - Math.log10(seconds)), 0), 2);
 }
 
 /** Each step that has probabilities, and the step until which they are drawn. */

@@ -1,9 +1,9 @@
 /** What is written around the timeline: the legend, the times, and the values under the pointer. */
 
-import { expression, percent, translate } from "../locales/translate";
+import { clock, expression, percent, translate } from "../locales/translate";
 import { colourOf } from "./colours";
 import { element, resizeChildren, setText } from "./elements";
-import { clock, type Reading, ticks } from "./timeline";
+import { type Reading, ticks } from "./timeline";
 
 /** So many classes are named under the pointer. */
 const NAMED = 3;
@@ -36,6 +36,6 @@ export function showReading(reading: Reading | null): void {
     .sort((one, other) => other[1] - one[1])
     .slice(0, NAMED)
     .map(([name, probability]) => text(name, probability));
-  const values = reading && { time: clock(reading.seconds), values: named.join(", ") };
+  const values = reading && { time: clock(reading.seconds, reading.decimals), values: named.join(", ") };
   setText(element("timeline-reading"), values ? translate("reading", values) : translate("reading_hint"));
 }

@@ -6,11 +6,11 @@ import { describe, expect, test } from "vitest";
 
 import { occlusion } from "../../src/model/occlusion";
 import { TimeSteps } from "../../src/predictions/history";
-import { clock, readingAt } from "../../src/view/timeline";
+import { readingAt, ticks } from "../../src/view/timeline";
 import german from "../../src/locales/de.json";
 import english from "../../src/locales/en.json";
 import french from "../../src/locales/fr.json";
-import { currentLanguage, expression, percent, setLanguage, translate } from "../../src/locales/translate";
+import { clock, currentLanguage, expression, percent, setLanguage, translate } from "../../src/locales/translate";
 
 describe("locales", () => {
   test.each(Object.entries({ german, french }))("%s has the keys of English and the same values to fill in", (_, other) => {
@@ -37,6 +37,11 @@ describe("locales", () => {
     expect(percent(0.5)).toBe("50%");
     expect(percent(0.70186, 1)).toBe("70.2%");
   });
+
+  test("only the whole is 100%", () => {
+    expect([1, 0.9999, 0.995, 0.985].map((share) => percent(share))).toEqual(["100%", "99%", "99%", "99%"]);
+    expect(percent(0.9999, 1)).toBe("99.9%");
+  });
 });
 
 test("a class that the page does not know keeps the model's name, even if a sentence has that key", () => {
@@ -52,14 +57,24 @@ describe("timeline", () => {
     const steps = new TimeSteps(0, 60, 60);
     steps.add(10.5, { happy: 0.75, sad: 0.25 });
     steps.add(30.5, { happy: 0, sad: 1 });
-    expect(readingAt(steps, 10.5 / 60)).toEqual({ seconds: 10.5, probabilities: { happy: 0.75, sad: 0.25 } });
+    expect(readingAt(steps, 10.5 / 60)).toEqual({ seconds: 10.5, decimals: 0, probabilities: { happy: 0.75, sad: 0.25 } });
     expect(readingAt(steps, 30.2 / 60)?.probabilities).toEqual({ happy: 0, sad: 1 });
     expect(readingAt(steps, 20 / 60)).toBeNull();
     expect(readingAt(steps, 1)).toBeNull();
   });
 
   test("clock times", () => {
-    expect([0, 59.9, 75, 3600].map(clock)).toEqual(["0:00", "0:59", "1:15", "60:00"]);
+    expect([0, 59.9, 75, 3600].map((seconds) => clock(seconds))).toEqual(["0:00", "0:59", "1:15", "60:00"]);
+    expect([0.1 + 0.7, 59.99, 75].map((seconds) => clock(seconds, 1))).toEqual(["0:00.8", "0:59.9", "1:15.0"]);
+  });
+
+  test("the times of a short clip are told apart", () => {
+    expect(ticks(0, 2)).toEqual(["0:00.0", "0:00.5", "0:01.0", "0:01.5", "0:02.0"]);
+    expect(ticks(0, 0.5)).toEqual(["0:00.00", "0:00.12", "0:00.25", "0:00.37", "0:00.50"]);
+    expect(ticks(12, 72)).toEqual(["0:12", "0:27", "0:42", "0:57", "1:12"]);
+    setLanguage("de");
+    expect(ticks(0, 2)[1]).toBe("0:00,5");
+    setLanguage("en");
   });
 });
 
