@@ -22,7 +22,7 @@ from mien.errors import DataError, RunError
 from mien.inference import parts as module
 from mien.inference.bulk import PredictOptions, predict_files
 from mien.inference.image_files import image_files
-from mien.inference.image_sources import source_name, walk_sources
+from mien.inference.image_sources import walk_sources
 from mien.inference.parts import (
     PartCounts,
     PartsJob,
@@ -169,6 +169,7 @@ def test_sources_are_named_as_given_and_each_once(crops, tmp_path):
     assert len(list(walk_sources(["crops", "crops"], tmp_path))) == 21
     for sources, code in (
         (["crops", "crops/a"], "sources-overlap"),
+        (["s3://KEY:SECRET@bucket/a", "s3://bucket/a/b?region=eu-west-1"], "sources-overlap"),
         (["none"], "file-missing"),
         (["s3x://bucket/a"], "source-unreadable"),
     ):
@@ -177,14 +178,18 @@ def test_sources_are_named_as_given_and_each_once(crops, tmp_path):
     (tmp_path / "empty").mkdir()
     with raises(DataError, "folder-without-images"):
         list(walk_sources(["empty"], tmp_path))
-    assert source_name(Path("s3://bucket/a")) == "s3://bucket/a"
-    assert source_name(Path("c:/photos")) == "c:/photos"
 
 
 def test_options_that_do_not_go_with_ray_are_refused(mien, crops, tmp_path):
     for options in ((), ("--out", "x.parquet"), ("--out", "x", "--json"), ("--out", "x", "--skip-bad")):
         refused(mien("predict", crops, "--engine", "ray", *options), "options", "--engine ray")
     refused(mien("predict", tmp_path / "no", "--crops", "--engine", "ray", "--out", tmp_path / "o"), "file-missing")
+
+
+def test_an_address_reaches_ray_as_it_was_given_and_no_other_engine(mien, tmp_path):
+    address = "s3x://bucket/a?endpoint_override=http://127.0.0.1:9"
+    refused(mien("predict", address, "--engine", "ray", "--out", tmp_path / "o"), "source-unreadable", address)
+    refused(mien("predict", address), "options", address, "--engine ray")
 
 
 @pytest.fixture
@@ -224,7 +229,7 @@ def bucket(crops, monkeypatch):
 
 
 @pytest.mark.slow
-def test_images_of_a_bucket_are_those_of_the_folder(bucket, job):
+def test_images_of_a_bucket_are_those_of_the_folder(bucket, job, tmp_path):
     """Oracle: the same files, read from a folder."""
     there = replace(job, folder=job.folder.with_name("there"), sources=(bucket,))
     write_all(job)
@@ -234,6 +239,11 @@ def test_images_of_a_bucket_are_those_of_the_folder(bucket, job):
         assert ["s3://faces/" + row.pop("source") for row in own] == [row.pop("source") for row in others]
         if table == "faces":
             assert own == others
+    pytest.importorskip("ray", reason="mien[scale] is not installed")
+    command = [sys.executable, "-m", "mien", "predict", bucket, "--model", "fast", "--crops", "--engine", "ray"]
+    done = subprocess.run([*command, "--out", tmp_path / "cli"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert len(rows(tmp_path / "cli", "faces")) == len(rows(job.folder, "faces"))
     with raises(DataError, "source-unreadable"):
         list(walk_sources([bucket.replace("s3://faces/crops", "s3://other/crops")], job.base))
 

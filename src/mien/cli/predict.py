@@ -37,7 +37,7 @@ from mien.inference.annotate import Annotator
 from mien.inference.bulk import PredictOptions, predict_files
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import count_unread, no_images, walk_images
-from mien.inference.image_sources import source_name
+from mien.inference.image_sources import is_address
 from mien.inference.output_files import write_csv
 from mien.inference.parts import PartsJob
 from mien.inference.predictor import Predictor, load
@@ -72,7 +72,8 @@ class _Job:
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.", metavar="IMAGE")],
+    # As text: a path would make one slash of the two in s3://bucket.
+    images: Annotated[list[str], typer.Argument(help="Images, or folders of images.", metavar="IMAGE")],
     model: ModelOption = "default",
     crops: CropsOption = False,
     annotate: Annotated[
@@ -114,10 +115,11 @@ def predict(
     if engine == Engine.RAY:
         folder = check_parts_options(out, annotate=annotate is not None, json=json, csv=as_csv, skip_bad=skip_bad)
         limits = (detection.min_score, detection.min_size, detection.max_faces)
-        sources = tuple(source_name(path) for path in images)
+        sources = tuple(name if is_address(name) else str(Path(name)) for name in images)
         parts = PartsJob(folder, sources, Path.cwd(), model, crops, *limits, output, classes, threshold, provider)
         _predict_with_ray(parts, detection, workers)
         return
+    paths = _local_paths(images)
     workers = workers or 1
     if json and as_csv:
         raise DataError("Give either --json or --csv.", code="options")
@@ -129,13 +131,13 @@ def predict(
         detector=None if crops else detection.detector(),
         classes=classes,
         threshold=threshold,
-        annotator=None if annotate is None else Annotator(annotate, images),
+        annotator=None if annotate is None else Annotator(annotate, paths),
         skip_bad=skip_bad,
     )
     predictor = load(model, threads=None if workers == 1 else 1, output=output, provider=provider)
     # Whatever can be refused is refused here, before anything is read or written.
     reader = FaceReader(predictor, options.detector, classes=classes, threshold=threshold)
-    job = _Job(images, _count(images, skip_bad), model, predictor, options, reader, workers)
+    job = _Job(paths, _count(paths, skip_bad), model, predictor, options, reader, workers)
     tally = Tally(options.detector)
     if out is not None:
         _write(out, job, tally)
@@ -149,6 +151,14 @@ def predict(
         show_answers(answers, crops)
         if not crops:
             typer.echo(tally)
+
+
+def _local_paths(images: list[str]) -> list[Path]:
+    """Raises :class:`DataError` for an address, which Ray's workers alone read (``options``)."""
+    for name in images:
+        if is_address(name):
+            raise DataError(f"{name} is an address. To read it, give --engine ray and --out DIR.", code="options")
+    return [Path(name) for name in images]
 
 
 def _predict_with_ray(job: PartsJob, detection: DetectionOptions, workers: int | None) -> None:

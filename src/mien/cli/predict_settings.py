@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from mien.errors import without_password
 from mien.faces.face import Detector
 from mien.faces.find import choose
 from mien.faces.limit import LimitedDetector
@@ -31,7 +32,7 @@ def settings_of(images: Sequence[str], model: str, predictor: Predictor, options
     return {
         "mien": __version__,
         "form": _FORM,
-        "images": sorted(set(images)),
+        "images": sorted({without_password(name) for name in images}),
         # Images are known by their relative names, which depend on the working folder.
         "working folder": None if absolute else str(Path.cwd()),
         "model": _digest(find_model(model)),

@@ -7,31 +7,15 @@ Addresses are read by pyarrow's file systems: ``s3://``, ``gs://``, ``abfs://``,
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from mien.errors import DataError, needs_extra
+from mien.errors import DataError, needs_extra, without_password
 from mien.images import IMAGE_SUFFIXES, missing_file
 from mien.inference.image_files import no_images, walk_images
-
-# One slash of the two is left where an address became a pathlib.Path. A single letter is a drive of Windows.
-_ADDRESS = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]+):/{1,2}(?P<rest>[^/].*)")
-
-
-def source_name(path: str | os.PathLike[str]) -> str:
-    """A path as it was given: an address has its two slashes again.
-
-    >>> source_name(Path("s3://bucket/faces")), source_name("photos/a.jpg")
-    ('s3://bucket/faces', 'photos/a.jpg')
-    """
-    text = os.fspath(path)
-    found = _ADDRESS.fullmatch(text)
-    return text if found is None else f"{found['scheme']}://{found['rest']}"
 
 
 def is_address(name: str) -> bool:
@@ -50,7 +34,7 @@ def walk_sources(sources: Sequence[str], base: Path) -> Iterator[str]:
         DataError: a source is missing, has no image or lies within another (``sources-overlap``), or an address cannot
             be read (``source-unreadable``).
     """
-    _check_apart([source for source in dict.fromkeys(sources) if not is_address(source)], base)
+    _check_apart(list(dict.fromkeys(sources)), base)
     for source in dict.fromkeys(sources):
         found = 0
         for name in _walk(source, base):
@@ -62,11 +46,20 @@ def walk_sources(sources: Sequence[str], base: Path) -> Iterator[str]:
 
 def _check_apart(sources: Sequence[str], base: Path) -> None:
     """Refuse a source that lies within another: its images would have two rows."""
-    places = {source: (base / source).resolve() for source in sources}
-    for source, place in places.items():
-        for other, folder in places.items():
-            if source != other and place.is_relative_to(folder):
-                raise DataError(f"{source} lies in {other}, which is given too. Leave one out.", code="sources-overlap")
+    places = [_place(source, base) for source in sources]
+    for inner, place in zip(sources, places, strict=True):
+        for outer, folder in zip(sources, places, strict=True):
+            if inner is not outer and place.is_relative_to(folder):
+                inner, outer = without_password(inner), without_password(outer)
+                raise DataError(f"{inner} lies in {outer}, which is given too. Leave one out.", code="sources-overlap")
+
+
+def _place(source: str, base: Path) -> PurePath:
+    """Where a source is, without an address's keys and options: rows name an image without them too."""
+    if not is_address(source):
+        return (base / source).resolve()
+    scheme, _, rest = source.partition("?")[0].partition("://")
+    return PurePosixPath(f"{scheme}:", rest.rpartition("@")[2])
 
 
 def _walk(source: str, base: Path) -> Iterator[str]:
@@ -93,7 +86,8 @@ def _walk_address(address: str) -> Iterator[str]:
     elif info.type == FileType.Directory:
         yield from (f"{scheme}://{each}" for each in _below(system, path, address))
     else:
-        raise DataError(f"{address} does not exist, or may not be listed.", code="source-unreadable")
+        name = without_password(address)
+        raise DataError(f"{name} does not exist, or may not be listed.", code="source-unreadable")
 
 
 def _below(system: Any, path: str, address: str) -> Iterator[str]:
@@ -173,4 +167,5 @@ def _one_line(address: str) -> Iterator[None]:
         reason = str(error).splitlines()[0]
         if "ACCESS_DENIED" in reason or "403" in reason:
             reason = "access denied; check the keys in the environment and the rights on the bucket"
-        raise DataError(f"{address} cannot be read: {reason.rstrip('.')[:200]}.", code="source-unreadable") from None
+        name, reason = without_password(address), without_password(reason.rstrip(".")[:200])
+        raise DataError(f"{name} cannot be read: {reason}.", code="source-unreadable") from None
