@@ -12,6 +12,8 @@ export interface GalleryItem {
   thumbnail?: OffscreenCanvas;
   /** Missing until the image is processed; without faces where none was found. */
   predictions?: ImagePredictions;
+  /** Boxes that the user drew. They stay when the image is processed again. */
+  drawn: Box[];
 }
 
 export class Gallery {
@@ -24,7 +26,7 @@ export class Gallery {
   ) {}
 
   add(files: File[]): GalleryItem[] {
-    const items = files.map((file) => ({ file }));
+    const items = files.map((file) => ({ file, drawn: [] }));
     this.items.push(...items);
     return items;
   }
@@ -45,10 +47,11 @@ export class Gallery {
     while (!item.predictions) {
       const areCrops = this.areCrops();
       const { manifest, minScore } = predictor;
-      const faces = await (areCrops ? predictor.predictCrop(image) : predictor.predictImage(image));
-      // If a setting was changed meanwhile, predict again.
+      const { drawn } = item;
+      const faces = await (areCrops ? predictor.predictCrop(image) : predictor.predictImage(image, drawn));
+      // If a setting was changed or a box drawn meanwhile, predict again.
       const isSame = areCrops === this.areCrops() && manifest === predictor.manifest && minScore === predictor.minScore;
-      if (isSame) item.predictions = predictionsOf(item, image, faces);
+      if (isSame && drawn === item.drawn) item.predictions = predictionsOf(item, image, faces);
     }
     return image;
   }
@@ -57,12 +60,16 @@ export class Gallery {
   async addFace(item: GalleryItem, box: Box): Promise<number> {
     const image = await openImage(item.file);
     const face = await (await this.predictor).predictBox(image, box);
-    const faces = item.predictions?.faces ?? [];
-    const number = Math.max(0, ...faces.map((each) => each.number)) + 1;
-    // A face without a box is the whole image, which the user has given up by drawing.
-    const boxed = faces.filter((each) => each.box);
-    item.predictions = { ...predictionsOf(item, image, []), faces: [...boxed, { ...face, number }] };
-    return number;
+    item.drawn = [...item.drawn, box];
+    // Forgotten meanwhile: the box is predicted with the rest.
+    if (!item.predictions) await this.process(item);
+    else {
+      // A face without a box is the whole image, which the user has given up by drawing.
+      const boxed = item.predictions.faces.filter((each) => each.box);
+      const number = Math.max(0, ...boxed.map((each) => each.number)) + 1;
+      item.predictions = { ...item.predictions, faces: [...boxed, { ...face, number }] };
+    }
+    return item.predictions!.faces.at(-1)!.number;
   }
 
   /** Predict again, with the whole image as one face. Raises PageError. */
@@ -71,7 +78,7 @@ export class Gallery {
     item.predictions = predictionsOf(item, image, await (await this.predictor).predictCrop(image));
   }
 
-  /** Forget all predictions, so that every image is processed again. */
+  /** Forget all predictions but the drawn boxes, so that every image is processed again. */
   forget(): void {
     for (const item of this.items) delete item.predictions;
   }

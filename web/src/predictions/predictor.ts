@@ -60,9 +60,10 @@ export class Predictor {
     return this.classifier.manifest;
   }
 
-  /** The faces of a still image, the largest first. */
-  async predictImage(image: DecodedImage): Promise<PredictedFace[]> {
-    return this.#predictBoxes(image, await this.detector.detectInImage(image));
+  /** The faces of a still image, the largest first, and then those at boxes that the user drew. */
+  async predictImage(image: DecodedImage, drawn: Box[]): Promise<PredictedFace[]> {
+    const found = await this.detector.detectInImage(image);
+    return this.#predictBoxes(image, [...found, ...drawn.map((box) => ({ box, score: null }))]);
   }
 
   /** The faces of a video's frame, the largest first. */

@@ -1,9 +1,10 @@
 /** A box that the user draws on the image, where a face was missed. */
 
 import type { Box } from "../faces/box";
+import { type Key, translate } from "../locales/translate";
 import { element } from "./elements";
 
-/** A box with a shorter side than this, in CSS pixels, was a click and no box. */
+/** A box with a shorter side than this, in CSS pixels, is too small: it may have been a click. */
 const MIN_SIDE_PX = 8;
 
 /** While the button is pressed, a drag on the image draws a box. Calls `use` with fractions 0..1 of the shown image. */
@@ -13,10 +14,13 @@ export function bindBoxDrawing(use: (fractions: Box) => void): void {
   shape.className = "drawn";
   let start: [number, number] | null = null;
 
-  const setDrawing = (drawing: boolean) => {
+  const setDrawing = (drawing: boolean, hint: Key = "draw_hint") => {
     button.setAttribute("aria-pressed", String(drawing));
     frame.classList.toggle("drawing", drawing);
-    element("draw-hint").hidden = !drawing;
+    const line = element("draw-hint");
+    line.hidden = !drawing;
+    line.dataset["text"] = hint;
+    line.textContent = translate(hint);
     start = null;
     shape.remove();
   };
@@ -40,8 +44,11 @@ export function bindBoxDrawing(use: (fractions: Box) => void): void {
   frame.onpointerup = (event) => {
     if (!start) return;
     const box = boxTo(event);
+    if (Math.min(box.width * frame.clientWidth, box.height * frame.clientHeight) < MIN_SIDE_PX) {
+      return setDrawing(true, "draw_too_small");
+    }
     setDrawing(false);
-    if (Math.min(box.width * frame.clientWidth, box.height * frame.clientHeight) >= MIN_SIDE_PX) use(box);
+    use(box);
   };
 }
 

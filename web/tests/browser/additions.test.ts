@@ -72,22 +72,36 @@ test("the timeline has a legend, an axis, and the values under the pointer", asy
   await page.context().close();
 });
 
-test("a box drawn by hand is classified as this box is in Python", async () => {
+/** Draw on the astronaut, from one place in its pixels to another. */
+async function draw(page: Page, from: [number, number], to: [number, number]): Promise<void> {
+  const frame = (await page.locator("#frame").boundingBox())!;
+  const [start, end] = [from, to].map(([x, y]) => [frame.x + (x / 512) * frame.width, frame.y + (y / 512) * frame.width] as const);
+  await page.mouse.move(...start!);
+  await page.mouse.down();
+  await page.mouse.move(...end!, { steps: 3 });
+  await page.mouse.up();
+}
+
+test("a box drawn by hand is classified as this box is in Python, and stays when the image is read again", async () => {
   const page = await visit.open();
   await dropAstronaut(page);
   await page.click("#draw-box");
-  const frame = (await page.locator("#frame").boundingBox())!;
-  const place = (value: number) => (value / 512) * frame.width;
-  await page.mouse.move(frame.x + place(170), frame.y + place(75));
-  await page.mouse.down();
-  await page.mouse.move(frame.x + place(270), frame.y + place(180), { steps: 3 });
-  await page.mouse.up();
+  await draw(page, [170, 75], [170, 75]);
+  expect(await page.textContent("#draw-hint")).toBe("That was too small for a face. Draw a box around the whole face.");
+  await draw(page, [170, 75], [270, 180]);
   await expect.poll(() => page.textContent("#prediction-title")).toBe("Prediction for face 2");
   expect(await page.getAttribute("#draw-box", "aria-pressed")).toBe("false");
   const [, prediction] = (await saved(page)) as unknown as [Prediction, Prediction];
   const { left, top, width, height } = prediction.box!;
   expect([left, top, width, height].map((value, index) => Math.abs(value - [170, 75, 100, 105][index]!) <= 1)).not.toContain(false);
   expectClose(prediction, predictBox(prediction.box!));
+  // No face that is found has this score; then all of them again.
+  for (const [score, count] of [["100", 1], ["45", 2]] as const) {
+    await page.locator("#min-score").evaluate((slider: HTMLInputElement) => (slider.max = "100"));
+    await page.fill("#min-score", score);
+    await expect.poll(async () => (await saved(page)).length).toBe(count);
+    expect((await saved(page)).at(-1)).toEqual(prediction);
+  }
   await page.context().close();
 });
 
