@@ -2,16 +2,20 @@
 
 import json
 import os
+import socket
 import struct
+import threading
 import time
+from contextlib import suppress
 
 import pytest
 
+from mien.errors import RunError
 from mien.run_folder import RunFolder
 from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training
-from support import refused
+from support import raises, refused
 
 
 class Stops(Callback):
@@ -98,6 +102,30 @@ def test_mlflow_has_each_epoch_once_after_a_resume(faces, tiny_recipe, tmp_path,
         history = client.get_metric_history(found.info.run_id, name)
         assert [each.step for each in history] == [1, 2, 3, 4]
         assert [each.value for each in history] == pytest.approx(values)
+
+
+def test_an_mlflow_server_that_does_not_answer_is_said_at_the_start(faces, tiny_recipe, tmp_path, monkeypatch):
+    """Oracle: the connections that a server counted which closes each; MLflow's own number of tries is 8."""
+    pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
+    from mien.training.mlflow_log import MlflowLog
+
+    tries = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.getsockname()[1]}")
+
+        def close_all():
+            with suppress(OSError):
+                while True:
+                    tries.append(server.accept()[0].close())
+
+        thread = threading.Thread(target=close_all, daemon=True)
+        thread.start()
+        run = RunFolder(tmp_path / "run")
+        with raises(RunError, "logger-failed"), MlflowLog(run, Callback()) as log:
+            train(plan_training(tiny_recipe, faces), run, callback=log)
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    assert len(tries) == 2
 
 
 def test_wandb_without_a_login_is_refused_before_anything_is_read(mien, tmp_path, face_folder, monkeypatch):

@@ -27,7 +27,7 @@ class MlflowLog(TrackedRun):
     name = "mlflow"
 
     def _open(self) -> int:
-        with _errors_as_one_line():
+        with _errors_as_one_line(), _impatient():
             self._client = MlflowClient()
             self._id, epochs = self._known()
             if not self._id:
@@ -71,6 +71,20 @@ def _parameters(recipe: Recipe) -> dict[str, str]:
         inner = {f"{key}.{name}": each for name, each in value.items()} if isinstance(value, dict) else {key: value}
         flat |= {name: str(each)[:_LONGEST] for name, each in inner.items()}
     return flat
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """A wrong address is said within seconds. For later epochs MLflow's own patience of minutes outlasts a restart."""
+    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 @contextmanager
