@@ -46,7 +46,7 @@ def test_sets_match_a_loop():
     labels, probabilities = sampled_case(1, rows=80)
     groups = np.random.default_rng(1).integers(0, 60, 80)
     folds = assign_folds(groups)
-    found = conformal_sets(labels, probabilities, groups, level=0.8)
+    found = conformal_sets(labels, probabilities, copies=groups, level=0.8)
     for row in range(80):
         others = folds != folds[row]
         strange = 1 - probabilities[others, labels[others]]

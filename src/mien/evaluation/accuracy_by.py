@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.evaluation.calibration import equal_mass_bins
-from mien.evaluation.intervals import check_resamples, percentile_interval, proportion, resampled_weights
+from mien.evaluation.intervals import Groups, check_resamples, percentile_interval, proportion_among, resampled_weights
 from mien.evaluation.metrics import Floats, OneVersusRest
 from mien.evaluation.results import Estimate, JsonResult
 
@@ -58,6 +58,7 @@ def accuracy_by(
     bins: int | Sequence[float] = 5,
     resamples: int = 1000,
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> AccuracyBy:
     """Accuracy in each bin of a value, and their rank correlation.
 
@@ -68,6 +69,8 @@ def accuracy_by(
             values each has its own. Or ascending cuts, each of which starts a bin.
         resamples: number of bootstrap resamples behind the correlation's interval.
         seed: seed of the resampling.
+        groups: int64 (N,), samples of one number, such as those of a person, are drawn together, and count in the
+            intervals as in :func:`mien.evaluation.intervals.proportion_among`; None: every sample by itself.
 
     Raises:
         DataError: ``values`` is not (N,), ``bins`` is less than 1 or not ascending, or ``resamples`` less than 1.
@@ -81,14 +84,15 @@ def accuracy_by(
         )
     known = np.isfinite(numbers)
     numbers, hits = numbers[known], np.asarray(correct, dtype=np.bool_)[known]
+    groups = None if groups is None else groups[known]
     bin_of = _bin_numbers(numbers, bins)
     parts = []
     for number in np.unique(bin_of):
         inside = bin_of == number
         held = numbers[inside]
-        accuracy = proportion(hits[inside].sum(), inside.sum())
+        accuracy = proportion_among(hits, inside, groups)
         parts.append(ValueBin(float(held.min()), float(held.max()), float(held.mean()), len(held), accuracy))
-    return AccuracyBy(tuple(parts), int((~known).sum()), _correlation(numbers, hits, resamples, seed))
+    return AccuracyBy(tuple(parts), int((~known).sum()), _correlation(numbers, hits, resamples, seed, groups))
 
 
 class KendallTau:
@@ -114,11 +118,13 @@ class KendallTau:
         return (2 * self.against.area(weights) - 1) * math.sqrt(answers_differ / values_differ)
 
 
-def _correlation(values: Floats, correct: npt.NDArray[np.bool_], resamples: int, seed: int) -> Estimate:
+def _correlation(
+    values: Floats, correct: npt.NDArray[np.bool_], resamples: int, seed: int, groups: Groups | None
+) -> Estimate:
     if not len(values):
         return Estimate(math.nan, math.nan, math.nan)
     tau = KendallTau(values, correct)
-    drawn = np.array([tau.under(weights) for weights in resampled_weights(len(values), resamples, seed)])
+    drawn = np.array([tau.under(weights) for weights in resampled_weights(len(values), resamples, seed, groups)])
     return percentile_interval(tau.under(np.ones(len(values))), drawn)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.evaluation.intervals import bootstrap_means, check_resamples, percentile_interval, wilson_interval
+from mien.evaluation.intervals import Groups, bootstrap_means, check_resamples, percentile_interval, proportion_among
 from mien.evaluation.metrics import (
     CALIBRATION_BINS,
     Floats,
@@ -21,7 +21,7 @@ from mien.evaluation.metrics import (
     sample_losses,
 )
 from mien.evaluation.results import Estimate, JsonResult, fields_to_dict
-from mien.evaluation.temperature import FOLDS, cross_fit_temperature, fit_temperature
+from mien.evaluation.temperature import FOLDS, cross_fit_temperature, fit_temperature, join_groups
 
 Bins = npt.NDArray[np.int64]
 
@@ -119,21 +119,27 @@ def equal_mass_bins(values: Floats, bins: int = CALIBRATION_BINS) -> Bins:
     return (below * bins // max(len(values), 1)).astype(np.int64)
 
 
-def reliability(confidence: Floats, correct: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS) -> Reliability:
+def reliability(
+    confidence: Floats,
+    correct: npt.NDArray[np.bool_],
+    bins: int = CALIBRATION_BINS,
+    groups: Groups | None = None,
+) -> Reliability:
     """Bin samples by confidence and compare it with how many are right.
 
     Args:
         confidence: float (N,), 0..1. For one class instead of the top label: its column of the probabilities.
         correct: bool (N,). For one class: ``labels == index``.
         bins: number of bins.
+        groups: int64 (N,), as in :func:`mien.evaluation.intervals.proportion_among`.
     """
     number = equal_width_bins(confidence, bins)
     count = np.bincount(number, minlength=bins)
-    hits = np.bincount(number, weights=correct, minlength=bins)
     edges = np.linspace(0.0, 1.0, bins + 1)
-    low, high = wilson_interval(hits, count)
     mean = divide(np.bincount(number, weights=confidence, minlength=bins), count)
-    return Reliability(edges[:-1].copy(), edges[1:].copy(), count, mean, divide(hits, count), low, high)
+    accuracy = [proportion_among(correct, number == index, groups) for index in range(bins)]
+    value, low, high = np.array([(each.value, each.low, each.high) for each in accuracy]).T
+    return Reliability(edges[:-1].copy(), edges[1:].copy(), count, mean, value, low, high)
 
 
 def adaptive_calibration_error(labels: Labels, probabilities: Floats, bins: int = CALIBRATION_BINS) -> float:
@@ -157,29 +163,33 @@ def brier_score(labels: Labels, probabilities: Floats) -> float:
 def calibrate(
     labels: Labels,
     probabilities: Floats,
-    groups: npt.NDArray[np.int64] | None = None,
+    groups: Groups | None = None,
     folds: int = FOLDS,
     resamples: int = 1000,
     seed: int = 0,
+    *,
+    copies: Groups | None = None,
 ) -> Calibration:
     """Metrics of calibration before and after temperature scaling, the latter cross-fitted.
 
     Args:
         labels: int64 (N,), 0..C-1; N at least 1.
         probabilities: float (N, C).
-        groups: int64 (N,), samples of one number (identical images) share a fold; None: every sample by itself.
+        groups: int64 (N,), samples of one number, such as those of a person, share a fold and are drawn together; None:
+            every sample by itself.
         folds: number of folds.
         resamples: number of bootstrap resamples; the temperatures are not refitted in each.
         seed: seed of the resampling.
+        copies: int64 (N,), samples of one number, such as identical images, share a fold, and are drawn by themselves.
 
     Raises:
         DataError: fewer than 2 folds or 1 resample.
     """
     check_resamples(resamples)
-    fit = cross_fit_temperature(labels, probabilities, groups, folds)
+    fit = cross_fit_temperature(labels, probabilities, join_groups(groups, copies), folds)
     return Calibration(
-        _metrics_of(labels, probabilities, resamples, seed),
-        _metrics_of(labels, fit.probabilities, resamples, seed),
+        _metrics_of(labels, probabilities, resamples, seed, groups),
+        _metrics_of(labels, fit.probabilities, resamples, seed, groups),
         fit_temperature(labels, probabilities),
         fit.temperatures,
         fit.probabilities,
@@ -219,7 +229,9 @@ def accuracy_against_coverage(
     )
 
 
-def _metrics_of(labels: Labels, probabilities: Floats, resamples: int, seed: int) -> CalibrationMetrics:
+def _metrics_of(
+    labels: Labels, probabilities: Floats, resamples: int, seed: int, groups: Groups | None
+) -> CalibrationMetrics:
     if np.isnan(probabilities).any():
         unknown, nothing = Estimate(math.nan, math.nan, math.nan), np.zeros(0)
         return CalibrationMetrics(unknown, unknown, unknown, unknown, reliability(nothing, nothing.astype(np.bool_)))
@@ -235,13 +247,14 @@ def _metrics_of(labels: Labels, probabilities: Floats, resamples: int, seed: int
 
     values, drawn = (
         metrics_under(columns.mean(axis=0, keepdims=True))[0],
-        metrics_under(bootstrap_means(columns, resamples, seed)),
+        metrics_under(bootstrap_means(columns, resamples, seed, groups)),
     )
     log_loss, brier, error, adaptive = (
         percentile_interval(float(value), of_resamples) for value, of_resamples in zip(values, drawn.T, strict=True)
     )
     correct = probabilities.argmax(axis=1) == labels
-    return CalibrationMetrics(log_loss, brier, error, adaptive, reliability(probabilities.max(axis=1), correct))
+    diagram = reliability(probabilities.max(axis=1), correct, groups=groups)
+    return CalibrationMetrics(log_loss, brier, error, adaptive, diagram)
 
 
 def _gap_columns(labels: Labels, probabilities: Floats, numbers: Callable[[Floats, int], Bins], bins: int) -> Floats:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mien.errors import DataError, needs_extra
 from mien.evaluation import metrics
-from mien.evaluation.intervals import check_resamples, percentile_interval, proportion
+from mien.evaluation.intervals import bootstrap_means, check_resamples, percentile_interval, proportion_among
 from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, JsonResult
 from mien.labels import LabelScheme
@@ -123,7 +123,13 @@ def merge_predictions(labels: Labels, probabilities: Floats, groups: Groups) -> 
     return group_of[labels], probabilities @ membership
 
 
-def merged_pairs(labels: Labels, probabilities: Floats, resamples: int = 1000, seed: int = 0) -> tuple[MergedPair, ...]:
+def merged_pairs(
+    labels: Labels,
+    probabilities: Floats,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: npt.NDArray[np.int64] | None = None,
+) -> tuple[MergedPair, ...]:
     """Accuracy with each pair of classes merged, the greatest first.
 
     Args:
@@ -131,6 +137,8 @@ def merged_pairs(labels: Labels, probabilities: Floats, resamples: int = 1000, s
         probabilities: float (N, C).
         resamples: number of bootstrap resamples behind the gains' intervals.
         seed: seed of the resampling.
+        groups: int64 (N,), samples of one number, such as those of a person, are drawn together; None: every sample by
+            itself.
 
     Raises:
         DataError: ``resamples`` is less than 1.
@@ -142,16 +150,20 @@ def merged_pairs(labels: Labels, probabilities: Floats, resamples: int = 1000, s
     pairs = []
     for first in range(class_count):
         for second in range(first + 1, class_count):
-            groups = tuple(
+            kept = tuple(
                 (first, second) if index == first else (index,) for index in range(class_count) if index != second
             )
-            merged_labels, merged = merge_predictions(labels, probabilities, groups)
+            merged_labels, merged = merge_predictions(labels, probabilities, kept)
             after = merged.argmax(axis=1) == merged_labels
-            # A row is lost, unchanged or won, so a resample of the rows is a draw from these three counts.
-            changes = np.bincount(1 + after.astype(np.int64) - before, minlength=3)
-            drawn = generator.multinomial(count, changes / count, size=resamples)
-            gain = percentile_interval((changes[2] - changes[0]) / count, (drawn[:, 2] - drawn[:, 0]) / count)
-            pairs.append(MergedPair(first, second, proportion(after.sum(), count), gain))
+            change = after.astype(np.int64) - before
+            if groups is None:
+                # A row is lost, unchanged or won, so a resample of the rows is a draw from these three counts.
+                drawn = generator.multinomial(count, np.bincount(1 + change, minlength=3) / count, size=resamples)
+                gains = (drawn[:, 2] - drawn[:, 0]) / count
+            else:
+                gains = bootstrap_means(change[:, np.newaxis], resamples, seed, groups)[:, 0]
+            gain = percentile_interval(change.sum() / count, gains)
+            pairs.append(MergedPair(first, second, proportion_among(after, groups=groups), gain))
     return tuple(sorted(pairs, key=lambda pair: (-pair.accuracy.value, pair.first, pair.second)))
 
 
@@ -182,21 +194,28 @@ def average_linkage(distance: Floats) -> Dendrogram:
     return Dendrogram(merges, hierarchy.leaves_list(merges).astype(np.int64))
 
 
-def merged_schemes(labels: Labels, probabilities: Floats) -> Merging:
-    """Cut the dendrogram of the confusion at 2, 3, ... C groups, and measure each cut. int64 (N,), float (N, C)."""
+def merged_schemes(labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64] | None = None) -> Merging:
+    """Cut the dendrogram of the confusion at 2, 3, ... C groups of classes, and measure each cut.
+
+    Args:
+        labels: int64 (N,), 0..C-1.
+        probabilities: float (N, C).
+        groups: of samples, as in :func:`mien.evaluation.intervals.proportion_among`.
+    """
     class_count = probabilities.shape[1]
     confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), class_count)
     dendrogram = average_linkage(confusion_distance(confusion))
     schemes = []
     for count in range(2, class_count + 1):
-        groups = dendrogram.groups(count)
-        merged_labels, merged = merge_predictions(labels, probabilities, groups)
-        cells = metrics.confusion_matrix(merged_labels, merged.argmax(axis=1), count)
+        of_classes = dendrogram.groups(count)
+        merged_labels, merged = merge_predictions(labels, probabilities, of_classes)
+        predicted = merged.argmax(axis=1)
+        cells = metrics.confusion_matrix(merged_labels, predicted, count)
         support = metrics.support(cells)
         schemes.append(
             MergedScheme(
-                groups,
-                proportion(np.trace(cells), support.sum()),
+                of_classes,
+                proportion_among(predicted == merged_labels, groups=groups),
                 float(metrics.macro_average(metrics.f1(cells), support)),
                 float(support.max() / support.sum()),
             )

@@ -16,10 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.evaluation.intervals import proportion
+from mien.evaluation.intervals import Groups, proportion_among
 from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, fields_to_dict
-from mien.evaluation.temperature import FOLDS, assign_folds
+from mien.evaluation.temperature import FOLDS, assign_folds, join_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,26 +61,30 @@ class ConformalSets:
 def conformal_sets(
     labels: Labels,
     probabilities: Floats,
-    groups: npt.NDArray[np.int64] | None = None,
+    groups: Groups | None = None,
     level: float = 0.9,
     folds: int = FOLDS,
+    *,
+    copies: Groups | None = None,
 ) -> ConformalSets:
     """Make the set of each sample with a threshold from the folds that it is not in, and measure the sets.
 
     Args:
         labels: int64 (N,), 0..C-1; N at least 1.
         probabilities: float (N, C), calibrated or not: the promise holds either way.
-        groups: int64 (N,), samples of one number (identical images) share a fold; None: every sample by itself.
+        groups: int64 (N,), samples of one number, such as those of a person, share a fold, and the intervals count them
+            as :func:`mien.evaluation.intervals.proportion_among`; None: every sample by itself.
         level: promised coverage, above 0 and below 1.
         folds: number of folds.
+        copies: int64 (N,), samples of one number, such as identical images, share a fold.
 
     Raises:
         DataError: ``level`` is not above 0 and below 1, or fewer than 2 folds.
     """
-    groups = np.arange(len(labels)) if groups is None else groups
+    together = join_groups(groups, copies)
     nonconformity = np.asarray(1.0 - probabilities, dtype=np.float64)
     of_truth = nonconformity[np.arange(len(labels)), labels]
-    fold_of_row = assign_folds(groups, folds)
+    fold_of_row = assign_folds(np.arange(len(labels)) if together is None else together, folds)
     thresholds = np.array(
         [conformal_threshold(of_truth[fold_of_row != fold], level) for fold in range(int(fold_of_row.max()) + 1)]
     )
@@ -91,15 +95,13 @@ def conformal_sets(
     return ConformalSets(
         level=level,
         members=members,
-        coverage=proportion(covered.sum(), len(labels)),
-        coverage_per_class=tuple(
-            proportion(covered[labels == index].sum(), (labels == index).sum()) for index in range(class_count)
-        ),
+        coverage=proportion_among(covered, groups=groups),
+        coverage_per_class=tuple(proportion_among(covered, labels == index, groups) for index in range(class_count)),
         mean_size=float(sizes.mean()),
         size_counts=np.bincount(sizes, minlength=class_count + 1),
         empty=float((sizes == 0).mean()),
         singleton=float((sizes == 1).mean()),
-        singleton_accuracy=proportion(covered[sizes == 1].sum(), (sizes == 1).sum()),
+        singleton_accuracy=proportion_among(covered, sizes == 1, groups),
         fold_thresholds=thresholds,
         threshold=conformal_threshold(of_truth, level),
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.evaluation.curve_points import ScoreRanking, precision_recall_points, roc_points, thin
-from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weight_chunks
+from mien.evaluation.intervals import Groups, check_resamples, percentile_interval, resampled_weight_chunks
 from mien.evaluation.metrics import Floats, Labels, divide
 from mien.evaluation.results import LEVEL, Estimate, JsonResult
 
@@ -72,7 +72,9 @@ class PrecisionRecallCurve(JsonResult):
     high: Floats
 
 
-def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, seed: int = 0) -> RocCurves:
+def roc_curves(
+    labels: Labels, probabilities: Floats, resamples: int = 1000, seed: int = 0, groups: Groups | None = None
+) -> RocCurves:
     """ROC curves of each class against the rest, their macro and micro averages, with bootstrap bands.
 
     Macro: the mean true positive rate of the classes at each false positive rate (vertical averaging, Fawcett 2006);
@@ -84,6 +86,8 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, see
         probabilities: float (N, C).
         resamples: number of bootstrap resamples.
         seed: seed of the resampling.
+        groups: int64 (N,), samples of one number, such as those of a person, are drawn together; None: every sample by
+            itself.
 
     Raises:
         DataError: ``resamples`` is less than 1.
@@ -105,7 +109,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, see
         )
 
     areas, rates = measure(np.ones((1, len(labels))))
-    drawn = [measure(chunk) for chunk in resampled_weight_chunks(len(labels), resamples, seed, class_count)]
+    drawn = [measure(chunk) for chunk in resampled_weight_chunks(len(labels), resamples, seed, class_count, groups)]
     drawn_areas = np.concatenate([each for each, _ in drawn])
     drawn_rates = np.concatenate([each for _, each in drawn])
 
@@ -128,7 +132,7 @@ def roc_curves(labels: Labels, probabilities: Floats, resamples: int = 1000, see
 
 
 def precision_recall_curves(
-    labels: Labels, probabilities: Floats, resamples: int = 1000, seed: int = 0
+    labels: Labels, probabilities: Floats, resamples: int = 1000, seed: int = 0, groups: Groups | None = None
 ) -> tuple[PrecisionRecallCurve, ...]:
     """Precision-recall curve of each class against the rest, in their order. Arguments as in :func:`roc_curves`.
 
@@ -147,7 +151,7 @@ def precision_recall_curves(
         return np.stack([value for value, _ in each], axis=1), np.stack([at for _, at in each], axis=1)
 
     values, at_recalls = measure(np.ones((1, len(labels))))
-    drawn = [measure(chunk) for chunk in resampled_weight_chunks(len(labels), resamples, seed)]
+    drawn = [measure(chunk) for chunk in resampled_weight_chunks(len(labels), resamples, seed, groups=groups)]
     drawn_values = np.concatenate([each for each, _ in drawn])
     drawn_at_recalls = np.concatenate([each for _, each in drawn])
     curves = []

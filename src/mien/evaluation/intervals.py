@@ -121,6 +121,37 @@ def proportion(hits: int | np.integer[Any], count: int | np.integer[Any]) -> Est
     return Estimate(int(hits) / int(count) if count else math.nan, float(low), float(high))
 
 
+def proportion_among(
+    hits: npt.NDArray[np.bool_], among: npt.NDArray[np.bool_] | None = None, groups: Groups | None = None
+) -> Estimate:
+    """The fraction of hits among some samples, with its :func:`wilson_interval`; all NaN without a sample.
+
+    With groups, the interval is that of as many independent samples as the samples are worth: their number divided by
+    the design effect, which is the variance of the fraction between groups over that of independent samples (Rao &
+    Scott, Biometrics 48, 1992, without its factor G / (G - 1), so that groups of one sample change nothing). Samples
+    are never worth more than their number; where the variance says nothing, with a single group or at a fraction of 0
+    or 1, as much as there are groups.
+
+    Args:
+        hits: bool (N,).
+        among: bool (N,), the samples that count; None for all.
+        groups: int64 (N,), as in :func:`resampled_weights`.
+    """
+    if among is not None:
+        hits, groups = hits[among], None if groups is None else groups[among]
+    found = proportion(hits.sum(), len(hits))
+    if groups is None or not len(hits):
+        return found
+    distinct, group_of = np.unique(groups, return_inverse=True)
+    worth = float(len(distinct))
+    if len(distinct) > 1 and 0 < found.value < 1:
+        deviations = np.bincount(group_of, weights=hits - found.value)
+        effect = float(deviations @ deviations) / (len(hits) * found.value * (1 - found.value))
+        worth = len(hits) / max(effect, 1.0)
+    low, high = wilson_interval(found.value * worth, worth)
+    return Estimate(found.value, float(low), float(high))
+
+
 def check_resamples(resamples: int) -> None:
     """Check the number of bootstrap resamples.
 

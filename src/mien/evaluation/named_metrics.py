@@ -110,14 +110,18 @@ def resample(
     measured = [WeightedMetrics(predictions, names) for predictions in runs]
     count = len(runs[0])
     drawn: list[list[Floats]] = [[] for _ in runs]
-    groups = next((each.groups for each in runs if each.groups is not None), None)
-    for weights in resampled_weight_chunks(count, resamples, seed, groups=groups):
+    for weights in resampled_weight_chunks(count, resamples, seed, groups=groups_of(runs)):
         for each, parts in zip(measured, drawn, strict=True):
             parts.append(each.under(weights))
     return [
         Resampled(each.under(np.ones(count)), np.concatenate(parts))
         for each, parts in zip(measured, drawn, strict=True)
     ]
+
+
+def groups_of(runs: Sequence[Predictions]) -> npt.NDArray[np.int64] | None:
+    """The groups of runs on the same samples, int64 (N,): those of the first run that has any; None without."""
+    return next((each.groups for each in runs if each.groups is not None), None)
 
 
 def _counted_and_right(predictions: Predictions, name: str) -> tuple[Floats, Floats]:

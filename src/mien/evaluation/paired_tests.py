@@ -11,14 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.evaluation.intervals import percentile_interval
+from mien.evaluation.intervals import Groups, percentile_interval
 from mien.evaluation.metrics import Floats
-from mien.evaluation.named_metrics import resample
+from mien.evaluation.named_metrics import groups_of, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, JsonResult
 
 EXACT_BELOW = 25
-"""With fewer discordant samples McNemar's test is exact; from here on it uses the chi-square approximation."""
+"""With fewer discordant samples (groups) McNemar's test is exact; from here on it uses the chi-square approximation."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,13 @@ class Difference(JsonResult):
 class McNemar(JsonResult):
     """McNemar's test of equal accuracy. It uses only the samples that exactly one model predicts correctly.
 
+    See :func:`mcnemar_test`.
+
     Attributes:
         only_first: number of samples that only the first model predicts correctly.
         only_second: number of samples that only the second model predicts correctly.
-        method: ``"exact binomial"``, or ``"chi-square"`` from :data:`EXACT_BELOW` such samples on.
+        method: ``"exact binomial"``, or ``"chi-square"`` from :data:`EXACT_BELOW` such samples on; with groups
+            ``"exact sign-flip over groups"`` and ``"chi-square over groups"``.
         statistic: chi-square with continuity correction; NaN in the exact test.
         p_value: two-sided, 0..1; 1 without such samples.
     """
@@ -96,7 +99,8 @@ def compare_predictions(first: Predictions, second: Predictions, resamples: int 
     Paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same samples for both. The
     p-value is twice the smaller fraction of resamples on one side of 0, with 1 added to numerator and denominator
     (Davison & Hinkley 1997, equation 4.11), so it is at least 2 / (resamples + 1). The p-value of a recall is
-    McNemar's on the samples of the class: in a small class all resamples may agree by chance.
+    McNemar's on the samples of the class: in a small class all resamples may agree by chance. Where the predictions
+    have groups, whole groups are drawn, and McNemar's test is over groups.
 
     Args:
         first: one model's predictions, samples in any order.
@@ -114,6 +118,7 @@ def compare_predictions(first: Predictions, second: Predictions, resamples: int 
     right = [predictions.probabilities.argmax(axis=1) == predictions.labels for predictions in (first, second)]
     only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
     drawn = of_second.drawn - of_first.drawn
+    groups = groups_of((first, second))
 
     def difference(index: int, p_value: float) -> Difference:
         values = float(of_first.values[index]), float(of_second.values[index])
@@ -122,7 +127,7 @@ def compare_predictions(first: Predictions, second: Predictions, resamples: int 
 
     def of_class(label: int) -> McNemar:
         inside = first.labels == label
-        return mcnemar_test(int(only_first[inside].sum()), int(only_second[inside].sum()))
+        return mcnemar_test(only_first & inside, only_second & inside, groups)
 
     accuracy, macro_f1, log_loss = (difference(index, bootstrap_p_value(drawn[:, index])) for index in range(3))
     recall = [difference(3 + label, of_class(label).p_value) for label in range(len(first.classes))]
@@ -133,7 +138,7 @@ def compare_predictions(first: Predictions, second: Predictions, resamples: int 
         macro_f1=macro_f1,
         log_loss=log_loss,
         recall=tuple(recall),
-        mcnemar=mcnemar_test(int(only_first.sum()), int(only_second.sum())),
+        mcnemar=mcnemar_test(only_first, only_second, groups),
         only_first=first.sample_ids[only_first],
         only_second=first.sample_ids[only_second],
         both_wrong=first.sample_ids[~right[0] & ~right[1]],
@@ -193,18 +198,42 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
     return first, second
 
 
-def mcnemar_test(only_first: int, only_second: int) -> McNemar:
-    """McNemar's test from the two discordant counts: Psychometrika 12, 1947; continuity: Edwards, the same 13, 1948.
+def mcnemar_test(
+    only_first: npt.NDArray[np.bool_], only_second: npt.NDArray[np.bool_], groups: Groups | None = None
+) -> McNemar:
+    """McNemar's test of equal accuracy: Psychometrika 12, 1947; continuity: Edwards, the same 13, 1948.
 
     Below :data:`EXACT_BELOW` discordant samples it is the exact binomial test of one half; otherwise chi-square of
     (|b - c| - 1)^2 / (b + c) with one degree of freedom.
+
+    With groups it is the sign-flip test (Fisher, The Design of Experiments, 1935, section 21) of the groups'
+    differences d, the samples that only the second model predicts correctly minus those that only the first does: if
+    the models are equally good, each d is as likely as -d. Exact below as many groups with d other than 0; otherwise
+    chi-square of (|sum of d| - g)^2 / (sum of d^2), g the greatest common divisor of all d. Of groups of one sample
+    that is McNemar's test.
+
+    Args:
+        only_first: bool (N,), the samples that only the first model predicts correctly.
+        only_second: bool (N,), the same for the second model.
+        groups: int64 (N,), samples of one number, such as those of a person, belong together; None: every sample by
+            itself.
     """
-    total = only_first + only_second
-    if total < EXACT_BELOW:
-        tail = sum(math.comb(total, count) for count in range(min(only_first, only_second) + 1))
-        return McNemar(only_first, only_second, "exact binomial", math.nan, min(1.0, 2 * tail / 2**total))
-    statistic = max(abs(only_first - only_second) - 1, 0) ** 2 / total
-    return McNemar(only_first, only_second, "chi-square", statistic, math.erfc(math.sqrt(statistic / 2)))
+    differences = only_second.astype(np.int64) - only_first
+    if groups is not None:
+        group_of = np.unique(groups, return_inverse=True)[1]
+        differences = np.bincount(group_of, weights=differences).astype(np.int64)
+    sizes, found = np.abs(differences[differences != 0]), abs(int(differences.sum()))
+    counts, over = (int(only_first.sum()), int(only_second.sum())), "" if groups is None else " over groups"
+    if len(sizes) < EXACT_BELOW:
+        # The chance of each sum of the sizes whose sign is plus: every one is, or is not, with a chance of one half.
+        chances = np.ones(1)
+        for size in sizes:
+            chances = (np.pad(chances, (0, size)) + np.pad(chances, (size, 0))) / 2
+        sums = 2 * np.arange(len(chances)) - sizes.sum()
+        p_value = min(1.0, float(chances[np.abs(sums) >= found].sum()))
+        return McNemar(*counts, f"exact {'sign-flip' if over else 'binomial'}{over}", math.nan, p_value)
+    statistic = max(found - int(np.gcd.reduce(sizes)), 0) ** 2 / int(sizes @ sizes)
+    return McNemar(*counts, f"chi-square{over}", statistic, math.erfc(math.sqrt(statistic / 2)))
 
 
 def bootstrap_p_value(drawn: Floats) -> float:

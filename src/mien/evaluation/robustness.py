@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt_in_parts
-from mien.evaluation.intervals import bootstrap_mean
+from mien.evaluation.intervals import Groups, bootstrap_mean
 from mien.evaluation.results import Estimate
 from mien.progress import track
 
@@ -33,6 +33,7 @@ class RobustnessResult:
         fingerprint: SHA-256 of the faces and labels, as ``"sha256:..."``; results are comparable if it is equal.
         samples_fingerprint: SHA-256 of data, sample ids and true classes, which does not depend on the model's input
             size; ``""`` if unknown.
+        groups: number of groups that the intervals draw; None where they draw faces.
     """
 
     corruptions: tuple[str, ...]
@@ -43,6 +44,7 @@ class RobustnessResult:
     seed: int
     fingerprint: str
     samples_fingerprint: str = ""
+    groups: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; :meth:`from_dict` reads it again."""
@@ -53,6 +55,7 @@ class RobustnessResult:
             "samples_fingerprint": self.samples_fingerprint,
             "clean_accuracy": self.clean_accuracy.to_dict(),
             "mean_accuracy": self.mean_accuracy.to_dict(),
+            **({} if self.groups is None else {"groups": self.groups}),
             "accuracy": dict(zip(self.corruptions, self.accuracy.tolist(), strict=True)),
         }
 
@@ -69,6 +72,7 @@ class RobustnessResult:
                 seed=int(content["seed"]),
                 fingerprint=str(content["fingerprint"]),
                 samples_fingerprint=str(content.get("samples_fingerprint", content.get("rows_fingerprint", ""))),
+                groups=None if content.get("groups") is None else int(content["groups"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise DataError("it has no result of mien robustness", code="robustness-invalid") from None
@@ -142,6 +146,7 @@ def measure_robustness(
     corruptions: Sequence[str] = tuple(CORRUPTIONS),
     seed: int = 0,
     samples_fingerprint: str = "",
+    groups: Groups | None = None,
 ) -> RobustnessResult:
     """Measure a model under every corruption at every strength: 5 K + 1 passes over the faces.
 
@@ -152,6 +157,7 @@ def measure_robustness(
         corruptions: K names of :data:`mien.evaluation.corruptions.CORRUPTIONS`.
         seed: of the corruptions and of the resampling.
         samples_fingerprint: of :func:`fingerprint_of_samples`.
+        groups: int64 (N,), faces of one number, such as those of a person, are drawn together; None: each by itself.
 
     Raises:
         DataError: no faces, no corruption, a name that is none, or shapes that do not fit together.
@@ -171,12 +177,13 @@ def measure_robustness(
     return RobustnessResult(
         corruptions=tuple(corruptions),
         accuracy=right.mean(axis=2),
-        clean_accuracy=bootstrap_mean(clean.astype(np.float64), seed=seed),
-        mean_accuracy=bootstrap_mean(right.mean(axis=(0, 1)), seed=seed),
+        clean_accuracy=bootstrap_mean(clean.astype(np.float64), seed=seed, groups=groups),
+        mean_accuracy=bootstrap_mean(right.mean(axis=(0, 1)), seed=seed, groups=groups),
         faces=len(images),
         seed=seed,
         fingerprint=fingerprint_of_images(images, labels),
         samples_fingerprint=samples_fingerprint,
+        groups=None if groups is None else len(np.unique(groups)),
     )
 
 

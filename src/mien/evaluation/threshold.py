@@ -97,7 +97,9 @@ def measure_threshold(
         split=predictions.split,
         chosen=operating_point(predictions, threshold),
         best=None if math.isnan(best) else operating_point(predictions, best),
-        roc=roc_curves(predictions.labels, predictions.probabilities, resamples, seed).per_class[positive],
+        roc=roc_curves(predictions.labels, predictions.probabilities, resamples, seed, predictions.groups).per_class[
+            positive
+        ],
     )
 
 

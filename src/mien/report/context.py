@@ -84,6 +84,11 @@ class ReportContext:
         return self.predictions.classes
 
     @property
+    def groups(self) -> npt.NDArray[np.int64] | None:
+        """The groups that intervals draw and that stay in one fold, such as people, int64 (N,); None without."""
+        return self.predictions.groups
+
+    @property
     def no_new_predictions(self) -> str:
         """Why the model cannot predict on these faces again, in one sentence; ``""`` if it can."""
         skipped = "Sections that need new predictions skipped"
@@ -112,8 +117,8 @@ class ReportContext:
         return np.asarray(self.predictions.probabilities.max(axis=1), dtype=np.float64)
 
     @cached_property
-    def groups(self) -> npt.NDArray[np.int64] | None:
-        """Group id of each sample, int64 (N,): identical images share one. None without faces."""
+    def identical(self) -> npt.NDArray[np.int64] | None:
+        """Group ids of the samples, int64 (N,): identical images share one. None without faces."""
         return None if self.faces is None else group_identical(np.asarray(self.faces.images))
 
     @cached_property

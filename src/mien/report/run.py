@@ -111,6 +111,8 @@ def write_report(
         else:
             everything, seen = with_model_classes(model, faces), with_model_classes(model, seen)
         chosen = match_faces(everything, predictions)
+        if chosen.groups is not None:
+            predictions = replace(predictions, groups=chosen.groups)
         if predictions.votes is None:
             predictions = replace(predictions, votes=votes_of(None, chosen))
     masks = {} if seen is None else subset_masks(seen, predictions)

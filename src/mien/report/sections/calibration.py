@@ -8,7 +8,7 @@ import numpy as np
 
 from mien.evaluation.calibration import Calibration, CoverageCurve, accuracy_against_coverage, calibrate
 from mien.evaluation.conformal import ConformalSets, conformal_sets
-from mien.evaluation.intervals import proportion
+from mien.evaluation.intervals import proportion_among
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Slider, Table, Text
 from mien.page.charts.curves import coverage_chart, reliability_chart, set_size_chart
 from mien.page.wording import decimal, percent
@@ -20,7 +20,13 @@ COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 def calibration_section(context: ReportContext) -> Section:
     """Whether the probabilities match the accuracy. Everything is fitted on other folds than it is measured on."""
     predictions = context.predictions
-    calibration = calibrate(predictions.labels, predictions.probabilities, context.groups, resamples=context.resamples)
+    calibration = calibrate(
+        predictions.labels,
+        predictions.probabilities,
+        context.groups,
+        resamples=context.resamples,
+        copies=context.identical,
+    )
     # A single sample, or identical ones, have no other fold to fit on.
     fitted = not np.isnan(calibration.calibrated).any()
     curve = accuracy_against_coverage(context.confidence, context.correct)
@@ -55,7 +61,9 @@ def prediction_sets(context: ReportContext) -> ConformalSets:
     sample's own label too, so that the label would move its own threshold.
     """
     predictions = context.predictions
-    return conformal_sets(predictions.labels, predictions.probabilities, context.groups, level=context.level)
+    return conformal_sets(
+        predictions.labels, predictions.probabilities, context.groups, context.level, copies=context.identical
+    )
 
 
 def _calibration_table(calibration: Calibration) -> Table:
@@ -78,9 +86,10 @@ def _temperature_words(context: ReportContext, calibration: Calibration, fitted:
         return Text("There are too few different faces to fit a temperature on some and measure it on others.")
     of_folds = ", ".join(decimal(float(each)) for each in np.unique(calibration.fold_temperatures.round(3)))
     together = (
-        "Identical images are in the same fold." if context.groups is not None else
+        "Identical images are in the same fold." if context.identical is not None else
         "Without the data, identical images may be in different folds."
     )  # fmt: skip
+    together += " So are the samples of a group." if context.groups is not None else ""
     sense = "overconfident" if calibration.temperature > 1 else "underconfident"
     return Text(
         f"Temperature fitted on all samples: {decimal(calibration.temperature)}, so the model is {sense}. The metrics "
@@ -109,8 +118,8 @@ def _abstaining(context: ReportContext) -> Slider:
     rows: list[tuple[Any, ...]] = []
     for threshold in thresholds.tolist():
         answered = context.confidence >= threshold
-        count, right = int(answered.sum()), int((answered & context.correct).sum())
-        rows.append((threshold, count / len(answered), proportion(right, count), count, len(answered) - count))
+        count, accuracy = int(answered.sum()), proportion_among(context.correct, answered, context.groups)
+        rows.append((threshold, count / len(answered), accuracy, count, len(answered) - count))
     columns = (
         Column("threshold", "number"), Column("coverage", "percent"), Column("accuracy", "percent"),
         Column("answered", "count"), Column("abstained", "count"),

@@ -7,7 +7,7 @@ import numpy as np
 from mien.evaluation.accuracy_by import AccuracyBy, accuracy_by
 from mien.evaluation.error_analysis import Indices
 from mien.evaluation.image_statistics import brightness, contrast, sharpness, vote_entropy
-from mien.evaluation.intervals import proportion
+from mien.evaluation.intervals import proportion_among
 from mien.evaluation.paired_tests import mcnemar_test
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Table, Text
 from mien.page.charts.error_analysis import accuracy_by_chart
@@ -35,7 +35,7 @@ def conditions_section(context: ReportContext) -> Section | Skipped:
             **statistics,
         }
     found = {
-        name: (accuracy_by(values, context.correct, resamples=context.resamples), what)
+        name: (accuracy_by(values, context.correct, resamples=context.resamples, groups=context.groups), what)
         for name, (values, what) in statistics.items()
     }
     charts = tuple(
@@ -73,12 +73,13 @@ def _mirror_blocks(context: ReportContext) -> list[Block]:
     straight = context.predict(images).argmax(axis=1)
     mirrored = context.predict(np.ascontiguousarray(images[:, :, ::-1])).argmax(axis=1)
     correct, correct_mirrored = straight == labels, mirrored == labels
-    test = mcnemar_test(int((correct & ~correct_mirrored).sum()), int((~correct & correct_mirrored).sum()))
+    groups = None if context.groups is None else context.groups[chosen]
+    test = mcnemar_test(correct & ~correct_mirrored, ~correct & correct_mirrored, groups)
     count = len(chosen)
     rows = [
-        ("original, correct", proportion(correct.sum(), count)),
-        ("mirrored, correct", proportion(correct_mirrored.sum(), count)),
-        ("same prediction for both", proportion((straight == mirrored).sum(), count)),
+        ("original, correct", proportion_among(correct, groups=groups)),
+        ("mirrored, correct", proportion_among(correct_mirrored, groups=groups)),
+        ("same prediction for both", proportion_among(straight == mirrored, groups=groups)),
     ]
     of_all = f"{count:,} faces" + (" drawn at random" if count < len(context.predictions) else "")
     same = rows[2][1]

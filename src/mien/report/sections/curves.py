@@ -13,8 +13,8 @@ from mien.report.context import ReportContext
 def curves_section(context: ReportContext) -> Section:
     """One-vs-rest ROC and precision-recall curves."""
     labels, probabilities = context.predictions.labels, context.predictions.probabilities
-    roc = roc_curves(labels, probabilities, context.resamples)
-    recall = precision_recall_curves(labels, probabilities, context.resamples)
+    roc = roc_curves(labels, probabilities, context.resamples, groups=context.groups)
+    recall = precision_recall_curves(labels, probabilities, context.resamples, groups=context.groups)
     rows: list[tuple[Any, ...]] = [
         (name, curve.area, of_recall.average_precision, of_recall.prevalence)
         for name, curve, of_recall in zip(context.classes, roc.per_class, recall, strict=True)

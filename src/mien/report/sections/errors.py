@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ import numpy as np
 from mien.checks.vote_evidence import ANSWERS, vote_description
 from mien.errors import DataError
 from mien.evaluation.class_merging import Groups, merged_pairs, merged_schemes, scheme_of
-from mien.evaluation.error_analysis import Indices, confused_pairs, pair_examples, worst_mistakes
-from mien.evaluation.intervals import proportion
+from mien.evaluation.error_analysis import ConfusedPair, Indices, confused_pairs, pair_examples, worst_mistakes
+from mien.evaluation.intervals import proportion_among
 from mien.labels import SCHEMES, LabelScheme, canonical_class, parse_scheme
 from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.error_analysis import dendrogram_chart, merging_chart, pairs_chart
@@ -32,7 +33,7 @@ CELL_FACE_PX = 48
 
 def pairs_section(context: ReportContext) -> Section:
     """The most confused pairs with counts and intervals, and faces of each."""
-    pairs = confused_pairs(context.evaluation.confusion, ordered=True)
+    pairs = [_of_samples(context, each) for each in confused_pairs(context.evaluation.confusion, ordered=True)]
     if not pairs:
         return Section("pairs", "Confused pairs", (Text("None: all predictions are correct."),))
     rows = [(context.classes[each.first], context.classes[each.second], each.count, each.rate) for each in pairs]
@@ -102,8 +103,8 @@ def merging_section(context: ReportContext) -> Section | None:
         words = "All predictions are correct, so merging classes gains nothing."
         return Section("merging", "Class merging", (Text(words),))
     labels, probabilities = context.predictions.labels, context.predictions.probabilities
-    pairs = merged_pairs(labels, probabilities, context.resamples)
-    merging = merged_schemes(labels, probabilities)
+    pairs = merged_pairs(labels, probabilities, context.resamples, groups=context.groups)
+    merging = merged_schemes(labels, probabilities, context.groups)
     named = [
         (f"{context.classes[each.first]} + {context.classes[each.second]}", each.accuracy, each.gain) for each in pairs
     ]
@@ -213,9 +214,15 @@ def _pair_faces(context: ReportContext, first: int, second: int, count: int) -> 
 
 def _different(context: ReportContext, indices: Indices) -> Indices:
     """The samples without those whose image is identical to an earlier one."""
-    assert context.groups is not None
-    _, first = np.unique(context.groups[indices], return_index=True)
+    assert context.identical is not None
+    _, first = np.unique(context.identical[indices], return_index=True)
     return indices[np.sort(first)]
+
+
+def _of_samples(context: ReportContext, pair: ConfusedPair) -> ConfusedPair:
+    """An ordered pair whose interval knows the groups of the samples."""
+    taken_for, of_class = context.predicted == pair.second, context.predictions.labels == pair.first
+    return replace(pair, rate=proportion_among(taken_for, of_class, context.groups))
 
 
 def _worst_table(context: ReportContext) -> Table:
@@ -261,7 +268,7 @@ def _votes_on_mistakes(context: ReportContext) -> list[Block]:
     wrong, right, rows = ~context.correct & voted, context.correct & voted, []
     for words, kind in kinds:
         rows.append(
-            (words, proportion((kind & wrong).sum(), wrong.sum()), proportion((kind & right).sum(), right.sum()))
+            (words, proportion_among(kind, wrong, context.groups), proportion_among(kind, right, context.groups))
         )
     columns = (
         Column("FER+ votes", "text"),

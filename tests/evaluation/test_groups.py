@@ -1,0 +1,210 @@
+"""Oracle: each sample three times, in a group of its own, is known no better than once; scipy's permutation test."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from mien.evaluation.accuracy_by import accuracy_by
+from mien.evaluation.calibration import calibrate
+from mien.evaluation.class_merging import merged_pairs, merged_schemes
+from mien.evaluation.conformal import conformal_sets
+from mien.evaluation.curves import precision_recall_curves, roc_curves
+from mien.evaluation.intervals import proportion, proportion_among, wilson_interval
+from mien.evaluation.paired_tests import compare_predictions, mcnemar_test
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.robustness import RobustnessResult, measure_robustness
+from mien.evaluation.temperature import assign_folds, join_groups
+from mien.evaluation.threshold import measure_threshold
+
+COUNT = 90
+GROUPS = np.arange(COUNT).repeat(3)
+LABELS = np.arange(COUNT) % 3
+
+
+def scores(seed=0, classes=3):
+    logits = 2 * np.random.default_rng(seed).normal(size=(COUNT, classes))
+    logits[np.arange(COUNT), LABELS % classes] += 1.5
+    raised = np.exp(logits)
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def thrice(values):
+    return values.repeat(3, axis=0)
+
+
+def width(estimate):
+    return estimate.high - estimate.low
+
+
+def same(found, expected):
+    """The same numbers at every place of two results, except numbers of samples, which are three times as many."""
+    assert type(found) is type(expected)
+    if isinstance(found, dict):
+        assert found.keys() == expected.keys()
+        for name in found:
+            if name not in {"count", "size_counts"}:
+                same(found[name], expected[name])
+    elif isinstance(found, list | tuple):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            same(one, other)
+    elif isinstance(found, float):
+        assert found == pytest.approx(expected, abs=1e-9, nan_ok=True)
+    else:
+        assert found == expected
+
+
+def test_calibration():
+    alone = calibrate(LABELS, scores(), resamples=50)
+    found = calibrate(thrice(LABELS), thrice(scores()), GROUPS, resamples=50)
+    same(found.to_dict(), alone.to_dict())
+    flattering = calibrate(thrice(LABELS), thrice(scores()), copies=GROUPS, resamples=50)
+    np.testing.assert_allclose(flattering.calibrated, found.calibrated)
+    assert width(flattering.after.brier) < 0.75 * width(found.after.brier)
+
+
+def test_prediction_sets():
+    # Thresholds are of three times as many samples, so the sets differ by a hair.
+    found = conformal_sets(thrice(LABELS), thrice(scores()), GROUPS)
+    covered = found.members[np.arange(3 * COUNT), thrice(LABELS)][::3]
+    same(found.coverage.to_dict(), proportion(covered.sum(), COUNT).to_dict())
+    for label, each in enumerate(found.coverage_per_class):
+        inside = np.equal(LABELS, label)
+        same(each.to_dict(), proportion(covered[inside].sum(), inside.sum()).to_dict())
+    alone = covered[found.members[::3].sum(axis=1) == 1]
+    same(found.singleton_accuracy.to_dict(), proportion(alone.sum(), len(alone)).to_dict())
+
+
+def test_curves():
+    same(
+        roc_curves(thrice(LABELS), thrice(scores()), 50, groups=GROUPS).to_dict(),
+        roc_curves(LABELS, scores(), 50).to_dict(),
+    )
+    for found, alone in zip(
+        precision_recall_curves(thrice(LABELS), thrice(scores()), 50, groups=GROUPS),
+        precision_recall_curves(LABELS, scores(), 50),
+        strict=True,
+    ):
+        same(found.to_dict(), alone.to_dict())
+
+
+def test_the_curve_of_a_threshold():
+    labels, probabilities = LABELS % 2, scores(classes=2)
+    alone = Predictions(np.arange(COUNT), labels, probabilities, ("no", "yes"), "test", "")
+    many = Predictions(np.arange(3 * COUNT), thrice(labels), thrice(probabilities), ("no", "yes"), "test", "")
+    grouped = Predictions(many.sample_ids, many.labels, many.probabilities, many.classes, "test", "", groups=GROUPS)
+    found, expected, flattering = (measure_threshold(each, 0.5, None, 50).roc for each in (grouped, alone, many))
+    same(found.to_dict(), expected.to_dict())
+    assert width(flattering.area) < 0.75 * width(found.area)
+
+
+def test_accuracy_by_a_value():
+    values, correct = scores()[:, 0], scores().argmax(axis=1) == LABELS
+    values[7] = np.nan
+    found = accuracy_by(thrice(values), thrice(correct), resamples=50, groups=GROUPS)
+    same(found.to_dict(), {**accuracy_by(values, correct, resamples=50).to_dict(), "missing": 3})
+
+
+def test_merged_classes():
+    found = merged_pairs(thrice(LABELS), thrice(scores()), 200, groups=GROUPS)
+    for one, other in zip(found, merged_pairs(LABELS, scores(), 200, groups=np.arange(COUNT)), strict=True):
+        same(one.to_dict(), other.to_dict())
+    for one, other in zip(found, merged_pairs(LABELS, scores(), 2000), strict=True):
+        same(one.accuracy.to_dict(), other.accuracy.to_dict())
+        assert width(one.gain) == pytest.approx(width(other.gain), rel=0.2)
+    same(
+        merged_schemes(thrice(LABELS), thrice(scores()), GROUPS).to_dict(),
+        merged_schemes(LABELS, scores()).to_dict(),
+    )
+
+
+def test_robustness():
+    images = np.random.default_rng(1).integers(0, 256, (COUNT, 8, 8)).astype(np.uint8)
+    labels = (np.random.default_rng(2).random(COUNT) < 0.5).astype(np.int64)
+
+    def predict(faces):
+        light = faces[:, 1, 2] >= 100
+        return np.stack([~light, light], axis=1).astype(float)
+
+    alone = measure_robustness(predict, images, labels, corruptions=("darkness",))
+    found = measure_robustness(predict, thrice(images), thrice(labels), corruptions=("darkness",), groups=GROUPS)
+    same(found.clean_accuracy.to_dict(), alone.clean_accuracy.to_dict())
+    same(found.mean_accuracy.to_dict(), alone.mean_accuracy.to_dict())
+    assert RobustnessResult.from_dict(found.to_dict()).groups == COUNT
+    assert "groups" not in alone.to_dict()
+
+
+def test_two_models():
+    pairs = []
+    for times, groups in ((1, None), (3, GROUPS)):
+        ids, labels = np.arange(times * COUNT), LABELS.repeat(times)
+        pairs.append(
+            [
+                Predictions(ids, labels, scores(seed).repeat(times, 0), tuple("abc"), "test", "", groups=groups)
+                for seed in (0, 1)
+            ]
+        )
+    alone, found = (compare_predictions(*pair, resamples=50).to_dict() for pair in pairs)
+    for name in ("accuracy", "macro_f1", "log_loss", "recall"):
+        same(found[name], alone[name])
+    for name in ("statistic", "p_value"):
+        same(found["mcnemar"][name], alone["mcnemar"][name])
+    assert found["mcnemar"]["method"] == f"{alone['mcnemar']['method']} over groups"
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=9))
+def test_mcnemar_over_groups_is_scipys_permutation_test(groups):
+    """Each group has so many samples that only the first, and only the second, model predicts correctly."""
+    first = np.concatenate([[True] * one + [False] * other for one, other in groups]).astype(bool)
+    numbers = np.concatenate([[at] * (one + other) for at, (one, other) in enumerate(groups)]).astype(np.int64)
+    found = mcnemar_test(first, ~first, numbers)
+    assert found.method == "exact sign-flip over groups"
+    counts = np.array(groups, dtype=float).T
+    expected = stats.permutation_test(
+        tuple(counts), lambda one, other, axis: (one - other).sum(axis=axis), permutation_type="samples",
+        n_resamples=np.inf, vectorized=True,
+    )  # fmt: skip
+    assert found.p_value == pytest.approx(min(expected.pvalue, 1), abs=1e-12)
+
+
+def test_of_many_groups_mcnemars_test_is_about_the_exact_one():
+    sizes = np.random.default_rng(5).integers(-4, 6, 60)
+    first = np.repeat(sizes < 0, np.abs(sizes))
+    found = mcnemar_test(first, ~first, np.repeat(np.arange(60), np.abs(sizes)))
+    assert found.method == "chi-square over groups"
+    signs = np.random.default_rng(6).choice([-1, 1], (100_000, 60))
+    assert found.p_value == pytest.approx((np.abs(signs @ sizes) >= abs(sizes.sum())).mean(), abs=0.01)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
+def test_joined_groups_are_the_connected_components(pairs):
+    people, copies = (np.array(column) for column in zip(*pairs, strict=True))
+    found = join_groups(people, None, copies)
+    together = [[a == c or b == d for c, d in pairs] for a, b in pairs]
+    for k, i, j in itertools.product(range(len(pairs)), repeat=3):
+        together[i][j] = together[i][j] or (together[i][k] and together[k][j])
+    assert (found[:, None] == found[None, :]).tolist() == together
+    folds = assign_folds(found)
+    for either in (people, copies):
+        assert all(len(np.unique(folds[either == each])) == 1 for each in np.unique(either))
+    assert join_groups(None, None) is None
+
+
+def test_a_proportion_is_worth_what_its_groups_are():
+    hits = np.random.default_rng(3).random(40) < 0.7
+    alone = proportion(hits.sum(), 40).to_dict()
+    same(proportion_among(hits, groups=np.arange(40)[::-1].copy()).to_dict(), alone)
+    same(proportion_among(thrice(hits), groups=np.arange(40).repeat(3)).to_dict(), alone)
+    one = proportion_among(hits, groups=np.arange(40) // 40)
+    assert (one.low, one.high) == pytest.approx([float(end) for end in wilson_interval(hits.mean(), 1)])
+    # Without an error five groups of three are worth five samples. Groups that are all alike are worth their samples.
+    same(proportion_among(np.ones(15, dtype=bool), groups=np.arange(5).repeat(3)).to_dict(), proportion(5, 5).to_dict())
+    even = np.arange(40) % 2 == 0
+    same(proportion_among(even, groups=np.arange(40) // 2).to_dict(), proportion(20, 40).to_dict())
+    assert math.isnan(proportion_among(hits, np.zeros(40, dtype=bool), np.arange(40)).value)

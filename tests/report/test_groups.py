@@ -1,0 +1,61 @@
+"""Oracle: a face three times in one group of the data is reported with the intervals of the face alone."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mien.data.dataset import Dataset
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.temperature import join_groups
+from mien.report.context import ReportContext
+from mien.report.run import write_report
+from mien.report.sections.calibration import prediction_sets
+
+TABLES = ("areas", "abstaining", "confused-pairs", "merged-pairs", "schemes", "accuracy-by", "without-copies")
+CLASSES = ("angry", "happy", "sad")
+
+
+def tables(folder, times):
+    """Tables of a report on 60 faces; the predictions know nothing of the groups that the data has."""
+    generator = np.random.default_rng(0)
+    images = generator.integers(0, 256, (60, 48, 48)).astype(np.uint8)
+    labels, chances = np.arange(60) % 3, generator.dirichlet(np.ones(3), 60)
+    chances = (2 * chances + np.eye(3)[labels]) / 3
+    images, labels, chances = (each.repeat(times, axis=0) for each in (images, labels, chances))
+    faces = Dataset.from_arrays(
+        images, labels, classes=CLASSES, split=np.full(len(labels), "validation"), groups=np.arange(60).repeat(times)
+    )
+    scores = Predictions(faces.rows, labels, chances, CLASSES, "validation", "")
+    write_report(folder, scores, title="people", faces=faces, resamples=50)
+    return {name: json.loads((folder / "tables" / f"{name}.json").read_text(encoding="utf-8")) for name in TABLES}
+
+
+def intervals(content):
+    """All intervals of a table's JSON."""
+    if isinstance(content, dict) and {"low", "high"} <= content.keys():
+        return [(content["low"], content["high"])]
+    parts = content.values() if isinstance(content, dict) else content if isinstance(content, list) else ()
+    return [each for part in parts for each in intervals(part)]
+
+
+def test_every_interval_of_a_report_knows_the_groups_of_the_data(tmp_path):
+    alone, thrice = tables(tmp_path / "alone", 1), tables(tmp_path / "thrice", 3)
+    for name in TABLES:
+        found, expected = intervals(thrice[name]), intervals(alone[name])
+        assert len(found) == len(expected) > 0, name
+        for one, other in zip(found, expected, strict=True):
+            assert one == pytest.approx(other, abs=1e-9, nan_ok=True), name
+
+
+def test_folds_of_a_report_split_no_group_and_no_copies():
+    people, images = np.arange(40) // 2, np.zeros((40, 48, 48), dtype=np.uint8)
+    images[:, 0, 0] = np.roll(np.arange(40) // 2, 1)
+    labels = np.arange(40) % 3
+    faces = Dataset.from_arrays(images, labels, classes=CLASSES, split=np.full(40, "validation"), groups=people)
+    chances = np.random.default_rng(0).dirichlet(np.ones(3), 40)
+    scores = Predictions(faces.rows, labels, chances, CLASSES, "validation", "", groups=people)
+    context = ReportContext(scores, evaluate_predictions(scores, 2), faces)
+    assert len(np.unique(join_groups(people, context.identical))) == 1, "a chain of copies joins all people"
+    assert len(prediction_sets(context).fold_thresholds) == 1
