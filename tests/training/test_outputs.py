@@ -30,6 +30,7 @@ from mien.training.prune import make_pruned
 from mien.training.soup import make_soup
 from mien.training.state import load_init_weights, prepare
 from support import raises
+from training_support import changed
 
 OUTPUTS = """
 [outputs.perceived]
@@ -64,13 +65,6 @@ def run(tmp_path_factory, voted, tiny_recipe_text):
     train(plan_training(parse_recipe(tiny_recipe_text + OUTPUTS, "votes"), voted), run)
     export_run(run)
     return run
-
-
-def changed(recipe, **tables):
-    content = recipe.model_dump()
-    for name, value in tables.items():
-        content[name] = {**content[name], **value} if isinstance(value, dict) else value
-    return Recipe.model_validate(content)
 
 
 def test_the_label_output_comes_first_and_the_rest_by_name(recipe, voted):

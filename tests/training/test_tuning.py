@@ -16,13 +16,7 @@ from mien.training.plan import plan_training
 from mien.training.state import prepare
 from mien.training.tuning import blocks, freeze, lr_scales, recipe_warnings
 from support import raises
-
-
-def changed(recipe, **tables):
-    content = recipe.model_dump()
-    for name, value in tables.items():
-        content[name] = {**content[name], **value} if isinstance(value, dict) else value
-    return type(recipe).model_validate(content)
+from training_support import changed
 
 
 def small(name):

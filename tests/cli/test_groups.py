@@ -1,0 +1,92 @@
+"""Oracles: the functions behind the commands, given the people of the data's column as groups."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.auditing.run import Copies, find_copies
+from mien.cli.audit import _Options, _predict_out_of_fold
+from mien.cli.source import Source
+from mien.data.parquet import write_parquet
+from mien.evaluation.curves import roc_curves
+from mien.evaluation.paired_tests import compare_predictions
+from mien.evaluation.predictions import Predictions, write_predictions
+from support import refused
+
+
+@pytest.fixture(scope="module")
+def people(faces):
+    """Every four faces are of one person."""
+    columns = {"person": np.array([f"p{at // 4}" for at in range(len(faces))])}
+    return replace(faces, columns=columns, group_column="person")
+
+
+@pytest.fixture
+def table(people, tmp_path):
+    """The people's faces in a file that does not say what their groups are."""
+    write_parquet(replace(people, group_column=""), tmp_path / "people.parquet")
+    return tmp_path / "people.parquet"
+
+
+@pytest.fixture
+def pair(people, tmp_path):
+    """Two classifiers of the validation faces, and their files; the files know nothing of people."""
+    chosen, made = people.of_split("validation"), []
+    for name, skill in (("weak", 1.0), ("strong", 2.0)):
+        logits = np.random.default_rng(len(name)).normal(size=(len(chosen), 7))
+        logits[np.arange(len(chosen)), chosen.labels] += skill
+        chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        scores = Predictions(chosen.rows, chosen.labels, chances, people.classes, "validation", people.fingerprint)
+        write_predictions(tmp_path / name / "predictions_validation.npz", scores)
+        made.append(replace(scores, groups=chosen.groups))
+    return made
+
+
+def test_compare_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
+    folders = tmp_path / "weak", tmp_path / "strong"
+    answer = mien("compare", *folders, "--data", table, "--group", "person", "--json")
+    assert answer.code == 0, answer.err
+    (content,) = json.loads(answer.out)
+    expected = compare_predictions(*pair).to_dict()
+    assert {name: content[name] for name in expected} == expected
+    assert content["mcnemar"]["method"].endswith("over groups")
+    ungrouped = compare_predictions(*(replace(each, groups=None) for each in pair)).to_dict()
+    assert content["accuracy"]["difference"] != ungrouped["accuracy"]["difference"]
+    refused(mien("compare", *folders, "--data", table), "options", "--out", "--group")
+    refused(mien("compare", *folders, "--group", "person"), "options", "--group", "--data")
+
+
+def test_the_report_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
+    file = tmp_path / "weak" / "predictions_validation.npz"
+    answer = mien("report", "--predictions", file, "--data", table, "--group", "person", "--out", tmp_path / "out")
+    assert answer.code == 0, answer.err
+    areas = json.loads((tmp_path / "out" / "tables" / "areas.json").read_text(encoding="utf-8"))
+    found = roc_curves(pair[0].labels, pair[0].probabilities, groups=pair[0].groups)
+    for line, curve in zip(areas, found.per_class, strict=False):
+        assert line["AUC"] == pytest.approx(curve.area.to_dict(), abs=1e-9)
+
+
+def test_robustness_draws_the_groups_of_the_data(mien, tiny_run, people, table):
+    arguments = ("robustness", tiny_run.path, "--data", table, "--limit", 30, "--json")
+    alone, grouped = (json.loads(mien(*arguments, *more).out) for more in ((), ("--group", "person")))
+    assert "groups" not in alone
+    assert 10 < grouped["groups"] <= 30
+    assert grouped["mean_accuracy"]["value"] == alone["mean_accuracy"]["value"]
+    assert grouped["mean_accuracy"] != alone["mean_accuracy"]
+
+
+def test_folds_of_the_audit_keep_people_together(people, table, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "mien.pipeline.cross_validation.cross_val_predictions",
+        lambda recipe, faces, groups, *_, **__: seen.append(groups) or "predictions",
+    )
+    near = replace(find_copies(people.subset(np.arange(8))).near, groups=np.arange(len(people)))
+    copies = Copies(np.arange(len(people)), near, np.zeros(len(people)))
+    options = _Options(Source(table), tmp_path, None, None)
+    assert _predict_out_of_fold(options, None, people, copies) == "predictions"
+    of_person = seen[0].reshape(-1, 4)
+    assert (of_person == of_person[:, :1]).all()
+    assert len(set(of_person[:, 0])) == len(of_person)

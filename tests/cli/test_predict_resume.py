@@ -1,0 +1,174 @@
+"""mien predict --out, broken off and resumed: the journal, its settings, what is left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from support import refused
+
+pytestmark = pytest.mark.usefixtures("haar")
+
+
+def test_a_bad_picture_stops_it_and_the_same_command_goes_on(mien, photos, tiny_run, tmp_path):
+    """Oracle: the answers without a stop."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for path in photos.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "bb.jpg").write_bytes(b"damaged")
+    command = ("predict", "--model", tiny_run.path, folder, "--out", tmp_path / "out.jsonl")
+    refused(mien(*command), "image-format", "bb.jpg")
+    assert not (tmp_path / "out.jsonl").exists()
+    again = mien(*command, "--skip-bad")
+    assert again.code == 0
+    assert again.err.splitlines()[0] == "2 of 4 images are done already; resuming."
+    assert again.err.splitlines()[1].startswith("skipped: ")
+    (whole := tmp_path / "whole").mkdir()
+    mien("predict", "--model", tiny_run.path, folder, "--skip-bad", "--out", whole / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_bytes() == (whole / "out.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (("--model", "default"), "model sha256:"),
+        (("--classes", "binary"), "binary"),
+        (("--crops",), "Haar cascade"),
+    ],
+)
+def test_going_on_with_other_settings_is_refused(mien, photos, tiny_run, tmp_path, other, said):
+    (tmp_path / "z.jpg").write_bytes(b"damaged")
+    command = ("predict", photos / "c.jpg", tmp_path / "z.jpg", "--out", tmp_path / "out.csv")
+    assert mien(*command, "--model", tiny_run.path).code == 2
+    refused(
+        mien(*command, *(() if "--model" in other else ("--model", tiny_run.path)), *other), "journal-settings", said
+    )
+
+
+def test_other_limits_of_faces_are_other_settings(mien, photos, tiny_run, tmp_path):
+    """Both are the number 1, of pixels and of faces: the settings differ, and the journal is not damaged."""
+    (tmp_path / "z.jpg").write_bytes(b"damaged")
+    command = ("predict", "--model", tiny_run.path, photos / "c.jpg", tmp_path / "z.jpg", "--out", tmp_path / "o.csv")
+    assert mien(*command, "--min-size", 1).code == 2
+    refused(mien(*command, "--max-faces", 1), "journal-settings", "max faces 1")
+    refused(mien(*command), "journal-settings", "min size 1")
+
+
+def test_another_detector_is_refused_too(mien, photos, tiny_run, tmp_path, monkeypatch):
+    from mien.faces.haar import HaarDetector
+
+    (tmp_path / "z.jpg").write_bytes(b"damaged")
+    command = ("predict", "--model", tiny_run.path, photos / "c.jpg", tmp_path / "z.jpg", "--out", tmp_path / "o.csv")
+    assert mien(*command).code == 2
+    monkeypatch.setattr(HaarDetector, "name", "another")
+    refused(mien(*command), "journal-settings")
+
+
+def stopped(mien, tiny_run, photos, tmp_path):
+    """A command that stopped after one picture, at one that cannot be read."""
+    (tmp_path / "z.jpg").write_bytes(b"damaged")
+    command = ("predict", "--model", tiny_run.path, "--out", tmp_path / "out.jsonl", photos / "c.jpg")
+    assert mien(*command, tmp_path / "z.jpg").code == 2
+    return command
+
+
+def test_going_on_with_other_pictures_is_refused(mien, photos, tiny_run, tmp_path, monkeypatch):
+    command = stopped(mien, tiny_run, photos, tmp_path)
+    before = (tmp_path / "out.jsonl.part").read_bytes()
+    refused(mien(*command, photos / "a.png"), "journal-settings", photos / "a.png")
+    refused(mien(*command), "journal-settings", tmp_path / "z.jpg")
+    assert (tmp_path / "out.jsonl.part").read_bytes() == before
+
+
+def test_the_same_names_in_another_folder_are_other_pictures(mien, photos, tiny_run, tmp_path, monkeypatch):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())
+        (tmp_path / name / "z.jpg").write_bytes(b"damaged")
+    command = ("predict", "--model", tiny_run.path, "c.jpg", "z.jpg", "--out", tmp_path / "out.csv")
+    monkeypatch.chdir(tmp_path / "here")
+    assert mien(*command).code == 2
+    monkeypatch.chdir(tmp_path / "there")
+    refused(mien(*command), "journal-settings", tmp_path / "here", tmp_path / "there")
+
+
+def test_pictures_drawn_into_other_places_are_refused(mien, photos, tiny_run, tmp_path):
+    command = (*stopped(mien, tiny_run, photos, tmp_path), tmp_path / "z.jpg")
+    (tmp_path / "out.jsonl.part").unlink()
+    assert mien(*command, "--annotate", tmp_path.parent / "drawn").code == 2
+    refused(mien(*command, "--annotate", tmp_path.parent / "other"), "journal-settings")
+    journal = tmp_path / "out.jsonl.part"
+    shared = os.path.commonpath([photos, tmp_path])
+    assert json.loads(journal.read_text().splitlines()[0])["begun_with"]["annotated below"] == shared
+
+
+def test_a_picture_that_was_mended_is_read_and_the_whole_journal_counted(mien, photos, tiny_run, tmp_path):
+    (tmp_path / "many").mkdir()
+    files = [tmp_path / "many" / name for name in ("a.jpg", "b.jpg", "c.jpg")]
+    for file, content in zip(files, ((photos / "c.jpg").read_bytes(), b"damaged", b"damaged"), strict=True):
+        file.write_bytes(content)
+    command = ("predict", "--model", tiny_run.path, *files, "--out", tmp_path / "out.jsonl")
+    assert mien(*command).code == 2
+    with (tmp_path / "out.jsonl.part").open("a") as stream:
+        # As a command with --skip-bad leaves it that was killed.
+        stream.write(json.dumps({"source": str(files[1]), "error": "damaged"}) + "\n")
+    files[1].write_bytes((photos / "c.jpg").read_bytes())
+    answer = mien(*command, "--skip-bad")
+    assert answer.err.splitlines()[0] == "1 of 3 images are done already; resuming."
+    assert answer.out == (f"{tmp_path / 'out.jsonl'}: Haar cascade: 2 faces in 2 images; 1 skipped; 1 done before\n")
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(line["source"], "error" in line) for line in lines] == [
+        (str(files[0]), False),
+        (str(files[1]), False),
+        (str(files[2]), True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong_input", "code"),
+    [
+        ("folder without images", "folder-without-images"),
+        ("missing file", "file-missing"),
+        ("threshold", "threshold-classes"),
+        ("classes", "too-few-classes"),
+    ],
+)
+def test_a_refused_command_leaves_nothing_behind(mien, photos, tiny_run, tmp_path, wrong_input, code):
+    (empty := tmp_path / "empty").mkdir()
+    wrong = {
+        "folder without images": (photos, empty),
+        "missing file": (photos, tmp_path / "nowhere.jpg"),
+        "threshold": (photos, "--threshold", "0.5"),
+        "classes": (photos, "--classes", "nothing=at all"),
+    }[wrong_input]
+    refused(mien("predict", "--model", tiny_run.path, *wrong, "--out", tmp_path / "new" / "out.csv"), code)
+    assert list(tmp_path.iterdir()) == [empty]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+def test_a_killed_command_goes_on(mien, photos, tiny_run, tmp_path):
+    """Killed for real once some are done; then as if nothing had been. Oracle: the answers without a kill."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for index in range(40):
+        (folder / f"{index:03}.jpg").write_bytes((photos / "c.jpg").read_bytes())
+    out, part = tmp_path / "out.csv", tmp_path / "out.csv.part"
+    arguments = ["predict", "--model", str(tiny_run.path), str(folder), "--annotate", str(tmp_path / "drawn")]
+    code = "from mien.cli.main import main; main()"
+    killed = subprocess.Popen([sys.executable, "-c", code, *arguments, "--out", str(out)], stderr=subprocess.DEVNULL)
+    while killed.poll() is None and (not part.exists() or part.read_bytes().count(b"\n") < 4):
+        time.sleep(0.01)
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not out.exists()
+    done = part.read_bytes().count(b"\n") - 1
+    answer = mien(*arguments, "--out", out)
+    assert answer.err == f"{done} of 40 images are done already; resuming.\nannotated images: {tmp_path / 'drawn'}\n"
+    assert answer.out.endswith(f"; {done} done before\n")
+    assert out.read_text() == mien("predict", "--model", tiny_run.path, folder, "--csv").out
+    assert len(list((tmp_path / "drawn").iterdir())) == 40

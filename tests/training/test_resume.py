@@ -1,0 +1,258 @@
+"""Runs killed, cut off and resumed. Oracle: a run that was not broken off, bit for bit."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from mien.errors import RunError
+from mien.files import write_text
+from mien.recipe_file import dump_recipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.callback import Callback
+from mien.training.loop import train
+from mien.training.plan import plan_training
+from support import raises
+from training_support import Recorder, changed, same_weights
+
+KILLED = """
+import sys
+import torch
+from pathlib import Path
+from mien.data.synthetic import synthetic_faces
+from mien.recipe_file import load_recipe
+from mien.run_folder import RunFolder
+from mien.training.callback import Callback
+from mien.training.loop import train
+from mien.training.plan import plan_training
+
+class Slow(Callback):
+    def on_step_end(self, epoch, images, loss):
+        print(epoch, flush=True)
+
+torch.set_num_threads(1)
+plan = plan_training(load_recipe(sys.argv[1]), synthetic_faces(400, seed=1))
+train(plan, RunFolder(Path(sys.argv[2])), callback=Slow(), resume=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("mixing", "sampling"), [({}, "none"), ({"mixup": 0.2, "cutmix": 1.0, "mixup_off_epochs": 0.2}, "batches")]
+)
+def test_a_run_killed_at_any_moment_and_resumed_ends_bit_identical(tmp_path, faces, tiny_recipe, mixing, sampling):
+    """Real SIGKILLs at random moments, the first before any checkpoint, with dropout, averaging and momentum on."""
+    recipe = changed(tiny_recipe, epochs=12, augment=mixing, balance={"sampling": sampling})
+    file = tmp_path / "recipe.toml"
+    write_text(file, dump_recipe(recipe))
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    train(plan_training(recipe, faces), whole)
+    seed = np.random.SeedSequence().entropy
+    print(f"moments of the kills: seed {seed}")  # noqa: T201 - shown where the test fails
+    generator = np.random.default_rng(seed)
+    for epoch in (1, 3, 6):
+        child = subprocess.Popen([sys.executable, "-c", KILLED, file, cut.path], stdout=subprocess.PIPE, text=True)
+        for line in child.stdout:
+            if int(line) >= epoch:
+                break
+        time.sleep(generator.uniform(0, 0.2))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    assert len(checkpoint.load(cut.last)[1]["history"]) < 12, "the kill came too late to test anything"
+    outcome = train(plan_training(recipe, faces), cut, resume=True)
+    assert len(outcome.history) == 12
+    assert same_weights(whole, cut)
+    columns = [[line["validation_loss"], line["train_loss"]] for line in whole.read_history()]
+    assert columns == [[line["validation_loss"], line["train_loss"]] for line in cut.read_history()]
+
+
+@pytest.mark.parametrize(("name", "schedule"), [("adam", "plateau"), ("rmsprop", "step"), ("adamw", "one-cycle")])
+def test_resuming_works_with_every_optimiser_and_schedule(tmp_path, faces, tiny_recipe, name, schedule):
+    recipe = changed(
+        tiny_recipe,
+        epochs=4,
+        optim={"name": name, "lr": 1e-3},
+        schedule={"name": schedule, "step_epochs": 1, "patience": 1, "warmup": 0.0},
+    )
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    train(plan_training(recipe, faces), whole)
+    with pytest.raises(ConnectionResetError):
+        train(
+            plan_training(recipe, faces),
+            cut,
+            callback=Recorder(25, lambda: (_ for _ in ()).throw(ConnectionResetError)),
+        )
+    assert len(checkpoint.load(cut.last)[1]["history"]) == 2
+    train(plan_training(recipe, faces), cut, resume=True)
+    assert same_weights(whole, cut)
+
+
+@pytest.mark.parametrize(
+    "balance",
+    [
+        *({"sampling": sampling} for sampling in ("undersample", "oversample", "mixup", "warp", "batches")),
+        {"focal_gamma": 2.0, "logit_adjustment": 1.0},
+    ],
+)
+def test_resuming_works_with_every_way_of_balancing(tmp_path, faces, tiny_recipe, balance):
+    recipe = changed(tiny_recipe, epochs=3, batch_size=16, balance=balance)
+    whole, cut, plain = (RunFolder(tmp_path / name) for name in ("whole", "cut", "plain"))
+    train(plan_training(recipe, faces), whole)
+
+    class Cut(Callback):
+        def on_epoch_end(self, line, is_best):
+            raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        train(plan_training(recipe, faces), cut, callback=Cut())
+    train(plan_training(recipe, faces), cut, resume=True)
+    assert same_weights(whole, cut)
+    train(plan_training(changed(tiny_recipe, epochs=3, batch_size=16), faces), plain)
+    first, other = (checkpoint.load(run.best)[0] for run in (whole, plain))
+    assert not torch.equal(first["head.weight"], other["head.weight"])
+
+
+def test_a_run_that_exists_is_not_overwritten_and_resume_wants_the_same_recipe_and_data(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    train(plan_training(tiny_recipe, faces), run)
+    before = run.best.read_bytes()
+    with raises(RunError, "run-exists"):
+        train(plan_training(tiny_recipe, faces), run)
+    with raises(RunError, "run-other-recipe"):
+        train(plan_training(changed(tiny_recipe, seed=5), faces), run, resume=True)
+    with raises(RunError, "run-other-data"):
+        train(plan_training(tiny_recipe, faces.subset(np.arange(len(faces))[::-1])), run, resume=True)
+    assert run.best.read_bytes() == before
+    # With the test split or without, it is the same training.
+    without_test = faces.subset(np.flatnonzero(faces.split != "test"))
+    assert train(plan_training(tiny_recipe, without_test), run, resume=True).reason == "all epochs done"
+
+
+@pytest.mark.parametrize("moment", ["before last", "after last"])
+def test_the_best_weights_change_with_the_history_that_says_so(tmp_path, faces, tiny_recipe, monkeypatch, moment):
+    """Killed as its second epoch, the best, is written. Oracle: a run that was not killed."""
+    recipe = changed(tiny_recipe, stopping={"metric": "loss"})
+    run, alone = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "alone")
+    assert train(plan_training(recipe, faces), alone).best_epoch == 2
+
+    class KilledError(Exception):
+        pass
+
+    save = checkpoint.save
+
+    def save_or_die(path, tensors, facts):
+        is_second_last = path == run.last and len(facts["history"]) == 2
+        if is_second_last and moment == "before last":
+            raise KilledError
+        save(path, tensors, facts)
+        if is_second_last:
+            raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "save", save_or_die)
+        with pytest.raises(KilledError):
+            train(plan_training(recipe, faces), run)
+    assert checkpoint.load(run.best)[1]["epoch"] == 1
+    assert checkpoint.load(run.next_best)[1]["epoch"] == 2
+    assert train(plan_training(recipe, faces), run, resume=True).best_epoch == 2
+    assert same_weights(run, alone)
+    assert not run.next_best.exists()
+
+
+def test_a_best_epoch_that_comes_out_otherwise_the_second_time_leaves_the_former_best(tmp_path, faces, tiny_recipe):
+    """As on a GPU: what lies aside is of an epoch that the history does not have."""
+    run = RunFolder(tmp_path / "run")
+    train(plan_training(tiny_recipe, faces), run)
+    before = run.best.read_bytes()
+    tensors, facts = checkpoint.load(run.best)
+    checkpoint.save(run.next_best, tensors, {**facts, "epoch": 3})
+    train(plan_training(tiny_recipe, faces), run, resume=True)
+    assert run.best.read_bytes() == before
+    assert not run.next_best.exists()
+
+
+def test_a_recipe_written_otherwise_is_the_same_recipe(tmp_path, faces, tiny_recipe):
+    """A run from before a setting of its network was there, and 0 where 0.0 stands."""
+    run = RunFolder(tmp_path / "run")
+    recipe = changed(tiny_recipe, model={"dropout": 0})
+    train(plan_training(recipe, faces), run)
+    stored = run.recipe_file.read_text()
+    assert "pool_last = true" in stored
+    write_text(run.recipe_file, stored.replace("pool_last = true\n", ""))
+    again = changed(tiny_recipe, model={"dropout": 0.0})
+    assert train(plan_training(again, faces), run, resume=True).reason == "all epochs done"
+    with raises(RunError, "run-other-recipe"):
+        train(plan_training(changed(again, model={"pool_last": False}), faces), run, resume=True)
+
+
+def test_a_history_of_something_else_is_one_line(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    train(plan_training(tiny_recipe, faces), run)
+    tensors, facts = checkpoint.load(run.last)
+    for history in (["a"], [{"epoch": 1}], [{**facts["history"][0], "seconds": "long"}]):
+        checkpoint.save(run.last, tensors, {**facts, "history": history})
+        with raises(RunError, "checkpoint-damaged"):
+            train(plan_training(tiny_recipe, faces), run, resume=True)
+
+
+def test_a_run_begun_on_other_data_or_weights_is_not_resumed_even_before_its_first_epoch(
+    tmp_path, faces, tiny_recipe, tiny_run
+):
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(ConnectionResetError):
+        train(
+            plan_training(tiny_recipe, faces),
+            run,
+            callback=Recorder(2, lambda: (_ for _ in ()).throw(ConnectionResetError)),
+            init_from=tiny_run,
+        )
+    assert not run.last.exists()
+    with raises(RunError, "run-other-data"):
+        train(
+            plan_training(tiny_recipe, faces.subset(np.arange(len(faces))[::-1])), run, resume=True, init_from=tiny_run
+        )
+    with raises(RunError, "run-other-weights", "--from"):
+        train(plan_training(tiny_recipe, faces), run, resume=True)
+    whole = RunFolder(tmp_path / "whole")
+    train(plan_training(tiny_recipe, faces), whole, init_from=tiny_run)
+    train(plan_training(tiny_recipe, faces), run, resume=True, init_from=tiny_run)
+    assert same_weights(whole, run)
+
+
+def test_a_run_stays_the_one_that_began_with_its_weights(tmp_path, faces, tiny_recipe, tiny_run):
+    """They need not be at hand any more when an epoch is done, but others are not taken for them."""
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    recipe = changed(tiny_recipe, epochs=3)
+    train(plan_training(recipe, faces), whole, init_from=tiny_run)
+    with pytest.raises(ConnectionResetError):
+        train(
+            plan_training(recipe, faces),
+            cut,
+            callback=Recorder(25, lambda: (_ for _ in ()).throw(ConnectionResetError)),
+            init_from=tiny_run,
+        )
+    with raises(RunError, "run-other-weights", "--from"):
+        train(plan_training(recipe, faces), cut, resume=True, init_from=whole)
+    train(plan_training(recipe, faces), cut, resume=True)
+    assert same_weights(whole, cut)
+
+
+def test_what_is_no_beginning_or_no_run_to_go_on_with_is_one_line(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    train(plan_training(tiny_recipe, faces), run)
+    best, last = run.best.read_bytes(), run.last.read_bytes()
+    run.best.write_bytes(last)
+    with raises(RunError, "checkpoint-no-network"):
+        train(plan_training(tiny_recipe, faces), RunFolder(tmp_path / "other"), init_from=run)
+    run.last.write_bytes(best)
+    with raises(RunError, "checkpoint-damaged"):
+        train(plan_training(tiny_recipe, faces), run, resume=True)
+    run.last.write_bytes(last)
+    (run.path / "environment.json").write_text("{}")
+    with raises(RunError, "run-other-data"):
+        train(plan_training(tiny_recipe, faces), run, resume=True)

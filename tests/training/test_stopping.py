@@ -1,0 +1,111 @@
+"""How runs end: Ctrl-C, callbacks, patience, losses that are not finite, a full disk."""
+
+import os
+import resource
+import signal
+
+import torch
+
+from mien.errors import RunError, TrainingError
+from mien.run_folder import RunFolder
+from mien.training import checkpoint, loop
+from mien.training.callback import Callback
+from mien.training.loop import train
+from mien.training.plan import plan_training
+from support import raises
+from training_support import Recorder, changed, same_weights
+
+
+def test_ctrl_c_ends_the_run_with_its_best_model(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    recipe = changed(tiny_recipe, epochs=50)
+    outcome = train(
+        plan_training(recipe, faces), run, callback=Recorder(25, lambda: os.kill(os.getpid(), signal.SIGINT))
+    )
+    assert outcome.reason == "interrupted"
+    assert len(outcome.history) == 2
+    assert run.best.is_file()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_callback_stops_a_run_which_can_be_resumed(tmp_path, faces, tiny_recipe):
+    """Oracle: an unbroken run ends with the same weights."""
+
+    class StopAfterTwo(Callback):
+        done = 0
+
+        def on_epoch_end(self, metrics, is_best):
+            self.done = metrics["epoch"]
+
+        def should_stop(self):
+            return self.done >= 2
+
+    plan = plan_training(changed(tiny_recipe, epochs=4), faces)
+    cut, whole = RunFolder(tmp_path / "cut"), RunFolder(tmp_path / "whole")
+    outcome = train(plan, cut, callback=StopAfterTwo())
+    assert (outcome.reason, outcome.was_stopped, len(outcome.history)) == ("stopped", True, 2)
+    assert not train(plan, cut, resume=True).was_stopped
+    train(plan, whole)
+    assert same_weights(cut, whole)
+
+
+def test_ctrl_c_in_the_first_epoch_says_that_there_is_nothing_to_keep(tmp_path, faces, tiny_recipe):
+    with raises(TrainingError, "stopped-early"):
+        train(
+            plan_training(tiny_recipe, faces),
+            RunFolder(tmp_path / "r"),
+            callback=Recorder(2, lambda: os.kill(os.getpid(), signal.SIGINT)),
+        )
+
+
+def test_early_stopping_waits_for_its_patience(tmp_path, faces, tiny_recipe):
+    """A rate of almost 0 changes nothing, so the first epoch stays the best."""
+    recipe = changed(
+        tiny_recipe, epochs=30, ema_decay=0.0, optim={"lr": 1e-12}, stopping={"metric": "macro_f1", "patience": 3}
+    )
+    outcome = train(plan_training(recipe, faces), RunFolder(tmp_path / "run"))
+    assert outcome.reason == "no better macro_f1 for 3 epochs"
+    assert len(outcome.history) == outcome.best_epoch + 3
+
+
+def test_a_loss_that_is_not_a_number_stops_names_the_step_and_keeps_the_best(tmp_path, faces, tiny_recipe):
+    run = RunFolder(tmp_path / "run")
+    recipe = changed(tiny_recipe, epochs=50, schedule={"name": "one-cycle", "warmup": 0.9}, optim={"lr": 1e12})
+    with raises(TrainingError, "loss-not-finite", "optim.lr=1e+12"):
+        train(plan_training(recipe, faces), run)
+
+
+def test_weights_that_the_last_step_spoilt_never_become_the_best(tmp_path, faces, tiny_recipe, monkeypatch):
+    """Every loss of the epoch was still finite; what validation sees is not."""
+
+    def spoiling_epoch(state, epoch, *others):
+        line = train_epoch(state, epoch, *others)
+        if epoch == 2:
+            with torch.no_grad():
+                state.network.head.bias.fill_(float("nan"))
+        return line
+
+    train_epoch = loop._train_epoch
+    monkeypatch.setattr(loop, "_train_epoch", spoiling_epoch)
+    run = RunFolder(tmp_path / "run")
+    with raises(TrainingError, "loss-not-finite", "(epoch 2)", "of epoch 1"):
+        train(plan_training(changed(tiny_recipe, epochs=3, ema_decay=0.0), faces), run)
+    tensors, facts = checkpoint.load(run.best)
+    assert facts["epoch"] == 1
+    assert all(torch.isfinite(tensor).all() for tensor in tensors.values())
+    assert len(run.read_history()) == 1
+
+
+def test_a_full_disk_keeps_the_last_good_checkpoint(tmp_path, faces, tiny_recipe):
+    """A file-size limit set after the first epoch makes the checkpoint's write fail as a full disk would."""
+    run = RunFolder(tmp_path / "run")
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    callback = Recorder(15, lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, former[1])))
+    try:
+        with raises(RunError, "file-unwritable", "safetensors", "File too large"):
+            train(plan_training(tiny_recipe, faces), run, callback=callback)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+    assert len(checkpoint.load(run.last)[1]["history"]) == 1
+    assert not [file for file in run.path.iterdir() if file.name.endswith(".part")]
+    train(plan_training(tiny_recipe, faces), run, resume=True)

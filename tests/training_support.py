@@ -1,0 +1,49 @@
+"""What tests of training import: recipes with changes, a callback that acts, runs compared bit for bit."""
+
+from __future__ import annotations
+
+import torch
+
+from mien.training import checkpoint
+from mien.training.batches import Batch
+from mien.training.callback import Callback
+
+
+class Recorder(Callback):
+    """Notes all it is told, and may act at a step."""
+
+    def __init__(self, at_step=None, act=None):
+        self.steps, self.epochs, self._at, self._act = 0, [], at_step, act
+
+    def on_step_end(self, epoch, images, loss):
+        self.steps += 1
+        if self.steps == self._at:
+            self._act()
+
+    def on_epoch_end(self, line, is_best):
+        self.epochs.append((line, is_best))
+
+
+def same_weights(first, second):
+    """Bit for bit: the kept weights and all that --resume would go on from."""
+    for name in ("best", "last"):
+        ours, our_facts = checkpoint.load(getattr(first, name))
+        theirs, their_facts = checkpoint.load(getattr(second, name))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+        for line in our_facts.get("history", []) + their_facts.get("history", []):
+            del line["seconds"]
+        assert our_facts == their_facts
+    return True
+
+
+def changed(recipe, **tables):
+    content = recipe.model_dump()
+    for name, value in tables.items():
+        content[name] = {**content[name], **value} if isinstance(value, dict) else value
+    return type(recipe).model_validate(content)
+
+
+def batch(images, chosen=None, partner=None, share=1.0):
+    chosen = torch.arange(len(images)) if chosen is None else chosen
+    return Batch(images, chosen, partner, share, epoch=1, index=0, first=0)
