@@ -67,23 +67,27 @@ def test_an_image_without_a_face_is_no_error(service):
     assert answer["picture"] == {"width": 200, "height": 100}
 
 
-@pytest.mark.parametrize(
-    ("height", "width", "query", "word"),
-    [
-        (240, 300, "crops=true", "photo"),
-        (240, 299, "crops=true", None),  # not longer by a quarter
-        (180, 224, "crops=true", None),
-        (300, 300, "crops=true", None),
-        (224, 224, "", "crops=true"),
-        (225, 225, "", None),
-        (100, 200, "", None),
-    ],
-)
-def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, height, width, query, word):
-    """Oracle: the rule in docs/serve.md."""
-    answer = service.predict(png(np.full((height, width, 3), 128, np.uint8)), query).json()
-    assert ("hint" in answer) is (word is not None)
-    assert word is None or word in answer["hint"]
+def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, astronaut):
+    """With the code of the notice that `mien predict` gives."""
+    head, grey = astronaut[30:200, 140:310], np.full((300, 300, 3), 128, np.uint8)
+    for image, query, code in (
+        (astronaut, "crops=true", "photo-as-crop"),
+        (astronaut, "", None),
+        (head, "crops=true", None),
+        (grey, "crops=true", None),
+        (grey, "", "crops-as-photos"),
+        (grey[:48, :48], "", "crops-as-photos"),
+        (grey[:200], "", None),
+    ):
+        hint = service.predict(png(image), query).json().get("hint")
+        assert (hint is None) if code is None else hint.endswith(f" [{code}]"), (image.shape, query, hint)
+
+
+def test_only_the_first_crops_of_a_batch_are_searched_for_a_photo_s_face(service, astronaut):
+    """The search costs far more than the prediction."""
+    files = [("file", ("a.png", png(astronaut)))] * 4
+    results = service.ask("POST", "/v1/batch?crops=true", files=files).json()["results"]
+    assert ["hint" in result for result in results] == [True, True, True, False]
 
 
 def test_photos_are_put_upright_first(service, astronaut):

@@ -7,20 +7,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mien.cli.output import note
+from mien.cli.output import notice
 from mien.errors import MienError
-from mien.faces.crop import CROP_PX
 from mien.faces.find import find_detector
+from mien.faces.mix_up import TRIED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.images import open_image, open_image_header
 from mien.page.wording import counted
 from mien.preprocess import upright_rgb
 
-SMALL_FACE = 0.4
-"""A face box under this share of the image's shorter side is a face in a photo: FER2013's crops are 1.05 boxes wide,
-loose ones about 2. Of 150 FER2013 crops enlarged to 300 px none is under it, of 82 photographs with a face 59."""
-
-LOOKED_AT, TRIED = 50, 3
-"""Images whose size is looked at, and those of them in which faces are detected: it must cost next to nothing."""
+LOOKED_AT = 50
+"""Images whose size is looked at."""
 
 
 def note_photos_as_crops(files: Iterable[Path]) -> None:
@@ -31,19 +27,14 @@ def note_photos_as_crops(files: Iterable[Path]) -> None:
             return
         try:
             with open_image_header(file) as header:
-                large = max(header.size) > CROP_PX
+                large = may_be_photo(*header.size)
             if large:
                 tried += 1
                 rgb = upright_rgb(open_image(file))
-                faces = find_detector().detect(rgb)
-                side = min(rgb.shape[:2])
-                if faces and max(faces[0].box.width, faces[0].box.height) < SMALL_FACE * side:
-                    box = faces[0].box
-                    note(
-                        f"{file} may be a photo and not a face crop: its largest face is {box.width} x "
-                        f"{box.height} of {rgb.shape[1]} x {rgb.shape[0]} pixels. Without --crops, faces are detected.",
-                        "photo-as-crop",
-                    )
+                height, width = rgb.shape[:2]
+                found = photo_as_crop(str(file), width, height, find_detector().detect(rgb), option="--crops")
+                if found is not None:
+                    notice(found.line)
                     return
         except MienError:
             # The command itself says what is wrong with a file, and crops need no detector.
@@ -51,7 +42,7 @@ def note_photos_as_crops(files: Iterable[Path]) -> None:
 
 
 class CropsAsPhotos:
-    """Counts small square images in which no face was detected, and says so once."""
+    """Counts square images in which no face was detected, and says so once."""
 
     def __init__(self) -> None:
         self._without, self._first = 0, ""
@@ -59,17 +50,12 @@ class CropsAsPhotos:
     def add(self, answer: Mapping[str, Any]) -> None:
         """Count one answer of `mien predict`."""
         picture = answer.get("picture")
-        if picture is None or answer["faces"]:
-            return
-        if picture["width"] == picture["height"] <= CROP_PX:
+        if picture is not None and may_be_crop(picture["width"], picture["height"], len(answer["faces"])):
             self._without += 1
             self._first = self._first or answer["source"]
 
     def note(self) -> None:
         """Print the note, if there is a reason for one."""
         if self._without:
-            note(
-                f"no face was detected in {counted(self._without, 'small square image')}, such as {self._first}. "
-                f"If they are face crops, use --crops.",
-                "crops-as-photos",
-            )
+            names = f"{counted(self._without, 'square image')}, such as {self._first}"
+            notice(crop_as_photo(names, option="--crops").line)

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from mien.errors import DataError
-from mien.faces.crop import CROP_PX
+from mien.errors import DataError, Notice
 from mien.faces.face import Face
+from mien.faces.mix_up import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.images import FORMATS, ignore_pillow_warnings, open_image
 from mien.inference.face_reader import FaceReader
 from mien.preprocess import face_square, upright_rgb
@@ -24,6 +24,8 @@ SERVED_FORMATS = tuple(kind for kind in FORMATS if kind != "TIFF")
 _START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF
 _WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xD9)}
 """JPEG's markers (ITU-T T.81, table B.1), and the zero after such a byte within a scan."""
+
+_OPTION = "crops=true"
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -38,6 +40,7 @@ class DetectedFaces:
         crops: face crops, uint8 (N, size_px, size_px[, 3]).
         faces: where each was detected, N; None for an image that was a face crop.
         found: how many faces the image has; more than N if only the largest were asked for.
+        hint: where the image may be a photo given as a face crop, or the reverse.
     """
 
     width: int
@@ -45,23 +48,17 @@ class DetectedFaces:
     crops: npt.NDArray[np.uint8]
     faces: list[Face] | None
     found: int
-
-    @property
-    def hint(self) -> str | None:
-        """A sentence where the image may be a photo given as a face crop, or the reverse. It costs no detection.
-
-        Face crops are squares in the usual data sets: what is large and longer by a quarter is likely a photo.
-        """
-        shorter, longer = sorted((self.width, self.height))
-        if self.faces is None and longer > CROP_PX and 4 * longer >= 5 * shorter:
-            return "This may be a photo and not a face crop. Without crops=true, its faces are detected."
-        if self.faces is not None and not self.found and shorter == longer <= CROP_PX:
-            return "No face was detected in a small square image. If it is a face crop, ask with crops=true."
-        return None
+    hint: Notice | None = None
 
 
 def detect_faces(
-    data: bytes, reader: FaceReader, limits: Limits, *, crops: bool = False, max_faces: int | None = None
+    data: bytes,
+    reader: FaceReader,
+    limits: Limits,
+    *,
+    crops: bool = False,
+    max_faces: int | None = None,
+    look: bool = True,
 ) -> DetectedFaces:
     """Decode an image, detect its faces and crop them.
 
@@ -69,8 +66,9 @@ def detect_faces(
         data: an image file.
         reader: detects and crops.
         limits: of pixels, scans and faces.
-        crops: the image is a face crop; no face is detected.
+        crops: the image is a face crop.
         max_faces: keep only this many of the largest faces. None keeps all, and refuses more than the limit.
+        look: detect faces in a large face crop too, to tell whether it is a photo.
 
     Raises:
         ApiError: not an image, a damaged one, or one over a limit.
@@ -81,7 +79,8 @@ def detect_faces(
         if crops:
             spec = reader.classifier.manifest.input
             crop = face_square(image, spec.size_px, spec.channels)
-            return DetectedFaces(*image.size, crop[np.newaxis], None, 1)
+            hint = _photo_as_crop(image, reader) if look and may_be_photo(*image.size) else None
+            return DetectedFaces(*image.size, crop[np.newaxis], None, 1, hint)
         rgb = upright_rgb(image)
     except DataError as error:
         raise ApiError(f"{str(error)[0].upper()}{str(error)[1:]}", code="image-damaged") from None
@@ -92,7 +91,12 @@ def detect_faces(
             f"The image has {len(faces)} faces; the limit is {limits.max_faces}. Ask for the largest with max_faces.",
             code="too-many-faces",
         )
-    return DetectedFaces(*image.size, reader.crop(rgb, [face.box for face in kept]), kept, len(faces))
+    hint = crop_as_photo("this square image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
+    return DetectedFaces(*image.size, reader.crop(rgb, [face.box for face in kept]), kept, len(faces), hint)
+
+
+def _photo_as_crop(image: Image.Image, reader: FaceReader) -> Notice | None:
+    return photo_as_crop("this image", *image.size, reader.detect(upright_rgb(image)), option=_OPTION)
 
 
 def check_image(data: bytes, limits: Limits) -> int:

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from mien.errors import DataError, ModelError
+from mien.errors import DataError, ModelError, Notice
 from mien.faces.face import Detector
 from mien.faces.limit import limited
+from mien.faces.mix_up import TRIED
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.serve.api_errors import ApiError, ErrorResponse, internal_error
@@ -136,7 +137,7 @@ class PredictionService:
         Raises:
             ApiError: an image that cannot be read, is over a limit, or not done by the deadline.
         """
-        task = _ImageTask(file, query, asyncio.get_running_loop().create_future())
+        task = _ImageTask(file, query, asyncio.get_running_loop().create_future(), number)
         work = self._pool.submit(self._detect, task)
         try:
             async with asyncio.timeout_at(deadline):
@@ -222,14 +223,16 @@ class PredictionService:
     def _detect(self, task: _ImageTask) -> None:
         try:
             task.begun = time.monotonic()
-            task.detected = self._detect_faces(task.file, task.query)
+            task.detected = self._detect_faces(task.file, task.query, task.number)
             task.file = b""
             self._batchers[task.query.reader.classifier.output.name].put(task.detected.crops, task.result)
         except Exception as error:  # noqa: BLE001 - it belongs to the request, not to this thread
             task.result.get_loop().call_soon_threadsafe(task.fail, error)
 
-    def _detect_faces(self, file: bytes, query: PredictQuery) -> DetectedFaces:
-        return detect_faces(file, query.reader, self._limits, crops=query.crops, max_faces=query.max_faces)
+    def _detect_faces(self, file: bytes, query: PredictQuery, number: int = 1) -> DetectedFaces:
+        return detect_faces(
+            file, query.reader, self._limits, crops=query.crops, max_faces=query.max_faces, look=number <= TRIED
+        )
 
 
 def _image_response(
@@ -240,8 +243,12 @@ def _image_response(
         picture=ImageSize(width=detected.width, height=detected.height),
         faces=[FaceResponse.model_validate(each) for each in predictions],
         faces_found=detected.found,
-        hint=detected.hint,
+        hint=None if detected.hint is None else _line(detected.hint),
     )
+
+
+def _line(hint: Notice) -> str:
+    return f"{hint[0].upper()}{hint[1:]} [{hint.code}]"
 
 
 def _count_pixels(files: list[bytes], limits: Limits) -> int:
@@ -262,6 +269,7 @@ class _ImageTask:
     file: bytes
     query: PredictQuery
     result: asyncio.Future[Probabilities]
+    number: int
     detected: DetectedFaces | None = None
     created: float = field(default_factory=time.monotonic)
     begun: float = math.inf

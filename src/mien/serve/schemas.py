@@ -15,9 +15,7 @@ class PredictParameters(BaseModel):
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
-    crops: bool = Field(
-        default=False, description="each image is a face crop, about as tight as FER2013's; no face is detected"
-    )
+    crops: bool = Field(default=False, description="each image is a face crop, about as tight as FER2013's")
     classes: str | None = Field(
         default=None,
         max_length=1000,
@@ -102,7 +100,9 @@ class ImageResponse(BaseModel):
     faces: list[FaceResponse] = Field(description="the largest first")
     faces_found: int = Field(description="more than `faces` holds if max_faces left some out")
     hint: str | None = Field(
-        default=None, description="says so where a photo may have been sent as a face crop, or a face crop as a photo"
+        default=None,
+        description="says so where a photo may have been sent as a face crop, or a face crop as a photo; its code, "
+        "photo-as-crop or crops-as-photos, is at its end",
     )
 
 
