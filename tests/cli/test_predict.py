@@ -174,6 +174,10 @@ def test_a_picture_that_memory_does_not_hold_is_left_out_as_any_bad_one(
     ("options", "code", "value"),
     [
         (("--crops", "--annotate", "x"), "options", "--annotate"),
+        (("--crops", "--min-score", "0.5"), "options", "--min-score"),
+        (("--crops", "--min-size", "20"), "options", "--min-size"),
+        (("--crops", "--max-faces", "1"), "options", "--max-faces"),
+        (("--crops", "--max-faces", "1", "--engine", "ray", "--out", "x"), "options", "--max-faces"),
         (("--json", "--csv"), "options", "--csv"),
         (("--out", "x.csv", "--json"), "options", "--json"),
         (("--out", "x.txt"), "output-suffix", "x.txt"),

@@ -92,6 +92,12 @@ def test_it_speaks_of_the_video_not_of_data():
     assert "It shows faces of the video" in text
 
 
+def test_its_captions_hold_in_light_and_dark_mode():
+    captions = re.findall("<figcaption>(.*?)</figcaption>", page(timeline(1)), re.DOTALL)
+    assert len(captions) == 2
+    assert not re.search(r"\b(pale|light|bright|dark)", " ".join(captions))
+
+
 def test_names_from_outside_are_escaped():
     text = page(timeline(1, classes=("<b>a</b>", "b")), title="<script>x</script>.mp4", notes=["<i>note</i>"])
     assert "<script>x" not in text
@@ -130,7 +136,7 @@ def test_the_bars_of_who_is_seen_are_as_long_as_they_are_seen():
     assert bars == [pytest.approx((0.1 * n, 3.0 - 0.1 * n, n - 0.35)) for n in range(3)]
 
 
-def test_bars_in_doubt_are_pale():
+def test_bars_in_doubt_are_faint():
     """Oracle: by hand. The first second is unsure, of the same class as the rest."""
     made = Timeline(EXPRESSIONS, 0.1)
     square, size = np.zeros((48, 48), dtype=np.uint8), len(EXPRESSIONS)

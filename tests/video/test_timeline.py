@@ -38,7 +38,7 @@ def test_a_track_is_summed_up():
         ]
     )
     track = timeline.tracks[1]
-    assert (track.first_seconds, track.last_seconds, track.frames, track.top) == (0.0, 1.0, 3, "happy")
+    assert (track.first_seconds, track.last_seconds, track.frames, track.answer) == (0.0, 1.0, 3, "happy")
     assert track.mean == pytest.approx([0.5, 0.4, 0.1])
     assert dict(track.frames_by_answer) == {"happy": 2, "sad": 1}
     assert track.crop[0, 0] == 40

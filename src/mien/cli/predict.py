@@ -112,6 +112,9 @@ def predict(
 
     With --engine ray, images are files, folders, or addresses such as s3://bucket/folder.
     """
+    if crops and detection != DetectionOptions():
+        text = "--min-score, --min-size and --max-faces limit the faces found in photos; leave out --crops."
+        raise DataError(text, code="options")
     if engine == Engine.RAY:
         folder = check_parts_options(out, annotate=annotate is not None, json=json, csv=as_csv, skip_bad=skip_bad)
         limits = (detection.min_score, detection.min_size, detection.max_faces)

@@ -115,7 +115,7 @@ def _track(track: TrackSummary, classes: tuple[str, ...], answers: tuple[str, ..
         "last_seconds": track.last_seconds,
         "frames": track.frames,
         "detection_score": track.detection_score,
-        "top": track.top,
+        "answer": track.answer,
         "frames_in_doubt": track.frames_in_doubt,
         "frames_by_answer": {name: track.frames_by_answer[name] for name in answers},
         "probabilities": dict(zip(classes, track.mean.tolist(), strict=True)),

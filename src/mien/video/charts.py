@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _LEGEND_COLUMNS = 4
-_PALE = 0.3
+_FAINT = 0.3
 
 
 def tracks_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
-    """A line for each of some tracks: when its face is seen, in the colour of what is read; pale where in doubt."""
+    """A line for each of some tracks: when its face is seen, in the colour of what is read; faint where in doubt."""
 
     def draw(axes: Axes) -> None:
         for row, number in enumerate(numbers):
@@ -30,7 +30,7 @@ def tracks_plot(timeline: Timeline, numbers: Sequence[int]) -> Chart:
                 first = np.concatenate([[0], np.flatnonzero(np.diff(2 * tops + in_doubt)) + 1])
                 starts, ends = edges[first], edges[np.append(first[1:], len(tops))]
                 colours = [
-                    (colour_of(timeline.classes[top], top), _PALE if doubt else 1.0)
+                    (colour_of(timeline.classes[top], top), _FAINT if doubt else 1.0)
                     for top, doubt in zip(tops[first], in_doubt[first], strict=True)
                 ]
                 axes.barh(np.full(len(first), row), ends - starts, 0.7, left=starts, color=colours, linewidth=0)

@@ -81,7 +81,7 @@ def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str
         blocks = [Text("No face was found in this video.")]
     else:
         caption = (
-            "Each line is a face. Its colour is the likeliest expression, pale where most answers are in doubt. It is "
+            "Each line is a face. Its colour is the likeliest expression, faint where most answers are in doubt. It is "
             "empty where the face is not seen."
         )
         blocks = [
@@ -98,7 +98,7 @@ def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str
 def _face_section(timeline: Timeline, track: TrackSummary) -> Section:
     name = f"Face {track.number}"
     means = zip(timeline.classes, track.mean.tolist(), strict=True)
-    words = f"{clock(track.first_seconds)} to {clock(track.last_seconds)}, most often {track.top}"
+    words = f"{clock(track.first_seconds)} to {clock(track.last_seconds)}, most often {track.answer}"
     detail = tuple((each, f"{100 * share:.0f}%", share) for each, share in means)
     caption = "Smoothed probability of each expression over time. Opening the picture shows their means."
     return Section(

@@ -86,7 +86,7 @@ class TrackSummary:
     largest_px: int = 0
 
     @property
-    def top(self) -> str:
+    def answer(self) -> str:
         """The answer of most frames."""
         return self.frames_by_answer.most_common(1)[0][0]
 
