@@ -13,8 +13,8 @@ _EXPRESSIONS = {
     "surprise": "#d07aa4",
     "neutral": "#8b939b",
     "contempt": "#4f8f8b",
-    "unknown": "#b9b4a8",
-    "not-a-face": "#5b5f63",
+    "unknown": "#a8906c",
+    "not-a-face": "#825c5c",
     "positive": "#dfa426",
     "negative": "#3f74ad",
 }
