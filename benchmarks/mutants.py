@@ -2,9 +2,10 @@
 
 A mutant is one file with one change: a comparison, a constant, an operator or a condition turned round, ``None``
 returned, a statement left out. Messages of errors, annotations and asserts are not changed. Of each room a sample is
-drawn by the seed. The tests that ran the changed lines, the quickest first and up to ``TESTS_SECONDS`` of processor
-time, run in a copy of the tree until one fails. A mutant is killed when a test fails or takes far too long.
-``mutants.toml`` holds those that were looked at and change nothing that is promised. Exit code 1 below ``GOAL``.
+drawn by the seed (``mutant_places.py``). The tests that ran the changed lines, the quickest first and up to
+``TESTS_SECONDS`` of processor time, run in a copy of the tree until one fails (``mutant_copy.py``). A mutant is killed
+when a test fails or takes far too long. ``mutants.toml`` holds those that were looked at and change nothing that is
+promised. Exit code 1 below ``GOAL``.
 
 Each result is kept in ``build/mutants.jsonl`` at once; what is kept there is not run again. ``--again`` runs again what
 survived and is not explained, after tests were added.
@@ -13,321 +14,24 @@ survived and is not explained, after tests were added.
 from __future__ import annotations
 
 import argparse
-import ast
-import hashlib
 import importlib
 import json
-import mmap
-import os
-import re
-import resource
-import runpy
-import shutil
-import signal
 import sys
 import tempfile
 import time
 import tomllib
-import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+from mutant_copy import OPTIONS, Copy, Lines
+from mutant_places import PACKAGE, ROOMS, ROOT, Mutant, sample
 
-ROOT = Path(__file__).parents[1]
-ROOMS = {
-    "evaluation": (["evaluation/*.py"], ["evaluation"]),
-    "artifact": (["artifact.py"], ["test_artifact.py", "test_strangers_models.py"]),
-    "files": (["files.py"], ["test_files.py"]),
-    "splits": (["data/splits.py"], ["data/test_splits.py", "data/test_groups.py", "data/test_read.py"]),
-    "serve": (["serve/*.py"], ["serve", "cli/test_serve.py"]),
-}
-"""By name: the files that are changed, in ``src/mien``, and their tests."""
 GOAL = 0.85
-PACKAGE = ROOT / "src" / "mien"
-TRACED = ROOT / "benchmarks" / "traced"
-OPTIONS = [
-    *("-p", "no:cacheprovider", "-p", "no:xdist", "--basetemp=tests-folder", "-m", "not slow and not network"),
-    *("-W", "ignore::pytest.PytestAssertRewriteWarning"),
-    *("-k", "not every_network"),  # it exports them all: minutes where each call is traced
-]
 TESTS_SECONDS = 20.0
-BROKEN = 70
-MEMORY = 12 * 1024**3
-SWAPS: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
-    ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
-    ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.LShift: ast.RShift,
-    ast.RShift: ast.LShift, ast.USub: ast.UAdd,
-}  # fmt: skip
-UNCHANGED = {"annotation", "returns", "exc", "cause", "type_comment"}
-"""Fields of nodes in which nothing is changed; ``exc`` holds the message of an error."""
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One change.
-
-    Attributes:
-        room: a key of ``ROOMS``.
-        file: in ``src/mien``.
-        lines: first and last line of what is changed.
-        function: that it is in.
-        change: what was there -> what is there.
-        source: the changed file.
-    """
-
-    room: str
-    file: str
-    lines: tuple[int, int]
-    function: str
-    change: str
-    source: str
-
-    @property
-    def key(self) -> str:
-        """The same for the same changed file."""
-        return hashlib.sha256(f"{self.file}\n{self.source}".encode()).hexdigest()[:16]
-
-
-def changes(node: ast.AST) -> list[tuple[ast.AST, Callable[[Any], object]]]:
-    """What can be changed at a node: where that is, and a function that changes the node in place."""
-    found: list[tuple[ast.AST, Callable[[Any], object]]] = []
-    if isinstance(node, ast.Compare):
-        for index, each in enumerate(node.ops):
-            new = SWAPS[type(each)]
-            found.append((node, lambda node, index=index, new=new: node.ops.__setitem__(index, new())))
-    elif isinstance(node, ast.BoolOp | ast.BinOp | ast.AugAssign | ast.UnaryOp) and type(node.op) in SWAPS:
-        found.append((node, lambda node: setattr(node, "op", SWAPS[type(node.op)]())))
-    elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        found.append((node, lambda node: setattr(node, "value", _other(node.value))))
-    elif isinstance(node, ast.Return) and not (node.value is None or getattr(node.value, "value", 0) is None):
-        found.append((node, lambda node: setattr(node, "value", ast.Constant(None))))
-    elif isinstance(node, ast.If | ast.While | ast.IfExp):
-        found.append((node.test, lambda node: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))))
-    for field in ("body", "orelse", "finalbody"):
-        block = None if field == "body" and _is_windows(node) else getattr(node, field, None)
-        for index, each in enumerate(block if isinstance(block, list) else []):
-            if _can_go(each):
-                found.append(
-                    (each, lambda node, field=field, index=index: getattr(node, field).__setitem__(index, ast.Pass()))
-                )
-    return found
-
-
-def _other(value: float) -> float:
-    return not value if isinstance(value, bool) else value + 1
-
-
-def _can_go(statement: ast.stmt) -> bool:
-    """Whether a statement can be left out and the rest still makes sense: no name that others read is missing."""
-    if isinstance(statement, ast.Assign):
-        return all(isinstance(each, ast.Attribute | ast.Subscript) for each in statement.targets)
-    if isinstance(statement, ast.Expr):
-        return not isinstance(statement.value, ast.Constant | ast.Yield)
-    return isinstance(statement, ast.AugAssign | ast.Raise | ast.Delete | ast.Continue | ast.Break)
-
-
-def places(node: ast.AST, function: str = "", parent: ast.AST | None = None) -> Iterator[tuple[ast.AST, ast.AST, str]]:
-    """Every node that may be changed, what to show of it, and its function."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        function = f"{function}.{node.name}".removeprefix(".")
-    yield node, (node if parent is None or not isinstance(node, ast.Constant) else parent), function
-    for field, value in ast.iter_fields(node):
-        if field == "body" and _is_windows(node):
-            continue
-        for child in value if isinstance(value, list) else [value]:
-            if isinstance(child, ast.AST) and field not in UNCHANGED and not _stays(child):
-                yield from places(child, function, node)
-
-
-def _is_windows(node: ast.AST) -> bool:
-    """Whether its body runs on Windows alone, where these tests do not."""
-    return isinstance(node, ast.If) and ast.unparse(node.test) == "sys.platform == 'win32'"
-
-
-def _stays(node: ast.AST) -> bool:
-    """Whether it is left as it is: messages, asserts, and what only type checkers see."""
-    if isinstance(node, ast.Assert | ast.JoinedStr) or (isinstance(node, ast.keyword) and node.arg == "strict"):
-        return True
-    return (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING") or (
-        isinstance(node, ast.Call) and ast.unparse(node.func) == "dataclass"
-    )
-
-
-def sample(room: str, most: int, seed: int) -> tuple[int, list[Mutant]]:
-    """How many mutants a room has, and the first ``most`` of them in a random order."""
-    found = []
-    for path in sorted(each for pattern in ROOMS[room][0] for each in PACKAGE.glob(pattern)):
-        file, text = str(path.relative_to(PACKAGE)), path.read_text()
-        for number, (node, _, _) in enumerate(places(ast.parse(text))):
-            found += [(file, text, number, variant) for variant in range(len(changes(node)))]
-    order = np.random.default_rng(seed).permutation(len(found))
-    return len(found), [_mutant(room, *found[each]) for each in order[:most]]
-
-
-def _mutant(room: str, file: str, text: str, number: int, variant: int) -> Mutant:
-    tree = ast.parse(text)
-    node, shown, function = list(places(tree))[number]
-    where, change = changes(node)[variant]
-    lines = (getattr(where, "lineno", 1), getattr(where, "end_lineno", 1))
-    before = ast.unparse(shown).splitlines()
-    change(node)
-    after = ast.unparse(ast.fix_missing_locations(tree) and shown).splitlines()
-    old, new = next((old.strip(), new.strip()) for old, new in zip(before, [*after, ""], strict=False) if old != new)
-    return Mutant(room, file, lines, function, f"{old} -> {new}", ast.unparse(tree))
-
-
-class Lines:
-    """A plugin of pytest: which tests run which lines of some files, how long they take, and which fail.
-
-    A test runs the lines that any process runs while it does, and those of the fixtures that it shares with others.
-
-    Args:
-        files: the files.
-        folder: an empty one, for ``traced/sitecustomize.py``.
-    """
-
-    def __init__(self, files: Sequence[Path], folder: Path) -> None:
-        self.seen: dict[str, dict[int, set[str]]] = {str(each): defaultdict(set) for each in files}
-        self.seconds: dict[str, float] = {}  # of the processor
-        self.waits: dict[str, float] = {}  # of the clock
-        self.failed: set[str] = set()
-        self._folder = folder
-        self._names = [""]  # of tests and fixtures, by the number that stands in the file `running`
-        self._sharers: dict[str, set[str]] = defaultdict(set)
-        (folder / "files").write_text("\n".join(self.seen))
-        (folder / "running").write_bytes(bytes(4))
-        with (folder / "running").open("r+b") as stream:
-            self._running = mmap.mmap(stream.fileno(), 4)
-
-    def trace(self) -> None:
-        """Trace this process, and those that it starts."""
-        os.environ["MIEN_LINES"] = str(self._folder)
-        os.environ["PYTHONPATH"] = os.pathsep.join([str(TRACED), os.environ["PYTHONPATH"]])
-        runpy.run_path(str(TRACED / "sitecustomize.py"))
-
-    def collect(self) -> None:
-        """Read what all processes noted."""
-        for noted in self._folder.glob("*.lines"):
-            for row in noted.read_text().splitlines():
-                number, line, file = row.split(" ", 2)
-                name = self._names[int(number)]
-                self.seen[file][int(line)] |= self._sharers.get(name, {name} - {""})
-
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
-        for name in getattr(item, "fixturenames", ()):
-            self._sharers[f"fixture {name}"].add(item.nodeid)
-        with self._run(item.nodeid):
-            yield
-
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Iterator[None]:
-        if fixturedef.scope == "function":
-            yield
-        else:
-            with self._run(f"fixture {fixturedef.argname}"):
-                yield
-
-    @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
-        # Processor time, which other work on the machine hardly changes. What fixtures share is no test's own.
-        began, clock = sum(os.times()[:4]), time.monotonic()
-        yield
-        self.seconds[item.nodeid] = sum(os.times()[:4]) - began
-        self.waits[item.nodeid] = time.monotonic() - clock
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed:
-            self.failed.add(report.nodeid)
-
-    @contextmanager
-    def _run(self, name: str) -> Iterator[None]:
-        """Lines that run now are those of this test or fixture."""
-        before = self._running[:4]
-        self._running[:4] = len(self._names).to_bytes(4, "little")
-        self._names.append(name)
-        yield
-        self._running[:4] = before
-
-
-class Copy:
-    """A copy of the tree in which files are changed and tests run, each time in a process of its own.
-
-    Args:
-        root: an empty folder.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        for name in ("src", "tests"):
-            shutil.copytree(ROOT / name, root / name, symlinks=True)
-        for each in ROOT.iterdir():
-            if each.name not in {"src", "tests", "build", ".git"}:
-                (root / each.name).symlink_to(each)
-        self._written = 0
-
-    def package(self, file: str) -> Path:
-        """A file of the package."""
-        return self.root / "src" / "mien" / file
-
-    def write(self, file: str, text: str) -> None:
-        """Change a file."""
-        self.package(file).write_text(text)
-        # Compiled files are told by size and whole seconds, so two changes in one second would look the same.
-        self._written += 1
-        os.utime(self.package(file), (0, 10**9 + self._written))
-
-    def run(self, tests: Sequence[str], seconds: float, watch: Callable[[], int] | None = None) -> str:
-        """Run tests, or a function that does. Returns ``passed``, or what happened instead."""
-        child = os.fork()
-        if not child:
-            self._be_child(watch or (lambda: int(pytest.main([*OPTIONS, "-x", *tests]))))
-        began = time.monotonic()
-        while os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            if time.monotonic() - began > seconds:
-                with suppress(ProcessLookupError):
-                    os.killpg(child, signal.SIGKILL)
-                os.waitpid(child, 0)
-                return "too long"
-            time.sleep(0.02)
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with suppress(ProcessLookupError, PermissionError):  # what its tests left running
-            os.killpg(child, signal.SIGKILL)
-        if code in {BROKEN, 5}:
-            raise SystemExit(f"the tests did not run: {(self.root / 'said').read_text(errors='replace')[-2000:]}")
-        return {0: "passed", 1: "failed"}.get(code, f"ended with {code}")
-
-    def failed_test(self) -> str:
-        """The test that failed in the last run, if one did."""
-        said = (self.root / "said").read_text(errors="replace")
-        found = re.search(r"^(?:FAILED|ERROR) (tests/.+?)(?: - .*)?$", said, re.MULTILINE)
-        return found[1] if found else ""
-
-    def _be_child(self, work: Callable[[], int]) -> None:
-        code = BROKEN
-        try:
-            os.setsid()
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-            stream = os.open(self.root / "said", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
-            os.dup2(stream, 1)
-            os.dup2(stream, 2)
-            os.chdir(self.root)
-            sys.path[:0] = [str(self.root / "src")]
-            os.environ["PYTHONPATH"] = str(self.root / "src")
-            code = work()
-        except BaseException:
-            traceback.print_exc()
-            raise
-        finally:
-            os._exit(code)
 
 
 def measure(copy: Copy, room: str) -> Lines:

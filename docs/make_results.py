@@ -20,8 +20,8 @@ import results_charts as charts
 import results_data as data
 from results_data import ROOT, Model
 from results_names import STUDY_NAMES
+from results_text import duration, estimate, interval, markdown_table, percent, points
 
-from mien.evaluation.results import Estimate
 from mien.evaluation.seed_variance import RepeatedDifference, Spread
 from mien.files import write_bytes, write_text
 from mien.inference.find_model import SHIPPED, find_run
@@ -54,38 +54,40 @@ def values() -> dict[str, str]:
     used = next(right for size, down, right in margin["cells"] if (size, down) == (1.05, 0.0))
     faces = margin["found"]
     return {
-        "votes-table": _table(("output", "FER+ majority", "FER2013's label"), list(_targets())),
+        "votes-table": markdown_table(("output", "FER+ majority", "FER2013's label"), list(_targets())),
         "perceived": _accuracy(default, "perceived"),
         "baseline": _accuracy(default, "label (baseline)"),
         "majority-samples": f"{default.metrics['votes']['with_majority']:,}",
-        "copies-table": _table(("output", "all samples", "without copies", "difference"), list(_copies())),
-        "copies-all": _percent(default.label["value"]),
-        "copies-without": _percent(_without(default.metrics["subsets"])["value"]),
+        "copies-table": markdown_table(("output", "all samples", "without copies", "difference"), list(_copies())),
+        "copies-all": percent(default.label["value"]),
+        "copies-without": percent(_without(default.metrics["subsets"])["value"]),
         "votes-calibration": f"{100 * default.metrics['votes']['distribution']['calibration_error']['value']:.1f}",
-        "calibration-table": _table(("probabilities", "calibration error"), list(_calibrations(default))),
-        "clean": _percent(default.robustness.clean_accuracy.value),
-        "corrupted": _percent(default.robustness.mean_accuracy.value),
-        "corruptions-table": _table(("model", "clean", "mean of 12 corruptions", "worst", "best"), list(_damage())),
+        "calibration-table": markdown_table(("probabilities", "calibration error"), list(_calibrations(default))),
+        "clean": percent(default.robustness.clean_accuracy.value),
+        "corrupted": percent(default.robustness.mean_accuracy.value),
+        "corruptions-table": markdown_table(
+            ("model", "clean", "mean of 12 corruptions", "worst", "best"), list(_damage())
+        ),
         "fast-times": _times_fer("fast, int8"),
         "default-times": _times_fer("default, int8"),
-        "speed-table": _table(("file", "accuracy", "faces/s", "times fer", "ms, one face"), list(_speed())),
-        "study-a-default-rate": _points(_difference("study-a", "sgd-0.01"), flip=True),
-        "study-a-tenth": _points(_difference("study-a", "sgd-0.1")),
-        "study-a-momentum": _points(_difference("study-a", "sgd-0.03-momentum"), flip=True),
+        "speed-table": markdown_table(("file", "accuracy", "faces/s", "times fer", "ms, one face"), list(_speed())),
+        "study-a-default-rate": points(_difference("study-a", "sgd-0.01"), flip=True),
+        "study-a-tenth": points(_difference("study-a", "sgd-0.1")),
+        "study-a-momentum": points(_difference("study-a", "sgd-0.03-momentum"), flip=True),
         "study-a-table": _study("study-a"),
         "study-a-runs": _runs("study-a"),
-        "study-b-merged": _points(_difference("study-b", "6b")),
-        "study-b-after": _percent(_difference("study-b", "6b").value),
-        "study-b-before": _percent(_difference("study-b", "6b").baseline),
+        "study-b-merged": points(_difference("study-b", "6b")),
+        "study-b-after": percent(_difference("study-b", "6b").value),
+        "study-b-before": percent(_difference("study-b", "6b").baseline),
         "study-b-p": f"{_difference('study-b', '6b').p_value:.2f}",
         "study-b-table": _study("study-b", last=True),
-        "training-table": _table(("run", "trained on", "60%", "64.3%", "whole run", "best"), list(_training())),
-        "margin-found": _percent(faces / margin["faces"]),
+        "training-table": markdown_table(("run", "trained on", "60%", "64.3%", "whole run", "best"), list(_training())),
+        "margin-found": percent(faces / margin["faces"]),
         "margin-faces": f"{margin['faces']:,}",
-        "margin-as-is": _percent(margin["right_as_they_are"] / faces),
-        "margin-used": _percent(used / faces),
+        "margin-as-is": percent(margin["right_as_they_are"] / faces),
+        "margin-used": percent(used / faces),
         "margin-lost": f"{100 * (margin['right_as_they_are'] - used) / faces:.1f}",
-        "margin-best": _percent(best / faces),
+        "margin-best": percent(best / faces),
     }
 
 
@@ -147,7 +149,7 @@ def _targets() -> Iterator[tuple[str, ...]]:
         if model.output("perceived"):
             yield f"`{model.name}`, output `perceived`", _accuracy(model, "perceived"), ""
         of_votes = _accuracy(model, "label (baseline)") if model.output("label (baseline)") else "not measured"
-        yield f"`{model.name}`, output `fer2013`", of_votes, _interval(model.label)
+        yield f"`{model.name}`, output `fer2013`", of_votes, interval(model.label)
 
 
 def _pairs() -> Iterator[tuple[str, dict[str, float], dict[str, float]]]:
@@ -162,7 +164,7 @@ def _pairs() -> Iterator[tuple[str, dict[str, float], dict[str, float]]]:
 def _copies() -> Iterator[tuple[str, ...]]:
     for name, whole, without in _pairs():
         lost = 100 * (without["value"] - whole["value"])
-        yield name, _interval(whole), _interval(without), f"{lost:+.1f} points".replace("-", "−")
+        yield name, interval(whole), interval(without), f"{lost:+.1f} points".replace("-", "−")
 
 
 def _without(subsets: list[dict[str, object]]) -> dict[str, float]:
@@ -172,9 +174,9 @@ def _without(subsets: list[dict[str, object]]) -> dict[str, float]:
 
 def _calibrations(model: Model) -> Iterator[tuple[str, ...]]:
     votes = model.metrics["votes"]["distribution"]["calibration_error"]
-    yield "`perceived`, against the fraction of annotators", _interval(votes, "")
-    yield "`fer2013`, against the label, cross-fitted temperature", _interval(model.card["calibration"]["all"], "")
-    yield "the same without copies of training images", _interval(model.card["calibration"]["unseen"], "")
+    yield "`perceived`, against the fraction of annotators", interval(votes, "")
+    yield "`fer2013`, against the label, cross-fitted temperature", interval(model.card["calibration"]["all"], "")
+    yield "the same without copies of training images", interval(model.card["calibration"]["unseen"], "")
 
 
 def _damage() -> Iterator[tuple[str, ...]]:
@@ -183,8 +185,8 @@ def _damage() -> Iterator[tuple[str, ...]]:
         means = dict(zip(result.corruptions, result.accuracy.mean(axis=1), strict=True))
         worst, best = min(means, key=lambda name: means[name]), max(means, key=lambda name: means[name])
         yield (
-            f"`{model.name}`", _estimate(result.clean_accuracy), _estimate(result.mean_accuracy),
-            f"{worst} {_percent(means[worst])}", f"{best} {_percent(means[best])}",
+            f"`{model.name}`", estimate(result.clean_accuracy), estimate(result.mean_accuracy),
+            f"{worst} {percent(means[worst])}", f"{best} {percent(means[best])}",
         )  # fmt: skip
 
 
@@ -194,7 +196,7 @@ def _speed() -> Iterator[tuple[str, ...]]:
         rate = row["faces_per_second"]
         accuracy = next((each[2] for each in _speed_points() if each[0] == row["name"]), row["accuracy"])
         times = f"{rate / fer['faces_per_second']:.2f}"
-        yield row["name"], _percent(accuracy), f"{rate:,.0f}", times, f"{row['ms_one_face']:.2f}"
+        yield row["name"], percent(accuracy), f"{rate:,.0f}", times, f"{row['ms_one_face']:.2f}"
 
 
 def _times_fer(name: str) -> str:
@@ -229,15 +231,15 @@ def _study(name: str, last: bool = False) -> str:
             found: Spread = row.metrics["accuracy"]
             spread = f" ± {100 * found.deviation:.1f}" if found.runs > 1 else ""
             cells = [
-                f"{_percent(found.mean)}{spread}",
+                f"{percent(found.mean)}{spread}",
                 f"[{100 * found.interval.low:.1f}, {100 * found.interval.high:.1f}]", str(found.runs),
             ]  # fmt: skip
         after_last = [_last_accuracy(each) for run, each in table.runs if run.variant == row.variant.name]
         if last:
-            cells.append(_percent(fmean(after_last)) if after_last else "")
-        rows.append((STUDY_NAMES[name][row.variant.name], _percent(published) if published else "", *cells))
+            cells.append(percent(fmean(after_last)) if after_last else "")
+        rows.append((STUDY_NAMES[name][row.variant.name], percent(published) if published else "", *cells))
     headers = ("variant", "published", "ours, mean ± sd over seeds", "95% over images", "seeds")
-    return _table((*headers, *(("last epoch",) if last else ())), rows)
+    return markdown_table((*headers, *(("last epoch",) if last else ())), rows)
 
 
 def _last_accuracy(done: data.CompletedRun) -> float:
@@ -273,45 +275,17 @@ def _training() -> Iterator[tuple[str, ...]]:
     for each in _timed():
         name, seconds, accuracies = _curve(*each)
         first = [
-            next((_time(at) for at, value in zip(seconds, accuracies, strict=True) if value >= bar), "not reached")
+            next((duration(at) for at, value in zip(seconds, accuracies, strict=True) if value >= bar), "not reached")
             for bar in (0.6, 0.643)
         ]
         run, _, machine = name.partition("; ")
-        yield run, machine, *first, _time(seconds[-1]), _percent(max(accuracies))
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 600 else f"{seconds / 60:.0f} min"
+        yield run, machine, *first, duration(seconds[-1]), percent(max(accuracies))
 
 
 def _accuracy(model: Model, output: str) -> str:
     found = model.output(output)
     assert found is not None
-    return _interval(found["evaluation"]["headline"]["accuracy"])
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.1f}%"
-
-
-def _interval(value: dict[str, float], sign: str = "%") -> str:
-    return f"{100 * value['value']:.1f}{sign} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
-
-
-def _estimate(value: Estimate) -> str:
-    return f"{100 * value.value:.1f}% [{100 * value.low:.1f}, {100 * value.high:.1f}]"
-
-
-def _points(found: RepeatedDifference, flip: bool = False) -> str:
-    value, low, high = found.difference.value, found.difference.low, found.difference.high
-    if flip:
-        value, low, high = -value, -high, -low
-    return f"{100 * value:.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return interval(found["evaluation"]["headline"]["accuracy"])
 
 
 if __name__ == "__main__":

@@ -235,7 +235,7 @@ def test_where_nothing_could_be_read_that_is_no_success(mien, tmp_path, tiny_run
 
 
 def test_an_address_is_no_file(mien, tiny_run):
-    refused(mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"), "image-address", "a.jpg")
+    refused(mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"), "options", "a.jpg", "--engine")
 
 
 def test_a_picture_named_twice_is_read_once(mien, tmp_path, faces):

@@ -180,12 +180,7 @@ def test_the_pixels_of_a_request_are_bounded_before_one_is_decoded(slow):
     async def main():
         query, until = service.query(PredictParameters()), asyncio.get_running_loop().time() + 30
         results = await service.predict_batch(fits, query, until)
-        assert [code(each) for each in results] == [
-            None,
-            None,
-            "image-pixels",
-            "image-format",
-        ]
+        assert [code(each) for each in results] == [None, None, "image-pixels", "image-format"]
         with raises(ApiError, "image-pixels") as refused:
             await service.predict_batch([*fits, png(1, 1)], query, until)
         assert refused.value.status == 413

@@ -1,0 +1,130 @@
+"""Video files that are damaged, cut off, or no video: what is read of them, how they are refused."""
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError, MissingExtraError
+from mien.video import video_file as video_module
+from mien.video.video_file import VideoFile
+from support import raises
+
+av = pytest.importorskip("av")
+
+
+def noise(count):
+    """Frames that hardly compress: a cut through their file cuts frames off."""
+    return list(np.random.default_rng(0).integers(0, 256, (count, 32, 48, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(("name", "index_first"), [("clip.mp4", True), ("clip.mkv", False), ("clip.ts", False)])
+def test_of_a_cut_off_file_what_is_there_is_read(tmp_path, encode_video, name, index_first):
+    path = encode_video(tmp_path / name, noise(30), index_first=index_first)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with VideoFile(path) as video:
+        count = len(list(video.frames()))
+    assert 10 <= count <= 20
+    if name != "clip.ts":
+        # A transport stream does not say how long it is.
+        assert video.missing_seconds * 30 == pytest.approx(30 - count, abs=0.1)
+
+
+def test_damaged_frames_are_counted_and_the_others_read(tmp_path, encode_video):
+    """One frame of a file in which each stands for itself is overwritten."""
+    path = encode_video(tmp_path / "clip.mov", noise(12), codec="png")
+    with av.open(str(path)) as container:
+        packet = [bytes(packet) for packet in container.demux(video=0)][5]
+    path.write_bytes(path.read_bytes().replace(packet, b"\x5a" * len(packet)))
+    with VideoFile(path) as video:
+        seconds = [frame.seconds for frame in video.frames()]
+    assert seconds == pytest.approx([n / 30 for n in range(12) if n != 5], abs=1e-3)
+    assert (video.damaged, video.missing_seconds) == (1, 0)
+
+
+def test_frames_that_lean_on_damaged_ones_are_read_too(tmp_path, encode_video):
+    path = encode_video(tmp_path / "clip.mp4", noise(30), index_first=True)
+    content = bytearray(path.read_bytes())
+    for place in range(len(content) // 2, len(content) // 2 + len(content) // 20):
+        content[place] ^= 0x5A
+    path.write_bytes(content)
+    with VideoFile(path) as video:
+        count = len(list(video.frames()))
+    assert 25 <= count <= 30
+    assert 1 <= video.damaged <= 4
+
+
+def refused(path):
+    with pytest.raises(DataError) as error:
+        VideoFile(path)
+    assert "\n" not in str(error.value)
+    assert str(path) in str(error.value)
+    return error.value.code, str(error.value)
+
+
+def test_what_is_no_video_is_refused(tmp_path, encode_video):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "words.txt").write_text("FFmpeg would draw these words as a video.\n" * 20)
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\n/etc/hostname\n#EXT-X-ENDLIST\n")
+    (tmp_path / "list.ffconcat").write_text("ffconcat version 1.0\nfile clip.mp4\n")
+    cut = encode_video(tmp_path / "cut.mp4", noise(10))
+    # Its index stood at its end.
+    cut.write_bytes(cut.read_bytes()[:-2000])
+    for name in ("empty.mp4", "words.txt", "list.m3u8", "list.ffconcat", "cut.mp4"):
+        assert refused(tmp_path / name)[0] == "video-format"
+    assert refused(tmp_path / "nothing.mp4")[0] == "file-missing"
+    assert refused(tmp_path)[0] == "video-folder"
+
+
+def test_a_picture_is_sent_to_the_other_command(tmp_path):
+    from PIL import Image
+
+    for name in ("face.png", "face.jpg"):
+        Image.fromarray(noise(1)[0]).save(tmp_path / name)
+        assert "mien predict" in refused(tmp_path / name)[1]
+
+
+def test_sound_alone_is_refused(tmp_path):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=48_000, layout="mono")
+        for start in range(0, 10_240, 1024):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), dtype=np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48_000, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert refused(path)[0] == "video-stream-missing"
+    assert "only sound" in refused(path)[1]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("clip.mp4", b"avc1"), ("clip.mkv", b"V_MPEG4/ISO/AVC")])
+def test_a_codec_that_is_not_known_is_refused(tmp_path, encode_video, name, codec):
+    path = encode_video(tmp_path / name, noise(3), sound="aac")
+    content = path.read_bytes()
+    assert codec in content
+    path.write_bytes(content.replace(codec, codec[:-3] + b"XYZ"))
+    assert refused(path)[0] == "video-codec"
+
+
+def test_a_video_without_a_frame_is_refused(tmp_path, encode_video):
+    path = encode_video(tmp_path / "clip.mp4", noise(5), index_first=True)
+    content = path.read_bytes()
+    start = content.index(b"mdat") + 4
+    # The index says that there are five frames, and where they would be there is nothing.
+    path.write_bytes(content[:start] + bytes(len(content) - start))
+    assert refused(path)[0] == "video-damaged"
+
+
+def test_frames_that_are_too_large_are_refused_before_they_are_decoded(tmp_path, encode_video, monkeypatch):
+    path = encode_video(tmp_path / "clip.mp4", noise(1))
+    monkeypatch.setattr(video_module, "MAXIMUM_PIXELS", 48 * 32 - 1)
+    monkeypatch.setattr(VideoFile, "_decode", lambda self: pytest.fail("decoded"))
+    code, message = refused(path)
+    assert code == "video-pixels"
+    assert "48 x 32" in message
+    assert "1,535" in message
+
+
+def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "av", None)
+    with raises(MissingExtraError, "missing-extra"):
+        VideoFile(tmp_path / "clip.mp4")
