@@ -1,6 +1,8 @@
-"""Keep mien's old private words out of what users read: pages, help texts, messages, docstrings.
+"""Keep mien's old private words out of what users read, and files short: ``make lint`` runs it.
 
-``make lint`` runs it. The list holds what a word list can catch; docs/glossary.md defines the terms to use instead.
+Users read documents with the code and output in them, strings and docstrings, the page and its English sentences, page
+templates, recipes, studies and spaces. The list holds what a word list can catch; docs/glossary.md defines the terms to
+use instead.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -28,46 +30,47 @@ INSTEAD = {
     r"of its own accord": "by itself",
     r"bad pictures": "corrupted images",
     r"is taken for what": "confusion matrix",
-    r"[Hh]ow sure is it": "calibration",
-    r"[Hh]ow fragile": "robustness",
+    r"how sure is it": "calibration",
+    r"how fragile": "robustness",
     r"\bnobody but\b": "only",
     r"(?<![\w.])\d+(?:\.\d+)? %": "72.3%, without a space",
     r"(?<![\w.\d:!])\.\d+(?=[\s,;)]|$)": "0.5, with its zero",
 }
-_ALL = re.compile("|".join(f"({pattern})" for pattern in INSTEAD))
+_ALL = re.compile("|".join(f"({pattern})" for pattern in INSTEAD), re.IGNORECASE)
 _SKIPPED = ("docs/model-card.md", "CHANGELOG.md")
-"""A diary, and a page that is made from files of older runs."""
+"""A page that is made from files of older runs, and a diary."""
+_READ = re.compile(
+    r".*\.md|docs/.*\.in|web/index\.html|web/src/locales/en\.json|src/mien/.*\.j2"
+    r"|src/mien/(recipes|studies|spaces)/.*\.toml"
+)
+"""Files of which users read every line."""
+MAX_LINES = 300
+"""Of a source file, tests included."""
 
 
 def main() -> int:
-    """Print each place with an old word; 1 where there is any."""
-    names = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    """Print each place with an old word and each file that is too long; 1 where there is any."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     found = []
-    for name in names:
-        if name in _SKIPPED or not (ROOT / name).is_file() or name.startswith("docs/images"):
+    for name in listed.splitlines():
+        if name in _SKIPPED or not name.endswith((".md", ".in", ".html", ".json", ".j2", ".toml", ".py", ".ts")):
             continue
-        if name.endswith(".md"):
-            found += list(_hits(name, _prose((ROOT / name).read_text(encoding="utf-8"))))
-        elif name.startswith("src/mien/") and name.endswith(".py"):
-            found += list(_hits(name, _strings((ROOT / name).read_text(encoding="utf-8"))))
+        text = (ROOT / name).read_text(encoding="utf-8") if (ROOT / name).is_file() else ""
+        if name.endswith((".py", ".ts")) and text.count("\n") > MAX_LINES:
+            found.append(f"{name}: {text.count(chr(10))} lines; at most {MAX_LINES}: split it by subject")
+        if name.startswith("src/mien/") and name.endswith(".py"):
+            found += _hits(name, _strings(text))
+        elif _READ.fullmatch(name):
+            found += _hits(name, enumerate(text.splitlines(), start=1))
     print("\n".join(found))
     return int(bool(found))
 
 
-def _hits(name: str, lines: Iterator[tuple[int, str]]) -> Iterator[str]:
+def _hits(name: str, lines: Iterable[tuple[int, str]]) -> Iterator[str]:
     for number, text in lines:
         for match in _ALL.finditer(text):
             instead = list(INSTEAD.values())[next(at for at, group in enumerate(match.groups()) if group)]
             yield f"{name}:{number}: '{match.group(0)}' -> {instead}"
-
-
-def _prose(text: str) -> Iterator[tuple[int, str]]:
-    fenced = False
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith("```"):
-            fenced = not fenced
-        elif not fenced:
-            yield number, re.sub(r"`[^`]*`|\]\([^)]*\)", "", line)
 
 
 def _strings(text: str) -> Iterator[tuple[int, str]]:
@@ -82,7 +85,7 @@ def _strings(text: str) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in formats:
             for offset, line in enumerate(node.value.splitlines()):
-                yield node.lineno + offset, re.sub(r"`[^`]*`", "", line)
+                yield node.lineno + offset, line
 
 
 if __name__ == "__main__":

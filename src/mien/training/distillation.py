@@ -31,7 +31,7 @@ equal, and a review changes fewer labels."""
 
 @dataclass(frozen=True)
 class Distillation:
-    """What teachers say of the faces to learn, softened by a temperature T: p^(1/T), rescaled.
+    """Teacher predictions for the training faces, softened by a temperature T: p^(1/T), rescaled.
 
     Attributes:
         alpha: weight of the teachers in the loss, above 0 and up to 1; the rest is that of the hard labels.

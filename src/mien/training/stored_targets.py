@@ -47,7 +47,7 @@ _FLOAT16_SUM = 0.01
 
 @dataclass(frozen=True, eq=False)
 class StoredTargets:
-    """What teachers say of each batch of some epochs.
+    """Teacher predictions for each batch of some epochs.
 
     Attributes:
         probabilities: float16 (E, N, C), the mean of the teachers' own: of E epochs the N faces that an epoch shows, in
