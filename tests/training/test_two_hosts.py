@@ -7,8 +7,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from subprocess import Popen
 
 import numpy as np
 import pytest
@@ -52,45 +55,52 @@ def hosts() -> Iterator[dict[str, str]]:
             ip("netns", "del", name)
 
 
-@pytest.mark.slow
-def test_two_hosts_train_as_one_process(hosts, tmp_path, faces, tiny_recipe_text, mien):
-    """Oracle: one process with the same batches; the losses of the first epoch agree to 1e-4 in fp32."""
-    write_parquet(faces, tmp_path / "faces.parquet")
-    (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
-    words = [
-        tmp_path / "tiny.toml",
-        "--data",
-        tmp_path / "faces.parquet",
-        "--lr",
-        "0.01",
-        "--set",
-        "model.dropout=0",
-        "--epochs",
-        "1",
-    ]
-    assert mien("train", *words, "--out", tmp_path / "one").code == 0
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1"]
-    torchrun += ["--master-addr", hosts[FIRST], "--master-port", "29511", "-m", "mien", "train"]
+@contextmanager
+def torchrun_on(hosts: dict[str, str], folder: Path, *words: object, ranks: bool = False) -> Iterator[list[Popen[str]]]:
+    """``torchrun WORDS`` on each host. What it says goes to the file ``said-N`` of a folder."""
     # gloo asks for the address of the host's name, which is not one of the namespace.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "mien0"}
+    environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     running = []
     try:
-        for rank, name in enumerate(hosts):
-            command = ["ip", "netns", "exec", name, *torchrun, *words, "--out", tmp_path / "two"]
-            command.insert(command.index("--nnodes"), f"--node-rank={rank}")
-            with (tmp_path / f"said-{rank}").open("w") as said:
-                running.append(
-                    subprocess.Popen(
-                        list(map(str, command)), env=environment, stdout=said, stderr=said, start_new_session=True
-                    )
-                )
-        codes = [each.wait(600) for each in running]
+        for rank, (name, address) in enumerate(hosts.items()):
+            own = ["--node-rank", rank] if ranks else ["--local-addr", address, "--rdzv-conf", f"is_host={1 - rank}"]
+            torchrun = [sys.executable, "-m", "torch.distributed.run", "--nnodes", 2, "--nproc-per-node", 1, *own]
+            command = list(map(str, ["ip", "netns", "exec", name, *torchrun, *words]))
+            with (folder / f"said-{rank}").open("w") as said:
+                running.append(Popen(command, env=environment, stdout=said, stderr=said, start_new_session=True))
+        yield running
     finally:
         for each in running:
             with suppress(ProcessLookupError):
                 os.killpg(each.pid, signal.SIGKILL)
-    said = [(tmp_path / f"said-{rank}").read_text() for rank in range(2)]
+
+
+def wait_for_both(running: list[Popen[str]], folder: Path) -> str:
+    """What both said, once they have ended without a mistake."""
+    codes = [each.wait(600) for each in running]
+    said = "".join((folder / f"said-{rank}").read_text() for rank in range(2))
     assert codes == [0, 0], said
+    return said
+
+
+@pytest.fixture
+def words(tmp_path, faces, tiny_recipe_text) -> list[object]:
+    """A recipe and data, as ``mien train`` takes them."""
+    write_parquet(faces, tmp_path / "faces.parquet")
+    (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
+    settings = ["--lr", "0.01", "--set", "model.dropout=0"]
+    return [tmp_path / "tiny.toml", "--data", tmp_path / "faces.parquet", *settings]
+
+
+@pytest.mark.slow
+def test_two_hosts_train_as_one_process(hosts, tmp_path, words, mien):
+    """Oracle: one process with the same batches; the losses of the first epoch agree to 1e-4 in fp32."""
+    words += ["--epochs", "1"]
+    assert mien("train", *words, "--out", tmp_path / "one").code == 0
+    meeting = ["--master-addr", hosts[FIRST], "--master-port", "29511", "-m", "mien", "train"]
+    with torchrun_on(hosts, tmp_path, *meeting, *words, "--out", tmp_path / "two", ranks=True) as running:
+        said = wait_for_both(running, tmp_path)
     one, two = RunFolder(tmp_path / "one"), RunFolder(tmp_path / "two")
     (first,), (second,) = one.read_history(), two.read_history()
     for name in ("train_loss", "validation_loss"):
@@ -98,4 +108,29 @@ def test_two_hosts_train_as_one_process(hosts, tmp_path, faces, tiny_recipe_text
     probabilities = [read_predictions(each.predictions("validation")).probabilities for each in (one, two)]
     np.testing.assert_allclose(probabilities[1], probabilities[0], atol=1e-3)
     assert two.read_environment()["processes"] == 2
-    assert "all epochs done" in said[0] + said[1]
+    assert "all epochs done" in said
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_on_one_of_two_hosts_is_started_again(hosts, tmp_path, words):
+    """Oracle: the history has all epochs, each once."""
+    run, epochs = RunFolder(tmp_path / "run"), 40
+    meeting = ["--rdzv-backend", "c10d", "--rdzv-endpoint", f"{hosts[FIRST]}:29500", "--max-restarts", 3]
+    words = [*meeting, "-m", "mien", "train", *words, "--epochs", epochs, "--resume", "--out", run.path]
+    with torchrun_on(hosts, tmp_path, *words) as running:
+        until = time.monotonic() + 300
+        while len(run.read_history()) < 4:
+            assert time.monotonic() < until
+            assert [each.poll() for each in running] == [None, None]
+            time.sleep(0.1)
+        # The one of the host that writes nothing.
+        (killed,) = children(running[1].pid)
+        os.kill(killed, signal.SIGKILL)
+        wait_for_both(running, tmp_path)
+    assert [line["epoch"] for line in run.read_history()] == list(range(1, epochs + 1))
+    assert run.read_environment()["processes"] == 2
+
+
+def children(pid: int) -> list[int]:
+    """``ip netns exec`` becomes torchrun, whose only child is the process that trains."""
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))

@@ -31,7 +31,7 @@ from mien.data.dataset import Dataset
 from mien.errors import RunError, needs_extra
 from mien.page.metrics_tables import evaluation_text, votes_text
 from mien.page.wording import counted, kept_epoch_text
-from mien.processes import is_main_process, process_count
+from mien.processes import is_main_process, process_count, restarts_share_a_store
 from mien.recipe import Recipe
 from mien.training.loggers import check_logger, make_logger
 
@@ -92,6 +92,9 @@ def train_and_show(options: TrainOptions, changes: Sequence[str], teachers: Sequ
     if options.devices > 1 and process_count() == 1:
         _check_device_count(options)
         start_processes(options.devices)
+    if restarts_share_a_store():
+        text = "on several machines, a restart by torchrun may fail; set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 on each."
+        note(text, "restart-may-fail")
     if options.resume and not job.resumes:
         note(f"{job.run.path} holds no run to resume. A new run starts.", "nothing-to-resume")
     result = options.source.read(*job.recipe.input.stored_as)
