@@ -266,3 +266,15 @@ def test_photos_of_formats_that_are_not_read_are_counted(mien, photos, tiny_run,
     assert answer.code == 0
     assert answer.err.endswith("[images-left-out]\n")
     assert f"{tmp_path}: 2 of other formats" in answer.err
+
+
+def test_options_that_do_not_go_with_ray_are_refused(mien, photos, tmp_path):
+    for options in ((), ("--out", "x.parquet"), ("--out", "x", "--json"), ("--out", "x", "--skip-bad")):
+        refused(mien("predict", photos, "--engine", "ray", *options), "options", "--engine ray")
+    refused(mien("predict", tmp_path / "no", "--crops", "--engine", "ray", "--out", tmp_path / "o"), "file-missing")
+
+
+def test_an_address_reaches_ray_as_it_was_given_and_no_other_engine(mien, tmp_path):
+    address = "s3x://bucket/a?endpoint_override=http://127.0.0.1:9"
+    refused(mien("predict", address, "--engine", "ray", "--out", tmp_path / "o"), "source-unreadable", address)
+    refused(mien("predict", address), "options", address, "--engine ray")

@@ -33,7 +33,7 @@ from mien.inference.parts import (
     pending_parts,
 )
 from mien.inference.predictor import load
-from support import raises, refused
+from support import raises
 
 parquet = pytest.importorskip("pyarrow.parquet")
 
@@ -178,18 +178,6 @@ def test_sources_are_named_as_given_and_each_once(crops, tmp_path):
     (tmp_path / "empty").mkdir()
     with raises(DataError, "folder-without-images"):
         list(walk_sources(["empty"], tmp_path))
-
-
-def test_options_that_do_not_go_with_ray_are_refused(mien, crops, tmp_path):
-    for options in ((), ("--out", "x.parquet"), ("--out", "x", "--json"), ("--out", "x", "--skip-bad")):
-        refused(mien("predict", crops, "--engine", "ray", *options), "options", "--engine ray")
-    refused(mien("predict", tmp_path / "no", "--crops", "--engine", "ray", "--out", tmp_path / "o"), "file-missing")
-
-
-def test_an_address_reaches_ray_as_it_was_given_and_no_other_engine(mien, tmp_path):
-    address = "s3x://bucket/a?endpoint_override=http://127.0.0.1:9"
-    refused(mien("predict", address, "--engine", "ray", "--out", tmp_path / "o"), "source-unreadable", address)
-    refused(mien("predict", address), "options", address, "--engine ray")
 
 
 @pytest.fixture

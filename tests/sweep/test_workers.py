@@ -120,10 +120,9 @@ def test_a_killed_worker_loses_nothing_but_its_trial_which_goes_on_elsewhere(tmp
         states = [trial.state.name for trial in storage.trials()]
     assert states == ["FAIL", "COMPLETE", "COMPLETE"]
     assert [trial.number for trial in found.trials] == [1, 2]
-    # Trial 2 is trial 0 again: its folder, its values, its first epoch.
-    again = RunFolder(out / "trials" / "0002")
+    # One is trial 0 again: its folder, its values, its first epoch. On a busy machine that is trial 1, else trial 2.
     assert [folder.name for folder in folders(out)] == ["0001", "0002"]
-    assert again.read_environment()["trial"] == 0
+    (again,) = (run for run in map(RunFolder, folders(out)) if run.read_environment()["trial"] == 0)
     assert again.read_history()[0] == first_epoch[0]
     alone = train(plan_training(again.read_recipe(), faces), RunFolder(tmp_path / "alone")).history
     assert [line["validation_loss"] for line in again.read_history()] == [
