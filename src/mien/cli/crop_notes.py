@@ -1,4 +1,4 @@
-"""A note where photos may have been given as face crops, or face crops as photos."""
+"""Notes where photos may have been given as face crops, or face crops as photos, and where no face was found."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mien.cli.output import notice
+from mien.cli.output import note, notice
 from mien.errors import MienError
-from mien.faces.find import find_detector
+from mien.faces.find import NETWORK, choose, find_detector
 from mien.faces.mix_up import TRIED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.images import open_image, open_image_header
 from mien.page.wording import counted
@@ -41,21 +41,32 @@ def note_photos_as_crops(files: Iterable[Path]) -> None:
             continue
 
 
-class CropsAsPhotos:
-    """Counts square images in which no face was detected, and says so once."""
+class ImagesWithoutFaces:
+    """Counts images in which no face was detected, and says once what may be the reason."""
 
     def __init__(self) -> None:
-        self._without, self._first = 0, ""
+        self._crops = self._photos = 0
+        self._first = ""
 
     def add(self, answer: Mapping[str, Any]) -> None:
         """Count one answer of `mien predict`."""
         picture = answer.get("picture")
-        if picture is not None and may_be_crop(picture["width"], picture["height"], len(answer["faces"])):
-            self._without += 1
+        if picture is None or answer["faces"]:
+            return
+        if may_be_crop(picture["width"], picture["height"], 0):
+            self._crops += 1
             self._first = self._first or answer["source"]
+        else:
+            self._photos += 1
 
     def note(self) -> None:
         """Print the note, if there is a reason for one."""
-        if self._without:
-            names = f"{counted(self._without, 'square image')}, such as {self._first}"
+        if self._crops:
+            names = f"{counted(self._crops, 'square image')}, such as {self._first}"
             notice(crop_as_photo(names, option="--crops").line)
+        elif self._photos and choose().kind == NETWORK:
+            note(
+                f"no face was found in {counted(self._photos, 'image')}. Another detector finds more from the side "
+                "and in crowds: mien detectors install yunet",
+                "no-face",
+            )

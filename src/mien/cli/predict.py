@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli.crop_notes import CropsAsPhotos, note_photos_as_crops
+from mien.cli.crop_notes import ImagesWithoutFaces, note_photos_as_crops
 from mien.cli.detection import DetectionOptions
 from mien.cli.options import (
     ClassesOption,
@@ -225,14 +225,14 @@ def _predict(job: _Job, files: Iterable[Path], total: int) -> Answers:
         limit_opencv_threads(1)  # each worker is a thread
     if job.options.detector is None:
         note_photos_as_crops(_files(job.images))
-    crops_as_photos = CropsAsPhotos()
+    without_faces = ImagesWithoutFaces()
     stream = predict_files(job.predictor, files, job.options, job.workers)
     for answer in track(stream, total, "predicting", "faces" if job.options.detector is None else "images"):
         if "error" in answer:
             notice(f"skipped: {answer['error']}")
-        crops_as_photos.add(answer)
+        without_faces.add(answer)
         yield answer
-    crops_as_photos.note()
+    without_faces.note()
 
 
 def _files(images: list[Path]) -> Iterator[Path]:

@@ -51,7 +51,7 @@ class Tally:
 def show_answers(answers: Iterable[Mapping[str, Any]], crops: bool) -> None:
     """Print a table: a line for each face, and one for each image without a face."""
     head = ("image",) if crops else ("image", "face", "box", "score")
-    table = Table(*head, "expression", "probability", "then", box=None, pad_edge=False)
+    table = Table(*head, "expression", "probability", "others", box=None, pad_edge=False)
     for answer in answers:
         if "error" in answer:
             continue
