@@ -18,7 +18,7 @@ from mien.inference.find_model import SHIPPED, find_run
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "model-card.md"
 WORDS = Path(__file__).with_name("model-card.md")
-"""What the figures stand in: ``{{models}}`` is replaced by them."""
+"""The page's words; ``{{models}}`` is replaced by the metrics."""
 
 
 def page() -> str:
@@ -42,7 +42,7 @@ def _model(name: str) -> str:
         ("network", f"`{manifest.recipe['model']['name']}`, {manifest.parameters:,} parameters"),
         ("input", f"grey, {manifest.input.size_px} px, of which the central {manifest.input.crop_px} px are seen"),
         ("recipe", f"`{card['recipe']}`, {_epoch(manifest.epoch)}; {manifest.recipe_digest}"),
-        ("taught by", ", ".join(manifest.taught_by) or "labels alone"),
+        ("distilled from", ", ".join(manifest.taught_by) or "nothing: labels alone"),
         ("data", f"FER2013's Training split alone; {manifest.data_fingerprint}"),
         ("temperature", f"{manifest.temperature:.3g}, fitted on validation"),
         ("files", "; ".join(f"`{file}` {size / 1e6:.2f} MB" for file, size in card["bytes"].items())),
@@ -50,17 +50,20 @@ def _model(name: str) -> str:
         ("licence", manifest.licence),
         *((f"SHA-256 of `{file}`", f"`{digest}`") for file, digest in card["sha256"].items()),
     ]
-    score = [("all samples, one view", _interval(metrics["headline"]["accuracy"], 100))]
-    score += [(f"all samples, {number} views", f"{100 * views[number]:.1f}%") for number in ("2", "10")]
-    score += [("all samples, one view, int8", f"{100 * int8['accuracy']:.1f}%")]
-    score += [
-        (f"{part['value']} ({part['count']:,} samples)", _interval(part["accuracy"], 100))
+    measured = [("accuracy, all samples", _interval(metrics["headline"]["accuracy"], 100))]
+    measured += [
+        (f"the same, test-time augmentation with {number} views", f"{100 * views[number]:.1f}%")
+        for number in ("2", "10")
+    ]
+    measured += [("the same, int8", f"{100 * int8['accuracy']:.1f}%")]
+    measured += [
+        (f"accuracy, {part['value']} ({part['count']:,} samples)", _interval(part["accuracy"], 100))
         for part in metrics["subsets"]
         if part["count"] != _samples(metrics)
     ]
-    score += _votes(metrics.get("votes"))
+    measured += _votes(metrics.get("votes"))
     headline = metrics["headline"]
-    score += [
+    measured += [
         (words, _interval(headline[key]))
         for key, words in (
             ("macro_f1", "macro-F1"),
@@ -69,9 +72,9 @@ def _model(name: str) -> str:
             ("calibration_error", "calibration error, 15 bins, without the temperature"),
         )
     ]
-    score += [
-        (f"the same, at a temperature fitted on other rows{where}", _interval(card["calibration"][rows]))
-        for rows, where in (("all", ""), ("unseen", "; without leaked samples"))
+    measured += [
+        (f"the same, at a temperature fitted on other samples{where}", _interval(card["calibration"][samples]))
+        for samples, where in (("all", ""), ("unseen", "; without leaked samples"))
     ]
     classes = [
         (each["name"], *(f"{each[figure]:.3f}" for figure in ("precision", "recall", "f1", "auc")), each["support"])
@@ -87,7 +90,7 @@ def _model(name: str) -> str:
             _table(("", ""), facts),
             f"On FER2013's PublicTest ({_samples(metrics):,} samples), on which settings were chosen, so these "
             "metrics are flattered. Intervals are 95%, over samples.",
-            _table(("score on", f"`{name}`"), score),
+            _table(("metric", f"`{name}`"), measured),
             _table(("class", "precision", "recall", "F1", "AUC", "samples"), classes),
             f"Accuracy in % on corrupted images, at five strengths ({robustness['faces']:,} samples; "
             f"mean over all: {mean}):",
@@ -103,7 +106,7 @@ def _votes(votes: dict[str, Any] | None) -> list[tuple[str, str]]:
         return []
     found = [
         (
-            f"FER+ majority, output `{each['output']}` ({votes['with_majority']:,} samples)",
+            f"accuracy, FER+ majority, output `{each['output']}` ({votes['with_majority']:,} samples)",
             _interval(_accuracy(each["evaluation"]), 100),
         )
         for each in votes["majority"]
@@ -133,7 +136,7 @@ def _table(header: tuple[str, ...], rows: list[Any]) -> str:
 
 
 def _samples(metrics: dict[str, Any]) -> int:
-    """The number of samples, which files of earlier versions call samples."""
+    """The number of samples, which files of earlier versions call rows."""
     return int(metrics.get("samples", metrics.get("rows")))
 
 

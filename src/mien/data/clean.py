@@ -4,7 +4,7 @@
 the data that it was made for by its fingerprint; the data itself is never changed.
 
 What a model is measured by does not bend to what a model says: rows of validation and test can only be dropped for what
-the pictures and labels themselves prove, and never get another label.
+the images and labels themselves prove, and never get another label.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ PROVABLE_KINDS = ("blank", "conflict")
 """The kinds that the data itself proves: those of validation and test."""
 
 BLANK_BELOW = 1.0
-"""Standard deviation of the pixels, in grey levels, below which a picture is blank."""
+"""Standard deviation of the pixels, in grey levels, below which an image is blank."""
 
 _VERSION = 1
 _HEAD = """\
-# What mien {version} found that could be dropped or relabelled in this data, a line a row. Nothing on disk is changed.
+# Samples that could be dropped or relabelled, found by mien {version}: one sample per line. The data is not changed.
 # Review it: delete the lines that you disagree with, then give the file to any command as --clean {name}.
-# Of validation and test only blank rows and conflicts of identical pictures can be listed, and only to be dropped.
+# Samples of validation and test can only be dropped, and only if they are blank or identical with different labels.
 """
 
 
@@ -275,7 +275,7 @@ def _check_measured(changes: Sequence[Change], where: str = "The list of changes
 
 
 def _prove(faces: Dataset, changes: Sequence[Change], places: npt.NDArray[np.int64]) -> None:
-    """Hold what is said of rows of validation and test against pictures and labels."""
+    """Hold what is said of rows of validation and test against images and labels."""
     measured = [(each, int(place)) for each, place in zip(changes, places, strict=True) if each.split != "train"]
     groups = None
     for change, place in measured:
@@ -286,7 +286,7 @@ def _prove(faces: Dataset, changes: Sequence[Change], places: npt.NDArray[np.int
         else:
             groups = group_identical(np.asarray(faces.images)) if groups is None else groups
             is_true = bool((faces.labels[groups == groups[place]] != faces.labels[place]).any())
-            found = "no identical picture has another label"
+            found = "no identical image has another label"
         if not is_true:
             raise DataError(
                 f"clean.toml drops row {change.row} of {change.split} as '{change.kind}', but {found}. Delete it.",
