@@ -135,10 +135,13 @@ def test_killed_workers_lose_no_trial_and_count_none_twice(server, tmp_path, tin
             each.kill()
             each.communicate()
     assert kills
-    study = optuna.load_study(study_name="sweep", storage=server.url)
-    done = [trial for trial in study.trials if trial.state.name in {"COMPLETE", "PRUNED"}]
+    storage = optuna.storages.RDBStorage(server.url)
+    trials = optuna.load_study(study_name="sweep", storage=storage).trials
+    storage.remove_session()
+    storage.engine.dispose()
+    done = [trial for trial in trials if trial.state.name in {"COMPLETE", "PRUNED"}]
     assert len(done) == TRIALS
-    assert not [trial for trial in study.trials if trial.state.name == "RUNNING"]
+    assert not [trial for trial in trials if trial.state.name == "RUNNING"]
     histories = sorted((out / "trials").glob("*/history.csv"))
     assert [int(each.parent.name) for each in histories] == sorted(trial.number for trial in done)
     assert len((out / "trials.csv").read_text().splitlines()) == TRIALS + 1
