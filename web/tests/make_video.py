@@ -1,6 +1,6 @@
-"""Write a WebM video: an astronaut (scikit-image's photo), two of which the larger leaves halfway, or sound only.
+"""Write a WebM video: an astronaut (scikit-image's photo), a small one, two of which the larger leaves, or sound.
 
-python web/tests/make_video.py FILE astronaut|two|sound
+python web/tests/make_video.py FILE astronaut|small|two|sound
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-RATE, FRAMES, SIDE, SMALLER = 30, 75, 240, 204
+RATE, FRAMES, SIDE, SMALLER, SMALL = 30, 75, 240, 204, 60
 SOUND_RATE, SOUND_BLOCK = 48_000, 960
 
 
@@ -40,6 +40,9 @@ def _picture(index: int, shown: str) -> Image.Image:
     if shown == "astronaut":
         return photo
     picture = Image.new("RGB", (2 * SIDE, SIDE))
+    if shown == "small":
+        picture.paste(photo.resize((SMALL, SMALL)), (SIDE, SMALL))
+        return picture
     if index < FRAMES // 2:
         picture.paste(photo, (0, 0))
     picture.paste(photo.resize((SMALLER, SMALLER)), (SIDE, 0))

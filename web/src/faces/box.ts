@@ -48,13 +48,14 @@ export function mergeAgreeing(looks: DetectedFace[][], minIou: number): Detected
 export function suppressOverlaps(faces: DetectedFace[], maxIou: number): DetectedFace[] {
   const kept: DetectedFace[] = [];
   for (const face of faces.toSorted((one, other) => other.score - one.score)) {
-    if (kept.every(({ box }) => iou(face.box, box) <= maxIou && !isNested(face.box, box))) kept.push(face);
+    if (kept.every(({ box }) => iou(face.box, box) <= maxIou && sharedWithSmaller(face.box, box) <= NESTED)) kept.push(face);
   }
   return kept.sort((one, other) => area(other.box) - area(one.box));
 }
 
-function isNested(one: Box, other: Box): boolean {
-  return shared(one, other) > NESTED * Math.min(area(one), area(other));
+/** What two boxes have in common, as a share of the smaller one. */
+export function sharedWithSmaller(one: Box, other: Box): number {
+  return shared(one, other) / Math.min(area(one), area(other));
 }
 
 function meanBox(faces: DetectedFace[]): Box {

@@ -27,13 +27,13 @@ export class Checker {
     return new Checker(await openModel(besidePage(checkFile)));
   }
 
-  /** The proposals with better boxes, and with one score, 0..1, of what both networks say. */
-  async check(image: Drawable, proposals: DetectedFace[]): Promise<DetectedFace[]> {
-    const squares = proposals.map(({ box }) => squareOf(reframed(box)));
+  /** The same faces with better boxes, and with one score, 0..1, of what both networks say. */
+  async check(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
+    const squares = faces.map(({ box }) => squareOf(box));
     const first = await this.#run(image, squares);
     const boxes = squares.map((square, index) => regressed(square, first[index]!));
     const second = await this.#run(image, boxes.map(squareOf));
-    return boxes.map((box, index) => ({ box, score: scoreOf(proposals[index]!.score, second[index]!) }));
+    return boxes.map((box, index) => ({ box, score: scoreOf(faces[index]!.score, second[index]!) }));
   }
 
   async #run(image: Drawable, squares: Square[]): Promise<Float32Array[]> {
@@ -72,14 +72,16 @@ export class Checker {
   }
 }
 
-function reframed({ left, top, width, height }: Box): Box {
+/** A proposal of the first network, with its box as the check expects it. */
+export function reframed({ box: { left, top, width, height }, score }: DetectedFace): DetectedFace {
   const [newWidth, newHeight] = [width * FRAMING.width, height * FRAMING.height];
-  return {
+  const box = {
     left: left + (width - newWidth) / 2,
     top: top + height * (0.5 + FRAMING.down) - newHeight / 2,
     width: newWidth,
     height: newHeight,
   };
+  return { box, score };
 }
 
 function squareOf({ left, top, width, height }: Box): Square {

@@ -1,7 +1,7 @@
 import type { DecodedImage, Drawable } from "../preprocess/image";
-import { type DetectedFace, mergeAgreeing, suppressOverlaps } from "./box";
+import { type Box, type DetectedFace, iou, mergeAgreeing, suppressOverlaps } from "./box";
 import { workingCopy } from "./brightness";
-import { Checker } from "./checker";
+import { Checker, reframed } from "./checker";
 import { copySide, Proposer } from "./proposer";
 
 /** The lowest score of a face, unless the user chooses a higher one. As in mien.faces.network. */
@@ -21,11 +21,14 @@ const FRAME_PX = 320;
 /** Small faces are looked for in some frames, at one of these sizes after the other. */
 const SMALL_FACES_PX = [640, 1280];
 
-/** Not more often than this, and for at most a fifth of the time. A face is shown for longer than between two looks. */
+/** Not more often than this, and for at most a fifth of the time. A face that is known by then is checked in each frame. */
 const SMALL_FACES_EVERY = { milliseconds: 200, durations: 5 };
 
-/** The best proposals, which are checked. */
+/** The best proposals, which are checked; of a frame so many known faces too. */
 const MAX_PROPOSALS = { image: 1000, frame: 8 };
+
+/** A face of the frame before counts as proposed with this score: the check decides whether it is still there. */
+const KNOWN_SCORE = 0.5;
 
 /** Detects faces as mien.faces.network does: one network proposes them in copies of the image, another checks them. */
 export class Detector {
@@ -54,8 +57,11 @@ export class Detector {
     return inPixelsOf(image, copy, faces);
   }
 
-  /** The same in a frame of a video: upright, and small faces only now and then. */
-  async detectInFrame(frame: DecodedImage): Promise<DetectedFace[]> {
+  /**
+   * The same in a frame of a video: upright, and small faces only now and then. `known` are the boxes of the faces in the
+   * frame before, which need no proposal.
+   */
+  async detectInFrame(frame: DecodedImage, known: Box[]): Promise<DetectedFace[]> {
     const copy = this.#copyOf(frame);
     const looks = [await this.proposer.look(copy, FRAME_PX)];
     const start = performance.now();
@@ -66,21 +72,26 @@ export class Detector {
       const { milliseconds, durations } = SMALL_FACES_EVERY;
       this.#nextSmallFaces = end + Math.max(milliseconds, (durations - 1) * (end - start));
     }
-    return inPixelsOf(frame, copy, await this.#checked(copy, looks, MAX_PROPOSALS.frame));
+    const before = inPixelsOf(copy, frame, known.map((box) => ({ box, score: KNOWN_SCORE })));
+    return inPixelsOf(frame, copy, await this.#checked(copy, looks, MAX_PROPOSALS.frame, before));
   }
 
   #copyOf(image: DecodedImage): Drawable {
     return workingCopy(image, Math.max(...IMAGE_PX), this.#canvas);
   }
 
-  async #checked(image: Drawable, looks: DetectedFace[][], most: number): Promise<DetectedFace[]> {
-    const proposals = mergeAgreeing(looks, AGREEING_IOU).slice(0, most);
-    const faces = await this.checker.check(image, proposals);
+  async #checked(image: Drawable, looks: DetectedFace[][], most: number, known: DetectedFace[] = []): Promise<DetectedFace[]> {
+    const proposals = mergeAgreeing(looks, AGREEING_IOU).slice(0, most).map(reframed);
+    // What is proposed again, and as surely, need not be checked twice.
+    const isProposed = ({ box, score }: DetectedFace) =>
+      proposals.some((each) => each.score >= score && iou(each.box, box) > AGREEING_IOU);
+    const others = known.filter((face) => !isProposed(face)).slice(0, most);
+    const faces = await this.checker.check(image, [...proposals, ...others]);
     return suppressOverlaps(faces, NMS_IOU).filter(({ score }) => score >= this.minScore);
   }
 }
 
-/** Boxes in whole pixels of the image, from those in pixels of a smaller copy. */
+/** Boxes in whole pixels of the image, from those in pixels of a copy of another size. */
 function inPixelsOf(image: Drawable, copy: Drawable, faces: DetectedFace[]): DetectedFace[] {
   const [across, down] = [image.width / copy.width, image.height / copy.height];
   return faces.map(({ score, box }) => ({

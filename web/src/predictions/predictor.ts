@@ -1,7 +1,7 @@
 /** From an image to the probabilities of its faces: detect, crop, classify. */
 
 import { LoadError, reasonOf } from "../errors";
-import type { Box } from "../faces/box";
+import type { Box, DetectedFace } from "../faces/box";
 import { brightened } from "../faces/brightness";
 import { cut, squareAround } from "../faces/crop";
 import { Detector } from "../faces/detector";
@@ -62,13 +62,18 @@ export class Predictor {
 
   /** The faces of a still image, the largest first, and then those at boxes that the user drew. */
   async predictImage(image: DecodedImage, drawn: Box[]): Promise<PredictedFace[]> {
-    const found = await this.detector.detectInImage(image);
+    const found = await this.detect(image);
     return this.#predictBoxes(image, [...found, ...drawn.map((box) => ({ box, score: null }))]);
   }
 
-  /** The faces of a video's frame, the largest first. */
-  async predictFrame(frame: DecodedImage): Promise<PredictedFace[]> {
-    return this.#predictBoxes(frame, await this.detector.detectInFrame(frame));
+  /** Where the faces of a still image are, the largest first. */
+  detect(image: DecodedImage): Promise<DetectedFace[]> {
+    return this.detector.detectInImage(image);
+  }
+
+  /** The faces of a video's frame, the largest first. `known` are the boxes of those in the frame before. */
+  async predictFrame(frame: DecodedImage, known: Box[]): Promise<PredictedFace[]> {
+    return this.#predictBoxes(frame, await this.detector.detectInFrame(frame, known));
   }
 
   /** A face at a place that the user chose. */

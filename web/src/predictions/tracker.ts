@@ -1,6 +1,6 @@
 /** Tracks faces from frame to frame and smooths their probabilities over time. */
 
-import { type Box, iou } from "../faces/box";
+import { type Box, iou, sharedWithSmaller } from "../faces/box";
 import type { Probabilities } from "../model/outputs";
 
 /** A face that was detected and classified in a frame. */
@@ -15,13 +15,18 @@ export interface Track extends FrameFace {
   number: number;
   /** When the face was detected last, in the video's time. */
   seconds: number;
+  /** It was missed where another face is: it is not shown until it is detected again. */
+  covered?: boolean;
 }
 
 /** Boxes of one face in consecutive frames have at least this intersection over union. */
 const MIN_IOU = 0.3;
 
 /** The detector misses a face now and then: its last box is shown for this long. */
-const SHOWN_SECONDS = 0.5;
+const SHOWN_SECONDS = 0.25;
+
+/** But not where a detected face covers more than this of the smaller box: likely it is that face, which moved fast. */
+const MAX_COVERED = 0.2;
 
 /** A face that comes back within this time keeps its number. */
 const KEPT_SECONDS = 1;
@@ -45,13 +50,15 @@ export class Tracker {
       const probabilities = mix(face.probabilities, track.probabilities, weight);
       return { ...face, probabilities, number: track.number, seconds };
     });
-    this.#tracks = [...current, ...free];
+    const isCovered = ({ box }: Track) => current.some((face) => sharedWithSmaller(box, face.box) > MAX_COVERED);
+    const missed = [...free].map((track) => ({ ...track, covered: track.covered || isCovered(track) }));
+    this.#tracks = [...current, ...missed];
     return current;
   }
 
   /** The faces to show: those of the frame, then those that were missed for a moment. */
   shown(seconds: number): Track[] {
-    return this.#within(SHOWN_SECONDS, seconds);
+    return this.#within(SHOWN_SECONDS, seconds).filter(({ covered }) => !covered);
   }
 
   #within(time: number, seconds: number): Track[] {

@@ -5,7 +5,7 @@ import type { Probabilities } from "../model/outputs";
 import { Frames } from "../sources/frames";
 import type { ImagePredictions } from "./image_predictions";
 import type { Predictor } from "./predictor";
-import { Tracker } from "./tracker";
+import { type Track, Tracker } from "./tracker";
 
 /** The probabilities of one face in one frame. */
 export interface FaceInFrame {
@@ -42,15 +42,17 @@ export class VideoPredictor {
 
   /** Calls `show` after each frame, until stopped. */
   async run(show: (predictions: ImagePredictions) => void): Promise<void> {
+    let faces: Track[] = [];
     await this.#frames.forEach(async (frame, seconds) => {
       const start = performance.now();
-      const predicted = await this.predictor.predictFrame(frame);
+      const predicted = await this.predictor.predictFrame(frame, faces.map(({ box }) => box));
       const boxed = predicted.flatMap(({ box, ...rest }) => (box ? [{ box, ...rest }] : []));
       const tracks = this.#tracker.update(boxed, seconds);
+      faces = this.#tracker.shown(seconds);
       this.entries.push(...tracks.map(({ crop: _, ...face }) => ({ ...face, seconds })));
       if (this.entries.length > MAX_KEPT) this.dropped += this.entries.splice(0, this.entries.length - MAX_KEPT).length;
       this.#count(start);
-      show({ source: this.source, width: frame.width, height: frame.height, faces: this.#tracker.shown(seconds) });
+      show({ source: this.source, width: frame.width, height: frame.height, faces });
     });
   }
 

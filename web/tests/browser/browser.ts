@@ -186,11 +186,20 @@ export async function chooseOutput(page: Page, name: "fer2013" | "perceived"): P
   await page.check(`#outputs input[value="${name}"]`, { force: true });
 }
 
-/** A video of 2.5 s: of the astronaut, of two faces of which the larger (the left one) leaves halfway, or of sound only. */
-export function clip(shown: "astronaut" | "two" | "sound"): Buffer {
+/**
+ * A video of 2.5 s: of the astronaut, of two faces of which the larger (the left one) leaves halfway, of a face that is too
+ * small for the look at each frame, or of sound only.
+ */
+export function clip(shown: "astronaut" | "two" | "small" | "sound"): Buffer {
   const file = path.join(folder, `${shown}.webm`);
   if (!existsSync(file)) python("make_video.py", file, shown);
   return readFileSync(file);
+}
+
+/** How many frames of a video or camera the page says that it has processed. */
+export async function frameCount(page: Page): Promise<number> {
+  const text = (await page.textContent("#throughput")) ?? "";
+  return Number(/([\d,]+) frames$/.exec(text)?.[1]?.replace(",", "") ?? 0);
 }
 
 /** The JSON that the page saves. */

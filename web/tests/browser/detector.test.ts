@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { decodeBoxes } from "../../src/faces/anchors";
 import { type Box, type DetectedFace, iou, suppressOverlaps } from "../../src/faces/box";
-import { astronaut, BUILT, built, drop, folder, PACKAGE, pageErrors, python, saved, Visit } from "./browser";
+import { astronaut, BUILT, built, clip, drop, folder, frameCount, PACKAGE, pageErrors, python, saved, Visit } from "./browser";
 import { serve } from "./site";
 
 interface FaceApi {
@@ -89,4 +89,19 @@ test.each(["whole", "crowd", "tiny", "dark"])("the page finds Python's faces: %s
   const ours = found.filter(({ detection_score: score }) => isSure({ score }));
   expect(ours.map(({ box }) => near(box, expected))).toEqual(ours.map(() => 1));
   expect(pageErrors).toEqual([]);
+});
+
+test("a small face that was found once is found in each frame, though not each is searched for it", { timeout: 150_000 }, async () => {
+  const page = await visit.open();
+  await page.setInputFiles("#video-file", { name: "small.webm", mimeType: "video/webm", buffer: clip("small") });
+  await page.locator("#video").evaluate((video: HTMLVideoElement) => (video.loop = true));
+  await page.waitForSelector("#boxes button", { timeout: 60_000 });
+  const before = await frameCount(page);
+  await expect.poll(() => frameCount(page), { timeout: 60_000 }).toBeGreaterThan(before + 15);
+  await page.locator("#video").evaluate((video: HTMLVideoElement) => video.pause());
+  const found = (await saved(page)).length;
+  const frames = (await frameCount(page)) - before;
+  console.log(`a small face is found in ${found} of ${frames} frames`);
+  expect(found).toBeGreaterThan(0.8 * frames);
+  await page.context().close();
 });

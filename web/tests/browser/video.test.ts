@@ -1,11 +1,10 @@
 // Camera and video files. Oracle: the photo that the fake camera shows, and what browsers do without a camera.
 import { readFileSync } from "node:fs";
 
-import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { Box } from "../../src/faces/box";
-import { astronaut, type Camera, clickWhileProcessing, clip, drop, dropAstronaut, pageErrors, reports, saved, waitForText, Visit } from "./browser";
+import { astronaut, type Camera, clickWhileProcessing, clip, drop, dropAstronaut, frameCount, pageErrors, reports, saved, waitForText, Visit } from "./browser";
 
 interface FramePrediction {
   time_seconds: number;
@@ -13,11 +12,6 @@ interface FramePrediction {
   source: string;
   box: Box;
   top: string;
-}
-
-async function frameCount(page: Page): Promise<number> {
-  const text = (await page.textContent("#throughput")) ?? "";
-  return Number(/([\d,]+) frames$/.exec(text)?.[1]?.replace(",", "") ?? 0);
 }
 
 describe("with a camera", () => {

@@ -178,12 +178,23 @@ describe("tracker", () => {
     expect(means).toEqual([["fer2013", [0.5, 0.5]], ["perceived", [0, 0.5, 0.5]]]);
   });
 
-  test("a missed face is shown for 0.5 s more, and adds no prediction", () => {
+  test("a missed face is shown for 0.25 s more, and adds no prediction", () => {
     const tracker = new Tracker();
     tracker.update([at(0), at(100)], 0);
-    expect(tracker.update([at(100)], 0.4)).toHaveLength(1);
-    expect(numbers(tracker.shown(0.4))).toEqual([2, 1]);
-    expect(numbers(tracker.shown(0.6))).toEqual([2]);
+    expect(tracker.update([at(100)], 0.2)).toHaveLength(1);
+    expect(numbers(tracker.shown(0.2))).toEqual([2, 1]);
+    expect(numbers(tracker.shown(0.3))).toEqual([2]);
+  });
+
+  test("a missed face is not shown where another one is now", () => {
+    const tracker = new Tracker();
+    tracker.update([at(0), at(100)], 0);
+    // Too far from the first to have its number, and over a quarter of its box.
+    expect(numbers(tracker.update([at(7.5)], 0.1))).toEqual([3]);
+    expect(numbers(tracker.shown(0.1))).toEqual([3, 2]);
+    // Nor when that one is missed in turn. A face that only touches the second hides nothing.
+    expect(numbers(tracker.update([at(92)], 0.2))).toEqual([4]);
+    expect(numbers(tracker.shown(0.2))).toEqual([4, 3, 2]);
   });
 
   test("a face that was away for more than 1 s, or is at another time of the video, gets a new number", () => {
