@@ -125,6 +125,7 @@ export class ImageSession {
     let image: DecodedImage;
     try {
       image = await this.#gallery.process(item);
+      await this.#gallery.addHint(item, image);
     } catch (error) {
       this.#refuse(item, error);
       if (!this.stage.isCurrent(turn)) return true;

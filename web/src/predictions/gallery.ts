@@ -3,6 +3,7 @@
 import type { Box } from "../faces/box";
 import type { DecodedImage } from "../preprocess/image";
 import { openImage } from "../sources/image_file";
+import { cropHint } from "./crop_hints";
 import type { ImagePredictions } from "./image_predictions";
 import type { PredictedFace, Predictor } from "./predictor";
 
@@ -54,6 +55,13 @@ export class Gallery {
       if (isSame && drawn === item.drawn) item.predictions = predictionsOf(item, image, faces);
     }
     return image;
+  }
+
+  /** Look whether the image was given as what it is. Of many crops only those that are looked at cost a detection. */
+  async addHint({ predictions }: GalleryItem, image: DecodedImage): Promise<void> {
+    if (!predictions || predictions.hint !== undefined) return;
+    const predictor = await this.predictor;
+    predictions.hint = await cropHint(image, predictions.faces, () => predictor.detect(image));
   }
 
   /** Predict on a box that the user drew, beside the faces that were found. Returns the new face's number. */

@@ -1,3 +1,4 @@
+import type { CropHint } from "./crop_hints";
 import type { PredictedFace } from "./predictor";
 
 /** A face with its number: 1 is the largest face of an image; in a video a face keeps its number. */
@@ -11,4 +12,6 @@ export interface ImagePredictions {
   width: number;
   height: number;
   faces: NumberedFace[];
+  /** Of an image that was on the screen. */
+  hint?: CropHint | null;
 }

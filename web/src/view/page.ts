@@ -92,11 +92,13 @@ export class Page {
 
   /** What was found in the image on the screen, in words. */
   summary({ file: { name } }: GalleryItem): string {
-    const faces = this.predictions?.faces ?? [];
+    const { faces = [], hint } = this.predictions ?? {};
     const [face] = faces;
-    if (!face) return translate("no_face", { name });
-    const answer = answerText(this.prediction(name, face), this.settings.minConfidence);
-    return translate(faces.length > 1 ? "many_faces" : "one_face", { name, answer, count: faces.length });
+    const answer = face && answerText(this.prediction(name, face), this.settings.minConfidence);
+    const found = answer
+      ? translate(faces.length > 1 ? "many_faces" : "one_face", { name, answer, count: faces.length })
+      : translate("no_face", { name });
+    return hint ? `${found} ${translate(hint, { choice: translate("face_crops") })}` : found;
   }
 
   /** Show other faces: those of another image or of the next frame. */

@@ -180,6 +180,21 @@ async function plainImage(page: Page, width = 300, height = 200): Promise<Buffer
   return Buffer.from(address.slice(address.indexOf(",") + 1), "base64");
 }
 
+test("a small square image without a face, and a photo taken as a face crop, get a line that names the switch", async () => {
+  const page = await visit.open();
+  await drop(page, [{ name: "small.png", type: "image/png", bytes: await plainImage(page, 48, 48) }]);
+  await waitForText(page, "#status", /small\.png\. The image is small and square: if it is a face crop, switch on “Each image is already/);
+  await page.check("#face-crops");
+  await waitForText(page, "#status", /small\.png: one face\. [^.]*\.$/);
+  await dropAstronaut(page);
+  await waitForText(page, "#status", /astronaut\.png: one face\..* This may be a photo and not a face crop/);
+  await page.click('[data-language="de"]');
+  expect(await page.textContent("#status")).toMatch(/kein Gesichtsausschnitt.*Schalten Sie „Jedes Bild ist bereits ein Gesichtsausschnitt“ aus/);
+  await page.uncheck("#face-crops");
+  await waitForText(page, "#status", /astronaut\.png: ein Gesicht\. [^.]*\.$/);
+  await page.context().close();
+});
+
 test.each([390, 1280])("images keep their proportions on a screen of %i pixels, and small ones are enlarged", async (screen) => {
   const page = await visit.open({ viewport: { width: screen, height: 800 } });
   const longer = Math.min(256, 0.6 * screen);

@@ -1,0 +1,25 @@
+// Oracle: the rules of mien.cli.crop_notes, by hand.
+import { describe, expect, test } from "vitest";
+
+import { cropHint } from "../../src/predictions/crop_hints";
+
+describe("hints, as of mien.cli.crop_notes", () => {
+  const whole = { box: null };
+  const face = (side: number) => ({ box: { left: 0, top: 0, width: side, height: side / 2 }, score: 1 });
+  const hint = async (width: number, height: number, faces: { box: null }[], ...found: ReturnType<typeof face>[]) =>
+    cropHint({ width, height }, faces, () => Promise.resolve(found));
+
+  test("a small square image without a face may be a face crop", async () => {
+    expect(await Promise.all([hint(48, 48, []), hint(224, 224, [])])).toEqual(["crop_as_photo", "crop_as_photo"]);
+    expect(await Promise.all([hint(225, 225, []), hint(48, 60, []), hint(48, 48, [whole])])).toEqual([null, null, null]);
+  });
+
+  test("a large image that was taken as a face crop, with small faces, may be a photo", async () => {
+    expect(await hint(500, 300, [whole], face(119))).toBe("photo_as_crop");
+    expect(await Promise.all([hint(500, 300, [whole], face(120)), hint(500, 300, [whole]), hint(224, 200, [whole], face(9))])).toEqual(
+      [null, null, null],
+    );
+    const found = [{ box: face(9).box }];
+    expect(await cropHint({ width: 500, height: 300 }, found, () => Promise.reject(new Error("detected again")))).toBeNull();
+  });
+});
