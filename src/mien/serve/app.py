@@ -73,10 +73,23 @@ def create_app(
     check_host_names(hosts)
     limits = Limits() if limits is None else limits
     classifier = OnnxClassifier(model_file, 1, provider=provider)
-    model = ModelName(name=classifier.manifest.full_name, sha256=file_sha256(model_file))
+    name = ModelName(name=classifier.manifest.full_name, sha256=file_sha256(model_file))
+    model = ModelResponse(**dict(name), detector=detector.name, manifest=classifier.manifest)
     metrics = ServiceMetrics()
-    uploads = Uploads(limits, metrics)
-    service = PredictionService(classifier, model, detector, limits, threads, metrics)
+    service = PredictionService(classifier, name, detector, limits, threads, metrics)
+    app = _empty_app(service)
+    guarded = _router(token)
+    _add_predictions(guarded, service, Uploads(limits, metrics), limits)
+    _add_facts(guarded, model, metrics)
+    app.include_router(guarded)
+    _add_health(app, service)
+    add_pages(app, service_models(model_file, guarded=token is not None))
+    _add_middleware(app, hosts, metrics)
+    return app
+
+
+def _empty_app(service: PredictionService) -> FastAPI:
+    """An app without addresses, which stops the service with itself."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -95,14 +108,22 @@ def create_app(
     # After it the service is not ready, and does all else as before (server.py).
     app.state.drain = service.drain
     add_error_handlers(app)
-    guarded = APIRouter() if token is None else APIRouter(dependencies=[Depends(require_token(token))])
-    guarded_errors = errors() if token is None else errors("unauthorised")
+    return app
 
-    @guarded.post(
+
+def _router(token: str | None) -> APIRouter:
+    """The addresses that ask for the token, if there is one."""
+    if token is None:
+        return APIRouter(responses=errors())
+    return APIRouter(dependencies=[Depends(require_token(token))], responses=errors("unauthorised"))
+
+
+def _add_predictions(router: APIRouter, service: PredictionService, uploads: Uploads, limits: Limits) -> None:
+    @router.post(
         "/v1/predict",
         # Without a detection there is no box and no detector.
         response_model_exclude_none=True,
-        responses=guarded_errors | prediction_responses(predict_examples(service)),
+        responses=prediction_responses(predict_examples(service)),
         openapi_extra=form(limits),
     )
     async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> PredictResponse:
@@ -115,10 +136,10 @@ def create_app(
                 image = await service.predict(file, query, deadline)
         return PredictResponse(**dict(image), **service.metadata(query, began))
 
-    @guarded.post(
+    @router.post(
         "/v1/batch",
         response_model_exclude_none=True,
-        responses=guarded_errors | prediction_responses(batch_examples(service)),
+        responses=prediction_responses(batch_examples(service)),
         openapi_extra=form(limits, many=True),
     )
     async def batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
@@ -131,18 +152,20 @@ def create_app(
                 results = await service.predict_batch(files, query, deadline)
         return BatchResponse(results=results, **service.metadata(query, began))
 
-    @guarded.get("/v1/model", responses=guarded_errors)
+
+def _add_facts(router: APIRouter, model: ModelResponse, metrics: ServiceMetrics) -> None:
+    @router.get("/v1/model")
     async def model_metadata() -> ModelResponse:
         """The model's manifest and the SHA-256 of its file."""
-        return ModelResponse(**dict(model), detector=detector.name, manifest=classifier.manifest)
+        return model
 
-    @guarded.get("/metrics", response_class=Response, responses=guarded_errors)
+    @router.get("/metrics", response_class=Response)
     async def metrics_page() -> Response:
         """Counters for Prometheus."""
         return Response(metrics.page(), media_type=CONTENT_TYPE)
 
-    app.include_router(guarded)
 
+def _add_health(app: FastAPI, service: PredictionService) -> None:
     @app.get("/healthz")
     async def health() -> HealthResponse:
         """Whether the process is alive."""
@@ -155,8 +178,9 @@ def create_app(
             raise ApiError("The service is starting or stopping.", code="not-ready")
         return HealthResponse(status="ready")
 
-    add_pages(app, service_models(model_file, guarded=token is not None))
-    # The middleware that is added last sees a request first.
+
+def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics) -> None:
+    """What is added last sees a request first."""
     app.add_middleware(AnswerDefects)
     if hosts:
         app.add_middleware(
@@ -171,4 +195,3 @@ def create_app(
     app.add_middleware(CountRequests, metrics=metrics)
     app.add_middleware(DrainBody)
     app.add_middleware(AnswerHead)
-    return app
