@@ -7,19 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mien.api.inputs import Data, data_name, read
 from mien.api.text import as_html, as_text
+from mien.auditing.findings import AuditFindings
+from mien.auditing.page import audit_tables, write_audit
+from mien.auditing.run import audit_faces, find_copies
 from mien.data.clean import Clean, write_clean
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.errors import RunError
 from mien.evaluation.predictions import Predictions
 from mien.files import write_text
-
-if TYPE_CHECKING:
-    from mien.auditing.findings import AuditFindings
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +51,6 @@ class AuditResult:
         Raises:
             RunError: there is a ``clean.toml`` already, which may hold a review.
         """
-        from mien.auditing.page import write_audit
-
         folder = Path(folder)
         list_file = folder / "clean.toml"
         if list_file.exists() and not overwrite:
@@ -74,13 +72,9 @@ class AuditResult:
         return {"path": self.name, "skipped": skipped, **self.findings.to_dict()}
 
     def __str__(self) -> str:
-        from mien.auditing.page import audit_tables
-
         return as_text(audit_tables(self.findings))
 
     def _repr_html_(self) -> str:
-        from mien.auditing.page import audit_tables
-
         return as_html(audit_tables(self.findings))
 
 
@@ -94,8 +88,6 @@ def audit(data: Data, predictions: Predictions | None = None) -> AuditResult:
     Raises:
         MissingExtraError: the extra ``audit`` is not installed.
     """
-    from mien.auditing.run import audit_faces, find_copies
-
     result = read(data, FINGERPRINT_PX)
     found = audit_faces(result.faces, find_copies(result.faces), predictions)
     return AuditResult(found, result, data_name(data), Clean(result.fingerprint, found.changes))

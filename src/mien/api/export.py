@@ -10,11 +10,12 @@ from mien.api.inputs import Data, read
 from mien.artifact import read_manifest
 from mien.errors import DataError, RunError, needs_extra
 from mien.inference.find_model import find_model, is_shipped
+from mien.pipeline.export_quantized import QuantizedModel
+from mien.pipeline.export_quantized import export_quantized as quantize
 from mien.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from mien.exporting.to_onnx import Parity
-    from mien.pipeline.export_quantized import QuantizedModel
 
 
 def export(
@@ -48,6 +49,7 @@ def export_fp32(run: str | os.PathLike[str], out: str | os.PathLike[str] | None 
     """:func:`export` in fp32, and how closely the file agrees with torch."""
     folder, file = _checked(run, out)
     with needs_extra("train", "Exporting"):
+        # It imports torch, which the other precisions and `import mien` do without.
         from mien.exporting.to_onnx import export_run
     file = file or folder.model
     return file, export_run(folder, file)
@@ -65,8 +67,6 @@ def export_quantized(
         raise DataError(f"{precision} is measured on the validation split; give --data PATH.", code="data-missing")
     with needs_extra("train", "Exporting"):
         import onnx  # noqa: F401 - named before any work if it is missing
-
-        from mien.pipeline.export_quantized import export_quantized as quantize
     folder.read_recipe()
     model = find_model(folder.path)
     manifest = read_manifest(model)

@@ -16,7 +16,7 @@ from mien.evaluation.error_analysis import ConfusedPair
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
 from mien.page.charts.curves import PANEL_COLUMNS
-from mien.page.charts.svg import COLOURS, INK, Chart, make_chart, make_panels, shorten
+from mien.page.charts.svg import COLOURS, INK, Chart, make_chart, make_panels, readable_on, shorten
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,8 +89,6 @@ def robustness_chart(result: RobustnessResult) -> Chart:
 
     def draw(axes: Axes) -> None:
         from matplotlib import colormaps
-
-        from mien.page.charts.svg import readable_on
 
         accuracies = np.column_stack([np.full(len(order), result.clean_accuracy.value), result.accuracy[order]])
         colours = colormaps["cividis"]
