@@ -34,7 +34,7 @@ INSTEAD = {
     r"how fragile": "robustness",
     r"\bnobody but\b": "only",
     r"(?<![\w.])\d+(?:\.\d+)? %": "72.3%, without a space",
-    r"(?<![\w.\d:!])\.\d+(?=[\s,;)]|$)": "0.5, with its zero",
+    r"(?<![\w.\d:!])\.\d+(?=[\s,;.)]|$)": "0.5, with its zero",
 }
 _ALL = re.compile("|".join(f"({pattern})" for pattern in INSTEAD), re.IGNORECASE)
 _SKIPPED = ("docs/model-card.md", "CHANGELOG.md")
