@@ -24,8 +24,8 @@ async function violations(page: Page): Promise<string[]> {
   });
 }
 
-test("the example is found, and axe finds nothing on any screen", async () => {
-  const page = await visit.open();
+test.each([390, 1280])("the example is found, and axe finds nothing on any screen of %i pixels", async (width) => {
+  const page = await visit.open({ viewport: { width, height: 844 } });
   expect(await violations(page)).toEqual([]);
   await page.click("#open-example");
   await waitForText(page, "#status", /example\.png: 5 faces/);
@@ -35,6 +35,11 @@ test("the example is found, and axe finds nothing on any screen", async () => {
   await page.waitForSelector("#map:not([hidden])");
   expect(await violations(page)).toEqual([]);
   await page.emulateMedia({ colorScheme: "dark" });
+  expect(await violations(page)).toEqual([]);
+  await page.click("#draw-box");
+  expect(await violations(page)).toEqual([]);
+  await drop(page, [{ name: "odd.txt", type: "text/plain", bytes: Buffer.from("odd") }]);
+  await reports(page, "files-unsupported");
   expect(await violations(page)).toEqual([]);
   await page.click("#use-camera");
   await waitForText(page, "#throughput", /frames/);
