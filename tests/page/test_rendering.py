@@ -13,6 +13,7 @@ from mien.page.rendering import _keep_together
         ("61.2 ± 0.4% (59.2%)", "61.2 ±_0.4% (59.2%)"),
         ("2,926 (5 classes)", "2,926 (5_classes)"),
         ("85 min (1 thread), 4 min (GPU)", "85 min (1_thread), 4 min (GPU)"),
+        ("0.0 s to 2.9 s, 3 samples", "0.0_s to 2.9_s, 3 samples"),
         ("90% of all (see 3 below) ± nothing", "90% of all (see 3 below) ± nothing"),
     ],
 )

@@ -28,8 +28,8 @@ def render(template: str, **values: Any) -> str:
     return environment.get_template(template).render(**values)
 
 
-_UNBREAKABLE = re.compile(r"(?<=±) (?=\d)|(?<=\(\d) (?=\w+\))")
-"""The space of ``± 0.3`` and of ``(7 classes)``."""
+_UNBREAKABLE = re.compile(r"(?<=±) (?=\d)|(?<=\(\d) (?=\w+\))|(?<=\d) (?=s\b)")
+"""The space of ``± 0.3``, of ``(7 classes)`` and of ``2.9 s``."""
 
 
 def _keep_together(value: Any) -> Any:

@@ -126,9 +126,10 @@ def _type(schema: Mapping[str, Any]) -> str:
 
 
 def _table(names: Sequence[str], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table of cells that are HTML; the first of a row is code."""
+    """A table of cells that are HTML; the first of a row is code, which may break after a _ for phones."""
     head = "".join(f"<th>{name}</th>" for name in names)
     body = "".join(
-        f"<tr><td><code>{first}</code></td>{''.join(f'<td>{each}</td>' for each in rest)}</tr>" for first, *rest in rows
+        f"<tr><td><code>{first.replace('_', '_<wbr>')}</code></td>{''.join(f'<td>{each}</td>' for each in rest)}</tr>"
+        for first, *rest in rows
     )
     return f"<table><tr>{head}</tr>{body}</table>"

@@ -25,11 +25,14 @@ from mien.serve.api_errors import ApiError
 from mien.serve.built_page import models_files
 from mien.serve.docs_page import SCRIPT, docs_body
 
-_STYLE = """body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
+_STYLE = """html{background:Canvas;color:CanvasText}
+body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem}
 :root{color-scheme:light dark}
-pre,code{font-family:ui-monospace,monospace}pre{overflow-x:auto;padding:.75rem;border:1px solid #8888}
-table{border-collapse:collapse;display:block;overflow-x:auto;margin:1rem 0}
+pre,code{font-family:ui-monospace,monospace}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:.75rem;border:1px solid #8888}
+table{border-collapse:collapse;margin:1rem 0}td:last-child{overflow-wrap:anywhere}
 td,th{text-align:left;vertical-align:top;padding:.2rem .8rem .2rem 0}
+@media(max-width:30rem){td,th{font-size:.85rem;padding-right:.5rem}}
 fieldset{display:flex;flex-wrap:wrap;gap:.4rem 1rem;align-items:end;border:1px solid #8888;border-radius:.3rem}
 label{font-size:.9rem}input:not([type=checkbox]){display:block;font:inherit;max-width:100%}
 [type=number]{width:6rem}
@@ -207,5 +210,5 @@ def _page(title: str, body: str) -> str:
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
         f"<style>{_STYLE}</style></head>\n"
-        f"<body><h1>{escape(title)}</h1>\n{body}\n</body></html>\n"
+        f"<body><main><h1>{escape(title)}</h1>\n{body}\n</main></body></html>\n"
     )

@@ -36,10 +36,10 @@ test("a click on a cell shows its faces", async () => {
   const counts = JSON.parse(await page.evaluate(() => JSON.stringify(document.querySelectorAll("svg a").length))) as number;
   expect(counts).toBe(await page.locator(".cell").count());
   await page.locator('svg a[aria-label^="sad, correct"]').click();
-  expect(await page.locator(".cell:visible h4").textContent()).toMatch(/^sad, correct: \d+ samples?/);
+  expect(await page.locator(".cell:visible h3").textContent()).toMatch(/^sad, correct: \d+ samples?/);
   expect(await page.locator(".cell:visible img").count()).toBeGreaterThan(0);
   await page.locator('svg a[aria-label*="predicted"]').first().click();
-  expect(await page.locator(".cell:visible h4").textContent()).toMatch(/, predicted /);
+  expect(await page.locator(".cell:visible h3").textContent()).toMatch(/, predicted /);
   expect(errors).toEqual([]);
 });
 

@@ -62,7 +62,8 @@ for (const table of all("table.data")) {
 for (const link of all(".scroll svg a")) {
   const cell = document.getElementById(link.getAttribute("xlink:href").slice(1));
   if (!cell) continue;
-  link.setAttribute("aria-label", cell.querySelector("h4").textContent);
+  link.setAttribute("role", "link");
+  link.setAttribute("aria-label", cell.querySelector("h3").textContent);
   link.onclick = (event) => {
     event.preventDefault();
     for (const each of all(".cell, .scroll svg a")) each.classList.toggle("chosen", each === cell || each === link);

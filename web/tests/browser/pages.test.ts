@@ -1,0 +1,57 @@
+// The pages that the commands write, and /docs: axe finds nothing on them, and a phone shows all of them. Oracle: axe, and the
+// browser's own measures.
+import { existsSync } from "node:fs";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+
+import axe from "axe-core";
+import type { Browser } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { folder, launch, python } from "./browser";
+
+const PAGES = ["report/report.html", "comparison/report.html", "audit/audit.html", "study/report.html", "video.html", "docs.html"];
+const out = path.join(folder, "pages");
+
+let browser: Browser;
+beforeAll(async () => {
+  browser = await launch("absent");
+  python("make_report.py", path.join(out, "report"));
+  python("make_pages.py", out);
+}, 600_000);
+afterAll(() => browser?.close());
+
+test.each(PAGES)("axe finds nothing on %s, in light and dark, and it is as wide as its screen", async (name) => {
+  const file = path.join(out, name);
+  expect(existsSync(file)).toBe(true);
+  for (const [width, colorScheme] of [[1280, "light"], [390, "dark"]] as const) {
+    // The policy of /docs allows its own script alone.
+    const context = await browser.newContext({ viewport: { width, height: 844 }, colorScheme, bypassCSP: true });
+    const page = await context.newPage();
+    await page.goto(pathToFileURL(file).href);
+    await page.evaluate(axe.source);
+    const violations = await page.evaluate(async () => {
+      // What a click shows is looked at too.
+      document.querySelector(".scroll svg a")?.dispatchEvent(new Event("click"));
+      document.querySelectorAll("details").forEach((each) => (each.open = true));
+      const { violations: found } = await (globalThis as unknown as { axe: typeof axe }).axe.run(document);
+      return found.map(({ id, nodes }) => `${id}: ${nodes[0]!.html}`);
+    });
+    expect(violations).toEqual([]);
+    expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+    await context.close();
+  }
+}, 120_000);
+
+test("a phone shows all of /docs without scrolling sideways, not even within a table", async () => {
+  const context = await browser.newContext({ viewport: { width: 390, height: 844 } });
+  const page = await context.newPage();
+  await page.goto(pathToFileURL(path.join(out, "docs.html")).href);
+  const wider = await page.evaluate(() =>
+    [...document.querySelectorAll("body *")]
+      .filter((each) => each.getBoundingClientRect().right > innerWidth || (each.clientWidth && each.scrollWidth > each.clientWidth + 1))
+      .map((each) => each.outerHTML.slice(0, 100)),
+  );
+  expect(wider).toEqual([]);
+  await context.close();
+});
