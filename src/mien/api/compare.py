@@ -95,12 +95,12 @@ def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | N
 
     Args:
         named: two or more names with predictions, the baseline first.
-        data: the data set that they are of: adds metrics without copies.
+        data: the data set that they are of: adds metrics without copies, and groups.
 
     Raises:
         DataError: as :func:`compare`.
     """
-    pairs = compare_all(named)
+    pairs = compare_all(named, faces=None if data is None else data.faces)
     if data is not None:
         pairs = with_subsets(pairs, data.faces, data.uncleaned)
     return [ComparisonResult(each) for each in pairs]

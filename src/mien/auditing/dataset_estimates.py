@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +14,16 @@ from mien.checks import distribution_shift as shift
 from mien.checks import label_noise_ceiling as ceiling
 from mien.checks.vote_evidence import Votes
 from mien.data.dataset import SPLITS, Dataset
-from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentile_interval, resampled_weights
+from mien.evaluation.intervals import (
+    Groups,
+    bootstrap_mean,
+    bootstrap_means,
+    percentile_interval,
+    resampled_weights,
+)
 from mien.evaluation.metrics import one_versus_rest
 from mien.evaluation.results import Estimate
-from mien.evaluation.temperature import assign_folds
+from mien.evaluation.temperature import assign_folds, join_groups
 from mien.progress import busy
 
 MIN_SAMPLES = 50
@@ -41,8 +48,8 @@ def split_tests(
         faces: N faces.
         images: uint8 (N, S, S), of the faces.
         light: float64 (N,) each, such as the brightness of each image.
-        groups: int64 (N,), group ids: near-copies share one and stay in one fold.
-        resamples: bootstrap resamples.
+        groups: int64 (N,), group ids: near-copies, and groups of the data, share one and stay in one fold.
+        resamples: bootstrap resamples, of the data's groups if it has any.
     """
     present = [name for name in SPLITS if (faces.split == name).sum() >= MIN_SAMPLES]
     for at, second in enumerate(present):
@@ -51,7 +58,7 @@ def split_tests(
             features = np.column_stack([*(each[chosen] for each in light.values()), shift.thumbnails(images[chosen])])
             target = (faces.split[chosen] == second).astype(np.int64)
             probabilities = shift.predict_out_of_fold(features, target, groups[chosen])
-            auc = _mean_auc(target, probabilities[:, 1:], resamples)
+            auc = _mean_auc(target, probabilities[:, 1:], resamples, _part(faces.groups, chosen))
             yield SeparabilityTest(f"{first} and {second}", len(chosen), auc)
 
 
@@ -72,11 +79,19 @@ def shortcut_tests(
     }
     for name, features in features_by_name.items():
         probabilities = shift.predict_out_of_fold(features, faces.labels[chosen], groups[chosen])
-        yield SeparabilityTest(name, len(chosen), _mean_auc(faces.labels[chosen], probabilities, resamples))
+        auc = _mean_auc(faces.labels[chosen], probabilities, resamples, _part(faces.groups, chosen))
+        yield SeparabilityTest(name, len(chosen), auc)
 
 
-def _mean_auc(target: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], resamples: int) -> Estimate:
-    """Mean one-vs-rest AUC over the columns that have one, with its bootstrap interval over samples.
+def _part(groups: Groups | None, chosen: npt.NDArray[Any]) -> Groups | None:
+    """The groups of some samples: their positions, or bool (N,)."""
+    return None if groups is None else groups[chosen]
+
+
+def _mean_auc(
+    target: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], resamples: int, groups: Groups | None
+) -> Estimate:
+    """Mean one-vs-rest AUC over the columns that have one, with its bootstrap interval over samples, or over groups.
 
     A single column is the probability of target 1; otherwise there is one column for each value.
     """
@@ -90,7 +105,7 @@ def _mean_auc(target: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float
         known = areas[~np.isnan(areas)]
         return float(known.mean()) if len(known) else math.nan
 
-    drawn = np.array([mean(weights) for weights in resampled_weights(len(target), resamples, _SEED)])
+    drawn = np.array([mean(weights) for weights in resampled_weights(len(target), resamples, _SEED, groups)])
     return percentile_interval(mean(np.ones(len(target))), drawn)
 
 
@@ -98,7 +113,7 @@ def ceiling_estimates(
     faces: Dataset,
     votes: Votes | None,
     identical: npt.NDArray[np.int64],
-    near: npt.NDArray[np.int64],
+    groups: npt.NDArray[np.int64],
     resamples: int,
 ) -> Iterator[CeilingEstimate]:
     """Estimate the accuracy that the label noise allows, from votes and from copies.
@@ -109,14 +124,16 @@ def ceiling_estimates(
         faces: N faces.
         votes: FER+ votes; None if unknown.
         identical: int64 (N,), group ids: identical images share one.
-        near: int64 (N,), group ids: near-copies share one.
-        resamples: bootstrap resamples.
+        groups: int64 (N,), as in :func:`split_tests`.
+        resamples: bootstrap resamples, of the data's groups if it has any.
     """
     if votes is not None:
-        yield from _ceilings_of_votes(faces, votes, near, resamples)
+        yield from _ceilings_of_votes(faces, votes, groups, resamples)
     agreements = ceiling.pair_agreement(identical, faces.labels)
     if len(agreements) >= MIN_GROUPS:
-        drawn = bootstrap_means(agreements[:, np.newaxis], resamples, _SEED)[:, 0]
+        _, first, sizes = np.unique(identical, return_index=True, return_counts=True)
+        people = None if faces.groups is None else join_groups(faces.groups, identical)
+        drawn = bootstrap_means(agreements[:, np.newaxis], resamples, _SEED, _part(people, first[sizes > 1]))[:, 0]
         least = percentile_interval(float(agreements.mean()), drawn)
         most = percentile_interval(math.sqrt(least.value), np.sqrt(drawn))
         assumption = (
@@ -128,7 +145,7 @@ def ceiling_estimates(
 
 
 def _ceilings_of_votes(
-    faces: Dataset, votes: Votes, near: npt.NDArray[np.int64], resamples: int
+    faces: Dataset, votes: Votes, groups: npt.NDArray[np.int64], resamples: int
 ) -> Iterator[CeilingEstimate]:
     classes = len(faces.classes)
     plurality = ceiling.plurality_hits(votes, faces.labels, classes)
@@ -137,7 +154,7 @@ def _ceilings_of_votes(
     if votes.known.sum() >= MIN_SAMPLES:
         with busy("predicting labels from votes"):
             predicted[votes.known] = ceiling.predicted_from_votes(
-                votes.of(votes.known), faces.labels[votes.known], assign_folds(near[votes.known])
+                votes.of(votes.known), faces.labels[votes.known], assign_folds(groups[votes.known])
             )
     kinds = (
         (
@@ -159,7 +176,7 @@ def _ceilings_of_votes(
     )
     for split in [name for name in SPLITS if (faces.split == name).any()]:
         for name, hits, assumption in kinds:
-            known = hits[(faces.split == split) & ~np.isnan(hits)]
-            if len(known):
-                estimate = bootstrap_mean(known, resamples, _SEED)
-                yield CeilingEstimate(f"{split}: {name}", len(known), estimate, assumption)
+            known = (faces.split == split) & ~np.isnan(hits)
+            if known.any():
+                estimate = bootstrap_mean(hits[known], resamples, _SEED, _part(faces.groups, known))
+                yield CeilingEstimate(f"{split}: {name}", int(known.sum()), estimate, assumption)

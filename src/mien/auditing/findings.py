@@ -17,7 +17,7 @@ from mien.checks.vote_evidence import Votes
 from mien.data.clean import Change
 from mien.data.dataset import Dataset
 from mien.errors import Notice
-from mien.evaluation.intervals import proportion
+from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, SubsetMetrics, json_ready
 from mien.near_copies.finder import NearCopies
@@ -138,11 +138,13 @@ class AuditFindings:
 
     def class_balance(self) -> dict[str, dict[str, Estimate]]:
         """Fraction of each class in each split that has faces, with its interval."""
+        faces, groups = self.faces, self.faces.groups
         return {
             split: {
-                name: proportion(count, sum(counts)) for name, count in zip(self.faces.classes, counts, strict=True)
+                name: proportion_among(faces.labels == label, faces.split == split, groups)
+                for label, name in enumerate(faces.classes)
             }
-            for split, counts in self.faces.counts_by_split().items()
+            for split in faces.counts_by_split()
         }
 
     def change_counts(self) -> dict[str, dict[str, int]]:

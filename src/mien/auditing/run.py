@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,8 +34,9 @@ from mien.data.splits import group_identical
 from mien.errors import DataError, Notice, needs_extra
 from mien.evaluation.estimates import evaluate_subsets
 from mien.evaluation.image_statistics import brightness, contrast, sharpness
-from mien.evaluation.intervals import proportion
+from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.temperature import join_groups
 from mien.near_copies.finder import NearCopies, find_near_copies
 from mien.pipeline.leakage import ALL_SAMPLES
 from mien.pipeline.matching import check_fingerprint, match_faces
@@ -65,6 +66,13 @@ def find_copies(faces: Dataset) -> Copies:
         with busy("counting copies"):
             identical, deviation = group_identical(images), contrast(images)
         return Copies(identical, find_near_copies(images, identical, deviation), deviation)
+
+
+def kept_together(faces: Dataset, copies: Copies) -> npt.NDArray[np.int64]:
+    """Group ids of the faces, int64 (N,): near-copies, and groups of the data, share one and stay in one fold."""
+    joined = join_groups(faces.groups, copies.near.groups)
+    assert joined is not None
+    return joined
 
 
 def _grey(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -104,13 +112,13 @@ def _audit(faces: Dataset, copies: Copies, predictions: Predictions | None, resa
         faces = _with_classes_of(predictions, faces)
     votes = read_votes(faces)
     images = _grey(faces.images)
-    near, groups = copies.near, copies.near.groups
+    near, groups, together = copies.near, copies.near.groups, kept_together(faces, copies)
     light = {"brightness": brightness(images), "contrast": copies.contrast, "sharpness": sharpness(images)}
     few_tones = tones(images)
     outliers = find_outliers(images, [-few_tones])
     with busy("testing splits and classes"):
-        of_splits = tuple(split_tests(faces, images, light, groups, resamples))
-        of_shortcuts = tuple(shortcut_tests(faces, images, light, groups, resamples))
+        of_splits = tuple(split_tests(faces, images, light, together, resamples))
+        of_shortcuts = tuple(shortcut_tests(faces, images, light, together, resamples))
     review = None if predictions is None else _review_labels(faces, predictions, copies, votes, resamples)
     doubtful, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
     if review is not None:
@@ -133,7 +141,7 @@ def _audit(faces: Dataset, copies: Copies, predictions: Predictions | None, resa
         outlier_ranking=outlier_ranking,
         split_tests=of_splits,
         shortcut_tests=of_shortcuts,
-        ceilings=tuple(ceiling_estimates(faces, votes, copies.identical, groups, resamples)),
+        ceilings=tuple(ceiling_estimates(faces, votes, copies.identical, together, resamples)),
         label_review=review,
         changes=tuple(suggest_changes(faces, blank, not_a_face, copies.identical, groups, doubtful, suggested)),
         notes=() if votes is None else votes.notes,
@@ -214,6 +222,8 @@ def _review_labels(
 ) -> LabelReview:
     indices = faces.places(predictions.sample_ids)
     groups = copies.near.groups
+    if faces.groups is not None:
+        predictions = replace(predictions, groups=faces.groups[indices])
     with busy("looking for wrong labels"):
         of_train = np.asarray(faces.split[indices] == "train")
         issues = rank_label_issues(predictions.labels, predictions.probabilities, groups[indices], of_train)
@@ -224,7 +234,7 @@ def _review_labels(
         against = _outvoted(theirs, predictions.labels)
         if usable.any():
             ranking = ranking_worth(issues.suspicion[usable], against[usable])
-            confirmed = proportion((issues.flagged & usable & against).sum(), (issues.flagged & usable).sum())
+            confirmed = proportion_among(against, issues.flagged & usable, predictions.groups)
     kept = {ALL_SAMPLES: np.ones(len(predictions), dtype=np.bool_)}
     for how, group_ids in (("identical", copies.identical), ("identical or near", groups)):
         if _of_one_model(predictions):

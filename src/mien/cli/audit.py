@@ -10,7 +10,7 @@ import typer
 
 from mien.api.audit import AuditResult
 from mien.auditing.page import audit_tables
-from mien.auditing.run import Copies, audit_faces, check_audit, find_copies
+from mien.auditing.run import Copies, audit_faces, check_audit, find_copies, kept_together
 from mien.cli.options import (
     DataArgument,
     JsonOption,
@@ -171,7 +171,7 @@ def _predict_out_of_fold(options: _Options, recipe: Recipe, faces: Dataset, copi
     predictions = cross_val_predictions(
         recipe,
         faces,
-        copies.near.groups,
+        kept_together(faces, copies),
         options.out / _FOLDS,
         progress=TrainProgress,
         notify=notice,

@@ -54,8 +54,8 @@ def compare(
 
     Every model is compared with the first one. Input sizes may differ. With --data, the page in --out shows faces.
     """
-    if data is not None and out is None:
-        raise DataError("--data shows faces on a page, which needs --out OUT.", code="options")
+    if data is not None and out is None and data_options.group is None:
+        raise DataError("--data shows faces on a page, which needs --out OUT, or gives --group.", code="options")
     if split is not None and not folders:
         raise DataError("--split chooses among the predictions of DIR; --predictions FILE has one.", code="options")
     source = data_options.at_any(data)

@@ -103,7 +103,12 @@ def _measure(options: _Options, source: Source) -> RobustnessReport:
         # Before minutes are spent on what could not be compared.
         check_baseline(other, str(options.baseline), faces.images, faces.labels, options.seed, samples_fingerprint)
     measured = measure_robustness(
-        predictor.probabilities, faces.images, faces.labels, seed=options.seed, samples_fingerprint=samples_fingerprint
+        predictor.probabilities,
+        faces.images,
+        faces.labels,
+        seed=options.seed,
+        samples_fingerprint=samples_fingerprint,
+        groups=faces.groups,
     )
     relative = relative_to(other, measured, str(options.baseline)) if other is not None else None
     return RobustnessReport(options.model, str(source.path), options.split, measured, relative, fingerprint)

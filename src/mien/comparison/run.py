@@ -11,6 +11,7 @@ import numpy as np
 from mien.comparison.section import PairwiseComparison, comparison_section
 from mien.data.dataset import Dataset
 from mien.errors import DataError, Notice
+from mien.evaluation.named_metrics import groups_of
 from mien.evaluation.paired_tests import compare_predictions, match_samples, shared_samples
 from mien.evaluation.predictions import Predictions
 from mien.page.page import Page, WrittenPage
@@ -19,12 +20,15 @@ from mien.pipeline.leakage import leakage_reference, without_copies
 from mien.pipeline.matching import check_fingerprint, faces_of_predictions, match_faces
 
 
-def compare_all(named: Sequence[tuple[str, Predictions]], resamples: int = 1000) -> list[PairwiseComparison]:
+def compare_all(
+    named: Sequence[tuple[str, Predictions]], resamples: int = 1000, faces: Dataset | None = None
+) -> list[PairwiseComparison]:
     """Compare all predictions with the first, on the same samples.
 
     Args:
         named: two or more names with predictions, the baseline first.
         resamples: bootstrap resamples for each interval.
+        faces: the data that the predictions are of, all splits; its groups, if it has any, take the place of theirs.
 
     Raises:
         DataError: fewer than two, or predictions of other samples, labels, classes or data.
@@ -41,6 +45,10 @@ def compare_all(named: Sequence[tuple[str, Predictions]], resamples: int = 1000)
             a, b = match_samples(baseline, predictions)
         except DataError as error:
             raise DataError(f"{first} and {name}: {error}", code=error.code) from None
+        groups = groups_of((a, b))
+        if faces is not None and faces.groups is not None:
+            groups = _faces_of(a, faces).groups
+        a, b = (replace(each, groups=groups) for each in (a, b))
         key = "comparison" if len(others) == 1 else f"comparison-{number}"
         pairs.append(PairwiseComparison(first, name, a, b, compare_predictions(a, b, resamples), key))
     return pairs
@@ -95,7 +103,7 @@ def with_subsets(
     Raises:
         DataError: the predictions are not of these faces.
     """
-    _faces_of(pairs, faces)
+    _faces_of(pairs[0].first_predictions, faces)
     seen = leakage_reference([], faces, uncleaned)
     sides = [
         [
@@ -128,7 +136,7 @@ def write_comparison(
         RunError: the file system refused.
     """
     predictions = pairs[0].first_predictions
-    chosen = None if faces is None else _faces_of(pairs, faces)
+    chosen = None if faces is None else _faces_of(predictions, faces)
     sections = [comparison_section(each, chosen) for each in pairs]
     page = Page(
         title=" · ".join((pairs[0].first, *(each.second for each in pairs))),
@@ -142,9 +150,8 @@ def write_comparison(
     return page.write(out)
 
 
-def _faces_of(pairs: Sequence[PairwiseComparison], faces: Dataset) -> Dataset:
-    """The faces of the compared samples, in order. Raises DataError if the predictions are not of these faces."""
-    predictions = pairs[0].first_predictions
+def _faces_of(predictions: Predictions, faces: Dataset) -> Dataset:
+    """The faces of the predictions, in order. Raises DataError if the predictions are not of these faces."""
     check_fingerprint(faces, predictions)
     # With --shared-only, the compared samples are only a part of the split.
     part = faces.subset(np.isin(faces.rows, predictions.sample_ids))
