@@ -127,6 +127,7 @@ def test_classes_merge_and_a_threshold_decides(service, face):
         ("max_faces=0", "1 or more"),
         ("min_size=0", "'min_size'"),
         ("min_score=-1", "'min_score'"),
+        ("crops=true&max_faces=1", "'max_faces'"),
         ("max_faces=many", "'max_faces'"),
     ],
 )

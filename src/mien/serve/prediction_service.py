@@ -94,6 +94,9 @@ class PredictionService:
 
     def query(self, parameters: PredictParameters) -> PredictQuery:
         """Check the parameters of a request. Raises :class:`ApiError`."""
+        for name in ("min_score", "min_size", "max_faces"):
+            if parameters.crops and getattr(parameters, name) is not None:
+                raise ApiError(f"'{name}' limits detected faces; leave it out with crops=true.", code="bad-parameter")
         try:
             reader = FaceReader(
                 self._classifier.with_output(parameters.output),
