@@ -124,8 +124,7 @@ export class ImageSession {
     this.page.messages.show(() => translate("processing", { name: item.file.name }));
     let image: DecodedImage;
     try {
-      image = await this.#gallery.process(item);
-      await this.#gallery.addHint(item, image);
+      image = await this.#gallery.processToShow(item);
     } catch (error) {
       this.#refuse(item, error);
       if (!this.stage.isCurrent(turn)) return true;

@@ -57,9 +57,21 @@ export class Gallery {
     return image;
   }
 
-  /** Look whether the image was given as what it is. Of many crops only those that are looked at cost a detection. */
-  async addHint({ predictions }: GalleryItem, image: DecodedImage): Promise<void> {
-    if (!predictions || predictions.hint !== undefined) return;
+  /**
+   * As `process`, and look whether the image was given as what it is: of many crops only those that are looked at cost a
+   * detection. If the predictions are forgotten meanwhile, it begins again.
+   */
+  async processToShow(item: GalleryItem): Promise<DecodedImage> {
+    let image: DecodedImage;
+    do {
+      image = await this.process(item);
+      if (item.predictions) await this.#addHint(item.predictions, image);
+    } while (item.predictions?.hint === undefined);
+    return image;
+  }
+
+  async #addHint(predictions: ImagePredictions, image: DecodedImage): Promise<void> {
+    if (predictions.hint !== undefined) return;
     const predictor = await this.predictor;
     predictions.hint = await cropHint(image, predictions.faces, () => predictor.detect(image));
   }
