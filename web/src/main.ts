@@ -43,7 +43,7 @@ async function start(): Promise<void> {
   const page = new Page(manifest, settings);
   const app = new App(page, predictor);
   page.messages.show(loading);
-  bindSources(app);
+  bindSources(app, page);
   bindModels(app, page, models);
   fillModelSwitches(app, page);
   bindSettings(app, page);

@@ -1,12 +1,11 @@
 /** Binds buttons, switches, drops and pastes to what the app does. */
 
 import { currentLanguage, languages, percent, setLanguage } from "../locales/translate";
-import { bindBoxDrawing } from "../view/box_drawing";
 import { element } from "../view/elements";
 import type { Page } from "../view/page";
 import type { App } from "./app";
 
-export function bindSources(app: App): void {
+export function bindSources(app: App, page: Page): void {
   const images = element<HTMLInputElement>("image-files");
   const video = element<HTMLInputElement>("video-file");
   for (const id of ["choose-images", "use-camera", "play-video", "open-example"]) element<HTMLButtonElement>(id).disabled = false;
@@ -17,7 +16,7 @@ export function bindSources(app: App): void {
   element("classify-whole").onclick = () => void app.images.classifyWhole();
   element("explain").onclick = () => void app.explain();
   element("open-example").onclick = () => void app.openExample();
-  bindBoxDrawing((fractions) => void app.addFace(fractions));
+  page.drawing.onBox = (fractions) => void app.addFace(fractions);
   element("copy").onclick = () => void app.copy();
   element("save").onclick = () => app.save();
   for (const input of [images, video]) {

@@ -7,49 +7,68 @@ import { element } from "./elements";
 /** A box with a shorter side than this, in CSS pixels, is too small: it may have been a click. */
 const MIN_SIDE_PX = 8;
 
-/** While the button is pressed, a drag on the image draws a box. Calls `use` with fractions 0..1 of the shown image. */
-export function bindBoxDrawing(use: (fractions: Box) => void): void {
-  const [button, frame] = [element("draw-box"), element("frame")];
-  const shape = document.createElement("div");
-  shape.className = "drawn";
-  let start: [number, number] | null = null;
+/** While the button is pressed, a drag on the image draws a box. */
+export class BoxDrawing {
+  /** Called with fractions 0..1 of the shown image. */
+  onBox: (fractions: Box) => void = () => {};
+  readonly #button = element("draw-box");
+  readonly #frame = element("frame");
+  readonly #shape = document.createElement("div");
+  #start: [number, number] | null = null;
 
-  const setDrawing = (drawing: boolean, hint: Key = "draw_hint") => {
-    button.setAttribute("aria-pressed", String(drawing));
-    frame.classList.toggle("drawing", drawing);
+  constructor() {
+    this.#shape.className = "drawn";
+    this.#button.onclick = () => this.#set(!this.#isDrawing);
+    this.#frame.onpointerdown = (event) => this.#begin(event);
+    this.#frame.onpointermove = (event) => this.#start && showShape(this.#shape, this.#boxTo(event));
+    this.#frame.onpointercancel = () => this.stop();
+    this.#frame.onpointerup = (event) => this.#end(event);
+  }
+
+  /** Give up drawing, and what was said about it. */
+  stop(): void {
+    this.#set(false);
+  }
+
+  get #isDrawing(): boolean {
+    return this.#button.getAttribute("aria-pressed") === "true";
+  }
+
+  #set(drawing: boolean, hint: Key = "draw_hint"): void {
+    this.#button.setAttribute("aria-pressed", String(drawing));
+    this.#frame.classList.toggle("drawing", drawing);
     const line = element("draw-hint");
     line.hidden = !drawing;
     line.dataset["text"] = hint;
     line.textContent = translate(hint);
-    start = null;
-    shape.remove();
-  };
-  const boxTo = (event: PointerEvent): Box => {
-    const [fromX, fromY] = start!;
-    const [x, y] = placeOf(event, frame);
+    this.#start = null;
+    this.#shape.remove();
+  }
+
+  #begin(event: PointerEvent): void {
+    if (!this.#isDrawing) return;
+    this.#start = placeOf(event, this.#frame);
+    this.#frame.setPointerCapture(event.pointerId);
+    this.#frame.append(this.#shape);
+    showShape(this.#shape, this.#boxTo(event));
+  }
+
+  #end(event: PointerEvent): void {
+    if (!this.#start) return;
+    const box = this.#boxTo(event);
+    if (Math.min(box.width * this.#frame.clientWidth, box.height * this.#frame.clientHeight) < MIN_SIDE_PX) {
+      return this.#set(true, "draw_too_small");
+    }
+    this.stop();
+    this.onBox(box);
+  }
+
+  #boxTo(event: PointerEvent): Box {
+    const [fromX, fromY] = this.#start!;
+    const [x, y] = placeOf(event, this.#frame);
     const [left, top] = [Math.min(fromX, x), Math.min(fromY, y)];
     return { left, top, width: Math.abs(x - fromX), height: Math.abs(y - fromY) };
-  };
-
-  button.onclick = () => setDrawing(button.getAttribute("aria-pressed") !== "true");
-  frame.onpointerdown = (event) => {
-    if (!frame.classList.contains("drawing")) return;
-    start = placeOf(event, frame);
-    frame.setPointerCapture(event.pointerId);
-    frame.append(shape);
-    showShape(shape, boxTo(event));
-  };
-  frame.onpointermove = (event) => start && showShape(shape, boxTo(event));
-  frame.onpointercancel = () => setDrawing(false);
-  frame.onpointerup = (event) => {
-    if (!start) return;
-    const box = boxTo(event);
-    if (Math.min(box.width * frame.clientWidth, box.height * frame.clientHeight) < MIN_SIDE_PX) {
-      return setDrawing(true, "draw_too_small");
-    }
-    setDrawing(false);
-    use(box);
-  };
+  }
 }
 
 function placeOf({ clientX, clientY }: PointerEvent, frame: HTMLElement): [number, number] {

@@ -10,6 +10,7 @@ import type { VideoPredictor } from "../predictions/video_predictor";
 import type { DecodedImage } from "../preprocess/image";
 import { answerColour, answerText, captionText, showAnswer, showDetectionScore } from "./answer";
 import { showBars } from "./bars";
+import { BoxDrawing } from "./box_drawing";
 import { showBoxes } from "./boxes";
 import { element } from "./elements";
 import { showImageList } from "./image_list";
@@ -32,6 +33,7 @@ export class Page {
   chosenNumber = 1;
   predictions: ImagePredictions | null = null;
   readonly messages = new Messages();
+  readonly drawing = new BoxDrawing();
   readonly videoPanel: VideoPanel;
   #map: { face: NumberedFace; values: Float32Array; top: string } | null = null;
 
@@ -69,6 +71,7 @@ export class Page {
   showScreen(shown: Shown): void {
     this.chosenNumber = 1;
     this.forgetMap();
+    this.drawing.stop();
     this.videoPanel.reset();
     element("invitation").hidden = shown.kind !== "nothing";
     element("frame").hidden = shown.kind === "nothing";

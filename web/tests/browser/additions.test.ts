@@ -7,7 +7,7 @@ import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { Prediction } from "../../src/predictions/prediction";
-import { astronaut, BUILT, chooseOutput, drop, dropAstronaut, expectClose, folder, pageErrors, predictBox, python, reports, saved, VOTES, waitForText, Visit } from "./browser";
+import { astronaut, BUILT, chooseOutput, drop, dropAstronaut, expectClose, folder, pageErrors, predictBox, python, reports, saved, says, VOTES, waitForText, Visit } from "./browser";
 
 let visit: Visit;
 beforeAll(async () => {
@@ -73,7 +73,7 @@ test("the timeline has a legend, an axis, and the values under the pointer", asy
   expect(await page.textContent("#timeline-reading")).toMatch(/^0:\d\d: happy \d+%, [\w ]+ \d+%, [\w ]+ \d+%$/);
   await chooseOutput(page, "fer2013");
   expect(await page.locator("#timeline-legend li").allTextContents()).toEqual(LABELS);
-  expect(await page.textContent("#timeline-reading")).toBe("Point at the timeline to read its values.");
+  expect(await page.textContent("#timeline-reading")).toBe(says("reading_hint"));
   await page.context().close();
 });
 
@@ -92,9 +92,9 @@ test("a box drawn by hand is classified as this box is in Python, and stays when
   await dropAstronaut(page);
   await page.click("#draw-box");
   await draw(page, [170, 75], [170, 75]);
-  expect(await page.textContent("#draw-hint")).toBe("That was too small for a face. Draw a box around the whole face.");
+  expect(await page.textContent("#draw-hint")).toBe(says("draw_too_small"));
   await draw(page, [170, 75], [270, 180]);
-  await expect.poll(() => page.textContent("#prediction-title")).toBe("Prediction for face 2");
+  await expect.poll(() => page.textContent("#prediction-title")).toBe(says("prediction_for", { number: 2 }));
   expect(await page.getAttribute("#draw-box", "aria-pressed")).toBe("false");
   const [, prediction] = (await saved(page)) as unknown as [Prediction, Prediction];
   const { left, top, width, height } = prediction.box!;
@@ -107,6 +107,27 @@ test("a box drawn by hand is classified as this box is in Python, and stays when
     await expect.poll(async () => (await saved(page)).length).toBe(count);
     expect((await saved(page)).at(-1)).toEqual(prediction);
   }
+  await page.context().close();
+});
+
+test("drawing ends with the image that it was for", async () => {
+  const page = await visit.open();
+  const isDrawing = async () => [
+    await page.getAttribute("#draw-box", "aria-pressed"),
+    await page.locator("#frame").evaluate((frame) => frame.classList.contains("drawing")),
+    await page.isVisible("#draw-hint"),
+  ];
+  await dropAstronaut(page);
+  await page.click("#draw-box");
+  await draw(page, [170, 75], [170, 75]);
+  expect(await isDrawing()).toEqual(["true", true, true]);
+  await page.click("#use-camera");
+  await waitForText(page, "#throughput", /frames/);
+  expect(await isDrawing()).toEqual(["false", false, false]);
+  await page.click("#stop");
+  await page.click("#images button");
+  await page.click("#draw-box");
+  expect(await page.textContent("#draw-hint")).toBe(says("draw_hint"));
   await page.context().close();
 });
 

@@ -10,6 +10,7 @@ import { expect } from "vitest";
 
 import type { Box } from "../../src/faces/box";
 import { MARGIN } from "../../src/faces/crop";
+import { type Key, type Language, setLanguage, translate } from "../../src/locales/translate";
 import type { Prediction } from "../../src/predictions/prediction";
 import { serve } from "./site";
 
@@ -179,6 +180,12 @@ export async function clickWhileProcessing(page: Page, selector: string): Promis
 export async function dropAstronaut(page: Page): Promise<void> {
   await drop(page, [{ name: "astronaut.png", type: "image/png", bytes: readFileSync(astronaut()) }]);
   await page.waitForSelector("#answer strong");
+}
+
+/** What the page says in a language, as its file has it. */
+export function says(key: Key, values: Record<string, string | number> = {}, language: Language = "en"): string {
+  setLanguage(language);
+  return translate(key, values);
 }
 
 /** Show another output of the model. Its switch looks like text, so Playwright would not find it in reach. */
