@@ -1,14 +1,14 @@
 import type { DetectedFace } from "../faces/box";
 import type { PredictedFace } from "./predictor";
 
-/** A photo may have been given as a face crop, or a face crop as a photo. The rules are those of mien.cli.crop_notes. */
+/** A photo may have been given as a face crop, or a face crop as a photo. The rules are those of mien.faces.mix_up. */
 export type CropHint = "crop_as_photo" | "photo_as_crop";
 
-/** Longest side of face crops in the usual data sets. */
-const CROP_PX = 224;
+/** Longest side of face crops in the usual data sets; as in mien.faces.crop. */
+export const CROP_PX = 224;
 
 /** A face under this share of the image's shorter side is a face in a photo. */
-const SMALL_FACE = 0.4;
+export const SMALL_FACE = 0.4;
 
 /** `detect` is called only for a large image that was taken as one face. */
 export async function cropHint(

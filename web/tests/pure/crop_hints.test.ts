@@ -1,13 +1,24 @@
-// Oracle: the rules of mien.cli.crop_notes, by hand.
+// Oracle: the rules of mien.faces.mix_up, by hand; its limits from the Python files.
+import { readFileSync } from "node:fs";
+import path from "node:path";
+
 import { describe, expect, test } from "vitest";
 
-import { cropHint } from "../../src/predictions/crop_hints";
+import { CROP_PX, cropHint, SMALL_FACE } from "../../src/predictions/crop_hints";
 
-describe("hints, as of mien.cli.crop_notes", () => {
+describe("hints, as of mien.faces.mix_up", () => {
   const whole = { box: null };
   const face = (side: number) => ({ box: { left: 0, top: 0, width: side, height: side / 2 }, score: 1 });
   const hint = async (width: number, height: number, faces: { box: null }[], ...found: ReturnType<typeof face>[]) =>
     cropHint({ width, height }, faces, () => Promise.resolve(found));
+
+  test("the limits are Python's", () => {
+    const limit = (file: string, name: string) => {
+      const code = readFileSync(path.join(import.meta.dirname, "../../../src/mien/faces", file), "utf8");
+      return Number(new RegExp(`^${name} = (.+)$`, "m").exec(code)![1]);
+    };
+    expect([CROP_PX, SMALL_FACE]).toEqual([limit("crop.py", "CROP_PX"), limit("mix_up.py", "SMALL_FACE")]);
+  });
 
   test("a small square image without a face may be a face crop", async () => {
     expect(await Promise.all([hint(48, 48, []), hint(224, 224, [])])).toEqual(["crop_as_photo", "crop_as_photo"]);
