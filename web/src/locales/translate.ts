@@ -61,11 +61,17 @@ export function outputName({ name, byVotes }: Pick<Output, "name" | "byVotes">):
   return name === "fer2013" ? translate("output_fer2013") : name;
 }
 
-/** A fraction 0..1 as a percentage with a fixed number of decimals. What is below 1 is never rounded to 100%. */
+/**
+ * A fraction 0..1 as a percentage with a fixed number of decimals. Only 0 is "0%" and only the whole is "100%": what would be
+ * rounded to them is "<1%" or ">99%".
+ */
 export function percent(fraction: number, decimals = 0): string {
-  const format = { style: "percent", minimumFractionDigits: decimals, maximumFractionDigits: decimals } as const;
-  const highest = fraction < 1 ? 1 - 10 ** -(decimals + 2) : 1;
-  return new Intl.NumberFormat(language, format).format(Math.min(fraction, highest));
+  const style = { style: "percent", minimumFractionDigits: decimals, maximumFractionDigits: decimals } as const;
+  const { format } = new Intl.NumberFormat(language, style);
+  const step = 10 ** -(decimals + 2);
+  if (fraction > 0 && fraction < step / 2) return `<${format(step)}`;
+  if (fraction >= 1 - step / 2 && fraction < 1) return `>${format(1 - step)}`;
+  return format(Math.min(fraction, 1));
 }
 
 /** A number without decimals. */

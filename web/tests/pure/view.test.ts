@@ -38,9 +38,13 @@ describe("locales", () => {
     expect(percent(0.70186, 1)).toBe("70.2%");
   });
 
-  test("only the whole is 100%", () => {
-    expect([1, 0.9999, 0.995, 0.985].map((share) => percent(share))).toEqual(["100%", "99%", "99%", "99%"]);
-    expect(percent(0.9999, 1)).toBe("99.9%");
+  test("only the whole is 100%, and only nothing is 0%", () => {
+    expect([1, 0.9999, 0.995, 0.9949, 0.985].map((share) => percent(share))).toEqual(["100%", ">99%", ">99%", "99%", "99%"]);
+    expect([0, 1e-9, 0.0049, 0.005, 0.014].map((share) => percent(share))).toEqual(["0%", "<1%", "<1%", "1%", "1%"]);
+    expect([0.9999, 0.9994, 0.0001].map((share) => percent(share, 1))).toEqual([">99.9%", "99.9%", "<0.1%"]);
+    setLanguage("de");
+    expect(percent(0.997)).toBe(">99\u00a0%");
+    setLanguage("en");
   });
 });
 
