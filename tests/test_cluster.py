@@ -9,6 +9,13 @@ from mien.errors import RunError
 from support import raises
 
 
+def test_an_address_that_is_no_name_of_a_host_is_refused(monkeypatch):
+    pytest.importorskip("ray", reason="mien[scale] is not installed")
+    monkeypatch.setenv("RAY_ADDRESS", "head..example:6379")
+    with raises(RunError, "ray-unreachable", "head..example"):
+        start_ray()
+
+
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_an_address_without_a_cluster_is_refused_at_once(monkeypatch, scheme):
     """Oracle: a port that was free a moment ago. Ray itself would try for minutes."""

@@ -63,4 +63,7 @@ def test_a_warning_has_a_code():
 def test_passwords_of_addresses_are_not_shown():
     shown = without_password("mien sweep x --storage postgresql+psycopg://ann:s:3@cret@host:5/db --out sqlite:///a.db")
     assert shown == "mien sweep x --storage postgresql+psycopg://ann:***@host:5/db --out sqlite:///a.db"
+    assert without_password("s3://KEY:SEC/RET@bucket/a@1 failed") == "s3://KEY:***@bucket/a@1 failed"
+    shown = without_password("abfs://one@host/p?client_id=a&client_secret=B%2F&sv=1 and http://127.0.0.1:9/a@b")
+    assert shown == "abfs://one@host/p?client_id=a&client_secret=***&sv=1 and http://127.0.0.1:9/a@b"
     assert without_password("hf://OWNER/NAME@main s3://bucket/a:b@c") == "hf://OWNER/NAME@main s3://bucket/a:b@c"

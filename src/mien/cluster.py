@@ -45,7 +45,7 @@ def _check_reachable(address: str) -> None:
         return
     try:
         socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise RunError(
             f"No Ray cluster answers at RAY_ADDRESS={address}: {reason}. Start one with: ray start --head",
@@ -56,7 +56,11 @@ def _check_reachable(address: str) -> None:
 @contextmanager
 def _without_stderr() -> Iterator[None]:
     """Ray's C++ part writes of its own log level to file descriptor 2, whatever that level is."""
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:  # a process may have none
+        yield
+        return
     try:
         with Path(os.devnull).open("w") as nowhere:
             os.dup2(nowhere.fileno(), 2)

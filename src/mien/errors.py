@@ -169,8 +169,12 @@ def needs_extra(extra: str, purpose: str) -> Iterator[None]:
 
 
 def without_password(text: str) -> str:
-    """A text whose addresses (``postgresql://user:password@host``) may be shown and kept."""
-    return re.sub(r"(\w://[^\s:/@]*):[^\s/]*@", r"\1:***@", text)
+    """A text whose addresses (``postgresql://user:password@host``, ``s3://bucket?secret_key=S``) may be shown and kept.
+
+    A key of S3 may hold slashes; what begins as a port does is no key.
+    """
+    text = re.sub(r"(\w://[^\s:/@]*):(?:[^\s/]*|(?!\d+/)[^\s@?]*)@", r"\1:***@", text)
+    return re.sub(r"(?i)([?&][\w.-]*(?:secret|password|token|key|sig)[\w.-]*=)[^\s&]+", r"\1***", text)
 
 
 def sentence(words: str) -> str:

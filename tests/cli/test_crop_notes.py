@@ -35,7 +35,7 @@ def test_a_crop_without_a_found_face_is_noticed_once(mien, tiny_run, tmp_path):
     assert note_codes(mien("predict", tmp_path, "--crops", "--model", tiny_run.path).err) == []
 
 
-@pytest.mark.parametrize(("kind", "codes"), [(NETWORK, ["no-face"]), ("yunet", [])])
+@pytest.mark.parametrize(("kind", "codes"), [(NETWORK, ["no-face-detected"]), ("yunet", [])])
 def test_photos_without_a_face_are_told_of_a_detector_that_finds_more(capfd, monkeypatch, kind, codes):
     """Oracle: by hand. One image has a face, one could not be read; where the better detector is in use, nothing."""
     monkeypatch.setattr(crop_notes, "choose", lambda: Choice(kind, (), "by hand"))

@@ -235,7 +235,7 @@ def test_where_nothing_could_be_read_that_is_no_success(mien, tmp_path, tiny_run
 
 
 def test_an_address_is_no_file(mien, tiny_run):
-    refused(mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"), "options", "a.jpg", "--engine")
+    refused(mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"), "image-address", "a.jpg")
 
 
 def test_a_picture_named_twice_is_read_once(mien, tmp_path, faces):
@@ -278,3 +278,4 @@ def test_an_address_reaches_ray_as_it_was_given_and_no_other_engine(mien, tmp_pa
     address = "s3x://bucket/a?endpoint_override=http://127.0.0.1:9"
     refused(mien("predict", address, "--engine", "ray", "--out", tmp_path / "o"), "source-unreadable", address)
     refused(mien("predict", address), "options", address, "--engine ray")
+    refused(mien("predict", "s3://KEY:SECRET@bucket/a"), "options", "s3://KEY:***@bucket/a")

@@ -169,12 +169,15 @@ def test_sources_are_named_as_given_and_each_once(crops, tmp_path):
     assert len(list(walk_sources(["crops", "crops"], tmp_path))) == 21
     for sources, code in (
         (["crops", "crops/a"], "sources-overlap"),
-        (["s3://KEY:SECRET@bucket/a", "s3://bucket/a/b?region=eu-west-1"], "sources-overlap"),
+        (["s3://KEY:SECRET@bucket/a?region=eu-west-1", "s3://bucket/a/b?region=eu-west-1"], "sources-overlap"),
+        ([f"file://{tmp_path}/crops", f"file://{tmp_path}/crops/a"], "sources-overlap"),
         (["none"], "file-missing"),
         (["s3x://bucket/a"], "source-unreadable"),
     ):
         with raises(DataError, code):
             list(walk_sources(sources, tmp_path))
+    apart = [f"file://{tmp_path}/crops/a", f"file://{tmp_path}/crops/b"]
+    assert len(list(walk_sources(apart, tmp_path))) == 21
     (tmp_path / "empty").mkdir()
     with raises(DataError, "folder-without-images"):
         list(walk_sources(["empty"], tmp_path))

@@ -64,9 +64,9 @@ class ImagesWithoutFaces:
         if self._crops:
             names = f"{counted(self._crops, 'square image')}, such as {self._first}"
             notice(crop_as_photo(names, option="--crops").line)
-        elif self._photos and choose().kind == NETWORK:
+        if self._photos and choose().kind == NETWORK:
             note(
                 f"no face was found in {counted(self._photos, 'image')}. Another detector finds more from the side "
                 "and in crowds: mien detectors install yunet",
-                "no-face",
+                "no-face-detected",
             )

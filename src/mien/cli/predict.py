@@ -30,7 +30,7 @@ from mien.cli.output import notice, show_json
 from mien.cli.predict_parts import check_parts_options, predict_parts
 from mien.cli.predict_settings import settings_of
 from mien.cli.predict_view import Tally, show_answers
-from mien.errors import DataError, MienError, Notice
+from mien.errors import DataError, MienError, Notice, without_password
 from mien.faces.opencv import limit_opencv_threads
 from mien.images import missing_file
 from mien.inference.annotate import Annotator
@@ -115,6 +115,7 @@ def predict(
     if crops and detection != DetectionOptions():
         text = "--min-score, --min-size and --max-faces limit the faces found in photos; leave out --crops."
         raise DataError(text, code="options")
+    _refuse_web_addresses(images)
     if engine == Engine.RAY:
         folder = check_parts_options(out, annotate=annotate is not None, json=json, csv=as_csv, skip_bad=skip_bad)
         limits = (detection.min_score, detection.min_size, detection.max_faces)
@@ -156,11 +157,18 @@ def predict(
             typer.echo(tally)
 
 
+def _refuse_web_addresses(images: list[str]) -> None:
+    for name in images:
+        if name.startswith(("http://", "https://")):
+            raise missing_file(name)
+
+
 def _local_paths(images: list[str]) -> list[Path]:
     """Raises :class:`DataError` for an address, which Ray's workers alone read (``options``)."""
     for name in images:
         if is_address(name):
-            raise DataError(f"{name} is an address. To read it, give --engine ray and --out DIR.", code="options")
+            text = f"{without_password(name)} is an address. To read it, give --engine ray and --out DIR."
+            raise DataError(text, code="options")
     return [Path(name) for name in images]
 
 

@@ -55,11 +55,14 @@ def _check_apart(sources: Sequence[str], base: Path) -> None:
 
 
 def _place(source: str, base: Path) -> PurePath:
-    """Where a source is, without an address's keys and options: rows name an image without them too."""
+    """Where a source is. Of an address, its file system's own path, without keys and options: so rows name images."""
     if not is_address(source):
         return (base / source).resolve()
-    scheme, _, rest = source.partition("?")[0].partition("://")
-    return PurePosixPath(f"{scheme}:", rest.rpartition("@")[2])
+    return _path(source.partition("://")[0], _open_system(source)[1])
+
+
+def _path(scheme: str, path: str) -> PurePosixPath:
+    return PurePosixPath(f"{scheme}:", path.lstrip("/"))
 
 
 def _walk(source: str, base: Path) -> Iterator[str]:
@@ -135,8 +138,7 @@ def local_copies(names: Sequence[str], sources: Sequence[str], base: Path) -> It
 def _copy(name: str, sources: Iterable[str], copy: Path) -> None:
     scheme, _, path = name.partition("://")
     for source in filter(is_address, sources):
-        root_scheme, _, root = source.partition("?")[0].partition("://")
-        if scheme == root_scheme and path.startswith(root.rstrip("/")):
+        if _path(scheme, path).is_relative_to(_place(source, Path())):
             break
     system = _open_system(source)[0]
     with _one_line(name), system.open_input_stream(path) as stream, copy.open("wb") as file:

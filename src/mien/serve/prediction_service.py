@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from mien.errors import DataError, ModelError, Notice
+from mien.errors import DataError, ModelError
 from mien.faces.face import Detector
 from mien.faces.limit import limited
 from mien.faces.mix_up import TRIED
@@ -246,12 +246,9 @@ def _image_response(
         picture=ImageSize(width=detected.width, height=detected.height),
         faces=[FaceResponse.model_validate(each) for each in predictions],
         faces_found=detected.found,
-        hint=None if detected.hint is None else _line(detected.hint),
+        hint=None if detected.hint is None else f"{detected.hint[0].upper()}{detected.hint[1:]}",
+        hint_code=None if detected.hint is None else detected.hint.code,
     )
-
-
-def _line(hint: Notice) -> str:
-    return f"{hint[0].upper()}{hint[1:]} [{hint.code}]"
 
 
 def _count_pixels(files: list[bytes], limits: Limits) -> int:

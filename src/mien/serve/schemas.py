@@ -101,9 +101,9 @@ class ImageResponse(BaseModel):
     faces_found: int = Field(description="more than `faces` holds if max_faces left some out")
     hint: str | None = Field(
         default=None,
-        description="says so where a photo may have been sent as a face crop, or a face crop as a photo; its code, "
-        "photo-as-crop or crops-as-photos, is at its end",
+        description="says so where a photo may have been sent as a face crop, or a face crop as a photo",
     )
+    hint_code: str | None = Field(default=None, description="of the hint: photo-as-crop or crops-as-photos")
 
 
 class ModelName(BaseModel):

@@ -76,15 +76,14 @@ def _parameters(recipe: Recipe) -> dict[str, str]:
 @contextmanager
 def _impatient() -> Iterator[None]:
     """A wrong address is said within seconds. For later epochs MLflow's own patience of minutes outlasts a restart."""
-    name = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-    if name in os.environ:
-        yield
-        return
-    os.environ[name] = "1"
+    limits = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+    own = limits.keys() - os.environ.keys()
+    os.environ.update({name: limits[name] for name in own})
     try:
         yield
     finally:
-        del os.environ[name]
+        for name in own:
+            del os.environ[name]
 
 
 @contextmanager
