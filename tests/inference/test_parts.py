@@ -176,8 +176,7 @@ def test_sources_are_named_as_given_and_each_once(crops, tmp_path):
     ):
         with raises(DataError, code):
             list(walk_sources(sources, tmp_path))
-    apart = [f"file://{tmp_path}/crops/a", f"file://{tmp_path}/crops/b"]
-    assert len(list(walk_sources(apart, tmp_path))) == 21
+    assert len(list(walk_sources([f"file://{tmp_path}/crops/{each}" for each in "ab"], tmp_path))) == 21
     (tmp_path / "empty").mkdir()
     with raises(DataError, "folder-without-images"):
         list(walk_sources(["empty"], tmp_path))
