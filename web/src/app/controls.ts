@@ -17,6 +17,7 @@ export function bindSources(app: App, page: Page): void {
   element("explain").onclick = () => void app.explain();
   element("open-example").onclick = () => void app.openExample();
   page.drawing.onBox = (fractions) => void app.addFace(fractions);
+  element("remove-box").onclick = () => void app.images.removeBox();
   element("copy").onclick = () => void app.copy();
   element("save").onclick = () => app.save();
   for (const input of [images, video]) {

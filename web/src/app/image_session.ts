@@ -79,6 +79,17 @@ export class ImageSession {
     }
   }
 
+  /** Take away the box of the chosen face, which the user drew. */
+  async removeBox(): Promise<void> {
+    const { shown } = this.stage;
+    const box = this.page.chosenFace?.box;
+    if (shown.kind !== "image" || !box) return;
+    // Its own button is hidden soon.
+    element("draw-box").focus();
+    this.#gallery.removeBox(shown.item, box);
+    await this.process([shown.item]);
+  }
+
   /** Process all images again, after a setting of detection was changed. */
   async repeat(): Promise<void> {
     this.page.messages.clearProblems();

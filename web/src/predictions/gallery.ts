@@ -1,6 +1,6 @@
 /** The images that were dropped, pasted or chosen, and the predictions for each. */
 
-import type { Box } from "../faces/box";
+import { type Box, iou } from "../faces/box";
 import type { DecodedImage } from "../preprocess/image";
 import { openImage } from "../sources/image_file";
 import { cropHint } from "./crop_hints";
@@ -13,7 +13,7 @@ export interface GalleryItem {
   thumbnail?: OffscreenCanvas;
   /** Missing until the image is processed; without faces where none was found. */
   predictions?: ImagePredictions;
-  /** Boxes that the user drew. They stay when the image is processed again. */
+  /** Boxes that the user drew. They stay when the image is processed again, and wait while images are face crops. */
   drawn: Box[];
 }
 
@@ -76,20 +76,26 @@ export class Gallery {
     predictions.hint = await cropHint(image, predictions.faces, () => predictor.detect(image));
   }
 
-  /** Predict on a box that the user drew, beside the faces that were found. Returns the new face's number. */
+  /** Predict on a box that the user drew, beside or instead of the faces that were found. Returns the new face's number. */
   async addFace(item: GalleryItem, box: Box): Promise<number> {
     const image = await openImage(item.file);
     const face = await (await this.predictor).predictBox(image, box);
-    item.drawn = [...item.drawn, box];
-    // Forgotten meanwhile: the box is predicted with the rest.
-    if (!item.predictions) await this.process(item);
+    item.drawn = [...item.drawn.filter((other) => !isSameFace(other, box)), box];
+    // Forgotten meanwhile: the box is predicted with the rest, or waits until images are no face crops.
+    if (!item.predictions || this.areCrops()) await this.process(item);
     else {
       // A face without a box is the whole image, which the user has given up by drawing.
       const boxed = item.predictions.faces.filter((each) => each.box);
-      const number = Math.max(0, ...boxed.map((each) => each.number)) + 1;
-      item.predictions = { ...item.predictions, faces: [...boxed, { ...face, number }] };
+      item.predictions = predictionsOf(item, image, [...boxed, face]);
+      item.predictions.hint = null;
     }
     return item.predictions!.faces.at(-1)!.number;
+  }
+
+  /** Take away a box that the user drew. The image has to be processed again: a face may be found there. */
+  removeBox(item: GalleryItem, box: Box): void {
+    item.drawn = item.drawn.filter((each) => each !== box);
+    delete item.predictions;
   }
 
   /** Predict again, with the whole image as one face. Raises PageError. */
@@ -116,6 +122,15 @@ function thumbnailOf({ source, width, height }: DecodedImage): OffscreenCanvas {
   return canvas;
 }
 
-function predictionsOf(item: GalleryItem, { width, height }: DecodedImage, faces: PredictedFace[]): ImagePredictions {
-  return { source: item.file.name, width, height, faces: faces.map((face, index) => ({ number: index + 1, ...face })) };
+/** The faces with their numbers. Where the user drew a box, no other one is listed. */
+function predictionsOf({ file, drawn }: GalleryItem, { width, height }: DecodedImage, faces: PredictedFace[]): ImagePredictions {
+  const listed = faces.filter(({ box }) => !box || drawn.includes(box) || !drawn.some((other) => isSameFace(other, box)));
+  return { source: file.name, width, height, faces: listed.map((face, index) => ({ ...face, number: index + 1 })) };
+}
+
+/** With a higher IoU than this, a box that the user drew and another one are of the same face. */
+const SAME_FACE = 0.4;
+
+function isSameFace(drawn: Box, other: Box): boolean {
+  return iou(drawn, other) > SAME_FACE;
 }

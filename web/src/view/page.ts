@@ -79,7 +79,8 @@ export class Page {
     element("video").hidden = shown.kind !== "video";
     element("timeline").hidden = shown.kind !== "video";
     const predictions = shown.kind === "image" ? shown.item.predictions! : null;
-    element("draw-offer").hidden = shown.kind !== "image";
+    // Of a face crop the whole image is the face.
+    element("draw-offer").hidden = shown.kind !== "image" || element<HTMLInputElement>("face-crops").checked;
     element("whole-offer").hidden = predictions?.faces.length !== 0;
     this.show(predictions);
   }
@@ -125,6 +126,7 @@ export class Page {
     showDetectionScore(element("detection-score"), prediction);
     showBars(element("bars"), Object.keys(scheme.groups), prediction);
     element<HTMLButtonElement>("explain").disabled = !prediction;
+    element("remove-box").hidden = !face?.box || face.score !== null;
     for (const id of ["copy", "save"]) element<HTMLButtonElement>(id).disabled = !this.predictions;
     element("frame").classList.toggle("mirrored", mirror);
     if (this.predictions) this.#showBoxes(this.predictions, face);

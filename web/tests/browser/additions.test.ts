@@ -79,6 +79,7 @@ test("the timeline has a legend, an axis, and the values under the pointer", asy
 
 /** Draw on the astronaut, from one place in its pixels to another. */
 async function draw(page: Page, from: [number, number], to: [number, number]): Promise<void> {
+  await page.locator("#frame").evaluate((frame) => frame.scrollIntoView({ behavior: "instant", block: "center" }));
   const frame = (await page.locator("#frame").boundingBox())!;
   const [start, end] = [from, to].map(([x, y]) => [frame.x + (x / 512) * frame.width, frame.y + (y / 512) * frame.width] as const);
   await page.mouse.move(...start!);
@@ -94,19 +95,44 @@ test("a box drawn by hand is classified as this box is in Python, and stays when
   await draw(page, [170, 75], [170, 75]);
   expect(await page.textContent("#draw-hint")).toBe(says("draw_too_small"));
   await draw(page, [170, 75], [270, 180]);
-  await expect.poll(() => page.textContent("#prediction-title")).toBe(says("prediction_for", { number: 2 }));
+  await expect.poll(() => page.isVisible("#remove-box")).toBe(true);
   expect(await page.getAttribute("#draw-box", "aria-pressed")).toBe("false");
-  const [, prediction] = (await saved(page)) as unknown as [Prediction, Prediction];
+  // It takes the place of the box that was found.
+  expect(await saved(page)).toHaveLength(1);
+  const [prediction] = (await saved(page)) as unknown as [Prediction];
   const { left, top, width, height } = prediction.box!;
   expect([left, top, width, height].map((value, index) => Math.abs(value - [170, 75, 100, 105][index]!) <= 1)).not.toContain(false);
   expectClose(prediction, predictBox(prediction.box!));
   // No face that is found has this score; then all of them again.
-  for (const [score, count] of [["100", 1], ["45", 2]] as const) {
-    await page.locator("#min-score").evaluate((slider: HTMLInputElement) => (slider.max = "100"));
+  await page.locator("#min-score").evaluate((slider: HTMLInputElement) => (slider.max = "100"));
+  for (const score of ["100", "45"]) {
     await page.fill("#min-score", score);
-    await expect.poll(async () => (await saved(page)).length).toBe(count);
-    expect((await saved(page)).at(-1)).toEqual(prediction);
+    await expect.poll(() => saved(page)).toEqual([prediction]);
   }
+  await page.context().close();
+});
+
+test("a box drawn by hand can be removed, and none can be drawn on face crops", async () => {
+  const page = await visit.open();
+  const title = () => page.textContent("#prediction-title");
+  await dropAstronaut(page);
+  const before = await saved(page);
+  expect(await page.isVisible("#remove-box")).toBe(false);
+  await page.click("#draw-box");
+  await draw(page, [20, 20], [120, 120]);
+  await expect.poll(title).toBe(says("prediction_for", { number: 2 }));
+  await page.click('#boxes [data-face="1"]');
+  expect(await page.isVisible("#remove-box")).toBe(false);
+  await page.click('#boxes [data-face="2"]');
+  await page.click("#remove-box");
+  await expect.poll(title).toBe(says("prediction"));
+  expect(await page.evaluate(() => document.activeElement!.id)).toBe("draw-box");
+  expect(await saved(page)).toEqual(before);
+  expect(await page.isVisible("#remove-box")).toBe(false);
+  await page.check("#face-crops");
+  await expect.poll(() => page.isVisible("#draw-offer")).toBe(false);
+  await page.uncheck("#face-crops");
+  await expect.poll(() => page.isVisible("#draw-offer")).toBe(true);
   await page.context().close();
 });
 

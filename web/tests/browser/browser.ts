@@ -182,10 +182,15 @@ export async function dropAstronaut(page: Page): Promise<void> {
   await page.waitForSelector("#answer strong");
 }
 
+// Pages open in English, whatever the language of this machine.
+setLanguage("en");
+
 /** What the page says in a language, as its file has it. */
 export function says(key: Key, values: Record<string, string | number> = {}, language: Language = "en"): string {
   setLanguage(language);
-  return translate(key, values);
+  const sentence = translate(key, values);
+  setLanguage("en");
+  return sentence;
 }
 
 /** Show another output of the model. Its switch looks like text, so Playwright would not find it in reach. */

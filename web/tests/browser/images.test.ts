@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { percent } from "../../src/locales/translate";
 import type { Prediction } from "../../src/predictions/prediction";
 import { vectors } from "../vectors";
 import {
@@ -18,6 +19,7 @@ import {
   predictBox,
   reports,
   saved,
+  says,
   waitForText,
   Visit,
 } from "./browser";
@@ -113,8 +115,8 @@ test("a dropped photo: the face is detected, and has the same probabilities as t
   ]);
   expect(prediction).toMatchObject({ output: "perceived", top: "happy", unsure: false, not_a_face: false });
   expect(prediction.source).toBe("astronaut.png");
-  const score = `${Math.round(100 * prediction.detection_score!)}%`;
-  expect(await page.textContent("#detection-score")).toContain(score);
+  const score = percent(prediction.detection_score!);
+  expect(await page.textContent("#detection-score")).toBe(says("detection_score", { score }));
   const { left, top, width, height } = prediction.box!;
   // The eyes and the mouth of the astronaut are inside.
   expect(left).toBeLessThan(190);

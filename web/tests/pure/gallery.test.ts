@@ -2,11 +2,11 @@
 import { beforeAll, describe, expect, test, vi } from "vitest";
 
 import type { Box } from "../../src/faces/box";
-import { Gallery } from "../../src/predictions/gallery";
+import { Gallery, type GalleryItem } from "../../src/predictions/gallery";
 import type { PredictedFace, Predictor } from "../../src/predictions/predictor";
 
-const IMAGE = { width: 500, height: 400 };
-vi.mock("../../src/sources/image_file", () => ({ openImage: () => Promise.resolve(IMAGE) }));
+const image = { width: 500, height: 400 };
+vi.mock("../../src/sources/image_file", () => ({ openImage: () => Promise.resolve(image) }));
 beforeAll(() => {
   vi.stubGlobal("OffscreenCanvas", class {
     getContext = () => ({ drawImage() {} });
@@ -22,7 +22,8 @@ const faceAt = (box: Box | null, score: number | null = null): PredictedFace => 
 });
 
 /** A gallery with one image, in which these boxes are found. `onDetect` runs while the faces of a crop are detected. */
-function galleryOf({ found = [] as Box[], areCrops = false, onDetect = () => {} }) {
+function galleryOf({ found = [] as Box[], areCrops = false, onDetect = () => {}, width = 500, height = 400 }) {
+  Object.assign(image, { width, height });
   const settings = { areCrops };
   const predictor = {
     minScore: 0.45,
@@ -54,5 +55,55 @@ describe("an image on the screen", () => {
     await gallery.processToShow(item);
     expect(item.predictions?.faces.map(({ box }) => box)).toEqual([at(0)]);
     expect(item.predictions?.hint).toBeNull();
+  });
+});
+
+describe("a box that the user drew", () => {
+  const boxes = ({ predictions }: GalleryItem) => predictions?.faces.map(({ number, box, score }) => [number, box!.left, score]);
+
+  test("takes the place of a box of the same face, now and when the image is read again", async () => {
+    const { gallery, item } = galleryOf({ found: [at(0), at(200)] });
+    await gallery.process(item);
+    // Each has 80 of 120 columns in common with another one: an IoU of 2/3. The last has 50 of 150: 1/3.
+    expect(await gallery.addFace(item, at(20))).toBe(2);
+    expect(boxes(item)).toEqual([[1, 200, 0.9], [2, 20, null]]);
+    expect(await gallery.addFace(item, at(40))).toBe(2);
+    expect(await gallery.addFace(item, at(150))).toBe(3);
+    const expected = [[1, 200, 0.9], [2, 40, null], [3, 150, null]];
+    expect(boxes(item)).toEqual(expected);
+    gallery.forget();
+    await gallery.process(item);
+    expect(boxes(item)).toEqual(expected);
+  });
+
+  test("can be removed, and what was found there comes back", async () => {
+    const { gallery, item } = galleryOf({ found: [at(0)] });
+    await gallery.process(item);
+    await gallery.addFace(item, at(20));
+    gallery.removeBox(item, item.predictions!.faces[0]!.box!);
+    await gallery.process(item);
+    expect(boxes(item)).toEqual([[1, 0, 0.9]]);
+  });
+
+  test("is the end of a hint that the image may be a face crop", async () => {
+    const { gallery, item } = galleryOf({ width: 48, height: 48 });
+    await gallery.processToShow(item);
+    expect(item.predictions!.hint).toBe("crop_as_photo");
+    await gallery.addFace(item, at(0, 40));
+    expect(item.predictions!.hint).toBeNull();
+  });
+
+  test("waits while images are face crops", async () => {
+    const { gallery, item, settings } = galleryOf({ found: [at(0)] });
+    await gallery.process(item);
+    settings.areCrops = true;
+    gallery.forget();
+    await gallery.process(item);
+    await gallery.addFace(item, at(300));
+    expect(item.predictions!.faces.map(({ box }) => box)).toEqual([null]);
+    settings.areCrops = false;
+    gallery.forget();
+    await gallery.process(item);
+    expect(boxes(item)).toEqual([[1, 0, 0.9], [2, 300, null]]);
   });
 });
