@@ -112,7 +112,7 @@ def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tm
     refused(mien("compare", weak, "--predictions", tmp_path / "fewer.npz", "--out", tmp_path / "out"), "samples-differ")
     refused(mien("compare", weak, "--out", tmp_path / "out"), "too-few-models")
     refused(mien("compare", "--out", tmp_path / "out"), "too-few-models")
-    refused(mien("compare", weak, strong, "--data", tmp_path / "faces"), "options", "--out")
+    refused(mien("compare", weak, strong, "--data", tmp_path / "faces"), "data-missing", tmp_path / "faces")
     refused(mien("compare", weak, strong, "--map", "a=b"), "options", "--map")
     files = [part for folder in (weak, strong) for part in ("--predictions", folder / "predictions_validation.npz")]
     refused(mien("compare", *files, "--split", "test"), "options", "--split")

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mien.api.compare import compare
 from mien.auditing.run import Copies, find_copies
 from mien.cli.audit import _Options, _predict_out_of_fold
 from mien.cli.source import Source
@@ -54,8 +55,22 @@ def test_compare_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
     assert content["mcnemar"]["method"].endswith("over groups")
     ungrouped = compare_predictions(*(replace(each, groups=None) for each in pair)).to_dict()
     assert content["accuracy"]["difference"] != ungrouped["accuracy"]["difference"]
-    refused(mien("compare", *folders, "--data", table), "options", "--out", "--group")
+    refused(mien("compare", *folders, "--data", table), "options", "With --data, give --out OUT", "--group")
     refused(mien("compare", *folders, "--group", "person"), "options", "--group", "--data")
+
+
+def test_compare_draws_the_groups_that_the_data_declares(mien, pair, people, tmp_path):
+    """On the command line without ``--out`` and ``--group``, and in Python: the same numbers."""
+    write_parquet(people, tmp_path / "grouped.parquet")
+    answer = mien("compare", tmp_path / "weak", tmp_path / "strong", "--data", tmp_path / "grouped.parquet", "--json")
+    assert answer.code == 0, answer.err
+    (content,) = json.loads(answer.out)
+    assert content["accuracy"] == compare_predictions(*pair).to_dict()["accuracy"]
+    ungrouped = [replace(each, groups=None) for each in pair]
+    for data in (people, tmp_path / "grouped.parquet"):
+        found = compare(*ungrouped, data).to_dict()
+        assert {**found, "first": "", "second": ""} == {**content, "first": "", "second": ""}
+    assert compare(*ungrouped).to_dict()["accuracy"] == compare_predictions(*ungrouped).to_dict()["accuracy"]
 
 
 def test_the_report_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
@@ -64,6 +79,7 @@ def test_the_report_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
     assert answer.code == 0, answer.err
     areas = json.loads((tmp_path / "out" / "tables" / "areas.json").read_text(encoding="utf-8"))
     found = roc_curves(pair[0].labels, pair[0].probabilities, groups=pair[0].groups)
+    assert len(areas) >= len(found.per_class) == 7
     for line, curve in zip(areas, found.per_class, strict=False):
         assert line["AUC"] == pytest.approx(curve.area.to_dict(), abs=1e-9)
 

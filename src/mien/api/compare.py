@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.api.evaluate import EvaluationResult, evaluate
-from mien.api.inputs import Data, Model
+from mien.api.inputs import Data, Model, read
 from mien.api.text import as_text
 from mien.comparison.run import compare_all, notices_on, with_subsets, write_comparison
 from mien.comparison.section import PairwiseComparison, comparison_table
+from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.errors import DataError, Notice
 from mien.evaluation.predictions import Predictions
@@ -80,14 +81,15 @@ def compare(
     Args:
         first: the baseline: a model, its predictions, or its evaluation.
         second: the other one.
-        data: labelled faces; needed where a model is given.
+        data: labelled faces; needed where a model is given. Adds metrics without copies; its groups, if it has any,
+            take the place of those of the predictions.
         split: which of them.
 
     Raises:
-        DataError: a model without data; predictions of other samples, labels or classes.
+        DataError: a model without data; predictions of other samples, labels, classes or data.
     """
     named = [_named_predictions(each, which, data, split) for each, which in ((first, "first"), (second, "second"))]
-    return compare_named(named)[0]
+    return compare_named(named, None if data is None else read(data, FINGERPRINT_PX))[0]
 
 
 def compare_named(named: Sequence[tuple[str, Predictions]], data: ReadResult | None = None) -> list[ComparisonResult]:

@@ -52,10 +52,9 @@ def compare(
 ) -> None:
     """Compare models on the same samples: paired bootstrap, McNemar's test, the difference for each class.
 
-    Every model is compared with the first one. Input sizes may differ. With --data, the page in --out shows faces.
+    Every model is compared with the first one. Input sizes may differ. With --data, the page in --out shows faces, and
+    intervals and tests are over the groups of the data, if it has any: its own, or those of --group.
     """
-    if data is not None and out is None and data_options.group is None:
-        raise DataError("--data shows faces on a page, which needs --out OUT, or gives --group.", code="options")
     if split is not None and not folders:
         raise DataError("--split chooses among the predictions of DIR; --predictions FILE has one.", code="options")
     source = data_options.at_any(data)
@@ -70,6 +69,8 @@ def compare(
         metadata["samples"] = shared
         notes.append(shared)
     result = None if source is None else source.read()
+    if result is not None and out is None and result.faces.groups is None:
+        raise DataError("With --data, give --out OUT (a page with faces) or --group COLUMN.", code="options")
     comparisons = compare_named(named, result)
     # Once each: the first model is in every comparison.
     notes += dict.fromkeys(words for each in comparisons for words in each.notes)
