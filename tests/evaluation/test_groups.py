@@ -209,3 +209,30 @@ def test_a_proportion_is_worth_what_its_groups_are():
     even = np.arange(40) % 2 == 0
     same(proportion_among(even, groups=np.arange(40) // 2).to_dict(), proportion(20, 40).to_dict())
     assert math.isnan(proportion_among(hits, np.zeros(40, dtype=bool), np.arange(40)).value)
+
+
+@pytest.mark.parametrize(("count", "size"), [(20, 3), (20, 10), (6, 4), (3, 2), (60, 1)])
+def test_one_more_hit_never_lowers_an_end_of_a_proportion(count, size):
+    """From no hit to one in each group, and from a miss in each group to none; ends are those of groups at first."""
+    groups = np.arange(count).repeat(size)
+    first_of_group = np.arange(count * size) % size == 0
+    some = [proportion_among(first_of_group & (groups < hits), groups=groups) for hits in range(count + 1)]
+    most = [proportion_among(~(first_of_group & (groups >= hits)), groups=groups) for hits in range(count + 1)]
+    for found in (some, most):
+        for end in ("low", "high"):
+            assert (np.diff([getattr(each, end) for each in found]) >= -1e-12).all()
+    for found, mirrored in zip(some, most[::-1], strict=True):
+        assert (found.low, found.high) == pytest.approx((1 - mirrored.high, 1 - mirrored.low))
+    for hits in range(min(5, count)):
+        same([some[hits].low, some[hits].high], [float(end) for end in wilson_interval(hits / size, count)])
+    if count == 20 and size == 3:
+        assert [round(each.high, 3) for each in (some[0], some[1], some[5])] == [0.161, 0.188, 0.259]
+    if size == 1:
+        same([each.to_dict() for each in some], [proportion(hits, count).to_dict() for hits in range(count + 1)])
+
+
+def test_groups_never_make_samples_worth_more_than_their_number():
+    """Each group has one hit, so the fraction varies less between groups than of independent samples."""
+    groups = np.arange(30).repeat(3)
+    hits = np.arange(90) % 3 == 0
+    same(proportion_among(hits, groups=groups).to_dict(), proportion(30, 90).to_dict())

@@ -20,6 +20,8 @@ _CHUNK_CELLS = 2_000_000
 _DEVIATIONS = NormalDist().inv_cdf((1 + LEVEL) / 2)
 """Standard deviations to either side of the mean that hold LEVEL of a normal distribution: 1.96."""
 
+FEW_GROUPS = 5
+"""With fewer groups that have a hit, or a miss, the variance of a fraction between groups is not relied on."""
 
 Groups = npt.NDArray[np.int64]
 
@@ -127,10 +129,13 @@ def proportion_among(
     """The fraction of hits among some samples, with its :func:`wilson_interval`; all NaN without a sample.
 
     With groups, the interval is that of as many independent samples as the samples are worth: their number divided by
-    the design effect, which is the variance of the fraction between groups over that of independent samples (Rao &
-    Scott, Biometrics 48, 1992, without its factor G / (G - 1), so that groups of one sample change nothing). Samples
-    are never worth more than their number; where the variance says nothing, with a single group or at a fraction of 0
-    or 1, as much as there are groups.
+    the design effect, at least 1, which is the variance of the fraction between groups over that of independent samples
+    (Rao & Scott, Biometrics 48, 1992, without its factor G / (G - 1), so that groups of one sample change nothing).
+
+    Where fewer than :data:`FEW_GROUPS` groups have a hit, or a miss, the variance says little: the samples are worth at
+    most the number of groups, which is the design effect of groups that are all alike inside, their mean size (Kish,
+    Survey Sampling, 1965, chapter 5). So that an end does not jump back where the variance takes over, the upper end is
+    never below that of hits in so few groups, and the lower end never above that of misses in so few.
 
     Args:
         hits: bool (N,).
@@ -143,13 +148,21 @@ def proportion_among(
     if groups is None or not len(hits):
         return found
     distinct, group_of = np.unique(groups, return_inverse=True)
-    worth = float(len(distinct))
-    if len(distinct) > 1 and 0 < found.value < 1:
-        deviations = np.bincount(group_of, weights=hits - found.value)
-        effect = float(deviations @ deviations) / (len(hits) * found.value * (1 - found.value))
-        worth = len(hits) / max(effect, 1.0)
-    low, high = wilson_interval(found.value * worth, worth)
-    return Estimate(found.value, float(low), float(high))
+    count, share = len(distinct), found.value
+    with_hit, with_miss = (len(np.unique(group_of[which])) for which in (hits, ~hits))
+    worth = float(count)
+    if with_hit and with_miss:
+        deviations = np.bincount(group_of, weights=hits - share)
+        worth = len(hits) / max(float(deviations @ deviations) / (len(hits) * share * (1 - share)), 1.0)
+        if min(with_hit, with_miss) < FEW_GROUPS:
+            worth = min(worth, float(count))
+    low, high = map(float, wilson_interval(share * worth, worth))
+    few = FEW_GROUPS - 1
+    if with_hit > few:
+        high = max(high, float(wilson_interval(share * few / with_hit * count, count)[1]))
+    if with_miss > few:
+        low = min(low, float(wilson_interval((1 - (1 - share) * few / with_miss) * count, count)[0]))
+    return Estimate(share, low, high)
 
 
 def check_resamples(resamples: int) -> None:
