@@ -8,6 +8,7 @@ import pytest
 from mien.auditing.dataset_estimates import ceiling_estimates, shortcut_tests, split_tests
 from mien.auditing.findings import AuditFindings
 from mien.auditing.run import Copies, audit_faces, find_copies, kept_together
+from mien.auditing.sections.labels import ranking_table
 from mien.checks import distribution_shift, label_noise_ceiling
 from mien.checks.vote_evidence import read_votes
 from mien.data.dataset import Dataset
@@ -34,6 +35,11 @@ def people(times):
         columns=columns,
         group_column="person",
     )
+
+
+def no_copies(count):
+    nothing = np.zeros(0, dtype=np.int64)
+    return NearCopies(nothing, nothing, np.zeros(0, dtype=np.float32), np.arange(count), 0, 0)
 
 
 def ends(results, of):
@@ -92,6 +98,27 @@ def test_shares_of_classes_and_metrics_count_whole_groups():
         for name, each in shares.items():
             found = thrice[split][name]
             assert (found.value, found.low, found.high) == pytest.approx((each.value, each.low, each.high))
+
+
+def test_what_a_random_ranking_finds_counts_whole_groups():
+    """Votes contradict every label of a person, or none: three samples of a person tell as much as one."""
+    tables = []
+    for times in (1, 3):
+        faces = people(times)
+        copies = Copies(np.arange(len(faces)), no_copies(len(faces)), np.asarray(faces.images).std(axis=(1, 2)))
+        chances = np.random.default_rng(1).dirichlet(np.ones(3), COUNT).repeat(times, axis=0)
+        votes = np.zeros((COUNT, 10), dtype=np.int64)
+        votes[np.arange(COUNT), np.where(np.arange(COUNT) % 4 == 0, 9, 4)] = 10
+        faces = replace(faces, columns={**faces.columns, "ferplus_votes": votes.repeat(times, axis=0)})
+        scores = Predictions(faces.rows, faces.labels, chances, CLASSES, "out-of-fold", "")
+        found = audit_faces(faces, copies, scores, resamples=5)
+        tables.append([ranking_table("", each) for each in (found.outlier_ranking, found.label_review.ranking)])
+    for alone, thrice in zip(*tables, strict=True):
+        (name, count, one), (_, many, three) = alone.rows[-1], thrice.rows[-1]
+        assert name == "all (random ranking)"
+        assert many == 3 * count
+        assert 0 < one.value < 1
+        assert (three.value, three.low, three.high) == pytest.approx((one.value, one.low, one.high))
 
 
 def test_no_fold_splits_a_person_or_a_copy(monkeypatch):

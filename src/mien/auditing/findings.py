@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mien.checks.copies import CopyCounts
 from mien.checks.label_errors import LabelIssues
 from mien.checks.outliers import Outliers
-from mien.checks.ranking import RankingWorth
+from mien.checks.ranking import RankingWorth, ranking_worth
 from mien.checks.vote_evidence import Votes
 from mien.data.clean import Change
 from mien.data.dataset import Dataset
@@ -70,6 +70,33 @@ class CeilingEstimate:
     assumption: str
 
 
+@dataclass(frozen=True)
+class ConfirmedRanking(RankingWorth):
+    """How a ranking fares against votes.
+
+    Attributes:
+        confirmed: fraction of all ranked samples that the votes confirm, which is what a random ranking finds.
+    """
+
+    confirmed: Estimate
+
+    @classmethod
+    def of(
+        cls,
+        suspicion: npt.NDArray[np.float64],
+        evidence: npt.NDArray[np.bool_],
+        known: npt.NDArray[np.bool_],
+        groups: npt.NDArray[np.int64] | None,
+    ) -> ConfirmedRanking:
+        """Measure a ranking on the samples whose evidence is known. All are (N,).
+
+        Raises:
+            MissingExtraError: scikit-learn is not installed.
+        """
+        worth = ranking_worth(suspicion[known], evidence[known])
+        return cls(**vars(worth), confirmed=proportion_among(evidence, known, groups))
+
+
 @dataclass(frozen=True, eq=False)
 class LabelReview:
     """What the predictions of a model say about the labels.
@@ -89,7 +116,7 @@ class LabelReview:
     predictions: Predictions
     of_train: npt.NDArray[np.bool_]
     issues: LabelIssues
-    ranking: RankingWorth | None
+    ranking: ConfirmedRanking | None
     flagged_confirmed: Estimate | None
     subsets: tuple[SubsetMetrics, ...]
 
@@ -127,7 +154,7 @@ class AuditFindings:
     quality_issues: Mapping[str, QualityIssue]
     outliers: Outliers
     votes: Votes | None
-    outlier_ranking: RankingWorth | None
+    outlier_ranking: ConfirmedRanking | None
     split_tests: tuple[SeparabilityTest, ...]
     shortcut_tests: tuple[SeparabilityTest, ...]
     ceilings: tuple[CeilingEstimate, ...]

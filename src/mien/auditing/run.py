@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.auditing.dataset_estimates import MIN_SAMPLES, ceiling_estimates, shortcut_tests, split_tests
-from mien.auditing.findings import AuditFindings, LabelReview, QualityIssue
+from mien.auditing.findings import AuditFindings, ConfirmedRanking, LabelReview, QualityIssue
 from mien.checks.copies import count_copies, in_conflict, leaked
 from mien.checks.image_quality import (
     FEW_TONES_BELOW,
@@ -24,7 +24,6 @@ from mien.checks.image_quality import (
 )
 from mien.checks.label_errors import check_evidence, rank_label_issues
 from mien.checks.outliers import TURNED_FROM, find_outliers
-from mien.checks.ranking import ranking_worth
 from mien.checks.suggested_changes import suggest_changes
 from mien.checks.vote_evidence import COLUMN, Votes, read_votes
 from mien.data.clean import BLANK_BELOW
@@ -125,7 +124,7 @@ def _audit(faces: Dataset, copies: Copies, predictions: Predictions | None, resa
         doubtful[review.indices], suggested[review.indices] = review.issues.sure, review.issues.suggested
     outlier_ranking = None
     if votes is not None and votes.known.any():
-        outlier_ranking = ranking_worth(outliers.score[votes.known], votes.not_a_face[votes.known] > 0.5)
+        outlier_ranking = ConfirmedRanking.of(outliers.score, votes.not_a_face > 0.5, votes.known, faces.groups)
     blank = copies.contrast < BLANK_BELOW
     not_a_face = np.zeros(len(faces), dtype=np.bool_) if votes is None else votes.not_a_face > 0.5
     return AuditFindings(
@@ -233,7 +232,7 @@ def _review_labels(
         usable = theirs.known & ~np.isnan(theirs.for_label(predictions.labels, len(predictions.classes)))
         against = _outvoted(theirs, predictions.labels)
         if usable.any():
-            ranking = ranking_worth(issues.suspicion[usable], against[usable])
+            ranking = ConfirmedRanking.of(issues.suspicion, against, usable, predictions.groups)
             confirmed = proportion_among(against, issues.flagged & usable, predictions.groups)
     kept = {ALL_SAMPLES: np.ones(len(predictions), dtype=np.bool_)}
     for how, group_ids in (("identical", copies.identical), ("identical or near", groups)):

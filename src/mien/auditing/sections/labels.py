@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.auditing.findings import AuditFindings, LabelReview
-from mien.checks.ranking import RankingWorth
+from mien.auditing.findings import AuditFindings, ConfirmedRanking, LabelReview
 from mien.checks.vote_evidence import vote_description
 from mien.evaluation.intervals import proportion
 from mien.page.blocks import Block, Column, FaceRow, FaceTile, Section, Table, Text
@@ -17,13 +16,13 @@ from mien.page.wording import decimal, interval_text, percent
 SHOWN = 48
 
 
-def ranking_table(name: str, ranking: RankingWorth) -> Table:
+def ranking_table(name: str, ranking: ConfirmedRanking) -> Table:
     """How many of the first samples of a ranking the votes confirm, and how many of all samples."""
     columns = (Column("ranked", "text"), Column("samples", "count"), Column("confirmed", "percent"))
     rows: list[tuple[Any, ...]] = [
         (f"the first {each.rows:,}", each.rows, proportion(each.hits, each.rows)) for each in ranking.depths
     ]
-    rows.append(("all (random ranking)", ranking.rows, proportion(ranking.positive, ranking.rows)))
+    rows.append(("all (random ranking)", ranking.rows, ranking.confirmed))
     return Table(name, columns, rows, f"ROC AUC of the ranking: {decimal(ranking.auc)}; 0.5 is chance.")
 
 
