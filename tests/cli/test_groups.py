@@ -91,6 +91,9 @@ def test_robustness_draws_the_groups_of_the_data(mien, tiny_run, people, table):
     assert 10 < grouped["groups"] <= 30
     assert grouped["mean_accuracy"]["value"] == alone["mean_accuracy"]["value"]
     assert grouped["mean_accuracy"] != alone["mean_accuracy"]
+    shown = [mien(*arguments[:-1], *more).out for more in ((), ("--group", "person"))]
+    assert "draw" not in shown[0]
+    assert f"on 30 samples; intervals draw {grouped['groups']} groups\n" in shown[1]
 
 
 def test_folds_of_the_audit_keep_people_together(people, table, tmp_path, monkeypatch):

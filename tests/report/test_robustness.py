@@ -5,10 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
 from mien.evaluation.robustness_file import RelativeRobustness, RobustnessReport
-from mien.report.sections.robustness import show_robustness
+from mien.report.context import ReportContext
+from mien.report.sections.robustness import robustness_section, show_robustness
 
 
 @pytest.fixture
@@ -51,3 +54,23 @@ def test_a_baseline_of_before_is_named_by_its_file(measurement):
     said = words(show_robustness(replace(measurement, relative=bare)))
     assert "The baseline is b/robustness.json, measured on the same faces." in said
     assert "On clean faces" not in said
+
+
+def test_a_measurement_without_the_groups_of_the_data_says_so(measurement):
+    said = words(show_robustness(measurement, grouped=True))
+    assert "intervals are too narrow: the data has groups" in said
+    assert "mien robustness --group COLUMN" in said
+    assert "group" not in words(show_robustness(measurement))
+    drawn = replace(measurement, result=replace(measurement.result, groups=1200))
+    said = words(show_robustness(drawn, grouped=True))
+    assert "The intervals draw whole groups: 1,200." in said
+    assert "too narrow" not in said
+
+
+def test_the_section_knows_the_groups_of_the_report(measurement):
+    labels = np.arange(40) % 2
+    alone = Predictions(np.arange(40), labels, np.full((40, 2), 0.5), ("no", "yes"), "validation", "")
+    for groups, expected in ((None, False), (np.arange(40) // 4, True)):
+        scores = replace(alone, groups=groups)
+        context = ReportContext(scores, evaluate_predictions(scores, 2), robustness=measurement)
+        assert ("too narrow" in words(robustness_section(context))) is expected

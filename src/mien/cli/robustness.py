@@ -33,7 +33,7 @@ from mien.evaluation.robustness_file import (
     write_robustness,
 )
 from mien.inference.predictor import load
-from mien.page.wording import decimal, interval_text, percent, samples_text
+from mien.page.wording import counted, decimal, interval_text, percent, samples_text
 from mien.pipeline.split_predictions import with_model_classes
 
 
@@ -119,6 +119,7 @@ def _show_table(result: RobustnessResult, relative: RelativeRobustness | None) -
         f"Clean accuracy {percent(result.clean_accuracy.value)} "
         f"({interval_text('accuracy', result.clean_accuracy)}), corrupted {percent(result.mean_accuracy.value)} "
         f"({interval_text('accuracy', result.mean_accuracy)}), on {samples_text(result.faces)}"
+        + ("" if result.groups is None else f"; intervals draw {counted(result.groups, 'group')}")
     )
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     table.add_column("accuracy % at strength")

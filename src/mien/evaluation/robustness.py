@@ -26,8 +26,8 @@ class RobustnessResult:
     Attributes:
         corruptions: K names, in their order.
         accuracy: float64 (K, 5), fraction of right answers for each corruption and strength.
-        clean_accuracy: on the faces as they are, with an interval over faces.
-        mean_accuracy: mean over all corruptions and strengths, with an interval over faces.
+        clean_accuracy: on the faces as they are, with an interval over faces or groups.
+        mean_accuracy: mean over all corruptions and strengths, with an interval over faces or groups.
         faces: number of faces.
         seed: of the corruptions.
         fingerprint: SHA-256 of the faces and labels, as ``"sha256:..."``; results are comparable if it is equal.

@@ -17,11 +17,16 @@ def robustness_section(context: ReportContext) -> Section | Skipped:
     """The measurement of the context."""
     if context.robustness is None:
         return Skipped(context.robustness_reason)
-    return show_robustness(context.robustness)
+    return show_robustness(context.robustness, context.groups is not None)
 
 
-def show_robustness(measurement: RobustnessReport) -> Section:
-    """Accuracy under every corruption at every strength, and errors relative to a baseline if there is one."""
+def show_robustness(measurement: RobustnessReport, grouped: bool = False) -> Section:
+    """Accuracy under every corruption at every strength, and errors relative to a baseline if there is one.
+
+    Args:
+        measurement: what is shown.
+        grouped: whether the samples have groups, which the intervals of the measurement should have drawn.
+    """
     result, relative = measurement.result, measurement.relative
     clean, mean = result.clean_accuracy, result.mean_accuracy
     words = (
@@ -29,6 +34,13 @@ def show_robustness(measurement: RobustnessReport) -> Section:
         f"over all corruptions and strengths: {percent(mean.value)} ({interval_text('accuracy', mean)}). Measured: "
         f"{measurement.description}."
     )
+    if result.groups is not None:
+        words += f" The intervals draw whole groups: {result.groups:,}."
+    elif grouped:
+        words += (
+            " These intervals are too narrow: the data has groups, but this was measured without them. Measure again "
+            "with mien robustness --group COLUMN."
+        )
     blocks: list[Block] = [
         Text(words),
         ChartRow(
