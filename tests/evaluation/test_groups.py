@@ -1,6 +1,5 @@
 """Oracle: each sample three times, in a group of its own, is known no better than once; scipy's permutation test."""
 
-import itertools
 import math
 
 import numpy as np
@@ -18,7 +17,6 @@ from mien.evaluation.intervals import proportion, proportion_among, wilson_inter
 from mien.evaluation.paired_tests import compare_predictions, mcnemar_test
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import RobustnessResult, measure_robustness
-from mien.evaluation.temperature import assign_folds, join_groups
 from mien.evaluation.threshold import measure_threshold
 
 COUNT = 90
@@ -181,20 +179,6 @@ def test_of_many_groups_mcnemars_test_is_about_the_exact_one():
     assert found.method == "chi-square over groups"
     signs = np.random.default_rng(6).choice([-1, 1], (100_000, 60))
     assert found.p_value == pytest.approx((np.abs(signs @ sizes) >= abs(sizes.sum())).mean(), abs=0.01)
-
-
-@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
-def test_joined_groups_are_the_connected_components(pairs):
-    people, copies = (np.array(column) for column in zip(*pairs, strict=True))
-    found = join_groups(people, None, copies)
-    together = [[a == c or b == d for c, d in pairs] for a, b in pairs]
-    for k, i, j in itertools.product(range(len(pairs)), repeat=3):
-        together[i][j] = together[i][j] or (together[i][k] and together[k][j])
-    assert (found[:, None] == found[None, :]).tolist() == together
-    folds = assign_folds(found)
-    for either in (people, copies):
-        assert all(len(np.unique(folds[either == each])) == 1 for each in np.unique(either))
-    assert join_groups(None, None) is None
 
 
 def test_a_proportion_is_worth_what_its_groups_are():

@@ -8,10 +8,10 @@ import pytest
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.temperature import join_groups
 from mien.report.context import ReportContext
 from mien.report.run import write_report
 from mien.report.sections.calibration import prediction_sets
+from mien.sample_groups import join_groups
 
 TABLES = ("areas", "abstaining", "confused-pairs", "merged-pairs", "schemes", "accuracy-by", "without-copies")
 CLASSES = ("angry", "happy", "sad")
@@ -57,5 +57,5 @@ def test_folds_of_a_report_split_no_group_and_no_copies():
     chances = np.random.default_rng(0).dirichlet(np.ones(3), 40)
     scores = Predictions(faces.rows, labels, chances, CLASSES, "validation", "", groups=people)
     context = ReportContext(scores, evaluate_predictions(scores, 2), faces)
-    assert len(np.unique(join_groups(people, context.identical))) == 1, "a chain of copies joins all people"
+    assert len(np.unique(join_groups(40, people, context.identical))) == 1, "a chain of copies joins all people"
     assert len(prediction_sets(context).fold_thresholds) == 1

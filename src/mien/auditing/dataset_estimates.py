@@ -15,7 +15,6 @@ from mien.checks import label_noise_ceiling as ceiling
 from mien.checks.vote_evidence import Votes
 from mien.data.dataset import SPLITS, Dataset
 from mien.evaluation.intervals import (
-    Groups,
     bootstrap_mean,
     bootstrap_means,
     percentile_interval,
@@ -23,8 +22,9 @@ from mien.evaluation.intervals import (
 )
 from mien.evaluation.metrics import one_versus_rest
 from mien.evaluation.results import Estimate
-from mien.evaluation.temperature import assign_folds, join_groups
+from mien.evaluation.temperature import assign_folds
 from mien.progress import busy
+from mien.sample_groups import Groups, join_groups
 
 MIN_SAMPLES = 50
 """Fewest samples of a split, or in all, to train a classifier on."""
@@ -132,7 +132,7 @@ def ceiling_estimates(
     agreements = ceiling.pair_agreement(identical, faces.labels)
     if len(agreements) >= MIN_GROUPS:
         _, first, sizes = np.unique(identical, return_index=True, return_counts=True)
-        people = None if faces.groups is None else join_groups(faces.groups, identical)
+        people = None if faces.groups is None else join_groups(len(faces), faces.groups, identical)
         drawn = bootstrap_means(agreements[:, np.newaxis], resamples, _SEED, _part(people, first[sizes > 1]))[:, 0]
         least = percentile_interval(float(agreements.mean()), drawn)
         most = percentile_interval(math.sqrt(least.value), np.sqrt(drawn))

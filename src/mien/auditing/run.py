@@ -35,12 +35,12 @@ from mien.evaluation.estimates import evaluate_subsets
 from mien.evaluation.image_statistics import brightness, contrast, sharpness
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.temperature import join_groups
 from mien.near_copies.finder import NearCopies, find_near_copies
 from mien.pipeline.leakage import ALL_SAMPLES
 from mien.pipeline.matching import check_fingerprint, match_faces
 from mien.preprocess import grey_stack
 from mien.progress import busy
+from mien.sample_groups import join_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +69,7 @@ def find_copies(faces: Dataset) -> Copies:
 
 def kept_together(faces: Dataset, copies: Copies) -> npt.NDArray[np.int64]:
     """Group ids of the faces, int64 (N,): near-copies, and groups of the data, share one and stay in one fold."""
-    joined = join_groups(faces.groups, copies.near.groups)
-    assert joined is not None
-    return joined
+    return join_groups(len(faces), faces.groups, copies.near.groups)
 
 
 def _grey(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.dataset import SPLITS
+from mien.sample_groups import Groups
 
-Groups = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 

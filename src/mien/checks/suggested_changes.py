@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.checks.copies import Groups, Mask, in_conflict
+from mien.checks.copies import Mask, in_conflict
 from mien.data.clean import Change
 from mien.data.dataset import Dataset
+from mien.sample_groups import Groups
 
 OUTVOTED_BY = 2 / 3
 """Fraction of the copies of an image that must agree to outvote the others; and there must be three at least."""

@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.evaluation.calibration import equal_mass_bins
-from mien.evaluation.intervals import Groups, check_resamples, percentile_interval, proportion_among, resampled_weights
+from mien.evaluation.intervals import check_resamples, percentile_interval, proportion_among, resampled_weights
 from mien.evaluation.metrics import Floats, OneVersusRest
 from mien.evaluation.results import Estimate, JsonResult
+from mien.sample_groups import Groups
 
 
 @dataclass(frozen=True)

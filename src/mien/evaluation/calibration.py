@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.evaluation.intervals import Groups, bootstrap_means, check_resamples, percentile_interval, proportion_among
+from mien.evaluation.intervals import bootstrap_means, check_resamples, percentile_interval, proportion_among
 from mien.evaluation.metrics import (
     CALIBRATION_BINS,
     Floats,
@@ -21,7 +21,8 @@ from mien.evaluation.metrics import (
     sample_losses,
 )
 from mien.evaluation.results import Estimate, JsonResult, fields_to_dict
-from mien.evaluation.temperature import FOLDS, cross_fit_temperature, fit_temperature, join_groups
+from mien.evaluation.temperature import FOLDS, cross_fit_temperature, fit_temperature
+from mien.sample_groups import Groups, join_groups
 
 Bins = npt.NDArray[np.int64]
 
@@ -186,7 +187,7 @@ def calibrate(
         DataError: fewer than 2 folds or 1 resample.
     """
     check_resamples(resamples)
-    fit = cross_fit_temperature(labels, probabilities, join_groups(groups, copies), folds)
+    fit = cross_fit_temperature(labels, probabilities, join_groups(len(labels), groups, copies), folds)
     return Calibration(
         _metrics_of(labels, probabilities, resamples, seed, groups),
         _metrics_of(labels, fit.probabilities, resamples, seed, groups),

@@ -18,8 +18,9 @@ from mien.evaluation.intervals import bootstrap_means, check_resamples, percenti
 from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, JsonResult
 from mien.labels import LabelScheme
+from mien.sample_groups import Groups
 
-Groups = tuple[tuple[int, ...], ...]
+ClassGroups = tuple[tuple[int, ...], ...]
 """Indices of classes, each in one group: groups by their first member, members ascending."""
 
 
@@ -54,7 +55,7 @@ class Dendrogram(JsonResult):
     merges: Floats
     order: npt.NDArray[np.int64]
 
-    def groups(self, count: int) -> Groups:
+    def groups(self, count: int) -> ClassGroups:
         """The groups that are left when only ``count`` of them are.
 
         Raises:
@@ -82,7 +83,7 @@ class MergedScheme(JsonResult):
         chance: fraction of the rows in the greatest group: fewer classes are easier, and this says how much.
     """
 
-    groups: Groups
+    groups: ClassGroups
     accuracy: Estimate
     macro_f1: float
     chance: float
@@ -96,7 +97,7 @@ class Merging(JsonResult):
     schemes: tuple[MergedScheme, ...]
 
 
-def merge_predictions(labels: Labels, probabilities: Floats, groups: Groups) -> tuple[Labels, Floats]:
+def merge_predictions(labels: Labels, probabilities: Floats, groups: ClassGroups) -> tuple[Labels, Floats]:
     """Labels and summed probabilities of merged classes.
 
     Args:
@@ -128,7 +129,7 @@ def merged_pairs(
     probabilities: Floats,
     resamples: int = 1000,
     seed: int = 0,
-    groups: npt.NDArray[np.int64] | None = None,
+    groups: Groups | None = None,
 ) -> tuple[MergedPair, ...]:
     """Accuracy with each pair of classes merged, the greatest first.
 
@@ -150,10 +151,10 @@ def merged_pairs(
     pairs = []
     for first in range(class_count):
         for second in range(first + 1, class_count):
-            kept = tuple(
+            class_groups = tuple(
                 (first, second) if index == first else (index,) for index in range(class_count) if index != second
             )
-            merged_labels, merged = merge_predictions(labels, probabilities, kept)
+            merged_labels, merged = merge_predictions(labels, probabilities, class_groups)
             after = merged.argmax(axis=1) == merged_labels
             change = after.astype(np.int64) - before
             if groups is None:
@@ -194,7 +195,7 @@ def average_linkage(distance: Floats) -> Dendrogram:
     return Dendrogram(merges, hierarchy.leaves_list(merges).astype(np.int64))
 
 
-def merged_schemes(labels: Labels, probabilities: Floats, groups: npt.NDArray[np.int64] | None = None) -> Merging:
+def merged_schemes(labels: Labels, probabilities: Floats, groups: Groups | None = None) -> Merging:
     """Cut the dendrogram of the confusion at 2, 3, ... C groups of classes, and measure each cut.
 
     Args:
@@ -207,14 +208,14 @@ def merged_schemes(labels: Labels, probabilities: Floats, groups: npt.NDArray[np
     dendrogram = average_linkage(confusion_distance(confusion))
     schemes = []
     for count in range(2, class_count + 1):
-        of_classes = dendrogram.groups(count)
-        merged_labels, merged = merge_predictions(labels, probabilities, of_classes)
+        class_groups = dendrogram.groups(count)
+        merged_labels, merged = merge_predictions(labels, probabilities, class_groups)
         predicted = merged.argmax(axis=1)
         cells = metrics.confusion_matrix(merged_labels, predicted, count)
         support = metrics.support(cells)
         schemes.append(
             MergedScheme(
-                of_classes,
+                class_groups,
                 proportion_among(predicted == merged_labels, groups=groups),
                 float(metrics.macro_average(metrics.f1(cells), support)),
                 float(support.max() / support.sum()),
@@ -223,7 +224,7 @@ def merged_schemes(labels: Labels, probabilities: Floats, groups: npt.NDArray[np
     return Merging(dendrogram, tuple(schemes))
 
 
-def scheme_of(groups: Groups, classes: Sequence[str]) -> LabelScheme:
+def scheme_of(groups: ClassGroups, classes: Sequence[str]) -> LabelScheme:
     """A label scheme with these groups, each named by its classes, e.g. ``"angry+sad"``.
 
     Its own name is the text that :func:`mien.labels.parse_scheme` reads, so that one can train with it; not where a

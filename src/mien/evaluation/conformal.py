@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.evaluation.intervals import Groups, proportion_among
+from mien.evaluation.intervals import proportion_among
 from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, fields_to_dict
-from mien.evaluation.temperature import FOLDS, assign_folds, join_groups
+from mien.evaluation.temperature import FOLDS, assign_folds
+from mien.sample_groups import Groups, join_groups
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,10 +82,9 @@ def conformal_sets(
     Raises:
         DataError: ``level`` is not above 0 and below 1, or fewer than 2 folds.
     """
-    together = join_groups(groups, copies)
     nonconformity = np.asarray(1.0 - probabilities, dtype=np.float64)
     of_truth = nonconformity[np.arange(len(labels)), labels]
-    fold_of_row = assign_folds(np.arange(len(labels)) if together is None else together, folds)
+    fold_of_row = assign_folds(join_groups(len(labels), groups, copies), folds)
     thresholds = np.array(
         [conformal_threshold(of_truth[fold_of_row != fold], level) for fold in range(int(fold_of_row.max()) + 1)]
     )

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mien.evaluation.curve_points import ScoreRanking, precision_recall_points, roc_points, thin
-from mien.evaluation.intervals import Groups, check_resamples, percentile_interval, resampled_weight_chunks
+from mien.evaluation.intervals import check_resamples, percentile_interval, resampled_weight_chunks
 from mien.evaluation.metrics import Floats, Labels, divide
 from mien.evaluation.results import LEVEL, Estimate, JsonResult
+from mien.sample_groups import Groups
 
 GRID = np.linspace(0.0, 1.0, 101)
 """False positive rates (ROC) and recalls (precision-recall) at which bands and averages are taken."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mien.errors import DataError
 from mien.evaluation.metrics import Floats, divide
 from mien.evaluation.results import LEVEL, Estimate
+from mien.sample_groups import Groups
 
 _CHUNK_CELLS = 2_000_000
 """Weights held at a time: 16 MB."""
@@ -22,8 +23,6 @@ _DEVIATIONS = NormalDist().inv_cdf((1 + LEVEL) / 2)
 
 FEW_GROUPS = 5
 """With fewer groups that have a hit, or a miss, the variance of a fraction between groups is not relied on."""
-
-Groups = npt.NDArray[np.int64]
 
 
 def resampled_weights(count: int, resamples: int, seed: int, groups: Groups | None = None) -> Iterator[Floats]:

@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.evaluation.intervals import Groups, percentile_interval
+from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import Floats
 from mien.evaluation.named_metrics import groups_of, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, JsonResult
+from mien.sample_groups import Groups
 
 EXACT_BELOW = 25
 """With fewer discordant samples (groups) McNemar's test is exact; from here on it uses the chi-square approximation."""

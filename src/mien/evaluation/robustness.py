@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt_in_parts
-from mien.evaluation.intervals import Groups, bootstrap_mean
+from mien.evaluation.intervals import bootstrap_mean
 from mien.evaluation.results import Estimate
 from mien.progress import track
+from mien.sample_groups import Groups
 
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 

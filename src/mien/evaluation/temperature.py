@@ -57,29 +57,6 @@ def assign_folds(groups: npt.NDArray[np.int64], folds: int = FOLDS) -> npt.NDArr
     return dealt[group_of_row].astype(np.int64)
 
 
-def join_groups(*groupings: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64] | None:
-    """Groups in which samples stay together that any of the groupings keeps together, such as people and copies.
-
-    Args:
-        groupings: int64 (N,) each; None is left out.
-
-    Returns:
-        int64 (N,), the connected components; None where there is no grouping.
-    """
-    given = [np.unique(each, return_inverse=True)[1] for each in groupings if each is not None]
-    if not given:
-        return None
-    joined = given[0].astype(np.int64)
-    while True:
-        before = joined
-        for number in given:
-            least = np.full(len(number), len(number))
-            np.minimum.at(least, number, joined)
-            joined = least[number]
-        if np.array_equal(joined, before):
-            return joined
-
-
 def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
     """The temperature that minimises the log loss: above 1 for a classifier that is too sure.
 

@@ -17,6 +17,7 @@ from mien.near_copies.alignment import aligned_correlation
 from mien.near_copies.descriptor import Descriptor, fit_descriptor
 from mien.near_copies.resampling import Floats32
 from mien.progress import slices, track
+from mien.sample_groups import connected_components
 
 LEAST_CORRELATION = 0.91
 """From here on two images count as copies. How it was chosen: docs/audit.md."""
@@ -155,16 +156,8 @@ def connect(
         identical: int64 (N,), identical images share a number.
     """
     distinct, number = np.unique(identical, return_inverse=True)
-    one, other = number[first], number[second]
-    least = np.arange(len(distinct))  # the smallest number known to be connected
-    while True:
-        before = least.copy()
-        smaller = np.minimum(least[one], least[other])
-        np.minimum.at(least, one, smaller)
-        np.minimum.at(least, other, smaller)
-        least = least[least]
-        if np.array_equal(least, before):
-            return np.asarray(np.unique(least[number], return_inverse=True)[1], dtype=np.int64)
+    least = connected_components(len(distinct), number[first], number[second])
+    return np.asarray(np.unique(least[number], return_inverse=True)[1], dtype=np.int64)
 
 
 def _orders(described: Floats32) -> Iterator[npt.NDArray[np.int64]]:

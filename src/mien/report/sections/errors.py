@@ -11,7 +11,7 @@ import numpy as np
 
 from mien.checks.vote_evidence import ANSWERS, vote_description
 from mien.errors import DataError
-from mien.evaluation.class_merging import Groups, merged_pairs, merged_schemes, scheme_of
+from mien.evaluation.class_merging import ClassGroups, merged_pairs, merged_schemes, scheme_of
 from mien.evaluation.error_analysis import ConfusedPair, Indices, confused_pairs, pair_examples, worst_mistakes
 from mien.evaluation.intervals import proportion_among
 from mien.labels import SCHEMES, LabelScheme, canonical_class, parse_scheme
@@ -185,7 +185,7 @@ def votes_on(context: ReportContext, index: int) -> str:
     return "" if context.votes is None else vote_description(context.votes[index])
 
 
-def scheme_words(groups: Groups, classes: tuple[str, ...]) -> str:
+def scheme_words(groups: ClassGroups, classes: tuple[str, ...]) -> str:
     """``"angry + sad | happy"``."""
     return " | ".join(" + ".join(classes[index] for index in group) for group in groups)
 
@@ -280,7 +280,7 @@ def _votes_on_mistakes(context: ReportContext) -> list[Block]:
     return [Table("votes-on-mistakes", columns, rows, caption)]
 
 
-def _study_b(groups: Groups, classes: tuple[str, ...]) -> str:
+def _study_b(groups: ClassGroups, classes: tuple[str, ...]) -> str:
     """Whether the cut into two classes is Study B's positive and negative; disgust counts if it is a class."""
     scheme = SCHEMES["binary-with-disgust" if "disgust" in classes else "binary"]
     positive, negative = (set(scheme.groups[name]) for name in ("positive", "negative"))
