@@ -21,6 +21,7 @@ from mien.errors import needs_extra
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.results import Evaluation
 from mien.inference.predictor import Predictor, load
+from mien.inference.share_text import share_text
 from mien.page.metrics_tables import evaluation_text
 from mien.page.rendering import import_page_packages
 from mien.pipeline.evaluation_files import write_evaluation
@@ -111,7 +112,7 @@ def _show_some(predictor: Predictor, faces: Dataset) -> None:
         index = int((faces.labels == faces.classes.index(name)).argmax())
         prediction = predictor.predict(faces.images[index], crops=True)
         images.append(Text.from_ansi(_half_blocks(faces.images[index])))
-        captions.append(f"drawn:     {name}\npredicted: {prediction.top} {prediction.confidence:.0%}")
+        captions.append(f"drawn:     {name}\npredicted: {prediction.top} {share_text(prediction.confidence)}")
     if sys.stdout.isatty():
         table.add_row(*images)
     table.add_row(*captions)

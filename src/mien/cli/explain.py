@@ -25,6 +25,7 @@ from mien.inference.find_model import is_shipped
 from mien.inference.image_files import image_files
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor
+from mien.inference.share_text import share_text
 from mien.page.wording import counted
 from mien.progress import track
 from mien.run_folder import RunFolder
@@ -144,9 +145,10 @@ def _image_name(found: list[Found], at: int, method: str) -> str:
 def _write_image(path: Path, found: list[Found], at: int, method: str, explanation: Explanation) -> None:
     number, prediction = found[at]
     several = sum(each.source == prediction.source for _, each in found) > 1
+    share = share_text(prediction.probabilities[explanation.target])
     title = [
         f"{prediction.source}, face {number}" if several else prediction.source,
-        f"{prediction.label}; {method} for {explanation.target} ({prediction.probabilities[explanation.target]:.0%})",
+        f"{prediction.label}; {method} for {explanation.target} ({share})",
     ]
     assert prediction.crop is not None
     stream = io.BytesIO()
@@ -183,5 +185,5 @@ def _show_table(rows: list[dict[str, Any]]) -> None:
         face, files = str(row.get("face", "")), Text("\n".join(row["files"].values()))
         score = f"{row['detection_score']:.3f}" if "detection_score" in row else ""
         words = [Text(row["source"]), face, score, row["answer"], Text(row["class"])]
-        table.add_row(*words, f"{row['probability']:.0%}", files)
+        table.add_row(*words, share_text(row["probability"]), files)
     show(table)

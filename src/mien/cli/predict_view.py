@@ -11,6 +11,7 @@ from rich.table import Table
 from mien.cli.output import show
 from mien.faces.face import Detector
 from mien.inference.prediction import NOT_A_FACE, UNSURE, answer_of
+from mien.inference.share_text import share_text
 from mien.page.wording import counted
 
 
@@ -78,5 +79,5 @@ def _cells(prediction: Mapping[str, Any]) -> tuple[str, str, str]:
     ranked = sorted(prediction["probabilities"].items(), key=lambda item: (item[0] != top, -item[1]))
     # Who is unsure has no answer that a probability could belong to: all classes are others.
     first = 0 if said == UNSURE else 1
-    others = ", ".join(f"{name} {probability:.0%}" for name, probability in ranked[first : first + 2])
-    return said, f"{prediction['confidence']:.0%}" if first else "", others
+    others = ", ".join(f"{name} {share_text(probability)}" for name, probability in ranked[first : first + 2])
+    return said, share_text(prediction["confidence"]) if first else "", others

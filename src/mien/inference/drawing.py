@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from mien.colours import class_colours
 from mien.faces.face import Box
 from mien.inference.label_places import Place, place_labels
+from mien.inference.share_text import share_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +112,7 @@ def draw_face(crop: npt.NDArray[np.uint8], probabilities: Mapping[str, float], t
         colour = (20, 90, 160) if name == top else _GREY
         draw.rectangle((left + 110, above + 4, left + 110 + round(160 * probability), above + row - 5), fill=colour)
         draw.text((left, above + row / 2), _shortened(draw, name, font, 104), font=font, fill=_PAPER, anchor="lm")
-        draw.text((left + 330, above + row / 2), f"{probability:.0%}", font=font, fill=_PAPER, anchor="rm")
+        draw.text((left + 330, above + row / 2), share_text(probability), font=font, fill=_PAPER, anchor="rm")
     return image
 
 

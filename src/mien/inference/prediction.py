@@ -14,6 +14,7 @@ from mien.errors import DataError
 from mien.evaluation.ferplus import NO_EXPRESSION
 from mien.faces.face import Box, Face
 from mien.inference.drawing import draw_face
+from mien.inference.share_text import share_text
 from mien.labels import positive_class
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Prediction:
     @property
     def label(self) -> str:
         """The answer in a few words, with the confidence in an expression: ``"happy 94%"``, ``"unsure"``."""
-        return self.answer if self.unsure or self.not_a_face else f"{self.answer} {self.confidence:.0%}"
+        return self.answer if self.unsure or self.not_a_face else f"{self.answer} {share_text(self.confidence)}"
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mien.inference.share_text import share_text
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Section, Table, Text
 from mien.page.images import data_address
 from mien.page.page import Page
@@ -61,7 +62,7 @@ def tracks_table(tracks: Sequence[TrackSummary]) -> Table:
             clock(track.last_seconds),
             track.frames,
             track.frames_in_doubt / track.frames,
-            ", ".join(f"{name} {share:.0%}" for name, share in answer_shares(track)),
+            ", ".join(f"{name} {share_text(share)}" for name, share in answer_shares(track)),
             track.detection_score,
         )
         for track in tracks
