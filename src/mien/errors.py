@@ -193,11 +193,14 @@ def nearest(name: str, known: Iterable[str], table: str = "") -> str:
 
     >>> nearest("learning_rte", ["learning_rate", "momentum"])
     " Did you mean 'learning_rate'?"
+    >>> nearest("LR", ["lr", "name"], "optim.")
+    " Did you mean 'optim.lr'?"
     >>> nearest("rate", ["lr", "name"], "optim.")
     ' Known: optim.lr, optim.name.'
     """
     known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
+    lowered = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1)
     if close:
-        return f" Did you mean '{table}{close[0]}'?"
+        return f" Did you mean '{table}{lowered[close[0]]}'?"
     return f" Known: {', '.join(table + each for each in known)}."

@@ -4,6 +4,7 @@ import html
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import mien as package
 from mien.data.clean import read_clean
+from mien.data.parquet import write_parquet
 from mien.errors import DataError, RunError
 from mien.evaluation.predictions import read_predictions
 from support import raises
@@ -37,6 +39,23 @@ def test_metrics_are_those_of_the_command_line(mien, tiny_run, face_folder):
     assert result.accuracy.value == np.trace(result.confusion_matrix) / result.confusion_matrix.sum()
     assert "Accuracy" in str(result)
     assert "<table" in result._repr_html_()
+
+
+def test_what_is_printed_is_what_the_command_prints(mien, voted_run, voted_faces, tmp_path):
+    """Oracle: the command line, with a sample of train in validation, and votes."""
+    images, split = voted_faces.images.copy(), voted_faces.split
+    images[np.flatnonzero(split == "validation")[0]] = images[np.flatnonzero(split == "train")[0]]
+    faces = replace(voted_faces, images=images)
+    write_parquet(faces, tmp_path / "voted.parquet")
+    result = package.evaluate(voted_run.path, faces)
+    assert result.measured.subsets
+    assert result.measured.votes is not None
+    printed = mien("evaluate", voted_run.path, "--data", tmp_path / "voted.parquet").out
+    for title in ("Per class", "Without copies", "Votes", "Distribution of votes"):
+        assert title in printed.splitlines()
+        assert title in str(result).splitlines()
+    page = result._repr_html_()
+    assert all(part.value in page for part in result.measured.subsets)
 
 
 def test_a_predictions_file_is_measured_without_its_model(tiny_run):

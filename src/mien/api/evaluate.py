@@ -23,7 +23,9 @@ from mien.inference.predictor import Predictor, load
 from mien.labels import parse_scheme
 from mien.page.charts.overview import confusion_chart
 from mien.page.charts.svg import Chart
-from mien.page.metrics_tables import evaluation_text
+from mien.page.metrics_tables import evaluation_text, subsets_text, votes_text
+from mien.page.sections import subsets_table
+from mien.page.votes import majority_table
 from mien.pipeline.evaluate import (
     EvaluatedSplit,
     EvaluateOptions,
@@ -113,10 +115,21 @@ class EvaluationResult:
         return self.measured.to_dict()
 
     def __str__(self) -> str:
-        return as_text(evaluation_text(self.measured.evaluation))
+        """What ``mien evaluate`` prints: metrics, and those without copies and of votes, where the data has them."""
+        found = [evaluation_text(self.measured.evaluation)]
+        if self.measured.subsets:
+            found.append(subsets_text(self.measured.subsets))
+        if self.measured.votes is not None:
+            found.append(votes_text(self.measured.votes))
+        return "\n".join(map(as_text, found))
 
     def _repr_html_(self) -> str:
-        return metrics_table(self.measured.evaluation)._repr_html_() + self.plot_confusion_matrix()._repr_svg_()
+        tables = [metrics_table(self.measured.evaluation)]
+        if self.measured.subsets:
+            tables.append(subsets_table(self.measured.subsets))
+        if self.measured.votes is not None and self.measured.votes.majority:
+            tables.append(majority_table(self.measured.votes))
+        return "".join(each._repr_html_() for each in tables) + self.plot_confusion_matrix()._repr_svg_()
 
 
 def evaluate(

@@ -112,10 +112,7 @@ def predict(
 
     With --engine ray, images are files, folders, or addresses such as s3://bucket/folder.
     """
-    if crops and detection != DetectionOptions():
-        text = "--min-score, --min-size and --max-faces limit the faces found in photos; leave out --crops."
-        raise DataError(text, code="options")
-    _refuse_web_addresses(images)
+    _check_options(images, detection, crops=crops, annotates=annotate is not None)
     if engine == Engine.RAY:
         folder = check_parts_options(out, annotate=annotate is not None, json=json, csv=as_csv, skip_bad=skip_bad)
         limits = (detection.min_score, detection.min_size, detection.max_faces)
@@ -129,8 +126,6 @@ def predict(
         raise DataError("Give either --json or --csv.", code="options")
     if out is not None and (json or as_csv):
         raise DataError("The suffix of --out decides the format; leave out --json and --csv.", code="options")
-    if crops and annotate is not None:
-        raise DataError("--annotate draws boxes into photos; leave out --crops.", code="options")
     options = PredictOptions(
         detector=None if crops else detection.detector(),
         classes=classes,
@@ -157,7 +152,12 @@ def predict(
             typer.echo(tally)
 
 
-def _refuse_web_addresses(images: list[str]) -> None:
+def _check_options(images: list[str], detection: DetectionOptions, *, crops: bool, annotates: bool) -> None:
+    if crops and detection != DetectionOptions():
+        text = "--min-score, --min-size and --max-faces limit the faces found in photos; leave out --crops."
+        raise DataError(text, code="options")
+    if crops and annotates:
+        raise DataError("--annotate draws boxes into photos; leave out --crops.", code="options")
     for name in images:
         if name.startswith(("http://", "https://")):
             raise missing_file(name)

@@ -21,8 +21,8 @@ def usage_text(error: Any) -> str:
         if fault["type"] == "value_error":
             return sentence(f"{name}: {rule}")
         return sentence(f"{name} {fault['input']}: the value {rule}")
-    if getattr(error, "possibilities", None):
-        return f"There is no option {error.option_name}. Did you mean {' or '.join(sorted(error.possibilities))}?"
+    if likely := sorted(set(getattr(error, "possibilities", None) or ()) - {"--help"}):
+        return f"There is no option {error.option_name}. Did you mean {' or '.join(likely)}?"
     message = " ".join(error.format_message().split())
     message = re.sub(r"^No such option: (.+?)\.?$", r"There is no option \1.", message)
     message = re.sub(r"^Got unexpected extra arguments?(?:\(s\))? \((.+)\)\.?$", r"Unexpected argument: \1.", message)

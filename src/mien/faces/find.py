@@ -53,7 +53,7 @@ def find_detector() -> Detector:
     choice = choose()
     if choice.kind == NETWORK:
         return _network()
-    with needs_extra("opencv", f"The face detector in use ({choice.kind}: {choice.why})"):
+    with needs_extra("opencv", f"The face detector {choice.kind} is in use because {choice.why}. It"):
         return _haar() if choice.kind == HAAR else _yunet(choice.files[0])
 
 
@@ -68,7 +68,8 @@ def choose() -> Choice:
         return Choice("yunet", (installed,), f"it is installed at {installed}")
     if all(file.is_file() for file in own):
         return Choice(NETWORK, own, "it comes with mien, and YuNet is not installed")
-    return Choice(HAAR, (), "mien's own is not built here (make web), and YuNet is not installed")
+    why = "mien's own was not built (it takes Node 20.19+; in a checkout: make web), and YuNet is not installed"
+    return Choice(HAAR, (), why)
 
 
 def detect(image: ImageSource) -> list[Face]:
