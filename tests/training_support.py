@@ -10,7 +10,7 @@ from mien.training.callback import Callback
 
 
 class Recorder(Callback):
-    """Notes all it is told, and may act at a step."""
+    """Records steps and epochs. It can call a function at one step."""
 
     def __init__(self, at_step=None, act=None):
         self.steps, self.epochs, self._at, self._act = 0, [], at_step, act

@@ -119,7 +119,7 @@ def test_the_ledger_names_the_list_that_a_test_score_was_made_under(mien, tiny_r
 
 
 def test_a_list_made_of_cleaned_data_is_for_the_data_on_disk(mien, flawed_folder, tmp_path):
-    """The same as the first list and then the second, but for one whose line somebody took out in between."""
+    """The result is that of both lists in turn, except for a sample whose line somebody deleted in between."""
     assert mien("audit", flawed_folder, "--skip-bad", "--out", tmp_path / "first").code == 0
     first = tmp_path / "first" / "clean.toml"
     lines = first.read_text().splitlines(keepends=True)

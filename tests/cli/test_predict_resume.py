@@ -150,7 +150,7 @@ def test_a_refused_command_leaves_nothing_behind(mien, photos, tiny_run, tmp_pat
     assert list(tmp_path.iterdir()) == [empty]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_a_killed_command_goes_on(mien, photos, tiny_run, tmp_path):
     """Killed for real once some are done; then as if nothing had been. Oracle: the answers without a kill."""
     folder = tmp_path / "many"

@@ -163,7 +163,7 @@ def test_ctrl_c_ends_in_order_and_the_same_command_goes_on(tmp_path, faces, spac
     assert not found.interrupted
     assert [trial.number for trial in found.trials] == [0, 2, 3]
     assert RunFolder(out / "trials" / "0002").read_environment()["trial"] == 1
-    # What was interrupted changes nothing: the same as a sweep in one go, but for the trials' numbers.
+    # The interruption changes only the numbers of trials: values are those of a sweep without one.
     whole = sweep(space, faces, tmp_path / "whole")
     assert [trial.accuracy for trial in found.trials[:2]] == [trial.accuracy for trial in whole.trials[:2]]
     assert [trial.values for trial in found.trials[:2]] == [trial.values for trial in whole.trials[:2]]

@@ -41,6 +41,16 @@ train(plan, RunFolder(Path(sys.argv[2])), callback=Slow(), resume=True)
 """
 
 
+def break_off(plan, run, step, **options):
+    """Train until a step, at which the process dies."""
+
+    def die():
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        train(plan, run, callback=Recorder(step, die), **options)
+
+
 @pytest.mark.parametrize(
     ("mixing", "sampling"), [({}, "none"), ({"mixup": 0.2, "cutmix": 1.0, "mixup_off_epochs": 0.2}, "batches")]
 )
@@ -81,12 +91,7 @@ def test_resuming_works_with_every_optimiser_and_schedule(tmp_path, faces, tiny_
     )
     whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
     train(plan_training(recipe, faces), whole)
-    with pytest.raises(ConnectionResetError):
-        train(
-            plan_training(recipe, faces),
-            cut,
-            callback=Recorder(25, lambda: (_ for _ in ()).throw(ConnectionResetError)),
-        )
+    break_off(plan_training(recipe, faces), cut, 25)
     assert len(checkpoint.load(cut.last)[1]["history"]) == 2
     train(plan_training(recipe, faces), cut, resume=True)
     assert same_weights(whole, cut)
@@ -204,13 +209,7 @@ def test_a_run_begun_on_other_data_or_weights_is_not_resumed_even_before_its_fir
     tmp_path, faces, tiny_recipe, tiny_run
 ):
     run = RunFolder(tmp_path / "run")
-    with pytest.raises(ConnectionResetError):
-        train(
-            plan_training(tiny_recipe, faces),
-            run,
-            callback=Recorder(2, lambda: (_ for _ in ()).throw(ConnectionResetError)),
-            init_from=tiny_run,
-        )
+    break_off(plan_training(tiny_recipe, faces), run, 2, init_from=tiny_run)
     assert not run.last.exists()
     with raises(RunError, "run-other-data"):
         train(
@@ -229,13 +228,7 @@ def test_a_run_stays_the_one_that_began_with_its_weights(tmp_path, faces, tiny_r
     whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
     recipe = changed(tiny_recipe, epochs=3)
     train(plan_training(recipe, faces), whole, init_from=tiny_run)
-    with pytest.raises(ConnectionResetError):
-        train(
-            plan_training(recipe, faces),
-            cut,
-            callback=Recorder(25, lambda: (_ for _ in ()).throw(ConnectionResetError)),
-            init_from=tiny_run,
-        )
+    break_off(plan_training(recipe, faces), cut, 25, init_from=tiny_run)
     with raises(RunError, "run-other-weights", "--from"):
         train(plan_training(recipe, faces), cut, resume=True, init_from=whole)
     train(plan_training(recipe, faces), cut, resume=True)

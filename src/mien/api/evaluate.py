@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.api.inputs import Data, Model, data_name, read, run_of
-from mien.api.text import as_text, metrics_table
+from mien.api.text import as_text, evaluated_texts, metrics_table
 from mien.data.read import ReadResult
 from mien.errors import DataError
 from mien.evaluation.predictions import Predictions, read_predictions
@@ -23,7 +23,6 @@ from mien.inference.predictor import Predictor, load
 from mien.labels import parse_scheme
 from mien.page.charts.overview import confusion_chart
 from mien.page.charts.svg import Chart
-from mien.page.metrics_tables import evaluation_text, subsets_text, votes_text
 from mien.page.sections import subsets_table
 from mien.page.votes import majority_table
 from mien.pipeline.evaluate import (
@@ -115,13 +114,7 @@ class EvaluationResult:
         return self.measured.to_dict()
 
     def __str__(self) -> str:
-        """What ``mien evaluate`` prints: metrics, and those without copies and of votes, where the data has them."""
-        found = [evaluation_text(self.measured.evaluation)]
-        if self.measured.subsets:
-            found.append(subsets_text(self.measured.subsets))
-        if self.measured.votes is not None:
-            found.append(votes_text(self.measured.votes))
-        return "\n".join(map(as_text, found))
+        return "\n".join(map(as_text, evaluated_texts(self.measured)))
 
     def _repr_html_(self) -> str:
         tables = [metrics_table(self.measured.evaluation)]

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from mien.api.evaluate import evaluate_read, run_with_ledger
+from mien.api.text import evaluated_texts
 from mien.cli.options import (
     MODEL_HELP,
     TTA_HELP,
@@ -28,7 +29,6 @@ from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import Predictor, load
 from mien.inference.tta import check_tta
 from mien.labels import parse_scheme
-from mien.page.metrics_tables import break_down_text, evaluation_text, subsets_text, threshold_text, votes_text
 from mien.pipeline.evaluate import (
     EvaluatedSplit,
     EvaluateOptions,
@@ -208,19 +208,12 @@ def _write(out: Path, result: _Result) -> Path | None:
 
 
 def _show(measured: EvaluatedSplit) -> None:
-    show(evaluation_text(measured.evaluation))
-    if measured.subsets:
-        show(subsets_text(measured.subsets))
-    if measured.votes is not None:
-        show(votes_text(measured.votes))
-    if measured.threshold is not None:
-        show(threshold_text(measured.threshold))
+    for text in evaluated_texts(measured):
+        show(text)
     if measured.predictions.note:
         typer.echo(f"\nPredictions are {measured.predictions.note}.")
     if measured.temperature_note:
         typer.echo(f"\nProbabilities are {measured.temperature_note}.")
-    if measured.options.by is not None:
-        show(break_down_text(measured.parts, measured.options.by))
 
 
 def _show_test_uses(predictors: Sequence[Predictor]) -> None:
