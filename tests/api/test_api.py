@@ -13,9 +13,9 @@ import pytest
 import mien as package
 from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
-from mien.errors import DataError, RunError
+from mien.errors import DataError, RecipeError, RunError
 from mien.evaluation.predictions import read_predictions
-from support import raises
+from support import raises, refused
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -143,3 +143,15 @@ def test_an_export_in_fp16_is_written_beside_the_model(tmp_path, tiny_run, faces
     assert file.name == "model.half.onnx"
     with raises(DataError, "data-missing"):
         package.export(run, precision="int8")
+
+
+def test_errors_name_arguments_and_those_of_the_command_line_options(mien, tmp_path, tiny_run, face_folder):
+    """Oracle: the signatures of the functions, and the command's own help."""
+    with raises(RunError, "run-exists", "out=...", "resume=True") as caught:
+        package.train("quick", face_folder, out=tiny_run.path)
+    assert "--" not in str(caught.value)
+    refused(mien("train", "quick", "--data", face_folder, "--out", tiny_run.path), "run-exists", "--out", "--resume")
+    changes = {"settings": {"model.width": 2}}
+    with raises(RecipeError, "recipe-set-fixed", 'settings["model.width"]') as caught:
+        package.train("quick", face_folder, out=tmp_path / "new", init_from=tiny_run.path, **changes)
+    assert "--" not in str(caught.value)

@@ -11,6 +11,7 @@ from typing import Any
 
 from mien.api.inputs import Data, data_name, read
 from mien.api.text import as_html, as_text
+from mien.argument_names import names_arguments
 from mien.auditing.findings import AuditFindings
 from mien.auditing.page import audit_tables, write_audit
 from mien.auditing.run import audit_faces, find_copies
@@ -78,6 +79,7 @@ class AuditResult:
         return as_html(audit_tables(self.findings))
 
 
+@names_arguments
 def audit(data: Data, predictions: Predictions | None = None) -> AuditResult:
     """Find what would make a metric on this data wrong: copies, leaks, doubtful labels, unusable images, shift.
 

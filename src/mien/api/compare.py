@@ -11,6 +11,7 @@ from typing import Any, Literal
 from mien.api.evaluate import EvaluationResult, evaluate
 from mien.api.inputs import Data, Model, read
 from mien.api.text import as_text
+from mien.argument_names import names_arguments
 from mien.comparison.run import compare_all, notices_on, with_subsets, write_comparison
 from mien.comparison.section import PairwiseComparison, comparison_table
 from mien.data.dataset import FINGERPRINT_PX
@@ -70,6 +71,7 @@ class ComparisonResult:
         return comparison_table(self.pair)._repr_html_()
 
 
+@names_arguments
 def compare(
     first: Model | Predictions | EvaluationResult,
     second: Model | Predictions | EvaluationResult,

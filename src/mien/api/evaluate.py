@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from mien.api.inputs import Data, Model, data_name, read, run_of
 from mien.api.text import as_text, evaluated_texts, metrics_table
+from mien.argument_names import names_arguments
 from mien.data.read import ReadResult
 from mien.errors import DataError
 from mien.evaluation.predictions import Predictions, read_predictions
@@ -125,6 +126,7 @@ class EvaluationResult:
         return "".join(each._repr_html_() for each in tables) + self.plot_confusion_matrix()._repr_svg_()
 
 
+@names_arguments
 def evaluate(
     model: Model | Sequence[Model],
     data: Data,
@@ -188,6 +190,7 @@ def run_with_ledger(model: Predictor) -> RunFolder | None:
     return None if run is None or run.path in shipped or is_fetched(run.path) else run
 
 
+@names_arguments
 def evaluate_file(path: str | os.PathLike[str], *, classes: str | None = None) -> EvaluationResult:
     """Measure a predictions file of any model, without the model and without images. See docs/predictions.md."""
     predictions = read_predictions(path)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mien.api.inputs import Data, read
+from mien.argument_names import names_arguments
 from mien.artifact import read_manifest
 from mien.errors import DataError, RunError, needs_extra
-from mien.inference.find_model import find_model, is_shipped
+from mien.inference.find_model import find_model, find_trained, is_shipped
 from mien.pipeline.export_quantized import QuantizedModel
 from mien.pipeline.export_quantized import export_quantized as quantize
 from mien.run_folder import RunFolder
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from mien.exporting.to_onnx import Parity
 
 
+@names_arguments
 def export(
     run: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
@@ -86,6 +88,8 @@ def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) ->
     folder, file = RunFolder(Path(run)), None if out is None else Path(out)
     if is_shipped(run) and not folder.is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
+    if not folder.path.exists():
+        find_trained(run)  # says what may have been meant
     if file is not None and (file.suffix != ".onnx" or file.is_dir()):
         raise RunError(f"--out must name a .onnx file; found {file}.", code="out-suffix")
     return folder, file

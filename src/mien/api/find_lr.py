@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from mien.api.inputs import Data, read
 from mien.api.train import find_recipe
+from mien.argument_names import names_arguments
 from mien.errors import needs_extra
 from mien.page.charts.overview import rate_chart
 from mien.page.charts.svg import Chart
@@ -61,6 +62,7 @@ class LrSearch:
         return self.plot()._repr_svg_()
 
 
+@names_arguments
 def find_lr(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,

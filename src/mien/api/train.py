@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, data_name, read
 from mien.api.text import metrics_table
+from mien.argument_names import names_arguments
 from mien.distill.soft_labels import find_soft_labels
 from mien.errors import RecipeError, needs_extra
 from mien.evaluation.results import Evaluation
@@ -68,6 +69,7 @@ class TrainingResult:
         return metrics_table(self.evaluation)._repr_html_() + self.plot_history()._repr_svg_()
 
 
+@names_arguments
 def train(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,

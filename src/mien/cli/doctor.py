@@ -20,6 +20,9 @@ from mien.inference.predictor import load
 from mien.serve.built_page import STATIC
 from mien.version import __version__
 
+SHOWN = 3
+"""Missing packages of an extra that the table names; ``--json`` has all."""
+_ELSEWHERE = "AzureExecutionProvider"  # sends images to a service; mien never uses it
 _CORE = ("numpy", "Pillow", "onnxruntime", "pydantic", "typer", "rich")
 
 
@@ -47,20 +50,30 @@ def doctor(json: JsonOption = False, quiet: QuietOption = False) -> None:
     table = Table("", "found", "to add it", box=None, pad_edge=False)
     for name, checks in parts.items():
         for check in checks:
-            table.add_row(check.name if name != "extras" else f"extra {check.name}", check.found, check.advice)
+            title = check.name if name != "extras" else f"extra {check.name}"
+            table.add_row(title, _shortened(check.found), check.advice)
         table.add_section()
     show(table)
+
+
+def _shortened(found: str) -> str:
+    """For the table: of many missing packages the first ones."""
+    first, *others = found.split(", ") if found.startswith("missing: ") else [found]
+    if len(others) < SHOWN:
+        return found
+    return f"{', '.join([first, *others[: SHOWN - 1]])} and {len(others) - SHOWN + 1} more"
 
 
 def _here() -> list[Check]:
     import onnxruntime  # a fifth of a second, which `mien doctor --help` need not wait for
 
     packages = ", ".join(f"{name} {version(name)}" for name in _CORE)
+    providers = [each for each in onnxruntime.get_available_providers() if each != _ELSEWHERE]
     return [
         Check("mien", f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}"),
         Check("core", packages),
         Check("cores", str(os.cpu_count())),
-        Check("runs models on", ", ".join(onnxruntime.get_available_providers())),
+        Check("runs models on", ", ".join(providers)),
         Check("trains on", _training_device()),
     ]
 

@@ -71,6 +71,7 @@ def explain(
     model, images = _model_and_images(model, images or [])
     for path in images:
         check_out(out, path)
+    check_replaceable([out / "maps.npz"], overwrite)
     names = list(METHODS) if "all" in method else list(dict.fromkeys(method))
     explainer = Explainer(model, names, of_class, seed, output)
     if explainer.quantized:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.argument_names import names_arguments
 from mien.data import cache as face_cache
 from mien.data.copy_groups import near_copy_groups
 from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset
@@ -54,6 +55,7 @@ class ReadResult:
         return self.faces.fingerprint
 
 
+@names_arguments
 def load_dataset(
     path: str | os.PathLike[str],
     *,

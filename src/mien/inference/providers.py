@@ -65,7 +65,7 @@ def check_provider(session: InferenceSession, reference: InferenceSession, provi
     if provider not in session.get_providers():
         raise ModelError(
             f"ONNX Runtime could not start the provider {provider}: its device, driver or libraries are missing. "
-            "Use --provider cpu.",
+            "Use the provider cpu.",
             code="provider-unusable",
         )
     shape = session.get_inputs()[0].shape[1:]
@@ -78,7 +78,7 @@ def check_provider(session: InferenceSession, reference: InferenceSession, provi
         if not difference <= PARITY_TOLERANCE:
             raise ModelError(
                 f"The provider {provider} answers otherwise than the CPU: its {name} differ by up to {difference:.2g}, "
-                f"more than {PARITY_TOLERANCE}. Use --provider cpu.",
+                f"more than {PARITY_TOLERANCE}. Use the provider cpu.",
                 code="provider-parity",
             )
 

@@ -30,10 +30,12 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
             )
         wanted = f"predictions_{split or '*'}.npz"
         state = f"has no {wanted}" if folder.is_dir() else "is not a folder"
-        place = "DIR" if folder.exists() or is_shipped(folder) else folder
+        model, place = "MODEL", "DIR" if folder.exists() else folder
+        if is_shipped(folder):
+            model, place, state = folder, "DIR", "is the name of a model; a folder with its predictions is needed"
         of_split = f" --split {split}" if split in SPLITS else ""
         raise DataError(
-            f"{folder} {state}. Make one with: mien evaluate MODEL --data PATH{of_split} --out {place}",
+            f"{folder} {state}. Make one with: mien evaluate {model} --data PATH{of_split} --out {place}",
             code="predictions-missing",
         )
     if "validation" in found:
