@@ -40,8 +40,8 @@ def test_photos_without_a_face_are_told_of_a_detector_that_finds_more(capfd, mon
     """Oracle: by hand. One image has a face, one could not be read; where the better detector is in use, nothing."""
     monkeypatch.setattr(crop_notes, "choose", lambda: Choice(kind, (), "by hand"))
     notes = ImagesWithoutFaces()
-    notes.add({"source": "a", "picture": {"width": 48, "height": 60}, "faces": []})
-    notes.add({"source": "b", "picture": {"width": 48, "height": 48}, "faces": [{}]})
+    notes.add({"source": "a", "image": {"width": 48, "height": 60}, "faces": []})
+    notes.add({"source": "b", "image": {"width": 48, "height": 48}, "faces": [{}]})
     notes.add({"source": "c", "error": "damaged"})
     notes.note()
     said = capfd.readouterr().err

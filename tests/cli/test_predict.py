@@ -32,7 +32,7 @@ def test_json_is_what_python_says(mien, photos, tiny_run):
     from mien import load
 
     said = json.loads(mien("predict", "--model", tiny_run.path, photos, "--json").out)
-    assert [photo["picture"] for photo in said] == [
+    assert [photo["image"] for photo in said] == [
         {"width": 640, "height": 300},
         {"width": 200, "height": 150},
         {"width": 256, "height": 256},

@@ -28,10 +28,10 @@ def face(left, share):
 
 
 ANSWERS = [
-    {"source": "a.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(1, 0.75), face(7, 0.5)]},
-    {"source": 'é\udcff, "b".jpg', "picture": {"width": 9, "height": 8}, "detector": "d", "faces": []},
+    {"source": "a.jpg", "image": {"width": 9, "height": 8}, "detector": "d", "faces": [face(1, 0.75), face(7, 0.5)]},
+    {"source": 'é\udcff, "b".jpg', "image": {"width": 9, "height": 8}, "detector": "d", "faces": []},
     {"source": "bad.jpg", "error": "bad.jpg is damaged"},
-    {"source": "c.jpg", "picture": {"width": 9, "height": 8}, "detector": "d", "faces": [face(-1, 1.0)]},
+    {"source": "c.jpg", "image": {"width": 9, "height": 8}, "detector": "d", "faces": [face(-1, 1.0)]},
 ]
 ROWS = [
     ("a.jpg", "d", 1, 1, 2, 3, 4, 0.5, "happy", "happy", 0.75, 0.25, 0.75),

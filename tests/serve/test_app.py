@@ -33,7 +33,7 @@ def test_a_crop_is_predicted_as_in_python(service, face):
     assert read.pop("probabilities") == pytest.approx(expected.pop("probabilities"), abs=1e-6)
     assert read.pop("confidence") == pytest.approx(expected.pop("confidence"), abs=1e-6)
     assert read == expected
-    assert answer["picture"] == {"width": 48, "height": 48}
+    assert answer["image"] == {"width": 48, "height": 48}
     assert answer["faces_found"] == 1
     assert "detector" not in answer
     assert 0 < answer["milliseconds"] < 60_000
@@ -64,7 +64,7 @@ def test_an_image_without_a_face_is_no_error(service):
     answer = service.predict(png(np.full((100, 200, 3), 128, np.uint8)), "").json()
     assert answer["faces"] == []
     assert answer["faces_found"] == 0
-    assert answer["picture"] == {"width": 200, "height": 100}
+    assert answer["image"] == {"width": 200, "height": 100}
 
 
 def test_photos_sent_as_crops_and_crops_sent_as_photos_are_hinted_at(service, astronaut):
@@ -96,7 +96,7 @@ def test_photos_are_put_upright_first(service, astronaut):
     exif[0x0112] = 6  # the camera was turned: shown after a quarter turn to the right
     Image.fromarray(np.rot90(astronaut)).crop((0, 0, 512, 400)).save(stream, "PNG", exif=exif)
     answer = service.predict(stream.getvalue(), "").json()
-    assert answer["picture"] == {"width": 400, "height": 512}
+    assert answer["image"] == {"width": 400, "height": 512}
     assert len(answer["faces"]) == 1
 
 
@@ -200,7 +200,7 @@ def test_the_examples_in_the_document_are_what_the_service_answers(service, face
     def timeless(answer):
         return {key: value for key, value in answer.items() if key != "milliseconds"}
 
-    assert timeless(service.predict(face, "").json()) == timeless(example("/v1/predict", "picture"))
+    assert timeless(service.predict(face, "").json()) == timeless(example("/v1/predict", "image"))
     assert timeless(service.predict(face).json()) == timeless(example("/v1/predict", "crop"))
     files = [("file", ("a", face)), ("file", ("b", b"no image"))]
     batch = service.ask("POST", "/v1/batch?crops=true", files=files).json()

@@ -150,9 +150,9 @@ def test_a_batch_lets_other_requests_have_their_turn(slow):
         other = asyncio.ensure_future(service.predict(png(48, 48), query, until))
         await asyncio.sleep(0)  # it is in the queue
         detector.go_on.set()
-        assert (await other).picture.width == 48
+        assert (await other).image.width == 48
         results = await batch
-        assert [each.picture.width for each in results] == [100] * 20
+        assert [each.image.width for each in results] == [100] * 20
 
     asyncio.run(main())
     # Third in the queue; on a busy machine the thread that took it may be overtaken before it gets to the detector.

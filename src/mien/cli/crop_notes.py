@@ -50,10 +50,10 @@ class ImagesWithoutFaces:
 
     def add(self, answer: Mapping[str, Any]) -> None:
         """Count one answer of `mien predict`."""
-        picture = answer.get("picture")
-        if picture is None or answer["faces"]:
+        image = answer.get("image")
+        if image is None or answer["faces"]:
             return
-        if may_be_crop(picture["width"], picture["height"], 0):
+        if may_be_crop(image["width"], image["height"], 0):
             self._crops += 1
             self._first = self._first or answer["source"]
         else:

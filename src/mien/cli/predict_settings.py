@@ -17,8 +17,8 @@ from mien.inference.image_sources import is_address
 from mien.inference.predictor import Predictor
 from mien.version import __version__
 
-_FORM = 2
-"""Of an answer; 2 has its ``answer``."""
+_FORM = 3
+"""Of an answer; 3 has the size of its ``image``, which 2 called ``picture``."""
 
 
 def settings_of(images: Sequence[str], model: str, predictor: Predictor, options: PredictOptions) -> dict[str, Any]:

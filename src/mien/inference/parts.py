@@ -109,8 +109,8 @@ def open_parts(job: PartsJob, settings: Mapping[str, Any]) -> Iterator[int]:
             write_text(settings_file, text)
         elif settings_file.read_text(encoding="utf-8") != text:
             raise RunError(
-                f"{job.folder} was begun with other settings (see {settings_file.name}). Run the same command again, "
-                f"or choose another --out.",
+                f"{job.folder} was begun with other settings or by another version of mien (see {settings_file.name}). "
+                f"Run the same command again, or choose another --out.",
                 code="parts-settings",
             )
         if not list_file.is_file():
@@ -227,12 +227,12 @@ _STATUS = {
 
 def _status(result: Mapping[str, Any]) -> dict[str, Any]:
     bad = "error" in result
-    picture = result.get("picture", {})
+    image = result.get("image", {})
     return {
         "source": result["source"],
         "status": "error" if bad else "ok",
-        "width": picture.get("width"),
-        "height": picture.get("height"),
+        "width": image.get("width"),
+        "height": image.get("height"),
         "faces": 0 if bad else len(result["faces"]) if "faces" in result else 1,
         "error": result.get("error"),
     }

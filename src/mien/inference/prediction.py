@@ -193,7 +193,7 @@ class Photo:
     rgb: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: source, picture (width and height), detector, and faces as :meth:`Prediction.to_dict`.
+        """JSON-ready: source, image (width and height), detector, and faces as :meth:`Prediction.to_dict`.
 
         Of a face crop :meth:`Prediction.to_dict` alone.
         """
@@ -201,7 +201,7 @@ class Photo:
             return self.predictions[0].to_dict()
         return {
             "source": self.source,
-            "picture": {"width": self.width, "height": self.height},
+            "image": {"width": self.width, "height": self.height},
             "detector": self.detector,
             "faces": [prediction.to_dict() for prediction in self.predictions],
         }

@@ -5,7 +5,7 @@
 
 The journal is locked while it is open. The next command tries images with errors again.
 
-The result of a photo is ``{"source", "picture": {"width", "height"}, "detector", "faces": [...]}``; of a face crop,
+The result of a photo is ``{"source", "image": {"width", "height"}, "detector", "faces": [...]}``; of a face crop,
 ``{"source", "answer", "top", "confidence", "probabilities"}``; of one that cannot be read, ``{"source", "error"}``. A
 model with named outputs adds what :attr:`mien.inference.prediction.Prediction.fields` names.
 """
@@ -190,9 +190,11 @@ class ResumableOutput:
     def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name, value in now.items():
             if before[name] != value:
+                # No setting brings back the form of answers that another version of mien wrote.
+                remedy = "R" if name == "form" else "Use the same settings to resume, or r"
                 raise RunError(
                     f"{self.part} was started with {_difference(name, before[name], value)}. "
-                    f"Use the same settings to resume, or remove that file to start again.",
+                    f"{remedy}emove that file to start again.",
                     code="journal-settings",
                 )
 
@@ -202,6 +204,7 @@ def _difference(name: str, before: Any, now: Any) -> str:
         # There may be thousands: name one.
         (one, *_) = sorted(set(before) ^ set(now))
         return f"other {name}: {one} was {'not ' if one in now else ''}among them"
+    name = "answers of another version of mien, in form" if name == "form" else name
     return f"{name} {_shown(before)}, and now it is {_shown(now)}"
 
 

@@ -86,7 +86,7 @@ def predict_examples(service: PredictionService) -> dict[str, Any]:
         return _example(PredictResponse(**dict(image), **service.metadata(query, began)))
 
     return {
-        "picture": {"summary": "a drawn face, detected in its image", "value": answer(crops=False)},
+        "image": {"summary": "a drawn face, detected in its image", "value": answer(crops=False)},
         "crop": {"summary": "the same with crops=true", "value": answer(crops=True)},
     }
 

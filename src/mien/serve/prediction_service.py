@@ -243,7 +243,7 @@ def _image_response(
 ) -> ImageResponse:
     predictions = reader.predictions(reader.merge(probabilities), detected.crops, detected.faces, source=source)
     return ImageResponse(
-        picture=ImageSize(width=detected.width, height=detected.height),
+        image=ImageSize(width=detected.width, height=detected.height),
         faces=[FaceResponse.model_validate(each) for each in predictions],
         faces_found=detected.found,
         hint=None if detected.hint is None else f"{detected.hint[0].upper()}{detected.hint[1:]}",

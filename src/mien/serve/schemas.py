@@ -96,7 +96,7 @@ class ImageSize(BaseModel):
 class ImageResponse(BaseModel):
     """The faces of one image."""
 
-    picture: ImageSize
+    image: ImageSize
     faces: list[FaceResponse] = Field(description="the largest first")
     faces_found: int = Field(description="more than `faces` holds if max_faces left some out")
     hint: str | None = Field(
