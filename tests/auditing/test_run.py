@@ -75,12 +75,12 @@ def copies(data):
 def test_what_was_planted_is_counted(data, copies):
     found = audit_faces(data, copies, resamples=20).to_dict()
     exact, near = found["identical"], found["identical_or_near"]
-    assert (exact["groups"], exact["rows"]) == (7, 14)
-    assert (near["groups"], near["rows"]) == (9, 18)
-    assert (exact["conflicting_groups"], exact["conflicting_rows"]) == (2, 4)
-    leaks = {(leak["split"], leak["source"]): leak["rows"] for leak in exact["leaks"]}
+    assert (exact["groups"], exact["samples"]) == (7, 14)
+    assert (near["groups"], near["samples"]) == (9, 18)
+    assert (exact["conflicting_groups"], exact["conflicting_samples"]) == (2, 4)
+    leaks = {(leak["split"], leak["source"]): leak["samples"] for leak in exact["leaks"]}
     assert leaks == {("validation", "train"): 4, ("test", "train"): 1, ("test", "validation"): 0}
-    assert near["leaks"][0]["rows"] == 6
+    assert near["leaks"][0]["samples"] == 6
     assert found["quality_issues"]["blank"] == 2
     assert found["outlier_ranking"]["positive"] == 2
     assert found["counts"]["validation"] == dict(

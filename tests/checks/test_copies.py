@@ -50,11 +50,11 @@ def test_counts_are_those_of_sets(rows):
     several = [each for each in members.values() if len(each) > 1]
     disputed = [each for each in several if len({row[1] for row in each}) > 1]
     counts = count_copies(groups, labels, split)
-    assert (counts.groups, counts.rows) == (len(several), sum(map(len, several)))
-    assert (counts.conflicting_groups, counts.conflicting_rows) == (len(disputed), sum(map(len, disputed)))
+    assert (counts.groups, counts.samples) == (len(several), sum(map(len, several)))
+    assert (counts.conflicting_groups, counts.conflicting_samples) == (len(disputed), sum(map(len, disputed)))
     for leak in counts.leaks:
         found = [row for row in rows if row[2] == leak.split and leak.source in {each[2] for each in members[row[0]]}]
-        assert leak.rows == len(found)
+        assert leak.samples == len(found)
 
 
 def test_fer2013_has_the_copies_that_are_known(fer2013_faces):

@@ -17,7 +17,7 @@ def test_hits_and_area(rows):
     ordered = sorted(range(len(rows)), key=lambda at: (-rows[at][0], at))
     wanted = [AtDepth(depth, sum(rows[at][1] for at in ordered[:depth])) for depth in (1, 5) if depth <= len(rows)]
     assert list(found.depths) == wanted
-    assert (found.rows, found.positive) == (len(rows), int(evidence.sum()))
+    assert (found.samples, found.positive) == (len(rows), int(evidence.sum()))
     pairs = [(one[0], other[0]) for one in rows for other in rows if one[1] and not other[1]]
     if pairs:
         assert found.auc == pytest.approx(np.mean([(a > b) + (a == b) / 2 for a, b in pairs]))

@@ -60,7 +60,7 @@ def test_the_table_and_the_page(mien, scored, folders, faces, tmp_path):
     assert "data:image/png" in page
     assert "only" in page
     assert (tmp_path / "out" / "figures" / "comparison-recall.svg").is_file()
-    rows = json.loads((tmp_path / "out" / "tables" / "comparison-rows.json").read_text())
+    rows = json.loads((tmp_path / "out" / "tables" / "comparison-samples.json").read_text())
     assert sorted(line["sample"] for line in rows) == sorted([*found.only_first.tolist(), *found.only_second.tolist()])
 
 

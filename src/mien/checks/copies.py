@@ -19,11 +19,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Leak:
-    """``rows`` samples of ``split`` have a copy in ``source``, the split that is seen before it."""
+    """``samples`` of ``split`` have a copy in ``source``, the split that is seen before it."""
 
     split: str
     source: str
-    rows: int
+    samples: int
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class CopyCounts:
 
     Attributes:
         groups: groups of two samples or more.
-        rows: samples in them.
+        samples: in them.
         conflicting_groups: those of them whose samples have more than one label.
-        conflicting_rows: samples in these.
+        conflicting_samples: samples in these.
         leaks: one entry for each pair of splits that the data has.
     """
 
     groups: int
-    rows: int
+    samples: int
     conflicting_groups: int
-    conflicting_rows: int
+    conflicting_samples: int
     leaks: tuple[Leak, ...]
 
 
@@ -58,9 +58,9 @@ def count_copies(groups: Groups, labels: npt.NDArray[np.int64], split: npt.NDArr
     pairs = [(later, earlier) for at, later in enumerate(present) for earlier in present[:at]]
     return CopyCounts(
         groups=len(np.unique(groups[copied])),
-        rows=int(copied.sum()),
+        samples=int(copied.sum()),
         conflicting_groups=len(np.unique(groups[conflicting])),
-        conflicting_rows=int(conflicting.sum()),
+        conflicting_samples=int(conflicting.sum()),
         leaks=tuple(
             Leak(later, earlier, int(copied_from(groups, split, later, earlier).sum())) for later, earlier in pairs
         ),

@@ -15,9 +15,9 @@ DEPTHS = (100, 500, 1000)
 
 @dataclass(frozen=True)
 class AtDepth:
-    """Of the ``rows`` highest samples of the ranking, ``hits`` are confirmed by the evidence."""
+    """Of the highest ``samples`` of the ranking, ``hits`` are confirmed by the evidence."""
 
-    rows: int
+    samples: int
     hits: int
 
 
@@ -26,13 +26,13 @@ class RankingWorth:
     """How a ranking fares.
 
     Attributes:
-        rows: samples with evidence.
+        samples: those with evidence.
         positive: those of them that the evidence says are suspects: what a random ranking finds is their share.
         depths: hits among the highest 100, 500 and 1,000 samples, as far as there are so many.
         auc: how often a suspect is ranked above a sample that is none, a tie counting half; NaN without both kinds.
     """
 
-    rows: int
+    samples: int
     positive: int
     depths: tuple[AtDepth, ...]
     auc: float
@@ -57,7 +57,7 @@ def ranking_worth(
     positive = int(evidence.sum())
     both = 0 < positive < len(evidence)
     return RankingWorth(
-        rows=len(evidence),
+        samples=len(evidence),
         positive=positive,
         depths=tuple(AtDepth(depth, int(evidence[order[:depth]].sum())) for depth in depths if depth <= len(evidence)),
         auc=float(roc_auc_score(evidence, suspicion)) if both else float("nan"),

@@ -152,7 +152,7 @@ def _rows_table(pair: PairwiseComparison) -> Table:
                 for each in (pair.first_predictions, pair.second_predictions)
             ]
             rows.append((int(pair.first_predictions.sample_ids[at]), truth, name, *predicted))
-    return Table(f"{pair.key}-rows", columns, rows, shown=0)
+    return Table(f"{pair.key}-samples", columns, rows, shown=0)
 
 
 def _faces(pair: PairwiseComparison, faces: Dataset, sample_ids: npt.NDArray[np.int64], title: str) -> FaceRow:

@@ -22,12 +22,12 @@ def copies_table(findings: AuditFindings) -> Table:
     exact, near = findings.identical_counts, findings.near_counts
     rows = [
         ("images that occur more than once", exact.groups, near.groups),
-        ("samples with these images", exact.rows, near.rows),
+        ("samples with these images", exact.samples, near.samples),
         ("of these images, with conflicting labels", exact.conflicting_groups, near.conflicting_groups),
-        ("samples with conflicting labels", exact.conflicting_rows, near.conflicting_rows),
+        ("samples with conflicting labels", exact.conflicting_samples, near.conflicting_samples),
     ]
     rows += [
-        (f"samples of {one.split} with a copy in {one.source}", one.rows, other.rows)
+        (f"samples of {one.split} with a copy in {one.source}", one.samples, other.samples)
         for one, other in zip(exact.leaks, near.leaks, strict=True)
     ]
     columns = (Column("copies", "text"), Column("identical", "count"), Column("identical or near", "count"))

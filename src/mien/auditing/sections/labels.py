@@ -20,9 +20,9 @@ def ranking_table(name: str, ranking: ConfirmedRanking) -> Table:
     """How many of the first samples of a ranking the votes confirm, and how many of all samples."""
     columns = (Column("ranked", "text"), Column("samples", "count"), Column("confirmed", "percent"))
     rows: list[tuple[Any, ...]] = [
-        (f"the first {each.rows:,}", each.rows, proportion(each.hits, each.rows)) for each in ranking.depths
+        (f"the first {each.samples:,}", each.samples, proportion(each.hits, each.samples)) for each in ranking.depths
     ]
-    rows.append(("all (random ranking)", ranking.rows, ranking.confirmed))
+    rows.append(("all (random ranking)", ranking.samples, ranking.confirmed))
     return Table(name, columns, rows, f"ROC AUC of the ranking: {decimal(ranking.auc)}; 0.5 is chance.")
 
 
