@@ -1,0 +1,110 @@
+"""The Python blocks of the guides run, on drawn faces. Oracle: Python; what they leave is there.
+
+Networks and epochs are made small, and the service answers without a port.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import mien
+from mien.evaluation.predictions import write_predictions
+from mien.inference.find_model import find_model
+from test_tutorials import DETECTOR, ROOT, blocks, in_python, write_fer2013
+
+pytest.importorskip("torch", reason="the guides train")
+
+# What each page's blocks leave in the working folder.
+LEFT = {
+    "audit": ["audit/clean.toml"],
+    "data": ["drawn.parquet", "drawn-in-colour.parquet"],
+    "explain": [],
+    "predict": [],
+    "predictions": ["predictions_test.npz"],
+    "report": ["out/report.html"],
+    "serve": [],
+    "study": [],
+    "training": ["runs/ten/model.onnx", "model.onnx", "runs/tiny/model.onnx"],
+    "video": [],
+}
+
+
+def test_every_guide_with_python_is_here():
+    with_python = {page.stem for page in ROOT.glob("docs/*.md") if "```python" in page.read_text(encoding="utf-8")}
+    assert with_python == {*LEFT, "index"}  # index.md is among the tutorials' pages
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch, astronaut, faces, face_folder, voted_faces, tiny_run, tiny_recipe_text):
+    """A folder with all files that the guides name, and the names that they take as given."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("photo.jpg", "a.jpg"):
+        Image.fromarray(astronaut).save(name)
+    shutil.copytree(face_folder, "PATH")
+    shutil.copytree(face_folder / "test" / "happy", "faces")
+    shutil.copytree(tiny_run.path, "runs/mine")
+    write_fer2013(tmp_path, voted_faces)
+    Path("tiny.toml").write_text(tiny_recipe_text)
+    images, names = np.asarray(faces.images), np.array(faces.classes)[faces.labels]
+    return {
+        "__name__": "guide",
+        "array": astronaut,
+        "crops": images[:4],
+        "image": Image.fromarray(astronaut),
+        "images": images,
+        "labels": names,
+        "numbers": faces.labels,
+        "my_model": lambda given: np.random.default_rng(0).normal(size=(len(given), 7)).astype(np.float32),
+        "rgb": astronaut,
+        "seconds": 0.0,
+    }
+
+
+def smaller(code: str) -> str:
+    for large, small in (
+        ('"quick"', '"tiny.toml"'),
+        ('"short"', '"tiny.toml"'),
+        ("epochs=10", "epochs=1"),
+        ('"epochs": 10', '"epochs": 1'),
+        ("10_000", "100"),
+        ("2_000", "50"),
+    ):
+        code = code.replace(large, small)
+    return code
+
+
+@pytest.mark.parametrize("name", LEFT)
+def test_the_python_of_a_guide_runs(name, world, monkeypatch, encode_video):
+    if name in {"predict", "serve", "video"} and not DETECTOR.is_file():
+        pytest.skip("it needs the built detector: make detector")
+    if name == "video":
+        encode_video(Path("talk.mp4"), [world["rgb"]] * 3)
+    if name == "report":
+        write_predictions(Path("other.npz"), mien.evaluate("runs/mine", "PATH").predictions)
+    if name == "predictions":
+        world["labels"] = world["numbers"]
+    if name == "serve":
+        answer_without_a_port(monkeypatch)
+    found = [code for language, code, _ in blocks((ROOT / "docs" / f"{name}.md").read_text()) if language == "python"]
+    assert found
+    printed = "".join(in_python(smaller(code), world) for code in found)
+    for file in LEFT[name]:
+        assert Path(file).is_file(), file
+    if name in {"predict", "serve", "video"}:
+        assert "happy" in printed
+
+
+def answer_without_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+    from starlette.testclient import TestClient
+
+    from mien.faces import find_detector
+    from mien.serve.app import create_app
+
+    client = TestClient(create_app(find_model("default"), find_detector(), threads=1), base_url="http://127.0.0.1:8000")
+    monkeypatch.setattr(httpx, "post", lambda url, files, timeout: client.post(url, files=files))
