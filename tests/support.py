@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from mien.errors import MienError, MienWarning
+from mien.errors import MienError, MienWarning, Notice
 
 
 @contextmanager
@@ -42,6 +43,16 @@ def noted(answer: Any, code: str, *values: object) -> None:
 def note_codes(text: str) -> list[str]:
     """The codes of all notices in what a command printed, in order."""
     return [line.rpartition(" [")[2][:-1] for line in text.splitlines() if line.startswith("note: ")]
+
+
+def page_codes(page: str) -> list[str]:
+    """The codes of all notices on a page of HTML, in order."""
+    return re.findall(r'data-code="([a-z0-9-]+)"', page)
+
+
+def block_codes(section: Any) -> list[str]:
+    """The codes of all paragraphs of a section of a page that are notices."""
+    return [block.words.code for block in section.blocks if isinstance(getattr(block, "words", None), Notice)]
 
 
 @contextmanager

@@ -114,20 +114,23 @@ def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, 
     write_robustness(folder, RobustnessReport(str(tiny_run.path), "faces.parquet", "validation", result))
     scores = scored([0, 1, 2, 3, 4, 5, 6], faces.classes)
     for name in (str(tiny_run.model), str(tiny_run.path), None):
-        found, refused = find_robustness([tmp_path, folder / "robustness.json"], scores, name)
-        assert found is not None
-        assert not refused
-        assert found.description == f"the model {tiny_run.path} on 7 samples of the split validation of faces.parquet"
-    for other, name in ((replace(scores, split="train"), None), (scores, "runs/other")):
-        found, refused = find_robustness([folder], other, name)
-        assert found is None
-        assert refused.startswith(f"{folder / 'robustness.json'} skipped: it covers the model")
+        found = find_robustness([tmp_path, folder / "robustness.json"], scores, name)
+        assert (found.model, found.data, found.split) == (str(tiny_run.path), "faces.parquet", "validation")
+        for value in (tiny_run.path, "7 ", "validation", "faces.parquet"):
+            assert str(value) in found.description
+    for other, name, code in (
+        (replace(scores, split="train"), None, "robustness-other-split"),
+        (scores, "runs/other", "robustness-other-model"),
+    ):
+        refused = find_robustness([folder], other, name)
+        assert refused.code == code
+        for value in (folder / "robustness.json", tiny_run.path, name or "train"):
+            assert str(value) in refused
     write_robustness(tmp_path, RobustnessReport("runs/other", "faces.parquet", "validation", result))
-    found, _ = find_robustness([folder, tmp_path], scores, "runs/other")
-    assert found is not None, "the second is of the model, the first is not"
-    assert found.model == "runs/other"
-    assert "mien robustness" in find_robustness([tmp_path / "none"], scores, None)[1]
-    assert find_robustness([tmp_path], replace(scores, split="test"), None)[0] is None
+    found = find_robustness([folder, tmp_path], scores, "runs/other")
+    assert found.model == "runs/other", "the second is of the model, the first is not"
+    assert find_robustness([tmp_path / "none"], scores, None).code == "robustness-not-measured"
+    assert find_robustness([tmp_path], replace(scores, split="test"), None).code == "robustness-of-test"
 
 
 def test_a_robustness_file_of_other_data_or_of_a_model_since_replaced_is_left_out(faces, scored, tmp_path):
@@ -138,12 +141,12 @@ def test_a_robustness_file_of_other_data_or_of_a_model_since_replaced_is_left_ou
         one = Estimate(clean, 0.0, 1.0)
         result = RobustnessResult(("blur", "noise"), shares, one, one, count, 0, "sha256:0")
         write_robustness(tmp_path, RobustnessReport("m", "d", "validation", result, None, fingerprint))
-        return find_robustness([tmp_path], scores, None)
+        return getattr(find_robustness([tmp_path], scores, None), "code", "shown")
 
     labels = np.arange(7)
     scores = Predictions(labels, labels, np.eye(7), faces.classes, "validation", "sha256:one")
-    assert measured(1.0, "sha256:one")[0] is not None
-    assert measured(1.0, "")[0] is not None, "an older mien did not write it"
-    assert measured(1.0, "sha256:two")[1].endswith("other data.")
-    assert "accuracy, 0.5000," in measured(0.5, "sha256:one")[1]
-    assert measured(0.5, "sha256:one", count=4)[0] is not None, "of some rows only (--limit)"
+    assert measured(1.0, "sha256:one") == "shown"
+    assert measured(1.0, "") == "shown", "an older mien did not write it"
+    assert measured(1.0, "sha256:two") == "robustness-other-data"
+    assert measured(0.5, "sha256:one") == "robustness-other-predictions"
+    assert measured(0.5, "sha256:one", count=4) == "shown", "of some rows only (--limit)"

@@ -1,5 +1,7 @@
 """Oracles: pages of splits that lack something; a label that is turned; a model that may not be asked."""
 
+import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +17,7 @@ from mien.pipeline.matching import faces_of_predictions, match_faces
 from mien.report.context import ReportContext
 from mien.report.run import write_report
 from mien.report.sections.calibration import prediction_sets
-from support import raises
+from support import page_codes, raises
 
 
 def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path, scored):
@@ -27,7 +29,8 @@ def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path, score
     write_report(tmp_path, scores, title="two classes", faces=faces, resamples=20)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "data:image/png" in page
-    assert "Class merging" not in page
+    assert 'id="worst"' in page
+    assert 'id="merging"' not in page
     with raises(DataError, "data-differs", "sha256:"):
         write_report(tmp_path / "no", scores, title="other data", faces=part, resamples=20)
     assert not (tmp_path / "no").exists()
@@ -40,7 +43,8 @@ def test_a_split_that_lacks_something_is_reported(labels, faces, tmp_path, score
     written = write_report(tmp_path, scored(labels, faces.classes), title="<lame>", resamples=20)
     page = written.page.read_text(encoding="utf-8")
     assert "&lt;lame&gt;" in page
-    assert "Without samples" in page
+    absent = [name for index, name in enumerate(faces.classes) if index not in labels]
+    assert f": {', '.join(absent)}." in re.search("<header>(.*?)</header>", page, re.DOTALL)[1]
     assert ">nan<" not in page.lower()
     again = write_report(tmp_path / "again", scored(labels, faces.classes), title="<lame>", resamples=20)
     assert again.page.read_bytes() == written.page.read_bytes()
@@ -49,7 +53,8 @@ def test_a_split_that_lacks_something_is_reported(labels, faces, tmp_path, score
 def test_a_row_that_is_right_for_certain(faces, tmp_path):
     scores = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
     write_report(tmp_path, scores, title="right", resamples=20)
-    assert "all predictions are correct" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page_codes(page).count("no-mistakes") == 3, "pairs, worst mistakes and merging"
 
 
 def test_a_label_moves_neither_its_own_threshold_nor_its_own_set(faces, scored):
@@ -67,8 +72,14 @@ def test_a_label_moves_neither_its_own_threshold_nor_its_own_set(faces, scored):
 
 def test_the_level_of_prediction_sets_is_chosen(faces, tmp_path, scored):
     scores = scored([0, 1, 2, 3, 4, 5, 6] * 12, faces.classes)
-    page = write_report(tmp_path / "out", scores, title="t", resamples=20, level=0.75).page
-    assert "contain the true class for 75% of all faces" in page.read_text(encoding="utf-8")
+    write_report(tmp_path / "out", scores, title="t", resamples=20, level=0.75)
+    line, *_ = json.loads((tmp_path / "out" / "tables" / "prediction-sets.json").read_text(encoding="utf-8"))
+    evaluation = evaluate_predictions(scores, 2)
+    sets, usual = (prediction_sets(ReportContext(scores, evaluation, level=level)) for level in (0.75, 0.9))
+    assert (line["true class"], line["samples"]) == ("all", len(scores))
+    assert line["coverage"]["value"] == pytest.approx(sets.members[np.arange(len(scores)), scores.labels].mean())
+    assert line["mean set size"] == pytest.approx(sets.members.sum(axis=1).mean())
+    assert line["mean set size"] < usual.members.sum(axis=1).mean()
     with raises(DataError, "level-range", "1.5"):
         write_report(tmp_path / "none", scores, title="t", resamples=20, level=1.5)
     assert not (tmp_path / "none").exists()
@@ -87,7 +98,7 @@ def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_scores_cal
             raise AssertionError("asked")
 
     page = write_report(tmp_path / "out", scores, title="t", faces=faces, model=Silent(), resamples=20).page
-    assert "only mien evaluate may use the test split" in page.read_text(encoding="utf-8")
+    assert "new-predictions-of-test" in page_codes(page.read_text(encoding="utf-8"))
 
 
 def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_run, tmp_path, monkeypatch):
@@ -95,21 +106,22 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
     part = faces.of_split("validation")
     scores = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "validation", "")
 
-    def page(name, given, **more):
+    def codes(name, given, **more):
         written = write_report(tmp_path / name, given, title="t", resamples=20, **more)
-        return written.page.read_text(encoding="utf-8")
+        page = written.page.read_text(encoding="utf-8")
+        assert 'id="attention"' not in page
+        assert 'id="features"' not in page
+        (notices,) = re.findall('<ul class="notices">.*?</ul>', page, re.DOTALL)
+        return page_codes(notices)
 
-    assert "no data and no model was given" in page("neither", scores)
-    assert "need new predictions skipped: no data was given" in page("no-data", scores, model=model)
-    assert "skipped: no model was given" in page("no-model", scores, faces=faces)
-    asked = page("left-out", scores, faces=faces, model=model, explain=False, features=False)
-    assert "Attention maps skipped, as requested." in asked
-    assert "Feature map skipped, as requested." in asked
-    assert ">Attention maps<" not in asked
-    assert "no model was given" not in asked
-    of_test = page("test", replace(scores, split="test"), model=model)
-    assert "only mien evaluate may use the test split" in of_test
-    assert "as requested" not in of_test
+    no_data, unmeasured = "conditions-without-data", "robustness-not-measured"
+    assert codes("neither", scores) == [no_data, unmeasured, "new-predictions-without-data-or-model"]
+    assert codes("no-data", scores, model=model) == [no_data, unmeasured, "new-predictions-without-data"]
+    assert codes("no-model", scores, faces=faces) == [unmeasured, "new-predictions-without-model"]
+    left_out = codes("left-out", scores, faces=faces, model=model, explain=False, features=False)
+    assert left_out == [unmeasured, "attention-not-wanted", "features-not-wanted"]
+    of_test = codes("test", replace(scores, split="test"), model=model)
+    assert of_test == [no_data, "robustness-of-test", "new-predictions-of-test"]
 
 
 def test_a_report_replaces_its_own_files_and_no_others(faces, tmp_path, scored):

@@ -138,13 +138,16 @@ def write_comparison(
     predictions = pairs[0].first_predictions
     chosen = None if faces is None else _faces_of(predictions, faces)
     sections = [comparison_section(each, chosen) for each in pairs]
+    notices = []
+    if faces is None:
+        notices.append(Notice("Faces skipped: no data was given. Give --data PATH.", code="faces-without-data"))
     page = Page(
         title=" · ".join((pairs[0].first, *(each.second for each in pairs))),
         lead=f"Metrics on the {predictions.split} split: {samples_text(len(predictions))}, "
         f"{len(predictions.classes)} classes.",
         sections=sections,
         metadata=metadata or {},
-        notices=[] if faces is not None else ["Faces skipped: no data was given. Give --data PATH."],
+        notices=notices,
         classes=predictions.classes,
     )
     return page.write(out)

@@ -25,7 +25,7 @@ MOST_ROWS = 500
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph; ``soft`` marks an explanation, in a lighter colour."""
+    """A paragraph; ``soft`` marks an explanation, in a lighter colour. Words that are a Notice keep its code."""
 
     words: str
     soft: bool = False

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from mien.colours import class_colours
-from mien.errors import RunError, needs_extra
+from mien.errors import Notice, RunError, needs_extra
 from mien.files import write_bytes, write_text
 from mien.page.blocks import CellFaces, FaceGrid, FaceRow, Section
 from mien.page.rendering import render
@@ -40,7 +40,7 @@ class Page:
         lead: one or two sentences below the title.
         sections: the content, in order.
         metadata: how the page was made, such as model, data and command.
-        notices: what is missing or damaged, one sentence each.
+        notices: what is missing or damaged, one sentence each; the page holds their codes as ``data-code``.
         subject: where the faces on the page come from.
         classes: of the model or the data, in order; their colours.
     """
@@ -49,7 +49,7 @@ class Page:
     lead: str
     sections: Sequence[Section]
     metadata: Mapping[str, str] = field(default_factory=dict)
-    notices: Sequence[str] = ()
+    notices: Sequence[Notice] = ()
     subject: Literal["data", "video"] = "data"
     classes: Sequence[str] = ()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mien.errors import DataError
+from mien.errors import DataError, Notice
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.threshold import ThresholdResult
 from mien.page.blocks import (
@@ -211,7 +211,9 @@ def training_section(
         rows = [tuple(line.get(name) for name in names) for line in history]
         blocks.append(Table("history", tuple(Column(name) for name in names), rows, shown=0))
     else:
-        blocks.append(Text("The training history is unknown: only the predictions were given."))
+        blocks.append(
+            Text(Notice("The training history is unknown: only the predictions were given.", code="history-unknown"))
+        )
     if class_counts:
         blocks.append(
             CaptionedChart(class_chart(class_counts, classes), "Class balance of each split, with the number of faces.")
@@ -221,5 +223,5 @@ def training_section(
         columns = (Column("class", "text"), *(Column(split, "count") for split in splits))
         blocks.append(Table("class-counts", columns, rows, shown=0))
     else:
-        blocks.append(Text("The class balance of the data is unknown."))
+        blocks.append(Text(Notice("The class balance of the data is unknown.", code="class-balance-unknown")))
     return Section("training", "Training", tuple(blocks))

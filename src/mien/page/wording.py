@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from mien.errors import Notice
 from mien.evaluation.results import Estimate
 from mien.evaluation.threshold import OperatingPoint, ThresholdResult
 from mien.recipe import StoppingRecipe
@@ -95,18 +96,18 @@ def threshold_values(point: OperatingPoint) -> tuple[str, ...]:
     return (decimal(point.threshold), percent(point.accuracy), *map(decimal, rates))
 
 
-def threshold_words(result: ThresholdResult) -> str:
-    """What the operating points mean, and how far the best one can be trusted."""
+def threshold_words(result: ThresholdResult) -> Notice:
+    """What the operating points mean, and how far the best one can be trusted: the code says which it is."""
     tempered = ", after temperature scaling" if result.in_use else ""
     words = f"A sample is classified as {result.positive} if its probability{tempered} is at least the threshold. "
     if result.best is None:
-        return words + "No best threshold: validation has no samples of both classes."
+        words += "No best threshold: validation has no samples of both classes."
+        return Notice(words, code="threshold-none-best")
     words += "Best: greatest Youden's J (TPR - FPR) on validation"
-    return words + (
-        ". Its metrics are measured on the same samples, so they are slightly optimistic."
-        if result.split == "validation"
-        else f"; both rows are measured on {result.split}."
-    )
+    if result.split == "validation":
+        words += ". Its metrics are measured on the same samples, so they are slightly optimistic."
+        return Notice(words, code="threshold-optimistic")
+    return Notice(f"{words}; both rows are measured on {result.split}.", code="threshold-measured-apart")
 
 
 def points(value: float) -> str:

@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mien.data.dataset import SPLITS
-from mien.errors import DataError
+from mien.errors import DataError, Notice
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness_file import NAME, RobustnessReport, read_robustness
 from mien.inference.find_model import find_run, find_run_of_model, is_shipped
+
+NOT_MEASURED = Notice(
+    f"Robustness section skipped: there is no {NAME} in the run folder or beside the report. Make it, in minutes, "
+    "with: mien robustness MODEL --data PATH --out RUN.",
+    code="robustness-not-measured",
+)
 
 
 def find_predictions(folder: Path, split: str | None = None) -> Path:
@@ -32,7 +38,7 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
         state = f"has no {wanted}" if folder.is_dir() else "is not a folder"
         model, place = "MODEL", "DIR" if folder.exists() else folder
         if is_shipped(folder):
-            model, place, state = folder, "DIR", "is the name of a model; a folder with its predictions is needed"
+            model, place, state = str(folder), "DIR", "is the name of a model; a folder with its predictions is needed"
         of_split = f" --split {split}" if split in SPLITS else ""
         raise DataError(
             f"{folder} {state}. Make one with: mien evaluate {model} --data PATH{of_split} --out {place}",
@@ -49,8 +55,8 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
 
 def find_robustness(
     places: Sequence[Path], predictions: Predictions, model_name: str | None
-) -> tuple[RobustnessReport | None, str]:
-    """The first ``robustness.json`` with the predictions' split and model, or None and the reason in words.
+) -> RobustnessReport | Notice:
+    """The first ``robustness.json`` with the predictions' split and model, or why there is none.
 
     Args:
         places: files or folders in which it may lie.
@@ -61,29 +67,28 @@ def find_robustness(
         DataError: a file that is no ``robustness.json``.
     """
     if predictions.split == "test":
-        return None, "Robustness section skipped: only `mien evaluate` may use the test split."
-    refused = ""
+        words = "Robustness section skipped: only `mien evaluate` may use the test split."
+        return Notice(words, code="robustness-of-test")
+    refused = None
     for place in places:
         file = place / NAME if place.is_dir() else place
         if not file.is_file():
             continue
         measured = read_robustness(file)
         if measured.split != predictions.split:
-            reason = f"this report covers the split {predictions.split}"
+            code, reason = "robustness-other-split", f"this report covers the split {predictions.split}"
         elif _other_data(measured, predictions):
-            reason = "this report covers other data"
+            code, reason = "robustness-other-data", "this report covers other data"
         elif _other_predictions(measured, predictions):
             found = f"{measured.result.clean_accuracy.value:.4f}"
+            code = "robustness-other-predictions"
             reason = f"and its clean accuracy, {found}, is not that of these predictions"
         elif model_name is not None and _place(measured.model) != _place(model_name):
-            reason = f"this report covers the model {model_name}"
+            code, reason = "robustness-other-model", f"this report covers the model {model_name}"
         else:
-            return measured, ""
-        refused = refused or f"{file} skipped: it covers {measured.description}, {reason}."
-    return None, refused or (
-        f"Robustness section skipped: there is no {NAME} in the run folder or beside the report. Make it, in minutes, "
-        f"with: mien robustness MODEL --data PATH --out RUN."
-    )
+            return measured
+        refused = refused or Notice(f"{file} skipped: it covers {measured.description}, {reason}.", code=code)
+    return refused or NOT_MEASURED
 
 
 def _other_data(measured: RobustnessReport, predictions: Predictions) -> bool:

@@ -12,11 +12,13 @@ import numpy.typing as npt
 
 from mien.data.dataset import Dataset
 from mien.data.splits import group_identical
+from mien.errors import Notice
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.robustness_file import RobustnessReport
 from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.inference.predictor import Predictor
+from mien.pipeline.find_files import NOT_MEASURED
 from mien.run_folder import RunFolder
 
 VOTE_ANSWERS = 10
@@ -27,9 +29,9 @@ Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Skipped:
-    """A section that cannot be built, with the reason in one sentence for the reader."""
+    """A section that cannot be built, with the reason in one sentence for the reader, and its code for programs."""
 
-    reason: str
+    reason: Notice
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +46,7 @@ class ReportContext:
         history: one mapping for each epoch, as ``RunFolder.read_history``; may be empty.
         best_epoch: the epoch whose weights were kept.
         predict: the model as a function: faces uint8 (n, S, S[, 3]) -> probabilities (n, C).
-        robustness: what ``mien robustness`` measured.
-        robustness_reason: why ``robustness`` is None, in one sentence.
+        robustness: what ``mien robustness`` measured, or why it is not shown.
         resamples: bootstrap resamples for each interval.
         level: target coverage of prediction sets, above 0 and below 1.
         subsets: metrics on all samples and without copies; may be empty.
@@ -65,8 +66,7 @@ class ReportContext:
     history: Sequence[Mapping[str, Any]] = ()
     best_epoch: int | None = None
     predict: Predict | None = None
-    robustness: RobustnessReport | None = None
-    robustness_reason: str = ""
+    robustness: RobustnessReport | Notice = NOT_MEASURED
     resamples: int = 1000
     level: float = 0.9
     subsets: Sequence[SubsetMetrics] = ()
@@ -89,17 +89,18 @@ class ReportContext:
         return self.predictions.groups
 
     @property
-    def no_new_predictions(self) -> str:
-        """Why the model cannot predict on these faces again, in one sentence; ``""`` if it can."""
+    def no_new_predictions(self) -> Notice | None:
+        """Why the model cannot predict on these faces again; None if it can."""
         skipped = "Sections that need new predictions skipped"
         if self.is_test:
-            return f"{skipped}: only mien evaluate may use the test split."
+            return Notice(f"{skipped}: only mien evaluate may use the test split.", code="new-predictions-of-test")
         given = (("data", "--data PATH", self.faces is not None), ("model", "--model MODEL", self.model is not None))
         missing = [(name, option) for name, option, is_given in given if not is_given]
         if not missing:
-            return ""
+            return None
         names = " and ".join(f"no {name}" for name, _ in missing)
-        return f"{skipped}: {names} was given. Give {' and '.join(option for _, option in missing)}."
+        words = f"{skipped}: {names} was given. Give {' and '.join(option for _, option in missing)}."
+        return Notice(words, code=f"new-predictions-without-{'-or-'.join(name for name, _ in missing)}")
 
     @cached_property
     def predicted(self) -> npt.NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, MienError, MissingExtraError, needs_extra
+from mien.errors import DataError, MienError, MissingExtraError, Notice, needs_extra
 from mien.explanation.methods import METHODS, explain
 from mien.explanation.verdict import RandomizationTest
 from mien.inference.predictor import Predictor
@@ -52,8 +52,10 @@ class MapExplainer:
         return explain(name, images, predict=self.predict, model=self.network, crop_px=self.crop_px)
 
 
-def build_explainer(model: Predictor, run: RunFolder | None, images: npt.NDArray[np.uint8]) -> tuple[MapExplainer, str]:
-    """The explainer of a model, and in words why it cannot use some methods (``""`` if it can use all).
+def build_explainer(
+    model: Predictor, run: RunFolder | None, images: npt.NDArray[np.uint8]
+) -> tuple[MapExplainer, Notice | None]:
+    """The explainer of a model, and why it cannot use some methods (None if it can use all).
 
     Args:
         model: the model.
@@ -62,11 +64,14 @@ def build_explainer(model: Predictor, run: RunFolder | None, images: npt.NDArray
     """
     crop_px = model.manifest.input.crop_px
     occlusion = MapExplainer(model.probabilities, crop_px)
-    skipped = "Methods that need gradients are skipped"
+
+    def without_gradients(reason: str, code: str) -> tuple[MapExplainer, Notice]:
+        return occlusion, Notice(f"Methods that need gradients are skipped{reason}", code=f"gradients-{code}")
+
     if run is None:
-        return occlusion, f"{skipped}: the model is not in a run folder."
+        return without_gradients(": the model is not in a run folder.", "without-run")
     if not run.best.is_file():
-        return occlusion, f"{skipped}: the run folder has no {run.best.name}."
+        return without_gradients(f": the run folder has no {run.best.name}.", "without-weights")
     try:
         with needs_extra("explain", "Explaining a model by gradients"):
             import_module("captum")  # The methods import it only when they run.
@@ -74,12 +79,13 @@ def build_explainer(model: Predictor, run: RunFolder | None, images: npt.NDArray
             from mien.explanation.gradient.torch_model import load_torch_model
         network = load_torch_model(run, model.manifest.temperature)
     except MissingExtraError as error:
-        return occlusion, f"{skipped}. {error}"
+        return without_gradients(f". {error}", "without-extra")
     except MienError as error:
-        return occlusion, f"{skipped}: the weights of the run cannot be used. {error}"
+        return without_gradients(f": the weights of the run cannot be used. {error}", "weights-unusable")
     some = np.asarray(images[:CHECKED_FACES])
     if np.abs(network.predict(some) - model.probabilities(some)).max() > LARGEST_DIFFERENCE:
-        return occlusion, f"{skipped}: {run.best} and the model file differ. Export the run again with mien export."
+        reason = f": {run.best} and the model file differ. Export the run again with mien export."
+        return without_gradients(reason, "other-weights")
 
     def randomize(name: str, images: npt.NDArray[np.uint8], maps: Maps) -> RandomizationTest:
         return check_randomization(name, network, images, maps=maps, depths=1)
@@ -92,4 +98,5 @@ def build_explainer(model: Predictor, run: RunFolder | None, images: npt.NDArray
             except DataError as error:
                 unsupported.append(name)
                 reasons.append(f"The method {name} is skipped. {error}")
-    return MapExplainer(model.probabilities, crop_px, network, randomize, tuple(unsupported)), " ".join(reasons)
+    notice = Notice(" ".join(reasons), code="methods-unsupported") if reasons else None
+    return MapExplainer(model.probabilities, crop_px, network, randomize, tuple(unsupported)), notice

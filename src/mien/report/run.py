@@ -118,7 +118,6 @@ def write_report(
     masks = {} if seen is None else subset_masks(seen, predictions)
     is_test = holds_test(predictions, chosen)
     temperature = None if model is None or chosen is None else check_model(model, chosen, predictions)
-    measured, robustness_reason = find_robustness(robustness, predictions, model_name)
     history = run.read_history() if run is not None else []
     context = ReportContext(
         predictions=predictions,
@@ -128,8 +127,7 @@ def write_report(
         history=history,
         best_epoch=model.manifest.epoch if model is not None and history else None,
         predict=None if model is None or is_test else model.probabilities,
-        robustness=measured,
-        robustness_reason=robustness_reason,
+        robustness=find_robustness(robustness, predictions, model_name),
         resamples=resamples,
         level=level,
         subsets=evaluate_subsets(predictions, masks, resamples),

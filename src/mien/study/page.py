@@ -18,6 +18,8 @@ from mien.study.charts import spreads_plot
 from mien.study.table import StudyTable, VariantComparison, VariantRow
 from mien.study.texts import duration, in_percent, metric_name, metric_text, spread_text
 
+TOO_FEW_VARIANTS = Notice("Fewer than two variants have a finished run.", code="comparison-empty")
+
 
 def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> WrittenPage:
     """Write ``report.html`` with its figures and tables into a folder.
@@ -201,7 +203,7 @@ def _about(compared: VariantComparison) -> str:
 def _comparison_section(table: StudyTable, number: int, compared: VariantComparison) -> Section:
     title = compared.comparison.title
     if not compared.entries:
-        return Section(f"comparison-{number}", title, (Text("Fewer than two variants have a finished run."),))
+        return Section(f"comparison-{number}", title, (Text(TOO_FEW_VARIANTS),))
     several = any(each.seeds > 1 for entry in compared.entries for each in entry.differences.values())
     words = (
         "Differences are seed by seed on the same samples. With several seeds the interval covers the variation of "

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.data.dataset import Dataset
+from mien.errors import Notice
 from mien.files import write_bytes, write_text
 from mien.page.page import Page
 from mien.page.wording import samples_text
@@ -91,12 +92,13 @@ def write_page(
             return SweepResult((), base, total, {}, interrupted, None)
         importance = storage.importance()
         sections = sweep_sections(trials, [_axis(space, key) for key in space.ranges], base, importance)
+        unfinished = Notice(f"{len(trials)} of {total} trials are finished.", code="trials-unfinished")
         page = Page(
             title=f"Sweep of {space.base.name}",
             lead=f"Metrics on the validation split: {samples_text(len(faces.of_split('validation')))}, "
             f"{len(faces.classes)} classes.",
             sections=sections,
-            notices=[] if len(trials) >= total else [f"{len(trials)} of {total} trials are finished."],
+            notices=[] if len(trials) >= total else [unfinished],
             metadata={
                 "space": f"{space.name} ({space.digest[:19]}), seed {space.seed}",
                 "recipe": f"{space.base.name} ({space.base.digest[:19]}), {space.base.epochs} epochs",

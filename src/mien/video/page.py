@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from mien.errors import Notice
 from mien.inference.share_text import share_text
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Section, Table, Text
 from mien.page.images import data_address
@@ -16,7 +17,7 @@ MOST_SHOWN = 20
 
 
 def timeline_html(
-    timeline: Timeline, *, title: str, lead: str, notes: Sequence[str], table_name: str, metadata: Mapping[str, str]
+    timeline: Timeline, *, title: str, lead: str, notes: Sequence[Notice], table_name: str, metadata: Mapping[str, str]
 ) -> str:
     """The page: everything is in it, nothing is from elsewhere.
 
@@ -79,7 +80,7 @@ def answer_shares(track: TrackSummary) -> list[tuple[str, float]]:
 def _overview(timeline: Timeline, shown: Sequence[TrackSummary], table_name: str) -> Section:
     blocks: list[Block]
     if not shown:
-        blocks = [Text("No face was found in this video.")]
+        blocks = [Text(Notice("No face was found in this video.", code="no-face"))]
     else:
         caption = (
             "Each line is a face. Its colour is the likeliest expression, faint where most answers are in doubt. It is "
@@ -101,7 +102,7 @@ def _face_section(timeline: Timeline, track: TrackSummary) -> Section:
     means = zip(timeline.classes, track.mean.tolist(), strict=True)
     words = f"{clock(track.first_seconds)} to {clock(track.last_seconds)}, most often {track.answer}"
     detail = tuple((each, f"{100 * share:.0f}%", share) for each, share in means)
-    caption = "Smoothed probability of each expression over time. Opening the picture shows their means."
+    caption = "Smoothed probability of each expression over time. Opening the chart shows their means."
     return Section(
         f"face-{track.number}",
         name,

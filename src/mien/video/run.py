@@ -128,7 +128,7 @@ def _notes(video: VideoFile, sound: AudioTrack | None, no_faces: int) -> Iterato
         )
 
 
-def _page(timeline: Timeline, video: VideoFile, notes: Sequence[str], metadata: Mapping[str, str]) -> str:
+def _page(timeline: Timeline, video: VideoFile, notes: Sequence[Notice], metadata: Mapping[str, str]) -> str:
     lead = (
         f"{counted(timeline.frames, 'frame')} of {video.width} x {video.height} pixels "
         f"in {timeline.end_seconds:.1f} s, {counted(len(timeline.tracks), 'face')}."

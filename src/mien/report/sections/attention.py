@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from mien.errors import Notice
 from mien.evaluation.error_analysis import Indices
 from mien.explanation.class_maps import average_maps
 from mien.explanation.faithfulness import Faithfulness, measure_faithfulness
@@ -32,20 +33,20 @@ def attention_section(context: ReportContext) -> Section | Skipped:
     if reason := context.no_new_predictions:
         return Skipped(reason)
     if not context.explain:
-        return Skipped("Attention maps skipped, as requested.")
+        return Skipped(Notice("Attention maps skipped, as requested.", code="attention-not-wanted"))
     assert context.model is not None
     assert context.faces is not None
     explainer, notice = build_explainer(context.model, context.run, np.asarray(context.faces.images))
     return show_attention(context, explainer, notice)
 
 
-def show_attention(context: ReportContext, explainer: MapExplainer, notice: str = "") -> Section:
+def show_attention(context: ReportContext, explainer: MapExplainer, notice: Notice | None = None) -> Section:
     """Which methods are faithful, faces with their maps, and mean maps of each class; needs the faces.
 
     Args:
         context: with the faces.
         explainer: of the model.
-        notice: why methods are missing, for the reader.
+        notice: why methods are missing; None if none is.
     """
     assert context.faces is not None
     images = np.asarray(context.faces.images)
@@ -55,7 +56,7 @@ def show_attention(context: ReportContext, explainer: MapExplainer, notice: str 
             "The maps show which pixels support the predicted class. A map can mislead: the table shows which methods "
             "pass the checks on this model."
         ),
-        Text(notice),
+        *(() if notice is None else (Text(notice),)),
         verdicts,
         Text(
             f"Deletion: the most important pixels are blurred first. Insertion: they are restored first. The gain is "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mien.errors import Notice
 from mien.evaluation.accuracy_by import AccuracyBy, accuracy_by
 from mien.evaluation.error_analysis import Indices
 from mien.evaluation.image_statistics import brightness, contrast, sharpness, vote_entropy
@@ -21,7 +22,8 @@ MOST_MIRRORED = 1000
 def conditions_section(context: ReportContext) -> Section | Skipped:
     """Accuracy by properties of each face; needs the faces."""
     if context.faces is None:
-        return Skipped("Faces and accuracy by image property skipped: no data was given. Give --data PATH.")
+        words = "Faces and accuracy by image property skipped: no data was given. Give --data PATH."
+        return Skipped(Notice(words, code="conditions-without-data"))
     images = np.asarray(context.faces.images)
     statistics = {
         "brightness": (brightness(images), "brightness (mean pixel)"),

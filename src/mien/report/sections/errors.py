@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mien.checks.vote_evidence import ANSWERS, vote_description
-from mien.errors import DataError
+from mien.errors import DataError, Notice
 from mien.evaluation.class_merging import ClassGroups, merged_pairs, merged_schemes, scheme_of
 from mien.evaluation.error_analysis import ConfusedPair, Indices, confused_pairs, pair_examples, worst_mistakes
 from mien.evaluation.intervals import proportion_among
@@ -29,13 +29,14 @@ FACES_OF_A_CELL = 12
 MOST_IN_CELLS = 600
 CELL_FACE_PX = 48
 """The faces behind the confusion matrix: at most 600 of 48 pixels, which are 1.5 MB."""
+NO_MISTAKES = Notice("None: all predictions are correct.", code="no-mistakes")
 
 
 def pairs_section(context: ReportContext) -> Section:
     """The most confused pairs with counts and intervals, and faces of each."""
     pairs = [_of_samples(context, each) for each in confused_pairs(context.evaluation.confusion, ordered=True)]
     if not pairs:
-        return Section("pairs", "Confused pairs", (Text("None: all predictions are correct."),))
+        return Section("pairs", "Confused pairs", (Text(NO_MISTAKES),))
     rows = [(context.classes[each.first], context.classes[each.second], each.count, each.rate) for each in pairs]
     columns = (
         Column("true class", "text"), Column("predicted", "text"), Column("samples", "count"),
@@ -80,7 +81,7 @@ def worst_section(context: ReportContext) -> Section:
     """The most confident mistakes, with all probabilities and, if the data has them, FER+ votes."""
     worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, WORST)
     if not len(worst):
-        return Section("worst", "Worst mistakes", (Text("None: all predictions are correct."),))
+        return Section("worst", "Worst mistakes", (Text(NO_MISTAKES),))
     blocks: list[Block] = [_worst_table(context)]
     if context.faces is not None:
         shown = FaceRow("", tuple(mistake_tile(context, int(index)) for index in worst))
@@ -101,7 +102,7 @@ def merging_section(context: ReportContext) -> Section | None:
         return None
     if context.correct.all():
         words = "All predictions are correct, so merging classes gains nothing."
-        return Section("merging", "Class merging", (Text(words),))
+        return Section("merging", "Class merging", (Text(Notice(words, code=NO_MISTAKES.code)),))
     labels, probabilities = context.predictions.labels, context.predictions.probabilities
     pairs = merged_pairs(labels, probabilities, context.resamples, groups=context.groups)
     merging = merged_schemes(labels, probabilities, context.groups)
@@ -112,6 +113,7 @@ def merging_section(context: ReportContext) -> Section | None:
         (len(each.groups), scheme_words(each.groups, context.classes), each.accuracy, each.macro_f1, each.chance)
         for each in merging.schemes
     ]
+    study_b = _study_b(merging.schemes[0].groups, context.classes)
     columns = (Column("merged", "text"), Column("accuracy", "percent"), Column("gain, points", "points"))
     scheme_columns = (
         Column("classes", "count"), Column("scheme", "text"), Column("accuracy", "percent"), Column("macro-F1"),
@@ -135,7 +137,7 @@ def merging_section(context: ReportContext) -> Section | None:
                 "Distance of two classes: 1 minus their mean rate of confusion with each other.",
             ),
             Table("schemes", scheme_columns, schemes),
-            Text(_study_b(merging.schemes[0].groups, context.classes)),
+            *(() if study_b is None else (Text(study_b),)),
             Text(
                 f"{_how_to_train(scheme_of(merging.schemes[0].groups, context.classes))}The schemes are measured on "
                 f"the samples that they were found on, which is slightly optimistic. Fewer classes are also easier.",
@@ -280,15 +282,18 @@ def _votes_on_mistakes(context: ReportContext) -> list[Block]:
     return [Table("votes-on-mistakes", columns, rows, caption)]
 
 
-def _study_b(groups: ClassGroups, classes: tuple[str, ...]) -> str:
-    """Whether the cut into two classes is Study B's positive and negative; disgust counts if it is a class."""
+def _study_b(groups: ClassGroups, classes: tuple[str, ...]) -> Notice | None:
+    """Whether the cut into two classes is Study B's positive and negative; disgust counts if it is a class.
+
+    None where the classes are not those of Study B.
+    """
     scheme = SCHEMES["binary-with-disgust" if "disgust" in classes else "binary"]
     positive, negative = (set(scheme.groups[name]) for name in ("positive", "negative"))
     if not positive | negative <= set(classes):
-        return ""
+        return None
     found = [{classes[index] for index in group} & (positive | negative) for group in groups]
     said = scheme_words(groups, classes)
     neutral = ", without neutral" if "neutral" in classes else ""
-    if positive in found:
-        return f"The cut into two classes, {said}, is Study B's positive (happy, surprise) against negative{neutral}."
-    return f"The cut into two classes, {said}, is not Study B's positive (happy, surprise) against negative{neutral}."
+    verb, code = ("is", "study-b") if positive in found else ("is not", "other-than-study-b")
+    words = f"The cut into two classes, {said}, {verb} Study B's positive (happy, surprise) against negative{neutral}."
+    return Notice(words, code=code)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from mien.checks.vote_evidence import ANSWERS
 from mien.colours import class_colours
 from mien.data.dataset import Dataset
-from mien.errors import ModelError
+from mien.errors import ModelError, Notice
 from mien.evaluation.error_analysis import worst_mistakes
 from mien.labels import canonical_class
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceRow, FaceTile, Section, Table, Text
@@ -32,7 +32,7 @@ def features_section(context: ReportContext) -> Section | Skipped:
     if reason := context.no_new_predictions:
         return Skipped(reason)
     if not context.features:
-        return Skipped("Feature map skipped, as requested.")
+        return Skipped(Notice("Feature map skipped, as requested.", code="features-not-wanted"))
     assert context.model is not None
     assert context.faces is not None
     assert context.all_faces is not None
@@ -40,7 +40,7 @@ def features_section(context: ReportContext) -> Section | Skipped:
     try:
         features = extract_features(context.model, context.faces.images, worst, context.all_faces)
     except ModelError as error:
-        return Skipped(f"Feature map skipped. {error}")
+        return Skipped(Notice(f"Feature map skipped. {error}", code=error.code))
     return show_features(context, features)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from mien.errors import Notice
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.robustness_file import RelativeRobustness, RobustnessReport
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Table, Text
@@ -15,8 +16,8 @@ from mien.report.context import ReportContext, Skipped
 
 def robustness_section(context: ReportContext) -> Section | Skipped:
     """The measurement of the context."""
-    if context.robustness is None:
-        return Skipped(context.robustness_reason)
+    if isinstance(context.robustness, Notice):
+        return Skipped(context.robustness)
     return show_robustness(context.robustness, context.groups is not None)
 
 
@@ -36,13 +37,14 @@ def show_robustness(measurement: RobustnessReport, grouped: bool = False) -> Sec
     )
     if result.groups is not None:
         words += f" The intervals draw whole groups: {result.groups:,}."
-    elif grouped:
-        words += (
-            " These intervals are too narrow: the data has groups, but this was measured without them. Measure again "
+    blocks: list[Block] = [Text(words)]
+    if grouped and result.groups is None:
+        advice = (
+            "These intervals are too narrow: the data has groups, but this was measured without them. Measure again "
             "with mien robustness --group COLUMN."
         )
-    blocks: list[Block] = [
-        Text(words),
+        blocks.append(Text(Notice(advice, code="groups-not-drawn")))
+    blocks += [
         ChartRow(
             (
                 CaptionedChart(robustness_chart(result), "Accuracy in %. The least harmful corruption is first."),
@@ -54,13 +56,11 @@ def show_robustness(measurement: RobustnessReport, grouped: bool = False) -> Sec
     if relative is not None:
         blocks += _relative_blocks(relative, clean.value)
     else:
-        blocks.append(
-            Text(
-                "No baseline was given. mien robustness --baseline gives the mean corruption error relative to another "
-                "model.",
-                soft=True,
-            )
+        advice = (
+            "No baseline was given. mien robustness --baseline gives the mean corruption error relative to another "
+            "model."
         )
+        blocks.append(Text(Notice(advice, code="baseline-not-given"), soft=True))
     return Section("robustness", "Robustness", tuple(blocks))
 
 
