@@ -19,7 +19,7 @@ def test_the_file_is_a_baseline_for_the_next(mien, tiny_run, face_folder, tmp_pa
     assert content["split"] == "validation"
     shown = mien(*arguments, "--limit", 20, "--baseline", file.parent)
     assert "error / baseline's" in shown.out
-    assert "Mean corruption error relative to the baseline: 1.000" in shown.out
+    assert "the baseline: 1.000" in shown.out
     related = json.loads(mien(*arguments, "--limit", 20, "--baseline", file, "--json").out)["relative_to"]
     assert related["mean"] == pytest.approx(1)
     assert (related["model"], related["clean_accuracy"]) == (str(tiny_run.path), content["clean_accuracy"]["value"])

@@ -84,7 +84,7 @@ def test_any_size_is_what_it_says(name):
     if MODELS[name].any_size:
         assert network(torch.zeros(1, 1, 64, 64)).shape == (1, 5)
         check_sizes(network, ModelRecipe(name=name), 64, [MODELS[name].smallest_px])
-        with raises(RecipeError, "image-too-small", "progressive_resizing has 7"):
+        with raises(RecipeError, "image-too-small", "progressive_resizing", 7):
             check_sizes(network, ModelRecipe(name=name), 64, [7])
     else:
         with pytest.raises(RuntimeError):
