@@ -77,7 +77,7 @@ def test_seven_classes_then_five_then_two(mien, tmp_path, face_folder, tiny_run)
         assert answer.code == 0, answer.err
         # Both schemes leave out two of the seven classes, or one: those faces choose nothing.
         counts = load_dataset(face_folder).with_scheme(parse_scheme(scheme)).counts("validation")
-        assert note_codes(answer.err) == ["validation-small"]
+        assert note_codes(answer.err) == ["validation-small", "few-steps"]
         noted(answer, "validation-small", counts.sum())
         assert len(json.loads(answer.out)["classes"]) == classes
         start = out

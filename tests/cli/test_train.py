@@ -63,6 +63,13 @@ def test_the_faces_that_there_are_to_learn_are_counted_once_they_are_balanced(
         noted(answer, "batch-too-large", learnt)
 
 
+def test_a_first_epoch_that_diverges_leaves_its_folder_free(mien, tmp_path, recipe_file, face_folder):
+    words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--epochs", 1)
+    refused(mien(*words, "--lr", "1e12"), "loss-not-finite", "optim.lr=1e+12")
+    assert not (tmp_path / "r").exists()
+    assert mien(*words).code == 0
+
+
 def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recipe_file, face_folder):
     words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--resume", "--set", "epochs=1")
     first = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")

@@ -218,10 +218,18 @@ def test_doubts_are_spoken_where_nothing_but_the_head_will_learn():
 
 
 def test_doubts_are_spoken_where_there_is_less_to_learn_than_one_batch():
-    assert list(recipe_warnings(Recipe(batch_size=64), train_faces=64)) == []
     (doubt,) = recipe_warnings(Recipe(batch_size=64), train_faces=63)
     assert doubt.code == "batch-too-large"
     assert "63 faces" in doubt
+
+
+def test_few_steps_are_counted_and_a_smaller_batch_is_advised():
+    """Oracle: 640 faces are ten steps of 64 an epoch."""
+    (few,) = recipe_warnings(Recipe(batch_size=64, epochs=9), train_faces=640)
+    assert few.code == "few-steps"
+    assert " 90," in few
+    for recipe in (Recipe(batch_size=64, epochs=10), Recipe(batch_size=16, epochs=1)):
+        assert list(recipe_warnings(recipe, train_faces=640)) == []
 
 
 def test_doubts_are_spoken_where_the_start_is_random():

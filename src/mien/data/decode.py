@@ -182,7 +182,7 @@ def _notes(sizes: set[tuple[int, int]], options: ReadOptions) -> list[Notice]:
         return []
     least, most = (f"{width} x {height}" for width, height in (pick(sizes, key=math.prod) for pick in (min, max)))
     words = (
-        f"The pictures have {len(sizes):,} different sizes, from {least} to {most} pixels; each becomes "
+        f"The images have {len(sizes):,} different sizes, from {least} to {most} pixels; each becomes "
         f"{'a grey' if options.channels == 1 else 'an RGB'} square of {options.size_px}."
     )
     return [Notice(words, code="image-sizes")]

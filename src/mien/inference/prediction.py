@@ -50,7 +50,7 @@ def answer_of(prediction: Mapping[str, Any]) -> str:
     return UNSURE if prediction.get("unsure") else str(prediction["top"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """The expression that a model predicts for one face. It says nothing about what the person feels.
 
@@ -74,10 +74,14 @@ class Prediction:
     probability_vector: npt.NDArray[np.float64]
     threshold: float | None = None
     box: Box | None = None
-    crop: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    crop: npt.NDArray[np.uint8] | None = field(default=None, compare=False)
     detection_score: float | None = None
     output: str | None = None
     perceived: bool = False
+
+    def __repr__(self) -> str:
+        place = "" if self.box is None else f" at {self.box}"
+        return f"<Prediction {self.label!r} of {self.source}{place}>"
 
     @property
     def top(self) -> str:
@@ -190,7 +194,7 @@ class Photo:
     detector: str | None
     faces: list[Face]
     predictions: list[Prediction]
-    rgb: npt.NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    rgb: npt.NDArray[np.uint8] | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: source, image (width and height), detector, and faces as :meth:`Prediction.to_dict`.

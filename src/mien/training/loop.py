@@ -130,8 +130,8 @@ def train(
                 line |= {"epoch": epoch, **validate(state)}
                 # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
                 _check_loss(state, epoch, epoch * plan.steps_per_epoch, line["validation_loss"])
-            except (MemoryError, RuntimeError, TrainingError):
-                # More memory than there is, or too high a rate: with other settings the same folder may do.
+            except (MemoryError, RuntimeError):
+                # More memory than there is: with a smaller network or batch the same folder may do.
                 if epoch == 1 and fabric.is_global_zero:
                     run.discard()
                 raise

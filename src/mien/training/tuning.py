@@ -11,6 +11,11 @@ from mien.errors import Notice
 from mien.models.network import Network
 from mien.models.registry import starts_from_scratch
 from mien.recipe import Recipe
+from mien.training.batches import count_steps
+
+FEW_STEPS = 100
+SMALL_BATCH = 16
+"""What to try where an epoch has few steps."""
 
 
 def lr_scales(network: Network, layer_decay: float) -> dict[nn.Parameter, float]:
@@ -102,4 +107,12 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
             f"batch_size = {recipe.batch_size} is more than the {train_faces:,} faces of train: an epoch is one step. "
             f"Lower it.",
             code="batch-too-large",
+        )
+        return
+    steps = None if train_faces is None else recipe.epochs * count_steps(train_faces, recipe.batch_size)
+    if steps is not None and steps < FEW_STEPS and recipe.batch_size > SMALL_BATCH:
+        yield Notice(
+            f"few steps to learn in: {steps}, of batch_size = {recipe.batch_size}. Try --batch-size {SMALL_BATCH}, or "
+            f"more epochs.",
+            code="few-steps",
         )
