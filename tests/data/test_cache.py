@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -139,7 +142,8 @@ def test_a_cache_that_cannot_be_written_warns_once_and_reading_goes_on(
         assert len(read_data(table).faces) == 20
         assert len(read_data(table).faces) == 20
     (record,) = caplog.records
-    assert "cannot keep decoded images" in record.getMessage()
+    assert (record.name, record.levelname) == ("mien.data", "WARNING")
+    assert str(cache_in_tmp) in record.getMessage()
     assert "\n" not in record.getMessage()
 
 
@@ -152,6 +156,21 @@ def test_a_full_disk_leaves_no_half_entry(
     monkeypatch.setattr("mien.data.cache.np.savez", full)
     assert len(read_data(table).faces) == 20
     assert "No space left on device" in caplog.text
+    assert list((cache_in_tmp / "faces").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_within_an_array_is_called_full(
+    faces: Dataset, cache_in_tmp: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A limit on the size of files stops NumPy as a full disk does; its own error says numbers only."""
+    former, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, former[1]))
+    try:
+        cache.store("key", faces, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert os.strerror(errno.ENOSPC) in caplog.text
     assert list((cache_in_tmp / "faces").iterdir()) == []
 
 

@@ -11,6 +11,7 @@ counts. The cache is a convenience: whatever goes wrong with it, reading goes on
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -112,7 +113,9 @@ def store(key: str, faces: Dataset, facts: dict[str, Any]) -> None:
         _put_in_place(part, parent / key)
         _remove_old(parent)
     except OSError as error:
-        _warn_once(f"{parent} cannot keep decoded images ({error.strerror or error}); going on without a cache.")
+        # Where a disk is full, NumPy only says how many numbers it wrote.
+        reason = error.strerror or os.strerror(errno.ENOSPC)
+        _warn_once(f"{parent} cannot keep decoded images ({reason}); going on without a cache.")
     finally:
         if part is not None:
             shutil.rmtree(part, ignore_errors=True)
