@@ -57,7 +57,7 @@ def _predict(predictor: Predictor, files: list[Path], options: PredictOptions) -
 
     def bad(source: str, error: DataError) -> None:
         if not options.skip_bad:
-            raise DataError(f"{error} (--skip-bad skips such images)", code=error.code)
+            raise DataError(f"{error} Skip such images with --skip-bad.", code=error.code)
         answers[source] = {"source": source, "error": str(error)}
 
     photos = predictor.stream(
