@@ -1,6 +1,7 @@
 """Oracles: the functions behind the commands, given the people of the data's column as groups."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_compare_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
     assert content["mcnemar"]["method"].endswith("over groups")
     ungrouped = compare_predictions(*(replace(each, groups=None) for each in pair)).to_dict()
     assert content["accuracy"]["difference"] != ungrouped["accuracy"]["difference"]
-    refused(mien("compare", *folders, "--data", table), "options", "With --data, give --out OUT", "--group")
+    refused(mien("compare", *folders, "--data", table), "options", "--data", "--out OUT", "--group")
     refused(mien("compare", *folders, "--group", "person"), "options", "--group", "--data")
 
 
@@ -93,7 +94,7 @@ def test_robustness_draws_the_groups_of_the_data(mien, tiny_run, people, table):
     assert grouped["mean_accuracy"] != alone["mean_accuracy"]
     shown = [mien(*arguments[:-1], *more).out for more in ((), ("--group", "person"))]
     assert "draw" not in shown[0]
-    assert f"on 30 samples; intervals draw {grouped['groups']} groups\n" in shown[1]
+    assert re.search(rf"\b30 samples; .* {grouped['groups']} groups\n", shown[1])
 
 
 def test_folds_of_the_audit_keep_people_together(people, table, tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -53,17 +54,21 @@ def test_merged_first_and_merged_after_meet_on_the_same_rows(mien, tmp_path, tin
     noted(compared, "samples-excluded", f"0 of {len(merged)}", folders[0], f"{gone} of {len(merged) + gone}", first)
     page = mien("compare", *folders, "--shared-only", "--data", face_file, "--out", tmp_path / "page")
     assert page.code == 0, page.err
-    assert "samples that all share" in (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    text = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    (shared,) = re.findall(r'<tr><th scope="row">samples</th><td>(.*?)</td></tr>', text)
+    for value in (f"0 of {len(merged)}", f"{gone} of {len(merged) + gone}"):
+        assert value in shared
 
 
 def test_two_classes_have_a_threshold_with_its_curve(mien, tmp_path, tiny_run, face_file):
     arguments = ("evaluate", tiny_run.path, "--data", face_file, "--classes", OWN)
     shown = mien(*arguments)
-    assert "Threshold for positive" in shown.out
-    assert "Best: greatest Youden's J" in " ".join(shown.out.split())
+    lines = re.findall(r"^ *(given|best) +(\d\.\d{3}) +\d", shown.out, re.MULTILINE)
     plain = json.loads(mien(*arguments, "--json").out)
     found = json.loads(mien(*arguments, "--threshold", "0.3", "--json", "--out", tmp_path / "out").out)
     assert plain["threshold"]["chosen"]["threshold"] == 0.5
+    assert plain["threshold"]["positive"] == "positive"
+    assert lines == [("given", "0.500"), ("best", f"{plain['threshold']['best']['threshold']:.3f}")]
     assert found["threshold"]["chosen"]["threshold"] == 0.3
     assert found["threshold"]["chosen"]["true_positive_rate"] >= plain["threshold"]["chosen"]["true_positive_rate"]
     assert found["threshold"]["best"] == plain["threshold"]["best"]

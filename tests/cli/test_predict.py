@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from support import refused
+from support import noted, refused
 
 pytestmark = pytest.mark.usefixtures("haar")
 
@@ -260,12 +260,11 @@ def test_photos_of_formats_that_are_not_read_are_counted(mien, photos, tiny_run,
     (tmp_path / "inner").mkdir()
     for name in ("IMG_1.HEIC", "inner/IMG_2.heic", "inner/.hidden.heic"):
         (tmp_path / name).write_bytes(b"")
-    refused(mien("predict", "--model", tiny_run.path, tmp_path), "folder-without-images", "It has 2 of other formats")
+    refused(mien("predict", "--model", tiny_run.path, tmp_path), "folder-without-images", " 2 ")
     (tmp_path / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())
     answer = mien("predict", "--model", tiny_run.path, tmp_path)
     assert answer.code == 0
-    assert answer.err.endswith("[images-left-out]\n")
-    assert f"{tmp_path}: 2 of other formats" in answer.err
+    noted(answer, "images-left-out", f"{tmp_path}: 2 ")
 
 
 def test_options_that_do_not_go_with_ray_are_refused(mien, photos, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from mien.errors import DataError, RunError
 from mien.faces import install
 from mien.faces.install import cached_yunet, install_yunet, yunet_path
-from support import noted, raises
+from support import noted, raises, refused
 
 CONTENT = bytes(range(256)) * 300
 
@@ -127,7 +127,7 @@ def test_the_command_fails_in_one_line(server, mien):
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
     assert "500" in done.err
     assert "[detector-download]" in done.err
-    assert "Did you mean 'yunet'?" in mien("detectors", "install", "yunett").err
+    refused(mien("detectors", "install", "yunett"), "detector-unknown", "'yunet'")
 
 
 def test_the_list_says_which_is_in_use_and_why(server, mien, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -17,7 +18,7 @@ from mien.evaluation.vote_predictions import VotePredictions
 from mien.study.page import study_tables, write_study
 from mien.study.table import TrainingSummary, _adjusted, tabulate, write_table
 from mien.study.texts import metric_text
-from support import raises
+from support import page_codes, raises
 
 
 def accuracy(scores):
@@ -131,8 +132,10 @@ def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
     (compared,) = table.comparisons
     assert (compared.samples, compared.absent) == (0, ("merged",))
     page = write_study(tmp_path, table, {}).page.read_text()
-    assert "Not finished: 1 of the runs of base." in page
-    assert "Fewer than two variants" in page
+    codes = page_codes(page)
+    assert (codes.count("runs-missing"), codes.count("comparison-incomplete")) == (6, 1)
+    assert codes[-1] == "comparison-empty"
+    assert re.search(r'data-code="runs-missing">[^<]*\b1\b[^<]*\bbase\.<', page)
     nothing = tabulate(done.study, done.plan, {}, resamples=10)
     assert write_study(tmp_path, nothing, {}).page_bytes > 1000
 
