@@ -53,31 +53,31 @@ class MienError(Exception):
 class DataError(MienError):
     """Images, labels or tables that cannot be read or used."""
 
-    code = "data"
+    code: str = "data"
 
 
 class RecipeError(MienError):
     """A recipe with an unknown key, an impossible value, or a name that does not exist."""
 
-    code = "recipe"
+    code: str = "recipe"
 
 
 class StudyError(MienError):
     """A study that does not hang together, or whose stored results are damaged."""
 
-    code = "study"
+    code: str = "study"
 
 
 class ModelError(MienError):
     """A model file that is missing, damaged, foreign, or written by a newer mien."""
 
-    code = "model"
+    code: str = "model"
 
 
 class RunError(MienError):
     """A run folder that exists already, is incomplete, or cannot be written."""
 
-    code = "run"
+    code: str = "run"
 
 
 class TrainingError(MienError):
@@ -87,29 +87,29 @@ class TrainingError(MienError):
         reason: what happened, without the advice that follows it for a run that was started alone.
     """
 
-    code = "training"
+    code: str = "training"
 
     def __init__(self, reason: str, advice: str = "", *, code: str | None = None) -> None:
         super().__init__(f"{reason} {advice}".rstrip(), code=code)
-        self.reason = reason
+        self.reason: str = reason
 
 
 class StoppedError(TrainingError):
     """Training that was stopped before there was anything to keep."""
 
-    code = "stopped"
+    code: str = "stopped"
 
 
 class ServeError(MienError):
     """A service that cannot start."""
 
-    code = "serve"
+    code: str = "serve"
 
 
 class MissingExtraError(MienError):
     """An optional part of mien that is not installed."""
 
-    code = "missing-extra"
+    code: str = "missing-extra"
 
 
 class Notice(str):
@@ -142,7 +142,7 @@ class MienWarning(UserWarning):
 
     def __init__(self, message: str, *, code: str = "warning") -> None:
         super().__init__(message)
-        self.code = code
+        self.code: str = code
 
 
 @contextmanager

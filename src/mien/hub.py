@@ -23,7 +23,14 @@ from mien.progress import busy
 
 Kind = Literal["model", "dataset"]
 
-MODEL_FILES = ("*.onnx", "best.safetensors", "recipe.toml", "history.csv", "metrics.json", "robustness.json")
+MODEL_FILES: tuple[str, ...] = (
+    "*.onnx",
+    "best.safetensors",
+    "recipe.toml",
+    "history.csv",
+    "metrics.json",
+    "robustness.json",
+)
 """What a model's repository is asked for, and what ``mien push`` sends beside the card: nothing of the data."""
 
 # A path that became a pathlib.Path has one slash of the two, or backslashes.

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 MAXIMUM_PIXELS = 100_000_000
 """A larger image is refused before it is decoded: a small file can unpack to more memory than there is."""
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+FORMATS: tuple[str, ...] = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """Formats that are opened. Pillow knows more; it passes some of them (EPS) to other programs."""
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
+IMAGE_SUFFIXES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".pgm", ".ppm")
 """Names of image files, in lower case."""
 
-UNREAD_SUFFIXES = (".heic", ".heif", ".avif", ".jxl")
+UNREAD_SUFFIXES: tuple[str, ...] = (".heic", ".heif", ".avif", ".jxl")
 """Names of photos in formats that are not opened, in lower case."""
 
 _VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm")

@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from mien.errors import DataError, nearest
 
-EXPRESSIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven expressions in Kaggle's numbering of FER2013: ``EXPRESSIONS[3] == "happy"``."""
 
-FERPLUS_CLASSES = (
+FERPLUS_CLASSES: tuple[str, ...] = (
     *("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
     *("unknown", "not-a-face"),
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from mien.errors import ModelError
 
-GROWING = {
+GROWING: dict[str, tuple[int, ...]] = {
     "ConstantOfShape": (0,),
     "Expand": (1,),
     "Pad": (1,),
@@ -26,7 +26,7 @@ GROWING = {
 """Operators whose output can be of any size, and which of their inputs say how large it gets."""
 
 _SUMMING = ("L1", "L2", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare")
-SHAPING = {
+SHAPING: dict[str, tuple[int, ...]] = {
     **{"Reshape": (1,), "Slice": (1, 2, 3, 4), "Split": (1,), "Squeeze": (1,), "Unsqueeze": (1,)},
     **{f"Reduce{name}": (1,) for name in _SUMMING},
 }
@@ -41,7 +41,7 @@ Mean Min Mish Mul Neg Not Or Pow PRelu QLinearConv QLinearMatMul QuantizeLinear 
 ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Round Selu Shape Sigmoid Sign Sin Size Slice
 Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tanh Transpose Trilu Unsqueeze Where Xor
 """
-ALLOWED = frozenset(_OF_CLASSIFIERS.split()).union(GROWING)
+ALLOWED: frozenset[str] = frozenset(_OF_CLASSIFIERS.split()).union(GROWING)
 """Operators that a model may have: those of image classifiers. None holds a graph of its own."""
 
 _MOST_FIELDS = 2_000_000

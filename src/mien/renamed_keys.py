@@ -9,7 +9,7 @@ from typing import Any
 
 from mien.errors import Notice
 
-RENAMED_KEYS = {
+RENAMED_KEYS: dict[str, str] = {
     "renew_statistics": "recalibrate_bn",
     "consistency": "consistency_loss",
     "early_sizes": "progressive_resizing",

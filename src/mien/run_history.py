@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from mien.recipe import Recipe
 
-HISTORY_COLUMNS = (
+HISTORY_COLUMNS: tuple[str, ...] = (
     "epoch",
     "seconds",
     "learning_rate",
@@ -23,7 +23,7 @@ HISTORY_COLUMNS = (
     "validation_macro_auc",
 )
 
-VOTE_COLUMNS = ("validation_votes_loss", "validation_majority_accuracy")
+VOTE_COLUMNS: tuple[str, ...] = ("validation_votes_loss", "validation_majority_accuracy")
 """Further columns of a run with an output that learns from votes."""
 
 

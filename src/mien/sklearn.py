@@ -71,11 +71,11 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         random_state: int | None = None,
         device: str = "auto",
     ) -> None:
-        self.recipe = recipe
-        self.settings = settings
-        self.image_shape = image_shape
-        self.random_state = random_state
-        self.device = device
+        self.recipe: str = recipe
+        self.settings: Mapping[str, Any] | None = settings
+        self.image_shape: tuple[int, ...] | None = image_shape
+        self.random_state: int | None = random_state
+        self.device: str = device
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:  # noqa: N803 - scikit-learn's name
         """Train on face crops and their labels.

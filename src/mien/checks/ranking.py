@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from mien.errors import needs_extra
 
-DEPTHS = (100, 500, 1000)
+DEPTHS: tuple[int, ...] = (100, 500, 1000)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from mien.labels import canonical_class
 
 COLUMN = "ferplus_votes"
 
-ANSWERS = (
+ANSWERS: tuple[str, ...] = (
     "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "no face",
 )  # fmt: skip
 """The ten answers, in the order of FER+'s file."""

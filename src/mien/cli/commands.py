@@ -28,7 +28,7 @@ class Command:
 
 
 # The module is mien.cli.NAME, with an underscore for each hyphen; its function has the same name.
-COMMANDS = {
+COMMANDS: dict[str, Command] = {
     "predict": Command("Use", "Detect faces in images and classify their expressions."),
     "video": Command("Use", "Classify the faces of a video over time."),
     "webcam": Command("Use", "Classify your webcam's images in the browser."),

@@ -31,7 +31,7 @@ from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
 
 FACES = 10_000
-SHOWN = ("happy", "surprise", "angry")
+SHOWN: tuple[str, ...] = ("happy", "surprise", "angry")
 _SOURCE = f"{FACES:,} synthetic faces, seed 0"
 
 

@@ -53,8 +53,10 @@ class Video:
         tempfile: str | None = None,
     ) -> None:
         VideoFile(video_file).close()
-        self.filepath = os.fspath(video_file)
-        self.outdir, self.first_face_only, self.tempfile = outdir, first_face_only, tempfile
+        self.filepath: str = os.fspath(video_file)
+        self.outdir: str = outdir
+        self.first_face_only: bool = first_face_only
+        self.tempfile: str | None = tempfile
 
     def analyze(
         self,

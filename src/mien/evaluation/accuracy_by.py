@@ -103,7 +103,7 @@ class KendallTau:
     """
 
     def __init__(self, values: Floats, correct: npt.NDArray[np.bool_]) -> None:
-        self.correct = correct
+        self.correct: npt.NDArray[np.bool_] = correct
         self.against: OneVersusRest = OneVersusRest.of(correct, values)
         self.value_of: npt.NDArray[np.intp] = np.unique(values, return_inverse=True)[1]
 

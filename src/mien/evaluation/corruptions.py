@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.floating[Any]]
 Number = TypeVar("Number", bound=np.floating[Any])
 Apply = Callable[[Images, float, np.random.Generator], Images]
 
-STRENGTHS = (1, 2, 3, 4, 5)
+STRENGTHS: tuple[int, ...] = (1, 2, 3, 4, 5)
 _CHUNK_FACES = 512
 _REFERENCE_PX = 48
 
@@ -258,7 +258,7 @@ CORRUPTIONS: dict[str, Corruption] = {
 }
 """Named as they are printed; their parameters, from strength 1 to 5, are part of the benchmark."""
 
-MIXED = (
+MIXED: tuple[str, ...] = (
     *("gaussian-noise", "blur", "jpeg", "low-resolution", "darkness", "contrast", "rotation", "shift", "scale"),
     *("cover-eyes", "cover-mouth", "cover-anywhere"),
 )

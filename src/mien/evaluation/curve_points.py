@@ -72,10 +72,10 @@ class ScoreRanking:
         order = np.argsort(-scores, kind="stable")
         falling = scores[order]
         # Where a run of equal scores ends: between two of them there is no threshold.
-        self.ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
-        self.thresholds = np.concatenate(([np.inf], falling[self.ends]))
-        self.is_positive = is_positive[order]
-        self.row = order // entries_per_row
+        self.ends: npt.NDArray[np.intp] = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+        self.thresholds: Floats = np.concatenate(([np.inf], falling[self.ends]))
+        self.is_positive: npt.NDArray[np.bool_] = is_positive[order]
+        self.row: npt.NDArray[np.intp] = order // entries_per_row
 
     def counts(self, weights: Floats) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """True and false positives at each threshold, int32 (B, P), 0 first, under whole weights (B, N)."""

@@ -15,7 +15,7 @@ from mien.evaluation.metrics import Floats, Labels, divide
 from mien.evaluation.results import LEVEL, Estimate, JsonResult
 from mien.sample_groups import Groups
 
-GRID = np.linspace(0.0, 1.0, 101)
+GRID: Floats = np.linspace(0.0, 1.0, 101)
 """False positive rates (ROC) and recalls (precision-recall) at which bands and averages are taken."""
 
 

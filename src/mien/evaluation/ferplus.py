@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-NO_EXPRESSION = ("unknown", "not-a-face")
+NO_EXPRESSION: tuple[str, ...] = ("unknown", "not-a-face")
 """Answers that are no expression: images with such a majority are left out."""
 
 _OUTLIER = 1.0

@@ -16,11 +16,11 @@ from mien.evaluation.metrics import Floats
 from mien.evaluation.predictions import Predictions
 
 _OF_CONFUSION = {"precision": metrics.precision, "recall": metrics.recall, "f1": metrics.f1}
-VOTE_METRICS = ("majority_accuracy", "agreed_accuracy")
+VOTE_METRICS: tuple[str, ...] = ("majority_accuracy", "agreed_accuracy")
 """Metrics of data with votes, NaN without: accuracy by FER+'s protocol (:mod:`mien.evaluation.ferplus`) of the output
 that learned from votes, else of the label's; accuracy of the label's output on the samples whose label the majority of
 annotators confirms."""
-METRICS = (
+METRICS: tuple[str, ...] = (
     *("accuracy", "macro_precision", "macro_recall", "macro_f1", "macro_auc", "log_loss", "calibration_error"),
     *VOTE_METRICS,
 )

@@ -30,7 +30,7 @@ from mien.evaluation.vote_predictions import VotePredictions
 from mien.files import whole_file
 from mien.labels import LabelScheme
 
-UNREADABLE = (
+UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, EOFError, MemoryError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )

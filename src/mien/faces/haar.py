@@ -26,7 +26,7 @@ misses more of FER2013's faces. `benchmarks/haar.py` measures this and the numbe
 WINDOW_PX = 24
 """The smallest window, in pixels of the rescaled image: the cascade was trained at 20."""
 
-SEARCHED_PX = (320, 640)
+SEARCHED_PX: tuple[int, int] = (320, 640)
 """An image is rescaled to between these squared many pixels. Enlarged, the face of scikit-image's astronaut is detected
 in an image of 64 px, where it is 13 px wide; without rescaling, from 192 px.
 """
@@ -39,7 +39,7 @@ Of the first 300 validation images of FER2013, faces are detected in 62% without
 class HaarDetector:
     """Detects frontal faces. The score is the number of overlapping windows that agreed: 6 or more, no probability."""
 
-    name = "Haar cascade"
+    name: str = "Haar cascade"
     # MIEN_DETECTOR=haar python benchmarks/margin.py --data fer2013_dev.parquet: the best of 48 on validation. The
     # images' own margin around the boxes detected in them, independent of any model, is 1.051 and +0.007.
     margin: Margin = Margin(size=1.05, down=0.05)

@@ -19,7 +19,7 @@ SIZE_BYTES = 232_589
 """Hash and size as OpenCV's model zoo states them; the file is under the MIT licence."""
 
 # A commit, because the file changes on the main branch.
-ADDRESS = (
+ADDRESS: str = (
     "https://github.com/opencv/opencv_zoo/raw/82b38c8f98e7b52aa171400f3e4c722352d0669f"
     f"/models/face_detection_yunet/{NAME}"
 )

@@ -27,10 +27,10 @@ from mien.faces.yunet import LANDMARKS
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FOLDER = Path(__file__).parent / "networks"
+FOLDER: Path = Path(__file__).parent / "networks"
 PROPOSALS, CHECK = "proposals.onnx", "check.onnx"
 
-LOOKS = ((320, 0), (640, 0), (1280, 0), (416, 30), (416, -30))
+LOOKS: tuple[tuple[int, int], ...] = ((320, 0), (640, 0), (1280, 0), (416, 30), (416, -30))
 """Longer side in pixels, and degrees of rotation, of the copies of the image in which faces are proposed. Chosen on
 the photographs of docs/lab-notebook.md."""
 
@@ -86,10 +86,11 @@ class NetworkDetector:
         ModelError: a file that is missing or damaged (``detector-damaged``).
     """
 
-    name = "TinyFace + MTCNN"
+    name: str = "TinyFace + MTCNN"
     # The own margin of FER2013 images around the boxes found in them, median of 37: 1.055 and -0.010. The margin that a
     # model reads best: MIEN_DETECTOR=network python benchmarks/margin.py --data PATH.
-    margin, score_range = Margin(size=1.05, down=0.0), (MIN_SCORE, 1.0)
+    margin: Margin = Margin(size=1.05, down=0.0)
+    score_range: tuple[float, float] = (MIN_SCORE, 1.0)
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._proposals, self._check = (_session(file) for file in network_files(folder))

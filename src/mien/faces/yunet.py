@@ -28,7 +28,7 @@ SEARCHED_PX = 640
 MIN_FACE_PX = 10
 """The smallest face, and so the smallest side of an image that has one."""
 
-LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
+LANDMARKS: tuple[str, ...] = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
 
 
 class YuNetDetector:
@@ -38,7 +38,7 @@ class YuNetDetector:
         ModelError: the file cannot be read (``detector-unreadable``), or is no YuNet (``detector-format``).
     """
 
-    name = "YuNet"
+    name: str = "YuNet"
     # The own margin of FER2013 images around the boxes found in them, median of 492, with the 2026may file: 1.226 and
     # -0.012. From 1.15 to 1.3 `fast` reads them equally well, and 1.2 points better than at 1.0 (docs/lab-notebook.md).
     margin: Margin = Margin(size=1.2, down=0.0)

@@ -38,7 +38,7 @@ class Annotator:
     """
 
     def __init__(self, folder: Path, arguments: Sequence[Path]) -> None:
-        self.folder = folder
+        self.folder: Path = folder
         real = Path(os.path.realpath(folder))
         for argument in arguments:
             source = Path(os.path.realpath(argument))
@@ -53,7 +53,7 @@ class Annotator:
             raise DataError(f"--annotate must be a folder; {folder} is a file.", code="annotate-file")
         homes = [_absolute(each if each.is_dir() else each.parent) for each in arguments]
         try:
-            self.shared = os.path.commonpath(homes)
+            self.shared: str = os.path.commonpath(homes)
         except ValueError:
             raise DataError(
                 "--annotate needs images with a common folder; these are on several drives.", code="annotate-drives"

@@ -13,7 +13,7 @@ from mien.hub import fetch, is_hub_address, parse_address
 from mien.manifest import INT8
 from mien.run_folder import RunFolder
 
-SHIPPED = ("default", "fast", "best")
+SHIPPED: tuple[str, ...] = ("default", "fast", "best")
 """Models that come with the package, each a run folder in ``mien/shipped``."""
 
 

@@ -13,10 +13,10 @@ from mien.files import whole_file
 
 Results = Iterable[Mapping[str, Any]]
 
-FACE_COLUMNS = ("face", "box_left", "box_top", "box_width", "box_height")
+FACE_COLUMNS: tuple[str, ...] = ("face", "box_left", "box_top", "box_width", "box_height")
 """Columns of a detected face. ``face`` counts from 1 in each image; it is 0 in the only row of an image without one."""
 
-FIELDS = ("answer", "top", "confidence")
+FIELDS: tuple[str, ...] = ("answer", "top", "confidence")
 """What a row says beside place and probabilities; see :attr:`mien.inference.prediction.Prediction.fields`."""
 
 SCORE_COLUMN = "detection_score"

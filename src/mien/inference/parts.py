@@ -163,11 +163,11 @@ class PartWorker:
     """
 
     def __init__(self, job: PartsJob, predictor: Predictor | None = None) -> None:
-        self.job = job
-        self.predictor = predictor or load(job.model, threads=1, output=job.output, provider=job.provider)
+        self.job: PartsJob = job
+        self.predictor: Predictor = predictor or load(job.model, threads=1, output=job.output, provider=job.provider)
         limits = (job.min_score, job.min_size_px, job.max_faces)
         detector = None if job.crops else limited(find_detector(), *limits)
-        self.options = PredictOptions(detector, job.classes, job.threshold, skip_bad=True)
+        self.options: PredictOptions = PredictOptions(detector, job.classes, job.threshold, skip_bad=True)
         self._reader = FaceReader(self.predictor, detector, classes=job.classes, threshold=job.threshold)
 
     def write(self, part: int) -> PartCounts:

@@ -49,7 +49,8 @@ class ResumableOutput:
     def __init__(
         self, out: Path, settings: Mapping[str, Any], classes: tuple[str, ...], fields: tuple[str, ...] = FIELDS
     ) -> None:
-        self.out, self.part = out, out.with_name(f"{out.name}.part")
+        self.out: Path = out
+        self.part: Path = out.with_name(f"{out.name}.part")
         self._crops, self._classes, self._fields = bool(settings["crops"]), classes, fields
         if out.suffix.lower() not in WRITERS or out.is_dir():
             raise RunError(
@@ -80,7 +81,8 @@ class ResumableOutput:
         except BaseException:
             self._close()
             raise
-        self.found = self._kept = len(self._done)
+        self.found: int = len(self._done)
+        self._kept = self.found
 
     def __enter__(self) -> ResumableOutput:
         return self

@@ -11,7 +11,7 @@ from mien.errors import DataError
 from mien.inference.onnx_classifier import BATCH
 from mien.progress import slices
 
-VIEWS = (1, 2, 10)
+VIEWS: tuple[int, ...] = (1, 2, 10)
 """The crop alone; with its mirror image; centre and four corners, each mirrored too (Krizhevsky et al. 2012, 4.1)."""
 
 SHIFT = 1 / 24

@@ -20,8 +20,8 @@ class SqueezeExcite(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         hidden = max(width // 8, 8)
-        self.squeeze = nn.Linear(width, hidden)
-        self.excite = nn.Linear(hidden, width)
+        self.squeeze: nn.Linear = nn.Linear(width, hidden)
+        self.excite: nn.Linear = nn.Linear(hidden, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, width, S, S) -> the same shape."""
@@ -42,13 +42,13 @@ class Stage(nn.Module):
         layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1, bias=False)]
         if pool:
             layers.append(nn.MaxPool2d(2))
-        self.entry = nn.Sequential(*layers, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.entry: nn.Sequential = nn.Sequential(*layers, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
         branch: list[nn.Module] = []
         for number in range(convolutions - 1):
             if number > 0:
                 branch.append(nn.ReLU(inplace=True))
             branch += [nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)]
-        self.branch = nn.Sequential(*branch, SqueezeExcite(width)) if branch else None
+        self.branch: nn.Sequential | None = nn.Sequential(*branch, SqueezeExcite(width)) if branch else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, S, S) -> (N, width, S / 2 or S, ...)."""
@@ -83,7 +83,7 @@ class MienNet(Network):
         channels: int = 1,
     ) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
+        self.stem: nn.Sequential = nn.Sequential(
             nn.Conv2d(channels, stem_width, 2 + stem_stride, stem_stride, padding=1, bias=False),
             nn.BatchNorm2d(stem_width),
             nn.ReLU(inplace=True),
@@ -93,9 +93,9 @@ class MienNet(Network):
         for number, (width, count) in enumerate(zip(widths, convolutions, strict=True), start=1):
             stages.append(Stage(channels, width, count, pool=pool_last or number < len(widths)))
             channels = width
-        self.stages = nn.Sequential(*stages)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(channels, classes)
+        self.stages: nn.Sequential = nn.Sequential(*stages)
+        self.dropout: nn.Dropout = nn.Dropout(dropout)
+        self.head: nn.Linear = nn.Linear(channels, classes)
         start_for_relu(self)
 
     def features(self, images: Tensor) -> Tensor:

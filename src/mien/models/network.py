@@ -17,7 +17,7 @@ class Network(nn.Module, ABC):
     """
 
     head: nn.Linear
-    licence = "MIT"
+    licence: str = "MIT"
 
     @abstractmethod
     def features(self, images: Tensor) -> Tensor:

@@ -59,8 +59,8 @@ class TimmNetwork(Network):
         built = _build(backbone, channels)
         self._source: dict[str, Any] = built.pretrained_cfg
         self.backbone: nn.Module = built
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(self._width(), classes)
+        self.dropout: nn.Dropout = nn.Dropout(dropout)
+        self.head: nn.Linear = nn.Linear(self._width(), classes)
         if pretrained:
             known = None if weights else self._source.get("license")
             self.licence = f"that of the pretrained weights: {known or 'not known'}"

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from mien.models.network import Network, start_for_relu
 
-BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
+BLOCKS: dict[int, tuple[int, ...]] = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
 class BasicBlock(nn.Module):
@@ -15,10 +15,10 @@ class BasicBlock(nn.Module):
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
-        self.convolution_1 = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
-        self.norm_1 = nn.BatchNorm2d(width)
-        self.convolution_2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norm_2 = nn.BatchNorm2d(width)
+        self.convolution_1: nn.Conv2d = nn.Conv2d(channels, width, 3, stride, padding=1, bias=False)
+        self.norm_1: nn.BatchNorm2d = nn.BatchNorm2d(width)
+        self.convolution_2: nn.Conv2d = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm_2: nn.BatchNorm2d = nn.BatchNorm2d(width)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or channels != width:
             self.shortcut = nn.Sequential(nn.Conv2d(channels, width, 1, stride, bias=False), nn.BatchNorm2d(width))
@@ -34,7 +34,7 @@ class ResNet(Network):
 
     def __init__(self, classes: int, depth: int, width: int, dropout: float, channels: int = 1) -> None:
         super().__init__()
-        self.stem = nn.Sequential(
+        self.stem: nn.Sequential = nn.Sequential(
             nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
         blocks: list[nn.Module] = []
@@ -44,9 +44,9 @@ class ResNet(Network):
                 stride = 2 if stage > 0 and block == 0 else 1
                 blocks.append(BasicBlock(channels, width * 2**stage, stride))
                 channels = width * 2**stage
-        self.stages = nn.Sequential(*blocks)
-        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
-        self.head = nn.Linear(channels, classes)
+        self.stages: nn.Sequential = nn.Sequential(*blocks)
+        self.pool: nn.Sequential = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(dropout))
+        self.head: nn.Linear = nn.Linear(channels, classes)
         start_for_relu(self)
 
     def features(self, images: Tensor) -> Tensor:

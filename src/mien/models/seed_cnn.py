@@ -26,15 +26,15 @@ class StudyB(Network):
                 channels = width
             layers += [nn.MaxPool2d(2), nn.Dropout(0.25)]
             side = (side - 4) // 2
-        self.stages = nn.Sequential(*layers)
-        self.dense = nn.Sequential(
+        self.stages: nn.Sequential = nn.Sequential(*layers)
+        self.dense: nn.Sequential = nn.Sequential(
             nn.Flatten(),
             nn.Linear(channels * side * side, 256),
             nn.ReLU(),
             _keras_norm(nn.BatchNorm1d, 256),
             nn.Dropout(0.5),
         )
-        self.head = nn.Linear(256, classes)
+        self.head: nn.Linear = nn.Linear(256, classes)
         _glorot(self)
 
     def features(self, images: Tensor) -> Tensor:
@@ -57,9 +57,11 @@ class StudyA(Network):
         for width in (32, 64, 128, 128):
             layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
             channels, side = width, side // 2
-        self.stages = nn.Sequential(*layers)
-        self.dense = nn.Sequential(nn.Flatten(), nn.Linear(channels * side * side, 128), nn.ReLU(), nn.Dropout(dropout))
-        self.head = nn.Linear(128, classes)
+        self.stages: nn.Sequential = nn.Sequential(*layers)
+        self.dense: nn.Sequential = nn.Sequential(
+            nn.Flatten(), nn.Linear(channels * side * side, 128), nn.ReLU(), nn.Dropout(dropout)
+        )
+        self.head: nn.Linear = nn.Linear(128, classes)
         _glorot(self)
 
     def features(self, images: Tensor) -> Tensor:

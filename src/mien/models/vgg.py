@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from mien.models.network import Network, start_for_relu
 
 # Convolutions in each of the five stages: configurations A, B and D of the paper's table 1.
-CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
+CONVOLUTIONS: dict[int, tuple[int, ...]] = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 
 
 class VGG(Network):
@@ -31,8 +31,8 @@ class VGG(Network):
                 ]
                 channels = stage_width
             layers.append(nn.MaxPool2d(2))
-        self.stages = nn.Sequential(*layers)
-        self.dense = nn.Sequential(
+        self.stages: nn.Sequential = nn.Sequential(*layers)
+        self.dense: nn.Sequential = nn.Sequential(
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
             nn.Dropout(dropout),
@@ -40,7 +40,7 @@ class VGG(Network):
             nn.ReLU(inplace=True),
             nn.Dropout(dropout),
         )
-        self.head = nn.Linear(channels, classes)
+        self.head: nn.Linear = nn.Linear(channels, classes)
         start_for_relu(self)
 
     def features(self, images: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mien.near_copies.chunks import in_chunks
 from mien.near_copies.resampling import Floats32, axis_matrix, resample
 
-ZOOMS = (1 / 1.11, 1 / 1.055, 1.0, 1.055, 1.11)
+ZOOMS: tuple[float, ...] = (1 / 1.11, 1 / 1.055, 1.0, 1.055, 1.11)
 """At which the search begins, of the second image; a crop to 90% magnifies by 1.11."""
 
 _CYCLES = (2, 10)  # of the frequencies that the search looks at, across the image: light and pixel noise lie outside

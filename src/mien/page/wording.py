@@ -23,7 +23,7 @@ class Headline(NamedTuple):
     meaning: str
 
 
-HEADLINES = {
+HEADLINES: dict[str, Headline] = {
     "accuracy": Headline("Accuracy", "samples whose most probable class is the true class"),
     "macro_f1": Headline("Macro-F1", "mean F1 over classes; 1 is best"),
     "macro_auc": Headline("Macro-AUC", "mean one-vs-rest ROC AUC; 0.5 is chance, 1 is best"),

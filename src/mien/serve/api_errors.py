@@ -14,7 +14,7 @@ from starlette.types import Scope
 from mien.errors import MienError
 from mien.value_rules import rule_of
 
-CODES = {
+CODES: dict[str, tuple[int, str]] = {
     "malformed-form": (400, "the body is not a multipart form, or it is incomplete"),
     "unauthorised": (401, "the bearer token is missing or wrong"),
     "foreign-host": (403, "the header Host names another host"),

@@ -14,7 +14,7 @@ from mien.manifest import INT8
 from mien.run_folder import RunFolder
 from mien.serve.page_manifest import page_manifest
 
-STATIC = Path(__file__).parent / "static"
+STATIC: Path = Path(__file__).parent / "static"
 """What ``make web`` builds from web/. In a checkout where it was not built, the folder is missing."""
 
 MODEL = "model.onnx"

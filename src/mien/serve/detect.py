@@ -18,7 +18,7 @@ from mien.preprocess import face_square, upright_rgb
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 
-SERVED_FORMATS = tuple(kind for kind in FORMATS if kind != "TIFF")
+SERVED_FORMATS: tuple[str, ...] = tuple(kind for kind in FORMATS if kind != "TIFF")
 """What the service reads: not TIFF, whose C library writes about damaged files to the log of the process."""
 
 _START_OF_SCAN, _END_OF_IMAGE, _FILL = 0xDA, 0xD9, 0xFF

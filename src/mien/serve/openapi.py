@@ -28,7 +28,7 @@ _PREDICTING = (
     *("too-much-work", "busy"),
 )
 
-IMAGES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/x-portable-anymap")
+IMAGES: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/x-portable-anymap")
 
 NOT_AN_IMAGE = b"no image"
 """The second file of the example of a batch."""

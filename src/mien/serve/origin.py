@@ -45,7 +45,7 @@ class CheckOrigin:
     """
 
     def __init__(self, app: ASGIApp, allowed: Sequence[str] = ()) -> None:
-        self.app = app
+        self.app: ASGIApp = app
         self._allowed = {name.lower() for name in allowed}
         self._own = {"localhost", socket.gethostname().lower()} | self._allowed
 

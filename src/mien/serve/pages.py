@@ -46,7 +46,7 @@ def _hash(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-HEADERS = {
+HEADERS: dict[str, str] = {
     # A page may use files of this service and no others; docs/web.md says what this does not prevent.
     "Content-Security-Policy": "default-src 'none'; "
     f"script-src 'self' 'wasm-unsafe-eval' {_hash(SCRIPT)}; worker-src 'self'; "

@@ -18,7 +18,7 @@ from mien.study.charts import spreads_plot
 from mien.study.table import StudyTable, VariantComparison, VariantRow
 from mien.study.texts import duration, in_percent, metric_name, metric_text, spread_text
 
-TOO_FEW_VARIANTS = Notice("Fewer than two variants have a finished run.", code="comparison-empty")
+TOO_FEW_VARIANTS: Notice = Notice("Fewer than two variants have a finished run.", code="comparison-empty")
 
 
 def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> WrittenPage:

@@ -27,7 +27,7 @@ from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 
 RECORD = "run.json"
-PREDICTIONS = {False: "predictions_validation.npz", True: "predictions_corrupted.npz"}
+PREDICTIONS: dict[bool, str] = {False: "predictions_validation.npz", True: "predictions_corrupted.npz"}
 """By whether the images are corrupted."""
 
 

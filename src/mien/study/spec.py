@@ -22,7 +22,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Seeds = Annotated[tuple[Seed, ...], Field(min_length=1)]
 
-OWN_KEYS = ("name", "seed")
+OWN_KEYS: tuple[str, ...] = ("name", "seed")
 """Keys of a recipe that the study sets itself."""
 
 

@@ -83,7 +83,7 @@ class Range(StrictModel):
         return FloatDistribution(low, high, log=self.log is not None)
 
 
-RANGE_KINDS = tuple(Range.model_fields)
+RANGE_KINDS: tuple[str, ...] = tuple(Range.model_fields)
 _TABLES = tuple(name for name, value in Recipe().model_dump().items() if isinstance(value, dict))
 
 

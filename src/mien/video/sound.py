@@ -35,7 +35,7 @@ class AudioTrack:
         import av
 
         self.codec: str | None = None
-        self.lost_seconds = 0.0
+        self.lost_seconds: float = 0.0
         self._video, self._target = video, target
         self._source: Any = None
         self._packets: Iterator[Any] = iter(())

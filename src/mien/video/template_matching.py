@@ -19,7 +19,7 @@ TEMPLATE_PX = 32
 SEARCH_RADIUS = 0.5
 """Search radius on each side, in sides of the box; at 30 frames/s no face moves further in a frame."""
 
-SCALES = (1.0, 0.95, 1.05)
+SCALES: tuple[float, ...] = (1.0, 0.95, 1.05)
 """Scales of the face relative to the last frame. 1 comes first, so that it wins a tie."""
 
 MIN_CORRELATION = 0.6

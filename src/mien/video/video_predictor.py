@@ -113,7 +113,9 @@ class VideoPredictor:
                     f"The {name} must be a number of seconds, 0 or more; found {seconds:g}.", code="seconds-range"
                 )
         self._reader, self._source = FaceReader(predictor, detector, classes=classes, threshold=threshold), source
-        self.classes, self.fields, self.answers = self._reader.classes, self._reader.fields, self._reader.answers
+        self.classes: tuple[str, ...] = self._reader.classes
+        self.fields: tuple[str, ...] = self._reader.fields
+        self.answers: tuple[str, ...] = self._reader.answers
         self.score_range: tuple[float, float] = detector.score_range
         self._half_life_seconds, self._detect_every_seconds = half_life_seconds, detect_every_seconds
         self._tracker = Tracker()

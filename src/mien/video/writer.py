@@ -51,7 +51,9 @@ class VideoWriter:
     def __init__(self, path: Path, video: VideoFile) -> None:
         import av
 
-        self._video, self.frames, self._pts = video, 0, -1
+        self.frames: int = 0
+        self.encoder: str
+        self._video, self._pts = video, -1
         self.encoder, options = next(each for each in ENCODERS if each[0] in av.codecs_available)
         self._time_base = video.time_base
         if self.encoder == "mpeg4" and video.time_base.denominator > _MAX_MPEG4_DENOMINATOR:
@@ -64,7 +66,7 @@ class VideoWriter:
             stream.codec_context.time_base = self._time_base
             stream.codec_context.colorspace = _BT601
             self._stream = stream
-            self.sound = AudioTrack(video, self._container)
+            self.sound: AudioTrack = AudioTrack(video, self._container)
 
     def __enter__(self) -> VideoWriter:
         return self

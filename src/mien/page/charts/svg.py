@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 WIDTH_INCHES = 4.2
 """Width of a phone (4.2 inches are 403 CSS pixels), so that text stays readable there."""
 
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
+COLOURS: tuple[str, ...] = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00")
 """Okabe & Ito (2008): distinct with any colour vision, on white and on black."""
 
 INK = "#010203"

@@ -22,7 +22,7 @@ from mien.report.explainer import MapExplainer, Maps, build_explainer
 JUDGED_FACES = 32
 """Enough for intervals, few enough that a report takes less than a minute."""
 
-AVERAGED_FACES = {"gradcam": 1400, "gradient": 1400, "occlusion": 224}
+AVERAGED_FACES: dict[str, int] = {"gradcam": 1400, "gradient": 1400, "occlusion": 224}
 """Over all classes, correct and wrong: as many as take seconds by the method."""
 
 BATCH = 64

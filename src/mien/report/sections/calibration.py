@@ -14,7 +14,7 @@ from mien.page.charts.curves import coverage_chart, reliability_chart, set_size_
 from mien.page.wording import decimal, percent
 from mien.report.context import ReportContext
 
-COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
+COVERAGES: tuple[float, ...] = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 
 
 def calibration_section(context: ReportContext) -> Section:

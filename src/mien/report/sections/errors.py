@@ -29,7 +29,7 @@ FACES_OF_A_CELL = 12
 MOST_IN_CELLS = 600
 CELL_FACE_PX = 48
 """The faces behind the confusion matrix: at most 600 of 48 pixels, which are 1.5 MB."""
-NO_MISTAKES = Notice("None: all predictions are correct.", code="no-mistakes")
+NO_MISTAKES: Notice = Notice("None: all predictions are correct.", code="no-mistakes")
 
 
 def pairs_section(context: ReportContext) -> Section:
