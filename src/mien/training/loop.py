@@ -128,13 +128,13 @@ def train(
                     reason = "interrupted" if interrupted.is_set() else "stopped"
                     break
                 line |= {"epoch": epoch, **validate(state)}
-                # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
-                _check_loss(state, epoch, epoch * plan.steps_per_epoch, line["validation_loss"])
             except (MemoryError, RuntimeError):
                 # More memory than there is: with a smaller network or batch the same folder may do.
                 if epoch == 1 and fabric.is_global_zero:
                     run.discard()
                 raise
+            # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
+            _check_loss(state, epoch, epoch * plan.steps_per_epoch, line["validation_loss"])
             before = state.history[-1]["seconds"] if state.history else 0.0
             line["seconds"] = before + time.perf_counter() - began
             state.history.append(line)
@@ -284,8 +284,7 @@ def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> No
     by = "at" if _read_every(state.fabric.device) == 1 else "by"
     raise TrainingError(
         f"The loss is {value} {by} step {step} (epoch {epoch}): training cannot go on. {kept}",
-        f"Train again{' into another folder' if state.history else ''} with a lower rate than "
-        f"optim.lr={state.recipe.optim.lr:g}.",
+        f"Train again with a lower rate than optim.lr={state.recipe.optim.lr:g}.",
         code="loss-not-finite",
     )
 
