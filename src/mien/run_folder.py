@@ -215,6 +215,8 @@ class RunFolder:
         """Discard a run without a finished epoch, so that another one may start here."""
         for file in (self.recipe_file, self.path / "environment.json"):
             file.unlink(missing_ok=True)
+        with suppress(OSError):  # locked, or not this run's alone
+            self.path.rmdir()
 
     def remove_litter(self) -> None:
         """Remove half-written files that a killed process left behind."""
