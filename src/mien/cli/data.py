@@ -27,7 +27,7 @@ from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.errors import DataError, needs_extra
 from mien.evaluation.vote_summary import VoteSummary, summarise_votes
 
-app = new_group("Inspect, convert and download data sets.")
+app: typer.Typer = new_group("Inspect, convert and download data sets.")
 
 
 @app.callback()

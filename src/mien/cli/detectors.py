@@ -17,7 +17,7 @@ from mien.faces.install import SIZE_BYTES, install_yunet
 from mien.faces.network import NetworkDetector
 from mien.faces.yunet import YuNetDetector
 
-app = new_group("Show the face detectors, or install a better one.")
+app: typer.Typer = new_group("Show the face detectors, or install a better one.")
 
 
 @app.callback()

@@ -14,7 +14,7 @@ from mien.errors import MienError
 from mien.processes import process_count
 from mien.version import __version__
 
-app = typer.Typer(
+app: typer.Typer = typer.Typer(
     cls=CommandGroup,
     name="mien",
     help="Train, evaluate, export and use facial-expression classifiers. They classify an expression, not a feeling.",

@@ -13,7 +13,7 @@ from mien.cli.output import notice
 from mien.inference.find_model import find_model
 from mien.serve.built_page import PAGE_MODEL, copy_page
 
-app = new_group("Build the browser page.")
+app: typer.Typer = new_group("Build the browser page.")
 
 
 @app.callback()
