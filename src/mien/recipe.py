@@ -159,7 +159,7 @@ class Recipe(StrictModel):
     classes: str = Field(default="all", description="label scheme: all, seven, six, five, three, binary, or a=b+c,...")
     epochs: int = Field(default=40, ge=1)
     batch_size: int = Field(default=128, ge=2, le=1_000_000)
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     label_smoothing: Fraction = 0.0
     class_weights: Literal["none", "balanced", "effective"] = Field(
         default="none",

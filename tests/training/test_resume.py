@@ -8,12 +8,13 @@ import time
 import numpy as np
 import pytest
 import torch
+from lightning_fabric.plugins.precision import MixedPrecision
 
 from mien.errors import RunError
 from mien.files import write_text
 from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
-from mien.training import checkpoint
+from mien.training import checkpoint, device
 from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -95,6 +96,29 @@ def test_resuming_works_with_every_optimiser_and_schedule(tmp_path, faces, tiny_
     assert len(checkpoint.load(cut.last)[1]["history"]) == 2
     train(plan_training(recipe, faces), cut, resume=True)
     assert same_weights(whole, cut)
+
+
+def test_resuming_takes_up_the_loss_scale_of_fp16(tmp_path, faces, tiny_recipe, monkeypatch):
+    """Oracle: the weights of the run that was not broken off.
+
+    The first scale is far too large: steps overflow, are left out and halve it. A resumed run that began with it again
+    would leave out steps that the other took.
+    """
+
+    def autocast(precision, device):
+        return MixedPrecision(precision, device, torch.amp.GradScaler(device, init_scale=2.0**35))
+
+    monkeypatch.setattr(device, "MixedPrecision", autocast)
+    recipe = changed(tiny_recipe, epochs=4, precision="fp16")
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    train(plan_training(recipe, faces), whole)
+    break_off(plan_training(recipe, faces), cut, 25)
+    kept = checkpoint.load(cut.last)[1]
+    assert len(kept["history"]) == 2
+    assert kept["loss_scaler"]["scale"] < 2.0**30
+    train(plan_training(recipe, faces), cut, resume=True)
+    assert same_weights(whole, cut)
+    assert checkpoint.load(whole.last)[1]["loss_scaler"] == checkpoint.load(cut.last)[1]["loss_scaler"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision, Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.strategy import Strategy
 from torch import distributed
@@ -75,20 +76,29 @@ def default_device() -> str:
 
 
 def make_fabric(
-    precision: Literal["auto", "bf16", "fp32"], device: str = "auto", *, may_leave_out: bool = False
+    precision: Literal["auto", "bf16", "fp16", "fp32"], device: str = "auto", *, may_leave_out: bool = False
 ) -> Fabric:
     """One device of :data:`DEVICES`, or under ``torchrun`` one for each process.
 
     Args:
-        precision: ``auto`` is bf16 by autocast where the device computes in it.
+        precision: ``auto`` is bf16 by autocast where the device computes in it. fp16 is by autocast too, with a loss
+            that is scaled so that small gradients do not vanish (Micikevicius et al., ICLR 2018).
         device: see :func:`check_device`.
         may_leave_out: whether some weights may be without a gradient in a step of several processes.
+
+    Raises:
+        TrainingError: the device does not exist, or does not train in the precision.
     """
     check_device(device)
     on_gpu = device in {"auto", "cuda"} and torch.cuda.is_available()
     accelerator = "cuda" if on_gpu else "mps" if device == "mps" else "cpu"
     if precision == "auto":
         precision = "bf16" if accelerator != "mps" and _computes_bf16(on_gpu) else "fp32"
+    if precision == "fp16" and accelerator == "mps":
+        raise TrainingError(
+            "Training in fp16 is not for an Apple GPU. Train there in fp32 (--set precision=fp32).",
+            code="precision-device",
+        )
     # Fabric advertises itself through the log.
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     if accelerator == "cpu":
@@ -102,8 +112,15 @@ def make_fabric(
             devices=processes_here(),
             num_nodes=process_count() // processes_here(),
             strategy=_strategy(accelerator, may_leave_out),
-            precision="bf16-mixed" if precision == "bf16" else "32-true",
+            plugins=_autocast(precision, accelerator),
         )
+
+
+def _autocast(precision: str, accelerator: str) -> Precision:
+    if precision == "fp32":
+        return Precision()
+    # By name Fabric would take bf16 for fp16 on a CPU.
+    return MixedPrecision("bf16-mixed" if precision == "bf16" else "16-mixed", accelerator)
 
 
 def _strategy(accelerator: str, may_leave_out: bool) -> Strategy | Literal["auto"]:

@@ -51,18 +51,21 @@ def _sum(fabric: Fabric, value: Tensor) -> Tensor:
 
 
 def share_state(state: TrainingState) -> None:
-    """Give all processes the first one's weights, average, optimizer state and history."""
+    """Give all processes the first one's weights, average, optimizer state, loss scale and history."""
     if state.fabric.world_size == 1:
         return
     optimizer = checkpoint.optimizer_tensors(state.optimizer)
-    content = (state.network.state_dict(), state.average.tensors, optimizer, state.history)
+    precision = state.fabric.strategy.precision
+    scaler = precision.state_dict()
+    content = (state.network.state_dict(), state.average.tensors, optimizer, scaler, state.history)
     # Between processes of one run, which trust each other; no file is unpickled.
-    weights, average, optimizer, history = state.fabric.broadcast(content)
+    weights, average, optimizer, scaler, history = state.fabric.broadcast(content)
     if state.fabric.global_rank:
         state.network.load_state_dict(weights)
         state.average.restore(average)
         if optimizer:
             checkpoint.restore_optimizer(state.optimizer, optimizer)
+        precision.load_state_dict(scaler)
         state.history = history
 
 

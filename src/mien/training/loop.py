@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mien.errors import StoppedError, TrainingError
 from mien.run_folder import RunFolder
@@ -208,7 +208,7 @@ def take_step(state: TrainingState, batch: Batch, share: float, loss: Tensor, ta
         with sam_perturbation(state.network, recipe.optim.sam_rho):
             fabric.backward(share * forward_loss(state, batch, targets)[1])
     if recipe.optim.clip_norm:
-        nn.utils.clip_grad_norm_(state.network.parameters(), recipe.optim.clip_norm)
+        fabric.clip_gradients(state.model, state.optimizer, max_norm=recipe.optim.clip_norm, error_if_nonfinite=False)
     state.optimizer.step()
     state.optimizer.zero_grad()
 

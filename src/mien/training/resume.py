@@ -89,6 +89,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     checkpoint.load_matching(state.network, checkpoint.unpack("model", tensors), file)
     state.average.restore(checkpoint.unpack("average", tensors))
     checkpoint.restore_optimizer(state.optimizer, checkpoint.unpack("optimizer", tensors))
+    if "loss_scaler" in kept:
+        state.fabric.strategy.precision.load_state_dict(kept["loss_scaler"])
     state.history = kept["history"]
     if run.next_best.is_file():
         if checkpoint.load(run.next_best)[1]["epoch"] == len(state.history):

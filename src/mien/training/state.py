@@ -228,6 +228,8 @@ def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_b
         | checkpoint.pack("optimizer", checkpoint.optimizer_tensors(state.optimizer))
     )
     run.keep_previous()
+    scaler = state.fabric.strategy.precision.state_dict()
+    facts = {**facts, "loss_scaler": scaler} if scaler else facts
     checkpoint.save(run.last, tensors, {**facts, "history": state.history})
     if is_best:
         run.take_next_best()
