@@ -212,11 +212,9 @@ class RunFolder:
         write_text(self.path / "environment.json", json.dumps(content, indent=2) + "\n")
 
     def discard(self) -> None:
-        """Discard a run without a finished epoch, so that another one may start here."""
+        """Discard a run that this process began and that has no finished epoch, so that another one may start here."""
         for file in (self.recipe_file, self.path / "environment.json"):
             file.unlink(missing_ok=True)
-        with suppress(OSError):  # locked, or not this run's alone
-            self.path.rmdir()
 
     def remove_litter(self) -> None:
         """Remove half-written files that a killed process left behind."""

@@ -1,6 +1,7 @@
 """mien train: options of the recipe, notices, mistakes in one line, --resume."""
 
 import json
+import math
 import shutil
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.run_folder import RunFolder
+from mien.training import loop
 from support import note_codes, noted, refused
 
 
@@ -70,6 +72,20 @@ def test_a_first_epoch_that_diverges_leaves_its_folder_free(mien, tmp_path, reci
     assert mien(*words).code == 0
 
 
+def test_a_later_epoch_that_diverges_keeps_the_run_and_points_to_another_folder(
+    mien, tmp_path, recipe_file, face_folder, monkeypatch
+):
+    validate, run = loop.validate, tmp_path / "r"
+
+    def spoilt(state):
+        return validate(state) | ({"validation_loss": math.nan} if state.history else {})
+
+    monkeypatch.setattr(loop, "validate", spoilt)
+    answer = mien("train", recipe_file, "--data", face_folder, "--out", run, "--epochs", 2)
+    refused(answer, "loss-not-finite", "of epoch 1", "another folder")
+    assert len(RunFolder(run).read_history()) == 1
+
+
 def test_resume_where_there_is_no_run_says_that_one_begins(mien, tmp_path, recipe_file, face_folder):
     words = ("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r", "--resume", "--set", "epochs=1")
     first = mien(*words, "--set", "batch_size=1000", "--set", "tuning.frozen_epochs=1")
@@ -119,8 +135,6 @@ def test_what_is_wrong_with_the_arguments_is_said_before_the_data_is(
 def test_so_does_torch_where_it_lacks_memory(mien, tmp_path, recipe_file, face_folder, monkeypatch):
     """Oracle: torch's own words for more memory than any machine has."""
     import torch
-
-    from mien.training import loop
 
     monkeypatch.setattr(loop, "_train_epoch", lambda *_: torch.empty(10**16))
     answer = mien("train", recipe_file, "--data", face_folder, "--out", tmp_path / "r")

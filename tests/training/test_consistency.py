@@ -7,7 +7,7 @@ import torch
 from mien.data.dataset import Dataset
 from mien.preprocess import to_input
 from mien.run_folder import RunFolder
-from mien.training import checkpoint, loop
+from mien.training import checkpoint, step
 from mien.training.distillation import Distillation, stored_targets
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -46,7 +46,7 @@ def test_the_loss_with_consistency_is_the_mean_over_both_ways_and_what_they_diff
     state.model.eval()
     with torch.no_grad():
         state.network.head.weight.mul_(100)  # a fresh network says the same of all
-    batch = next(shown for shown in loop.recipe_batches(state, 1) if shown.partner is not None)
+    batch = next(shown for shown in step.recipe_batches(state, 1) if shown.partner is not None)
     labels, targets = state.labels[batch.chosen], state.distillation.targets(batch)
     losses, shares = [], []
     for images in (batch.images, batch.images.flip(3)):
@@ -61,4 +61,4 @@ def test_the_loss_with_consistency_is_the_mean_over_both_ways_and_what_they_diff
     apart = [(together * (together.log() - each.log())).sum(1).mean() for each in shares]
     expected = (losses[0] + losses[1]) / 2 + 2.5 * 9 * (apart[0] + apart[1]) / 2
     assert apart[0] > 1e-3
-    assert loop.forward_loss(state, batch)[1].item() == pytest.approx(expected.item(), rel=1e-4)
+    assert step.forward_loss(state, batch)[1].item() == pytest.approx(expected.item(), rel=1e-4)

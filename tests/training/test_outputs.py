@@ -19,7 +19,7 @@ from mien.recipe import Recipe
 from mien.recipe_file import dump_recipe, parse_recipe
 from mien.run_folder import RunFolder
 from mien.run_history import best_by_metric
-from mien.training import checkpoint, loop
+from mien.training import checkpoint, step
 from mien.training.batches import Batch
 from mien.training.callback import Callback
 from mien.training.distillation import Distillation, stored_targets
@@ -130,7 +130,7 @@ def test_the_loss_is_the_weighted_sum(recipe, voted, with_teacher):
     inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
     (votes,) = (torch.from_numpy(each) for each in epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1))
     state.network.eval()
-    label_logits, loss = loop.forward_loss(state, Batch(inputs, chosen, partner, share, 1, 0, 0), [votes])
+    label_logits, loss = step.forward_loss(state, Batch(inputs, chosen, partner, share, 1, 0, 0), [votes])
     logits = state.network(inputs).float()
     assert torch.allclose(label_logits, logits[:, :7])
     expected = torch.zeros(())

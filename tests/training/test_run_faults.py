@@ -1,16 +1,17 @@
 """What happens to a run from outside while it is trained: flipped bits, moved folders, other machines."""
 
 import json
+import math
 import shutil
 
 import pytest
 import torch
 
-from mien.errors import RunError
+from mien.errors import RunError, StoppedError, TrainingError
 from mien.pipeline import training_run
 from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
-from mien.training import checkpoint, machine
+from mien.training import checkpoint, loop, machine
 from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -67,6 +68,24 @@ def test_a_damaged_checkpoint_falls_back_to_the_epoch_before_and_ends_bit_identi
     assert all(torch.equal(theirs[name], ours[name]) for name in theirs)
     assert not hurt.previous.exists()
     assert not whole.previous.exists()
+
+
+def test_a_resumed_run_that_diverges_stays_as_it_was(tmp_path, faces, tiny_recipe):
+    """Another command began it, so its recipe is not this one's to discard."""
+    run, plan = RunFolder(tmp_path / "run"), plan_training(tiny_recipe, faces)
+
+    class Stop(Callback):
+        def should_stop(self):
+            return True
+
+    with raises(StoppedError, "stopped-early"):
+        train(plan, run, callback=Stop())
+    before = {file.name: file.read_bytes() for file in run.path.iterdir()}
+    assert "recipe.toml" in before
+    with pytest.MonkeyPatch.context() as patch, raises(TrainingError, "loss-not-finite"):
+        patch.setattr(loop, "validate", lambda _: {"validation_loss": math.nan})
+        train(plan, run, resume=True)
+    assert {file.name: file.read_bytes() for file in run.path.iterdir()} == before
 
 
 def test_without_an_earlier_checkpoint_a_damaged_one_is_refused(tmp_path, faces, tiny_recipe):

@@ -17,8 +17,9 @@ from mien.training import checkpoint
 from mien.training.batches import epoch_batches
 from mien.training.device import make_fabric
 from mien.training.distillation import make_distillation
-from mien.training.loop import forward_loss, train
+from mien.training.loop import train
 from mien.training.plan import plan_training
+from mien.training.step import forward_loss
 from mien.training.stored_targets import read_stored_targets, shown_inputs, what_is_shown, write_stored_targets
 from support import raises
 
@@ -86,7 +87,7 @@ def test_a_student_of_another_seed_is_shown_the_same_epochs(tmp_path, answers, r
         seen.append((where["seed"], where["epoch"], where["mixing"]))
         return epoch_batches(images, labels, recipe, **where)
 
-    monkeypatch.setattr("mien.training.loop.epoch_batches", spy)
+    monkeypatch.setattr("mien.training.step.epoch_batches", spy)
     weights = []
     for seed in (0, 1):
         run = RunFolder(tmp_path / str(seed))

@@ -12,7 +12,7 @@ from mien.api.inputs import Data, data_name, read
 from mien.api.text import metrics_table
 from mien.argument_names import names_arguments
 from mien.distill.soft_labels import find_soft_labels
-from mien.errors import RecipeError, StoppedError, TrainingError, needs_extra
+from mien.errors import RecipeError, needs_extra
 from mien.evaluation.results import Evaluation
 from mien.inference.find_model import find_trained
 from mien.inference.predictor import Predictor, load
@@ -148,22 +148,16 @@ class TrainingJob:
         """Train, export and evaluate. Raises as :func:`mien.pipeline.training_run.run_recipe`."""
         with needs_extra("train", "Training"):
             from mien.pipeline.training_run import run_recipe
-        try:
-            return run_recipe(
-                plan,
-                self.run,
-                resume=self.resumes,
-                init_from=self.init_from,
-                teachers=self.teachers,
-                callback=callback,
-                metadata=metadata,
-                device=self.device,
-            )
-        except TrainingError as error:
-            # Nothing was learnt: with a lower rate the same folder may do. One that was stopped begins again.
-            if not isinstance(error, StoppedError) and not self.run.last.is_file() and is_main_process():
-                self.run.discard()
-            raise
+        return run_recipe(
+            plan,
+            self.run,
+            resume=self.resumes,
+            init_from=self.init_from,
+            teachers=self.teachers,
+            callback=callback,
+            metadata=metadata,
+            device=self.device,
+        )
 
 
 def find_training(

@@ -8,31 +8,28 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mien.errors import StoppedError, TrainingError
 from mien.run_folder import RunFolder
 from mien.run_history import best_by_metric, best_epoch
-from mien.training.augment import without_worsening
-from mien.training.batches import Batch, epoch_batches, epoch_seed, worsened
+from mien.training.batches import epoch_seed
 from mien.training.callback import Callback, HistoryLine
 from mien.training.device import sum_dtype
 from mien.training.distributed import any_process, leave, part_of_batch, share_state, sum_of_processes
 from mien.training.interrupt import interruptible
-from mien.training.losses import consistency_loss
 from mien.training.machine import machine
 from mien.training.optim import plateau_factor, rate_factor, set_rate
-from mien.training.outputs import distribution_loss, epoch_targets, output_facts, split_logits, to_tensors
+from mien.training.outputs import epoch_targets, output_facts, to_tensors
 from mien.training.plan import TrainingPlan
 from mien.training.resume import restore
-from mien.training.sam import sam_perturbation
 from mien.training.state import TrainingState, file_digest, prepare, save_epoch
+from mien.training.step import forward_loss, recipe_batches, take_step
 from mien.training.tuning import freeze
 from mien.training.validation import validate
 
@@ -105,7 +102,7 @@ def train(
         "taught_by": [file_digest(RunFolder(path).best if path.is_dir() else path) for path in teachers],
         **output_facts(recipe, plan.outputs, plan.dataset),
     }
-    fabric = state.fabric
+    fabric, begun = state.fabric, False
     if not fabric.is_global_zero:
         pass  # the first process reads and writes the run's files
     elif resume and run.is_run:
@@ -113,6 +110,7 @@ def train(
     else:
         together = {"processes": fabric.world_size} if fabric.world_size > 1 else {}
         run.create(recipe, {**(environment or {}), **facts, "device": str(fabric.device), **machine(), **together})
+        begun = True
     share_state(state)
     with interruptible() as interrupted:
 
@@ -128,13 +126,13 @@ def train(
                     reason = "interrupted" if interrupted.is_set() else "stopped"
                     break
                 line |= {"epoch": epoch, **validate(state)}
-            except (MemoryError, RuntimeError):
-                # More memory than there is: with a smaller network or batch the same folder may do.
-                if epoch == 1 and fabric.is_global_zero:
+                # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
+                _check_loss(state, epoch, epoch * plan.steps_per_epoch, line["validation_loss"])
+            except (MemoryError, RuntimeError, TrainingError):
+                # With a smaller network or batch, or a lower rate, the same folder may do.
+                if begun and epoch == 1:
                     run.discard()
                 raise
-            # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
-            _check_loss(state, epoch, epoch * plan.steps_per_epoch, line["validation_loss"])
             before = state.history[-1]["seconds"] if state.history else 0.0
             line["seconds"] = before + time.perf_counter() - began
             state.history.append(line)
@@ -200,91 +198,21 @@ def _train_epoch(
     }
 
 
-def take_step(state: TrainingState, batch: Batch, share: float, loss: Tensor, targets: Sequence[Tensor]) -> None:
-    """Change the weights by the loss of :func:`forward_loss`; ``share`` as :func:`part_of_batch` gives it."""
-    recipe, fabric = state.recipe, state.fabric
-    fabric.backward(share * loss)
-    if recipe.optim.sam_rho:
-        with sam_perturbation(state.network, recipe.optim.sam_rho):
-            fabric.backward(share * forward_loss(state, batch, targets)[1])
-    if recipe.optim.clip_norm:
-        fabric.clip_gradients(state.model, state.optimizer, max_norm=recipe.optim.clip_norm, error_if_nonfinite=False)
-    state.optimizer.step()
-    state.optimizer.zero_grad()
-
-
 def _read_every(device: torch.device) -> int:
     return 1 if device.type == "cpu" else READ_EVERY
-
-
-def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
-    """The batches of one epoch, counted from 1, as the recipe shows them."""
-    recipe = state.recipe
-    seed, number = recipe.seed, epoch
-    mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.mixup_off_epochs))
-    stored = None if state.distillation is None else state.distillation.epochs
-    if stored is not None:
-        # The answers are about these epochs and no others.
-        seed, number = stored.shown_in(epoch)
-    steps = state.plan.steps_per_epoch
-
-    def side_px(index: int) -> int:
-        return recipe.side_px(((epoch - 1) * steps + index) / (steps * recipe.epochs))
-
-    shown = recipe if stored is None else without_worsening(recipe)
-    batches = epoch_batches(state.images, state.labels, shown, seed=seed, epoch=number, mixing=mixing, side_px=side_px)
-    return batches if shown == recipe else worsened(batches, recipe, epoch)
-
-
-def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
-    """Logits of the label output, and the loss of all outputs, ready for the way back.
-
-    ``vote_targets`` are those of :func:`mien.training.outputs.epoch_targets`, on the device.
-    """
-    distillation, weight = state.distillation, state.recipe.consistency_loss
-    targets = None if distillation is None else distillation.targets(batch)
-    if not weight:
-        logits = split_logits(state.model(batch.images).float(), state.plan.outputs)
-        return logits[0], _loss_of(state, batch, logits, targets, vote_targets)
-    both = torch.cat([batch.images, batch.images.flip(3)]).contiguous(memory_format=torch.channels_last)
-    seen, mirrored = (split_logits(each, state.plan.outputs) for each in state.model(both).float().chunk(2))
-    losses = [_loss_of(state, batch, logits, targets, vote_targets) for logits in (seen, mirrored)]
-    temperature = 1.0 if distillation is None else distillation.temperature
-    apart = consistency_loss(seen[0], mirrored[0], temperature)
-    for first, second in zip(seen[1:], mirrored[1:], strict=True):
-        apart = apart + consistency_loss(first, second)
-    return seen[0], torch.stack(losses).mean() + weight * apart
-
-
-def _loss_of(
-    state: TrainingState, batch: Batch, logits: Sequence[Tensor], targets: Tensor | None, vote_targets: Sequence[Tensor]
-) -> Tensor:
-    """The weighted sum of the outputs' losses: of labels and teachers for the first, of votes for the others."""
-    loss = state.loss(logits[0], state.labels[batch.chosen])
-    if batch.partner is not None:
-        loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])
-    if state.distillation is not None and targets is not None:
-        loss = state.distillation.loss(loss, logits[0], targets)
-    if state.plan.outputs[0].weight != 1:
-        loss = state.plan.outputs[0].weight * loss
-    for output, own, votes in zip(state.plan.outputs[1:], logits[1:], vote_targets, strict=True):
-        mixed = votes[batch.chosen]
-        if batch.partner is not None:
-            mixed = batch.lam * mixed + (1 - batch.lam) * votes[batch.partner]
-        loss = loss + output.weight * distribution_loss(own, mixed)
-    return loss
 
 
 def _check_loss(state: TrainingState, epoch: int, step: int, value: float) -> None:
     if math.isfinite(value):
         return
-    kept = "There is no finished epoch to keep."
+    kept, where = "There is no finished epoch to keep.", ""
     if state.history:
         kept = f"The best checkpoint, of epoch {best_epoch(state.history, state.recipe)}, is kept."
+        where = ", into another folder"
     by = "at" if _read_every(state.fabric.device) == 1 else "by"
     raise TrainingError(
         f"The loss is {value} {by} step {step} (epoch {epoch}): training cannot go on. {kept}",
-        f"Train again with a lower rate than optim.lr={state.recipe.optim.lr:g}.",
+        f"Train again with a lower learning rate than optim.lr={state.recipe.optim.lr:g}{where}.",
         code="loss-not-finite",
     )
 
