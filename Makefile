@@ -141,7 +141,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	touch $@
 
 .venv/.installed: pyproject.toml constraints.txt
-	@echo "Installing mien and torch into .venv, about 1 GB: this takes minutes."
+	@echo "Installing mien and torch into .venv, 1 GB or, with CUDA, several: this takes minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[train,report,serve]'
 	touch $@

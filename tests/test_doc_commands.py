@@ -1,6 +1,7 @@
 """The commands that pages and messages show exist, with these options. Oracle: the command line's own parser."""
 
 import ast
+import difflib
 import re
 import shlex
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ PAGES = [
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 _LINE = re.compile(r"\s*(?:\$ )?(?:time |nice )?(?:torchrun .*? -m )?(mien .*)")
 _IN_A_SENTENCE = re.compile(r"\bmien [a-z][a-z-]+(?: (?:--?[a-z][\w-]*|[A-Z]{2,}(?:\.\w+)?))+")
+_AFTER_A_COLON = re.compile(r"(?<=: )mien [a-z][a-z-]+(?: [^ ;,()]+)*?(?=[.;,)]?(?: [A-Z][a-z]|\n|$))")
+_NAME = re.compile(r"\bmien ([a-z][a-z-]+)")
 VALUE = "VALUE"
 """Follows a command in a sentence, which may end with an option alone: "what `mien train --folds` does"."""
 _END = re.compile(r"[|&;>]+")
@@ -36,12 +39,24 @@ def shown(page: str) -> Iterator[str]:
 
 
 def said(code: str) -> Iterator[str]:
-    """The commands in the texts of a Python file; values that are put in are PLACEHOLDER."""
-    for node in ast.walk(ast.parse(code)):
+    """The commands in the texts of a Python file, but not in its docstrings; values that are put in are PLACEHOLDER."""
+    tree = ast.parse(code)
+    inner = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+    documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.JoinedStr | ast.Constant) or id(node) in inner | documents:
+            continue
         parts = node.values if isinstance(node, ast.JoinedStr) else [node]
         texts = [part.value if isinstance(part, ast.Constant) else "PLACEHOLDER" for part in parts]
-        if all(isinstance(text, str) for text in texts) and (isinstance(node, ast.JoinedStr | ast.Constant)):
-            yield from (f"{line} {VALUE}" for line in _IN_A_SENTENCE.findall("".join(texts)))
+        if all(isinstance(text, str) for text in texts):
+            text = "".join(texts)
+            yield from (f"{line} {VALUE}" for line in _AFTER_A_COLON.findall(text))
+            yield from (f"{line} {VALUE}" for line in _IN_A_SENTENCE.findall(_AFTER_A_COLON.sub("", text)))
+            yield from (f"mien {name}" for name in _NAME.findall(text) if is_meant_as_a_command(name))
+
+
+def is_meant_as_a_command(name: str) -> bool:
+    return bool(difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.8))
 
 
 def words_of(line: str) -> list[str]:
@@ -82,18 +97,35 @@ def test_every_command_of_a_page_exists_with_its_options(page):
 
 
 def test_every_command_in_a_message_exists_with_its_options():
-    count = 0
+    seen = set()
     for file in sorted((ROOT / "src" / "mien").rglob("*.py")):
         for line in said(file.read_text(encoding="utf-8")):
-            count += 1
+            seen.add(line)
             try:
                 check(line)
             except ValueError as error:
                 pytest.fail(f"{file.relative_to(ROOT)}: {line}: {error}")
-    assert count > 30
+    assert {line.split()[1] for line in seen} >= {"evaluate", "export", "robustness", "soft-labels", "study", "train"}
+    assert f"mien evaluate PLACEHOLDER --data PATHPLACEHOLDER --out PLACEHOLDER {VALUE}" in seen
 
 
 @pytest.mark.parametrize("line", ["mien trian quick", "mien train quick --datta x", "mien train quick --data"])
 def test_a_wrong_command_would_be_seen(line):
     with pytest.raises(ValueError):
         check(line)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        '"Look first: mien audti."',
+        '"Write it with: mien data cnvert PATH"',
+        'f"Go on with: mien train {run} --datta PATH."',
+        '"Make it again with: mien soft-labels MODEL... --data PATH --outt FILE. It takes long."',
+        '"Ask mien trian for more."',
+    ],
+)
+def test_a_wrong_command_in_a_message_would_be_seen(message):
+    with pytest.raises(ValueError):
+        for line in said(f"raise E({message})"):
+            check(line)

@@ -5,6 +5,7 @@ Networks and epochs are made small, and the service answers without a port.
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -23,15 +24,17 @@ pytest.importorskip("torch", reason="the guides train")
 LEFT = {
     "audit": ["audit/clean.toml"],
     "data": ["drawn.parquet", "drawn-in-colour.parquet"],
-    "explain": [],
+    "explain": [],  # see NAMED
     "predict": [],
     "predictions": ["predictions_test.npz"],
     "report": ["out/report.html"],
     "serve": [],
-    "study": [],
+    "study": [],  # see NAMED
     "training": ["runs/ten/model.onnx", "model.onnx", "runs/tiny/model.onnx"],
     "video": [],
 }
+# What those that write and print nothing leave as a name, and its type.
+NAMED = {"explain": ("learnt", "RandomizationTest"), "study": ("table", "StudyTable")}
 
 
 def test_every_guide_with_python_is_here():
@@ -75,6 +78,8 @@ def smaller(code: str) -> str:
         ("2_000", "50"),
     ):
         code = code.replace(large, small)
+    for call in re.findall(r"(?:train|find_lr)\(\s*([^,]+),", code):
+        assert call in {'"tiny.toml"', "recipe"}, f"the page trains {call}, which is not made small here"
     return code
 
 
@@ -97,6 +102,9 @@ def test_the_python_of_a_guide_runs(name, world, monkeypatch, encode_video):
         assert Path(file).is_file(), file
     if name in {"predict", "serve", "video"}:
         assert "happy" in printed
+    if name in NAMED:
+        variable, kind = NAMED[name]
+        assert type(world[variable]).__name__ == kind
 
 
 def answer_without_a_port(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,18 +15,21 @@ R = TypeVar("R")
 
 # Options whose argument has another name.
 _ARGUMENTS = {"from": "init_from", "map": "class_map"}
+# Arguments of mien.load_dataset, for the functions that read data from a path and have no argument for them.
+_OF_LOADING = {"class_map": "str", "group": "str", "skip_bad": "bool", "votes": "str"}
 # A command line in a sentence keeps its options: it runs up to the end of the sentence.
-_COMMAND = re.compile(r"(\bmien [a-z][a-z-]+ .*?(?=[.;,)]?(?:\s[A-Z(]|$)))")
-_SETTING = re.compile(r"--set ([\w.]+)=([\w.]+)")
+_COMMAND = re.compile(r"(\bmien [a-z][a-z-]+ .*?(?=[.;,)](?:\s|$)|$))")
+_SETTING = re.compile(r"--set ([\w.]+)=([\w.+-]*\w)")
 _SETTING_AT_FAULT = re.compile(r"--set ([\w.]+)(?=:)")
-_OPTION = re.compile(r"--([a-z][a-z-]*)(?: ([A-Z]{2,})\b)?")
+# Not within a path: a folder may be called a--group.
+_OPTION = re.compile(r"(?<![\w/.-])--([a-z][a-z-]*)(?![\w-])(?: ([A-Z]{2,}|[\d.]*\d)\b)?(?=( \w)?)")
 
 
 def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
     """A function whose errors name its arguments: ``out=...`` for ``--out``, ``resume=True`` for ``--resume``.
 
-    Options that the function has no argument for stay as they are. The command line calls what is inside these
-    functions, not them.
+    Options that neither the function nor :func:`mien.load_dataset` has an argument for stay as they are. The command
+    line calls what is inside these functions, not them.
     """
     kinds = {name: str(each.annotation) for name, each in inspect.signature(function).parameters.items()}
 
@@ -50,22 +53,40 @@ def with_arguments(message: str, kinds: Mapping[str, str]) -> str:
 
     >>> with_arguments("Choose another --out, or go on with --resume.", {"out": "str", "resume": "bool"})
     'Choose another out=..., or go on with resume=True.'
-    >>> with_arguments("int8 is measured on the validation split; give --data PATH.", {"data": "Data"})
-    'int8 is measured on the validation split; give data=PATH.'
-    >>> with_arguments("Make it with: mien soft-labels RUN --data PATH", {"data": "Data"})
-    'Make it with: mien soft-labels RUN --data PATH'
+    >>> with_arguments("--out must name a file; give --data PATH, or --limit 5.", {"out": "", "data": "", "limit": ""})
+    'out must name a file; give data=PATH, or limit=5.'
+    >>> with_arguments("Make it: mien evaluate RUN --data PATH --out DIR. Or give --out.", {"data": "", "out": ""})
+    'Make it: mien evaluate RUN --data PATH --out DIR. Or give out=....'
+    >>> with_arguments("Leave them out with --skip-bad.", {"data": "Data"})
+    'Leave them out with mien.load_dataset(..., skip_bad=True).'
+    >>> with_arguments("--set seed: no. Try --set precision=fp32, --set epochs=5.", {"settings": ""})
+    'settings["seed"]: no. Try settings={"precision": "fp32"}, settings={"epochs": 5}.'
     """
 
     def argument(found: re.Match[str]) -> str:
-        name = found[1].replace("-", "_")
+        option, value, goes_on = found.groups()
+        name = option.replace("-", "_")
         name = _ARGUMENTS.get(name, name)
-        if name not in kinds:
+        of_loading = name not in kinds and "data" in kinds
+        kind = _OF_LOADING.get(name) if of_loading else kinds.get(name)
+        if kind is None:
             return found[0]
-        return f"{name}={'True' if kinds[name] == 'bool' else found[2] or '...'}"
+        if kind != "bool" and value is None and goes_on:
+            return name  # the sentence is about it
+        given = f"{name}={'True' if kind == 'bool' else value or '...'}"
+        return f"mien.load_dataset(..., {given})" if of_loading else given
+
+    def setting(found: re.Match[str]) -> str:
+        key, value = found.groups()
+        if value in {"true", "false"}:
+            value = value.capitalize()
+        elif not re.fullmatch(r"[A-Z]+|[\d.e+-]+", value):
+            value = f'"{value}"'
+        return f'settings={{"{key}": {value}}}'
 
     def in_words(part: str) -> str:
         if "settings" in kinds:
-            part = _SETTING.sub(r'settings={"\1": \2}', _SETTING_AT_FAULT.sub(r'settings["\1"]', part))
+            part = _SETTING.sub(setting, _SETTING_AT_FAULT.sub(r'settings["\1"]', part))
         return _OPTION.sub(argument, part)
 
     parts = _COMMAND.split(message)

@@ -155,3 +155,34 @@ def test_errors_name_arguments_and_those_of_the_command_line_options(mien, tmp_p
     with raises(RecipeError, "recipe-set-fixed", 'settings["model.width"]') as caught:
         package.train("quick", face_folder, out=tmp_path / "new", init_from=tiny_run.path, **changes)
     assert "--" not in str(caught.value)
+
+
+def _with_a_broken_image(face_folder, folder):
+    shutil.copytree(face_folder, folder)
+    next(folder.glob("train/*/*.png")).write_bytes(b"broken")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda data, run, out: package.train("quick", data, out=out / "run"),
+        lambda data, run, out: package.evaluate(run, data),
+        lambda data, run, out: package.compare(run, run, data),
+        lambda data, run, out: package.audit(data),
+        lambda data, run, out: package.find_lr("quick", data),
+        lambda data, run, out: package.export(run, out / "model.onnx", precision="int8", data=data),
+    ],
+    ids=["train", "evaluate", "compare", "audit", "find_lr", "export"],
+)
+def test_what_loading_refuses_points_to_load_dataset(tmp_path, tiny_run, face_folder, call):
+    """Oracle: the argument of mien.load_dataset, which then reads the data."""
+    data = _with_a_broken_image(face_folder, tmp_path / "data--skip-bad")
+    with raises(DataError, "image-unreadable", "mien.load_dataset(..., skip_bad=True)"):
+        call(data, tiny_run.path, tmp_path)
+    assert len(package.load_dataset(data, skip_bad=True)) > 0
+
+
+def test_a_file_keeps_its_name_in_an_error(tmp_path):
+    with raises(DataError, "data-missing", "a--group/--map/x"):
+        package.load_dataset(tmp_path / "a--group" / "--map" / "x")

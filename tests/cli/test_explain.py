@@ -128,7 +128,9 @@ def test_earlier_maps_are_replaced_only_where_that_is_said(mien, tiny_run, files
     assert mien(*words).code == 0
     maps = tmp_path / "out" / "maps.npz"
     before = maps.read_bytes()
-    refused(mien(*words, "--class", "sad"), "file-exists", "maps.npz", "--overwrite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mien.cli.explain.Explainer", None)  # it is refused before a model is loaded
+        refused(mien(*words, "--class", "sad"), "file-exists", "maps.npz", "--overwrite")
     assert maps.read_bytes() == before
     assert mien(*words, "--class", "sad", "--overwrite").code == 0
     assert maps.read_bytes() != before

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import resource
@@ -159,7 +158,7 @@ def test_a_full_disk_leaves_no_half_entry(
     assert list((cache_in_tmp / "faces").iterdir()) == []
 
 
-def test_a_disk_that_fills_up_within_an_array_is_called_full(
+def test_an_array_that_is_not_written_whole_is_said(
     faces: Dataset, cache_in_tmp: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A limit on the size of files stops NumPy as a full disk does; its own error says numbers only."""
@@ -170,7 +169,7 @@ def test_a_disk_that_fills_up_within_an_array_is_called_full(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, former)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert os.strerror(errno.ENOSPC) in caplog.text
+    assert "written whole" in caplog.text
     assert list((cache_in_tmp / "faces").iterdir()) == []
 
 

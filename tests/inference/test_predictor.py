@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -28,6 +29,15 @@ def test_softmax_is_the_formula_and_survives_large_logits():
 
 def test_a_classifier_at_the_prompt_says_what_it_is(classifier):
     assert repr(classifier) == f"<Predictor {classifier.manifest.full_name}: {', '.join(classifier.classes)}>"
+
+
+def test_a_prediction_at_the_prompt_is_one_short_line(classifier, astronaut):
+    (prediction,) = classifier.predict([Image.fromarray(astronaut)], crops=True)
+    assert repr(prediction) == f"<Prediction {prediction.label!r} of {prediction.source}>"
+    photo = next(iter(classifier.stream([astronaut], crops=True)))
+    photo = replace(photo, rgb=astronaut)
+    assert "array" not in repr(photo)
+    assert len(repr(photo).splitlines()) == 1
 
 
 def test_batches_do_not_change_the_answer(classifier, faces):

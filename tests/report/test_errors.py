@@ -15,7 +15,7 @@ from mien.page.blocks import FaceGrid, Table
 from mien.report.context import ReportContext
 from mien.report.feature_vectors import Features
 from mien.report.sections.conditions import conditions_section
-from mien.report.sections.errors import _study_b, merging_section, pairs_section, worst_section
+from mien.report.sections.errors import _is_study_b, _study_b_words, merging_section, pairs_section, worst_section
 from mien.report.sections.features import show_features
 from support import block_codes
 
@@ -61,29 +61,28 @@ def test_what_are_no_ferplus_votes_are_left_out(faces, votes):
 
 
 @pytest.mark.parametrize(
-    ("classes", "groups", "code"),
+    ("classes", "groups", "is_it"),
     [
         (
             ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
             ((0, 1, 2, 4, 6), (3, 5)),
-            "study-b",
+            True,
         ),
-        (("angry", "fear", "happy", "sad", "surprise", "neutral"), ((0, 1, 3), (2, 4, 5)), "study-b"),
-        (("angry", "fear", "happy", "sad", "surprise"), ((0, 1, 3), (2, 4)), "study-b"),
-        (("angry", "fear", "happy", "sad", "surprise"), ((0, 1, 3, 4), (2,)), "other-than-study-b"),
+        (("angry", "fear", "happy", "sad", "surprise", "neutral"), ((0, 1, 3), (2, 4, 5)), True),
+        (("angry", "fear", "happy", "sad", "surprise"), ((0, 1, 3), (2, 4)), True),
+        (("angry", "fear", "happy", "sad", "surprise"), ((0, 1, 3, 4), (2,)), False),
         (
             ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
             ((0, 2, 4, 6), (1, 3, 5)),
-            "other-than-study-b",
+            False,
         ),
     ],
     ids=["seven", "six", "five", "not so", "disgust with the positive"],
 )
-def test_study_bs_split_is_looked_for_in_six_and_five_classes_too(classes, groups, code):
-    words = _study_b(groups, classes)
-    assert words.code == code
-    assert ("without neutral" in words) == ("neutral" in classes)
-    assert _study_b(((0,), (1, 2)), CLASSES) is None
+def test_study_bs_split_is_looked_for_in_six_and_five_classes_too(classes, groups, is_it):
+    assert _is_study_b(groups, classes) is is_it
+    assert ("without neutral" in _study_b_words(groups, classes)) == ("neutral" in classes)
+    assert _is_study_b(((0,), (1, 2)), CLASSES) is None
 
 
 def test_copies_of_a_picture_are_shown_once(faces):

@@ -89,7 +89,9 @@ def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) ->
     if is_shipped(run) and not folder.is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
     if not folder.path.exists():
-        find_trained(run)  # says what may have been meant
+        folder = find_trained(run)  # of a hub; or says what may have been meant
+        if file is None:
+            raise RunError(f"{run} is not a folder of yours. Name the file to write with --out.", code="out-missing")
     if file is not None and (file.suffix != ".onnx" or file.is_dir()):
         raise RunError(f"--out must name a .onnx file; found {file}.", code="out-suffix")
     return folder, file

@@ -20,7 +20,7 @@ from mien.inference.predictor import load
 from mien.serve.built_page import STATIC
 from mien.version import __version__
 
-SHOWN = 3
+_SHOWN = 3
 """Missing packages of an extra that the table names; ``--json`` has all."""
 _ELSEWHERE = "AzureExecutionProvider"  # sends images to a service; mien never uses it
 _CORE = ("numpy", "Pillow", "onnxruntime", "pydantic", "typer", "rich")
@@ -59,9 +59,9 @@ def doctor(json: JsonOption = False, quiet: QuietOption = False) -> None:
 def _shortened(found: str) -> str:
     """For the table: of many missing packages the first ones."""
     first, *others = found.split(", ") if found.startswith("missing: ") else [found]
-    if len(others) < SHOWN:
+    if len(others) < _SHOWN:
         return found
-    return f"{', '.join([first, *others[: SHOWN - 1]])} and {len(others) - SHOWN + 1} more"
+    return f"{', '.join([first, *others[: _SHOWN - 1]])} and {len(others) - _SHOWN + 1} more"
 
 
 def _here() -> list[Check]:

@@ -78,7 +78,7 @@ def explain(
         notice(f"gradients are those of the fp32 weights that {model} was quantized from")
     found = _find(images, explainer.predictor, crops)
     places = [{name: out / _image_name(found, at, name) for name in names} for at in range(len(found))]
-    check_replaceable([out / "maps.npz", *(path for each in places for path in each.values())], overwrite)
+    check_replaceable([path for each in places for path in each.values()], overwrite)
     maps = {name: explainer.explain([each for _, each in found], name) for name in names}
     for at, by_method in enumerate(places):
         for name, path in by_method.items():

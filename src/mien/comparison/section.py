@@ -108,7 +108,7 @@ def comparison_section(pair: PairwiseComparison, faces: Dataset | None) -> Secti
     if pair.subsets:
         blocks.append(subsets_table(pair))
         blocks.append(Text(COPIES_WORDS, soft=True))
-    blocks.append(_rows_table(pair))
+    blocks.append(_samples_table(pair))
     if faces is not None:
         parts = (
             _faces(pair, faces, found.only_first, f"only {pair.first} is correct"),
@@ -133,7 +133,7 @@ def _cells(each: Difference) -> tuple[Any, ...]:
     return each.first, each.second, each.difference, each.p_value
 
 
-def _rows_table(pair: PairwiseComparison) -> Table:
+def _samples_table(pair: PairwiseComparison) -> Table:
     """All samples on which exactly one is correct."""
     found = pair.comparison
     columns = (

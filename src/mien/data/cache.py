@@ -11,7 +11,6 @@ counts. The cache is a convenience: whatever goes wrong with it, reading goes on
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
 import os
@@ -113,8 +112,8 @@ def store(key: str, faces: Dataset, facts: dict[str, Any]) -> None:
         _put_in_place(part, parent / key)
         _remove_old(parent)
     except OSError as error:
-        # Where a disk is full, NumPy only says how many numbers it wrote.
-        reason = error.strerror or os.strerror(errno.ENOSPC)
+        # NumPy only says how many numbers it wrote, where a disk is full or a quota used up.
+        reason = error.strerror or "a file could not be written whole; is the disk full?"
         _warn_once(f"{parent} cannot keep decoded images ({reason}); going on without a cache.")
     finally:
         if part is not None:

@@ -194,7 +194,7 @@ class Photo:
     detector: str | None
     faces: list[Face]
     predictions: list[Prediction]
-    rgb: npt.NDArray[np.uint8] | None = field(default=None, compare=False)
+    rgb: npt.NDArray[np.uint8] | None = field(default=None, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: source, image (width and height), detector, and faces as :meth:`Prediction.to_dict`.

@@ -192,11 +192,11 @@ class ResumableOutput:
     def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name, value in now.items():
             if before[name] != value:
-                # No setting brings back the form of answers that another version of mien wrote.
-                remedy = "R" if name == "form" else "Use the same settings to resume, or r"
+                remedy = "Use the same settings to resume, or remove that file to start again."
+                if name == "form":  # of answers of another version of mien, which no setting brings back
+                    remedy = "Remove that file to start again."
                 raise RunError(
-                    f"{self.part} was started with {_difference(name, before[name], value)}. "
-                    f"{remedy}emove that file to start again.",
+                    f"{self.part} was started with {_difference(name, before[name], value)}. {remedy}",
                     code="journal-settings",
                 )
 

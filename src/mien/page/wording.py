@@ -96,8 +96,8 @@ def threshold_values(point: OperatingPoint) -> tuple[str, ...]:
     return (decimal(point.threshold), percent(point.accuracy), *map(decimal, rates))
 
 
-def threshold_words(result: ThresholdResult) -> Notice:
-    """What the operating points mean, and how far the best one can be trusted: the code says which it is."""
+def threshold_words(result: ThresholdResult) -> str | Notice:
+    """What the operating points mean, and how far the best one can be trusted."""
     tempered = ", after temperature scaling" if result.in_use else ""
     words = f"A sample is classified as {result.positive} if its probability{tempered} is at least the threshold. "
     if result.best is None:
@@ -107,7 +107,7 @@ def threshold_words(result: ThresholdResult) -> Notice:
     if result.split == "validation":
         words += ". Its metrics are measured on the same samples, so they are slightly optimistic."
         return Notice(words, code="threshold-optimistic")
-    return Notice(f"{words}; both rows are measured on {result.split}.", code="threshold-measured-apart")
+    return f"{words}; both rows are measured on {result.split}."
 
 
 def points(value: float) -> str:

@@ -37,7 +37,7 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
         wanted = f"predictions_{split or '*'}.npz"
         state = f"has no {wanted}" if folder.is_dir() else "is not a folder"
         model, place = "MODEL", "DIR" if folder.exists() else folder
-        if is_shipped(folder):
+        if is_shipped(folder) and not folder.exists():
             model, place, state = str(folder), "DIR", "is the name of a model; a folder with its predictions is needed"
         of_split = f" --split {split}" if split in SPLITS else ""
         raise DataError(

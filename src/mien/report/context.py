@@ -94,13 +94,16 @@ class ReportContext:
         skipped = "Sections that need new predictions skipped"
         if self.is_test:
             return Notice(f"{skipped}: only mien evaluate may use the test split.", code="new-predictions-of-test")
-        given = (("data", "--data PATH", self.faces is not None), ("model", "--model MODEL", self.model is not None))
-        missing = [(name, option) for name, option, is_given in given if not is_given]
-        if not missing:
-            return None
-        names = " and ".join(f"no {name}" for name, _ in missing)
-        words = f"{skipped}: {names} was given. Give {' and '.join(option for _, option in missing)}."
-        return Notice(words, code=f"new-predictions-without-{'-or-'.join(name for name, _ in missing)}")
+        if self.faces is None and self.model is None:
+            words = f"{skipped}: no data and no model was given. Give --data PATH and --model MODEL."
+            return Notice(words, code="new-predictions-without-data-or-model")
+        if self.faces is None:
+            words = f"{skipped}: no data was given. Give --data PATH."
+            return Notice(words, code="new-predictions-without-data")
+        if self.model is None:
+            words = f"{skipped}: no model was given. Give --model MODEL."
+            return Notice(words, code="new-predictions-without-model")
+        return None
 
     @cached_property
     def predicted(self) -> npt.NDArray[np.int64]:

@@ -65,13 +65,11 @@ def build_explainer(
     crop_px = model.manifest.input.crop_px
     occlusion = MapExplainer(model.probabilities, crop_px)
 
-    def without_gradients(reason: str, code: str) -> tuple[MapExplainer, Notice]:
-        return occlusion, Notice(f"Methods that need gradients are skipped{reason}", code=f"gradients-{code}")
-
+    skipped = "Methods that need gradients are skipped"
     if run is None:
-        return without_gradients(": the model is not in a run folder.", "without-run")
+        return occlusion, Notice(f"{skipped}: the model is not in a run folder.", code="gradients-without-run")
     if not run.best.is_file():
-        return without_gradients(f": the run folder has no {run.best.name}.", "without-weights")
+        return occlusion, Notice(f"{skipped}: the run folder has no {run.best.name}.", code="gradients-without-weights")
     try:
         with needs_extra("explain", "Explaining a model by gradients"):
             import_module("captum")  # The methods import it only when they run.
@@ -79,13 +77,14 @@ def build_explainer(
             from mien.explanation.gradient.torch_model import load_torch_model
         network = load_torch_model(run, model.manifest.temperature)
     except MissingExtraError as error:
-        return without_gradients(f". {error}", "without-extra")
+        return occlusion, Notice(f"{skipped}. {error}", code="gradients-without-extra")
     except MienError as error:
-        return without_gradients(f": the weights of the run cannot be used. {error}", "weights-unusable")
+        words = f"{skipped}: the weights of the run cannot be used. {error}"
+        return occlusion, Notice(words, code="gradients-weights-unusable")
     some = np.asarray(images[:CHECKED_FACES])
     if np.abs(network.predict(some) - model.probabilities(some)).max() > LARGEST_DIFFERENCE:
-        reason = f": {run.best} and the model file differ. Export the run again with mien export."
-        return without_gradients(reason, "other-weights")
+        words = f"{skipped}: {run.best} and the model file differ. Export the run again with mien export."
+        return occlusion, Notice(words, code="gradients-other-weights")
 
     def randomize(name: str, images: npt.NDArray[np.uint8], maps: Maps) -> RandomizationTest:
         return check_randomization(name, network, images, maps=maps, depths=1)

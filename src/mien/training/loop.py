@@ -128,9 +128,10 @@ def train(
                 line |= {"epoch": epoch, **validate(state)}
                 # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
                 _check_loss(state, epoch, epoch * plan.steps_per_epoch, line["validation_loss"])
-            except (MemoryError, RuntimeError, TrainingError):
-                # With a smaller network or batch, or a lower rate, the same folder may do.
-                if begun and epoch == 1:
+            except (MemoryError, RuntimeError, TrainingError) as error:
+                # With a smaller network or batch, or a lower rate, the same folder may do. A study begins its runs with
+                # ``resume``, and keeps those that diverge.
+                if begun and epoch == 1 and not (resume and isinstance(error, TrainingError)):
                     run.discard()
                 raise
             before = state.history[-1]["seconds"] if state.history else 0.0

@@ -112,7 +112,7 @@ def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int 
     steps = None if train_faces is None else recipe.epochs * count_steps(train_faces, recipe.batch_size)
     if steps is not None and steps < FEW_STEPS and recipe.batch_size > SMALL_BATCH:
         yield Notice(
-            f"few steps to learn in: {steps}, of batch_size = {recipe.batch_size}. Try --batch-size {SMALL_BATCH}, or "
+            f"training has only {steps} steps at batch_size = {recipe.batch_size}. Try --batch-size {SMALL_BATCH}, or "
             f"more epochs.",
             code="few-steps",
         )

@@ -113,7 +113,7 @@ def merging_section(context: ReportContext) -> Section | None:
         (len(each.groups), scheme_words(each.groups, context.classes), each.accuracy, each.macro_f1, each.chance)
         for each in merging.schemes
     ]
-    study_b = _study_b(merging.schemes[0].groups, context.classes)
+    study_b = _study_b_words(merging.schemes[0].groups, context.classes)
     columns = (Column("merged", "text"), Column("accuracy", "percent"), Column("gain, points", "points"))
     scheme_columns = (
         Column("classes", "count"), Column("scheme", "text"), Column("accuracy", "percent"), Column("macro-F1"),
@@ -282,18 +282,17 @@ def _votes_on_mistakes(context: ReportContext) -> list[Block]:
     return [Table("votes-on-mistakes", columns, rows, caption)]
 
 
-def _study_b(groups: ClassGroups, classes: tuple[str, ...]) -> Notice | None:
-    """Whether the cut into two classes is Study B's positive and negative; disgust counts if it is a class.
+def _study_b_words(groups: ClassGroups, classes: tuple[str, ...]) -> str | None:
+    if (is_it := _is_study_b(groups, classes)) is None:
+        return None
+    words = f"The cut into two classes, {scheme_words(groups, classes)}, {'is' if is_it else 'is not'} Study B's"
+    return f"{words} positive (happy, surprise) against negative{', without neutral' if 'neutral' in classes else ''}."
 
-    None where the classes are not those of Study B.
-    """
+
+def _is_study_b(groups: ClassGroups, classes: tuple[str, ...]) -> bool | None:
+    """Whether two groups are Study B's positive and negative; None where its classes are missing."""
     scheme = SCHEMES["binary-with-disgust" if "disgust" in classes else "binary"]
     positive, negative = (set(scheme.groups[name]) for name in ("positive", "negative"))
     if not positive | negative <= set(classes):
         return None
-    found = [{classes[index] for index in group} & (positive | negative) for group in groups]
-    said = scheme_words(groups, classes)
-    neutral = ", without neutral" if "neutral" in classes else ""
-    verb, code = ("is", "study-b") if positive in found else ("is not", "other-than-study-b")
-    words = f"The cut into two classes, {said}, {verb} Study B's positive (happy, surprise) against negative{neutral}."
-    return Notice(words, code=code)
+    return positive in [{classes[index] for index in group} & (positive | negative) for group in groups]
