@@ -1,6 +1,7 @@
 """Oracle: the rules of storage.py, by hand, with two workers in one process."""
 
 import sqlite3
+import sys
 import threading
 import time
 from contextlib import closing
@@ -8,7 +9,7 @@ from contextlib import closing
 import optuna
 import pytest
 
-from mien.errors import RunError
+from mien.errors import MissingExtraError, RunError
 from mien.sweep import storage as module
 from mien.sweep.space import parse_space
 from mien.sweep.storage import TrialLostError, TrialStorage
@@ -234,6 +235,18 @@ def test_no_message_holds_a_password(tmp_path, opened):
     with raises(RunError, "sweep-database", "postgresql://ann:***@127.0.0.1:1/x") as caught:
         opened(tmp_path, url="postgresql://ann:s3cret@127.0.0.1:1/x")
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_missing_driver_of_postgresql_names_the_extra(tmp_path, opened, monkeypatch):
+    for package in ("psycopg", "psycopg2", "MySQLdb"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with raises(MissingExtraError, "missing-extra", "ann:***@", "psycopg", "pip install 'mien[postgresql]'") as caught:
+        opened(tmp_path, url="postgresql://ann:s3cret@127.0.0.1:1/x")
+    assert "s3cret" not in str(caught.value)
+    # Drivers that the extra does not bring.
+    for kind in ("postgresql+psycopg2", "mysql"):
+        with raises(RunError, "sweep-database"):
+            opened(tmp_path, url=f"{kind}://127.0.0.1:1/x")
 
 
 def test_another_database_holds_several_sweeps_by_the_names_of_their_folders(tmp_path, opened):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -26,10 +25,10 @@ from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import InterfaceError, OperationalError, PendingRollbackError, SQLAlchemyError
 
-from mien.errors import RunError, without_password
+from mien.errors import RunError, needs_extra, without_password
 from mien.files import whole_file
 from mien.sweep.space import Space
-from mien.sweep.trials import IMPORTANCE_NEEDS
+from mien.sweep.trials import IMPORTANCE_NEEDS, quietly
 
 HEARTBEAT_SECONDS = 10
 STALE_SECONDS = 60
@@ -73,6 +72,7 @@ class TrialStorage:
 
         Raises:
             RunError: the database is of another space or other data, is damaged, or cannot be opened.
+            MissingExtraError: PostgreSQL's driver is not installed.
         """
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self._space, self._place = space, str(folder / DATABASE) if url is None else without_password(url)
@@ -80,7 +80,7 @@ class TrialStorage:
         self._study_name = "sweep" if url is None else folder.resolve().name
         self.lock: FileLock = FileLock(folder / ".lock")
         with self._errors_as_one_line(), self.lock:
-            self._retry = _quietly(RetryHeartbeatStaleTrialCallback)
+            self._retry = quietly(RetryHeartbeatStaleTrialCallback)
             if url is None:
                 self._create_file(folder / DATABASE, data)
                 url = f"sqlite:///{folder / DATABASE}"
@@ -119,7 +119,7 @@ class TrialStorage:
                 # Its worker was killed inside this method, which nobody else runs under the lock.
                 if trial.state == TrialState.RUNNING and trial.user_attrs.get("started") != trial.number:
                     self._queue_again(trial)
-            _quietly(optuna.storages.fail_stale_trials, self._study)
+            quietly(optuna.storages.fail_stale_trials, self._study)
             trials = self.trials()
             if sum(trial.state in (*_DONE, TrialState.RUNNING) for trial in trials) >= total:
                 return None
@@ -129,7 +129,7 @@ class TrialStorage:
             seed = np.random.SeedSequence((self._space.seed, drawn)).generate_state(1)[0]
             self._study.sampler = TPESampler(seed=int(seed))
             distributions = {key: each.distribution() for key, each in self._space.ranges.items()}
-            taken: optuna.Trial = _quietly(self._study.ask, distributions)
+            taken: optuna.Trial = quietly(self._study.ask, distributions)
             self._storage.record_heartbeat(taken._trial_id)
             taken.set_user_attr("started", taken.number)
             return taken
@@ -156,7 +156,7 @@ class TrialStorage:
 
     def continues(self, trial: FrozenTrial) -> list[int]:
         """The numbers of the interrupted trials that this one continues, in their order; none of a new one."""
-        return list(_quietly(self._retry.retry_history, trial))
+        return list(quietly(self._retry.retry_history, trial))
 
     def report(self, trial: optuna.Trial, accuracy: float, epoch: int) -> bool:
         """Record the accuracy after an epoch, and say whether to prune the trial. Raises :class:`TrialLostError`."""
@@ -224,7 +224,7 @@ class TrialStorage:
     def _open(self, url: str, stale_seconds: int) -> RDBStorage:
         # A server may have been restarted since a connection was used last.
         settings = {"pool_pre_ping": True} if self._waits else {"connect_args": {"timeout": _BUSY_SECONDS}}
-        storage: RDBStorage = _quietly(
+        storage: RDBStorage = quietly(
             RDBStorage,
             url,
             engine_kwargs=settings,
@@ -286,15 +286,13 @@ class TrialStorage:
         try:
             yield
         except (StorageInternalError, SQLAlchemyError, ImportError) as error:
+            cause = error.__cause__ or error
+            # Who names psycopg2 in the address wants another driver than the extra brings.
+            if str(getattr(cause, "name", "")).startswith("psycopg") and "+psycopg2" not in self._place:
+                with needs_extra("postgresql", f"The database {self._place}"):
+                    raise cause from None
             raise RunError(
-                f"The database {self._place} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. "
+                f"The database {self._place} cannot be used: {str(cause).splitlines()[0]}. "
                 "What is stored in it is kept.",
                 code="sweep-database",
             ) from error
-
-
-def _quietly(call: Any, *arguments: Any, **options: Any) -> Any:
-    """Call Optuna without its warnings: heartbeats are experimental, and meant for its own loop over trials."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return call(*arguments, **options)

@@ -1,8 +1,9 @@
-"""What a sweep's page shows: its finished trials and the ranges of their values."""
+"""What a sweep's page shows: its finished trials and the ranges of their values. How Optuna is called."""
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,3 +74,10 @@ class Axis:
             return self.choices.index(value) / (len(self.choices) - 1)
         low, high, at = (math.log(each) if self.is_log else each for each in (self.low, self.high, value))
         return (at - low) / (high - low)
+
+
+def quietly(call: Any, *arguments: Any, **options: Any) -> Any:
+    """Call Optuna without its warnings: heartbeats are experimental, and meant for its own loop over trials."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return call(*arguments, **options)
