@@ -268,7 +268,7 @@ def test_photos_of_formats_that_are_not_read_are_counted(mien, photos, tiny_run,
 
 
 def test_options_that_do_not_go_with_ray_are_refused(mien, photos, tmp_path):
-    for options in ((), ("--out", "x.parquet"), ("--out", "x", "--json"), ("--out", "x", "--skip-bad")):
+    for options in ((), ("--out", "x.parquet"), ("--out", "x", "--json"), ("--out", "x", "--csv")):
         refused(mien("predict", photos, "--engine", "ray", *options), "options", "--engine ray")
     refused(mien("predict", tmp_path / "no", "--crops", "--engine", "ray", "--out", tmp_path / "o"), "file-missing")
 
@@ -278,3 +278,18 @@ def test_an_address_reaches_ray_as_it_was_given_and_no_other_engine(mien, tmp_pa
     refused(mien("predict", address, "--engine", "ray", "--out", tmp_path / "o"), "source-unreadable", address)
     refused(mien("predict", address), "options", address, "--engine ray")
     refused(mien("predict", "s3://KEY:SECRET@bucket/a"), "options", "s3://KEY:***@bucket/a")
+
+
+@pytest.mark.parametrize("options", [(), ("--skip-bad",)])
+def test_ray_counts_images_as_the_local_engine_does(mien, photos, tiny_run, tmp_path, monkeypatch, options):
+    """Oracle: the line of the local engine. A worker in this process stands in for Ray's."""
+    from mien.cli import predict_parts
+    from mien.inference.parts import PartWorker
+
+    monkeypatch.setattr(predict_parts, "write_parts", lambda job, parts, _: map(PartWorker(job).write, parts))
+    (photos / "z.jpg").write_bytes(b"no image")
+    words, out = ("predict", photos, "--model", tiny_run.path), tmp_path / "out"
+    local = mien(*words, "--skip-bad").out.splitlines()[-1]
+    assert local == "Haar cascade: 3 faces in 3 images, 1 without a face; 1 skipped"
+    answer = mien(*words, *options, "--engine", "ray", "--out", out)
+    assert (answer.code, answer.out) == (0, f"{out}: 3 faces in 3 images; 1 skipped, listed in {out / 'unreadable'}\n")

@@ -23,7 +23,6 @@ from mien.cli.options import (
     OutputOption,
     ProviderOption,
     QuietOption,
-    SkipBadOption,
     ThresholdOption,
 )
 from mien.cli.output import notice, show_json
@@ -105,7 +104,14 @@ def predict(
     detection: DetectionOptions,
     json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
-    skip_bad: SkipBadOption = False,
+    skip_bad: Annotated[
+        bool,
+        typer.Option(
+            "--skip-bad",
+            help="Skip images that cannot be read, and list them. With --engine ray they always are, into "
+            "unreadable/ in the folder of --out.",
+        ),
+    ] = False,
     quiet: QuietOption = False,
 ) -> None:
     """Detect the faces in images, and classify the expression of each.
@@ -114,7 +120,7 @@ def predict(
     """
     _check_options(images, detection, crops=crops, annotates=annotate is not None)
     if engine == Engine.RAY:
-        folder = check_parts_options(out, annotate=annotate is not None, json=json, csv=as_csv, skip_bad=skip_bad)
+        folder = check_parts_options(out, annotate=annotate is not None, json=json, csv=as_csv)
         limits = (detection.min_score, detection.min_size, detection.max_faces)
         sources = tuple(name if is_address(name) else str(Path(name)) for name in images)
         parts = PartsJob(folder, sources, Path.cwd(), model, crops, *limits, output, classes, threshold, provider)

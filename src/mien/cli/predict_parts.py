@@ -35,8 +35,9 @@ def predict_parts(job: PartsJob, settings: dict[str, Any], workers: int | None) 
             raise
         totals = finished_counts(job.folder, count)
     images, faces, bad = (sum(getattr(each, name) for each in totals) for name in ("images", "faces", "unreadable"))
-    rest = f"; {bad:,} unreadable, listed in {job.folder / 'unreadable'}" if bad else ""
-    typer.echo(f"{job.folder}: {counted(faces, 'face')} in {counted(images, 'image')}{rest}")
+    rest = f"; {bad:,} skipped, listed in {job.folder / 'unreadable'}" if bad else ""
+    # As without --engine ray: skipped images are not counted among the others.
+    typer.echo(f"{job.folder}: {counted(faces, 'face')} in {counted(images - bad, 'image')}{rest}")
     if images and bad == images:
         raise DataError(f"None of {images:,} images could be read; {job.folder} lists the reasons.", code="no-images")
 
