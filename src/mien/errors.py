@@ -138,7 +138,7 @@ class Notice(str):
 
 
 class MienWarning(UserWarning):
-    """What :mod:`warnings` is given: an argument that has no effect here. ``code`` is as that of an error."""
+    """What :mod:`warnings` is given: an argument without effect, a metric that flatters. The code is as an error's."""
 
     def __init__(self, message: str, *, code: str = "warning") -> None:
         super().__init__(message)

@@ -9,6 +9,7 @@ best.safetensors         weights of the best epoch (best.next.safetensors, while
 model.onnx               the artifact made from them
 model.half.onnx          its smaller forms, where they were made: weights in fp16,
 model.int8.onnx          or everything in 8 bits
+trained_on.npy           8 bytes for each image of train, by which it is known again
 predictions_<split>.npz  the predictions of the model on a split
 metrics.json report.html the validation split, measured
 test_ledger.jsonl        one line per use of the test split
@@ -109,6 +110,11 @@ class RunFolder:
         for file in gone:
             file.unlink(missing_ok=True)
         return tuple(file.name for file in gone)
+
+    @property
+    def trained_on(self) -> Path:
+        """Digests of the images that were trained on; see :mod:`mien.pipeline.trained_on`."""
+        return self.path / "trained_on.npy"
 
     @property
     def exists(self) -> bool:

@@ -13,7 +13,7 @@ import pytest
 import mien as package
 from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
-from mien.errors import DataError, RecipeError, RunError
+from mien.errors import DataError, ModelError, RecipeError, RunError, TrainingError
 from mien.evaluation.predictions import read_predictions
 from support import raises, refused
 
@@ -186,3 +186,30 @@ def test_what_loading_refuses_points_to_load_dataset(tmp_path, tiny_run, face_fo
 def test_a_file_keeps_its_name_in_an_error(tmp_path):
     with raises(DataError, "data-missing", "a--group/--map/x"):
         package.load_dataset(tmp_path / "a--group" / "--map" / "x")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "code", "named"),
+    [
+        (lambda x, out: package.train("quick", x, out=out), DataError, "data-type", "Dataset.from_arrays"),
+        (lambda x, out: package.evaluate("fast", x), DataError, "data-type", "ndarray"),
+        (lambda x, out: package.evaluate("fast", None), DataError, "data-type", "NoneType"),
+        (lambda x, out: package.audit(x), DataError, "data-type", "ndarray"),
+        (lambda x, out: package.evaluate(x, "fast"), ModelError, "model-type", "ndarray"),
+        (lambda x, out: package.load(None), ModelError, "model-type", "default"),
+        (lambda x, out: package.export(None), ModelError, "model-type", "NoneType"),
+        (lambda x, out: package.export("runs/mine", precision="int4"), RunError, "precision-unknown", "int8"),
+        (lambda x, out: package.train(None, x, out=out), RecipeError, "recipe-type", "NoneType"),
+        (lambda x, out: package.train("quick", x, out=out, callback=print), TrainingError, "callback-type", "Callback"),
+        (
+            lambda x, out: package.train("quick", x, out=out, callback=package.Callback),
+            TrainingError,
+            "callback-type",
+            "the class Callback",
+        ),
+    ],
+)
+def test_what_is_no_data_model_recipe_or_callback_is_one_line(tmp_path, faces, call, error, code, named):
+    with raises(error, code, named):
+        call(np.asarray(faces.images[:8]), tmp_path / "run")
+    assert not list(tmp_path.iterdir())

@@ -192,9 +192,11 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, face_parquet, faces, tiny
 
 def test_a_list_that_may_be_reviewed_is_not_written_over(mien, face_parquet, tmp_path):
     (tmp_path / "clean.toml").write_text("mine")
-    refused(mien("audit", face_parquet, "--out", tmp_path), "file-exists", "clean.toml")
+    refused(mien("audit", face_parquet, "--out", tmp_path), "file-exists", "clean.toml", "--overwrite")
     assert (tmp_path / "clean.toml").read_text() == "mine"
     assert [file.name for file in tmp_path.iterdir()] == ["clean.toml"]
+    assert mien("audit", face_parquet, "--out", tmp_path, "--overwrite").code == 0
+    assert read_clean(tmp_path / "clean.toml").changes is not None
 
 
 def test_an_option_about_data_needs_data(mien, tiny_run, tmp_path):

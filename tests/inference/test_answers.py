@@ -62,7 +62,7 @@ def test_the_answer_follows_the_rule(shares, answer, unsure, not_a_face):
     assert (prediction.answer, prediction.unsure, prediction.not_a_face) == (answer, unsure, not_a_face)
     content = prediction.to_dict()
     assert (content["unsure"], content["not_a_face"], content["output"]) == (unsure, not_a_face, "perceived")
-    assert prediction.label == (f"{answer} {prediction.confidence:.0%}" if answer in FERPLUS_CLASSES else answer)
+    assert prediction.text == (f"{answer} {prediction.confidence:.0%}" if answer in FERPLUS_CLASSES else answer)
 
 
 def test_without_votes_there_is_no_such_answer():

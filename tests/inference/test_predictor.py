@@ -33,7 +33,7 @@ def test_a_classifier_at_the_prompt_says_what_it_is(classifier):
 
 def test_a_prediction_at_the_prompt_is_one_short_line(classifier, astronaut):
     (prediction,) = classifier.predict([Image.fromarray(astronaut)], crops=True)
-    assert repr(prediction) == f"<Prediction {prediction.label!r} of {prediction.source}>"
+    assert repr(prediction) == f"<Prediction {prediction.text!r} of {prediction.source}>"
     photo = next(iter(classifier.stream([astronaut], crops=True)))
     photo = replace(photo, rgb=astronaut)
     assert "array" not in repr(photo)

@@ -31,6 +31,7 @@ def test_a_run_folder_holds_all_that_it_promises(tiny_run):
         "predictions_validation.npz",
         "metrics.json",
         "report.html",
+        "trained_on.npy",
     }
 
 

@@ -75,7 +75,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path, clip):
     for frame in frames:
         assert list(read[frame.number]) == [face.track for face in frame.faces]
         for face, again in zip(frame.faces, read[frame.number].values(), strict=True):
-            assert (again.box, again.label) == (face.prediction.box, face.prediction.label)
+            assert (again.box, again.text) == (face.prediction.box, face.prediction.text)
             np.testing.assert_allclose(again.probability_vector, face.prediction.probability_vector, atol=1e-6)
     with table.open() as stream:
         assert [row["detection_score"] for row in csv.DictReader(stream)][:3] == ["0.900000", "0.600000", "0.900000"]

@@ -56,7 +56,7 @@ class AuditResult:
         list_file = folder / "clean.toml"
         if list_file.exists() and not overwrite:
             raise RunError(
-                f"{list_file} already exists and may hold a review. Choose another folder, or move the file.",
+                f"{list_file} already exists and may hold a review. Choose another folder, or give overwrite=True.",
                 code="file-exists",
             )
         found = {"fingerprint of the data": self.data.fingerprint, "splits": self.data.split_origin}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from mien.api.inputs import Data, Model, data_name, read, run_of
 from mien.api.text import as_text, evaluated_texts, metrics_table
 from mien.argument_names import names_arguments
 from mien.data.read import ReadResult
-from mien.errors import DataError
+from mien.errors import DataError, MienWarning
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.results import Estimate
 from mien.hub import is_fetched
@@ -160,7 +161,10 @@ def evaluate(
         raise DataError("Give at least one model.", code="model-missing")
     check_options(options, loaded[0])
     results = [read(data, *each.manifest.input.stored_as) for each in loaded]
-    return evaluate_read(loaded, results, options, {"data": data_name(data)})
+    result = evaluate_read(loaded, results, options, {"data": data_name(data)})
+    if (seen := result.measured.trained_on_notice) is not None:
+        warnings.warn(MienWarning(str(seen), code=seen.code), stacklevel=3)
+    return result
 
 
 def evaluate_read(

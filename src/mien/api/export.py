@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from mien.api.inputs import Data, read
 from mien.argument_names import names_arguments
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from mien.exporting.to_onnx import Parity
 
 
+Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
+"""In what a model file stores its weights; int8 computes in 8 bits too."""
+
+
 @names_arguments
 def export(
     run: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
     *,
-    precision: Literal["fp32", "fp16", "int8"] = "fp32",
+    precision: Precision = "fp32",
     data: Data | None = None,
 ) -> Path:
     """Write a run's weights as one ``.onnx`` file, and prove that it gives the same probabilities.
@@ -39,9 +43,14 @@ def export(
         The file.
 
     Raises:
-        RunError: no finished epoch to export; ``out`` is no ``.onnx`` file, or the file that is quantized.
+        RunError: no finished epoch to export; no such precision; ``out`` is no ``.onnx`` file, or the file that is
+            quantized.
         DataError: fp16 or int8 without data.
     """
+    if precision not in get_args(Precision):
+        raise RunError(
+            f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}.", code="precision-unknown"
+        )
     if precision == "fp32":
         return export_fp32(run, out)[0]
     return export_quantized(run, precision, data, out)[0]
@@ -85,8 +94,9 @@ def export_quantized(
 
 def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> tuple[RunFolder, Path | None]:
     """The run folder and the file to write. Raises :class:`RunError`."""
+    shipped = is_shipped(run)
     folder, file = RunFolder(Path(run)), None if out is None else Path(out)
-    if is_shipped(run) and not folder.is_run:
+    if shipped and not folder.is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
     if not folder.path.exists():
         folder = find_trained(run)  # of a hub; or says what may have been meant

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult, read_data
+from mien.errors import DataError
 from mien.inference.find_model import find_run_of_model
 from mien.inference.predictor import Predictor
 from mien.run_folder import RunFolder
 
 
+@runtime_checkable
 class DataSource(Protocol):
     """A place of data that knows how to read it: the options ``--data``, ``--map``, ... of the command line."""
 
@@ -33,13 +35,23 @@ Model: TypeAlias = Predictor | str | os.PathLike[str]
 
 
 def read(data: Data, size_px: int, channels: int = 1) -> ReadResult:
-    """The data at a model's image size, in pixels, and with its channels."""
+    """The data at a model's image size, in pixels, and with its channels.
+
+    Raises:
+        DataError: as :func:`mien.load_dataset`; something that is no data (``data-type``).
+    """
     if isinstance(data, ReadResult):
         return data
     if isinstance(data, Dataset):
         return ReadResult(data, "arrays", "as given", (), (), cached=False)
     if isinstance(data, str | os.PathLike):
         return read_data(data, size_px=size_px, channels=channels)
+    if not isinstance(data, DataSource):
+        raise DataError(
+            f"data must be a path or a data set; found {type(data).__name__}. Make a data set of arrays with "
+            f"mien.Dataset.from_arrays(images, labels).",
+            code="data-type",
+        )
     return data.read(size_px, channels)
 
 

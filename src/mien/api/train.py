@@ -12,7 +12,7 @@ from mien.api.inputs import Data, data_name, read
 from mien.api.text import metrics_table
 from mien.argument_names import names_arguments
 from mien.distill.soft_labels import find_soft_labels
-from mien.errors import RecipeError, needs_extra
+from mien.errors import RecipeError, TrainingError, needs_extra
 from mien.evaluation.results import Evaluation
 from mien.inference.find_model import find_trained
 from mien.inference.predictor import Predictor, load
@@ -108,6 +108,7 @@ def train(
         MissingExtraError: torch is not installed; the message names the command that installs it.
         MienError: a recipe, data or folder that cannot be used.
     """
+    check_callback(callback)
     plain = {"epochs": epochs, "batch_size": batch_size, "optim.lr": lr, "seed": seed, "classes": classes}
     given = {key: value for key, value in plain.items() if value is not None} | dict(settings or {})
     changes = list(given.items())
@@ -117,6 +118,19 @@ def train(
         from mien.training.plan import plan_training
     plan = plan_training(job.recipe, read(data, *job.recipe.input.stored_as).faces)
     return TrainingResult(job.start(plan, callback, {"data": data_name(data)}), load(job.run.path))
+
+
+def check_callback(callback: object) -> None:
+    """Refuse what cannot follow a run, before anything is written. Raises :class:`mien.errors.TrainingError`."""
+    needed = ("on_step_end", "on_epoch_end", "should_stop")
+    if callback is None or (
+        not isinstance(callback, type) and all(callable(getattr(callback, name, None)) for name in needed)
+    ):
+        return
+    found = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__
+    raise TrainingError(
+        f"callback must be an object of mien.Callback or of a class made from it; found {found}.", code="callback-type"
+    )
 
 
 @dataclass(frozen=True)
@@ -184,6 +198,11 @@ def find_recipe(
     recipe: str | os.PathLike[str] | Recipe, changes: Sequence[Change], init_from: str | os.PathLike[str] | None
 ) -> tuple[Recipe, RunFolder | None]:
     """A recipe after changes, and the run to fine-tune, whose network and input it then has."""
+    if not isinstance(recipe, Recipe | str | os.PathLike):
+        raise RecipeError(
+            f"A recipe is given by its name or file; found {type(recipe).__name__}. `mien recipes` lists the names.",
+            code="recipe-type",
+        )
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(os.fspath(recipe), changes)
     elif changes:

@@ -14,6 +14,7 @@ from mien.auditing.run import Copies, audit_faces, check_audit, find_copies, kep
 from mien.cli.options import (
     DataArgument,
     JsonOption,
+    OverwriteOption,
     PlainSettings,
     QuietOption,
 )
@@ -67,6 +68,7 @@ def audit(
     *,
     plain: PlainSettings,
     data_options: SourceVotesOptions,
+    overwrite: OverwriteOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -83,9 +85,10 @@ def audit(
     data_options.at(path).check()
     check_out(out, path)
     list_file, clean = out / "clean.toml", data_options.clean
-    if list_file.exists() and (clean is None or list_file.resolve() != clean.resolve()):
+    if list_file.exists() and not overwrite and (clean is None or list_file.resolve() != clean.resolve()):
         raise RunError(
-            f"{list_file} already exists and may hold a review. Choose another folder with --out, or move the file.",
+            f"{list_file} already exists and may hold a review. Choose another folder with --out, or replace it with "
+            f"--overwrite.",
             code="file-exists",
         )
     _check_extras(recipe is not None, predictions is not None)

@@ -149,7 +149,7 @@ def _write_image(path: Path, found: list[Found], at: int, method: str, explanati
     share = share_text(prediction.probabilities[explanation.target])
     title = [
         f"{prediction.source}, face {number}" if several else prediction.source,
-        f"{prediction.label}; {method} for {explanation.target} ({share})",
+        f"{prediction.text}; {method} for {explanation.target} ({share})",
     ]
     assert prediction.crop is not None
     stream = io.BytesIO()

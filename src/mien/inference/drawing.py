@@ -35,7 +35,7 @@ class LabelledBox(Protocol):
         """Position, in pixels of the image."""
 
     @property
-    def label(self) -> str:
+    def text(self) -> str:
         """The prediction in a few words."""
 
     @property
@@ -123,7 +123,7 @@ class _Label:
         self, draw: ImageDraw, size: tuple[int, int], labelled: LabelledBox, number: str, *, scored: bool, small: bool
     ) -> None:
         width, height = size
-        full, score = number + labelled.label, labelled.detection_score
+        full, score = number + labelled.text, labelled.detection_score
         box_px = _box_of(labelled).width
         # The cap keeps the label of a face that fills the image from covering it.
         large_px = min(max(box_px / 7, max(size) / 70), max(size) / 25)

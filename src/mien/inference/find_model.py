@@ -18,7 +18,16 @@ SHIPPED: tuple[str, ...] = ("default", "fast", "best")
 
 
 def is_shipped(name: str | os.PathLike[str]) -> bool:
-    """Whether this is the name of a model that comes with mien, with or without ``-int8``."""
+    """Whether this is the name of a model that comes with mien, with or without ``-int8``.
+
+    Raises:
+        ModelError: neither text nor a path (``model-type``).
+    """
+    if not isinstance(name, str | os.PathLike):
+        raise ModelError(
+            f"A model is a name or a path; found {type(name).__name__}. Built-in models: {', '.join(SHIPPED)}.",
+            code="model-type",
+        )
     return os.fspath(name).removesuffix(INT8) in SHIPPED
 
 
@@ -29,9 +38,10 @@ def find_run(name: str | os.PathLike[str]) -> RunFolder:
         MienError: as :func:`mien.hub.fetch`.
         ModelError: a repository without a model of mien (``hub-not-mien``).
     """
+    shipped = is_shipped(name)
     if is_hub_address(name):
         return _fetched_run(name)
-    if is_shipped(name):
+    if shipped:
         return RunFolder(Path(str(resources.files("mien") / "shipped" / os.fspath(name).removesuffix(INT8))))
     return RunFolder(Path(name))
 

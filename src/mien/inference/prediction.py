@@ -81,7 +81,7 @@ class Prediction:
 
     def __repr__(self) -> str:
         place = "" if self.box is None else f" at {self.box}"
-        return f"<Prediction {self.label!r} of {self.source}{place}>"
+        return f"<Prediction {self.text!r} of {self.source}{place}>"
 
     @property
     def top(self) -> str:
@@ -129,7 +129,7 @@ class Prediction:
         return answer_of({"top": self.top, "unsure": self.unsure, "not_a_face": self.not_a_face})
 
     @property
-    def label(self) -> str:
+    def text(self) -> str:
         """The answer in a few words, with the confidence in an expression: ``"happy 94%"``, ``"unsure"``."""
         return self.answer if self.unsure or self.not_a_face else f"{self.answer} {share_text(self.confidence)}"
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
-from mien.errors import DataError, nearest
+from mien.errors import DataError, Notice, nearest
 from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets, group_values
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
@@ -20,8 +20,9 @@ from mien.evaluation.vote_metrics import VoteEvaluation, evaluate_votes
 from mien.inference.predictor import Predictor
 from mien.labels import LabelScheme, check_threshold
 from mien.pipeline.ensemble import Member, check_members, predict_ensemble, temperatures_description
-from mien.pipeline.leakage import leakage_reference, subset_masks
+from mien.pipeline.leakage import WITHOUT_LEAKED, leakage_reference, leaked_identical, subset_masks
 from mien.pipeline.split_predictions import fitted_on, predict_split, votes_of, with_model_classes
+from mien.pipeline.trained_on import trained_on
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class EvaluatedSplit:
         class_counts: faces of each class in each split of the data; empty for a predictions file.
         temperature_note: in words, how the models' temperatures were used; empty if unknown.
         votes: metrics by annotators' votes; None without votes, and where a label scheme merged classes.
+        trained_on: samples of validation or test that the model was trained on, because the data was cut into other
+            splits then.
     """
 
     options: EvaluateOptions
@@ -75,6 +78,7 @@ class EvaluatedSplit:
     class_counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
     temperature_note: str = ""
     votes: VoteEvaluation | None = None
+    trained_on: int = 0
 
     @property
     def merged(self) -> str:
@@ -82,9 +86,22 @@ class EvaluatedSplit:
         scheme = self.options.scheme
         return "" if scheme is None else merging_description(self.unmerged, self.predictions, scheme)
 
+    @property
+    def trained_on_notice(self) -> Notice | None:
+        """What to know where the model was trained on samples of the split; None where it was not."""
+        if not self.trained_on:
+            return None
+        return Notice(
+            f"the model was trained on {self.trained_on:,} of these {len(self.predictions):,} samples: the data had "
+            f"other splits then. Read it with the group column and the list of changes of the training.",
+            code="trained-on",
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""
         content = self.evaluation.to_dict()
+        if self.trained_on:
+            content["trained_on"] = self.trained_on
         if self.predictions.note:
             content["note"] = self.predictions.note
         if self.threshold is not None:
@@ -171,7 +188,12 @@ def evaluate_models(
     elif len(merged.classes) == 2:
         threshold = measure_model_threshold(predictor, result.faces, predictions, scheme, options.threshold_or_default)
     reference = leakage_reference(predictors, result.faces, result.uncleaned)
-    masks = subset_masks(with_model_classes(predictor, reference), merged)
+    known = with_model_classes(predictor, reference)
+    masks = subset_masks(known, merged)
+    cut_otherwise = 0
+    if masks and (seen := trained_on(_members(predictors, results), merged)).any():
+        cut_otherwise = int((seen & ~leaked_identical(known, merged)).sum())
+        masks[WITHOUT_LEAKED] &= ~seen
     return EvaluatedSplit(
         options,
         predictions,
@@ -183,6 +205,7 @@ def evaluate_models(
         class_counts=with_model_classes(predictor, result.faces).with_scheme(scheme).counts_by_split(),
         temperature_note=temperatures_description(_members(predictors, results), split),
         votes=evaluate_votes(merged, masks),
+        trained_on=cut_otherwise,
     )
 
 

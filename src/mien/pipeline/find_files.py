@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mien.data.dataset import SPLITS
-from mien.errors import DataError, Notice
+from mien.errors import DataError, Notice, nearest
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness_file import NAME, RobustnessReport, read_robustness
 from mien.inference.find_model import find_run, find_run_of_model, is_shipped
@@ -22,7 +22,7 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
     """The predictions file of a run folder, or of a folder that ``mien evaluate --out`` wrote.
 
     Raises:
-        DataError: there is none, or there are several and ``split`` does not choose one.
+        DataError: there is none, no such split, or there are several and ``split`` does not choose one.
     """
     found = {file.stem.removeprefix("predictions_"): file for file in sorted(folder.glob("predictions_*.npz"))}
     if split is not None and split in found:
@@ -34,8 +34,12 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
                 f"data with --data.",
                 code="folder-is-a-file",
             )
+        if folder.is_dir() and split not in {None, *SPLITS}:
+            raise DataError(
+                f"There is no split '{split}'." + nearest(split or "", {*SPLITS, *found}), code="split-unknown"
+            )
         wanted = f"predictions_{split or '*'}.npz"
-        state = f"has no {wanted}" if folder.is_dir() else "is not a folder"
+        state = f"has no {wanted}" if folder.is_dir() else "does not exist"
         model, place = "MODEL", "DIR" if folder.exists() else folder
         if is_shipped(folder) and not folder.exists():
             model, place, state = str(folder), "DIR", "is the name of a model; a folder with its predictions is needed"

@@ -17,6 +17,7 @@ from mien.evaluation.results import SubsetMetrics
 from mien.inference.predictor import Predictor
 
 ALL_SAMPLES = "all samples"
+WITHOUT_LEAKED = "without leaked samples"
 
 
 def without_copies(faces: Dataset, predictions: Predictions, resamples: int = 1000) -> list[SubsetMetrics]:
@@ -54,12 +55,17 @@ def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDAr
     places = faces.places(predictions.sample_ids)
     kept = {
         ALL_SAMPLES: np.ones(len(predictions), dtype=np.bool_),
-        "without leaked samples": ~leaked(near_copy_groups(images), faces.split)[places],
+        WITHOUT_LEAKED: ~leaked(near_copy_groups(images), faces.split)[places],
         "without conflicting copies": ~in_conflict(group_identical(images), faces.labels)[places],
     }
     if groups is not None and (known := leaked(groups, faces.split)[places]).any():
         kept[f"without groups seen before ({faces.group_column})"] = ~known
     return kept
+
+
+def leaked_identical(faces: Dataset, predictions: Predictions) -> npt.NDArray[np.bool_]:
+    """Which samples have an identical image in an earlier split; arguments as :func:`subset_masks`: bool (N,)."""
+    return leaked(group_identical(faces.images), faces.split)[faces.places(predictions.sample_ids)]
 
 
 def leakage_reference(models: Sequence[Predictor], faces: Dataset, uncleaned: Dataset | None) -> Dataset:

@@ -28,6 +28,7 @@ from mien.pipeline.split_predictions import (
     vote_temperature_for_use,
     with_model_classes,
 )
+from mien.pipeline.trained_on import write_trained_on
 from mien.processes import is_main_process
 from mien.progress import busy
 from mien.run_folder import RunFolder
@@ -152,6 +153,7 @@ def finish_run(
     evaluation = evaluate_predictions(predictions)
     manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
     replace_manifest(run.model, manifest)
+    write_trained_on(run, faces)
     known = with_model_classes(predictor, faces)
     masks = subset_masks(known, predictions)
     votes = evaluate_votes(predictions, masks)
