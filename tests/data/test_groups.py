@@ -13,7 +13,7 @@ from mien.data.dataset import Dataset
 from mien.data.info import dataset_info
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset, read_data
-from mien.data.splits import check_class_groups, cut_groups
+from mien.data.splits import check_class_groups, cut_groups, cut_nearest_groups, settle_splits
 from mien.errors import DataError
 from people import rendered_people
 from support import raises
@@ -131,8 +131,9 @@ def test_near_copies_stay_on_one_side_without_groups():
     assert np.array_equal(found, near_copy_groups(images)), "the second time from the cache"
 
 
+@pytest.mark.parametrize("cut", [cut_groups, cut_nearest_groups])
 @given(st.lists(st.tuples(st.integers(0, 15), st.integers(0, 3)), min_size=2, max_size=120), st.integers(0, 3))
-def test_every_cut_keeps_groups_whole_and_classes_on_both_sides(pairs, seed):
+def test_every_cut_keeps_groups_whole_and_classes_on_both_sides(cut, pairs, seed):
     """Also: the order of the samples does not matter."""
     groups, labels = (np.array(each) for each in zip(*pairs, strict=True))
     classes = [*"abcd"]
@@ -140,11 +141,43 @@ def test_every_cut_keeps_groups_whole_and_classes_on_both_sides(pairs, seed):
         check_class_groups(groups, labels, classes)
     except DataError:
         assume(False)
-    chosen = cut_groups(groups, labels, seed=seed)
+    chosen = cut(groups, labels, seed=seed)
     assert not set(groups[chosen]) & set(groups[~chosen])
     assert set(labels[~chosen]) == set(labels), "train has every class"
     order = np.random.default_rng(seed).permutation(len(groups))
-    assert np.array_equal(cut_groups(groups[order], labels[order], seed=seed), chosen[order])
+    assert np.array_equal(cut(groups[order], labels[order], seed=seed), chosen[order])
+    held_out = cut_groups(groups, labels, seed=seed)
+    assert set(labels[held_out]) <= set(labels[chosen])
+    assert abs(chosen.mean() - 0.15) <= abs(held_out.mean() - 0.15) + 1e-9
+
+
+TWELVE = np.repeat(np.arange(12), 33)
+
+
+def rare_class(first):
+    """Two classes in each of 12 groups of 33, and one sample of a third in this group and the next."""
+    labels = np.resize(np.arange(33) % 2, (12, 33))
+    labels[[first, (first + 1) % 12], 0] = 2
+    return labels.ravel()
+
+
+def one_class_each():
+    """Twelve groups of one class each, but for the last one, which has all three."""
+    labels = np.repeat(np.arange(12) % 3, 33)
+    labels[-33:] = np.arange(33) % 3
+    return labels
+
+
+@pytest.mark.parametrize("labels", [*map(rare_class, range(12)), one_class_each()])
+def test_of_twelve_groups_two_are_cut_also_where_a_class_is_rare(labels):
+    """Oracle: two groups of twelve are 16.7%, three 25%; 15% are wanted. The greedy cut alone takes three."""
+    assert len(set(TWELVE[cut_groups(TWELVE, labels)])) == 3
+    split, origin = settle_splits(
+        np.full(len(labels), ""), "", np.zeros((len(labels), 1, 1), np.uint8), labels, groups=TWELVE, classes=[*"abc"]
+    )
+    assert len(set(TWELVE[split == "validation"])) == 2
+    assert set(labels[split == "validation"]) == set(labels[split == "train"]) == {0, 1, 2}
+    assert "2 of 12 groups, 16.7% of train" in origin
 
 
 def test_a_cut_of_many_groups_is_near_its_share_in_every_class():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,52 @@ def cut_groups(
     return np.asarray(chosen[number])
 
 
+def cut_nearest_groups(
+    groups: npt.NDArray[Any],
+    labels: npt.NDArray[np.int64],
+    share: float = VALIDATION_SHARE,
+    seed: int = CUT_SEED,
+) -> npt.NDArray[np.bool_]:
+    """As :func:`cut_groups`, but with the number of groups that brings the samples nearest to ``share``.
+
+    With a few large groups, one group more that brings a rare class is many samples too many. So groups are put back,
+    added, or two replaced by one, while that brings the number of samples nearer. Each class that :func:`cut_groups`
+    has on both sides stays there. Of several such changes, the one that keeps the shares of the classes most even is
+    made.
+    """
+    names, number, counts = count_by_group(groups, labels)
+    chosen = np.zeros(len(names), dtype=np.bool_)
+    chosen[number[cut_groups(groups, labels, share, seed)]] = True
+    total = counts.sum(axis=0)
+
+    def gap(taken: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """How far from the wanted number of samples, up to rounding."""
+        return np.asarray(np.round(np.abs(taken.sum(axis=-1) - share * len(labels)), 6))
+
+    def best(changes: list[tuple[int, ...]], taken: npt.NDArray[np.int64]) -> tuple[int, ...]:
+        """The change to make, as the groups that change sides; empty where none is nearer and keeps the classes."""
+        if not changes:
+            return ()
+        flips = np.array(changes, dtype=np.int64)
+        after = taken + (counts[flips] * np.where(chosen[flips], -1, 1)[..., np.newaxis]).sum(axis=1)
+        kept = (((after > 0) | (taken == 0)) & ((after < total) | (total == 0))).all(axis=1)
+        costs = (np.square(after - share * total) / np.maximum(total, 1)).sum(axis=1)
+        costs[~kept | (gap(after) >= gap(taken))] = np.inf
+        return changes[int(np.argmin(costs))] if np.isfinite(costs).any() else ()
+
+    while True:
+        taken = counts[chosen].sum(axis=0)
+        change = best([(each,) for each in range(len(names))], taken)
+        if not change:
+            # Groups to put back, if each had not a class of its own: so they are no more than the classes.
+            extra = [each for each in np.flatnonzero(chosen).tolist() if gap(taken - counts[each]) < gap(taken)]
+            others = np.flatnonzero(~chosen).tolist()
+            change = best([(*pair, new) for pair in combinations(extra, 2) for new in others], taken)
+        if not change:
+            return np.asarray(chosen[number])
+        chosen[list(change)] ^= True
+
+
 def count_by_group(
     groups: npt.NDArray[Any], labels: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
@@ -223,9 +270,9 @@ def settle_splits(
     indices = np.flatnonzero(trainable)
     if groups is not None:
         check_class_groups(groups[indices], labels[indices], classes)
-        cut = cut_groups(groups[indices], labels[indices])
+        cut = cut_nearest_groups(groups[indices], labels[indices])
         held_out, all_groups = (len(np.unique(each)) for each in (groups[indices][cut], groups[indices]))
-        how = f"{held_out:,} of {all_groups:,} groups, about {VALIDATION_SHARE:.0%} of train, seed {CUT_SEED}"
+        how = f"{held_out:,} of {all_groups:,} groups, {cut.mean():.1%} of train, seed {CUT_SEED}"
     else:
         trained = take(images, indices)
         cut = cut_validation(trained, labels[indices], copies=None if copies is None else copies(trained))
