@@ -55,12 +55,15 @@ def test_the_table_and_the_page(mien, scored, folders, faces, tmp_path):
     answer = mien("compare", weak, strong, "--data", tmp_path / "faces.parquet", "--out", tmp_path / "out")
     assert answer.code == 0, answer.err
     found = compare_predictions(scored[0], scored[1])
-    assert re.search(rf" second: {found.mcnemar.only_second}\b", answer.out)
+    assert re.search(rf"\bonly strong: {found.mcnemar.only_second}\b", answer.out)
     table = json.loads((tmp_path / "out" / "tables" / "comparison-differences.json").read_text())
     assert len(table) == 3 + len(faces.classes)
     for line in table:
         assert line["metric"] in answer.out
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    # Both are in one folder, whose name is long.
+    assert answer.out.splitlines()[1].split() == ["metric", "weak", "strong", "difference", "95%", "interval", "p"]
+    assert re.findall(r"<th>([^<]*)</th>", page)[:2] == ["weak", "strong"]
     assert "data:image/png" in page
     assert "only" in page
     assert (tmp_path / "out" / "figures" / "comparison-recall.svg").is_file()
@@ -118,6 +121,9 @@ def test_other_rows_are_refused_and_nothing_is_written(mien, scored, folders, tm
     refused(mien("compare", "--out", tmp_path / "out"), "too-few-models")
     refused(mien("compare", weak, strong, "--data", tmp_path / "faces"), "data-missing", tmp_path / "faces")
     refused(mien("compare", weak, strong, "--map", "a=b"), "options", "--map")
+    refused(mien("compare", weak, strong, "--split", "testing"), "split-unknown", "'testing'", "'test'?")
+    refused(mien("compare", weak, strong, "--split", "test"), "predictions-missing", weak, "--split test")
+    refused(mien("compare", weak, tmp_path / "two"), "predictions-missing", f"{tmp_path / 'two'} does not exist")
     files = [part for folder in (weak, strong) for part in ("--predictions", folder / "predictions_validation.npz")]
     refused(mien("compare", *files, "--split", "test"), "options", "--split")
     (weak / "recipe.toml").touch()
@@ -219,3 +225,7 @@ def test_both_scores_without_rows_that_copies_spoil(mien, scored, faces, tmp_pat
     assert sha256(clean.read_bytes()).hexdigest() in page
     without = mien("compare", *files, "--json")
     assert "subsets" not in json.loads(without.out)[0]
+    # The page adds faces, and nothing to the metrics.
+    assert mien("compare", *files, *given[:-2], "--json").out == answer.out
+    shown = mien("compare", *files, *given[:-2])
+    assert (shown.code, len(re.findall(r"without leaked samples +\d", shown.out))) == (0, 2), shown

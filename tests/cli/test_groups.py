@@ -56,7 +56,6 @@ def test_compare_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
     assert content["mcnemar"]["method"].endswith("over groups")
     ungrouped = compare_predictions(*(replace(each, groups=None) for each in pair)).to_dict()
     assert content["accuracy"]["difference"] != ungrouped["accuracy"]["difference"]
-    refused(mien("compare", *folders, "--data", table), "options", "--data", "--out OUT", "--group")
     refused(mien("compare", *folders, "--group", "person"), "options", "--group", "--data")
 
 

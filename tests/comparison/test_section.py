@@ -6,7 +6,13 @@ import re
 import numpy as np
 import pytest
 
-from mien.comparison.section import PairwiseComparison, comparison_section, comparison_table
+from mien.comparison.section import (
+    PairwiseComparison,
+    comparison_section,
+    comparison_table,
+    short_names,
+    subsets_table,
+)
 from mien.evaluation.paired_tests import compare_predictions
 from mien.evaluation.predictions import Predictions
 from mien.page.blocks import Text
@@ -33,4 +39,27 @@ def test_the_tables_keys_do_not_depend_on_the_names(pair):
     assert list(line) == ["metric", "first", "second", "difference", "p"]
     found = pair.comparison.accuracy
     assert (line["first"], line["second"], line["p"]) == (found.first, found.second, found.p_value)
-    assert re.findall("one|value", comparison_table(pair).caption) == ["one", "value"], "the first, the second"
+    assert re.findall("one|value", comparison_table(pair).caption) == ["value", "one"], "the second minus the first"
+
+
+def test_heads_are_the_names_of_the_models(pair):
+    assert [column.head for column in comparison_table(pair).columns] == ["", "one", "value", "", ""]
+    assert [column.head for column in subsets_table(pair).columns][2:] == [
+        f"{metric}, {name}" for metric in ("accuracy", "macro-F1") for name in ("one", "value")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "heads"),
+    [
+        ("runs/mine", "runs/quick", ("runs/mine", "runs/quick")),
+        ("/a/long/way/down/from/runs/mine", "/a/long/way/down/from/runs/quick", ("mine", "quick")),
+        ("/a/long/way/of/mine/scores.npz", "/a/long/way/of/quick/scores.npz", ("mine", "quick")),
+        ("C:\\a\\long\\way\\down\\to\\mine", "C:\\a\\long\\way\\down\\to\\quick", ("mine", "quick")),
+        ("a" * 12 + "b" * 30 + "c" * 11, "quick", ("a" * 12 + "…" + "c" * 11, "quick")),
+        ("default", "default", ("1: default", "2: default")),
+        ("x" * 50 + "1" + "y" * 50, "x" * 50 + "2" + "y" * 50, tuple(f"{n}: {'x' * 12}…{'y' * 11}" for n in (1, 2))),
+    ],
+)
+def test_names_are_short_and_unlike(first, second, heads):
+    assert short_names(first, second) == heads

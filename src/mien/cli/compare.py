@@ -17,10 +17,11 @@ from mien.cli.options import (
 from mien.cli.output import check_page_out, notice, page_metadata, show, show_json
 from mien.cli.source import SourceOptions, environment_of
 from mien.comparison.run import keep_shared_samples
-from mien.comparison.section import PairwiseComparison, comparison_table
+from mien.comparison.section import PairwiseComparison, comparison_table, short_names
 from mien.errors import DataError, Notice
 from mien.evaluation.predictions import read_predictions
-from mien.page.terminal import rich_table
+from mien.page.sections import subsets_table
+from mien.page.terminal import rich_table, titled
 from mien.page.wording import p_text
 from mien.pipeline.find_files import find_predictions
 
@@ -52,8 +53,9 @@ def compare(
 ) -> None:
     """Compare models on the same samples: paired bootstrap, McNemar's test, the difference for each class.
 
-    Every model is compared with the first one. Input sizes may differ. With --data, the page in --out shows faces, and
-    intervals and tests are over the groups of the data, if it has any: its own, or those of --group.
+    Every model is compared with the first one. Input sizes may differ. With --data, metrics without copies are added,
+    and the page in --out shows faces. Intervals and tests are then over the groups of the data, if it has any: its own,
+    or those of --group.
     """
     if split is not None and not folders:
         raise DataError("--split chooses among the predictions of DIR; --predictions FILE has one.", code="options")
@@ -69,8 +71,6 @@ def compare(
         metadata["samples"] = shared
         notes.append(shared)
     result = None if source is None else source.read()
-    if result is not None and out is None and result.faces.groups is None:
-        raise DataError("With --data, give --out OUT (a page with faces) or --group COLUMN.", code="options")
     comparisons = compare_named(named, result)
     # Once each: the first model is in every comparison.
     notes += dict.fromkeys(words for each in comparisons for words in each.notes)
@@ -90,7 +90,10 @@ def _show(compared: PairwiseComparison) -> None:
     test = compared.comparison.mcnemar
     typer.echo(f"{compared.second} against {compared.first}, {compared.comparison.samples:,} samples")
     show(rich_table(comparison_table(compared)))
+    first, second = short_names(compared.first, compared.second)
+    for name, parts in zip((first, second), zip(*compared.subsets, strict=True), strict=False):
+        show(titled(f"Without copies: {name}", rich_table(subsets_table(parts))))
     typer.echo(
-        f"only the first correct: {test.only_first:,}; only the second: {test.only_second:,}; "
+        f"\nonly {first} correct: {test.only_first:,}; only {second}: {test.only_second:,}; "
         f"both wrong: {len(compared.comparison.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}\n"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from mien.page.sections import COPIES_WORDS
 from mien.page.wording import p_text, percent
 
 FACES_SHOWN = 16
+_HEAD = 24
+"""Characters of a model's name at the head of a column."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,9 +46,30 @@ class PairwiseComparison:
     subsets: Sequence[tuple[SubsetMetrics, SubsetMetrics]] = ()
 
 
+def short_names(first: str, second: str) -> tuple[str, str]:
+    """Two names for the heads of columns. Long ones lose the folders that both are in, then their middle.
+
+    >>> short_names("runs/mine", "runs/quick")
+    ('runs/mine', 'runs/quick')
+    >>> short_names("/data/experiments/one/predictions_test.npz", "/data/experiments/two/predictions_test.npz")
+    ('one', 'two')
+    """
+    names = [first, second]
+    if max(map(len, names)) > _HEAD:
+        parts = [re.split(r"[/\\]", name) for name in names]
+        for end in (0, -1):
+            while min(map(len, parts)) > 1 and parts[0][end] == parts[1][end]:
+                for each in parts:
+                    each.pop(end)
+        names = ["/".join(each) for each in parts]
+    a, b = (name if len(name) <= _HEAD else f"{name[: _HEAD // 2]}…{name[1 - _HEAD // 2 :]}" for name in names)
+    return (a, b) if a != b else (f"1: {a}", f"2: {b}")
+
+
 def comparison_table(pair: PairwiseComparison) -> Table:
-    """All metrics of both, the difference with its interval, and the p-value. Column names do not depend on models."""
+    """All metrics of both, the difference with its interval, and the p-value. Keys do not depend on the models."""
     found = pair.comparison
+    first, second = short_names(pair.first, pair.second)
     named = [
         ("accuracy", found.accuracy),
         ("macro-F1", found.macro_f1),
@@ -54,27 +78,29 @@ def comparison_table(pair: PairwiseComparison) -> Table:
     ]
     columns = (
         Column("metric", "text"),
-        Column("first"),
-        Column("second"),
+        Column("first", head=first),
+        Column("second", head=second),
         Column("difference", "signed"),
         Column("p", "p"),
     )
-    caption = f"First: {pair.first}. Second: {pair.second}."
-    return Table(f"{pair.key}-differences", columns, [(name, *_cells(each)) for name, each in named], caption)
+    rows = [(name, *_cells(each)) for name, each in named]
+    return Table(f"{pair.key}-differences", columns, rows, f"Difference: {pair.second} minus {pair.first}.")
 
 
 def subsets_table(pair: PairwiseComparison) -> Table:
-    """Metrics of both on all samples and without copies."""
+    """Metrics of both on all samples and without copies. Keys do not depend on the models."""
+    sides = tuple(zip(("first", "second"), short_names(pair.first, pair.second), strict=True))
     columns = (
-        Column("measured on", "text"), Column("samples", "count"), Column("accuracy, first", "percent"),
-        Column("accuracy, second", "percent"), Column("macro-F1, first"), Column("macro-F1, second"),
-    )  # fmt: skip
+        Column("measured on", "text"),
+        Column("samples", "count"),
+        *(Column(f"accuracy, {side}", "percent", f"accuracy, {name}") for side, name in sides),
+        *(Column(f"macro-F1, {side}", head=f"macro-F1, {name}") for side, name in sides),
+    )
     rows = [
         (first.value, first.count, first.accuracy, second.accuracy, first.macro_f1, second.macro_f1)
         for first, second in pair.subsets
     ]
-    caption = f"First: {pair.first}. Second: {pair.second}."
-    return Table(f"{pair.key}-without-copies", columns, rows, caption)
+    return Table(f"{pair.key}-without-copies", columns, rows, f"{pair.first} and {pair.second}.")
 
 
 def comparison_section(pair: PairwiseComparison, faces: Dataset | None) -> Section:
@@ -94,7 +120,7 @@ def comparison_section(pair: PairwiseComparison, faces: Dataset | None) -> Secti
         Text(words),
         comparison_table(pair),
         Text(
-            "Differences are second minus first, with 95% paired bootstrap intervals. p is from the same resamples. "
+            "Differences have 95% paired bootstrap intervals. p is from the same resamples. "
             "For a recall, p is from McNemar's test on the samples of the class. It may exceed 0.05 although the "
             "interval excludes 0." + _by_chance(len(recalls)),
             soft=True,
@@ -166,7 +192,8 @@ def _faces(pair: PairwiseComparison, faces: Dataset, sample_ids: npt.NDArray[np.
         truth = pair.comparison.classes[labels[index]]
         words = f"{truth}: {100 * of_truth[0][index]:.0f}% | {100 * of_truth[1][index]:.0f}%"
         shown.append(FaceTile(data_address(faces.images[indices[index]]), words))
-    return FaceRow(f"{title} ({len(sample_ids):,}); probability of the true class, first | second", tuple(shown))
+    names = " | ".join(short_names(pair.first, pair.second))
+    return FaceRow(f"{title} ({len(sample_ids):,}); probability of the true class, {names}", tuple(shown))
 
 
 def _indices(pair: PairwiseComparison, sample_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:

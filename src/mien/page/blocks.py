@@ -62,7 +62,8 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: header in the page, and key in the files.
+        name: key in the files, and header.
+        head: header on the page and in a terminal, where it is not the name.
         format: how values are written. ``"points"`` is a signed difference in percentage points, ``"signed"`` a signed
             decimal, ``"p"`` a p-value, ``"number"`` a number of any size, or text. An :class:`Estimate` shows its
             interval as well.
@@ -70,6 +71,7 @@ class Column:
 
     name: str
     format: Format = "decimal"
+    head: str = ""
 
     def show(self, value: Any) -> str:
         """The value as text."""
@@ -83,12 +85,8 @@ class Column:
         """The interval of an estimate, ``""`` where there is none."""
         if not isinstance(value, Estimate) or np.isnan(value.low) or np.isnan(value.high):
             return ""
-        low, high = self.show(value.low), self.show(value.high)
-        return (
-            f"{low.removesuffix('%')} to {high}"
-            if self.format in {"points", "signed"}
-            else f"{low.removesuffix('%')}–{high}"
-        )
+        low, high = self.show(value.low).removesuffix("%"), self.show(value.high)
+        return f"{low} to {high}" if self.format in {"points", "signed"} else f"{low}–{high}"
 
 
 @dataclass(frozen=True)

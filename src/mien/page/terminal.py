@@ -30,6 +30,8 @@ class ResponsiveTable:
 
 _LEAST_WHAT = 13
 """Minimum width of the column that describes a variant, in characters."""
+_LEAST_NUMBER = 7
+"""Minimum width of a column whose head may wrap: its numbers may not."""
 
 
 def titled(title: str, renderable: RenderableType) -> Group:
@@ -38,13 +40,17 @@ def titled(title: str, renderable: RenderableType) -> Group:
 
 
 def rich_table(table: Table) -> RichTable:
-    """A table: text is aligned left, the rest right. Numbers never wrap."""
+    """A table: text is aligned left, the rest right. Numbers never wrap; a long head may."""
     result = RichTable(box=box.SIMPLE_HEAD, show_edge=False)
     for column, wide in zip(table.columns, _with_interval(table), strict=True):
         # Text, because rich treats square brackets in a str as markup.
         justify: Literal["left", "right"] = "left" if column.format == "text" else "right"
         result.add_column(
-            Text(column.name), justify=justify, no_wrap=column.format not in {"text", "number"}, overflow="fold"
+            Text(column.head or column.name),
+            justify=justify,
+            no_wrap=column.format not in {"text", "number"} and not column.head,
+            min_width=_LEAST_NUMBER if column.head else None,
+            overflow="fold",
         )
         if wide:
             _add_interval(result)
