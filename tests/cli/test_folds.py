@@ -20,7 +20,7 @@ def train(mien, face_folder, tmp_path, tiny_recipe_text):
     return run
 
 
-def test_two_folds_one_table_and_predictions_of_every_face(train, tmp_path, monkeypatch):
+def test_two_folds_one_table_and_predictions_of_every_face(mien, train, face_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     answer = train("--folds", "2", "--json")
     assert answer.code == 0, answer.err
@@ -39,6 +39,11 @@ def test_two_folds_one_table_and_predictions_of_every_face(train, tmp_path, monk
     assert "fold 1 of 2" not in again.err, "finished folds are kept"
     # The rows of the table and the mean under it: twice where all are the same.
     shown = [said["headline"]["accuracy"]["value"], *folds, np.mean(folds)]
+    # One model: without --folds and their folder.
+    assert again.err.endswith(f"Next: mien train {tmp_path / 'tiny.toml'} --data {face_folder} --epochs 1\n")
+    for words in (("evaluate", "out", "--data", face_folder), ("predict", "x.jpg", "--model", "out"), ("info", "out")):
+        refused(mien(*words), "model-missing", "2 folds", "out/fold-1", "--folds")
+    refused(train("--from", "out"), "model-missing", "2 folds", "out/fold-1")
     for value in shown:
         assert again.out.count(f"{value:.1%}") >= [f"{each:.1%}" for each in shown].count(f"{value:.1%}")
 

@@ -183,6 +183,17 @@ def test_where_there_is_no_model(tmp_path, tiny_run):
     (tmp_path / "best.safetensors").write_bytes(tiny_run.best.read_bytes())
     with raises(ModelError, "model-not-exported"):
         load(tmp_path)
+    weights = tmp_path / "best.safetensors"
+    with raises(ModelError, "model-other-file", f"{weights} holds weights", ".onnx"):
+        load(weights)
+    # In a run folder.
+    for file in (tiny_run.best, tiny_run.last):
+        with raises(ModelError, "model-other-file", file, f" {tiny_run.path}"):
+            load(file)
+    photo = tmp_path / "photo.JPG"
+    photo.write_bytes(b"")
+    with raises(ModelError, "model-other-file", f"{photo} is an image", ".onnx"):
+        load(photo)
 
 
 def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, stdev
@@ -104,6 +106,23 @@ def _write_and_show(out: Path, predictions: Predictions, folds: StratifiedFolds,
         return
     _show(evaluation, parts, spread)
     notice(f"Written to {out}: predictions_out-of-fold.npz, metrics.json, and a run folder for each fold.")
+    notice(f"Next: {_command_for_one_model(sys.argv[1:])}")
+
+
+def _command_for_one_model(words: Sequence[str]) -> str:
+    """The command that trains one model on the same data: without --folds, and without the folder of the folds.
+
+    >>> _command_for_one_model(["train", "quick", "--folds=3", "--data", "my faces", "--out", "folds", "--resume"])
+    "mien train quick --data 'my faces'"
+    """
+    kept: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word in {"--folds", "--out"}:
+            next(rest, None)
+        elif word != "--resume" and not word.startswith(("--folds=", "--out=")):
+            kept.append(word)
+    return shlex.join(["mien", *kept])
 
 
 def fold_metrics(predictions: Predictions, folds: StratifiedFolds) -> list[SubsetMetrics]:

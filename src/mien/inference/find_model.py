@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mien.errors import ModelError
 from mien.hub import fetch, is_hub_address, parse_address
+from mien.images import IMAGE_SUFFIXES
 from mien.manifest import INT8
 from mien.run_folder import RunFolder
 
@@ -63,7 +64,7 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
 
     Raises:
         ModelError: an int8 model (``model-int8``), one that the package holds without weights to train from
-            (``model-not-trainable``), or a misspelt name of a shipped model (``model-missing``).
+            (``model-not-trainable``), a folder of folds, or a misspelt name of a shipped model (``model-missing``).
     """
     if is_shipped(name) and os.fspath(name).endswith(INT8):
         whole = os.fspath(name).removesuffix(INT8)
@@ -80,6 +81,7 @@ def find_trained(name: str | os.PathLike[str]) -> RunFolder:
     if not run.path.exists():
         hint = _meant(name, SHIPPED) or f" Built-in models: {', '.join(SHIPPED)}."
         raise ModelError(f"There is no run folder or built-in model {name}.{hint}", code="model-missing")
+    _check_not_folds(run)
     return run
 
 
@@ -94,8 +96,8 @@ def find_model(name: str | os.PathLike[str]) -> Path:
     """The ``.onnx`` file of a shipped model, a run folder, or the file itself.
 
     Raises:
-        ModelError: there is no such model (``model-missing``), or the run has no exported model
-            (``model-not-exported``).
+        ModelError: there is no such model (``model-missing``), the run has no exported model (``model-not-exported``),
+            or the file is another one of a run, or an image (``model-other-file``).
     """
     run = find_run(name)
     if is_shipped(name) and os.fspath(name).endswith(INT8):
@@ -109,7 +111,9 @@ def find_model(name: str | os.PathLike[str]) -> Path:
         given = f"Give a run folder, a .onnx file, hf://OWNER/NAME, or: {', '.join(known)}."
         raise ModelError(f"There is no model at {name}. {given}{_meant(name, known)}", code="model-missing")
     if run.path.is_file():
+        _check_kind(run.path)
         return run.path
+    _check_not_folds(run)
     if not run.model.is_file():
         if run.best.is_file():
             raise ModelError(
@@ -119,6 +123,25 @@ def find_model(name: str | os.PathLike[str]) -> Path:
             f"{run.path} contains no model: neither model.onnx nor a finished epoch to export.", code="model-missing"
         )
     return run.model
+
+
+def _check_kind(file: Path) -> None:
+    """Refuse weights and images, which are given by mistake. Other files are refused where they are opened."""
+    what = {".safetensors": "holds weights", **dict.fromkeys(IMAGE_SUFFIXES, "is an image")}.get(file.suffix.lower())
+    if what is not None:
+        is_of_run = what == "holds weights" and RunFolder(file.parent).is_run
+        given = f"Give the run folder: {file.parent}" if is_of_run else "Give a run folder or a .onnx file."
+        raise ModelError(f"{file} {what}; it is no model file. {given}", code="model-other-file")
+
+
+def _check_not_folds(run: RunFolder) -> None:
+    count = 0 if run.is_run else sum(RunFolder(each).is_run for each in run.path.glob("fold-*"))
+    if count:
+        raise ModelError(
+            f"{run.path} holds {count} folds, each with a model of its own. Give one of them, such as "
+            f"{run.path / 'fold-1'}, or train one model without --folds.",
+            code="model-missing",
+        )
 
 
 def _meant(name: str | os.PathLike[str], known: Sequence[str]) -> str:
