@@ -46,3 +46,24 @@ def test_pictures_of_several_sizes_are_told_in_one_note() -> None:
     assert words.code == "image-sizes"
     for value in ("3 different", "from 20 x 30 to 640 x 480", "48."):
         assert value in words
+
+
+def test_sizes_and_colours_of_the_files_are_told() -> None:
+    """Oracle: the files, made by the test. They are told whichever way the images are read."""
+    red = Image.new("RGB", (96, 64), (200, 10, 10))
+
+    def told(*images: Image.Image, channels: int = 1) -> str:
+        files = []
+        for image in images:
+            stream = io.BytesIO()
+            image.save(stream, "PNG")
+            files.append(("x", stream.getvalue()))
+        return decode_images(files, len(files), ReadOptions(8, channels), "testing").files
+
+    assert told(red) == told(red, channels=3) == "96 x 64 px, in colour"
+    assert told(red.quantize()) == "96 x 64 px, in colour"
+    assert told(Image.new("L", (20, 20), 7)) == "20 x 20 px, grey"
+    assert told(Image.new("L", (20, 20), 7).convert("RGB")) == "20 x 20 px, grey stored as RGB"
+    assert told(red, Image.new("L", (20, 20), 7)) == "20 x 20 to 96 x 64 px, grey and in colour"
+    assert told(red, Image.new("RGB", (20, 20), "white")) == "20 x 20 to 96 x 64 px, in colour"
+    assert told() == ""

@@ -64,7 +64,12 @@ def _show_summary(result: ReadResult) -> None:
     height, width = faces.images.shape[1:3]
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_row("format", result.shape)
-    table.add_row("images", f"{len(faces):,}, grey {width} x {height}")
+    if result.files in {"", f"{width} x {height} px, grey"}:
+        table.add_row("images", f"{len(faces):,}, grey {width} x {height}")
+    else:
+        table.add_row("images", f"{len(faces):,}")
+        table.add_row("files", result.files)
+        table.add_row("read here as", f"grey {width} x {height} px; training reads them as the recipe says")
     table.add_row("splits", result.split_origin)
     if (groups := group_info(faces)) is not None:
         sizes = f"{groups['smallest']:,} to {groups['largest']:,} images each"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,27 +18,32 @@ from mien.data.face_table import ReadOptions
 from mien.data.image_store import ImageWriter
 from mien.errors import DataError, Notice
 from mien.images import open_image
-from mien.preprocess import face_shape, face_square
+from mien.preprocess import face_shape, face_square, upright_rgb
 from mien.processes import available_cores
 from mien.progress import track
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Item = tuple[str, str | os.PathLike[str] | bytes]
 """A name for messages, and a path or the bytes of an image file."""
 
 _BLOCK = 16
 _SMALL_PIXELS = 80 * 80
+_LOOKED_AT = 24
 
 
 @dataclass(frozen=True)
 class Decoded:
     """Images uint8 (K, S, S[, 3]); ``kept`` int64 (K,), which items they were; ``skipped``, (source, reason) of the
-    rest; ``notes``, what a person should know of them.
+    rest; ``notes``, what a person should know of them; ``files``, their sizes and whether they have colours, in words.
     """
 
     images: npt.NDArray[np.uint8]
     kept: npt.NDArray[np.int64]
     skipped: list[tuple[str, str]]
     notes: list[Notice]
+    files: str
 
 
 def decode_images(
@@ -65,6 +71,7 @@ def decode_images(
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
     sizes: set[tuple[int, int]] = set()
+    kinds: set[str] = set()
     coloured = False
     opened = _on_all_cores(items, lambda item: _open(item, options))
     for index, (name, image) in enumerate(track(opened, count, what, "images")):
@@ -86,19 +93,23 @@ def decode_images(
         images.add(image.square[np.newaxis])
         kept.append(index)
         sizes.add(image.size)
+        kinds.add(image.kind)
         coloured = coloured or (channels == 3 and bool((image.square[..., :1] != image.square[..., 1:]).any()))
     if channels == 3 and (kept or colours.first_grey) and not coloured:
         raise only_grey(colours.first_grey)
-    return Decoded(images.finish(), np.array(kept, dtype=np.int64), skipped, _notes(sizes, options))
+    return Decoded(
+        images.finish(), np.array(kept, dtype=np.int64), skipped, _notes(sizes, options), _about_files(sizes, kinds)
+    )
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A decoded image: its square, and the size and mode of the file."""
+    """A decoded image: its square, and the size and mode of the file, and whether it has colours, in words."""
 
     square: npt.NDArray[np.uint8]
     size: tuple[int, int]
     mode: str
+    kind: str
 
 
 def _open(item: Item, options: ReadOptions) -> tuple[str, _Opened | DataError]:
@@ -106,7 +117,8 @@ def _open(item: Item, options: ReadOptions) -> tuple[str, _Opened | DataError]:
     name, content = item
     try:
         image = open_image(content)
-        return name, _Opened(face_square(image, options.size_px, options.channels), image.size, image.mode)
+        square = face_square(image, options.size_px, options.channels)
+        return name, _Opened(square, image.size, image.mode, _kind(image))
     except DataError as error:
         reason = str(error)
         if isinstance(content, bytes):
@@ -155,7 +167,7 @@ class _Colours:
 
     def check(self, name: str, mode: str) -> None:
         """Note an image by its mode in Pillow. Raises :class:`DataError` where both kinds have been seen."""
-        if mode in {"1", "L", "LA", "La"} or mode.startswith(("I", "F")):
+        if _is_grey(mode):
             self.first_grey = self.first_grey or name
             if self.skip_grey:
                 raise DataError(f"{name} is grey; the data is read in colour.", code="images-mixed")
@@ -169,18 +181,49 @@ class _Colours:
             )
 
 
+def _is_grey(mode: str) -> bool:
+    """Whether images of this mode of Pillow have no colours."""
+    return mode in {"1", "L", "LA", "La"} or mode.startswith(("I", "F"))
+
+
 def only_grey(name: str = "") -> DataError:
     """The error of data without colour that is to be read in colour."""
     such = f", such as {name}," if name else ""
     return DataError(
-        f"All images{such} are grey, but the recipe or model has 3 channels. Set input.channels = 1.", code="data-grey"
+        f"All images{such} are grey, but the recipe or model has 3 channels. Give images in colour, a model of grey "
+        f"images, or a recipe with input.channels = 1.",
+        code="data-grey",
     )
+
+
+def _about_files(sizes: set[tuple[int, int]], kinds: set[str]) -> str:
+    """``"96 x 96 px, in colour"``, ``"40 x 40 to 96 x 96 px, grey"``; empty without images."""
+    if not sizes:
+        return ""
+    if "in colour" in kinds:
+        kinds = kinds - {"grey stored as RGB"}
+    return f"{' to '.join(dict.fromkeys(_least_and_most(sizes)))} px, {' and '.join(sorted(kinds))}"
+
+
+def _kind(image: Image) -> str:
+    """Whether an image has colours. Of a larger one, 24 x 24 of its pixels are looked at."""
+    if _is_grey(image.mode):
+        return "grey"
+    if math.prod(image.size) > _LOOKED_AT**2:
+        image = image.resize((_LOOKED_AT, _LOOKED_AT), resample=0)  # the nearest pixel
+    pixels = image.tobytes() if image.mode == "RGB" else upright_rgb(image).tobytes()
+    return "grey stored as RGB" if pixels[::3] == pixels[1::3] == pixels[2::3] else "in colour"
+
+
+def _least_and_most(sizes: set[tuple[int, int]]) -> tuple[str, str]:
+    (least, most) = (f"{width} x {height}" for width, height in (pick(sizes, key=math.prod) for pick in (min, max)))
+    return least, most
 
 
 def _notes(sizes: set[tuple[int, int]], options: ReadOptions) -> list[Notice]:
     if len(sizes) < 2:
         return []
-    least, most = (f"{width} x {height}" for width, height in (pick(sizes, key=math.prod) for pick in (min, max)))
+    least, most = _least_and_most(sizes)
     words = (
         f"The images have {len(sizes):,} different sizes, from {least} to {most} pixels; each becomes "
         f"{'a grey' if options.channels == 1 else 'an RGB'} square of {options.size_px}."

@@ -46,6 +46,7 @@ class FaceTable:
         group_column: the column of the groups, where mien wrote the data with groups.
         skipped: bad images that were left out, as (source, reason).
         notes: what a person should know about how the data was read.
+        files: sizes and colours of the image files, in words; empty where the data has none.
         complete: mien wrote this data: its splits are final, whatever is missing among them.
     """
 
@@ -61,6 +62,7 @@ class FaceTable:
     group_column: str = ""
     skipped: Sequence[tuple[str, str]] = ()
     notes: Sequence[Notice] = ()
+    files: str = ""
     complete: bool = False
 
 

@@ -128,6 +128,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
         columns={name: values[kept] for name, values in _folder_columns(below).items()},
         skipped=decoded.skipped,
         notes=[*notes, *decoded.notes],
+        files=decoded.files,
     )
 
 

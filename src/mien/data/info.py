@@ -25,13 +25,17 @@ def group_info(faces: Dataset) -> dict[str, Any] | None:
 
 
 def dataset_info(result: ReadResult) -> dict[str, Any]:
-    """What ``mien data info`` shows of a data set, JSON-ready. ``groups`` is None without groups."""
+    """What ``mien data info`` shows of a data set, JSON-ready.
+
+    ``groups`` is None without groups, ``files`` without image files.
+    """
     faces = result.faces
     counts = faces.counts_by_split()
     return {
         "shape": result.shape,
         "faces": len(faces),
         "size_px": list(faces.images.shape[1:]),
+        "files": result.files or None,
         "classes": list(faces.classes),
         "counts": {split: dict(zip(faces.classes, each, strict=True)) for split, each in counts.items()},
         "splits": result.split_origin,

@@ -89,6 +89,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         group_column=_group_column(files, columns),
         skipped=decoded.skipped,
         notes=decoded.notes,
+        files=decoded.files,
         complete=complete,
     )
 

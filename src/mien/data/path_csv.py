@@ -63,6 +63,7 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
         vote_classes=vote_classes,
         skipped=decoded.skipped,
         notes=decoded.notes,
+        files=decoded.files,
     )
 
 

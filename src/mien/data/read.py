@@ -23,7 +23,7 @@ from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
 from mien.errors import DataError, Notice
 
-READER_VERSION = 8
+READER_VERSION = 9
 """Counts up when the same files would be read differently: older cache entries are then not found."""
 
 
@@ -39,6 +39,7 @@ class ReadResult:
         notes: what else a person should know, one line each.
         cached: the faces came from the cache.
         uncleaned: the faces as the data has them, where a list of changes made ``faces`` of them; otherwise None.
+        files: sizes and colours of the image files, such as ``"96 x 96 px, in colour"``; empty where the data has none.
     """
 
     faces: Dataset
@@ -48,6 +49,7 @@ class ReadResult:
     notes: tuple[Notice, ...]
     cached: bool
     uncleaned: Dataset | None = None
+    files: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -131,7 +133,8 @@ def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> Re
             faces, facts = kept
             skipped = tuple((str(name), str(reason)) for name, reason in facts.get("skipped", ()))
             notes = tuple(Notice(words, code=code) for code, words in facts.get("notes", ()))
-            return ReadResult(faces, shape.name, str(facts.get("split_origin")), skipped, notes, cached=True)
+            origin, files = str(facts.get("split_origin")), str(facts.get("files", ""))
+            return ReadResult(faces, shape.name, origin, skipped, notes, cached=True, files=files)
         usual = None
         if (options.size_px, options.channels) != (FINGERPRINT_PX, 1):
             usual = _read(path, replace(options, size_px=FINGERPRINT_PX, channels=1), cache)
@@ -147,6 +150,7 @@ def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> Re
             "split_origin": result.split_origin,
             "skipped": result.skipped,
             "notes": [(each.code, each) for each in result.notes],
+            "files": result.files,
         }
         face_cache.store(key, result.faces, facts)
         if is_mapped(result.faces.images) and (kept := face_cache.load(key)) is not None:
@@ -199,7 +203,7 @@ def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path, us
     if usual is not None:
         faces = faces.with_fingerprints(usual.fingerprint, usual.faces.fingerprint_without_test)
     notes = (*table.notes, *_crossing(faces))
-    return ReadResult(faces, shape, origin, tuple(table.skipped), notes, cached=False)
+    return ReadResult(faces, shape, origin, tuple(table.skipped), notes, cached=False, files=table.files)
 
 
 def _crossing(faces: Dataset) -> Iterator[Notice]:
