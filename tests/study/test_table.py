@@ -18,7 +18,7 @@ from mien.evaluation.vote_predictions import VotePredictions
 from mien.study.page import study_tables, write_study
 from mien.study.table import TrainingSummary, _adjusted, tabulate, write_table
 from mien.study.texts import metric_text
-from support import page_codes, raises
+from support import note_codes, page_codes, raises
 
 
 def accuracy(scores):
@@ -158,6 +158,31 @@ def test_page_and_files_say_what_the_table_says(table, tmp_path):
     content = json.loads((tmp_path / "study.json").read_text())
     assert content["variants"][0]["metrics"]["accuracy"]["mean"] == table.rows[0].metrics["accuracy"].mean
     assert content["comparisons"][0]["samples"] == table.comparisons[0].samples
+
+
+@pytest.mark.parametrize(("seeds", "expected"), [((1, 1), True), ((3, 1), True), ((3, 3), False)])
+def test_only_where_a_variant_has_one_seed_is_that_noted(table, tmp_path, seeds, expected):
+    from rich.console import Console
+
+    (compared,) = table.comparisons
+    (entry,) = compared.entries
+    entries = tuple(
+        dataclasses.replace(
+            entry,
+            name=f"variant {at}",
+            differences={name: dataclasses.replace(found, seeds=count) for name, found in entry.differences.items()},
+        )
+        for at, count in enumerate(seeds)
+    )
+    shown = dataclasses.replace(table, comparisons=(dataclasses.replace(compared, entries=entries),))
+    console = Console(width=160)
+    with console.capture() as caught:
+        console.print(study_tables(shown))
+    codes = note_codes(caught.get())
+    assert ("one-seed" in codes) is expected
+    assert "p-values-corrected" in codes
+    page = write_study(tmp_path, shown, {}).page.read_text()
+    assert ("one-seed" in page_codes(page)) is expected
 
 
 @pytest.mark.parametrize("width", [80, 88, 96, 104, 112, 120, 160])

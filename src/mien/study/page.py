@@ -19,6 +19,9 @@ from mien.study.table import StudyTable, VariantComparison, VariantRow
 from mien.study.texts import duration, in_percent, metric_name, metric_text, spread_text
 
 TOO_FEW_VARIANTS: Notice = Notice("Fewer than two variants have a finished run.", code="comparison-empty")
+ONE_SEED: Notice = Notice(
+    "With one seed an interval covers the faces only: another seed may reverse a small difference.", code="one-seed"
+)
 
 
 def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> WrittenPage:
@@ -42,9 +45,16 @@ def study_tables(table: StudyTable) -> RenderableType:
             parts.append(titled(title, ResponsiveTable(whole, drop_columns(whole, "baseline", "value", "p"))))
     parts += [RichText(each.line) for each in _left_out(table)]
     if any(each.entries for each in table.comparisons):
-        words = "with one seed an interval covers the faces only; Holm's p-values are corrected for their number."
-        parts.append(RichText(Notice(words, code="one-seed").line))
+        words = "Holm's p-values are corrected for their number."
+        parts.append(RichText(Notice(words, code="p-values-corrected").line))
+    if any(1 in _seed_counts(each) for each in table.comparisons):
+        parts.append(RichText(ONE_SEED.line))
     return Group(*parts)
+
+
+def _seed_counts(compared: VariantComparison) -> set[int]:
+    """How many seeds the differences of a comparison are of."""
+    return {each.seeds for entry in compared.entries for each in entry.differences.values()}
 
 
 def _rows_section(table: StudyTable) -> Section:
@@ -204,19 +214,22 @@ def _comparison_section(table: StudyTable, number: int, compared: VariantCompari
     title = compared.comparison.title
     if not compared.entries:
         return Section(f"comparison-{number}", title, (Text(TOO_FEW_VARIANTS),))
-    several = any(each.seeds > 1 for entry in compared.entries for each in entry.differences.values())
+    seeds = _seed_counts(compared)
+    several = max(seeds, default=1) > 1
     words = (
         "Differences are seed by seed on the same samples. With several seeds the interval covers the variation of "
         "faces and of training (t, Satterthwaite's degrees of freedom)"
         if several
         else "Differences are on the same samples (paired bootstrap)"
     )
-    words += "; with one seed it covers the faces only: another seed may reverse a small difference."
     count = len(_compared_table(table, number, compared).rows)
-    words += f" The last column corrects the {count} p-values for their number (Holm)."
+    words += f". The last column corrects the {count} p-values for their number (Holm)."
     if several:
         words += " Call a difference significant if it is below 0.05 there."
-    return Section(f"comparison-{number}", title, (_compared_table(table, number, compared), Text(words, soft=True)))
+    blocks: list[Block] = [_compared_table(table, number, compared), Text(words, soft=True)]
+    if 1 in seeds:
+        blocks.append(Text(ONE_SEED, soft=True))
+    return Section(f"comparison-{number}", title, tuple(blocks))
 
 
 def _runs_section(table: StudyTable) -> Section:
