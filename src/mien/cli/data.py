@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,7 @@ def info(
         _show_summary(result)
         _show_counts(result)
         if summary is not None:
-            _show_votes(summary)
+            _show_votes(summary, result.faces.counts_by_split())
 
 
 def _show_summary(result: ReadResult) -> None:
@@ -93,13 +94,15 @@ def _show_counts(result: ReadResult) -> None:
         show(table)
 
 
-def _show_votes(summary: VoteSummary) -> None:
+def _show_votes(summary: VoteSummary, splits: Iterable[str]) -> None:
     agreement = "–" if summary.agreement is None else f"{summary.agreement:.1%}"
     table = Table(title="votes", title_justify="left", box=None, show_header=False, pad_edge=False)
     table.add_row("images with votes", f"{summary.images:,} of {summary.faces:,}")
     table.add_row("votes per image", f"{summary.votes_per_image:.1f}")
     table.add_row("mean entropy", f"{summary.entropy_bits:.2f} bits")
-    table.add_row("majority is the label", f"{agreement} of {summary.comparable:,} images with a majority")
+    table.add_row(
+        "majority is the label", f"{agreement} of {summary.comparable:,} images of {' + '.join(splits)} with a majority"
+    )
     show(table)
     largest = max(summary.fractions.values())
     shares = Table(title="share of the votes", title_justify="left", box=None, show_header=False, pad_edge=False)
