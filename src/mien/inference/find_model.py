@@ -138,8 +138,8 @@ def _check_not_folds(run: RunFolder) -> None:
     count = 0 if run.is_run else sum(RunFolder(each).is_run for each in run.path.glob("fold-*"))
     if count:
         raise ModelError(
-            f"{run.path} holds {count} fold{'s' * (count > 1)}, each with a model of its own. Give one of them, such as "
-            f"{run.path / 'fold-1'}, or train one model without --folds.",
+            f"{run.path} holds {count} fold{'s' * (count > 1)}, each with a model of its own. Give one of them, such "
+            f"as {run.path / 'fold-1'}, or train one model without --folds.",
             code="model-missing",
         )
 
