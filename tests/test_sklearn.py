@@ -11,7 +11,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import check_estimator
 
 import mien
-from mien.errors import RecipeError
+from mien.errors import DataError, RecipeError
 from mien.recipe_file import dump_recipe
 from mien.sklearn import ExpressionClassifier, PixelError
 from support import raises
@@ -58,6 +58,8 @@ def test_scikit_learns_checks_pass_where_they_apply():
 
 
 def test_its_file_gives_the_same_probabilities(fitted, faces, tmp_path):
+    with raises(DataError, "out-suffix", "model.pkl"):
+        fitted.save(tmp_path / "model.pkl")
     model = mien.load(fitted.save(tmp_path / "model.onnx"))
     expected = model.probabilities(faces.images)
     order = [model.classes.index(name) for name in fitted.classes_]

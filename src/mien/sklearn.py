@@ -136,8 +136,14 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the model as a ``.onnx`` file, which :func:`mien.load` and all commands take. Returns its path."""
+        """Write the model as a ``.onnx`` file, which :func:`mien.load` and all commands take. Returns its path.
+
+        Raises:
+            DataError: another suffix (``out-suffix``).
+        """
         check_is_fitted(self)
+        if Path(path).suffix != ".onnx":
+            raise DataError(f"path must name a .onnx file; found {path}.", code="out-suffix")
         write_bytes(path, self.model_)
         return Path(path)
 

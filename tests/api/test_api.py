@@ -200,6 +200,7 @@ def test_a_file_keeps_its_name_in_an_error(tmp_path):
         (lambda x, out: package.export(None), ModelError, "model-type", "NoneType"),
         (lambda x, out: package.export("runs/mine", precision="int4"), RunError, "precision-unknown", "int8"),
         (lambda x, out: package.train(None, x, out=out), RecipeError, "recipe-type", "NoneType"),
+        (lambda x, out: package.train("quick", x, out=out, device="tpu"), TrainingError, "device-unknown", "tpu"),
         (lambda x, out: package.train("quick", x, out=out, callback=print), TrainingError, "callback-type", "Callback"),
         (
             lambda x, out: package.train("quick", x, out=out, callback=package.Callback),

@@ -84,6 +84,7 @@ def train(
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     callback: Callback | None = None,
+    device: str = "auto",
 ) -> TrainingResult:
     """Train a classifier, export it, and measure it on the validation split.
 
@@ -100,6 +101,7 @@ def train(
         settings: any other key of the recipe: ``{"augment.flip": False}``.
         resume: resume the run in ``out`` if there is one.
         callback: called after every step and epoch; it can stop the run. See :class:`mien.training.callback.Callback`.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
         The run folder, the loaded model, the history of epochs and the validation metrics.
@@ -112,10 +114,12 @@ def train(
     plain = {"epochs": epochs, "batch_size": batch_size, "optim.lr": lr, "seed": seed, "classes": classes}
     given = {key: value for key, value in plain.items() if value is not None} | dict(settings or {})
     changes = list(given.items())
-    job = find_training(recipe, changes, out=out, init_from=init_from, resume=resume)
+    job = find_training(recipe, changes, out=out, init_from=init_from, resume=resume, device=device)
     job.check_free()
     with needs_extra("train", "Training"):
+        from mien.training.device import check_device
         from mien.training.plan import plan_training
+    check_device(device)
     plan = plan_training(job.recipe, read(data, *job.recipe.input.stored_as).faces)
     return TrainingResult(job.start(plan, callback, {"data": data_name(data)}), load(job.run.path))
 
