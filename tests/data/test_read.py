@@ -72,6 +72,29 @@ def test_a_size_out_of_range_is_refused(kaggle_table: Path) -> None:
         read_data(kaggle_table, size_px=4)
 
 
+@pytest.mark.parametrize(
+    ("data", "arguments", "code", "named"),
+    [
+        (None, {}, "data-type", "NoneType"),
+        (np.zeros((3, 48, 48), np.uint8), {}, "data-type", "mien.Dataset.from_arrays"),
+        ("faces", {"size_px": "96"}, "image-size", "'96'"),
+        ("faces", {"size_px": 48.0}, "image-size", "48.0"),
+        ("faces", {"channels": "3"}, "image-channels", "'3'"),
+        ("faces", {"channels": [3]}, "image-channels", "[3]"),
+        ("faces", {"class_map": "joy=happy"}, "map-type", '{"joy": "happy"}'),
+        ("faces", {"class_map": {0: "happy"}}, "map-type", "{0: 'happy'}"),
+    ],
+)
+def test_arguments_of_another_type_get_one_line(data, arguments, code, named) -> None:
+    with raises(DataError, code, named):
+        load_dataset(data, **arguments)
+
+
+def test_a_size_of_numpys_is_a_size(kaggle_table: Path) -> None:
+    faces = load_dataset(kaggle_table, size_px=np.int64(24), channels=np.int64(1))
+    assert faces.images.shape[1:] == (24, 24)
+
+
 def test_a_table_and_folders_give_the_same_faces(kaggle_table: Path, tmp_path: Path, noise, write_tree) -> None:
     images = dict(zip(("angry/0.png", "disgust/1.png", "angry/2.png", "disgust/3.png"), noise(4), strict=True))
     sets = (load_dataset(write_tree(tmp_path / "tree", images)), load_dataset(kaggle_table))

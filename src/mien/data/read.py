@@ -116,12 +116,31 @@ def read_data(
         DataError: missing, empty, damaged or not understood; the one line says where and what to do.
         MissingExtraError: parquet without pyarrow.
     """
-    if not 8 <= size_px <= 1024:
-        raise DataError(f"The size of the faces must be 8..1024 px; found {size_px}.", code="image-size")
-    if channels not in {1, 3}:
-        raise DataError(f"Images have 1 channel (grey) or 3 (RGB); found channels={channels}.", code="image-channels")
-    result = _read(path, ReadOptions(size_px, channels, dict(class_map or {}), skip_bad, group), cache)
+    _check_arguments(path, size_px, channels, class_map)
+    result = _read(path, ReadOptions(int(size_px), int(channels), dict(class_map or {}), skip_bad, group), cache)
     return result if votes is None else replace(result, faces=with_votes(result.faces, votes))
+
+
+def _check_arguments(path: object, size_px: object, channels: object, class_map: object) -> None:
+    """Refuse values of another type or range, which Python callers can give."""
+    if not isinstance(path, str | os.PathLike):
+        raise DataError(
+            f"The data must be a path; found {type(path).__name__}. Make a data set of arrays with "
+            f"mien.Dataset.from_arrays(images, labels).",
+            code="data-type",
+        )
+    if not isinstance(size_px, int | np.integer) or not 8 <= size_px <= 1024:
+        raise DataError(
+            f"size_px, the size of the faces, must be a whole number, 8..1024; found {size_px!r}.", code="image-size"
+        )
+    if not isinstance(channels, int | np.integer) or channels not in {1, 3}:
+        raise DataError(f"Images have 1 channel (grey) or 3 (RGB); found channels={channels!r}.", code="image-channels")
+    if class_map is not None and not (
+        isinstance(class_map, Mapping) and all(isinstance(each, str) for pair in class_map.items() for each in pair)
+    ):
+        raise DataError(
+            f'class_map must be a dict of names, such as {{"joy": "happy"}}; found {class_map!r:.80}.', code="map-type"
+        )
 
 
 def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> ReadResult:
