@@ -49,7 +49,7 @@ def test_an_animation_gives_its_first_frame():
 
 @pytest.mark.parametrize(
     ("content", "code"),
-    [(b"", "image-format"), (b"hello", "image-format"), ("cut", "image-damaged")],
+    [(b"", "image-empty"), (b"hello", "image-format"), ("cut", "image-damaged")],
 )
 def test_files_that_are_no_image_are_named(tmp_path, content, code, face):
     if content == "cut":
@@ -60,6 +60,8 @@ def test_files_that_are_no_image_are_named(tmp_path, content, code, face):
     with raises(DataError, code) as caught:
         open_image(file)
     assert "x.jpg" in str(caught.value)
+    with raises(DataError, code):
+        open_image(content)
 
 
 def odd_exif(tag, kind):

@@ -85,8 +85,11 @@ def open_image_header(source: str | os.PathLike[str] | bytes) -> Iterator[Image]
     ignore_pillow_warnings()
     with _decoding(_name(source)):
         opened = io.BytesIO(source) if isinstance(source, bytes) else _File(io.FileIO(source))
-        with opened as file, Image.open(file, formats=FORMATS) as image:
-            yield image
+        with opened as file:
+            if not (file.peek(1) if isinstance(file, _File) else source):
+                raise DataError(f"{_name(source)} is empty: it has 0 bytes.", code="image-empty")
+            with Image.open(file, formats=FORMATS) as image:
+                yield image
 
 
 class _File(io.BufferedReader):

@@ -59,5 +59,7 @@ def test_two_folds_one_table_and_predictions_of_every_face(mien, train, face_fol
 )
 def test_what_cannot_be_is_refused_before_anything_is_written(train, tmp_path, monkeypatch, options, code):
     monkeypatch.chdir(tmp_path)
-    refused(train(*options), code)
+    answer = train(*options)
+    refused(answer, code)
+    assert "folds; " not in answer.err, "no word of a split that is not made"
     assert not (tmp_path / "out").exists()

@@ -58,11 +58,11 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     check_network(recipe)
     faces = options.source.read(*recipe.input.stored_as).faces
     found = faces.groups
-    kept_together = f"groups of '{faces.group_column}'" if found is not None else "near-copies"
-    notice(f"{options.source.path}: train and validation are split into {count} folds; {kept_together} stay together")
     folds = StratifiedFolds(faces, near_copy_groups(faces.images) if found is None else found, count)
     scheme = parse_scheme(recipe.classes)
     check_fold_runs(recipe, len(faces.classes if scheme is None else scheme.classes), out, count)
+    kept_together = f"groups of '{faces.group_column}'" if found is not None else "near-copies"
+    notice(f"{options.source.path}: train and validation are split into {count} folds; {kept_together} stay together")
     predictions = predict_folds(
         recipe,
         faces,
