@@ -25,7 +25,7 @@ def predict_parts(job: PartsJob, settings: dict[str, Any], workers: int | None) 
     with open_parts(job, settings) as count:
         pending = pending_parts(job.folder, count)
         if len(pending) < count:
-            notice(f"{count - len(pending):,} of {counted(count, 'part')} are done already; resuming.")
+            notice(f"Resuming: {count - len(pending):,} of {counted(count, 'part')} done already.")
         try:
             if pending:
                 for _ in track(write_parts(job, pending, workers), len(pending), "predicting", "parts"):

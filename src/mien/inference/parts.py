@@ -91,7 +91,7 @@ def open_parts(job: PartsJob, settings: Mapping[str, Any]) -> Iterator[int]:
             command writes there (``parts-in-use``).
         DataError: as :func:`mien.inference.image_sources.walk_sources`.
     """
-    with needs_extra("scale", "Predictions in parts"):
+    with needs_extra("scale", "Prediction in parts"):
         from pyarrow.parquet import ParquetFile
     settings_file, list_file = job.folder / "settings.json", job.folder / "list.parquet"
     if job.folder.exists() and not settings_file.is_file() and (not job.folder.is_dir() or any(job.folder.iterdir())):

@@ -92,9 +92,9 @@ class TrialStorage:
                 self._describe(study, data)
             for key, value in (("space", space.digest), ("data", data)):
                 if study.user_attrs.get(key) != value:
+                    what = "another space" if key == "space" else "other data"
                     raise RunError(
-                        f"{self._place} belongs to a sweep of another {key}; nothing in it was changed. "
-                        "Choose another --out.",
+                        f"{self._place} belongs to a sweep of {what}; nothing in it was changed. Choose another --out.",
                         code=f"sweep-other-{key}",
                     )
         study.pruner = (
