@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from mien.artifact import read_manifest
+from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import Predictions, write_predictions
