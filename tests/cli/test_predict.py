@@ -124,7 +124,7 @@ def test_awkward_pictures_are_read_right(mien, astronaut, tiny_run, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "code"),
-    [("text", "image-format"), ("empty", "image-format"), ("cut", "image-damaged"), ("huge", "image-pixels")],
+    [("text", "image-format"), ("empty", "image-empty"), ("cut", "image-damaged"), ("huge", "image-pixels")],
 )
 def test_what_cannot_be_read_is_one_line_and_can_be_left_out(mien, photos, tiny_run, tmp_path, name, code):
     bad = tmp_path / f"{name}.jpg"
