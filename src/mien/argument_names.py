@@ -18,11 +18,12 @@ _ARGUMENTS = {"from": "init_from", "map": "class_map"}
 # Arguments of mien.load_dataset, for the functions that read data from a path and have no argument for them.
 _OF_LOADING = {"class_map": "str", "group": "str", "skip_bad": "bool", "votes": "str"}
 # A command line in a sentence keeps its options: it runs up to the end of the sentence.
-_COMMAND = re.compile(r"(\bmien [a-z][a-z-]+ .*?(?=[.;,)](?:\s|$)|$))")
+_COMMAND = re.compile(r"(\bmien [a-z][a-z-]+ .*?(?=(?<!\.)[.;,)](?:\s|$)|$))")
 _SETTING = re.compile(r"--set ([\w.]+)=([\w.+-]*\w)")
 _SETTING_AT_FAULT = re.compile(r"--set ([\w.]+)(?=:)")
 # Not within a path: a folder may be called a--group.
-_OPTION = re.compile(r"(?<![\w/.-])--([a-z][a-z-]*)(?![\w-])(?: ([A-Z]{2,}|[\d.]*\d)\b)?(?=( \w)?)")
+_OPTION = re.compile(r"(?<![\w/.-])--([a-z][a-z-]*)(?![\w/-])(?: ([A-Z]{2,}|[\d.]*\d)\b(?!=))?(?=( [\w'])?)")
+_MAP = re.compile(r"--map '(.*?)=(\w+)'")
 
 
 def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
@@ -45,7 +46,7 @@ def names_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def with_arguments(message: str, kinds: Mapping[str, str]) -> str:
-    """A message with arguments in place of options.
+    r"""A message with arguments in place of options.
 
     Args:
         message: one line.
@@ -59,6 +60,8 @@ def with_arguments(message: str, kinds: Mapping[str, str]) -> str:
     'Make it: mien evaluate RUN --data PATH --out DIR. Or give out=....'
     >>> with_arguments("Leave them out with --skip-bad.", {"data": "Data"})
     'Leave them out with mien.load_dataset(..., skip_bad=True).'
+    >>> with_arguments("--group '(x)' matches none. Name it: --map '7=contempt'.", {"group": "", "class_map": ""})
+    'group \'(x)\' matches none. Name it: class_map={"7": "contempt"}.'
     >>> with_arguments("--set seed: no. Try --set precision=fp32, --set epochs=5.", {"settings": ""})
     'settings["seed"]: no. Try settings={"precision": "fp32"}, settings={"epochs": 5}.'
     """
@@ -76,6 +79,10 @@ def with_arguments(message: str, kinds: Mapping[str, str]) -> str:
         given = f"{name}={'True' if kind == 'bool' else value or '...'}"
         return f"mien.load_dataset(..., {given})" if of_loading else given
 
+    def mapped(found: re.Match[str]) -> str:
+        given = f'class_map={{"{found[1]}": "{found[2]}"}}'
+        return given if "class_map" in kinds else f"mien.load_dataset(..., {given})" if "data" in kinds else found[0]
+
     def setting(found: re.Match[str]) -> str:
         key, value = found.groups()
         if value in {"true", "false"}:
@@ -85,6 +92,7 @@ def with_arguments(message: str, kinds: Mapping[str, str]) -> str:
         return f'settings={{"{key}": {value}}}'
 
     def in_words(part: str) -> str:
+        part = _MAP.sub(mapped, part)
         if "settings" in kinds:
             part = _SETTING.sub(setting, _SETTING_AT_FAULT.sub(r'settings["\1"]', part))
         return _OPTION.sub(argument, part)

@@ -66,4 +66,5 @@ def test_sizes_and_colours_of_the_files_are_told() -> None:
     assert told(Image.new("L", (20, 20), 7).convert("RGB")) == "20 x 20 px, grey stored as RGB"
     assert told(red, Image.new("L", (20, 20), 7)) == "20 x 20 to 96 x 64 px, grey and in colour"
     assert told(red, Image.new("RGB", (20, 20), "white")) == "20 x 20 to 96 x 64 px, in colour"
+    assert told(red, red.transpose(Image.Transpose.ROTATE_90)) == "64 x 96 to 96 x 64 px, in colour"
     assert told() == ""

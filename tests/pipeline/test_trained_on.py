@@ -1,7 +1,9 @@
 """Samples that a model was trained on are known again, however the data is cut. Oracle: sets of the images' bytes."""
 
+import io
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +13,16 @@ from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.errors import RunError
 from mien.inference.predictor import load
+from mien.pipeline.leakage import subset_masks
+from mien.pipeline.trained_on import image_digests, read_trained_on, write_trained_on
 from mien.run_folder import RunFolder
 from support import note_codes, raises, warned
+
+
+def np_zip(_):
+    stream = io.BytesIO()
+    np.savez(stream, a=np.arange(3))
+    return stream.getvalue()
 
 
 @pytest.fixture
@@ -28,39 +38,98 @@ def otherwise(faces):
 
 
 def seen(trained, measured, split):
+    """Samples whose image was trained on, and those of them that no image of an earlier split is identical to."""
     known = {image.tobytes() for image in trained.of_split("train").images}
-    own = {image.tobytes() for image in measured.of_split("train").images}
+    earlier = ("train",) if split == "validation" else ("train", "validation")
+    own = {image.tobytes() for each in earlier for image in measured.of_split(each).images}
     shown = [image.tobytes() for image in measured.of_split(split).images]
-    return sum(image in known and image not in own for image in shown), sum(image in known for image in shown)
+    return np.array([image in known for image in shown]), np.array([image in known - own for image in shown])
+
+
+def counts(result):
+    return {each.value: each.count for each in result.measured.subsets}
 
 
 def test_the_data_that_a_model_was_trained_on_gives_no_warning(tiny_run, faces):
     assert "trained_on" not in package.evaluate(tiny_run.path, faces).to_dict()
 
 
-def test_other_splits_of_the_same_data_are_counted_and_left_out(tiny_run, faces, otherwise):
-    cut_otherwise, all_seen = seen(faces, otherwise, "validation")
-    assert 0 < cut_otherwise < len(otherwise.of_split("validation"))
-    with warned("trained-on", cut_otherwise):
-        result = package.evaluate(tiny_run.path, otherwise)
-    assert result.to_dict()["trained_on"] == cut_otherwise
-    counts = {each.value: each.count for each in result.measured.subsets}
-    assert counts["without leaked samples"] <= counts["all samples"] - all_seen
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_other_splits_of_the_same_data_are_counted_and_left_out(tiny_run, faces, otherwise, split, tmp_path):
+    trained, cut_otherwise = seen(faces, otherwise, split)
+    assert cut_otherwise.sum() > 0
+    shutil.copytree(tiny_run.path, tmp_path / "run")
+    with warned("trained-on", cut_otherwise.sum()):
+        result = package.evaluate(tmp_path / "run", otherwise, split=split)
+    assert result.to_dict()["trained_on"] == cut_otherwise.sum()
+    masks = subset_masks(otherwise, result.predictions)
+    assert counts(result)["without leaked samples"] == (masks["without leaked samples"] & ~trained).sum()
 
 
-def test_the_command_notes_it_and_reads_of_it_in_json(mien, tiny_run, faces, otherwise, tmp_path):
-    write_parquet(otherwise, tmp_path / "other.parquet")
-    answer = mien("evaluate", tiny_run.path, "--data", tmp_path / "other.parquet", "--json")
-    assert answer.code == 0, answer.err
-    assert "trained-on" in note_codes(answer.err)
-    assert json.loads(answer.out)["trained_on"] == seen(faces, otherwise, "validation")[0]
-
-
-def test_a_run_of_before_has_no_digests_and_a_damaged_file_is_one_line(tiny_run, otherwise, tmp_path):
+def test_two_models_have_seen_what_either_has(tiny_run, faces, otherwise, tmp_path):
+    """The second was trained on the other cut: together they know train of both."""
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)
-    run.trained_on.write_bytes(run.trained_on.read_bytes()[:-3])
+    write_trained_on(run, otherwise)
+    both = np.zeros(len(otherwise.of_split("validation")), dtype=bool)
+    for data in (faces, otherwise):
+        both |= seen(data, otherwise, "validation")[0]
+    with warned("trained-on"):
+        result = package.evaluate([tiny_run.path, run.path], otherwise)
+    masks = subset_masks(otherwise, result.predictions)
+    assert counts(result)["without leaked samples"] == (masks["without leaked samples"] & ~both).sum()
+
+
+def test_what_a_label_scheme_drops_was_not_trained_on(tiny_recipe, faces, tmp_path):
+    """A disgusted face of train is a sad one of validation, too. Six classes have no disgust."""
+    images, labels = np.array(faces.images), faces.labels
+    of_train = np.flatnonzero((faces.split == "train") & (labels == faces.classes.index("disgust")))[0]
+    held_out = np.flatnonzero((faces.split == "validation") & (labels == faces.classes.index("sad")))[0]
+    images[held_out] = images[of_train]
+    data = replace(faces, images=images)
+    recipe = tiny_recipe.model_copy(update={"classes": "six", "epochs": 1})
+    result = package.train(recipe, data, out=tmp_path / "run")
+    known = read_trained_on(RunFolder(result.run))
+    assert len(known)
+    assert image_digests(images, np.array([held_out]))[0] not in known
+    assert "trained_on" not in package.evaluate(result.model, data).to_dict()
+
+
+def test_a_run_knows_what_its_first_weights_were_trained_on(tiny_run, faces, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    write_trained_on(run, faces.subset(faces.split == "test"), start=tiny_run)
+    assert set(read_trained_on(run)) == set(read_trained_on(tiny_run))
+
+
+def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tmp_path):
+    write_parquet(otherwise, tmp_path / "other.parquet")
+    out = tmp_path / "out"
+    answer = mien("evaluate", tiny_run.path, "--data", tmp_path / "other.parquet", "--json", "--out", out)
+    assert answer.code == 0, answer.err
+    assert "trained-on" in note_codes(answer.err)
+    count = seen(faces, otherwise, "validation")[1].sum()
+    assert json.loads(answer.out)["trained_on"] == count
+    written = json.loads((out / "metrics.json").read_text())
+    assert written["trained_on"] == count
+    assert f"trained on {count} of these" in (out / "report.html").read_text()
+    report = mien("report", out, "--data", tmp_path / "other.parquet", "--model", tiny_run.path, "--no-explain")
+    assert report.code == 0, report.err
+    table = json.loads((out / "report-validation" / "tables" / "without-copies.json").read_text())
+    assert [row["samples"] for row in table] == [each["count"] for each in written["subsets"]]
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-3], lambda _: b"PK\x03\x04", lambda _: b"", np_zip])
+def test_a_damaged_file_is_one_line_before_the_test_split_is_used(tiny_run, otherwise, tmp_path, damage):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
+    run.trained_on.write_bytes(damage(run.trained_on.read_bytes()))
     with raises(RunError, "trained-on-damaged", run.trained_on):
-        package.evaluate(run.path, otherwise)
+        package.evaluate(run.path, otherwise, split="test")
+    assert run.test_uses() == 0
+
+
+def test_a_run_of_before_has_no_digests(tiny_run, otherwise, tmp_path):
+    run = RunFolder(tmp_path / "run")
+    shutil.copytree(tiny_run.path, run.path)
     run.trained_on.unlink()
     assert "trained_on" not in package.evaluate(load(run.path), otherwise).to_dict()

@@ -7,11 +7,13 @@ from torch import nn
 from mien.models.registry import build_model
 from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
-from mien.training import checkpoint
+from mien.training import checkpoint, step
 from mien.training.callback import Callback
 from mien.training.loop import train
+from mien.training.outputs import epoch_targets, to_tensors
 from mien.training.plan import plan_training
 from mien.training.sam import sam_perturbation
+from mien.training.state import prepare
 
 
 def test_the_slope_is_that_of_the_place_rho_further_up():
@@ -58,3 +60,20 @@ def test_a_run_with_sam_resumes_bit_identical_and_is_another_than_without(tmp_pa
     ours, again, other = (checkpoint.load(run.last)[0] for run in (whole, cut, plain))
     assert all(torch.equal(ours[name], again[name]) for name in ours)
     assert not torch.equal(ours["model.head.weight"], other["model.head.weight"])
+
+
+def test_a_step_in_fp16_is_that_in_fp32(faces, tiny_recipe):
+    """Oracle: the step in fp32. The place further up does not depend on the scale of the loss."""
+    moved = []
+    for precision in ("fp32", "fp16"):
+        optim = tiny_recipe.optim.model_copy(update={"sam_rho": 0.05, "lr": 0.1, "weight_decay": 0.0})
+        recipe = tiny_recipe.model_copy(update={"optim": optim, "precision": precision})
+        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"dropout": 0.0})})
+        state = prepare(plan_training(recipe, faces))
+        start = torch.cat([each.detach().flatten().clone() for each in state.network.parameters()])
+        batch = next(step.recipe_batches(state, 1))
+        targets = to_tensors(epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1), state.fabric.device)
+        step.take_step(state, batch, 1.0, step.forward_loss(state, batch, targets)[1], targets)
+        moved.append(torch.cat([each.detach().flatten() for each in state.network.parameters()]) - start)
+    assert moved[0].norm() > 1e-3
+    assert (moved[1] - moved[0]).norm() < 0.05 * moved[0].norm()

@@ -10,6 +10,7 @@ from mien.api.inputs import Data, read
 from mien.argument_names import names_arguments
 from mien.artifact import read_manifest
 from mien.errors import DataError, RunError, needs_extra
+from mien.hub import is_hub_address
 from mien.inference.find_model import find_model, find_trained, is_shipped
 from mien.pipeline.export_quantized import QuantizedModel
 from mien.pipeline.export_quantized import export_quantized as quantize
@@ -98,10 +99,10 @@ def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) ->
     folder, file = RunFolder(Path(run)), None if out is None else Path(out)
     if shipped and not folder.is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
+    if is_hub_address(run) and file is None:
+        raise RunError(f"{run} is not a folder of yours. Name the file to write with --out.", code="out-missing")
     if not folder.path.exists():
         folder = find_trained(run)  # of a hub; or says what may have been meant
-        if file is None:
-            raise RunError(f"{run} is not a folder of yours. Name the file to write with --out.", code="out-missing")
     if file is not None and (file.suffix != ".onnx" or file.is_dir()):
         raise RunError(f"--out must name a .onnx file; found {file}.", code="out-suffix")
     return folder, file

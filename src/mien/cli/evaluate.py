@@ -193,7 +193,12 @@ def _of_models(
 def _write(out: Path, result: _Result) -> Path | None:
     """Write the evaluation and its page; where the page is, if it could be made."""
     measured = result.measured
-    of_predictions = {"classes": measured.merged, "averaging": measured.unmerged.note}
+    trained_on = measured.trained_on_notice
+    of_predictions = {
+        "classes": measured.merged,
+        "averaging": measured.unmerged.note,
+        "note": "" if trained_on is None else str(trained_on),
+    }
     return write_evaluation(
         out,
         replace(measured.predictions, models=result.models, data_options=result.data_options),
@@ -206,6 +211,7 @@ def _write(out: Path, result: _Result) -> Path | None:
         threshold=measured.threshold,
         subsets=measured.subsets,
         votes=measured.votes,
+        trained_on=measured.trained_on,
     )
 
 

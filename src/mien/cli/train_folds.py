@@ -18,7 +18,7 @@ from mien.cli.output import check_out, note, notice, show, show_json
 from mien.cli.train_run import TrainOptions
 from mien.cli.train_view import TrainProgress
 from mien.data.copy_groups import near_copy_groups
-from mien.errors import DataError, RunError, needs_extra
+from mien.errors import DataError, RunError, needs_extra, without_password
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
@@ -106,7 +106,7 @@ def _write_and_show(out: Path, predictions: Predictions, folds: StratifiedFolds,
         return
     _show(evaluation, parts, spread)
     notice(f"Written to {out}: predictions_out-of-fold.npz, metrics.json, and a run folder for each fold.")
-    notice(f"Next: {_command_for_one_model(sys.argv[1:])}")
+    notice(f"Next: {without_password(_command_for_one_model(sys.argv[1:]))}")
 
 
 def _command_for_one_model(words: Sequence[str]) -> str:

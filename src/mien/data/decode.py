@@ -216,7 +216,11 @@ def _kind(image: Image) -> str:
 
 
 def _least_and_most(sizes: set[tuple[int, int]]) -> tuple[str, str]:
-    (least, most) = (f"{width} x {height}" for width, height in (pick(sizes, key=math.prod) for pick in (min, max)))
+    # Of one area, 90 x 60 and 60 x 90 are two sizes.
+    (least, most) = (
+        f"{width} x {height}"
+        for width, height in (pick(sizes, key=lambda size: (math.prod(size), size)) for pick in (min, max))
+    )
     return least, most
 
 

@@ -92,7 +92,7 @@ class ClassNames:
             numbering = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
             raise DataError(
                 f"{where}: label {found.strip()[:40] or 'is empty,'} is none of {numbering}. The file is damaged, "
-                f"download it again; or name the class with --map {found.strip()[:40] or '7'}=contempt.",
+                f"download it again; or name the class: --map '{found.strip()[:40] or '7'}=contempt'.",
                 code="label-unknown",
             )
         return mapped or usual

@@ -135,11 +135,13 @@ def _check_kind(file: Path) -> None:
 
 
 def _check_not_folds(run: RunFolder) -> None:
-    count = 0 if run.is_run else sum(RunFolder(each).is_run for each in run.path.glob("fold-*"))
-    if count:
+    folds = [] if run.is_run else [each for each in map(RunFolder, sorted(run.path.glob("fold-*"))) if each.is_run]
+    if folds:
+        done = next((each for each in folds if each.model.is_file()), None)
+        advice = "" if done is None else f"Give one of them, such as {done.path}, or train "
         raise ModelError(
-            f"{run.path} holds {count} fold{'s' * (count > 1)}, each with a model of its own. Give one of them, such "
-            f"as {run.path / 'fold-1'}, or train one model without --folds.",
+            f"{run.path} holds the runs of {len(folds)} fold{'s' * (len(folds) > 1)}. {advice or 'Train '}one model "
+            f"without --folds.",
             code="model-missing",
         )
 

@@ -37,7 +37,8 @@ from mien.page.wording import (
 
 COPIES_WORDS = (
     "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, for "
-    "test also in validation. Conflicting copies: an identical image has another label."
+    "test also in validation; or the model itself was trained on it. Conflicting copies: an identical image has "
+    "another label."
 )
 
 _INTERVAL_WORDS = (

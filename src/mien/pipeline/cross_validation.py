@@ -132,7 +132,7 @@ def predict_folds(
         notify: called with one line at the start of each fold.
         environment: for environment.json and the report of each run.
         init_from: a run whose weights are the initial weights of every fold.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Returns:
         Predictions on all samples of train and validation; None if a run was interrupted.
@@ -154,7 +154,13 @@ def predict_folds(
             plan = plan_training(recipe, training)
             with progress(plan) as callback:
                 result = run_recipe(
-                    plan, run, resume=True, init_from=init_from, callback=callback, metadata=environment, device=device
+                    plan,
+                    run,
+                    resume=run.is_run,
+                    init_from=init_from,
+                    callback=callback,
+                    metadata=environment,
+                    device=device,
                 )
             if result.outcome.was_stopped:
                 return None

@@ -20,9 +20,9 @@ from mien.evaluation.vote_metrics import VoteEvaluation, evaluate_votes
 from mien.inference.predictor import Predictor
 from mien.labels import LabelScheme, check_threshold
 from mien.pipeline.ensemble import Member, check_members, predict_ensemble, temperatures_description
-from mien.pipeline.leakage import WITHOUT_LEAKED, leakage_reference, leaked_identical, subset_masks
+from mien.pipeline.leakage import leakage_reference
 from mien.pipeline.split_predictions import fitted_on, predict_split, votes_of, with_model_classes
-from mien.pipeline.trained_on import trained_on
+from mien.pipeline.trained_on import digests_of, leakage_masks
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class EvaluatedSplit:
         class_counts: faces of each class in each split of the data; empty for a predictions file.
         temperature_note: in words, how the models' temperatures were used; empty if unknown.
         votes: metrics by annotators' votes; None without votes, and where a label scheme merged classes.
-        trained_on: samples of validation or test that the model was trained on, because the data was cut into other
-            splits then.
+        trained_on: samples of validation or test that a model was trained on, although no identical image is in an
+            earlier split of the data.
     """
 
     options: EvaluateOptions
@@ -88,12 +88,12 @@ class EvaluatedSplit:
 
     @property
     def trained_on_notice(self) -> Notice | None:
-        """What to know where the model was trained on samples of the split; None where it was not."""
+        """What to know where a model was trained on samples of the split; None where it was not."""
         if not self.trained_on:
             return None
         return Notice(
-            f"the model was trained on {self.trained_on:,} of these {len(self.predictions):,} samples: the data had "
-            f"other splits then. Read it with the group column and the list of changes of the training.",
+            f"the model was trained on {self.trained_on:,} of these {len(self.predictions):,} samples. Does the data "
+            f"have other splits than in training? Read it with the same group column and list of changes.",
             code="trained-on",
         )
 
@@ -168,6 +168,7 @@ def predict_with_models(
     check_members(members)
     for predictor, faces in members:
         votes_of(predictor, faces.of_split(options.split))
+        digests_of(predictor)
     column = _column(*members[0], options)
     if column is not None:
         group_values(column)
@@ -188,12 +189,8 @@ def evaluate_models(
     elif len(merged.classes) == 2:
         threshold = measure_model_threshold(predictor, result.faces, predictions, scheme, options.threshold_or_default)
     reference = leakage_reference(predictors, result.faces, result.uncleaned)
-    known = with_model_classes(predictor, reference)
-    masks = subset_masks(known, merged)
-    cut_otherwise = 0
-    if masks and (seen := trained_on(_members(predictors, results), merged)).any():
-        cut_otherwise = int((seen & ~leaked_identical(known, merged)).sum())
-        masks[WITHOUT_LEAKED] &= ~seen
+    members = [(each, with_model_classes(each, faces)) for each, faces in _members(predictors, results)]
+    masks, trained_on = leakage_masks(members, with_model_classes(predictor, reference), merged)
     return EvaluatedSplit(
         options,
         predictions,
@@ -205,7 +202,7 @@ def evaluate_models(
         class_counts=with_model_classes(predictor, result.faces).with_scheme(scheme).counts_by_split(),
         temperature_note=temperatures_description(_members(predictors, results), split),
         votes=evaluate_votes(merged, masks),
-        trained_on=cut_otherwise,
+        trained_on=trained_on,
     )
 
 

@@ -41,6 +41,7 @@ def write_evaluation(
     threshold: ThresholdResult | None = None,
     subsets: Sequence[SubsetMetrics] = (),
     votes: VoteEvaluation | None = None,
+    trained_on: int = 0,
 ) -> Path | None:
     """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, ``report.html``.
 
@@ -56,6 +57,7 @@ def write_evaluation(
         threshold: for two classes.
         subsets: of :func:`mien.pipeline.leakage.without_copies`.
         votes: metrics by annotators' votes.
+        trained_on: see :class:`mien.pipeline.evaluate.EvaluatedSplit`.
 
     Returns:
         The report's path; None without the extra ``report``. A former report is removed then.
@@ -66,6 +68,7 @@ def write_evaluation(
     content = evaluation.to_dict() | ({} if threshold is None else {"threshold": threshold.to_dict()})
     content |= {"subsets": [each.to_dict() for each in subsets]} if subsets else {}
     content |= {} if votes is None else {"votes": votes.to_dict()}
+    content |= {"trained_on": trained_on} if trained_on else {}
     report = folder / "report.html"
     html: str | None = None
     with suppress(MissingExtraError):

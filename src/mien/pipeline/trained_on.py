@@ -17,7 +17,9 @@ from mien.errors import RunError
 from mien.evaluation.predictions import Predictions
 from mien.files import whole_file
 from mien.inference.find_model import find_run_of_model
+from mien.inference.predictor import Predictor
 from mien.pipeline.ensemble import Member
+from mien.pipeline.leakage import WITHOUT_LEAKED, leaked_identical, subset_masks
 from mien.run_folder import RunFolder
 
 
@@ -30,27 +32,40 @@ def image_digests(images: npt.NDArray[np.uint8], places: npt.NDArray[np.int64]) 
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
 
-def write_trained_on(run: RunFolder, faces: Dataset) -> None:
-    """Write the digests of train, as the network reads its images. Raises :class:`RunError` where the disk refuses."""
-    digests = np.unique(image_digests(faces.images, np.flatnonzero(faces.split == "train")))
+def write_trained_on(run: RunFolder, faces: Dataset, start: RunFolder | None = None) -> None:
+    """Write the digests of train, as the network reads its images, and those of the run that it started from.
+
+    Args:
+        run: where to.
+        faces: under the model's classes: samples that a label scheme drops were not trained on.
+        start: the run whose weights were the first ones, if any.
+
+    Raises:
+        RunError: the disk refuses; the digests of ``start`` are damaged.
+    """
+    digests = image_digests(faces.images, np.flatnonzero(faces.split == "train"))
+    if start is not None:
+        digests = np.concatenate([digests, read_trained_on(start)])
     with whole_file(run.trained_on) as temporary, temporary.open("wb") as stream:
-        np.save(stream, digests, allow_pickle=False)
+        np.lib.format.write_array(stream, np.unique(digests), allow_pickle=False)
 
 
 def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
     """What :func:`write_trained_on` wrote; empty for a run of an earlier mien or one that ships.
 
     Raises:
-        RunError: damaged (``trained-on-damaged``).
+        RunError: unreadable (``file-unreadable``) or damaged (``trained-on-damaged``).
     """
     try:
         with run.trained_on.open("rb") as stream:
-            digests = np.load(stream, allow_pickle=False)
+            digests = np.lib.format.read_array(stream, allow_pickle=False)
         if digests.dtype != np.uint64 or digests.ndim != 1:
             raise ValueError("not digests")
     except FileNotFoundError:
         return np.empty(0, dtype=np.uint64)
-    except (ValueError, EOFError, OSError):
+    except OSError as error:
+        raise RunError(f"{run.trained_on} cannot be read: {error.strerror or error}.", code="file-unreadable") from None
+    except (ValueError, EOFError):
         raise RunError(
             f"{run.trained_on} is damaged. Train again, or remove the file: then nobody sees which samples of the data "
             f"were trained on.",
@@ -59,20 +74,35 @@ def read_trained_on(run: RunFolder) -> npt.NDArray[np.uint64]:
     return np.asarray(digests)
 
 
-def trained_on(members: Sequence[Member], predictions: Predictions) -> npt.NDArray[np.bool_]:
-    """Which of the predicted samples one of the models was trained on: an identical image was in its train.
+def digests_of(model: Predictor) -> npt.NDArray[np.uint64]:
+    """Those of the run that a model lies in: uint64 (D,). Errors as :func:`read_trained_on`."""
+    run = find_run_of_model(model.path)
+    return np.empty(0, dtype=np.uint64) if run is None else read_trained_on(run)
+
+
+def leakage_masks(
+    members: Sequence[Member], reference: Dataset, predictions: Predictions
+) -> tuple[dict[str, npt.NDArray[np.bool_]], int]:
+    """:func:`mien.pipeline.leakage.subset_masks`, without the samples that one of the models was trained on.
 
     Args:
-        members: models with the data, read at the size of each.
-        predictions: of one of its splits.
+        members: the models that made the predictions, each with the data at its size, under its classes.
+        reference: where copies are looked for; see :func:`mien.pipeline.leakage.leakage_reference`.
+        predictions: N samples of one split of the data.
 
     Returns:
-        bool (N,), in the order of the predictions. All False for models that keep no digests.
+        The masks, and how many samples a model was trained on though no identical image is in an earlier split.
     """
-    seen = np.zeros(len(predictions), dtype=np.bool_)
+    masks = subset_masks(reference, predictions)
+    if not masks:
+        return masks, 0
+    trained = np.zeros(len(predictions), dtype=np.bool_)
+    cut_otherwise = trained.copy()
     for model, faces in members:
-        run = find_run_of_model(model.path)
-        known = np.empty(0, dtype=np.uint64) if run is None else read_trained_on(run)
+        known = digests_of(model)
         if len(known):
-            seen |= np.isin(image_digests(faces.images, faces.places(predictions.sample_ids)), known)
-    return seen
+            seen = np.isin(image_digests(faces.images, faces.places(predictions.sample_ids)), known)
+            trained |= seen
+            cut_otherwise |= seen & ~leaked_identical(faces, predictions)
+    masks[WITHOUT_LEAKED] &= ~trained
+    return masks, int(cut_otherwise.sum())

@@ -97,7 +97,7 @@ def run_recipe(
         teachers: models for distillation; see :func:`mien.training.distillation.make_distillation`.
         callback: called after every step and epoch.
         metadata: for environment.json and the report: data, command, ...
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         MienError: as :func:`mien.training.loop.train` and :func:`mien.exporting.to_onnx.export_run`; another process
@@ -123,7 +123,7 @@ def run_recipe(
             "training time": f"{outcome.history[-1]['seconds']:.0f} s",
             **environment,
         }
-        exported = finish_run(run, plan.dataset, run_metadata, outcome.history, outcome.best_epoch)
+        exported = finish_run(run, plan.dataset, run_metadata, outcome.history, outcome.best_epoch, init_from)
     return RunResult(**vars(exported), run=run, outcome=outcome)
 
 
@@ -133,6 +133,7 @@ def finish_run(
     metadata: Mapping[str, Any],
     history: Sequence[Mapping[str, Any]] = (),
     best_epoch: int | None = None,
+    start: RunFolder | None = None,
 ) -> ExportedRun:
     """Export a run's best weights, evaluate the exported model on validation, and write the run folder.
 
@@ -142,6 +143,7 @@ def finish_run(
         metadata: for the report.
         history: its epochs, if there are any.
         best_epoch: the selected epoch.
+        start: the run whose weights were the initial weights.
 
     Raises:
         MienError: as :func:`mien.exporting.to_onnx.export_run`.
@@ -153,8 +155,8 @@ def finish_run(
     evaluation = evaluate_predictions(predictions)
     manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
     replace_manifest(run.model, manifest)
-    write_trained_on(run, faces)
     known = with_model_classes(predictor, faces)
+    write_trained_on(run, known, start)
     masks = subset_masks(known, predictions)
     votes = evaluate_votes(predictions, masks)
     report = write_evaluation(

@@ -17,7 +17,7 @@ from mien.page.page import Page, WrittenPage
 from mien.page.sections import confusion_section, evaluation_lead, metrics_section, training_section
 from mien.page.votes import votes_section
 from mien.pipeline.find_files import find_robustness
-from mien.pipeline.leakage import leakage_reference, subset_masks
+from mien.pipeline.leakage import leakage_reference
 from mien.pipeline.matching import (
     check_fingerprint,
     check_model,
@@ -26,6 +26,7 @@ from mien.pipeline.matching import (
     match_faces,
 )
 from mien.pipeline.split_predictions import votes_of, with_model_classes
+from mien.pipeline.trained_on import leakage_masks
 from mien.report.context import ReportContext, Skipped
 from mien.report.sections.attention import attention_section
 from mien.report.sections.calibration import calibration_section
@@ -115,7 +116,8 @@ def write_report(
             predictions = replace(predictions, groups=chosen.groups)
         if predictions.votes is None:
             predictions = replace(predictions, votes=votes_of(None, chosen))
-    masks = {} if seen is None else subset_masks(seen, predictions)
+    members = [] if model is None or everything is None else [(model, everything)]
+    masks = {} if seen is None else leakage_masks(members, seen, predictions)[0]
     is_test = holds_test(predictions, chosen)
     temperature = None if model is None or chosen is None else check_model(model, chosen, predictions)
     history = run.read_history() if run is not None else []

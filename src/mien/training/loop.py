@@ -81,7 +81,7 @@ def train(
         teachers: whom to learn from beside the labels; see :func:`mien.training.distillation.make_distillation`.
         callback: called after every step and epoch; it can stop the run.
         environment: facts for environment.json, beside what the loop knows itself.
-        device: ``auto``, ``cpu`` or ``cuda``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
 
     Raises:
         DataError: soft labels that do not fit the data.
