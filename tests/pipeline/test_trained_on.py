@@ -16,7 +16,7 @@ from mien.inference.predictor import load
 from mien.pipeline.leakage import subset_masks
 from mien.pipeline.trained_on import image_digests, read_trained_on, write_trained_on
 from mien.run_folder import RunFolder
-from support import note_codes, raises, warned
+from support import note_codes, page_codes, raises, warned
 
 
 def np_zip(_):
@@ -111,9 +111,10 @@ def test_the_command_notes_it_and_writes_it(mien, tiny_run, faces, otherwise, tm
     assert json.loads(answer.out)["trained_on"] == count
     written = json.loads((out / "metrics.json").read_text())
     assert written["trained_on"] == count
-    assert f"trained on {count} of these" in (out / "report.html").read_text()
+    assert page_codes((out / "report.html").read_text()) == ["trained-on"]
     report = mien("report", out, "--data", tmp_path / "other.parquet", "--model", tiny_run.path, "--no-explain")
     assert report.code == 0, report.err
+    assert "trained-on" in page_codes((out / "report-validation" / "report.html").read_text())
     table = json.loads((out / "report-validation" / "tables" / "without-copies.json").read_text())
     assert [row["samples"] for row in table] == [each["count"] for each in written["subsets"]]
 

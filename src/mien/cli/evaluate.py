@@ -193,12 +193,7 @@ def _of_models(
 def _write(out: Path, result: _Result) -> Path | None:
     """Write the evaluation and its page; where the page is, if it could be made."""
     measured = result.measured
-    trained_on = measured.trained_on_notice
-    of_predictions = {
-        "classes": measured.merged,
-        "averaging": measured.unmerged.note,
-        "note": "" if trained_on is None else str(trained_on),
-    }
+    of_predictions = {"classes": measured.merged, "averaging": measured.unmerged.note}
     return write_evaluation(
         out,
         replace(measured.predictions, models=result.models, data_options=result.data_options),

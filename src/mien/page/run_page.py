@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mien.errors import Notice
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.threshold import ThresholdResult
 from mien.evaluation.vote_metrics import VoteEvaluation
@@ -30,6 +31,7 @@ def run_page(
     threshold: ThresholdResult | None = None,
     subsets: Sequence[SubsetMetrics] = (),
     votes: VoteEvaluation | None = None,
+    notice: Notice | None = None,
 ) -> Page:
     """Build the page; nothing is written yet.
 
@@ -45,12 +47,13 @@ def run_page(
         threshold: a threshold between two classes, with its ROC curve.
         subsets: metrics on all samples and without copies.
         votes: metrics by annotators' votes.
+        notice: what to know of the metrics, below the headline.
 
     Raises:
         DataError: a split does not have C counts.
         MissingExtraError: matplotlib is not installed.
     """
-    sections = [metrics_section(evaluation, subsets), confusion_section(evaluation)]
+    sections = [metrics_section(evaluation, subsets, notice), confusion_section(evaluation)]
     if threshold is not None:
         sections.append(threshold_section(threshold))
     if votes is not None:

@@ -37,9 +37,9 @@ from mien.page.wording import (
 
 COPIES_WORDS = (
     "Leaked: an identical image or a near-copy (mirrored, shifted, cropped, recompressed, lighter) is in train, for "
-    "test also in validation; or the model itself was trained on it. Conflicting copies: an identical image has "
-    "another label."
+    "test also in validation. Conflicting copies: an identical image has another label."
 )
+_TRAINED_WORDS = " Samples that the model itself was trained on count as leaked, where its run folder knows them."
 
 _INTERVAL_WORDS = (
     "The 95% intervals show how much a metric varies with the choice of {units} ({resamples:,} bootstrap resamples). "
@@ -92,8 +92,10 @@ def _units(evaluation: Evaluation) -> str:
     return "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
 
 
-def metrics_section(evaluation: Evaluation, subsets: Sequence[SubsetMetrics] = ()) -> Section:
-    """Headline metrics, metrics of each class, and metrics without copies (``subsets``; may be empty)."""
+def metrics_section(
+    evaluation: Evaluation, subsets: Sequence[SubsetMetrics] = (), notice: Notice | None = None
+) -> Section:
+    """Headline metrics, what to know of them, metrics of each class, and metrics without copies (may be empty)."""
     cards = tuple(
         Metric(
             HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate), HEADLINES[key].meaning
@@ -102,12 +104,13 @@ def metrics_section(evaluation: Evaluation, subsets: Sequence[SubsetMetrics] = (
     )
     blocks: list[Block] = [
         MetricCards(cards),
+        *(() if notice is None else (Text(notice),)),
         Text(_INTERVAL_WORDS.format(resamples=evaluation.resamples, units=_units(evaluation)), soft=True),
         classification_report(evaluation),
         Text(_METRIC_WORDS, soft=True),
     ]
     if subsets:
-        blocks += [subsets_table(subsets), Text(COPIES_WORDS, soft=True)]
+        blocks += [subsets_table(subsets), Text(COPIES_WORDS + _TRAINED_WORDS, soft=True)]
     return Section("metrics", "Metrics", tuple(blocks))
 
 

@@ -22,7 +22,7 @@ from mien.labels import LabelScheme, check_threshold
 from mien.pipeline.ensemble import Member, check_members, predict_ensemble, temperatures_description
 from mien.pipeline.leakage import leakage_reference
 from mien.pipeline.split_predictions import fitted_on, predict_split, votes_of, with_model_classes
-from mien.pipeline.trained_on import digests_of, leakage_masks
+from mien.pipeline.trained_on import digests_of, leakage_masks, trained_on_notice
 
 
 @dataclass(frozen=True)
@@ -89,13 +89,7 @@ class EvaluatedSplit:
     @property
     def trained_on_notice(self) -> Notice | None:
         """What to know where a model was trained on samples of the split; None where it was not."""
-        if not self.trained_on:
-            return None
-        return Notice(
-            f"the model was trained on {self.trained_on:,} of these {len(self.predictions):,} samples. Does the data "
-            f"have other splits than in training? Read it with the same group column and list of changes.",
-            code="trained-on",
-        )
+        return trained_on_notice(self.trained_on, len(self.predictions))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""

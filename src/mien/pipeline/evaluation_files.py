@@ -16,6 +16,7 @@ from mien.evaluation.threshold import ThresholdResult
 from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.files import plain, whole_file
 from mien.page.run_page import run_page
+from mien.pipeline.trained_on import trained_on_notice
 from mien.run_folder import RunFolder
 
 
@@ -82,6 +83,7 @@ def write_evaluation(
             threshold=threshold,
             subsets=subsets,
             votes=votes,
+            notice=trained_on_notice(trained_on, len(predictions)),
         ).html()
     # All or none: what is half there could neither be used nor, without --overwrite, be written again.
     with ExitStack() as files:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.dataset import Dataset
-from mien.errors import RunError
+from mien.errors import Notice, RunError
 from mien.evaluation.predictions import Predictions
 from mien.files import whole_file
 from mien.inference.find_model import find_run_of_model
@@ -78,6 +78,17 @@ def digests_of(model: Predictor) -> npt.NDArray[np.uint64]:
     """Those of the run that a model lies in: uint64 (D,). Errors as :func:`read_trained_on`."""
     run = find_run_of_model(model.path)
     return np.empty(0, dtype=np.uint64) if run is None else read_trained_on(run)
+
+
+def trained_on_notice(count: int, samples: int) -> Notice | None:
+    """What to know where a model was trained on ``count`` of the samples that it is measured on; None for none."""
+    if not count:
+        return None
+    return Notice(
+        f"The model was trained on {count:,} of these {samples:,} samples. Does the data have other splits than in "
+        f"training? Read it with the same group column and list of changes.",
+        code="trained-on",
+    )
 
 
 def leakage_masks(

@@ -50,6 +50,7 @@ class ReportContext:
         resamples: bootstrap resamples for each interval.
         level: target coverage of prediction sets, above 0 and below 1.
         subsets: metrics on all samples and without copies; may be empty.
+        trained_on: what to know where the model was trained on some of the samples; None where it was not.
         vote_evaluation: metrics by annotators' votes; None without votes.
         model: the model.
         run: the run folder of the model.
@@ -70,6 +71,7 @@ class ReportContext:
     resamples: int = 1000
     level: float = 0.9
     subsets: Sequence[SubsetMetrics] = ()
+    trained_on: Notice | None = None
     vote_evaluation: VoteEvaluation | None = None
     model: Predictor | None = None
     run: RunFolder | None = None

@@ -26,7 +26,7 @@ from mien.pipeline.matching import (
     match_faces,
 )
 from mien.pipeline.split_predictions import votes_of, with_model_classes
-from mien.pipeline.trained_on import leakage_masks
+from mien.pipeline.trained_on import leakage_masks, trained_on_notice
 from mien.report.context import ReportContext, Skipped
 from mien.report.sections.attention import attention_section
 from mien.report.sections.calibration import calibration_section
@@ -38,7 +38,7 @@ from mien.report.sections.robustness import robustness_section
 from mien.run_folder import RunFolder
 
 SECTIONS: tuple[Callable[[ReportContext], Section | Skipped | None], ...] = (
-    lambda context: metrics_section(context.evaluation, context.subsets),
+    lambda context: metrics_section(context.evaluation, context.subsets, context.trained_on),
     lambda context: confusion_section(context.evaluation, cell_faces(context)),
     curves_section,
     lambda context: training_section(context.history, context.best_epoch, context.class_counts, context.classes),
@@ -117,7 +117,7 @@ def write_report(
         if predictions.votes is None:
             predictions = replace(predictions, votes=votes_of(None, chosen))
     members = [] if model is None or everything is None else [(model, everything)]
-    masks = {} if seen is None else leakage_masks(members, seen, predictions)[0]
+    masks, trained_on = ({}, 0) if seen is None else leakage_masks(members, seen, predictions)
     is_test = holds_test(predictions, chosen)
     temperature = None if model is None or chosen is None else check_model(model, chosen, predictions)
     history = run.read_history() if run is not None else []
@@ -133,6 +133,7 @@ def write_report(
         resamples=resamples,
         level=level,
         subsets=evaluate_subsets(predictions, masks, resamples),
+        trained_on=trained_on_notice(trained_on, len(predictions)),
         vote_evaluation=evaluate_votes(predictions, masks, resamples),
         model=model,
         run=run,
