@@ -8,7 +8,6 @@ from typing import Protocol, TypeAlias, runtime_checkable
 
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult, read_data
-from mien.errors import DataError
 from mien.inference.find_model import find_run_of_model
 from mien.inference.predictor import Predictor
 from mien.run_folder import RunFolder
@@ -44,15 +43,9 @@ def read(data: Data, size_px: int, channels: int = 1) -> ReadResult:
         return data
     if isinstance(data, Dataset):
         return ReadResult(data, "arrays", "as given", (), (), cached=False)
-    if isinstance(data, str | os.PathLike):
-        return read_data(data, size_px=size_px, channels=channels)
-    if not isinstance(data, DataSource):
-        raise DataError(
-            f"data must be a path or a data set; found {type(data).__name__}. Make a data set of arrays with "
-            f"mien.Dataset.from_arrays(images, labels).",
-            code="data-type",
-        )
-    return data.read(size_px, channels)
+    if isinstance(data, DataSource):
+        return data.read(size_px, channels)
+    return read_data(data, size_px=size_px, channels=channels)
 
 
 def data_name(data: Data) -> str:

@@ -125,7 +125,7 @@ def _check_arguments(path: object, size_px: object, channels: object, class_map:
     """Refuse values of another type or range, which Python callers can give."""
     if not isinstance(path, str | os.PathLike):
         raise DataError(
-            f"The data must be a path; found {type(path).__name__}. Make a data set of arrays with "
+            f"The data must be a path or a data set; found {type(path).__name__}. Make a data set of arrays with "
             f"mien.Dataset.from_arrays(images, labels).",
             code="data-type",
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -149,49 +148,31 @@ def cut_groups(
 
 
 def cut_nearest_groups(
-    groups: npt.NDArray[Any],
-    labels: npt.NDArray[np.int64],
-    share: float = VALIDATION_SHARE,
-    seed: int = CUT_SEED,
+    groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], seed: int = CUT_SEED
 ) -> npt.NDArray[np.bool_]:
-    """As :func:`cut_groups`, but with the number of groups that brings the samples nearest to ``share``.
+    """As :func:`cut_groups`, but with the samples in number nearest to :data:`VALIDATION_SHARE`.
 
-    With a few large groups, one group more that brings a rare class is many samples too many. So groups are put back,
-    added, or two replaced by one, while that brings the number of samples nearer. Each class that :func:`cut_groups`
-    has on both sides stays there. Of several such changes, the one that keeps the shares of the classes most even is
-    made.
+    With a few large groups, one group more that brings a rare class is many samples too many. So groups change sides,
+    one by one, while that brings the number of samples nearer. Each class that is on both sides stays there. Of several
+    such groups, the one that keeps the shares of the classes most even changes.
     """
     names, number, counts = count_by_group(groups, labels)
     chosen = np.zeros(len(names), dtype=np.bool_)
-    chosen[number[cut_groups(groups, labels, share, seed)]] = True
+    chosen[number[cut_groups(groups, labels, seed=seed)]] = True
     total = counts.sum(axis=0)
-
-    def gap(taken: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """How far from the wanted number of samples, up to rounding."""
-        return np.asarray(np.round(np.abs(taken.sum(axis=-1) - share * len(labels)), 6))
-
-    def best(changes: list[tuple[int, ...]], taken: npt.NDArray[np.int64]) -> tuple[int, ...]:
-        """The change to make, as the groups that change sides; empty where none is nearer and keeps the classes."""
-        if not changes:
-            return ()
-        flips = np.array(changes, dtype=np.int64)
-        after = taken + (counts[flips] * np.where(chosen[flips], -1, 1)[..., np.newaxis]).sum(axis=1)
-        kept = (((after > 0) | (taken == 0)) & ((after < total) | (total == 0))).all(axis=1)
-        costs = (np.square(after - share * total) / np.maximum(total, 1)).sum(axis=1)
-        costs[~kept | (gap(after) >= gap(taken))] = np.inf
-        return changes[int(np.argmin(costs))] if np.isfinite(costs).any() else ()
-
+    wanted = VALIDATION_SHARE * len(labels)
     while True:
         taken = counts[chosen].sum(axis=0)
-        change = best([(each,) for each in range(len(names))], taken)
-        if not change:
-            # Groups to put back, if each had not a class of its own: so they are no more than the classes.
-            extra = [each for each in np.flatnonzero(chosen).tolist() if gap(taken - counts[each]) < gap(taken)]
-            others = np.flatnonzero(~chosen).tolist()
-            change = best([(*pair, new) for pair in combinations(extra, 2) for new in others], taken)
-        if not change:
+        after = taken + counts * np.where(chosen, -1, 1)[:, np.newaxis]
+        kept = (((after > 0) | (taken == 0)) & ((after < total) | (total == 0))).all(axis=1)
+        # Half a sample, so that rounding never counts as nearer.
+        nearer = np.abs(after.sum(axis=1) - wanted) < abs(taken.sum() - wanted) - 0.5
+        costs = (np.square(after - VALIDATION_SHARE * total) / np.maximum(total, 1)).sum(axis=1)
+        costs[~(kept & nearer)] = np.inf
+        change = int(np.argmin(costs))
+        if not np.isfinite(costs[change]):
             return np.asarray(chosen[number])
-        chosen[list(change)] ^= True
+        chosen[change] ^= True
 
 
 def count_by_group(

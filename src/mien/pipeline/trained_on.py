@@ -114,6 +114,7 @@ def leakage_masks(
         if len(known):
             seen = np.isin(image_digests(faces.images, faces.places(predictions.sample_ids)), known)
             trained |= seen
-            cut_otherwise |= seen & ~leaked_identical(faces, predictions)
+            if seen.any():
+                cut_otherwise |= seen & ~leaked_identical(faces, predictions)
     masks[WITHOUT_LEAKED] &= ~trained
     return masks, int(cut_otherwise.sum())
