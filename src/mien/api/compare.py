@@ -136,4 +136,5 @@ def _named_predictions(
     if data is None:
         raise DataError("Comparing models needs data; or give their predictions.", code="data-missing")
     done = evaluate(given, data, split)
-    return done.name or which, done.predictions
+    # As the command does: two runs of one recipe are told apart by their folders.
+    return str(given) if isinstance(given, (str, os.PathLike)) else done.name or which, done.predictions
