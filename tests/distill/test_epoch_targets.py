@@ -4,13 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from mien.distill.epoch_targets import write_epoch_targets
 from mien.errors import DataError, RunError
 from mien.inference.find_model import find_model
 from mien.inference.predictor import load
 from mien.recipe_file import parse_recipe
-from mien.training.stored_targets import read_stored_targets, shown_inputs
+from mien.training.batches import epoch_batches
+from mien.training.device import make_fabric
+from mien.training.distillation import make_distillation
+from mien.training.stored_targets import read_stored_targets, shown_inputs, write_stored_targets
 from support import raises
 
 RECIPE = "batch_size = 16\n[input]\ncrop_px = 44\n[augment]\nflip = true\nshift = 0.1\nmixup = 0.3"
@@ -32,6 +36,54 @@ def test_answers_are_the_mean_of_the_models_in_the_order_that_is_shown(tmp_path,
     own = np.concatenate([classifier.probabilities_of_inputs(each) for each in shown_inputs(recipe, shown, 1)])
     assert read_stored_targets(file).probabilities[0] == pytest.approx((own + own[:, ::-1]) / 2, abs=1e-3)
     assert (taught.epochs, taught.new, taught.faces) == (1, 1, len(own))
+
+
+VOTES = "[outputs.label]\ntarget = 'label'\n[outputs.perceived]\ntarget = 'votes'"
+
+
+def test_votes_are_the_mean_of_those_models_that_predict_them(tmp_path, voted_faces, voted_run, teacher):
+    """Oracle: each model's own answers. The student's target is them, by name; a recipe without votes has none."""
+    recipe, file = parse_recipe(f"{RECIPE}\n{VOTES}", "x"), tmp_path / "epochs.npz"
+    voting = find_model(voted_run.path), load(voted_run.path).for_labels()
+    other = (voting[0], load(voted_run.path).for_labels())
+    other[1].manifest = turned_votes(other[1].manifest)
+    taught = write_epoch_targets(file, [voting, teacher, other], recipe, voted_faces, 1)
+    shown = voted_faces.of_split("train")
+    own = np.concatenate(
+        [voting[1].with_output("perceived").probabilities_of_inputs(each) for each in shown_inputs(recipe, shown, 1)]
+    )
+    found = read_stored_targets(file)
+    assert found.votes[0] == pytest.approx((own + own[:, ::-1]) / 2, abs=1e-3)
+    assert (taught.vote_teachers, found.vote_classes) == (2, shown.vote_classes)
+    backwards = replace(found, votes=found.votes[..., ::-1], vote_classes=found.vote_classes[::-1])
+    write_stored_targets(tmp_path / "turned.npz", backwards)
+    images, labels = torch.from_numpy(np.array(shown.images)), torch.from_numpy(shown.labels.copy())
+    batch = list(epoch_batches(images, labels, recipe, seed=0, epoch=1, mixing=True))[1]
+    for each in (file, tmp_path / "turned.npz"):
+        lesson = make_distillation(recipe, [each], shown, make_fabric("fp32"))
+        assert lesson.votes(batch).numpy() == pytest.approx(found.votes[0, 16:32])
+    plain = parse_recipe(RECIPE, "x")
+    assert make_distillation(plain, [file], shown, make_fabric("fp32")).votes is None
+    write_epoch_targets(tmp_path / "plain.npz", [voting], plain, voted_faces, 1)
+    assert read_stored_targets(tmp_path / "plain.npz").votes is None
+
+
+def turned_votes(manifest):
+    """With the names of its votes the other way round."""
+    votes = manifest.outputs["perceived"]
+    outputs = {**manifest.outputs, "perceived": votes.model_copy(update={"classes": votes.classes[::-1]})}
+    return manifest.model_copy(update={"outputs": outputs})
+
+
+def test_a_file_with_votes_is_continued(tmp_path, voted_faces, voted_run):
+    recipe = parse_recipe(f"{RECIPE}\n{VOTES}", "x")
+    voting = [(find_model(voted_run.path), load(voted_run.path).for_labels())]
+    for name, steps in (("whole", [2]), ("parts", [1, 2])):
+        for epochs in steps:
+            write_epoch_targets(tmp_path / f"{name}.npz", voting, recipe, voted_faces, epochs)
+    whole, parts = (read_stored_targets(tmp_path / f"{name}.npz").votes for name in ("whole", "parts"))
+    assert len(whole) == 2
+    assert (whole == parts).all()
 
 
 def test_a_partial_file_is_continued(tmp_path, faces, teacher):

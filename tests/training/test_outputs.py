@@ -119,13 +119,15 @@ def test_targets_of_an_epoch(recipe, voted):
     assert np.array_equal(targets, shares.astype(np.float32))
 
 
-@pytest.mark.parametrize("with_teacher", [False, True])
-def test_the_loss_is_the_weighted_sum(recipe, voted, with_teacher):
+@pytest.mark.parametrize("taught", [(), ("label",), ("label", "votes")])
+def test_the_loss_is_the_weighted_sum(recipe, voted, taught):
     """Oracle: torch's cross-entropy and KL divergence on each image and its partner, written out."""
     state = prepare(plan_training(recipe, voted))
-    answers = torch.softmax(torch.randn(len(state.labels), 7, generator=torch.Generator().manual_seed(1)), 1)
-    if with_teacher:
-        state.distillation = Distillation(0.9, 2.0, stored_targets(answers))
+    drawn = torch.randn(len(state.labels), 17, generator=torch.Generator().manual_seed(1))
+    answers, predicted = drawn[:, :7].softmax(1), drawn[:, 7:].softmax(1)
+    if taught:
+        predicted_votes = stored_targets(predicted) if "votes" in taught else None
+        state.distillation = Distillation(0.9, 2.0, stored_targets(answers), votes=predicted_votes)
     chosen, partner, share = torch.arange(6), torch.tensor([5, 4, 3, 2, 1, 0]), 0.3
     inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
     (votes,) = (torch.from_numpy(each) for each in epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1))
@@ -137,11 +139,13 @@ def test_the_loss_is_the_weighted_sum(recipe, voted, with_teacher):
     for own, other, each in zip(chosen, partner, logits, strict=True):
         hard = share * functional.cross_entropy(each[:7], state.labels[own], label_smoothing=0.1)
         hard = hard + (1 - share) * functional.cross_entropy(each[:7], state.labels[other], label_smoothing=0.1)
-        if with_teacher:
+        if taught:
             soft = share * answers[own] + (1 - share) * answers[other]
             apart = (soft * (soft.log() - (each[:7] / 2).log_softmax(0))).sum()
             hard = 0.9 * 4 * apart + 0.1 * hard
         mixed = share * votes[own] + (1 - share) * votes[other]
+        if "votes" in taught:
+            mixed = 0.1 * mixed + 0.9 * (share * predicted[own] + (1 - share) * predicted[other])
         expected = expected + 2.0 * hard - 0.5 * (mixed * each[7:].log_softmax(0)).sum()
     assert loss.item() == pytest.approx(expected.item() / 6, rel=1e-4)
 

@@ -188,6 +188,7 @@ def test_another_file_is_not_taken_for_one(tmp_path, answers):
         ("probabilities", np.zeros((2, 96, 7), np.float16), "(E, N, 7)"),
         ("probabilities", np.full((2, 96, 6), 1 / 6, np.float16), "(E, N, 7)"),
         ("probabilities", np.full((2, 96), 0.5, np.float16), "'probabilities' is float16 (2, 96)"),
+        ("votes", np.full((2, 96, 2), 0.5, np.float16), "no vote_classes"),
     ],
 )
 def test_a_damaged_file_is_refused_in_one_line(tmp_path, answers, name, value, named):
@@ -196,6 +197,15 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, answers, name, value, n
     np.savez(tmp_path / "bad.npz", **{key: array for key, array in arrays.items() if array is not None})
     with raises(DataError, "targets-damaged", named):
         read_stored_targets(tmp_path / "bad.npz")
+
+
+@pytest.mark.parametrize("shape", [(2, 95, 2), (1, 96, 2), (2, 96, 3)])
+def test_votes_of_other_epochs_or_classes_are_damage(tmp_path, answers, shape):
+    votes = np.full(shape, 1 / shape[2], np.float16)
+    found = read_stored_targets(answers)
+    write_stored_targets(tmp_path / "x.npz", replace(found, votes=votes, vote_classes=("a", "b")))
+    with raises(DataError, "targets-damaged"):
+        read_stored_targets(tmp_path / "x.npz")
 
 
 def test_answers_about_fewer_faces_than_an_epoch_shows_are_refused(tmp_path, answers, recipe, faces):

@@ -15,6 +15,7 @@ from mien.data.dataset import Dataset
 from mien.errors import DataError, RunError
 from mien.inference.predictor import Predictor
 from mien.labels import parse_scheme
+from mien.manifest import ModelOutput
 from mien.progress import track
 from mien.recipe import Recipe
 from mien.training.batches import count_shown, count_steps
@@ -40,6 +41,7 @@ class EpochTargetsSummary:
         new: number of epochs that were added now.
         faces: faces per epoch.
         bytes: size of the file.
+        vote_teachers: number of the teachers that predicted votes too.
     """
 
     file: str
@@ -48,6 +50,7 @@ class EpochTargetsSummary:
     new: int
     faces: int
     bytes: int
+    vote_teachers: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -56,9 +59,10 @@ class EpochTargetsSummary:
     def words(self) -> str:
         """For a person."""
         found = "" if self.new == self.epochs else f" ({self.epochs - self.new} of them existed)"
+        votes = f"votes predicted by {self.vote_teachers} of them, " if self.vote_teachers else ""
         return (
             f"{self.file}: {self.epochs} epochs{found} of {self.faces:,} faces each by {', '.join(self.models)}, "
-            f"{self.bytes / 1e6:.1f} MB"
+            f"{votes}{self.bytes / 1e6:.1f} MB"
         )
 
 
@@ -67,7 +71,8 @@ def write_epoch_targets(
 ) -> EpochTargetsSummary:
     """Predict the batches of a student's first epochs, and write the mean probabilities of the teachers.
 
-    The file is written after every epoch. When it holds some of these epochs already, the others are added.
+    The file is written after every epoch. When it holds some of these epochs already, the others are added. Where the
+    recipe has an output that learns from votes, the teachers that have one for the same choices predict it too.
 
     Args:
         file: where to; whole or not at all.
@@ -87,6 +92,7 @@ def write_epoch_targets(
         _check_classes(path, classifier, shown.classes)
     first_batch = next(shown_inputs(recipe, shown, 1)).mean(axis=(1, 2, 3))
     per_epoch = count_shown(len(shown), recipe.batch_size)
+    vote_classes = _vote_classes(teachers, recipe, shown)
     stored = StoredTargets(
         probabilities=np.empty((0, per_epoch, len(shown.classes)), dtype=np.float16),
         classes=shown.classes,
@@ -95,6 +101,8 @@ def write_epoch_targets(
         data_fingerprint=shown.fingerprint,
         teachers=tuple(sorted(file_digest(path) for path, _ in teachers)),
         first_batch=first_batch,
+        votes=np.empty((0, per_epoch, len(vote_classes)), dtype=np.float16) if vote_classes else None,
+        vote_classes=vote_classes,
     )
     if file.exists():
         found = read_stored_targets(file)
@@ -119,12 +127,14 @@ def write_epoch_targets(
             what=f"epoch {epoch} of {epochs}",
             unit="batches",
         )
-        targets = [_mean_probabilities(teachers, inputs, shown.classes) for inputs in batches]
-        stored = stored.with_epoch(np.concatenate(targets))
+        predicted = [_mean_predictions(teachers, inputs, shown.classes, vote_classes) for inputs in batches]
+        labels, votes = (np.concatenate(each) for each in zip(*predicted, strict=True))
+        stored = stored.with_epoch(labels, votes)
         write_stored_targets(file, stored)
     held = len(stored.probabilities)
     names = tuple(classifier.manifest.full_name for _, classifier in teachers)
-    return EpochTargetsSummary(str(file), names, held, held - before, per_epoch, file.stat().st_size)
+    voting = sum(_votes_output(classifier, vote_classes) is not None for _, classifier in teachers)
+    return EpochTargetsSummary(str(file), names, held, held - before, per_epoch, file.stat().st_size, voting)
 
 
 def check_teachers(teachers: Sequence[tuple[Path, Predictor]], recipe: Recipe) -> None:
@@ -170,10 +180,31 @@ def _check_classes(path: Path, classifier: Predictor, classes: tuple[str, ...]) 
         )
 
 
-def _mean_probabilities(
-    teachers: Sequence[tuple[Path, Predictor]], inputs: npt.NDArray[np.float32], classes: tuple[str, ...]
-) -> npt.NDArray[np.float64]:
-    total = np.zeros((len(inputs), len(classes)))
+def _vote_classes(teachers: Sequence[tuple[Path, Predictor]], recipe: Recipe, faces: Dataset) -> tuple[str, ...]:
+    """The choices of the voters, where the recipe has an output for them and one of the teachers too; else ()."""
+    wanted = any(output.target != "label" for output in recipe.outputs.values())
+    known = any(_votes_output(classifier, faces.vote_classes) is not None for _, classifier in teachers)
+    return faces.vote_classes if wanted and known else ()
+
+
+def _votes_output(classifier: Predictor, classes: tuple[str, ...]) -> ModelOutput | None:
+    found = (each for each in classifier.manifest.all_outputs if each.perceived and set(each.classes) == set(classes))
+    return next(found, None)
+
+
+def _mean_predictions(
+    teachers: Sequence[tuple[Path, Predictor]],
+    inputs: npt.NDArray[np.float32],
+    classes: tuple[str, ...],
+    vote_classes: tuple[str, ...],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The mean probabilities of the label, (N, C), and those of the votes, (N, V), of teachers that predict them."""
+    labels, votes, voting = np.zeros((len(inputs), len(classes))), np.zeros((len(inputs), len(vote_classes))), 0
     for _, classifier in teachers:
-        total += classifier.probabilities_of_inputs(inputs)[:, [classifier.classes.index(name) for name in classes]]
-    return total / len(teachers)
+        second = _votes_output(classifier, vote_classes)
+        found = classifier.outputs_of_inputs(inputs, [classifier.output, *([] if second is None else [second])])
+        labels += found[0][:, [classifier.classes.index(name) for name in classes]]
+        if second is not None:
+            votes += found[1][:, [second.classes.index(name) for name in vote_classes]]
+            voting += 1
+    return labels / len(teachers), votes / max(voting, 1)

@@ -138,7 +138,14 @@ class OnnxClassifier:
         Returns:
             float64 (N, C), each row sums to 1.
         """
-        return softmax(run_model(self._session, [self.output.logits], inputs, self.path)[0].astype(np.float64))
+        return self.outputs_of_inputs(inputs, [self.output])[0]
+
+    def outputs_of_inputs(
+        self, inputs: npt.NDArray[np.float32], outputs: Sequence[ModelOutput]
+    ) -> list[npt.NDArray[np.float64]]:
+        """:meth:`probabilities_of_inputs` of several outputs, in one pass through the network."""
+        found = run_model(self._session, [output.logits for output in outputs], inputs, self.path)
+        return [softmax(logits.astype(np.float64)) for logits in found]
 
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Embeddings of face crops: the input of the network's last layer.

@@ -38,12 +38,15 @@ class Distillation:
         temperature: T, at least greater than 0.
         targets: softened predictions about one batch, float32 (B, C).
         epochs: where the predictions are about certain epochs, those; a run then shows them and no others.
+        votes: predictions of the votes on the faces of one batch, float32 (B, V), where teachers made some. They are
+            distributions already, and are not softened.
     """
 
     alpha: float
     temperature: float
     targets: Callable[[Batch], Tensor]
     epochs: StoredTargets | None = None
+    votes: Callable[[Batch], Tensor] | None = None
 
     def loss(self, hard: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
         """``alpha * T^2 * KL(targets || softmax(logits / T)) + (1 - alpha) * hard``.
@@ -52,6 +55,10 @@ class Distillation:
         """
         soft = functional.kl_div((logits / self.temperature).log_softmax(1), targets, reduction="batchmean")
         return self.alpha * self.temperature**2 * soft + (1 - self.alpha) * hard
+
+    def mixed_votes(self, batch: Batch, votes: Tensor) -> Tensor:
+        """``alpha`` of what the teachers predict of the votes and the rest of the votes themselves, float32 (B, V)."""
+        return votes if self.votes is None else self.alpha * self.votes(batch) + (1 - self.alpha) * votes
 
 
 def stored_targets(predictions: Tensor) -> Callable[[Batch], Tensor]:
@@ -118,7 +125,11 @@ def make_distillation(recipe: Recipe, teachers: Sequence[Path], faces: Dataset, 
         flat = found.probabilities.reshape(-1, len(columns))[:, columns].astype(np.float64)
         softened = apply_temperature(flat, settings.temperature).astype(np.float32).reshape(found.probabilities.shape)
         on_device = fabric.to_device(torch.from_numpy(softened))
-        return Distillation(settings.alpha, settings.temperature, epoch_targets(on_device), found)
+        votes = None
+        if found.votes is not None and any(output.target != "label" for output in recipe.outputs.values()):
+            columns = _columns(str(path), found.vote_classes, faces.vote_classes)
+            votes = epoch_targets(fabric.to_device(torch.from_numpy(found.votes[:, :, columns].astype(np.float32))))
+        return Distillation(settings.alpha, settings.temperature, epoch_targets(on_device), found, votes)
     predictions = [(path, _under_scheme(read_predictions(path), recipe, faces.classes)) for path in teachers]
     stored = torch.from_numpy(soft_labels(predictions, faces, settings.temperature).astype(np.float32))
     return Distillation(settings.alpha, settings.temperature, stored_targets(fabric.to_device(stored)))

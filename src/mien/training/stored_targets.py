@@ -32,6 +32,7 @@ _FORM = (
     *(("data_fingerprint", "U", 0), ("teachers", "U", 1), ("first_batch", "f", 1)),
 )
 """Kind and number of dimensions of each array."""
+_VOTES_FORM = (("votes", "f", 3), ("vote_classes", "U", 1))  # where teachers predicted votes too
 
 _SHAPING: Any = {
     "input": True,
@@ -59,6 +60,8 @@ class StoredTargets:
         teachers: SHA-256 of each model that was asked.
         first_batch: float32 (B,), the mean of each image of the first batch, by which to see that the epochs here are
             those that the teachers saw.
+        votes: float16 (E, N, V), what those teachers that learned from votes predict of these; None without such ones.
+        vote_classes: V class names, in the order of its columns.
     """
 
     probabilities: npt.NDArray[np.float16]
@@ -68,20 +71,27 @@ class StoredTargets:
     data_fingerprint: str
     teachers: tuple[str, ...]
     first_batch: npt.NDArray[np.float32]
+    votes: npt.NDArray[np.float16] | None = None
+    vote_classes: tuple[str, ...] = ()
 
     def shown_in(self, epoch: int) -> tuple[int, int]:
         """Seed and number of the epoch to show as the ``epoch``-th of a run: after the last one the first again."""
         return self.seed, (epoch - 1) % len(self.probabilities) + 1
 
-    def with_epoch(self, probabilities: npt.NDArray[np.float64]) -> StoredTargets:
-        """With the answers about one more epoch, (N, C), after the last."""
-        more = probabilities.astype(np.float16)[np.newaxis]
-        return replace(self, probabilities=np.concatenate([self.probabilities, more]))
+    def with_epoch(
+        self, probabilities: npt.NDArray[np.float64], votes: npt.NDArray[np.float64] | None = None
+    ) -> StoredTargets:
+        """With the answers about one more epoch, (N, C) and (N, V), after the last."""
+        return replace(
+            self,
+            probabilities=_with_last(self.probabilities, probabilities),
+            votes=None if self.votes is None or votes is None else _with_last(self.votes, votes),
+        )
 
     def same_but_for_length(self, other: StoredTargets) -> bool:
         """Whether the other holds what the same teachers say of the same epochs, be they more or fewer."""
         mine, theirs = (
-            (each.classes, each.seed, each.shown, each.data_fingerprint, sorted(each.teachers))
+            (each.classes, each.vote_classes, each.seed, each.shown, each.data_fingerprint, sorted(each.teachers))
             for each in (self, other)
         )
         return mine == theirs
@@ -89,6 +99,10 @@ class StoredTargets:
     def begins_with(self, means: npt.NDArray[np.float32]) -> bool:
         """Whether the first batch, of which these are the means, is the one that the teachers saw."""
         return means.shape == self.first_batch.shape and bool(np.abs(means - self.first_batch).max() < _NOT_THE_SAME)
+
+
+def _with_last(epochs: npt.NDArray[np.float16], more: npt.NDArray[np.float64]) -> npt.NDArray[np.float16]:
+    return np.concatenate([epochs, more.astype(np.float16)[np.newaxis]])
 
 
 def what_is_shown(recipe: Recipe) -> str:
@@ -197,6 +211,9 @@ def _flat(content: dict[str, Any]) -> dict[str, Any]:
 
 def write_stored_targets(file: Path, targets: StoredTargets) -> None:
     """Write targets as ``.npz``, whole or not at all. Raises :class:`RunError` where the file system refuses."""
+    votes: dict[str, Any] = {}
+    if targets.votes is not None:
+        votes = {"votes": targets.votes, "vote_classes": np.array(targets.vote_classes)}
     with whole_file(file) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(
             stream,
@@ -207,6 +224,7 @@ def write_stored_targets(file: Path, targets: StoredTargets) -> None:
             data_fingerprint=np.array(targets.data_fingerprint),
             teachers=np.array(targets.teachers),
             first_batch=targets.first_batch,
+            **votes,
         )
 
 
@@ -222,28 +240,27 @@ def read_stored_targets(file: Path) -> StoredTargets | None:
             if not isinstance(archive, np.lib.npyio.NpzFile) or "first_batch" not in archive.files:
                 return None
             check_unpacked_size(archive)
-            missing = [name for name, _, _ in _FORM if name not in archive.files]
+            form = _FORM + (_VOTES_FORM if "votes" in archive.files else ())
+            missing = [name for name, _, _ in form if name not in archive.files]
             if missing:
                 raise DataError(
                     f"{file} has no {missing[0]}; it is damaged. Make it again with: mien soft-labels",
                     code="targets-damaged",
                 )
-            arrays = {name: archive[name] for name, _, _ in _FORM}
+            arrays = {name: archive[name] for name, _, _ in form}
     except UNREADABLE:
         return None
-    for name, kind, dimensions in _FORM:
+    for name, kind, dimensions in form:
         if arrays[name].dtype.kind not in kind or arrays[name].ndim != dimensions:
             raise DataError(
                 f"{file}: its '{name}' is {arrays[name].dtype} {arrays[name].shape}; it is damaged.",
                 code="targets-damaged",
             )
     probabilities, classes = arrays["probabilities"], tuple(arrays["classes"].tolist())
-    sums = probabilities.astype(np.float32).sum(axis=2)
+    votes, vote_classes = arrays.get("votes"), tuple(arrays["vote_classes"].tolist() if "votes" in arrays else ())
     if not (
-        probabilities.size
-        and probabilities.shape[2] == len(classes) == len(set(classes))
-        and (probabilities >= 0).all()
-        and (np.abs(sums - 1) < _FLOAT16_SUM).all()
+        _are_probabilities(probabilities, classes)
+        and (votes is None or (votes.shape[:2] == probabilities.shape[:2] and _are_probabilities(votes, vote_classes)))
         and np.isfinite(arrays["first_batch"]).all()
     ):
         raise DataError(
@@ -268,4 +285,14 @@ def read_stored_targets(file: Path) -> StoredTargets | None:
         data_fingerprint=str(arrays["data_fingerprint"]),
         teachers=tuple(arrays["teachers"].tolist()),
         first_batch=arrays["first_batch"].astype(np.float32),
+        votes=None if votes is None else votes.astype(np.float16),
+        vote_classes=vote_classes,
     )
+
+
+def _are_probabilities(values: npt.NDArray[Any], classes: tuple[str, ...]) -> bool:
+    """Whether (E, N, C) values have a column for each class and rows that sum to 1."""
+    if not values.size or values.shape[2] != len(classes) or len(set(classes)) != len(classes):
+        return False
+    sums = values.astype(np.float32).sum(axis=2)
+    return bool((values >= 0).all() and (np.abs(sums - 1) < _FLOAT16_SUM).all())
