@@ -244,6 +244,11 @@ class Recipe(StrictModel):
             )
         return self
 
+    @property
+    def learns_votes(self) -> bool:
+        """Whether one of its outputs learns from votes, in any form."""
+        return any(output.target != "label" for output in self.outputs.values())
+
     def side_px(self, progress: float) -> int:
         """Side at which training shows the crop when ``progress`` (0..1) of the run is done."""
         return next((side_px for share, side_px in self.progressive_resizing if progress < share), self.input.crop_px)

@@ -182,9 +182,8 @@ def _check_classes(path: Path, classifier: Predictor, classes: tuple[str, ...]) 
 
 def _vote_classes(teachers: Sequence[tuple[Path, Predictor]], recipe: Recipe, faces: Dataset) -> tuple[str, ...]:
     """The choices of the voters, where the recipe has an output for them and one of the teachers too; else ()."""
-    wanted = any(output.target != "label" for output in recipe.outputs.values())
     known = any(_votes_output(classifier, faces.vote_classes) is not None for _, classifier in teachers)
-    return faces.vote_classes if wanted and known else ()
+    return faces.vote_classes if recipe.learns_votes and known else ()
 
 
 def _votes_output(classifier: Predictor, classes: tuple[str, ...]) -> ModelOutput | None:

@@ -102,9 +102,8 @@ def sweep(
 
 def _data_of(space: Space, faces: Dataset) -> str:
     """The fingerprint of the data, and of its votes where an output learns from them."""
-    learns_votes = any(output.target != "label" for output in space.base.outputs.values())
     own = faces.fingerprint_without_test
-    return f"{own} {votes_fingerprint(faces)}" if learns_votes else own
+    return f"{own} {votes_fingerprint(faces)}" if space.base.learns_votes else own
 
 
 def _check_folder(out: Path, database: str | None) -> None:

@@ -126,7 +126,7 @@ def make_distillation(recipe: Recipe, teachers: Sequence[Path], faces: Dataset, 
         softened = apply_temperature(flat, settings.temperature).astype(np.float32).reshape(found.probabilities.shape)
         on_device = fabric.to_device(torch.from_numpy(softened))
         votes = None
-        if found.votes is not None and any(output.target != "label" for output in recipe.outputs.values()):
+        if found.votes is not None and recipe.learns_votes:
             columns = _columns(str(path), found.vote_classes, faces.vote_classes)
             votes = epoch_targets(fabric.to_device(torch.from_numpy(found.votes[:, :, columns].astype(np.float32))))
         return Distillation(settings.alpha, settings.temperature, epoch_targets(on_device), found, votes)

@@ -58,7 +58,7 @@ def make_outputs(recipe: Recipe, faces: Dataset) -> tuple[Output, ...]:
     """
     if not recipe.outputs:
         return (Output(DEFAULT_NAME, "label", 1.0, faces.classes),)
-    if any(output.target != "label" for output in recipe.outputs.values()):
+    if recipe.learns_votes:
         check_votes(faces)
     return tuple(
         Output(name, output.target, output.weight, faces.classes if output.target == "label" else faces.vote_classes)

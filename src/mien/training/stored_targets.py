@@ -78,14 +78,12 @@ class StoredTargets:
         """Seed and number of the epoch to show as the ``epoch``-th of a run: after the last one the first again."""
         return self.seed, (epoch - 1) % len(self.probabilities) + 1
 
-    def with_epoch(
-        self, probabilities: npt.NDArray[np.float64], votes: npt.NDArray[np.float64] | None = None
-    ) -> StoredTargets:
-        """With the answers about one more epoch, (N, C) and (N, V), after the last."""
+    def with_epoch(self, probabilities: npt.NDArray[np.float64], votes: npt.NDArray[np.float64]) -> StoredTargets:
+        """With the answers about one more epoch, (N, C) and (N, V), after the last. Without votes V is 0."""
         return replace(
             self,
             probabilities=_with_last(self.probabilities, probabilities),
-            votes=None if self.votes is None or votes is None else _with_last(self.votes, votes),
+            votes=None if self.votes is None else _with_last(self.votes, votes),
         )
 
     def same_but_for_length(self, other: StoredTargets) -> bool:
