@@ -116,7 +116,7 @@ class DistillRecipe(StrictModel):
 
     temperature: float = Field(default=3.0, gt=0, description="softens both answers before they are compared")
     alpha: float = Field(
-        default=0.9, gt=0, le=1, description="the teachers' share of the loss; the rest is the label's"
+        default=0.9, gt=0, le=1, description="the teachers' share; the rest is that of the labels, or of the votes themselves"
     )
     live: bool = Field(default=False, description="ask the teachers about each batch as augmented, at each step")
 
@@ -138,6 +138,11 @@ class OutputRecipe(StrictModel):
         "sampled: one vote, drawn again each epoch",
     )
     weight: float = Field(default=1.0, gt=0, le=_MOST, description="weight of this output's loss in the sum")
+
+    @property
+    def learns_votes(self) -> bool:
+        """Whether it learns from votes, in any form."""
+        return self.target != "label"
 
 
 class TuningRecipe(StrictModel):
@@ -247,7 +252,12 @@ class Recipe(StrictModel):
     @property
     def learns_votes(self) -> bool:
         """Whether one of its outputs learns from votes, in any form."""
-        return any(output.target != "label" for output in self.outputs.values())
+        return any(output.learns_votes for output in self.outputs.values())
+
+    @property
+    def learns_distribution(self) -> bool:
+        """Whether one of its outputs learns the distribution of votes, which teachers can predict."""
+        return any(output.target == "votes" for output in self.outputs.values())
 
     def side_px(self, progress: float) -> int:
         """Side at which training shows the crop when ``progress`` (0..1) of the run is done."""

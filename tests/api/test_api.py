@@ -68,7 +68,10 @@ def test_a_predictions_file_is_measured_without_its_model(tiny_run):
 def test_a_model_compared_with_itself_does_not_differ(tiny_run, faces):
     result = package.compare(tiny_run.path, tiny_run.path, faces)
     assert (result.accuracy_difference.value, result.p_value) == (0, 1)
-    assert result.to_dict()["first"] == str(tiny_run.path), "two runs of one recipe have one name"
+    names = [f"{tiny_run.path} (1)", f"{tiny_run.path} (2)"]
+    assert [result.to_dict()[key] for key in ("first", "second")] == names
+    loaded = package.compare(package.evaluate(tiny_run.path, faces), package.load(tiny_run.path), faces).to_dict()
+    assert (loaded["first"], loaded["second"]) == (str(tiny_run.path), tiny_run.read_recipe().name)
     with raises(DataError, "data-missing"):
         package.compare(tiny_run.path, tiny_run.path)
 

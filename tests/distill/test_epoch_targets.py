@@ -46,7 +46,7 @@ def test_votes_are_the_mean_of_those_models_that_predict_them(tmp_path, voted_fa
     recipe, file = parse_recipe(f"{RECIPE}\n{VOTES}", "x"), tmp_path / "epochs.npz"
     voting = find_model(voted_run.path), load(voted_run.path).for_labels()
     other = (voting[0], load(voted_run.path).for_labels())
-    other[1].manifest = turned_votes(other[1].manifest)
+    other[1].manifest = with_perceived(other[1].manifest, classes=voted_faces.vote_classes[::-1])
     taught = write_epoch_targets(file, [voting, teacher, other], recipe, voted_faces, 1)
     shown = voted_faces.of_split("train")
     own = np.concatenate(
@@ -55,24 +55,57 @@ def test_votes_are_the_mean_of_those_models_that_predict_them(tmp_path, voted_fa
     found = read_stored_targets(file)
     assert found.votes[0] == pytest.approx((own + own[:, ::-1]) / 2, abs=1e-3)
     assert (taught.vote_teachers, found.vote_classes) == (2, shown.vote_classes)
-    backwards = replace(found, votes=found.votes[..., ::-1], vote_classes=found.vote_classes[::-1])
-    write_stored_targets(tmp_path / "turned.npz", backwards)
+    assert "Teachers that predict the votes: 2." in taught.words()
+    # Not the mirror image: the mean above is its own.
+    moved = replace(found, votes=np.roll(found.votes, 3, 2), vote_classes=tuple(np.roll(found.vote_classes, 3)))
+    write_stored_targets(tmp_path / "turned.npz", moved)
     images, labels = torch.from_numpy(np.array(shown.images)), torch.from_numpy(shown.labels.copy())
     batch = list(epoch_batches(images, labels, recipe, seed=0, epoch=1, mixing=True))[1]
     for each in (file, tmp_path / "turned.npz"):
         lesson = make_distillation(recipe, [each], shown, make_fabric("fp32"))
         assert lesson.votes(batch).numpy() == pytest.approx(found.votes[0, 16:32])
+    write_stored_targets(tmp_path / "other.npz", replace(found, vote_classes=tuple("abcdefghij")))
+    with raises(DataError, "teacher-votes"):
+        make_distillation(recipe, [tmp_path / "other.npz"], shown, make_fabric("fp32"))
     plain = parse_recipe(RECIPE, "x")
     assert make_distillation(plain, [file], shown, make_fabric("fp32")).votes is None
-    write_epoch_targets(tmp_path / "plain.npz", [voting], plain, voted_faces, 1)
-    assert read_stored_targets(tmp_path / "plain.npz").votes is None
+    kept = write_epoch_targets(tmp_path / "plain.npz", [voting], plain, voted_faces, 1)
+    assert (read_stored_targets(tmp_path / "plain.npz").votes, kept.vote_teachers) == (None, None)
 
 
-def turned_votes(manifest):
-    """With the names of its votes the other way round."""
-    votes = manifest.outputs["perceived"]
-    outputs = {**manifest.outputs, "perceived": votes.model_copy(update={"classes": votes.classes[::-1]})}
+def test_only_an_output_that_learned_the_votes_predicts_them(tmp_path, voted_faces, voted_run, teacher):
+    """Not one that learned the label, though its classes be those of the votes, nor one that learned the majority."""
+    recipe = parse_recipe(f"{RECIPE}\n{VOTES}", "x")
+    votes = np.eye(7, dtype=np.int64)[voted_faces.labels]
+    by_label = replace(voted_faces, columns={"votes": votes}, vote_classes=voted_faces.classes)
+    majority = load(voted_run.path).for_labels()
+    majority.manifest = with_perceived(majority.manifest, target="majority")
+    for model, faces in ((teacher, by_label), ((find_model(voted_run.path), majority), voted_faces)):
+        file = tmp_path / f"{len(faces.vote_classes)}.npz"
+        assert write_epoch_targets(file, [model], recipe, faces, 1).vote_teachers == 0
+        assert read_stored_targets(file).votes is None
+
+
+def with_perceived(manifest, **changes):
+    """With other facts about its output of votes."""
+    outputs = {**manifest.outputs, "perceived": manifest.outputs["perceived"].model_copy(update=changes)}
     return manifest.model_copy(update={"outputs": outputs})
+
+
+def test_a_file_is_not_continued_with_votes_that_it_lacks(tmp_path, voted_faces, voted_run):
+    recipe, plain = parse_recipe(f"{RECIPE}\n{VOTES}", "x"), parse_recipe(RECIPE, "x")
+    voting = [(find_model(voted_run.path), load(voted_run.path).for_labels())]
+    for file, first, then in ((tmp_path / "a.npz", recipe, plain), (tmp_path / "b.npz", plain, recipe)):
+        write_epoch_targets(file, voting, first, voted_faces, 1)
+        before = file.read_bytes()
+        with raises(DataError, "epoch-targets-votes"):
+            write_epoch_targets(file, voting, then, voted_faces, 2)
+        assert file.read_bytes() == before
+
+
+def test_a_recipe_with_votes_needs_data_with_votes(tmp_path, faces, teacher):
+    with raises(DataError, "votes-missing"):
+        write_epoch_targets(tmp_path / "x.npz", [teacher], parse_recipe(f"{RECIPE}\n{VOTES}", "x"), faces, 1)
 
 
 def test_a_file_with_votes_is_continued(tmp_path, voted_faces, voted_run):

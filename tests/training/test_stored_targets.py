@@ -183,7 +183,7 @@ def test_another_file_is_not_taken_for_one(tmp_path, answers):
         ("shown", np.array("null"), ""),
         ("shown", np.array('{"augment": {"zoom": 3}}'), ""),
         ("shown", np.array("[" * 100_000), ""),
-        ("first_batch", np.full(16, np.nan, np.float32), "(E, N, 7)"),
+        ("first_batch", np.full(16, np.nan, np.float32), "'first_batch' is not finite"),
         ("classes", np.array([*"abcdef", "f"]), "(E, N, 7)"),
         ("probabilities", np.zeros((2, 96, 7), np.float16), "(E, N, 7)"),
         ("probabilities", np.full((2, 96, 6), 1 / 6, np.float16), "(E, N, 7)"),

@@ -91,6 +91,8 @@ def compare(
         DataError: a model without data; predictions of other samples, labels, classes or data.
     """
     named = [_named_predictions(each, which, data, split) for each, which in ((first, "first"), (second, "second"))]
+    if named[0][0] == named[1][0]:
+        named = [(f"{name} ({number})", predictions) for number, (name, predictions) in enumerate(named, 1)]
     return compare_named(named, None if data is None else read(data, FINGERPRINT_PX))[0]
 
 
@@ -130,11 +132,11 @@ def _named_predictions(
     given: Model | Predictions | EvaluationResult, which: str, data: Data | None, split: Any
 ) -> tuple[str, Predictions]:
     if isinstance(given, EvaluationResult):
-        return given.name or which, given.predictions
+        return str(given.run.path) if given.run else given.name or which, given.predictions
     if isinstance(given, Predictions):
         return which, given
     if data is None:
         raise DataError("Comparing models needs data; or give their predictions.", code="data-missing")
     done = evaluate(given, data, split)
-    # As the command does: two runs of one recipe are told apart by their folders.
+    # As the command does: two runs of one recipe differ by their folders.
     return str(given) if isinstance(given, (str, os.PathLike)) else done.name or which, done.predictions

@@ -18,7 +18,7 @@ from mien.cli.options import (
     SetOption,
 )
 from mien.cli.output import notice, show_json
-from mien.cli.source import SourceOptions
+from mien.cli.source import SourceVotesOptions
 from mien.data.dataset import Dataset
 from mien.distill.soft_labels import TeacherPredictions, check_same_data, soft_labels_path, write_soft_labels
 from mien.errors import RecipeError, RunError, needs_extra
@@ -66,7 +66,7 @@ def soft_labels(
     ] = None,
     changes: SetOption = None,
     *,
-    data_options: SourceOptions,
+    data_options: SourceVotesOptions,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -84,8 +84,8 @@ def soft_labels(
 
     written: Sequence[TeacherPredictions | EpochTargetsSummary]
     if recipe is None:
-        if changes or epochs is not None:
-            raise RecipeError("--set and --epochs need --recipe.", code="options")
+        if changes or epochs is not None or data_options.votes is not None:
+            raise RecipeError("--set, --epochs and --votes need --recipe.", code="options")
         written = _predict_faces(models, 10 if tta is None else tta, out, faces_at)
         student, own = "RECIPE", []
     else:

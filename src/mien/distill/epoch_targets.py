@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.dataset import Dataset
+from mien.data.votes import check_votes
 from mien.errors import DataError, RunError
 from mien.inference.predictor import Predictor
 from mien.labels import parse_scheme
@@ -41,7 +42,7 @@ class EpochTargetsSummary:
         new: number of epochs that were added now.
         faces: faces per epoch.
         bytes: size of the file.
-        vote_teachers: number of the teachers that predicted votes too.
+        vote_teachers: number of the teachers that predicted votes too; None where the student learns none from them.
     """
 
     file: str
@@ -50,7 +51,7 @@ class EpochTargetsSummary:
     new: int
     faces: int
     bytes: int
-    vote_teachers: int = 0
+    vote_teachers: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -59,10 +60,10 @@ class EpochTargetsSummary:
     def words(self) -> str:
         """For a person."""
         found = "" if self.new == self.epochs else f" ({self.epochs - self.new} of them existed)"
-        votes = f"votes predicted by {self.vote_teachers} of them, " if self.vote_teachers else ""
+        votes = "" if self.vote_teachers is None else f" Teachers that predict the votes: {self.vote_teachers}."
         return (
-            f"{self.file}: {self.epochs} epochs{found} of {self.faces:,} faces each by {', '.join(self.models)}, "
-            f"{votes}{self.bytes / 1e6:.1f} MB"
+            f"{self.file}: {self.epochs} {'epoch' if self.epochs == 1 else 'epochs'}{found} of {self.faces:,} faces "
+            f"each, {self.bytes / 1e6:.1f} MB. Teachers: {', '.join(self.models)}.{votes}"
         )
 
 
@@ -83,13 +84,15 @@ def write_epoch_targets(
 
     Raises:
         DataError: a teacher with another input or other classes than the recipe's, no train split, a recipe whose
-            epochs cannot be repeated, or a file of other targets.
+            epochs cannot be repeated, votes that the recipe needs and the data lacks, or a file of other targets.
         RunError: the file system refused.
     """
     check_teachers(teachers, recipe)
     shown = faces.of_split("train").with_scheme(parse_scheme(recipe.classes))
     for path, classifier in teachers:
         _check_classes(path, classifier, shown.classes)
+    if recipe.learns_votes:
+        check_votes(shown)
     first_batch = next(shown_inputs(recipe, shown, 1)).mean(axis=(1, 2, 3))
     per_epoch = count_shown(len(shown), recipe.batch_size)
     vote_classes = _vote_classes(teachers, recipe, shown)
@@ -106,6 +109,12 @@ def write_epoch_targets(
     )
     if file.exists():
         found = read_stored_targets(file)
+        if found is not None and found.vote_classes != vote_classes:
+            raise DataError(
+                f"{file} exists and holds {_what_of_votes(found.vote_classes)}; this command would add "
+                f"{_what_of_votes(vote_classes)}. Choose another --out.",
+                code="epoch-targets-votes",
+            )
         if found is None or not found.same_but_for_length(stored):
             raise DataError(
                 f"{file} exists and holds targets of other teachers or epochs; choose another --out.",
@@ -133,7 +142,9 @@ def write_epoch_targets(
         write_stored_targets(file, stored)
     held = len(stored.probabilities)
     names = tuple(classifier.manifest.full_name for _, classifier in teachers)
-    voting = sum(_votes_output(classifier, vote_classes) is not None for _, classifier in teachers)
+    voting = None
+    if recipe.learns_distribution:
+        voting = sum(_votes_output(classifier, vote_classes) is not None for _, classifier in teachers)
     return EpochTargetsSummary(str(file), names, held, held - before, per_epoch, file.stat().st_size, voting)
 
 
@@ -183,12 +194,25 @@ def _check_classes(path: Path, classifier: Predictor, classes: tuple[str, ...]) 
 def _vote_classes(teachers: Sequence[tuple[Path, Predictor]], recipe: Recipe, faces: Dataset) -> tuple[str, ...]:
     """The choices of the voters, where the recipe has an output for them and one of the teachers too; else ()."""
     known = any(_votes_output(classifier, faces.vote_classes) is not None for _, classifier in teachers)
-    return faces.vote_classes if recipe.learns_votes and known else ()
+    return faces.vote_classes if recipe.learns_distribution and known else ()
+
+
+def _what_of_votes(classes: tuple[str, ...]) -> str:
+    return f"predictions of votes for {', '.join(classes)}" if classes else "no predictions of votes"
 
 
 def _votes_output(classifier: Predictor, classes: tuple[str, ...]) -> ModelOutput | None:
-    found = (each for each in classifier.manifest.all_outputs if each.perceived and set(each.classes) == set(classes))
-    return next(found, None)
+    """The output that predicts the distribution of votes. One taught by the majority predicts something else."""
+    manifest = classifier.manifest
+    return next(
+        (
+            each
+            for each in manifest.all_outputs
+            if each.name is not None and manifest.outputs[each.name].target in {"votes", "sampled"}
+            if set(each.classes) == set(classes)
+        ),
+        None,
+    )
 
 
 def _mean_predictions(

@@ -126,8 +126,8 @@ def make_distillation(recipe: Recipe, teachers: Sequence[Path], faces: Dataset, 
         softened = apply_temperature(flat, settings.temperature).astype(np.float32).reshape(found.probabilities.shape)
         on_device = fabric.to_device(torch.from_numpy(softened))
         votes = None
-        if found.votes is not None and recipe.learns_votes:
-            columns = _columns(str(path), found.vote_classes, faces.vote_classes)
+        if found.votes is not None and recipe.learns_distribution:
+            columns = _columns(str(path), found.vote_classes, faces.vote_classes, "choices of the voters")
             votes = epoch_targets(fabric.to_device(torch.from_numpy(found.votes[:, :, columns].astype(np.float32))))
         return Distillation(settings.alpha, settings.temperature, epoch_targets(on_device), found, votes)
     predictions = [(path, _under_scheme(read_predictions(path), recipe, faces.classes)) for path in teachers]
@@ -179,12 +179,12 @@ def _under_scheme(predictions: Predictions, recipe: Recipe, classes: tuple[str, 
     return predictions.with_scheme(parse_scheme(recipe.classes))
 
 
-def _columns(name: str, known: tuple[str, ...], wanted: tuple[str, ...]) -> list[int]:
+def _columns(name: str, known: tuple[str, ...], wanted: tuple[str, ...], what: str = "classes") -> list[int]:
     if set(known) != set(wanted):
         raise DataError(
-            f"The teacher {name} has the classes {', '.join(known)}; the student has {', '.join(wanted)}. "
+            f"The teacher {name} has the {what} {', '.join(known)}; the student has {', '.join(wanted)}. "
             f"They must be the same.",
-            code="teacher-classes",
+            code="teacher-classes" if what == "classes" else "teacher-votes",
         )
     return [known.index(each) for each in wanted]
 

@@ -83,7 +83,7 @@ def output_facts(recipe: Recipe, outputs: Sequence[Output], faces: Dataset) -> d
     facts: dict[str, Any] = {
         "outputs": {output.name: {"classes": list(output.classes), "target": output.target} for output in outputs}
     }
-    if any(output.learns_votes for output in outputs):
+    if recipe.learns_votes:
         facts["votes_fingerprint"] = votes_fingerprint(faces)
     return facts
 

@@ -57,7 +57,7 @@ def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tens
 def _loss_of(
     state: TrainingState, batch: Batch, logits: Sequence[Tensor], targets: Tensor | None, vote_targets: Sequence[Tensor]
 ) -> Tensor:
-    """The weighted sum of the outputs' losses: the first is of labels, the others of votes, all of teachers."""
+    """The weighted sum of the outputs' losses: the first is of labels, the others of votes; teachers may predict both."""
     loss = state.loss(logits[0], state.labels[batch.chosen])
     if batch.partner is not None:
         loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])
@@ -69,7 +69,7 @@ def _loss_of(
         mixed = votes[batch.chosen]
         if batch.partner is not None:
             mixed = batch.lam * mixed + (1 - batch.lam) * votes[batch.partner]
-        if state.distillation is not None:
+        if state.distillation is not None and output.target == "votes":
             mixed = state.distillation.mixed_votes(batch, mixed)
         loss = loss + output.weight * distribution_loss(own, mixed)
     return loss

@@ -1,6 +1,6 @@
-"""Answers about whole epochs as training shows them: what live teachers are asked, asked once and kept in a file.
+"""Teachers' predictions about whole epochs as training shows them, computed once and kept in a file.
 
-Not their lesson to the bit: the teachers' mean is taken before it is softened (of live ones, after), and in float16
+Not those of live teachers to the bit: the mean is taken before it is softened (of live ones, after), and in float16
 what is below 6e-8 is nothing.
 """
 
@@ -256,15 +256,13 @@ def read_stored_targets(file: Path) -> StoredTargets | None:
             )
     probabilities, classes = arrays["probabilities"], tuple(arrays["classes"].tolist())
     votes, vote_classes = arrays.get("votes"), tuple(arrays["vote_classes"].tolist() if "votes" in arrays else ())
-    if not (
-        _are_probabilities(probabilities, classes)
-        and (votes is None or (votes.shape[:2] == probabilities.shape[:2] and _are_probabilities(votes, vote_classes)))
-        and np.isfinite(arrays["first_batch"]).all()
-    ):
-        raise DataError(
-            f"{file} does not hold probabilities (E, N, {len(classes)}); it is damaged. Make it again.",
-            code="targets-damaged",
-        )
+    checked = [("probabilities", probabilities, classes)] + ([] if votes is None else [("votes", votes, vote_classes)])
+    for name, values, columns in checked:
+        if values.shape[:2] != probabilities.shape[:2] or not _are_probabilities(values, columns):
+            raise DataError(
+                f"{file}: its '{name}' are not probabilities (E, N, {len(columns)}); it is damaged. Make it again.",
+                code="targets-damaged",
+            )
     try:
         shown = what_is_shown(
             Recipe.model_validate_json(json.dumps(with_renamed_keys(json.loads(str(arrays["shown"])))))
@@ -275,6 +273,8 @@ def read_stored_targets(file: Path) -> StoredTargets | None:
         ) from None
     if not 0 <= int(arrays["seed"]) < 2**31:
         raise DataError(f"{file}: its 'seed' is {arrays['seed']}; it is damaged.", code="targets-damaged")
+    if not np.isfinite(arrays["first_batch"]).all():
+        raise DataError(f"{file}: its 'first_batch' is not finite; it is damaged.", code="targets-damaged")
     return StoredTargets(
         probabilities=probabilities.astype(np.float16),
         classes=classes,
