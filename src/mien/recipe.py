@@ -116,7 +116,7 @@ class DistillRecipe(StrictModel):
 
     temperature: float = Field(default=3.0, gt=0, description="softens both answers before they are compared")
     alpha: float = Field(
-        default=0.9, gt=0, le=1, description="the teachers' share; the rest is that of the labels, or of the votes themselves"
+        default=0.9, gt=0, le=1, description="the teachers' share of the loss; the rest is that of labels and votes"
     )
     live: bool = Field(default=False, description="ask the teachers about each batch as augmented, at each step")
 

@@ -57,7 +57,7 @@ def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tens
 def _loss_of(
     state: TrainingState, batch: Batch, logits: Sequence[Tensor], targets: Tensor | None, vote_targets: Sequence[Tensor]
 ) -> Tensor:
-    """The weighted sum of the outputs' losses: the first is of labels, the others of votes; teachers may predict both."""
+    """The weighted sum of the outputs' losses: first that of labels, then those of votes; teachers may predict both."""
     loss = state.loss(logits[0], state.labels[batch.chosen])
     if batch.partner is not None:
         loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])
