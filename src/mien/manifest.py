@@ -51,14 +51,19 @@ class ModelOutput:
     Attributes:
         name: None for the only output of a model without named outputs.
         logits: the graph's output with its logits, in the order of ``classes``.
-        perceived: whether votes taught it. Its probabilities are the shares of people expected to choose each class.
+        target: what taught it: label, votes, majority or sampled (:class:`mien.recipe.OutputRecipe`).
     """
 
     name: str | None
     logits: str
     classes: tuple[str, ...]
     temperature: float
-    perceived: bool
+    target: str
+
+    @property
+    def perceived(self) -> bool:
+        """Whether votes taught it. Its probabilities are the shares of people expected to choose each class."""
+        return self.target != "label"
 
 
 def _all_different(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -123,12 +128,12 @@ class Manifest(BaseModel):
     def all_outputs(self) -> tuple[ModelOutput, ...]:
         """All outputs, that of the label first. Its logits are ``logits``, as in every model file."""
         if not self.outputs:
-            return (ModelOutput(None, "logits", self.classes, self.temperature, perceived=False),)
+            return (ModelOutput(None, "logits", self.classes, self.temperature, "label"),)
         first, *others = self.outputs
         found = [(name, f"logits_{name}", self.outputs[name]) for name in others]
         return (
-            ModelOutput(first, "logits", self.classes, self.temperature, perceived=False),
-            *(ModelOutput(name, logits, it.classes, it.temperature, perceived=True) for name, logits, it in found),
+            ModelOutput(first, "logits", self.classes, self.temperature, "label"),
+            *(ModelOutput(name, logits, it.classes, it.temperature, it.target) for name, logits, it in found),
         )
 
     def output(self, name: str | None = None) -> ModelOutput:

@@ -148,6 +148,7 @@ def test_csv_columns_are_votes(tmp_path: Path, noise, write_tree, write_csv) -> 
     [
         ("path,label,votes_happy", [1], "votes-columns"),
         ("path,label,votes_happy,votes_happiness", [1, 2], "votes-columns"),
+        ("path,label,votes_happy,votes_sad,votes_happy", [1, 2, 3], "column-twice"),
         ("path,label,votes_happy,votes_sad", [1, "many"], "votes-not-numbers"),
     ],
 )
@@ -163,6 +164,8 @@ def test_fer_plus_file_gives_its_votes(tmp_path: Path, plain: Dataset) -> None:
     faces = with_votes(plain, write_ferplus(tmp_path / "fer2013new.csv", plain, votes))
     assert np.array_equal(faces.votes, votes)
     assert faces.fingerprint == plain.fingerprint
+    with (tmp_path / "fer2013new.csv").open("a") as stream:
+        stream.write("\n")  # an empty last line, as editors leave it
     some = plain.subset(np.arange(60)[::-3])
     assert np.array_equal(with_votes(some, tmp_path / "fer2013new.csv").votes, votes[::-3])
 

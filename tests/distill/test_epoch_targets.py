@@ -65,7 +65,7 @@ def test_votes_are_the_mean_of_those_models_that_predict_them(tmp_path, voted_fa
         lesson = make_distillation(recipe, [each], shown, make_fabric("fp32"))
         assert lesson.votes(batch).numpy() == pytest.approx(found.votes[0, 16:32])
     write_stored_targets(tmp_path / "other.npz", replace(found, vote_classes=tuple("abcdefghij")))
-    with raises(DataError, "teacher-votes"):
+    with raises(DataError, "teacher-classes", "a, b, c, d, e, f, g, h, i, j"):
         make_distillation(recipe, [tmp_path / "other.npz"], shown, make_fabric("fp32"))
     plain = parse_recipe(RECIPE, "x")
     assert make_distillation(plain, [file], shown, make_fabric("fp32")).votes is None
@@ -98,7 +98,7 @@ def test_a_file_is_not_continued_with_votes_that_it_lacks(tmp_path, voted_faces,
     for file, first, then in ((tmp_path / "a.npz", recipe, plain), (tmp_path / "b.npz", plain, recipe)):
         write_epoch_targets(file, voting, first, voted_faces, 1)
         before = file.read_bytes()
-        with raises(DataError, "epoch-targets-votes"):
+        with raises(DataError, "epoch-targets-other"):
             write_epoch_targets(file, voting, then, voted_faces, 2)
         assert file.read_bytes() == before
 
@@ -143,6 +143,10 @@ def test_a_file_of_other_answers_is_left_alone(tmp_path, faces, teacher):
         with raises(DataError, "epoch-targets-other"):
             write_epoch_targets(file, teachers, other, data, 2)
     assert file.read_bytes() == before
+    file.write_bytes(before[:1000])
+    with raises(DataError, "epoch-targets-other", file):
+        write_epoch_targets(file, [teacher], recipe, faces, 2)
+    assert file.read_bytes() == before[:1000]
 
 
 def test_a_file_is_not_gone_on_with_where_epochs_come_out_otherwise(tmp_path, faces, teacher, monkeypatch):

@@ -91,8 +91,6 @@ def compare(
         DataError: a model without data; predictions of other samples, labels, classes or data.
     """
     named = [_named_predictions(each, which, data, split) for each, which in ((first, "first"), (second, "second"))]
-    if named[0][0] == named[1][0]:
-        named = [(f"{name} ({number})", predictions) for number, (name, predictions) in enumerate(named, 1)]
     return compare_named(named, None if data is None else read(data, FINGERPRINT_PX))[0]
 
 

@@ -50,7 +50,8 @@ def compare_all(
             groups = _faces_of(a, faces).groups
         a, b = (replace(each, groups=groups) for each in (a, b))
         key = "comparison" if len(others) == 1 else f"comparison-{number}"
-        pairs.append(PairwiseComparison(first, name, a, b, compare_predictions(a, b, resamples), key))
+        names = (first, name) if first != name else (f"{first} (1)", f"{name} (2)")
+        pairs.append(PairwiseComparison(*names, a, b, compare_predictions(a, b, resamples), key))
     return pairs
 
 

@@ -106,6 +106,10 @@ def _other_columns(header: Header, rows: Sequence[tuple[int, list[str]]]) -> dic
     columns: dict[str, npt.NDArray[Any]] = {}
     for position, name in enumerate(header.names):
         if position not in taken and name.strip():
+            if free_name(name.strip()) in columns:
+                raise DataError(
+                    f"The column '{name.strip()}' is there twice. Rename or remove one.", code="column-twice"
+                )
             columns[free_name(name.strip())] = _parse_column([fields[position].strip() for _, fields in rows])
     return columns
 

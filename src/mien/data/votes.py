@@ -195,6 +195,8 @@ def read_ferplus(path: Path) -> tuple[list[str], npt.NDArray[np.int64]]:
         )
     usages, counts = [], []
     for number, line in enumerate(lines[1:], start=2):
+        if not line:
+            continue
         usages.append(_usage(line, f"{path} line {number}"))
         counts.append(_counts(line, f"{path} line {number}"))
     if not counts:

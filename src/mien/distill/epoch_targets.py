@@ -109,15 +109,14 @@ def write_epoch_targets(
     )
     if file.exists():
         found = read_stored_targets(file)
-        if found is not None and found.vote_classes != vote_classes:
+        if found is None:
             raise DataError(
-                f"{file} exists and holds {_what_of_votes(found.vote_classes)}; this command would add "
-                f"{_what_of_votes(vote_classes)}. Choose another --out.",
-                code="epoch-targets-votes",
+                f"{file} exists, and is another file or damaged. Remove it, or choose another --out.",
+                code="epoch-targets-other",
             )
-        if found is None or not found.same_but_for_length(stored):
+        if not found.same_but_for_length(stored):
             raise DataError(
-                f"{file} exists and holds targets of other teachers or epochs; choose another --out.",
+                f"{file} exists and holds targets of other teachers, epochs or votes; choose another --out.",
                 code="epoch-targets-other",
             )
         if not found.begins_with(first_batch) or found.probabilities.shape[1] != per_epoch:
@@ -197,22 +196,10 @@ def _vote_classes(teachers: Sequence[tuple[Path, Predictor]], recipe: Recipe, fa
     return faces.vote_classes if recipe.learns_distribution and known else ()
 
 
-def _what_of_votes(classes: tuple[str, ...]) -> str:
-    return f"predictions of votes for {', '.join(classes)}" if classes else "no predictions of votes"
-
-
 def _votes_output(classifier: Predictor, classes: tuple[str, ...]) -> ModelOutput | None:
     """The output that predicts the distribution of votes. One taught by the majority predicts something else."""
-    manifest = classifier.manifest
-    return next(
-        (
-            each
-            for each in manifest.all_outputs
-            if each.name is not None and manifest.outputs[each.name].target in {"votes", "sampled"}
-            if set(each.classes) == set(classes)
-        ),
-        None,
-    )
+    found = (each for each in classifier.manifest.all_outputs if each.target in {"votes", "sampled"})
+    return next((each for each in found if set(each.classes) == set(classes)), None)
 
 
 def _mean_predictions(

@@ -184,7 +184,7 @@ def _columns(name: str, known: tuple[str, ...], wanted: tuple[str, ...], what: s
         raise DataError(
             f"The teacher {name} has the {what} {', '.join(known)}; the student has {', '.join(wanted)}. "
             f"They must be the same.",
-            code="teacher-classes" if what == "classes" else "teacher-votes",
+            code="teacher-classes",
         )
     return [known.index(each) for each in wanted]
 
