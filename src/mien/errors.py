@@ -186,7 +186,7 @@ def sentence(words: str) -> str:
     return words if words.endswith((".", "?")) else f"{words}."
 
 
-def nearest(name: str, known: Iterable[str], table: str = "") -> str:
+def nearest(name: object, known: Iterable[str], table: str = "") -> str:
     """Say what ``name`` may have been meant to be, with the table before it that all of them are in.
 
     Returns ``" Did you mean 'x'?"`` where something close is known, otherwise the list of what is known.
@@ -200,7 +200,7 @@ def nearest(name: str, known: Iterable[str], table: str = "") -> str:
     """
     known = sorted(known)
     lowered = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(name.lower(), lowered, n=1)
+    close = difflib.get_close_matches(str(name).lower(), lowered, n=1)
     if close:
         return f" Did you mean '{table}{lowered[close[0]]}'?"
     return f" Known: {', '.join(table + each for each in known)}."

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from mien.checks.label_noise_ceiling import next_voter_hits, pair_agreement, plurality_hits, predicted_from_votes
 from mien.checks.vote_evidence import Votes
+from mien.labels import FERPLUS_CLASSES
 
 CLASS_OF_ANSWER = np.array([6, 3, 5, 4, 0, 1, 2, -1, -1, -1])
 
@@ -18,7 +19,7 @@ def votes_of(counts):
     total = counts.sum(axis=1)
     shares = np.full(counts.shape, np.nan)
     np.divide(counts, total[:, np.newaxis], out=shares, where=total[:, np.newaxis] > 0)
-    return Votes(shares, total, CLASS_OF_ANSWER, ())
+    return Votes(FERPLUS_CLASSES, shares, total, CLASS_OF_ANSWER, ())
 
 
 COUNTS = st.lists(st.lists(st.integers(0, 4), min_size=10, max_size=10), min_size=1, max_size=5)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from mien.checks.label_noise_ceiling import next_voter_hits
-from mien.checks.vote_evidence import ANSWERS, read_votes, vote_description
+from mien.checks.vote_evidence import read_votes, vote_description
 from mien.errors import DataError
+from mien.labels import FERPLUS_CLASSES
 from support import raises
 
 
@@ -40,8 +41,8 @@ def test_shares_in_place_of_votes_are_votes_too(faces):
     assert votes.known.tolist() == [True, True]
     assert votes.shares[0, [0, 3, 4]].tolist() == pytest.approx([0.3, 0.6, 0.1])
     assert np.isnan(next_voter_hits(votes)).all()
-    assert vote_description(votes.shares[0] * votes.counts[0]) == "sadness 0.6, neutral 0.3, anger 0.1"
-    assert vote_description(np.array(SPLIT)) == "sadness 6, neutral 3"
+    assert vote_description(votes.shares[0] * votes.counts[0], votes.answers) == "sad 0.6, neutral 0.3, angry 0.1"
+    assert vote_description(np.array(SPLIT), FERPLUS_CLASSES) == "sad 6, neutral 3"
 
 
 def test_odd_and_missing_votes_are_told(faces):
@@ -56,7 +57,7 @@ def test_a_class_that_no_answer_names_is_unknown(faces):
     renamed = replace(with_votes(faces, [HAPPY, HAPPY]), classes=("smile", *faces.classes[1:]))
     votes = read_votes(renamed)
     assert np.isnan(votes.for_label(np.array([0, 0]), 7)).all()
-    assert votes.class_of_answer[ANSWERS.index("anger")] == -1
+    assert votes.class_of_answer[FERPLUS_CLASSES.index("angry")] == -1
 
 
 @pytest.mark.parametrize("bad", [[-1, *HAPPY[1:]], [float("nan"), *HAPPY[1:]]])
@@ -64,8 +65,20 @@ def test_impossible_votes_are_one_line(bad, faces):
     with raises(DataError, "votes-range") as caught:
         read_votes(with_votes(faces, [HAPPY, bad, HAPPY, bad, bad]))
     shown = np.array([HAPPY, bad])[1].tolist()
-    for value in (f"sample {faces.rows[1]} ({faces.source[1]}) is {shown}", "3 of 5"):
+    for value in (f"sample {faces.rows[1]} ({faces.source[1]})", str(shown), "3 of 5"):
         assert value in str(caught.value)
+
+
+def test_votes_of_other_answers_are_evidence_too(faces):
+    """By hand: three of four say the label; nobody could say "no face"; a total of five is odd among fours."""
+    counts = np.array([[3, 1, 0], [0, 4, 0], [1, 4, 0]])
+    own = replace(faces.subset(np.arange(3)), columns={"votes": counts}, vote_classes=("happy", "sad", "bored"))
+    votes = read_votes(own)
+    assert votes.for_label(np.full(3, own.classes.index("happy")), 7).tolist() == [0.75, 0, 0.2]
+    assert votes.not_a_face is None
+    assert votes.class_of_answer[2] == -1
+    assert "1 sample sum to 5, not 4" in votes.notes[0]
+    assert vote_description(counts[0], votes.answers) == "happy 3, sad 1"
 
 
 def test_without_usable_votes_there_are_none(faces):

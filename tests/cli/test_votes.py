@@ -157,7 +157,7 @@ def test_training_says_which_epoch_it_keeps_and_why(mien, folder, tmp_path):
 @pytest.mark.parametrize(
     ("made", "code"),
     [
-        (lambda votes: np.where(np.arange(len(votes))[:, None] == 3, 0, votes), "votes-empty"),
+        (lambda votes: np.zeros_like(votes), "votes-empty"),
         (lambda votes: np.where(np.arange(len(votes))[:, None] == 3, -1, votes), "votes-negative"),
         (lambda votes: votes[:, :9], "votes-shape"),
     ],
@@ -167,10 +167,36 @@ def test_bad_votes_in_the_data_are_refused(mien, folder, tmp_path, faces, votes,
     given = ("--data", tmp_path / "bad.parquet", "--out", tmp_path / "out")
     refused(mien("train", folder / "two.toml", *given), code)
     assert not (tmp_path / "out").exists()
-    if code != "votes-shape":
+    if code == "votes-negative":
         split = str(faces.split[3])
         refused(mien("evaluate", folder / "run", *given, "--split", split), code)
         assert not (tmp_path / "out").exists()
+
+
+def test_images_without_votes_are_left_out_and_counted(mien, folder, tmp_path, faces, votes):
+    """Oracle: the distances of the other images' rows of the predictions file, computed here."""
+    asked = np.arange(len(faces)) % 4 > 0
+    some = np.where(asked[:, None], votes, 0)
+    write_parquet(replace(faces, columns={"ferplus_votes": some}), tmp_path / "some.parquet")
+    given = ("--data", tmp_path / "some.parquet", "--out", tmp_path / "out", "--json")
+    answer = mien("evaluate", folder / "run", *given)
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)["votes"]
+    predictions = read_predictions(tmp_path / "out" / "predictions_validation.npz")
+    known = asked[predictions.sample_ids]
+    assert (found["samples"], found["without_votes"]) == (known.sum(), (~known).sum())
+    assert 0 < (~known).sum() < len(predictions)
+    shares = some[predictions.sample_ids][known]
+    shares = shares / shares.sum(axis=1, keepdims=True)
+    distance = jensen_shannon_divergence(shares, predictions.votes.probabilities[known]).mean()
+    assert found["distribution"]["jensen_shannon"]["value"] == pytest.approx(distance)
+    shown = mien("evaluate", folder / "run", *given[:2]).out
+    assert f"{(~known).sum():,} samples" in shown
+    none = replace(faces, columns={"ferplus_votes": np.zeros_like(votes)})
+    write_parquet(none, tmp_path / "none.parquet")
+    answer = mien("evaluate", folder / "run", "--data", tmp_path / "none.parquet", "--json")
+    assert answer.code == 0, answer.err
+    assert "votes" not in json.loads(answer.out)
 
 
 @pytest.mark.parametrize(

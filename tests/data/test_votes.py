@@ -143,6 +143,52 @@ def test_csv_columns_are_votes(tmp_path: Path, noise, write_tree, write_csv) -> 
     assert "votes_happiness" not in faces.columns
 
 
+def test_pixel_tables_have_votes_too(tmp_path: Path, noise, write_csv, as_pixels) -> None:
+    """Oracle: the numbers that were written, in a table with other columns and one of groups between them."""
+    rows = [(row % 2, as_pixels(image), row, "Training", f"p{row}", 9 - row) for row, image in enumerate(noise(4))]
+    header = "emotion,pixels,votes_happy,Usage,person,votes_Anger"
+    faces = read_data(write_csv(tmp_path / "fer.csv", header, rows), group="person").faces
+    assert faces.vote_classes == ("happy", "angry")
+    assert faces.votes.tolist() == [[0, 9], [1, 8], [2, 7], [3, 6]]
+    assert faces.columns["person"].tolist() == ["p0", "p1", "p2", "p3"]
+    assert set(faces.columns) == {"votes", "person"}
+    with raises(DataError, "column-twice", "votes_happy"):
+        read_data(write_csv(tmp_path / "two.csv", header.replace("votes_Anger", "votes_happy"), rows))
+    with raises(DataError, "votes-not-numbers", "bad.csv line 4", "votes_happy", "many"):
+        read_data(write_csv(tmp_path / "bad.csv", header, [*rows[:2], (0, rows[2][1], "many", *rows[2][3:]), rows[3]]))
+
+
+def test_parquet_columns_are_votes_too(tmp_path: Path, plain: Dataset) -> None:
+    """Oracle: the numbers that were written; a row of nulls is one that nobody was asked about."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    write_parquet(plain, tmp_path / "plain.parquet")
+    happy, sad = list(range(60)), [5] * 60
+    happy[3] = sad[3] = None
+    table = pq.read_table(tmp_path / "plain.parquet")
+    voted = table.append_column("votes_happy", pa.array(happy)).append_column("votes_sad", pa.array(sad))
+    pq.write_table(voted, tmp_path / "faces.parquet")
+    faces = read_data(tmp_path / "faces.parquet").faces
+    assert faces.vote_classes == ("happy", "sad")
+    assert faces.votes[:5].tolist() == [[0, 5], [1, 5], [2, 5], [0, 0], [4, 5]]
+    happy[3] = 1
+    half = table.append_column("votes_happy", pa.array(happy)).append_column("votes_sad", pa.array(sad))
+    pq.write_table(half, tmp_path / "half.parquet")
+    with raises(DataError, "votes-not-numbers", "votes_sad", "nothing"):
+        read_data(tmp_path / "half.parquet")
+
+
+def test_a_bad_number_of_votes_is_named_by_its_line(tmp_path: Path, noise, write_tree, write_csv) -> None:
+    """By hand: the third row is line 4; a row with no number at all is one that nobody was asked about."""
+    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
+    good = [["0.png", "happy", 3, 0], ["1.png", "sad", 0, 2.5], ["2.png", "happy", "", ""], ["3.png", "sad", 1, 1]]
+    faces = read_data(write_csv(tmp_path / "good.csv", "path,label,votes_happy,votes_sad", good)).faces
+    assert faces.votes.tolist() == [[3, 0], [0, 2.5], [0, 0], [1, 1]]
+    for bad, shown in ((("", 2), "nothing"), (("7x", 2), "7x"), (("inf", 2), "inf"), (("1_0", 2), "1_0")):
+        rows = [*good[:2], ["2.png", "happy", *bad], good[3]]
+        with raises(DataError, "votes-not-numbers", "bad.csv line 4", "votes_happy", shown):
+            read_data(write_csv(tmp_path / "bad.csv", "path,label,votes_happy,votes_sad", rows))
+
+
 @pytest.mark.parametrize(
     ("header", "values", "code"),
     [
@@ -205,8 +251,9 @@ def test_bad_votes_are_refused_where_they_are_used(voted: Dataset, plain: Datase
         check_votes(replace(plain, columns={"ferplus_votes": np.ones((60, 8), dtype=np.int64)}))
     votes = votes_for(plain)
     votes[7] = 0
-    with raises(DataError, "votes-empty", "Row 7"):
-        check_votes(replace(plain, columns={"ferplus_votes": votes}))
+    assert np.array_equal(check_votes(replace(plain, columns={"ferplus_votes": votes})), votes)
+    with raises(DataError, "votes-empty", "60", "train"):
+        check_votes(replace(plain, columns={"ferplus_votes": np.zeros_like(votes)}))
     votes[7, 0] = -1
     with raises(DataError, "votes-negative", "row 7", -1):
         check_votes(replace(plain, columns={"ferplus_votes": votes}))

@@ -39,6 +39,14 @@ def test_majority_by_hand():
     assert found.tolist() == expected
 
 
+def test_shares_are_no_single_votes():
+    """By hand: of shares, 1 is everybody. The same shares as counts of ten give the same majority."""
+    shares = np.array([[1.0, 0.0, 0.0], [0.6, 0.4, 0.0], [0.4, 0.3, 0.3]])
+    assert majority(shares, ("happy", "sad", "fear")).tolist() == [0, 0, -1]
+    assert majority(np.rint(shares * 10), ("happy", "sad", "fear")).tolist() == [0, 0, -1]
+    assert majority(np.array([[1, 0, 0]]), ("happy", "sad", "fear")).tolist() == [-1]
+
+
 def test_accuracy_counts_images_with_a_majority_alone():
     """By hand: of four images one has no majority; "unknown" is no prediction, so the next best counts."""
     votes = np.array([row(happy=10), row(sad=10), row(unknown=10), row(fear=10)])

@@ -110,6 +110,19 @@ def test_perfect_distributions_cost_the_entropy_of_votes(predictions):
     assert (found.jensen_shannon.value, found.calibration_error.value) == (0, 0)
 
 
+def test_samples_without_votes_are_left_out():
+    """Oracle: the same predictions without those samples."""
+    predictions = _random(120)
+    asked = np.arange(120) % 3 > 0
+    some = replace(predictions.votes, counts=np.where(asked[:, None], predictions.votes.counts, 0))
+    found = evaluate_votes(replace(predictions, votes=some), {"all": np.ones(120, dtype=bool)}, resamples=50)
+    expected = evaluate_votes(predictions.subset(asked), {"all": np.ones(80, dtype=bool)}, resamples=50)
+    assert (found.samples, found.without_votes, expected.without_votes) == (80, 40, 0)
+    assert {**found.to_dict(), "without_votes": 0} == expected.to_dict()
+    none = replace(predictions.votes, counts=np.zeros_like(predictions.votes.counts))
+    assert evaluate_votes(replace(predictions, votes=none)) is None
+
+
 def test_without_what_can_be_measured_there_is_nothing(predictions):
     """No votes; a label-only model whose classes no annotator could choose; a scheme that merged the classes."""
     assert evaluate_votes(replace(predictions, votes=None)) is None
@@ -141,7 +154,6 @@ def test_a_file_holds_votes(tmp_path, predictions):
         ({"vote_counts": np.ones((5, 9))}, "vote-counts-shape"),
         ({"vote_counts": np.ones((4, 10)), "vote_probabilities": np.full((4, 10), 0.1)}, "vote-counts-shape"),
         ({"vote_counts": -np.ones((5, 10))}, "vote-counts-range"),
-        ({"vote_counts": np.zeros((5, 10))}, "vote-counts-range"),
         ({"vote_counts": np.full((5, 10), np.nan)}, "vote-counts-range"),
         ({"vote_probabilities": np.full((5, 9), 0.1)}, "vote-probabilities-shape"),
         ({"vote_probabilities": np.full((5, 10), 0.2)}, "probability-sum"),

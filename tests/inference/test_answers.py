@@ -91,7 +91,7 @@ def test_what_people_would_say_is_the_default(voted_run, voted_faces):
         assert [each.output for each in found.predict(list(images), crops=True)] == [name] * 8
     assert model.with_output("fer2013").classes == model.for_labels().classes == voted_faces.classes
     assert model.output.name == "perceived", "another output is another object"
-    for name in ("label", "fer2014"):
+    for name in ("label", "fer2014", 3):
         with raises(ModelError, "output-unknown"):
             mien.load(voted_run.path, output=name)
 

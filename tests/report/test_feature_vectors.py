@@ -3,6 +3,7 @@
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
+from mien.labels import FERPLUS_CLASSES
 from mien.report.feature_vectors import most_similar_images, nearest_training, project_features
 from mien.report.sections.features import blame
 
@@ -30,9 +31,9 @@ def test_two_clusters_stay_apart_in_both_maps():
 def test_whose_mistake_it_is():
     classes = ("angry", "fear", "happy")
     votes = np.array([0, 0, 0, 0, 0, 0, 6, 0, 0, 4])
-    assert blame(votes, classes, 1) == "label"
-    assert blame(votes, classes, 0) == "network"
-    assert blame(None, classes, 1) == "network"
+    assert blame(votes, FERPLUS_CLASSES, classes, 1) == "label"
+    assert blame(votes, FERPLUS_CLASSES, classes, 0) == "network"
+    assert blame(None, FERPLUS_CLASSES, classes, 1) == "network"
 
 
 def test_look_alikes_are_the_same_face_in_other_light(faces):

@@ -19,6 +19,7 @@ from mien.data.read import ReadResult
 from mien.errors import DataError, MienWarning
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.results import Estimate
+from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.hub import is_fetched
 from mien.inference.find_model import SHIPPED, find_run
 from mien.inference.predictor import Predictor, load
@@ -76,6 +77,11 @@ class EvaluationResult:
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the confusion matrix."""
         return self.measured.evaluation.classes
+
+    @property
+    def votes(self) -> VoteEvaluation | None:
+        """How well annotators' votes are predicted, by FER+'s protocol and as distributions; None without votes."""
+        return self.measured.votes
 
     @property
     def predictions(self) -> Predictions:

@@ -122,7 +122,7 @@ def ceiling_estimates(
 
     Args:
         faces: N faces.
-        votes: FER+ votes; None if unknown.
+        votes: None if unknown.
         identical: int64 (N,), group ids: identical images share one.
         groups: int64 (N,), as in :func:`split_tests`.
         resamples: bootstrap resamples, of the data's groups if it has any.

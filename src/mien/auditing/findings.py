@@ -134,8 +134,9 @@ class AuditFindings:
         light: brightness, contrast and sharpness of each image, by name: float64 (N,).
         quality_issues: by name.
         outliers: how unusual each image is.
-        votes: FER+ votes; None if the data has none.
-        outlier_ranking: quality of the ranking of outliers, measured against votes for "no face"; None without votes.
+        votes: None if the data has none.
+        outlier_ranking: quality of the ranking of outliers, measured against votes for "not-a-face"; None without
+            such votes.
         split_tests: separability of the splits.
         shortcut_tests: separability of the classes by light, or by the image border.
         ceilings: estimates of the label-noise ceiling.

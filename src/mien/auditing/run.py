@@ -25,7 +25,7 @@ from mien.checks.image_quality import (
 from mien.checks.label_errors import check_evidence, rank_label_issues
 from mien.checks.outliers import TURNED_FROM, find_outliers
 from mien.checks.suggested_changes import suggest_changes
-from mien.checks.vote_evidence import COLUMN, Votes, read_votes
+from mien.checks.vote_evidence import Votes, read_votes
 from mien.data.clean import BLANK_BELOW
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.image_store import convert
@@ -120,11 +120,11 @@ def _audit(faces: Dataset, copies: Copies, predictions: Predictions | None, resa
     doubtful, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
     if review is not None:
         doubtful[review.indices], suggested[review.indices] = review.issues.sure, review.issues.suggested
-    outlier_ranking = None
-    if votes is not None and votes.known.any():
-        outlier_ranking = ConfirmedRanking.of(outliers.score, votes.not_a_face > 0.5, votes.known, faces.groups)
+    outlier_ranking, not_a_face = None, np.zeros(len(faces), dtype=np.bool_)
+    if votes is not None and votes.not_a_face is not None and votes.known.any():
+        not_a_face = votes.not_a_face > 0.5
+        outlier_ranking = ConfirmedRanking.of(outliers.score, not_a_face, votes.known, faces.groups)
     blank = copies.contrast < BLANK_BELOW
-    not_a_face = np.zeros(len(faces), dtype=np.bool_) if votes is None else votes.not_a_face > 0.5
     return AuditFindings(
         faces=faces,
         identical=copies.identical,
@@ -258,12 +258,10 @@ def _outvoted(votes: Votes, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.boo
 
 def _not_checked(faces: Dataset, votes: Votes | None, review: LabelReview | None) -> Iterator[Notice]:
     if votes is None or not votes.known.any():
-        missing = (
-            f"usable column {COLUMN} (ten numbers per sample)" if votes is None else f"vote in its column {COLUMN}"
-        )
+        missing = "no column of votes that can be used" if votes is None else "votes for none of its samples"
         yield Notice(
-            f"Votes not used: the data has no {missing}. Rankings of doubtful labels and outliers cannot be checked, "
-            "and the label-noise ceiling from votes is not estimated.",
+            f"Votes not used: the data has {missing}. Rankings of doubtful labels and outliers cannot be "
+            "checked, and the label-noise ceiling from votes is not estimated.",
             code="votes-not-used",
         )
     if review is None:

@@ -1,12 +1,11 @@
-"""FER+'s votes: what ten people said of each face, the only evidence about a label that no model gave.
+"""Votes: what several people said of each face, the only evidence about a label that no model gave.
 
-Barsoum et al., Training Deep Networks for Facial Expression Recognition with Crowd-Sourced Label Distribution, ICMI
-2016. Data that has them carries them as the column ``ferplus_votes``, int (N, 10).
+FER+ has ten for each face of FER2013 (Barsoum et al., ICMI 2016); see :mod:`mien.data.votes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,16 +14,8 @@ import numpy.typing as npt
 
 from mien.data.dataset import Dataset
 from mien.errors import DataError, Notice
-from mien.labels import canonical_class
 
-COLUMN = "ferplus_votes"
-
-ANSWERS: tuple[str, ...] = (
-    "neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt", "unknown", "no face",
-)  # fmt: skip
-"""The ten answers, in the order of FER+'s file."""
-
-_USUAL_TOTAL = 10
+_NOT_A_FACE = "not-a-face"
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +23,14 @@ class Votes:
     """The votes as shares.
 
     Attributes:
-        shares: float64 (N, 10), each sample summing to 1; NaN for a sample without votes.
+        answers: V names of what people could say.
+        shares: float64 (N, V), each sample summing to 1; NaN for a sample without votes.
         counts: float64 (N,), what the votes of each sample sum to: how many there are, where they are no shares.
-        class_of_answer: int64 (10,), the class of the data that each answer names, -1 where none does.
+        class_of_answer: int64 (V,), the class of the data that each answer names, -1 where none does.
         notes: what a person should know about the votes, a sentence each.
     """
 
+    answers: tuple[str, ...]
     shares: npt.NDArray[np.float64]
     counts: npt.NDArray[np.float64]
     class_of_answer: npt.NDArray[np.int64]
@@ -49,9 +42,9 @@ class Votes:
         return np.asarray(self.counts > 0)
 
     @property
-    def not_a_face(self) -> npt.NDArray[np.float64]:
-        """Fraction of voters who saw no face. float64 (N,), NaN without votes."""
-        return self.shares[:, ANSWERS.index("no face")]
+    def not_a_face(self) -> npt.NDArray[np.float64] | None:
+        """Fraction of voters who saw no face. float64 (N,), NaN without votes; None where nobody could say so."""
+        return self.shares[:, self.answers.index(_NOT_A_FACE)] if _NOT_A_FACE in self.answers else None
 
     def of(self, chosen: npt.NDArray[Any]) -> Votes:
         """The votes of some samples: bool (N,) or positions."""
@@ -77,46 +70,50 @@ def read_votes(faces: Dataset) -> Votes | None:
     Raises:
         DataError: a number of votes that is negative or no number.
     """
-    votes = faces.columns.get(COLUMN)
-    if votes is None or votes.ndim != 2 or votes.shape[1] != len(ANSWERS) or votes.dtype.kind not in "iuf":
+    votes = faces.votes
+    if votes is None:
         return None
     wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
     if len(wrong):
         first = wrong[0]
         raise DataError(
-            f"{COLUMN} of sample {faces.rows[first]} ({faces.source[first]}) is {votes[first].tolist()}; votes must "
-            f"be at least 0. Wrong samples: {len(wrong):,} of {len(votes):,}. Correct or remove the column.",
+            f"The votes of sample {faces.rows[first]} ({faces.source[first]}) are {votes[first].tolist()}; each must "
+            f"be at least 0. Wrong samples: {len(wrong):,} of {len(votes):,}. Correct or remove the votes.",
             code="votes-range",
         )
     counts = votes.sum(axis=1, dtype=np.float64)
     shares = np.full(votes.shape, np.nan)
     np.divide(votes, counts[:, np.newaxis], out=shares, where=counts[:, np.newaxis] > 0)
-    named = [canonical_class(answer) for answer in ANSWERS]
     index_of = {name: index for index, name in enumerate(faces.classes)}
     return Votes(
+        answers=faces.vote_classes,
         shares=shares,
         counts=counts,
-        class_of_answer=np.array([index_of.get(name, -1) for name in named], dtype=np.int64),
+        class_of_answer=np.array([index_of.get(name, -1) for name in faces.vote_classes], dtype=np.int64),
         notes=tuple(_notes(counts)),
     )
 
 
-def vote_description(votes: npt.NDArray[Any]) -> str:
+def vote_description(votes: npt.NDArray[Any], answers: Sequence[str]) -> str:
     """How people voted on a face, most frequent first: ``"fear 6, surprise 4"``; ``""`` where nobody did.
 
     Args:
-        votes: numbers (10,), of each of :data:`ANSWERS`.
+        votes: numbers (V,), of each of the answers.
+        answers: V names.
     """
-    return ", ".join(f"{ANSWERS[at]} {votes[at]:.3g}" for at in np.argsort(-votes, kind="stable") if votes[at] > 0)
+    return ", ".join(f"{answers[at]} {votes[at]:.3g}" for at in np.argsort(-votes, kind="stable") if votes[at] > 0)
 
 
 def _notes(counts: npt.NDArray[np.float64]) -> Iterator[Notice]:
     without = int((counts == 0).sum())
-    odd = counts[(counts > 0) & (counts != _USUAL_TOTAL)]
+    totals, frequent = np.unique(counts[counts > 0].round(6), return_counts=True)
+    # Of totals that are as frequent the greatest: a vote is lost more easily than made up.
+    usual = totals[frequent == frequent.max()][-1] if len(totals) else 0
+    odd = counts[(counts > 0) & (counts.round(6) != usual)]
     if len(odd):
         sums = ", ".join(f"{total:g}" for total in np.unique(odd.round(6))[:5])
         yield Notice(
-            f"The votes of {len(odd):,} {'sample' if len(odd) == 1 else 'samples'} sum to {sums}, not {_USUAL_TOTAL}: "
+            f"The votes of {len(odd):,} {'sample' if len(odd) == 1 else 'samples'} sum to {sums}, not {usual:g}: "
             f"each is divided by its own sum.",
             code="vote-sums",
         )

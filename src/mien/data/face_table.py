@@ -166,3 +166,15 @@ def find_column(headers: Iterable[str], wanted: Sequence[str]) -> int | None:
 def free_name(name: str) -> str:
     """``name``, with an underscore where mien's own parquet columns use it."""
     return f"{name}_" if normalize_header(name) in OWN_HEADERS else name
+
+
+def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
+    """A column of a text file: whole numbers, else numbers, else text; (N,)."""
+    if any("_" in value for value in values):  # Python reads 1_0 as ten; here it is somebody's name
+        return np.array(values)
+    for kind in (np.int64, np.float64):
+        try:
+            return np.array(values).astype(kind)
+        except (ValueError, OverflowError):
+            continue
+    return np.array(values)

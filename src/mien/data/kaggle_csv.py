@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from mien.data.csv_header import Header, read_header
 from mien.data.decode import only_grey
-from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_classes, split_of
+from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_classes, parse_column, split_of
 from mien.data.image_store import ImageWriter
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
+from mien.data.votes import gather_votes, is_vote_column
 from mien.errors import DataError
 from mien.preprocess import grey_square
 from mien.progress import track
@@ -39,8 +40,9 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     header = read_header(path)
     count = _count_lines(path) - 1
     images = ImageWriter(max(count, 0), (options.size_px, options.size_px))
-    parser = _RowParser(header, ClassNames(options.class_map), _column_of(header, options.group))
-    groups: list[str] = []
+    parser = _RowParser(header, ClassNames(options.class_map))
+    kept = _kept_columns(header, options.group)
+    texts: list[list[str]] = []
     names: list[str] = []
     splits: list[str] = []
     source: list[str] = []
@@ -55,7 +57,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
                 continue
             where = f"{path.name} line {row + 2}"
             try:
-                name, split, group, face = parser.parse(line, where)
+                name, split, fields, face = parser.parse(line, where)
             except DataError as error:
                 if not options.skip_bad:
                     raise
@@ -63,7 +65,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
                 continue
             images.add((face if len(face) == options.size_px else grey_square(face, options.size_px))[np.newaxis])
             names.append(name)
-            groups.append(group)
+            texts.append([fields[at].decode("utf-8", "replace").strip() for at in kept.values()])
             splits.append(split)
             source.append(where)
             rows.append(row)
@@ -71,6 +73,10 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         raise DataError(f"{path.name} has a header but no rows that can be read. {_DAMAGED}", code="data-empty")
     parser.classes.check_map(path.name)
     labels, classes = index_classes(names)
+    values = {name: [row[at] for row in texts] for at, name in enumerate(kept)}
+    columns, vote_classes = gather_votes(
+        {name: parse_column(own) if is_vote_column(name) else np.array(own) for name, own in values.items()}, source
+    )
     return FaceTable(
         images=images.finish(),
         labels=labels,
@@ -79,23 +85,23 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         split_origin=parser.split_origin(),
         source=np.array(source),
         rows=np.array(rows, dtype=np.int64),
-        columns={} if parser.group is None or options.group is None else {options.group: np.array(groups)},
+        columns=columns,
+        vote_classes=vote_classes,
         skipped=skipped,
     )
 
 
 @dataclass
 class _RowParser:
-    """One line -> class name, split, group, pixels. Labels and splits repeat, so each is worked out once."""
+    """One line -> class name, split, all fields, pixels. Labels and splits repeat, so each is worked out once."""
 
     header: Header
     classes: ClassNames
-    group: int | None = None
     pixel_count: int = 0
     _names: dict[bytes, str] = field(default_factory=dict)
     _splits: dict[bytes, str] = field(default_factory=dict)
 
-    def parse(self, line: bytes, where: str) -> tuple[str, str, str, npt.NDArray[np.uint8]]:
+    def parse(self, line: bytes, where: str) -> tuple[str, str, list[bytes], npt.NDArray[np.uint8]]:
         fields = self._fields(line, where)
         if len(fields) != len(self.header.names):
             raise DataError(
@@ -108,8 +114,7 @@ class _RowParser:
             self._names[label] = self.classes.numbered(label.decode("utf-8", "replace"), where)
         split = "" if self.header.split is None else self._split(fields[self.header.split], where)
         assert self.header.pixels is not None
-        group = "" if self.group is None else fields[self.group].decode("utf-8", "replace").strip()
-        return self._names[label], split, group, self._pixels(fields[self.header.pixels], where)
+        return self._names[label], split, fields, self._pixels(fields[self.header.pixels], where)
 
     def split_origin(self) -> str:
         """How the splits came about, from the names met."""
@@ -160,11 +165,17 @@ class _RowParser:
         return values.astype(np.uint8).reshape(side, side)
 
 
-def _column_of(header: Header, name: str | None) -> int | None:
-    """The position of the column of groups; a table of pixels has no other columns that are kept."""
-    stripped = [each.strip() for each in header.names]
-    position = stripped.index(name) if name in stripped else None
-    return None if position in {header.label, header.pixels, header.split} else position
+def _kept_columns(header: Header, group: str | None) -> dict[str, int]:
+    """The positions of the columns of votes and of groups; a table of pixels has no others that are kept."""
+    kept: dict[str, int] = {}
+    for position, name in enumerate(each.strip() for each in header.names):
+        taken = position in {header.label, header.pixels, header.split}
+        if taken or not (is_vote_column(name) or name == group):
+            continue
+        if name in kept:
+            raise DataError(f"The column '{name}' is there twice. Rename or remove one.", code="column-twice")
+        kept[name] = position
+    return kept
 
 
 def _count_lines(path: Path) -> int:

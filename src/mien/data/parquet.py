@@ -17,6 +17,7 @@ from mien.data.decode import decode_images
 from mien.data.face_table import OWN_HEADERS, ClassNames, FaceTable, ReadOptions, index_classes, relabel, split_of
 from mien.data.parquet_file import MIEN_KEY, ParquetFile
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
+from mien.data.votes import gather_votes
 from mien.errors import DataError, needs_extra
 from mien.files import whole_file
 from mien.progress import track
@@ -69,6 +70,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     if len(rows_column) and not usable:
         columns["row_"] = rows_column
     sources = [source for file in files for source in file.sources(complete)]
+    columns, vote_classes = gather_votes(columns, sources)
     split = np.array([split_of(found, source) for found, source in zip(found_splits, sources, strict=True)])
     items = (item for file in files for item in file.images())
     decoded = decode_images(items, rows, options, f"decoding {path.name}")
@@ -85,7 +87,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         source=np.array(sources)[kept],
         rows=rows_column.astype(np.int64)[kept] if usable else kept,
         columns={name: values[kept] for name, values in columns.items()},
-        vote_classes=_vote_classes(files, columns),
+        vote_classes=vote_classes or _vote_classes(files, columns),
         group_column=_group_column(files, columns),
         skipped=decoded.skipped,
         notes=decoded.notes,

@@ -12,7 +12,15 @@ import numpy.typing as npt
 
 from mien.data.csv_header import Header, read_header
 from mien.data.decode import decode_images
-from mien.data.face_table import ClassNames, FaceTable, ReadOptions, free_name, index_classes, split_of
+from mien.data.face_table import (
+    ClassNames,
+    FaceTable,
+    ReadOptions,
+    free_name,
+    index_classes,
+    parse_column,
+    split_of,
+)
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
 from mien.data.votes import gather_votes
 from mien.errors import DataError
@@ -50,7 +58,7 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
     kept = decoded.kept
     labels, classes = index_classes([names[index] for index in kept])
     origin = OFFICIAL_ORIGIN if is_official(set(found)) else "as in the table"
-    columns, vote_classes = gather_votes(_other_columns(header, rows))
+    columns, vote_classes = gather_votes(_other_columns(header, rows), [where for where, _ in items])
     return FaceTable(
         images=decoded.images,
         labels=labels,
@@ -110,17 +118,5 @@ def _other_columns(header: Header, rows: Sequence[tuple[int, list[str]]]) -> dic
                 raise DataError(
                     f"The column '{name.strip()}' is there twice. Rename or remove one.", code="column-twice"
                 )
-            columns[free_name(name.strip())] = _parse_column([fields[position].strip() for _, fields in rows])
+            columns[free_name(name.strip())] = parse_column([fields[position].strip() for _, fields in rows])
     return columns
-
-
-def _parse_column(values: list[str]) -> npt.NDArray[Any]:
-    """Whole numbers, else numbers, else text."""
-    if any("_" in value for value in values):  # Python reads 1_0 as ten; here it is somebody's name
-        return np.array(values)
-    for kind in (np.int64, np.float64):
-        try:
-            return np.array(values).astype(kind)
-        except (ValueError, OverflowError):
-            continue
-    return np.array(values)

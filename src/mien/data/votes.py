@@ -7,8 +7,10 @@ of any other data set are the column ``votes``, with class names in :attr:`mien.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,13 +20,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.dataset import FERPLUS_COLUMN, Dataset
+from mien.data.dataset import FERPLUS_COLUMN, SPLITS, Dataset
 from mien.data.splits import canonical_split
 from mien.errors import DataError
 from mien.labels import FERPLUS_CLASSES, canonical_class
 
 VOTE_PREFIX = "votes_"
-"""A CSV column ``votes_happy`` holds the number of votes for the class happy."""
+"""A column ``votes_happy`` holds the number of votes for the class happy."""
 
 _FERPLUS_HEADER = (
     *("usage", "image name", "neutral", "happiness", "surprise", "sadness"),
@@ -41,20 +43,19 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
     """Check the votes of faces that a recipe wants to learn from or to be measured by.
 
     Returns:
-        float64 (N, V): votes for each of ``faces.vote_classes``.
+        float64 (N, V): votes for each of ``faces.vote_classes``; all 0 for a face that nobody was asked about.
 
     Raises:
-        DataError: no votes; another number of counts than classes; a row with a negative count, with one that is not a
-            number, or without any vote.
+        DataError: no votes, or none for any of these faces; another number of counts than classes; a row with a
+            negative count, or with one that is not a number.
     """
     votes = faces.votes
     if votes is None:
         found = faces.columns.get(FERPLUS_COLUMN)
         if found is None:
             raise DataError(
-                "The data has no votes. A data set has them as a list column 'ferplus_votes' in parquet, as columns "
-                "'votes_<class>' in a CSV, or from FER+'s fer2013new.csv "
-                "(--votes FILE).",
+                "The data has no votes. A data set has them as columns 'votes_<class>' in a CSV or parquet, as a list "
+                "column 'ferplus_votes' in parquet, or from FER+'s fer2013new.csv (--votes FILE).",
                 code="votes-missing",
             )
         raise DataError(
@@ -71,19 +72,23 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
             f"or more. Rows like this: {len(wrong):,}.",
             code="votes-negative",
         )
-    empty = np.flatnonzero(counts.sum(axis=1) == 0)
-    if len(empty):
+    if not counts.any():
+        splits = ", ".join(name for name in SPLITS if (faces.split == name).any())
         raise DataError(
-            f"Row {faces.rows[empty[0]]} ({faces.source[empty[0]]}) has no votes. Remove such rows, or train from the "
-            f"label alone. Rows like this: {len(empty):,}.",
+            f"None of the {len(faces):,} images of {splits or 'the data'} has votes. What learns from votes needs some "
+            f"in train and in validation.",
             code="votes-empty",
         )
     return counts
 
 
 def vote_probabilities(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Each row's votes as a distribution: float64 (N, V), all at least 0 -> float64 (N, V), rows sum to 1."""
-    return np.asarray(counts / counts.sum(axis=1, keepdims=True))
+    """Each row's votes as a distribution: float64 (N, V), all at least 0 -> float64 (N, V).
+
+    Rows sum to 1, to 0 those without votes.
+    """
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.asarray(np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0))
 
 
 def votes_fingerprint(faces: Dataset) -> str:
@@ -99,16 +104,29 @@ def votes_fingerprint(faces: Dataset) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def gather_votes(columns: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, npt.NDArray[Any]], tuple[str, ...]]:
-    """Join the columns ``votes_<class>`` of a CSV into one column ``votes``.
+def is_vote_column(name: str) -> bool:
+    """Whether a column's name is ``votes_<class>``, in any case."""
+    return name.lower().startswith(VOTE_PREFIX)
+
+
+def gather_votes(
+    columns: Mapping[str, npt.NDArray[Any]], places: Sequence[str] | npt.NDArray[np.str_]
+) -> tuple[dict[str, npt.NDArray[Any]], tuple[str, ...]]:
+    """Join the columns ``votes_<class>`` of a table into one column ``votes``.
+
+    Args:
+        columns: by name, N entries each.
+        places: where each row stands, such as ``faces.csv line 3``.
 
     Returns:
-        The columns, and the class names in the order of the CSV; without such columns, the columns as they are and ().
+        The columns, and the class names in the table's order; without such columns, the columns as they are and ().
+        A row with nothing in any of them has no votes: zeros.
 
     Raises:
-        DataError: a column is not numeric, two columns name one class, or there is only one such column.
+        DataError: a value is not a number, or is missing beside others; two columns name one class, or there is only
+            one such column.
     """
-    found = [name for name in columns if name.lower().startswith(VOTE_PREFIX)]
+    found = [name for name in columns if is_vote_column(name)]
     if not found:
         return dict(columns), ()
     classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
@@ -118,13 +136,38 @@ def gather_votes(columns: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, npt
             f"found: {', '.join(found)}.",
             code="votes-columns",
         )
-    for name in found:
-        if columns[name].dtype.kind not in "iuf":
-            raise DataError(
-                f"The column '{name}' must hold numbers of votes; found {columns[name][0]!r}.", code="votes-not-numbers"
-            )
+    votes = np.stack([_numbers(name, columns[name], places) for name in found], axis=1)
+    missing = np.isnan(votes)
+    votes[missing.all(axis=1)] = 0
+    partly = np.argwhere(missing & ~missing.all(axis=1, keepdims=True))
+    if len(partly):
+        at, column = partly[0]
+        raise _no_number(places[at], found[column], "nothing, though others have one")
     kept = {name: values for name, values in columns.items() if name not in found}
-    return {**kept, "votes": np.stack([columns[name] for name in found], axis=1)}, classes
+    return {**kept, "votes": votes}, classes
+
+
+def _numbers(name: str, values: npt.NDArray[Any], places: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[Any]:
+    """A column of votes as numbers, NaN where nothing stands: whole numbers stay whole. (N,) -> (N,)."""
+    if values.dtype.kind in "iu":
+        return values
+    found = np.full(len(values), np.nan)
+    for at, value in enumerate(map(str, values.tolist())):
+        if value in {"", "nan"}:
+            continue
+        with contextlib.suppress(ValueError):
+            found[at] = math.nan if "_" in value else float(value)
+        if not math.isfinite(found[at]):
+            raise _no_number(places[at], name, f"'{value[:40]}'")
+    return found
+
+
+def _no_number(where: str, name: str, found: str) -> DataError:
+    return DataError(
+        f"{where}: the column '{name}' must hold a number of votes; found {found}. Write 0 where nobody chose the "
+        f"class; leave all columns of votes empty where nobody was asked.",
+        code="votes-not-numbers",
+    )
 
 
 def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:

@@ -76,14 +76,16 @@ class VoteEvaluation(JsonResult):
     """A model measured by annotators' votes.
 
     Attributes:
-        samples: number of samples, all with votes.
-        with_majority: how many of them FER+'s protocol counts.
+        samples: number of samples with votes. All metrics are of these.
+        without_votes: number of samples that nobody was asked about.
+        with_majority: how many of ``samples`` FER+'s protocol counts.
         majority: of the output that learned from votes if there is one, then of the label's output if its classes are
             among those of the votes. Empty without a sample to count.
         distribution: None where no output learned from votes.
     """
 
     samples: int
+    without_votes: int
     with_majority: int
     majority: Sequence[MajorityMetrics]
     distribution: DistributionMetrics | None
@@ -107,21 +109,21 @@ def evaluate_votes(
         DataError: a mask is not bool (N,), or ``resamples`` is less than 1.
     """
     votes = predictions.votes
-    if votes is None:
+    if votes is None or not votes.known.any():
         return None
-    truth = majority(votes.counts, votes.classes)
-    counted = truth >= 0
+    counted = majority(votes.counts, votes.classes) >= 0
     measured = []
     masks = {name: mask[counted] for name, mask in (kept or {}).items()}
     for name, found in majority_predictions_by_output(predictions).items():
         subsets = evaluate_subsets(found, masks, resamples, seed)
         measured.append(MajorityMetrics(name, evaluate_predictions(found, resamples, seed), subsets))
-    distribution = (
-        None if votes.probabilities is None else _distribution_metrics(votes, resamples, seed, predictions.groups)
-    )
+    distribution, voted = None, predictions.subset(votes.known)
+    if voted.votes is not None and votes.probabilities is not None:
+        distribution = _distribution_metrics(voted.votes, resamples, seed, voted.groups)
     if not measured and distribution is None:
         return None
-    return VoteEvaluation(len(predictions), int(counted.sum()), measured, distribution)
+    without = len(predictions) - len(voted)
+    return VoteEvaluation(len(voted), without, int(counted.sum()), measured, distribution)
 
 
 def majority_predictions_by_output(predictions: Predictions) -> dict[str, Predictions]:

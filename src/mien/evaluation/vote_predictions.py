@@ -19,7 +19,7 @@ class VotePredictions:
     Integers and floats of any width are accepted. The fields hold float64.
 
     Attributes:
-        counts: float64 (N, V), how many annotators chose each class: at least 0, and above 0 for one class of each row.
+        counts: float64 (N, V), how many annotators chose each class: at least 0; all 0 for a sample without votes.
         classes: V unique class names.
         probabilities: float64 (N, V), each row sums to 1; None where the model has no output that learned from votes.
         output: name of that output; ``""`` without one.
@@ -62,22 +62,28 @@ class VotePredictions:
                 f"'vote_counts' needs one row per sample; found {len(self.counts)} for {len(sample_ids)} samples.",
                 code="vote-counts-shape",
             )
-        usable = np.isfinite(self.counts).all(axis=1) & (self.counts >= 0).all(axis=1) & (self.counts > 0).any(axis=1)
+        usable = np.isfinite(self.counts).all(axis=1) & (self.counts >= 0).all(axis=1)
         if not usable.all():
             first = int(np.argmin(usable))
             shown = ", ".join(f"{each:g}" for each in self.counts[first])
             raise DataError(
-                f"'vote_counts' must be 0 or more, and above 0 for one class of each sample; sample "
-                f"{sample_ids[first]} (entry {first}) has [{shown}]. Wrong samples: {(~usable).sum()}.",
+                f"'vote_counts' must be 0 or more; sample {sample_ids[first]} (entry {first}) has [{shown}]. "
+                f"Wrong samples: {(~usable).sum()}.",
                 code="vote-counts-range",
             )
         if self.probabilities is not None:
             check_probabilities(sample_ids, self.probabilities, "vote_probabilities")
 
     @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Whether a sample has votes, bool (N,)."""
+        return np.asarray(self.counts.any(axis=1))
+
+    @property
     def distributions(self) -> npt.NDArray[np.float64]:
-        """Each sample's votes as fractions, float64 (N, V); rows sum to 1."""
-        return np.asarray(self.counts / self.counts.sum(axis=1, keepdims=True))
+        """Each sample's votes as fractions, float64 (N, V); rows sum to 1, to 0 without votes."""
+        totals = self.counts.sum(axis=1, keepdims=True)
+        return np.asarray(np.divide(self.counts, totals, out=np.zeros_like(self.counts), where=totals > 0))
 
     def subset(self, chosen: npt.NDArray[Any]) -> VotePredictions:
         """The chosen samples, bool (N,) or indices (K,), in that order."""

@@ -15,12 +15,14 @@ _PROTOCOL_WORDS = (
 
 
 def majority_words(votes: VoteEvaluation) -> str:
-    """How many samples count, in one sentence."""
+    """How many samples count, and how many have no votes."""
+    without = f" Without votes, and not counted: {samples_text(votes.without_votes)}." if votes.without_votes else ""
     if not votes.majority:
-        return f"No majority: of {samples_text(votes.samples)}, none has a majority that is an expression."
+        return f"No majority: of {samples_text(votes.samples)}, none has a majority that is an expression.{without}"
     classes = len(votes.majority[0].evaluation.classes)
     return (
         f"FER+ majority of {classes} classes: {votes.with_majority:,} of {samples_text(votes.samples)} have a majority."
+        f"{without}"
     )
 
 

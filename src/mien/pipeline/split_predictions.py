@@ -98,15 +98,16 @@ def predict_split(
 def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | None:
     """The votes of faces in the order of the classes of the model's output that learned from votes, if there is one.
 
-    None where the data has no votes. For a model that learned from labels alone, and without a model, None too where
-    they are unusable.
+    Of several such outputs it is the one that ``mien predict`` answers by (:meth:`mien.manifest.Manifest.output`). None
+    where no face has votes. For a model that learned from labels alone, and without a model, None too where they are
+    unusable.
 
     Raises:
         DataError: the model has such an output, and the votes are unusable or have other classes.
     """
-    outputs = {} if predictor is None else predictor.manifest.outputs
-    output = next((name for name, each in outputs.items() if each.target != "label"), "")
-    if faces.votes is None:
+    answering = None if predictor is None else predictor.manifest.output()
+    output = answering.name if answering is not None and answering.perceived else None
+    if faces.votes is None or not faces.votes.any():
         return None
     try:
         counts = check_votes(faces)
@@ -114,9 +115,9 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
         if output:
             raise
         return None
-    if not output:
+    if answering is None or output is None:
         return VotePredictions(counts, faces.vote_classes)
-    classes = outputs[output].classes
+    classes = answering.classes
     if set(classes) != set(faces.vote_classes):
         raise DataError(
             f"The votes of the data are for {', '.join(faces.vote_classes)}; the model's output '{output}' has the "
@@ -174,6 +175,9 @@ def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
     """
     chosen = faces.of_split("validation")
     if chosen.votes is None or set(chosen.vote_classes) != set(predictor.classes):
+        return 1.0
+    chosen = chosen.subset(np.asarray(chosen.votes.any(axis=1)))
+    if not len(chosen):
         return 1.0
     columns = [chosen.vote_classes.index(name) for name in predictor.classes]
     shares = vote_probabilities(check_votes(chosen))[:, columns]

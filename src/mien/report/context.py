@@ -21,9 +21,6 @@ from mien.inference.predictor import Predictor
 from mien.pipeline.find_files import NOT_MEASURED
 from mien.run_folder import RunFolder
 
-VOTE_ANSWERS = 10
-"""Columns of the FER+ votes."""
-
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
 
 
@@ -129,8 +126,10 @@ class ReportContext:
 
     @cached_property
     def votes(self) -> npt.NDArray[Any] | None:
-        """FER+ vote counts (N, 10); None if the data has no usable column ``ferplus_votes``."""
-        votes = None if self.faces is None else self.faces.columns.get("ferplus_votes")
-        if votes is None or votes.ndim != 2 or votes.shape[1] != VOTE_ANSWERS or votes.dtype.kind not in "iuf":
-            return None
-        return votes
+        """Votes for each of :attr:`vote_classes`, (N, V); None if the data has none that can be used."""
+        return None if self.faces is None else self.faces.votes
+
+    @property
+    def vote_classes(self) -> tuple[str, ...]:
+        """V names of what people could say; () without votes."""
+        return () if self.faces is None else self.faces.vote_classes

@@ -89,7 +89,10 @@ def output_facts(recipe: Recipe, outputs: Sequence[Output], faces: Dataset) -> d
 
 
 def vote_distributions(outputs: Sequence[Output], faces: Dataset) -> npt.NDArray[np.float64] | None:
-    """The distribution of each face's votes, float64 (N, V); None where no output learns from votes."""
+    """The distribution of each face's votes, float64 (N, V); None where no output learns from votes.
+
+    A face without votes has zeros: it teaches nothing to the outputs that learn from votes.
+    """
     return vote_probabilities(check_votes(faces)) if any(output.learns_votes for output in outputs) else None
 
 
@@ -105,7 +108,7 @@ def epoch_targets(
         epoch: from 1; sampled votes differ from epoch to epoch.
 
     Returns:
-        For each output after the first a float32 (N, V) distribution.
+        For each output after the first a float32 (N, V) distribution; zeros for a face without votes.
     """
     targets = []
     for output in outputs[1:]:
@@ -122,24 +125,25 @@ def epoch_targets(
 
 def majority_targets(distributions: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """All probability on the class with most votes, shared evenly where classes tie. (N, V) -> (N, V)."""
-    largest = distributions == distributions.max(axis=1, keepdims=True)
-    return np.asarray(largest / largest.sum(axis=1, keepdims=True))
+    largest = (distributions == distributions.max(axis=1, keepdims=True)) & (distributions > 0)
+    return np.asarray(largest / np.maximum(largest.sum(axis=1, keepdims=True), 1))
 
 
 def sampled_targets(distributions: npt.NDArray[np.float64], seed: int, epoch: int) -> npt.NDArray[np.float64]:
     """One vote of each row, drawn by its distribution: Barsoum et al. 2016's probabilistic label drawing.
 
-    (N, V) -> (N, V), one 1 in each row.
+    (N, V) -> (N, V), one 1 in each row that is not all zeros.
     """
     drawn = np.random.default_rng((seed, epoch, 10)).random((len(distributions), 1))
     cumulative = distributions.cumsum(axis=1)
     # Rounding may leave the last sum below 1; the draw is scaled to it.
     chosen = (cumulative <= drawn * cumulative[:, -1:]).sum(axis=1)
-    return np.asarray(np.eye(distributions.shape[1])[chosen])
+    # One class more for rows without votes, whose sums never exceed the draw.
+    return np.asarray(np.eye(distributions.shape[1] + 1)[chosen, :-1])
 
 
 def distribution_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross-entropy between target distributions and the softmax of logits, both float32 (N, V)."""
+    """Mean cross-entropy between target distributions and the softmax of logits, both float32 (N, V); 0 of zeros."""
     return functional.cross_entropy(logits, targets)
 
 

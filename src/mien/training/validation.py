@@ -72,6 +72,8 @@ def validate(state: TrainingState) -> HistoryLine:
     if len(predicted) > 1:
         votes = check_votes(plan.validation)
         classes = plan.validation.vote_classes
-        line["validation_votes_loss"] = distribution_cross_entropy(vote_probabilities(votes), predicted[1])
+        voted = votes.any(axis=1)
+        shares = vote_probabilities(votes[voted])
+        line["validation_votes_loss"] = distribution_cross_entropy(shares, predicted[1][voted])
         line["validation_majority_accuracy"] = majority_accuracy(votes, predicted[1], classes)
     return line

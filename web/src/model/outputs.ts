@@ -27,7 +27,7 @@ export function outputsOf({ outputs = {}, classes, temperature, scores, majority
     logits: index === 0 ? "logits" : `logits_${name}`,
     classes: output.classes,
     temperature: index === 0 ? temperature : output.temperature,
-    byVotes: output.target === "votes",
+    byVotes: output.target !== "label",
     accuracy: index === 0 ? byLabel : accuracy("majority", majority_accuracy[name]),
   }));
   return named.length ? named : [{ name: "", logits: "logits", classes, temperature, byVotes: false, accuracy: byLabel }];

@@ -125,6 +125,13 @@ describe("outputs of a model", () => {
     expect(defaultOutput(outputs).name).toBe("perceived");
   });
 
+  test("a majority is of people's votes, too", () => {
+    const fer2013 = { classes: ["a", "b"], temperature: 1, target: "label" };
+    const outputs = outputsOf({ ...manifest, outputs: { fer2013, perceived: { ...perceived, target: "majority" } } });
+    expect(outputs.map(({ byVotes }) => byVotes)).toEqual([false, true]);
+    expect(defaultOutput(outputs).name).toBe("perceived");
+  });
+
   test("each has its own accuracy, or none", () => {
     const fer2013 = { classes: ["a", "b"], temperature: 1, target: "label" };
     const both = { ...manifest, outputs: { fer2013, perceived }, scores: { validation_accuracy: 0.7 } };

@@ -88,7 +88,7 @@ def votes_on(findings: AuditFindings, index: int) -> str:
     votes = findings.votes
     if votes is None or not votes.counts[index]:
         return ""
-    return vote_description(votes.shares[index] * votes.counts[index])
+    return vote_description(votes.shares[index] * votes.counts[index], votes.answers)
 
 
 def _ranking_quality(review: LabelReview) -> list[Block]:
@@ -117,7 +117,7 @@ def _doubtful_tile(findings: AuditFindings, review: LabelReview, at: int) -> Fac
         for each in order
     ]
     votes = votes_on(findings, index)
-    detail += [("FER+ votes", votes, None)] if votes else []
+    detail += [("votes", votes, None)] if votes else []
     detail.append(("sample", f"{predictions.sample_ids[at]}, {findings.faces.split[index]}", None))
     label, suggested = (predictions.classes[each[at]] for each in (predictions.labels, review.issues.suggested))
     caption = f"label {label}, suggested {suggested}"

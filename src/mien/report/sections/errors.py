@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from mien.checks.vote_evidence import ANSWERS, vote_description
+from mien.checks.vote_evidence import vote_description
 from mien.errors import DataError, Notice
 from mien.evaluation.class_merging import ClassGroups, merged_pairs, merged_schemes, scheme_of
 from mien.evaluation.error_analysis import ConfusedPair, Indices, confused_pairs, pair_examples, worst_mistakes
 from mien.evaluation.intervals import proportion_among
-from mien.labels import SCHEMES, LabelScheme, canonical_class, parse_scheme
+from mien.labels import SCHEMES, LabelScheme, parse_scheme
 from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.error_analysis import dendrogram_chart, merging_chart, pairs_chart
 from mien.page.images import data_address
@@ -78,7 +78,7 @@ def cell_faces(context: ReportContext) -> dict[tuple[int, int], FaceRow]:
 
 
 def worst_section(context: ReportContext) -> Section:
-    """The most confident mistakes, with all probabilities and, if the data has them, FER+ votes."""
+    """The most confident mistakes, with all probabilities and, if the data has them, votes."""
     worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, WORST)
     if not len(worst):
         return Section("worst", "Worst mistakes", (Text(NO_MISTAKES),))
@@ -175,7 +175,7 @@ def mistake_tile(context: ReportContext, index: int, like: tuple[FaceTile, ...] 
     ]
     votes = votes_on(context, index)
     if votes:
-        detail.append(("FER+ votes", votes, None))
+        detail.append(("votes", votes, None))
     detail.append(("sample", str(context.predictions.sample_ids[index]), None))
     true, predicted = context.classes[context.predictions.labels[index]], context.classes[context.predicted[index]]
     caption = f"{true}, predicted {predicted} {percent(float(probabilities.max()), 0)}"
@@ -184,7 +184,7 @@ def mistake_tile(context: ReportContext, index: int, like: tuple[FaceTile, ...] 
 
 def votes_on(context: ReportContext, index: int) -> str:
     """:func:`mien.checks.vote_evidence.vote_description` of a face; ``""`` without votes."""
-    return "" if context.votes is None else vote_description(context.votes[index])
+    return "" if context.votes is None else vote_description(context.votes[index], context.vote_classes)
 
 
 def scheme_words(groups: ClassGroups, classes: tuple[str, ...]) -> str:
@@ -231,7 +231,7 @@ def _worst_table(context: ReportContext) -> Table:
     worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, 100)
     columns = (
         Column("sample", "text"), Column("true class", "text"), Column("predicted", "text"), Column("confidence"),
-        Column("probability of the true class"), Column("FER+ votes", "text"),
+        Column("probability of the true class"), Column("votes", "text"),
     )  # fmt: skip
     rows = [
         (
@@ -255,7 +255,7 @@ def _votes_on_mistakes(context: ReportContext) -> list[Block]:
     votes = context.votes
     if votes is None:
         return []
-    names = np.array([canonical_class(name) for name in ANSWERS])
+    names = np.array(context.vote_classes)
     voted = votes.sum(axis=1) > 0
     most = 2 * votes.max(axis=1) > votes.sum(axis=1)
     said = names[votes.argmax(axis=1)]
@@ -273,7 +273,7 @@ def _votes_on_mistakes(context: ReportContext) -> list[Block]:
             (words, proportion_among(kind, wrong, context.groups), proportion_among(kind, right, context.groups))
         )
     columns = (
-        Column("FER+ votes", "text"),
+        Column("votes", "text"),
         Column("of wrong predictions", "percent"),
         Column("of correct predictions", "percent"),
     )

@@ -7,12 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.checks.vote_evidence import ANSWERS
 from mien.colours import class_colours
 from mien.data.dataset import Dataset
 from mien.errors import ModelError, Notice
 from mien.evaluation.error_analysis import worst_mistakes
-from mien.labels import canonical_class
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.svg import COLOURS
 from mien.page.images import data_address
@@ -56,16 +54,17 @@ def show_features(context: ReportContext, features: Features) -> Section:
     return Section("features", "Feature map", tuple(blocks))
 
 
-def blame(votes: npt.NDArray[Any] | None, classes: tuple[str, ...], predicted: int) -> str:
+def blame(votes: npt.NDArray[Any] | None, answers: tuple[str, ...], classes: tuple[str, ...], predicted: int) -> str:
     """What a mistake is likely due to: ``"label"`` if most people voted for the predicted class, else ``"network"``.
 
     Args:
-        votes: FER+ vote counts (10,) of the face; None if unknown.
+        votes: of the face (V,), for each of ``answers``; None if unknown.
+        answers: V class names.
         classes: C class names.
         predicted: index of the predicted class.
     """
     if votes is not None:
-        top = canonical_class(ANSWERS[int(np.argmax(votes))])
+        top = answers[int(np.argmax(votes))]
         if 2 * votes.max() > votes.sum() and top == classes[predicted]:
             return "label"
     return "network"
@@ -115,7 +114,7 @@ def _nearest(context: ReportContext, features: Features, training: Dataset) -> l
     tiles, rows, agreeing = [], [], 0
     for at, near, similar in zip(worst, indices, cosines, strict=True):
         predicted = int(context.predicted[at])
-        cause = blame(None if votes is None else votes[at], context.classes, predicted)
+        cause = blame(None if votes is None else votes[at], context.vote_classes, context.classes, predicted)
         agreeing += bool(2 * (training.labels[near] == predicted).sum() > len(near))
         names = [context.classes[training.labels[index]] for index in near]
         like = tuple(

@@ -1,0 +1,113 @@
+"""What votes teach the outputs of a network: targets of an epoch, and the loss."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from mien.errors import DataError
+from mien.recipe_file import parse_recipe
+from mien.run_folder import RunFolder
+from mien.training import step
+from mien.training.batches import Batch
+from mien.training.distillation import Distillation, stored_targets
+from mien.training.loop import train
+from mien.training.outputs import epoch_targets, majority_targets, make_outputs, sampled_targets
+from mien.training.plan import plan_training
+from mien.training.state import prepare
+from support import raises
+from training_support import changed
+
+OUTPUTS = """
+[outputs.perceived]
+target = "votes"
+weight = 0.5
+
+[outputs.fer2013]
+target = "label"
+weight = 2.0
+"""
+
+
+@pytest.fixture
+def recipe(tiny_recipe_text):
+    return parse_recipe(tiny_recipe_text + OUTPUTS, "votes")
+
+
+def test_targets_of_an_epoch(recipe, voted_faces):
+    """Oracles: by hand for the majority; the mean of many drawn epochs for sampled votes."""
+    shares = np.array([[0.5, 0.5, 0.0], [0.2, 0.1, 0.7]])
+    assert majority_targets(shares).tolist() == [[0.5, 0.5, 0], [0, 0, 1]]
+    drawn = np.stack([sampled_targets(shares, 0, epoch) for epoch in range(4000)])
+    assert (drawn.sum(axis=2) == 1).all()
+    assert np.abs(drawn.mean(axis=0) - shares).max() < 0.03
+    assert (drawn[:, 0, 2] == 0).all()
+    assert np.array_equal(sampled_targets(shares, 3, 5), sampled_targets(shares, 3, 5))
+    (targets,) = epoch_targets(make_outputs(recipe, voted_faces), shares, 0, 1)
+    assert np.array_equal(targets, shares.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    ("target", "taught"),
+    [("votes", ()), ("votes", ("label",)), ("votes", ("label", "votes")), ("majority", ("label", "votes"))],
+)
+def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
+    """Oracle: torch's cross-entropy and KL divergence on each image and its partner, written out.
+
+    Teachers predict the distribution of votes, which is not what an output of the majority learns.
+    """
+    perceived = recipe.outputs["perceived"].model_copy(update={"target": target})
+    recipe = recipe.model_copy(update={"outputs": {**recipe.outputs, "perceived": perceived}})
+    state = prepare(plan_training(recipe, voted_faces))
+    drawn = torch.randn(len(state.labels), 17, generator=torch.Generator().manual_seed(1))
+    answers, predicted = drawn[:, :7].softmax(1), drawn[:, 7:].softmax(1)
+    if taught:
+        predicted_votes = stored_targets(predicted) if "votes" in taught else None
+        state.distillation = Distillation(0.9, 2.0, stored_targets(answers), votes=predicted_votes)
+    chosen, partner, share = torch.arange(6), torch.tensor([5, 4, 3, 2, 1, 0]), 0.3
+    inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
+    (votes,) = (torch.from_numpy(each) for each in epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1))
+    state.network.eval()
+    label_logits, loss = step.forward_loss(state, Batch(inputs, chosen, partner, share, 1, 0, 0), [votes])
+    logits = state.network(inputs).float()
+    assert torch.allclose(label_logits, logits[:, :7])
+    expected = torch.zeros(())
+    for own, other, each in zip(chosen, partner, logits, strict=True):
+        hard = share * functional.cross_entropy(each[:7], state.labels[own], label_smoothing=0.1)
+        hard = hard + (1 - share) * functional.cross_entropy(each[:7], state.labels[other], label_smoothing=0.1)
+        if taught:
+            soft = share * answers[own] + (1 - share) * answers[other]
+            apart = (soft * (soft.log() - (each[:7] / 2).log_softmax(0))).sum()
+            hard = 0.9 * 4 * apart + 0.1 * hard
+        mixed = share * votes[own] + (1 - share) * votes[other]
+        if "votes" in taught and target == "votes":
+            mixed = 0.1 * mixed + 0.9 * (share * predicted[own] + (1 - share) * predicted[other])
+        expected = expected + 2.0 * hard - 0.5 * (mixed * each[7:].log_softmax(0)).sum()
+    assert loss.item() == pytest.approx(expected.item() / 6, rel=1e-4)
+
+
+@pytest.mark.parametrize("target", ["votes", "sampled", "majority"])
+def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces, target):
+    """Oracle: the loss of the same batch by the label's output alone; then a run of such data goes through."""
+    asked = np.arange(len(voted_faces)) % 2 == 0
+    some = replace(voted_faces, columns={"ferplus_votes": np.where(asked[:, None], voted_faces.votes, 0)})
+    recipe = changed(recipe, outputs={"perceived": {"target": target, "weight": 0.5}}, epochs=1)
+    state = prepare(plan_training(recipe, some))
+    (votes,) = (torch.from_numpy(each) for each in epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1))
+    known = torch.from_numpy(state.vote_distributions.sum(axis=1) > 0)
+    assert torch.equal(votes.sum(1) > 0.5, known)
+    assert votes[~known].abs().sum() == 0
+    chosen = torch.nonzero(~known).ravel()[:6]
+    inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
+    state.network.eval()
+    logits, loss = step.forward_loss(state, Batch(inputs, chosen, None, 1.0, 1, 0, 0), [votes])
+    label = functional.cross_entropy(logits, state.labels[chosen], label_smoothing=0.1)
+    assert loss.item() == pytest.approx(2 * label.item(), rel=1e-5)
+    train(plan_training(recipe, some), RunFolder(tmp_path / "run"))
+    (line,) = RunFolder(tmp_path / "run").read_history()
+    assert np.isfinite([line["train_loss"], line["validation_votes_loss"], line["validation_majority_accuracy"]]).all()
+    never = replace(some, columns={"ferplus_votes": np.where((some.split == "train")[:, None], some.votes, 0)})
+    with raises(DataError, "votes-empty", "validation"):
+        plan_training(recipe, never)
