@@ -218,7 +218,9 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
     return voted.with_fingerprints(*fingerprints)
 
 
-_OTHER_IMAGES = "Its rows must be those of fer2013.csv, in that order."
+_OTHER_IMAGES = (
+    "Its rows must be those of fer2013.csv, in that order. Votes on other images are columns 'votes_<class>' of a CSV."
+)
 
 
 def read_ferplus(path: Path) -> tuple[list[str], npt.NDArray[np.int64]]:
