@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -27,6 +27,21 @@ MANIFEST_KEY = "mien.manifest"
 """Under this name a model file carries its manifest in its metadata."""
 
 _OUTPUT_NAME = re.compile("[a-z][a-z0-9_]{0,30}")
+
+
+_ANSWERS_FIRST = ("votes", "sampled", "majority", "label")
+
+
+def answering(targets: Sequence[str]) -> int:
+    """Which of a model's outputs answers unless one is named, by what taught each of them.
+
+    The first that learned the whole distribution of votes, else the first of one vote, else of their majority, else
+    that of the label. ``web/src/model/outputs.ts`` has the same rule.
+
+    >>> answering(["label", "majority", "votes"]), answering(["label"])
+    (2, 0)
+    """
+    return min(range(len(targets)), key=lambda at: _ANSWERS_FIRST.index(targets[at]))
 
 
 class OutputManifest(BaseModel):
@@ -140,14 +155,14 @@ class Manifest(BaseModel):
         """The output that answers.
 
         Args:
-            name: None chooses the first output taught by votes, and that of the label where there is none.
+            name: None chooses by what taught each output: see :func:`answering`.
 
         Raises:
             ModelError: the model has no such output (``output-unknown``).
         """
         outputs = self.all_outputs
         if name is None:
-            return next((each for each in outputs if each.perceived), outputs[0])
+            return outputs[answering([each.target for each in outputs])]
         if name not in self.outputs:
             known = nearest(name, self.outputs) if self.outputs else " It has one, which needs no name."
             raise ModelError(

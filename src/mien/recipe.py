@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -129,13 +129,10 @@ class StoppingRecipe(StrictModel):
     patience: int = Field(default=0, ge=0, description="epochs without a better value; 0 never stops early")
 
 
-Target = Literal["label", "votes", "sampled", "majority"]
-
-
 class OutputRecipe(StrictModel):
     """One output of the network: what it learns from, and how much it counts."""
 
-    target: Target = Field(
+    target: Literal["label", "votes", "majority", "sampled"] = Field(
         default="label",
         description="label: the data's label; votes: the distribution of votes; majority: the class with most votes; "
         "sampled: one vote, drawn again each epoch",
@@ -212,14 +209,11 @@ class Recipe(StrictModel):
     @field_validator("outputs")
     @classmethod
     def _one_output_learns_labels(cls, outputs: dict[str, OutputRecipe]) -> dict[str, OutputRecipe]:
-        """By target, then by name: the order in a file has no effect.
-
-        The label's comes first. The next one answers: that of the whole distribution, where there is one.
-        """
-        count = sum(output.target == "label" for output in outputs.values())
-        if outputs and count != 1:
-            raise ValueError(f"one output needs target = 'label', no more and no fewer; found {count}")
-        return dict(sorted(outputs.items(), key=lambda each: (get_args(Target).index(each[1].target), each[0])))
+        """The label output comes first, all others by name: the order in a file has no effect."""
+        named = [name for name, output in outputs.items() if output.target == "label"]
+        if outputs and len(named) != 1:
+            raise ValueError(f"one output needs target = 'label', no more and no fewer; found {len(named)}")
+        return {name: outputs[name] for name in (*named, *sorted(set(outputs) - set(named)))}
 
     @model_validator(mode="after")
     def _early_sizes_grow(self) -> Recipe:

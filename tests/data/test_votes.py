@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,6 +124,20 @@ def test_blended_faces_have_blended_votes(plain: Dataset) -> None:
         assert known == pytest.approx(share, abs=0.01)
 
 
+def test_a_blend_with_a_face_without_votes_has_none() -> None:
+    """Votes name each label; a blend has its class's own, or none where nobody was asked about one of the two."""
+    faces = synthetic_faces(300, seed=3)
+    votes = np.where(np.arange(300)[:, None] % 2 == 0, votes_for(faces), 0)
+    some = replace(faces, columns={"ferplus_votes": votes}).of_split("train")
+    made = balance(some, BalanceRecipe(sampling="mixup"), seed=0)
+    blends = made.subset(np.arange(len(some), len(made)))
+    whole = np.isclose(blends.votes, votes_for(blends)).all(axis=1)
+    assert (whole | ~blends.votes.any(axis=1)).all()
+    pairs = [re.findall(r"face (\d+)", source) for source in blends.source]
+    assert whole.tolist() == [all(int(number) % 2 == 0 for number in pair) for pair in pairs]
+    assert 0 < whole.sum() < len(whole)
+
+
 def test_parquet_keeps_votes_and_their_classes(tmp_path: Path, plain: Dataset) -> None:
     votes = np.random.default_rng(0).integers(1, 5, (len(plain), 3))
     faces = replace(plain, columns={"votes": votes}, vote_classes=("happy", "sad", "unsure"))
@@ -131,78 +146,6 @@ def test_parquet_keeps_votes_and_their_classes(tmp_path: Path, plain: Dataset) -
         back = read_data(tmp_path / "faces.parquet").faces
         assert back.vote_classes == ("happy", "sad", "unsure")
         assert np.array_equal(back.votes, votes)
-
-
-def test_csv_columns_are_votes(tmp_path: Path, noise, write_tree, write_csv) -> None:
-    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
-    rows = [[f"{index}.png", ("happy", "sad")[index % 2], 3 - index % 2, index % 2] for index in range(4)]
-    path = write_csv(tmp_path / "faces.csv", "path,label,votes_happiness,votes_unsure", rows)
-    faces = read_data(path).faces
-    assert faces.vote_classes == ("happy", "unsure")
-    assert faces.votes.tolist() == [[3, 0], [2, 1], [3, 0], [2, 1]]
-    assert "votes_happiness" not in faces.columns
-
-
-def test_pixel_tables_have_votes_too(tmp_path: Path, noise, write_csv, as_pixels) -> None:
-    """Oracle: the numbers that were written, in a table with other columns and one of groups between them."""
-    rows = [(row % 2, as_pixels(image), row, "Training", f"p{row}", 9 - row) for row, image in enumerate(noise(4))]
-    header = "emotion,pixels,votes_happy,Usage,person,votes_Anger"
-    faces = read_data(write_csv(tmp_path / "fer.csv", header, rows), group="person").faces
-    assert faces.vote_classes == ("happy", "angry")
-    assert faces.votes.tolist() == [[0, 9], [1, 8], [2, 7], [3, 6]]
-    assert faces.columns["person"].tolist() == ["p0", "p1", "p2", "p3"]
-    assert set(faces.columns) == {"votes", "person"}
-    with raises(DataError, "column-twice", "votes_happy"):
-        read_data(write_csv(tmp_path / "two.csv", header.replace("votes_Anger", "votes_happy"), rows))
-    with raises(DataError, "votes-not-numbers", "bad.csv line 4", "votes_happy", "many"):
-        read_data(write_csv(tmp_path / "bad.csv", header, [*rows[:2], (0, rows[2][1], "many", *rows[2][3:]), rows[3]]))
-
-
-def test_parquet_columns_are_votes_too(tmp_path: Path, plain: Dataset) -> None:
-    """Oracle: the numbers that were written; a row of nulls is one that nobody was asked about."""
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    write_parquet(plain, tmp_path / "plain.parquet")
-    happy, sad = list(range(60)), [5] * 60
-    happy[3] = sad[3] = None
-    table = pq.read_table(tmp_path / "plain.parquet")
-    voted = table.append_column("votes_happy", pa.array(happy)).append_column("votes_sad", pa.array(sad))
-    pq.write_table(voted, tmp_path / "faces.parquet")
-    faces = read_data(tmp_path / "faces.parquet").faces
-    assert faces.vote_classes == ("happy", "sad")
-    assert faces.votes[:5].tolist() == [[0, 5], [1, 5], [2, 5], [0, 0], [4, 5]]
-    happy[3] = 1
-    half = table.append_column("votes_happy", pa.array(happy)).append_column("votes_sad", pa.array(sad))
-    pq.write_table(half, tmp_path / "half.parquet")
-    with raises(DataError, "votes-not-numbers", "votes_sad", "nothing"):
-        read_data(tmp_path / "half.parquet")
-
-
-def test_a_bad_number_of_votes_is_named_by_its_line(tmp_path: Path, noise, write_tree, write_csv) -> None:
-    """By hand: the third row is line 4; a row with no number at all is one that nobody was asked about."""
-    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(4))})
-    good = [["0.png", "happy", 3, 0], ["1.png", "sad", 0, 2.5], ["2.png", "happy", "", ""], ["3.png", "sad", 1, 1]]
-    faces = read_data(write_csv(tmp_path / "good.csv", "path,label,votes_happy,votes_sad", good)).faces
-    assert faces.votes.tolist() == [[3, 0], [0, 2.5], [0, 0], [1, 1]]
-    for bad, shown in ((("", 2), "nothing"), (("7x", 2), "7x"), (("inf", 2), "inf"), (("1_0", 2), "1_0")):
-        rows = [*good[:2], ["2.png", "happy", *bad], good[3]]
-        with raises(DataError, "votes-not-numbers", "bad.csv line 4", "votes_happy", shown):
-            read_data(write_csv(tmp_path / "bad.csv", "path,label,votes_happy,votes_sad", rows))
-
-
-@pytest.mark.parametrize(
-    ("header", "values", "code"),
-    [
-        ("path,label,votes_happy", [1], "votes-columns"),
-        ("path,label,votes_happy,votes_happiness", [1, 2], "votes-columns"),
-        ("path,label,votes_happy,votes_sad,votes_happy", [1, 2, 3], "column-twice"),
-        ("path,label,votes_happy,votes_sad", [1, "many"], "votes-not-numbers"),
-    ],
-)
-def test_csv_votes_that_are_none_are_refused(tmp_path, noise, write_tree, write_csv, header, values, code) -> None:
-    write_tree(tmp_path, {f"{index}.png": image for index, image in enumerate(noise(2))})
-    path = write_csv(tmp_path / "f.csv", header, [["0.png", "happy", *values], ["1.png", "sad", *values]])
-    with raises(DataError, code):
-        read_data(path)
 
 
 def test_fer_plus_file_gives_its_votes(tmp_path: Path, plain: Dataset) -> None:
@@ -214,6 +157,17 @@ def test_fer_plus_file_gives_its_votes(tmp_path: Path, plain: Dataset) -> None:
         stream.write("\n")  # an empty last line, as editors leave it
     some = plain.subset(np.arange(60)[::-3])
     assert np.array_equal(with_votes(some, tmp_path / "fer2013new.csv").votes, votes[::-3])
+
+
+def test_two_sources_of_votes_are_refused(tmp_path: Path, plain: Dataset, voted: Dataset) -> None:
+    path = write_ferplus(tmp_path / "v.csv", plain, votes_for(plain))
+    assert np.array_equal(with_votes(voted, path).votes, voted.votes)
+    for own in (
+        replace(voted, columns={"ferplus_votes": votes_for(plain) + 1}),
+        replace(plain, columns={"votes": np.ones((60, 2))}, vote_classes=("happy", "sad")),
+    ):
+        with raises(DataError, "votes-twice", "v.csv"):
+            with_votes(own, path)
 
 
 def test_fer_plus_file_of_other_images_is_refused(tmp_path: Path, plain: Dataset) -> None:
@@ -261,17 +215,6 @@ def test_bad_votes_are_refused_where_they_are_used(voted: Dataset, plain: Datase
         replace(plain, columns={"votes": np.ones((60, 2))}, vote_classes=("sad", "sad"))
     with raises(DataError, "votes-shape", "(N, 3)"):
         replace(plain, columns={"votes": np.ones((60, 2))}, vote_classes=("sad", "happy", "fear"))
-
-
-def test_parquet_rows_of_another_length_are_named(tmp_path: Path, plain: Dataset) -> None:
-    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    write_parquet(plain, tmp_path / "plain.parquet")
-    lists = votes_for(plain).tolist()
-    lists[4] = lists[4][:9]
-    table = pq.read_table(tmp_path / "plain.parquet").append_column("ferplus_votes", pa.array(lists))
-    pq.write_table(table, tmp_path / "faces.parquet")
-    with raises(DataError, "votes-shape", "faces.parquet row 4", 10):
-        read_data(tmp_path / "faces.parquet")
 
 
 def test_distributions_and_fingerprint(voted: Dataset) -> None:

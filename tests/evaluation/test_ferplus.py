@@ -40,11 +40,15 @@ def test_majority_by_hand():
 
 
 def test_shares_are_no_single_votes():
-    """By hand: of shares, 1 is everybody. The same shares as counts of ten give the same majority."""
+    """By hand: of shares, 1 is everybody, and a lone vote is too. The same shares as counts of ten, the same majority.
+
+    A row's majority is its own: whether other rows hold shares does not change it.
+    """
     shares = np.array([[1.0, 0.0, 0.0], [0.6, 0.4, 0.0], [0.4, 0.3, 0.3]])
     assert majority(shares, ("happy", "sad", "fear")).tolist() == [0, 0, -1]
     assert majority(np.rint(shares * 10), ("happy", "sad", "fear")).tolist() == [0, 0, -1]
-    assert majority(np.array([[1, 0, 0]]), ("happy", "sad", "fear")).tolist() == [-1]
+    assert majority(shares[:1], ("happy", "sad", "fear")).tolist() == [0]
+    assert majority(np.array([[1, 4, 5], [1.5, 1, 1], [0, 1, 0]]), ("happy", "sad", "fear")).tolist() == [2, -1, 1]
 
 
 def test_accuracy_counts_images_with_a_majority_alone():

@@ -11,8 +11,10 @@ from mien.artifact import open_model, read_manifest, replace_manifest
 from mien.errors import DataError, RunError
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
 from mien.exporting.to_onnx import export_run
+from mien.inference.predictor import load
 from mien.labels import FERPLUS_CLASSES, parse_scheme
 from mien.models.registry import build_model
+from mien.pipeline.split_predictions import predict_split
 from mien.preprocess import to_input
 from mien.recipe import Recipe
 from mien.recipe_file import dump_recipe, parse_recipe
@@ -64,14 +66,24 @@ def run(tmp_path_factory, voted, tiny_recipe_text):
     return run
 
 
-def test_the_distribution_of_votes_comes_before_other_targets():
-    """So it answers, and is what history and evaluation measure, whatever the names are."""
-    text = "".join(
-        f'[outputs.{name}]\ntarget = "{target}"\n'
-        for name, target in (("a", "majority"), ("b", "sampled"), ("d", "votes"), ("c", "votes"), ("z", "label"))
-    )
-    assert list(parse_recipe(text, "several").outputs) == ["z", "c", "d", "b", "a"]
-    assert list(parse_recipe(dump_recipe(parse_recipe(text, "several")), "again").outputs) == ["z", "c", "d", "b", "a"]
+def test_history_and_evaluation_measure_the_output_that_answers(tmp_path, tiny_recipe_text, voted):
+    """Oracle: of two outputs the one of the whole distribution, by its own logits, though the other's name is first."""
+    text = '[outputs.fer2013]\n[outputs.a]\ntarget = "majority"\n[outputs.b]\ntarget = "votes"\n'
+    recipe = changed(parse_recipe(tiny_recipe_text + text, "several"), epochs=1)
+    run = RunFolder(tmp_path / "run")
+    train(plan_training(recipe, voted), run)
+    export_run(run)
+    model = load(run.path)
+    assert list(model.manifest.outputs) == ["fer2013", "a", "b"]
+    assert model.output.name == "b"
+    found = predict_split(model.for_labels(), voted, "validation").votes
+    assert found.output == "b"
+    own = model.with_output("b").probabilities(np.asarray(voted.of_split("validation").images), 1.0)
+    other = model.with_output("a").probabilities(np.asarray(voted.of_split("validation").images), 1.0)
+    (line,) = run.read_history()
+    shares = found.distributions
+    assert line["validation_votes_loss"] == pytest.approx(distribution_cross_entropy(shares, own), rel=1e-3)
+    assert line["validation_votes_loss"] != pytest.approx(distribution_cross_entropy(shares, other), rel=1e-3)
 
 
 def test_the_label_output_comes_first_and_the_rest_by_name(recipe, voted):

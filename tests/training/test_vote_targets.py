@@ -8,9 +8,10 @@ import torch
 from torch.nn import functional
 
 from mien.errors import DataError
+from mien.preprocess import to_input
 from mien.recipe_file import parse_recipe
 from mien.run_folder import RunFolder
-from mien.training import step
+from mien.training import checkpoint, step
 from mien.training.batches import Batch
 from mien.training.distillation import Distillation, stored_targets
 from mien.training.loop import train
@@ -107,7 +108,29 @@ def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces
     assert loss.item() == pytest.approx(2 * label.item(), rel=1e-5)
     train(plan_training(recipe, some), RunFolder(tmp_path / "run"))
     (line,) = RunFolder(tmp_path / "run").read_history()
-    assert np.isfinite([line["train_loss"], line["validation_votes_loss"], line["validation_majority_accuracy"]]).all()
+    network, _ = checkpoint.load_best(RunFolder(tmp_path / "run"))
+    validation = some.of_split("validation")
+    validation = validation.subset(validation.votes.any(axis=1))
+    with torch.inference_mode():
+        logits = network(torch.from_numpy(to_input(np.asarray(validation.images), recipe.input)))[:, 7:]
+    shares = validation.votes / validation.votes.sum(axis=1, keepdims=True)
+    expected = -(shares * logits.double().log_softmax(1).numpy()).sum(axis=1).mean()
+    assert line["validation_votes_loss"] == pytest.approx(expected, rel=1e-4)
     never = replace(some, columns={"ferplus_votes": np.where((some.split == "train")[:, None], some.votes, 0)})
     with raises(DataError, "votes-empty", "validation"):
         plan_training(recipe, never)
+
+
+def test_teachers_stand_in_where_there_are_no_votes():
+    """By hand: a face with votes has a tenth of them; of a mix with one without, that part is the teachers' alone."""
+    votes, predicted = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
+    distillation = Distillation(0.9, 2.0, stored_targets(predicted), votes=stored_targets(predicted))
+    both = torch.arange(2)
+    alone = distillation.mixed_votes(Batch(torch.zeros(2), both, None, 1.0, 1, 0, 0), votes)
+    assert torch.allclose(alone, torch.tensor([[0.55, 0.45], [0.25, 0.75]]))
+    mixed = distillation.mixed_votes(
+        Batch(torch.zeros(2), both, both.flip(0), 0.6, 1, 0, 0), torch.tensor([[0.6, 0], [0.4, 0]])
+    )
+    # Teachers of the mix: [0.4, 0.6] and [0.35, 0.65]; of the first image 0.9 + 0.1 * 0.4 of them, and 0.1 of its 0.6.
+    assert torch.allclose(mixed, torch.tensor([[0.94 * 0.4 + 0.06, 0.94 * 0.6], [0.96 * 0.35 + 0.04, 0.96 * 0.65]]))
+    assert torch.allclose(mixed.sum(1), torch.ones(2))

@@ -80,7 +80,11 @@ class EvaluationResult:
 
     @property
     def votes(self) -> VoteEvaluation | None:
-        """How well annotators' votes are predicted, by FER+'s protocol and as distributions; None without votes."""
+        """How well annotators' votes are predicted, by FER+'s protocol and as distributions.
+
+        None where these samples have no votes, where ``classes`` merged the classes, and where no output can be
+        measured by them.
+        """
         return self.measured.votes
 
     @property
@@ -168,8 +172,8 @@ def evaluate(
     check_options(options, loaded[0])
     results = [read(data, *each.manifest.input.stored_as) for each in loaded]
     result = evaluate_read(loaded, results, options, {"data": data_name(data)})
-    if (seen := result.measured.trained_on_notice) is not None:
-        warnings.warn(MienWarning(str(seen), code=seen.code), stacklevel=3)
+    for each in result.measured.notices:
+        warnings.warn(MienWarning(str(each), code=each.code), stacklevel=3)
     return result
 
 

@@ -14,6 +14,7 @@ from mien.argument_names import names_arguments
 from mien.distill.soft_labels import find_soft_labels
 from mien.errors import RecipeError, TrainingError, needs_extra
 from mien.evaluation.results import Evaluation
+from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.inference.find_model import find_trained
 from mien.inference.predictor import Predictor, load
 from mien.page.charts.overview import training_chart
@@ -60,6 +61,11 @@ class TrainingResult:
     def evaluation(self) -> Evaluation:
         """Metrics on the validation split, with intervals."""
         return self.details.evaluation
+
+    @property
+    def votes(self) -> VoteEvaluation | None:
+        """How well annotators' votes on the validation split are predicted; None without votes."""
+        return self.details.votes
 
     def plot_history(self, metric: str = "accuracy") -> Chart:
         """Accuracy or loss of train and validation over the epochs. Needs the extra ``report``."""

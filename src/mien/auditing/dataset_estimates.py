@@ -160,7 +160,7 @@ def _ceilings_of_votes(
         (
             "majority of the voters",
             plurality,
-            "No predictor is better than the majority of ten people, who answered the same question as the labels.",
+            "No predictor is better than the majority of the voters, who answered the same question as the labels.",
         ),
         (
             "linear model of the votes",

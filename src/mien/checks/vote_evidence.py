@@ -65,7 +65,9 @@ class Votes:
 
 
 def read_votes(faces: Dataset) -> Votes | None:
-    """The votes that the data carries; None where it has none that can be used.
+    """The votes that the data carries; None where it has no column of votes that can be used.
+
+    Whether any sample has a vote is :attr:`Votes.known`.
 
     Raises:
         DataError: a number of votes that is negative or no number.

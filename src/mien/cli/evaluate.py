@@ -132,8 +132,8 @@ def evaluate(
         raise DataError("mien evaluate needs MODEL and --data PATH, or --predictions FILE alone.", code="options")
     else:
         result = _of_models(models, data_options.at(data), options, output, provider)
-    if result.measured.trained_on_notice is not None:
-        notice(result.measured.trained_on_notice.line)
+    for each in result.measured.notices:
+        notice(each.line)
     if result.measured.merged:
         note(f"{result.measured.merged}.", "classes-merged")
     report = None if out is None else _write(out, result)

@@ -17,10 +17,12 @@ def finish_and_show(run: RunFolder, faces: Dataset, metadata: Mapping[str, Any],
     from mien.pipeline.training_run import finish_run
 
     finish = finish_run(run, faces, metadata)
-    if faces.votes is None and (output := read_manifest(run.model).output()).perceived:
+    validation = faces.of_split("validation")
+    voted = validation.votes is not None and bool(validation.votes.any())
+    if not voted and (output := read_manifest(run.model).output()).perceived:
         note(
-            f"the data has no votes, so the temperature of the output '{output.name}' is 1: its shares of people "
-            f"are not calibrated. Give data that has votes, or --votes FILE.",
+            f"the data has no votes for validation, so the temperature of the output '{output.name}' is 1: its shares "
+            f"of people are not calibrated. Give data that has votes, or --votes FILE.",
             "temperature-not-fitted",
         )
     if json:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from mien.data.dataset import FERPLUS_COLUMN, Dataset
 from mien.data.image_store import join
+from mien.data.votes import vote_probabilities
 from mien.data.warp import Warps, warp
 from mien.errors import DataError
 from mien.recipe import BalanceRecipe
@@ -119,12 +120,12 @@ def _blended_votes(
 ) -> npt.NDArray[np.float64]:
     """The distributions of pairs of rows, mixed by ``part`` of the first, scaled to the first's number of votes.
 
-    (N, V) counts -> float64 (M, V).
+    (N, V) counts -> float64 (M, V); zeros where one of the two has no votes.
     """
-    totals = votes.sum(axis=1, keepdims=True).astype(np.float64)
-    shares = np.divide(votes, totals, out=np.zeros(votes.shape), where=totals > 0)
+    shares, totals = vote_probabilities(votes.astype(np.float64)), votes.sum(axis=1, keepdims=True)
     own = part.astype(np.float64)[:, np.newaxis]
-    return np.asarray(totals[first] * (own * shares[first] + (1 - own) * shares[second]))
+    mixed = totals[first] * (own * shares[first] + (1 - own) * shares[second])
+    return np.where(totals[second] > 0, mixed, 0)
 
 
 def fill_with_warps(faces: Dataset, share: float, seed: int) -> Dataset:

@@ -17,7 +17,7 @@ from mien.data.decode import decode_images
 from mien.data.face_table import OWN_HEADERS, ClassNames, FaceTable, ReadOptions, index_classes, relabel, split_of
 from mien.data.parquet_file import MIEN_KEY, ParquetFile
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
-from mien.data.votes import gather_votes
+from mien.data.votes import gather_votes, is_vote_column
 from mien.errors import DataError, needs_extra
 from mien.files import whole_file
 from mien.progress import track
@@ -229,11 +229,18 @@ def _group_column(files: list[ParquetFile], columns: Mapping[str, npt.NDArray[An
 
 
 def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
-    """Columns that every file has, one after the other."""
+    """Columns that every file has, one after the other. Raises :class:`DataError` for votes that one of them lacks."""
     result = {}
-    for name in tables[0]:
+    for name in dict.fromkeys(name for table in tables for name in table):
         parts = [table[name] for table in tables if name in table]
-        same = len({(part.shape[1:], part.dtype.kind) for part in parts}) == 1
-        if len(parts) == len(tables) and same:
+        # Whole numbers and fractions are both numbers: a column of one file may lack a value.
+        kinds = {(part.shape[1:], "number" if part.dtype.kind in "iuf" else part.dtype.kind) for part in parts}
+        if len(parts) == len(tables) and len(kinds) == 1:
             result[name] = np.concatenate(parts)
+        elif is_vote_column(name):
+            raise DataError(
+                f"The column '{name}' is missing or of another type in {len(tables) - len(parts) or 'some'} of "
+                f"{len(tables)} files. Votes need the same columns in each.",
+                code="votes-columns",
+            )
     return result

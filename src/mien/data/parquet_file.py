@@ -15,6 +15,7 @@ import numpy.typing as npt
 from mien.data.dataset import FERPLUS_COLUMN
 from mien.data.face_table import LABEL_HEADERS, OWN_HEADERS, SPLIT_HEADERS, ClassNames, find_column, free_name
 from mien.data.splits import canonical_split
+from mien.data.votes import is_vote_column
 from mien.errors import DataError, needs_extra
 from mien.labels import FERPLUS_CLASSES
 
@@ -173,24 +174,33 @@ class ParquetFile:
                 continue
             values = self._array(name)
             if values is None and name == FERPLUS_COLUMN:
-                raise self._uneven_votes(name)
+                values = self._votes_with_gaps(name)
+            if values is None and is_vote_column(name):
+                raise DataError(
+                    f"{self.name}: the column '{name}' must hold numbers of votes; its type is none that is read. "
+                    f"Write whole numbers, or rename it.",
+                    code="votes-not-numbers",
+                )
             if values is not None:
                 result[name if name == "row" or self.by_mien else free_name(name)] = values
         return result
 
-    def _uneven_votes(self, name: str) -> DataError:
-        """What is wrong with a column of votes that has no place in an array."""
+    def _votes_with_gaps(self, name: str) -> npt.NDArray[Any]:
+        """FER+'s votes as float64 (N, 10); rows of nothing are zeros. Raises :class:`DataError` for other rows."""
+        lists: list[list[float]] = []
         for row, value in enumerate(self._values(name)):
+            if value is None or (isinstance(value, list) and all(each is None for each in value)):
+                lists.append([0] * len(FERPLUS_CLASSES))
+                continue
             numbers = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
             if not numbers or len(value) != len(FERPLUS_CLASSES):
-                return DataError(
+                raise DataError(
                     f"{self.name} row {row}: the column '{name}' must hold {len(FERPLUS_CLASSES)} numbers of votes; "
                     f"found {value!r:.60}. Correct the row, or drop the column.",
                     code="votes-shape",
                 )
-        return DataError(
-            f"{self.name}: the column '{name}' must hold lists of {len(FERPLUS_CLASSES)} numbers.", code="votes-shape"
-        )
+            lists.append(value)
+        return np.array(lists, dtype=np.float64)
 
 
 def _declared_classes(metadata: dict[bytes, bytes], label: str) -> tuple[str, ...]:
@@ -215,6 +225,8 @@ def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
         return np.array(lists, dtype=np.int64 if pa.types.is_integer(kind.value_type) else np.float64)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return np.array(["" if value is None else value for value in column.to_pylist()], dtype=np.str_)
+    if pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        column, kind = column.cast(pa.float64()), pa.float64()
     if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return None
     if column.null_count:

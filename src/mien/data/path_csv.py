@@ -54,11 +54,11 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
     class_names.check_map(path.name)
     found = ["" if header.split is None else fields[header.split] for _, fields in rows]
     split = np.array([split_of(name, where) for name, (where, _) in zip(found, items, strict=True)], dtype="<U10")
+    columns, vote_classes = gather_votes(_other_columns(header, rows), [where for where, _ in items])
     decoded = decode_images(items, len(items), options, f"reading the images of {path.name}")
     kept = decoded.kept
     labels, classes = index_classes([names[index] for index in kept])
     origin = OFFICIAL_ORIGIN if is_official(set(found)) else "as in the table"
-    columns, vote_classes = gather_votes(_other_columns(header, rows), [where for where, _ in items])
     return FaceTable(
         images=decoded.images,
         labels=labels,

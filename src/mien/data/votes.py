@@ -104,6 +104,16 @@ def votes_fingerprint(faces: Dataset) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
+_SYNONYMS = {"not-a-face": ("nf", "no-face", "notface", "not-face"), "unknown": ("unk",), "contempt": ()}
+_CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name, *words)}
+
+
+def _vote_class(column: str) -> str:
+    """The class that a column ``votes_<class>`` is about: ``"Votes_Not a face"`` -> ``"not-a-face"``."""
+    name = canonical_class(column[len(VOTE_PREFIX) :])
+    return _CANONICAL.get(name.casefold().replace("_", "-").replace(" ", "-"), name)
+
+
 def is_vote_column(name: str) -> bool:
     """Whether a column's name is ``votes_<class>``, in any case."""
     return name.lower().startswith(VOTE_PREFIX)
@@ -119,24 +129,27 @@ def gather_votes(
         places: where each row stands, such as ``faces.csv line 3``.
 
     Returns:
-        The columns, and the class names in the table's order; without such columns, the columns as they are and ().
-        A row with nothing in any of them has no votes: zeros.
+        The columns, and the class names in the table's order; the columns as they are and () with fewer than two such
+        columns, or beside FER+'s own votes. A row with nothing in any of them has no votes: zeros.
 
     Raises:
-        DataError: a value is not a number, or is missing beside others; two columns name one class, or there is only
-            one such column.
+        DataError: a value is not a number, or is missing beside others; two columns name one class.
     """
     found = [name for name in columns if is_vote_column(name)]
-    if not found:
+    if len(found) < 2 or FERPLUS_COLUMN in columns:
         return dict(columns), ()
-    classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
-    if len(found) < 2 or len(set(classes)) < len(classes) or "votes" in columns:
-        raise DataError(
-            f"Votes need two columns '{VOTE_PREFIX}<class>' or more, one for each class, and no other column 'votes'; "
-            f"found: {', '.join(found)}.",
-            code="votes-columns",
-        )
+    classes = tuple(_vote_class(name) for name in found)
+    wrong = [
+        name
+        for name, own in zip(found, classes, strict=True)
+        if not own or classes.count(own) > 1 or columns[name].ndim != 1
+    ]
+    if wrong or "votes" in columns:
+        raise _not_votes([*wrong, *(["votes"] if "votes" in columns else [])])
     votes = np.stack([_numbers(name, columns[name], places) for name in found], axis=1)
+    total = votes.sum(axis=1, keepdims=True)
+    if len(found) > 2 and np.nansum(votes) and (sums := np.isclose(2 * votes, total, equal_nan=True).all(axis=0)).any():
+        raise _not_votes([found[int(sums.argmax())]])
     missing = np.isnan(votes)
     votes[missing.all(axis=1)] = 0
     partly = np.argwhere(missing & ~missing.all(axis=1, keepdims=True))
@@ -149,17 +162,25 @@ def gather_votes(
 
 def _numbers(name: str, values: npt.NDArray[Any], places: Sequence[str] | npt.NDArray[np.str_]) -> npt.NDArray[Any]:
     """A column of votes as numbers, NaN where nothing stands: whole numbers stay whole. (N,) -> (N,)."""
-    if values.dtype.kind in "iu":
-        return values
+    if values.dtype.kind in "iub":
+        return values.astype(np.int64)
     found = np.full(len(values), np.nan)
     for at, value in enumerate(map(str, values.tolist())):
-        if value in {"", "nan"}:
+        if value.strip().casefold() in {"", "nan"}:
             continue
         with contextlib.suppress(ValueError):
             found[at] = math.nan if "_" in value else float(value)
         if not math.isfinite(found[at]):
             raise _no_number(places[at], name, f"'{value[:40]}'")
     return found
+
+
+def _not_votes(names: Sequence[str]) -> DataError:
+    return DataError(
+        f"Columns '{VOTE_PREFIX}<class>' are votes: a number each, one column for each class, no column with their "
+        f"sum, and no other column 'votes'. Rename, or leave out: {', '.join(names)}.",
+        code="votes-columns",
+    )
 
 
 def _no_number(where: str, name: str, found: str) -> DataError:
@@ -184,7 +205,8 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
         The same faces with the column ``ferplus_votes``, int64 (N, 10).
 
     Raises:
-        DataError: no such file or another one, a damaged line, or lines that are about other images.
+        DataError: no such file or another one, a damaged line, lines that are about other images, or faces that have
+            other votes already.
     """
     path = Path(path)
     usages, votes = read_ferplus(path)
@@ -212,6 +234,11 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
             f"{path}: the class with most votes is the label of only {agreement:.0%} of the images; expected about "
             f"two thirds. {_OTHER_IMAGES}",
             code="votes-other-data",
+        )
+    if faces.votes is not None and not (faces.vote_classes == FERPLUS_CLASSES and np.array_equal(faces.votes, own)):
+        raise DataError(
+            f"The data has votes of its own, which are not those of {path}. Leave out --votes, or the data's votes.",
+            code="votes-twice",
         )
     fingerprints = faces.fingerprint, faces.fingerprint_without_test
     voted = replace(faces, columns={**faces.columns, FERPLUS_COLUMN: own}, vote_classes=FERPLUS_CLASSES)

@@ -4,7 +4,7 @@ E. Barsoum, C. Zhang, C. Canton Ferrer, Z. Zhang, "Training Deep Networks for Fa
 Crowd-Sourced Label Distribution", ICMI 2016. Ten annotators chose one of eight expressions, "unknown" or "not a face"
 for each image of FER2013. The protocol that follow-up work reports:
 
-1. Single votes are noise: counts of exactly 1 become 0. (Of data that has shares of annotators there are no counts.)
+1. Single votes are noise: counts of exactly 1 become 0. (Not a lone vote, and not shares of annotators, as 1.0.)
 2. The majority of an image is the class with more than half of the votes that are left.
 3. Images without a majority are left out, and so are those whose majority is "unknown" or "not a face".
 4. A prediction is the most probable of the eight expressions. Accuracy is the fraction equal to the majority.
@@ -31,15 +31,15 @@ def majority(votes: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.
     """The majority class of each image, by steps 1 to 3 of the protocol.
 
     Args:
-        votes: (N, V), the number of votes for each class, at least 0. Where any is a fraction, all are shares of
-            annotators (or sums of weights), and step 1 has nothing to drop.
+        votes: (N, V), the number of votes for each class, at least 0. A row with a fraction, or with a sum of 1, holds
+            shares of annotators (or one vote): step 1 drops nothing of it.
         classes: V class names; see :data:`NO_EXPRESSION`.
 
     Returns:
         int64 (N,): index of the majority class, -1 where the protocol leaves the image out, and without votes.
     """
-    counted_votes = bool((votes == np.rint(votes)).all())
-    kept = np.where(counted_votes & (votes == _OUTLIER), 0, votes).astype(np.float64)
+    several = (votes == np.rint(votes)).all(axis=1) & (votes.sum(axis=1) > 1)
+    kept = np.where(several[:, np.newaxis] & (votes == _OUTLIER), 0, votes).astype(np.float64)
     best = kept.argmax(axis=1)
     clear = kept.max(axis=1, initial=0) * 2 > kept.sum(axis=1)
     counted = np.array([name not in NO_EXPRESSION for name in classes])[best]

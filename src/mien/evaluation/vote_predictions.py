@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.votes import vote_probabilities
 from mien.errors import DataError
 from mien.evaluation.prediction_checks import check_probabilities
 
@@ -82,8 +83,7 @@ class VotePredictions:
     @property
     def distributions(self) -> npt.NDArray[np.float64]:
         """Each sample's votes as fractions, float64 (N, V); rows sum to 1, to 0 without votes."""
-        totals = self.counts.sum(axis=1, keepdims=True)
-        return np.asarray(np.divide(self.counts, totals, out=np.zeros_like(self.counts), where=totals > 0))
+        return vote_probabilities(self.counts)
 
     def subset(self, chosen: npt.NDArray[Any]) -> VotePredictions:
         """The chosen samples, bool (N,) or indices (K,), in that order."""

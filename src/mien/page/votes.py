@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from mien.evaluation.ferplus import NO_EXPRESSION
 from mien.evaluation.vote_metrics import DistributionMetrics, VoteEvaluation
+from mien.labels import FERPLUS_CLASSES
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
 from mien.page.charts.curves import vote_reliability_chart
 from mien.page.wording import decimal, samples_text
 
 _PROTOCOL_WORDS = (
-    "FER+'s protocol: votes of 1 are dropped; the majority is the class with more than half of the remaining votes; "
-    "samples without a majority, or whose majority is unknown or not a face, are left out. The prediction is the most "
-    "probable expression."
+    "FER+'s protocol: of several votes on an image, single ones are dropped (shares are kept); the majority is the "
+    "class with more than half of the remaining votes; samples without a majority, or whose majority is unknown or not "
+    "a face, are left out. The prediction is the most probable expression."
 )
 
 
@@ -19,9 +21,11 @@ def majority_words(votes: VoteEvaluation) -> str:
     without = f" Without votes, and not counted: {samples_text(votes.without_votes)}." if votes.without_votes else ""
     if not votes.majority:
         return f"No majority: of {samples_text(votes.samples)}, none has a majority that is an expression.{without}"
-    classes = len(votes.majority[0].evaluation.classes)
+    classes = votes.majority[0].evaluation.classes
+    of_ferplus = set(classes) == set(FERPLUS_CLASSES) - set(NO_EXPRESSION)
     return (
-        f"FER+ majority of {classes} classes: {votes.with_majority:,} of {samples_text(votes.samples)} have a majority."
+        f"{'FER+ majority' if of_ferplus else 'Majority of the votes, by the protocol of FER+,'} of {len(classes)} "
+        f"classes: {votes.with_majority:,} of {samples_text(votes.samples)} have a majority."
         f"{without}"
     )
 

@@ -21,7 +21,13 @@ from mien.inference.predictor import Predictor
 from mien.labels import LabelScheme, check_threshold
 from mien.pipeline.ensemble import Member, check_members, predict_ensemble, temperatures_description
 from mien.pipeline.leakage import leakage_reference
-from mien.pipeline.split_predictions import fitted_on, predict_split, votes_of, with_model_classes
+from mien.pipeline.split_predictions import (
+    fitted_on,
+    other_votes_notice,
+    predict_split,
+    votes_of,
+    with_model_classes,
+)
 from mien.pipeline.trained_on import digests_of, leakage_masks, trained_on_notice
 
 
@@ -66,6 +72,7 @@ class EvaluatedSplit:
         votes: metrics by annotators' votes; None without votes, and where a label scheme merged classes.
         trained_on: samples of validation or test that a model was trained on, although no identical image is in an
             earlier split of the data.
+        other_votes: what to know where the votes are for other classes than those of the model's output; else None.
     """
 
     options: EvaluateOptions
@@ -79,6 +86,7 @@ class EvaluatedSplit:
     temperature_note: str = ""
     votes: VoteEvaluation | None = None
     trained_on: int = 0
+    other_votes: Notice | None = None
 
     @property
     def merged(self) -> str:
@@ -87,9 +95,10 @@ class EvaluatedSplit:
         return "" if scheme is None else merging_description(self.unmerged, self.predictions, scheme)
 
     @property
-    def trained_on_notice(self) -> Notice | None:
-        """What to know where a model was trained on samples of the split; None where it was not."""
-        return trained_on_notice(self.trained_on, len(self.predictions))
+    def notices(self) -> Sequence[Notice]:
+        """What to know: a model was trained on samples of the split, or could not be measured by the votes."""
+        found = (trained_on_notice(self.trained_on, len(self.predictions)), self.other_votes)
+        return [each for each in found if each is not None]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""
@@ -197,6 +206,7 @@ def evaluate_models(
         temperature_note=temperatures_description(_members(predictors, results), split),
         votes=evaluate_votes(merged, masks),
         trained_on=trained_on,
+        other_votes=other_votes_notice(predictor, predictions),
     )
 
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities
-from mien.errors import DataError
+from mien.errors import DataError, Notice
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, fit_temperature
 from mien.evaluation.vote_predictions import VotePredictions
@@ -100,10 +100,10 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
 
     Of several such outputs it is the one that ``mien predict`` answers by (:meth:`mien.manifest.Manifest.output`). None
     where no face has votes. For a model that learned from labels alone, and without a model, None too where they are
-    unusable.
+    unusable. Votes for other classes than the output's come as they are, without ``output``.
 
     Raises:
-        DataError: the model has such an output, and the votes are unusable or have other classes.
+        DataError: the model has such an output, and the votes are unusable.
     """
     answering = None if predictor is None else predictor.manifest.output()
     output = answering.name if answering is not None and answering.perceived else None
@@ -115,16 +115,22 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
         if output:
             raise
         return None
-    if answering is None or output is None:
+    if answering is None or output is None or set(answering.classes) != set(faces.vote_classes):
         return VotePredictions(counts, faces.vote_classes)
     classes = answering.classes
-    if set(classes) != set(faces.vote_classes):
-        raise DataError(
-            f"The votes of the data are for {', '.join(faces.vote_classes)}; the model's output '{output}' has the "
-            f"classes {', '.join(classes)}. Measure it on data whose votes have them.",
-            code="votes-classes-differ",
-        )
     return VotePredictions(counts[:, [faces.vote_classes.index(name) for name in classes]], classes, output=output)
+
+
+def other_votes_notice(predictor: Predictor, predictions: Predictions) -> Notice | None:
+    """What to know where the votes are for other classes than those of the output that learned from votes."""
+    output, votes = predictor.manifest.output(), predictions.votes
+    if votes is None or votes.output or not output.perceived or set(votes.classes) == set(output.classes):
+        return None
+    return Notice(
+        f"The votes of the data are for {', '.join(votes.classes)}; the model's output '{output.name}' has the classes "
+        f"{', '.join(output.classes)}. It is not measured by these votes.",
+        code="votes-classes-differ",
+    )
 
 
 def _divisors(predictor: Predictor, output: str, temperature: float, *, fitted: bool) -> dict[str, float]:

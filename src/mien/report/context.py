@@ -126,8 +126,9 @@ class ReportContext:
 
     @cached_property
     def votes(self) -> npt.NDArray[Any] | None:
-        """Votes for each of :attr:`vote_classes`, (N, V); None if the data has none that can be used."""
-        return None if self.faces is None else self.faces.votes
+        """Votes for each of :attr:`vote_classes`, (N, V); None if these samples have none."""
+        votes = None if self.faces is None else self.faces.votes
+        return None if votes is None or not votes.any() else votes
 
     @property
     def vote_classes(self) -> tuple[str, ...]:

@@ -57,8 +57,14 @@ class Distillation:
         return self.alpha * self.temperature**2 * soft + (1 - self.alpha) * hard
 
     def mixed_votes(self, batch: Batch, votes: Tensor) -> Tensor:
-        """``alpha`` of what the teachers predict of the votes and the rest of the votes themselves, float32 (B, V)."""
-        return votes if self.votes is None else self.alpha * self.votes(batch) + (1 - self.alpha) * votes
+        """``alpha`` of what the teachers predict of the votes and the rest of the votes themselves, float32 (B, V).
+
+        The part of an image that has no votes is the teachers' alone: each row sums to 1.
+        """
+        if self.votes is None:
+            return votes
+        missing = 1 - votes.sum(1, keepdim=True)
+        return (self.alpha + (1 - self.alpha) * missing) * self.votes(batch) + (1 - self.alpha) * votes
 
 
 def stored_targets(predictions: Tensor) -> Callable[[Batch], Tensor]:

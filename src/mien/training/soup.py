@@ -127,14 +127,15 @@ def _mean(several: Sequence[dict[str, Tensor]], rows: Sequence[Sequence[tuple[st
     Args:
         several: tensors by name, of one network each.
         rows: for each network, output and class of each row of its head. The mean of a row is over the networks that
-            have it: one that was fine-tuned with a second output is averaged with the one that it began with.
+            have it, in whatever place: one that was fine-tuned with a second output is averaged with the one that it
+            began with.
     """
     mean = {}
     for name, first in several[0].items():
         tensors = [each[name] for each in several]
         if not first.is_floating_point():
             mean[name] = first
-        elif all(each.shape == first.shape for each in tensors):
+        elif not name.startswith("head.") or all(own == rows[0] for own in rows):
             mean[name] = torch.stack([each.float() for each in tensors]).mean(0)
         else:
             having = [

@@ -11,6 +11,7 @@ from torch import nn
 from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import distribution_cross_entropy, majority_accuracy
+from mien.manifest import answering
 from mien.preprocess import normalise
 from mien.training.augment import channels_first
 from mien.training.batch_norm import recalibrate_bn
@@ -52,7 +53,7 @@ def predict_probabilities(
 
 
 def validate(state: TrainingState) -> HistoryLine:
-    """The history's columns about validation: of the label output, and of the first one that learns from votes."""
+    """The history's columns about validation: of the label output, and of the one that answers, if votes teach it."""
     plan, recipe = state.plan, state.recipe
     with state.average.in_place():
         # Norms that are frozen keep theirs: what is learnt meanwhile goes by them.
@@ -69,11 +70,12 @@ def validate(state: TrainingState) -> HistoryLine:
         "validation_macro_f1": float(metrics.macro_average(metrics.f1(confusion), rows)),
         "validation_macro_auc": float(metrics.macro_average(metrics.roc_auc(labels, probabilities), rows)),
     }
-    if len(predicted) > 1:
+    answer = answering([output.target for output in plan.outputs])
+    if plan.outputs[answer].learns_votes:
         votes = check_votes(plan.validation)
         classes = plan.validation.vote_classes
         voted = votes.any(axis=1)
         shares = vote_probabilities(votes[voted])
-        line["validation_votes_loss"] = distribution_cross_entropy(shares, predicted[1][voted])
-        line["validation_majority_accuracy"] = majority_accuracy(votes, predicted[1], classes)
+        line["validation_votes_loss"] = distribution_cross_entropy(shares, predicted[answer][voted])
+        line["validation_majority_accuracy"] = majority_accuracy(votes, predicted[answer], classes)
     return line

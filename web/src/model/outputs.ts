@@ -9,6 +9,8 @@ export interface Output {
   logits: string;
   classes: string[];
   temperature: number;
+  /** What taught it: label, votes, sampled or majority. */
+  target: string;
   /** Whether a probability is the share of people who are expected to choose the class. */
   byVotes: boolean;
   /** How often it is right on the validation images, by their label or by the majority of their annotators. */
@@ -27,13 +29,15 @@ export function outputsOf({ outputs = {}, classes, temperature, scores, majority
     logits: index === 0 ? "logits" : `logits_${name}`,
     classes: output.classes,
     temperature: index === 0 ? temperature : output.temperature,
+    target: output.target,
     byVotes: output.target !== "label",
     accuracy: index === 0 ? byLabel : accuracy("majority", majority_accuracy[name]),
   }));
-  return named.length ? named : [{ name: "", logits: "logits", classes, temperature, byVotes: false, accuracy: byLabel }];
+  return named.length ? named : [{ name: "", logits: "logits", classes, temperature, target: "label", byVotes: false, accuracy: byLabel }];
 }
 
-/** The output that answers unless the user chooses: the first that people's votes taught, else the first. */
+/** The output that answers unless the user chooses, as mien.manifest.answering says. */
 export function defaultOutput(outputs: Output[]): Output {
-  return outputs.find(({ byVotes }) => byVotes) ?? outputs[0]!;
+  const by = (wanted: string) => outputs.find(({ target }) => target === wanted);
+  return by("votes") ?? by("sampled") ?? by("majority") ?? outputs[0]!;
 }

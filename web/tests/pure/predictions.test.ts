@@ -15,7 +15,7 @@ const PROBABILITIES = [0.1, 0.2, 0.05, 0.3, 0.15, 0.1, 0.1];
 const CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 /** The whole image as one face. */
 const CROP = { box: null, score: null };
-const LABEL: Output = { name: "", logits: "logits", classes: CLASSES, temperature: 1, byVotes: false, accuracy: null };
+const LABEL: Output = { name: "", logits: "logits", classes: CLASSES, temperature: 1, target: "label", byVotes: false, accuracy: null };
 const [ALL, FIVE, BINARY] = schemesFor(LABEL);
 
 describe("label schemes", () => {
@@ -65,7 +65,7 @@ describe("prediction", () => {
 
 describe("what people would say", () => {
   const classes = ["happy", "contempt", "unknown", "not-a-face"];
-  const output: Output = { ...LABEL, name: "perceived", logits: "logits_perceived", classes, byVotes: true };
+  const output: Output = { ...LABEL, name: "perceived", logits: "logits_perceived", classes, target: "votes", byVotes: true };
   const predict = (...row: number[]) => predictionOf("a.png", { ...CROP, probabilities: { perceived: row } }, output, schemesFor(output)[0]!);
 
   test.each([
@@ -130,6 +130,8 @@ describe("outputs of a model", () => {
     const outputs = outputsOf({ ...manifest, outputs: { fer2013, perceived: { ...perceived, target: "majority" } } });
     expect(outputs.map(({ byVotes }) => byVotes)).toEqual([false, true]);
     expect(defaultOutput(outputs).name).toBe("perceived");
+    const crowd = { ...perceived, target: "majority" };
+    expect(defaultOutput(outputsOf({ ...manifest, outputs: { fer2013, crowd, perceived } })).name).toBe("perceived");
   });
 
   test("each has its own accuracy, or none", () => {

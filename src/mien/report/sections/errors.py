@@ -13,6 +13,7 @@ from mien.checks.vote_evidence import vote_description
 from mien.errors import DataError, Notice
 from mien.evaluation.class_merging import ClassGroups, merged_pairs, merged_schemes, scheme_of
 from mien.evaluation.error_analysis import ConfusedPair, Indices, confused_pairs, pair_examples, worst_mistakes
+from mien.evaluation.ferplus import majority
 from mien.evaluation.intervals import proportion_among
 from mien.labels import SCHEMES, LabelScheme, parse_scheme
 from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
@@ -251,21 +252,21 @@ def _worst_table(context: ReportContext) -> Table:
 
 
 def _votes_on_mistakes(context: ReportContext) -> list[Block]:
-    """The majority vote on the faces with wrong and with correct predictions."""
+    """The majority vote, by FER+'s protocol, on the faces with wrong and with correct predictions."""
     votes = context.votes
     if votes is None:
         return []
     names = np.array(context.vote_classes)
-    voted = votes.sum(axis=1) > 0
-    most = 2 * votes.max(axis=1) > votes.sum(axis=1)
-    said = names[votes.argmax(axis=1)]
+    voted = votes.any(axis=1)
+    majorities = majority(votes, context.vote_classes)
+    most, said = majorities >= 0, names[majorities]
     classes = np.array(context.classes)
     truth, predicted = classes[context.predictions.labels], classes[context.predicted]
     kinds = (
         ("the majority agrees with the prediction", most & (said == predicted)),
         ("the majority agrees with the label", most & (said == truth)),
         ("the majority says something else", most & (said != predicted) & (said != truth)),
-        ("there is no majority", ~most),
+        ("there is no majority for an expression", ~most),
     )
     wrong, right, rows = ~context.correct & voted, context.correct & voted, []
     for words, kind in kinds:

@@ -57,17 +57,18 @@ def show_features(context: ReportContext, features: Features) -> Section:
 def blame(votes: npt.NDArray[Any] | None, answers: tuple[str, ...], classes: tuple[str, ...], predicted: int) -> str:
     """What a mistake is likely due to: ``"label"`` if most people voted for the predicted class, else ``"network"``.
 
+    ``""`` where nobody voted.
+
     Args:
         votes: of the face (V,), for each of ``answers``; None if unknown.
         answers: V class names.
         classes: C class names.
         predicted: index of the predicted class.
     """
-    if votes is not None:
-        top = answers[int(np.argmax(votes))]
-        if 2 * votes.max() > votes.sum() and top == classes[predicted]:
-            return "label"
-    return "network"
+    if votes is None or not votes.any():
+        return ""
+    top = answers[int(np.argmax(votes))]
+    return "label" if 2 * votes.max() > votes.sum() and top == classes[predicted] else "network"
 
 
 def _maps(context: ReportContext, features: npt.NDArray[Any]) -> list[Block]:
@@ -122,7 +123,8 @@ def _nearest(context: ReportContext, features: Features, training: Dataset) -> l
             for index, name, cosine in zip(near, names, similar, strict=True)
         )
         tile = mistake_tile(context, int(at), like, "Nearest training faces, with the cosine similarity of features:")
-        tiles.append(FaceTile(tile.image, f"{tile.caption} ({cause}?)", tile.detail, tile.like, tile.like_title))
+        caption = f"{tile.caption} ({cause}?)" if cause else tile.caption
+        tiles.append(FaceTile(tile.image, caption, tile.detail, tile.like, tile.like_title))
         rows.append((int(context.predictions.sample_ids[at]), cause, ", ".join(names), float(similar[0])))
     columns = (
         Column("sample", "text"), Column("cause", "text"), Column("nearest training faces", "text"), Column("cosine"),
