@@ -170,6 +170,23 @@ def test_a_column_without_a_vote_is_as_good_as_none_and_so_it_says(data, copies)
     assert len(said) == 2, "an empty column and one of another form are told apart"
 
 
+def test_votes_of_other_people_are_evidence_too(data, copies):
+    """Oracle: the same findings from FER+'s columns, but for "not a face", which nobody could say here."""
+    own = replace(
+        data,
+        columns={"votes": data.columns["ferplus_votes"][:, :7]},
+        vote_classes=("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear"),
+    )
+    found, usual = (audit_faces(each, copies, predictions_of(each, "validation"), resamples=20) for each in (own, data))
+    assert found.outlier_ranking is None
+    assert usual.outlier_ranking is not None
+    assert found.label_review.ranking is not None
+    assert "votes-not-used" not in {each.code for each in found.not_checked}
+    names = "validation: majority of the voters", "train: majority of the voters"
+    ceilings, expected = ({each.name: each.accuracy.value for each in one.ceilings} for one in (found, usual))
+    assert [ceilings[name] for name in names] == pytest.approx([expected[name] for name in names], abs=0.01)
+
+
 def test_the_ceilings_of_votes_are_those_of_the_voters(data, copies):
     found = {each.name: each.accuracy.value for each in audit_faces(data, copies, resamples=20).ceilings}
     assert found["validation: majority of the voters"] == 1

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mien.errors import DataError, RunError
 from mien.evaluation.predictions import read_predictions
 from mien.exporting import to_onnx as export
 from mien.inference.predictor import load
+from mien.pipeline.split_predictions import vote_temperature_for_use
 from mien.pipeline.training_run import finish_run, run_recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
@@ -49,6 +51,13 @@ def test_an_output_of_votes_has_its_own_temperature(voted_run, voted_faces):
     assert manifest.outputs["perceived"].temperature == pytest.approx(expected, rel=1e-4)
     assert manifest.outputs["perceived"].temperature not in {1.0, manifest.temperature}
     assert manifest.outputs["fer2013"].temperature == manifest.temperature
+    model, asked = load(voted_run.model, output="perceived"), np.arange(len(voted_faces)) % 3 > 0
+    some = replace(voted_faces, columns={"ferplus_votes": np.where(asked[:, None], voted_faces.votes, 0)})
+    found = vote_temperature_for_use(model, some)
+    assert found == vote_temperature_for_use(model, voted_faces.subset(asked)), "faces without votes have no part in it"
+    assert found != vote_temperature_for_use(model, voted_faces)
+    none = replace(voted_faces, columns={"ferplus_votes": np.zeros_like(voted_faces.votes)})
+    assert vote_temperature_for_use(model, none) == 1
 
 
 @pytest.mark.parametrize("moment", ["in training", "while it is exported"])

@@ -258,3 +258,17 @@ def test_a_soup_with_the_run_that_it_began_with_has_the_rows_of_both(tmp_path, r
     assert list(facts["outputs"]) == ["fer2013", "perceived"]
     with raises(RunError, "soup-mismatch"):
         make_soup([plain, after], voted, RunFolder(tmp_path / "other"), {})
+
+
+def test_a_soup_matches_rows_by_class(tmp_path, run, tiny_recipe_text, voted):
+    """Oracle: the mean by hand, with the rows of the second run put in the order of the first's votes."""
+    turned = replace(voted, columns={"votes": voted.votes[:, ::-1]}, vote_classes=FERPLUS_CLASSES[::-1])
+    other = RunFolder(tmp_path / "turned")
+    train(plan_training(changed(parse_recipe(tiny_recipe_text + OUTPUTS, "votes"), epochs=1), turned), other)
+    make_soup([run, other], voted, RunFolder(tmp_path / "soup"), {})
+    mixed = checkpoint.load(tmp_path / "soup" / "best.safetensors")[0]
+    first, second = (checkpoint.load(each.best)[0] for each in (run, other))
+    rows = [*range(7), *range(16, 6, -1)]
+    for name in ("head.weight", "head.bias"):
+        assert torch.allclose(mixed[name], (first[name] + second[name][rows]) / 2)
+        assert not torch.allclose(mixed[name][7:], (first[name] + second[name])[7:] / 2)
