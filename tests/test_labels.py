@@ -24,7 +24,11 @@ from support import raises
         (" happiness ", "happy"),
         ("3_happy", "happy"),
         ("06-Neutral", "neutral"),
-        ("Contempt", "Contempt"),
+        ("Contempt", "contempt"),
+        ("Not a Face", "not-a-face"),
+        ("not_a_face", "not-a-face"),
+        ("NF", "not-a-face"),
+        ("Bored", "Bored"),
     ],
 )
 def test_synonyms(found, name):

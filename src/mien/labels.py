@@ -28,6 +28,9 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "sad": ("sadness", "sa"),
     "surprise": ("surprised", "sur", "su", "suprise", "astonished"),
     "neutral": ("neutrality", "neu", "ne"),
+    "contempt": (),
+    "unknown": (),
+    "not-a-face": ("not_a_face", "not a face", "notface", "nf"),
 }
 _CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name, *words)}
 

@@ -104,16 +104,6 @@ def votes_fingerprint(faces: Dataset) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-_SYNONYMS = {"not-a-face": ("nf", "no-face", "notface", "not-face"), "unknown": ("unk",), "contempt": ()}
-_CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name, *words)}
-
-
-def _vote_class(column: str) -> str:
-    """The class that a column ``votes_<class>`` is about: ``"Votes_Not a face"`` -> ``"not-a-face"``."""
-    name = canonical_class(column[len(VOTE_PREFIX) :])
-    return _CANONICAL.get(name.casefold().replace("_", "-").replace(" ", "-"), name)
-
-
 def is_vote_column(name: str) -> bool:
     """Whether a column's name is ``votes_<class>``, in any case."""
     return name.lower().startswith(VOTE_PREFIX)
@@ -138,7 +128,7 @@ def gather_votes(
     found = [name for name in columns if is_vote_column(name)]
     if len(found) < 2 or FERPLUS_COLUMN in columns:
         return dict(columns), ()
-    classes = tuple(_vote_class(name) for name in found)
+    classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
     wrong = [
         name
         for name, own in zip(found, classes, strict=True)
