@@ -102,6 +102,11 @@ def test_one_pass_gives_what_two_would(folder, faces, votes):
 
 def test_votes_are_put_in_the_order_of_the_output(folder, faces, votes):
     model = load(folder / "run", threads=1)
+    few = replace(faces, columns={"votes": votes[:, [3, 0]]}, vote_classes=(FERPLUS_CLASSES[3], FERPLUS_CLASSES[0]))
+    found = votes_of(model, few)
+    assert (found.classes, found.output) == (FERPLUS_CLASSES, "perceived")
+    assert np.array_equal(found.counts[:, [0, 3]], votes[:, [0, 3]])
+    assert found.counts[:, [1, 2, *range(4, 10)]].sum() == 0, "what nobody could choose has no votes"
     turned = replace(faces, columns={"votes": votes[:, ::-1]}, vote_classes=FERPLUS_CLASSES[::-1])
     assert np.array_equal(votes_of(model, turned).counts, votes)
 

@@ -72,7 +72,7 @@ class EvaluatedSplit:
         votes: metrics by annotators' votes; None without votes, and where a label scheme merged classes.
         trained_on: samples of validation or test that a model was trained on, although no identical image is in an
             earlier split of the data.
-        other_votes: what to know where the votes are for other classes than those of the model's output; else None.
+        other_votes: what to know where votes are for a class that the model's output does not have; else None.
     """
 
     options: EvaluateOptions

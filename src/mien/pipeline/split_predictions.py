@@ -100,7 +100,8 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
 
     Of several such outputs it is the one that ``mien predict`` answers by (:meth:`mien.manifest.Manifest.output`). None
     where no face has votes. For a model that learned from labels alone, and without a model, None too where they are
-    unusable. Votes for other classes than the output's come as they are, without ``output``.
+    unusable. A class of the output that nobody could choose has no votes. Where people could choose a class that the
+    output does not have, the votes come as they are, without ``output``.
 
     Raises:
         DataError: the model has such an output, and the votes are unusable.
@@ -115,19 +116,24 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
         if output:
             raise
         return None
-    if answering is None or output is None or set(answering.classes) != set(faces.vote_classes):
+    if answering is None or output is None or not set(faces.vote_classes) <= set(answering.classes):
         return VotePredictions(counts, faces.vote_classes)
     classes = answering.classes
-    return VotePredictions(counts[:, [faces.vote_classes.index(name) for name in classes]], classes, output=output)
+    placed = np.zeros((len(counts), len(classes)))
+    placed[:, [classes.index(name) for name in faces.vote_classes]] = counts
+    return VotePredictions(placed, classes, output=output)
 
 
 def other_votes_notice(predictor: Predictor, predictions: Predictions) -> Notice | None:
-    """What to know where the votes are for other classes than those of the output that learned from votes."""
+    """What to know where votes are for a class that the output that learned from votes does not have."""
     output, votes = predictor.manifest.output(), predictions.votes
-    if votes is None or votes.output or not output.perceived or set(votes.classes) == set(output.classes):
+    if votes is None or votes.output or not output.perceived:
+        return None
+    unknown = [name for name in votes.classes if name not in output.classes]
+    if not unknown:
         return None
     return Notice(
-        f"The votes of the data are for {', '.join(votes.classes)}; the model's output '{output.name}' has the classes "
+        f"The data has votes for {', '.join(unknown)}, and the model's output '{output.name}' knows only "
         f"{', '.join(output.classes)}. It is not measured by these votes.",
         code="votes-classes-differ",
     )
