@@ -34,4 +34,4 @@ def test_votes_that_are_missing_are_told_of(mien, voted_run, voted_faces, faces,
         answer = mien("prune", voted_run.path, "--data", data, "--out", out, "--widths", "4,6")
         assert answer.code == 0, answer.err
         assert (read_manifest(RunFolder(out).model).output().temperature != 1) == fitted
-        assert ("'perceived' is 1" in answer.err) != fitted
+        assert ("temperature-not-fitted" in answer.err) != fitted

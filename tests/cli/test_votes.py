@@ -102,16 +102,18 @@ def test_one_pass_gives_what_two_would(folder, faces, votes):
 
 def test_votes_are_put_in_the_order_of_the_output(folder, faces, votes):
     model = load(folder / "run", threads=1)
+    voted = replace(faces, columns={"ferplus_votes": votes})
     few = replace(faces, columns={"votes": votes[:, [3, 0]]}, vote_classes=(FERPLUS_CLASSES[3], FERPLUS_CLASSES[0]))
     found = votes_of(model, few)
-    assert (found.classes, found.output) == (FERPLUS_CLASSES, "perceived")
-    assert np.array_equal(found.counts[:, [0, 3]], votes[:, [0, 3]])
-    assert found.counts[:, [1, 2, *range(4, 10)]].sum() == 0, "what nobody could choose has no votes"
+    assert (found.classes, found.output) == ((FERPLUS_CLASSES[0], FERPLUS_CLASSES[3]), "perceived")
+    assert np.array_equal(found.counts, votes[:, [0, 3]])
+    whole, part = (predict_split(model.for_labels(), each, "test").votes.probabilities for each in (voted, few))
+    assert part == pytest.approx(whole[:, [0, 3]] / whole[:, [0, 3]].sum(axis=1, keepdims=True))
     turned = replace(faces, columns={"votes": votes[:, ::-1]}, vote_classes=FERPLUS_CLASSES[::-1])
     assert np.array_equal(votes_of(model, turned).counts, votes)
 
 
-def test_votes_for_other_classes_measure_the_label_alone(mien, folder, tmp_path, faces, votes):
+def test_votes_for_other_classes_measure_the_label_alone(mien, folder, tiny_run, tmp_path, faces, votes):
     """Oracle: accuracy of the label is that of the same data without votes; a notice says what is missing."""
     wider = np.concatenate([votes[:, :9], np.zeros((len(votes), 1), dtype=votes.dtype)], axis=1)
     other = replace(faces, columns={"votes": wider}, vote_classes=(*FERPLUS_CLASSES[:9], "bored"))
@@ -126,6 +128,10 @@ def test_votes_for_other_classes_measure_the_label_alone(mien, folder, tmp_path,
     assert found["headline"] == alone["headline"]
     assert [each["output"] for each in found["votes"]["majority"]] == ["label (baseline)"]
     assert "votes-classes-differ" not in mien("evaluate", folder / "run", "--data", folder / "voted.parquet").err
+    several = mien("evaluate", tiny_run.path, folder / "run", "--data", tmp_path / "other.parquet")
+    assert "votes-classes-differ" in several.err, "of any of several models"
+    soup = mien("soup", folder / "run", "--data", tmp_path / "other.parquet", "--out", tmp_path / "soup")
+    assert "temperature-not-fitted" in soup.err
 
 
 def test_a_model_of_labels_has_the_baseline_alone(mien, folder, tiny_run):

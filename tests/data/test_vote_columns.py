@@ -106,6 +106,13 @@ def test_parquet_columns_are_votes_too(tmp_path: Path, plain: Dataset) -> None:
     pq.write_table(lists, tmp_path / "lists.parquet")
     with raises(DataError, "votes-columns", "votes_happy"):
         read_data(tmp_path / "lists.parquet")
+    for name in ("a", "b"):
+        part = table if name == "a" else table.append_column("ferplus_votes", pa.array(FERPLUS.tolist()))
+        pq.write_table(part, tmp_path / "shards" / f"{name}.parquet")
+    with raises(DataError, "votes-columns", "ferplus_votes"):
+        read_data(tmp_path / "shards")
+    pq.write_table(table.append_column("votes_meta", pa.array([{"a": 1}] * 60)), tmp_path / "meta.parquet")
+    assert read_data(tmp_path / "meta.parquet").faces.votes is None, "one alone is no votes"
     happy[3] = 1
     half = table.append_column("votes_happy", pa.array(happy)).append_column("votes_sad", pa.array(sad))
     pq.write_table(half, tmp_path / "half.parquet")

@@ -17,12 +17,12 @@ def finish_and_show(run: RunFolder, faces: Dataset, metadata: Mapping[str, Any],
     from mien.pipeline.training_run import finish_run
 
     finish = finish_run(run, faces, metadata)
-    validation = faces.of_split("validation")
-    voted = validation.votes is not None and bool(validation.votes.any())
-    if not voted and (output := read_manifest(run.model).output()).perceived:
+    output = read_manifest(run.model).output()
+    fitting = faces.votes if set(faces.vote_classes) == set(output.classes) else None
+    if output.perceived and (fitting is None or not fitting[faces.split == "validation"].any()):
         note(
-            f"the data has no votes for validation, so the temperature of the output '{output.name}' is 1: its shares "
-            f"of people are not calibrated. Give data that has votes, or --votes FILE.",
+            f"validation has no votes for the classes of the output '{output.name}', so that its temperature is 1: its "
+            f"shares of people are not calibrated. Give data that has votes, or --votes FILE.",
             "temperature-not-fitted",
         )
     if json:

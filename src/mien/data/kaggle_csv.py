@@ -17,7 +17,7 @@ from mien.data.decode import only_grey
 from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_classes, parse_column, split_of
 from mien.data.image_store import ImageWriter
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
-from mien.data.votes import gather_votes, is_vote_column
+from mien.data.votes import gather_votes, vote_columns
 from mien.errors import DataError
 from mien.preprocess import grey_square
 from mien.progress import track
@@ -75,7 +75,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     labels, classes = index_classes(names)
     values = {name: [row[at] for row in texts] for at, name in enumerate(kept)}
     columns, vote_classes = gather_votes(
-        {name: parse_column(own) if is_vote_column(name) else np.array(own) for name, own in values.items()}, source
+        {name: np.array(own) if name == options.group else parse_column(own) for name, own in values.items()}, source
     )
     return FaceTable(
         images=images.finish(),
@@ -168,9 +168,11 @@ class _RowParser:
 def _kept_columns(header: Header, group: str | None) -> dict[str, int]:
     """The positions of the columns of votes and of groups; a table of pixels has no others that are kept."""
     kept: dict[str, int] = {}
-    for position, name in enumerate(each.strip() for each in header.names):
+    names = [each.strip() for each in header.names]
+    votes = vote_columns(names)
+    for position, name in enumerate(names):
         taken = position in {header.label, header.pixels, header.split}
-        if taken or not (is_vote_column(name) or name == group):
+        if taken or not (name in votes or name == group):
             continue
         if name in kept:
             raise DataError(f"The column '{name}' is there twice. Rename or remove one.", code="column-twice")

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.dataset import Dataset
+from mien.data.dataset import FERPLUS_COLUMN, Dataset
 from mien.data.decode import decode_images
 from mien.data.face_table import OWN_HEADERS, ClassNames, FaceTable, ReadOptions, index_classes, relabel, split_of
 from mien.data.parquet_file import MIEN_KEY, ParquetFile
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
-from mien.data.votes import gather_votes, is_vote_column
+from mien.data.votes import gather_votes, vote_columns
 from mien.errors import DataError, needs_extra
 from mien.files import whole_file
 from mien.progress import track
@@ -231,16 +231,19 @@ def _group_column(files: list[ParquetFile], columns: Mapping[str, npt.NDArray[An
 def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
     """Columns that every file has, one after the other. Raises :class:`DataError` for votes that one of them lacks."""
     result = {}
-    for name in dict.fromkeys(name for table in tables for name in table):
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    votes = {*vote_columns(names), FERPLUS_COLUMN}
+    for name in names:
         parts = [table[name] for table in tables if name in table]
-        # Whole numbers and fractions are both numbers: a column of one file may lack a value.
-        kinds = {(part.shape[1:], "number" if part.dtype.kind in "iuf" else part.dtype.kind) for part in parts}
+        # Of votes, fractions are numbers as whole ones are: those of one file may lack a value.
+        numbers = "iufb" if name in votes else ""
+        kinds = {(part.shape[1:], "number" if part.dtype.kind in numbers else part.dtype.kind) for part in parts}
         if len(parts) == len(tables) and len(kinds) == 1:
             result[name] = np.concatenate(parts)
-        elif is_vote_column(name):
+        elif name in votes:
             raise DataError(
-                f"The column '{name}' is missing or of another type in {len(tables) - len(parts) or 'some'} of "
-                f"{len(tables)} files. Votes need the same columns in each.",
+                f"The column '{name}' is missing or of another type in some of the {len(tables)} files. Votes need the "
+                f"same columns in each.",
                 code="votes-columns",
             )
     return result

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mien.data.dataset import FERPLUS_COLUMN
 from mien.data.face_table import LABEL_HEADERS, OWN_HEADERS, SPLIT_HEADERS, ClassNames, find_column, free_name
 from mien.data.splits import canonical_split
-from mien.data.votes import is_vote_column
+from mien.data.votes import vote_columns
 from mien.errors import DataError, needs_extra
 from mien.labels import FERPLUS_CLASSES
 
@@ -109,11 +109,15 @@ class ParquetFile:
     def _values(self, column: str) -> list[Any]:
         return [value for batch in self._batches(column) for value in batch]
 
-    def _array(self, column: str) -> npt.NDArray[Any] | None:
+    def _array(self, column: str, *, as_numbers: bool = False) -> npt.NDArray[Any] | None:
+        """The column as :func:`_to_array` gives it; ``as_numbers`` takes decimals and empty columns for floats too."""
         import pyarrow as pa
 
         try:
-            return _to_array(self.parquet.read(columns=[column]).column(0))
+            values = self.parquet.read(columns=[column]).column(0)
+            if as_numbers and (pa.types.is_decimal(values.type) or pa.types.is_null(values.type)):
+                values = values.cast(pa.float64())
+            return _to_array(values)
         except (pa.ArrowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise DataError(f"{self.path} is damaged ({reason}). Download it again.", code="parquet-damaged") from None
@@ -168,17 +172,18 @@ class ParquetFile:
     def columns(self) -> dict[str, npt.NDArray[Any]]:
         """All other columns that are numbers, truth values, text, or lists of numbers of one length."""
         taken = {self.image, self.label, self.split, "source" if self.by_mien else None}
+        votes = vote_columns(self.headers)
         result = {}
         for name in self.headers:
             if name in taken:
                 continue
-            values = self._array(name)
+            values = self._array(name, as_numbers=name in votes)
             if values is None and name == FERPLUS_COLUMN:
                 values = self._votes_with_gaps(name)
-            if values is None and is_vote_column(name):
+            if values is None and name in votes:
                 raise DataError(
-                    f"{self.name}: the column '{name}' must hold numbers of votes; its type is none that is read. "
-                    f"Write whole numbers, or rename it.",
+                    f"{self.name}: the column '{name}' must hold a number of votes for each image. Write whole "
+                    f"numbers, or rename it.",
                     code="votes-not-numbers",
                 )
             if values is not None:
@@ -225,8 +230,6 @@ def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
         return np.array(lists, dtype=np.int64 if pa.types.is_integer(kind.value_type) else np.float64)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return np.array(["" if value is None else value for value in column.to_pylist()], dtype=np.str_)
-    if pa.types.is_decimal(kind) or pa.types.is_null(kind):
-        column, kind = column.cast(pa.float64()), pa.float64()
     if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         return None
     if column.null_count:

@@ -12,7 +12,7 @@ import csv
 import hashlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,9 +104,15 @@ def votes_fingerprint(faces: Dataset) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def is_vote_column(name: str) -> bool:
-    """Whether a column's name is ``votes_<class>``, in any case."""
-    return name.lower().startswith(VOTE_PREFIX)
+_TOTALS = ("total", "sum", "count", "n")
+"""Of ``votes_total`` and the like: no class."""
+
+
+def vote_columns(names: Iterable[str]) -> list[str]:
+    """The columns ``votes_<class>`` of a table, in any case; none if there is one alone, or FER+'s own votes."""
+    names = list(names)
+    found = [name for name in names if name.strip().lower().startswith(VOTE_PREFIX)]
+    return [] if len(found) < 2 or FERPLUS_COLUMN in names else found
 
 
 def gather_votes(
@@ -119,27 +125,24 @@ def gather_votes(
         places: where each row stands, such as ``faces.csv line 3``.
 
     Returns:
-        The columns, and the class names in the table's order; the columns as they are and () with fewer than two such
-        columns, or beside FER+'s own votes. A row with nothing in any of them has no votes: zeros.
+        The columns, and the class names in the table's order; the columns as they are and () without
+        :func:`vote_columns`. A row with nothing in any of them has no votes: zeros.
 
     Raises:
-        DataError: a value is not a number, or is missing beside others; two columns name one class.
+        DataError: a value is not a number, or is missing beside others; two columns name one class, or one their sum.
     """
-    found = [name for name in columns if is_vote_column(name)]
-    if len(found) < 2 or FERPLUS_COLUMN in columns:
+    found = vote_columns(columns)
+    if not found:
         return dict(columns), ()
     classes = tuple(canonical_class(name[len(VOTE_PREFIX) :]) for name in found)
     wrong = [
         name
         for name, own in zip(found, classes, strict=True)
-        if not own or classes.count(own) > 1 or columns[name].ndim != 1
+        if not own or own.lower() in _TOTALS or classes.count(own) > 1 or columns[name].ndim != 1
     ]
     if wrong or "votes" in columns:
         raise _not_votes([*wrong, *(["votes"] if "votes" in columns else [])])
     votes = np.stack([_numbers(name, columns[name], places) for name in found], axis=1)
-    total = votes.sum(axis=1, keepdims=True)
-    if len(found) > 2 and np.nansum(votes) and (sums := np.isclose(2 * votes, total, equal_nan=True).all(axis=0)).any():
-        raise _not_votes([found[int(sums.argmax())]])
     missing = np.isnan(votes)
     votes[missing.all(axis=1)] = 0
     partly = np.argwhere(missing & ~missing.all(axis=1, keepdims=True))
@@ -225,7 +228,11 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
             f"two thirds. {_OTHER_IMAGES}",
             code="votes-other-data",
         )
-    if faces.votes is not None and not (faces.vote_classes == FERPLUS_CLASSES and np.array_equal(faces.votes, own)):
+    if (
+        faces.votes is not None
+        and faces.votes.any()
+        and not (faces.vote_classes == FERPLUS_CLASSES and np.array_equal(faces.votes, own))
+    ):
         raise DataError(
             f"The data has votes of its own, which are not those of {path}. Leave out --votes, or the data's votes.",
             code="votes-twice",

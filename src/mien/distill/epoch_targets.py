@@ -16,7 +16,7 @@ from mien.data.votes import check_votes
 from mien.errors import DataError, RunError
 from mien.inference.predictor import Predictor
 from mien.labels import parse_scheme
-from mien.manifest import ModelOutput
+from mien.manifest import ModelOutput, answering
 from mien.progress import track
 from mien.recipe import Recipe
 from mien.training.batches import count_shown, count_steps
@@ -198,8 +198,9 @@ def _vote_classes(teachers: Sequence[tuple[Path, Predictor]], recipe: Recipe, fa
 
 def _votes_output(classifier: Predictor, classes: tuple[str, ...]) -> ModelOutput | None:
     """The output that predicts the distribution of votes. One taught by the majority predicts something else."""
-    found = (each for each in classifier.manifest.all_outputs if each.target in {"votes", "sampled"})
-    return next((each for each in found if set(each.classes) == set(classes)), None)
+    fitting = [each for each in classifier.manifest.all_outputs if set(each.classes) == set(classes)]
+    found = [each for each in fitting if each.target in {"votes", "sampled"}]
+    return found[answering([each.target for each in found])] if found else None
 
 
 def _mean_predictions(

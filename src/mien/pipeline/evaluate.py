@@ -206,7 +206,7 @@ def evaluate_models(
         temperature_note=temperatures_description(_members(predictors, results), split),
         votes=evaluate_votes(merged, masks),
         trained_on=trained_on,
-        other_votes=other_votes_notice(predictor, predictions),
+        other_votes=other_votes_notice(predictors, predictions),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -80,7 +81,7 @@ def predict_split(
     )
     count = len(predictor.classes)
     if votes is not None and divisors:
-        votes = replace(votes, probabilities=found[:, count:])
+        votes = replace(votes, probabilities=_of_choices(predictor, votes, found[:, count:]))
     return Predictions(
         sample_ids=chosen.rows,
         labels=chosen.labels,
@@ -100,8 +101,7 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
 
     Of several such outputs it is the one that ``mien predict`` answers by (:meth:`mien.manifest.Manifest.output`). None
     where no face has votes. For a model that learned from labels alone, and without a model, None too where they are
-    unusable. A class of the output that nobody could choose has no votes. Where people could choose a class that the
-    output does not have, the votes come as they are, without ``output``.
+    unusable. Where people could choose a class that the output does not have, too, without ``output``.
 
     Raises:
         DataError: the model has such an output, and the votes are unusable.
@@ -118,25 +118,38 @@ def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | N
         return None
     if answering is None or output is None or not set(faces.vote_classes) <= set(answering.classes):
         return VotePredictions(counts, faces.vote_classes)
-    classes = answering.classes
-    placed = np.zeros((len(counts), len(classes)))
-    placed[:, [classes.index(name) for name in faces.vote_classes]] = counts
-    return VotePredictions(placed, classes, output=output)
+    # In the output's order, and without those of its classes that nobody could choose.
+    classes = tuple(name for name in answering.classes if name in faces.vote_classes)
+    return VotePredictions(counts[:, [faces.vote_classes.index(name) for name in classes]], classes, output=output)
 
 
-def other_votes_notice(predictor: Predictor, predictions: Predictions) -> Notice | None:
-    """What to know where votes are for a class that the output that learned from votes does not have."""
-    output, votes = predictor.manifest.output(), predictions.votes
-    if votes is None or votes.output or not output.perceived:
+def _of_choices(
+    predictor: Predictor, votes: VotePredictions, probabilities: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """What an output predicts of those of its classes that people could choose: (N, C) -> (N, V), rows sum to 1."""
+    classes = predictor.manifest.output(votes.output).classes
+    if classes == votes.classes:
+        return probabilities
+    kept = probabilities[:, [classes.index(name) for name in votes.classes]]
+    totals = kept.sum(axis=1, keepdims=True)
+    even = np.full_like(kept, 1 / len(votes.classes))
+    return np.asarray(np.divide(kept, totals, out=even, where=totals > 0))
+
+
+def other_votes_notice(predictors: Sequence[Predictor], predictions: Predictions) -> Notice | None:
+    """What to know where votes are for a class that a model's output for votes does not have."""
+    if predictions.votes is None:
         return None
-    unknown = [name for name in votes.classes if name not in output.classes]
-    if not unknown:
-        return None
-    return Notice(
-        f"The data has votes for {', '.join(unknown)}, and the model's output '{output.name}' knows only "
-        f"{', '.join(output.classes)}. It is not measured by these votes.",
-        code="votes-classes-differ",
-    )
+    for predictor in predictors:
+        output = predictor.manifest.output()
+        unknown = [name for name in predictions.votes.classes if name not in output.classes]
+        if output.perceived and unknown:
+            return Notice(
+                f"The data has votes for {', '.join(unknown)}, and the output '{output.name}' of "
+                f"{predictor.manifest.full_name} knows only {', '.join(output.classes)}. It is not measured by votes.",
+                code="votes-classes-differ",
+            )
+    return None
 
 
 def _divisors(predictor: Predictor, output: str, temperature: float, *, fitted: bool) -> dict[str, float]:

@@ -91,7 +91,7 @@ def output_facts(recipe: Recipe, outputs: Sequence[Output], faces: Dataset) -> d
 def vote_distributions(outputs: Sequence[Output], faces: Dataset) -> npt.NDArray[np.float64] | None:
     """The distribution of each face's votes, float64 (N, V); None where no output learns from votes.
 
-    A face without votes has zeros: it teaches nothing to the outputs that learn from votes.
+    A face without votes has zeros: without teachers, it teaches nothing to the outputs that learn from votes.
     """
     return vote_probabilities(check_votes(faces)) if any(output.learns_votes for output in outputs) else None
 

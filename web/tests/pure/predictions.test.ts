@@ -132,6 +132,8 @@ describe("outputs of a model", () => {
     expect(defaultOutput(outputs).name).toBe("perceived");
     const crowd = { ...perceived, target: "majority" };
     expect(defaultOutput(outputsOf({ ...manifest, outputs: { fer2013, crowd, perceived } })).name).toBe("perceived");
+    const drawn = { ...perceived, target: "sampled" };
+    expect(defaultOutput(outputsOf({ ...manifest, outputs: { fer2013, crowd, drawn } })).name).toBe("drawn");
   });
 
   test("each has its own accuracy, or none", () => {

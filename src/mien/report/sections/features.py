@@ -11,6 +11,7 @@ from mien.colours import class_colours
 from mien.data.dataset import Dataset
 from mien.errors import ModelError, Notice
 from mien.evaluation.error_analysis import worst_mistakes
+from mien.evaluation.ferplus import majority
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.svg import COLOURS
 from mien.page.images import data_address
@@ -55,7 +56,7 @@ def show_features(context: ReportContext, features: Features) -> Section:
 
 
 def blame(votes: npt.NDArray[Any] | None, answers: tuple[str, ...], classes: tuple[str, ...], predicted: int) -> str:
-    """What a mistake is likely due to: ``"label"`` if most people voted for the predicted class, else ``"network"``.
+    """What a mistake is likely due to: ``"label"`` if the majority is the predicted class, else ``"network"``.
 
     ``""`` where nobody voted.
 
@@ -67,8 +68,8 @@ def blame(votes: npt.NDArray[Any] | None, answers: tuple[str, ...], classes: tup
     """
     if votes is None or not votes.any():
         return ""
-    top = answers[int(np.argmax(votes))]
-    return "label" if 2 * votes.max() > votes.sum() and top == classes[predicted] else "network"
+    best = int(majority(votes[np.newaxis], answers)[0])
+    return "label" if best >= 0 and answers[best] == classes[predicted] else "network"
 
 
 def _maps(context: ReportContext, features: npt.NDArray[Any]) -> list[Block]:
@@ -112,7 +113,8 @@ def _nearest(context: ReportContext, features: Features, training: Dataset) -> l
     neighbours = min(NEIGHBOURS, len(training))
     indices, cosines = nearest_training(features.of_samples[worst], features.of_training, neighbours)
     votes = context.votes
-    tiles, rows, agreeing = [], [], 0
+    tiles, agreeing = [], 0
+    rows: list[tuple[Any, ...]] = []
     for at, near, similar in zip(worst, indices, cosines, strict=True):
         predicted = int(context.predicted[at])
         cause = blame(None if votes is None else votes[at], context.vote_classes, context.classes, predicted)
@@ -126,9 +128,11 @@ def _nearest(context: ReportContext, features: Features, training: Dataset) -> l
         caption = f"{tile.caption} ({cause}?)" if cause else tile.caption
         tiles.append(FaceTile(tile.image, caption, tile.detail, tile.like, tile.like_title))
         rows.append((int(context.predictions.sample_ids[at]), cause, ", ".join(names), float(similar[0])))
-    columns = (
+    columns: tuple[Column, ...] = (
         Column("sample", "text"), Column("cause", "text"), Column("nearest training faces", "text"), Column("cosine"),
     )  # fmt: skip
+    if votes is None:
+        columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
     caution = (
         "The neighbours are found by the network's own features, so they mostly agree with its predictions. They show "
         "how the network represents a face. They are not the cause of a mistake."
