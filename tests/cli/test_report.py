@@ -159,7 +159,8 @@ def test_a_run_and_its_data_give_the_whole_report_by_themselves(mien, tiny_run, 
     mapped = json.loads((tmp_path / "out" / "tables" / "feature-map.json").read_text())
     assert len(mapped) == len(read_predictions(tiny_run.predictions("validation")))
     near = json.loads((tmp_path / "out" / "tables" / "nearest-training-faces.json").read_text())
-    assert {line["cause"] for line in near} <= {"label", "network"}
+    assert near
+    assert not any("cause" in line for line in near), "nobody voted, so that nothing is known of causes"
 
 
 def test_scores_of_anybody_with_the_data(mien, tiny_run, parquet, tmp_path):
