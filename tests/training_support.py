@@ -8,6 +8,17 @@ from mien.training import checkpoint
 from mien.training.batches import Batch
 from mien.training.callback import Callback
 
+OUTPUTS = """
+[outputs.perceived]
+target = "votes"
+weight = 0.5
+
+[outputs.fer2013]
+target = "label"
+weight = 2.0
+"""
+"""For the end of a recipe: an output of votes beside that of the label, with weights that differ."""
+
 
 class Recorder(Callback):
     """Records steps and epochs. It can call a function at one step."""

@@ -14,9 +14,12 @@ from mien.errors import DataError, nearest
 EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven expressions in Kaggle's numbering of FER2013: ``EXPRESSIONS[3] == "happy"``."""
 
+NOT_A_FACE_CLASS = "not-a-face"
+"""The answer of who sees no face, and the class that a model trained on such votes predicts then."""
+
 FERPLUS_CLASSES: tuple[str, ...] = (
     *("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
-    *("unknown", "not-a-face"),
+    *("unknown", NOT_A_FACE_CLASS),
 )
 """What FER+'s ten annotators could choose, in the order of its file: eight expressions, and two other answers."""
 
@@ -30,7 +33,7 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
     "neutral": ("neutrality", "neu", "ne"),
     "contempt": (),
     "unknown": (),
-    "not-a-face": ("not_a_face", "not a face", "notface", "nf"),
+    NOT_A_FACE_CLASS: ("not_a_face", "not a face", "notface", "nf"),
 }
 _CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name, *words)}
 

@@ -29,17 +29,7 @@ from mien.training.prune import make_pruned
 from mien.training.soup import make_soup
 from mien.training.state import load_init_weights
 from support import raises
-from training_support import changed
-
-OUTPUTS = """
-[outputs.perceived]
-target = "votes"
-weight = 0.5
-
-[outputs.fer2013]
-target = "label"
-weight = 2.0
-"""
+from training_support import OUTPUTS, changed
 
 
 @pytest.fixture(scope="module")

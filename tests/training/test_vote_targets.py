@@ -19,17 +19,7 @@ from mien.training.outputs import epoch_targets, majority_targets, make_outputs,
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises
-from training_support import changed
-
-OUTPUTS = """
-[outputs.perceived]
-target = "votes"
-weight = 0.5
-
-[outputs.fer2013]
-target = "label"
-weight = 2.0
-"""
+from training_support import OUTPUTS, changed
 
 
 @pytest.fixture

@@ -14,8 +14,7 @@ import numpy.typing as npt
 
 from mien.data.dataset import Dataset
 from mien.errors import DataError, Notice
-
-_NOT_A_FACE = "not-a-face"
+from mien.labels import NOT_A_FACE_CLASS
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +43,7 @@ class Votes:
     @property
     def not_a_face(self) -> npt.NDArray[np.float64] | None:
         """Fraction of voters who saw no face. float64 (N,), NaN without votes; None where nobody could say so."""
-        return self.shares[:, self.answers.index(_NOT_A_FACE)] if _NOT_A_FACE in self.answers else None
+        return self.shares[:, self.answers.index(NOT_A_FACE_CLASS)] if NOT_A_FACE_CLASS in self.answers else None
 
     def of(self, chosen: npt.NDArray[Any]) -> Votes:
         """The votes of some samples: bool (N,) or positions."""

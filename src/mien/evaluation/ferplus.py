@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.labels import NOT_A_FACE_CLASS
+
 Floats = npt.NDArray[np.float64]
 
-NO_EXPRESSION: tuple[str, ...] = ("unknown", "not-a-face")
+NO_EXPRESSION: tuple[str, ...] = ("unknown", NOT_A_FACE_CLASS)
 """Answers that are no expression: images with such a majority are left out."""
 
 _OUTLIER = 1.0

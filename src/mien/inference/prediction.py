@@ -15,7 +15,7 @@ from mien.evaluation.ferplus import NO_EXPRESSION
 from mien.faces.face import Box, Face
 from mien.inference.drawing import draw_face
 from mien.inference.share_text import share_text
-from mien.labels import positive_class
+from mien.labels import NOT_A_FACE_CLASS, positive_class
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -25,8 +25,6 @@ UNSURE, NOT_A_FACE = "unsure", "not a face"
 
 AGREEMENT = 0.5
 """Share of people who must be expected to choose the same expression, as in FER+'s majority rule."""
-
-_NOT_A_FACE_CLASS = "not-a-face"
 
 
 def prediction_fields(output: str | None, perceived: bool) -> tuple[str, ...]:
@@ -40,7 +38,7 @@ def possible_answers(classes: tuple[str, ...], perceived: bool) -> tuple[str, ..
     if not perceived:
         return classes
     expressions = tuple(name for name in classes if name not in NO_EXPRESSION)
-    return (*expressions, UNSURE, *((NOT_A_FACE,) if _NOT_A_FACE_CLASS in classes else ()))
+    return (*expressions, UNSURE, *((NOT_A_FACE,) if NOT_A_FACE_CLASS in classes else ()))
 
 
 def answer_of(prediction: Mapping[str, Any]) -> str:
@@ -101,7 +99,7 @@ class Prediction:
     @property
     def not_a_face(self) -> bool | None:
         """Whether ``not-a-face`` is the class of highest probability; None unless :attr:`perceived`."""
-        return self.top == _NOT_A_FACE_CLASS if self.perceived else None
+        return self.top == NOT_A_FACE_CLASS if self.perceived else None
 
     @property
     def unsure(self) -> bool | None:
