@@ -111,7 +111,7 @@ _TOTALS = ("total", "sum", "count", "n")
 def vote_columns(names: Iterable[str]) -> list[str]:
     """The columns ``votes_<class>`` of a table, in any case; none if there is one alone, or FER+'s own votes."""
     names = list(names)
-    found = [name for name in names if name.strip().lower().startswith(VOTE_PREFIX)]
+    found = [name for name in names if name.lower().startswith(VOTE_PREFIX)]
     return [] if len(found) < 2 or FERPLUS_COLUMN in names else found
 
 
