@@ -103,6 +103,12 @@ def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) ->
         raise RunError(f"{run} is not a folder of yours. Name the file to write with --out.", code="out-missing")
     if not folder.path.exists():
         folder = find_trained(run)  # of a hub; or says what may have been meant
-    if file is not None and (file.suffix != ".onnx" or file.is_dir()):
-        raise RunError(f"--out must name a .onnx file; found {file}.", code="out-suffix")
+    if file is not None:
+        check_model_file(file)
     return folder, file
+
+
+def check_model_file(out: Path) -> None:
+    """Raise :class:`RunError` unless a model can be written to this path by its name."""
+    if out.suffix != ".onnx" or out.is_dir():
+        raise RunError(f"--out must name a .onnx file; found {out}.", code="out-suffix")

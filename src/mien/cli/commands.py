@@ -44,6 +44,7 @@ COMMANDS: dict[str, Command] = {
     "distill": Command("Train", "Train a student on the predictions of teachers."),
     "soft-labels": Command("Train", "Write teacher predictions for `mien distill`."),
     "soup": Command("Train", "Average the weights of several runs."),
+    "ensemble": Command("Train", "Make one model file that averages several models."),
     "prune": Command("Train", "Remove channels from a trained network."),
     "sweep": Command("Train", "Search for better hyperparameters."),
     "study": Command("Train", "Compare recipes over several seeds."),

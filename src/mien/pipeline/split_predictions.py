@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -207,6 +208,25 @@ def vote_temperature_for_use(predictor: Predictor, faces: Dataset) -> float:
     columns = [chosen.vote_classes.index(name) for name in predictor.classes]
     shares = vote_probabilities(check_votes(chosen))[:, columns]
     return _within_bounds(fit_temperature(shares, predictor.probabilities(np.asarray(chosen.images), 1.0)))
+
+
+def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predictions) -> dict[str, Any]:
+    """The temperatures to store in a model, as changes of its manifest: ``temperature`` and ``outputs``.
+
+    Args:
+        predictor: the model.
+        faces: the data whose validation split they are fitted on.
+        predictions: for that split at temperature 1, by the output of the label.
+
+    Raises:
+        DataError: unusable votes.
+    """
+    outputs = dict(predictor.manifest.outputs)
+    for each in predictor.manifest.all_outputs:
+        if each.name is not None and each.perceived:
+            temperature = vote_temperature_for_use(predictor.with_output(each.name), faces)
+            outputs[each.name] = outputs[each.name].model_copy(update={"temperature": temperature})
+    return {"temperature": temperature_for_use(predictions), "outputs": outputs}
 
 
 def _within_bounds(fitted: float) -> float:

@@ -110,11 +110,23 @@ def leakage_masks(
     trained = np.zeros(len(predictions), dtype=np.bool_)
     cut_otherwise = trained.copy()
     for model, faces in members:
-        known = digests_of(model)
-        if len(known):
-            seen = np.isin(image_digests(faces.images, faces.places(predictions.sample_ids)), known)
-            trained |= seen
-            if seen.any():
-                cut_otherwise |= seen & ~leaked_identical(faces, predictions)
+        seen = was_trained_on(model, faces, predictions.sample_ids)
+        trained |= seen
+        if seen.any():
+            cut_otherwise |= seen & ~leaked_identical(faces, predictions)
     masks[WITHOUT_LEAKED] &= ~trained
     return masks, int(cut_otherwise.sum())
+
+
+def was_trained_on(model: Predictor, faces: Dataset, sample_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which samples (K,) of the data a model was trained on, as far as its run folder says: bool (K,).
+
+    Args:
+        model: any; of one outside a run folder nothing is known.
+        faces: the data at its size.
+        sample_ids: int64 (K,), each in the data.
+    """
+    known = digests_of(model)
+    if not len(known):
+        return np.zeros(len(sample_ids), dtype=np.bool_)
+    return np.isin(image_digests(faces.images, faces.places(sample_ids)), known)

@@ -17,15 +17,13 @@ from mien.evaluation.results import Evaluation
 from mien.evaluation.vote_metrics import VoteEvaluation, evaluate_votes
 from mien.exporting.to_onnx import Parity, export_run, manifest_of_weights
 from mien.inference.predictor import Predictor
-from mien.manifest import OutputManifest
 from mien.page.wording import kept_epoch_text
 from mien.pipeline.evaluation_files import headline_values, write_evaluation
 from mien.pipeline.leakage import subset_masks
 from mien.pipeline.split_predictions import (
+    fitted_temperatures,
     predict_split,
     temperature_description,
-    temperature_for_use,
-    vote_temperature_for_use,
     with_model_classes,
 )
 from mien.pipeline.trained_on import write_trained_on
@@ -180,16 +178,6 @@ def finish_run(
     return ExportedRun(parity, predictions, evaluation, votes, report, removed)
 
 
-def _with_vote_temperatures(predictor: Predictor, faces: Dataset) -> dict[str, OutputManifest]:
-    """The manifest's outputs, those taught by votes with temperatures fitted on validation."""
-    outputs = dict(predictor.manifest.outputs)
-    for each in predictor.manifest.all_outputs:
-        if each.name is not None and each.perceived:
-            temperature = vote_temperature_for_use(predictor.with_output(each.name), faces)
-            outputs[each.name] = outputs[each.name].model_copy(update={"temperature": temperature})
-    return outputs
-
-
 def export_calibrated(run: RunFolder, faces: Dataset) -> tuple[Parity, Predictor, Predictions]:
     """Export a run's best weights, with the temperatures fitted on validation in the manifest.
 
@@ -203,6 +191,6 @@ def export_calibrated(run: RunFolder, faces: Dataset) -> tuple[Parity, Predictor
         parity = export_run(run)
     predictor = Predictor(run.model).for_labels()
     predictions = predict_split(predictor, faces, "validation")
-    update = {"temperature": temperature_for_use(predictions), "outputs": _with_vote_temperatures(predictor, faces)}
+    update = fitted_temperatures(predictor, faces, predictions)
     replace_manifest(run.model, predictor.manifest.model_copy(update=update))
     return parity, Predictor(run.model).for_labels(), predictions

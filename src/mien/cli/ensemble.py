@@ -1,0 +1,50 @@
+"""``mien ensemble``: one model file that averages the predictions of several."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mien.api.export import check_model_file
+from mien.api.text import evaluated_texts
+from mien.cli.options import JsonOption, ModelsArgument, QuietOption
+from mien.cli.output import notice, show, show_json
+from mien.cli.source import Source
+from mien.errors import RunError, needs_extra
+from mien.inference.find_model import find_model
+
+
+def ensemble(
+    models: ModelsArgument,
+    source: Source,
+    out: Annotated[Path, typer.Option(help="The .onnx file to write.", metavar="FILE")],
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make one model file that averages the predictions of several models, and evaluate it.
+
+    All must read the same images and have the same classes and outputs. It takes the time of all of them together.
+    """
+    check_model_file(out)
+    files = [find_model(model) for model in models]
+    if out.resolve() in {file.resolve() for file in files}:
+        raise RunError(f"--out is {out}, one of the models. Choose another file.", code="out-is-source")
+    source.check()
+    with needs_extra("train", "Exporting"):
+        import onnx  # noqa: F401 - named before any work if it is missing
+
+    from mien.pipeline.export_ensemble import export_ensemble, open_members
+
+    members = open_members(files)
+    data = source.read(*members[0].manifest.input.stored_as)
+    made = export_ensemble(members, data, out)
+    for each in made.measured.notices:
+        notice(each.line)
+    if json:
+        show_json(made.to_dict())
+        return
+    for text in evaluated_texts(made.measured):
+        show(text)
+    notice(f"Written: {made.description}")
