@@ -104,7 +104,9 @@ class Manifest(BaseModel):
     recipe_digest: str
     data_fingerprint: str = Field(description="of the faces it was trained and validated on")
     cleaned_from: tuple[str, ...] = Field(
-        default=(), description="likewise of the data as it was before a list of changes; empty where none was applied"
+        default=(),
+        description="likewise of the data as it was before a list of changes; empty where none was applied. Of an "
+        "ensemble of models with different data: of the data that its temperature was fitted on",
     )
     taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of what its teachers said, or of themselves")
     epoch: int = Field(description="the epoch whose weights these are")

@@ -20,6 +20,7 @@ from mien.run_folder import RunFolder
         (("distill", "quick", "--data", ".", "--teachers", "nowhere"), "nowhere"),
         (("soup", "default", "fast", "--data", "nowhere", "--out", "r"), "nowhere"),
         (("soup", "default", "nowhere", "--data", ".", "--out", "r"), "nowhere"),
+        (("ensemble", "default", "fast", "--data", "nowhere", "--out", "r.onnx"), "nowhere"),
         (("prune", "default", "--widths", "8", "--data", "nowhere", "--out", "r"), "nowhere"),
         (("prune", "nowhere", "--widths", "8", "--data", ".", "--out", "r"), "nowhere"),
         (("train", "quick", "--data", "faces.csv", "--clean", "nowhere"), "nowhere"),

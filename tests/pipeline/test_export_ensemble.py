@@ -1,80 +1,27 @@
-"""Oracles: the models asked one by one by onnxruntime, averaged in NumPy; scipy's minimum for temperatures."""
+"""Oracles: the models asked one by one by onnxruntime, averaged in NumPy."""
 
 import hashlib
-import json
-import shutil
+import os
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from mien.artifact import attach_manifest, read_manifest
+from ensemble_support import altered, logits, made, mean
+from mien.artifact import read_manifest
 from mien.data.dataset import Dataset
-from mien.data.read import ReadResult
 from mien.errors import ModelError
 from mien.inference.predictor import load
 from mien.pipeline import export_ensemble as module
-from mien.pipeline.export_ensemble import export_ensemble, open_members
-from mien.preprocess import to_input
-from support import note_codes, raises, refused
-
-
-def altered(model, file, *, scale=1.0, shift=0, head="head", **changes):
-    """Another model: the weights of its heads scaled, and its classes moved on by ``shift``."""
-    graph = onnx.load_model_from_string(model.read_bytes())
-    manifest = read_manifest(model)
-    for tensor in graph.graph.initializer:
-        values = onnx.numpy_helper.to_array(tensor)
-        if head in tensor.name:
-            moved = np.roll(values * scale, shift, axis=0)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(moved, tensor.name))
-    outputs = {
-        name: each.model_copy(update={"classes": tuple(np.roll(each.classes, shift).tolist())})
-        for name, each in manifest.outputs.items()
-    }
-    update = {"classes": tuple(np.roll(manifest.classes, shift).tolist()), "outputs": outputs, **changes}
-    file.write_bytes(attach_manifest(graph.SerializeToString(), manifest.model_copy(update=update)))
-    return file
-
-
-def logits(file, images, name):
-    """One output of a file, by onnxruntime alone."""
-    session = onnxruntime.InferenceSession(file.read_bytes(), providers=["CPUExecutionProvider"])
-    return session.run([name], {"images": to_input(np.asarray(images), read_manifest(file).input)})[0].astype(float)
-
-
-def mean(files, images, output, classes):
-    """Mean probabilities of an output, with the columns of ``classes``."""
-    found = []
-    for file in files:
-        own = next(each for each in read_manifest(file).all_outputs if each.name == output)
-        shares = softmax(logits(file, images, own.logits) / own.temperature, axis=1)
-        found.append(shares[:, [own.classes.index(name) for name in classes]])
-    return np.mean(found, axis=0)
-
-
-def read(faces):
-    return ReadResult(faces, "arrays", "as given", (), (), cached=False)
-
-
-def made(files, faces, out):
-    return export_ensemble(open_members(files), read(faces), out)
-
-
-def best_temperature(labels, probabilities):
-    """Of the least log loss, by scipy."""
-    rows, logs = np.arange(len(labels)), np.log(probabilities)
-    loss = lambda power: -np.log(softmax(logs / np.exp(power), axis=1)[rows, labels]).mean()  # noqa: E731
-    return np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-8}).x)
+from mien.pipeline.export_ensemble import open_members
+from support import raises
 
 
 @pytest.fixture
 def voted_pair(tmp_path, voted_run):
-    """Two models with two outputs, the second with its classes in another order and other temperatures."""
-    second = altered(voted_run.model, tmp_path / "second.onnx", scale=-2, shift=3, temperature=0.5)
+    """Two models with two outputs, the second with its classes in another order."""
+    second = altered(voted_run.model, tmp_path / "second.onnx", scale=-2, shift=3)
     return [voted_run.model, second]
 
 
@@ -103,22 +50,6 @@ def test_features_stand_side_by_side(tmp_path, voted_pair, voted_faces):
     assert logits(tmp_path / "both.onnx", images, "features") == pytest.approx(expected, abs=1e-5)
 
 
-def test_temperatures_and_metrics_are_those_of_validation(tmp_path, tiny_run, faces):
-    files = [tiny_run.model, altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
-    result = made(files, faces, tmp_path / "both.onnx")
-    chosen = faces.of_split("validation")
-    expected = mean(files, chosen.images, None, faces.classes)
-    manifest = read_manifest(tmp_path / "both.onnx")
-    assert manifest == result.manifest
-    assert manifest.temperature == pytest.approx(best_temperature(chosen.labels, expected), rel=1e-3)
-    assert manifest.temperature != 1
-    accuracy = (expected.argmax(1) == chosen.labels).mean()
-    assert manifest.scores["validation_accuracy"] == pytest.approx(accuracy)
-    assert result.measured.evaluation.accuracy.value == pytest.approx(accuracy)
-    assert manifest.data_fingerprint == read_manifest(tiny_run.model).data_fingerprint
-    assert result.measured.notices == []
-
-
 def test_the_manifest_names_its_models(tmp_path, tiny_run, faces):
     second = altered(tiny_run.model, tmp_path / "second.onnx", scale=2, precision="int8", licence="CC0-1.0")
     made([tiny_run.model, second], faces, tmp_path / "both.onnx")
@@ -144,7 +75,7 @@ def test_probabilities_of_zero_stay_finite(tmp_path, tiny_run, faces):
 
 
 def test_an_ensemble_may_be_part_of_another(tmp_path, tiny_run, faces):
-    files = [tiny_run.model, *(altered(tiny_run.model, tmp_path / f"{n}.onnx", shift=n) for n in (1, 2))]
+    files = [tiny_run.model, *(altered(tiny_run.model, tmp_path / f"{n}.onnx", scale=2 * n) for n in (-1, 2))]
     made(files[:2], faces, tmp_path / "two.onnx")
     made([tmp_path / "two.onnx", files[2]], faces, tmp_path / "three.onnx")
     images = faces.images[:20]
@@ -152,30 +83,56 @@ def test_an_ensemble_may_be_part_of_another(tmp_path, tiny_run, faces):
     assert softmax(logits(tmp_path / "three.onnx", images, "logits"), axis=1) == pytest.approx(expected, abs=1e-5)
 
 
-def test_samples_that_a_model_was_trained_on_have_no_part_in_the_temperature(tmp_path, tiny_run, faces):
-    """Oracle: scipy's temperature of those validation samples alone whose bytes were not in train."""
-    otherwise = Dataset.from_arrays(
-        faces.images,
-        np.array(faces.classes)[faces.labels],
-        classes=faces.classes,
-        split=np.roll(faces.split, len(faces) // 8),
-        size_px=faces.images.shape[1],
+@pytest.mark.parametrize("scheme", ["positive=happy+surprise,negative=sad", "positive=happy,negative=sad+surprise"])
+def test_classes_that_mean_something_else_are_refused(tmp_path, tiny_run, scheme):
+    merged = read_manifest(tiny_run.model).recipe | {"classes": "negative=sad,positive=surprise+happy"}
+    first = altered(tiny_run.model, tmp_path / "first.onnx", recipe=merged)
+    second = altered(tiny_run.model, tmp_path / "second.onnx", scale=2, recipe=merged | {"classes": scheme})
+    if "surprise," in scheme:
+        assert len(open_members([first, second])) == 2, "the same groups in another order"
+    else:
+        with raises(ModelError, "ensemble-schemes-differ", scheme):
+            open_members([first, second])
+
+
+def test_models_without_features_make_one_without(tmp_path, tiny_run, faces):
+    graph = onnx.load_model_from_string(tiny_run.model.read_bytes())
+    kept = [each for each in graph.graph.output if each.name != "features"]
+    del graph.graph.output[:]
+    graph.graph.output.extend(kept)
+    (tmp_path / "plain.onnx").write_bytes(graph.SerializeToString())
+    second = altered(tiny_run.model, tmp_path / "second.onnx", scale=2)
+    made([tmp_path / "plain.onnx", second], faces, tmp_path / "both.onnx")
+    assert load(tmp_path / "both.onnx").predict(np.asarray(faces.images[0]), crops=True).top in faces.classes
+    with raises(ModelError, "features-missing"):
+        load(tmp_path / "both.onnx").features(np.asarray(faces.images[:2]))
+
+
+def test_models_in_colour(tmp_path, tiny_run, faces):
+    """The first convolution of a grey network, given three channels."""
+    files = []
+    spec = read_manifest(tiny_run.model).input.model_copy(update={"channels": 3})
+    for scale in (1, 2):
+        file = altered(tiny_run.model, tmp_path / f"{scale}.onnx", scale=scale, input=spec)
+        graph = onnx.load_model_from_string(file.read_bytes())
+        graph.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3
+        first = next(node for node in graph.graph.node if node.op_type == "Conv")
+        kernel = next(each for each in graph.graph.initializer if each.name == first.input[1])
+        weights = onnx.numpy_helper.to_array(kernel)
+        kernel.CopyFrom(
+            onnx.numpy_helper.from_array(
+                np.repeat(weights, 3, axis=1) * np.array([1, 2, 0], np.float32)[:, None, None], kernel.name
+            )
+        )
+        file.write_bytes(graph.SerializeToString())
+        files.append(file)
+    images = np.stack([faces.images, faces.images[:, ::-1], faces.images], axis=-1)
+    coloured = Dataset.from_arrays(
+        images, np.array(faces.classes)[faces.labels], classes=faces.classes, split=faces.split, size_px=48, channels=3
     )
-    shutil.copytree(tiny_run.path, tmp_path / "run")
-    files = [tmp_path / "run" / "model.onnx", altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
-    result = made(files, otherwise, tmp_path / "both.onnx")
-    chosen = otherwise.of_split("validation")
-    known = {image.tobytes() for image in faces.of_split("train").images}
-    new = np.array([image.tobytes() not in known for image in chosen.images])
-    assert 0 < new.sum() < len(new)
-    expected = mean(files, chosen.images, None, faces.classes)
-    unseen, everything = (best_temperature(chosen.labels[each], expected[each]) for each in (new, new | ~new))
-    assert result.manifest.temperature == pytest.approx(unseen, rel=1e-3)
-    assert abs(unseen - everything) > 0.002 * unseen
-    assert [each.code for each in result.measured.notices] == ["trained-on"]
-    manifest = read_manifest(tiny_run.model)
-    assert result.manifest.data_fingerprint == manifest.data_fingerprint
-    assert otherwise.provenance["data_fingerprint"] in result.manifest.cleaned_from
+    made(files, coloured, tmp_path / "both.onnx")
+    expected = mean(files, coloured.images[:20], None, faces.classes)
+    assert load(tmp_path / "both.onnx").probabilities(coloured.images[:20], 1.0) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_file_that_is_not_the_mean_is_not_written(tmp_path, monkeypatch, voted_pair, voted_faces):
@@ -203,6 +160,8 @@ def test_models_that_do_not_fit_together(tmp_path, tiny_run, voted_run):
     ):
         with raises(ModelError, code, *values):
             open_members(files)
+    with raises(ModelError, "ensemble-same-model"):
+        open_members([model, model])
 
 
 def test_operators_of_another_version_are_refused(tmp_path, tiny_run, faces):
@@ -214,35 +173,10 @@ def test_operators_of_another_version_are_refused(tmp_path, tiny_run, faces):
     assert not (tmp_path / "both.onnx").exists()
 
 
-def test_the_command(mien, tmp_path, tiny_run, face_folder):
-    second = altered(tiny_run.model, tmp_path / "second.onnx", scale=4)
-    out = tmp_path / "both.onnx"
-    given = (tiny_run.path, second, "--data", face_folder, "--out", out)
-    said = mien("ensemble", *given)
-    assert said.code == 0, said.err
-    content = json.loads(mien("ensemble", *given, "--json").out)
-    assert (content["file"], content["models"], content["bytes"]) == (str(out), 2, out.stat().st_size)
-    evaluated = mien("evaluate", out, "--data", face_folder, "--json")
-    assert json.loads(evaluated.out)["headline"] == content["headline"]
-    assert note_codes(evaluated.err) == []
-    face = next((face_folder / "test" / "happy").iterdir())
-    assert mien("predict", face, "--crops", "--model", out).code == 0
-    assert mien("explain", out, face, "--crops", "--out", tmp_path / "maps").code == 0
-
-
-@pytest.mark.parametrize(
-    ("models", "out", "code"),
-    [
-        (("second.onnx",), "both.onnx", "ensemble-too-few"),
-        (("second.onnx", "run"), "both.txt", "out-suffix"),
-        (("second.onnx", "run"), "second.onnx", "out-is-source"),
-        (("second.onnx", "none.onnx"), "both.onnx", "model-missing"),
-    ],
-)
-def test_mistakes_are_one_line(mien, tmp_path, monkeypatch, tiny_run, face_folder, models, out, code):
-    monkeypatch.chdir(tmp_path)
-    altered(tiny_run.model, tmp_path / "second.onnx", scale=4)
-    shutil.copytree(tiny_run.path, tmp_path / "run")
-    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    refused(mien("ensemble", *models, "--data", face_folder, "--out", out), code)
-    assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
+@pytest.mark.parametrize(("name", "meant"), [(b"n\xff.onnx", "n\\udcff"), (b"three-int8.onnx", "three")])
+def test_the_name_of_the_file_is_that_of_the_model(tmp_path, tiny_run, faces, name, meant):
+    second = altered(tiny_run.model, tmp_path / "second.onnx", scale=2, precision="int8")
+    out = tmp_path / os.fsdecode(name)
+    made([tiny_run.model, second], faces, out)
+    assert read_manifest(out).name == meant
+    assert read_manifest(out).full_name == f"{meant}-int8"

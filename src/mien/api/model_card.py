@@ -35,13 +35,14 @@ def model_card(manifest: Manifest, repository: str, metrics: Path | None = None)
         metrics: the run's ``metrics.json``; None or missing leaves the tables of metrics out.
     """
     spec = manifest.input
+    colour = "grey" if spec.channels == 1 else "colour"
     network = manifest.recipe.get("model")
     facts = [
         ("classes", ", ".join(manifest.classes)),
         ("outputs", ", ".join(f"{each.name} ({len(each.classes)})" for each in manifest.all_outputs if each.name)),
         ("network", f"{network.get('name', '?') if isinstance(network, dict) else '?'}"),
         ("parameters", f"{manifest.parameters:,}"),
-        ("input", f"grey, {spec.size_px} px, of which the central {spec.crop_px} px are seen"),
+        ("input", f"{colour}, {spec.size_px} px, of which the central {spec.crop_px} px are seen"),
         ("recipe", f"{manifest.recipe.get('name', manifest.name)}, {manifest.recipe_digest}"),
         ("data fingerprint", manifest.data_fingerprint),
         ("precision", manifest.precision),

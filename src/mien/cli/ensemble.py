@@ -14,6 +14,7 @@ from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
 from mien.errors import RunError, needs_extra
 from mien.inference.find_model import find_model
+from mien.run_folder import RunFolder
 
 
 def ensemble(
@@ -31,6 +32,11 @@ def ensemble(
     files = [find_model(model) for model in models]
     if out.resolve() in {file.resolve() for file in files}:
         raise RunError(f"--out is {out}, one of the models. Choose another file.", code="out-is-source")
+    if RunFolder(out.parent).is_run:
+        raise RunError(
+            f"--out is in the run folder {out.parent}, whose files are of that run alone. Choose a file outside.",
+            code="out-in-run",
+        )
     source.check()
     with needs_extra("train", "Exporting"):
         import onnx  # noqa: F401 - named before any work if it is missing
@@ -40,7 +46,7 @@ def ensemble(
     members = open_members(files)
     data = source.read(*members[0].manifest.input.stored_as)
     made = export_ensemble(members, data, out)
-    for each in made.measured.notices:
+    for each in made.notices:
         notice(each.line)
     if json:
         show_json(made.to_dict())

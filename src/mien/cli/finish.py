@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from mien.artifact import read_manifest
-from mien.cli.output import note, notice, show, show_json
+from mien.cli.output import notice, show, show_json
 from mien.data.dataset import Dataset
 from mien.page.metrics_tables import evaluation_text, votes_text
+from mien.pipeline.split_predictions import unfitted_notice
 from mien.run_folder import RunFolder
 
 
@@ -17,14 +18,9 @@ def finish_and_show(run: RunFolder, faces: Dataset, metadata: Mapping[str, Any],
     from mien.pipeline.training_run import finish_run
 
     finish = finish_run(run, faces, metadata)
-    output = read_manifest(run.model).output()
-    fitting = faces.votes if set(faces.vote_classes) == set(output.classes) else None
-    if output.perceived and (fitting is None or not fitting[faces.split == "validation"].any()):
-        note(
-            f"validation has no votes for the classes of the output '{output.name}', so that its temperature is 1: its "
-            f"shares of people are not calibrated. Give data that has votes, or --votes FILE.",
-            "temperature-not-fitted",
-        )
+    unfitted = unfitted_notice(read_manifest(run.model).output(), faces)
+    if unfitted is not None:
+        notice(unfitted.line)
     if json:
         votes = {} if finish.votes is None else {"votes": finish.votes.to_dict()}
         show_json({"run": str(run.path), **finish.evaluation.to_dict(), **votes})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
 from mien.errors import ModelError
+from mien.labels import parse_scheme
 from mien.manifest import Manifest, ModelOutput
 from mien.version import __version__
 
@@ -21,9 +22,9 @@ LEAST_PROBABILITY = 1e-30
 def merge_graphs(graphs: Sequence[bytes], manifests: Sequence[Manifest]) -> bytes:
     """One graph with all members side by side, each at its own temperatures.
 
-    Its logits are the logarithms of the mean of the members' probabilities, each at its own temperature, so that its
-    softmax is that mean. Outputs and classes are those of the first member, found by name in the others. ``features``
-    are those of all members, one after another.
+    Its logits are the logarithms of the mean of the members' probabilities, each at temperature 1, so that its softmax
+    is that mean. Outputs and classes are those of the first member, found by name in the others. Where all members have
+    ``features``, the graph has them one after another.
 
     Args:
         graphs: serialised graphs of model files.
@@ -43,24 +44,30 @@ def merge_graphs(graphs: Sequence[bytes], manifests: Sequence[Manifest]) -> byte
     if len(versions) > 1:
         raise ModelError(
             f"These models have operators of different ONNX versions ({', '.join(map(str, sorted(versions)))}). "
-            f"Export them again with one version of mien.",
+            f"Export all of them again with one version of mien.",
             code="ensemble-operators-differ",
         )
     nodes: list[Any] = []
     constants: list[Any] = []
+    sizes = {}
     for output in manifests[0].all_outputs:
         own = [next(each for each in manifest.all_outputs if each.name == output.name) for manifest in manifests]
-        for parts, found in zip((nodes, constants), _mean_of(own, output), strict=True):
-            parts += found
-    features = [f"{at}.features" for at in range(len(members))]
-    nodes.append(onnx.helper.make_node("Concat", features, ["features"], "features", axis=1))
+        own_nodes, own_constants = _mean_of(own, output)
+        nodes.extend(own_nodes)
+        constants.extend(own_constants)
+        sizes[output.logits] = len(output.classes)
+    widths = [_features_of(member, f"{at}.features") for at, member in enumerate(members)]
+    if all(widths):
+        names = [f"{at}.features" for at in range(len(members))]
+        nodes.append(onnx.helper.make_node("Concat", names, ["features"], "features", axis=1))
+        sizes["features"] = sum(widths)
     graph = onnx.helper.make_graph(
         [*(node for member in members for node in member.graph.node), *nodes],
         "ensemble",
         [next(each for each in first.graph.input if each.name == "images")],
         [
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", size])
-            for name, size in _output_sizes(manifests[0], members)
+            for name, size in sizes.items()
         ],
         [*(tensor for member in members for tensor in member.graph.initializer), *constants],
         value_info=[each for member in members for each in member.graph.value_info],
@@ -92,9 +99,7 @@ def _mean_of(outputs: Sequence[ModelOutput], first: ModelOutput) -> tuple[list[A
     shares = []
     for at, output in enumerate(outputs):
         member = f"{first.logits}.{at}"
-        divisor = constant(f"{at}.temperature", np.array(output.temperature, np.float32))
-        divided = node("Div", [f"{at}.{output.logits}", divisor], f"{member}.divided")
-        share = node("Softmax", [divided], f"{member}.softmax", axis=1)
+        share = node("Softmax", [f"{at}.{output.logits}"], f"{member}.softmax", axis=1)
         if output.classes != first.classes:
             places = constant(f"{at}.order", np.array([output.classes.index(each) for each in first.classes]))
             share = node("Gather", [share, places], f"{member}.ordered", axis=1)
@@ -105,14 +110,10 @@ def _mean_of(outputs: Sequence[ModelOutput], first: ModelOutput) -> tuple[list[A
     return nodes, constants
 
 
-def _output_sizes(manifest: Manifest, members: Sequence[Any]) -> Iterable[tuple[str, int]]:
-    """Names and widths of the graph's outputs, in the order of any model file's."""
-    label, *others = manifest.all_outputs
-    yield label.logits, len(label.classes)
-    found = [each for member in members for each in member.graph.output if each.name.endswith(".features")]
-    yield "features", sum(each.type.tensor_type.shape.dim[1].dim_value for each in found)
-    for each in others:
-        yield each.logits, len(each.classes)
+def _features_of(member: Any, name: str) -> int:
+    """The width of an output of a graph; 0 where the graph has no such output, or one of unknown width."""
+    found = [each.type.tensor_type.shape.dim for each in member.graph.output if each.name == name]
+    return int(found[0][1].dim_value) if found and len(found[0]) == 2 else 0
 
 
 def ensemble_manifest(
@@ -151,28 +152,44 @@ def ensemble_manifest(
         taught_by=tuple(sorted({teacher for each in manifests for teacher in each.taught_by})),
         epoch=0,
         outputs={output: each.model_copy(update={"temperature": 1.0}) for output, each in first.outputs.items()},
-        licence=" AND ".join(dict.fromkeys(each.licence for each in manifests)),
+        licence=" AND ".join(dict.fromkeys(_one_term(each.licence) for each in manifests)),
         mien_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def check_alike(manifests: Sequence[Manifest]) -> None:
+def _one_term(licence: str) -> str:
+    """A licence as a part of a longer SPDX expression."""
+    return f"({licence})" if " " in licence else licence
+
+
+def check_alike(manifests: Sequence[Manifest], names: Sequence[str]) -> None:
     """Check that models read the same images and have the same outputs, their classes in any order.
 
+    Args:
+        manifests: of the models.
+        names: theirs, for the error.
+
     Raises:
-        ModelError: a model with other images, classes or outputs than the first (``ensemble-input-differs``,
-            ``ensemble-classes-differ``, ``ensemble-outputs-differ``).
+        ModelError: a model with other images, classes, label scheme or outputs than the first
+            (``ensemble-input-differs``, ``ensemble-classes-differ``, ``ensemble-schemes-differ``,
+            ``ensemble-outputs-differ``).
     """
     first = manifests[0]
-    for other in manifests[1:]:
-        if first.input != other.input:
-            _refuse("read the same images", "input-differs", first, str(first.input), other, str(other.input))
-        if set(first.classes) != set(other.classes):
-            classes = ", ".join(first.classes), ", ".join(other.classes)
-            _refuse("have the same classes", "classes-differ", first, classes[0], other, classes[1])
-        if _outputs(first) != _outputs(other):
-            _refuse("have the same outputs", "outputs-differ", first, _listed(first), other, _listed(other))
+    for what, code, value, words in _COMPARED:
+        for other, name in zip(manifests[1:], names[1:], strict=True):
+            if value(other) != value(first):
+                raise ModelError(
+                    f"Models of one ensemble must have the same {what}. {names[0]} has {words(first)}; "
+                    f"{name} has {words(other)}.",
+                    code=code,
+                )
+
+
+def _groups(manifest: Manifest) -> dict[str, set[str]] | None:
+    """The merged classes of each class; None where the classes are the data's own."""
+    scheme = parse_scheme(str(manifest.recipe.get("classes", "all")))
+    return None if scheme is None else {name: set(merged) for name, merged in scheme.groups.items()}
 
 
 def _outputs(manifest: Manifest) -> dict[str | None, tuple[str, set[str]]]:
@@ -185,8 +202,10 @@ def _listed(manifest: Manifest) -> str:
     return " and ".join(named) or "one without a name"
 
 
-def _refuse(what: str, code: str, first: Manifest, firsts: str, other: Manifest, others: str) -> NoReturn:
-    raise ModelError(
-        f"Models of one ensemble must {what}. {first.full_name} has {firsts}; {other.full_name} has {others}.",
-        code=f"ensemble-{code}",
-    )
+_COMPARED: list[tuple[str, str, Callable[[Manifest], Any], Callable[[Manifest], str]]] = [
+    ("input", "ensemble-input-differs", lambda each: each.input, lambda each: str(each.input)),
+    ("classes", "ensemble-classes-differ", lambda each: set(each.classes), lambda each: ", ".join(each.classes)),
+    ("label scheme", "ensemble-schemes-differ", _groups, lambda each: str(each.recipe.get("classes", "all"))),
+    ("outputs", "ensemble-outputs-differ", _outputs, _listed),
+]
+"""What models of one ensemble must share: in words, the code of the error, its value, and that in words."""

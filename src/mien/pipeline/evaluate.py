@@ -179,9 +179,16 @@ def predict_with_models(
 
 
 def evaluate_models(
-    predictors: Sequence[Predictor], results: Sequence[ReadResult], options: EvaluateOptions, predictions: Predictions
+    predictors: Sequence[Predictor],
+    results: Sequence[ReadResult],
+    options: EvaluateOptions,
+    predictions: Predictions,
+    trained: Sequence[Predictor] | None = None,
 ) -> EvaluatedSplit:
-    """Evaluate the ``predictions`` of :func:`predict_with_models`, which has the other arguments."""
+    """Evaluate the ``predictions`` of :func:`predict_with_models`, which has the other arguments.
+
+    ``trained`` are the models whose run folders say what was trained on, where these are others than ``predictors``.
+    """
     predictor, result, split, scheme = predictors[0], results[0], options.split, options.scheme
     column = _column(predictor, result.faces, options)
     merged = predictions.with_scheme(scheme)
@@ -192,7 +199,10 @@ def evaluate_models(
     elif len(merged.classes) == 2:
         threshold = measure_model_threshold(predictor, result.faces, predictions, scheme, options.threshold_or_default)
     reference = leakage_reference(predictors, result.faces, result.uncleaned)
+    known = with_model_classes(predictor, result.faces)
     members = [(each, with_model_classes(each, faces)) for each, faces in _members(predictors, results)]
+    if trained is not None:
+        members = [(each, known) for each in trained]
     masks, trained_on = leakage_masks(members, with_model_classes(predictor, reference), merged)
     return EvaluatedSplit(
         options,
@@ -202,7 +212,7 @@ def evaluate_models(
         threshold,
         parts=[] if column is None else break_down(merged, column),
         subsets=evaluate_subsets(merged, masks),
-        class_counts=with_model_classes(predictor, result.faces).with_scheme(scheme).counts_by_split(),
+        class_counts=known.with_scheme(scheme).counts_by_split(),
         temperature_note=temperatures_description(_members(predictors, results), split),
         votes=evaluate_votes(merged, masks),
         trained_on=trained_on,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,17 @@ import numpy.typing as npt
 from mien.artifact import attach_manifest
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
-from mien.errors import ModelError
-from mien.evaluation.predictions import Predictions
+from mien.errors import ModelError, Notice
 from mien.exporting.ensemble import check_alike, ensemble_manifest, merge_graphs
-from mien.files import whole_file
-from mien.first_run import remember
+from mien.files import plain, whole_file
+from mien.first_run import check_first_run
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
-from mien.manifest import Manifest
+from mien.manifest import INT8, Manifest
 from mien.onnx_graph import graph_sha256
 from mien.pipeline.evaluate import EvaluatedSplit, EvaluateOptions, evaluate_models
 from mien.pipeline.evaluation_files import headline_values
-from mien.pipeline.split_predictions import fitted_temperatures, predict_split, with_model_classes
+from mien.pipeline.split_predictions import fitted_temperatures, predict_split, unfitted_notice, with_model_classes
 from mien.pipeline.trained_on import was_trained_on
 
 LARGEST_DIFFERENCE = 1e-4
@@ -42,6 +42,7 @@ class ExportedEnsemble:
         largest_difference: of any probability of the file from the mean of the models' own, on
             :data:`~mien.inference.onnx_classifier.BATCH` validation samples.
         measured: the evaluation, at temperature 1.
+        notices: what to know of it.
     """
 
     file: Path
@@ -49,6 +50,7 @@ class ExportedEnsemble:
     models: int
     largest_difference: float
     measured: EvaluatedSplit
+    notices: Sequence[Notice]
 
     @property
     def description(self) -> str:
@@ -79,18 +81,22 @@ def open_members(models: Sequence[Path]) -> list[Predictor]:
     members = [Predictor(model).for_labels() for model in models]
     first_of: dict[str, Path] = {}
     for model in models:
-        other = first_of.setdefault(graph_sha256(model.read_bytes()), model)
-        if other is not model:
-            raise ModelError(f"{other} and {model} are the same model; give each once.", code="ensemble-same-model")
-    check_alike([each.manifest for each in members])
+        digest = graph_sha256(model.read_bytes())
+        if digest in first_of:
+            raise ModelError(
+                f"{first_of[digest]} and {model} are the same model; give each once.", code="ensemble-same-model"
+            )
+        first_of[digest] = model
+    check_alike([each.manifest for each in members], [str(model) for model in models])
     return members
 
 
 def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -> ExportedEnsemble:
-    """Write one model file whose probabilities are the mean of several models'.
+    """Write one model file whose probabilities are the mean of several models', each at temperature 1.
 
-    Its own temperatures are fitted on validation, and so are the metrics in its manifest. Samples that a model was
-    trained on, as far as its run folder says, have no part in the fit.
+    Its own temperatures are fitted on validation. Samples that a model was trained on, as far as its run folder says,
+    have no part in the fit. The manifest gets the metrics only where no model was trained on such samples, and all were
+    trained on this data.
 
     Args:
         members: of :func:`open_members`.
@@ -98,20 +104,23 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
         out: the file to write.
 
     Raises:
-        ModelError: the merged file does not give the mean (``export-parity``). Nothing is written.
+        ModelError: the merged file does not give the mean (``export-parity``), or takes more time or memory than a
+            model file may (``model-first-run``). Nothing is written.
         DataError: no validation split, or a class that the models do not have.
         RunError: the file cannot be written.
     """
     manifests = [each.manifest for each in members]
     graphs = [each.path.read_bytes() for each in members]
-    manifest = ensemble_manifest(out.stem, graphs, manifests, _provenance(manifests, data.faces))
-    faces = with_model_classes(members[0], data.faces.of_split("validation"))
-    graph = merge_graphs(graphs, manifests)
+    name = plain(out.stem).removesuffix(INT8)
+    manifest = ensemble_manifest(name, graphs, manifests, _provenance(manifests, data.faces))
+    faces = with_model_classes(members[0], data.faces)
+    images = np.asarray(faces.of_split("validation").images[:BATCH])
+    graph = attach_manifest(merge_graphs(graphs, manifests), manifest)
+    check_first_run(graph, out)
     with whole_file(out) as temporary:
-        temporary.write_bytes(attach_manifest(graph, manifest))
-        remember(graph)
+        temporary.write_bytes(graph)
         ensemble = Predictor(temporary).for_labels()
-        difference = _difference(ensemble, members, np.asarray(faces.images[:BATCH]))
+        difference = _difference(ensemble, members, images)
         # Not "greater": a difference that is not a number fails too.
         if not difference <= LARGEST_DIFFERENCE:
             raise ModelError(
@@ -119,30 +128,49 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
                 f"(allowed: {LARGEST_DIFFERENCE:g}). Nothing was written.",
                 code="export-parity",
             )
-        note = f"the mean of {len(members)} models ({', '.join(each.full_name for each in manifests)})"
-        predictions = replace(predict_split(ensemble, data.faces, "validation", temperature=1.0), note=note)
-        measured = evaluate_models(members, [data] * len(members), EvaluateOptions(), predictions)
-        manifest = manifest.model_copy(
-            update={
-                "scores": headline_values(measured.evaluation),
-                **_temperatures(ensemble, members, data.faces, predictions),
-            }
-        )
-        temporary.write_bytes(attach_manifest(graph, manifest))
-    return ExportedEnsemble(out, manifest, len(members), difference, measured)
+        predictions = predict_split(ensemble, data.faces, "validation", temperature=1.0)
+        seen = np.any([was_trained_on(each, faces, predictions.sample_ids) for each in members], axis=0)
+        if not seen.all():
+            unseen = data.faces.subset(~np.isin(data.faces.rows, predictions.sample_ids[seen]))
+            temperatures = fitted_temperatures(ensemble, unseen, predictions.subset(~seen))
+            manifest = manifest.model_copy(update=temperatures)
+            temporary.write_bytes(attach_manifest(graph, manifest))
+        fitted = Predictor(temporary).for_labels()
+        measured = evaluate_models([fitted], [data], EvaluateOptions(), predictions, trained=members)
+        if not measured.trained_on and data.faces.matches_training_data(manifest.data_fingerprint):
+            manifest = manifest.model_copy(update={"scores": headline_values(measured.evaluation)})
+            temporary.write_bytes(attach_manifest(graph, manifest))
+    notices = [*measured.notices, *_fit_notices(seen, manifest, data.faces)]
+    return ExportedEnsemble(out, manifest, len(members), difference, measured, notices)
+
+
+def _fit_notices(seen: npt.NDArray[np.bool_], manifest: Manifest, faces: Dataset) -> list[Notice]:
+    """What to know of the temperatures: that they could not be fitted."""
+    if seen.all():
+        return [
+            Notice(
+                "the models were trained on all samples of validation, so the temperature is 1. Evaluate the file on "
+                "samples that none of them was trained on.",
+                code="temperature-not-fitted",
+            )
+        ]
+    unfitted = unfitted_notice(manifest.output(), faces)
+    return [] if unfitted is None else [unfitted]
 
 
 def _provenance(manifests: Sequence[Manifest], faces: Dataset) -> dict[str, Any]:
     """Fingerprints of the data for the manifest.
 
-    Where a model was trained on other data, the ensemble was too: ``data_fingerprint`` is of that. The temperatures
-    were fitted on these faces all the same, as ``cleaned_from`` then says.
+    Where a model was trained on other data, ``data_fingerprint`` is a digest of all their fingerprints, which no data
+    has: nobody can say that the ensemble was trained on this data alone. ``cleaned_from`` then says where the
+    temperatures were fitted.
     """
     own = faces.provenance
-    other = [each.data_fingerprint for each in manifests if not faces.matches_training_data(each.data_fingerprint)]
-    if not other:
+    found = [each.data_fingerprint for each in manifests]
+    if all(map(faces.matches_training_data, found)):
         return own
-    return {"data_fingerprint": other[0], "cleaned_from": [own["data_fingerprint"], *own["cleaned_from"]]}
+    digest = hashlib.sha256("\n".join(found).encode()).hexdigest()
+    return {"data_fingerprint": f"sha256:{digest}", "cleaned_from": [own["data_fingerprint"], *own["cleaned_from"]]}
 
 
 def _difference(ensemble: Predictor, members: Sequence[Predictor], images: npt.NDArray[np.uint8]) -> float:
@@ -152,20 +180,9 @@ def _difference(ensemble: Predictor, members: Sequence[Predictor], images: npt.N
         mean = np.zeros((len(images), len(output.classes)))
         for each in members:
             answering = each.with_output(output.name)
-            mean += answering.probabilities(images)[:, [answering.classes.index(name) for name in output.classes]]
-        merged = ensemble.with_output(output.name).probabilities(images)
-        found.append(np.abs(merged - mean / len(members)).max())
+            places = [answering.classes.index(name) for name in output.classes]
+            mean += answering.probabilities(images, 1.0)[:, places] / len(members)
+        merged = ensemble.with_output(output.name).probabilities(images, 1.0)
+        found.append(np.abs(merged - mean).max())
     # NumPy's max, unlike Python's, passes on what is not a number.
     return float(np.max(found))
-
-
-def _temperatures(
-    ensemble: Predictor, members: Sequence[Predictor], faces: Dataset, predictions: Predictions
-) -> dict[str, Any]:
-    """The ensemble's temperatures, fitted on those validation samples that no model was trained on; 1 without any."""
-    known = with_model_classes(ensemble, faces)
-    seen = np.any([was_trained_on(each, known, predictions.sample_ids) for each in members], axis=0)
-    if seen.all():
-        return {}
-    unseen = faces.subset(~np.isin(faces.rows, predictions.sample_ids[seen]))
-    return fitted_temperatures(ensemble, unseen, predictions.subset(~seen))

@@ -19,6 +19,7 @@ from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.inference.tta import mean_over_views, tta_description
 from mien.labels import parse_scheme
+from mien.manifest import ModelOutput
 from mien.progress import slices, track
 
 
@@ -227,6 +228,18 @@ def fitted_temperatures(predictor: Predictor, faces: Dataset, predictions: Predi
             temperature = vote_temperature_for_use(predictor.with_output(each.name), faces)
             outputs[each.name] = outputs[each.name].model_copy(update={"temperature": temperature})
     return {"temperature": temperature_for_use(predictions), "outputs": outputs}
+
+
+def unfitted_notice(output: ModelOutput, faces: Dataset) -> Notice | None:
+    """What to know where the temperature of an output taught by votes could not be fitted on validation; else None."""
+    fitting = faces.votes if set(faces.vote_classes) == set(output.classes) else None
+    if not output.perceived or (fitting is not None and fitting[faces.split == "validation"].any()):
+        return None
+    return Notice(
+        f"validation has no votes for the classes of the output '{output.name}', so that its temperature is 1: its "
+        f"shares of people are not calibrated. Give data that has votes, or --votes FILE.",
+        code="temperature-not-fitted",
+    )
 
 
 def _within_bounds(fitted: float) -> float:

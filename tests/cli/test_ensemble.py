@@ -1,0 +1,44 @@
+"""``mien ensemble``. Oracle: ``mien evaluate`` of the file that it writes."""
+
+import json
+import shutil
+
+import pytest
+
+from ensemble_support import altered
+from support import note_codes, refused
+
+
+def test_the_command(mien, tmp_path, tiny_run, face_folder):
+    second = altered(tiny_run.model, tmp_path / "second.onnx", scale=4)
+    out = tmp_path / "both.onnx"
+    given = (tiny_run.path, second, "--data", face_folder, "--out", out)
+    said = mien("ensemble", *given)
+    assert said.code == 0, said.err
+    content = json.loads(mien("ensemble", *given, "--json").out)
+    assert (content["file"], content["models"], content["bytes"]) == (str(out), 2, out.stat().st_size)
+    evaluated = mien("evaluate", out, "--data", face_folder, "--json")
+    assert json.loads(evaluated.out).items() <= content.items()
+    assert note_codes(evaluated.err) == []
+    face = next((face_folder / "test" / "happy").iterdir())
+    assert mien("predict", face, "--crops", "--model", out).code == 0
+    assert mien("explain", out, face, "--crops", "--out", tmp_path / "maps").code == 0
+
+
+@pytest.mark.parametrize(
+    ("models", "out", "code"),
+    [
+        (("second.onnx",), "both.onnx", "ensemble-too-few"),
+        (("second.onnx", "run"), "both.txt", "out-suffix"),
+        (("second.onnx", "run"), "second.onnx", "out-is-source"),
+        (("second.onnx", "run"), "run/both.onnx", "out-in-run"),
+        (("second.onnx", "none.onnx"), "both.onnx", "model-missing"),
+    ],
+)
+def test_mistakes_are_one_line(mien, tmp_path, monkeypatch, tiny_run, face_folder, models, out, code):
+    monkeypatch.chdir(tmp_path)
+    altered(tiny_run.model, tmp_path / "second.onnx", scale=4)
+    shutil.copytree(tiny_run.path, tmp_path / "run")
+    before = {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
+    refused(mien("ensemble", *models, "--data", face_folder, "--out", out), code)
+    assert {file.name: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before

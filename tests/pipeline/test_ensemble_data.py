@@ -1,0 +1,100 @@
+"""What an ensemble's file says of the data. Oracles: scipy's minimum for temperatures; sets of the images' bytes."""
+
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import mien as package
+from ensemble_support import altered, best_temperature, made, mean
+from mien.artifact import read_manifest
+from mien.data.dataset import Dataset
+from mien.inference.predictor import load
+from mien.labels import parse_scheme
+
+
+def test_temperatures_and_metrics_are_those_of_validation(tmp_path, tiny_run, faces):
+    files = [tiny_run.model, altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
+    result = made(files, faces, tmp_path / "both.onnx")
+    chosen = faces.of_split("validation")
+    expected = mean(files, chosen.images, None, faces.classes)
+    manifest = read_manifest(tmp_path / "both.onnx")
+    assert manifest == result.manifest
+    assert manifest.temperature == pytest.approx(best_temperature(chosen.labels, expected), rel=1e-3)
+    assert manifest.temperature != 1
+    accuracy = (expected.argmax(1) == chosen.labels).mean()
+    assert manifest.scores["validation_accuracy"] == pytest.approx(accuracy)
+    assert result.measured.evaluation.accuracy.value == pytest.approx(accuracy)
+    assert manifest.data_fingerprint == read_manifest(tiny_run.model).data_fingerprint
+    assert result.notices == []
+    both = package.evaluate(files, faces)
+    assert both.metrics["log_loss"].value == pytest.approx(result.measured.evaluation.headline["log_loss"].value)
+
+
+def test_samples_that_a_model_was_trained_on_have_no_part_in_the_temperature(tmp_path, tiny_run, faces):
+    """Oracle: scipy's temperature of those validation samples alone whose bytes were not in train."""
+    otherwise = Dataset.from_arrays(
+        faces.images,
+        np.array(faces.classes)[faces.labels],
+        classes=faces.classes,
+        split=np.roll(faces.split, len(faces) // 8),
+        size_px=faces.images.shape[1],
+    )
+    shutil.copytree(tiny_run.path, tmp_path / "run")
+    files = [tmp_path / "run" / "model.onnx", altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
+    result = made(files, otherwise, tmp_path / "both.onnx")
+    chosen = otherwise.of_split("validation")
+    known = {image.tobytes() for image in faces.of_split("train").images}
+    new = np.array([image.tobytes() not in known for image in chosen.images])
+    assert 0 < new.sum() < len(new)
+    expected = mean(files, chosen.images, None, faces.classes)
+    unseen, everything = (best_temperature(chosen.labels[each], expected[each]) for each in (new, new | ~new))
+    assert result.manifest.temperature == pytest.approx(unseen, rel=1e-3)
+    assert abs(unseen - everything) > 0.002 * unseen
+    assert [each.code for each in result.notices] == ["trained-on"]
+    assert result.manifest.scores == {}
+
+
+def test_samples_of_validation_that_were_all_trained_on_fit_nothing(tmp_path, tiny_run, faces):
+    trained = faces.subset(faces.split == "train")
+    half = np.where(np.arange(len(trained)) % 2, "train", "validation")
+    everything = replace(trained, split=half)
+    shutil.copytree(tiny_run.path, tmp_path / "run")
+    files = [tmp_path / "run" / "model.onnx", altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
+    result = made(files, everything, tmp_path / "both.onnx")
+    assert [each.code for each in result.notices] == ["trained-on", "temperature-not-fitted"]
+    assert (result.manifest.temperature, result.manifest.scores) == (1, {})
+
+
+def test_models_of_different_data_have_the_fingerprint_of_none(tmp_path, tiny_run, faces):
+    """Nobody may take the ensemble for one that was trained on this data alone: copies would be missed."""
+    other = altered(tiny_run.model, tmp_path / "second.onnx", scale=4, data_fingerprint="sha256:other")
+    result = made([tiny_run.model, other], faces, tmp_path / "both.onnx")
+    own = faces.provenance["data_fingerprint"]
+    assert result.manifest.data_fingerprint not in {own, "sha256:other"}
+    assert not faces.matches_training_data(result.manifest.data_fingerprint)
+    assert result.manifest.cleaned_from == (own,)
+    assert result.manifest.scores == {}
+    model = load(tmp_path / "both.onnx")
+    assert package.evaluate(model, faces).predictions.temperature == 1, "it was fitted on these samples"
+
+
+def test_data_without_votes_is_said(tmp_path, voted_run, faces):
+    second = altered(voted_run.model, tmp_path / "second.onnx", scale=2)
+    result = made([voted_run.model, second], faces, tmp_path / "both.onnx")
+    assert [each.code for each in result.notices] == ["temperature-not-fitted"]
+    assert result.manifest.outputs["perceived"].temperature == 1
+
+
+def test_of_two_classes_the_threshold_is_that_of_the_file(tmp_path, tiny_run, faces):
+    """Oracle: ``mien evaluate`` of the written file."""
+    two = faces.with_scheme(parse_scheme("angry=angry,disgust=disgust"))
+    files = []
+    for at, scale in enumerate((1.0, -3.0)):
+        files.append(altered(tiny_run.model, tmp_path / f"{at}.onnx", scale=scale, keep=2))
+    result = made(files, two, tmp_path / "both.onnx")
+    expected = package.evaluate(tmp_path / "both.onnx", two).measured
+    assert result.measured.threshold is not None
+    assert result.measured.to_dict() == expected.to_dict()
+    assert result.measured.threshold.in_use
