@@ -12,6 +12,7 @@ from mien.artifact import read_manifest
 from mien.data.dataset import Dataset
 from mien.inference.predictor import load
 from mien.labels import parse_scheme
+from mien.pipeline.split_predictions import vote_temperature_for_use
 
 
 def test_temperatures_and_metrics_are_those_of_validation(tmp_path, tiny_run, faces):
@@ -54,6 +55,20 @@ def test_samples_that_a_model_was_trained_on_have_no_part_in_the_temperature(tmp
     assert abs(unseen - everything) > 0.002 * unseen
     assert [each.code for each in result.notices] == ["trained-on"]
     assert result.manifest.scores == {}
+
+
+def test_nor_in_the_temperature_of_votes(tmp_path, voted_run, voted_faces):
+    """Oracle: :func:`vote_temperature_for_use` on the other samples alone."""
+    otherwise = replace(voted_faces, split=np.roll(voted_faces.split, len(voted_faces) // 8))
+    shutil.copytree(voted_run.path, tmp_path / "run")
+    files = [tmp_path / "run" / "model.onnx", altered(voted_run.model, tmp_path / "second.onnx", scale=4)]
+    made(files, otherwise, tmp_path / "both.onnx")
+    model = load(tmp_path / "both.onnx", output="perceived")
+    known = {image.tobytes() for image in voted_faces.of_split("train").images}
+    new = np.array([image.tobytes() not in known for image in otherwise.images])
+    expected = vote_temperature_for_use(model, otherwise.subset(new))
+    assert model.output.temperature == pytest.approx(expected)
+    assert expected != pytest.approx(vote_temperature_for_use(model, otherwise))
 
 
 def test_samples_of_validation_that_were_all_trained_on_fit_nothing(tmp_path, tiny_run, faces):

@@ -95,8 +95,7 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
     """Write one model file whose probabilities are the mean of several models', each at temperature 1.
 
     Its own temperatures are fitted on validation. Samples that a model was trained on, as far as its run folder says,
-    have no part in the fit. The manifest gets the metrics only where no model was trained on such samples, and all were
-    trained on this data.
+    have no part in the fit. The manifest gets the metrics only where all were trained on this data with these splits.
 
     Args:
         members: of :func:`open_members`.
@@ -137,7 +136,7 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
             temporary.write_bytes(attach_manifest(graph, manifest))
         fitted = Predictor(temporary).for_labels()
         measured = evaluate_models([fitted], [data], EvaluateOptions(), predictions, trained=members)
-        if not measured.trained_on and data.faces.matches_training_data(manifest.data_fingerprint):
+        if data.faces.matches_training_data(manifest.data_fingerprint):
             manifest = manifest.model_copy(update={"scores": headline_values(measured.evaluation)})
             temporary.write_bytes(attach_manifest(graph, manifest))
     notices = [*measured.notices, *_fit_notices(seen, manifest, data.faces)]
