@@ -106,10 +106,11 @@ def test_of_two_classes_the_threshold_is_that_of_the_file(tmp_path, tiny_run, fa
     """Oracle: ``mien evaluate`` of the written file."""
     two = faces.with_scheme(parse_scheme("angry=angry,disgust=disgust"))
     files = []
-    for at, scale in enumerate((1.0, -3.0)):
+    for at, scale in enumerate((1.0, 3.0)):
         files.append(altered(tiny_run.model, tmp_path / f"{at}.onnx", scale=scale, keep=2))
     result = made(files, two, tmp_path / "both.onnx")
     expected = package.evaluate(tmp_path / "both.onnx", two).measured
+    assert result.manifest.temperature != 1
     assert result.measured.threshold is not None
     assert result.measured.to_dict() == expected.to_dict()
     assert result.measured.threshold.in_use
