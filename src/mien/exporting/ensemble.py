@@ -20,7 +20,7 @@ LEAST_PROBABILITY = 1e-30
 
 
 def merge_graphs(graphs: Sequence[bytes], manifests: Sequence[Manifest]) -> bytes:
-    """One graph with all members side by side, each at its own temperatures.
+    """One graph with all members side by side.
 
     Its logits are the logarithms of the mean of the members' probabilities, each at temperature 1, so that its softmax
     is that mean. Outputs and classes are those of the first member, found by name in the others. Where all members have
