@@ -106,7 +106,8 @@ class Manifest(BaseModel):
     cleaned_from: tuple[str, ...] = Field(
         default=(),
         description="likewise of the data as it was before a list of changes; empty where none was applied. Of an "
-        "ensemble of models with different data: of the data that its temperature was fitted on",
+        "ensemble whose models were trained on other data: of the data that its temperature was fitted on, and of that "
+        "before a list of changes",
     )
     taught_by: tuple[str, ...] = Field(default=(), description="SHA-256 of what its teachers said, or of themselves")
     epoch: int = Field(description="the epoch whose weights these are")

@@ -58,7 +58,7 @@ def test_samples_that_a_model_was_trained_on_have_no_part_in_the_temperature(tmp
 
 
 def test_nor_in_the_temperature_of_votes(tmp_path, voted_run, voted_faces):
-    """Oracle: :func:`vote_temperature_for_use` on the other samples alone."""
+    """Oracle, of which samples count: :func:`vote_temperature_for_use` on the others alone."""
     otherwise = replace(voted_faces, split=np.roll(voted_faces.split, len(voted_faces) // 8))
     shutil.copytree(voted_run.path, tmp_path / "run")
     files = [tmp_path / "run" / "model.onnx", altered(voted_run.model, tmp_path / "second.onnx", scale=4)]
@@ -79,7 +79,7 @@ def test_samples_of_validation_that_were_all_trained_on_fit_nothing(tmp_path, ti
     files = [tmp_path / "run" / "model.onnx", altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
     result = made(files, everything, tmp_path / "both.onnx")
     assert [each.code for each in result.notices] == ["trained-on", "temperature-not-fitted"]
-    assert (result.manifest.temperature, result.manifest.scores) == (1, {})
+    assert (result.manifest.temperature, result.manifest.scores, result.manifest.cleaned_from) == (1, {}, ())
 
 
 def test_models_of_different_data_have_the_fingerprint_of_none(tmp_path, tiny_run, faces):
@@ -91,8 +91,31 @@ def test_models_of_different_data_have_the_fingerprint_of_none(tmp_path, tiny_ru
     assert not faces.matches_training_data(result.manifest.data_fingerprint)
     assert result.manifest.cleaned_from == (own,)
     assert result.manifest.scores == {}
+    assert result.manifest.temperature != 1
     model = load(tmp_path / "both.onnx")
     assert package.evaluate(model, faces).predictions.temperature == 1, "it was fitted on these samples"
+
+
+def test_votes_on_seen_samples_alone_fit_nothing(tmp_path, voted_run, voted_faces):
+    otherwise = replace(voted_faces, split=np.roll(voted_faces.split, len(voted_faces) // 8))
+    known = {image.tobytes() for image in voted_faces.of_split("train").images}
+    seen = np.array([image.tobytes() in known for image in otherwise.images])
+    votes = otherwise.columns["ferplus_votes"] * seen[:, None]
+    shutil.copytree(voted_run.path, tmp_path / "run")
+    files = [tmp_path / "run" / "model.onnx", altered(voted_run.model, tmp_path / "second.onnx", scale=4)]
+    result = made(files, replace(otherwise, columns={"ferplus_votes": votes}), tmp_path / "both.onnx")
+    assert [each.code for each in result.notices] == ["trained-on", "temperature-not-fitted"]
+
+
+def test_a_list_of_changes_stays_in_the_manifest(tmp_path, tiny_run, faces):
+    """Fitted on the cleaned data, whose samples are those of the data before."""
+    cleaned = replace(faces, cleaned_from=(faces.fingerprint, faces.fingerprint_without_test)).subset(
+        np.arange(len(faces)) != np.flatnonzero(faces.split == "train")[0]
+    )
+    files = [tiny_run.model, altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
+    result = made(files, cleaned, tmp_path / "both.onnx")
+    assert result.manifest.cleaned_from == (cleaned.fingerprint_without_test, faces.fingerprint_without_test)
+    assert package.evaluate(tmp_path / "both.onnx", faces).predictions.temperature == 1
 
 
 def test_data_without_votes_is_said(tmp_path, voted_run, faces):

@@ -43,7 +43,7 @@ def ensemble(
 
     from mien.pipeline.export_ensemble import export_ensemble, open_members
 
-    members = open_members(files)
+    members = open_members(files, models)
     data = source.read(*members[0].manifest.input.stored_as)
     made = export_ensemble(members, data, out)
     for each in made.notices:

@@ -25,7 +25,6 @@ def info(
     # Of a stranger's model the recipe may hold anything.
     settings = manifest.recipe.get("model")
     network = settings.get("name", "?") if isinstance(settings, dict) else "?"
-    cleaned = "cleaned from" if "members" not in manifest.recipe else "calibrated on"
     rows = {
         "file": f"{file} ({file.stat().st_size / 1e6:.2f} MB)",
         "name": manifest.full_name,
@@ -38,7 +37,7 @@ def info(
         "metrics": "computed without the temperature",
         "recipe": f"{manifest.recipe.get('name', manifest.name)}, {manifest.recipe_digest}",
         "data": manifest.data_fingerprint,
-        **({cleaned: ", ".join(manifest.cleaned_from)} if manifest.cleaned_from else {}),
+        **({"related data": ", ".join(manifest.cleaned_from)} if manifest.cleaned_from else {}),
         "licence": manifest.licence,
         "created": f"{manifest.created} by mien {manifest.mien_version}",
     }

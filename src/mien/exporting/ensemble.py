@@ -12,7 +12,7 @@ import numpy as np
 
 from mien.errors import ModelError
 from mien.labels import parse_scheme
-from mien.manifest import Manifest, ModelOutput
+from mien.manifest import INT8, Manifest, ModelOutput
 from mien.version import __version__
 
 LEAST_PROBABILITY = 1e-30
@@ -39,7 +39,6 @@ def merge_graphs(graphs: Sequence[bytes], manifests: Sequence[Manifest]) -> byte
         onnx.compose.add_prefix(onnx.load_model_from_string(graph), f"{at}.", rename_inputs=False)
         for at, graph in enumerate(graphs)
     ]
-    first = members[0]
     versions = {each.version for member in members for each in member.opset_import if each.domain in {"", "ai.onnx"}}
     if len(versions) > 1:
         raise ModelError(
@@ -56,7 +55,7 @@ def merge_graphs(graphs: Sequence[bytes], manifests: Sequence[Manifest]) -> byte
         nodes.extend(own_nodes)
         constants.extend(own_constants)
         sizes[output.logits] = len(output.classes)
-    widths = [_features_of(member, f"{at}.features") for at, member in enumerate(members)]
+    widths = [_width_of_features(member, f"{at}.features") for at, member in enumerate(members)]
     if all(widths):
         names = [f"{at}.features" for at in range(len(members))]
         nodes.append(onnx.helper.make_node("Concat", names, ["features"], "features", axis=1))
@@ -64,7 +63,7 @@ def merge_graphs(graphs: Sequence[bytes], manifests: Sequence[Manifest]) -> byte
     graph = onnx.helper.make_graph(
         [*(node for member in members for node in member.graph.node), *nodes],
         "ensemble",
-        [next(each for each in first.graph.input if each.name == "images")],
+        [next(each for each in members[0].graph.input if each.name == "images")],
         [
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", size])
             for name, size in sizes.items()
@@ -110,7 +109,7 @@ def _mean_of(outputs: Sequence[ModelOutput], first: ModelOutput) -> tuple[list[A
     return nodes, constants
 
 
-def _features_of(member: Any, name: str) -> int:
+def _width_of_features(member: Any, name: str) -> int:
     """The width of an output of a graph; 0 where the graph has no such output, or one of unknown width."""
     found = [each.type.tensor_type.shape.dim for each in member.graph.output if each.name == name]
     return int(found[0][1].dim_value) if found and len(found[0]) == 2 else 0
@@ -128,20 +127,22 @@ def ensemble_manifest(
         provenance: ``data_fingerprint`` and ``cleaned_from``.
     """
     first = manifests[0]
-    kept = ("epoch", "recipe", "recipe_digest", "data_fingerprint")
+    kept = {"epoch", "recipe", "recipe_digest", "data_fingerprint"}
     recipe = {
         "name": "ensemble",
         "classes": first.recipe.get("classes", "all"),
         "model": {"name": "ensemble"},
         "members": [
-            {"name": each.full_name, "sha256": hashlib.sha256(graph).hexdigest(), **each.model_dump(include=set(kept))}
+            {"name": each.full_name, "sha256": hashlib.sha256(graph).hexdigest(), **each.model_dump(include=kept)}
             for graph, each in zip(graphs, manifests, strict=True)
         ],
     }
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     precisions = [each.precision for each in manifests]
+    if "int8" in precisions:
+        name = name.removesuffix(INT8)  # which full_name adds
     return Manifest(
-        name=name,
+        name=name or "ensemble",
         classes=first.classes,
         input=first.input,
         parameters=sum(each.parameters for each in manifests),
@@ -172,17 +173,16 @@ def check_alike(manifests: Sequence[Manifest], names: Sequence[str]) -> None:
 
     Raises:
         ModelError: a model with other images, classes, label scheme or outputs than the first
-            (``ensemble-input-differs``, ``ensemble-classes-differ``, ``ensemble-schemes-differ``,
-            ``ensemble-outputs-differ``).
+            (``ensemble-members-differ``).
     """
     first = manifests[0]
-    for what, code, value, words in _COMPARED:
+    for what, value, words in _COMPARED:
         for other, name in zip(manifests[1:], names[1:], strict=True):
             if value(other) != value(first):
                 raise ModelError(
                     f"Models of one ensemble must have the same {what}. {names[0]} has {words(first)}; "
-                    f"{name} has {words(other)}.",
-                    code=code,
+                    f"{name} has {words(other)}. Leave one of them out.",
+                    code="ensemble-members-differ",
                 )
 
 
@@ -202,10 +202,10 @@ def _listed(manifest: Manifest) -> str:
     return " and ".join(named) or "one without a name"
 
 
-_COMPARED: list[tuple[str, str, Callable[[Manifest], Any], Callable[[Manifest], str]]] = [
-    ("input", "ensemble-input-differs", lambda each: each.input, lambda each: str(each.input)),
-    ("classes", "ensemble-classes-differ", lambda each: set(each.classes), lambda each: ", ".join(each.classes)),
-    ("label scheme", "ensemble-schemes-differ", _groups, lambda each: str(each.recipe.get("classes", "all"))),
-    ("outputs", "ensemble-outputs-differ", _outputs, _listed),
+_COMPARED: list[tuple[str, Callable[[Manifest], Any], Callable[[Manifest], str]]] = [
+    ("input", lambda each: each.input, lambda each: str(each.input)),
+    ("classes", lambda each: set(each.classes), lambda each: ", ".join(each.classes)),
+    ("label scheme", _groups, lambda each: str(each.recipe.get("classes", "all"))),
+    ("outputs", _outputs, _listed),
 ]
-"""What models of one ensemble must share: in words, the code of the error, its value, and that in words."""
+"""What models of one ensemble must share: in words, its value, and that in words."""

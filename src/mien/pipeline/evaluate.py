@@ -188,6 +188,7 @@ def evaluate_models(
     """Evaluate the ``predictions`` of :func:`predict_with_models`, which has the other arguments.
 
     ``trained`` are the models whose run folders say what was trained on, where these are others than ``predictors``.
+    They have the input and the classes of the first of these.
     """
     predictor, result, split, scheme = predictors[0], results[0], options.split, options.scheme
     column = _column(predictor, result.faces, options)
@@ -201,8 +202,7 @@ def evaluate_models(
     reference = leakage_reference(predictors, result.faces, result.uncleaned)
     known = with_model_classes(predictor, result.faces)
     members = [(each, with_model_classes(each, faces)) for each, faces in _members(predictors, results)]
-    if trained is not None:
-        members = [(each, known) for each in trained]
+    members = members if trained is None else [(each, known) for each in trained]
     masks, trained_on = leakage_masks(members, with_model_classes(predictor, reference), merged)
     return EvaluatedSplit(
         options,

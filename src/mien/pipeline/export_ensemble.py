@@ -20,10 +20,11 @@ from mien.files import plain, whole_file
 from mien.first_run import check_first_run
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
-from mien.manifest import INT8, Manifest
+from mien.manifest import Manifest
 from mien.onnx_graph import graph_sha256
 from mien.pipeline.evaluate import EvaluatedSplit, EvaluateOptions, evaluate_models
 from mien.pipeline.evaluation_files import headline_values
+from mien.pipeline.leakage import leaked_identical
 from mien.pipeline.split_predictions import fitted_temperatures, predict_split, unfitted_notice, with_model_classes
 from mien.pipeline.trained_on import was_trained_on
 
@@ -66,11 +67,12 @@ class ExportedEnsemble:
         return {**own, "largest_difference": self.largest_difference, **self.measured.to_dict()}
 
 
-def open_members(models: Sequence[Path]) -> list[Predictor]:
+def open_members(models: Sequence[Path], names: Sequence[str] = ()) -> list[Predictor]:
     """The models of an ensemble, answering by the label.
 
     Args:
         models: ``.onnx`` files of mien.
+        names: what a user calls them; their paths by default.
 
     Raises:
         ModelError: fewer than two (``ensemble-too-few``), one given twice (``ensemble-same-model``), one that cannot be
@@ -79,23 +81,25 @@ def open_members(models: Sequence[Path]) -> list[Predictor]:
     if len(models) < 2:
         raise ModelError(f"An ensemble needs two models or more; found {len(models)}.", code="ensemble-too-few")
     members = [Predictor(model).for_labels() for model in models]
-    first_of: dict[str, Path] = {}
-    for model in models:
+    names = names or [str(model) for model in models]
+    first_of: dict[str, str] = {}
+    for model, name in zip(models, names, strict=True):
         digest = graph_sha256(model.read_bytes())
         if digest in first_of:
             raise ModelError(
-                f"{first_of[digest]} and {model} are the same model; give each once.", code="ensemble-same-model"
+                f"{first_of[digest]} and {name} are the same model; give each once.", code="ensemble-same-model"
             )
-        first_of[digest] = model
-    check_alike([each.manifest for each in members], [str(model) for model in models])
+        first_of[digest] = name
+    check_alike([each.manifest for each in members], names)
     return members
 
 
 def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -> ExportedEnsemble:
     """Write one model file whose probabilities are the mean of several models', each at temperature 1.
 
-    Its own temperatures are fitted on validation. Samples that a model was trained on, as far as its run folder says,
-    have no part in the fit. The manifest gets the metrics only where all were trained on this data with these splits.
+    Its own temperatures are fitted on validation, as those of a run are. Samples that a model was trained on, because
+    the data had other splits then, have no part in the fit, as far as the model's run folder says. The manifest gets
+    the metrics only where all were trained on this data with these splits.
 
     Args:
         members: of :func:`open_members`.
@@ -110,8 +114,7 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
     """
     manifests = [each.manifest for each in members]
     graphs = [each.path.read_bytes() for each in members]
-    name = plain(out.stem).removesuffix(INT8)
-    manifest = ensemble_manifest(name, graphs, manifests, _provenance(manifests, data.faces))
+    manifest = ensemble_manifest(plain(out.stem), graphs, manifests, _provenance(manifests, data.faces))
     faces = with_model_classes(members[0], data.faces)
     images = np.asarray(faces.of_split("validation").images[:BATCH])
     graph = attach_manifest(merge_graphs(graphs, manifests), manifest)
@@ -129,32 +132,32 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
             )
         predictions = predict_split(ensemble, data.faces, "validation", temperature=1.0)
         seen = np.any([was_trained_on(each, faces, predictions.sample_ids) for each in members], axis=0)
-        if not seen.all():
-            unseen = data.faces.subset(~np.isin(data.faces.rows, predictions.sample_ids[seen]))
-            temperatures = fitted_temperatures(ensemble, unseen, predictions.subset(~seen))
-            manifest = manifest.model_copy(update=temperatures)
-            temporary.write_bytes(attach_manifest(graph, manifest))
+        seen &= ~leaked_identical(faces, predictions)
+        unseen = data.faces.subset(~np.isin(data.faces.rows, predictions.sample_ids[seen]))
+        if seen.all():
+            # No temperature was fitted on this data.
+            manifest = manifest.model_copy(update={"cleaned_from": ()})
+        else:
+            update = fitted_temperatures(ensemble, unseen, predictions.subset(~seen))
+            manifest = manifest.model_copy(update=update)
+        temporary.write_bytes(attach_manifest(graph, manifest))
         fitted = Predictor(temporary).for_labels()
         measured = evaluate_models([fitted], [data], EvaluateOptions(), predictions, trained=members)
         if data.faces.matches_training_data(manifest.data_fingerprint):
             manifest = manifest.model_copy(update={"scores": headline_values(measured.evaluation)})
             temporary.write_bytes(attach_manifest(graph, manifest))
-    notices = [*measured.notices, *_fit_notices(seen, manifest, data.faces)]
-    return ExportedEnsemble(out, manifest, len(members), difference, measured, notices)
-
-
-def _fit_notices(seen: npt.NDArray[np.bool_], manifest: Manifest, faces: Dataset) -> list[Notice]:
-    """What to know of the temperatures: that they could not be fitted."""
+    notices = list(measured.notices)
     if seen.all():
-        return [
+        notices.append(
             Notice(
-                "the models were trained on all samples of validation, so the temperature is 1. Evaluate the file on "
-                "samples that none of them was trained on.",
+                "each sample of validation was trained on by one of the models, so the temperature is 1. Evaluate the "
+                "file on samples that none of them was trained on.",
                 code="temperature-not-fitted",
             )
-        ]
-    unfitted = unfitted_notice(manifest.output(), faces)
-    return [] if unfitted is None else [unfitted]
+        )
+    elif measured.other_votes is None and (unfitted := unfitted_notice(manifest.output(), unseen)) is not None:
+        notices.append(unfitted)
+    return ExportedEnsemble(out, manifest, len(members), difference, measured, notices)
 
 
 def _provenance(manifests: Sequence[Manifest], faces: Dataset) -> dict[str, Any]:
@@ -168,7 +171,7 @@ def _provenance(manifests: Sequence[Manifest], faces: Dataset) -> dict[str, Any]
     found = [each.data_fingerprint for each in manifests]
     if all(map(faces.matches_training_data, found)):
         return own
-    digest = hashlib.sha256("\n".join(found).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join(sorted(set(found))).encode()).hexdigest()
     return {"data_fingerprint": f"sha256:{digest}", "cleaned_from": [own["data_fingerprint"], *own["cleaned_from"]]}
 
 
