@@ -16,7 +16,10 @@ def test_the_command(mien, tmp_path, tiny_run, face_folder):
     said = mien("ensemble", *given)
     assert said.code == 0, said.err
     content = json.loads(mien("ensemble", *given, "--json").out)
-    assert (content["file"], content["models"], content["bytes"]) == (str(out), 2, out.stat().st_size)
+    assert (content["file"], content["bytes"]) == (str(out), out.stat().st_size)
+    for accuracy, model in zip(content["accuracies"], given, strict=False):
+        alone = json.loads(mien("evaluate", model, "--data", face_folder, "--json").out)
+        assert accuracy == alone["headline"]["accuracy"]["value"]
     evaluated = mien("evaluate", out, "--data", face_folder, "--json")
     assert json.loads(evaluated.out).items() <= content.items()
     assert note_codes(evaluated.err) == []

@@ -9,10 +9,16 @@ import pytest
 import mien as package
 from ensemble_support import altered, best_temperature, made, mean
 from mien.artifact import read_manifest
-from mien.data.dataset import Dataset
 from mien.inference.predictor import load
 from mien.labels import parse_scheme
 from mien.pipeline.split_predictions import vote_temperature_for_use
+
+
+def cut_otherwise(faces):
+    """The faces with 60 of train in validation, too."""
+    split = faces.split.copy()
+    split[np.flatnonzero(split == "train")[:60]] = "validation"
+    return replace(faces, split=split)
 
 
 def test_temperatures_and_metrics_are_those_of_validation(tmp_path, tiny_run, faces):
@@ -35,13 +41,7 @@ def test_temperatures_and_metrics_are_those_of_validation(tmp_path, tiny_run, fa
 
 def test_samples_that_a_model_was_trained_on_have_no_part_in_the_temperature(tmp_path, tiny_run, faces):
     """Oracle: scipy's temperature of those validation samples alone whose bytes were not in train."""
-    otherwise = Dataset.from_arrays(
-        faces.images,
-        np.array(faces.classes)[faces.labels],
-        classes=faces.classes,
-        split=np.roll(faces.split, len(faces) // 8),
-        size_px=faces.images.shape[1],
-    )
+    otherwise = cut_otherwise(faces)
     shutil.copytree(tiny_run.path, tmp_path / "run")
     files = [tmp_path / "run" / "model.onnx", altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
     result = made(files, otherwise, tmp_path / "both.onnx")
@@ -59,7 +59,7 @@ def test_samples_that_a_model_was_trained_on_have_no_part_in_the_temperature(tmp
 
 def test_nor_in_the_temperature_of_votes(tmp_path, voted_run, voted_faces):
     """Oracle, of which samples count: :func:`vote_temperature_for_use` on the others alone."""
-    otherwise = replace(voted_faces, split=np.roll(voted_faces.split, len(voted_faces) // 8))
+    otherwise = cut_otherwise(voted_faces)
     shutil.copytree(voted_run.path, tmp_path / "run")
     files = [tmp_path / "run" / "model.onnx", altered(voted_run.model, tmp_path / "second.onnx", scale=4)]
     made(files, otherwise, tmp_path / "both.onnx")
@@ -71,15 +71,20 @@ def test_nor_in_the_temperature_of_votes(tmp_path, voted_run, voted_faces):
     assert expected != pytest.approx(vote_temperature_for_use(model, otherwise))
 
 
-def test_samples_of_validation_that_were_all_trained_on_fit_nothing(tmp_path, tiny_run, faces):
-    trained = faces.subset(faces.split == "train")
-    half = np.where(np.arange(len(trained)) % 2, "train", "validation")
-    everything = replace(trained, split=half)
+@pytest.mark.parametrize(("unseen", "fitted"), [(0, False), (29, False), (30, True)])
+def test_few_samples_that_were_not_trained_on_fit_nothing(tmp_path, tiny_run, faces, unseen, fitted):
+    """Validation has half of the samples that were trained on, and some that were not."""
+    trained, new = np.flatnonzero(faces.split == "train"), np.flatnonzero(faces.split == "validation")[:unseen]
+    split = np.array(["train", "validation"] * len(faces))[: len(trained) + unseen].astype(faces.split.dtype)
+    split[len(trained) :] = "validation"
+    cut = replace(faces.subset(np.concatenate([trained, new])), split=split)
     shutil.copytree(tiny_run.path, tmp_path / "run")
     files = [tmp_path / "run" / "model.onnx", altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
-    result = made(files, everything, tmp_path / "both.onnx")
-    assert [each.code for each in result.notices] == ["trained-on", "temperature-not-fitted"]
-    assert (result.manifest.temperature, result.manifest.scores, result.manifest.cleaned_from) == (1, {}, ())
+    result = made(files, cut, tmp_path / "both.onnx")
+    codes = ["trained-on"] if fitted else ["trained-on", "temperature-not-fitted"]
+    assert [each.code for each in result.notices] == codes
+    assert (result.manifest.temperature != 1, result.manifest.cleaned_from != ()) == (fitted, fitted)
+    assert result.manifest.scores == {}
 
 
 def test_models_of_different_data_have_the_fingerprint_of_none(tmp_path, tiny_run, faces):
@@ -97,7 +102,7 @@ def test_models_of_different_data_have_the_fingerprint_of_none(tmp_path, tiny_ru
 
 
 def test_votes_on_seen_samples_alone_fit_nothing(tmp_path, voted_run, voted_faces):
-    otherwise = replace(voted_faces, split=np.roll(voted_faces.split, len(voted_faces) // 8))
+    otherwise = cut_otherwise(voted_faces)
     known = {image.tobytes() for image in voted_faces.of_split("train").images}
     seen = np.array([image.tobytes() in known for image in otherwise.images])
     votes = otherwise.columns["ferplus_votes"] * seen[:, None]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 
 from mien.api.export import check_model_file
 from mien.api.text import evaluated_texts
@@ -20,13 +21,14 @@ from mien.run_folder import RunFolder
 def ensemble(
     models: ModelsArgument,
     source: Source,
-    out: Annotated[Path, typer.Option(help="The .onnx file to write.", metavar="FILE")],
+    out: Annotated[Path, typer.Option(help="The .onnx file to write. An existing one is replaced.", metavar="FILE")],
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Make one model file that averages the predictions of several models, and evaluate it.
 
     All must read the same images and have the same classes and outputs. It takes the time of all of them together.
+    Its temperature is fitted on the validation split of the data, and it is measured there beside its models.
     """
     check_model_file(out)
     files = [find_model(model) for model in models]
@@ -53,4 +55,8 @@ def ensemble(
         return
     for text in evaluated_texts(made.measured):
         show(text)
+    alone = Table(title="Accuracy of each model alone", title_justify="left", box=None, show_header=False)
+    for name, accuracy in zip(models, made.accuracies, strict=True):
+        alone.add_row(name, f"{accuracy:.1%}")
+    show(alone)
     notice(f"Written: {made.description}")

@@ -15,6 +15,7 @@ from mien.artifact import attach_manifest
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
 from mien.errors import ModelError, Notice
+from mien.evaluation.predictions import Predictions
 from mien.exporting.ensemble import check_alike, ensemble_manifest, merge_graphs
 from mien.files import plain, whole_file
 from mien.first_run import check_first_run
@@ -31,6 +32,9 @@ from mien.pipeline.trained_on import was_trained_on
 LARGEST_DIFFERENCE = 1e-4
 """Of a probability from the mean of the models' own."""
 
+FEWEST_UNSEEN = 30
+"""Validation samples that no model was trained on; where some were seen and fewer are left, nothing is fitted."""
+
 
 @dataclass(frozen=True, eq=False)
 class ExportedEnsemble:
@@ -39,7 +43,7 @@ class ExportedEnsemble:
     Attributes:
         file: its path.
         manifest: what the file says of itself.
-        models: number of models.
+        accuracies: of each model alone on validation, 0..1.
         largest_difference: of any probability of the file from the mean of the models' own, on
             :data:`~mien.inference.onnx_classifier.BATCH` validation samples.
         measured: the evaluation, at temperature 1.
@@ -48,7 +52,7 @@ class ExportedEnsemble:
 
     file: Path
     manifest: Manifest
-    models: int
+    accuracies: Sequence[float]
     largest_difference: float
     measured: EvaluatedSplit
     notices: Sequence[Notice]
@@ -57,13 +61,13 @@ class ExportedEnsemble:
     def description(self) -> str:
         """In words, what the file is."""
         return (
-            f"{self.file}: {self.file.stat().st_size / 1e6:.2f} MB, the mean of {self.models} models. Their own mean "
-            f"differs by at most {self.largest_difference:.1g}."
+            f"{self.file}: {self.file.stat().st_size / 1e6:.2f} MB, the mean of {len(self.accuracies)} models. Its "
+            f"probabilities differ from the mean of theirs by at most {self.largest_difference:.1g}."
         )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""
-        own = {"file": str(self.file), "bytes": self.file.stat().st_size, "models": self.models}
+        own = {"file": str(self.file), "bytes": self.file.stat().st_size, "accuracies": list(self.accuracies)}
         return {**own, "largest_difference": self.largest_difference, **self.measured.to_dict()}
 
 
@@ -98,8 +102,9 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
     """Write one model file whose probabilities are the mean of several models', each at temperature 1.
 
     Its own temperatures are fitted on validation, as those of a run are. Samples that a model was trained on, because
-    the data had other splits then, have no part in the fit, as far as the model's run folder says. The manifest gets
-    the metrics only where all were trained on this data with these splits.
+    the data had other splits then, have no part in the fit, as far as the model's run folder says; where these leave
+    fewer than :data:`FEWEST_UNSEEN`, nothing is fitted. The manifest gets the metrics only where all were trained on
+    this data with these splits.
 
     Args:
         members: of :func:`open_members`.
@@ -117,6 +122,7 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
     manifest = ensemble_manifest(plain(out.stem), graphs, manifests, _provenance(manifests, data.faces))
     faces = with_model_classes(members[0], data.faces)
     images = np.asarray(faces.of_split("validation").images[:BATCH])
+    accuracies = [_accuracy(predict_split(each, data.faces, "validation")) for each in members]
     graph = attach_manifest(merge_graphs(graphs, manifests), manifest)
     check_first_run(graph, out)
     with whole_file(out) as temporary:
@@ -134,7 +140,8 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
         seen = np.any([was_trained_on(each, faces, predictions.sample_ids) for each in members], axis=0)
         seen &= ~leaked_identical(faces, predictions)
         unseen = data.faces.subset(~np.isin(data.faces.rows, predictions.sample_ids[seen]))
-        if seen.all():
+        too_few = seen.any() and np.count_nonzero(~seen) < FEWEST_UNSEEN
+        if too_few:
             # No temperature was fitted on this data.
             manifest = manifest.model_copy(update={"cleaned_from": ()})
         else:
@@ -147,17 +154,21 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
             manifest = manifest.model_copy(update={"scores": headline_values(measured.evaluation)})
             temporary.write_bytes(attach_manifest(graph, manifest))
     notices = list(measured.notices)
-    if seen.all():
+    if too_few:
         notices.append(
             Notice(
-                "each sample of validation was trained on by one of the models, so the temperature is 1. Evaluate the "
-                "file on samples that none of them was trained on.",
+                f"only {np.count_nonzero(~seen)} of {len(seen)} samples of validation were trained on by none of the "
+                f"models, too few to fit a temperature: it is 1. Evaluate the file on samples that none has seen.",
                 code="temperature-not-fitted",
             )
         )
     elif measured.other_votes is None and (unfitted := unfitted_notice(manifest.output(), unseen)) is not None:
         notices.append(unfitted)
-    return ExportedEnsemble(out, manifest, len(members), difference, measured, notices)
+    return ExportedEnsemble(out, manifest, accuracies, difference, measured, notices)
+
+
+def _accuracy(predictions: Predictions) -> float:
+    return float((predictions.probabilities.argmax(axis=1) == predictions.labels).mean())
 
 
 def _provenance(manifests: Sequence[Manifest], faces: Dataset) -> dict[str, Any]:
