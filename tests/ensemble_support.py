@@ -62,5 +62,8 @@ def made(files, faces, out):
 def best_temperature(labels, probabilities):
     """Of the least log loss, by scipy."""
     rows, logs = np.arange(len(labels)), np.log(probabilities)
-    loss = lambda power: -np.log(softmax(logs / np.exp(power), axis=1)[rows, labels]).mean()  # noqa: E731
+
+    def loss(power):
+        return -np.log(softmax(logs / np.exp(power), axis=1)[rows, labels]).mean()
+
     return np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded", options={"xatol": 1e-8}).x)

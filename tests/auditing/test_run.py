@@ -171,7 +171,7 @@ def test_a_column_without_a_vote_is_as_good_as_none_and_so_it_says(data, copies)
 
 
 def test_votes_of_other_people_are_evidence_too(data, copies):
-    """Oracle: an audit of FER+'s own columns finds the same, but for "not a face", which nobody could say here."""
+    """Oracle: an audit of FER+'s ten columns. These columns lack the class not-a-face, so its findings are missing."""
     own = replace(
         data,
         columns={"votes": data.columns["ferplus_votes"][:, :7]},

@@ -77,8 +77,7 @@ def export_quantized(
     folder, file = _checked(run, out)
     if data is None:
         raise DataError(f"{precision} is measured on the validation split; give --data PATH.", code="data-missing")
-    with needs_extra("train", "Exporting"):
-        import onnx  # noqa: F401 - named before any work if it is missing
+    check_onnx()
     folder.read_recipe()
     model = find_model(folder.path)
     manifest = read_manifest(model)
@@ -106,6 +105,12 @@ def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) ->
     if file is not None:
         check_model_file(file)
     return folder, file
+
+
+def check_onnx() -> None:
+    """Raise :class:`MissingExtraError` before any work, unless graphs can be changed here."""
+    with needs_extra("train", "Exporting"):
+        import onnx  # noqa: F401
 
 
 def check_model_file(out: Path) -> None:

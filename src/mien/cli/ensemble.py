@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mien.api.export import check_model_file
+from mien.api.export import check_model_file, check_onnx
 from mien.api.text import evaluated_texts
 from mien.cli.options import JsonOption, ModelsArgument, QuietOption
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
-from mien.errors import RunError, needs_extra
+from mien.errors import RunError
 from mien.inference.find_model import find_model
+from mien.pipeline.export_ensemble import export_ensemble, open_members
 from mien.run_folder import RunFolder
 
 
@@ -40,11 +41,7 @@ def ensemble(
             code="out-in-run",
         )
     source.check()
-    with needs_extra("train", "Exporting"):
-        import onnx  # noqa: F401 - named before any work if it is missing
-
-    from mien.pipeline.export_ensemble import export_ensemble, open_members
-
+    check_onnx()
     members = open_members(files, models)
     data = source.read(*members[0].manifest.input.stored_as)
     made = export_ensemble(members, data, out)

@@ -50,8 +50,7 @@ def merge_graphs(graphs: Sequence[bytes], manifests: Sequence[Manifest]) -> byte
     constants: list[Any] = []
     sizes = {}
     for output in manifests[0].all_outputs:
-        own = [next(each for each in manifest.all_outputs if each.name == output.name) for manifest in manifests]
-        own_nodes, own_constants = _mean_of(own, output)
+        own_nodes, own_constants = _mean_of([manifest.output(output.name) for manifest in manifests], output)
         nodes.extend(own_nodes)
         constants.extend(own_constants)
         sizes[output.logits] = len(output.classes)

@@ -25,9 +25,8 @@ from mien.manifest import Manifest
 from mien.onnx_graph import graph_sha256
 from mien.pipeline.evaluate import EvaluatedSplit, EvaluateOptions, evaluate_models
 from mien.pipeline.evaluation_files import headline_values
-from mien.pipeline.leakage import leaked_identical
 from mien.pipeline.split_predictions import fitted_temperatures, predict_split, unfitted_notice, with_model_classes
-from mien.pipeline.trained_on import was_trained_on
+from mien.pipeline.trained_on import trained_on
 
 LARGEST_DIFFERENCE = 1e-4
 """Of a probability from the mean of the models' own."""
@@ -137,8 +136,7 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
                 code="export-parity",
             )
         predictions = predict_split(ensemble, data.faces, "validation", temperature=1.0)
-        seen = np.any([was_trained_on(each, faces, predictions.sample_ids) for each in members], axis=0)
-        seen &= ~leaked_identical(faces, predictions)
+        _, seen = trained_on([(each, faces) for each in members], predictions)
         unseen = data.faces.subset(~np.isin(data.faces.rows, predictions.sample_ids[seen]))
         too_few = seen.any() and np.count_nonzero(~seen) < FEWEST_UNSEEN
         if too_few:

@@ -107,26 +107,31 @@ def leakage_masks(
     masks = subset_masks(reference, predictions)
     if not masks:
         return masks, 0
-    trained = np.zeros(len(predictions), dtype=np.bool_)
-    cut_otherwise = trained.copy()
-    for model, faces in members:
-        seen = was_trained_on(model, faces, predictions.sample_ids)
-        trained |= seen
-        if seen.any():
-            cut_otherwise |= seen & ~leaked_identical(faces, predictions)
+    trained, cut_otherwise = trained_on(members, predictions)
     masks[WITHOUT_LEAKED] &= ~trained
     return masks, int(cut_otherwise.sum())
 
 
-def was_trained_on(model: Predictor, faces: Dataset, sample_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Which samples (K,) of the data a model was trained on, as far as its run folder says: bool (K,).
+def trained_on(
+    members: Sequence[Member], predictions: Predictions
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which samples one of the models was trained on, as far as their run folders say.
 
     Args:
-        model: any; of one outside a run folder nothing is known.
-        faces: the data at its size.
-        sample_ids: int64 (K,), each in the data.
+        members: the models, each with the data at its size.
+        predictions: for N samples of one split of the data.
+
+    Returns:
+        bool (N,): the samples, and those of them that no image of an earlier split is identical to: the data had other
+        splits when they were trained on.
     """
-    known = digests_of(model)
-    if not len(known):
-        return np.zeros(len(sample_ids), dtype=np.bool_)
-    return np.isin(image_digests(faces.images, faces.places(sample_ids)), known)
+    trained = np.zeros(len(predictions), dtype=np.bool_)
+    cut_otherwise = trained.copy()
+    for model, faces in members:
+        known = digests_of(model)
+        if len(known):
+            seen = np.isin(image_digests(faces.images, faces.places(predictions.sample_ids)), known)
+            trained |= seen
+            if seen.any():
+                cut_otherwise |= seen & ~leaked_identical(faces, predictions)
+    return trained, cut_otherwise
