@@ -86,6 +86,7 @@ lint: .venv/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python docs/check_words.py
+	$(BIN)/python docs/check_size.py
 
 types: .venv/.dev
 	$(BIN)/mypy

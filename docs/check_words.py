@@ -1,4 +1,4 @@
-"""Keep mien's old private words out of what users read, and files short: ``make lint`` runs it.
+"""Keep mien's old private words out of what users read: ``make lint`` runs it.
 
 Users read documents with the code and output in them, strings and docstrings, the page and its English sentences, page
 templates, recipes, studies and spaces. The list holds what a word list can catch; docs/glossary.md defines the terms to
@@ -44,20 +44,16 @@ _READ = re.compile(
     r"|src/mien/(recipes|studies|spaces)/.*\.toml"
 )
 """Files of which users read every line."""
-MAX_LINES = 300
-"""Of a source file, tests included."""
 
 
 def main() -> int:
-    """Print each place with an old word and each file that is too long; 1 where there is any."""
+    """Print each place with an old word; 1 where there is any."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     found = []
     for name in listed.splitlines():
-        if name in _SKIPPED or not name.endswith((".md", ".in", ".html", ".json", ".j2", ".toml", ".py", ".ts")):
+        if name in _SKIPPED or not name.endswith((".md", ".in", ".html", ".json", ".j2", ".toml", ".py")):
             continue
         text = (ROOT / name).read_text(encoding="utf-8") if (ROOT / name).is_file() else ""
-        if name.endswith((".py", ".ts")) and text.count("\n") > MAX_LINES:
-            found.append(f"{name}: {text.count(chr(10))} lines; at most {MAX_LINES}: split it by subject")
         if name.startswith("src/mien/") and name.endswith(".py"):
             found += _hits(name, _strings(text))
         elif _READ.fullmatch(name):
