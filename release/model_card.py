@@ -27,7 +27,7 @@ def page() -> str:
 
 
 def _epoch(number: int) -> str:
-    return f"epoch {number}" if number else "by `mien soup`"
+    return f"epoch {number}" if number else "a mean of weights"
 
 
 def _model(name: str) -> str:
@@ -95,7 +95,7 @@ def _model(name: str) -> str:
             f"Accuracy in % on corrupted images, at five strengths ({robustness['faces']:,} samples; "
             f"mean over all: {mean}):",
             _table(("corruption", "1", "2", "3", "4", "5"), corrupted),
-            f"Made by:\n\n```\n{made_by}\n```",
+            f"Made by (commit bf8a314 still has `prune`, `soup` and `soft-labels`):\n\n```text\n{made_by}\n```",
         ]
     )
 

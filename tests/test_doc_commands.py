@@ -13,8 +13,9 @@ from typer.exceptions import TyperException
 from mien.cli.commands import COMMANDS, load_command
 
 ROOT = Path(__file__).parents[1]
+# cli.md is made of the parser; lab-notebook.md has the commands of each day, some of which are gone.
 PAGES = [
-    *(page for page in sorted(ROOT.glob("docs/**/*.md")) if page.name != "cli.md"),
+    *(page for page in sorted(ROOT.glob("docs/**/*.md")) if page.name not in {"cli.md", "lab-notebook.md"}),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "release/model-card.md")),
 ]
 _BLOCK = re.compile(r"^ *```(\w*)\n(.*?)^ *```", re.MULTILINE | re.DOTALL)

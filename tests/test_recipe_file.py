@@ -145,14 +145,6 @@ def test_any_text_survives_a_round_trip(text):
     assert parse_recipe(dump_recipe(recipe), "x").description == text
 
 
-def test_students_are_shown_the_same_epochs():
-    """So that answers about the epochs of one serve all; oracle: each recipe's own table."""
-    first, *others = (load_recipe(name) for name in ("student", "fast", "pruned"))
-    for other in others:
-        assert (other.augment, other.batch_size, other.classes) == (first.augment, first.batch_size, first.classes)
-    assert load_recipe("fast").input == first.input
-
-
 def test_another_network_does_not_inherit_the_settings_of_the_one_before():
     """A user who sets model.name alone must not hear of settings that came from the recipe."""
     assert load_recipe("quick", ["model.name=timm"]).model.settings == {}

@@ -1,12 +1,9 @@
-"""mien train --from, and mien soup: models that begin from others."""
+"""mien train --from: models that begin from others."""
 
 import json
 import re
 import shutil
 
-import pytest
-
-from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.labels import EXPRESSIONS, parse_scheme
 from support import note_codes, noted, refused
@@ -31,26 +28,8 @@ def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, fa
     refused(mien(*again, "--set", "input.mean=0.4"), "recipe-set-fixed", "input.mean")
 
 
-def test_a_mean_of_runs_that_began_apart_is_doubted(mien, tmp_path, recipe_file, faces, tiny_run):
-    data = tmp_path / "faces.parquet"
-    write_parquet(faces, data)
-    for name, how in (("stranger", ("--set", "seed=5")), ("child", ("--from", tiny_run.path))):
-        made = mien("train", recipe_file, "--data", data, "--out", tmp_path / name, "--set", "epochs=1", *how)
-        assert made.code == 0, made.err
-    doubt = "start-unknown"
-    own = mien("soup", tiny_run.path, tmp_path / "child", "--data", data, "--out", tmp_path / "own")
-    assert (own.code, doubt in note_codes(own.err)) == (0, False)
-    apart = mien("soup", tiny_run.path, tmp_path / "stranger", "--data", data, "--out", tmp_path / "apart")
-    assert (apart.code, doubt in note_codes(apart.err)) == (0, True)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [("train", "quick", "--from", "fast-int8"), ("soup", "fast-int8"), ("prune", "fast-int8", "--widths", "8,8,8,8")],
-    ids=lambda words: words[0],
-)
-def test_an_int8_form_is_no_start_for_training(mien, tmp_path, face_folder, words):
-    answer = mien(*words, "--data", face_folder, "--out", tmp_path / "out")
+def test_an_int8_form_is_no_start_for_training(mien, tmp_path, face_folder):
+    answer = mien("train", "quick", "--from", "fast-int8", "--data", face_folder, "--out", tmp_path / "out")
     refused(answer, "model-int8", "8")
     assert not (tmp_path / "out").exists()
 
@@ -101,9 +80,3 @@ def test_a_timm_backbone_and_a_random_start_is_said_loudly(mien, tmp_path, face_
     noted(answer, "weights-random-frozen", "tuning.frozen_epochs = 2")
     noted(answer, "only-head-learns", "tuning.frozen_epochs = 2", "run of 1")
     assert re.search(r"initial weights\W.*random", (tmp_path / "r" / "report.html").read_text())
-
-
-def mien_classes():
-    from mien.labels import EXPRESSIONS
-
-    return EXPRESSIONS

@@ -130,8 +130,6 @@ def test_votes_for_other_classes_measure_the_label_alone(mien, folder, tiny_run,
     assert "votes-classes-differ" not in mien("evaluate", folder / "run", "--data", folder / "voted.parquet").err
     several = mien("evaluate", tiny_run.path, folder / "run", "--data", tmp_path / "other.parquet")
     assert "votes-classes-differ" in several.err, "of any of several models"
-    soup = mien("soup", folder / "run", "--data", tmp_path / "other.parquet", "--out", tmp_path / "soup")
-    assert "temperature-not-fitted" in soup.err
 
 
 def test_a_model_of_labels_has_the_baseline_alone(mien, folder, tiny_run):

@@ -95,7 +95,7 @@ def test_its_torch_weights_lie_beside_it_for_fine_tuning(name):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_no_face_travels_with_it(name):
-    # What mien soup makes has no epochs, and no history of them.
+    # A mean of weights has no epochs, and no history of them.
     history = {"history.csv"} if mien.load(name).manifest.epoch else set()
     assert {file.name for file in find_run(name).path.iterdir()} == {
         "best.safetensors",

@@ -25,8 +25,6 @@ from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.outputs import make_outputs, output_facts
 from mien.training.plan import plan_training
-from mien.training.prune import make_pruned
-from mien.training.soup import make_soup
 from mien.training.state import load_init_weights
 from support import raises
 from training_support import OUTPUTS, changed
@@ -221,44 +219,3 @@ def test_a_replaced_temperature_is_that_of_the_first_output(run, tmp_path):
     outputs = read_manifest(path).outputs
     assert outputs["fer2013"].temperature == 1.7
     assert outputs["perceived"].temperature == 1.0
-
-
-def test_soups_and_pruned_networks_keep_their_outputs(tmp_path, run, voted):
-    soup, pruned = RunFolder(tmp_path / "soup"), RunFolder(tmp_path / "pruned")
-    make_soup([run], voted, soup, {})
-    make_pruned(run, [3, 6], voted, pruned, {})
-    for made in (soup, pruned):
-        network, facts = checkpoint.load_best(made)
-        assert network.head.out_features == 17
-        assert checkpoint.head_rows(facts) == checkpoint.head_rows(checkpoint.load(run.best)[1])
-        export_run(made)
-        assert list(read_manifest(made.model).outputs) == ["fer2013", "perceived"]
-
-
-def test_a_soup_with_the_run_that_it_began_with_has_the_rows_of_both(tmp_path, run, tiny_recipe_text, voted):
-    """Oracle: the mean by hand; the rows of the votes, which only one of them has, stay as they are."""
-    plain, after = RunFolder(tmp_path / "plain"), RunFolder(tmp_path / "after")
-    train(plan_training(parse_recipe(tiny_recipe_text, "plain"), voted), plain)
-    train(plan_training(parse_recipe(tiny_recipe_text + OUTPUTS, "votes"), voted), after, init_from=plain)
-    make_soup([after, plain], voted, RunFolder(tmp_path / "soup"), {})
-    mixed, facts = checkpoint.load(tmp_path / "soup" / "best.safetensors")
-    first, second = (checkpoint.load(each.best)[0] for each in (after, plain))
-    assert torch.allclose(mixed["head.weight"][:7], (first["head.weight"][:7] + second["head.weight"]) / 2)
-    assert torch.equal(mixed["head.weight"][7:], first["head.weight"][7:])
-    assert list(facts["outputs"]) == ["fer2013", "perceived"]
-    with raises(RunError, "soup-mismatch"):
-        make_soup([plain, after], voted, RunFolder(tmp_path / "other"), {})
-
-
-def test_a_soup_matches_rows_by_class(tmp_path, run, tiny_recipe_text, voted):
-    """Oracle: the mean by hand, with the rows of the second run put in the order of the first's votes."""
-    turned = replace(voted, columns={"votes": voted.votes[:, ::-1]}, vote_classes=FERPLUS_CLASSES[::-1])
-    other = RunFolder(tmp_path / "turned")
-    train(plan_training(changed(parse_recipe(tiny_recipe_text + OUTPUTS, "votes"), epochs=1), turned), other)
-    make_soup([run, other], voted, RunFolder(tmp_path / "soup"), {})
-    mixed = checkpoint.load(tmp_path / "soup" / "best.safetensors")[0]
-    first, second = (checkpoint.load(each.best)[0] for each in (run, other))
-    rows = [*range(7), *range(16, 6, -1)]
-    for name in ("head.weight", "head.bias"):
-        assert torch.allclose(mixed[name], (first[name] + second[name][rows]) / 2)
-        assert not torch.allclose(mixed[name][7:], (first[name] + second[name])[7:] / 2)

@@ -73,7 +73,7 @@ def _show(file: Path, parity: Parity, json: bool) -> None:
     if not read_manifest(file).scores:
         note(
             f"{file} has neither metrics nor a temperature, because the run has no evaluated model.onnx of these "
-            f"weights. Evaluate a trained run with mien train --resume; make a soup or a pruned network again.",
+            f"weights. Evaluate it with mien train --resume.",
             "metrics-missing",
         )
     size = file.stat().st_size

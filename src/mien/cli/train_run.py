@@ -115,7 +115,7 @@ def _check_network(job: TrainingJob, *, exact: bool) -> None:
     """Refuse what torch knows to be impossible before the data is read."""
     with needs_extra("train", "Training"):
         from mien.training.device import check_device
-        from mien.training.resume import check_resumable, check_same_recipe
+        from mien.training.resume import check_same_recipe
         from mien.training.state import check_network, file_digest
 
     check_device(job.device)
@@ -124,7 +124,6 @@ def _check_network(job: TrainingJob, *, exact: bool) -> None:
     check_network(job.recipe)
     if job.resumes and is_main_process():
         with job.run.alone():
-            check_resumable(job.run)
             check_same_recipe(job.run, job.recipe)
             _tell_of_resume(job, exact=exact)
 

@@ -121,11 +121,6 @@ def head_rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return [key for name, each in outputs.items() for key in row_keys(name, each["target"], each["classes"])]
 
 
-def kept_outputs(facts: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint says of its outputs, for a network that is made from it."""
-    return {name: facts[name] for name in ("outputs", "votes_fingerprint") if name in facts}
-
-
 def pack(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Put ``prefix.`` before every name."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}

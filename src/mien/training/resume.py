@@ -23,15 +23,6 @@ def check_same_recipe(run: RunFolder, recipe: Recipe) -> None:
         )
 
 
-def check_resumable(run: RunFolder) -> None:
-    """Refuse a run that no training made. Raises :class:`RunError`."""
-    for key, how in (("soup_of", "was made of other runs"), ("pruned_from", "was pruned, not trained")):
-        if key in run.read_environment():
-            raise RunError(
-                f"{run.path} {how}: there is no training to resume. Fine-tune it with --from.", code="run-not-resumable"
-            )
-
-
 def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict[str, Any]:
     """Take up the run where its last finished epoch left it.
 
@@ -44,10 +35,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
         The run's own facts: with an epoch done, its first weights need not be at hand any more, but are named.
 
     Raises:
-        RunError: no training made the run; it has another recipe, other data, teachers or first weights; its
-            checkpoint is damaged.
+        RunError: the run has another recipe, other data, teachers or first weights; its checkpoint is damaged.
     """
-    check_resumable(run)
     begun = run.read_environment()
     run.remove_litter()
     check_same_recipe(run, state.recipe)
