@@ -74,11 +74,7 @@ def mutate(content: bytes, random: np.random.Generator) -> bytes:
 def read_one(number: int, seed: int, seeds: list[Seed], folder: Path) -> tuple[str, str]:
     """Read one input. Returns its format, and ``read``, ``refused`` or what escaped."""
     random = np.random.default_rng([seed, number])
-    # A model has its first run in a process of its own, which takes a second: one input of fifty.
-    models = [each for each in seeds if each[0].endswith(".onnx")]
-    others = [each for each in seeds if not each[0].endswith(".onnx")]
-    chosen = models if number % 50 == 0 else others
-    name, content, read = chosen[int(random.integers(0, len(chosen)))]
+    name, content, read = seeds[int(random.integers(0, len(seeds)))]
     path = folder / name
     path.write_bytes(mutate(content, random))
     try:

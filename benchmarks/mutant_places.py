@@ -14,7 +14,7 @@ import numpy as np
 ROOT = Path(__file__).parents[1]
 ROOMS = {
     "evaluation": (["evaluation/*.py"], ["evaluation"]),
-    "artifact": (["artifact.py"], ["test_artifact.py", "test_strangers_models.py"]),
+    "artifact": (["artifact.py"], ["test_artifact.py", "test_odd_models.py"]),
     "files": (["files.py"], ["test_files.py"]),
     "splits": (["data/splits.py"], ["data/test_splits.py", "data/test_groups.py", "data/test_read.py"]),
     "serve": (["serve/*.py"], ["serve", "cli/test_serve.py"]),

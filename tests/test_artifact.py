@@ -217,7 +217,7 @@ def test_the_exact_way_is_taken_only_where_there_is_no_8_bit_dot_product(tiny_ru
 
     class Options(onnxruntime.SessionOptions):
         def add_session_config_entry(self, key, value):
-            if key != "session.load_model_format":
+            if key == "session.x64quantprecision":
                 seen.append((key, value))
             super().add_session_config_entry(key, value)
 

@@ -1,7 +1,7 @@
 """Models and data sets in repositories of the Hugging Face hub: ``hf://OWNER/NAME[@REVISION][/FILE]``.
 
 What was fetched lies in huggingface_hub's own cache, which serves without a network too (``HF_HUB_OFFLINE=1``). A model
-from there is a stranger's: its file passes the checks of any other, and nothing is unpickled (docs/security.md).
+from there is a stranger's: open those you trust. Nothing is unpickled (docs/security.md).
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import torch
 
 from mien.errors import RecipeError
 from mien.models.registry import MODELS, build_model, check_sizes, complete, model_settings, starts_from_scratch
-from mien.onnx_graph import check_graph
 from mien.recipe import ModelRecipe
 from support import raises
 
@@ -45,15 +44,14 @@ def test_shapes_gradients_and_source(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_export_answers_as_torch_does(name, tmp_path):
-    """Oracle: the torch network itself, on batches of 1 and 3. A stranger's model of this shape is not refused."""
+def test_export_answers_as_torch_does(name):
+    """Oracle: the torch network itself, on batches of 1 and 3."""
     import onnxruntime
 
     from mien.exporting.to_onnx import _to_onnx
 
     network = narrow(name).eval()
     content = _to_onnx(network, 48)
-    check_graph(content, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for count in (1, 3):
         images = torch.randn(count, 1, 48, 48)

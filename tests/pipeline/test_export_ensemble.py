@@ -8,13 +8,13 @@ import onnx
 import pytest
 from scipy.special import softmax
 
-from ensemble_support import altered, logits, made, mean, read
+from ensemble_support import altered, logits, made, mean
 from mien.artifact import read_manifest
 from mien.data.dataset import Dataset
 from mien.errors import ModelError
 from mien.inference.predictor import load
 from mien.pipeline import export_ensemble as module
-from mien.pipeline.export_ensemble import export_ensemble, open_members
+from mien.pipeline.export_ensemble import open_members
 from support import raises
 
 
@@ -186,12 +186,3 @@ def test_the_name_of_the_file_is_that_of_the_model(tmp_path, tiny_run, faces, na
     made([tiny_run.model, second], faces, out)
     assert read_manifest(out).name == meant
     assert read_manifest(out).full_name == f"{meant}-int8"
-
-
-def test_a_file_beyond_the_limits_of_model_files_is_not_written(tmp_path, monkeypatch, tiny_run, faces):
-    """Its models are within them, one by one."""
-    members = open_members([tiny_run.model, altered(tiny_run.model, tmp_path / "second.onnx", scale=7)])
-    monkeypatch.setattr("mien.first_run.MEMORY_BYTES", 1024)
-    with raises(ModelError, "model-first-run", "both.onnx"):
-        export_ensemble(members, read(faces), tmp_path / "both.onnx")
-    assert not (tmp_path / "both.onnx").exists()

@@ -19,7 +19,6 @@ from mien.artifact import attach_manifest, open_model, read_manifest
 from mien.data.synthetic import draw_labels, render_faces
 from mien.errors import ModelError
 from mien.files import whole_file
-from mien.first_run import remember
 from mien.manifest import Manifest, OutputManifest
 from mien.models.fuse import fuse_for_inference
 from mien.models.network import Network
@@ -80,7 +79,6 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
     graph = attach_manifest(_to_onnx(network, recipe.input.crop_px, manifest.outputs, recipe.input.channels), manifest)
     with whole_file(out or run.model) as temporary:
         temporary.write_bytes(graph)
-        remember(graph)
         parity = measure_parity(network, temporary)
         # Not "greater": a difference that is not a number fails too.
         if not parity.largest_difference <= LARGEST_DIFFERENCE:

@@ -30,15 +30,17 @@ def run_model(
         float32 (N, C) for each output, finite.
 
     Raises:
-        ModelError: onnxruntime failed (``model-run``); another number of rows, NaN or infinity (``model-output``).
+        ModelError: onnxruntime failed (``model-run``); NaN, infinity or another shape than the graph declares
+            (``model-output``).
     """
     try:
         found: list[npt.NDArray[np.float32]] = session.run(list(outputs), {"images": inputs})
     except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
         reason = (str(error) or type(error).__name__).splitlines()[0][:160]
         raise ModelError(f"{path} cannot be run: {reason}. Export the model again.", code="model-run") from None
+    widths = {each.name: each.shape[1] for each in session.get_outputs()}
     for output, values in zip(outputs, found, strict=True):
-        if values.ndim != 2 or len(values) != len(inputs):
+        if values.shape != (len(inputs), widths[output]):
             raise ModelError(
                 f"{path} gives {output} of shape {values.shape} for {len(inputs)} images. Export the model again.",
                 code="model-output",

@@ -11,18 +11,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.artifact import attach_manifest
+from mien.artifact import attach_manifest, graph_sha256
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
 from mien.errors import ModelError, Notice
 from mien.evaluation.predictions import Predictions
 from mien.exporting.ensemble import check_alike, ensemble_manifest, merge_graphs
 from mien.files import plain, whole_file
-from mien.first_run import check_first_run
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.manifest import Manifest
-from mien.onnx_graph import graph_sha256
 from mien.pipeline.evaluate import EvaluatedSplit, EvaluateOptions, evaluate_models
 from mien.pipeline.evaluation_files import headline_values
 from mien.pipeline.split_predictions import fitted_temperatures, predict_split, unfitted_notice, with_model_classes
@@ -111,8 +109,7 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
         out: the file to write.
 
     Raises:
-        ModelError: the merged file does not give the mean (``export-parity``), or takes more time or memory than a
-            model file may (``model-first-run``). Nothing is written.
+        ModelError: the merged file does not give the mean (``export-parity``). Nothing is written.
         DataError: no validation split, or a class that the models do not have.
         RunError: the file cannot be written.
     """
@@ -123,7 +120,6 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
     images = np.asarray(faces.of_split("validation").images[:BATCH])
     accuracies = [_accuracy(predict_split(each, data.faces, "validation")) for each in members]
     graph = attach_manifest(merge_graphs(graphs, manifests), manifest)
-    check_first_run(graph, out)
     with whole_file(out) as temporary:
         temporary.write_bytes(graph)
         ensemble = Predictor(temporary).for_labels()
