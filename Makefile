@@ -104,7 +104,8 @@ docs: .venv/.dev  ## docs/cli.md, generated from the command line's own help
 	$(BIN)/python docs/make_cli_page.py
 
 docs-charts: .venv/.dev  ## docs/results.md and its charts, from kept result files; seconds, needs no data set
-	$(BIN)/python docs/make_results.py
+	$(BIN)/python docs/make_tables.py
+	$(BIN)/python docs/make_charts.py
 
 docs-site: .venv/.dev  ## the site, into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

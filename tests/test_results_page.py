@@ -1,6 +1,6 @@
 """The results page and its charts say what the kept files say, and name only models that ship.
 
-Oracle: the files themselves, read again; the digests in each shipped ``card.json``.
+Oracle: the files themselves, read again; predictions, counted again; the digests in each shipped ``card.json``.
 """
 
 import json
@@ -8,9 +8,14 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mien.evaluation.named_metrics import resample
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.seed_variance import compare_repeats
 from mien.inference.find_model import SHIPPED, find_run
+from mien.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -19,13 +24,14 @@ KEPT = sorted((ROOT / "benchmarks" / "kept").glob("*.json"))
 FRESH = "run `make docs-charts`"
 
 
-@pytest.fixture(scope="module")
-def made():
-    """The module that makes the page."""
-    sys.path.insert(0, str(DOCS))
-    import make_results
+STUDIES = sorted((ROOT / "benchmarks" / "results").glob("*.json"))
 
-    return make_results
+
+@pytest.fixture(scope="module", autouse=True)
+def scripts_in_path():
+    sys.path.insert(0, str(DOCS))
+    yield
+    sys.path.remove(str(DOCS))
 
 
 def shipped_digests():
@@ -37,30 +43,58 @@ def shipped_names():
     return {name for model in SHIPPED for name in (model, f"{model}-int8")}
 
 
-@pytest.fixture(scope="module", params=["results", "studies"])
-def of_page(request, made):
-    """The module that makes each of the two pages."""
-    return made if request.param == "results" else made.make_studies
+@pytest.mark.parametrize("name", ["results", "studies"])
+def test_the_page_is_what_the_files_say(name):
+    import make_tables
+
+    assert (DOCS / f"{name}.md").read_text(encoding="utf-8") == make_tables.page(name), FRESH
 
 
-def test_the_page_is_what_the_files_say(of_page):
-    page = of_page.page()
-    assert of_page.PAGE.read_text(encoding="utf-8") == page, FRESH
-    assert "{{" not in page
+@pytest.mark.parametrize("name", ["results", "studies"])
+def test_each_chart_is_of_the_files_as_they_are_and_on_its_page(name):
+    import make_charts
+
+    page = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+    for chart, (files, _) in make_charts.drawings(name).items():
+        image = make_charts.IMAGES / f"{chart}.svg"
+        assert make_charts.stamp_of(image) == make_charts.digest(files), FRESH
+        assert f"](images/{chart}.svg)" in page
+        assert image.stat().st_size < 150_000
 
 
-def test_each_chart_is_of_the_files_as_they_are(made, of_page):
-    for name, (files, _) in of_page.drawings().items():
-        assert files
-        assert all(file.is_file() for file in files), name
-        assert made.stamp_of(made.IMAGES / f"{name}.svg") == made.digest(files), FRESH
+@pytest.mark.parametrize("file", STUDIES, ids=lambda file: file.stem)
+def test_a_kept_study_agrees_with_its_predictions_and_its_recipes_still_load(file):
+    """Oracle: the predicted classes beside it, counted here and compared by the paired bootstrap."""
+    import kept
+
+    study = kept.study(file.stem)
+    with np.load(file.with_suffix(".npz")) as archive:
+        arrays = dict(archive)
+    of_runs = {}
+    for name, variant in study.variants.items():
+        if "recipe" in variant:
+            Recipe.model_validate_json(json.dumps({"name": name, **variant["recipe"]}))
+        if variant["metrics"]:
+            labels, predicted = arrays[f"{name}/labels"], arrays[f"{name}/predicted"]
+            assert variant["metrics"]["accuracy"]["values"] == pytest.approx((predicted == labels).mean(axis=1))
+            of_runs[name] = dict(zip(arrays[f"{name}/seeds"].tolist(), predicted, strict=True))
+    compared = study.content["comparisons"][0]
+    baseline, first = compared["baseline"], compared["variants"][0]
+    if compared["classes"] == "all":
+        seeds = [seed for seed in of_runs[first["variant"]] if seed in of_runs[baseline]]
+        runs = [of_runs[name][seed] for name in (baseline, first["variant"]) for seed in seeds]
+        drawn = resample([certain(arrays, baseline, each) for each in runs], ["accuracy"])
+        [found] = compare_repeats(drawn[: len(seeds)], drawn[len(seeds) :])
+        kept_one = first["differences"]["accuracy"]
+        assert vars(found.difference) == pytest.approx(kept_one["difference"])
+        assert found.p_value == pytest.approx(kept_one["p_value"])
 
 
-def test_each_chart_is_on_the_page_and_is_small(made, of_page):
-    page = of_page.PAGE.read_text(encoding="utf-8")
-    for name in of_page.drawings():
-        assert f"](images/{name}.svg)" in page
-        assert (made.IMAGES / f"{name}.svg").stat().st_size < 150_000
+def certain(arrays, variant, predicted):
+    """Predictions that are sure of their classes."""
+    classes = tuple(map(str, arrays[f"{variant}/classes"]))
+    ids, labels = arrays[f"{variant}/sample_ids"], arrays[f"{variant}/labels"]
+    return Predictions(ids, labels, np.eye(len(classes))[predicted], classes, "validation", "")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
