@@ -18,7 +18,6 @@ from mien.data.clean import KINDS, Change, Clean, read_clean, write_clean
 from mien.data.read import load_dataset
 from mien.data.synthetic import synthetic_faces
 from mien.data.votes import read_ferplus
-from mien.errors import DataError
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import RobustnessResult
@@ -33,7 +32,6 @@ from mien.study.results import RunRecord, read_completed
 from mien.study.spec import load_study
 from mien.sweep.space import load_space
 from mien.training import checkpoint
-from mien.training.stored_targets import StoredTargets, read_stored_targets, what_is_shown, write_stored_targets
 from mien.video.video_file import VideoFile
 
 JOURNAL = {"crops": True}
@@ -123,11 +121,6 @@ def _training_files(folder: Path) -> list[Seed]:
     """What training, studies and ``predict --out`` leave and read again."""
     facts = {"recipe_digest": "a", "data_fingerprint": "b", "classes": ["happy", "sad"], "history": [{"loss": 0.1}]}
     checkpoint.save(folder / "last.safetensors", {"a.b": torch.ones(3), "c": torch.tensor(2)}, facts)
-    uniform = np.full((1, 2, 2), 0.5, np.float16)
-    shown = what_is_shown(load_recipe("demo"))
-    first_batch = np.zeros(2, np.float32)
-    targets = StoredTargets(uniform, ("happy", "sad"), 0, shown, "sha256:0", ("sha256:1",), first_batch)
-    write_stored_targets(folder / "t.npz", targets)
     with ResumableOutput(folder / "j.jsonl", JOURNAL, ("happy", "sad")) as journal:
         journal.add({"source": "a.png", "top": "happy"})
         journal.add({"source": "b.png", "error": "damaged"})
@@ -139,17 +132,10 @@ def _training_files(folder: Path) -> list[Seed]:
     votes = f"{VOTES}\nTraining,a.png,3,1,0,0,0,0,0,0,0,0\nPublicTest,,0,9,0,0,0,0,0,0,0,1\n"
     return [
         ("last.safetensors", (folder / "last.safetensors").read_bytes(), resume),
-        ("t.npz", (folder / "t.npz").read_bytes(), read_targets),
         ("j.jsonl.part", (folder / "j.jsonl.part").read_bytes(), reopen_journal),
         ("runs/run.json", record.model_dump_json().encode(), lambda path: read_completed(path.parent.parent)),
         ("votes.csv", votes.encode(), read_ferplus),
     ]
-
-
-def read_targets(path: Path) -> None:
-    """Read stored targets; what is another file is none."""
-    if read_stored_targets(path) is None:
-        raise DataError("no stored targets", code="targets-damaged")
 
 
 def resume(path: Path) -> None:

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 INSTEAD = {
     r"trainable numbers": "parameters",
     r"scores? files?": "predictions file",
-    r"mien teach\b": "mien soft-labels",
+    r"mien teach\b": "soft labels, mien distill",
     r"what (?:the )?teachers say": "teacher predictions",
     r"taken anew|made anew|anew": "again, recalculated",
     r"\bbut for\b": "except",

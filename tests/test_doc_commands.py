@@ -106,7 +106,7 @@ def test_every_command_in_a_message_exists_with_its_options():
                 check(line)
             except ValueError as error:
                 pytest.fail(f"{file.relative_to(ROOT)}: {line}: {error}")
-    assert {line.split()[1] for line in seen} >= {"evaluate", "export", "robustness", "soft-labels", "study", "train"}
+    assert {line.split()[1] for line in seen} >= {"evaluate", "export", "robustness", "study", "train"}
     assert f"mien evaluate PLACEHOLDER --data PATHPLACEHOLDER --out PLACEHOLDER {VALUE}" in seen
 
 
@@ -122,7 +122,7 @@ def test_a_wrong_command_would_be_seen(line):
         '"Look first: mien audti."',
         '"Write it with: mien data cnvert PATH"',
         'f"Go on with: mien train {run} --datta PATH."',
-        '"Make it again with: mien soft-labels MODEL... --data PATH --outt FILE. It takes long."',
+        '"Make it again with: mien evaluate MODEL... --data PATH --outt FILE. It takes long."',
         '"Ask mien trian for more."',
     ],
 )

@@ -168,22 +168,6 @@ def test_a_checksum_that_is_none_is_a_damaged_checkpoint(tmp_path, sha256):
         load(tmp_path / "c")
 
 
-def test_small_stored_targets_that_unpack_to_gigabytes(tmp_path):
-    pytest.importorskip("torch")
-    from mien.training.stored_targets import read_stored_targets
-
-    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive:
-        for name in ("probabilities", "first_batch"):
-            with archive.open(f"{name}.npy", "w") as stream:
-                np.lib.format.write_array_header_1_0(
-                    stream, {"descr": "<f2", "fortran_order": False, "shape": (300_000_000, 1, 1)}
-                )
-                for _ in range(600):
-                    stream.write(bytes(1_000_000))
-    with raises(DataError, "predictions-too-large"):
-        read_stored_targets(tmp_path / "a.npz")
-
-
 def test_a_damaged_length_in_a_png_asks_for_no_gigabytes(tmp_path):
     """Found by benchmarks/fuzz.py: seed 20261123, input 65445. Oracle: Python's own count of what was allocated."""
     stream = io.BytesIO()

@@ -19,7 +19,6 @@ TRAINS = (
     *(
         "mien.pipeline.cross_validation",
         "mien.pipeline.stratified_folds",
-        "mien.distill.epoch_targets",
         "mien.sweep.run",
         "mien.sweep.storage",
     ),

@@ -57,4 +57,4 @@ def changed(recipe, **tables):
 
 def batch(images, chosen=None, partner=None, share=1.0):
     chosen = torch.arange(len(images)) if chosen is None else chosen
-    return Batch(images, chosen, partner, share, epoch=1, index=0, first=0)
+    return Batch(images, chosen, partner, share, index=0)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mien.api.catalog import list_models as list_models
     from mien.api.catalog import list_recipes as list_recipes
     from mien.api.compare import compare as compare
+    from mien.api.distill import distill as distill
     from mien.api.evaluate import evaluate as evaluate
     from mien.api.evaluate import evaluate_file as evaluate_file
     from mien.api.explain import explain as explain
@@ -48,6 +49,7 @@ _HOMES = {
     "Recipe": "mien.recipe",
     "audit": "mien.api.audit",
     "compare": "mien.api.compare",
+    "distill": "mien.api.distill",
     "evaluate": "mien.api.evaluate",
     "evaluate_file": "mien.api.evaluate",
     "explain": "mien.api.explain",
@@ -73,6 +75,7 @@ __all__ = [
     "__version__",
     "audit",
     "compare",
+    "distill",
     "evaluate",
     "evaluate_file",
     "explain",

@@ -118,7 +118,9 @@ class DistillRecipe(StrictModel):
     alpha: float = Field(
         default=0.9, gt=0, le=1, description="the teachers' share of the loss; the rest is that of labels and votes"
     )
-    live: bool = Field(default=False, description="ask the teachers about each batch as augmented, at each step")
+    live: bool = Field(
+        default=False, description="run the teachers on each batch as augmented, before blur, noise and light changes"
+    )
 
 
 class StoppingRecipe(StrictModel):
@@ -253,11 +255,6 @@ class Recipe(StrictModel):
     def learns_votes(self) -> bool:
         """Whether one of its outputs learns from votes, in any form."""
         return any(output.learns_votes for output in self.outputs.values())
-
-    @property
-    def learns_distribution(self) -> bool:
-        """Whether one of its outputs learns the distribution of votes, which teachers can predict."""
-        return any(output.target == "votes" for output in self.outputs.values())
 
     def side_px(self, progress: float) -> int:
         """Side at which training shows the crop when ``progress`` (0..1) of the run is done."""

@@ -25,14 +25,6 @@ from mien.run_folder import RunFolder
         (("study", "study-b", "--data", "nowhere"), "nowhere"),
         (("sweep", "quick", "--data", "nowhere"), "nowhere"),
         (("sweep", "qwick", "--data", "faces.csv"), "'quick'"),
-        (
-            ("soft-labels", "default", "--data", "nowhere", "--recipe", "quick", "--epochs", "1", "--out", "x.npz"),
-            "nowhere",
-        ),
-        (
-            ("soft-labels", "nowhere", "--data", ".", "--recipe", "quick", "--epochs", "1", "--out", "x.npz"),
-            "nowhere",
-        ),
     ],
 )
 def test_a_wrong_path_is_said_before_torch_is_loaded(tmp_path, words, value):

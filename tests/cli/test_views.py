@@ -80,5 +80,3 @@ def test_a_model_and_its_int8_form_are_told_apart(mien, tmp_path, face_folder):
     assert "fast + fast-int8: validation" in (tmp_path / "both" / "report.html").read_text()
     assert mien("evaluate", "fast-int8", *data, "--out", tmp_path).code == 0
     assert "fast-int8: validation" in (tmp_path / "report.html").read_text()
-    taught = mien("soft-labels", "fast", "fast-int8", *data, "--tta", 1, "--out", tmp_path / "x.npz", "--json")
-    assert json.loads(taught.out)[0]["models"] == ["fast", "fast-int8"]

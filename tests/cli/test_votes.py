@@ -248,22 +248,3 @@ def test_an_output_that_nothing_teaches_is_refused(mien, folder, tmp_path):
     assert not (tmp_path / "out").exists()
     predictions = folder / "run" / "predictions_validation.npz"
     refused(mien("evaluate", "--predictions", predictions, "--votes", folder / "fer2013new.csv"), "options", "--votes")
-
-
-def test_teachers_predict_the_votes_of_a_file_beside_the_images(mien, folder, tmp_path):
-    """Oracle: the same command with data that has the votes itself."""
-    words = ("--recipe", folder / "two.toml", "--epochs", 1)
-    for name, data in (
-        ("own", (folder / "voted.parquet",)),
-        ("beside", (folder / "faces.parquet", "--votes", folder / "fer2013new.csv")),
-    ):
-        answer = mien("soft-labels", folder / "run", "--data", *data, *words, "--out", tmp_path / f"{name}.npz")
-        assert answer.code == 0, answer.err
-    own, beside = (np.load(tmp_path / f"{name}.npz")["votes"] for name in ("own", "beside"))
-    assert own.shape[2] == 10
-    assert np.array_equal(own, beside)
-    out = ("--out", tmp_path / "none.npz")
-    refused(mien("soft-labels", folder / "run", "--data", folder / "faces.parquet", *words, *out), "votes-missing")
-    alone = ("--votes", folder / "fer2013new.csv", *out)
-    refused(mien("soft-labels", folder / "run", "--data", folder / "faces.parquet", *alone), "options")
-    assert not (tmp_path / "none.npz").exists()

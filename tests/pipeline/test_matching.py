@@ -61,7 +61,7 @@ def test_a_model_that_did_not_make_the_scores_is_refused(faces, tiny_run):
     for scores in (changed, made(3.0)):
         with raises(DataError, "model-did-not-predict"):
             check_model(model, part, scores)
-    # What mien soft-labels leaves of one view, and of several.
+    # Predictions of one view, and of several.
     assert check_model(model, part, replace(made(1.0), note="at temperature 1")) == 1.0
     over_views = replace(made(5.0), note="the mean over 10 views of each face, at temperature 1")
     with raises(DataError, "model-did-not-predict"):

@@ -42,12 +42,12 @@ def test_the_loss_with_consistency_is_the_mean_over_both_ways_and_what_they_diff
     recipe = changed(tiny_recipe, consistency_loss=2.5, augment={"mixup": 0.4})
     state = prepare(plan_training(recipe, faces))
     answers = torch.rand(len(state.images), len(faces.classes), generator=torch.Generator().manual_seed(0)).softmax(1)
-    state.distillation = Distillation(0.9, 3.0, stored_targets(answers))
+    state.distillation = Distillation(0.9, 3.0, stored_targets([answers]))
     state.model.eval()
     with torch.no_grad():
         state.network.head.weight.mul_(100)  # a fresh network says the same of all
     batch = next(shown for shown in step.recipe_batches(state, 1) if shown.partner is not None)
-    labels, targets = state.labels[batch.chosen], state.distillation.targets(batch)
+    labels, targets = state.labels[batch.chosen], state.distillation.targets(batch)[0]
     losses, shares = [], []
     for images in (batch.images, batch.images.flip(3)):
         logits = state.network(images)

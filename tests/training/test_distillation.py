@@ -1,6 +1,7 @@
 """Oracles: the formula written again in NumPy; cross-entropy where both are the same; runs that are killed."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,24 +19,26 @@ from mien.training.callback import Callback
 from mien.training.device import make_fabric
 from mien.training.distillation import Distillation, make_distillation, soft_labels, stored_targets
 from mien.training.loop import train
+from mien.training.outputs import make_outputs
 from mien.training.plan import plan_training
 from mien.training.state import prepare
+from mien.training.teacher import Teacher
 from support import raises
 from training_support import batch, changed
 
 
-def answers(faces, seed=0, classes=None):
-    """Somebody's probabilities of the train faces."""
+def drawn(faces, seed=0, classes=None):
+    """Drawn probabilities for the train faces."""
     train_faces = faces.of_split("train")
     shares = np.random.default_rng(seed).dirichlet(np.ones(len(faces.classes)), len(train_faces))
     return Predictions(train_faces.rows, train_faces.labels, shares, faces.classes, "train", faces.fingerprint)
 
 
 @pytest.fixture
-def file(tmp_path, faces):
+def teacher(tmp_path, faces):
     path = tmp_path / "soft.npz"
-    write_predictions(path, answers(faces), np.float16)
-    return path
+    write_predictions(path, drawn(faces), np.float16)
+    return Teacher(path, path)
 
 
 def by_hand(logits, teacher, hard, share, temperature):
@@ -50,23 +53,23 @@ def by_hand(logits, teacher, hard, share, temperature):
 
 @pytest.mark.parametrize(("temperature", "share"), [(1.0, 1.0), (3.0, 0.9), (4.0, 0.3)])
 def test_the_loss_is_the_papers_formula(faces, temperature, share):
-    scores = answers(faces)
-    stored = torch.from_numpy(soft_labels([("x", scores)], faces.of_split("train"), temperature)).float()
+    predictions = drawn(faces)
+    stored = torch.from_numpy(soft_labels([("x", predictions)], faces.of_split("train"), temperature)).float()
     chosen = torch.arange(10, 42)
     logits = torch.randn(32, 7, generator=torch.Generator().manual_seed(0))
-    lesson = Distillation(share, temperature, stored_targets(stored))
-    targets = lesson.targets(batch(torch.empty(0), chosen))
-    loss = lesson.loss(torch.tensor(0.7), logits, targets)
-    expected = by_hand(logits.double().numpy(), scores.probabilities[10:42], 0.7, share, temperature)
+    distillation = Distillation(share, temperature, stored_targets([stored]))
+    (targets,) = distillation.targets(batch(torch.empty(0), chosen))
+    loss = distillation.loss(torch.tensor(0.7), logits, targets)
+    expected = by_hand(logits.double().numpy(), predictions.probabilities[10:42], 0.7, share, temperature)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_best_answer_is_the_teachers_own(faces):
     """At temperature 1 with no hard label, the slope is 0 where the student says what the teacher says."""
-    shares = torch.from_numpy(answers(faces).probabilities[:8]).float()
+    shares = torch.from_numpy(drawn(faces).probabilities[:8]).float()
     logits = shares.log().requires_grad_(True)
-    lesson = Distillation(1.0, 1.0, stored_targets(shares))
-    loss = lesson.loss(torch.tensor(0.0), logits, lesson.targets(batch(torch.empty(0), torch.arange(8))))
+    distillation = Distillation(1.0, 1.0, stored_targets([shares]))
+    loss = distillation.loss(torch.tensor(0.0), logits, distillation.targets(batch(torch.empty(0), torch.arange(8)))[0])
     loss.backward()
     assert loss.item() == pytest.approx(0, abs=1e-6)
     assert logits.grad.abs().max() < 1e-6
@@ -74,30 +77,30 @@ def test_the_best_answer_is_the_teachers_own(faces):
 
 def test_mixed_faces_have_mixed_targets():
     stored = torch.eye(4)
-    targets = stored_targets(stored)(batch(torch.empty(0), torch.tensor([2, 0]), torch.tensor([0, 2]), 0.7))
+    (targets,) = stored_targets([stored])(batch(torch.empty(0), torch.tensor([2, 0]), torch.tensor([0, 2]), 0.7))
     assert torch.allclose(targets, torch.tensor([[0.3, 0, 0.7, 0], [0.7, 0, 0.3, 0]]))
 
 
 def test_soft_labels_go_by_row_and_by_class_name(faces):
     """The same answers, rows shuffled and classes reversed, of a student that has only every third row."""
-    scores = answers(faces)
-    order = np.random.default_rng(3).permutation(len(scores))
+    predictions = drawn(faces)
+    order = np.random.default_rng(3).permutation(len(predictions))
     turned = Predictions(
-        scores.sample_ids[order],
-        (6 - scores.labels)[order],
-        scores.probabilities[order][:, ::-1],
-        scores.classes[::-1],
+        predictions.sample_ids[order],
+        (6 - predictions.labels)[order],
+        predictions.probabilities[order][:, ::-1],
+        predictions.classes[::-1],
         "train",
         "",
     )
-    chosen = faces.of_split("train").subset(np.arange(0, len(scores), 3))
-    expected = scores.probabilities[::3]
+    chosen = faces.of_split("train").subset(np.arange(0, len(predictions), 3))
+    expected = predictions.probabilities[::3]
     assert soft_labels([("x", turned)], chosen, 1.0) == pytest.approx(expected, abs=1e-12)
 
 
 def test_teachers_are_averaged_softened_and_may_know_a_part_each(faces):
     train_faces = faces.of_split("train")
-    first, second = answers(faces, 0), answers(faces, 1)
+    first, second = drawn(faces, 0), drawn(faces, 1)
     half = Predictions(
         second.sample_ids[:50],
         second.labels[:50],
@@ -116,16 +119,16 @@ def test_teachers_are_averaged_softened_and_may_know_a_part_each(faces):
     assert f" {len(train_faces) - 50} of {len(train_faces)} " in str(caught.value)
 
 
-def test_answers_of_other_data_or_classes_are_refused(faces):
-    train_faces, scores = faces.of_split("train"), answers(faces)
-    other = Predictions(scores.sample_ids, np.roll(scores.labels, 1), scores.probabilities, scores.classes, "train", "")
+def test_predictions_of_other_data_or_classes_are_refused(faces):
+    train_faces, predictions = faces.of_split("train"), drawn(faces)
+    other = replace(predictions, labels=np.roll(predictions.labels, 1))
     with raises(DataError, "teacher-other-data") as caught:
         soft_labels([("soft.npz", other)], train_faces, 3.0)
     assert re.search(r"soft\.npz .* \d+%", str(caught.value))
     few = Predictions(
-        scores.sample_ids,
-        scores.labels // 4,
-        scores.probabilities[:, :2] + 0.5 * scores.probabilities[:, 2:].sum(axis=1, keepdims=True),
+        predictions.sample_ids,
+        predictions.labels // 4,
+        predictions.probabilities[:, :2] + 0.5 * predictions.probabilities[:, 2:].sum(axis=1, keepdims=True),
         ("a", "b"),
         "train",
         "",
@@ -136,10 +139,10 @@ def test_answers_of_other_data_or_classes_are_refused(faces):
         assert words in str(caught.value)
     # A few rows that were relabelled since are the same faces.
     relabelled = Predictions(
-        scores.sample_ids,
-        np.where(np.arange(len(scores)) % 20 == 0, (scores.labels + 1) % 7, scores.labels),
-        scores.probabilities,
-        scores.classes,
+        predictions.sample_ids,
+        np.where(np.arange(len(predictions)) % 20 == 0, (predictions.labels + 1) % 7, predictions.labels),
+        predictions.probabilities,
+        predictions.classes,
         "train",
         "",
     )
@@ -150,18 +153,19 @@ def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
     """Oracle: the sums made by hand, of the rows that are left."""
     from mien.labels import parse_scheme
 
-    scores = answers(faces)
+    predictions = drawn(faces)
     scheme = "glad=happy+surprise,low=sad+angry"
     path = tmp_path / "all.npz"
-    write_predictions(path, scores)
+    write_predictions(path, predictions)
     few = faces.of_split("train").with_scheme(parse_scheme(scheme))
-    lesson = make_distillation(parse_recipe(f"classes = '{scheme}'", "x"), [path], few, make_fabric("fp32"))
-    order = list(scores.classes)
+    recipe = parse_recipe(f"classes = '{scheme}'", "x")
+    distillation = make_distillation(recipe, make_outputs(recipe, few), [Teacher(path, path)], few, make_fabric("fp32"))
+    order = list(predictions.classes)
     pairs = [[order.index(name) for name in names] for names in (("happy", "surprise"), ("sad", "angry"))]
-    kept = np.isin(scores.labels, np.ravel(pairs))
-    sums = np.stack([scores.probabilities[kept][:, pair].sum(axis=1) for pair in pairs], axis=1)
+    kept = np.isin(predictions.labels, np.ravel(pairs))
+    sums = np.stack([predictions.probabilities[kept][:, pair].sum(axis=1) for pair in pairs], axis=1)
     roots = (sums / sums.sum(axis=1, keepdims=True)) ** (1 / 3)
-    assert lesson.targets(batch(torch.empty(len(few)))).numpy() == pytest.approx(
+    assert distillation.targets(batch(torch.empty(len(few))))[0].numpy() == pytest.approx(
         roots / roots.sum(axis=1, keepdims=True), abs=1e-6
     )
 
@@ -169,7 +173,7 @@ def test_a_teacher_of_all_classes_may_teach_fewer(tmp_path, faces):
 def test_a_student_says_what_its_teacher_says(tmp_path, faces, tiny_recipe):
     """Every soft label is the class two further on: a student of share 1 learns these, not the labels.
 
-    Oracle: bright and dark pictures, which anything that learns at all tells apart.
+    Oracle: bright and dark images, which anything that learns at all tells apart.
     """
     from mien.data.dataset import Dataset
 
@@ -182,7 +186,8 @@ def test_a_student_says_what_its_teacher_says(tmp_path, faces, tiny_recipe):
         tmp_path / "x.npz", Predictions(train_faces.rows, train_faces.labels, opposite, data.classes, "train", "")
     )
     recipe = changed(tiny_recipe, epochs=4, distill={"alpha": 1.0, "temperature": 1.0})
-    outcome = train(plan_training(recipe, data), RunFolder(tmp_path / "run"), teachers=[tmp_path / "x.npz"])
+    teacher = Teacher(tmp_path / "x.npz", tmp_path / "x.npz")
+    outcome = train(plan_training(recipe, data), RunFolder(tmp_path / "run"), teachers=[teacher])
     assert outcome.history[-1]["validation_accuracy"] < 0.1
     plain = train(plan_training(recipe, data), RunFolder(tmp_path / "plain"))
     assert plain.history[-1]["validation_accuracy"] > 0.9
@@ -197,9 +202,9 @@ class Cut(Callback):
 
 @pytest.mark.parametrize("mixing", [{}, {"mixup": 0.4, "cutmix": 1.0}])
 @pytest.mark.parametrize("live", [False, True])
-def test_a_student_that_was_cut_off_ends_bit_identical(tmp_path, faces, tiny_recipe, tiny_run, file, live, mixing):
+def test_a_student_that_was_cut_off_ends_bit_identical(tmp_path, faces, tiny_recipe, tiny_run, teacher, live, mixing):
     recipe = changed(tiny_recipe, epochs=3, batch_size=16, augment=mixing, distill={"live": live})
-    teachers = [tiny_run.path] if live else [file]
+    teachers = [Teacher(tiny_run.best)] if live else [teacher]
     whole, cut, plain = (RunFolder(tmp_path / name) for name in ("whole", "cut", "plain"))
     train(plan_training(recipe, faces), whole, teachers=teachers)
     with pytest.raises(ConnectionResetError):
@@ -211,46 +216,46 @@ def test_a_student_that_was_cut_off_ends_bit_identical(tmp_path, faces, tiny_rec
     assert not torch.equal(ours["model.head.weight"], other["model.head.weight"])
 
 
-def test_a_run_goes_on_with_its_own_teachers_alone(tmp_path, faces, tiny_recipe, file):
+def test_a_run_goes_on_with_its_own_teachers_alone(tmp_path, faces, tiny_recipe, teacher):
     run = RunFolder(tmp_path / "run")
-    train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=[file])
+    train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=[teacher])
     other = tmp_path / "other.npz"
-    write_predictions(other, answers(faces, seed=5), np.float16)
-    for teachers in ([], [other], [file, other]):
+    write_predictions(other, drawn(faces, seed=5), np.float16)
+    for teachers in ([], [Teacher(other, other)], [teacher, Teacher(other, other)]):
         with raises(RunError, "run-other-teachers"):
             train(plan_training(changed(tiny_recipe, epochs=1), faces), run, teachers=teachers, resume=True)
 
 
-def test_the_manifest_says_who_taught(tmp_path, faces, tiny_recipe, tiny_run, file):
+def test_the_manifest_says_who_taught(tmp_path, faces, tiny_recipe, tiny_run, teacher):
     import hashlib
 
     run = RunFolder(tmp_path / "run")
-    train(plan_training(tiny_recipe, faces), run, teachers=[file])
+    train(plan_training(tiny_recipe, faces), run, teachers=[teacher])
     export_run(run)
-    assert read_manifest(run.model).taught_by == (f"sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}",)
+    assert read_manifest(run.model).taught_by == (f"sha256:{hashlib.sha256(teacher.file.read_bytes()).hexdigest()}",)
     assert read_manifest(tiny_run.model).taught_by == ()
 
 
-def test_teachers_do_not_change_how_a_student_begins(faces, tiny_recipe, tiny_run, file):
+def test_teachers_do_not_change_how_a_student_begins(faces, tiny_recipe, tiny_run, teacher):
     live = changed(tiny_recipe, distill={"live": True})
     states = [
         prepare(plan_training(recipe, faces), teachers=teachers)
-        for recipe, teachers in ((tiny_recipe, []), (tiny_recipe, [file]), (live, [tiny_run.path]))
+        for recipe, teachers in ((tiny_recipe, []), (tiny_recipe, [teacher]), (live, [Teacher(tiny_run.best)]))
     ]
     first, *others = (state.network.state_dict() for state in states)
     assert all(torch.equal(first[name], other[name]) for other in others for name in first)
 
 
-def test_faces_that_balancing_repeated_have_their_rows_soft_label(faces, tiny_recipe, file):
+def test_faces_that_balancing_repeated_have_their_rows_soft_label(faces, tiny_recipe, teacher):
     recipe = changed(tiny_recipe, balance={"sampling": "oversample"})
-    state = prepare(plan_training(recipe, faces), teachers=[file])
+    state = prepare(plan_training(recipe, faces), teachers=[teacher])
     train_faces = faces.of_split("train")
     assert len(state.labels) > len(train_faces)
-    plain = prepare(plan_training(tiny_recipe, faces), teachers=[file]).distillation
+    plain = prepare(plan_training(tiny_recipe, faces), teachers=[teacher]).distillation
     last = torch.arange(len(state.labels))[-5:]
-    for place, target in zip(last, state.distillation.targets(batch(torch.empty(5), last)), strict=True):
+    for place, target in zip(last, state.distillation.targets(batch(torch.empty(5), last))[0], strict=True):
         at = np.flatnonzero((train_faces.images == state.images[place].numpy()).all(axis=(1, 2)))[:1]
-        assert torch.equal(target, plain.targets(batch(torch.empty(1), torch.from_numpy(at)))[0])
+        assert torch.equal(target, plain.targets(batch(torch.empty(1), torch.from_numpy(at)))[0][0])
 
 
 def test_without_teachers_the_table_changes_nothing(faces, tiny_recipe):

@@ -19,7 +19,7 @@ from mien.training.outputs import epoch_targets, majority_targets, make_outputs,
 from mien.training.plan import plan_training
 from mien.training.state import prepare
 from support import raises
-from training_support import OUTPUTS, changed
+from training_support import OUTPUTS, batch, changed
 
 
 @pytest.fixture
@@ -45,23 +45,20 @@ def test_targets_of_an_epoch(recipe, voted_faces):
     [("votes", ()), ("votes", ("label",)), ("votes", ("label", "votes")), ("majority", ("label", "votes"))],
 )
 def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
-    """Oracle: torch's cross-entropy and KL divergence on each image and its partner, written out.
-
-    Teachers predict the distribution of votes, which is not what an output of the majority learns.
-    """
+    """Oracle: torch's cross-entropy and KL divergence on each image and its partner, written out."""
     perceived = recipe.outputs["perceived"].model_copy(update={"target": target})
     recipe = recipe.model_copy(update={"outputs": {**recipe.outputs, "perceived": perceived}})
     state = prepare(plan_training(recipe, voted_faces))
     drawn = torch.randn(len(state.labels), 17, generator=torch.Generator().manual_seed(1))
     answers, predicted = drawn[:, :7].softmax(1), drawn[:, 7:].softmax(1)
     if taught:
-        predicted_votes = stored_targets(predicted) if "votes" in taught else None
-        state.distillation = Distillation(0.9, 2.0, stored_targets(answers), votes=predicted_votes)
+        targets = stored_targets([answers, predicted if "votes" in taught else None])
+        state.distillation = Distillation(0.9, 2.0, targets)
     chosen, partner, share = torch.arange(6), torch.tensor([5, 4, 3, 2, 1, 0]), 0.3
     inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
     (votes,) = (torch.from_numpy(each) for each in epoch_targets(state.plan.outputs, state.vote_distributions, 0, 1))
     state.network.eval()
-    label_logits, loss = step.forward_loss(state, Batch(inputs, chosen, partner, share, 1, 0, 0), [votes])
+    label_logits, loss = step.forward_loss(state, Batch(inputs, chosen, partner, share, 0), [votes])
     logits = state.network(inputs).float()
     assert torch.allclose(label_logits, logits[:, :7])
     expected = torch.zeros(())
@@ -73,7 +70,7 @@ def test_the_loss_is_the_weighted_sum(recipe, voted_faces, target, taught):
             apart = (soft * (soft.log() - (each[:7] / 2).log_softmax(0))).sum()
             hard = 0.9 * 4 * apart + 0.1 * hard
         mixed = share * votes[own] + (1 - share) * votes[other]
-        if "votes" in taught and target == "votes":
+        if "votes" in taught:
             mixed = 0.1 * mixed + 0.9 * (share * predicted[own] + (1 - share) * predicted[other])
         expected = expected + 2.0 * hard - 0.5 * (mixed * each[7:].log_softmax(0)).sum()
     assert loss.item() == pytest.approx(expected.item() / 6, rel=1e-4)
@@ -93,7 +90,7 @@ def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces
     chosen = torch.nonzero(~known).ravel()[:6]
     inputs = torch.randn(6, 1, 44, 44, generator=torch.Generator().manual_seed(0))
     state.network.eval()
-    logits, loss = step.forward_loss(state, Batch(inputs, chosen, None, 1.0, 1, 0, 0), [votes])
+    logits, loss = step.forward_loss(state, Batch(inputs, chosen, None, 1.0, 0), [votes])
     label = functional.cross_entropy(logits, state.labels[chosen], label_smoothing=0.1)
     assert loss.item() == pytest.approx(2 * label.item(), rel=1e-5)
     train(plan_training(recipe, some), RunFolder(tmp_path / "run"))
@@ -114,13 +111,13 @@ def test_faces_without_votes_teach_the_label_alone(tmp_path, recipe, voted_faces
 def test_teachers_stand_in_where_there_are_no_votes():
     """By hand: a face with votes has a tenth of them; of a mix with one without, that part is the teachers' alone."""
     votes, predicted = torch.tensor([[1.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.5, 0.5], [0.25, 0.75]])
-    distillation = Distillation(0.9, 2.0, stored_targets(predicted), votes=stored_targets(predicted))
+    distillation = Distillation(0.9, 2.0, stored_targets([None, predicted]))
     both = torch.arange(2)
-    alone = distillation.mixed_votes(Batch(torch.zeros(2), both, None, 1.0, 1, 0, 0), votes)
+    plain = batch(torch.zeros(2))
+    alone = distillation.mixed_votes(distillation.targets(plain)[1], votes)
     assert torch.allclose(alone, torch.tensor([[0.55, 0.45], [0.25, 0.75]]))
-    mixed = distillation.mixed_votes(
-        Batch(torch.zeros(2), both, both.flip(0), 0.6, 1, 0, 0), torch.tensor([[0.6, 0], [0.4, 0]])
-    )
+    blended = batch(torch.zeros(2), both, both.flip(0), 0.6)
+    mixed = distillation.mixed_votes(distillation.targets(blended)[1], torch.tensor([[0.6, 0], [0.4, 0]]))
     # Teachers of the mix: [0.4, 0.6] and [0.35, 0.65]; of the first image 0.9 + 0.1 * 0.4 of them, and 0.1 of its 0.6.
     assert torch.allclose(mixed, torch.tensor([[0.94 * 0.4 + 0.06, 0.94 * 0.6], [0.96 * 0.35 + 0.04, 0.96 * 0.65]]))
     assert torch.allclose(mixed.sum(1), torch.ones(2))

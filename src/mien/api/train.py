@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, data_name, read
 from mien.api.text import metrics_table
 from mien.argument_names import names_arguments
-from mien.distill.soft_labels import find_soft_labels
+from mien.data.dataset import Dataset
 from mien.errors import RecipeError, TrainingError, needs_extra
 from mien.evaluation.results import Evaluation
 from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.inference.find_model import find_trained
 from mien.inference.predictor import Predictor, load
+from mien.inference.tta import check_tta
 from mien.page.charts.overview import training_chart
 from mien.page.charts.svg import Chart
+from mien.pipeline.soft_labels import find_teachers, with_soft_labels
+from mien.preprocess import InputSpec
 from mien.processes import is_main_process
 from mien.recipe import Recipe
 from mien.recipe_file import Change, load_recipe, tuned
 from mien.run_folder import RunFolder
+from mien.training.teacher import Teacher
 
 if TYPE_CHECKING:
     from mien.pipeline.training_run import RunResult
@@ -117,17 +121,15 @@ def train(
         MienError: a recipe, data or folder that cannot be used.
     """
     check_callback(callback)
-    plain = {"epochs": epochs, "batch_size": batch_size, "optim.lr": lr, "seed": seed, "classes": classes}
-    given = {key: value for key, value in plain.items() if value is not None} | dict(settings or {})
-    changes = list(given.items())
+    changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
     job = find_training(recipe, changes, out=out, init_from=init_from, resume=resume, device=device)
-    job.check_free()
-    with needs_extra("train", "Training"):
-        from mien.training.device import check_device
-        from mien.training.plan import plan_training
-    check_device(device)
-    plan = plan_training(job.recipe, read(data, *job.recipe.input.stored_as).faces)
-    return TrainingResult(job.start(plan, callback, {"data": data_name(data)}), load(job.run.path))
+    return job.result(data, callback)
+
+
+def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None, **plain: Any) -> list[Change]:
+    """The changes of a recipe that arguments ask for; None asks for nothing."""
+    given = {key: value for key, value in {**plain, "optim.lr": lr}.items() if value is not None}
+    return list((given | dict(settings or {})).items())
 
 
 def check_callback(callback: object) -> None:
@@ -151,7 +153,8 @@ class TrainingJob:
         recipe: after all changes.
         run: the folder to write.
         init_from: the run to fine-tune, if any.
-        teachers: files or runs of teachers, for distillation.
+        teachers: for distillation.
+        tta: views per face of the teachers' predictions.
         resumes: ``run`` exists and is resumed.
         device: see :func:`mien.training.device.check_device`.
     """
@@ -159,7 +162,8 @@ class TrainingJob:
     recipe: Recipe
     run: RunFolder
     init_from: RunFolder | None
-    teachers: Sequence[Path]
+    teachers: Sequence[Teacher]
+    tta: int
     resumes: bool
     device: str
 
@@ -167,6 +171,32 @@ class TrainingJob:
         """Refuse a folder that holds something, unless its run is resumed. Raises RunError."""
         if not self.resumes and is_main_process():
             self.run.check_free(or_resume=True)
+
+    def result(self, data: Data, callback: Callback | None) -> TrainingResult:
+        """Check, read, train, export and evaluate. Raises as :func:`train`."""
+        self.check_free()
+        with needs_extra("train", "Training"):
+            from mien.training.device import check_device
+            from mien.training.plan import plan_training
+        check_device(self.device)
+        plan = plan_training(self.recipe, read(data, *self.recipe.input.stored_as).faces)
+        job = self.with_soft_labels(data, plan.dataset)
+        return TrainingResult(job.start(plan, callback, {"data": data_name(data)}), load(job.run.path))
+
+    def with_soft_labels(self, data: Data, faces: Dataset) -> TrainingJob:
+        """The job with the predictions of its teachers, unless these run live; ``faces`` are at the recipe's size.
+
+        Raises:
+            MienError: as :func:`mien.pipeline.soft_labels.with_soft_labels`.
+        """
+        if self.recipe.distill.live:
+            return self
+        own = self.recipe.input.stored_as
+
+        def read_at(spec: InputSpec) -> Dataset:
+            return faces if spec.stored_as == own else read(data, *spec.stored_as).faces
+
+        return replace(self, teachers=with_soft_labels(self.teachers, faces, read_at, self.tta))
 
     def start(self, plan: TrainingPlan, callback: Callback | None, metadata: Mapping[str, Any]) -> RunResult:
         """Train, export and evaluate. Raises as :func:`mien.pipeline.training_run.run_recipe`."""
@@ -190,7 +220,8 @@ def find_training(
     *,
     out: str | os.PathLike[str] | None = None,
     init_from: str | os.PathLike[str] | None = None,
-    teachers: Sequence[str] = (),
+    teachers: Sequence[str | os.PathLike[str]] = (),
+    tta: int = 10,
     resume: bool = False,
     device: str = "auto",
 ) -> TrainingJob:
@@ -200,8 +231,9 @@ def find_training(
     """
     chosen, start = find_recipe(recipe, changes, init_from)
     run = RunFolder(Path(out) if out is not None else Path("runs") / chosen.name)
-    found = find_soft_labels(teachers, chosen.distill.live)
-    return TrainingJob(chosen, run, start, found, resume and run.is_run, device)
+    check_tta(tta)
+    found = find_teachers(teachers, chosen.distill.live)
+    return TrainingJob(chosen, run, start, found, tta, resume and run.is_run, device)
 
 
 def find_recipe(

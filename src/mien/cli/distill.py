@@ -6,20 +6,24 @@ from typing import Annotated
 
 import typer
 
-from mien.cli.options import JsonOption, QuietOption
+from mien.cli.options import TTA_HELP, JsonOption, QuietOption
 from mien.cli.train_run import TrainOptions, train_and_show
 
 TEACHERS_HELP = (
-    "A file of `mien soft-labels`, or a run that has its own soft labels. With distill.live=true: a run. "
+    "A model (as for --model), or a predictions file of the train split. With --set distill.live=true: a run. "
     "Can be repeated; the teachers' predictions are averaged."
 )
 
 
 def distill(
     options: TrainOptions,
-    teachers: Annotated[list[str], typer.Option(help=TEACHERS_HELP, metavar="FILE|RUN")],
+    teachers: Annotated[list[str], typer.Option(help=TEACHERS_HELP, metavar="MODEL|FILE")],
+    tta: Annotated[int, typer.Option(help=f"Teachers: {TTA_HELP}", metavar="N")] = 10,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Train a student on the predictions of teachers, export it, and evaluate it on the validation split."""
-    train_and_show(options, options.plain.changes(options.set_keys), teachers, json=json)
+    """Train a student on the predictions of teachers, export it, and evaluate it on the validation split.
+
+    Each teacher predicts the train split once; its predictions are kept in the cache.
+    """
+    train_and_show(options, options.plain.changes(options.set_keys), teachers, tta, json=json)

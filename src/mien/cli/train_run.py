@@ -61,13 +61,16 @@ class TrainOptions:
     log: LogOption = None
 
 
-def train_and_show(options: TrainOptions, changes: Sequence[str], teachers: Sequence[str] = (), *, json: bool) -> None:
+def train_and_show(
+    options: TrainOptions, changes: Sequence[str], teachers: Sequence[str] = (), tta: int = 10, *, json: bool
+) -> None:
     """Train, export and evaluate, and print the result.
 
     Args:
         options: of the command.
         changes: of the recipe, such as ``"epochs=5"``.
         teachers: what ``--teachers`` names.
+        tta: views per face of the teachers' predictions.
         json: print JSON.
 
     Raises:
@@ -82,6 +85,7 @@ def train_and_show(options: TrainOptions, changes: Sequence[str], teachers: Sequ
         out=options.out,
         init_from=options.init_from,
         teachers=teachers,
+        tta=tta,
         resume=options.resume,
         device=options.device,
     )
@@ -162,7 +166,11 @@ def _plan(job: TrainingJob, faces: Dataset) -> TrainingPlan:
 
 
 def _train(job: TrainingJob, plan: TrainingPlan, options: TrainOptions) -> RunResult:
-    origins = {"fine-tuned from": options.init_from or "", "teachers": ", ".join(map(str, job.teachers))}
+    origins = {
+        "fine-tuned from": options.init_from or "",
+        "teachers": ", ".join(str(each.file) for each in job.teachers),
+    }
+    job = job.with_soft_labels(options.source, plan.dataset)
     with ExitStack() as stack:
         callback: Callback = stack.enter_context(TrainProgress(plan))
         if options.log is not None and is_main_process():

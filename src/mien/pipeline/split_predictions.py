@@ -54,7 +54,7 @@ def predict_split(
         split: train, validation or test.
         views: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
         temperature: the divisor of the logits. None takes the model's own, except on the samples that it was fitted
-            on, where it would be optimistic: there 1.
+            on, where it would be optimistic: there 1. Beside a given one, that of the output of votes is 1.
 
     Returns:
         With the votes of the data, and with what the output that learned from votes predicts if there is one.
@@ -64,7 +64,7 @@ def predict_split(
     """
     chosen = with_model_classes(predictor, faces.of_split(split))
     votes = votes_of(predictor, chosen)
-    fitted = fitted_on(predictor, faces, split)
+    fitted = temperature is not None or fitted_on(predictor, faces, split)
     if temperature is None:
         temperature = 1.0 if fitted else predictor.manifest.temperature
     divisors = {} if votes is None else _divisors(predictor, votes.output, temperature, fitted=fitted)

@@ -34,6 +34,7 @@ from mien.training import checkpoint
 from mien.training.callback import Callback
 from mien.training.loop import Outcome, train
 from mien.training.plan import TrainingPlan
+from mien.training.teacher import Teacher
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def run_recipe(
     *,
     resume: bool = False,
     init_from: RunFolder | None = None,
-    teachers: Sequence[Path] = (),
+    teachers: Sequence[Teacher] = (),
     callback: Callback | None = None,
     metadata: Mapping[str, Any] | None = None,
     device: str = "auto",

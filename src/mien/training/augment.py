@@ -49,17 +49,17 @@ def augment(
             pixels = torch.where(mirrored.view(-1, 1, 1, 1), pixels.flip(3), pixels)
         if side_px != spec.crop_px:
             pixels = functional.interpolate(pixels, size=side_px, mode="bilinear", antialias=True, align_corners=False)
-    batch = normalise(worsen(pixels, recipe, generator), spec)
+    batch = normalise(degrade(pixels, recipe, generator), spec)
     if recipe.random_erasing:
         batch = _erase(batch, recipe.random_erasing, generator)
     return batch
 
 
-WORSENING = ("brightness", "contrast", "blur", "noise", "low_resolution")
+DEGRADATIONS = ("brightness", "contrast", "blur", "noise", "low_resolution")
 """Keys of what light, lens and sensor do to an image; the face stays where it is."""
 
 
-def worsen(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> Tensor:
+def degrade(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) -> Tensor:
     """Change brightness and contrast, blur and add noise: float32 (N, channels, S, S), 0..255, to the same."""
     if recipe.brightness or recipe.contrast:
         gain = _uniform(pixels, generator, 1 - recipe.contrast, 1 + recipe.contrast)
@@ -71,9 +71,9 @@ def worsen(pixels: Tensor, recipe: AugmentRecipe, generator: torch.Generator) ->
     return pixels
 
 
-def without_worsening(recipe: Recipe) -> Recipe:
-    """The recipe with :data:`WORSENING` off."""
-    augment = recipe.augment.model_copy(update=dict.fromkeys(WORSENING, 0.0))
+def without_degradation(recipe: Recipe) -> Recipe:
+    """The recipe with :data:`DEGRADATIONS` off."""
+    augment = recipe.augment.model_copy(update=dict.fromkeys(DEGRADATIONS, 0.0))
     return recipe.model_copy(update={"augment": augment})
 
 

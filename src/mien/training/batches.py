@@ -15,7 +15,7 @@ from mien.data.balance import balanced_order
 from mien.data.image_store import expect_random, is_mapped
 from mien.preprocess import denormalise, normalise
 from mien.recipe import AugmentRecipe, Recipe
-from mien.training.augment import alternate, augment, mix, worsen
+from mien.training.augment import alternate, augment, degrade, mix
 
 
 def image_tensor(images: npt.NDArray[np.uint8], device: torch.device) -> Tensor:
@@ -42,34 +42,26 @@ class Batch:
         chosen: int64 (B,), which of the faces they are.
         partner: int64 (B,), which of the faces each is mixed with; None where none is.
         lam: the weight of each image itself in its mix, 0..1; its partner has 1 - lam.
-        epoch: which epoch this is of, from 1.
-        index: which step of it, from 0.
-        first: how many faces the epoch showed before.
+        index: which step of the epoch, from 0.
+        clear: as ``images``, before :func:`degraded` changed them; None where it did not.
     """
 
     images: Tensor
     chosen: Tensor
     partner: Tensor | None
     lam: float
-    epoch: int
     index: int
-    first: int
+    clear: Tensor | None = None
 
     def part(self, places: slice) -> Batch:
         """Some of these faces."""
-        partner = None if self.partner is None else self.partner[places]
-        first = self.first + places.start
-        return replace(self, images=self.images[places], chosen=self.chosen[places], partner=partner, first=first)
+        partner, clear = (None if each is None else each[places] for each in (self.partner, self.clear))
+        return replace(self, images=self.images[places], chosen=self.chosen[places], partner=partner, clear=clear)
 
 
 def count_steps(faces: int, batch_size: int) -> int:
     """Steps of one epoch. The last, smaller batch is left out: batch norm on a handful of faces is noise."""
     return max(faces // batch_size, 1)
-
-
-def count_shown(faces: int, batch_size: int) -> int:
-    """Faces that an epoch shows."""
-    return count_steps(faces, batch_size) * min(batch_size, faces)
 
 
 def epoch_batches(
@@ -118,21 +110,21 @@ def epoch_batches(
             batch, places, lam = mix(batch, recipe.augment, generator, host)
             partner = chosen[places]
         images_shown = batch.contiguous(memory_format=torch.channels_last)
-        yield Batch(images_shown, chosen, partner, lam, epoch, index, first=index * recipe.batch_size)
+        yield Batch(images_shown, chosen, partner, lam, index)
 
 
-def worsened(batches: Iterable[Batch], recipe: Recipe, epoch: int) -> Iterator[Batch]:
-    """An epoch's batches with their finished images made worse, by random numbers of their own.
+def degraded(batches: Iterable[Batch], recipe: Recipe, epoch: int) -> Iterator[Batch]:
+    """An epoch's batches with their finished images degraded, by random numbers of their own.
 
-    A student learns so to answer as its teachers did, who saw them clear.
+    Teachers see the clear ones, so that a student learns to predict of a bad image what they predict of the good one.
     """
     generator = None
     for batch in batches:
         if generator is None:
             generator = torch.Generator(batch.images.device).manual_seed(epoch_seed(recipe.seed, epoch) + 2)
-        pixels = worsen(denormalise(batch.images, recipe.input), recipe.augment, generator)
+        pixels = degrade(denormalise(batch.images, recipe.input), recipe.augment, generator)
         images = normalise(pixels, recipe.input).contiguous(memory_format=torch.channels_last)
-        yield replace(batch, images=images)
+        yield replace(batch, images=images, clear=batch.images)
 
 
 def _is_mixed(recipe: AugmentRecipe, host: torch.Generator) -> bool:

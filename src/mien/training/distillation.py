@@ -22,31 +22,31 @@ from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.batches import Batch
-from mien.training.stored_targets import StoredTargets, check_fit, read_stored_targets
+from mien.training.outputs import Output
+from mien.training.teacher import Teacher
 
 LEAST_AGREEMENT = 0.9
 """Below this share of equal labels, rows of the same numbers are other faces: of strange data about a quarter would be
 equal, and a review changes fewer labels."""
 
+Targets = Callable[[Batch], list[Tensor | None]]
+"""What teachers predict of a batch: for each output of the student float32 (B, classes), for that of the label softened
+by the temperature T: p^(1/T), rescaled. None for an output that no teacher has."""
+
 
 @dataclass(frozen=True)
 class Distillation:
-    """Teacher predictions for the training faces, softened by a temperature T: p^(1/T), rescaled.
+    """How a student learns from teachers.
 
     Attributes:
-        alpha: weight of the teachers in the loss, above 0 and up to 1; the rest is that of the hard labels.
+        alpha: weight of the teachers, above 0 and up to 1; the rest is that of labels and votes.
         temperature: T, at least greater than 0.
-        targets: softened predictions about one batch, float32 (B, C).
-        epochs: where the predictions are about certain epochs, those; a run then shows them and no others.
-        votes: predictions of the votes on the faces of one batch, float32 (B, V), where teachers made some. They are
-            distributions already, and are not softened.
+        targets: the teachers' predictions.
     """
 
     alpha: float
     temperature: float
-    targets: Callable[[Batch], Tensor]
-    epochs: StoredTargets | None = None
-    votes: Callable[[Batch], Tensor] | None = None
+    targets: Targets
 
     def loss(self, hard: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
         """``alpha * T^2 * KL(targets || softmax(logits / T)) + (1 - alpha) * hard``.
@@ -56,106 +56,123 @@ class Distillation:
         soft = functional.kl_div((logits / self.temperature).log_softmax(1), targets, reduction="batchmean")
         return self.alpha * self.temperature**2 * soft + (1 - self.alpha) * hard
 
-    def mixed_votes(self, batch: Batch, votes: Tensor) -> Tensor:
-        """``alpha`` of what the teachers predict of the votes and the rest of the votes themselves, float32 (B, V).
+    def mixed_votes(self, predicted: Tensor, votes: Tensor) -> Tensor:
+        """``alpha`` of what teachers predict of the votes and the rest of the votes themselves, float32 (B, V).
 
         The part of an image that has no votes is the teachers' alone: each row sums to 1.
         """
-        if self.votes is None:
-            return votes
         missing = 1 - votes.sum(1, keepdim=True)
-        return (self.alpha + (1 - self.alpha) * missing) * self.votes(batch) + (1 - self.alpha) * votes
+        return (self.alpha + (1 - self.alpha) * missing) * predicted + (1 - self.alpha) * votes
 
 
-def stored_targets(predictions: Tensor) -> Callable[[Batch], Tensor]:
-    """Of softened predictions about each face, float32 (N, C). Mixed where faces are, as labels are."""
-
-    def targets(batch: Batch) -> Tensor:
-        own = predictions[batch.chosen]
-        return own if batch.partner is None else batch.lam * own + (1 - batch.lam) * predictions[batch.partner]
-
-    return targets
-
-
-def live_targets(teachers: Sequence[nn.Module], temperature: float) -> Callable[[Batch], Tensor]:
-    """Of networks in evaluation mode, whose classes are the student's, that are asked about every batch."""
-
-    def targets(batch: Batch) -> Tensor:
-        with torch.no_grad():
-            predictions = [(teacher(batch.images).float() / temperature).softmax(1) for teacher in teachers]
-        return torch.stack(predictions).mean(0)
-
-    return targets
-
-
-def epoch_targets(predictions: Tensor) -> Callable[[Batch], Tensor]:
-    """Of softened predictions about whole epochs, float32 (E, N, C), in the order in which these show their faces."""
-
-    def targets(batch: Batch) -> Tensor:
-        return predictions[batch.epoch - 1, batch.first : batch.first + len(batch.chosen)]
-
-    return targets
-
-
-def make_distillation(recipe: Recipe, teachers: Sequence[Path], faces: Dataset, fabric: Fabric) -> Distillation:
-    """What a recipe makes of teachers.
+def make_distillation(
+    recipe: Recipe, outputs: Sequence[Output], teachers: Sequence[Teacher], faces: Dataset, fabric: Fabric
+) -> Distillation:
+    """What a recipe makes of teachers. A teacher teaches the label, and each other output that it has by that name.
 
     Args:
         recipe: the student's.
-        teachers: predictions files of the train split, or one file of predictions about epochs; with ``distill.live``
-            run folders.
+        outputs: the student's.
+        teachers: with predictions of the train split; with ``distill.live`` the weights of runs.
         faces: what an epoch shows, under the student's classes, in its order. A face that balancing repeated or changed
             has the soft label of its row.
-        fabric: where networks are asked.
+        fabric: where networks run.
 
     Raises:
-        DataError: soft labels of other classes or other data, or a face without one; predictions about other epochs.
+        DataError: soft labels of other classes or other data, or a face without one.
         RecipeError: a live teacher with another input than the student's, or whose student begins with smaller faces.
         RunError: a live teacher without a finished epoch.
     """
-    settings = recipe.distill
-    if settings.live:
-        networks = tuple(_ask(RunFolder(path), recipe, faces.classes, fabric) for path in teachers)
-        return Distillation(settings.alpha, settings.temperature, live_targets(networks, settings.temperature))
-    epochs = [(path, read_stored_targets(path)) for path in teachers]
-    for path, found in epochs:
-        if found is None:
-            continue
-        if len(teachers) > 1:
-            raise DataError(
-                f"{path} holds soft labels for whole epochs, averaged over its teachers; give no other teacher.",
-                code="teacher-file-not-alone",
-            )
-        columns = _columns(str(path), found.classes, faces.classes)
-        check_fit(found, str(path), recipe, faces, fabric.device)
-        flat = found.probabilities.reshape(-1, len(columns))[:, columns].astype(np.float64)
-        softened = apply_temperature(flat, settings.temperature).astype(np.float32).reshape(found.probabilities.shape)
-        on_device = fabric.to_device(torch.from_numpy(softened))
-        votes = None
-        if found.votes is not None and recipe.learns_distribution:
-            columns = _columns(str(path), found.vote_classes, faces.vote_classes, "choices of the voters")
-            votes = epoch_targets(fabric.to_device(torch.from_numpy(found.votes[:, :, columns].astype(np.float32))))
-        return Distillation(settings.alpha, settings.temperature, epoch_targets(on_device), found, votes)
-    predictions = [(path, _under_scheme(read_predictions(path), recipe, faces.classes)) for path in teachers]
-    stored = torch.from_numpy(soft_labels(predictions, faces, settings.temperature).astype(np.float32))
-    return Distillation(settings.alpha, settings.temperature, stored_targets(fabric.to_device(stored)))
+    alpha, temperature = recipe.distill.alpha, recipe.distill.temperature
+    if recipe.distill.live:
+        networks = [_load_teacher(RunFolder(each.file.parent), recipe, outputs, fabric) for each in teachers]
+        return Distillation(alpha, temperature, live_targets(networks, temperature))
+    files = [each.predictions for each in teachers if each.predictions is not None]
+    known = [(path, read_predictions(path)) for path in files]
+    labels = [(path, _under_scheme(each, recipe, faces.classes)) for path, each in known]
+    stored: list[npt.NDArray[np.float64] | None] = [soft_labels(labels, faces, temperature)]
+    for output in outputs[1:]:
+        votes = [(path, each) for path, each in known if each.votes is not None and each.votes.output == output.name]
+        stored.append(_soft_votes(votes, faces, output) if votes else None)
+    tensors = [None if each is None else fabric.to_device(torch.from_numpy(each.astype(np.float32))) for each in stored]
+    return Distillation(alpha, temperature, stored_targets(tensors))
+
+
+def stored_targets(predictions: Sequence[Tensor | None]) -> Targets:
+    """Of predictions for each face, for each output float32 (N, C). Mixed where faces are, as labels are."""
+
+    def targets(batch: Batch) -> list[Tensor | None]:
+        found: list[Tensor | None] = []
+        for each in predictions:
+            own = None if each is None else each[batch.chosen]
+            if own is not None and each is not None and batch.partner is not None:
+                own = batch.lam * own + (1 - batch.lam) * each[batch.partner]
+            found.append(own)
+        return found
+
+    return targets
+
+
+LiveTeacher = tuple[nn.Module, Sequence[Tensor | None]]
+"""A network in evaluation mode, and for each output of the student the network's logits of its classes, int64 (C,)."""
+
+
+def live_targets(teachers: Sequence[LiveTeacher], temperature: float) -> Targets:
+    """Of networks that run on every batch: on its images before they were degraded."""
+
+    def targets(batch: Batch) -> list[Tensor | None]:
+        with torch.no_grad():
+            logits = [network(batch.images if batch.clear is None else batch.clear).float() for network, _ in teachers]
+        found: list[Tensor | None] = []
+        for output in range(len(teachers[0][1])):
+            divisor = temperature if output == 0 else 1.0
+            parts = [
+                (own[:, columns[output]] / divisor).softmax(1)
+                for own, (_, columns) in zip(logits, teachers, strict=True)
+                if columns[output] is not None
+            ]
+            found.append(torch.stack(parts).mean(0) if parts else None)
+        return found
+
+    return targets
 
 
 def soft_labels(
     predictions: Sequence[tuple[Path, Predictions]], faces: Dataset, temperature: float
 ) -> npt.NDArray[np.float64]:
-    """The mean softened answer about each face of those teachers that know its row. -> float64 (N, C).
+    """The mean softened prediction for each face of those teachers that know its row. -> float64 (N, C).
 
     So several teachers that each know all rows are averaged, and those of out-of-fold predictions complete each other.
 
     Raises:
         DataError: other classes than the faces', other data, or a face that no teacher knows.
     """
-    total = np.zeros((len(faces), len(faces.classes)))
+    softened = []
+    for path, each in predictions:
+        columns = _columns(str(path), each.classes, faces.classes)
+        softened.append(apply_temperature(each.probabilities, temperature)[:, columns])
+    return _mean_by_row(predictions, softened, faces)
+
+
+def _soft_votes(
+    predictions: Sequence[tuple[Path, Predictions]], faces: Dataset, output: Output
+) -> npt.NDArray[np.float64]:
+    """The mean prediction of an output that learns from votes, float64 (N, V); otherwise as :func:`soft_labels`."""
+    values = []
+    for path, each in predictions:
+        assert each.votes is not None
+        assert each.votes.probabilities is not None
+        values.append(each.votes.probabilities[:, _columns(str(path), each.votes.classes, output.classes)])
+    return _mean_by_row(predictions, values, faces)
+
+
+def _mean_by_row(
+    predictions: Sequence[tuple[Path, Predictions]], values: Sequence[npt.NDArray[np.float64]], faces: Dataset
+) -> npt.NDArray[np.float64]:
+    """The mean, for each face, of the values of those teachers that know its row."""
+    total = np.zeros((len(faces), values[0].shape[1]))
     known = np.zeros(len(faces), dtype=np.int64)
-    for path, teacher in predictions:
-        columns = _columns(str(path), teacher.classes, faces.classes)
-        softened = apply_temperature(teacher.probabilities, temperature)[:, columns]
+    for (path, teacher), own in zip(predictions, values, strict=True):
         order = np.argsort(teacher.sample_ids)
         place = order[np.searchsorted(teacher.sample_ids, faces.rows, sorter=order).clip(max=len(teacher) - 1)]
         has = teacher.sample_ids[place] == faces.rows
@@ -163,16 +180,16 @@ def soft_labels(
         if has.any() and named[has].mean() < LEAST_AGREEMENT:
             raise DataError(
                 f"{path} is of other data: only {named[has].mean():.0%} of its labels are the same as here. "
-                f"Make it again with: mien soft-labels RUN --data PATH",
+                f"Give the model itself as teacher.",
                 code="teacher-other-data",
             )
-        total[has] += softened[place[has]]
+        total[has] += own[place[has]]
         known += has
     if not known.all():
         raise DataError(
             f"{', '.join(str(path) for path, _ in predictions)}: no prediction for {(known == 0).sum():,} of "
-            f"{len(faces):,} faces of the train split, such as row {faces.rows[known == 0][0]}. Make the file "
-            f"again with: mien soft-labels RUN --data PATH",
+            f"{len(faces):,} faces of the train split, such as row {faces.rows[known == 0][0]}. "
+            f"Give the model itself as teacher.",
             code="teacher-incomplete",
         )
     return np.asarray(total / known[:, None])
@@ -185,36 +202,23 @@ def _under_scheme(predictions: Predictions, recipe: Recipe, classes: tuple[str, 
     return predictions.with_scheme(parse_scheme(recipe.classes))
 
 
-def _columns(name: str, known: tuple[str, ...], wanted: tuple[str, ...], what: str = "classes") -> list[int]:
+def _columns(name: str, known: Sequence[str], wanted: Sequence[str]) -> list[int]:
     if set(known) != set(wanted):
         raise DataError(
-            f"The teacher {name} has the {what} {', '.join(known)}; the student has {', '.join(wanted)}. "
+            f"The teacher {name} has the classes {', '.join(known)}; the student has {', '.join(wanted)}. "
             f"They must be the same.",
             code="teacher-classes",
         )
     return [known.index(each) for each in wanted]
 
 
-class _Reordered(nn.Module):
-    """A network whose logits stand in another order."""
-
-    def __init__(self, network: nn.Module, columns: list[int]) -> None:
-        super().__init__()
-        self.network = network
-        self.columns = columns
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.network(images)[:, self.columns]
-        return logits
-
-
-def _ask(run: RunFolder, recipe: Recipe, classes: tuple[str, ...], fabric: Fabric) -> nn.Module:
+def _load_teacher(run: RunFolder, recipe: Recipe, outputs: Sequence[Output], fabric: Fabric) -> LiveTeacher:
     network, facts = checkpoint.load_best(run)
     spec = run.read_recipe().input
     if spec != recipe.input:
         raise RecipeError(
-            f"distill.live shows teacher and student the same images, but {run.path} takes {spec}, unlike the recipe. "
-            f"Give both the same [input], or use stored predictions: mien soft-labels {run.path} --data PATH",
+            f"distill.live shows teacher and student the same images, but {run.path} takes {spec}, and the recipe "
+            f"{recipe.input}. Give both the same [input], or leave out distill.live.",
             code="teacher-input",
         )
     if recipe.progressive_resizing:
@@ -222,8 +226,17 @@ def _ask(run: RunFolder, recipe: Recipe, classes: tuple[str, ...], fabric: Fabri
             "distill.live cannot be used with progressive_resizing: the faces would be too small for a teacher.",
             code="teacher-live-sizes",
         )
-    ordered = _Reordered(network, _columns(str(run.path), tuple(facts["classes"]), classes))
-    for parameter in ordered.parameters():
+    rows = checkpoint.head_rows(facts)
+    columns: list[Tensor | None] = []
+    for output in outputs:
+        key = "" if output.target == "label" else output.name
+        places = [place for place, (name, _) in enumerate(rows) if name == key]
+        if not places:
+            columns.append(None)
+            continue
+        order = _columns(str(run.path), [rows[place][1] for place in places], output.classes)
+        columns.append(fabric.to_device(torch.tensor([places[each] for each in order])))
+    for parameter in network.parameters():
         parameter.requires_grad_(False)
-    module: nn.Module = fabric.setup_module(ordered.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-    return module.eval()
+    module: nn.Module = fabric.setup_module(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+    return module.eval(), columns

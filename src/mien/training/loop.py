@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +29,7 @@ from mien.training.plan import TrainingPlan
 from mien.training.resume import restore
 from mien.training.state import TrainingState, file_digest, prepare, save_epoch
 from mien.training.step import forward_loss, recipe_batches, take_step
+from mien.training.teacher import Teacher
 from mien.training.tuning import freeze
 from mien.training.validation import validate
 
@@ -65,7 +65,7 @@ def train(
     *,
     resume: bool = False,
     init_from: RunFolder | None = None,
-    teachers: Sequence[Path] = (),
+    teachers: Sequence[Teacher] = (),
     callback: Callback | None = None,
     environment: dict[str, Any] | None = None,
     device: str = "auto",
@@ -78,7 +78,7 @@ def train(
         run: the run folder; keep several processes apart with :meth:`RunFolder.alone`.
         resume: go on with the run that stands there, if any.
         init_from: a run whose weights to begin with; see :func:`mien.training.state.load_init_weights`.
-        teachers: whom to learn from beside the labels; see :func:`mien.training.distillation.make_distillation`.
+        teachers: models to learn from beside the labels; see :func:`mien.training.distillation.make_distillation`.
         callback: called after every step and epoch; it can stop the run.
         environment: facts for environment.json, beside what the loop knows itself.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
@@ -99,7 +99,7 @@ def train(
         **plan.dataset.provenance,
         "classes": list(plan.classes),
         "started_from": None if state.init_checkpoint is None else file_digest(state.init_checkpoint),
-        "taught_by": [file_digest(RunFolder(path).best if path.is_dir() else path) for path in teachers],
+        "taught_by": [file_digest(each.file) for each in teachers],
         **output_facts(recipe, plan.outputs, plan.dataset),
     }
     fabric, begun = state.fabric, False

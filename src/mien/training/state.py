@@ -32,6 +32,7 @@ from mien.training.optim import build_optimizer
 from mien.training.outputs import Output, count_logits, vote_distributions
 from mien.training.plan import TrainingPlan
 from mien.training.synchronised_norm import synchronise_batch_norms
+from mien.training.teacher import Teacher
 from mien.training.tuning import lr_scales
 
 
@@ -109,7 +110,7 @@ def prepare(
     plan: TrainingPlan,
     init_from: RunFolder | None = None,
     resumes: bool = False,
-    teachers: Sequence[Path] = (),
+    teachers: Sequence[Teacher] = (),
     device: str = "auto",
 ) -> TrainingState:
     """Build everything that a run needs. Touches nothing on disk.
@@ -168,7 +169,7 @@ def prepare(
         loss=plan.loss.to(fabric.device),
         init_checkpoint=init_checkpoint,
         vote_distributions=vote_distributions(plan.outputs, train_faces),
-        distillation=make_distillation(recipe, teachers, train_faces, fabric) if teachers else None,
+        distillation=make_distillation(recipe, plan.outputs, teachers, train_faces, fabric) if teachers else None,
     )
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from mien.training.augment import without_worsening
-from mien.training.batches import Batch, epoch_batches, worsened
+from mien.training.augment import without_degradation
+from mien.training.batches import Batch, degraded, epoch_batches
 from mien.training.losses import consistency_loss
 from mien.training.outputs import distribution_loss, split_logits
 from mien.training.sam import sam_perturbation
@@ -18,20 +18,18 @@ from mien.training.state import TrainingState
 def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
     """The batches of one epoch, counted from 1, as the recipe shows them."""
     recipe = state.recipe
-    seed, number = recipe.seed, epoch
     mixing = epoch <= round(recipe.epochs * (1 - recipe.augment.mixup_off_epochs))
-    stored = None if state.distillation is None else state.distillation.epochs
-    if stored is not None:
-        # The answers are about these epochs and no others.
-        seed, number = stored.shown_in(epoch)
     steps = state.plan.steps_per_epoch
 
     def side_px(index: int) -> int:
         return recipe.side_px(((epoch - 1) * steps + index) / (steps * recipe.epochs))
 
-    shown = recipe if stored is None else without_worsening(recipe)
-    batches = epoch_batches(state.images, state.labels, shown, seed=seed, epoch=number, mixing=mixing, side_px=side_px)
-    return batches if shown == recipe else worsened(batches, recipe, epoch)
+    is_live = state.distillation is not None and recipe.distill.live
+    shown = without_degradation(recipe) if is_live else recipe
+    batches = epoch_batches(
+        state.images, state.labels, shown, seed=recipe.seed, epoch=epoch, mixing=mixing, side_px=side_px
+    )
+    return batches if shown == recipe else degraded(batches, recipe, epoch)
 
 
 def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
@@ -40,13 +38,13 @@ def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tens
     ``vote_targets`` are those of :func:`mien.training.outputs.epoch_targets`, on the device.
     """
     distillation, weight = state.distillation, state.recipe.consistency_loss
-    targets = None if distillation is None else distillation.targets(batch)
+    predicted = [None] * len(state.plan.outputs) if distillation is None else distillation.targets(batch)
     if not weight:
         logits = split_logits(state.model(batch.images).float(), state.plan.outputs)
-        return logits[0], _loss_of(state, batch, logits, targets, vote_targets)
+        return logits[0], _loss_of(state, batch, logits, predicted, vote_targets)
     both = torch.cat([batch.images, batch.images.flip(3)]).contiguous(memory_format=torch.channels_last)
     seen, mirrored = (split_logits(each, state.plan.outputs) for each in state.model(both).float().chunk(2))
-    losses = [_loss_of(state, batch, logits, targets, vote_targets) for logits in (seen, mirrored)]
+    losses = [_loss_of(state, batch, logits, predicted, vote_targets) for logits in (seen, mirrored)]
     temperature = 1.0 if distillation is None else distillation.temperature
     apart = consistency_loss(seen[0], mirrored[0], temperature)
     for first, second in zip(seen[1:], mirrored[1:], strict=True):
@@ -55,22 +53,30 @@ def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tens
 
 
 def _loss_of(
-    state: TrainingState, batch: Batch, logits: Sequence[Tensor], targets: Tensor | None, vote_targets: Sequence[Tensor]
+    state: TrainingState,
+    batch: Batch,
+    logits: Sequence[Tensor],
+    predicted: Sequence[Tensor | None],
+    vote_targets: Sequence[Tensor],
 ) -> Tensor:
-    """The weighted sum of the outputs' losses: first that of labels, then those of votes; teachers may predict both."""
+    """The weighted sum of the outputs' losses: first that of labels, then those of votes.
+
+    ``predicted`` is what teachers predict for each output; None for one that they do not have.
+    """
     loss = state.loss(logits[0], state.labels[batch.chosen])
     if batch.partner is not None:
         loss = batch.lam * loss + (1 - batch.lam) * state.loss(logits[0], state.labels[batch.partner])
-    if state.distillation is not None and targets is not None:
-        loss = state.distillation.loss(loss, logits[0], targets)
+    if state.distillation is not None and predicted[0] is not None:
+        loss = state.distillation.loss(loss, logits[0], predicted[0])
     if state.plan.outputs[0].weight != 1:
         loss = state.plan.outputs[0].weight * loss
-    for output, own, votes in zip(state.plan.outputs[1:], logits[1:], vote_targets, strict=True):
+    others = zip(state.plan.outputs[1:], logits[1:], predicted[1:], vote_targets, strict=True)
+    for output, own, taught, votes in others:
         mixed = votes[batch.chosen]
         if batch.partner is not None:
             mixed = batch.lam * mixed + (1 - batch.lam) * votes[batch.partner]
-        if state.distillation is not None and output.target == "votes":
-            mixed = state.distillation.mixed_votes(batch, mixed)
+        if state.distillation is not None and taught is not None:
+            mixed = state.distillation.mixed_votes(taught, mixed)
         loss = loss + output.weight * distribution_loss(own, mixed)
     return loss
 

@@ -1,0 +1,89 @@
+"""Soft labels: what teachers predict for the train split. They are kept in the cache, so that each is computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mien.data.cache_folder import cache_folder
+from mien.data.dataset import Dataset
+from mien.errors import DataError
+from mien.evaluation.predictions import write_predictions
+from mien.files import file_sha256
+from mien.inference.find_model import find_model, find_trained
+from mien.inference.predictor import Predictor
+from mien.pipeline.split_predictions import predict_split
+from mien.preprocess import InputSpec
+from mien.training.teacher import Teacher
+
+
+def find_teachers(names: Sequence[str | os.PathLike[str]], live: bool) -> list[Teacher]:
+    """The teachers that a user names, before any data is read.
+
+    Args:
+        names: models, or predictions files of the train split.
+        live: the networks run in training, so that each must be a run with weights.
+
+    Raises:
+        DataError: no such file, or a file where a network is needed.
+        ModelError, RunError: no such model or run.
+    """
+    found = []
+    for name in names:
+        path = Path(name)
+        if path.suffix == ".npz":
+            if live:
+                raise DataError(
+                    f"distill.live needs the networks of teachers; {name} holds predictions. Name the run itself.",
+                    code="soft-labels-live",
+                )
+            if not path.is_file():
+                raise DataError(f"There is no file {name}. A model can be a teacher, too.", code="soft-labels-missing")
+            found.append(Teacher(path, path))
+        elif live:
+            run = find_trained(name)
+            run.read_recipe()
+            found.append(Teacher(run.best))
+        else:
+            found.append(Teacher(find_model(name)))
+    return found
+
+
+def with_soft_labels(
+    teachers: Sequence[Teacher], faces: Dataset, read: Callable[[InputSpec], Dataset], views: int
+) -> list[Teacher]:
+    """The teachers with their predictions for the train split, which come from the cache where they are in it.
+
+    The temperature is 1: a model's own was fitted on validation labels, which must not influence a student. A run that
+    was interrupted repeats the last teacher only.
+
+    Args:
+        teachers: of :func:`find_teachers`, not live.
+        faces: the student's data, by which the cache is searched.
+        read: gives the same data at a teacher's input size.
+        views: views per face (test-time augmentation).
+
+    Raises:
+        DataError: as :func:`mien.pipeline.split_predictions.predict_split`.
+        RunError: the cache cannot be written.
+    """
+    return [each if each.predictions is not None else _with_predictions(each, faces, read, views) for each in teachers]
+
+
+def _with_predictions(teacher: Teacher, faces: Dataset, read: Callable[[InputSpec], Dataset], views: int) -> Teacher:
+    votes = faces.vote_classes if faces.votes is not None else ()
+    key = [file_sha256(teacher.file), faces.fingerprint_for_predictions("train"), votes, views]
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
+    file = cache_folder().with_name("soft-labels") / f"{name}.npz"
+    if not file.is_file():
+        predictor = Predictor(teacher.file).for_labels()
+        same_size = read(predictor.manifest.input)
+        predictions = predict_split(predictor, same_size, "train", views, temperature=1.0)
+        write_predictions(file, predictions, np.float16)
+    return replace(teacher, predictions=file)
