@@ -194,10 +194,9 @@ def test_bad_images_and_data_are_one_line(mien, tmp_path, tiny_run, faces):
 
 @pytest.mark.parametrize("command", ["audit", "demo", "study", "sweep"])
 def test_what_a_page_needs_is_missed_before_the_work(mien, tmp_path, face_folder, monkeypatch, command):
-    """Plotly came with a later version than matplotlib, so it may be missing alone."""
-    monkeypatch.setitem(sys.modules, "plotly", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     words = {"audit": [face_folder], "demo": [], "study": ["study-a", "--data", face_folder]}
     words["sweep"] = ["quick", "--data", face_folder]
     out = tmp_path / "out"
-    refused(mien(command, *words[command], "--out", out), "missing-extra", "plotly")
+    refused(mien(command, *words[command], "--out", out), "missing-extra", "matplotlib")
     assert not out.exists()

@@ -224,7 +224,7 @@ def test_sound_that_is_lost_is_said(mien, tmp_path, smiling, monkeypatch):
 
 
 def test_without_the_extra_nothing_is_begun(mien, tmp_path, smiling, monkeypatch):
-    for package in ("av", "jinja2", "plotly"):
+    for package in ("av", "jinja2", "matplotlib"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, package, None)
             answer = mien("video", smiling, "--out", tmp_path / "out")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mien.errors import MissingExtraError
 from mien.page.charts.overview import class_chart, confusion_chart, training_chart
-from mien.page.charts.svg import INK, readable_on
+from mien.page.charts.svg import INK, MOST_POINTS, make_chart, readable_on
 from support import raises
 
 HISTORY = [
@@ -136,3 +136,41 @@ assert str(matplotlib.rcParams.copy()) == before
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_named_curve_has_its_numbers_at_the_place_where_it_is_drawn():
+    """Oracle: the path that matplotlib drew, in the units of the SVG, against box and points."""
+    name = "<a href='//x.org'>a</a>"
+
+    def draw(axes):
+        axes.plot([0, 1], [0, 1], color=INK, linestyle=":")
+        axes.errorbar([1, 2, 3], [0.2, np.nan, 0.4], yerr=0.1, label=name)
+        axes.plot(np.linspace(0, 4, 1000), np.zeros(1000), label="long")
+        axes.set(xlim=(0, 4), ylim=(1, 0), xlabel="across", ylabel="up")
+
+    svg = ElementTree.fromstring(make_chart("c", draw, height_inches=2).svg)
+    assert (svg.attrib["data-x"], svg.attrib["data-y"]) == ("across", "up")
+    (axes,) = (node for node in svg.iter() if "data-box" in node.attrib)
+    x0, x1, left, right, y0, y1, bottom, top = map(float, axes.attrib["data-box"].split())
+    long, bars = sorted(
+        (node for node in svg.iter() if "data-points" in node.attrib), key=lambda each: -len(each.attrib["data-points"])
+    )
+    assert (bars.attrib["data-name"], bars.attrib["data-points"]) == (name, "1,0.2 3,0.4")
+    assert len(long.attrib["data-points"].split()) == MOST_POINTS
+    path = next(node.attrib["d"] for node in long.iter() if node.tag.endswith("}path"))
+    drawn = [float(each) for each in re.findall(r"[-\d.]+", path)]
+    ends = [[float(each) for each in long.attrib["data-points"].split()[at].split(",")] for at in (0, -1)]
+    placed = [
+        value for x, y in ends
+        for value in (left + (x - x0) / (x1 - x0) * (right - left), bottom + (y - y0) / (y1 - y0) * (top - bottom))
+    ]  # fmt: skip
+    assert [*drawn[:2], *drawn[-2:]] == pytest.approx(placed, abs=0.01)
+
+
+def test_a_chart_without_names_or_with_another_scale_has_no_data():
+    def logarithmic(axes):
+        axes.plot([1, 2], [1, 2], label="a")
+        axes.set_xscale("log")
+
+    for draw in (lambda axes: axes.plot([0, 1]), lambda axes: axes.bar([0, 1], [1, 2]), logarithmic):
+        assert "data-" not in make_chart("c", draw, height_inches=2).svg

@@ -1,22 +1,19 @@
 """A page: one value, one template. Everything is inside the HTML file: nothing comes from the network.
 
-Without scripts the page says the same: its charts are drawn, its tables are written. Scripts (``templates/page.js``,
-and Plotly where a chart has curves) add numbers under the pointer, sorting, filtering and sliders.
+Without scripts the page says the same: its charts are drawn, its tables are written. A script (``templates/page.js``)
+adds numbers under the pointer, sorting, filtering and sliders.
 """
 
 from __future__ import annotations
 
 import re
-import zlib
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from mien.colours import class_colours
-from mien.errors import Notice, RunError, needs_extra
+from mien.errors import Notice, RunError
 from mien.files import write_bytes, write_text
 from mien.page.blocks import CellFaces, FaceGrid, FaceRow, Section
 from mien.page.rendering import render
@@ -62,9 +59,7 @@ class Page:
 
     def html(self) -> str:
         """The page as HTML. The same page gives the same text. Raises MissingExtraError without jinja2."""
-        moves = any(chart.plot for section in self.sections for chart in section.charts())
-        plotly = packed_plotly() if moves else ""
-        return render("page.html.j2", page=self, plotly=plotly, colours=class_colours(self.classes))
+        return render("page.html.j2", page=self, colours=class_colours(self.classes))
 
     def write(self, folder: Path, name: str = "report.html") -> WrittenPage:
         """Write the page, ``figures/*.svg`` and ``.png``, ``tables/*.csv`` and ``.json`` into a folder; the page last.
@@ -96,19 +91,6 @@ class Page:
         html = f"{html}\n<!-- {_LISTED}\n{listed}\n-->\n"
         write_text(folder / name, html)
         return WrittenPage(folder / name, len(html.encode("utf-8")), tuple(files))
-
-
-@lru_cache(maxsize=1)
-def packed_plotly() -> str:
-    """plotly.js of the package ``plotly``, deflated, in base64: a third of its five megabytes.
-
-    Raises:
-        MissingExtraError: plotly is not installed.
-    """
-    with needs_extra("report", "The report"):
-        import plotly
-    script = (Path(plotly.__path__[0]) / "package_data" / "plotly.min.js").read_bytes()
-    return b64encode(zlib.compress(script, 9)).decode("ascii")
 
 
 _LISTED = "Written beside this page:"

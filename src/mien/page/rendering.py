@@ -42,4 +42,3 @@ def import_page_packages() -> None:
     """Import what pages with charts need. Inside ``needs_extra`` it names a missing package before long work."""
     import jinja2  # noqa: F401
     import matplotlib  # noqa: F401
-    import plotly  # noqa: F401

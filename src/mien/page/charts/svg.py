@@ -6,19 +6,22 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mien.errors import DataError, needs_extra
 from mien.files import write_bytes
-from mien.page.charts.plotly import plot_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 WIDTH_INCHES = 4.2
 """Width of a phone (4.2 inches are 403 CSS pixels), so that text stays readable there."""
@@ -28,6 +31,9 @@ COLOURS: tuple[str, ...] = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9
 
 INK = "#010203"
 """A colour that nothing else uses: it becomes ``currentColor``, which follows the page's light or dark scheme."""
+
+MOST_POINTS = 200
+"""Points of a curve whose numbers a page shows under the pointer."""
 
 LONGEST_NAME = 20
 """Longer names are shortened in charts; tables have the full names."""
@@ -70,13 +76,10 @@ class Chart:
     Attributes:
         name: unique within a page; also the name of its files.
         svg: an ``<svg>`` element for use inside a page, in the colours of the page.
-        plot: the same chart as JSON for Plotly, which a page with scripts draws in its place; ``""`` if it has no curve
-            and no point with a name.
     """
 
     name: str
     svg: str = field(repr=False)
-    plot: str = field(repr=False)
     _figure: Figure = field(repr=False)
     _text: str = field(repr=False)
 
@@ -159,15 +162,67 @@ def make_panels(
                 panel.tick_params(axis="x", labelbottom=True)
         for panel in panels[len(draws) :]:
             panel.remove()
+        _set_gids(figure)
         figure.savefig(stream, format="svg", transparent=True, metadata=_NO_METADATA, dpi=150)
-        plot = plot_json(figure)
     whole = stream.getvalue()
     text = whole[whole.index("<svg") :].strip().replace(INK, "currentColor")
     # The page scales a chart and needs its natural width (CSS: 96 px an inch).
     text = re.sub(r'\bwidth="[^"]*"', f'style="--natural-width: {96 * width_inches:.0f}px"', text, count=1)
     # matplotlib counts ids from 1 in every chart; within a page they must differ. Links lead to faces on the same page.
     text = re.sub(r'(<[^>]*?\bid="|href="#|url\(#)', rf"\g<1>{name}-", text).replace(' target="_blank"', "")
-    return Chart(name, text, plot, figure, _on_white(whole))
+    return Chart(name, _with_data(text, name, figure), figure, _on_white(whole))
+
+
+def _curves(axes: Axes) -> list[tuple[str, Line2D]]:
+    """The lines that have a name, those of error bars too. A name that begins with an underscore is matplotlib's."""
+    from matplotlib.container import ErrorbarContainer
+
+    names = {line: str(line.get_label()) for line in axes.lines}
+    bars = [each for each in axes.containers if isinstance(each, ErrorbarContainer)]
+    names |= {each.lines[0]: str(each.get_label()) for each in bars}
+    return [(name.strip(), line) for line, name in names.items() if not name.startswith("_")]
+
+
+def _set_gids(figure: Figure) -> None:
+    """Give every pair of axes and every named curve an id in the SVG, by which it gets its data."""
+    for number, axes in enumerate(figure.axes):
+        axes.set_gid(f"axes-{number}")
+        for index, (_, line) in enumerate(_curves(axes)):
+            line.set_gid(f"curve-{number}-{index}")
+
+
+def _with_data(svg: str, name: str, figure: Figure) -> str:
+    """Write the numbers of named curves into the SVG as ``data-`` attributes, for the script of the page.
+
+    The axes have ``data-box``: the limits of x, where they are in the SVG, and the same of y. A curve has its name and
+    at most :data:`MOST_POINTS` points. Axes of another scale than a linear one have neither.
+    """
+    width, height = 72 * figure.get_size_inches()
+    found: dict[str, dict[str, str]] = {}
+    for number, axes in enumerate(figure.axes):
+        curves = _curves(axes)
+        if not curves or {axes.get_xscale(), axes.get_yscale()} != {"linear"}:
+            continue
+        place = axes.get_position()
+        ends = place.x0 * width, place.x1 * width, *axes.get_ylim(), (1 - place.y0) * height, (1 - place.y1) * height
+        found[f"axes-{number}"] = {"box": " ".join(f"{each:.5g}" for each in (*axes.get_xlim(), *ends))}
+        for index, (label, line) in enumerate(curves):
+            points = np.asarray(line.get_xydata(), dtype=np.float64)
+            points = points[np.isfinite(points).all(axis=1)]
+            points = points[np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).astype(np.int64))]
+            words = " ".join(f"{x:.4g},{y:.4g}" for x, y in points)
+            found[f"curve-{number}-{index}"] = {"name": label, "points": words}
+    if not found:
+        return svg
+    for key, values in found.items():
+        svg = svg.replace(f'id="{name}-{key}"', f'id="{name}-{key}"{_data_attributes(values)}', 1)
+    labels = ([each.get_xlabel() for each in figure.axes], [each.get_ylabel() for each in figure.axes])
+    x, y = (next((label for label in names if label), "") for names in labels)
+    return svg.replace("<svg", f"<svg{_data_attributes({'x': x, 'y': y})}", 1)
+
+
+def _data_attributes(values: Mapping[str, str]) -> str:
+    return "".join(f' data-{key}="{escape(value)}"' for key, value in values.items())
 
 
 @contextmanager

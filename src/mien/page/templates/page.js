@@ -72,18 +72,58 @@ for (const link of all(".scroll svg a")) {
   };
 }
 
+// Curves: where their points are in the drawing, by the box that their axes have.
+const svgElement = (svg, tag, attributes) => {
+  const element = svg.appendChild(document.createElementNS(svg.namespaceURI, tag));
+  for (const [name, value] of Object.entries({ class: "at", ...attributes })) element.setAttribute(name, value);
+  return element;
+};
+const placing = (axes) => {
+  const [x0, x1, left, right, y0, y1, bottom, top] = axes.dataset.box.split(" ").map(Number);
+  return { x: (x) => left + ((x - x0) / (x1 - x0)) * (right - left), y: (y) => bottom + ((y - y0) / (y1 - y0)) * (top - bottom), top, bottom };
+};
+
+// The numbers of the point that is nearest to the pointer.
+const tip = add(document.body, "div", { className: "tip", hidden: true });
+for (const svg of all("figure svg[data-x]")) {
+  const points = all("[data-points]", svg).flatMap((curve) => {
+    const place = placing(curve.closest("[data-box]"));
+    return curve.dataset.points.split(" ").map((point) => {
+      const [x, y] = point.split(",").map(Number);
+      return { x: place.x(x), y: place.y(y), text: `${curve.dataset.name}: ${svg.dataset.x} ${x}, ${svg.dataset.y} ${y}` };
+    });
+  });
+  const mark = svgElement(svg, "circle", { r: 3, visibility: "hidden" });
+  const show = (point, event) => {
+    tip.hidden = !point;
+    mark.setAttribute("visibility", point ? "visible" : "hidden");
+    if (!point) return;
+    tip.textContent = point.text;
+    mark.setAttribute("cx", point.x);
+    mark.setAttribute("cy", point.y);
+    tip.style.left = `${Math.max(0, Math.min(event.pageX + 12, document.documentElement.clientWidth - tip.offsetWidth - 4))}px`;
+    tip.style.top = `${event.pageY + 14}px`;
+  };
+  svg.onpointermove = (event) => {
+    const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse());
+    const distance = (point) => Math.hypot(point.x - at.x, point.y - at.y);
+    const nearest = points.reduce((best, point) => (distance(point) < distance(best) ? point : best), points[0]);
+    show(nearest && distance(nearest) < 25 ? nearest : null, event);
+  };
+  svg.onpointerleave = () => show(null);
+}
+
 // A slider shows one row of its table, and marks it on a chart.
-const marks = {};
 for (const slider of all(".slider")) {
-  const [steps, places, input] = [JSON.parse(slider.dataset.steps), JSON.parse(slider.dataset.marks), slider.querySelector("input")];
+  const [steps, marks, input] = [JSON.parse(slider.dataset.steps), JSON.parse(slider.dataset.marks), slider.querySelector("input")];
   const cells = all("dd", slider);
+  const axes = document.querySelector(`figure[data-chart="${CSS.escape(slider.dataset.chart)}"] [data-box]`);
+  const place = axes && placing(axes);
+  const line = axes && svgElement(axes.closest("svg"), "line", { "stroke-dasharray": "2 2", y1: place.top, y2: place.bottom });
   input.oninput = () => {
     steps[input.value].forEach((text, index) => (cells[index].textContent = text));
     input.ariaValueText = steps[input.value].join(", ");
-    const at = places[input.value] ?? null;
-    marks[slider.dataset.chart] = at === null ? [] : [{ type: "line", x0: at, x1: at, yref: "y domain", y0: 0, y1: 1, line: { color: ink(), dash: "dot", width: 1.5 } }];
-    const plot = document.querySelector(`figure[data-plot="${CSS.escape(slider.dataset.chart)}"] .plot`);
-    if (plot?.data) Plotly.relayout(plot, { shapes: marks[slider.dataset.chart] });
+    for (const end of axes ? ["x1", "x2"] : []) line.setAttribute(end, place.x(marks[input.value]));
   };
   input.oninput();
   slider.hidden = false;
@@ -101,50 +141,3 @@ const seen = new IntersectionObserver(
   { rootMargin: "-20% 0px -75%" },
 );
 all("main > section").forEach((section) => seen.observe(section));
-
-// Curves: Plotly takes a chart's place when it comes near the screen. Paper keeps the drawing.
-function ink() {
-  return getComputedStyle(document.documentElement).getPropertyValue("--ink").trim();
-}
-let loading;
-function load() {
-  loading ??= (async () => {
-    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
-    const text = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
-    add(document.head, "script", { textContent: text });
-  })();
-  return loading;
-}
-async function draw(figure) {
-  await load();
-  const scroll = figure.querySelector(".scroll");
-  const { data, layout, ratio } = JSON.parse(figure.querySelector("script").textContent.replaceAll("#010203", ink()));
-  const plot = scroll.querySelector(".plot") ?? add(scroll, "div", { className: "plot" });
-  plot.style.aspectRatio = ratio;
-  plot.style.maxWidth = `calc(1.2 * ${scroll.querySelector("svg").style.getPropertyValue("--natural-width")})`;
-  scroll.classList.add("moves");
-  const grid = `${ink()}26`;
-  for (const [key, axis] of Object.entries(layout))
-    if (/^[xy]axis/.test(key)) Object.assign(axis, { gridcolor: grid, title: { ...axis.title, standoff: 4 }, automargin: false });
-  await Plotly.react(plot, data, {
-    ...layout,
-    shapes: marks[figure.dataset.plot] ?? [],
-    font: { family: getComputedStyle(document.body).fontFamily, size: 11, color: ink() },
-    hoverdistance: 40,
-    hoverlabel: { font: { size: 12 } },
-    margin: { l: 0, r: 0, t: 0, b: 0 },
-    paper_bgcolor: "transparent",
-    plot_bgcolor: "transparent",
-    // A finger scrolls the page.
-    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-  }, { displayModeBar: false, responsive: true });
-}
-if (document.getElementById("plotly") && "DecompressionStream" in window) {
-  const figures = all("figure[data-plot]");
-  const near = new IntersectionObserver(
-    (entries) => entries.filter((entry) => entry.isIntersecting).forEach(({ target }) => (near.unobserve(target), draw(target))),
-    { rootMargin: "400px" },
-  );
-  figures.forEach((figure) => near.observe(figure));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => figures.filter((each) => each.querySelector(".moves")).forEach(draw));
-}
