@@ -29,18 +29,17 @@ from mien.data.copy_groups import near_copy_groups
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.data.synthetic import render_faces
-from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
+from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.ferplus import majority_accuracy
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import fingerprint_of_samples, measure_robustness
 from mien.evaluation.robustness_file import RobustnessReport, write_robustness
 from mien.evaluation.temperature import cross_fit_temperature
-from mien.evaluation.vote_metrics import evaluate_votes
 from mien.files import file_sha256, write_text
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.export_quantized import export_quantized
-from mien.pipeline.leakage import subset_masks
+from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, with_model_classes
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
@@ -68,10 +67,8 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
     validation = with_model_classes(model, faces.of_split("validation"))
     scores = predict_split(model, faces, "validation")
     with tempfile.TemporaryDirectory() as elsewhere:
-        masks = subset_masks(with_model_classes(model, faces), scores)
-        about: dict[str, Any] = {"title": name, "metadata": {}, "class_counts": {}}
-        about |= {"subsets": evaluate_subsets(scores, masks), "votes": evaluate_votes(scores, masks)}
-        write_evaluation(Path(elsewhere), scores, evaluate_predictions(scores), **about)
+        evaluation = MeasuredSplit.resolve(scores, faces, [(model, faces)]).evaluate()
+        write_evaluation(Path(elsewhere), scores, evaluation, title=name, metadata={}, class_counts={})
         shutil.copy(Path(elsewhere) / "metrics.json", folder.path / "metrics.json")
     data_print = faces.fingerprint_for_predictions("validation")
     rows = fingerprint_of_samples(data_print, validation.rows, validation.labels, validation.classes)

@@ -48,14 +48,14 @@ def test_what_is_printed_is_what_the_command_prints(mien, voted_run, voted_faces
     faces = replace(voted_faces, images=images)
     write_parquet(faces, tmp_path / "voted.parquet")
     result = package.evaluate(voted_run.path, faces)
-    assert result.measured.subsets
-    assert result.measured.votes is not None
+    assert result.evaluation.subsets
+    assert result.votes is not None
     printed = mien("evaluate", voted_run.path, "--data", tmp_path / "voted.parquet").out
     for title in ("Per class", "Without copies", "Votes", "Distribution of votes"):
         assert title in printed.splitlines()
         assert title in str(result).splitlines()
     page = result._repr_html_()
-    assert all(part.value in page for part in result.measured.subsets)
+    assert all(part.value in page for part in result.evaluation.subsets)
 
 
 def test_a_predictions_file_is_measured_without_its_model(tiny_run):

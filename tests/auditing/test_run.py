@@ -13,7 +13,7 @@ from mien.errors import DataError
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.page.blocks import Text
-from mien.pipeline.leakage import ALL_SAMPLES, without_copies
+from mien.pipeline.measured_split import ALL_SAMPLES, MeasuredSplit
 from support import raises
 
 
@@ -109,8 +109,10 @@ def test_the_score_beside_itself_without_copies(data, copies):
     assert parts[1].accuracy.value == by_hand.accuracy.value
     assert parts[1].macro_f1.value == by_hand.macro_f1.value
     # The evaluation counts near-copies as leaks, and conflicts by identical pixels.
-    assert [part.count for part in without_copies(data, scores, 5)] == [parts[at].count for at in (0, 3, 2)]
-    assert without_copies(data, predictions_of(data, "train"), 5) == []
+    assert [part.count for part in MeasuredSplit.resolve(scores, data).subsets(5)] == [
+        parts[at].count for at in (0, 3, 2)
+    ]
+    assert MeasuredSplit.resolve(predictions_of(data, "train"), data).subsets(5) == []
 
 
 def test_out_of_fold_nothing_was_seen_before(data, copies):
@@ -232,7 +234,7 @@ def test_fer2013_keeps_its_facts_through_the_whole_audit(fer2013_faces):
 
 
 def without_copies_of_default(faces):
-    return without_copies(faces, predictions_of(faces, "validation"), 5)
+    return MeasuredSplit.resolve(predictions_of(faces, "validation"), faces).subsets(5)
 
 
 def test_scores_without_a_row_of_some_class_are_refused_before_copies_are_sought(data):

@@ -28,7 +28,7 @@ def test_the_test_split_is_written_into_the_ledger(mien, tmp_path, tiny_run, fac
 
 
 def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_path, tiny_run, face_folder, monkeypatch):
-    from mien.pipeline import evaluate as evaluating
+    from mien.pipeline import measured_split as evaluating
 
     run = tmp_path / "run"
     shutil.copytree(tiny_run.path, run)
@@ -43,7 +43,7 @@ def test_the_ledger_knows_of_a_test_split_whose_measuring_broke_off(mien, tmp_pa
 
 
 def test_a_machine_without_the_memory_says_so_in_a_line(mien, tiny_run, face_folder, monkeypatch):
-    from mien.pipeline import evaluate as evaluating
+    from mien.pipeline import measured_split as evaluating
 
     def full(*_):
         raise MemoryError

@@ -89,8 +89,8 @@ def test_one_pass_gives_what_two_would(folder, faces, votes):
     """Oracle: the label's own probabilities, and the graph's other output, view by view."""
     model = load(folder / "run", threads=1).for_labels()
     voted = replace(faces, columns={"ferplus_votes": votes})
-    two = predict_split(model, voted, "test", views=2)
-    alone = predict_split(model, faces, "test", views=2)
+    two = predict_split(model, voted, "test", tta=2)
+    alone = predict_split(model, faces, "test", tta=2)
     assert two.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
     assert alone.votes is None
     images = np.asarray(voted.of_split("test").images)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from mien.evaluation.estimates import break_down, evaluate_predictions
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import BreakDown
 from mien.evaluation.threshold import measure_threshold
 from mien.labels import EXPRESSIONS
 from mien.page.metrics_tables import break_down_text, evaluation_text, threshold_text
@@ -65,7 +66,8 @@ def test_names_are_no_markup():
     scores = perfect_scores(("[red]a[/red]", "[/b]"))
     text = shown(evaluation_text(evaluate_predictions(scores, resamples=5)))
     assert "[red]a[/red]" in text
-    text = shown(break_down_text(break_down(scores, np.array(["[i]x", "y"] * 35), resamples=5), "[u]column"))
+    parts = tuple(break_down(scores, np.array(["[i]x", "y"] * 35), resamples=5))
+    text = shown(break_down_text(BreakDown("[u]column", parts)))
     assert "By [u]column" in text
     assert "[i]x" in text
 
@@ -73,7 +75,7 @@ def test_names_are_no_markup():
 def test_break_down_shows_each_value():
     scores = perfect_scores(("a", "b"))
     parts = break_down(scores, np.array(["copy of a training row, by its pixels"] * 20 + ["none"] * 50), resamples=5)
-    text = shown(break_down_text(parts, "duplicate"))
+    text = shown(break_down_text(BreakDown("duplicate", tuple(parts))))
     assert re.search(r"none +50 +100\.0% +100\.0–100\.0% +1\.000 +1\.000–1\.000", text)
     assert max(map(len, text.splitlines())) <= 80
 

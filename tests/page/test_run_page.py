@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -181,7 +182,7 @@ def test_two_classes_may_show_their_threshold(tmp_path):
     shares = np.random.default_rng(0).random(40) * 0.5 + 0.5 * labels
     scores = Predictions(np.arange(40), labels, np.stack([1 - shares, shares], 1), ("sad", "happy"), "test", "")
     result = measure_threshold(scores, 0.7, scores, resamples=10)
-    text = written(tmp_path, threshold=result)
+    text = written(tmp_path, evaluation=replace(evaluation_of(), threshold=result))
     page = Page(text)
     assert "Threshold" in page.words
     assert "0.700" in page.words

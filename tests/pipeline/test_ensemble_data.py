@@ -32,11 +32,11 @@ def test_temperatures_and_metrics_are_those_of_validation(tmp_path, tiny_run, fa
     assert manifest.temperature != 1
     accuracy = (expected.argmax(1) == chosen.labels).mean()
     assert manifest.scores["validation_accuracy"] == pytest.approx(accuracy)
-    assert result.measured.evaluation.accuracy.value == pytest.approx(accuracy)
+    assert result.evaluation.accuracy.value == pytest.approx(accuracy)
     assert manifest.data_fingerprint == read_manifest(tiny_run.model).data_fingerprint
     assert result.notices == []
     both = package.evaluate(files, faces)
-    assert both.metrics["log_loss"].value == pytest.approx(result.measured.evaluation.headline["log_loss"].value)
+    assert both.metrics["log_loss"].value == pytest.approx(result.evaluation.headline["log_loss"].value)
 
 
 def test_samples_that_a_model_was_trained_on_have_no_part_in_the_temperature(tmp_path, tiny_run, faces):
@@ -137,8 +137,8 @@ def test_of_two_classes_the_threshold_is_that_of_the_file(tmp_path, tiny_run, fa
     for at, scale in enumerate((1.0, 3.0)):
         files.append(altered(tiny_run.model, tmp_path / f"{at}.onnx", scale=scale, keep=2))
     result = made(files, two, tmp_path / "both.onnx")
-    expected = package.evaluate(tmp_path / "both.onnx", two).measured
+    expected = package.evaluate(tmp_path / "both.onnx", two)
     assert result.manifest.temperature != 1
-    assert result.measured.threshold is not None
-    assert result.measured.to_dict() == expected.to_dict()
-    assert result.measured.threshold.in_use
+    assert result.evaluation.threshold is not None
+    assert result.evaluation.to_dict() == expected.to_dict()
+    assert result.evaluation.threshold.in_use

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import mien as package
 from mien.data.read import ReadResult
 from mien.errors import DataError
 from mien.evaluation.estimates import evaluate_predictions
@@ -20,8 +21,6 @@ from mien.pipeline import evaluate as evaluate
 from mien.pipeline.evaluate import (
     EvaluateOptions,
     check_options,
-    evaluate_models,
-    evaluate_predictions_only,
     predict_with_models,
 )
 from mien.pipeline.split_predictions import predict_split
@@ -42,29 +41,29 @@ def result(faces):
 
 def test_a_model_is_measured_as_its_parts_say(predictor, result):
     scheme = parse_scheme("binary")
-    options = EvaluateOptions("train", "half", scheme=scheme, threshold=0.3)
-    found = evaluate_models([predictor], [result], options, predict_with_models([predictor], [result], options))
-    answers = predict_split(predictor, result.faces, "train")
-    assert found.unmerged.probabilities == pytest.approx(answers.probabilities)
-    assert found.evaluation.to_dict() == evaluate_predictions(answers.with_scheme(scheme)).to_dict()
-    assert found.threshold is not None
-    assert found.threshold.chosen.threshold == 0.3
+    found = package.evaluate(predictor, result, split="train", classes="binary", threshold=0.3, by="half")
+    predictions = predict_split(predictor, result.faces, "train").with_scheme(scheme)
+    assert found.predictions.probabilities == pytest.approx(predictions.probabilities)
+    expected = evaluate_predictions(predictions).to_dict()
+    assert {name: found.to_dict()[name] for name in expected} == expected
+    assert found.evaluation.threshold is not None
+    assert found.evaluation.threshold.chosen.threshold == 0.3
     kept = (result.faces.split == "train") & ~np.isin(result.faces.labels, [1, 6])
-    counts = {part.value: part.count for part in found.parts}
+    counts = {part.value: part.count for part in found.evaluation.by.parts}
     assert counts == {name: int((result.faces.columns["half"][kept] == name).sum()) for name in ("one", "two")}
     assert sum(found.class_counts["train"]) == kept.sum() == len(found.predictions)
     assert "by 'binary'" in found.merged
     assert set(found.to_dict()) >= {"headline", "threshold", "by"}
 
 
-def test_scores_alone_have_a_threshold_where_they_have_two_classes(tiny_run):
+def test_predictions_alone_have_a_threshold_where_they_have_two_classes(tiny_run):
     answers = read_predictions(tiny_run.predictions("validation"))
-    whole = evaluate_predictions_only(answers, EvaluateOptions())
-    assert (whole.threshold, whole.merged, whole.subsets, whole.temperature_note) == (None, "", (), "at temperature 1")
-    assert whole.evaluation.to_dict() == evaluate_predictions(answers).to_dict()
-    merged = evaluate_predictions_only(answers, EvaluateOptions(scheme=parse_scheme("binary")))
-    assert merged.threshold is not None
-    assert merged.threshold.chosen.threshold == 0.5
+    whole = package.evaluate_file(tiny_run.predictions("validation"))
+    assert (whole.merged, whole.temperature_note) == ("", "at temperature 1")
+    assert whole.to_dict() == evaluate_predictions(answers).to_dict()
+    merged = package.evaluate_file(tiny_run.predictions("validation"), classes="binary")
+    assert merged.evaluation.threshold is not None
+    assert merged.evaluation.threshold.chosen.threshold == 0.5
 
 
 @pytest.mark.parametrize(
@@ -80,13 +79,13 @@ def test_scores_alone_have_a_threshold_where_they_have_two_classes(tiny_run):
 def test_what_the_data_has_not_is_said_before_a_face_is_read(predictor, result, monkeypatch, options, code, values):
     monkeypatch.setattr(evaluate, "predict_ensemble", lambda *_: pytest.fail("faces were read"))
     with raises(DataError, code) as caught:
-        predict_with_models([predictor], [result], options)
+        predict_with_models([(predictor, result.faces)], options)
     assert values in str(caught.value)
 
 
 def test_a_split_that_there_is_not_is_refused(predictor, result):
     with raises(DataError, "split-unknown", "holdout"):
-        predict_with_models([predictor], [result], EvaluateOptions("holdout"))
+        predict_with_models([(predictor, result.faces)], EvaluateOptions("holdout"))
 
 
 def test_classes_that_the_model_has_not_are_refused(predictor):
@@ -102,14 +101,12 @@ def test_what_would_be_opened_for_nothing_stays_closed(predictor, result, monkey
     monkeypatch.setattr(evaluate, "predict_ensemble", lambda *_: pytest.fail("faces were read"))
     neutral = result.faces.subset((result.faces.split != "test") | (result.faces.labels == 6))
     with raises(DataError, "scheme-empty", "test"):
-        predict_with_models(
-            [predictor], [replace(result, faces=neutral)], EvaluateOptions("test", scheme=parse_scheme("binary"))
-        )
+        predict_with_models([(predictor, neutral)], EvaluateOptions("test", scheme=parse_scheme("binary")))
     other = copy.copy(predictor)
     other.manifest = predictor.manifest.model_copy(update={"classes": ("a", "b"), "name": "pair"})
     other.output = other.manifest.output()
     with raises(DataError, "ensemble-classes-differ"):
-        predict_with_models([predictor, other], [result, result], EvaluateOptions("test"))
+        predict_with_models([(predictor, result.faces), (other, result.faces)], EvaluateOptions("test"))
 
 
 def test_two_who_write_one_evaluation_share_no_half_written_file(tiny_run, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import load
 from mien.pipeline.evaluate import measure_model_threshold, merging_description
 from mien.pipeline.evaluation_files import write_evaluation
-from mien.pipeline.leakage import leakage_reference, without_copies
+from mien.pipeline.measured_split import MeasuredSplit, leakage_reference
 from mien.pipeline.split_predictions import predict_split, temperature_description, with_model_classes
 from support import raises
 
@@ -85,10 +85,12 @@ def test_what_is_said_of_validation_does_not_hang_on_the_test_split(faces, class
     images[test] = images[validation]
     labels[test] = (labels[validation] + 1) % len(faces.classes)
     whole = replace(faces, images=images, labels=labels)
-    scores = predict_split(classifier, whole, "validation")
+    predictions = replace(predict_split(classifier, whole, "validation"), data_fingerprint="")
     without = whole.subset(np.flatnonzero(whole.split != "test"))
-    assert without_copies(whole, scores, 5) == without_copies(without, scores, 5)
-    parts = without_copies(whole, predict_split(classifier, whole, "test"), 5)
+    assert MeasuredSplit.resolve(predictions, whole).subsets(5) == MeasuredSplit.resolve(predictions, without).subsets(
+        5
+    )
+    parts = MeasuredSplit.resolve(predict_split(classifier, whole, "test"), whole).subsets(5)
     assert parts[1].count < parts[0].count
 
 

@@ -13,7 +13,7 @@ from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.errors import RunError
 from mien.inference.predictor import load
-from mien.pipeline.leakage import subset_masks
+from mien.pipeline.measured_split import subset_masks
 from mien.pipeline.trained_on import image_digests, read_trained_on, write_trained_on
 from mien.run_folder import RunFolder
 from support import note_codes, page_codes, raises, warned
@@ -47,7 +47,7 @@ def seen(trained, measured, split):
 
 
 def counts(result):
-    return {each.value: each.count for each in result.measured.subsets}
+    return {each.value: each.count for each in result.evaluation.subsets}
 
 
 def test_the_data_that_a_model_was_trained_on_gives_no_warning(tiny_run, faces):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.api.inputs import Data, Model, data_name, read, run_of
-from mien.api.text import as_text, evaluated_texts, metrics_table
+from mien.api.text import as_text, metrics_table
 from mien.argument_names import names_arguments
 from mien.data.read import ReadResult
-from mien.errors import DataError, MienWarning
+from mien.errors import DataError, MienWarning, Notice
 from mien.evaluation.predictions import Predictions, read_predictions
-from mien.evaluation.results import Estimate
+from mien.evaluation.results import Estimate, Evaluation
 from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.hub import is_fetched
 from mien.inference.find_model import SHIPPED, find_run
@@ -26,16 +26,19 @@ from mien.inference.predictor import Predictor, load
 from mien.labels import parse_scheme
 from mien.page.charts.overview import confusion_chart
 from mien.page.charts.svg import Chart
+from mien.page.metrics_tables import evaluation_text
 from mien.page.sections import subsets_table
 from mien.page.votes import majority_table
 from mien.pipeline.evaluate import (
-    EvaluatedSplit,
     EvaluateOptions,
+    break_down_by,
     check_options,
-    evaluate_models,
-    evaluate_predictions_only,
+    measure_split_threshold,
+    merging_description,
     predict_with_models,
 )
+from mien.pipeline.measured_split import MeasuredSplit
+from mien.pipeline.split_predictions import other_votes_notice, temperatures_description
 from mien.report.run import write_report
 from mien.run_folder import RunFolder
 
@@ -45,38 +48,48 @@ class EvaluationResult:
     """A model's metrics on one split.
 
     Attributes:
-        measured: everything that was measured, as values.
+        evaluation: all metrics, as values.
+        predictions: probabilities of every class for every sample, with labels and sample ids.
         model: the model, the first of several; None where a predictions file was measured.
         data: the data set as it was read; None likewise.
         run: the run folder of a single model.
         name: the name of the model, or of all, joined by `` + ``; empty where a predictions file was measured.
+        class_counts: faces of each class in each split of the data; empty for a predictions file.
+        merged: in words, what merging classes did; empty if nothing was merged.
+        temperature_note: in words, how the models' temperatures were used; empty if unknown.
+        notices: what to know: a model was trained on samples of the split, or could not be measured by the votes.
     """
 
-    measured: EvaluatedSplit = field(repr=False)
-    model: Predictor | None
-    data: ReadResult | None = field(repr=False)
-    run: RunFolder | None = field(repr=False)
+    evaluation: Evaluation = field(repr=False)
+    predictions: Predictions = field(repr=False)
+    model: Predictor | None = None
+    data: ReadResult | None = field(repr=False, default=None)
+    run: RunFolder | None = field(repr=False, default=None)
     name: str = ""
+    class_counts: Mapping[str, Sequence[int]] = field(repr=False, default_factory=dict)
+    merged: str = field(repr=False, default="")
+    temperature_note: str = field(repr=False, default="")
+    notices: Sequence[Notice] = ()
 
     @property
     def metrics(self) -> Mapping[str, Estimate]:
         """Headline metrics by name, each with its 95% interval."""
-        return self.measured.evaluation.headline
+        return self.evaluation.headline
 
     @property
     def accuracy(self) -> Estimate:
         """Share of samples whose predicted class is the label, 0..1, with its 95% interval."""
-        return self.measured.evaluation.accuracy
+        return self.evaluation.accuracy
 
     @property
     def confusion_matrix(self) -> npt.NDArray[np.int64]:
         """int64 (C, C): rows are true classes, columns predicted ones."""
-        return self.measured.evaluation.confusion
+        return self.evaluation.confusion
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the confusion matrix."""
-        return self.measured.evaluation.classes
+        return self.evaluation.classes
 
     @property
     def votes(self) -> VoteEvaluation | None:
@@ -85,12 +98,7 @@ class EvaluationResult:
         None where these samples have no votes, where ``classes`` merged the classes, and where no output can be
         measured by them.
         """
-        return self.measured.votes
-
-    @property
-    def predictions(self) -> Predictions:
-        """Probabilities of every class for every sample, with labels and sample numbers."""
-        return self.measured.predictions
+        return self.evaluation.votes
 
     def plot_confusion_matrix(self) -> Chart:
         """The confusion matrix: percent of each true class, and counts. Needs the extra ``report``."""
@@ -109,7 +117,7 @@ class EvaluationResult:
             title=f"{self.name or 'predictions'}: {self.predictions.split}",
             faces=None if self.data is None else self.data.faces,
             # Other probabilities than the model's own: merged, or averaged over views or models.
-            model=None if self.measured.options.scheme is not None or averaged else self.model,
+            model=None if self.merged or averaged else self.model,
             run=self.run,
             robustness=[folder, *([] if self.run is None else [self.run.path])],
             explain=False,
@@ -123,17 +131,17 @@ class EvaluationResult:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: the content of ``metrics.json``."""
-        return self.measured.to_dict()
+        return self.evaluation.to_dict()
 
     def __str__(self) -> str:
-        return "\n".join(map(as_text, evaluated_texts(self.measured)))
+        return as_text(evaluation_text(self.evaluation))
 
     def _repr_html_(self) -> str:
-        tables = [metrics_table(self.measured.evaluation)]
-        if self.measured.subsets:
-            tables.append(subsets_table(self.measured.subsets))
-        if self.measured.votes is not None and self.measured.votes.majority:
-            tables.append(majority_table(self.measured.votes))
+        tables = [metrics_table(self.evaluation)]
+        if self.evaluation.subsets:
+            tables.append(subsets_table(self.evaluation.subsets))
+        if self.votes is not None and self.votes.majority:
+            tables.append(majority_table(self.votes))
         return "".join(each._repr_html_() for each in tables) + self.plot_confusion_matrix()._repr_svg_()
 
 
@@ -172,7 +180,7 @@ def evaluate(
     check_options(options, loaded[0])
     results = [read(data, *each.manifest.input.stored_as) for each in loaded]
     result = evaluate_read(loaded, results, options, {"data": data_name(data)})
-    for each in result.measured.notices:
+    for each in result.notices:
         warnings.warn(MienWarning(str(each), code=each.code), stacklevel=3)
     return result
 
@@ -188,13 +196,40 @@ def evaluate_read(
         options: what to measure.
         use: what the ledger says of the data, where the test split is used.
     """
-    predictions = predict_with_models(models, results, options)
+    members = [(model, result.faces) for model, result in zip(models, results, strict=True)]
+    predictions = predict_with_models(members, options)
     if options.split == "test":
         # Noted before metrics are computed: whatever fails later, the split has been used.
         _note_test_use(models, results[0], predictions.with_scheme(options.scheme), options, use)
-    run = run_of(models[0]) if len(models) == 1 else None
-    name = " + ".join(each.manifest.full_name for each in models)
-    return EvaluationResult(evaluate_models(models, results, options, predictions), models[0], results[0], run, name)
+    split = MeasuredSplit.resolve(predictions, results[0].faces, members, uncleaned=results[0].uncleaned)
+    return _measure(
+        split,
+        options,
+        model=models[0],
+        data=results[0],
+        run=run_of(models[0]) if len(models) == 1 else None,
+        name=" + ".join(each.manifest.full_name for each in models),
+        temperature_note=temperatures_description(members, options.split),
+    )
+
+
+def _measure(split: MeasuredSplit, options: EvaluateOptions, **about: Any) -> EvaluationResult:
+    merged = split.with_scheme(options.scheme)
+    evaluation = replace(
+        merged.evaluate(),
+        threshold=measure_split_threshold(split, options.scheme, options.threshold),
+        by=None if options.by is None else break_down_by(merged, options.by),
+    )
+    models = [model for model, _ in split.members]
+    notices = (evaluation.trained_on_notice, other_votes_notice(models, split.predictions))
+    return EvaluationResult(
+        evaluation,
+        merged.predictions,
+        class_counts=merged.class_counts,
+        merged=merging_description(split.predictions, merged.predictions, options.scheme),
+        notices=[each for each in notices if each is not None],
+        **about,
+    )
 
 
 def run_with_ledger(model: Predictor) -> RunFolder | None:
@@ -205,11 +240,17 @@ def run_with_ledger(model: Predictor) -> RunFolder | None:
 
 
 @names_arguments
-def evaluate_file(path: str | os.PathLike[str], *, classes: str | None = None) -> EvaluationResult:
+def evaluate_file(
+    path: str | os.PathLike[str], *, classes: str | None = None, threshold: float | None = None
+) -> EvaluationResult:
     """Measure a predictions file of any model, without the model and without images. See docs/predictions.md."""
     predictions = read_predictions(path)
-    options = EvaluateOptions(predictions.split, scheme=parse_scheme(classes or "all"))
-    return EvaluationResult(evaluate_predictions_only(predictions, options), None, None, None)
+    known = predictions.temperature is not None
+    return _measure(
+        MeasuredSplit(predictions),
+        EvaluateOptions(predictions.split, scheme=parse_scheme(classes or "all"), threshold=threshold),
+        temperature_note=f"at temperature {predictions.temperature:.3g}" if known else "",
+    )
 
 
 def _note_test_use(

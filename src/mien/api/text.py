@@ -5,32 +5,16 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 
 from mien.evaluation.results import Evaluation
 from mien.page.blocks import Column, Table
-from mien.page.metrics_tables import break_down_text, evaluation_text, subsets_text, threshold_text, votes_text
-from mien.pipeline.evaluate import EvaluatedSplit
 
 
 def metrics_table(evaluation: Evaluation) -> Table:
     """Headline metrics with intervals, as a table that a notebook shows."""
     rows = [(name.replace("_", " "), estimate) for name, estimate in evaluation.headline.items()]
     return Table("metrics", (Column("metric", "text"), Column("value")), rows)
-
-
-def evaluated_texts(measured: EvaluatedSplit) -> list[RenderableType]:
-    """All tables of an evaluation, for a terminal: those without copies, of votes and so on where the data has them."""
-    found = [evaluation_text(measured.evaluation)]
-    if measured.subsets:
-        found.append(subsets_text(measured.subsets))
-    if measured.votes is not None:
-        found.append(votes_text(measured.votes))
-    if measured.threshold is not None:
-        found.append(threshold_text(measured.threshold))
-    if measured.options.by is not None:
-        found.append(break_down_text(measured.parts, measured.options.by))
-    return found
 
 
 def as_text(renderable: Any) -> str:

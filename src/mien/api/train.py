@@ -69,7 +69,7 @@ class TrainingResult:
     @property
     def votes(self) -> VoteEvaluation | None:
         """How well annotators' votes on the validation split are predicted; None without votes."""
-        return self.details.votes
+        return self.details.evaluation.votes
 
     def plot_history(self, metric: str = "accuracy") -> Chart:
         """Accuracy or loss of train and validation over the epochs. Needs the extra ``report``."""

@@ -36,8 +36,8 @@ from mien.evaluation.image_statistics import brightness, contrast, sharpness
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
 from mien.near_copies.finder import NearCopies, find_near_copies
-from mien.pipeline.leakage import ALL_SAMPLES
 from mien.pipeline.matching import check_fingerprint, match_faces
+from mien.pipeline.measured_split import ALL_SAMPLES
 from mien.preprocess import grey_stack
 from mien.progress import busy
 from mien.sample_groups import join_groups

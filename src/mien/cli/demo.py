@@ -18,14 +18,13 @@ from mien.cli.train_view import TrainProgress
 from mien.data.dataset import Dataset
 from mien.data.synthetic import synthetic_faces
 from mien.errors import needs_extra
-from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.results import Evaluation
 from mien.inference.predictor import Predictor, load
 from mien.inference.share_text import share_text
 from mien.page.metrics_tables import evaluation_text
 from mien.page.rendering import import_page_packages
 from mien.pipeline.evaluation_files import write_evaluation
-from mien.pipeline.leakage import without_copies
+from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, temperature_description
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
@@ -76,7 +75,7 @@ def demo(
 def _test(run: RunFolder, predictor: Predictor, faces: Dataset) -> tuple[Evaluation, Path | None]:
     """Evaluate on the test split and write the report; the ledger of the run counts this use."""
     predictions = predict_split(predictor, faces, "test")
-    evaluation = evaluate_predictions(predictions)
+    evaluation = MeasuredSplit.resolve(predictions, faces).evaluate()
     run.note_test_use(
         {"data": "synthetic", "data_fingerprint": faces.fingerprint, "accuracy": evaluation.accuracy.value}
     )
@@ -89,7 +88,6 @@ def _test(run: RunFolder, predictor: Predictor, faces: Dataset) -> tuple[Evaluat
         history=run.read_history(),
         best_epoch=predictor.manifest.epoch,
         class_counts=faces.counts_by_split(),
-        subsets=without_copies(faces, predictions),
         metadata={"probabilities": tempered, **page_metadata(environment(_SOURCE))},
     )
     return evaluation, report

@@ -9,12 +9,12 @@ import typer
 from rich.table import Table
 
 from mien.api.export import check_model_file, check_onnx
-from mien.api.text import evaluated_texts
 from mien.cli.options import JsonOption, ModelsArgument, QuietOption
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
 from mien.errors import RunError
 from mien.inference.find_model import find_model
+from mien.page.metrics_tables import evaluation_text
 from mien.pipeline.export_ensemble import export_ensemble, open_members
 from mien.run_folder import RunFolder
 
@@ -50,8 +50,7 @@ def ensemble(
     if json:
         show_json(made.to_dict())
         return
-    for text in evaluated_texts(made.measured):
-        show(text)
+    show(evaluation_text(made.evaluation))
     alone = Table(title="Accuracy of each model alone", title_justify="left", box=None, show_header=False)
     for name, accuracy in zip(models, made.accuracies, strict=True):
         alone.add_row(name, f"{accuracy:.1%}")

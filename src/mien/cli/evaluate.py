@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from mien.api.evaluate import evaluate_read, run_with_ledger
-from mien.api.text import evaluated_texts
+from mien.api.evaluate import EvaluationResult, evaluate_file, evaluate_read, run_with_ledger
 from mien.cli.options import (
     MODEL_HELP,
     TTA_HELP,
@@ -25,43 +24,13 @@ from mien.cli.options import (
 from mien.cli.output import check_out, check_overwrite, note, notice, page_metadata, show, show_json
 from mien.cli.source import Source, SourceVotesOptions, absolute
 from mien.errors import DataError
-from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import Predictor, load
 from mien.inference.tta import check_tta
 from mien.labels import parse_scheme
-from mien.pipeline.evaluate import (
-    EvaluatedSplit,
-    EvaluateOptions,
-    check_options,
-    evaluate_predictions_only,
-)
+from mien.page.metrics_tables import evaluation_text
+from mien.pipeline.evaluate import EvaluateOptions, check_options
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.run_folder import RunFolder
-
-
-@dataclass(frozen=True)
-class _Output:
-    """Where to write. ``check`` refuses to replace files before anything is computed."""
-
-    folder: Path | None
-    overwrite: bool
-
-    def check(self, split: str) -> None:
-        names = [RunFolder(Path()).predictions(split).name, "metrics.json", "report.html"]
-        check_overwrite(self.folder, names, self.overwrite)
-
-
-@dataclass(frozen=True)
-class _Result:
-    """An evaluation, and what its page says beside the metrics."""
-
-    measured: EvaluatedSplit
-    name: str
-    metadata: Mapping[str, str]
-    history: Sequence[Mapping[str, Any]] = field(default=())
-    best_epoch: int | None = None
-    models: tuple[str, ...] = ()
-    data_options: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -109,114 +78,93 @@ def evaluate(
     check_out(out)
     scheme = parse_scheme("all" if classes is None else classes)
     options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
-    output = _Output(out, overwrite)
     if predictions is not None:
-        reading = data_options != SourceVotesOptions()
-        told = {
+        given = {
             "MODEL": models,
             "--data": data,
             "--split": split,
             "--by": by,
             "--tta": tta != 1,
             "--provider": provider,
+            "--map, --skip-bad, --clean, --votes or --group": data_options != SourceVotesOptions(),
         }
-        told["--map, --skip-bad, --clean, --votes or --group"] = reading
-        if any(told.values()):
+        if any(given.values()):
             raise DataError(
                 "--predictions FILE already holds labels and probabilities of one split. Leave out "
-                f"{' and '.join(name for name, given in told.items() if given)}.",
+                f"{' and '.join(name for name, value in given.items() if value)}.",
                 code="options",
             )
-        result = _of_predictions(predictions, options, output)
+        result = evaluate_file(predictions, classes=classes, threshold=threshold)
+        _check_free(out, result.predictions.split, overwrite)
+        note(
+            "a predictions file does not say which samples are duplicates of training samples. "
+            "mien report --data PATH does.",
+            "copies-unknown",
+        )
+        result = replace(result, name=predictions.stem)
+        metadata = {"predictions": str(predictions)}
     elif not models or data is None:
         raise DataError("mien evaluate needs MODEL and --data PATH, or --predictions FILE alone.", code="options")
     else:
-        result = _of_models(models, data_options.at(data), options, output, provider)
-    for each in result.measured.notices:
+        source = data_options.at(data)
+        _check_free(out, options.split, overwrite)
+        result = _evaluate_models(models, source, options, provider)
+        metadata = {"model": ", ".join(models), **page_metadata(source.environment())}
+    for each in result.notices:
         notice(each.line)
-    if result.measured.merged:
-        note(f"{result.measured.merged}.", "classes-merged")
-    report = None if out is None else _write(out, result)
+    if result.merged:
+        note(f"{result.merged}.", "classes-merged")
+    report = None if out is None else _write(out, result, metadata)
     if json:
-        show_json(result.measured.to_dict())
+        show_json(result.to_dict())
     else:
-        _show(result.measured)
+        show(evaluation_text(result.evaluation))
+        if result.predictions.note:
+            typer.echo(f"\nPredictions are {result.predictions.note}.")
+        if result.temperature_note:
+            typer.echo(f"\nProbabilities are {result.temperature_note}.")
     if out is not None:
         notice(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
 
 
-def _of_predictions(file: Path, options: EvaluateOptions, output: _Output) -> _Result:
-    predictions = read_predictions(file)
-    output.check(predictions.split)
-    measured = evaluate_predictions_only(predictions, replace(options, split=predictions.split))
-    note(
-        "a predictions file does not say which samples are duplicates of training samples. "
-        "mien report --data PATH does.",
-        "copies-unknown",
-    )
-    metadata = {
-        "predictions": str(file),
-        **({"probabilities": measured.temperature_note} if measured.temperature_note else {}),
-    }
-    return _Result(measured, file.stem, metadata)
+def _check_free(out: Path | None, split: str, overwrite: bool) -> None:
+    """Refuse to replace files, before anything is computed."""
+    names = [RunFolder(Path()).predictions(split).name, "metrics.json", "report.html"]
+    check_overwrite(out, names, overwrite)
 
 
-def _of_models(
-    models: list[str], source: Source, options: EvaluateOptions, output: _Output, provider: str | None
-) -> _Result:
-    check_tta(options.views)
-    output.check(options.split)
+def _evaluate_models(
+    models: list[str], source: Source, options: EvaluateOptions, provider: str | None
+) -> EvaluationResult:
+    check_tta(options.tta)
     predictors = [load(model, provider=provider).for_labels() for model in models]
     check_options(options, predictors[0])
     results = source.read_for(predictors)
     notice(f"{source.path}: splits: {results[0].split_origin}")
-    done = evaluate_read(predictors, results, options, {"data": str(source.path), **source.metadata()})
+    result = evaluate_read(predictors, results, options, {"data": str(source.path), **source.metadata()})
     if options.split == "test":
         _show_test_uses(predictors)
-    metadata = {
-        "model": ", ".join(models),
-        "probabilities": done.measured.temperature_note,
-        **page_metadata(source.environment()),
-    }
-    result = _Result(
-        done.measured,
-        done.name,
-        metadata,
-        models=tuple(map(absolute, models)),
-        data_options=tuple(source.absolute().options()),
+    predictions = replace(
+        result.predictions, models=tuple(map(absolute, models)), data_options=tuple(source.absolute().options())
     )
-    if done.run is None:
-        return result
-    return replace(result, history=done.run.read_history(), best_epoch=predictors[0].manifest.epoch)
+    return replace(result, predictions=predictions)
 
 
-def _write(out: Path, result: _Result) -> Path | None:
+def _write(out: Path, result: EvaluationResult, metadata: Mapping[str, str]) -> Path | None:
     """Write the evaluation and its page; where the page is, if it could be made."""
-    measured = result.measured
-    of_predictions = {"classes": measured.merged, "averaging": measured.unmerged.note}
+    about = {
+        "probabilities": result.temperature_note, "classes": result.merged, "averaging": result.predictions.note
+    }  # fmt: skip
     return write_evaluation(
         out,
-        replace(measured.predictions, models=result.models, data_options=result.data_options),
-        measured.evaluation,
-        title=f"{result.name}: {measured.predictions.split}",
-        metadata={**result.metadata, **{fact: words for fact, words in of_predictions.items() if words}},
-        class_counts=measured.class_counts,
-        history=result.history,
-        best_epoch=result.best_epoch,
-        threshold=measured.threshold,
-        subsets=measured.subsets,
-        votes=measured.votes,
-        trained_on=measured.trained_on,
+        result.predictions,
+        result.evaluation,
+        title=f"{result.name}: {result.predictions.split}",
+        metadata={**metadata, **{name: words for name, words in about.items() if words}},
+        class_counts=result.class_counts,
+        history=[] if result.run is None else result.run.read_history(),
+        best_epoch=None if result.run is None or result.model is None else result.model.manifest.epoch,
     )
-
-
-def _show(measured: EvaluatedSplit) -> None:
-    for text in evaluated_texts(measured):
-        show(text)
-    if measured.predictions.note:
-        typer.echo(f"\nPredictions are {measured.predictions.note}.")
-    if measured.temperature_note:
-        typer.echo(f"\nProbabilities are {measured.temperature_note}.")
 
 
 def _show_test_uses(predictors: Sequence[Predictor]) -> None:

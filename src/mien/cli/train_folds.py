@@ -21,7 +21,7 @@ from mien.data.copy_groups import near_copy_groups
 from mien.errors import DataError, RunError, needs_extra, without_password
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.results import BreakDown, Evaluation, SubsetMetrics
 from mien.files import write_text
 from mien.labels import parse_scheme
 from mien.page.metrics_tables import break_down_text, evaluation_text
@@ -144,7 +144,7 @@ def fold_spread(parts: list[SubsetMetrics]) -> Mapping[str, Any]:
 
 def _show(evaluation: Evaluation, parts: list[SubsetMetrics], spread: Mapping[str, Any]) -> None:
     show(evaluation_text(evaluation))
-    show(break_down_text(parts, "fold"))
+    show(break_down_text(BreakDown("fold", tuple(parts))))
     accuracy = spread["accuracy"]
     typer.echo(
         f"\nAccuracy of the folds: mean {accuracy['mean']:.1%}, standard deviation "

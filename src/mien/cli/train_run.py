@@ -29,7 +29,7 @@ from mien.cli.train_processes import start_processes
 from mien.cli.train_view import TrainProgress
 from mien.data.dataset import Dataset
 from mien.errors import RunError, needs_extra
-from mien.page.metrics_tables import evaluation_text, votes_text
+from mien.page.metrics_tables import evaluation_text
 from mien.page.wording import counted, kept_epoch_text
 from mien.processes import is_main_process, process_count, restarts_share_a_store
 from mien.recipe import Recipe
@@ -181,14 +181,11 @@ def _train(job: TrainingJob, plan: TrainingPlan, options: TrainOptions) -> RunRe
 
 def _content(outcome: RunResult, recipe: Recipe) -> dict[str, Any]:
     content = {"run": str(outcome.run.path), "epoch": outcome.outcome.best_epoch, "keep": recipe.stopping.keep}
-    votes = {} if outcome.votes is None else {"votes": outcome.votes.to_dict()}
-    return {**content, **outcome.evaluation.to_dict(), **votes}
+    return {**content, **outcome.evaluation.to_dict()}
 
 
 def _show(outcome: RunResult, recipe: Recipe) -> None:
     show(evaluation_text(outcome.evaluation))
-    if outcome.votes is not None:
-        show(votes_text(outcome.votes))
     trained = outcome.outcome
     kept = kept_epoch_text(trained.best_epoch, len(trained.history), recipe.stopping)
     folder = outcome.run.path

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from mien.comparison.section import PairwiseComparison, comparison_section
 from mien.data.dataset import Dataset
 from mien.errors import DataError, Notice
@@ -16,8 +14,7 @@ from mien.evaluation.paired_tests import compare_predictions, match_samples, sha
 from mien.evaluation.predictions import Predictions
 from mien.page.page import Page, WrittenPage
 from mien.page.wording import samples_text
-from mien.pipeline.leakage import leakage_reference, without_copies
-from mien.pipeline.matching import check_fingerprint, faces_of_predictions, match_faces
+from mien.pipeline.measured_split import MeasuredSplit
 
 
 def compare_all(
@@ -47,7 +44,7 @@ def compare_all(
             raise DataError(f"{first} and {name}: {error}", code=error.code) from None
         groups = groups_of((a, b))
         if faces is not None and faces.groups is not None:
-            groups = _faces_of(a, faces).groups
+            groups = _on_faces(a, faces).predictions.groups
         a, b = (replace(each, groups=groups) for each in (a, b))
         key = "comparison" if len(others) == 1 else f"comparison-{number}"
         names = (first, name) if first != name else (f"{first} (1)", f"{name} (2)")
@@ -98,17 +95,15 @@ def with_subsets(
     Args:
         pairs: at least one.
         faces: the data that the predictions are of, all splits.
-        uncleaned: the data before a list of changes was applied; see :func:`mien.pipeline.leakage.leakage_reference`.
+        uncleaned: the data before a list of changes was applied.
         resamples: bootstrap resamples for each interval.
 
     Raises:
         DataError: the predictions are not of these faces.
     """
-    _faces_of(pairs[0].first_predictions, faces)
-    seen = leakage_reference([], faces, uncleaned)
     sides = [
         [
-            without_copies(seen, predictions, resamples)
+            _on_faces(predictions, faces, uncleaned).subsets(resamples)
             for predictions in (each.first_predictions, each.second_predictions)
         ]
         for each in pairs
@@ -137,7 +132,7 @@ def write_comparison(
         RunError: the file system refused.
     """
     predictions = pairs[0].first_predictions
-    chosen = None if faces is None else _faces_of(predictions, faces)
+    chosen = None if faces is None else _on_faces(predictions, faces).faces
     sections = [comparison_section(each, chosen) for each in pairs]
     notices = []
     if faces is None:
@@ -154,9 +149,6 @@ def write_comparison(
     return page.write(out)
 
 
-def _faces_of(predictions: Predictions, faces: Dataset) -> Dataset:
-    """The faces of the predictions, in order. Raises DataError if the predictions are not of these faces."""
-    check_fingerprint(faces, predictions)
-    # With --shared-only, the compared samples are only a part of the split.
-    part = faces.subset(np.isin(faces.rows, predictions.sample_ids))
-    return match_faces(faces_of_predictions(part, predictions), predictions)
+def _on_faces(predictions: Predictions, faces: Dataset, uncleaned: Dataset | None = None) -> MeasuredSplit:
+    """The predictions with their faces. With --shared-only, the compared samples are only a part of the split."""
+    return MeasuredSplit.resolve(predictions, faces, uncleaned=uncleaned, part_of_split=True)

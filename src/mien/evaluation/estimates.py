@@ -49,14 +49,19 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, seed: 
         )
 
     (own,) = resample([predictions], _HEADLINE, resamples, seed)
-    estimates = [percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True)]
-    headline = dict(zip(_HEADLINE, estimates, strict=True))
+    accuracy, macro_f1, macro_auc, log_loss, calibration_error = (
+        percentile_interval(*pair) for pair in zip(own.values, own.drawn.T, strict=True)
+    )
     return Evaluation(
         split=predictions.split,
         samples=len(predictions),
         classes=predictions.classes,
         data_fingerprint=predictions.data_fingerprint,
-        **headline,
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        macro_auc=macro_auc,
+        log_loss=log_loss,
+        calibration_error=calibration_error,
         per_class=tuple(
             ClassMetrics(name, int(support[index]), **{key: float(column[index]) for key, column in columns.items()})
             for index, name in enumerate(predictions.classes)
@@ -67,6 +72,7 @@ def evaluate_predictions(predictions: Predictions, resamples: int = 1000, seed: 
         resamples=resamples,
         seed=seed,
         groups=None if predictions.groups is None else len(np.unique(predictions.groups)),
+        note=predictions.note,
     )
 
 

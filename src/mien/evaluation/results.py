@@ -5,10 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from mien.errors import Notice
+
+if TYPE_CHECKING:
+    from mien.evaluation.threshold import ThresholdResult
+    from mien.evaluation.vote_metrics import VoteEvaluation
 
 LEVEL = 0.95
 """Level of every interval."""
@@ -67,6 +73,12 @@ class Evaluation:
         resamples: number of bootstrap resamples behind the intervals.
         seed: seed of the resampling.
         groups: number of groups that were resampled; None where samples were.
+        note: how the predictions were made, if not by one model from one view of each face.
+        threshold: of two classes.
+        subsets: metrics on all samples and without copies; empty without data.
+        votes: metrics by annotators' votes; None without votes, and where a label scheme merged classes.
+        trained_on: samples that a model was trained on, although no identical image is in an earlier split of the data.
+        by: metrics for each value of a column of the data; None without one.
     """
 
     split: str
@@ -85,6 +97,12 @@ class Evaluation:
     resamples: int
     seed: int
     groups: int | None = None
+    note: str = ""
+    threshold: ThresholdResult | None = None
+    subsets: tuple[SubsetMetrics, ...] = ()
+    votes: VoteEvaluation | None = None
+    trained_on: int = 0
+    by: BreakDown | None = None
 
     @property
     def headline(self) -> dict[str, Estimate]:
@@ -97,9 +115,20 @@ class Evaluation:
             "calibration_error": self.calibration_error,
         }
 
+    @property
+    def trained_on_notice(self) -> Notice | None:
+        """What to know where a model was trained on some of the samples; None for none."""
+        if not self.trained_on:
+            return None
+        return Notice(
+            f"The model was trained on {self.trained_on:,} of these {self.samples:,} samples. Does the data have other "
+            f"splits than in training? Read it with the same group column and list of changes.",
+            code="trained-on",
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The content of ``metrics.json``: only dicts, lists, strings, numbers and None (for NaN)."""
-        return {
+        content = {
             "split": self.split,
             "samples": self.samples,
             "classes": list(self.classes),
@@ -117,6 +146,8 @@ class Evaluation:
             "weighted": self.weighted.to_dict(),
             "confusion_matrix": self.confusion.tolist(),
         }
+        optional = ("trained_on", "note", "threshold", "subsets", "votes", "by")
+        return content | {name: json_ready(value) for name in optional if (value := getattr(self, name))}
 
 
 @dataclass(frozen=True)
@@ -134,6 +165,14 @@ class SubsetMetrics(JsonResult):
     count: int
     accuracy: Estimate
     macro_f1: Estimate
+
+
+@dataclass(frozen=True)
+class BreakDown(JsonResult):
+    """Metrics of the samples with each value of a column, ``parts`` in the order of the values."""
+
+    column: str
+    parts: tuple[SubsetMetrics, ...]
 
 
 def fields_to_dict(result: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def evaluate_votes(
 
     Args:
         predictions: N samples.
-        kept: for each subset by name, bool (N,), such as those of :func:`mien.pipeline.leakage.subset_masks`.
+        kept: for each subset by name, bool (N,), such as those of :func:`mien.pipeline.measured_split.subset_masks`.
         resamples: bootstrap resamples behind each interval.
         seed: seed of the resampling.
 

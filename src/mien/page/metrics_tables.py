@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.results import BreakDown, Evaluation
 from mien.evaluation.threshold import ThresholdResult
 from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.page.blocks import Column, Table
@@ -21,30 +21,37 @@ _WIDTH = 80
 
 
 def evaluation_text(evaluation: Evaluation) -> RenderableType:
-    """Headline metrics with intervals, metrics of each class, and the confusion matrix: something rich can print."""
+    """All tables of an evaluation: something rich can print.
+
+    Headline metrics with intervals, metrics of each class, the confusion matrix; where the evaluation has them, metrics
+    without copies, of votes, of a threshold, and by a column.
+    """
     classes = rich_table(classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True
-    return Group(_headline(evaluation), titled("Per class", classes), _confusion(evaluation))
+    parts = [_headline(evaluation), titled("Per class", classes), _confusion(evaluation)]
+    if evaluation.subsets:
+        parts.append(titled("Without copies", rich_table(subsets_table(evaluation.subsets))))
+    if evaluation.votes is not None:
+        parts += _votes(evaluation.votes)
+    if evaluation.threshold is not None:
+        parts.append(threshold_text(evaluation.threshold))
+    if evaluation.by is not None:
+        parts.append(break_down_text(evaluation.by))
+    return Group(*parts)
 
 
-def break_down_text(parts: Sequence[SubsetMetrics], column: str) -> RenderableType:
-    """Accuracy and macro-F1 for each value of ``column``: something rich can print."""
-    return titled(f"By {column}", rich_table(subsets_table(parts, column)))
+def break_down_text(by: BreakDown) -> RenderableType:
+    """Accuracy and macro-F1 for each value of a column: something rich can print."""
+    return titled(f"By {by.column}", rich_table(subsets_table(by.parts, by.column)))
 
 
-def subsets_text(subsets: Sequence[SubsetMetrics]) -> RenderableType:
-    """Accuracy and macro-F1 on all samples and without copies: something rich can print."""
-    return titled("Without copies", rich_table(subsets_table(subsets)))
-
-
-def votes_text(votes: VoteEvaluation) -> RenderableType:
-    """Accuracy by FER+'s protocol, and distances between distributions: something rich can print."""
-    found: list[RenderableType] = [titled("Votes", Text(majority_words(votes)))]
+def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
+    """Accuracy by FER+'s protocol, and distances between distributions."""
+    yield titled("Votes", Text(majority_words(votes)))
     if votes.majority:
-        found.append(rich_table(majority_table(votes)))
+        yield rich_table(majority_table(votes))
     if votes.distribution is not None:
-        found.append(titled("Distribution of votes", rich_table(distribution_table(votes.distribution))))
-    return Group(*found)
+        yield titled("Distribution of votes", rich_table(distribution_table(votes.distribution)))
 
 
 def threshold_text(result: ThresholdResult) -> RenderableType:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mien.errors import Notice
-from mien.evaluation.results import Evaluation, SubsetMetrics
-from mien.evaluation.threshold import ThresholdResult
-from mien.evaluation.vote_metrics import VoteEvaluation
+from mien.evaluation.results import Evaluation
 from mien.page.page import Page
 from mien.page.sections import (
     confusion_section,
@@ -28,10 +25,6 @@ def run_page(
     best_epoch: int | None = None,
     class_counts: Mapping[str, Sequence[int]] | None = None,
     metadata: Mapping[str, str] | None = None,
-    threshold: ThresholdResult | None = None,
-    subsets: Sequence[SubsetMetrics] = (),
-    votes: VoteEvaluation | None = None,
-    notice: Notice | None = None,
 ) -> Page:
     """Build the page; nothing is written yet.
 
@@ -44,19 +37,15 @@ def run_page(
         best_epoch: the epoch whose weights were kept; None if unknown.
         class_counts: for each split, C counts of faces.
         metadata: such as model, data, recipe, versions and command, in this order on the page.
-        threshold: a threshold between two classes, with its ROC curve.
-        subsets: metrics on all samples and without copies.
-        votes: metrics by annotators' votes.
-        notice: what to know of the metrics, below the headline.
 
     Raises:
         DataError: a split does not have C counts.
         MissingExtraError: matplotlib is not installed.
     """
-    sections = [metrics_section(evaluation, subsets, notice), confusion_section(evaluation)]
-    if threshold is not None:
-        sections.append(threshold_section(threshold))
-    if votes is not None:
-        sections.append(votes_section(votes))
+    sections = [metrics_section(evaluation), confusion_section(evaluation)]
+    if evaluation.threshold is not None:
+        sections.append(threshold_section(evaluation.threshold))
+    if evaluation.votes is not None:
+        sections.append(votes_section(evaluation.votes))
     sections.append(training_section(history, best_epoch, class_counts or {}, evaluation.classes))
     return Page(title, evaluation_lead(evaluation), sections, metadata or {}, classes=evaluation.classes)

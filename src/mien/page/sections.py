@@ -92,10 +92,9 @@ def _units(evaluation: Evaluation) -> str:
     return "samples" if evaluation.groups is None else f"the {evaluation.groups:,} groups"
 
 
-def metrics_section(
-    evaluation: Evaluation, subsets: Sequence[SubsetMetrics] = (), notice: Notice | None = None
-) -> Section:
-    """Headline metrics, what to know of them, metrics of each class, and metrics without copies (may be empty)."""
+def metrics_section(evaluation: Evaluation) -> Section:
+    """Headline metrics, what to know of them, metrics of each class, and metrics without copies if there are any."""
+    notice = evaluation.trained_on_notice
     cards = tuple(
         Metric(
             HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate), HEADLINES[key].meaning
@@ -109,8 +108,8 @@ def metrics_section(
         classification_report(evaluation),
         Text(_METRIC_WORDS, soft=True),
     ]
-    if subsets:
-        blocks += [subsets_table(subsets), Text(COPIES_WORDS + _TRAINED_WORDS, soft=True)]
+    if evaluation.subsets:
+        blocks += [subsets_table(evaluation.subsets), Text(COPIES_WORDS + _TRAINED_WORDS, soft=True)]
     return Section("metrics", "Metrics", tuple(blocks))
 
 

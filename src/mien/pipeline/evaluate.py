@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mien.data.dataset import Dataset
-from mien.data.read import ReadResult
-from mien.errors import DataError, Notice, nearest
-from mien.evaluation.estimates import break_down, evaluate_predictions, evaluate_subsets, group_values
+from mien.errors import DataError, nearest
+from mien.evaluation.estimates import break_down, group_values
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.results import BreakDown
 from mien.evaluation.temperature import apply_temperature
 from mien.evaluation.threshold import DEFAULT_THRESHOLD, ThresholdResult, measure_threshold
-from mien.evaluation.vote_metrics import VoteEvaluation, evaluate_votes
 from mien.inference.predictor import Predictor
 from mien.labels import LabelScheme, check_threshold
-from mien.pipeline.ensemble import Member, check_members, predict_ensemble, temperatures_description
-from mien.pipeline.leakage import leakage_reference
+from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import (
+    Member,
+    check_members,
     fitted_on,
-    other_votes_notice,
+    predict_ensemble,
     predict_split,
     votes_of,
     with_model_classes,
 )
-from mien.pipeline.trained_on import digests_of, leakage_masks, trained_on_notice
+from mien.pipeline.trained_on import digests_of
 
 
 @dataclass(frozen=True)
@@ -38,108 +37,16 @@ class EvaluateOptions:
     Attributes:
         split: train, validation or test; of a predictions file its own.
         by: a column of the data to group metrics by; None for none.
-        views: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
+        tta: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
         scheme: merges the predicted classes; None leaves them.
         threshold: between two classes, 0..1; None takes :data:`~mien.evaluation.threshold.DEFAULT_THRESHOLD`.
     """
 
     split: str = "validation"
     by: str | None = None
-    views: int = 1
+    tta: int = 1
     scheme: LabelScheme | None = None
     threshold: float | None = None
-
-    @property
-    def threshold_or_default(self) -> float:
-        """The threshold for two classes, 0..1."""
-        return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
-
-
-@dataclass(frozen=True)
-class EvaluatedSplit:
-    """The metrics of one split and all that belongs to them.
-
-    Attributes:
-        options: what was measured.
-        unmerged: the predictions before a label scheme merged them.
-        predictions: the same under the scheme's classes.
-        evaluation: their metrics.
-        threshold: for two classes.
-        parts: metrics by the column ``options.by``.
-        subsets: metrics without leaked samples; empty for a predictions file.
-        class_counts: faces of each class in each split of the data; empty for a predictions file.
-        temperature_note: in words, how the models' temperatures were used; empty if unknown.
-        votes: metrics by annotators' votes; None without votes, and where a label scheme merged classes.
-        trained_on: samples of validation or test that a model was trained on, although no identical image is in an
-            earlier split of the data.
-        other_votes: what to know where votes are for a class that the model's output does not have; else None.
-    """
-
-    options: EvaluateOptions
-    unmerged: Predictions
-    predictions: Predictions
-    evaluation: Evaluation
-    threshold: ThresholdResult | None
-    parts: Sequence[SubsetMetrics] = ()
-    subsets: Sequence[SubsetMetrics] = ()
-    class_counts: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    temperature_note: str = ""
-    votes: VoteEvaluation | None = None
-    trained_on: int = 0
-    other_votes: Notice | None = None
-
-    @property
-    def merged(self) -> str:
-        """In words, what merging classes did; empty if nothing was merged."""
-        scheme = self.options.scheme
-        return "" if scheme is None else merging_description(self.unmerged, self.predictions, scheme)
-
-    @property
-    def notices(self) -> Sequence[Notice]:
-        """What to know: a model was trained on samples of the split, or could not be measured by the votes."""
-        found = (trained_on_notice(self.trained_on, len(self.predictions)), self.other_votes)
-        return [each for each in found if each is not None]
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, NaN as None."""
-        content = self.evaluation.to_dict()
-        if self.trained_on:
-            content["trained_on"] = self.trained_on
-        if self.predictions.note:
-            content["note"] = self.predictions.note
-        if self.threshold is not None:
-            content["threshold"] = self.threshold.to_dict()
-        if self.subsets:
-            content["subsets"] = [part.to_dict() for part in self.subsets]
-        if self.votes is not None:
-            content["votes"] = self.votes.to_dict()
-        if self.options.by is not None:
-            content["by"] = {"column": self.options.by, "parts": [part.to_dict() for part in self.parts]}
-        return content
-
-
-def evaluate_predictions_only(predictions: Predictions, options: EvaluateOptions) -> EvaluatedSplit:
-    """Evaluate predictions without their data. Of the options, scheme and threshold count.
-
-    Raises:
-        DataError: the scheme does not fit the classes, or a threshold is given without two classes.
-    """
-    merged = predictions.with_scheme(options.scheme)
-    threshold = None
-    if options.threshold is not None or len(merged.classes) == 2:
-        validation = merged if merged.split == "validation" else None
-        threshold = measure_threshold(merged, options.threshold_or_default, validation)
-    known = predictions.temperature is not None
-    note = f"at temperature {predictions.temperature:.3g}" if known else ""
-    return EvaluatedSplit(
-        options,
-        predictions,
-        merged,
-        evaluate_predictions(merged),
-        threshold,
-        temperature_note=note,
-        votes=evaluate_votes(merged),
-    )
 
 
 def check_options(options: EvaluateOptions, predictor: Predictor) -> None:
@@ -152,21 +59,17 @@ def check_options(options: EvaluateOptions, predictor: Predictor) -> None:
         check_threshold(options.threshold, classes)
 
 
-def predict_with_models(
-    predictors: Sequence[Predictor], results: Sequence[ReadResult], options: EvaluateOptions
-) -> Predictions:
+def predict_with_models(members: Sequence[Member], options: EvaluateOptions) -> Predictions:
     """The mean of the models' predictions for each face of a split. For the test split, this uses it.
 
     Args:
-        predictors: at least one.
-        results: the data, read at the size of each model.
+        members: at least one, each with the data at its size.
         options: checked by :func:`check_options`.
 
     Raises:
-        DataError: as :func:`mien.pipeline.ensemble.predict_ensemble`; an unknown or unusable column; a scheme that
+        DataError: as ``predict_ensemble``; an unknown or unusable column; a scheme that
             drops every face.
     """
-    members = _members(predictors, results)
     # Everything is checked before the first prediction: later errors would use the test split for nothing.
     check_members(members)
     for predictor, faces in members:
@@ -175,49 +78,29 @@ def predict_with_models(
     column = _column(*members[0], options)
     if column is not None:
         group_values(column)
-    return predict_ensemble(members, options.split, options.views)
+    return predict_ensemble(members, options.split, options.tta)
 
 
-def evaluate_models(
-    predictors: Sequence[Predictor],
-    results: Sequence[ReadResult],
-    options: EvaluateOptions,
-    predictions: Predictions,
-    trained: Sequence[Predictor] | None = None,
-) -> EvaluatedSplit:
-    """Evaluate the ``predictions`` of :func:`predict_with_models`, which has the other arguments.
+def measure_split_threshold(
+    split: MeasuredSplit, scheme: LabelScheme | None, threshold: float | None
+) -> ThresholdResult | None:
+    """Measure a threshold where a split has two classes, or where one is given; else None.
 
-    ``trained`` are the models whose run folders say what was trained on, where these are others than ``predictors``.
-    They have the input and the classes of the first of these.
+    Args:
+        split: its classes not merged. A single model's temperature is applied, as ``mien predict`` does.
+        scheme: merges the classes into two; None if there are only two.
+        threshold: 0..1; None takes :data:`~mien.evaluation.threshold.DEFAULT_THRESHOLD`.
+
+    Raises:
+        DataError: a threshold without two classes, or outside 0..1.
     """
-    predictor, result, split, scheme = predictors[0], results[0], options.split, options.scheme
-    column = _column(predictor, result.faces, options)
-    merged = predictions.with_scheme(scheme)
-    threshold = None
-    if len(merged.classes) == 2 and predictions.note:
-        validation = merged if split == "validation" else None
-        threshold = measure_threshold(merged, options.threshold_or_default, validation)
-    elif len(merged.classes) == 2:
-        threshold = measure_model_threshold(predictor, result.faces, predictions, scheme, options.threshold_or_default)
-    reference = leakage_reference(predictors, result.faces, result.uncleaned)
-    known = with_model_classes(predictor, result.faces)
-    members = [(each, with_model_classes(each, faces)) for each, faces in _members(predictors, results)]
-    members = members if trained is None else [(each, known) for each in trained]
-    masks, trained_on = leakage_masks(members, with_model_classes(predictor, reference), merged)
-    return EvaluatedSplit(
-        options,
-        predictions,
-        merged,
-        evaluate_predictions(merged),
-        threshold,
-        parts=[] if column is None else break_down(merged, column),
-        subsets=evaluate_subsets(merged, masks),
-        class_counts=known.with_scheme(scheme).counts_by_split(),
-        temperature_note=temperatures_description(_members(predictors, results), split),
-        votes=evaluate_votes(merged, masks),
-        trained_on=trained_on,
-        other_votes=other_votes_notice(predictors, predictions),
-    )
+    merged = split.predictions.with_scheme(scheme)
+    if threshold is None and len(merged.classes) != 2:
+        return None
+    threshold = DEFAULT_THRESHOLD if threshold is None else threshold
+    if split.members and not split.predictions.note:
+        return measure_model_threshold(*split.members[0], split.predictions, scheme, threshold)
+    return measure_threshold(merged, threshold, merged if merged.split == "validation" else None)
 
 
 def measure_model_threshold(
@@ -248,8 +131,10 @@ def measure_model_threshold(
     return replace(measure_threshold(used, threshold, used_validation), in_use=True)
 
 
-def merging_description(predictions: Predictions, merged: Predictions, scheme: LabelScheme) -> str:
-    """In words, what merging the predicted classes did, and which samples it dropped."""
+def merging_description(predictions: Predictions, merged: Predictions, scheme: LabelScheme | None) -> str:
+    """In words, what merging the predicted classes did, and which samples it dropped; empty without a scheme."""
+    if scheme is None:
+        return ""
     dropped = predictions.labels[~np.isin(predictions.sample_ids, merged.sample_ids)]
     counts = np.bincount(dropped, minlength=len(predictions.classes))
     names = [f"{count:,} {name}" for name, count in zip(predictions.classes, counts.tolist(), strict=True) if count]
@@ -269,8 +154,10 @@ def _at_model_temperature(predictor: Predictor, faces: Dataset, predictions: Pre
     return replace(predictions, probabilities=probabilities, temperature=temperature)
 
 
-def _members(predictors: Sequence[Predictor], results: Sequence[ReadResult]) -> list[Member]:
-    return [(each, result.faces) for each, result in zip(predictors, results, strict=True)]
+def break_down_by(split: MeasuredSplit, column: str) -> BreakDown:
+    """Metrics for each value of a column of the data, which :func:`predict_with_models` has checked."""
+    assert split.faces is not None
+    return BreakDown(column, tuple(break_down(split.predictions, split.faces.columns[column])))
 
 
 def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> Any:

@@ -11,12 +11,9 @@ from typing import Any
 
 from mien.errors import MissingExtraError
 from mien.evaluation.predictions import Predictions, save_predictions
-from mien.evaluation.results import Evaluation, SubsetMetrics
-from mien.evaluation.threshold import ThresholdResult
-from mien.evaluation.vote_metrics import VoteEvaluation
+from mien.evaluation.results import Evaluation
 from mien.files import plain, whole_file
 from mien.page.run_page import run_page
-from mien.pipeline.trained_on import trained_on_notice
 from mien.run_folder import RunFolder
 
 
@@ -39,10 +36,6 @@ def write_evaluation(
     class_counts: Mapping[str, Sequence[int]],
     history: Sequence[Mapping[str, Any]] = (),
     best_epoch: int | None = None,
-    threshold: ThresholdResult | None = None,
-    subsets: Sequence[SubsetMetrics] = (),
-    votes: VoteEvaluation | None = None,
-    trained_on: int = 0,
 ) -> Path | None:
     """Write ``predictions_<split>.npz``, ``metrics.json`` and, if the extra is installed, ``report.html``.
 
@@ -55,10 +48,6 @@ def write_evaluation(
         class_counts: faces of each class in each split of the data.
         history: the epochs of the run, if there are any.
         best_epoch: the selected epoch.
-        threshold: for two classes.
-        subsets: of :func:`mien.pipeline.leakage.without_copies`.
-        votes: metrics by annotators' votes.
-        trained_on: see :class:`mien.pipeline.evaluate.EvaluatedSplit`.
 
     Returns:
         The report's path; None without the extra ``report``. A former report is removed then.
@@ -66,10 +55,6 @@ def write_evaluation(
     Raises:
         RunError: a file cannot be written.
     """
-    content = evaluation.to_dict() | ({} if threshold is None else {"threshold": threshold.to_dict()})
-    content |= {"subsets": [each.to_dict() for each in subsets]} if subsets else {}
-    content |= {} if votes is None else {"votes": votes.to_dict()}
-    content |= {"trained_on": trained_on} if trained_on else {}
     report = folder / "report.html"
     html: str | None = None
     with suppress(MissingExtraError):
@@ -80,10 +65,6 @@ def write_evaluation(
             best_epoch=best_epoch,
             class_counts=class_counts,
             metadata=metadata,
-            threshold=threshold,
-            subsets=subsets,
-            votes=votes,
-            notice=trained_on_notice(trained_on, len(predictions)),
         ).html()
     # All or none: what is half there could neither be used nor, without --overwrite, be written again.
     with ExitStack() as files:
@@ -91,7 +72,7 @@ def write_evaluation(
         with files.enter_context(whole_file(place)).open("wb") as stream:
             save_predictions(stream, predictions)
         metrics = files.enter_context(whole_file(folder / "metrics.json"))
-        metrics.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="")
+        metrics.write_text(json.dumps(evaluation.to_dict(), indent=2) + "\n", encoding="utf-8", newline="")
         if html is not None:
             files.enter_context(whole_file(report)).write_text(plain(html), encoding="utf-8", newline="")
     if html is None:

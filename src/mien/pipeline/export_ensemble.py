@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,22 @@ from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
 from mien.errors import ModelError, Notice
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Evaluation
 from mien.exporting.ensemble import check_alike, ensemble_manifest, merge_graphs
 from mien.files import plain, whole_file
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.manifest import Manifest
-from mien.pipeline.evaluate import EvaluatedSplit, EvaluateOptions, evaluate_models
+from mien.pipeline.evaluate import measure_split_threshold
 from mien.pipeline.evaluation_files import headline_values
-from mien.pipeline.split_predictions import fitted_temperatures, predict_split, unfitted_notice, with_model_classes
-from mien.pipeline.trained_on import trained_on
+from mien.pipeline.measured_split import MeasuredSplit
+from mien.pipeline.split_predictions import (
+    fitted_temperatures,
+    other_votes_notice,
+    predict_split,
+    unfitted_notice,
+    with_model_classes,
+)
 
 LARGEST_DIFFERENCE = 1e-4
 """Of a probability from the mean of the models' own."""
@@ -43,7 +50,7 @@ class ExportedEnsemble:
         accuracies: of each model alone on validation, 0..1.
         largest_difference: of any probability of the file from the mean of the models' own, on
             :data:`~mien.inference.onnx_classifier.BATCH` validation samples.
-        measured: the evaluation, at temperature 1.
+        evaluation: on validation, at temperature 1.
         notices: what to know of it.
     """
 
@@ -51,7 +58,7 @@ class ExportedEnsemble:
     manifest: Manifest
     accuracies: Sequence[float]
     largest_difference: float
-    measured: EvaluatedSplit
+    evaluation: Evaluation
     notices: Sequence[Notice]
 
     @property
@@ -65,7 +72,7 @@ class ExportedEnsemble:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""
         own = {"file": str(self.file), "bytes": self.file.stat().st_size, "accuracies": list(self.accuracies)}
-        return {**own, "largest_difference": self.largest_difference, **self.measured.to_dict()}
+        return {**own, "largest_difference": self.largest_difference, **self.evaluation.to_dict()}
 
 
 def open_members(models: Sequence[Path], names: Sequence[str] = ()) -> list[Predictor]:
@@ -132,7 +139,10 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
                 code="export-parity",
             )
         predictions = predict_split(ensemble, data.faces, "validation", temperature=1.0)
-        _, seen = trained_on([(each, faces) for each in members], predictions)
+        split = MeasuredSplit.resolve(
+            predictions, data.faces, [(each, data.faces) for each in members], uncleaned=data.uncleaned
+        )
+        seen = split.trained_on_elsewhere
         unseen = data.faces.subset(~np.isin(data.faces.rows, predictions.sample_ids[seen]))
         too_few = seen.any() and np.count_nonzero(~seen) < FEWEST_UNSEEN
         if too_few:
@@ -143,11 +153,13 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
             manifest = manifest.model_copy(update=update)
         temporary.write_bytes(attach_manifest(graph, manifest))
         fitted = Predictor(temporary).for_labels()
-        measured = evaluate_models([fitted], [data], EvaluateOptions(), predictions, trained=members)
+        threshold = measure_split_threshold(replace(split, members=[(fitted, data.faces)]), None, None)
+        evaluation = replace(split.evaluate(), threshold=threshold)
         if data.faces.matches_training_data(manifest.data_fingerprint):
-            manifest = manifest.model_copy(update={"scores": headline_values(measured.evaluation)})
+            manifest = manifest.model_copy(update={"scores": headline_values(evaluation)})
             temporary.write_bytes(attach_manifest(graph, manifest))
-    notices = list(measured.notices)
+    other_votes = other_votes_notice([fitted], predictions)
+    notices = [each for each in (evaluation.trained_on_notice, other_votes) if each is not None]
     if too_few:
         notices.append(
             Notice(
@@ -156,9 +168,9 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
                 code="temperature-not-fitted",
             )
         )
-    elif measured.other_votes is None and (unfitted := unfitted_notice(manifest.output(), unseen)) is not None:
+    elif other_votes is None and (unfitted := unfitted_notice(manifest.output(), unseen)) is not None:
         notices.append(unfitted)
-    return ExportedEnsemble(out, manifest, accuracies, difference, measured, notices)
+    return ExportedEnsemble(out, manifest, accuracies, difference, evaluation, notices)
 
 
 def _accuracy(predictions: Predictions) -> float:

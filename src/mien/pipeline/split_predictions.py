@@ -1,4 +1,4 @@
-"""Run a model on one split: faces in, predictions out. No torch."""
+"""Run one or more models on one split: faces in, predictions out. No torch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities
 from mien.errors import DataError, Notice
+from mien.evaluation.averaging import average_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, fit_temperature
 from mien.evaluation.vote_predictions import VotePredictions
@@ -21,6 +22,9 @@ from mien.inference.tta import mean_over_views, tta_description
 from mien.labels import parse_scheme
 from mien.manifest import ModelOutput
 from mien.progress import slices, track
+
+Member = tuple[Predictor, Dataset]
+"""A model, and the data at its input size."""
 
 
 def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
@@ -44,7 +48,7 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
 
 
 def predict_split(
-    predictor: Predictor, faces: Dataset, split: str, views: int = 1, temperature: float | None = None
+    predictor: Predictor, faces: Dataset, split: str, tta: int = 1, temperature: float | None = None
 ) -> Predictions:
     """The model's predictions for each face of a split.
 
@@ -52,7 +56,7 @@ def predict_split(
         predictor: the model.
         faces: all of the data, as it was read.
         split: train, validation or test.
-        views: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
+        tta: test-time augmentation: how many views of each face are averaged; see :mod:`mien.inference.tta`.
         temperature: the divisor of the logits. None takes the model's own, except on the samples that it was fitted
             on, where it would be optimistic: there 1. Beside a given one, that of the output of votes is 1.
 
@@ -77,7 +81,7 @@ def predict_split(
     batches = slices(len(chosen), BATCH)
     found = np.concatenate(
         [
-            mean_over_views(predict, np.asarray(chosen.images[batch]), views)
+            mean_over_views(predict, np.asarray(chosen.images[batch]), tta)
             for batch in track(batches, len(batches), f"predicting {split}", "batches")
         ]
     )
@@ -91,7 +95,7 @@ def predict_split(
         classes=predictor.classes,
         split=split,
         data_fingerprint=faces.fingerprint_for_predictions(split),
-        note=tta_description(views),
+        note=tta_description(tta),
         temperature=temperature,
         votes=votes,
         groups=chosen.groups,
@@ -180,6 +184,56 @@ def temperature_description(predictor: Predictor, faces: Dataset, split: str) ->
     if fitted_on(predictor, faces, split):
         return "without the model's temperature, which was fitted on these samples"
     return f"with the model's temperature {predictor.manifest.temperature:.3g}"
+
+
+def check_members(members: Sequence[Member]) -> None:
+    """Check that all models have the same classes, and the data no others. Raises :class:`DataError`."""
+    first = members[0][0]
+    for predictor, faces in members:
+        if set(predictor.classes) != set(first.classes):
+            raise DataError(
+                f"Only models with the same classes can be averaged; {first.manifest.full_name} has "
+                f"{', '.join(first.classes)}, {predictor.manifest.full_name} has {', '.join(predictor.classes)}.",
+                code="ensemble-classes-differ",
+            )
+        with_model_classes(predictor, faces)
+
+
+def predict_ensemble(
+    members: Sequence[Member], split: str, tta: int = 1, temperature: float | None = None
+) -> Predictions:
+    """The mean of the models' probabilities for each face of a split, each with its own temperature.
+
+    Args:
+        members: at least one, all with the same data.
+        split: train, validation or test.
+        tta: how many views of each face each model averages.
+        temperature: as in :func:`predict_split`.
+
+    Raises:
+        DataError: as :func:`predict_split`; models with different classes.
+    """
+    first, *others = (predict_split(predictor, faces, split, tta, temperature) for predictor, faces in members)
+    if not others:
+        return first
+    # Faces of another size have another fingerprint; samples and labels are still compared.
+    mean = average_predictions([first, *(replace(each, data_fingerprint="") for each in others)])
+    names = ", ".join(predictor.manifest.full_name for predictor, _ in members)
+    return replace(
+        mean, note=f"the mean of {len(members)} models ({names})" + (f", {first.note}" if first.note else "")
+    )
+
+
+def temperatures_description(members: Sequence[Member], split: str) -> str:
+    """In words, what :func:`predict_ensemble` did with the models' temperatures."""
+    if len(members) == 1:
+        return temperature_description(*members[0], split)
+    if all(fitted_on(predictor, faces, split) for predictor, faces in members):
+        return "without the models' temperatures, which were fitted on these samples"
+    return "; ".join(
+        f"{predictor.manifest.full_name} {temperature_description(predictor, faces, split)}"
+        for predictor, faces in members
+    )
 
 
 def temperature_for_use(predictions: Predictions) -> float:

@@ -11,15 +11,13 @@ from typing import Any
 
 from mien.artifact import replace_manifest
 from mien.data.dataset import Dataset
-from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
-from mien.evaluation.vote_metrics import VoteEvaluation, evaluate_votes
 from mien.exporting.to_onnx import Parity, export_run, manifest_of_weights
 from mien.inference.predictor import Predictor
 from mien.page.wording import kept_epoch_text
 from mien.pipeline.evaluation_files import headline_values, write_evaluation
-from mien.pipeline.leakage import subset_masks
+from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import (
     fitted_temperatures,
     predict_split,
@@ -45,7 +43,6 @@ class ExportedRun:
         parity: how closely the exported file agrees with torch.
         predictions: for validation.
         evaluation: their metrics.
-        votes: their metrics by annotators' votes; None without votes.
         report: path of the page; None without the extra ``report``.
         removed: names of deleted files, which were made from other weights.
     """
@@ -53,7 +50,6 @@ class ExportedRun:
     parity: Parity
     predictions: Predictions
     evaluation: Evaluation
-    votes: VoteEvaluation | None
     report: Path | None
     removed: tuple[str, ...]
 
@@ -151,13 +147,11 @@ def finish_run(
     same_weights = manifest_of_weights(run, checkpoint.load(run.best)[1]) is not None
     removed = () if same_weights else run.remove_derived()
     parity, predictor, predictions = export_calibrated(run, faces)
-    evaluation = evaluate_predictions(predictions)
+    write_trained_on(run, with_model_classes(predictor, faces), start)
+    split = MeasuredSplit.resolve(predictions, faces, [(predictor, faces)])
+    evaluation = split.evaluate()
     manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
     replace_manifest(run.model, manifest)
-    known = with_model_classes(predictor, faces)
-    write_trained_on(run, known, start)
-    masks = subset_masks(known, predictions)
-    votes = evaluate_votes(predictions, masks)
     report = write_evaluation(
         run.path,
         predictions,
@@ -165,9 +159,7 @@ def finish_run(
         title=f"{recipe.name}: validation",
         history=history,
         best_epoch=best_epoch,
-        class_counts=known.counts_by_split(),
-        subsets=evaluate_subsets(predictions, masks),
-        votes=votes,
+        class_counts=split.class_counts,
         metadata={
             "recipe": f"{recipe.name} ({recipe.digest[:19]}), seed {recipe.seed}",
             "model": f"{recipe.model.name}, {manifest.parameters:,} parameters",
@@ -176,7 +168,7 @@ def finish_run(
             **{name: str(value) for name, value in metadata.items()},
         },
     )
-    return ExportedRun(parity, predictions, evaluation, votes, report, removed)
+    return ExportedRun(parity, predictions, evaluation, report, removed)
 
 
 def export_calibrated(run: RunFolder, faces: Dataset) -> tuple[Parity, Predictor, Predictions]:

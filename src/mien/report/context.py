@@ -14,9 +14,8 @@ from mien.data.dataset import Dataset
 from mien.data.splits import group_identical
 from mien.errors import Notice
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.results import Evaluation
 from mien.evaluation.robustness_file import RobustnessReport
-from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.inference.predictor import Predictor
 from mien.pipeline.find_files import NOT_MEASURED
 from mien.run_folder import RunFolder
@@ -46,9 +45,6 @@ class ReportContext:
         robustness: what ``mien robustness`` measured, or why it is not shown.
         resamples: bootstrap resamples for each interval.
         level: target coverage of prediction sets, above 0 and below 1.
-        subsets: metrics on all samples and without copies; may be empty.
-        trained_on: what to know where the model was trained on some of the samples; None where it was not.
-        vote_evaluation: metrics by annotators' votes; None without votes.
         model: the model.
         run: the run folder of the model.
         all_faces: the faces of all splits, under the classes of the model.
@@ -67,9 +63,6 @@ class ReportContext:
     robustness: RobustnessReport | Notice = NOT_MEASURED
     resamples: int = 1000
     level: float = 0.9
-    subsets: Sequence[SubsetMetrics] = ()
-    trained_on: Notice | None = None
-    vote_evaluation: VoteEvaluation | None = None
     model: Predictor | None = None
     run: RunFolder | None = None
     all_faces: Dataset | None = None

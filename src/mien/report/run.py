@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mien.data.dataset import Dataset
 from mien.errors import DataError
-from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.vote_metrics import evaluate_votes
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Section
 from mien.page.page import Page, WrittenPage
 from mien.page.sections import confusion_section, evaluation_lead, metrics_section, training_section
 from mien.page.votes import votes_section
 from mien.pipeline.find_files import find_robustness
-from mien.pipeline.leakage import leakage_reference
-from mien.pipeline.matching import (
-    check_fingerprint,
-    check_model,
-    faces_of_predictions,
-    holds_test,
-    match_faces,
-)
-from mien.pipeline.split_predictions import votes_of, with_model_classes
-from mien.pipeline.trained_on import leakage_masks, trained_on_notice
+from mien.pipeline.matching import check_model, holds_test
+from mien.pipeline.measured_split import MeasuredSplit
 from mien.report.context import ReportContext, Skipped
 from mien.report.sections.attention import attention_section
 from mien.report.sections.calibration import calibration_section
@@ -38,12 +27,12 @@ from mien.report.sections.robustness import robustness_section
 from mien.run_folder import RunFolder
 
 SECTIONS: tuple[Callable[[ReportContext], Section | Skipped | None], ...] = (
-    lambda context: metrics_section(context.evaluation, context.subsets, context.trained_on),
+    lambda context: metrics_section(context.evaluation),
     lambda context: confusion_section(context.evaluation, cell_faces(context)),
     curves_section,
     lambda context: training_section(context.history, context.best_epoch, context.class_counts, context.classes),
     calibration_section,
-    lambda context: None if context.vote_evaluation is None else votes_section(context.vote_evaluation),
+    lambda context: None if context.evaluation.votes is None else votes_section(context.evaluation.votes),
     pairs_section,
     worst_section,
     merging_section,
@@ -80,7 +69,7 @@ def write_report(
         title: title of the page.
         faces: the data that the predictions are of: all splits, at the image size of the model if there is one. Its
             classes may differ if a label scheme leads to those of the predictions.
-        uncleaned: the data before a list of changes was applied; see :func:`mien.pipeline.leakage.leakage_reference`.
+        uncleaned: the data before a list of changes was applied; see ``MeasuredSplit``.
         model: the model, for sections that need new predictions.
         run: the run folder of the model, for its training history and for gradients.
         robustness: files or folders in which a ``robustness.json`` may be. The first of this model and split is used.
@@ -103,41 +92,26 @@ def write_report(
             f"{', '.join(model.classes)}. Give the model that made the predictions, or none.",
             code="classes-differ",
         )
-    everything = chosen = seen = None
-    if faces is not None:
-        check_fingerprint(faces, predictions)
-        seen = leakage_reference([] if model is None else [model], faces, uncleaned)
-        if model is None:
-            everything = faces_of_predictions(faces, predictions)
-        else:
-            everything, seen = with_model_classes(model, faces), with_model_classes(model, seen)
-        chosen = match_faces(everything, predictions)
-        if chosen.groups is not None:
-            predictions = replace(predictions, groups=chosen.groups)
-        if predictions.votes is None:
-            predictions = replace(predictions, votes=votes_of(None, chosen))
-    members = [] if model is None or everything is None else [(model, everything)]
-    masks, trained_on = ({}, 0) if seen is None else leakage_masks(members, seen, predictions)
+    members = [] if model is None or faces is None else [(model, faces)]
+    split = MeasuredSplit.resolve(predictions, faces, members, uncleaned=uncleaned)
+    predictions, chosen = split.predictions, split.faces
     is_test = holds_test(predictions, chosen)
     temperature = None if model is None or chosen is None else check_model(model, chosen, predictions)
     history = run.read_history() if run is not None else []
     context = ReportContext(
         predictions=predictions,
-        evaluation=evaluate_predictions(predictions, resamples),
+        evaluation=split.evaluate(resamples),
         faces=chosen,
-        class_counts={} if everything is None else everything.counts_by_split(),
+        class_counts=split.class_counts,
         history=history,
         best_epoch=model.manifest.epoch if model is not None and history else None,
         predict=None if model is None or is_test else model.probabilities,
         robustness=find_robustness(robustness, predictions, model_name),
         resamples=resamples,
         level=level,
-        subsets=evaluate_subsets(predictions, masks, resamples),
-        trained_on=trained_on_notice(trained_on, len(predictions)),
-        vote_evaluation=evaluate_votes(predictions, masks, resamples),
         model=model,
         run=run,
-        all_faces=everything,
+        all_faces=split.all_faces,
         is_test=is_test,
         explain=explain,
         features=features,

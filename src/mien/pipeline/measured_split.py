@@ -1,0 +1,207 @@
+"""Predictions of one split with all that measuring them takes: faces, votes, groups, leaked samples. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.checks.copies import in_conflict, leaked
+from mien.data.copy_groups import near_copy_groups
+from mien.data.dataset import Dataset
+from mien.data.splits import group_identical
+from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.vote_metrics import evaluate_votes
+from mien.inference.predictor import Predictor
+from mien.labels import LabelScheme
+from mien.pipeline.matching import check_fingerprint, faces_of_predictions, match_faces
+from mien.pipeline.split_predictions import Member, votes_of, with_model_classes
+from mien.pipeline.trained_on import digests_of, image_digests
+
+ALL_SAMPLES = "all samples"
+WITHOUT_LEAKED = "without leaked samples"
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredSplit:
+    """Predictions of one split, and the data and models behind them. Made by :meth:`resolve`.
+
+    Attributes:
+        predictions: of N samples, with the groups of the data, and its votes where they had none.
+        members: the models that made the predictions, each with the data at its input size; empty if unknown.
+        all_faces: the faces of all splits under the classes of the predictions; None without data.
+        faces: the N faces of the predictions, in their order; None without data.
+        reference: the faces of all splits in which copies are looked for; see :func:`leakage_reference`.
+    """
+
+    predictions: Predictions
+    members: Sequence[Member] = ()
+    all_faces: Dataset | None = None
+    faces: Dataset | None = None
+    reference: Dataset | None = None
+
+    @classmethod
+    def resolve(
+        cls,
+        predictions: Predictions,
+        faces: Dataset | None = None,
+        members: Sequence[Member] = (),
+        *,
+        uncleaned: Dataset | None = None,
+        part_of_split: bool = False,
+    ) -> MeasuredSplit:
+        """Match predictions with their data.
+
+        Args:
+            predictions: of one split, from any model.
+            faces: the data that they are for: all splits. Without models, its classes may differ if a label scheme
+                leads to those of the predictions.
+            members: the models that made them, each with the data at its input size; under the models' classes.
+            uncleaned: the data before a list of changes was applied; None if nothing was cleaned.
+            part_of_split: allow predictions for a part of the split.
+
+        Raises:
+            DataError: the predictions are not for these faces.
+        """
+        if faces is None:
+            return cls(predictions, members)
+        check_fingerprint(faces, predictions)
+        models = [model for model, _ in members]
+        reference = leakage_reference(models, faces, uncleaned)
+        if part_of_split:
+            faces = faces.subset(np.isin(faces.rows, predictions.sample_ids))
+        if models:
+            faces, reference = (with_model_classes(models[0], each) for each in (faces, reference))
+        else:
+            faces = faces_of_predictions(faces, predictions)
+        chosen = match_faces(faces, predictions)
+        if chosen.groups is not None:
+            predictions = replace(predictions, groups=chosen.groups)
+        if predictions.votes is None:
+            predictions = replace(predictions, votes=votes_of(None, chosen))
+        return cls(predictions, members, faces, chosen, reference)
+
+    def with_scheme(self, scheme: LabelScheme | None) -> MeasuredSplit:
+        """The same under merged classes, without samples of dropped ones; None changes nothing.
+
+        Copies are still looked for under the models' own classes: they were trained on samples that the scheme drops.
+        """
+        if scheme is None:
+            return self
+        predictions = self.predictions.with_scheme(scheme)
+        if self.faces is None or self.all_faces is None:
+            return replace(self, predictions=predictions)
+        return replace(
+            self,
+            predictions=predictions,
+            all_faces=self.all_faces.with_scheme(scheme),
+            faces=self.faces.with_scheme(scheme),
+        )
+
+    @property
+    def class_counts(self) -> Mapping[str, Sequence[int]]:
+        """Faces of each class in each split of the data; empty without data."""
+        return {} if self.all_faces is None else self.all_faces.counts_by_split()
+
+    @cached_property
+    def masks(self) -> Mapping[str, npt.NDArray[np.bool_]]:
+        """The samples in each subset of :func:`subset_masks`; those that a model was trained on count as leaked."""
+        masks = {} if self.reference is None else subset_masks(self.reference, self.predictions)
+        if masks:
+            masks[WITHOUT_LEAKED] &= ~self._trained_on[0]
+        return masks
+
+    @property
+    def trained_on_elsewhere(self) -> npt.NDArray[np.bool_]:
+        """Samples that a model was trained on although no image of an earlier split is identical: bool (N,).
+
+        The data had other splits then. Only of validation and test; as far as the models' run folders say.
+        """
+        return self._trained_on[1]
+
+    def subsets(self, resamples: int = 1000) -> list[SubsetMetrics]:
+        """Metrics on all samples and without copies; empty without data, and for the training split."""
+        return evaluate_subsets(self.predictions, self.masks, resamples)
+
+    def evaluate(self, resamples: int = 1000) -> Evaluation:
+        """All metrics: of all samples, without copies, and by votes."""
+        return replace(
+            evaluate_predictions(self.predictions, resamples),
+            subsets=tuple(self.subsets(resamples)),
+            votes=evaluate_votes(self.predictions, self.masks, resamples),
+            trained_on=int(self.trained_on_elsewhere.sum()),
+        )
+
+    @cached_property
+    def _trained_on(self) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Samples that a model was trained on, and those of them without an identical image in an earlier split."""
+        ids = self.predictions.sample_ids
+        trained = np.zeros(len(ids), dtype=np.bool_)
+        elsewhere = trained.copy()
+        if self.predictions.split not in {"validation", "test"}:
+            return trained, elsewhere
+        for model, faces in self.members:
+            known = digests_of(model)
+            if len(known):
+                own = with_model_classes(model, faces)
+                places = own.places(ids)
+                seen = np.isin(image_digests(own.images, places), known)
+                trained |= seen
+                if seen.any():
+                    elsewhere |= seen & ~leaked(group_identical(own.images), own.split)[places]
+        return trained, elsewhere
+
+
+def subset_masks(faces: Dataset, predictions: Predictions) -> dict[str, npt.NDArray[np.bool_]]:
+    """Which samples are left without leaked samples, and without conflicting copies: bool (N,) by name.
+
+    A validation sample is leaked if an identical image or a near-copy is in train; a test sample, if one is in train or
+    validation. A sample has a conflicting copy if an identical image, of whatever split, has another label. Where the
+    data has groups that its splits cut apart, the samples of groups that were not trained on are measured too. Of
+    another split than validation and test nothing is leaked, and the result is empty.
+
+    Args:
+        faces: all of the data that the model was trained on and that ``predictions`` are for. Under the model's own
+            classes: a label scheme that merges its predictions may drop copies that it was trained on. Under the data's
+            classes if the model is unknown.
+        predictions: N samples of one split.
+    """
+    if predictions.split not in {"validation", "test"}:
+        return {}
+    if predictions.split == "validation":
+        # The result for validation must not depend on whether the test split is at hand.
+        faces = faces.subset(faces.split != "test")
+    images = np.asarray(faces.images)
+    groups = faces.groups
+    places = faces.places(predictions.sample_ids)
+    kept = {
+        ALL_SAMPLES: np.ones(len(predictions), dtype=np.bool_),
+        WITHOUT_LEAKED: ~leaked(near_copy_groups(images), faces.split)[places],
+        "without conflicting copies": ~in_conflict(group_identical(images), faces.labels)[places],
+    }
+    if groups is not None and (known := leaked(groups, faces.split)[places]).any():
+        kept[f"without groups seen before ({faces.group_column})"] = ~known
+    return kept
+
+
+def leakage_reference(models: Sequence[Predictor], faces: Dataset, uncleaned: Dataset | None) -> Dataset:
+    """The faces in which copies are looked for.
+
+    A model that was not trained on the cleaned data may have been trained on what the list of changes drops. So this is
+    the data before cleaning, unless every model was trained on the cleaned data.
+
+    Args:
+        models: the models that are measured; none if they are unknown.
+        faces: all of the data, as it was read and cleaned.
+        uncleaned: the same before it was cleaned; None if nothing was cleaned.
+    """
+    if uncleaned is None or (
+        models and all(faces.matches_training_data(model.manifest.data_fingerprint) for model in models)
+    ):
+        return faces
+    return uncleaned
