@@ -24,7 +24,7 @@ from mien.evaluation.robustness import RobustnessResult
 from mien.evaluation.robustness_file import RobustnessReport, read_robustness, write_robustness
 from mien.images import open_image
 from mien.inference.find_model import find_run
-from mien.inference.model_run import run_model
+from mien.inference.onnx_classifier import run_model
 from mien.inference.resumable_output import ResumableOutput
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder

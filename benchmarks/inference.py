@@ -87,7 +87,7 @@ import time
 began = time.perf_counter()
 import numpy as np
 import mien
-mien.load({model!r}).predict(np.zeros((48, 48), np.uint8), crops=True)
+mien.load({model!r}).predict_crops(np.zeros((48, 48), np.uint8))
 print(time.perf_counter() - began)
 """
 

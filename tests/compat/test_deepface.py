@@ -67,7 +67,7 @@ def test_or_the_whole_picture_is_read_as_one(how, faces):
     (face,) = deepface.analyze(np.repeat(drawn[:, :, np.newaxis], 3, axis=2), EMOTION, **how)
     if "detector_backend" in how:
         square = np.pad(drawn, ((8, 8), (0, 0)), mode="edge")
-        expected = mien.load().for_labels().predict(square, crops=True).probabilities
+        expected = mien.load().for_labels().predict_crops(square)[0].probabilities
         assert face["emotion"] == pytest.approx({name: 100 * share for name, share in expected.items()}, abs=1e-6)
     if face["face_confidence"] == 0:
         assert face["region"] == {"x": 0, "y": 0, "w": 47, "h": 31, "left_eye": None, "right_eye": None}

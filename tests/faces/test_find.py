@@ -8,9 +8,11 @@ from PIL import Image
 
 import mien
 from mien.errors import DataError, ModelError
+from mien.faces.crop import crop_faces
+from mien.faces.face import Box, Face, Margin
 from mien.faces.find import VARIABLE, choose, find_detector
 from mien.faces.haar import HaarDetector
-from mien.faces.install import yunet_path
+from mien.faces.yunet import yunet_path
 from support import raises
 
 
@@ -91,3 +93,31 @@ def test_a_photo_of_a_turned_camera_is_put_upright(astronaut, tmp_path):
 def test_something_else_is_no_picture():
     with raises(DataError, "image-type"):
         mien.faces.detect({})
+
+
+@pytest.mark.parametrize(
+    ("box", "inside"),
+    [
+        (Box(10, 20, 30, 40), Box(10, 20, 30, 40)),
+        (Box(-5, -6, 200, 30), Box(0, 0, 100, 24)),
+        (Box(90, 50, 40, 40), Box(90, 50, 10, 10)),
+        (Box(-40, -40, 10, 10), Box(0, 0, 1, 1)),
+        (Box(150, 70, 10, 10), Box(99, 59, 1, 1)),
+    ],
+)
+def test_boxes_never_leave_the_image(monkeypatch, box, inside):
+    """Oracle: by hand, in 100 x 60 pixels. The crop is of the whole box all the same."""
+
+    class Fixed:
+        name, margin, score_range = "fixed", Margin(1.05, 0.0), (0.0, 1.0)
+
+        def detect(self, rgb):
+            return [Face(box, 1.0, {})]
+
+    scene = np.random.default_rng(0).integers(0, 256, (60, 100, 3), dtype=np.uint8)
+    monkeypatch.setattr("mien.faces.find.find_detector", Fixed)
+    assert [face.box for face in mien.faces.detect(scene)] == [inside]
+    (photo,) = mien.load("fast").stream([scene], detector=Fixed())
+    assert [face.box for face in photo.faces] == [prediction.box for prediction in photo.predictions] == [inside]
+    expected = crop_faces(scene, [box], Fixed.margin, *mien.load("fast").manifest.input.stored_as)
+    np.testing.assert_array_equal(photo.predictions[0].crop, expected[0])

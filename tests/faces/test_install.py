@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from mien.errors import DataError, RunError
-from mien.faces import install
-from mien.faces.install import cached_yunet, install_yunet, yunet_path
+from mien.faces import yunet
+from mien.faces.yunet import cached_yunet, install_yunet, yunet_path
 from support import noted, raises, refused
 
 CONTENT = bytes(range(256)) * 300
@@ -32,9 +32,9 @@ class Answer(BaseHTTPRequestHandler):
 def server(monkeypatch, tmp_path):
     with HTTPServer(("127.0.0.1", 0), Answer) as server:
         server.status, server.content, server.cut, server.asked = 200, CONTENT, 0, 0
-        monkeypatch.setattr(install, "ADDRESS", f"http://127.0.0.1:{server.server_port}/yunet.onnx")
-        monkeypatch.setattr(install, "SHA256", hashlib.sha256(CONTENT).hexdigest())
-        monkeypatch.setattr(install, "SIZE_BYTES", len(CONTENT))
+        monkeypatch.setattr(yunet, "ADDRESS", f"http://127.0.0.1:{server.server_port}/yunet.onnx")
+        monkeypatch.setattr(yunet, "SHA256", hashlib.sha256(CONTENT).hexdigest())
+        monkeypatch.setattr(yunet, "SIZE_BYTES", len(CONTENT))
         monkeypatch.setenv("MIEN_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         monkeypatch.delenv("MIEN_DETECTOR", raising=False)
@@ -88,7 +88,7 @@ def test_anything_else_is_one_line_and_nothing_is_kept(server, tmp_path, fault, 
 
 
 def test_without_a_connection_it_says_what_to_do_by_hand(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(install, "ADDRESS", "http://127.0.0.1:9/yunet.onnx")
+    monkeypatch.setattr(yunet, "ADDRESS", "http://127.0.0.1:9/yunet.onnx")
     with raises(DataError, "detector-download") as caught:
         install_yunet()
     assert "Connection refused" in str(caught.value)
@@ -106,9 +106,9 @@ def test_a_cache_that_cannot_be_written_is_one_line(server, tmp_path, monkeypatc
 
 
 def test_the_official_address_and_hash_are_whole():
-    assert len(bytes.fromhex(install.SHA256)) == 32
-    assert install.ADDRESS.startswith("https://")
-    assert install.ADDRESS.endswith(install.NAME)
+    assert len(bytes.fromhex(yunet.SHA256)) == 32
+    assert yunet.ADDRESS.startswith("https://")
+    assert yunet.ADDRESS.endswith(yunet.NAME)
 
 
 def test_the_command_installs_and_says_where(server, mien):

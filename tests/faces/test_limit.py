@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.faces.face import Box, Face, Margin
-from mien.faces.limit import LimitedDetector, limited
+from mien.faces.face import Box, Face, LimitedDetector, Margin, limited
 from support import raises
 
 

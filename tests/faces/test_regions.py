@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mien.faces.regions import regions_around
+from mien.faces.boxes import regions_around
 
 
 def mask(rows, columns, *cells):

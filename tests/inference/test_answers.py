@@ -88,7 +88,7 @@ def test_what_people_would_say_is_the_default(voted_run, voted_faces):
         divided = logits[name].astype(np.float64) / manifest.output(name).temperature
         shares = np.exp(divided) / np.exp(divided).sum(axis=1, keepdims=True)
         assert np.allclose(found.probabilities(images), shares, atol=1e-6)
-        assert [each.output for each in found.predict(list(images), crops=True)] == [name] * 8
+        assert [each.output for each in found.predict_crops(list(images))] == [name] * 8
     assert model.with_output("fer2013").classes == model.for_labels().classes == voted_faces.classes
     assert model.output.name == "perceived", "another output is another object"
     for name in ("label", "fer2014", 3):
@@ -100,7 +100,7 @@ def test_a_model_of_labels_alone_is_as_it_was(tiny_run, faces):
     model = mien.load(tiny_run.path)
     assert (model.output.name, model.classes) == (None, faces.classes)
     assert np.array_equal(model.probabilities(faces.images[:4]), model.for_labels().probabilities(faces.images[:4]))
-    (prediction,) = model.predict([np.asarray(faces.images[0])], crops=True)
+    (prediction,) = model.predict_crops([np.asarray(faces.images[0])])
     assert list(prediction.to_dict()) == ["source", "answer", "top", "confidence", "probabilities"]
     with raises(ModelError, "output-unknown"):
         mien.load(tiny_run.path, output="fer2013")
@@ -125,7 +125,7 @@ def test_all_forms_of_the_command_say_the_same(mien, voted_run, crops, tmp_path)
     from mien import load
 
     asked = ("predict", "--crops", crops, "--model", voted_run.path)
-    expected = [each.to_dict() for each in load(voted_run.path).predict(crops, crops=True)]
+    expected = [each.to_dict() for each in load(voted_run.path).predict_crops(crops)]
     found = json.loads(mien(*asked, "--json").out)
     assert found == expected
     rows = list(csv.DictReader(io.StringIO(mien(*asked, "--csv").out)))
@@ -199,7 +199,7 @@ def test_explanations_are_of_the_output_that_answers(voted_run, voted_faces, out
     model = mien.load(voted_run.path, output=output)
     face = np.asarray(voted_faces.images[0])
     (explained,) = mien.explain(model, [face], method="occlusion", crops=True)
-    (predicted,) = model.predict([face], crops=True)
+    (predicted,) = model.predict_crops([face])
     assert explained.prediction.classes == predicted.classes
     assert explained.prediction.probabilities == pytest.approx(predicted.probabilities)
 

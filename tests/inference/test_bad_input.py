@@ -28,15 +28,15 @@ def test_pictures_of_any_size_are_read_as_the_square_they_become(classifier, sha
     """Oracle: the grey square made by hand."""
     picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     expected = classifier.probabilities(grey_square(picture, 48)[None])[0]
-    assert classifier.predict(picture, crops=True).probability_vector == pytest.approx(expected, abs=1e-9)
-    assert classifier.predict([picture], crops=True)[0].probability_vector == pytest.approx(expected, abs=1e-9)
+    assert classifier.predict_crops(picture)[0].probability_vector == pytest.approx(expected, abs=1e-9)
+    assert classifier.predict_crops([picture])[0].probability_vector == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16"])
 def test_pictures_of_any_kind_are_read(classifier, mode, face):
     picture = Image.fromarray(face)
     converted = picture.convert("RGB").convert(mode) if mode in {"HSV", "LAB"} else picture.convert(mode)
-    assert classifier.predict(converted, crops=True).probability_vector.sum() == pytest.approx(1)
+    assert classifier.predict_crops(converted)[0].probability_vector.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
@@ -44,13 +44,13 @@ def test_pixels_that_are_not_numbers_are_one_clear_error(classifier, face, stran
     values = face.astype(np.float32)
     values[5, 5] = strange
     with raises(DataError, "image-dtype") as caught:
-        classifier.predict(values, crops=True)
+        classifier.predict_crops(values)
     assert str(caught.value).startswith("image 1: ")
     with raises(DataError, "image-dtype") as caught:
-        classifier.predict([face, values], crops=True)
+        classifier.predict_crops([face, values])
     assert str(caught.value).startswith("image 2: ")
     with raises(DataError, "image-not-finite"):
-        classifier.predict(Image.fromarray(values), crops=True)
+        classifier.predict_crops(Image.fromarray(values))
     with raises(DataError, "crops-dtype"):
         classifier.probabilities(values[None])
     with raises(DataError, "crops-dtype"):
@@ -60,15 +60,15 @@ def test_pixels_that_are_not_numbers_are_one_clear_error(classifier, face, stran
 @pytest.mark.parametrize("dtype", [np.int64, np.float64, np.int8, np.bool_, "U1", object])
 def test_arrays_of_another_type_are_one_clear_error(classifier, face, dtype):
     with raises(DataError, "image-dtype"):
-        classifier.predict((face % 2).astype(dtype), crops=True)
+        classifier.predict_crops((face % 2).astype(dtype))
     with raises(DataError, "crops-dtype"):
         classifier.probabilities((face % 2).astype(dtype)[None])
 
 
 def test_nothing_gives_nothing(classifier):
     empty = np.empty((0, 48, 48), np.uint8)
-    assert classifier.predict([], crops=True) == []
-    assert classifier.predict(empty, crops=True) == []
+    assert classifier.predict_crops([]) == []
+    assert classifier.predict_crops(empty) == []
     assert list(classifier.stream(iter(()), crops=True)) == []
     assert classifier.probabilities(empty).shape == (0, 7)
 
@@ -83,6 +83,8 @@ def test_a_hundred_thousand_faces_take_the_memory_of_their_answers(classifier, f
     """The network is left out: what is held beside it must not grow with the number of faces."""
 
     class Session:
+        get_outputs = staticmethod(classifier._session.get_outputs)
+
         def run(self, names, feeds):
             assert feeds["images"].shape[0] <= 64
             return [np.zeros((len(feeds["images"]), 7), np.float32)]

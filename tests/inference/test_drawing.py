@@ -6,8 +6,7 @@ from PIL import Image, ImageDraw
 
 from mien.colours import class_colours
 from mien.faces.face import Box
-from mien.inference.drawing import draw_face, draw_predictions
-from mien.inference.label_places import place_labels
+from mien.inference.drawing import draw_face, draw_predictions, place_labels
 from mien.inference.prediction import Prediction
 
 LEFT, RIGHT = (Prediction("clip", ("sad", "happy"), np.array([0.2, 0.8]), None, Box(x, 60, 80, 80)) for x in (10, 130))

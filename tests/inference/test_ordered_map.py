@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from mien.inference.ordered_map import ordered_map
+from mien.inference.bulk import ordered_map
 
 
 @pytest.mark.parametrize("workers", [1, 2, 5])

@@ -21,8 +21,7 @@ from mien.data.synthetic import synthetic_faces
 from mien.errors import DataError, RunError
 from mien.inference import parts as module
 from mien.inference.bulk import PredictOptions, predict_files
-from mien.inference.image_files import image_files
-from mien.inference.image_sources import walk_sources
+from mien.inference.image_files import image_files, walk_sources
 from mien.inference.parts import (
     PartCounts,
     PartsJob,

@@ -45,12 +45,12 @@ BOXES = (Box(20, 10, 80, 80), Box(120, 60, 40, 50))
 
 
 def test_each_face_is_read_as_its_crop_is(classifier, use):
-    """Oracle: the crops, read with ``crops=True``."""
+    """Oracle: the crops, read as crops."""
     use(*BOXES)
     readings = classifier.predict(SCENE)
     crops = [crop(SCENE, box, Fixed.margin) for box in BOXES]
     assert [reading.box for reading in readings] == list(BOXES)
-    for reading, alone, cut in zip(readings, classifier.predict(crops, crops=True), crops, strict=True):
+    for reading, alone, cut in zip(readings, classifier.predict_crops(crops), crops, strict=True):
         assert reading.probability_vector == pytest.approx(alone.probability_vector, abs=1e-9)
         assert np.array_equal(reading.crop, grey_square(cut, 48))
         assert alone.box is None
@@ -71,10 +71,9 @@ def test_the_answer_has_the_shape_of_the_question(classifier, use, tmp_path):
     for name in ("b.png", "a.png"):
         Image.fromarray(SCENE).save(tmp_path / name)
     assert [type(reading).__name__ for reading in classifier.predict(tmp_path / "a.png")] == ["Prediction"]
-    for several in ([SCENE, SCENE], np.stack([SCENE, SCENE]), tmp_path):
-        assert [len(readings) for readings in classifier.predict(several)] == [1, 1]
-    folder = classifier.predict(tmp_path)
-    assert [readings[0].source for readings in folder] == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert [len(predictions) for predictions in classifier.predict([SCENE, SCENE])] == [1, 1]
+    with raises(DataError, "image-folder"):
+        classifier.predict(tmp_path)
     assert classifier.predict([]) == []
 
 
@@ -90,7 +89,7 @@ def test_a_reading_says_where_the_face_is(classifier, use):
     answer = reading.to_dict()
     assert list(answer) == ["source", "box", "detection_score", "answer", "top", "confidence", "probabilities"]
     assert answer["box"] == {"left": 120, "top": 60, "width": 40, "height": 50}
-    assert "box" not in classifier.predict(SCENE, crops=True).to_dict()
+    assert "box" not in classifier.predict_crops(SCENE)[0].to_dict()
 
 
 def test_schemes_and_thresholds_hold_for_faces_that_are_found(classifier, use):

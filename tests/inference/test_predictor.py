@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from mien.errors import DataError, ModelError
+from mien.evaluation.temperature import softmax
 from mien.inference.image_files import image_files
-from mien.inference.model_run import softmax
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import load
@@ -32,7 +32,7 @@ def test_a_classifier_at_the_prompt_says_what_it_is(classifier):
 
 
 def test_a_prediction_at_the_prompt_is_one_short_line(classifier, astronaut):
-    (prediction,) = classifier.predict([Image.fromarray(astronaut)], crops=True)
+    (prediction,) = classifier.predict_crops([Image.fromarray(astronaut)])
     assert repr(prediction) == f"<Prediction {prediction.text!r} of {prediction.source}>"
     photo = next(iter(classifier.stream([astronaut], crops=True)))
     photo = replace(photo, rgb=astronaut)
@@ -78,33 +78,30 @@ def test_the_temperature_of_the_manifest_is_applied(tiny_run, faces, tmp_path, c
 def test_every_way_to_hand_in_a_picture_gives_the_same_reading(classifier, face_folder):
     file = image_files(face_folder / "test")[0]
     array = np.asarray(Image.open(file))
-    expected = classifier.predict(file, crops=True)
-    assert isinstance(expected, Prediction)
+    (expected,) = classifier.predict_crops(file)
     for picture in (str(file), file.read_bytes(), Image.open(file), array, np.stack([array] * 3, axis=-1)):
-        assert classifier.predict(picture, crops=True).probability_vector == pytest.approx(
-            expected.probability_vector, abs=1e-9
-        )
+        (prediction,) = classifier.predict_crops(picture)
+        assert prediction.probability_vector == pytest.approx(expected.probability_vector, abs=1e-9)
     for many in ([file, array], np.stack([array, array]), (file,)):
-        readings = classifier.predict(many, crops=True)
-        assert isinstance(readings, list)
+        readings = classifier.predict_crops(many)
         assert readings[0].probability_vector == pytest.approx(expected.probability_vector, abs=1e-6)
 
 
 def test_grey_with_transparency_as_an_array_is_no_stack_of_narrow_pictures(classifier):
     with raises(DataError, "image-shape") as caught:
-        classifier.predict(np.zeros((140, 130, 2), dtype=np.uint8), crops=True)
+        classifier.predict_crops(np.zeros((140, 130, 2), dtype=np.uint8))
     assert "(140, 130, 2)" in str(caught.value)
 
 
 def test_a_folder_is_read_in_order(classifier, face_folder):
     files = image_files(face_folder / "validation")
-    readings = classifier.predict(face_folder / "validation", crops=True)
+    readings = classifier.predict_crops(face_folder / "validation")
     assert [reading.source for reading in readings] == [str(file) for file in files]
     assert len(files) == len(set(files)) > 20
 
 
 def test_a_reading_names_what_it_found(classifier, faces):
-    reading = classifier.predict(np.asarray(faces.images[0]), crops=True)
+    (reading,) = classifier.predict_crops(np.asarray(faces.images[0]))
     assert reading.top == max(reading.probabilities, key=reading.probabilities.get)
     assert reading.confidence == max(reading.probabilities.values())
     assert list(reading.to_dict()) == ["source", "answer", "top", "confidence", "probabilities"]
@@ -123,7 +120,7 @@ def test_a_reading_names_what_it_found(classifier, faces):
 )
 def test_what_is_no_image_is_one_line(classifier, image, code, source):
     with raises(DataError, code) as caught:
-        classifier.predict(image, crops=True)
+        classifier.predict_crops(image)
     assert str(caught.value).startswith(source)
 
 
@@ -172,7 +169,7 @@ def test_a_folder_without_images_and_hidden_files(classifier, tmp_path):
     (tmp_path / ".hidden.png").write_bytes(b"x")
     (tmp_path / "notes.txt").write_text("x")
     with raises(DataError, "folder-without-images"):
-        classifier.predict(tmp_path, crops=True)
+        classifier.predict_crops(tmp_path)
 
 
 def test_where_there_is_no_model(tmp_path, tiny_run):
@@ -199,8 +196,8 @@ def test_where_there_is_no_model(tmp_path, tiny_run):
 def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
     """Oracle: sums by hand; the top class at thresholds on either side of the probability."""
     images = np.asarray(faces.images[:20])
-    plain = classifier.predict(images, crops=True)
-    merged = classifier.predict(images, crops=True, classes="positive=happy+surprise,negative=angry+fear+sad")
+    plain = classifier.predict_crops(images)
+    merged = classifier.predict_crops(images, classes="positive=happy+surprise,negative=angry+fear+sad")
     for before, after in zip(plain, merged, strict=True):
         positive = before.probabilities["happy"] + before.probabilities["surprise"]
         negative = sum(before.probabilities[name] for name in ("angry", "fear", "sad"))
@@ -209,13 +206,13 @@ def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
         assert after.top == ("positive" if positive >= negative else "negative")
     share = merged[0].probabilities["positive"]
     for threshold, top in ((share - 1e-6, "positive"), (share + 1e-6, "negative")):
-        reading = classifier.predict(
-            images[0], crops=True, classes="positive=happy+surprise,negative=angry+fear+sad", threshold=threshold
+        (reading,) = classifier.predict_crops(
+            images[:1], classes="positive=happy+surprise,negative=angry+fear+sad", threshold=threshold
         )
         assert reading.top == top
         assert reading.confidence == reading.probabilities[top]
         assert reading.to_dict()["top"] == top
-    assert classifier.predict(images[0], crops=True, classes="all").classes == classifier.classes
+    assert classifier.predict_crops(images[0], classes="all")[0].classes == classifier.classes
 
 
 @pytest.mark.parametrize(
@@ -244,4 +241,4 @@ def test_a_scheme_or_threshold_that_does_not_suit_the_model_is_one_line(classifi
         ({"classes": "binary", "threshold": 40}, "threshold-range", 40),
     ):
         with raises(DataError, code, named):
-            classifier.predict(image, crops=True, **given)
+            classifier.predict_crops(image, **given)

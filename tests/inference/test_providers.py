@@ -10,8 +10,7 @@ import pytest
 import mien
 from mien.errors import ModelError
 from mien.inference.find_model import find_model
-from mien.inference.onnx_classifier import OnnxClassifier
-from mien.inference.providers import CPU, check_provider, find_provider
+from mien.inference.onnx_classifier import CPU, OnnxClassifier, check_provider, find_provider
 from support import raises, refused
 
 AZURE = "AzureExecutionProvider"

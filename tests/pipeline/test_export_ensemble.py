@@ -107,7 +107,7 @@ def test_models_without_features_make_one_without(tmp_path, tiny_run, faces):
     (tmp_path / "plain.onnx").write_bytes(graph.SerializeToString())
     second = altered(tiny_run.model, tmp_path / "second.onnx", scale=2)
     made([tmp_path / "plain.onnx", second], faces, tmp_path / "both.onnx")
-    assert load(tmp_path / "both.onnx").predict(np.asarray(faces.images[0]), crops=True).top in faces.classes
+    assert load(tmp_path / "both.onnx").predict_crops(faces.images[:1])[0].top in faces.classes
     with raises(ModelError, "features-missing"):
         load(tmp_path / "both.onnx").features(np.asarray(faces.images[:2]))
 

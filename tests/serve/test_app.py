@@ -27,7 +27,7 @@ def astronaut():
 
 
 def test_a_crop_is_predicted_as_in_python(service, face):
-    expected = mien.load().predict(face, crops=True).to_dict()
+    expected = mien.load().predict_crops(face)[0].to_dict()
     answer = service.predict(face).json()
     (read,) = answer["faces"]
     assert read.pop("probabilities") == pytest.approx(expected.pop("probabilities"), abs=1e-6)
@@ -148,7 +148,7 @@ def test_a_batch_answers_in_order_with_errors_in_their_place(service):
     results = answer.json()["results"]
     assert [each["error"]["code"] for each in results[4:7]] == ["image-format", "image-damaged", "image-format"]
     read = results[:4] + results[7:]
-    expected = mien.load().predict([np.asarray(Image.open(io.BytesIO(each))) for each in images], crops=True)
+    expected = mien.load().predict_crops([np.asarray(Image.open(io.BytesIO(each))) for each in images])
     for result, reading in zip(read, expected, strict=True):
         assert result["faces"][0]["probabilities"] == pytest.approx(reading.probabilities, abs=1e-6)
     assert [each["faces"][0]["source"] for each in read] == [f"image {n}" for n in (1, 2, 3, 4, *range(8, 34))]

@@ -290,7 +290,7 @@ def test_a_request_chooses_the_output(voted_run, face):
     found = asyncio.run(main())
     service.stop()
     for name, answer in found.items():
-        expected = classifier.with_output(name).predict(face, crops=True).to_dict()
+        expected = classifier.with_output(name).predict_crops(face)[0].to_dict()
         assert answer.model_dump(exclude_none=True) == expected | {"source": "image 1"}
     assert (found[None].output, found["fer2013"].unsure) == ("perceived", None)
     with raises(ApiError, "bad-parameter"):

@@ -82,13 +82,13 @@ def test_the_model_file_says_its_channels_and_answers_as_torch(colour_run, colou
 def test_a_colour_photo_and_a_grey_one_are_predicted(colour_run, colour_faces):
     model = load(colour_run.path)
     face = colour_faces.images[5]
-    ours = model.predict(Image.fromarray(face), crops=True)
+    (ours,) = model.predict_crops(Image.fromarray(face))
     assert np.allclose(list(ours.probabilities.values()), model.probabilities(face[None])[0])
     assert np.array_equal(ours.crop, face)
     grey = Image.fromarray(face).convert("L")
     repeated = np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
     assert np.allclose(
-        list(model.predict(grey, crops=True).probabilities.values()), model.probabilities(repeated[None])[0]
+        list(model.predict_crops(grey)[0].probabilities.values()), model.probabilities(repeated[None])[0]
     )
 
 

@@ -148,7 +148,8 @@ def explain(
 
     Args:
         model: a loaded model, or where it is. Methods by gradients need its run folder, so give that or a name.
-        images: one image or several, as :meth:`mien.Predictor.predict` takes them.
+        images: one image or several, as :meth:`mien.Predictor.predict` takes them, or face crops as
+            :meth:`mien.Predictor.predict_crops` does.
         crops: each image is a face crop; no face is detected.
         method: a name of ``mien.explanation.methods.METHODS``: occlusion, gradient, smoothgrad,
             integrated-gradients, gradcam.
@@ -163,9 +164,8 @@ def explain(
         ModelError: a method by gradients for a model without its weights for torch.
     """
     explainer = Explainer(model, [method], target, seed)
-    return explainer.explain(_flat(explainer.predictor.predict(images, crops=crops)), method)
-
-
-def _flat(found: Any) -> list[Prediction]:
-    """What :meth:`mien.Predictor.predict` returns for one image or several, as one list."""
-    return [each for part in found for each in _flat(part)] if isinstance(found, list) else [found]
+    predictor = explainer.predictor
+    if crops:
+        return explainer.explain(predictor.predict_crops(images), method)
+    photos = predictor.predict(images if isinstance(images, list | tuple) else [images])
+    return explainer.explain([each for photo in photos for each in photo], method)

@@ -9,8 +9,8 @@ from typing import Any
 
 from mien.cli.output import note, notice
 from mien.errors import MienError
+from mien.faces.crop_or_photo import TRIED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.find import NETWORK, choose, find_detector
-from mien.faces.mix_up import TRIED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.images import open_image, open_image_header
 from mien.page.wording import counted
 from mien.preprocess import upright_rgb

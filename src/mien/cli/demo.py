@@ -19,8 +19,8 @@ from mien.data.dataset import Dataset
 from mien.data.synthetic import synthetic_faces
 from mien.errors import needs_extra
 from mien.evaluation.results import Evaluation
+from mien.inference.drawing import share_text
 from mien.inference.predictor import Predictor, load
-from mien.inference.share_text import share_text
 from mien.page.metrics_tables import evaluation_text
 from mien.page.rendering import import_page_packages
 from mien.pipeline.evaluation_files import write_evaluation
@@ -108,7 +108,7 @@ def _show_some(predictor: Predictor, faces: Dataset) -> None:
     images, captions = [], []
     for name in SHOWN:
         index = int((faces.labels == faces.classes.index(name)).argmax())
-        prediction = predictor.predict(faces.images[index], crops=True)
+        (prediction,) = predictor.predict_crops(faces.images[index])
         images.append(Text.from_ansi(_half_blocks(faces.images[index])))
         captions.append(f"drawn:     {name}\npredicted: {prediction.top} {share_text(prediction.confidence)}")
     if sys.stdout.isatty():

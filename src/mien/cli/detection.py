@@ -8,9 +8,8 @@ from typing import Annotated
 import typer
 
 from mien.cli.output import note
-from mien.faces.face import Detector
+from mien.faces.face import Detector, limited
 from mien.faces.find import HAAR, VARIABLE, choose, find_detector
-from mien.faces.limit import limited
 
 MinScoreOption = Annotated[
     float | None,
@@ -47,7 +46,7 @@ class DetectionOptions:
         """The detector in use, within these limits. A notice says so where it is the cascade for want of a better one.
 
         Raises:
-            DataError: as :class:`mien.faces.limit.LimitedDetector`.
+            DataError: as :class:`mien.faces.face.LimitedDetector`.
             ModelError: as :func:`mien.faces.find_detector`.
         """
         detector, choice = find_detector(), choose()

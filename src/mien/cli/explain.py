@@ -21,11 +21,11 @@ from mien.explanation.methods import METHODS
 from mien.explanation.picture import map_picture
 from mien.faces.face import Box
 from mien.files import check_replaceable, whole_file, write_bytes
+from mien.inference.drawing import share_text
 from mien.inference.find_model import is_shipped
 from mien.inference.image_files import image_files
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor
-from mien.inference.share_text import share_text
 from mien.page.wording import counted
 from mien.progress import track
 from mien.run_folder import RunFolder

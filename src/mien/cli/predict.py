@@ -30,13 +30,12 @@ from mien.cli.predict_parts import check_parts_options, predict_parts
 from mien.cli.predict_settings import settings_of
 from mien.cli.predict_view import Tally, show_answers
 from mien.errors import DataError, MienError, Notice, without_password
-from mien.faces.opencv import limit_opencv_threads
+from mien.faces.find import limit_opencv_threads
 from mien.images import missing_file
 from mien.inference.annotate import Annotator
 from mien.inference.bulk import PredictOptions, predict_files
 from mien.inference.face_reader import FaceReader
-from mien.inference.image_files import count_unread, no_images, walk_images
-from mien.inference.image_sources import is_address
+from mien.inference.image_files import count_unread, is_address, no_images, walk_images
 from mien.inference.output_files import write_csv
 from mien.inference.parts import PartsJob
 from mien.inference.predictor import Predictor, load

@@ -9,8 +9,7 @@ import typer
 
 from mien.cli.output import notice
 from mien.errors import DataError
-from mien.inference.parts import PartsJob, finished_counts, open_parts, pending_parts
-from mien.inference.ray_parts import write_parts
+from mien.inference.parts import PartsJob, finished_counts, open_parts, pending_parts, write_parts
 from mien.page.wording import counted
 from mien.progress import track
 
@@ -19,7 +18,7 @@ def predict_parts(job: PartsJob, settings: dict[str, Any], workers: int | None) 
     """Predict what is pending of a job, and say what all of it came to.
 
     Raises:
-        MienError: as :func:`mien.inference.parts.open_parts` and :func:`mien.inference.ray_parts.write_parts`.
+        MienError: as :func:`mien.inference.parts.open_parts` and :func:`mien.inference.parts.write_parts`.
         DataError: no image could be read (``no-images``).
     """
     with open_parts(job, settings) as count:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from mien.errors import without_password
-from mien.faces.face import Detector
+from mien.faces.face import Detector, LimitedDetector
 from mien.faces.find import choose
-from mien.faces.limit import LimitedDetector
 from mien.inference.bulk import PredictOptions
 from mien.inference.find_model import find_model
-from mien.inference.image_sources import is_address
+from mien.inference.image_files import is_address
 from mien.inference.predictor import Predictor
 from mien.version import __version__
 

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from mien.cli.output import show
 from mien.faces.face import Detector
+from mien.inference.drawing import share_text
 from mien.inference.prediction import NOT_A_FACE, UNSURE, answer_of
-from mien.inference.share_text import share_text
 from mien.page.wording import counted
 
 

@@ -83,7 +83,7 @@ def fit_temperature(targets: Labels | Floats, probabilities: Floats) -> float:
         of_truth = (targets * logits).sum(axis=1)
 
     def slope_and_curvature(inverse: float) -> tuple[float, float]:
-        weights = _softmax(inverse * logits)
+        weights = softmax(inverse * logits)
         mean = (weights * logits).sum(axis=1)
         variance = (weights * np.square(logits - mean[:, np.newaxis])).sum(axis=1)
         return float((mean - of_truth).mean()), float(variance.mean())
@@ -114,7 +114,7 @@ def apply_temperature(probabilities: Floats, temperature: float | Floats) -> Flo
         float64 (N, C), each sample summing to 1. The order within a sample stays.
     """
     divisor = np.broadcast_to(np.asarray(temperature, dtype=np.float64), len(probabilities))
-    return _softmax(_logits(probabilities) / divisor[:, np.newaxis])
+    return softmax(_logits(probabilities) / divisor[:, np.newaxis])
 
 
 def cross_fit_temperature(
@@ -149,6 +149,7 @@ def _logits(probabilities: Floats) -> Floats:
     return np.log(np.where(probabilities > 0, probabilities, floor))
 
 
-def _softmax(logits: Floats) -> Floats:
+def softmax(logits: Floats) -> Floats:
+    """Softmax over the classes, safe for any finite logits: (N, C) -> float64 (N, C), each row sums to 1."""
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=1, keepdims=True), dtype=np.float64)

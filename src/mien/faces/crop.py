@@ -1,4 +1,4 @@
-"""From a box to a face crop: a square with a margin; border pixels repeat outside the image."""
+"""From a box to a face crop: a square with a margin, border pixels repeated outside the image; dark photos brighter."""
 
 from __future__ import annotations
 
@@ -9,6 +9,30 @@ import numpy.typing as npt
 
 from mien.faces.face import Box, Margin
 from mien.preprocess import face_shape, face_square
+
+WHITE_PERCENTILE = 99.5
+DARK_BELOW = 128
+"""A photo whose brightest pixels are darker than this is dark."""
+
+BLACK_BELOW = 8
+"""What is darker than this is noise: it is made no brighter than a photo of this level."""
+
+STEP = 4
+"""Every so many rows and columns are enough to know how dark a photo is."""
+
+
+def brightened(rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """A dark image, uint8 (H, W, 3), stretched until its brightest pixels are white; any other as it is.
+
+    On 117 photographs with a tenth of their light, mien's detector then finds 88.9% of the faces, and 5.0% without
+    (docs/lab-notebook.md).
+    """
+    white = max(float(np.percentile(rgb[::STEP, ::STEP], WHITE_PERCENTILE)), BLACK_BELOW)
+    if white >= DARK_BELOW:
+        return rgb
+    stretched = np.arange(256) * (255 / white)
+    return np.asarray(np.minimum(stretched, 255).astype(np.uint8)[rgb])
+
 
 CROP_PX = 224
 """Longest side of face crops in the usual data sets: 48 (FER2013), 100 (RAF-DB), 224 (AffectNet)."""

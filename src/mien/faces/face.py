@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.errors import DataError
+
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle in pixels of the upright image. It may extend beyond the image's border."""
+    """A rectangle in pixels of the upright image. A detector's may extend beyond the image; :meth:`inside` cuts it."""
 
     left: int
     top: int
     width: int
     height: int
+
+    def inside(self, width: int, height: int) -> Box:
+        """The part inside an image, at least one pixel: what every answer has."""
+        left, top = min(max(self.left, 0), width - 1), min(max(self.top, 0), height - 1)
+        right, bottom = min(self.left + self.width, width), min(self.top + self.height, height)
+        return Box(left, top, max(right - left, 1), max(bottom - top, 1))
 
     def to_dict(self) -> dict[str, int]:
         """JSON-ready: left, top, width and height."""
@@ -38,6 +46,10 @@ class Face:
     box: Box
     score: float
     landmarks: dict[str, tuple[float, float]]
+
+    def inside(self, width: int, height: int) -> Face:
+        """The same face with the part of its box that is inside an image."""
+        return replace(self, box=self.box.inside(width, height))
 
 
 @dataclass(frozen=True)
@@ -75,3 +87,68 @@ class Detector(Protocol):
 def largest_first(faces: list[Face]) -> list[Face]:
     """Sort faces as every detector returns them: by area, then from left to right."""
     return sorted(faces, key=lambda face: (-face.box.width * face.box.height, face.box.left, face.box.top))
+
+
+@dataclass(frozen=True)
+class LimitedDetector:
+    """A detector that leaves out some of another's faces.
+
+    Attributes:
+        detector: detects the faces.
+        min_score: the least score of a face; its meaning and range depend on the detector.
+        min_size_px: the least longer side of a box, in pixels of the image.
+        max_faces: the largest faces are kept, at most so many.
+
+    Raises:
+        DataError: a score that no face of the detector can have (``min-score-range``), or a size or number below one
+            (``face-limit``).
+    """
+
+    detector: Detector
+    min_score: float | None = None
+    min_size_px: int | None = None
+    max_faces: int | None = None
+
+    def __post_init__(self) -> None:
+        highest = self.detector.score_range[1]
+        if self.min_score is not None and not 0 <= self.min_score <= highest:
+            raise DataError(
+                f"The least score of a face must be from 0 to {highest:g} with {self.name}; found {self.min_score:g}.",
+                code="min-score-range",
+            )
+        for value, named in ((self.min_size_px, "The least size of a face"), (self.max_faces, "The number of faces")):
+            if value is not None and value < 1:
+                raise DataError(f"{named} must be 1 or more; found {value}.", code="face-limit")
+
+    @property
+    def name(self) -> str:
+        """That of the detector."""
+        return self.detector.name
+
+    @property
+    def margin(self) -> Margin:
+        """That of the detector."""
+        return self.detector.margin
+
+    @property
+    def score_range(self) -> tuple[float, float]:
+        """That of the detector."""
+        return self.detector.score_range
+
+    def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
+        """Detect the faces in an image uint8 (H, W, 3), the largest first."""
+        faces = [face for face in self.detector.detect(rgb) if self._keeps(face)]
+        return faces[: self.max_faces]
+
+    def _keeps(self, face: Face) -> bool:
+        large = self.min_size_px is None or max(face.box.width, face.box.height) >= self.min_size_px
+        return large and (self.min_score is None or face.score >= self.min_score)
+
+
+def limited(
+    detector: Detector, min_score: float | None = None, min_size_px: int | None = None, max_faces: int | None = None
+) -> Detector:
+    """The detector itself without a limit, else a :class:`LimitedDetector`. Raises :class:`DataError` as that does."""
+    if min_score is None and min_size_px is None and max_faces is None:
+        return detector
+    return LimitedDetector(detector, min_score, min_size_px, max_faces)

@@ -8,12 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mien.errors import needs_extra
 from mien.faces.face import Detector, Face
 from mien.faces.haar import HaarDetector
-from mien.faces.install import cached_yunet
 from mien.faces.network import NetworkDetector, network_files
-from mien.faces.yunet import YuNetDetector
+from mien.faces.yunet import YuNetDetector, cached_yunet
 from mien.images import open_image_source
 from mien.preprocess import upright_rgb
 
@@ -48,13 +46,11 @@ def find_detector() -> Detector:
 
     Raises:
         ModelError: ``MIEN_DETECTOR`` names no detector, or a detector's file is damaged.
-        MissingExtraError: the cascade or YuNet is in use (``opencv``), and OpenCV is not installed.
     """
     choice = choose()
     if choice.kind == NETWORK:
         return _network()
-    with needs_extra("opencv", f"The face detector {choice.kind} is in use because {choice.why}. It"):
-        return _haar() if choice.kind == HAAR else _yunet(choice.files[0])
+    return _haar() if choice.kind == HAAR else _yunet(choice.files[0])
 
 
 def choose() -> Choice:
@@ -79,13 +75,22 @@ def detect(image: ImageSource) -> list[Face]:
         image: a path, the bytes of an image file, a PIL image, or an array uint8 (H, W) grey or (H, W, 3) RGB.
 
     Returns:
-        Faces with boxes in pixels of the upright image (EXIF orientation applied); empty without a face.
+        Faces with boxes inside the upright image, in pixels (EXIF orientation applied); empty without a face.
 
     Raises:
         DataError: something that is not an image.
         ModelError: as :func:`find_detector`.
     """
-    return find_detector().detect(upright_rgb(open_image_source(image)))
+    rgb = upright_rgb(open_image_source(image))
+    height, width = rgb.shape[:2]
+    return [face.inside(width, height) for face in find_detector().detect(rgb)]
+
+
+def limit_opencv_threads(threads: int) -> None:
+    """Let OpenCV use this many threads in each call: those of callers that run side by side compete for the cores."""
+    import cv2
+
+    cv2.setNumThreads(threads)
 
 
 @cache

@@ -18,10 +18,9 @@ import numpy.typing as npt
 
 from mien.artifact import stay_offline
 from mien.errors import ModelError
+from mien.faces.boxes import Boxes, Region, merge_agreeing, regions_around, suppress_overlaps
+from mien.faces.crop import brightened
 from mien.faces.face import Box, Face, Margin, largest_first
-from mien.faces.light import brightened
-from mien.faces.merge import Boxes, merge_agreeing, suppress_overlaps
-from mien.faces.regions import Region, regions_around
 from mien.faces.yunet import LANDMARKS
 
 if TYPE_CHECKING:

@@ -14,10 +14,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from mien.faces.crop import crop_faces
+from mien.faces.crop import brightened, crop_faces
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
-from mien.faces.light import brightened
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction, possible_answers, prediction_fields
 from mien.labels import check_threshold, parse_scheme
@@ -89,17 +88,20 @@ class FaceReader:
             source: name of the image, for :attr:`Prediction.source`.
 
         Returns:
-            A prediction for each face, the largest face first; an image without a face gives an empty list.
+            A prediction for each face, the largest face first, with the part of its box that is inside the image; an
+            image without a face gives an empty list.
 
         Raises:
             ModelError: the face detector cannot be used.
         """
         faces = self.detect(rgb) if faces is None else faces
         crops = self.crop(rgb, [face.box for face in faces])
-        return self.predictions(self.classify(crops), crops, faces, source=source)
+        height, width = rgb.shape[:2]
+        inside = [face.inside(width, height) for face in faces]
+        return self.predictions(self.classify(crops), crops, inside, source=source)
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
-        """Detect the faces in an upright image uint8 (H, W, 3), the largest first."""
+        """Detect the faces in an upright image uint8 (H, W, 3), the largest first; boxes may extend beyond it."""
         return self.detector.detect(rgb)
 
     def crop(self, rgb: npt.NDArray[np.uint8], boxes: Sequence[Box]) -> npt.NDArray[np.uint8]:

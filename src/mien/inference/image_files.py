@@ -1,16 +1,24 @@
-"""The image files below a folder, and an image file as a face crop."""
+"""Image files below a folder, and images by name wherever they are: at addresses such as ``s3://bucket/folder`` too.
+
+Addresses are read by pyarrow's file systems: ``s3://``, ``gs://``, ``abfs://``, and all others of fsspec as
+``fsspec+PROTOCOL://``. Keys, region and endpoint come from the environment or the address
+(``s3://bucket/folder?region=eu-west-1&endpoint_override=http://...``), as pyarrow documents them.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePath, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
-from mien.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, open_image
+from mien.errors import DataError, needs_extra, without_password
+from mien.images import IMAGE_SUFFIXES, UNREAD_SUFFIXES, missing_file, open_image
 from mien.preprocess import InputSpec, face_square
 
 
@@ -82,3 +90,158 @@ def no_images(folder: str | os.PathLike[str]) -> DataError:
     unread = count_unread(folder)
     hint = f" It has {unread:,} of other formats, such as HEIC: convert them to JPEG first." if unread else ""
     return DataError(f"{os.fspath(folder)} contains no images ({suffixes}).{hint}", code="folder-without-images")
+
+
+def is_address(name: str) -> bool:
+    """Whether a name is an address of another file system than the system's own."""
+    return "://" in name
+
+
+def walk_sources(sources: Sequence[str], base: Path) -> Iterator[str]:
+    """The names of all images, each once, folder by folder, sorted in each.
+
+    Args:
+        sources: files, folders and addresses of either.
+        base: what relative paths are relative to.
+
+    Raises:
+        DataError: a source is missing, has no image or lies within another (``sources-overlap``), or an address cannot
+            be read (``source-unreadable``).
+    """
+    _check_apart(list(dict.fromkeys(sources)), base)
+    for source in dict.fromkeys(sources):
+        found = 0
+        for name in _walk(source, base):
+            found += 1
+            yield name
+        if not found:
+            raise no_images(source)
+
+
+def _check_apart(sources: Sequence[str], base: Path) -> None:
+    """Refuse a source that lies within another: its images would have two rows."""
+    places = [_place(source, base) for source in sources]
+    for inner, place in zip(sources, places, strict=True):
+        for outer, folder in zip(sources, places, strict=True):
+            if inner is not outer and place.is_relative_to(folder):
+                inner, outer = without_password(inner), without_password(outer)
+                raise DataError(f"{inner} lies in {outer}, which is given too. Leave one out.", code="sources-overlap")
+
+
+def _place(source: str, base: Path) -> PurePath:
+    """Where a source is. Of an address, its file system's own path, without keys and options: so rows name images."""
+    if not is_address(source):
+        return (base / source).resolve()
+    return _path(source.partition("://")[0], _open_system(source)[1])
+
+
+def _path(scheme: str, path: str) -> PurePosixPath:
+    return PurePosixPath(f"{scheme}:", path.lstrip("/"))
+
+
+def _walk(source: str, base: Path) -> Iterator[str]:
+    if is_address(source):
+        yield from _walk_address(source)
+    elif (base / source).is_dir():
+        # Named as the user named the folder.
+        yield from (str(Path(source) / file.relative_to(base / source)) for file in walk_images(base / source))
+    elif (base / source).exists():
+        yield source
+    else:
+        raise missing_file(Path(source))
+
+
+def _walk_address(address: str) -> Iterator[str]:
+    from pyarrow.fs import FileType
+
+    system, path = _open_system(address)
+    scheme = address.partition("://")[0]
+    with _one_line(address):
+        info = system.get_file_info(path)
+    if info.type == FileType.File:
+        yield f"{scheme}://{path}"
+    elif info.type == FileType.Directory:
+        yield from (f"{scheme}://{each}" for each in _below(system, path, address))
+    else:
+        name = without_password(address)
+        raise DataError(f"{name} does not exist, or may not be listed.", code="source-unreadable")
+
+
+def _below(system: Any, path: str, address: str) -> Iterator[str]:
+    """Names of one folder at a time are in memory, not of all."""
+    from pyarrow.fs import FileSelector, FileType
+
+    with _one_line(address):
+        infos = sorted(system.get_file_info(FileSelector(path)), key=lambda info: str(info.path))
+    for info in infos:
+        if info.base_name.startswith("."):
+            continue
+        if info.type == FileType.Directory:
+            yield from _below(system, info.path, address)
+        elif info.base_name.lower().endswith(IMAGE_SUFFIXES):
+            yield info.path
+
+
+@contextmanager
+def local_copies(names: Sequence[str], sources: Sequence[str], base: Path) -> Iterator[list[Path | DataError]]:
+    """A local file for each name, until the block ends: itself, or a copy of what lies at an address.
+
+    Args:
+        names: of :func:`walk_sources`.
+        sources: from which the names came.
+        base: as there.
+
+    Yields:
+        A path, or the error of an address that could not be read.
+    """
+    with TemporaryDirectory(prefix="mien-images-") as folder:
+        found: list[Path | DataError] = []
+        for number, name in enumerate(names):
+            if not is_address(name):
+                found.append(base / name)
+                continue
+            copy = Path(folder) / f"{number}{Path(name).suffix}"
+            try:
+                _copy(name, sources, copy)
+                found.append(copy)
+            except DataError as error:
+                found.append(error)
+        yield found
+
+
+def _copy(name: str, sources: Iterable[str], copy: Path) -> None:
+    scheme, _, path = name.partition("://")
+    for source in filter(is_address, sources):
+        if _path(scheme, path).is_relative_to(_place(source, Path())):
+            break
+    system = _open_system(source)[0]
+    with _one_line(name), system.open_input_stream(path) as stream, copy.open("wb") as file:
+        while block := stream.read(1 << 20):
+            file.write(block)
+
+
+_systems: dict[str, tuple[Any, str]] = {}
+
+
+def _open_system(address: str) -> tuple[Any, str]:
+    """A file system and the path in it; opened once a process, since an S3 client takes a second."""
+    if address not in _systems:
+        with needs_extra("scale", "Reading from other file systems"):
+            from pyarrow.fs import FileSystem
+        with _one_line(address):
+            _systems[address] = FileSystem.from_uri(address)
+    return _systems[address]
+
+
+@contextmanager
+def _one_line(address: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowException, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        if "ACCESS_DENIED" in reason or "403" in reason:
+            reason = "access denied; check the keys in the environment and the rights on the bucket"
+        name, reason = without_password(address), without_password(reason.rstrip(".")[:200])
+        raise DataError(f"{name} cannot be read: {reason}.", code="source-unreadable") from None

@@ -6,21 +6,30 @@ import os
 from collections.abc import Mapping, Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.artifact import open_model
+from mien.artifact import open_model, stay_offline
 from mien.errors import ModelError
-from mien.inference.model_run import run_model, softmax
-from mien.inference.providers import CPU, check_provider, find_provider
+from mien.evaluation.temperature import softmax
 from mien.manifest import Manifest, ModelOutput
 from mien.preprocess import to_input
 from mien.progress import slices
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
 BATCH = 64
 """Face crops that the network sees at a time."""
+
+CPU = "CPUExecutionProvider"
+_SUFFIX = "ExecutionProvider"
+_SHORT = {"directml": f"Dml{_SUFFIX}"}
+PARITY_TOLERANCE = 0.01
+"""Largest difference of a probability from the CPU's, and of a feature as a share of the largest one. Devices that
+compute in fp16 or TF32 stay well below it."""
 
 
 class OnnxClassifier:
@@ -30,7 +39,7 @@ class OnnxClassifier:
         path: a ``.onnx`` file that mien exported.
         threads: how many threads a prediction may use; None leaves it to onnxruntime.
         output: name of the output that answers; see :meth:`mien.manifest.Manifest.output`.
-        provider: which device computes; see :func:`mien.inference.providers.find_provider`. On another than the CPU a
+        provider: which device computes; see :func:`find_provider`. On another than the CPU a
             fixed input must give the CPU's probabilities.
 
     Attributes:
@@ -103,7 +112,7 @@ class OnnxClassifier:
 
         Raises:
             DataError: another shape or dtype.
-            ModelError: as :func:`mien.inference.model_run.run_model`.
+            ModelError: as :func:`run_model`.
         """
         divisor = self.output.temperature if temperature is None else temperature
         return softmax(self._run(images, [self.output.logits])[0].astype(np.float64) / divisor)
@@ -160,14 +169,9 @@ class OnnxClassifier:
             DataError: another shape or dtype.
             ModelError: the model file has no output for features (``features-missing``).
         """
-        if "features" not in self._widths:
+        if "features" not in _widths(self._session):
             raise ModelError("This model file has no features. Export the run again.", code="features-missing")
         return self._run(images, ["features"])[0]
-
-    @property
-    def _widths(self) -> dict[str, int]:
-        """How many numbers each output of the graph gives about a face."""
-        return {output.name: output.shape[1] for output in self._session.get_outputs()}
 
     def _run(self, images: npt.NDArray[np.uint8], names: Sequence[str]) -> list[npt.NDArray[np.float32]]:
         """Outputs of the graph by name, a batch of face crops at a time: float32 (N, width) each."""
@@ -176,5 +180,116 @@ class OnnxClassifier:
             for batch in slices(len(images), BATCH)
         ]
         if not parts:
-            return [np.empty((0, self._widths[name]), dtype=np.float32) for name in names]
+            return [np.empty((0, _widths(self._session)[name]), dtype=np.float32) for name in names]
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def run_model(
+    session: InferenceSession, outputs: Sequence[str], inputs: npt.NDArray[np.float32], path: Path
+) -> list[npt.NDArray[np.float32]]:
+    """Run a graph on a batch and return some of its outputs.
+
+    Args:
+        session: of the model.
+        outputs: names of outputs, such as ``logits``.
+        inputs: float32 (N, channels, crop_px, crop_px).
+        path: the model's file, named in errors.
+
+    Returns:
+        float32 (N, C) for each output, finite.
+
+    Raises:
+        ModelError: onnxruntime failed (``model-run``); NaN, infinity or another shape than the graph declares
+            (``model-output``).
+    """
+    try:
+        found: list[npt.NDArray[np.float32]] = session.run(list(outputs), {"images": inputs})
+    except Exception as error:  # noqa: BLE001 - onnxruntime's exceptions share no base class below Exception
+        reason = (str(error) or type(error).__name__).splitlines()[0][:160]
+        raise ModelError(f"{path} cannot be run: {reason}. Export the model again.", code="model-run") from None
+    widths = _widths(session)
+    for output, values in zip(outputs, found, strict=True):
+        if values.shape != (len(inputs), widths[output]):
+            raise ModelError(
+                f"{path} gives {output} of shape {values.shape} for {len(inputs)} images. Export the model again.",
+                code="model-output",
+            )
+        if not np.isfinite(values).all():
+            raise ModelError(
+                f"{path} gives {output} that are NaN or infinite. Its weights are damaged: export the model again.",
+                code="model-output",
+            )
+    return found
+
+
+def _widths(session: InferenceSession) -> dict[str, int]:
+    """How many numbers each output of the graph gives about a face."""
+    return {output.name: output.shape[1] for output in session.get_outputs()}
+
+
+def find_provider(name: str | None) -> str:
+    """The provider that a user names, as ONNX Runtime calls it.
+
+    Args:
+        name: ``cpu``, ``cuda``, ``coreml``, ``openvino``, ``directml``, ..., or ONNX Runtime's own name such as
+            ``CUDAExecutionProvider``; case is ignored. None is the CPU.
+
+    Raises:
+        ModelError: the installed ONNX Runtime does not have it (``provider-missing``).
+    """
+    if name is None:
+        return CPU
+    stay_offline()
+    import onnxruntime
+
+    present: list[str] = onnxruntime.get_available_providers()
+    wanted = _SHORT.get(name.lower(), name).lower().removesuffix(_SUFFIX.lower())
+    found = next((each for each in present if each.lower().removesuffix(_SUFFIX.lower()) == wanted), None)
+    if found is None:
+        known = ", ".join(sorted(each.removesuffix(_SUFFIX).lower() for each in present))
+        raise ModelError(
+            f"ONNX Runtime has no provider '{name}' here; it has: {known}. Others come with another package of it, "
+            "such as onnxruntime-gpu.",
+            code="provider-missing",
+        )
+    return found
+
+
+def check_provider(session: InferenceSession, reference: InferenceSession, provider: str) -> None:
+    """Compare a session with the CPU's on a fixed input: eight images of Gaussian noise, seed 0.
+
+    Args:
+        session: on ``provider``.
+        reference: of the same model on the CPU.
+        provider: ONNX Runtime's name of it.
+
+    Raises:
+        ModelError: the provider was not used (``provider-unusable``), or one of the outputs differs by more
+            than :data:`PARITY_TOLERANCE` (``provider-parity``).
+    """
+    if provider not in session.get_providers():
+        raise ModelError(
+            f"ONNX Runtime could not start the provider {provider}: its device, driver or libraries are missing. "
+            "Use the provider cpu.",
+            code="provider-unusable",
+        )
+    shape = session.get_inputs()[0].shape[1:]
+    images = np.random.default_rng(0).normal(size=(8, *shape)).astype(np.float32)
+    names = [output.name for output in reference.get_outputs()]
+    ours, cpu = (each.run(names, {"images": images}) for each in (session, reference))
+    for name, found, expected in zip(names, ours, cpu, strict=True):
+        difference = _difference(name, found.astype(np.float64), expected.astype(np.float64))
+        # Written so that NaN is refused too.
+        if not difference <= PARITY_TOLERANCE:
+            raise ModelError(
+                f"The provider {provider} answers otherwise than the CPU: its {name} differ by up to {difference:.2g}, "
+                f"more than {PARITY_TOLERANCE}. Use the provider cpu.",
+                code="provider-parity",
+            )
+
+
+def _difference(name: str, ours: npt.NDArray[np.float64], cpu: npt.NDArray[np.float64]) -> float:
+    """The largest difference of probabilities; of features relative to the largest one."""
+    if name == "features":
+        return float(np.abs(ours - cpu).max() / max(np.abs(cpu).max(), 1e-12))
+    return float(np.abs(softmax(ours) - softmax(cpu)).max())

@@ -6,26 +6,29 @@
     DIR/unreadable/part-00000.parquet  a row for each image that cannot be read, if there is one
     DIR/images/part-00000.parquet      a row for each image; written last: where it is, the part is done
 
-A part that is computed twice, because a worker was killed, writes the same rows into the same files.
+A part that is computed twice, because a worker was killed, writes the same rows into the same files. Images
+and predictions never pass through Ray: a worker is given the number of a part and returns how many rows it wrote.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from mien.errors import DataError, RunError, needs_extra
+from mien.cluster import start_ray
+from mien.errors import DataError, MienError, RunError, needs_extra
+from mien.faces.face import limited
 from mien.faces.find import find_detector
-from mien.faces.limit import limited
 from mien.files import lock_file, whole_file, write_text
 from mien.inference.bulk import PredictOptions, predict_files
 from mien.inference.face_reader import FaceReader
-from mien.inference.image_sources import local_copies, walk_sources
+from mien.inference.image_files import local_copies, walk_sources
 from mien.inference.output_files import write_results
 from mien.inference.predictor import Predictor, load
 
@@ -45,7 +48,7 @@ class PartsJob:
         base: the working folder, for relative names.
         model: name or path of the model.
         crops: each image is a face crop.
-        min_score: limits of the detector, as :class:`mien.faces.limit.LimitedDetector` has them.
+        min_score: limits of the detector, as :class:`mien.faces.face.LimitedDetector` has them.
         min_size_px: another.
         max_faces: another.
         output: of the model.
@@ -89,7 +92,7 @@ def open_parts(job: PartsJob, settings: Mapping[str, Any]) -> Iterator[int]:
     Raises:
         RunError: the folder holds something else (``folder-exists``) or other settings (``parts-settings``), or another
             command writes there (``parts-in-use``).
-        DataError: as :func:`mien.inference.image_sources.walk_sources`.
+        DataError: as :func:`mien.inference.image_files.walk_sources`.
     """
     with needs_extra("scale", "Prediction in parts"):
         from pyarrow.parquet import ParquetFile
@@ -251,3 +254,59 @@ def _write_status(file: Path, results: Sequence[Mapping[str, Any]], names: Seque
 def _text(value: Any) -> Any:
     """Bytes of a name that are no UTF-8 are backslash escapes, as in every table of results."""
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+
+
+_FAILED = "failed"
+
+
+def _worker_class(job: PartsJob) -> type:
+    """What Ray Data starts in each worker process. The job is a part of it: a worker that starts again finds it."""
+
+    class Worker:
+        def __init__(self) -> None:
+            self._worker = PartWorker(job)
+
+        def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+            part = int(row["id"])
+            try:
+                return {**asdict(self._worker.write(part)), _FAILED: "", "code": ""}
+            except MienError as error:
+                # A value, because Ray would wrap it into its traceback.
+                return {**asdict(PartCounts(part, 0, 0, 0)), _FAILED: str(error), "code": error.code}
+
+    return Worker
+
+
+def write_parts(job: PartsJob, parts: Sequence[int], workers: int | None = None) -> Iterator[PartCounts]:
+    """Compute parts in worker processes, each on one core, and yield what each came to as it ends.
+
+    Args:
+        job: what to do.
+        parts: their numbers; at least one.
+        workers: how many at once; None is a worker for each core of the cluster.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        RunError: there is no cluster; a worker could not write.
+    """
+    ray = start_ray()
+    from ray.data import ActorPoolStrategy, DataContext
+
+    # It says that it shows no bar, which is mien's, and that it has ended.
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    size = min(workers or int(ray.cluster_resources().get("CPU", 1)), len(parts))
+    try:
+        rows = ray.data.from_items([{"id": part} for part in parts], override_num_blocks=len(parts)).map(
+            _worker_class(job),
+            compute=ActorPoolStrategy(size=size),
+            num_cpus=1,
+        )
+        for row in rows.iter_rows():
+            if row[_FAILED]:
+                raise RunError(row[_FAILED], code=row["code"])
+            yield PartCounts(row["part"], row["images"], row["faces"], row["unreadable"])
+    finally:
+        ray.shutdown()

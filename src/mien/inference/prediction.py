@@ -13,8 +13,7 @@ import numpy.typing as npt
 from mien.errors import DataError
 from mien.evaluation.ferplus import NO_EXPRESSION
 from mien.faces.face import Box, Face
-from mien.inference.drawing import draw_face
-from mien.inference.share_text import share_text
+from mien.inference.drawing import draw_face, share_text
 from mien.labels import NOT_A_FACE_CLASS, positive_class
 
 if TYPE_CHECKING:

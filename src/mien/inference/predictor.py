@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
+from mien.faces.face import limited
 from mien.faces.find import find_detector
-from mien.faces.limit import limited
 from mien.images import open_image_source
 from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
@@ -22,8 +22,6 @@ from mien.inference.prediction import Photo, Prediction
 from mien.preprocess import face_square, upright_rgb
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from mien.faces.face import Detector
     from mien.images import ImageSource
 
@@ -43,9 +41,8 @@ class Predictor(OnnxClassifier):
     @overload
     def predict(
         self,
-        images: bytes | Image,
+        image: ImageSource,
         *,
-        crops: Literal[False] = False,
         classes: str | None = None,
         threshold: float | None = None,
         min_score: float | None = None,
@@ -55,69 +52,30 @@ class Predictor(OnnxClassifier):
     @overload
     def predict(
         self,
-        images: bytes | Image,
+        image: list[Any] | tuple[Any, ...],
         *,
-        crops: Literal[True],
-        classes: str | None = None,
-        threshold: float | None = None,
-        min_score: float | None = None,
-        min_size: int | None = None,
-        max_faces: int | None = None,
-    ) -> Prediction: ...
-    @overload
-    def predict(
-        self,
-        images: list[Any] | tuple[Any, ...],
-        *,
-        crops: Literal[False] = False,
         classes: str | None = None,
         threshold: float | None = None,
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
     ) -> list[list[Prediction]]: ...
-    @overload
-    def predict(
-        self,
-        images: list[Any] | tuple[Any, ...],
-        *,
-        crops: Literal[True],
-        classes: str | None = None,
-        threshold: float | None = None,
-        min_score: float | None = None,
-        min_size: int | None = None,
-        max_faces: int | None = None,
-    ) -> list[Prediction]: ...
-    @overload
-    def predict(
-        self,
-        images: str | os.PathLike[str] | npt.NDArray[Any],
-        *,
-        crops: bool = False,
-        classes: str | None = None,
-        threshold: float | None = None,
-        min_score: float | None = None,
-        min_size: int | None = None,
-        max_faces: int | None = None,
-    ) -> Any: ...
 
     def predict(
         self,
-        images: ImageSource | list[Any] | tuple[Any, ...],
+        image: ImageSource | list[Any] | tuple[Any, ...],
         *,
-        crops: bool = False,
         classes: str | None = None,
         threshold: float | None = None,
         min_score: float | None = None,
         min_size: int | None = None,
         max_faces: int | None = None,
-    ) -> Prediction | list[Prediction] | list[list[Prediction]]:
+    ) -> list[Prediction] | list[list[Prediction]]:
         """Detect and classify the faces in one image, or in several.
 
         Args:
-            images: a path, the bytes or an open binary file of an image, a PIL image, or an array uint8 (H, W) grey
-                or (H, W, 3) RGB; or a list of these, a stack of arrays (N, H, W) or (N, H, W, 3), or a folder's path.
-            crops: each image is a face crop, about as tight as FER2013's; no face is detected.
+            image: a path, the bytes or an open binary file of an image, a PIL image, or an array uint8 (H, W) grey
+                or (H, W, 3) RGB; or a list of these.
             classes: a label scheme that merges the model's classes; see :class:`FaceReader`.
             threshold: probability from which the positive one of two classes is predicted, 0..1.
             min_score: the least score of a face by the detector, 0..1; None leaves it to the detector.
@@ -125,33 +83,55 @@ class Predictor(OnnxClassifier):
             max_faces: the largest faces of an image are kept, at most so many.
 
         Returns:
-            For one image a list with a :class:`Prediction` for each face, the largest first, which may be empty.
-            For a list, a stack or a folder a list of such lists. With ``crops`` one Prediction an image instead.
+            A :class:`Prediction` for each face, the largest first; empty without a face. For a list a list of these.
 
         Raises:
-            DataError: something that is not an image; a folder without one; a scheme or threshold that does not
-                suit the model; a limit that no face can meet.
+            DataError: something that is not an image; a scheme or threshold that does not suit the model; a limit that
+                no face can meet.
             ModelError: the face detector cannot be used; see :func:`mien.faces.find_detector`.
+        """
+        several = isinstance(image, list | tuple)
+        limits = (min_score, min_size, max_faces)
+        detector = None if limits == (None, None, None) else limited(find_detector(), *limits)
+        images = image if isinstance(image, list | tuple) else [image]
+        photos = self.stream(images, classes=classes, threshold=threshold, detector=detector)
+        found = [photo.predictions for photo in photos]
+        return found if several else found[0]
+
+    def predict_crops(
+        self,
+        images: ImageSource | Sequence[ImageSource],
+        *,
+        classes: str | None = None,
+        threshold: float | None = None,
+    ) -> list[Prediction]:
+        """Classify images that are face crops, about as tight as FER2013's; no face is detected.
+
+        Args:
+            images: a list of images as :meth:`predict` takes them, a stack of arrays (N, H, W) or (N, H, W, 3), a
+                folder's path, or one image.
+            classes: as in :meth:`predict`.
+            threshold: as in :meth:`predict`.
+
+        Returns:
+            One for each image, in order; of a folder by name.
+
+        Raises:
+            DataError: something that is not an image; a folder without one; a scheme or threshold that does not suit
+                the model.
 
         >>> import mien, numpy as np
-        >>> face = np.full((48, 48), 128, dtype=np.uint8)
-        >>> prediction = mien.load().predict(face, crops=True)
+        >>> (prediction,) = mien.load().predict_crops(np.full((48, 48), 128, dtype=np.uint8))
         >>> round(sum(prediction.probabilities.values()), 6), prediction.box
         (1.0, None)
         """
         each: Iterable[Any] = [images]
-        several = True
         if isinstance(images, str | os.PathLike) and os.path.isdir(images):  # noqa: PTH112 - Path's raises of a long string
             each = image_files(images)
         elif isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and _is_stack(images)):
             each = images
-        else:
-            several = False
-        limits = (min_score, min_size, max_faces)
-        detector = None if crops or limits == (None, None, None) else limited(find_detector(), *limits)
-        photos = self.stream(each, crops=crops, classes=classes, threshold=threshold, detector=detector)
-        found: list[Any] = [photo.predictions[0] if crops else photo.predictions for photo in photos]
-        return found if several else found[0]
+        photos = self.stream(each, crops=True, classes=classes, threshold=threshold)
+        return [photo.predictions[0] for photo in photos]
 
     def stream(
         self,
@@ -167,7 +147,7 @@ class Predictor(OnnxClassifier):
 
         Args:
             images: as in :meth:`predict`.
-            crops: as in :meth:`predict`; each image then has one prediction.
+            crops: each image is a face crop, as in :meth:`predict_crops`, and has one prediction.
             classes: as in :meth:`predict`.
             threshold: as in :meth:`predict`.
             detector: detects the faces; :func:`mien.faces.find_detector` chooses one by default.
@@ -192,7 +172,9 @@ class Predictor(OnnxClassifier):
             rgb = upright_rgb(open_image_source(image))
             faces = reader.detect(rgb)
             predictions = reader.read(rgb, faces, source=source)
-            return Photo(source, rgb.shape[1], rgb.shape[0], reader.detector.name, faces, predictions, rgb)
+            height, width = rgb.shape[:2]
+            inside = [face.inside(width, height) for face in faces]
+            return Photo(source, width, height, reader.detector.name, inside, predictions, rgb)
 
         for _, photo in _open_each(images, read, on_error):
             yield photo

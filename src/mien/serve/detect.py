@@ -10,8 +10,8 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from mien.errors import DataError, Notice
+from mien.faces.crop_or_photo import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.face import Face
-from mien.faces.mix_up import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.images import FORMATS, ignore_pillow_warnings, open_image
 from mien.inference.face_reader import FaceReader
 from mien.preprocess import face_square, upright_rgb
@@ -92,7 +92,8 @@ def detect_faces(
             code="too-many-faces",
         )
     hint = crop_as_photo("this square image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
-    return DetectedFaces(*image.size, reader.crop(rgb, [face.box for face in kept]), kept, len(faces), hint)
+    inside = [face.inside(*image.size) for face in kept]
+    return DetectedFaces(*image.size, reader.crop(rgb, [face.box for face in kept]), inside, len(faces), hint)
 
 
 def _photo_as_crop(image: Image.Image, reader: FaceReader) -> Notice | None:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mien.errors import DataError, ModelError
-from mien.faces.face import Detector
-from mien.faces.limit import limited
-from mien.faces.mix_up import TRIED
+from mien.faces.crop_or_photo import TRIED
+from mien.faces.face import Detector, limited
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.serve.api_errors import ApiError, ErrorResponse, internal_error

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from prometheus_client.multiprocess import mark_process_dead
 
 from mien.errors import MienError, ServeError
-from mien.faces.opencv import limit_opencv_threads
+from mien.faces.find import limit_opencv_threads
 from mien.serve.limits import Limits
 from mien.serve.prometheus import FOLDER_VARIABLE
 from mien.serve.server import run

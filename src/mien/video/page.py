@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mien.errors import Notice
-from mien.inference.share_text import share_text
+from mien.inference.drawing import share_text
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Section, Table, Text
 from mien.page.images import data_address
 from mien.page.page import Page

@@ -22,7 +22,7 @@ export function iou(one: Box, other: Box): number {
 }
 
 /**
- * Merges the boxes that agree, best score first; as mien.faces.merge. A merged box is the mean of its boxes, weighted by
+ * Merges the boxes that agree, best score first; as mien.faces.boxes. A merged box is the mean of its boxes, weighted by
  * their squared scores. Its score is the sum over the looks of the best score of each.
  */
 export function mergeAgreeing(looks: DetectedFace[][], minIou: number): DetectedFace[] {

@@ -1,6 +1,6 @@
 import type { DecodedImage, Drawable, GreyImage } from "../preprocess/image";
 
-/** As in mien.faces.light. */
+/** As in mien.faces.crop. */
 const WHITE_SHARE = 0.995;
 const DARK_BELOW = 128;
 const BLACK_BELOW = 8;

@@ -1,4 +1,4 @@
-// Oracle: the rules of mien.faces.mix_up, by hand; its limits from the Python files.
+// Oracle: the rules of mien.faces.crop_or_photo, by hand; its limits from the Python files.
 import { readFileSync } from "node:fs";
 import path from "node:path";
 
@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 
 import { CROP_PX, cropHint, SMALL_FACE } from "../../src/predictions/crop_hints";
 
-describe("hints, as of mien.faces.mix_up", () => {
+describe("hints, as of mien.faces.crop_or_photo", () => {
   const whole = { box: null };
   const face = (side: number) => ({ box: { left: 0, top: 0, width: side, height: side / 2 }, score: 1 });
   const hint = async (width: number, height: number, faces: { box: null }[], ...found: ReturnType<typeof face>[]) =>

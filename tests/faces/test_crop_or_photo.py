@@ -2,8 +2,8 @@
 
 import pytest
 
+from mien.faces.crop_or_photo import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.face import Box, Face
-from mien.faces.mix_up import crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Boxes that overlap: of several looks merged, of one look suppressed."""
+"""Boxes that overlap: of several looks merged, of one look suppressed; and regions around what is True in a mask."""
 
 from __future__ import annotations
 
@@ -66,3 +66,34 @@ def _shared(box: npt.NDArray[np.float64], boxes: Boxes) -> npt.NDArray[np.float6
     low = np.maximum(box[:2], boxes[:, :2])
     high = np.minimum(box[:2] + box[2:4], boxes[:, :2] + boxes[:, 2:4])
     return np.asarray(np.clip(high - low, 0, None).prod(axis=1))
+
+
+Region = tuple[int, int, int, int]
+"""Left, top, right and bottom in cells, the last two exclusive."""
+
+MOSTLY = 0.8
+"""Regions that cover more of the image than this are looked at as one: each has a border that costs something too."""
+
+
+def regions_around(mask: npt.NDArray[np.bool_], around: int) -> list[Region]:
+    """Rectangles apart that contain each True cell of a mask (rows, columns), and ``around`` cells on its sides.
+
+    Left, top, right and bottom, inside the mask; the whole mask if they cover most of it; none for an empty mask.
+    """
+    rows, columns = mask.shape
+    merged = np.empty((0, 4), dtype=np.int64)
+    for row, column in np.argwhere(mask):
+        new = np.array([column - around, row - around, column + around + 1, row + around + 1])
+        while True:
+            # A rectangle that has grown may touch others than before.
+            touched = (merged[:, :2] <= new[2:]).all(axis=1) & (merged[:, 2:] >= new[:2]).all(axis=1)
+            if not touched.any():
+                break
+            new[:2] = np.minimum(new[:2], merged[touched, :2].min(axis=0))
+            new[2:] = np.maximum(new[2:], merged[touched, 2:].max(axis=0))
+            merged = merged[~touched]
+        merged = np.concatenate([merged, new[np.newaxis]])
+    inside = np.clip(merged, 0, (columns, rows, columns, rows))
+    if (inside[:, 2:] - inside[:, :2]).prod(axis=1).sum() > MOSTLY * mask.size:
+        return [(0, 0, columns, rows)]
+    return [(int(left), int(top), int(right), int(bottom)) for left, top, right, bottom in inside]
