@@ -2,7 +2,7 @@
 
 A wheel or an sdist holds the page and the face detector's networks. They are taken as `make web` built them; where they
 are missing, they are built by the same make rules (make, Node and the network are needed). Without those, the build
-goes on without them and says so: mien then finds faces with the extra `opencv` alone and has no page.
+goes on without them and says so: mien then finds faces with OpenCV's cascade alone and has no page.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ BUILT = (
 TOOLS = ("make", "node", "npm")
 
 WITHOUT = (
-    "This package has no browser page and no face detector of its own: {why}. Everything else works, and "
-    "the extra `opencv` brings another detector. To have them, install make and Node 20.19 or newer, run `make web` in "
+    "This package has no browser page and no face detector of its own: {why}. Everything else works, with "
+    "OpenCV's older detector. To have them, install make and Node 20.19 or newer, run `make web` in "
     "the checkout, then build or install again."
 )
 

@@ -10,12 +10,11 @@ from rich.table import Table
 from mien.cli.commands import new_group
 from mien.cli.options import JsonOption, QuietOption
 from mien.cli.output import note, show, show_json
-from mien.errors import DataError, nearest, needs_extra
+from mien.errors import DataError, nearest
 from mien.faces.find import choose, find_detector
 from mien.faces.haar import HaarDetector
-from mien.faces.install import SIZE_BYTES, install_yunet
 from mien.faces.network import NetworkDetector
-from mien.faces.yunet import YuNetDetector
+from mien.faces.yunet import SIZE_BYTES, YuNetDetector, install_yunet
 
 app: typer.Typer = new_group("Show the face detectors, or install a better one.")
 
@@ -29,7 +28,7 @@ def detectors(context: typer.Context, json: JsonOption = False) -> None:
     rows = {
         NetworkDetector.name: "it comes with mien",
         YuNetDetector.name: f"`mien detectors install yunet` downloads it ({round(SIZE_BYTES / 1000)} kB) for OpenCV",
-        HaarDetector.name: "it comes with OpenCV: pip install 'mien[opencv]'",
+        HaarDetector.name: "it comes with OpenCV",
     } | {used.name: choice.why}
     if json:
         show_json([{"name": name, "in_use": name == used.name, "why": text} for name, text in rows.items()])
@@ -50,8 +49,6 @@ def install(
     """Download the official file of a detector, verify it, and keep it in the cache folder."""
     if name != "yunet":
         raise DataError(f"There is no detector '{name}' to install.{nearest(name, ['yunet'])}", code="detector-unknown")
-    with needs_extra("opencv", "YuNet"):
-        import cv2  # noqa: F401 - before the download
     path = install_yunet()
     typer.echo(path)
     choice = choose()

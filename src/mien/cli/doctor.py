@@ -13,7 +13,7 @@ from rich.table import Table
 
 from mien.cli.options import JsonOption, QuietOption
 from mien.cli.output import show, show_json
-from mien.errors import MienError, MissingExtraError
+from mien.errors import MienError
 from mien.faces.find import choose, find_detector
 from mien.inference.find_model import SHIPPED
 from mien.inference.predictor import load
@@ -23,7 +23,7 @@ from mien.version import __version__
 _SHOWN = 3
 """Missing packages of an extra that the table names; ``--json`` has all."""
 _ELSEWHERE = "AzureExecutionProvider"  # sends images to a service; mien never uses it
-_CORE = ("numpy", "Pillow", "onnxruntime", "pydantic", "typer", "rich")
+_CORE = ("numpy", "Pillow", "onnxruntime", "opencv-python-headless", "pydantic", "typer", "rich")
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,7 @@ def _models() -> list[Check]:
 
 
 def _detector() -> Check:
-    try:
-        return Check("face detector", f"{find_detector().name}: {choose().why}")
-    except MissingExtraError as error:
-        return Check("face detector", str(error), "pip install 'mien[opencv]'")
+    return Check("face detector", f"{find_detector().name}: {choose().why}")
 
 
 def _page() -> Check:

@@ -48,7 +48,6 @@ class HaarDetector:
     def __init__(self) -> None:
         # OpenCV's cascade holds the image that it works on: one for each thread.
         self._local = threading.local()
-        self._cascade()  # without OpenCV it fails here and not at the first image
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Faces in an image uint8 (H, W, 3), the largest first; :data:`SEARCHED_PX` limits how small they may be."""
