@@ -28,9 +28,9 @@ from mien.inference.onnx_classifier import run_model
 from mien.inference.resumable_output import ResumableOutput
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
-from mien.study.results import RunRecord, read_completed
-from mien.study.spec import load_study
-from mien.sweep.space import load_space
+from mien.runs.space import load_space
+from mien.runs.spec import load_study
+from mien.runs.store import RunRecord, read_completed
 from mien.training import checkpoint
 from mien.video.video_file import VideoFile
 

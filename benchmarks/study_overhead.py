@@ -24,13 +24,13 @@ from mien.cli.main import app
 from mien.data.synthetic import synthetic_faces
 from mien.pipeline.training_run import RunResult, run_recipe
 from mien.run_folder import RunFolder
-from mien.study.page import write_study
-from mien.study.plan import make_plan
-from mien.study.planned_run import StudyContext
-from mien.study.results import CompletedRun, DataForm, PlannedRun, read_completed
-from mien.study.run import run_all
-from mien.study.spec import parse_study
-from mien.study.table import tabulate, write_table
+from mien.runs.execute import StudyContext
+from mien.runs.page import write_study
+from mien.runs.plan import make_plan
+from mien.runs.scheduler import run_all
+from mien.runs.spec import parse_study
+from mien.runs.store import CompletedRun, DataForm, PlannedRun, read_completed
+from mien.runs.table import tabulate, write_table
 from mien.training.plan import plan_training
 
 STUDY = """
@@ -78,7 +78,7 @@ def main() -> None:
 
         began = time.perf_counter()
         plan = make_plan(study, yard.faces_by_form)
-        with patch("mien.study.planned_run.run_recipe", timed):
+        with patch("mien.runs.execute.run_recipe", timed):
             run_all(plan.runs, {}, yard, Silent())
         runner = time.perf_counter() - began - within
         table = tabulate(study, plan, read_completed(yard.results))

@@ -41,8 +41,8 @@ from torture_commands import Command, commands, make_inputs
 from mien.cli.main import main as mien
 from mien.exporting import to_onnx
 from mien.pipeline import training_run
-from mien.sweep import run as sweep_run
-from mien.sweep import storage as sweep_storage
+from mien.runs import storage as sweep_storage
+from mien.runs import sweep as sweep_run
 
 EVENTS = {"os.rename", "os.remove", "os.link", "os.mkdir", "os.rmdir", "os.truncate"}
 FAILURES = {"full": errno.ENOSPC, "read-only": errno.EROFS, "damaged": errno.EIO}

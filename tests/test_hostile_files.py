@@ -22,7 +22,7 @@ from mien.images import open_image
 from mien.inference.resumable_output import ResumableOutput
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.recipe_file import load_recipe
-from mien.study.spec import load_study
+from mien.runs.spec import load_study
 from support import raises, refused
 
 HOSTILE_TOML = ["n = 0x1" + "0" * 5000, "n = 1" + "0" * 5000, "n = " + "[" * 100_000]

@@ -15,12 +15,12 @@ SOURCE = Path(mien.__file__).parent
 TORCH_FOLDERS = ("mien.models", "mien.training", "mien.exporting", "mien.explanation.gradient")
 TRAINS = (
     *("mien.pipeline.training_run", "mien.pipeline.export_quantized"),
-    *("mien.study.plan", "mien.study.planned_run", "mien.study.run", "mien.study.ray_run", "mien.study.duration"),
+    *("mien.runs.plan", "mien.runs.execute", "mien.runs.scheduler", "mien.runs.ray_run", "mien.runs.duration"),
     *(
-        "mien.pipeline.cross_validation",
-        "mien.pipeline.stratified_folds",
-        "mien.sweep.run",
-        "mien.sweep.storage",
+        "mien.runs.folds",
+        "mien.runs.stratified_folds",
+        "mien.runs.sweep",
+        "mien.runs.storage",
     ),
 )
 

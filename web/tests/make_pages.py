@@ -22,10 +22,10 @@ from mien.faces.haar import HaarDetector
 from mien.inference.find_model import find_model
 from mien.inference.prediction import Prediction
 from mien.labels import EXPRESSIONS
+from mien.runs.page import write_study
+from mien.runs.spec import ComparisonSpec, Study, Variant
+from mien.runs.table import ComparisonRow, StudyTable, TrainingSummary, VariantComparison, VariantRow
 from mien.serve.app import create_app
-from mien.study.page import write_study
-from mien.study.spec import ComparisonSpec, Study, Variant
-from mien.study.table import ComparisonRow, StudyTable, TrainingSummary, VariantComparison, VariantRow
 from mien.video.page import timeline_html
 from mien.video.timeline import Timeline
 from mien.video.video_predictor import TrackedPrediction, VideoFrame

@@ -156,7 +156,7 @@ def _join(found: Clean, applied: Clean | None, source: Source) -> Clean:
 
 def _check_training(options: _Options, recipe: Recipe, faces: Dataset) -> Dataset:
     """The data at the recipe's input size, once it is sure that the recipe can be trained on it."""
-    from mien.pipeline.cross_validation import check_recipe, training_size
+    from mien.runs.folds import check_recipe, training_size
     from mien.training.tuning import recipe_warnings
 
     form = recipe.input.stored_as
@@ -169,7 +169,7 @@ def _check_training(options: _Options, recipe: Recipe, faces: Dataset) -> Datase
 
 def _predict_out_of_fold(options: _Options, recipe: Recipe, faces: Dataset, copies: Copies) -> Predictions:
     """Predictions of five models, each on the samples it was not trained on. Exits with 130 where it was stopped."""
-    from mien.pipeline.cross_validation import cross_val_predictions
+    from mien.runs.folds import cross_val_predictions
 
     predictions = cross_val_predictions(
         recipe,

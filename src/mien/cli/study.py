@@ -28,13 +28,13 @@ from mien.data.dataset import Dataset
 from mien.errors import MienError, StudyError, needs_extra
 from mien.page.rendering import import_page_packages
 from mien.progress import bars_are_shown, busy
-from mien.study.page import study_tables, write_study
-from mien.study.results import CompletedRun, DataForm, PlannedRun, StudyPlan, read_completed
-from mien.study.spec import Study, load_study
-from mien.study.table import tabulate, write_table
+from mien.runs.page import study_tables, write_study
+from mien.runs.spec import Study, load_study
+from mien.runs.store import CompletedRun, DataForm, PlannedRun, StudyPlan, read_completed
+from mien.runs.table import tabulate, write_table
 
 if TYPE_CHECKING:
-    from mien.study.planned_run import StudyContext
+    from mien.runs.execute import StudyContext
 
 Completed = Mapping[str, CompletedRun]
 
@@ -159,7 +159,7 @@ def _check(options: _Options) -> None:
     if options.results.is_file():
         raise StudyError(f"{options.results} is a file; --results must name a folder.", code="out-is-file")
     with needs_extra("train", "Training"):
-        import mien.study.run  # noqa: F401
+        import mien.runs.scheduler  # noqa: F401
     with needs_extra("report", "The page and the tests of a study"):
         import_page_packages()
         import scipy  # noqa: F401
@@ -167,8 +167,8 @@ def _check(options: _Options) -> None:
 
 def _run(options: _Options) -> None:
     """Plan, train what is missing, and write table and page."""
-    from mien.study.plan import pending
-    from mien.study.planned_run import StudyContext
+    from mien.runs.execute import StudyContext
+    from mien.runs.plan import pending
 
     study, metadata = options.study, options.source.environment()
     completed = read_completed(options.results)
@@ -218,7 +218,7 @@ def _read(options: _Options) -> Mapping[DataForm, Dataset]:
 
 def _plan(options: _Options, context: StudyContext, completed: Completed) -> StudyPlan:
     """All runs of the study on this data. Raises :class:`StudyError`."""
-    from mien.study.plan import make_plan
+    from mien.runs.plan import make_plan
 
     with busy("checking every run"):
         plan = make_plan(options.study, context.faces_by_form, options.changes)
@@ -252,7 +252,7 @@ def _give_notices(plan: StudyPlan, to_do: Sequence[PlannedRun]) -> None:
 
 def _estimate(options: _Options, to_do: Sequence[PlannedRun], completed: Completed) -> tuple[Sequence[float], int]:
     """Seconds of each run, where somebody will see them, and how many run at once."""
-    from mien.study.duration import seconds_left, side_by_side
+    from mien.runs.duration import seconds_left, side_by_side
 
     at_once = side_by_side(options.jobs or 1, len(to_do))
     if not to_do or not (options.dry_run or bars_are_shown()):
@@ -269,8 +269,8 @@ def _train(
     costs: Sequence[float],
 ) -> tuple[bool, MienError | None]:
     """Whether all runs ended, and what went wrong. A failure waits until table and page of the rest are written."""
-    from mien.study.ray_run import run_all_on_ray
-    from mien.study.run import run_all
+    from mien.runs.ray_run import run_all_on_ray
+    from mien.runs.scheduler import run_all
 
     try:
         with StudyProgress(to_do, costs) as view:

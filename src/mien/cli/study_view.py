@@ -15,13 +15,13 @@ from rich.text import Text
 
 from mien.cli.output import notice, show, show_json
 from mien.progress import bars_are_shown
-from mien.study.results import CompletedRun, PlannedRun
-from mien.study.spec import Study, load_study, study_names
-from mien.study.texts import duration
+from mien.runs.spec import Study, load_study, study_names
+from mien.runs.store import CompletedRun, PlannedRun
+from mien.runs.texts import duration
 
 
 class StudyProgress:
-    """A :class:`mien.study.run.StudyCallback`: runs done, what is running, time left."""
+    """A :class:`mien.runs.scheduler.StudyCallback`: runs done, what is running, time left."""
 
     def __init__(self, runs: Sequence[PlannedRun], seconds: Sequence[float]) -> None:
         self._cost = {run.key: each for run, each in zip(runs, seconds, strict=True)}
@@ -50,13 +50,13 @@ class StudyProgress:
         self._progress.stop()
 
     def epochs(self, run: PlannedRun, done: int) -> None:
-        """See :class:`mien.study.run.StudyCallback`."""
+        """See :class:`mien.runs.scheduler.StudyCallback`."""
         self._done[run.key] = done / run.recipe.epochs
         self._running[run.key] = f"{run.variant}, seed {run.recipe.seed}: epoch {done}/{run.recipe.epochs}"
         self._update()
 
     def ended(self, run: PlannedRun, finished: CompletedRun) -> None:
-        """See :class:`mien.study.run.StudyCallback`."""
+        """See :class:`mien.runs.scheduler.StudyCallback`."""
         self._done[run.key] = 1.0
         self._running.pop(run.key, None)
         self._count += 1

@@ -15,11 +15,11 @@ from mien.errors import RunError, needs_extra
 from mien.page.rendering import import_page_packages
 from mien.page.terminal import rich_table
 from mien.page.wording import percent
-from mien.sweep.section import keys_table
-from mien.sweep.space import load_space
+from mien.runs.space import load_space
+from mien.runs.sweep_section import keys_table
 
 if TYPE_CHECKING:
-    from mien.sweep.results import SweepResult
+    from mien.runs.sweep_results import SweepResult
 
 
 def sweep(
@@ -62,8 +62,8 @@ def sweep(
         import_page_packages()
         import sklearn  # noqa: F401
 
-        from mien.sweep.run import check_networks
-        from mien.sweep.run import sweep as run_sweep
+        from mien.runs.sweep import check_networks
+        from mien.runs.sweep import sweep as run_sweep
         from mien.training.device import check_device
         from mien.training.tuning import recipe_warnings
 

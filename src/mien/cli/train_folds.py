@@ -29,7 +29,7 @@ from mien.processes import process_count
 from mien.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from mien.pipeline.stratified_folds import StratifiedFolds
+    from mien.runs.stratified_folds import StratifiedFolds
 
 ALL_FOLDS = "all folds"
 
@@ -38,7 +38,7 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     """Train a model for each fold, and measure each on the fold that it did not see.
 
     Raises:
-        MienError: as :func:`mien.pipeline.cross_validation.predict_folds`; nothing is written then.
+        MienError: as :func:`mien.runs.folds.predict_folds`; nothing is written then.
     """
     several = options.devices > 1 or process_count() > 1
     for option, is_given in (("--log", options.log), ("--exact", options.exact), ("--devices or torchrun", several)):
@@ -49,8 +49,8 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     options.source.check()
     _check_folder(out, resume=options.resume)
     with needs_extra("train", "Training"):
-        from mien.pipeline.cross_validation import check_fold_runs, predict_folds
-        from mien.pipeline.stratified_folds import StratifiedFolds
+        from mien.runs.folds import check_fold_runs, predict_folds
+        from mien.runs.stratified_folds import StratifiedFolds
         from mien.training.device import check_device
         from mien.training.state import check_network
 

@@ -1,0 +1,266 @@
+"""A study's page and its table for the terminal, from what :mod:`mien.runs.table` puts together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.text import Text as RichText
+
+from mien.errors import Notice
+from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
+from mien.page.page import Page, WrittenPage
+from mien.page.terminal import ResponsiveTable, drop_columns, titled
+from mien.page.wording import UNDEFINED, p_text, samples_text
+from mien.runs.charts import spreads_plot
+from mien.runs.table import StudyTable, VariantComparison, VariantRow
+from mien.runs.texts import duration, in_percent, metric_name, metric_text, spread_text
+
+TOO_FEW_VARIANTS: Notice = Notice("Fewer than two variants have a finished run.", code="comparison-empty")
+ONE_SEED: Notice = Notice(
+    "With one seed an interval covers the faces only: another seed may reverse a small difference.", code="one-seed"
+)
+
+
+def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> WrittenPage:
+    """Write ``report.html`` with its figures and tables into a folder.
+
+    Raises:
+        MissingExtraError: matplotlib or jinja2 is not installed.
+        RunError: the file system refused.
+    """
+    sections = [_rows_section(table), *(_comparison_section(table, n, e) for n, e in enumerate(table.comparisons, 1))]
+    sections.append(_runs_section(table))
+    return Page(table.study.title, "Metrics on the validation split.", sections, facts, _left_out(table)).write(out)
+
+
+def study_tables(table: StudyTable) -> RenderableType:
+    """The same for a terminal, from 80 columns up: something rich can print."""
+    parts: list[RenderableType] = [titled(table.study.title, ResponsiveTable(_summary(table), _long_summary(table)))]
+    for number, compared in enumerate(table.comparisons, 1):
+        if compared.entries:
+            title, whole = f"{compared.comparison.title}: {_about(compared)}", _compared_table(table, number, compared)
+            parts.append(titled(title, ResponsiveTable(whole, drop_columns(whole, "baseline", "value", "p"))))
+    parts += [RichText(each.line) for each in _left_out(table)]
+    if any(each.entries for each in table.comparisons):
+        words = "Holm's p-values are corrected for their number."
+        parts.append(RichText(Notice(words, code="p-values-corrected").line))
+    if any(1 in _seed_counts(each) for each in table.comparisons):
+        parts.append(RichText(ONE_SEED.line))
+    return Group(*parts)
+
+
+def _seed_counts(compared: VariantComparison) -> set[int]:
+    """How many seeds the differences of a comparison are of."""
+    return {each.seeds for entry in compared.entries for each in entry.differences.values()}
+
+
+def _rows_section(table: StudyTable) -> Section:
+    blocks: list[Block] = []
+    if table.study.question:
+        blocks.append(Text(table.study.question))
+    blocks += [
+        _summary(table),
+        _metrics_table(table),
+        Text(
+            "± is the standard deviation over runs with different seeds; values without it are of one run. "
+            f"{_epoch_words(table)} Metrics on different classes or samples are not comparable. Times are wall-clock "
+            "times on a machine that may have had other work; devices and thread counts are listed separately.",
+            soft=True,
+        ),
+    ]
+    blocks += [Text(f"{each.name}: {each.note}", soft=True) for each in table.study.variants if each.note]
+    for metric in table.study.metrics:
+        rows = [row for row in table.rows if metric in row.metrics and not math.isnan(row.metrics[metric].mean)]
+        if rows:
+            blocks.append(_plot(metric, rows))
+    return Section("variants", "Results", tuple(blocks))
+
+
+def _epoch_words(table: StudyTable) -> str:
+    kept = {run.recipe.stopping.keep for run, _ in table.runs}
+    if kept == {"last"}:
+        return "Each run is measured on validation at its last epoch."
+    which = "Each run" if kept == {"best"} else "A run that keeps its best epoch"
+    return f"{which} is measured on validation at the epoch that validation selected, so its metrics are optimistic."
+
+
+def _plot(metric: str, rows: Sequence[VariantRow]) -> CaptionedChart:
+    theirs = [row.variant.published.get(metric) for row in rows]
+    drawing = spreads_plot(
+        f"variants-{metric.replace('.', '-')}",
+        [row.variant.name for row in rows],
+        [row.metrics[metric] for row in rows],
+        theirs,
+        f"{metric_name(metric)}, %" if in_percent(metric) else metric_name(metric),
+        100 if in_percent(metric) else 1,
+    )
+    crosses = " Crosses: as published." if any(theirs) else ""
+    return CaptionedChart(
+        drawing, f"{metric_name(metric)} of each variant; bars are 95% bootstrap intervals over the faces.{crosses}"
+    )
+
+
+def _summary(table: StudyTable) -> Table:
+    metrics = table.study.metrics
+    columns = (
+        Column("variant", "text"),
+        Column("what", "text"),
+        *(Column(_with_published(table, name), "text") for name in metrics),
+        Column("faces", "text"),
+        Column("runs", "text"),
+        Column("training", "text"),
+    )
+    rows = []
+    for row in table.rows:
+        cells = [_cell(row, name) for name in metrics]
+        rows.append((row.variant.name, row.variant.title, *cells, _faces(row), _runs(row), _times(row)))
+    if not any(row.variant.title for row in table.rows):
+        columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
+    return Table("variants", columns, rows)
+
+
+def _long_summary(table: StudyTable) -> Table:
+    """The same with one line per metric."""
+    columns = (
+        Column("variant", "text"), Column("what", "text"), Column("metric", "text"), Column("ours", "text"),
+        Column("theirs", "text"),
+    )  # fmt: skip
+    rows = []
+    for row in table.rows:
+        published = row.variant.published
+        lines = [
+            (metric_name(name), spread_text(name, row.metrics[name]) if name in row.metrics else UNDEFINED,
+             metric_text(name, published[name]) if name in published else "")
+            for name in table.study.metrics
+        ]  # fmt: skip
+        lines += [("faces", _faces(row), ""), ("runs", _runs(row), ""), ("training", _times(row), "")]
+        who = [(row.variant.name, row.variant.title), *[("", "")] * len(lines)]
+        said = [line for line in lines if line[1] not in {"", UNDEFINED} or line[2]]
+        rows += [(*first, *line) for first, line in zip(who, said, strict=False)]
+    return Table("variants", columns, rows)
+
+
+def _faces(row: VariantRow) -> str:
+    return f"{row.samples:,} ({row.classes} classes)" if row.samples else ""
+
+
+def _times(row: VariantRow) -> str:
+    return ", ".join(f"{duration(each.seconds)} ({each.on})" for each in row.training)
+
+
+def _with_published(table: StudyTable, metric: str) -> str:
+    published = any(metric in row.variant.published for row in table.rows)
+    return f"{metric_name(metric)} (theirs)" if published else metric_name(metric)
+
+
+def _cell(row: VariantRow, metric: str) -> str:
+    ours = spread_text(metric, row.metrics[metric]) if metric in row.metrics else UNDEFINED
+    theirs = row.variant.published.get(metric)
+    return ours if theirs is None else f"{ours} ({metric_text(metric, theirs)})"
+
+
+def _metrics_table(table: StudyTable) -> Table:
+    """The same as numbers, for the files."""
+    columns = (
+        Column("variant", "text"), Column("metric", "text"), Column("mean"), Column("deviation"),
+        Column("runs", "count"), Column("published"),
+    )  # fmt: skip
+    rows = [
+        (row.variant.name, name, found.interval, found.deviation, found.runs, row.variant.published.get(name))
+        for row in table.rows
+        for name, found in row.metrics.items()
+    ]
+    return Table("metrics", columns, rows, shown=0)
+
+
+def _runs(row: VariantRow) -> str:
+    done = next(iter(row.metrics.values())).runs if row.metrics else 0
+    parts = [
+        str(done),
+        *([f"{row.failed} failed"] if row.failed else []),
+        *([f"{row.missing} to do"] if row.missing else []),
+    ]
+    return ", ".join(parts)
+
+
+def _compared_table(table: StudyTable, number: int, compared: VariantComparison) -> Table:
+    """One line per metric, narrow enough for a terminal and a phone."""
+    columns = (
+        Column("variant", "text"), Column("seeds", "text"), Column("metric", "text"), Column("baseline"),
+        Column("value"), Column("difference", "signed"), Column("p", "text"), Column("p, Holm", "text"),
+    )  # fmt: skip
+    rows = [
+        (
+            entry.name, str(found.seeds), metric_name(metric), found.baseline, found.value, found.difference,
+            p_text(found.p_value), p_text(entry.adjusted[metric]),
+        )
+        for entry in compared.entries
+        for metric, found in entry.differences.items()
+        if not math.isnan(found.difference.value)
+    ]  # fmt: skip
+    return Table(f"comparison-{number}", columns, rows, _about(compared))
+
+
+def _about(compared: VariantComparison) -> str:
+    baseline = compared.comparison.baseline
+    merged = f"; predictions merged by '{compared.comparison.classes}'" if compared.comparison.classes else ""
+    return f"{samples_text(compared.samples)} in common{merged}; the baseline is {baseline}, on the same seeds."
+
+
+def _comparison_section(table: StudyTable, number: int, compared: VariantComparison) -> Section:
+    title = compared.comparison.title
+    if not compared.entries:
+        return Section(f"comparison-{number}", title, (Text(TOO_FEW_VARIANTS),))
+    seeds = _seed_counts(compared)
+    several = max(seeds, default=1) > 1
+    words = (
+        "Differences are seed by seed on the same samples. With several seeds the interval covers the variation of "
+        "faces and of training (t, Satterthwaite's degrees of freedom)"
+        if several
+        else "Differences are on the same samples (paired bootstrap)"
+    )
+    count = len(_compared_table(table, number, compared).rows)
+    words += f". The last column corrects the {count} p-values for their number (Holm)."
+    if several:
+        words += " Call a difference significant if it is below 0.05 there."
+    blocks: list[Block] = [_compared_table(table, number, compared), Text(words, soft=True)]
+    if 1 in seeds:
+        blocks.append(Text(ONE_SEED, soft=True))
+    return Section(f"comparison-{number}", title, tuple(blocks))
+
+
+def _runs_section(table: StudyTable) -> Section:
+    columns = (
+        Column("variant", "text"), Column("seed", "count"), Column("epochs", "count"), Column("epoch kept", "count"),
+        Column("training", "text"), Column("on", "text"), Column("failed", "text"), Column("kept in", "text"),
+    )  # fmt: skip
+    rows = [
+        (
+            run.variant, run.recipe.seed, each.record.epochs, each.record.best_epoch, duration(each.record.seconds),
+            each.record.trained_on, each.record.failed, each.folder.name,
+        )
+        for run, each in table.runs
+    ]  # fmt: skip
+    words = "Each run is stored with its recipe, history and predictions, so that every value here can be recomputed."
+    return Section("runs", "All runs", (Table("runs", columns, rows), Text(words, soft=True)))
+
+
+def _left_out(table: StudyTable) -> list[Notice]:
+    notices = [
+        Notice(f"{name} is skipped: {reason}", code="variant-skipped") for name, reason in table.left_out.items()
+    ]
+    for row in table.rows:
+        name = row.variant.name
+        if row.missing:
+            notices.append(Notice(f"Not finished: {row.missing} of the runs of {name}.", code="runs-missing"))
+        if row.failed:
+            words = f"{row.failed} of the runs of {name} failed in training and are in no metric."
+            notices.append(Notice(words, code="runs-failed"))
+    for each in table.comparisons:
+        if each.absent:
+            words = f"'{each.comparison.title}' omits {', '.join(each.absent)}, which has no finished run."
+            notices.append(Notice(words, code="comparison-incomplete"))
+    return notices

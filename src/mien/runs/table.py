@@ -1,0 +1,281 @@
+"""A study's finished runs as one table: metrics over seeds, published values, and paired comparisons. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from mien.errors import DataError, StudyError
+from mien.evaluation.named_metrics import VOTE_METRICS, Resampled, resample
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import fields_to_dict
+from mien.evaluation.seed_variance import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
+from mien.files import write_text
+from mien.labels import parse_scheme
+from mien.progress import track
+from mien.runs.spec import ComparisonSpec, Study, Variant
+from mien.runs.store import CompletedRun, PlannedRun, RunRecord, StudyPlan, predictions_of
+
+
+@dataclass(frozen=True)
+class TrainingSummary:
+    """How long runs took on one kind of device; times of different devices are not averaged.
+
+    Attributes:
+        on: as :func:`mien.runs.store.trained_on` says it.
+        runs: how many.
+        seconds: of training and validation, their mean.
+    """
+
+    on: str
+    runs: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """A variant and the results of its runs.
+
+    Attributes:
+        variant: of the study.
+        samples: number of validation samples that it is measured on; 0 while no run is finished.
+        classes: number of its classes; 0 while no run is finished.
+        metrics: by name, over the finished runs; empty without one.
+        training: how long its finished runs took, by where they were trained; empty for what is merged from another's.
+        failed: runs whose training could not go on.
+        missing: runs that are not finished.
+    """
+
+    variant: Variant
+    samples: int
+    classes: int
+    metrics: Mapping[str, Spread]
+    training: tuple[TrainingSummary, ...]
+    failed: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """A variant against the baseline, on the samples of a comparison; empty when they share no seed.
+
+    ``adjusted`` are the p-values of ``differences``, corrected for the number of them in the whole comparison, all
+    variants and metrics, by :func:`mien.evaluation.seed_variance.holm`.
+    """
+
+    name: str
+    differences: Mapping[str, RepeatedDifference]
+    adjusted: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class VariantComparison:
+    """Variants on the samples that all of them have.
+
+    Attributes:
+        comparison: what was asked for.
+        samples: number of samples that they share; 0 while fewer than two variants have a finished run.
+        entries: one a variant with a finished run, in the order asked for, without the baseline.
+        absent: variants without one.
+    """
+
+    comparison: ComparisonSpec
+    samples: int
+    entries: tuple[ComparisonRow, ...]
+    absent: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """All results of a study.
+
+    ``runs`` are the finished ones, as planned; ``left_out`` says why optional variants cannot be run here.
+    """
+
+    study: Study
+    rows: tuple[VariantRow, ...]
+    comparisons: tuple[VariantComparison, ...]
+    runs: tuple[tuple[PlannedRun, CompletedRun], ...]
+    left_out: Mapping[str, str]
+
+    def to_dict(self) -> dict[str, object]:
+        """JSON-ready, NaN as None."""
+        rows = [
+            {
+                "variant": row.variant.name,
+                "title": row.variant.title,
+                "samples": row.samples,
+                "classes": row.classes,
+                "published": row.variant.published,
+                "metrics": {name: fields_to_dict(each) for name, each in row.metrics.items()},
+                "training": [vars(each) for each in row.training],
+                "failed": row.failed,
+                "missing": row.missing,
+            }
+            for row in self.rows
+        ]
+        comparisons = [
+            {
+                "title": each.comparison.title,
+                "classes": each.comparison.classes or "all",
+                "baseline": each.comparison.baseline,
+                "samples": each.samples,
+                "absent": list(each.absent),
+                "variants": [
+                    {
+                        "variant": entry.name,
+                        "differences": {
+                            name: {**fields_to_dict(found), "adjusted_p_value": _or_none(entry.adjusted[name])}
+                            for name, found in entry.differences.items()
+                        },
+                    }
+                    for entry in each.entries
+                ],
+            }
+            for each in self.comparisons
+        ]
+        return {
+            "study": self.study.name,
+            "title": self.study.title,
+            "variants": rows,
+            "comparisons": comparisons,
+            "left_out": dict(self.left_out),
+        }
+
+
+def write_table(path: Path, table: StudyTable) -> None:
+    """Write the table as JSON, whole or not at all. Raises :class:`RunError`."""
+    write_text(path, json.dumps(table.to_dict(), indent=2, ensure_ascii=False) + "\n")
+
+
+def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun], resamples: int = 1000) -> StudyTable:
+    """Combine the finished runs of a study; other runs count as missing.
+
+    Args:
+        study: checked.
+        plan: all of its runs.
+        finished: by key.
+        resamples: bootstrap resamples behind each interval.
+
+    Raises:
+        StudyError: stored predictions are damaged, or a comparison has predictions that do not match.
+        MissingExtraError: scipy is not installed.
+    """
+    done = [(run, finished[run.key]) for run in plan.runs if run.key in finished]
+    predictions: dict[str, dict[int, Predictions]] = {}
+    for variant in study.variants:
+        source = variant.after or variant.name
+        whole = [(run.recipe.seed, each) for run, each in done if run.variant == source and each.has(variant.corrupted)]
+        many = [
+            _merged(each, variant.classes) for each in predictions_of([each for _, each in whole], variant.corrupted)
+        ]
+        predictions[variant.name] = dict(zip((seed for seed, _ in whole), many, strict=True))
+    _check_votes(study, predictions)
+    rows = []
+    for variant in track(study.variants, len(study.variants), "measuring", "variants"):
+        own = [
+            each.record
+            for run, each in done
+            if run.variant == (variant.after or variant.name) and not (variant.corrupted and each.lacks(run))
+        ]
+        trained = [record for record in own if not record.failed and not variant.after]
+        many = list(predictions[variant.name].values())
+        rows.append(
+            VariantRow(
+                variant=variant,
+                samples=len(many[0]) if many else 0,
+                classes=len(many[0].classes) if many else 0,
+                metrics=_spreads(many, study.metrics, resamples),
+                training=_training(trained),
+                failed=sum(bool(record.failed) for record in own),
+                missing=0 if variant.name in plan.left_out else len(study.seeds_of(variant)) - len(own),
+            )
+        )
+    wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")
+    compared = tuple(_compare(each, study.metrics, predictions, resamples) for each in wanted)
+    return StudyTable(study, tuple(rows), compared, tuple(done), plan.left_out)
+
+
+def _check_votes(study: Study, predictions: Mapping[str, Mapping[int, Predictions]]) -> None:
+    """Refuse to compare by votes what was run with others, or without: runs of labels alone are found with any."""
+    if not set(study.metrics) & set(VOTE_METRICS):
+        return
+    votes = {
+        (name, seed): "" if each.votes is None else hashlib.sha256(each.votes.counts.tobytes()).hexdigest()
+        for name, runs in predictions.items()
+        for seed, each in runs.items()
+        if not study.variant(name).classes
+    }
+    usual = max(votes.values(), key=list(votes.values()).count, default="")
+    other = next((f"{name}, seed {seed}" for (name, seed), found in votes.items() if found != usual), None)
+    if other is not None:
+        raise StudyError(
+            f"The run of {other} has other votes than the rest of the study, or none. Remove its folder from the "
+            "results; the study then repeats it.",
+            code="study-votes",
+        )
+
+
+def _training(records: Sequence[RunRecord]) -> tuple[TrainingSummary, ...]:
+    took: dict[str, list[float]] = {}
+    for record in records:
+        took.setdefault(record.trained_on, []).append(record.seconds)
+    return tuple(TrainingSummary(on, len(seconds), fmean(seconds)) for on, seconds in sorted(took.items()))
+
+
+def _spreads(runs: Sequence[Predictions], metrics: Sequence[str], resamples: int) -> dict[str, Spread]:
+    return dict(zip(metrics, spread(resample(aligned(runs), metrics, resamples)), strict=True)) if runs else {}
+
+
+def _compare(
+    comparison: ComparisonSpec,
+    metrics: Sequence[str],
+    predictions: Mapping[str, Mapping[int, Predictions]],
+    resamples: int,
+) -> VariantComparison:
+    absent = tuple(name for name in comparison.variants if not predictions[name])
+    present = [name for name in comparison.variants if predictions[name]]
+    if comparison.baseline not in present or len(present) < 2:
+        return VariantComparison(comparison, 0, (), absent)
+    each_run = [(name, seed, each) for name in present for seed, each in predictions[name].items()]
+    try:
+        shared = aligned([_merged(each, comparison.classes) for _, _, each in each_run])
+    except DataError as error:
+        raise StudyError(f"The comparison '{comparison.title}': {error}", code="study-comparison") from None
+    drawn: dict[str, dict[int, Resampled]] = {name: {} for name in present}
+    for (name, seed, _), each in zip(each_run, resample(shared, metrics, resamples), strict=True):
+        drawn[name][seed] = each
+    baseline = drawn[comparison.baseline]
+    differences: dict[str, dict[str, RepeatedDifference]] = {}
+    for name in present:
+        seeds = [seed for seed in drawn[name] if seed in baseline]
+        if name != comparison.baseline:
+            pairs = [baseline[seed] for seed in seeds], [drawn[name][seed] for seed in seeds]
+            found = compare_repeats(*pairs) if seeds else []
+            differences[name] = dict(zip(metrics, found, strict=False))
+    return VariantComparison(comparison, len(shared[0]), tuple(_adjusted(differences)), absent)
+
+
+def _adjusted(differences: Mapping[str, Mapping[str, RepeatedDifference]]) -> list[ComparisonRow]:
+    """All p-values of a comparison are one family: a reader looks for the small ones among all of them."""
+    places = [(name, metric) for name, found in differences.items() for metric in found]
+    adjusted = dict(zip(places, holm([differences[name][metric].p_value for name, metric in places]), strict=True))
+    return [
+        ComparisonRow(name, found, {metric: adjusted[name, metric] for metric in found})
+        for name, found in differences.items()
+    ]
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _merged(predictions: Predictions, classes: str) -> Predictions:
+    """Under another label scheme; predictions that have its classes already stay as they are."""
+    scheme = parse_scheme(classes or "all")
+    return predictions if scheme is None or predictions.classes == scheme.classes else predictions.with_scheme(scheme)

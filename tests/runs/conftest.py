@@ -1,0 +1,160 @@
+"""A tiny study that runs in seconds, and spaces to search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mien.data.dataset import Dataset
+from mien.recipe_file import dump_recipe
+from mien.runs.spec import Study, parse_study
+from mien.runs.store import CompletedRun, DataForm, PlannedRun, StudyPlan, read_completed
+
+if TYPE_CHECKING:
+    from mien.runs.execute import StudyContext
+
+TINY_STUDY = """
+name = "small"
+title = "A small study"
+question = "Does it run?"
+recipe = "RECIPE"
+seeds = [0, 1]
+metrics = ["accuracy", "macro_f1", "recall.disgust"]
+
+[[variants]]
+name = "base"
+title = "as it is"
+published = { accuracy = 0.5 }
+
+[[variants]]
+name = "five"
+title = "five classes, begun from base"
+from = "base"
+set = { classes = "five" }
+seeds = [0]
+
+[[variants]]
+name = "merged"
+title = "five, merged"
+after = "five"
+classes = "binary"
+
+[[variants]]
+name = "damaged"
+title = "five, on corrupted faces"
+after = "five"
+corrupted = true
+
+[[variants]]
+name = "wild"
+title = "a rate that cannot work"
+set = { optim.lr = 1e30, optim.name = "sgd" }
+seeds = [0]
+
+[[variants]]
+name = "lost"
+title = "begun with what could not be trained"
+from = "wild"
+set = { classes = "five" }
+seeds = [0]
+
+[[variants]]
+name = "elsewhere"
+title = "begins with weights that are not here"
+set = { model = { name = "timm", backbone = "resnet10t", pretrained = true, weights = "gone.safetensors" } }
+seeds = [0]
+optional = true
+
+[[comparisons]]
+title = "base and merged, as two classes"
+variants = ["base", "merged"]
+baseline = "base"
+classes = "binary"
+"""
+
+
+@pytest.fixture(scope="session")
+def tiny_study_file(tmp_path_factory: pytest.TempPathFactory, tiny_recipe_text: str) -> Path:
+    """Two trained variants, one of them begun from the other, one merged, one that diverges."""
+    folder = tmp_path_factory.mktemp("study")
+    recipe = folder / "tiny.toml"
+    recipe.write_text(tiny_recipe_text.replace("epochs = 2", "epochs = 1"))
+    file = folder / "small.toml"
+    file.write_text(TINY_STUDY.replace("RECIPE", str(recipe)))
+    return file
+
+
+@pytest.fixture(scope="session")
+def tiny_study(tiny_study_file: Path) -> Study:
+    """The same as a value."""
+    return parse_study(tiny_study_file.read_text(), "small")
+
+
+class Told:
+    """A watch that remembers."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, int, object]] = []
+
+    def epochs(self, run: PlannedRun, done: int) -> None:
+        self.lines.append((run.variant, run.recipe.seed, done))
+
+    def ended(self, run: PlannedRun, finished: CompletedRun) -> None:
+        self.lines.append((run.variant, run.recipe.seed, "failed" if finished.record.failed else "ended"))
+
+
+@pytest.fixture
+def told() -> Told:
+    """A fresh :class:`Told`."""
+    return Told()
+
+
+@dataclass(frozen=True)
+class Done:
+    """A study that was run to the end. Tests that change its folders work on a copy."""
+
+    study: Study
+    context: StudyContext
+    plan: StudyPlan
+    finished: dict[str, CompletedRun]
+    told: Told
+
+    @property
+    def runs(self) -> tuple[PlannedRun, ...]:
+        """All of the plan."""
+        return self.plan.runs
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, faces: Dataset) -> Done:
+    """The tiny study, run in this process."""
+    from mien.runs.execute import StudyContext
+    from mien.runs.plan import make_plan
+    from mien.runs.scheduler import run_all
+
+    out = tmp_path_factory.mktemp("out")
+    context = StudyContext({DataForm(48, 1): faces}, out, out / "results", {"data": "rendered"})
+    plan = make_plan(tiny_study, context.faces_by_form)
+    told = Told()
+    assert run_all(plan.runs, {}, context, told)
+    return Done(tiny_study, context, plan, read_completed(context.results), told)
+
+
+LR = "optim.lr = { log = [0.001, 1.0] }\n"
+
+
+@pytest.fixture
+def space_file(tmp_path, tiny_recipe):
+    """Write a space of the tiny recipe, and say where it is."""
+
+    def write(parameters=LR, trials=3, epochs=2, more=""):
+        (tmp_path / "tiny.toml").write_text(dump_recipe(tiny_recipe))
+        file = tmp_path / "space.toml"
+        head = f'recipe = "tiny.toml"\ntrials = {trials}\nepochs = {epochs}\n{more}'
+        file.write_text(f"{head}\n[parameters]\n{parameters}")
+        return file
+
+    return write

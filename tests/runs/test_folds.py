@@ -1,0 +1,215 @@
+"""Oracles: what each run was given, seen from outside; models asked by hand; a second call that must not train."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mien.errors import DataError, ModelError, RecipeError, RunError
+from mien.evaluation.predictions import read_predictions
+from mien.inference.predictor import Predictor
+from mien.recipe import ModelRecipe
+from mien.run_folder import RunFolder
+from mien.runs import folds as cross_validation
+from mien.runs.folds import SPLIT, cross_val_predictions, training_size
+from mien.training.callback import Callback
+from support import raises
+
+
+@pytest.fixture
+def short_recipe(tiny_recipe, monkeypatch):
+    monkeypatch.setattr(cross_validation, "FOLDS", 2)
+    return tiny_recipe.model_copy(update={"epochs": 1})
+
+
+def view(plan):
+    return nullcontext()
+
+
+def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monkeypatch):
+    given = []
+    real = cross_validation.run_recipe
+
+    def spy(plan, run, **others):
+        given.append(plan.dataset)
+        return real(plan, run, **others)
+
+    monkeypatch.setattr(cross_validation, "run_recipe", spy)
+    groups = np.arange(len(faces)) // 2
+    faces = replace(faces, cleaned_from=("sha256:before", "sha256:before without test"))
+    scores = cross_val_predictions(short_recipe, faces, groups, tmp_path, progress=view, notify=lambda words: None)
+    assert sorted(scores.sample_ids.tolist()) == sorted(faces.rows[faces.split != "test"].tolist())
+    assert (scores.split, scores.data_fingerprint) == (SPLIT, faces.fingerprint_for_predictions(SPLIT))
+    group_of = dict(zip(faces.rows.tolist(), groups.tolist(), strict=True))
+    done = 0
+    for fold, learnt in enumerate(given, 1):
+        own = read_predictions(RunFolder(tmp_path / f"fold-{fold}").predictions(SPLIT))
+        assert set(faces.split[np.isin(faces.rows, learnt.rows)]) == {"train"}, "nothing of validation or test"
+        chooses = learnt.split == "validation"
+        assert 0.05 < chooses.mean() < 0.2
+        kinds = [{group_of[row] for row in learnt.rows[each].tolist()} for each in (chooses, ~chooses)]
+        assert not kinds[0] & kinds[1], "copies stay on one side"
+        assert not {group_of[row] for row in own.sample_ids.tolist()} & {group_of[row] for row in learnt.rows.tolist()}
+        part = faces.subset(np.isin(faces.rows, own.sample_ids))
+        model = Predictor(tmp_path / f"fold-{fold}" / "model.onnx")
+        answers = model.probabilities(np.asarray(part.images))
+        assert (own.temperature, model.manifest.cleaned_from) == (model.manifest.temperature, ())
+        assert own.probabilities == pytest.approx(answers, abs=1e-6)
+        assert own.labels.tolist() == part.labels.tolist()
+        assert np.array_equal(scores.sample_ids[done : done + len(own)], own.sample_ids)
+        done += len(own)
+    assert done == len(scores)
+
+
+def test_what_is_finished_is_not_done_again(short_recipe, faces, tmp_path, monkeypatch):
+    groups = np.arange(len(faces))
+    arguments = (short_recipe, faces, groups, tmp_path)
+    real, begun = cross_validation.run_recipe, []
+
+    def interrupted(plan, run, **others):
+        begun.append(run.path.name)
+        result = real(plan, run, **others)
+        reason = "interrupted" if len(begun) == 2 else result.outcome.reason
+        return replace(result, outcome=replace(result.outcome, reason=reason))
+
+    monkeypatch.setattr(cross_validation, "run_recipe", interrupted)
+    assert cross_val_predictions(*arguments, progress=view, notify=lambda words: None) is None
+    assert begun == ["fold-1", "fold-2"]
+    assert not (tmp_path / "predictions_out-of-fold.npz").exists()
+    told = []
+    scores = cross_val_predictions(*arguments, progress=view, notify=told.append)
+    assert begun[2:] == ["fold-2"]
+    assert len(told) == 1
+    again = cross_val_predictions(*arguments, progress=view, notify=told.append)
+    assert len(told) == 1
+    assert np.array_equal(again.probabilities, scores.probabilities)
+    kept = read_predictions(tmp_path / "predictions_out-of-fold.npz")
+    assert np.array_equal(kept.probabilities, scores.probabilities)
+
+
+def test_a_run_killed_inside_a_fold_ends_as_an_unbroken_one(short_recipe, faces, tmp_path):
+    """Killed after the first of three epochs of the second fold: taken up behind it, with the same numbers."""
+    recipe, groups = short_recipe.model_copy(update={"epochs": 3}), np.arange(len(faces))
+    whole = cross_val_predictions(recipe, faces, groups, tmp_path / "whole", progress=view, notify=print)
+    begun = []
+
+    class Killed(Callback):
+        def on_step_end(self, epoch, images, loss):
+            if len(begun) == 2 and epoch == 2:
+                raise SystemExit
+
+    def kills(plan):
+        begun.append(plan)
+        return nullcontext(Killed())
+
+    with pytest.raises(SystemExit):
+        cross_val_predictions(recipe, faces, groups, tmp_path / "cut", progress=kills, notify=print)
+    assert len(RunFolder(tmp_path / "cut" / "fold-2").read_history()) == 1
+    with raises(RunError, "other-recipe") as caught:
+        cross_val_predictions(short_recipe, faces, groups, tmp_path / "cut", progress=view, notify=print)
+    assert "fold-1" in str(caught.value)
+    told = []
+    again = cross_val_predictions(recipe, faces, groups, tmp_path / "cut", progress=view, notify=told.append)
+    assert [words.split(":")[0] for words in told] == ["fold 2 of 2"]
+    assert np.array_equal(again.sample_ids, whole.sample_ids)
+    assert np.array_equal(again.probabilities, whole.probabilities)
+
+
+def test_a_finished_fold_that_learnt_something_else_is_not_taken_for_this_one(
+    short_recipe, faces, tmp_path, monkeypatch
+):
+    """Other copies: the folds' own rows may be the same, what their models learnt is not."""
+    cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, progress=view, notify=print)
+    monkeypatch.setattr(cross_validation, "VALIDATION_FOLDS", 5)
+    with raises(RunError, "other-data"):
+        cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, progress=view, notify=print)
+
+
+def test_recipes_and_data_that_cannot_be_judged(short_recipe, faces, tmp_path):
+    merging = short_recipe.model_copy(update={"classes": "binary"})
+    with raises(RecipeError, "recipe-merges-classes"):
+        cross_val_predictions(merging, faces, np.arange(len(faces)), tmp_path, progress=view, notify=print)
+    part = faces.of_split("validation")
+    with raises(DataError, "no-train-split"):
+        cross_val_predictions(short_recipe, part, np.arange(len(part)), tmp_path, progress=view, notify=print)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Training is an error: whatever is refused is refused before it."""
+
+    def too_late(*arguments, **others):
+        raise AssertionError("a fold is trained already")
+
+    monkeypatch.setattr(cross_validation, "run_recipe", too_late)
+
+
+def judge(recipe, faces, folder, groups=None):
+    groups = np.arange(len(faces)) if groups is None else groups
+    return cross_val_predictions(recipe, faces, groups, folder, progress=view, notify=print)
+
+
+def test_a_class_without_a_train_row_is_refused_before_anything(short_recipe, faces, tmp_path, untrained):
+    sad = faces.classes.index("sad")
+    pending = faces.subset((faces.labels != sad) | (faces.split != "train"))
+    assert (pending.labels == sad).any()
+    with raises(DataError, "class-missing-in-train") as caught:
+        cross_validation.check_recipe(short_recipe, pending, tmp_path)
+    assert "'sad'" in str(caught.value)
+    nobody = faces.subset(faces.labels != sad)
+    with raises(DataError, "class-missing-in-train"):
+        cross_validation.check_recipe(short_recipe, nobody, tmp_path)
+
+
+def test_missing_weights_are_refused_before_anything(short_recipe, faces, tmp_path, timm):
+    settings = {"backbone": "test_resnet", "pretrained": True, "weights": str(tmp_path / "none.safetensors")}
+    model = ModelRecipe.model_validate({"name": "timm", **settings})
+    with raises(ModelError, "weights-missing"):
+        cross_validation.check_recipe(short_recipe.model_copy(update={"model": model}), faces, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("update", "code", "setting"),
+    [
+        ({"sampling": "oversample"}, "class-too-small", "balance.sampling = 'oversample'"),
+        ({"sampling": "mixup"}, "class-too-small", "balance.sampling = 'mixup'"),
+        ({"logit_adjustment": 1.0}, "class-empty", "balance.logit_adjustment"),
+    ],
+)
+def test_a_fold_that_lacks_a_class_to_balance_is_refused_before_the_first(
+    update, code, setting, short_recipe, faces, tmp_path, untrained
+):
+    """All rows of one class are copies of one picture: whichever fold holds them, the other has none to learn."""
+    disgust = faces.labels == faces.classes.index("disgust")
+    groups = np.where(disgust, -1, np.arange(len(faces)))
+    balanced = short_recipe.model_copy(update={"balance": short_recipe.balance.model_copy(update=update)})
+    with raises(DataError, code) as caught:
+        judge(balanced, faces, tmp_path, groups)
+    for words in ("of 2", setting, "none of 'disgust'"):
+        assert words in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_later_fold_of_other_data_is_refused_before_the_first(short_recipe, faces, tmp_path, untrained):
+    """The second fold was begun by the same recipe, and learnt rows with other labels."""
+    other = replace(faces, labels=(faces.labels + 1) % 7)
+    run = RunFolder(tmp_path / "fold-2")
+    complete = cross_validation.completed(short_recipe)
+    run.create(complete, {"data_fingerprint": other.fingerprint})
+    with raises(RunError, "other-data") as caught:
+        judge(short_recipe, faces, tmp_path)
+    assert "fold-2" in str(caught.value)
+    assert [file.name for file in tmp_path.iterdir()] == ["fold-2"]
+
+
+def test_the_size_of_a_fold_counts_the_limit_after_the_folds_are_cut(faces, tiny_recipe):
+    """Oracle: by hand, four of five folds and of those their own share for training; then at most so many a class."""
+    counts = faces.counts("train")
+    whole = training_size(faces, tiny_recipe)
+    assert 0.6 * counts.sum() < whole < 0.8 * counts.sum()
+    limited = tiny_recipe.model_copy(update={"balance": tiny_recipe.balance.model_copy(update={"faces_per_class": 10})})
+    large = int((counts * whole / counts.sum() >= 11).sum())
+    # To within one of each class: it is an approximation.
+    assert 10 * large <= training_size(faces, limited) <= 11 * len(counts)

@@ -1,0 +1,268 @@
+"""Oracles: the study's own lists, counts of the data, and the files that a run leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from mien.data.dataset import Dataset
+from mien.data.synthetic import synthetic_faces
+from mien.errors import DataError, MienError, ModelError, RecipeError, StudyError
+from mien.runs import plan as study_plan
+from mien.runs.plan import folder_of, make_plan, pending
+from mien.runs.spec import parse_study
+from mien.runs.store import DataForm
+from mien.training.state import check_weights
+from support import raises
+
+
+def test_every_variant_and_seed_is_planned_first_seeds_first(done, faces):
+    planned = [(run.variant, run.recipe.seed) for run in done.runs]
+    assert planned == [("base", 0), ("five", 0), ("wild", 0), ("lost", 0), ("base", 1)]
+    assert done.runs[1].parent is done.runs[0]
+    assert len({run.key for run in done.runs}) == 5
+    assert done.runs[0].train_faces == (faces.split == "train").sum()
+    assert done.runs[1].classes == ("angry", "fear", "happy", "sad", "surprise")
+
+
+def test_what_is_optional_and_not_at_hand_is_left_out(done):
+    assert list(done.plan.left_out) == ["elsewhere"]
+    assert "gone.safetensors" in done.plan.left_out["elsewhere"] or "mien[timm]" in done.plan.left_out["elsewhere"]
+
+
+def test_a_key_follows_recipe_seed_data_parent_and_first_weights(done):
+    run = done.runs[1]
+
+    def changed(**fields):
+        return dataclasses.replace(run, **fields)
+
+    others = [
+        changed(recipe=run.recipe.model_copy(update={"seed": 7})),
+        changed(data_fingerprint="sha256:other"),
+        changed(parent=None),
+        changed(parent=None, start_digest="sha256:file"),
+        changed(votes_fingerprint="sha256:votes"),
+    ]
+    assert len({run.key, *(each.key for each in others)}) == 6
+    renamed = run.recipe.model_copy(update={"name": "another", "description": "words"})
+    assert changed(variant="another", recipe=renamed).key == run.key
+
+
+def test_the_test_split_makes_no_other_run(tiny_study_file, faces):
+    study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
+    faces = dataclasses.replace(faces, rows=faces.rows + 1000)
+    without = faces.subset(np.flatnonzero(faces.split != "test"))
+    fewer = without.subset(np.arange(1, len(without)))
+    plans = [make_plan(study, {DataForm(48, 1): each}) for each in (faces, without, fewer)]
+    keys = [{run.key for run in plan.runs} for plan in plans]
+    assert keys[0] == keys[1]
+    assert not keys[0] & keys[2]
+
+
+def test_other_votes_are_another_run_of_what_learns_from_them(tmp_path, voted_faces, tiny_recipe_text):
+    outputs = '[outputs.label]\ntarget = "label"\n[outputs.seen]\ntarget = "votes"\n'
+    (tmp_path / "one.toml").write_text(tiny_recipe_text)
+    (tmp_path / "two.toml").write_text(tiny_recipe_text + outputs)
+    text = 'name = "v"\ntitle = "V"\nquestion = "?"\nrecipe = "one.toml"\nseeds = [0]\n' + "".join(
+        f'[[variants]]\nname = "{name}"\ntitle = "{name}"\nrecipe = "{name}.toml"\n' for name in ("one", "two")
+    )
+    study = parse_study(text, "v", tmp_path)
+    recount = {"ferplus_votes": voted_faces.votes + 1}
+    voters = (voted_faces, dataclasses.replace(voted_faces, columns=recount))
+    plans = [make_plan(study, {DataForm(48, 1): each}) for each in voters]
+    same = [one.key == other.key for one, other in zip(*(plan.runs for plan in plans), strict=True)]
+    assert same == [True, False]
+
+
+def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):
+    text = tiny_study_file.read_text().replace(
+        'set = { optim.lr = 1e30, optim.name = "sgd" }', "set = { model.stem_stride = 2, model.dropout = 0.1 }"
+    )
+    with raises(StudyError, "study-same-recipe"):
+        make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changes", "kind", "code", "found"),
+    [
+        ("optim.lr = 1e30", 'model.name = "resnet81"', [], RecipeError, "model-unknown", "resnet18"),
+        ("optim.lr = 1e30", "progressive_resizing = [[0.5, 12]]", [], RecipeError, "image-too-small", "16 px"),
+        ('classes = "five"', 'classes = "a=happy,b=contempt"', [], DataError, "scheme-class-missing",
+         "'contempt'"),
+        ('"five"\nclasses = "binary"', '"five"\nclasses = "seven"', [], StudyError, "study-classes", "'disgust'"),
+        ('= "base"\nclasses = "binary"', '= "base"', [], StudyError, "study-classes", "'base and merged"),
+        ("recall.disgust", "recall.disgut", [], StudyError, "study-metric-class", "'disgust'"),
+        ('seeds = [0]\n\n[[variants]]\nname = "merged"', 'seeds = [5]\n\n[[variants]]\nname = "merged"', [], StudyError,
+         "study-parent-seed", "seed 5"),
+        ("optional = true", "", [], MienError, None, ""),
+        ("optim.lr = 1e30", "optim.lr = 0.3", ["optim.lr=0.01", "optim.name=sgd"], StudyError, "study-same-recipe",
+         "'base' and 'wild'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_run_is_refused_before_anything_runs(
+    tiny_study_file, faces, tmp_path, monkeypatch, old, new, changes, kind, code, found
+):
+    monkeypatch.chdir(tmp_path)
+    text = tiny_study_file.read_text()
+    assert old in text
+    with pytest.raises(kind) as caught:
+        make_plan(
+            parse_study(text.replace(old, new, 1), "small", tiny_study_file.parent), {DataForm(48, 1): faces}, changes
+        )
+    assert code is None or caught.value.code == code
+    assert found in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_class_with_no_face_to_draw_is_named(tiny_study_file, tiny_study):
+    faces = synthetic_faces(300, seed=0)
+    kept = (faces.split != "train") | (faces.labels != faces.classes.index("disgust"))
+    text = tiny_study_file.read_text().replace("optim.lr = 1e30", 'balance.sampling = "oversample"', 1)
+    with raises(DataError, "class-too-small", "'wild'", "'disgust'"):
+        make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces.subset(kept)})
+
+
+def test_finished_runs_are_not_lacking_but_a_lost_parent_is(done, tmp_path):
+    def wanted(finished, out, only=()):
+        return [(run.variant, run.recipe.seed) for run in pending(done.study, done.plan, finished, out, only)]
+
+    def without(*variants):
+        return {each.key: done.finished[each.key] for each in done.runs if each.variant not in variants}
+
+    out = done.context.out
+    assert wanted(done.finished, out) == []
+    assert wanted(without("five"), out) == [("five", 0)]
+    # Where the parent's weights are not at hand (its results came from elsewhere), it is trained again first.
+    assert wanted(without("five"), tmp_path) == [("base", 0), ("five", 0)]
+    # Weights of a parent that is not finished are no beginning.
+    assert wanted(without("base", "five"), out, ["five"]) == [("base", 0), ("five", 0)]
+    assert wanted({}, tmp_path, ["wild"]) == [("wild", 0)]
+    # What is merged after training is run by running what it is merged from.
+    assert wanted({}, tmp_path, ["merged"]) == [("base", 0), ("five", 0)]
+
+
+def test_weights_of_a_run_that_was_stopped_do_not_serve(done, tmp_path):
+    base = folder_of(done.runs[0], tmp_path)
+    base.path.mkdir(parents=True)
+    for name in ("best.safetensors", "history.csv"):
+        (base.path / name).write_bytes((folder_of(done.runs[0], done.context.out).path / name).read_bytes())
+    kept = {run.key: done.finished[run.key] for run in done.runs if run.variant != "five"}
+    assert [run.variant for run in pending(done.study, done.plan, kept, tmp_path)] == ["five"]
+    base.last.write_bytes(b"of an epoch before the last")
+    assert [run.variant for run in pending(done.study, done.plan, kept, tmp_path)] == ["base", "five"]
+
+
+def test_data_without_a_class_of_a_scheme_is_refused(tiny_study):
+    faces = synthetic_faces(200, seed=0)
+    kept = faces.subset(faces.labels != faces.classes.index("sad"))
+    bare = Dataset(
+        kept.images,
+        np.where(kept.labels > 4, kept.labels - 1, kept.labels),
+        tuple(name for name in faces.classes if name != "sad"),
+        kept.split,
+        kept.source,
+        kept.rows,
+    )
+    with raises(DataError, "scheme-class-missing", "'sad'"):
+        make_plan(tiny_study, {DataForm(48, 1): bare})
+
+
+def test_scores_that_will_have_no_row_are_refused_before_training(tiny_study_file, faces):
+    """Validation holds disgust and neutral alone, which `binary` drops."""
+    text = tiny_study_file.read_text()
+    alone = np.isin(faces.labels, [faces.classes.index(name) for name in ("disgust", "neutral")])
+    few = faces.subset((faces.split != "validation") | alone)
+    without_five = text.replace('set = { classes = "five"', 'set = { classes = "seven"')
+    assert without_five != text
+    with raises(StudyError, "study-no-samples"):
+        make_plan(parse_study(without_five, "small", tiny_study_file.parent), {DataForm(48, 1): few})
+    compared = without_five.replace(
+        'after = "five"\nclasses = "binary"', 'after = "five"\nclasses = "a=disgust,b=neutral"'
+    )
+    assert compared != without_five
+    with raises(StudyError, "study-no-samples"):
+        make_plan(parse_study(compared, "small", tiny_study_file.parent), {DataForm(48, 1): few})
+
+
+@pytest.fixture
+def compared(tiny_study_file):
+    """A study that compares two variants, each under a label scheme of its own: ``compared(one, other)``."""
+
+    def make(one, other):
+        head = tiny_study_file.read_text().split("[[variants]]")[0].replace(', "recall.disgust"', "")
+        variants = "".join(
+            f'[[variants]]\nname = "{name}"\nset = {{ classes = "{scheme}" }}\n'
+            for name, scheme in (("one", one), ("other", other))
+        )
+        both = '[[comparisons]]\ntitle = "both"\nvariants = ["one", "other"]\nbaseline = "one"\n'
+        return parse_study(head + variants + both, "small", tiny_study_file.parent)
+
+    return make
+
+
+def test_a_comparison_needs_rows_that_all_have(compared, faces):
+    with raises(StudyError, "study-no-samples"):
+        make_plan(compared("a=happy,b=sad", "a=angry,b=fear"), {DataForm(48, 1): faces})
+
+
+def test_faces_that_two_variants_call_otherwise_do_not_compare(compared, faces):
+    """Surprise is of the first class here, of the second there."""
+    with raises(StudyError, "study-classes"):
+        make_plan(compared("a=happy+surprise,b=sad+fear", "a=happy,b=sad+fear+surprise"), {DataForm(48, 1): faces})
+    assert (
+        len(make_plan(compared("a=happy+surprise,b=sad+fear", "a=happy+surprise,b=sad"), {DataForm(48, 1): faces}).runs)
+        == 4
+    )
+
+
+def test_a_change_may_be_for_one_variant(tiny_study_file, faces):
+    study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
+
+    def planned(*changes):
+        return {
+            (run.variant, run.recipe.seed): run.recipe
+            for run in make_plan(study, {DataForm(48, 1): faces}, changes).runs
+        }
+
+    found = planned("epochs=3", "five:epochs=2")
+    assert (found["base", 0].epochs, found["five", 0].epochs, found["wild", 0].epochs) == (3, 2, 3)
+    # What begins with another's weights has its network, also where that was changed.
+    found = planned("base:model.widths=[4, 6]")
+    assert found["five", 0].model.settings["widths"] == found["base", 1].model.settings["widths"] == [4, 6]
+    assert found["wild", 0].model.settings["widths"] != [4, 6]
+    assert planned("five:model.dropout=0.4")["five", 0].model.settings["dropout"] == 0.4
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "code"),
+    [
+        ("fife:epochs=2", StudyError, "study-unknown-variant"),
+        ("five:seed=2", StudyError, "study-set-fixed"),
+        ("merged:epochs=2", StudyError, "study-set-merged"),
+        ("five:input.mean=0.4", RecipeError, "recipe-set-fixed"),
+    ],
+)
+def test_a_change_that_a_variant_cannot_take_is_refused(tiny_study_file, faces, change, kind, code):
+    study = parse_study(tiny_study_file.read_text(), "small", tiny_study_file.parent)
+    with raises(kind, code):
+        make_plan(study, {DataForm(48, 1): faces}, [change])
+
+
+def test_weights_that_are_not_at_hand_can_be_given_as_a_file(tiny_study_file, faces, monkeypatch):
+    """The network knows of files; the study says for which variant they are."""
+
+    def lacking_weights(plan):
+        if plan.recipe.name.endswith("wild"):
+            raise ModelError("not on this machine.", code="weights-not-here")
+        return check_weights(plan)
+
+    monkeypatch.setattr(study_plan, "check_weights", lacking_weights)
+    text = tiny_study_file.read_text()
+    with raises(ModelError, "weights-not-here", "'wild'", "--set wild:model.weights=FILE"):
+        make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
+    text = text.replace('name = "wild"', 'name = "wild"\noptional = true')
+    plan = make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
+    assert plan.left_out["wild"] == "not on this machine. In this study: --set wild:model.weights=FILE."

@@ -1,0 +1,259 @@
+"""Oracles: mien train's own code for the same recipe, and what lies on disk after a run, a kill and a second run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pytest
+
+from mien.evaluation.corruptions import corrupt_mixed
+from mien.inference.predictor import Predictor
+from mien.pipeline.split_predictions import with_model_classes
+from mien.pipeline.training_run import run_recipe
+from mien.run_folder import RunFolder
+from mien.runs.execute import StudyContext
+from mien.runs.plan import folder_of, make_plan, pending
+from mien.runs.scheduler import run_all
+from mien.runs.spec import load_study
+from mien.runs.store import DataForm, read_completed
+from mien.runs.table import tabulate
+from mien.training import checkpoint
+from mien.training.plan import plan_training
+
+
+def test_a_run_is_what_mien_train_makes_of_its_recipe(done, faces, tmp_path):
+    alone = RunFolder(tmp_path / "alone")
+    run_recipe(plan_training(done.runs[0].recipe, faces), alone)
+    kept = done.finished[done.runs[0].key]
+    direct = np.load(alone.predictions("validation"))["probabilities"]
+    np.testing.assert_allclose(kept.predictions().probabilities, direct, atol=1e-7)
+    assert kept.record.threads == 1
+    assert kept.record.train_faces == (faces.split == "train").sum()
+    assert kept.record.seconds == pytest.approx(RunFolder(kept.folder).read_history()[-1]["seconds"])
+
+
+def test_a_run_that_diverges_is_kept_as_failed_and_the_study_goes_on(done):
+    wild = done.finished[done.runs[2].key]
+    assert "The loss is" in wild.record.failed
+    assert "another folder" not in wild.record.failed  # advice to whoever runs it alone
+    assert not (wild.folder / "predictions_validation.npz").exists()
+    assert ("base", 1, "ended") in done.told.lines[done.told.lines.index(("wild", 0, "failed")) :]
+
+
+def test_what_is_kept_holds_no_weights_and_no_images(done):
+    names = {file.name for each in done.finished.values() for file in each.folder.iterdir()}
+    predictions = {"predictions_validation.npz", "predictions_corrupted.npz"}
+    assert names == {"run.json", "recipe.toml", "history.csv"} | predictions
+
+
+def test_predictions_on_corrupted_faces_are_the_models_own(done, faces):
+    five = next(run for run in done.runs if run.variant == "five")
+    predictor = Predictor(folder_of(five, done.context.out).model)
+    # Of the whole split: a face is corrupted in one way, whichever classes a run leaves out.
+    images = corrupt_mixed(np.asarray(faces.of_split("validation").images))
+    validation = with_model_classes(predictor, faces.of_split("validation"))
+    kept = np.isin(faces.of_split("validation").rows, validation.rows)
+    found = done.finished[five.key].predictions(corrupted=True)
+    oracle = predictor.probabilities(images[kept])
+    np.testing.assert_allclose(found.probabilities, oracle, atol=1e-6)
+    np.testing.assert_array_equal(found.sample_ids, done.finished[five.key].predictions().sample_ids)
+    table = tabulate(done.study, done.plan, done.finished, resamples=10)
+    row = next(each for each in table.rows if each.variant.name == "damaged")
+    assert row.metrics["accuracy"].mean == (oracle.argmax(axis=1) == validation.labels).mean()
+
+
+def test_a_run_kept_without_predictions_on_corrupted_faces_is_run_again(done, faces, tmp_path, told):
+    five = next(run for run in done.runs if run.variant == "five")
+    results = tmp_path / "results"
+    copytree(done.context.results, results)
+    (results / five.folder_name / "predictions_corrupted.npz").unlink()
+    before = {file: file.read_bytes() for file in (results / five.folder_name).iterdir()}
+    finished = read_completed(results)
+    row = next(each for each in tabulate(done.study, done.plan, finished, resamples=10).rows if each.variant.corrupted)
+    assert (row.missing, row.metrics) == (1, {})
+    context = StudyContext({DataForm(48, 1): faces}, done.context.out, results, {})
+    to_do = pending(done.study, done.plan, finished, done.context.out)
+    assert to_do == [five]
+    assert run_all(to_do, finished, context, told)
+    assert {file: file.read_bytes() for file in before} == before
+    assert read_completed(results)[five.key].has(corrupted=True)
+    assert not pending(done.study, done.plan, read_completed(results), done.context.out)
+
+
+def test_children_of_a_failed_run_fail_and_it_is_never_trained_again(done):
+    wild, lost = (next(run for run in done.runs if run.variant == name) for name in ("wild", "lost"))
+    assert done.finished[lost.key].record.failed.startswith("It starts from wild, seed 0, ")
+    without = {key: each for key, each in done.finished.items() if key != lost.key}
+    assert pending(done.study, done.plan, without, done.context.out) == [lost]
+    assert wild.key in without
+
+
+def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces, tmp_path, told):
+    base, five = done.runs[0], done.runs[1]
+    kept = done.finished[base.key]
+    before = (kept.folder / "run.json").read_bytes()
+    context = StudyContext({DataForm(48, 1): faces}, tmp_path, done.context.results.parent / "copy", {})
+    known = {base.key: kept}
+    assert pending(done.study, done.plan, known, tmp_path, only=["five"]) == [base, five]
+    assert run_all([base, five], known, context, told)
+    assert (kept.folder / "run.json").read_bytes() == before
+    assert set(read_completed(context.results)) == {five.key}
+    oracle = done.finished[five.key].predictions().probabilities
+    np.testing.assert_array_equal(read_completed(context.results)[five.key].predictions().probabilities, oracle)
+
+
+def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces, tmp_path, told):
+    context = StudyContext({DataForm(48, 1): faces}, tmp_path, tmp_path / "results", {})
+    assert run_all(done.runs, {}, context, told, jobs=2)
+    found = read_completed(context.results)
+    assert set(found) == set(done.finished)
+    for key, each in found.items():
+        assert each.record.failed == done.finished[key].record.failed
+        if not each.record.failed:
+            np.testing.assert_array_equal(
+                each.predictions().probabilities, done.finished[key].predictions().probabilities
+            )
+    assert pending(done.study, done.plan, found, tmp_path) == []
+    ends = [line for line in told.lines if line[2] == "ended"]
+    assert ends.index(("base", 0, "ended")) < ends.index(("five", 0, "ended"))
+
+
+PROGRAM = """
+import sys
+import time
+from pathlib import Path
+from mien.data.synthetic import synthetic_faces
+from mien.errors import StudyError
+from mien.runs.spec import load_study
+from mien.runs.plan import make_plan
+from mien.runs.execute import StudyContext
+from mien.runs.store import DataForm
+from mien.runs.scheduler import run_all
+from mien.runs import duration as study_time
+import torch
+torch.set_num_threads(1)
+study_time.available_cores = lambda: 2  # two workers, also where there is one core
+
+class Quiet:
+    def epochs(self, run, done):
+        if len(sys.argv) > 5:  # a run of few epochs waits, so that it can be stopped
+            time.sleep(1)
+
+    def ended(self, run, finished): pass
+
+if __name__ == "__main__":
+    out = Path(sys.argv[2])
+    context = StudyContext({DataForm(48, 1): synthetic_faces(400, seed=1)}, out, out / "results", {})
+    plan = make_plan(load_study(sys.argv[1]), context.faces_by_form, ["epochs=" + sys.argv[4]])
+    runs = [run for run in plan.runs if run.variant == "base"]
+    try:
+        print(run_all(runs, {}, context, Quiet(), int(sys.argv[3])), flush=True)
+    except StudyError as error:
+        print(f"StudyError {error.code}: {error}", flush=True)
+"""
+
+
+# A study of one process waits after each epoch. Those of several do not hear of it: they have epochs enough.
+EPOCHS = {1: 8, 2: 120}
+
+
+def _start(tmp_path: Path, study: Path, jobs: int) -> subprocess.Popen[str]:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program), str(study), str(tmp_path / "out"), str(jobs), str(EPOCHS[jobs])]
+    command += ["slowly"] if jobs == 1 else []
+    # A session of its own, so that a signal can reach all of its processes as a terminal's Ctrl-C does.
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def _wait_for_an_epoch(out: Path, process: subprocess.Popen[str]) -> None:
+    ends = time.monotonic() + 300
+    while not list(out.glob("runs/*/last.safetensors")):
+        assert process.poll() is None, "the study ended before it could be stopped"
+        assert time.monotonic() < ends, "no epoch in five minutes"
+        time.sleep(0.05)
+
+
+def _workers(process: subprocess.Popen[str]) -> list[int]:
+    try:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        return [int(each) for each in children if "spawn_main" in Path(f"/proc/{each}/cmdline").read_text()]
+    except FileNotFoundError:
+        return []
+
+
+@pytest.mark.parametrize(("signal_number", "jobs"), [(signal.SIGKILL, 1), (signal.SIGINT, 1), (signal.SIGINT, 2)])
+def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told, signal_number, jobs):
+    out = tmp_path / "out"
+    process = _start(tmp_path, tiny_study_file, jobs)
+    _wait_for_an_epoch(out, process)
+    os.killpg(process.pid, signal_number)
+    printed, complaint = process.communicate(timeout=300)
+    assert read_completed(out / "results") == {}
+    if signal_number == signal.SIGINT:
+        assert (printed.strip(), complaint) == ("False", "")
+    context = StudyContext({DataForm(48, 1): faces}, out, out / "results", {})
+    plan = make_plan(load_study(str(tiny_study_file)), context.faces_by_form, [f"epochs={EPOCHS[jobs]}"])
+    begun = [run for run in plan.runs if folder_of(run, out).last.is_file()]
+    # history.csv is written after it, and may be an epoch behind where the kill fell between.
+    before = len(checkpoint.load(folder_of(begun[0], out).last)[1]["history"])
+    assert 1 <= before < EPOCHS[jobs]
+    if signal_number == signal.SIGINT:
+        return
+    assert run_all(begun[:1], {}, context, told)
+    assert told.lines[1][2] > before
+    whole = tmp_path / "whole"
+    assert run_all(begun[:1], {}, StudyContext({DataForm(48, 1): faces}, whole, whole / "results", {}), told)
+    resumed, straight = (read_completed(each / "results")[begun[0].key].predictions() for each in (out, whole))
+    np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
+
+
+def test_ctrl_c_while_workers_still_begin_is_quiet(tiny_study_file, tmp_path):
+    process = _start(tmp_path, tiny_study_file, 2)
+    ends = time.monotonic() + 300
+    while not _workers(process):
+        assert time.monotonic() < ends, "no worker in five minutes"
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    printed, complaint = process.communicate(timeout=300)
+    assert (printed.strip(), complaint) == ("False", "")
+
+
+def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path):
+    process = _start(tmp_path, tiny_study_file, 2)
+    _wait_for_an_epoch(tmp_path / "out", process)
+    workers = _workers(process)
+    assert workers
+    for each in workers:
+        os.kill(each, signal.SIGKILL)
+    printed, complaint = process.communicate(timeout=300)
+    assert complaint == ""
+    assert printed.startswith("StudyError study-process-killed: ")
+
+
+def _runs(process: int) -> bool:
+    """One that has ended may wait to be reaped."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_workers_end_with_a_study_that_was_killed_alone(tiny_study_file, tmp_path):
+    process = _start(tmp_path, tiny_study_file, 2)
+    _wait_for_an_epoch(tmp_path / "out", process)
+    workers = _workers(process)
+    assert workers
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate(timeout=300)
+    ends = time.monotonic() + 60
+    while any(_runs(each) for each in workers):
+        assert time.monotonic() < ends, "a worker trains on without its study"
+        time.sleep(0.05)

@@ -1,0 +1,139 @@
+"""Oracle: the recipe's own checks; what a file says by hand."""
+
+import pytest
+
+from mien.errors import RecipeError
+from mien.recipe_file import dump_recipe, load_recipe
+from mien.runs.space import _KIND, load_space, parse_space
+from support import raises
+
+HEAD = 'recipe = "quick"\ntrials = 3\n'
+
+
+def space_of(parameters: str, head: str = HEAD):
+    return parse_space(f"{head}[parameters]\n{parameters}", "mine.toml")
+
+
+def test_every_space_that_comes_with_mien_is_possible():
+    assert _KIND.names() == ["quick"]
+    for name in _KIND.names():
+        assert load_space(name).name == name
+
+
+def test_a_space_is_read_as_it_is_written():
+    space = space_of(
+        """
+        optim.lr = { log = [0.01, 1.0] }
+        "augment.random_erasing" = { uniform = [0, 0.5] }
+        batch_size = { integer = [64, 256] }
+        optim.name = { choice = ["sgd", "adamw"] }
+        model.widths = { choice = [[16, 32, 64, 128], [32, 64, 128, 256]] }
+        """,
+        'recipe = "quick"\ntrials = 3\nseed = 7\nepochs = 9\n[pruning]\nfirst_epoch = 2\n',
+    )
+    assert (space.name, space.trials, space.seed, space.base.epochs) == ("mine", 3, 7, 9)
+    assert (space.pruning.first_epoch, space.pruning.factor) == (2, 3)
+    distributions = {key: each.distribution() for key, each in space.ranges.items()}
+    lr, erasing, batch = (distributions[key] for key in ("optim.lr", "augment.random_erasing", "batch_size"))
+    assert (lr.low, lr.high, lr.log) == (0.01, 1.0, True)
+    assert (erasing.low, erasing.high, erasing.log) == (0, 0.5, False)
+    assert (batch.low, batch.high) == (64, 256)
+    values = space.values({"optim.name": '"adamw"', "model.widths": "[16, 32, 64, 128]", "optim.lr": 0.1})
+    recipe = space.recipe_for(values)
+    assert (recipe.optim.name, recipe.optim.lr, recipe.model.settings["widths"]) == ("adamw", 0.1, [16, 32, 64, 128])
+    assert recipe.augment == load_recipe("quick").augment
+
+
+def test_the_digest_is_of_what_shapes_the_search():
+    first = space_of("optim.lr = { log = [0.01, 1.0] }")
+    same = space_of('"optim.lr" = { log = [0.01, 1] }', 'recipe = "quick"\ntrials = 300\n')
+    assert first.digest == same.digest
+    others = [
+        space_of("optim.lr = { uniform = [0.01, 1.0] }"),
+        space_of("optim.lr = { log = [0.01, 2.0] }"),
+        space_of("optim.lr = { log = [0.01, 1.0] }", f"{HEAD}seed = 1\n"),
+        space_of("optim.lr = { log = [0.01, 1.0] }", f"{HEAD}epochs = 5\n"),
+        space_of("optim.lr = { log = [0.01, 1.0] }", f"{HEAD}[pruning]\nfirst_epoch = 2\n"),
+        space_of("optim.lr = { log = [0.01, 1.0] }", 'recipe = "short"\ntrials = 3\n'),
+    ]
+    assert len({first.digest, *(each.digest for each in others)}) == 7
+
+
+def test_a_recipes_file_is_looked_for_beside_the_space(tmp_path):
+    (tmp_path / "base.toml").write_text(dump_recipe(load_recipe("short", ["name=based"])))
+    (tmp_path / "mine.toml").write_text('recipe = "base.toml"\ntrials = 1\nparameters.epochs = { integer = [1, 2] }\n')
+    with raises(RecipeError, "space-fixed-key"):
+        load_space(str(tmp_path / "mine.toml"))
+    (tmp_path / "mine.toml").write_text('recipe = "base.toml"\ntrials = 1\noptim.lr = { log = [0.1, 1.0] }\n')
+    with raises(RecipeError, "space-unknown-key"):
+        load_space(str(tmp_path / "mine.toml"))
+    (tmp_path / "mine.toml").write_text(
+        'recipe = "base.toml"\ntrials = 1\n[parameters]\noptim.lr = { log = [0.1, 1] }\n'
+    )
+    assert load_space(str(tmp_path / "mine.toml")).base.name == "based"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code", "found"),
+    [
+        ("optim.lrr = { log = [0.01, 1.0] }", "recipe-unknown-key", "'optim.lr'"),
+        ("random_erasing = { uniform = [0.0, 0.5] }", "recipe-unknown-key", "'augment.random_erasing'"),
+        ("optim.momentum = { uniform = [0.5, 1.5] }", "recipe-value", "optim.momentum = 1.5"),
+        ("batch_size = { uniform = [16, 64] }", "recipe-value", "batch_size = 16.0"),
+        ('optim.name = { choice = ["sgd", "lion"] }', "recipe-value", "optim.name = 'lion'"),
+        ("optim.lr = { loguniform = [0.01, 1.0] }", "space-unknown-key", "'parameters.optim.lr.loguniform'"),
+        ("optim.lr = { log = [0.01, 1.0], uniform = [0.0, 1.0] }", "space-value", "uniform, log, integer, choice"),
+        ("optim.lr = { log = [1.0, 0.01] }", "space-value", "low end 1.0 is not below the high end 0.01"),
+        ("optim.weight_decay = { log = [0.0, 0.01] }", "space-value", "0.0"),
+        ("optim.lr = { log = [0.01] }", "space-missing-key", "parameters.optim.lr.log"),
+        ("optim.lr = { choice = [0.1] }", "space-value", "parameters.optim.lr.choice"),
+        ("optim.lr = { choice = [0.1, 0.1] }", "space-value", "[0.1, 0.1]"),
+        ("optim.lr = [0.01, 1.0]", "space-value", "optim.lr = { log = [0.01, 1.0] }"),
+        ("optim.lr = {}", "space-value", "uniform, log, integer, choice"),
+        ('optim.lr = { log = [0.01, 1.0] }\n"optim.lr" = { log = [0.01, 1.0] }', "space-duplicate-key", "'optim.lr'"),
+        ('classes = { choice = ["seven", "six"] }', "space-fixed-key", "'classes'"),
+        ("seed = { integer = [0, 9] }", "space-fixed-key", "'seed'"),
+        ("", "space-value", "parameters"),
+        ("optim.lr = ", "space-not-toml", ""),
+    ],
+)
+def test_a_wrong_range_is_one_line_that_says_where(parameters, code, found):
+    with raises(RecipeError, code) as caught:
+        space_of(parameters)
+    assert "mine.toml" in str(caught.value)
+    assert found in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("head", "code", "found"),
+    [
+        ('recipe = "quick"\n', "space-missing-key", "'trials'"),
+        ('recipe = "quik"\ntrials = 3\n', "recipe-unknown", "'quick'"),
+        (f"{HEAD}trails = 3\n", "space-unknown-key", "'trials'"),
+        (f"{HEAD}[pruning]\nfirst = 3\n", "space-unknown-key", "'pruning.first_epoch'"),
+        (f"{HEAD}epochs = 4\n[pruning]\nfirst_epoch = 4\n", "space-pruning", "first_epoch = 4"),
+        ('recipe = "quick"\ntrials = 0\n', "space-value", "trials = 0"),
+        ('recipe = "quick"\ntrials = 2.5\n', "space-value", "trials = 2.5"),
+    ],
+)
+def test_a_wrong_head_is_one_line(head, code, found):
+    with raises(RecipeError, code) as caught:
+        space_of("optim.lr = { log = [0.01, 1.0] }", head)
+    assert found in str(caught.value)
+
+
+def test_a_space_that_does_not_exist():
+    with raises(RecipeError, "space-unknown") as caught:
+        load_space("quack")
+    assert "'quick'" in str(caught.value)
+    with raises(RecipeError, "space-unreadable"):
+        load_space("nowhere/mine.toml")
+
+
+def test_the_recipe_of_a_space_is_changed_but_no_key_that_is_searched():
+    usual, changed = load_space("quick"), load_space("quick", ["epochs=5", "seed=3"])
+    assert (changed.base.epochs, changed.base.seed) == (5, 3)
+    assert changed.ranges == usual.ranges
+    assert changed.digest != usual.digest
+    with raises(RecipeError, "space-searched-key", "'optim.lr'"):
+        load_space("quick", ["optim.lr=0.1"])

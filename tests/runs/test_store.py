@@ -1,0 +1,39 @@
+"""Oracles: what was written, and files with one fault each."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+from mien.errors import StudyError
+from mien.runs.store import predictions_of, read_completed
+from support import raises
+
+
+def test_finished_runs_are_found_by_their_key(done, tmp_path):
+    assert read_completed(tmp_path / "nothing") == {}
+    assert set(done.finished) == {run.key for run in done.runs}
+    run = done.runs[0]
+    record = done.finished[run.key].record
+    assert (record.variant, record.seed, record.recipe_digest) == ("base", 0, run.recipe.digest)
+    assert record.data_fingerprint == run.data_fingerprint
+
+
+def test_damaged_records_and_foreign_scores_are_named(done, tmp_path):
+    results = tmp_path / "results"
+    shutil.copytree(done.context.results, results)
+    finished = read_completed(results)[done.runs[0].key]
+    file = finished.folder / "run.json"
+    whole = file.read_text()
+    file.write_text(whole[:40])
+    with raises(StudyError, "study-damaged"):
+        read_completed(results)
+    file.write_text(json.dumps({**json.loads(whole), "seconds": None}))
+    with raises(StudyError, "study-damaged"):
+        read_completed(results)
+    file.write_text(json.dumps({**json.loads(whole), "data_fingerprint": "sha256:other"}))
+    with raises(StudyError, "study-data"):
+        predictions_of([read_completed(results)[done.runs[0].key]])
+    (finished.folder / "predictions_validation.npz").write_bytes(b"no")
+    with raises(StudyError, "study-damaged"):
+        predictions_of([finished])

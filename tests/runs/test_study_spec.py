@@ -1,0 +1,127 @@
+"""Oracles: the studies that come with mien, and texts with one fault each."""
+
+from __future__ import annotations
+
+import pytest
+
+from mien.errors import RecipeError, StudyError
+from mien.runs.spec import load_study, parse_study, study_names
+from support import raises
+
+GOOD = """
+name = "small"
+title = "A small study"
+recipe = "short"
+seeds = [0, 1]
+
+[[variants]]
+name = "base"
+
+[[variants]]
+name = "slow"
+set = { "optim.lr" = 0.01, epochs = 3 }
+seeds = [0]
+
+[[variants]]
+name = "merged"
+after = "base"
+classes = "binary"
+
+[[variants]]
+name = "tuned"
+from = "base"
+set = { classes = "five" }
+
+[[comparisons]]
+title = "base against slow"
+variants = ["base", "slow"]
+baseline = "base"
+"""
+
+
+def test_a_study_gives_the_recipe_of_every_run():
+    study = parse_study(GOOD, "small")
+    slow = study.recipe_of(study.variant("slow"), 0)
+    assert (slow.optim.lr, slow.epochs, slow.seed, slow.name) == (0.01, 3, 0, "small-slow")
+    assert study.recipe_of(study.variant("base"), 1, ["epochs=2"]).epochs == 2
+    assert study.seeds_of(study.variant("slow")) == (0,)
+    assert study.seeds_of(study.variant("merged")) == (0, 1)
+    tuned = study.recipe_of(study.variant("tuned"), 1)
+    assert (tuned.classes, tuned.seed) == ("five", 1)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "found"),
+    [
+        ('name = "slow"', 'name = "base"', "study-value", "'base'"),
+        ('baseline = "base"', 'baseline = "bsae"', "study-value", "'bsae'"),
+        ('after = "base"', 'after = "tuned"', "study-value", "after = 'tuned'"),
+        ('from = "base"', 'from = "nobody"', "study-value", "from = 'nobody'"),
+        ('"optim.lr" = 0.01, epochs = 3', '"optim.rl" = 0.01', "recipe-unknown-key", "'slow' of the study x"),
+        ('"optim.lr" = 0.01, epochs = 3', '"optim.rl" = 0.01', "recipe-unknown-key", " optim.lr,"),
+        ('"optim.lr" = 0.01, epochs = 3', "seed = 5", "study-value", "'slow' sets 'seed'"),
+        ("seeds = [0, 1]", "seeds = [0, 0]", "study-value", "two seeds are '0'"),
+        ("seeds = [0, 1]", 'metrics = ["accuracy", "accuracy"]', "study-value", "'accuracy'"),
+        ('name = "base"', 'name = "base"\npublished = { acuracy = 0.5 }', "study-value", "'acuracy'"),
+        ('name = "base"', 'name = "base"\npublished = { log_loss = 0.5 }', "study-value", "'log_loss'"),
+        ('classes = "binary"\n', 'classes = "bianry"\n', "study-value", "'binary'"),
+        ('classes = "binary"\n', "", "study-value", "'after' and 'classes'"),
+        ("seeds = [0, 1]", "seeds = []", "study-value", "seeds"),
+        ("seeds = [0, 1]", 'metrics = ["acuracy"]', "study-value", "'accuracy'"),
+        ("seeds = [0, 1]", "sedes = [0]", "study-unknown-key", "'seeds'"),
+        ('name = "slow"', 'nmae = "slow"', "study-unknown-key", "'variants[1].name'"),
+        ('recipe = "short"', 'recipe = "shrot"', "recipe-unknown", "'short'"),
+        ('recipe = "short"', "recipe = short", "study-not-toml", ""),
+    ],
+)
+def test_a_study_with_a_fault_is_refused_in_one_line(old: str, new: str, code: str, found: str):
+    assert old in GOOD
+    with raises((StudyError, RecipeError), code) as caught:
+        parse_study(GOOD.replace(old, new, 1), "x")
+    assert found in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_nested_key_leaves_the_rest_of_its_table():
+    study = parse_study(GOOD.replace('"optim.lr" = 0.01', "optim.lr = 0.01"), "small")
+    slow, base = (study.recipe_of(study.variant(name), 0) for name in ("slow", "base"))
+    assert slow.optim == base.optim.model_copy(update={"lr": 0.01})
+    assert slow.optim.weight_decay > 0
+
+
+def test_another_model_replaces_all_settings():
+    study = parse_study(GOOD.replace('"optim.lr" = 0.01', 'model = { name = "vgg11", width = 8 }'), "small")
+    assert study.recipe_of(study.variant("slow"), 0).model.model_dump() == {"name": "vgg11", "width": 8}
+
+
+def test_a_recipes_file_is_relative_to_the_study(tmp_path):
+    (tmp_path / "mine.toml").write_text("epochs = 9\n")
+    (tmp_path / "study.toml").write_text(GOOD.replace('recipe = "short"', 'recipe = "mine.toml"'))
+    study = load_study(str(tmp_path / "study.toml"))
+    assert study.recipe_of(study.variant("base"), 0).epochs == 9
+
+
+@pytest.mark.parametrize("change", ["seed=7", "name=x"])
+def test_what_a_study_sets_itself_cannot_be_changed(change):
+    study = parse_study(GOOD, "small")
+    with raises(StudyError, "study-set-fixed"):
+        study.recipe_of(study.variant("base"), 0, [change])
+
+
+def test_an_unknown_study_or_variant_suggests_the_nearest():
+    with raises(StudyError, "study-unknown") as caught:
+        load_study("study-z")
+    assert "'study-a'" in str(caught.value) or "'study-b'" in str(caught.value)
+    with raises(StudyError, "study-unreadable"):
+        load_study("gone.toml")
+    with raises(StudyError, "study-unknown-variant") as caught:
+        parse_study(GOOD, "small").variant("bas")
+    assert "'base'" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_every_study_that_comes_with_mien_loads(name: str):
+    study = load_study(name)
+    assert study.name == name
+    assert study.question.endswith("?")
+    assert all(variant.title for variant in study.variants)

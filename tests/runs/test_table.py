@@ -1,0 +1,226 @@
+"""Oracles: the stored scores, counted with numpy."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from mien.errors import StudyError
+from mien.evaluation.predictions import write_predictions
+from mien.evaluation.results import Estimate
+from mien.evaluation.seed_variance import RepeatedDifference, holm
+from mien.evaluation.vote_predictions import VotePredictions
+from mien.runs.page import study_tables, write_study
+from mien.runs.table import TrainingSummary, _adjusted, tabulate, write_table
+from mien.runs.texts import metric_text
+from support import note_codes, page_codes, raises
+
+
+def accuracy(scores):
+    return (scores.probabilities.argmax(1) == scores.labels).mean()
+
+
+LONG = "sgd-0.003-momentum"
+
+
+@pytest.fixture(scope="module")
+def table(done):
+    return tabulate(done.study, done.plan, done.finished, resamples=50)
+
+
+def test_rows_hold_mean_and_spread_of_the_stored_scores(done, table):
+    base, five, merged, damaged, wild, lost, elsewhere = table.rows
+    each = [accuracy(done.finished[done.runs[index].key].predictions()) for index in (0, 4)]
+    assert base.metrics["accuracy"].mean == pytest.approx(np.mean(each))
+    assert base.metrics["accuracy"].deviation == pytest.approx(np.std(each, ddof=1))
+    assert (base.missing, base.failed) == (0, 0)
+    took = [done.finished[done.runs[index].key].record.seconds for index in (0, 4)]
+    assert base.training == (TrainingSummary("1 thread", 2, pytest.approx(np.mean(took))),)
+    assert five.metrics["accuracy"].mean == pytest.approx(accuracy(done.finished[done.runs[1].key].predictions()))
+    assert np.isnan(five.metrics["recall.disgust"].mean)
+    assert merged.training == damaged.training == ()
+    assert merged.samples == five.samples
+    assert (wild.failed, wild.metrics, wild.samples) == (1, {}, 0)
+    assert (lost.failed, lost.missing) == (1, 0)
+    assert (elsewhere.failed, elsewhere.missing, elsewhere.metrics) == (0, 0, {})
+    assert (base.samples, base.classes, five.classes) == (len(done.finished[done.runs[0].key].predictions()), 7, 5)
+
+
+def test_a_merged_row_is_the_sum_of_probabilities(done, table):
+    scores = done.finished[done.runs[1].key].predictions()
+    positive = scores.probabilities[:, [scores.classes.index("happy"), scores.classes.index("surprise")]].sum(1)
+    truth = np.isin(scores.labels, [scores.classes.index("happy"), scores.classes.index("surprise")])
+    assert table.rows[2].metrics["accuracy"].mean == pytest.approx(((positive > 0.5) == truth).mean())
+
+
+def test_a_comparison_is_on_the_rows_that_all_have(done, table):
+    (compared,) = table.comparisons
+    five = done.finished[done.runs[1].key].predictions()
+    assert compared.samples == len(five)
+    (merged,) = compared.entries
+    found = merged.differences["accuracy"]
+    assert (merged.name, found.seeds) == ("merged", 1)
+    # Seven classes merged, on the rows of the five alone.
+    seven = done.finished[done.runs[0].key].predictions()
+    inside = np.isin(seven.sample_ids, five.sample_ids)
+    at = [seven.classes.index(name) for name in ("happy", "surprise")]
+    negative = [seven.classes.index(name) for name in ("angry", "fear", "sad")]
+    positive = seven.probabilities[inside][:, at].sum(1) > seven.probabilities[inside][:, negative].sum(1)
+    right = (positive == np.isin(seven.labels[inside], at)).mean()
+    # Both are of the one seed that both have, so that they differ by what is printed.
+    assert found.baseline == pytest.approx(right)
+    assert found.value == pytest.approx(table.rows[2].metrics["accuracy"].mean)
+    assert found.difference.value == pytest.approx(found.value - found.baseline)
+
+
+def test_p_values_are_corrected_over_the_whole_comparison(table):
+    """Oracle: Holm's method by hand on the four p-values of two variants and two metrics."""
+
+    def differing(p_value):
+        return RepeatedDifference(0.5, 0.6, Estimate(0.1, 0.0, 0.2), p_value, 3)
+
+    rows = _adjusted(
+        {"a": {"x": differing(0.01), "y": differing(0.5)}, "b": {"x": differing(0.02), "y": differing(0.03)}}
+    )
+    assert {row.name: row.adjusted for row in rows} == {
+        "a": {"x": pytest.approx(0.04), "y": pytest.approx(0.5)},
+        "b": {"x": pytest.approx(0.06), "y": pytest.approx(0.06)},
+    }
+    (compared,) = table.to_dict()["comparisons"]
+    found = [each for entry in compared["variants"] for each in entry["differences"].values()]
+    known = [each for each in found if each["p_value"] is not None]
+    assert [each["adjusted_p_value"] for each in known] == pytest.approx(holm([each["p_value"] for each in known]))
+
+
+def with_votes(run, tmp_path, counts):
+    """A copy of a finished run whose predictions carry votes."""
+    folder = tmp_path / run.folder.name
+    shutil.copytree(run.folder, folder)
+    classes = run.predictions().classes
+    counts = [*counts, *[0] * (len(classes) - len(counts))]
+    votes = VotePredictions(np.tile(counts, (len(run.predictions()), 1)), classes)
+    write_predictions(folder / "predictions_validation.npz", dataclasses.replace(run.predictions(), votes=votes))
+    return dataclasses.replace(run, folder=folder)
+
+
+def test_runs_with_other_votes_are_not_compared_by_votes(done, tmp_path):
+    study = done.study.model_copy(update={"metrics": ("accuracy", "majority_accuracy")})
+    base, other = (run for run in done.runs if run.variant == "base")
+    same = {run.key: with_votes(done.finished[run.key], tmp_path / "same", [9, 1]) for run in (base, other)}
+    row = tabulate(study, done.plan, same, resamples=10).rows[0]
+    assert row.metrics["majority_accuracy"].mean >= 0
+    for counts in ([1, 9], None):
+        mixed = dict(same)
+        mixed[other.key] = done.finished[other.key] if counts is None else with_votes(
+            done.finished[other.key], tmp_path / "other", counts
+        )  # fmt: skip
+        with raises(StudyError, "study-votes", "base, seed"):
+            tabulate(study, done.plan, mixed, resamples=10)
+    # Without a metric of votes they are compared.
+    assert tabulate(done.study, done.plan, mixed, resamples=10).rows[0].metrics["accuracy"].runs == 2
+
+
+def test_what_is_not_finished_is_missing_and_said(done, tmp_path):
+    half = {done.runs[0].key: done.finished[done.runs[0].key]}
+    table = tabulate(done.study, done.plan, half, resamples=10)
+    assert [row.missing for row in table.rows] == [1, 1, 1, 1, 1, 1, 0]
+    (compared,) = table.comparisons
+    assert (compared.samples, compared.absent) == (0, ("merged",))
+    page = write_study(tmp_path, table, {}).page.read_text()
+    codes = page_codes(page)
+    incomplete = [row for row in table.rows if row.missing]
+    assert (codes.count("runs-missing"), codes.count("comparison-incomplete")) == (len(incomplete), 1)
+    assert codes[-1] == "comparison-empty"
+    assert re.search(r'data-code="runs-missing">[^<]*\b1\b[^<]*\bbase\.<', page)
+    nothing = tabulate(done.study, done.plan, {}, resamples=10)
+    assert write_study(tmp_path, nothing, {}).page_bytes > 1000
+
+
+def test_page_and_files_say_what_the_table_says(table, tmp_path):
+    written = write_study(tmp_path, table, {"data": "rendered"})
+    page = written.page.read_text()
+    for words in (
+        "A small study",
+        "Does it run?",
+        "five, merged",
+        "50.0%",
+        "failed in training",
+        "Crosses",
+    ):
+        assert words in page
+    assert {file.name for file in written.files} >= {"variants.csv", "runs.json", "variants-accuracy.svg"}
+    write_table(tmp_path / "study.json", table)
+    content = json.loads((tmp_path / "study.json").read_text())
+    assert content["variants"][0]["metrics"]["accuracy"]["mean"] == table.rows[0].metrics["accuracy"].mean
+    assert content["comparisons"][0]["samples"] == table.comparisons[0].samples
+
+
+@pytest.mark.parametrize(("seeds", "expected"), [((1, 1), True), ((3, 1), True), ((3, 3), False)])
+def test_only_where_a_variant_has_one_seed_is_that_noted(table, tmp_path, seeds, expected):
+    from rich.console import Console
+
+    (compared,) = table.comparisons
+    (entry,) = compared.entries
+    entries = tuple(
+        dataclasses.replace(
+            entry,
+            name=f"variant {at}",
+            differences={name: dataclasses.replace(found, seeds=count) for name, found in entry.differences.items()},
+        )
+        for at, count in enumerate(seeds)
+    )
+    shown = dataclasses.replace(table, comparisons=(dataclasses.replace(compared, entries=entries),))
+    console = Console(width=160)
+    with console.capture() as caught:
+        console.print(study_tables(shown))
+    codes = note_codes(caught.get())
+    assert ("one-seed" in codes) is expected
+    assert "p-values-corrected" in codes
+    page = write_study(tmp_path, shown, {}).page.read_text()
+    assert ("one-seed" in page_codes(page)) is expected
+
+
+@pytest.mark.parametrize("width", [80, 88, 96, 104, 112, 120, 160])
+def test_the_terminal_shows_every_figure_whole(table, width):
+    """Long names as study-a has them; broken into lines where it must be, but no figure is cut and no column lost."""
+    from rich.console import Console
+
+    long = dataclasses.replace(table.rows[0], variant=table.rows[0].variant.model_copy(update={"name": LONG}))
+    (compared,) = table.comparisons
+    entries = (dataclasses.replace(compared.entries[0], name=LONG), *compared.entries)
+    shown = dataclasses.replace(
+        table, rows=(long, *table.rows), comparisons=(dataclasses.replace(compared, entries=entries),)
+    )
+    console = Console(width=width)
+    with console.capture() as caught:
+        console.print(study_tables(shown))
+    lines = caught.get().splitlines()
+    words = caught.get().replace("±", " ").replace("%", " ").split()
+    figures = [metric_text(name, each.mean) for row in shown.rows for name, each in row.metrics.items()]
+    figures += [metric_text(*each) for row in shown.rows for each in row.variant.published.items()]
+    figures += [f"{entry.differences['accuracy'].difference.value:+.3f}" for entry in entries]
+    for figure in (figure.replace("%", "").strip() for figure in figures):
+        # A figure that a variant cannot have is left out where room is short.
+        assert figure == "–" or figure in words or f"({figure}" in words, figure
+    assert sum(LONG in line for line in lines) >= 2
+    for header in ("training", "theirs", "95% interval", "p"):
+        assert any(header in line for line in lines)
+    assert "…" not in caught.get()
+    assert max(map(len, lines)) <= width
+
+
+def test_times_of_a_gpu_and_of_a_cpu_have_no_mean(done):
+    """One of two runs on a GPU, by its record."""
+    key = done.runs[4].key
+    record = done.finished[key].record
+    elsewhere = record.model_copy(update={"seconds": 7.0, "threads": 8, "machine": {"device": "cuda:0"}})
+    finished = {**done.finished, key: dataclasses.replace(done.finished[key], record=elsewhere)}
+    table = tabulate(done.study, done.plan, finished, resamples=10)
+    own = done.finished[done.runs[0].key].record.seconds
+    assert table.rows[0].training == (TrainingSummary("1 thread", 1, own), TrainingSummary("GPU", 1, 7.0))
+    assert table.to_dict()["variants"][0]["training"][1] == {"on": "GPU", "runs": 1, "seconds": 7.0}
