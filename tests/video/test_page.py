@@ -11,8 +11,7 @@ from mien.faces.face import Box
 from mien.inference.prediction import Prediction
 from mien.labels import EXPRESSIONS
 from mien.video import page as timeline_page
-from mien.video.charts import clock, expressions_plot, tracks_plot
-from mien.video.page import longest_tracks, timeline_html, tracks_table
+from mien.video.page import clock, expressions_plot, longest_tracks, timeline_html, tracks_plot, tracks_table
 from mien.video.timeline import Timeline
 from mien.video.video_predictor import TrackedPrediction, VideoFrame
 from support import page_codes

@@ -11,8 +11,7 @@ import pytest
 from mien.errors import DataError
 from mien.faces.face import Box, Face, Margin
 from mien.inference.predictor import load
-from mien.video.run import write_video
-from mien.video.table import csv_columns, csv_rows, leave_out, read_table
+from mien.video.run import csv_columns, csv_rows, leave_out, read_table, write_video
 from mien.video.video_file import VideoFile
 from mien.video.video_predictor import VideoPredictor, predict_frames
 from support import raises

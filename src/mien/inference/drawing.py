@@ -178,10 +178,6 @@ def _draw_box(draw: ImageDraw, size: tuple[int, int], labelled: LabelledBox) -> 
     box = _box_of(labelled)
     line_px = max(1, round(min(*size, 10 * box.width, 10 * box.height) / 300))
     left, top, right, bottom = _corners(box)
-    # The box is clipped to the image; its line then follows the border.
-    left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[0] - 1), min(bottom, size[1] - 1)
-    if right < left or bottom < top:
-        return
     draw.rectangle((left, top, right, bottom), outline=_PAPER, width=4 * line_px)
     if right - left < 6 * line_px or bottom - top < 6 * line_px:
         return

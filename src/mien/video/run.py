@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from mien.errors import DataError, Notice, RunError, needs_extra
+from mien.faces.face import Box
 from mien.files import check_replaceable, whole_file
+from mien.inference.drawing import draw_predictions
+from mien.inference.output_files import FACE_COLUMNS, FIELDS, SCORE_COLUMN, csv_cell
+from mien.inference.prediction import Prediction
 from mien.page.rendering import import_page_packages
 from mien.page.wording import counted
 from mien.progress import track
-from mien.video.annotated import write_annotated
 from mien.video.page import timeline_html
-from mien.video.sound import AudioTrack
-from mien.video.table import csv_columns, csv_rows, leave_out
 from mien.video.timeline import Timeline
 from mien.video.video_file import VideoFile
-from mien.video.video_predictor import VideoPredictor, predict_frames
+from mien.video.video_predictor import VideoFrame, VideoPredictor, predict_frames
+from mien.video.writer import VideoWriter
 
 ANNOTATED, TABLE, PAGE = "annotated.mp4", "faces.csv", "timeline.html"
-
-_MIN_LOST_SOUND_SECONDS = 0.1
-"""Shorter losses of sound are not reported; a join of two recordings costs a packet or two, about 0.05 s."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +38,11 @@ class VideoResult:
     Attributes:
         timeline: its faces over time.
         files: the written files: ``annotated``, ``table``, ``timeline``.
-        sound: codec of the copied sound; None without sound, or if it was left out.
-        notes: notices for the user: damage, jumping timestamps, sound that was left out.
+        notes: notices for the user: damage, and tracks that are no face.
     """
 
     timeline: Timeline
     files: dict[str, Path]
-    sound: str | None
     notes: list[Notice]
 
 
@@ -86,16 +88,17 @@ def write_video(
                 table.writerows(csv_rows(frame))
         no_faces = timeline.drop_what_is_no_face()
         leave_out(parts["table"], no_faces)
-        sound = write_annotated(parts["annotated"], video.path, parts["table"], predictor) if annotate else None
-        notes = list(_notes(video, sound, len(no_faces)))
+        if annotate:
+            write_annotated(parts["annotated"], video.path, parts["table"], predictor)
+        notes = list(_notes(video, len(no_faces)))
         parts["timeline"].write_text(_page(timeline, video, notes, metadata), encoding="utf-8")
     if not annotate:
         # An earlier video's file would be mistaken for this one's.
         (out / ANNOTATED).unlink(missing_ok=True)
-    return VideoResult(timeline, paths, None if sound is None else sound.codec, notes)
+    return VideoResult(timeline, paths, notes)
 
 
-def _notes(video: VideoFile, sound: AudioTrack | None, no_faces: int) -> Iterator[Notice]:
+def _notes(video: VideoFile, no_faces: int) -> Iterator[Notice]:
     if video.damaged:
         yield Notice(
             f"{counted(video.damaged, 'frame')} of {video.path} could not be decoded completely.",
@@ -106,20 +109,6 @@ def _notes(video: VideoFile, sound: AudioTrack | None, no_faces: int) -> Iterato
         yield Notice(
             f"{video.path} is truncated: about {about} ({video.missing_seconds:.1f} s) are missing at its end.",
             code="video-truncated",
-        )
-    if video.jumps:
-        often = "once" if video.jumps == 1 else f"{video.jumps:,} times"
-        yield Notice(
-            f"The timestamps of {video.path} restart {often}, as in joined recordings: each part is placed right "
-            f"after the previous one.",
-            code="video-joined",
-        )
-    if sound is not None and video.has_sound and sound.codec is None:
-        yield Notice(f"The sound is left out of {ANNOTATED}: MP4 does not support its codec.", code="sound-codec")
-    elif sound is not None and sound.lost_seconds >= _MIN_LOST_SOUND_SECONDS:
-        yield Notice(
-            f"{sound.lost_seconds:.1f} s of the sound are left out of {ANNOTATED}: they could not be copied.",
-            code="sound-incomplete",
         )
     if no_faces:
         yield Notice(
@@ -167,3 +156,89 @@ def _folder(out: Path) -> Iterator[None]:
             with suppress(OSError):
                 out.rmdir()
         raise
+
+
+_BEFORE_BOX = ("frame", "seconds", "track")
+_PLACE = (*_BEFORE_BOX, *FACE_COLUMNS[1:], SCORE_COLUMN)
+
+
+def csv_columns(classes: tuple[str, ...], fields: tuple[str, ...] = FIELDS) -> tuple[str, ...]:
+    """Column names of the table: smoothed probabilities, then those of each frame alone (``raw_``)."""
+    return (*_PLACE, *fields, *classes, *(f"raw_{name}" for name in classes))
+
+
+def csv_rows(frame: VideoFrame) -> Iterator[list[Any]]:
+    """The rows of a frame, in the order of :func:`csv_columns`."""
+    for face in frame.faces:
+        prediction, box = face.prediction, face.prediction.box
+        assert box is not None
+        said = (getattr(prediction, name) for name in (SCORE_COLUMN, *prediction.fields))
+        numbers = (*prediction.probability_vector, *face.raw.probability_vector)
+        probabilities = (f"{number:.6f}" for number in numbers)
+        sides = (box.left, box.top, box.width, box.height)
+        yield [frame.number, f"{frame.seconds:.6f}", face.track, *sides, *map(csv_cell, said), *probabilities]
+
+
+def leave_out(table: Path, tracks: Collection[int]) -> None:
+    """Remove the rows of tracks from the table."""
+    if not tracks:
+        return
+    numbers = {str(number) for number in tracks}
+    kept = table.with_name(f"{table.name}.kept")
+    try:
+        with table.open(encoding="utf-8", newline="") as rows, kept.open("w", encoding="utf-8", newline="") as stream:
+            # The third column is the track; no cell before it has a comma.
+            stream.writelines(row for row in rows if row.split(",", 3)[2] not in numbers)
+        kept.replace(table)
+    except BaseException:
+        kept.unlink(missing_ok=True)
+        raise
+
+
+def read_table(table: Path, predictor: VideoPredictor) -> Iterator[tuple[int, dict[int, Prediction]]]:
+    """The smoothed predictions in a table by track, for each frame that has a face: its number and they, in order.
+
+    Args:
+        table: as it was written with the rows of this predictor.
+        predictor: made them.
+    """
+    left, first = len(_BEFORE_BOX), len(_PLACE) + len(predictor.fields)
+    with table.open(encoding="utf-8", newline="") as stream:
+        rows = csv.reader(stream)
+        next(rows)
+        for number, of_frame in groupby(rows, key=lambda row: int(row[0])):
+            faces = {}
+            for row in of_frame:
+                vector = np.array(row[first : first + len(predictor.classes)], dtype=np.float64)
+                box = Box(*map(int, row[left : left + 4]))
+                faces[int(row[2])] = predictor.prediction(vector, None, box)
+            yield number, faces
+
+
+def write_annotated(path: Path, source: Path, table: Path, predictor: VideoPredictor) -> None:
+    """Copy a video with the boxes and predictions of its table, without its sound.
+
+    Whether a track is a face is known at the end of a video only, and its frames do not fit into memory: so it is
+    decoded a second time.
+
+    Args:
+        path: the copy, an MP4.
+        source: the video.
+        table: its rows, without tracks that are no face.
+        predictor: made them.
+
+    Raises:
+        DataError: the video cannot be decoded.
+        RunError: the copy cannot be written (``video-unwritable``).
+    """
+    faces = read_table(table, predictor)
+    number, drawn = next(faces, (-1, {}))
+    with VideoFile(source) as video, VideoWriter(path, video) as annotated:
+        for frame in track(video.frames(), video.expected_frames, f"annotating {source.name}", "frames"):
+            rgb = frame.rgb
+            if frame.number == number:
+                image = Image.fromarray(rgb)
+                draw_predictions(image, list(drawn.values()), list(drawn))
+                rgb = np.asarray(image, dtype=np.uint8)
+                number, drawn = next(faces, (-1, {}))
+            annotated.add(rgb, frame.pts)

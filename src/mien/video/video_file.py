@@ -32,13 +32,6 @@ _NO_VIDEO = (
 )
 _GUESSED_RATE = Fraction(25)
 
-_BACKWARD_FRAMES, _BACKWARD_SECONDS = 3, Fraction(1, 10)
-"""Timestamps that go back by more than both have restarted; by less, they are only out of order."""
-
-_JOINABLE, _FORWARD_SECONDS = ("mpegts", "mpeg"), 10
-"""In formats whose files may be concatenated, timestamps that jump ahead by more have restarted too. Not in others,
-where a frame may last as long, and not with sound, which may have continued."""
-
 
 @dataclass(frozen=True, eq=False)
 class DecodedFrame:
@@ -68,11 +61,8 @@ class VideoFile:
         frame_rate: mean frames per second, as the file states it or as FFmpeg estimates it.
         expected_frames: number of frames as the file states it, or an estimate; None if it states nothing.
         start_seconds: the file's own timestamp at its start.
-        has_sound: whether there is an audio stream.
         damaged: frames so far that could not be decoded completely.
         missing_seconds: known at the end: stated duration minus decoded duration.
-        jumps: how often the timestamps have restarted so far, as in concatenated recordings.
-        shift_seconds: added to the file's timestamps since the last restart, so that they keep rising.
 
     Raises:
         DataError: no such file (``file-missing``), a folder (``video-folder``), no permission (``file-permission``), no
@@ -86,12 +76,11 @@ class VideoFile:
         self.path: Path = Path(path)
         self._container = _open(self.path)
         try:
-            self.has_sound: bool = bool(self._container.streams.audio)
             streams = self._container.streams.video
             # A cover picture in a song is a video stream of one frame.
             moving = [stream for stream in streams if not stream.disposition & stream.disposition.attached_pic]
             if not moving:
-                found = "only sound" if self.has_sound else "nothing else"
+                found = "only sound" if self._container.streams.audio else "nothing else"
                 raise DataError(f"{self.path} has no video stream, {found}.", code="video-stream-missing")
             known = [stream for stream in moving if stream.codec_context is not None]
             if not known:
@@ -111,8 +100,6 @@ class VideoFile:
             self.expected_frames: int | None = stated or None
             self.damaged: int = 0
             self.missing_seconds: float = 0.0
-            self.jumps: int = 0
-            self.shift_seconds: Fraction = Fraction(0)
             self._decoded = self._decode()
             self._first: VideoFrame | None = next(self._decoded, None)
             if self._first is None:
@@ -152,7 +139,7 @@ class VideoFile:
         self._first = None
         while frame is not None:
             following = next(self._decoded, None)
-            pts = self._place(frame, following, pts)
+            pts = self._place(frame, pts)
             yield DecodedFrame(number, pts, float(pts * self.time_base), self._upright(frame))
             number += 1
             frame = following
@@ -162,36 +149,15 @@ class VideoFile:
     def _frame_units(self) -> int:
         return max(round(1 / (self.frame_rate * self.time_base)), 1)
 
-    def restarts(self, seconds: Fraction) -> bool:
-        """Whether a step between two timestamps of the file means that they have restarted."""
-        if seconds > _FORWARD_SECONDS:
-            return not self.has_sound and self._container.format.name in _JOINABLE
-        return seconds < -max(_BACKWARD_FRAMES / self.frame_rate, _BACKWARD_SECONDS)
+    def _place(self, frame: VideoFrame, last: int) -> int:
+        """The time of a frame, in units from the beginning, after the last one's (-1 where it is the first).
 
-    def _place(self, frame: VideoFrame, following: VideoFrame | None, last: int) -> int:
-        """The time of a frame, in units from the beginning, after the last one's (-1 where it is the first)."""
-        onward = last + self._frame_units if last >= 0 else 0
-        stated, after = (self._stated(each) for each in (frame, following))
-        # Raw streams carry no times.
-        if stated is None:
-            return onward
-        if last >= 0 and self.restarts((stated - last) * self.time_base):
-            # A single frame has a damaged timestamp: the next one continues as before.
-            if after is not None and not self.restarts((after - last) * self.time_base):
-                return onward
-            self.jumps += 1
-            self.shift_seconds += (onward - stated) * self.time_base
-            return onward
-        # The same in the other direction: it jumps ahead of the next one.
-        if after is not None and last < after < stated and self.restarts((after - stated) * self.time_base):
-            return onward
-        # Broken files repeat timestamps.
-        return max(stated, last + 1)
-
-    def _stated(self, frame: VideoFrame | None) -> int | None:
-        if frame is None or frame.pts is None:
-            return None
-        return round(frame.pts + (self.shift_seconds - self.start_seconds) / self.time_base)
+        Raw streams carry no times, and those of broken or joined files go back: such a frame follows the last one.
+        """
+        stated = None if frame.pts is None else round(frame.pts - self.start_seconds / self.time_base)
+        if stated is not None and stated > last:
+            return stated
+        return last + self._frame_units if last >= 0 else 0
 
     def _decode(self) -> Iterator[VideoFrame]:
         """Frames as they are stored. Errors are counted, and decoding continues after them."""
@@ -248,9 +214,6 @@ class VideoFile:
 
     def _note_end(self, end_seconds: float) -> None:
         # Some files count the stated duration from their start, others from timestamp 0.
-        if self.jumps:
-            # The stated duration refers to the file's own timestamps.
-            return
         missing = (self._stated_seconds or 0.0) - end_seconds - max(float(self.start_seconds), 0.0)
         # Rounding and unequal frame durations explain one or two frames.
         self.missing_seconds = missing if missing * self.frame_rate > 2.5 else 0.0
@@ -259,7 +222,6 @@ class VideoFile:
 def _open(path: Path) -> Any:
     with needs_extra("video", "Reading videos"):
         import av
-        import cv2  # noqa: F401 - it follows faces later: say now that it is missing
     if path.is_dir():
         raise DataError(f"{path} is a folder; expected a video file.", code="video-folder")
     if not path.exists():

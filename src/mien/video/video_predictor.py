@@ -187,7 +187,8 @@ class VideoPredictor:
         for (number, box), crop, row in zip(tracked, crops, self._reader.classify(crops), strict=True):
             state = self._states[number]
             smoothed = state.smoother.add(seconds, row)
-            raw, prediction = (self.prediction(values, crop, box, state.score) for values in (row, smoothed))
+            inside = box.inside(rgb.shape[1], rgb.shape[0])
+            raw, prediction = (self.prediction(values, crop, inside, state.score) for values in (row, smoothed))
             detected = None if found is None else number in found
             predictions.append(TrackedPrediction(number, prediction, raw, detected))
         return predictions

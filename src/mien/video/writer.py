@@ -1,4 +1,4 @@
-"""Frames written as an MP4 that every player plays, with the sound of their video."""
+"""The annotated copy of a video, without its sound: an MP4 that every player plays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import RunError
-from mien.video.sound import AudioTrack
 from mien.video.video_file import VideoFile
 
 ENCODERS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -31,18 +30,17 @@ _BT601 = 6
 
 
 class VideoWriter:
-    """Writes frames of a video to a file, in order, at their times, with the video's sound. A context manager.
+    """Writes frames of a video to a file, in order, at their times. A context manager.
 
     Width and height become even, as yuv420p requires, by repeating the last column or row.
 
     Args:
         path: path of the MP4.
-        video: source of the frames and the sound; it stays open.
+        video: source of the frames.
 
     Attributes:
         encoder: name of FFmpeg's encoder.
         frames: number of frames so far.
-        sound: copies the sound.
 
     Raises:
         RunError: the encoder failed, or the file cannot be written (``video-unwritable``).
@@ -66,7 +64,6 @@ class VideoWriter:
             stream.codec_context.time_base = self._time_base
             stream.codec_context.colorspace = _BT601
             self._stream = stream
-            self.sound: AudioTrack = AudioTrack(video, self._container)
 
     def __enter__(self) -> VideoWriter:
         return self
@@ -83,9 +80,7 @@ class VideoWriter:
         else:
             with _errors(self._video):
                 self._container.mux(self._stream.encode(None))
-                self.sound.copy(None)
                 self._container.close()
-        self.sound.close()
 
     def add(self, rgb: npt.NDArray[np.uint8], pts: int) -> None:
         """Add a frame, uint8 (H, W, 3), at ``pts`` in units of the video's time base, after the last one."""
@@ -99,7 +94,6 @@ class VideoWriter:
         frame.pts, frame.time_base = self._pts, self._time_base
         with _errors(self._video):
             self._container.mux(self._stream.encode(frame))
-            self.sound.copy(float(self._pts * self._time_base))
         self.frames += 1
 
 
