@@ -123,12 +123,6 @@ def test_faces_are_cut_out_as_deepface_gives_them(bgr, astronaut):
     assert face["confidence"] == analyzed["face_confidence"]
     expected = astronaut[area["y"] : area["y"] + area["h"], area["x"] : area["x"] + area["w"]]
     np.testing.assert_allclose(face["face"], expected / 255)
-    (plain,) = deepface.extract_faces(bgr, color_face="bgr", normalize_face=False)
-    assert np.array_equal(plain["face"], expected[:, :, ::-1])
-    (grey,) = deepface.extract_faces(bgr, grayscale=True)
-    assert grey["face"].shape == expected.shape[:2]
-    with raises(DataError, "deepface-colour"):
-        deepface.extract_faces(bgr, color_face="hsv")
     blank = np.zeros((60, 100, 3), dtype=np.uint8)
     with raises(DataError, "face-not-detected"):
         deepface.extract_faces(blank)

@@ -1,74 +1,42 @@
 """``fer.FER`` and ``fer.Video`` with mien inside: replace the import by ``from mien.compat.fer import FER, Video``.
 
-Results have the shapes of fer 25.10; faces, crops and probabilities are mien's.
+The calls of fer's README, with results in the shapes of fer 25.10; faces, crops and probabilities are mien's.
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
-from typing import Any
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
-from mien.compat.fer_video import Video as Video
-from mien.compat.images import default_predictor, to_rgb
-from mien.errors import MienWarning
-from mien.faces.face import Box, Face
+import numpy as np
+
+from mien.compat.images import default_predictor, to_rgb, warn_ignored
+from mien.errors import MissingExtraError
 from mien.inference.face_reader import FaceReader
+from mien.video.video_file import VideoFile
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 
 class FER:
     """Detects faces and classifies the expression of each.
 
-    ``min_face_size`` works as in fer. Any other argument with another value than fer's default causes a warning: mien
-    detects and crops faces in its own way.
-
-    Raises:
-        ValueError: as fer does, for an impossible value.
+    Args:
+        min_face_size: faces with a shorter side below this are left out, in pixels.
+        **ignored: fer's other arguments, such as ``mtcnn``, cause a warning: mien has its own detector and crops.
     """
 
-    def __init__(
-        self,
-        cascade_file: str | None = None,
-        mtcnn: bool = False,
-        tfserving: bool = False,
-        use_tflite: bool = True,
-        scale_factor: float = 1.1,
-        min_face_size: int = 50,
-        min_neighbors: int = 5,
-        offsets: tuple[int, int] = (10, 10),
-    ) -> None:
-        if scale_factor <= 1 or min_face_size < 1 or min_neighbors < 0 or len(offsets) != 2:
-            raise ValueError(
-                "scale_factor must be above 1, min_face_size at least 1, min_neighbors at least 0, offsets two numbers."
-            )
+    def __init__(self, *, min_face_size: int = 50, **ignored: Any) -> None:
         self._reader, self._min_face_px = FaceReader(default_predictor()), min_face_size
-        detector = self._reader.detector.name
-        ignored = {
-            "cascade_file": cascade_file is not None,
-            "mtcnn": mtcnn,
-            "tfserving": tfserving,
-            "use_tflite": not use_tflite,
-            "scale_factor": scale_factor != 1.1,
-            "min_neighbors": min_neighbors != 5,
-            "offsets": tuple(offsets) != (10, 10),
-        }
-        if any(ignored.values()):
-            names = ", ".join(name for name, given in ignored.items() if given)
-            warnings.warn(
-                MienWarning(
-                    f"mien.compat.fer ignores {names}: faces are detected by the {detector} (see `mien detectors`) and "
-                    f"classified by mien's model.",
-                    code="arguments-ignored",
-                ),
-                stacklevel=2,
-            )
+        warn_ignored("fer", [name for name, value in ignored.items() if value], self._reader)
 
-    def detect_emotions(self, img: Any, face_rectangles: Sequence[Sequence[int]] | None = None) -> list[dict[str, Any]]:
+    def detect_emotions(self, img: Any) -> list[dict[str, Any]]:
         """The faces of an image, each ``{"box": [x, y, width, height], "emotions": {name: probability}}``.
 
         Args:
             img: a path, a data URI, or an array uint8 (H, W) grey or (H, W, 3) or (H, W, 4) in OpenCV's order BGR(A).
-            face_rectangles: classify these (x, y, width, height), in pixels, instead of detecting faces.
 
         Returns:
             The largest face first; probabilities are rounded to two digits, as in fer. Empty without a face.
@@ -77,17 +45,14 @@ class FER:
             DataError: something that is not an image.
         """
         rgb = to_rgb(img)
-        if face_rectangles is None:
-            detected = self._reader.detect(rgb)
-            faces = [face for face in detected if min(face.box.width, face.box.height) >= self._min_face_px]
-        else:
-            faces = [Face(Box(*(int(side) for side in rectangle)), 0.0, {}) for rectangle in face_rectangles]
+        detected = self._reader.detect(rgb)
+        faces = [face for face in detected if min(face.box.width, face.box.height) >= self._min_face_px]
         return [
             {
-                "box": [face.box.left, face.box.top, face.box.width, face.box.height],
+                "box": [] if prediction.box is None else list(prediction.box.to_dict().values()),
                 "emotions": {name: round(value, 2) for name, value in prediction.probabilities.items()},
             }
-            for face, prediction in zip(faces, self._reader.read(rgb, faces), strict=True)
+            for prediction in self._reader.read(rgb, faces)
         ]
 
     def top_emotion(self, img: Any) -> tuple[str, float] | tuple[None, None]:
@@ -98,3 +63,77 @@ class FER:
         emotions: dict[str, float] = faces[0]["emotions"]
         top = max(emotions, key=lambda name: emotions[name])
         return top, emotions[top]
+
+
+class Video:
+    """A video whose faces are detected and classified frame by frame.
+
+    It writes no files: ``mien video`` writes an annotated copy, a table and a page.
+
+    Args:
+        video_file: path of the video.
+        first_face_only: whether :meth:`analyze` keeps the largest face of each frame alone.
+
+    Raises:
+        DataError: no such file, or no video.
+        MissingExtraError: PyAV is not installed.
+    """
+
+    def __init__(self, video_file: str | os.PathLike[str], *, first_face_only: bool = True) -> None:
+        VideoFile(video_file).close()
+        self.filepath: str = os.fspath(video_file)
+        self.first_face_only: bool = first_face_only
+
+    def analyze(self, detector: FER, display: bool = False, **ignored: Any) -> list[dict[str, Any]]:
+        """Detect and classify the faces of each frame.
+
+        Args:
+            detector: finds and classifies the faces.
+            display: ignored with a warning; no window is opened.
+            **ignored: fer's arguments about files that it writes, likewise.
+
+        Returns:
+            For each frame a dict of ``box0`` (x, y, width, height), ``angry0`` ... ``neutral0`` of the largest face,
+            then those of the second (``box1``, ...) unless ``first_face_only``; empty for a frame without a face.
+
+        Raises:
+            DataError: the video cannot be decoded.
+        """
+        warn_ignored("fer", [name for name, value in {"display": display, **ignored}.items() if value])
+        return list(self._frames(detector))
+
+    def _frames(self, detector: FER) -> Iterator[dict[str, Any]]:
+        with VideoFile(self.filepath) as video:
+            for frame in video.frames():
+                faces = detector.detect_emotions(np.ascontiguousarray(frame.rgb[:, :, ::-1]))
+                yield {
+                    f"{name}{number}": value
+                    for number, face in enumerate(faces[:1] if self.first_face_only else faces)
+                    for name, value in {"box": face["box"], **face["emotions"]}.items()
+                }
+
+    @staticmethod
+    def to_pandas(data: Any) -> DataFrame:
+        """The list that :meth:`analyze` returns as a table, a row for each frame; empty cells are NaN.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            raise MissingExtraError(
+                "Video.to_pandas needs the package pandas, which is not installed. Install it with: pip install pandas"
+            ) from None
+        return pd.DataFrame(data)
+
+    @staticmethod
+    def get_first_face(df: DataFrame) -> DataFrame:
+        """The columns of the first face, without their number."""
+        first = df[[name for name in df.columns if name.endswith("0") and not name[-2].isdigit()]]
+        return first.rename(columns=lambda name: name[:-1])
+
+    @staticmethod
+    def get_emotions(df: DataFrame) -> DataFrame:
+        """All columns but those of boxes."""
+        return df[[name for name in df.columns if "box" not in name]]

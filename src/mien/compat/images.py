@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import base64
+import warnings
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
+from mien.errors import DataError, MienWarning
 from mien.images import open_image_source
+from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import Predictor, load
 from mien.preprocess import upright_rgb
 
@@ -51,3 +54,11 @@ def to_rgb(image: Any) -> npt.NDArray[np.uint8]:
     elif hasattr(image, "read"):
         image = image.read()
     return upright_rgb(open_image_source(image))
+
+
+def warn_ignored(module: str, names: Sequence[str], reader: FaceReader | None = None) -> None:
+    """Warn of arguments that have no effect (``arguments-ignored``), on behalf of a caller's caller."""
+    if names:
+        why = "" if reader is None else f": faces are detected by the {reader.detector.name} and cropped as in training"
+        text = f"mien.compat.{module} ignores {', '.join(names)}{why}."
+        warnings.warn(MienWarning(text, code="arguments-ignored"), stacklevel=3)
