@@ -8,6 +8,6 @@ USER mien
 ENV MIEN_CACHE=/tmp/mien PYTHONDONTWRITEBYTECODE=1
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s \
-  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/readyz', timeout=2)"]
+  CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
 ENTRYPOINT ["mien", "serve", "--host", "0.0.0.0", "--port", "8000"]
 CMD ["--model", "default-int8"]

@@ -32,7 +32,7 @@ from mien.data.synthetic import synthetic_faces
 SERVER = """
 import sys
 import mien.serve.prediction_service as service
-from mien.serve.batching import MicroBatcher
+from mien.serve.prediction_service import MicroBatcher
 
 class OneByOne(MicroBatcher):
     def put(self, crops, result):

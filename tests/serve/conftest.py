@@ -1,43 +1,44 @@
-"""A service as users start it: a process of its own, with requests over HTTP."""
+"""A service within the tests' own process; test_server.py has it as a process of its own."""
 
 from __future__ import annotations
 
-import os
+import io
 import re
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
 
-from mien.serve.openapi import drawn_face
+from mien.data.synthetic import render_faces
+from mien.faces.haar import HaarDetector
+from mien.inference.find_model import find_model
+from mien.labels import EXPRESSIONS
+from mien.serve.app import create_app
+from mien.serve.limits import Limits
+
+PATIENT = Limits(body_seconds=3600, work_seconds=3600)
+"""A slow machine is no reason for a refusal."""
 
 
-@dataclass
 class Service:
-    """A running service, and the file of its stderr."""
+    """A service and its client."""
 
-    port: int
-    process: subprocess.Popen[bytes]
-    said: Path
+    def __init__(self, client: TestClient | httpx.Client) -> None:
+        self.client = client
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def ask(self, method: str, address: str, **named: Any) -> Any:
+        return self.client.request(method, address, **named)
 
-    def ask(self, method: str, address: str, **named: Any) -> httpx.Response:
-        return httpx.request(method, self.url + address, timeout=60, **named)
-
-    def predict(self, image: bytes, query: str = "crops=true", **named: Any) -> httpx.Response:
+    def predict(self, image: bytes, query: str = "crops=true", **named: Any) -> Any:
         return self.ask("POST", f"/v1/predict?{query}", files={"file": ("a.png", image)}, **named)
 
-    def refusal(self, response: httpx.Response, status: int) -> str:
+    def refusal(self, response: Any, status: int) -> str:
         """The code of an error answer, after a check of its status and shape."""
         assert response.status_code == status, response.text
         assert set(response.json()) == {"error"}
@@ -49,41 +50,24 @@ class Service:
         return float(found[1]) if found else 0.0
 
 
-@contextmanager
-def running(
-    *options: object, folder: Path | None = None, before: Callable[[], None] | None = None, **variables: str
-) -> Iterator[Service]:
-    """`mien serve` on a free port; yields when it answers. ``before`` is called in the process before it starts."""
-    with tempfile.TemporaryDirectory() as name:
-        said = Path(name) / "stderr"
-        command = [sys.executable, "-m", "mien", "serve", "--port", "0", *map(str, options)]
-        environment = {**os.environ, "MIEN_DETECTOR": "haar", **variables}
-        with said.open("wb") as stream:
-            process = subprocess.Popen(command, stderr=stream, cwd=folder, env=environment, preexec_fn=before)
-        try:
-            port = None
-            while port is None:
-                assert process.poll() is None, said.read_text()
-                # It listens before it prints its address.
-                port = re.search(r"^http://\S+?:(\d+)\b", said.read_text(), re.MULTILINE)
-            yield Service(int(port[1]), process, said)
-        finally:
-            process.kill()
-            process.wait()
+@pytest.fixture(scope="session")
+def start() -> Iterator[Callable[..., Service]]:
+    """Start a service: ``start(limits=Limits(max_requests=1))``, with the arguments of ``create_app``."""
+    with ExitStack() as stack:
+
+        def start(model: str | Path = "default", **named: Any) -> Service:
+            app = create_app(find_model(str(model)), HaarDetector(), **{"threads": 1, "limits": PATIENT, **named})
+            # A defect is answered, as over HTTP, and not raised.
+            client = TestClient(app, "http://127.0.0.1", raise_server_exceptions=False)
+            return Service(stack.enter_context(client))
+
+        yield start
 
 
 @pytest.fixture(scope="session")
-def service() -> Iterator[Service]:
-    """A service with its usual limits."""
-    with running() as started:
-        yield started
-
-
-@pytest.fixture(scope="session")
-def strict() -> Iterator[Service]:
-    """A service with limits of two requests at a time, 1 MB and one second for a body."""
-    with running("--max-requests", 2, "--max-bytes", 1_000_000, "--body-seconds", 1) as started:
-        yield started
+def service(start: Callable[..., Service]) -> Service:
+    """A service with its usual limits, but for those of time."""
+    return start()
 
 
 @pytest.fixture(scope="session")
@@ -93,34 +77,41 @@ def token() -> str:
 
 
 @pytest.fixture(scope="session")
-def guarded(token: str) -> Iterator[Service]:
+def guarded(start: Callable[..., Service], token: str) -> Service:
     """A service that asks for a token."""
-    with running(MIEN_TOKEN=token) as started:
-        yield started
+    return start(token=token)
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[..., Service]]:
-    """Start further services: ``start("--max-requests", 1)``."""
-    with ExitStack() as stack:
-        yield lambda *options, **named: stack.enter_context(running(*options, **named))
+def encoded(image: Any, kind: str = "PNG", **named: Any) -> bytes:
+    """An image, of Pillow or as an array, as a file."""
+    stream = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(np.asarray(image))).save(stream, kind, **named)
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    return encoded
 
 
 @pytest.fixture(scope="session")
 def face() -> bytes:
-    """A drawn face as PNG."""
-    return drawn_face()
+    """A drawn happy face of 48 x 48 pixels as PNG."""
+    return encoded(render_faces(np.array([EXPRESSIONS.index("happy")]), seed=1)[0])
 
 
-def form(*parts: tuple[str, bytes], boundary: str = "xx") -> tuple[bytes, dict[str, str]]:
-    """A multipart body of parts (headers, content), and the headers of its request."""
-    body = (
-        b"".join(f"--{boundary}\r\n{headers}\r\n\r\n".encode() + content + b"\r\n" for headers, content in parts)
-        + f"--{boundary}--\r\n".encode()
-    )
-    return body, {"content-type": f"multipart/form-data; boundary={boundary}"}
+@pytest.fixture(scope="session")
+def astronaut() -> Any:
+    """A photo of a face, uint8 (512, 512, 3)."""
+    return np.asarray(pytest.importorskip("skimage.data").astronaut())
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_form() -> Callable[..., tuple[bytes, dict[str, str]]]:
-    return form
+    """A multipart body of parts (headers, content), and the headers of its request."""
+
+    def make_form(*parts: tuple[str, bytes]) -> tuple[bytes, dict[str, str]]:
+        body = b"".join(f"--xx\r\n{headers}\r\n\r\n".encode() + content + b"\r\n" for headers, content in parts)
+        return body + b"--xx--\r\n", {"content-type": "multipart/form-data; boundary=xx"}
+
+    return make_form

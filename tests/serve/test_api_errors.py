@@ -1,30 +1,10 @@
-"""The shape of errors, and exceptions after an answer has begun."""
+"""The shape of errors."""
 
-import asyncio
 import json
 import re
 from pathlib import Path
 
-import pytest
-
 from mien.serve.api_errors import CODES, ApiError
-from mien.serve.middleware import AnswerDefects
-
-
-def test_a_defect_after_an_answer_has_begun_sends_no_second_one():
-    """Oracle: ASGI, where an answer begins once."""
-    sent = []
-
-    async def fails_halfway(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        raise ZeroDivisionError
-
-    async def send(message):
-        sent.append(message["type"])
-
-    with pytest.raises(ZeroDivisionError):
-        asyncio.run(AnswerDefects(fails_halfway)({"type": "http"}, None, send))
-    assert sent == ["http.response.start"]
 
 
 def test_every_error_has_the_shape_and_the_codes_of_all_errors_of_mien():

@@ -112,13 +112,6 @@ def test_bombs_are_refused_before_they_are_decoded(refusal, size, monkeypatch):
     assert refusal(png_of_size(*size)) == "image-pixels"
 
 
-def test_a_real_bomb_too(refusal):
-    """100 kB that unpack to 900 million pixels."""
-    data = encoded(Image.new("1", (30_000, 30_000)))
-    assert len(data) < 200_000
-    assert refusal(data) == "image-pixels"
-
-
 def test_the_limit_of_pixels_is_exact(detect_faces, refusal):
     limits = Limits(max_pixels=600)
     assert detect_faces(encoded(Image.new("L", (30, 20))), limits=limits).width == 30
@@ -171,9 +164,7 @@ def test_a_crowd_is_refused_or_its_largest_faces_are_kept(detect_faces, refusal)
 
 def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(detect_faces):
     """Each repeats a few bytes and costs a pass over all pixels."""
-    stream = io.BytesIO()
-    Image.new("L", (640, 480), 99).save(stream, "JPEG", progressive=True)
-    plain = stream.getvalue()
+    plain = encoded(Image.new("L", (640, 480), 99), "JPEG", progressive=True)
     assert detect_faces(plain).width == 640
     scan = plain.rindex(b"\xff\xda")
     end = plain.index(b"\xff\xd9", scan)
@@ -184,9 +175,7 @@ def test_a_jpeg_of_endless_scans_is_refused_before_it_is_decoded(detect_faces):
 
 def test_fill_bytes_before_a_marker_hide_no_scan(refusal):
     """ITU-T T.81, B.1.1.2: any marker may have any number of them before it."""
-    stream = io.BytesIO()
-    Image.new("L", (64, 48), 99).save(stream, "JPEG")
-    plain = stream.getvalue()
+    plain = encoded(Image.new("L", (64, 48), 99), "JPEG")
     assert refusal(plain[:-2] + 150 * b"\xff\xff\xff\xda\0\x02" + plain[-2:]) == "too-much-work"
 
 
@@ -223,9 +212,8 @@ def test_large_images_that_pillow_decodes_in_python_are_refused(detect_faces, re
 @pytest.mark.parametrize("where", ["after its end", "in a segment"])
 def test_bytes_that_only_look_like_scans_are_not_counted(detect_faces, where):
     """A phone appends a video to the still image; a segment may hold anything."""
-    stream = io.BytesIO()
-    Image.new("L", (64, 48), 99).save(stream, "JPEG", quality=90)
-    plain, likeness = stream.getvalue(), 400 * b"\xff\xda\0\x08"
+    plain = encoded(Image.new("L", (64, 48), 99), "JPEG", quality=90)
+    likeness = 400 * b"\xff\xda\0\x08"
     segment = b"\xff\xef" + (len(likeness) + 2).to_bytes(2, "big") + likeness
     data = plain + bytes(4) + likeness if where == "after its end" else plain[:2] + segment + plain[2:]
     assert detect_faces(data).width == 64

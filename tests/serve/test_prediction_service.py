@@ -1,22 +1,20 @@
-"""Limits of time and concurrency, with a detector that waits."""
+"""Limits of time and concurrency, with a detector that waits; batches of faces, with a function on each face."""
 
 import asyncio
-import io
-import re
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from mien.data.synthetic import synthetic_faces
 from mien.faces.haar import HaarDetector
 from mien.inference.predictor import load
-from mien.serve.api_errors import ApiError, ErrorResponse
+from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
-from mien.serve.prediction_service import PredictionService
-from mien.serve.prometheus import ServiceMetrics
-from mien.serve.schemas import ModelName, PredictParameters
+from mien.serve.metrics import ServiceMetrics
+from mien.serve.prediction_service import MAX_BATCH_FACES, MicroBatcher, PredictionService
+from mien.serve.schemas import PredictParameters
 from support import raises
 
 
@@ -30,63 +28,55 @@ class Slow(HaarDetector):
 
     def detect(self, rgb):
         self.widths.append(rgb.shape[1])
-        assert self.go_on.wait(30)
+        self.go_on.wait()
         return []
 
 
 @pytest.fixture
 def slow():
+    """A service with a slow detector and one thread, and one more that decodes while it runs the network."""
     detector = Slow()
-    limits = Limits(max_requests=3)
-    service = PredictionService(load(threads=1), ModelName(name="a", sha256="b"), detector, limits, 1, ServiceMetrics())
+    service = PredictionService(
+        load(threads=1), detector, Limits(max_requests=3, work_seconds=3600), 1, ServiceMetrics()
+    )
     yield service, detector
     detector.go_on.set()
     service.stop()
 
 
-def test_an_image_that_takes_too_long_is_given_up(slow, face):
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+def codes(results):
+    """The codes of results that are errors; None for others."""
+    return [each.code if isinstance(each, ApiError) else None for each in results]
+
+
+def test_an_image_that_takes_too_long_is_given_up_and_one_that_waits_is_busy(slow, face):
     service, detector = slow
+    service._limits = Limits(work_seconds=0.3)
 
     async def main():
         query = service.query(PredictParameters())
-        until = asyncio.get_running_loop().time() + 0.3
-        # One thread, and one more that decodes while it runs the network: the third image is not begun.
-        answers = [asyncio.ensure_future(service.predict(face, query, until)) for _ in range(3)]
-        results = await asyncio.gather(*answers, return_exceptions=True)
-        assert [each.code for each in results] == ["too-much-work", "too-much-work", "busy"]
+        # The third image is not begun, since two threads are blocked.
+        results = await asyncio.gather(*(service.predict([face], query) for _ in range(3)))
+        assert [code for each in results for code in codes(each)] == ["too-much-work", "too-much-work", "busy"]
         detector.go_on.set()
-        answer = await service.predict(face, query, asyncio.get_running_loop().time() + 30)
-        assert answer.faces == []
+        service._limits = Limits(work_seconds=3600)
+        (image,) = await service.predict([face], query)
+        assert image.predictions == []
 
     asyncio.run(main())
 
 
-def test_an_image_that_mostly_waited_is_busy_not_too_much_work(slow, face, monkeypatch):
-    """It is begun, but only after the images of others have taken most of its time."""
+def test_images_that_a_batch_has_no_time_for_have_an_error_in_their_place(slow, encode):
     service, detector = slow
-    gates = [threading.Event() for _ in range(3)]
-
-    def detect(rgb):
-        detector.widths.append(0)
-        gates[len(detector.widths) - 1].wait(30)
-        return []
-
-    monkeypatch.setattr(detector, "detect", detect)
-
-    async def main():
-        query, now = service.query(PredictParameters()), asyncio.get_running_loop().time()
-        others = [asyncio.ensure_future(service.predict(face, query, now + 30)) for _ in range(2)]
-        last = asyncio.ensure_future(service.predict(face, query, now + 1.0))
-        await asyncio.sleep(0.8)
-        gates[0].set()
-        with pytest.raises(ApiError) as refused:
-            await last
-        for gate in gates:
-            gate.set()
-        await asyncio.gather(*others)
-        return refused.value.code
-
-    assert asyncio.run(main()) == "busy"
+    service._limits = Limits(work_seconds=0.3)
+    results = asyncio.run(service.predict([encode(np.zeros((9, 9)) > 1)] * 4, service.query(PredictParameters())))
+    assert codes(results) == ["too-much-work"] * 4
+    assert len(detector.widths) <= 2
 
 
 def test_a_stopped_service_begins_no_further_image(slow, face):
@@ -94,135 +84,40 @@ def test_a_stopped_service_begins_no_further_image(slow, face):
     service, detector = slow
 
     async def main():
-        query, until = service.query(PredictParameters()), asyncio.get_running_loop().time() + 30
-        answers = [asyncio.ensure_future(service.predict(face, query, until)) for _ in range(3)]
-        while len(detector.widths) < 2:
-            await asyncio.sleep(0.001)
-        threading.Timer(0.1, detector.go_on.set).start()
-        assert service.is_ready
-        service.stop()
-        assert not service.is_ready
+        query = service.query(PredictParameters())
+        answers = [asyncio.ensure_future(service.predict([face], query)) for _ in range(3)]
+        await until(lambda: len(detector.widths) == 2)
+        stopping = threading.Thread(target=service.stop)
+        stopping.start()
+        await until(lambda: service._pool._work_queue.qsize() <= 1 and service._pool._shutdown)
+        detector.go_on.set()
         done = await asyncio.gather(*answers[:2])
+        stopping.join()
         answers[2].cancel()
         return done
 
-    assert [each.faces for each in asyncio.run(main())] == [[], []]
+    assert [image.predictions for (image,) in asyncio.run(main())] == [[], []]
     assert len(detector.widths) == 2
 
 
-def test_a_batch_whose_pixels_are_not_counted_in_time_is_busy(slow, face):
-    """The images of others hold all threads until after its deadline."""
-    service, detector = slow
-
-    async def main():
-        query, now = service.query(PredictParameters()), asyncio.get_running_loop().time()
-        others = [asyncio.ensure_future(service.predict(face, query, now + 30)) for _ in range(2)]
-        while len(detector.widths) < 2:
-            await asyncio.sleep(0.001)
-        with raises(ApiError, "busy"):
-            await service.predict_batch([face], query, asyncio.get_running_loop().time() + 0.3)
-        detector.go_on.set()
-        await asyncio.gather(*others)
-
-    asyncio.run(main())
-
-
-def code(result):
-    """The code of a result that is an error."""
-    return result.error.code if isinstance(result, ErrorResponse) else None
-
-
-def png(width, height):
-    stream = io.BytesIO()
-    Image.new("L", (width, height)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def test_a_batch_lets_other_requests_have_their_turn(slow):
+def test_a_batch_lets_other_requests_have_their_turn(slow, encode):
     """The order in which images are begun: those of the batch are 100 wide, the other client's is 48 wide."""
     service, detector = slow
+    large, small = encode(np.zeros((100, 100), np.uint8)), encode(np.zeros((48, 48), np.uint8))
 
     async def main():
-        query, until = service.query(PredictParameters()), asyncio.get_running_loop().time() + 30
-        batch = asyncio.ensure_future(service.predict_batch([png(100, 100)] * 20, query, until))
-        while len(detector.widths) < 2:
-            await asyncio.sleep(0.001)
-        other = asyncio.ensure_future(service.predict(png(48, 48), query, until))
+        query = service.query(PredictParameters())
+        batch = asyncio.ensure_future(service.predict([large] * 20, query))
+        await until(lambda: len(detector.widths) == 2)
+        other = asyncio.ensure_future(service.predict([small], query))
         await asyncio.sleep(0)  # it is in the queue
         detector.go_on.set()
-        assert (await other).image.width == 48
-        results = await batch
-        assert [each.image.width for each in results] == [100] * 20
+        assert [image.detected.width for image in await other] == [48]
+        assert [image.detected.width for image in await batch] == [100] * 20
 
     asyncio.run(main())
     # Third in the queue; on a busy machine the thread that took it may be overtaken before it gets to the detector.
     assert 2 <= detector.widths.index(48) < 10
-
-
-def test_images_that_a_batch_has_no_time_for_have_an_error_in_their_place(slow):
-    service, detector = slow
-
-    async def main():
-        until = asyncio.get_running_loop().time() + 1.5  # begun well before half of it, on a busy machine too
-        results = await service.predict_batch([png(100, 100)] * 4, service.query(PredictParameters()), until)
-        assert [each.error.code for each in results] == ["too-much-work"] * 4
-
-    asyncio.run(main())
-    assert len(detector.widths) == 2
-
-
-def test_the_pixels_of_a_request_are_bounded_before_one_is_decoded(slow):
-    service, detector = slow
-    detector.go_on.set()
-    service._limits = Limits(max_pixels=500, max_request_pixels=1000)
-    fits = [png(25, 20), png(20, 25), png(25, 21), b"no image"]
-
-    async def main():
-        query, until = service.query(PredictParameters()), asyncio.get_running_loop().time() + 30
-        results = await service.predict_batch(fits, query, until)
-        assert [code(each) for each in results] == [None, None, "image-pixels", "image-format"]
-        with raises(ApiError, "image-pixels") as refused:
-            await service.predict_batch([*fits, png(1, 1)], query, until)
-        assert refused.value.status == 413
-        assert re.findall(r"\d,\d+", str(refused.value)) == ["1,001", "1,000"]
-
-    asyncio.run(main())
-    assert len(detector.widths) == 2
-
-
-def test_faces_that_arrive_while_the_network_runs_share_one_run(face):
-    """The first run is held until all others are decoded. The oracle of each answer is the model on that face alone."""
-    classifier, metrics = load(threads=1), ServiceMetrics()
-    alone, go_on = classifier.probabilities, threading.Event()
-
-    def held(crops):
-        assert go_on.wait(30)
-        return alone(crops)
-
-    classifier.probabilities = held
-    service = PredictionService(classifier, ModelName(name="a", sha256="b"), HaarDetector(), Limits(), 1, metrics)
-    faces = synthetic_faces(11, seed=4).images[:11]
-
-    def encoded(pixels):
-        stream = io.BytesIO()
-        Image.fromarray(pixels).save(stream, "PNG")
-        return stream.getvalue()
-
-    async def main():
-        query, until = service.query(PredictParameters(crops=True)), asyncio.get_running_loop().time() + 30
-        answers = [asyncio.ensure_future(service.predict(encoded(each), query, until)) for each in faces]
-        while len(service._batchers[classifier.output.name]._pending) < 10:
-            await asyncio.sleep(0.001)
-        go_on.set()
-        return await asyncio.gather(*answers)
-
-    answers = asyncio.run(main())
-    service.stop()
-    for answer, pixels in zip(answers, faces, strict=True):
-        found = list(answer.faces[0].probabilities.values())
-        np.testing.assert_allclose(found, alone(pixels[np.newaxis])[0], atol=1e-6)
-    count, total = (metrics.registry.get_sample_value(f"mien_batch_faces_{part}") for part in ("count", "sum"))
-    assert (count, total) == (2, 11)
 
 
 def test_slots_are_counted_and_given_back(slow):
@@ -230,29 +125,13 @@ def test_slots_are_counted_and_given_back(slow):
     with service.slot(), service.slot():
         with pytest.raises(KeyError), service.slot():
             raise KeyError
-        with service.slot(), pytest.raises(ApiError) as refused, service.slot():
+        with service.slot(), raises(ApiError, "busy"), service.slot():
             pass
-    assert refused.value.status == 429
-    assert refused.value.response({}).headers["retry-after"] == "1"
     with service.slot(), service.slot(), service.slot():
         pass
 
 
-def test_a_defect_reaches_the_request_and_not_the_threads(slow, face, monkeypatch):
-    service, detector = slow
-    monkeypatch.setattr(detector, "detect", lambda rgb: 1 / 0)
-
-    async def main():
-        until = asyncio.get_running_loop().time() + 30
-        for _ in range(5):
-            with pytest.raises(ZeroDivisionError):
-                await service.predict(face, service.query(PredictParameters()), until)
-        assert (await service.predict(face, service.query(PredictParameters(crops=True)), until)).faces_found == 1
-
-    asyncio.run(main())
-
-
-def test_a_defect_in_one_image_of_a_batch_is_an_error_in_its_place(slow, face, monkeypatch):
+def test_a_defect_reaches_its_image_and_no_other(slow, face, monkeypatch):
     service, detector = slow
     seen = []
 
@@ -265,33 +144,144 @@ def test_a_defect_in_one_image_of_a_batch_is_an_error_in_its_place(slow, face, m
     monkeypatch.setattr(detector, "detect", detect)
 
     async def main():
-        until = asyncio.get_running_loop().time() + 30
-        return await service.predict_batch([face, face, face], service.query(PredictParameters()), until)
+        query = service.query(PredictParameters())
+        assert sorted(map(str, codes(await service.predict([face] * 3, query)))) == ["None", "None", "internal"]
+        assert codes(await service.predict([face], query)) == [None]
 
-    answers = asyncio.run(main())
-    assert sorted(code(each) or "" for each in answers) == ["", "", "internal"]
+    asyncio.run(main())
 
 
 def test_a_request_chooses_the_output(voted_run, face):
     """Oracle: Predictor.predict with each output."""
     classifier = load(voted_run.path, threads=1)
-    service = PredictionService(
-        classifier, ModelName(name="a", sha256="b"), HaarDetector(), Limits(), 1, ServiceMetrics()
-    )
-
-    async def main():
-        until = asyncio.get_running_loop().time() + 60
-        found = {}
-        for name in (None, "perceived", "fer2013"):
-            query = service.query(PredictParameters(crops=True, output=name))
-            (found[name],) = (await service.predict(face, query, until)).faces
-        return found
-
-    found = asyncio.run(main())
+    service = PredictionService(classifier, HaarDetector(), Limits(work_seconds=3600), 1, ServiceMetrics())
+    found = {}
+    for name in (None, "perceived", "fer2013"):
+        query = service.query(PredictParameters(crops=True, output=name))
+        ((image,),) = [asyncio.run(service.predict([face], query))]
+        (found[name],) = image.predictions
     service.stop()
     for name, answer in found.items():
         expected = classifier.with_output(name).predict_crops(face)[0].to_dict()
-        assert answer.model_dump(exclude_none=True) == expected | {"source": "image 1"}
+        assert answer.to_dict() == expected | {"source": "image 1"}
     assert (found[None].output, found["fer2013"].unsure) == ("perceived", None)
     with raises(ApiError, "bad-parameter"):
         service.query(PredictParameters(output="feeling"))
+
+
+def test_faces_that_arrive_while_the_network_runs_share_one_run(encode):
+    """The first run is held until all others are decoded. The oracle of each answer is the model on that face alone."""
+    classifier, metrics = load(threads=1), ServiceMetrics()
+    alone, go_on = classifier.probabilities, threading.Event()
+
+    def held(crops):
+        go_on.wait()
+        return alone(crops)
+
+    classifier.probabilities = held
+    service = PredictionService(classifier, HaarDetector(), Limits(work_seconds=3600), 1, metrics)
+    faces = synthetic_faces(11, seed=4).images[:11]
+
+    async def main():
+        query = service.query(PredictParameters(crops=True))
+        answers = [asyncio.ensure_future(service.predict([encode(each)], query)) for each in faces]
+        await until(lambda: len(service._batchers[classifier.output.name]._pending) == 10)
+        go_on.set()
+        return await asyncio.gather(*answers)
+
+    answers = asyncio.run(main())
+    service.stop()
+    for (image,), pixels in zip(answers, faces, strict=True):
+        found = image.predictions[0].probability_vector
+        np.testing.assert_allclose(found, alone(pixels[np.newaxis])[0], atol=1e-6)
+    count, total = (metrics.registry.get_sample_value(f"mien_batch_faces_{part}") for part in ("count", "sum"))
+    assert (count, total) == (2, 11)
+
+
+def classify(crops):
+    """Each face's mean and deviation."""
+    return np.array([[face.mean(), face.std()] for face in crops]).reshape(-1, 2)
+
+
+def classify_all(batcher, requests, threads):
+    """Put every request from its own task through a pool, as the service does; their results in order."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        items = [(crops, loop.create_future()) for crops in requests]
+        with ThreadPoolExecutor(threads) as pool:
+            for item in items:
+                pool.submit(batcher.put, *item)
+            return await asyncio.gather(*(result for _, result in items), return_exceptions=True)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("runs", [1, 3])
+def test_every_request_gets_its_own_faces_back(runs):
+    random = np.random.default_rng(0)
+    requests = [random.integers(0, 256, (random.integers(0, 9), 6, 6), dtype=np.uint8) for _ in range(500)]
+    sizes, free = [], threading.Semaphore(runs)
+
+    def counted_classify(crops):
+        assert free.acquire(blocking=False), "more runs at a time than allowed"
+        result = classify(crops)
+        free.release()
+        return result
+
+    results = classify_all(MicroBatcher(counted_classify, runs, sizes.append), requests, threads=8)
+    for crops, result in zip(requests, results, strict=True):
+        np.testing.assert_array_equal(result, classify(crops))
+    assert sum(sizes) == sum(len(each) for each in requests)
+    assert max(sizes) < MAX_BATCH_FACES + 9
+
+
+def test_an_image_without_a_face_counts_as_no_run():
+    sizes = []
+    (result,) = classify_all(MicroBatcher(classify, 1, sizes.append), [np.zeros((0, 6, 6), np.uint8)], threads=1)
+    assert result.shape == (0, 2)
+    assert sizes == []
+
+
+def test_a_client_that_went_away_leaves_the_batch_to_the_others():
+    begun, go_on, sizes = threading.Event(), threading.Event(), []
+
+    def blocked_classify(crops):
+        begun.set()
+        go_on.wait()
+        return classify(crops)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        batcher = MicroBatcher(blocked_classify, 1, sizes.append)
+        items = [(np.full((1, 2, 2), number, np.uint8), loop.create_future()) for number in range(11)]
+        first = loop.run_in_executor(None, batcher.put, *items[0])
+        begun.wait()
+        for item in items[1:]:
+            batcher.put(*item)  # returns at once, although the only run is blocked
+        items[5][1].cancel()  # its client closed the connection
+        go_on.set()
+        await first
+        answers = await asyncio.gather(*(result for _, result in items), return_exceptions=True)
+        assert isinstance(answers.pop(5), asyncio.CancelledError)
+        assert [answer[0, 0] for answer in answers] == [0, 1, 2, 3, 4, 6, 7, 8, 9, 10]
+
+    asyncio.run(main())
+    assert sizes == [1, 10]
+
+
+def test_the_error_of_a_run_reaches_the_requests_of_that_run_only():
+    calls = []
+
+    def classify_twice(crops):
+        calls.append(1)
+        if len(calls) == 1:
+            raise ValueError("broken")
+        return classify(crops)
+
+    batcher = MicroBatcher(classify_twice, 1, lambda faces: None)
+    face = np.zeros((1, 2, 2), np.uint8)
+    (failed,) = classify_all(batcher, [face], threads=1)
+    assert isinstance(failed, ValueError)
+    (fine,) = classify_all(batcher, [face], threads=1)
+    np.testing.assert_array_equal(fine, [[0, 0]])

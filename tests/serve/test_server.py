@@ -1,82 +1,81 @@
-"""The process: many clients at a time, memory, traces, and how it ends."""
+"""The process as users start it: traces, ports, workers, and how it ends."""
 
 import asyncio
 import io
+import os
+import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
-from mien.data.synthetic import synthetic_faces
 from mien.errors import ServeError
-from mien.inference.predictor import load
 from mien.serve.server import address, is_local, open_port
 from support import raises
 
 NAME = "geheim-4711.png"
 
+CONFIGURATION = """
+[checks.positive_data_acceptance]
+# No schema can say that a file is an image, or that a threshold needs a scheme of two classes.
+expected-statuses = ["2xx", "413", "415", "422"]
+"""
 
-def png(pixels):
-    stream = io.BytesIO()
-    Image.fromarray(np.asarray(pixels)).save(stream, "PNG")
-    return stream.getvalue()
-
-
-def ask_at_once(service, images, clients, query="crops=true"):
-    """Send every image once from this many clients at a time; the answers in order."""
-
-    async def main():
-        slots = asyncio.Semaphore(clients)
-        limits = httpx.Limits(max_connections=clients)
-        async with httpx.AsyncClient(base_url=service.url, timeout=120, limits=limits) as client:
-
-            async def ask(image):
-                async with slots:
-                    return await client.post(f"/v1/predict?{query}", files={"file": (NAME, image)})
-
-            return await asyncio.gather(*map(ask, images))
-
-    return asyncio.run(main())
+posix = pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
 
 
-def test_thirty_two_clients_each_get_their_own_answer(service):
-    """Oracle: the same model on each face alone. Answers that a batch mixed up would differ."""
-    faces = synthetic_faces(320, seed=9).images
-    answers = ask_at_once(service, [png(face) for face in faces], clients=32)
-    assert {answer.status_code for answer in answers} == {200}
-    expected = load(threads=1).probabilities(np.asarray(faces))
-    found = [list(answer.json()["faces"][0]["probabilities"].values()) for answer in answers]
-    np.testing.assert_allclose(found, expected, atol=1e-6)
+@dataclass
+class Process:
+    """A running service, a client of it, and the file of its stderr."""
+
+    process: subprocess.Popen[bytes]
+    client: httpx.Client
+    stderr: Path
+
+    def predict(self, image: bytes) -> httpx.Response:
+        return self.client.post("/v1/predict?crops=true", files={"file": (NAME, image)})
+
+    def metric(self, name: str) -> float:
+        found = re.search(rf"^{re.escape(name)} (\S+)$", self.client.get("/metrics").text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
 
 
-def test_overload_is_429_and_never_5xx(start):
-    # Not `strict`: on a busy machine a body takes longer than its second.
-    strict = start("--max-requests", 2)
-    images = [png(face) for face in synthetic_faces(300, seed=2).images]
-    answers = ask_at_once(strict, images, clients=64)
-    statuses = Counter(answer.status_code for answer in answers)
-    assert set(statuses) == {200, 429}
-    for answer in answers:
-        if answer.status_code == 429:
-            assert strict.refusal(answer, 429) == "busy"
-            assert int(answer.headers["retry-after"]) >= 1
-    assert strict.ask("GET", "/readyz").status_code == 200
+@contextmanager
+def running(folder: Path, *options: object, **variables: str) -> Iterator[Process]:
+    """`mien serve` on a free port, with stderr in a folder; yields when it answers."""
+    patience = ("--body-seconds", 3600, "--work-seconds", 3600)
+    command = [sys.executable, "-m", "mien", "serve", "--port", "0", *map(str, (*patience, *options))]
+    stderr = folder / "stderr"
+    with stderr.open("wb") as stream, ExitStack() as stack:
+        environment = {**os.environ, "MIEN_DETECTOR": "haar", **variables}
+        process = subprocess.Popen(command, stderr=stream, env=environment)
+        stack.callback(process.wait)
+        stack.callback(process.kill)
+        while (found := re.search(r"^(http://\S+?:\d+)\b", stderr.read_text(), re.MULTILINE)) is None:
+            assert process.poll() is None, stderr.read_text()
+            time.sleep(0.05)
+        client = stack.enter_context(httpx.Client(base_url=found[1], timeout=None, trust_env=False))
+        client.get("/healthz")  # it listens before it answers
+        yield Process(process, client, stderr)
 
 
-def test_memory_does_not_grow(service, face):
-    """benchmarks/serve.py does this with 100,000 requests. Bad images too, which are answered by other code."""
-    images = [face, face[:-50], b"no image"] * 100
-    ask_at_once(service, images, clients=8)
-    before = service.metric("process_resident_memory_bytes")
-    for _ in range(4):
-        ask_at_once(service, images, clients=8)
-    assert service.metric("process_resident_memory_bytes") - before < 6e6
+@pytest.fixture
+def start(tmp_path_factory) -> Iterator[Callable[..., Process]]:
+    with ExitStack() as stack:
+        yield lambda *options, **named: stack.enter_context(
+            running(tmp_path_factory.mktemp("service"), *options, **named)
+        )
 
 
 def damaged_images():
@@ -110,96 +109,100 @@ def damaged_images():
         for share in (0.02, 0.3, 0.9):
             yield data[: int(len(data) * share)]
         for first, last in ((8, 200), (8, 200), (8, len(data)), (len(data) // 2, len(data))):
-            bytes_ = np.frombuffer(data, np.uint8).copy()
-            places = random.integers(min(first, len(data) - 1), min(last, len(data)), 12)
-            bytes_[places] = random.integers(0, 256, 12)
-            yield bytes_.tobytes()
+            changed = np.frombuffer(data, np.uint8).copy()
+            at = random.integers(min(first, len(data) - 1), min(last, len(data)), 12)
+            changed[at] = random.integers(0, 256, 12)
+            yield changed.tobytes()
 
 
-def test_images_leave_no_trace(start, tmp_path, face):
+def test_images_leave_no_trace_until_sigterm(start, tmp_path, face):
     """No file in any folder that the process knows, and no byte or name in its stderr."""
-    folders = {name: tmp_path / name for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "MIEN_CACHE", "work")}
+    folders = {name: tmp_path / name for name in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "MIEN_CACHE")}
     for folder in folders.values():
         folder.mkdir()
-    variables = {name: str(folder) for name, folder in folders.items() if name != "work"}
-    service = start(folder=folders["work"], PYTHONDONTWRITEBYTECODE="1", **variables)
-    large = png(np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), dtype=np.uint8))
-    ask_at_once(service, [face, large, face[:-50], b"no image", b""], clients=3, query="")
-    statuses = Counter(each.status_code for each in ask_at_once(service, list(damaged_images()), clients=4))
-    assert set(statuses) == {200, 413, 415, 422}
+    service = start(PYTHONDONTWRITEBYTECODE="1", **{name: str(folder) for name, folder in folders.items()})
+    statuses = Counter(service.predict(each).status_code for each in (face, face[:-50], b"no image", b""))
+    statuses += Counter(service.predict(each).status_code for each in damaged_images())
+    assert {200, 415, 422} <= set(statuses) <= {200, 413, 415, 422}
     files = [("file", (NAME, each)) for each in (face, b"no image")]
-    service.ask("POST", "/v1/batch", files=files)
+    assert service.client.post("/v1/batch", files=files).status_code == 200
     bad = b'--xx\r\nContent-Disposition: form-data; filename="%b"\r\nbad header\r\n\r\n' % NAME.encode()
     kind = {"content-type": "multipart/form-data; boundary=xx"}
-    assert service.refusal(service.ask("POST", "/v1/predict", content=bad, headers=kind), 400) == "malformed-form"
+    assert service.client.post("/v1/predict", content=bad, headers=kind).status_code == 400
     for upgrade in ("websocket", "h2c", NAME):
         headers = {"connection": "upgrade", "upgrade": upgrade}
-        assert service.ask("GET", "/healthz", headers=headers).status_code == 200
-    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        assert service.client.get("/healthz", headers=headers).status_code == 200
+    with socket.create_connection((service.client.base_url.host, service.client.base_url.port)) as connection:
         connection.sendall(NAME.encode() + b"\0\r\n\r\n")
         assert connection.recv(100).startswith(b"HTTP/1.1 400 ")
     service.process.terminate()
-    service.process.wait(30)
+    service.process.wait()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-    said = service.said.read_text()
-    assert NAME not in said
-    assert len(said.splitlines()) == 1, said
+    assert len(service.stderr.read_text().splitlines()) == 1, service.stderr.read_text()
 
 
-def test_sigterm_ends_it_after_the_requests_under_way(start, face):
+@posix
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)])
+def test_a_signal_ends_it_after_the_request_under_way(start, face, make_form, number, code):
+    """After SIGTERM it ends by that signal, as uvicorn does."""
     service = start()
-    body = b'--xx\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + face + b"\r\n--xx--\r\n"
-    head = b"POST /v1/predict?crops=true HTTP/1.1\r\nHost: [::1]\r\nContent-Type: multipart/form-data; boundary=xx\r\n"
-    with socket.create_connection(("127.0.0.1", service.port)) as under_way:
-        with socket.create_connection(("127.0.0.1", service.port)) as idle:
-            under_way.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:200])
-            while not service.metric("mien_held_bytes"):
-                time.sleep(0.01)
-            service.process.send_signal(signal.SIGTERM)
-            idle.settimeout(20)
-            assert idle.recv(1) == b""
-        with pytest.raises(OSError):
-            socket.create_connection(("127.0.0.1", service.port)).close()
-        under_way.sendall(body[200:])
-        under_way.settimeout(20)
-        answer = b""
-        while chunk := under_way.recv(65536):
-            answer += chunk
-    assert answer.startswith(b"HTTP/1.1 200 ")
-    assert b'"probabilities"' in answer
-    assert service.process.wait(20) == 0
+    body, headers = make_form(('Content-Disposition: form-data; name="file"; filename="a"', face))
+
+    def parts():
+        yield body[:200]
+        while not service.metric("mien_requests_under_way"):
+            time.sleep(0.01)
+        service.process.send_signal(number)
+        while is_open(service):
+            time.sleep(0.01)
+        yield body[200:]
+
+    with httpx.Client(base_url=service.client.base_url, timeout=None, trust_env=False) as client:
+        answer = client.post("/v1/predict?crops=true", content=parts(), headers=headers)
+    assert (answer.status_code, len(answer.json()["faces"])) == (200, 1)
+    assert service.process.wait() == code
+    stopped = ["mien: Stopped. [stopped]"] if number == signal.SIGINT else []
+    assert service.stderr.read_text().splitlines()[1:] == stopped
 
 
-def test_ctrl_c_prints_one_line(start):
-    service = start()
-    service.process.send_signal(signal.SIGINT)
-    assert service.process.wait(20) == 130
-    assert service.said.read_text().splitlines()[1:] == ["mien: Stopped. [stopped]"]
+def is_open(service):
+    """Whether it takes connections."""
+    try:
+        socket.create_connection((service.client.base_url.host, service.client.base_url.port)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
-UNFINISHED = (
-    b"POST /v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n"
-    b"Content-Type: multipart/form-data; boundary=xx\r\n\r\n--xx\r\n"
-)
+@posix
+def test_workers_count_together_and_end_together(start, tmp_path, face):
+    """Oracle: the number of requests that this test sent."""
+    service = start("--workers", 2, TMPDIR=str(tmp_path))
+    for _ in range(20):
+        assert service.predict(face).status_code == 200
+        # On a connection of its own: either worker may answer.
+        assert httpx.get(f"{service.client.base_url}/healthz", trust_env=False, timeout=None).status_code == 200
+    assert service.metric('mien_requests_total{route="/v1/predict",status="200"}') == 20
+    assert service.metric("mien_requests_under_way") == 0
+    service.process.terminate()
+    assert service.process.wait() == 0
+    assert not is_open(service)
+    assert list(tmp_path.iterdir()) == []
+    assert len(service.stderr.read_text().splitlines()) == 1
 
 
-@pytest.mark.parametrize("gap", [0.0, 0.002, 0.05, 0.3])
-def test_a_second_ctrl_c_prints_one_line_too(start, gap):
-    """The first Ctrl-C waits for a request that is arriving; the second does not."""
-    service = start()
-    with socket.create_connection(("127.0.0.1", service.port)) as connection:
-        connection.sendall(UNFINISHED)
-        time.sleep(0.2)
-        service.process.send_signal(signal.SIGINT)
-        time.sleep(gap)
-        service.process.send_signal(signal.SIGINT)
-        assert service.process.wait(30) == 130
-        answer = b""
-        with suppress(ConnectionResetError):
-            answer = connection.recv(65536)
-    # Both signals may arrive as one. Then the service waits for the request, up to its time limit.
-    assert gap < 0.05 or b" 408 " not in answer
-    assert service.said.read_text().splitlines()[1:] == ["mien: Stopped. [stopped]"]
+def test_schemathesis_finds_nothing(start, token, tmp_path):
+    """It asks whatever the document allows and forbids. As a program: its own generators, checks and HTTP client."""
+    service = start(MIEN_TOKEN=token)
+    (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
+    program = Path(sys.executable).parent / "schemathesis"
+    document = f"{service.client.base_url}/openapi.json"
+    command = [program, "run", document, "-H", f"Authorization: Bearer {token}"]
+    bounds = ["--max-examples", "5", "--seed", "1", "--phases", "examples,coverage,fuzzing", "--no-color"]
+    done = subprocess.run([*command, *bounds], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "5 selected / 5 total" in done.stdout
+    assert len(service.stderr.read_text().splitlines()) == 1
 
 
 def test_ports_and_addresses():
@@ -210,7 +213,7 @@ def test_ports_and_addresses():
         with raises(ServeError, "port-unavailable") as caught:
             open_port("127.0.0.1", port)
         assert f"127.0.0.1 port {port}" in str(caught.value)
-    with open_port("127.0.0.1", port), raises(ServeError, "port-unavailable"):  # free again at once
+    with raises(ServeError, "port-unavailable"):
         open_port("nowhere.invalid", 0)
     with open_port("0.0.0.0", 0) as listener:
         assert not is_local(listener)

@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from starlette.testclient import TestClient
 
 from mien.auditing.page import write_audit
 from mien.auditing.run import audit_faces, find_copies
@@ -18,14 +17,11 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.seed_variance import RepeatedDifference, Spread
 from mien.faces.face import Box
-from mien.faces.haar import HaarDetector
-from mien.inference.find_model import find_model
 from mien.inference.prediction import Prediction
 from mien.labels import EXPRESSIONS
 from mien.runs.page import write_study
 from mien.runs.spec import ComparisonSpec, Study, Variant
 from mien.runs.table import ComparisonRow, StudyTable, TrainingSummary, VariantComparison, VariantRow
-from mien.serve.app import create_app
 from mien.video.page import timeline_html
 from mien.video.timeline import Timeline
 from mien.video.video_predictor import TrackedPrediction, VideoFrame
@@ -86,5 +82,3 @@ findings = audit_faces(faces, find_copies(faces), made_up(0), 20)
 write_audit(out / "audit", findings, title="Audit", metadata=METADATA)
 write_study_page(out / "study")
 (out / "video.html").write_text(video_page(), encoding="utf-8")
-with TestClient(create_app(find_model("fast"), HaarDetector(), threads=1), "http://127.0.0.1") as service:
-    (out / "docs.html").write_text(service.get("/docs").text, encoding="utf-8")

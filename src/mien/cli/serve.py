@@ -12,6 +12,7 @@ from mien.cli.detection import DetectionOptions
 from mien.cli.options import ModelOption, ProviderOption, QuietOption
 from mien.cli.output import note, notice
 from mien.errors import needs_extra
+from mien.faces.find import limit_opencv_threads
 from mien.inference.find_model import find_model
 from mien.processes import available_cores
 from mien.progress import set_quiet
@@ -50,12 +51,7 @@ def serve(
     max_bytes: Annotated[int, typer.Option(help="Largest request in bytes.", min=1, metavar="N")] = _DEFAULT.max_bytes,
     max_pixels: Annotated[
         int,
-        typer.Option(
-            help="Largest image in pixels. All images of a request together may have ten times as many.",
-            min=1,
-            max=100_000_000,
-            metavar="N",
-        ),
+        typer.Option(help="Largest image in pixels.", min=1, max=100_000_000, metavar="N"),
     ] = _DEFAULT.max_pixels,
     max_requests: Annotated[
         int, typer.Option(help="Requests at the same time. Further ones get status 429.", min=1, metavar="N")
@@ -66,15 +62,6 @@ def serve(
     work_seconds: Annotated[
         float, typer.Option(help="Longest time to answer a request.", min=0.1, max=3600, metavar="SECONDS")
     ] = _DEFAULT.work_seconds,
-    drain_seconds: Annotated[
-        float,
-        typer.Option(
-            help="Keep serving this long after SIGTERM, while /readyz answers 503.",
-            min=0,
-            max=3600,
-            metavar="SECONDS",
-        ),
-    ] = _DEFAULT.drain_seconds,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(
@@ -89,21 +76,19 @@ def serve(
 ) -> None:
     """Serve a model over HTTP: POST an image to /v1/predict. On Ctrl-C or SIGTERM, open requests are finished.
 
-    The service stores and logs no image. Without --host only this machine can reach it.
+    The service stores and logs no image. Without --host only this machine can reach it. For the open internet, put a
+    proxy in front.
     """
     with needs_extra("serve", "The service"):
-        from mien.serve.auth import VARIABLE, find_token
-        from mien.serve.server import address, is_local, open_port, run
-        from mien.serve.workers import run_workers
+        from mien.serve.access import VARIABLE, find_token
+        from mien.serve.server import address, is_local, open_port, run, run_workers
 
     limits = Limits(
         max_bytes=max_bytes,
         max_pixels=max_pixels,
-        max_request_pixels=10 * max_pixels,
         max_requests=max_requests,
         body_seconds=body_seconds,
         work_seconds=work_seconds,
-        drain_seconds=drain_seconds,
     )
     token = find_token(token_file)
     threads = threads or max(available_cores() // workers, 1)
@@ -125,17 +110,18 @@ def serve(
             f"Require a token with {VARIABLE} or --token-file.",
             "service-open",
         )
-    notice(f"{address(listener)} classifies images at /v1/predict; see /docs. Press Ctrl-C to stop.")
+    notice(f"{address(listener)} classifies images at /v1/predict; see /openapi.json. Press Ctrl-C to stop.")
     if workers == 1:
         run(app, listener, limits)
     else:
-        run_workers(partial(make_app, quiet=True), listener, limits, workers=workers, threads=threads)
+        run_workers(partial(make_app, in_worker=True), listener, limits, workers)
 
 
-def _make_app(model: Path, detection: DetectionOptions, *, quiet: bool = False, **named: Any) -> Any:
-    """The service; ``quiet`` in workers, because the first process has made one and printed its notices."""
+def _make_app(model: Path, detection: DetectionOptions, *, threads: int, in_worker: bool = False, **named: Any) -> Any:
+    """The service. Workers print no notices, because the first process did, and share the cores."""
     from mien.serve.app import create_app
 
-    if quiet:
+    if in_worker:
         set_quiet(True)
-    return create_app(model, detection.detector(), **named)
+        limit_opencv_threads(threads)
+    return create_app(model, detection.detector(), threads=threads, **named)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -27,7 +27,6 @@ CODES: dict[str, tuple[int, str]] = {
     "image-pixels": (413, "an image has more pixels than the limit"),
     "not-a-form": (415, "the body is not multipart/form-data"),
     "image-format": (415, "a file is not an image in a format that the service reads"),
-    "range-not-satisfiable": (416, "the header Range names no part of the file"),
     "image-damaged": (422, "an image is incomplete or damaged"),
     "form-file-missing": (422, "the form has no file in a field 'file'"),
     "unknown-field": (422, "the form has a field other than 'file'"),
@@ -36,7 +35,6 @@ CODES: dict[str, tuple[int, str]] = {
     "too-much-work": (422, "an image takes longer than the time limit, or has too many scans"),
     "busy": (429, "too many requests at a time; retry after Retry-After seconds"),
     "internal": (500, "a defect of the service"),
-    "not-ready": (503, "the service is starting or stopping"),
 }
 """Error code -> HTTP status, and what it means. The codes are those of :class:`mien.errors.MienError`: an image
 that :mod:`mien.images` would refuse as ``image-damaged`` is refused with the same code over HTTP."""
@@ -88,12 +86,27 @@ def internal_error() -> ApiError:
     return ApiError("The service failed; its log says where.", code="internal")
 
 
+def error_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """What the OpenAPI document says of answers with these error codes, by HTTP status."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        status, meaning = CODES[code]
+        response = found.setdefault(status, {"model": ErrorResponse, "description": meaning})
+        if meaning not in response["description"]:
+            response["description"] += f"; or {meaning}"
+    return found
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error in that shape, the framework's own errors too."""
 
     @app.exception_handler(ApiError)
     async def api_error(request: Request, error: ApiError) -> JSONResponse:
         return error.response(request.scope)
+
+    @app.exception_handler(Exception)
+    async def defect(request: Request, error: Exception) -> JSONResponse:
+        return internal_error().response(request.scope)
 
     @app.exception_handler(RequestValidationError)
     async def invalid_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -104,14 +117,13 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def framework_error(request: Request, error: HTTPException) -> JSONResponse:
+        scope = request.scope
         if error.status_code == 405:
             answer = ApiError("This address does not support this HTTP method.", code="method-not-allowed").response(
-                request.scope
+                scope
             )
         elif error.status_code == 404:
-            answer = ApiError("There is nothing here; /docs lists all addresses.", code="not-found").response(
-                request.scope
-            )
+            answer = ApiError("There is nothing here; see /openapi.json.", code="not-found").response(scope)
         else:
             detail = ErrorDetail(code="http", message=str(error.detail))
             answer = JSONResponse(ErrorResponse(error=detail).model_dump(), error.status_code)

@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.middleware.cors import CORSMiddleware
+from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import Response
 
 from mien.faces.face import Detector
 from mien.files import file_sha256
 from mien.inference.onnx_classifier import OnnxClassifier
-from mien.serve.api_errors import ApiError, add_error_handlers
-from mien.serve.auth import require_token
+from mien.serve.access import CheckOrigin, check_host_names, page_origins, require_token
+from mien.serve.api_errors import ApiError, add_error_handlers, error_responses
 from mien.serve.built_page import service_models
 from mien.serve.limits import Limits
-from mien.serve.middleware import AddHeaders, AnswerDefects, AnswerHead, CountRequests, DrainBody
-from mien.serve.openapi import (
-    DESCRIPTION,
-    batch_examples,
-    errors,
-    form,
-    predict_examples,
-    prediction_responses,
-)
-from mien.serve.origin import CheckOrigin, check_host_names, page_origins
-from mien.serve.pages import HEADERS, add_pages
-from mien.serve.prediction_service import PredictionService
-from mien.serve.prometheus import CONTENT_TYPE, ServiceMetrics
+from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
+from mien.serve.pages import HEADERS, AddHeaders, add_page
+from mien.serve.prediction_service import PredictionService, PredictQuery
 from mien.serve.schemas import (
     BatchResponse,
     HealthResponse,
-    ModelName,
+    ImageResponse,
     ModelResponse,
     PredictParameters,
     PredictResponse,
 )
-from mien.serve.upload import Uploads
+from mien.serve.upload import form_document, receive_files
 from mien.version import __version__
+
+_DESCRIPTION = (
+    "Classifies the expression in images of faces. A classifier predicts an expression from an image; it does not know "
+    "what a person feels. Images are neither stored nor logged."
+)
+
+_PREDICTING = (
+    *("malformed-form", "body-too-slow", "too-many-bytes", "too-many-files", "image-pixels", "not-a-form"),
+    *("image-format", "image-damaged", "form-file-missing", "unknown-field", "bad-parameter", "too-many-faces"),
+    *("too-much-work", "busy"),
+)
 
 
 def create_app(
@@ -63,7 +64,7 @@ def create_app(
         threads: images that are decoded and searched for faces at a time, and runs of the network at a time.
         limits: what is refused.
         token: the bearer token that a client must send; None asks for none.
-        hosts: further names of the service; see :class:`mien.serve.origin.CheckOrigin`.
+        hosts: further names of the service; see :class:`mien.serve.access.CheckOrigin`.
         provider: as in :func:`mien.load`.
 
     Raises:
@@ -73,87 +74,97 @@ def create_app(
     check_host_names(hosts)
     limits = Limits() if limits is None else limits
     classifier = OnnxClassifier(model_file, 1, provider=provider)
-    name = ModelName(name=classifier.manifest.full_name, sha256=file_sha256(model_file))
-    model = ModelResponse(**dict(name), detector=detector.name, manifest=classifier.manifest)
+    model = ModelResponse(
+        name=classifier.manifest.full_name,
+        sha256=file_sha256(model_file),
+        detector=detector.name,
+        manifest=classifier.manifest,
+    )
     metrics = ServiceMetrics()
-    service = PredictionService(classifier, name, detector, limits, threads, metrics)
-    app = _empty_app(service)
-    guarded = _router(token)
-    _add_predictions(guarded, service, Uploads(limits, metrics), limits)
-    _add_facts(guarded, model, metrics)
-    app.include_router(guarded)
-    _add_health(app, service)
-    add_pages(app, service_models(model_file, guarded=token is not None))
-    _add_middleware(app, hosts, metrics)
-    return app
-
-
-def _empty_app(service: PredictionService) -> FastAPI:
-    """An app without addresses, which stops the service with itself."""
+    service = PredictionService(classifier, detector, limits, threads, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         service.stop()
 
+    # The framework's own pages of documentation load scripts from other hosts.
     app = FastAPI(
-        title="mien",
-        version=__version__,
-        description=DESCRIPTION,
-        lifespan=lifespan,
-        # The framework's own pages load scripts from other hosts, so they need a network; see pages.py.
-        docs_url=None,
-        redoc_url=None,
+        title="mien", version=__version__, description=_DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
     )
-    # After it the service is not ready, and does all else as before (server.py).
-    app.state.drain = service.drain
     add_error_handlers(app)
+    guarded = _router(token)
+    _add_predictions(guarded, service, model, limits)
+    _add_metadata(guarded, model, metrics)
+    app.include_router(guarded)
+
+    @app.get("/healthz")
+    async def health() -> HealthResponse:
+        """Whether the service answers."""
+        return HealthResponse(status="ok")
+
+    add_page(app, service_models(model_file, guarded=token is not None))
+    _add_middleware(app, hosts, metrics)
     return app
 
 
 def _router(token: str | None) -> APIRouter:
     """The addresses that ask for the token, if there is one."""
     if token is None:
-        return APIRouter(responses=errors())
-    return APIRouter(dependencies=[Depends(require_token(token))], responses=errors("unauthorised"))
+        return APIRouter(responses=error_responses())
+    return APIRouter(dependencies=[Depends(require_token(token))], responses=error_responses("unauthorised"))
 
 
-def _add_predictions(router: APIRouter, service: PredictionService, uploads: Uploads, limits: Limits) -> None:
+def _add_predictions(router: APIRouter, service: PredictionService, model: ModelResponse, limits: Limits) -> None:
+    responses = error_responses(*_PREDICTING)
+    responses[429]["headers"] = {"Retry-After": {"description": "seconds", "schema": {"type": "integer"}}}
+
+    def metadata(query: PredictQuery, began: float) -> dict[str, Any]:
+        return {
+            "model": model,
+            "detector": None if query.crops else model.detector,
+            "milliseconds": round(1000 * (time.perf_counter() - began), 3),
+        }
+
     @router.post(
         "/v1/predict",
         # Without a detection there is no box and no detector.
         response_model_exclude_none=True,
-        responses=prediction_responses(predict_examples(service)),
-        openapi_extra=form(limits),
+        responses=responses,
+        openapi_extra=form_document(limits),
     )
     async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> PredictResponse:
         """Detect the faces in one image and classify each."""
         query = service.query(parameters)
-        service.check_room()
-        async with uploads.files(request, max_files=1) as (file,):
-            with service.slot():
-                began, deadline = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
-                image = await service.predict(file, query, deadline)
-        return PredictResponse(**dict(image), **service.metadata(query, began))
+        with service.slot():
+            files = await receive_files(request, limits, max_files=1)
+            began = time.perf_counter()
+            (image,) = await service.predict(files, query)
+        if isinstance(image, ApiError):
+            raise image
+        return PredictResponse.of(image.detected, image.predictions, **metadata(query, began))
 
     @router.post(
         "/v1/batch",
         response_model_exclude_none=True,
-        responses=prediction_responses(batch_examples(service)),
-        openapi_extra=form(limits, many=True),
+        responses=responses,
+        openapi_extra=form_document(limits, many=True),
     )
     async def batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
         """Predict several images. An image that fails has its error in its place; the others are predicted."""
         query = service.query(parameters)
-        service.check_room()
-        async with uploads.files(request, limits.max_files) as files:
-            with service.slot():
-                began, deadline = time.perf_counter(), asyncio.get_running_loop().time() + limits.work_seconds
-                results = await service.predict_batch(files, query, deadline)
-        return BatchResponse(results=results, **service.metadata(query, began))
+        with service.slot():
+            files = await receive_files(request, limits, limits.max_files)
+            began = time.perf_counter()
+            images = await service.predict(files, query)
+        results = [
+            each.body() if isinstance(each, ApiError) else ImageResponse.of(each.detected, each.predictions)
+            for each in images
+        ]
+        return BatchResponse(results=results, **metadata(query, began))
 
 
-def _add_facts(router: APIRouter, model: ModelResponse, metrics: ServiceMetrics) -> None:
+def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetrics) -> None:
     @router.get("/v1/model")
     async def model_metadata() -> ModelResponse:
         """The model's manifest and the SHA-256 of its file."""
@@ -165,23 +176,9 @@ def _add_facts(router: APIRouter, model: ModelResponse, metrics: ServiceMetrics)
         return Response(metrics.page(), media_type=CONTENT_TYPE)
 
 
-def _add_health(app: FastAPI, service: PredictionService) -> None:
-    @app.get("/healthz")
-    async def health() -> HealthResponse:
-        """Whether the process is alive."""
-        return HealthResponse(status="ok")
-
-    @app.get("/readyz", responses=errors("not-ready"))
-    async def readiness() -> HealthResponse:
-        """Whether the service accepts images."""
-        if not service.is_ready:
-            raise ApiError("The service is starting or stopping.", code="not-ready")
-        return HealthResponse(status="ready")
-
-
 def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics) -> None:
     """What is added last sees a request first."""
-    app.add_middleware(AnswerDefects)
+    app.add_middleware(GZipMiddleware, compresslevel=6)
     if hosts:
         app.add_middleware(
             CORSMiddleware,
@@ -193,5 +190,3 @@ def _add_middleware(app: FastAPI, hosts: Sequence[str], metrics: ServiceMetrics)
     app.add_middleware(CheckOrigin, allowed=hosts)
     app.add_middleware(AddHeaders, headers=HEADERS)
     app.add_middleware(CountRequests, metrics=metrics)
-    app.add_middleware(DrainBody)
-    app.add_middleware(AnswerHead)

@@ -22,15 +22,10 @@ class Limits:
     """Files in one request to /v1/batch [too-many-files]."""
     body_seconds: float = 30.0
     """Time for the whole body to arrive [body-too-slow] ``--body-seconds``."""
-    part_bytes: int = 16_384
-    """Bytes of a body that must arrive in every :attr:`part_seconds` [body-too-slow]."""
-    part_seconds: float = 5.0
 
     # One image, before it is decoded (detect.py).
     max_pixels: int = 25_000_000
     """Pixels of one image [image-pixels] ``--max-pixels``."""
-    max_request_pixels: int = 250_000_000
-    """Pixels of all images of one request [image-pixels]; ``mien serve`` sets ten times ``--max-pixels``."""
     max_slow_pixels: int = 1_000_000
     """Pixels of an image that Pillow decodes in Python instead of C [too-much-work].
 
@@ -42,22 +37,16 @@ class Limits:
     max_faces: int = 100
     """Faces in one image [too-many-faces]."""
     max_requests: int = 64
-    """Requests whose images are processed at a time [busy] ``--max-requests``. Arriving bodies do not count."""
+    """Requests for predictions at a time, from their headers to their answers [busy] ``--max-requests``."""
     work_seconds: float = 30.0
-    """Time from the complete body to the answer [too-much-work, or busy if it was spent waiting] ``--work-seconds``."""
+    """Time from the complete body to the answer [too-much-work, or busy if it was not begun] ``--work-seconds``."""
     images_at_once: int = 2
     """Images of one batch that are processed at a time, so that other requests get their turn. The rest wait."""
 
-    # The end of the process (server.py).
-    drain_seconds: float = 0.0
-    """Time after SIGTERM in which it still serves while /readyz says no ``--drain-seconds``."""
-
-    # Connections (connections.py). A connection over one of these is closed without an answer.
-    head_seconds: float = 10.0
-    """Time for the request line and headers to arrive; never more than :attr:`body_seconds`."""
-    taken_bytes: int = 65_536
-    """Bytes of an answer that the client must take in every :attr:`body_seconds`."""
-    max_connections: int = 1024
-    """Connections at a time; at most a third of the files that the process may open."""
-    max_open_files: int = 4096
-    """Open files that the process asks the system for, if it has fewer."""
+    # Connections (server.py): uvicorn's own limits.
+    max_connections: int = 512
+    """Connections at a time; a request on a further one gets uvicorn's plain 503."""
+    head_bytes: int = 16_384
+    """Bytes of the head of a request; a longer one gets uvicorn's plain 400."""
+    idle_seconds: int = 5
+    """Time after which a connection without a request is closed."""

@@ -1,30 +1,108 @@
-"""The work of the service: image files in, predictions out, off the event loop and within the limits."""
+"""The work of the service: image files in, predictions out, off the event loop and within the limits.
+
+Images are decoded and searched for faces in a pool of threads. Faces of concurrent requests go through the network
+together, since one run costs less than several: a thread that has face crops runs the network itself if no other thread
+does. Otherwise it leaves its crops to that thread, whose next run takes all crops that were left. So an idle service
+answers at once, and a busy one works in batches. Waiting some milliseconds for more faces, as is often done, was
+measured and gained nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from mien.errors import DataError, ModelError
 from mien.faces.crop_or_photo import TRIED
 from mien.faces.face import Detector, limited
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
-from mien.serve.api_errors import ApiError, ErrorResponse, internal_error
-from mien.serve.batching import MicroBatcher, Probabilities
-from mien.serve.detect import DetectedFaces, check_image, detect_faces
+from mien.inference.prediction import Prediction
+from mien.serve.api_errors import ApiError, internal_error
+from mien.serve.detect import DetectedFaces, detect_faces
 from mien.serve.limits import Limits
-from mien.serve.prometheus import ServiceMetrics
-from mien.serve.schemas import FaceResponse, ImageResponse, ImageSize, ModelName, PredictParameters
+from mien.serve.metrics import ServiceMetrics
+from mien.serve.schemas import PredictParameters
 
 _LOG = logging.getLogger("uvicorn.error")
+
+Crops: TypeAlias = npt.NDArray[np.uint8]
+Probabilities: TypeAlias = npt.NDArray[np.float64]
+Pending: TypeAlias = tuple[Crops, asyncio.Future[Probabilities]]
+
+MAX_BATCH_FACES = 64
+"""A run with this many faces takes no further image. It exceeds this by the faces of its last image at most."""
+
+
+class MicroBatcher:
+    """Classifies the faces of several requests in one run of the network.
+
+    Args:
+        classify: face crops uint8 (N, S, S[, 3]) -> probabilities float64 (N, C). Called in several threads at a time.
+        runs: how many runs may go on at a time.
+        observe: called with the number of faces of each run.
+    """
+
+    def __init__(self, classify: Callable[[Crops], Probabilities], runs: int, observe: Callable[[int], None]) -> None:
+        self._classify, self._free_runs, self._observe = classify, runs, observe
+        self._pending: deque[Pending] = deque()
+        self._lock = threading.Lock()
+
+    def put(self, crops: Crops, result: asyncio.Future[Probabilities]) -> None:
+        """Classify crops uint8 (N, S, S[, 3]), N from 0 up, in this thread or in one that is classifying already.
+
+        Their probabilities become the result of the future, in the thread of its event loop.
+        """
+        with self._lock:
+            self._pending.append((crops, result))
+            if not self._free_runs:
+                return
+            self._free_runs -= 1
+        while batch := self._next_batch():
+            self._run(batch)
+
+    def _next_batch(self) -> list[Pending]:
+        """The batch of the next run; an empty one ends this thread's turn."""
+        with self._lock:
+            batch: list[Pending] = []
+            faces = 0
+            while self._pending and faces < MAX_BATCH_FACES:
+                batch.append(self._pending.popleft())
+                faces += len(batch[-1][0])
+            self._free_runs += not batch
+            return batch
+
+    def _run(self, batch: list[Pending]) -> None:
+        outcome: list[Probabilities] | Exception
+        try:
+            crops = np.concatenate([each for each, _ in batch])
+            if len(crops):
+                self._observe(len(crops))
+            outcome = np.split(self._classify(crops), np.cumsum([len(each) for each, _ in batch])[:-1])
+        except Exception as error:  # noqa: BLE001 - every request of the batch must get the error
+            outcome = error
+        # One wake-up of the event loop for the whole batch.
+        batch[0][1].get_loop().call_soon_threadsafe(_deliver, batch, outcome)
+
+
+def _deliver(batch: list[Pending], outcome: list[Probabilities] | Exception) -> None:
+    for index, (_, result) in enumerate(batch):
+        if result.done():  # its time ran out, or its client closed the connection
+            continue
+        if isinstance(outcome, Exception):
+            result.set_exception(outcome)
+        else:
+            result.set_result(outcome[index])
 
 
 @dataclass(frozen=True)
@@ -42,12 +120,19 @@ class PredictQuery:
     max_faces: int | None = None
 
 
+@dataclass(frozen=True)
+class PredictedImage:
+    """The faces of one image, and a prediction for each."""
+
+    detected: DetectedFaces
+    predictions: list[Prediction]
+
+
 class PredictionService:
-    """Predicts the images of all requests: decoding and detection in a pool of threads, the network in batches.
+    """Predicts the images of all requests.
 
     Args:
         classifier: the model.
-        model: its name in answers.
         detector: detects faces.
         limits: of the work on a request.
         threads: images that are decoded and searched for faces at a time.
@@ -57,13 +142,12 @@ class PredictionService:
     def __init__(
         self,
         classifier: OnnxClassifier,
-        model: ModelName,
         detector: Detector,
         limits: Limits,
         threads: int,
         metrics: ServiceMetrics,
     ) -> None:
-        self._classifier, self._model, self._detector = classifier, model, detector
+        self._classifier, self._detector = classifier, detector
         self._limits, self._metrics = limits, metrics
         # One more than may be working: while all others run the network, it decodes the images of their next run.
         self._pool = ThreadPoolExecutor(threads + 1, thread_name_prefix="images")
@@ -75,21 +159,10 @@ class PredictionService:
             for output in classifier.manifest.all_outputs
         }
         self._under_way = 0
-        self._stopped = self._draining = False
-
-    def drain(self) -> None:
-        """Be ready no more, so that a load balancer sends requests elsewhere; those that come are served."""
-        self._draining = True
 
     def stop(self) -> None:
-        """Finish the images that are being processed, and accept no more."""
-        self._stopped = True
+        """Finish the images that are being processed, and begin no more."""
         self._pool.shutdown(cancel_futures=True)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether images should be sent here."""
-        return not (self._stopped or self._draining)
 
     def query(self, parameters: PredictParameters) -> PredictQuery:
         """Check the parameters of a request. Raises :class:`ApiError`."""
@@ -107,18 +180,14 @@ class PredictionService:
             raise ApiError(str(error), code="bad-parameter") from None
         return PredictQuery(reader, parameters.crops, parameters.max_faces)
 
-    def check_room(self) -> None:
-        """Refuse a request early, before its body is received. Raises :class:`ApiError`."""
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Count a request, body and work. Raises :class:`ApiError` if that would exceed ``max_requests``."""
         if self._under_way >= self._limits.max_requests:
             raise ApiError(
                 f"{self._limits.max_requests} requests are being processed, the limit. Try again in a second.",
                 code="busy",
             )
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Count a request as being processed. Raises :class:`ApiError` if that would exceed ``max_requests``."""
-        self.check_room()
         self._under_way += 1
         self._metrics.under_way.set(self._under_way)
         try:
@@ -127,138 +196,66 @@ class PredictionService:
             self._under_way -= 1
             self._metrics.under_way.set(self._under_way)
 
-    async def predict(self, file: bytes, query: PredictQuery, deadline: float, number: int = 1) -> ImageResponse:
-        """Predict the faces of one image.
-
-        Args:
-            file: an image file.
-            query: of :meth:`query`.
-            deadline: the event loop's time at which it is given up.
-            number: of the image within its request, from 1.
-
-        Raises:
-            ApiError: an image that cannot be read, is over a limit, or not done by the deadline.
-        """
-        task = _ImageTask(file, query, asyncio.get_running_loop().create_future(), number)
-        work = self._pool.submit(self._detect, task)
-        try:
-            async with asyncio.timeout_at(deadline):
-                probabilities = await task.result
-        except TimeoutError:
-            if work.cancel() or task.waited_longer_than_worked():
-                raise ApiError("The service did not get to this image in time. Try again.", code="busy") from None
-            raise ApiError(
-                f"The image took longer than {self._limits.work_seconds:g} s. Shrink it.", code="too-much-work"
-            ) from None
-        self._metrics.faces.inc(len(probabilities))
-        assert task.detected is not None  # it is set before the result is
-        return _image_response(query.reader, task.detected, probabilities, f"image {number}")
-
-    async def predict_batch(
-        self, files: list[bytes], query: PredictQuery, deadline: float
-    ) -> list[ImageResponse | ErrorResponse]:
-        """Predict several images of one request, a few at a time, so that other requests get their turn.
+    async def predict(self, files: list[bytes], query: PredictQuery) -> list[PredictedImage | ApiError]:
+        """Predict the images of one request, a few at a time, so that other requests get their turn.
 
         Args:
             files: image files.
             query: of :meth:`query`.
-            deadline: the event loop's time at which the unfinished images are given up.
 
         Returns:
-            For each file in its place what :meth:`predict` returns, or why it was refused.
-
-        Raises:
-            ApiError: too many pixels in all.
+            For each file in its place its predictions, or why it was refused: it cannot be read, is over a limit, or
+            was not done in time.
         """
-        await self._check_pixels(files, deadline)
+        deadline = asyncio.get_running_loop().time() + self._limits.work_seconds
         turns = asyncio.Semaphore(self._limits.images_at_once)
+        return await asyncio.gather(
+            *(self._predict_image(file, query, number, turns, deadline) for number, file in enumerate(files, start=1))
+        )
 
-        async def result(file: bytes, number: int) -> ImageResponse | ErrorResponse:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await turns.acquire()
-            except TimeoutError:
-                return ApiError(
-                    f"The images before this one took all of the {self._limits.work_seconds:g} s that a request has. "
-                    "Send fewer.",
-                    code="too-much-work",
-                ).body()
-            try:
-                return await self.predict(file, query, deadline, number)
-            except ApiError as error:
-                return error.body()
-            except Exception:  # noqa: BLE001 - it belongs to this image, not to the others
-                self._metrics.refused.labels("internal").inc()
-                _LOG.exception("image %d of a request failed", number)
-                return internal_error().body()
-            finally:
-                turns.release()
-
-        return await asyncio.gather(*(result(file, number) for number, file in enumerate(files, start=1)))
-
-    def predict_here(self, file: bytes, query: PredictQuery) -> ImageResponse:
-        """Predict one image in this thread. As :meth:`predict`, without a deadline."""
-        detected = self._detect_faces(file, query)
-        return _image_response(query.reader, detected, query.reader.classifier.probabilities(detected.crops), "image 1")
-
-    def metadata(self, query: PredictQuery, began: float) -> dict[str, Any]:
-        """The fields of every answer beside its predictions; ``began`` is a time of time.perf_counter()."""
-        milliseconds = round(1000 * (time.perf_counter() - began), 3)
-        detector = None if query.crops else self._detector.name
-        return {"model": self._model, "detector": detector, "milliseconds": milliseconds}
-
-    async def _check_pixels(self, files: list[bytes], deadline: float) -> None:
+    async def _predict_image(
+        self, file: bytes, query: PredictQuery, number: int, turns: asyncio.Semaphore, deadline: float
+    ) -> PredictedImage | ApiError:
+        task = _ImageTask(file, query, number, asyncio.get_running_loop().create_future())
+        work: Future[None] | None = None
         try:
-            async with asyncio.timeout_at(deadline):
-                pixels = await asyncio.get_running_loop().run_in_executor(
-                    self._pool, _count_pixels, files, self._limits
-                )
+            async with asyncio.timeout_at(deadline), turns:
+                work = self._pool.submit(self._detect, task)
+                probabilities = await task.result
         except TimeoutError:
-            raise ApiError("The service did not get to these images in time. Try again.", code="busy") from None
-        if pixels > self._limits.max_request_pixels:
-            raise ApiError(
-                f"The images have {pixels:,} pixels in all; the limit of one request is "
-                f"{self._limits.max_request_pixels:,}. Send fewer or smaller ones.",
-                code="image-pixels",
+            if work is not None and work.cancel():
+                return ApiError("The service did not get to this image in time. Try again.", code="busy")
+            return ApiError(
+                f"The image, or those before it, took over {self._limits.work_seconds:g} s. Shrink or send fewer.",
+                code="too-much-work",
             )
+        except ApiError as error:
+            return error
+        except Exception:  # noqa: BLE001 - it belongs to this image, not to the others
+            _LOG.exception("image %d of a request failed", number)
+            return internal_error()
+        self._metrics.faces.inc(len(probabilities))
+        detected = task.detected
+        assert detected is not None  # it is set before the result is
+        merged = query.reader.merge(probabilities)
+        source = f"image {number}"
+        return PredictedImage(detected, query.reader.predictions(merged, detected.crops, detected.faces, source=source))
 
     def _detect(self, task: _ImageTask) -> None:
         try:
-            task.begun = time.monotonic()
-            task.detected = self._detect_faces(task.file, task.query, task.number)
+            query = task.query
+            task.detected = detect_faces(
+                task.file,
+                query.reader,
+                self._limits,
+                crops=query.crops,
+                max_faces=query.max_faces,
+                look=task.number <= TRIED,
+            )
             task.file = b""
-            self._batchers[task.query.reader.classifier.output.name].put(task.detected.crops, task.result)
+            self._batchers[query.reader.classifier.output.name].put(task.detected.crops, task.result)
         except Exception as error:  # noqa: BLE001 - it belongs to the request, not to this thread
             task.result.get_loop().call_soon_threadsafe(task.fail, error)
-
-    def _detect_faces(self, file: bytes, query: PredictQuery, number: int = 1) -> DetectedFaces:
-        return detect_faces(
-            file, query.reader, self._limits, crops=query.crops, max_faces=query.max_faces, look=number <= TRIED
-        )
-
-
-def _image_response(
-    reader: FaceReader, detected: DetectedFaces, probabilities: Probabilities, source: str
-) -> ImageResponse:
-    predictions = reader.predictions(reader.merge(probabilities), detected.crops, detected.faces, source=source)
-    return ImageResponse(
-        image=ImageSize(width=detected.width, height=detected.height),
-        faces=[FaceResponse.model_validate(each) for each in predictions],
-        faces_found=detected.found,
-        hint=None if detected.hint is None else f"{detected.hint[0].upper()}{detected.hint[1:]}",
-        hint_code=None if detected.hint is None else detected.hint.code,
-    )
-
-
-def _count_pixels(files: list[bytes], limits: Limits) -> int:
-    """Pixels of all images that will be decoded."""
-    pixels = 0
-    for file in files:
-        try:
-            pixels += check_image(file, limits)
-        except ApiError:
-            continue
-    return pixels
 
 
 @dataclass
@@ -267,15 +264,9 @@ class _ImageTask:
 
     file: bytes
     query: PredictQuery
-    result: asyncio.Future[Probabilities]
     number: int
+    result: asyncio.Future[Probabilities]
     detected: DetectedFaces | None = None
-    created: float = field(default_factory=time.monotonic)
-    begun: float = math.inf
-
-    def waited_longer_than_worked(self) -> bool:
-        """Whether the images of others took most of its time."""
-        return self.begun - self.created > time.monotonic() - self.begun
 
     def fail(self, error: Exception) -> None:
         if not self.result.done():

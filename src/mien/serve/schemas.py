@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from mien.inference.prediction import Prediction
 from mien.manifest import Manifest
 from mien.serve.api_errors import ErrorResponse
+from mien.serve.detect import DetectedFaces
 
 
 class PredictParameters(BaseModel):
@@ -105,6 +108,19 @@ class ImageResponse(BaseModel):
     )
     hint_code: str | None = Field(default=None, description="of the hint: photo-as-crop or crops-as-photos")
 
+    @classmethod
+    def of(cls, detected: DetectedFaces, predictions: Sequence[Prediction], **others: Any) -> Self:
+        """The answer about an image with a prediction for each face; ``others`` are further fields."""
+        hint = detected.hint
+        return cls(
+            image=ImageSize(width=detected.width, height=detected.height),
+            faces=[FaceResponse.model_validate(each) for each in predictions],
+            faces_found=detected.found,
+            hint=None if hint is None else f"{hint[0].upper()}{hint[1:]}",
+            hint_code=None if hint is None else hint.code,
+            **others,
+        )
+
 
 class ModelName(BaseModel):
     """Which model answered."""
@@ -113,21 +129,20 @@ class ModelName(BaseModel):
     sha256: str = Field(description="of the model file")
 
 
-class PredictResponse(ImageResponse):
-    """The answer about one image."""
-
+class _Answer(BaseModel):
     model: ModelName
     detector: str | None = Field(default=None, description="what detected the faces; missing with crops")
     milliseconds: float = Field(description="from the complete request to the answer")
 
 
-class BatchResponse(BaseModel):
+class PredictResponse(_Answer, ImageResponse):
+    """The answer about one image."""
+
+
+class BatchResponse(_Answer):
     """The answer about several images."""
 
     results: list[ImageResponse | ErrorResponse] = Field(description="one for each file, in their order")
-    model: ModelName
-    detector: str | None = Field(default=None, description="what detected the faces; missing with crops")
-    milliseconds: float = Field(description="from the complete request to the answer")
 
 
 class ModelResponse(ModelName):

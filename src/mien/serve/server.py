@@ -1,23 +1,28 @@
-"""Opens the port and runs the app on it until SIGTERM or Ctrl-C."""
+"""Opens the port and runs the service on it, in one process or in several, until SIGTERM or Ctrl-C.
+
+uvicorn speaks HTTP, stops gracefully and replaces workers. Its limits suit clients that one trusts, or a proxy: for the
+open internet, ``compose.yaml`` puts one in front that cuts off slow clients.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import logging
 import os
-import signal
 import socket
-import threading
+import tempfile
 import warnings
 from collections.abc import Callable
-from types import FrameType
+from functools import partial
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from mien.errors import ServeError
-from mien.serve.connections import OncePerMinute, bounded_connections
 from mien.serve.limits import Limits
+from mien.serve.metrics import FOLDER_VARIABLE
 
 QUEUE = 2048
 """Connections that may wait to be accepted."""
@@ -66,86 +71,71 @@ def is_local(listener: socket.socket) -> bool:
     return ipaddress.ip_address(listener.getsockname()[0]).is_loopback
 
 
-def run(app: FastAPI, listener: socket.socket, limits: Limits, *, shared: bool = False) -> None:
-    """Serve until SIGTERM or Ctrl-C, then finish the requests under way. A second Ctrl-C waits for no client.
-
-    With ``limits.drain_seconds``, SIGTERM first makes ``/readyz`` say no for that long; a second one waits no longer.
-
-    Args:
-        app: the service.
-        listener: a listening socket.
-        limits: of connections and time.
-        shared: other processes accept connections from the listener too.
+def run(app: FastAPI, listener: socket.socket, limits: Limits) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish the requests under way.
 
     Raises:
         KeyboardInterrupt: after a stop by Ctrl-C.
     """
-    connections = bounded_connections(limits)
-    config = uvicorn.Config(
+    silence_logs()
+    uvicorn.Server(_config(app, limits)).run(sockets=[listener])
+
+
+def run_workers(make_app: Callable[[], FastAPI], listener: socket.socket, limits: Limits, workers: int) -> None:
+    """Serve with several processes that share the port, as :func:`run` does with one.
+
+    Args:
+        make_app: makes the service. It is called in each worker, so it must be picklable.
+        listener: a listening socket.
+        limits: of each worker.
+        workers: processes.
+    """
+    config = _config(
+        partial(_make_quiet, make_app),
+        limits,
+        factory=True,
+        workers=workers,
+        # A worker that is silent for so long is replaced. On a busy machine it takes longer than the usual 5 to start.
+        timeout_worker_healthcheck=60,
+    )
+    # All workers count in this folder; see ServiceMetrics.page.
+    with tempfile.TemporaryDirectory(prefix="mien-serve-") as folder:
+        os.environ[FOLDER_VARIABLE] = folder
+        try:
+            Multiprocess(config, sockets=[listener]).run()
+        finally:
+            del os.environ[FOLDER_VARIABLE]
+
+
+def _make_quiet(make_app: Callable[[], FastAPI]) -> FastAPI:
+    silence_logs()
+    return make_app()
+
+
+def _config(app: Callable[..., Any], limits: Limits, **named: Any) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
-        # uvicorn's h11 protocol with limits; the tests hold how it handles unread bodies.
-        http=connections.protocol(),
-        # One connection in a turn leaves the next to a process that is idle.
-        backlog=1 if shared else connections.backlog,
+        http="h11",
         ws="none",
         lifespan="on",
+        backlog=QUEUE,
+        limit_concurrency=limits.max_connections,
+        h11_max_incomplete_event_size=limits.head_bytes,
+        timeout_keep_alive=limits.idle_seconds,
+        timeout_graceful_shutdown=round(limits.body_seconds + limits.work_seconds) + 5,
         proxy_headers=False,
         server_header=False,
         # An access log would name the addresses of clients; /metrics counts requests.
         access_log=False,
         # Its warnings are about what clients send: bytes that are not HTTP, or a request to upgrade.
         log_level="error",
-        timeout_graceful_shutdown=round(limits.body_seconds + limits.work_seconds) + 5,
+        **named,
     )
-    silence_logs()
-    server, asked = _Server(config, app.state.drain, limits.drain_seconds), []
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        # Called for signals before uvicorn handles them itself, and again at its end for those that it handled.
-        asked.append(number)
-        server.handle_exit(number, frame)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
-    server.run(sockets=[listener])
-    # A stop by SIGTERM is not a failure.
-    if signal.SIGINT in asked:
-        raise KeyboardInterrupt
 
 
 def silence_logs() -> None:
     """Keep what clients send out of the log of this process."""
-    logging.getLogger("asyncio").addFilter(OncePerMinute())
     for name in ("python_multipart", "PIL"):  # they quote forms and images
         logging.getLogger(name).setLevel(logging.CRITICAL)
     # Pillow and NumPy warn about odd images. Filters belong to the process, so a thread cannot change them for a while.
     warnings.simplefilter("ignore")
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, drain: Callable[[], None], drain_seconds: float) -> None:
-        super().__init__(config)
-        self._drain, self._drain_seconds, self._drains = drain, drain_seconds, False
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        if sig != signal.SIGTERM or not self._drain_seconds or self._drains:
-            super().handle_exit(sig, frame)
-            return
-        self._drains = True
-        self._drain()
-        timer = threading.Timer(self._drain_seconds, super().handle_exit, (sig, None))
-        timer.daemon = True
-        timer.start()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        # uvicorn has one number for the queue and for the connections accepted in one turn. The latter must be small.
-        for listener in sockets or ():
-            listener.listen(QUEUE)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
-        if self.force_exit:
-            # A second Ctrl-C asks for an end, not for a list of what was broken off.
-            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-            await self.lifespan.shutdown()

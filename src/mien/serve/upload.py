@@ -1,8 +1,7 @@
 """Receives the files of multipart requests: in memory only, within limits of bytes, files and time.
 
-A request's body is counted chunk by chunk while it arrives, and refused at the first chunk over a limit. Starlette's
-parser takes the form apart. It writes to disk what exceeds ``spool_max_size``, so that is set beyond any body; its own
-``Request.form`` would not do, for it has neither a limit of time nor a limit over all requests.
+Starlette's parser takes the form apart. It writes to disk what exceeds ``spool_max_size``, so that is set beyond any
+body. Its own ``Request.form`` would not do: it has no limit of all bytes and none of time.
 """
 
 from __future__ import annotations
@@ -10,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
 
 from fastapi import Request
 from python_multipart.multipart import parse_options_header
@@ -23,149 +21,71 @@ from starlette.requests import ClientDisconnect
 
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
-from mien.serve.prometheus import ServiceMetrics
 
 FIELD = "file"
 """The only field of the form."""
 
-
-@dataclass(eq=False)
-class Upload:
-    """The body of one request.
-
-    Attributes:
-        received: bytes so far.
-        refused: whether it was refused because all uploads together exceed the limit.
-    """
-
-    received: int = 0
-    refused: bool = False
+IMAGES: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/x-portable-anymap")
 
 
-class Uploads:
-    """Receives uploads, and counts the bytes that all of them hold in memory.
+def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
+    """What the OpenAPI document says of the body of a request: one image, or ``many``."""
+    file: dict[str, Any] = {"type": "string", "format": "binary", "description": f"an image: {', '.join(IMAGES)}"}
+    files = {"type": "array", "items": file, "minItems": 1, "maxItems": limits.max_files}
+    schema = {
+        "type": "object",
+        "required": [FIELD],
+        "additionalProperties": False,
+        "properties": {FIELD: files if many else file},
+    }
+    content = {"multipart/form-data": {"schema": schema, "encoding": {FIELD: {"contentType": ", ".join(IMAGES)}}}}
+    description = f"At most {limits.max_bytes:,} bytes in all."
+    return {"requestBody": {"required": True, "description": description, "content": content}}
 
-    Over ``max_requests * max_bytes`` the largest upload that is still arriving is refused. So a small image is
-    accepted however many large ones are arriving slowly.
+
+async def receive_files(request: Request, limits: Limits, max_files: int) -> list[bytes]:
+    """Receive the files of a request, in their order.
 
     Args:
-        limits: of bytes, files, seconds and requests.
-        metrics: reports the bytes in memory.
+        request: its body must not have been read.
+        limits: of bytes and seconds.
+        max_files: in this request.
 
-    Attributes:
-        arriving: the uploads that are still arriving, each with a function that stops it.
+    Raises:
+        ApiError: not a form, another field, no file, too many bytes or files, incomplete, or too slow.
     """
-
-    def __init__(self, limits: Limits, metrics: ServiceMetrics) -> None:
-        self._limits, self._metrics = limits, metrics
-        self._held_bytes = 0
-        self.arriving: dict[Upload, Callable[[], None]] = {}
-
-    @asynccontextmanager
-    async def files(self, request: Request, max_files: int) -> AsyncIterator[list[bytes]]:
-        """Receive the files of a request, in their order; their bytes count as held until the block ends.
-
-        Args:
-            request: its body must not have been read.
-            max_files: in this request.
-
-        Raises:
-            ApiError: not a form, another field, no file, too many bytes or files, incomplete, too slow, or no memory.
-        """
-        with self.begin() as upload:
-            yield await self._receive(request, upload, max_files)
-
-    @contextmanager
-    def begin(self) -> Iterator[Upload]:
-        """Count an upload until its request is answered."""
-        upload = Upload()
-        try:
-            yield upload
-        finally:
-            self.arriving.pop(upload, None)
-            self._release(upload)
-
-    def add(self, upload: Upload, size: int) -> None:
-        """Count more bytes of an upload. If all exceed the limit, refuse the largest of those that are arriving."""
-        upload.received += size
-        self._hold(size)
-        while self._held_bytes > self._limits.max_requests * self._limits.max_bytes and self.arriving:
-            largest = max(self.arriving, key=lambda each: each.received)
-            largest.refused = True
-            self.arriving.pop(largest)()
-            self._release(largest)
-
-    async def _receive(self, request: Request, upload: Upload, max_files: int) -> list[bytes]:
-        limits, loop = self._limits, asyncio.get_running_loop()
-        declared = request.headers.get("content-length", "")
-        if declared.isdecimal() and int(declared) > limits.max_bytes:
-            raise _too_many_bytes(limits)
-        _check_content_type(request.headers)
-        last = loop.time() + limits.body_seconds
-        try:
-            async with (
-                asyncio.timeout_at(min(last, loop.time() + limits.part_seconds)) as timeout,
-                aclosing(self._counted_chunks(request, upload, timeout, last)) as chunks,
-            ):
-                self.arriving[upload] = partial(_expire, timeout)
-                return await _Form(request.headers, chunks, max_files).files()
-        except TimeoutError:
-            if upload.refused:
-                raise _no_memory() from None
-            raise ApiError(
-                f"The body did not arrive within {limits.body_seconds:g} s, or less than {limits.part_bytes:,} bytes "
-                f"of it arrived in {limits.part_seconds:g} s. Send a smaller image.",
-                code="body-too-slow",
-            ) from None
-        except ClientDisconnect:
-            raise ApiError("The client closed the connection.", code="malformed-form") from None
-        finally:
-            self.arriving.pop(upload, None)
-
-    async def _counted_chunks(
-        self, request: Request, upload: Upload, timeout: asyncio.Timeout, last: float
-    ) -> AsyncGenerator[bytes, None]:
-        """The body's chunks within the limits. Every ``part_bytes`` extend the timeout, but not beyond ``last``."""
-        limits, part_bytes = self._limits, 0
-        async for chunk in request.stream():
-            if upload.received + len(chunk) > limits.max_bytes:
-                raise _too_many_bytes(limits)
-            self.add(upload, len(chunk))
-            if upload.refused:
-                raise _no_memory()
-            yield chunk
-            part_bytes += len(chunk)
-            if part_bytes >= limits.part_bytes:
-                part_bytes = 0
-                timeout.reschedule(min(last, asyncio.get_running_loop().time() + limits.part_seconds))
-
-    def _release(self, upload: Upload) -> None:
-        self._hold(-upload.received)
-        upload.received = 0
-
-    def _hold(self, size: int) -> None:
-        self._held_bytes += size
-        self._metrics.held_bytes.set(self._held_bytes)
-
-
-def _expire(timeout: asyncio.Timeout) -> None:
-    """Let a timeout expire now. One that is expiring in this very turn of the loop cannot be rescheduled."""
-    with suppress(RuntimeError):
-        timeout.reschedule(asyncio.get_running_loop().time())
-
-
-def _check_content_type(headers: Headers) -> None:
-    kind, options = parse_options_header(headers.get("content-type", ""))
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limits.max_bytes:
+        raise _too_many_bytes(limits)
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
     if kind != b"multipart/form-data":
         raise ApiError(f"Send multipart/form-data with a field '{FIELD}' that holds the image.", code="not-a-form")
     if not options.get(b"boundary"):
         raise ApiError("The content type multipart/form-data names no boundary.", code="malformed-form")
+    try:
+        async with asyncio.timeout(limits.body_seconds), aclosing(_bounded_chunks(request, limits)) as chunks:
+            return await _Form(request.headers, chunks, max_files).files()
+    except TimeoutError:
+        raise ApiError(
+            f"The body did not arrive within {limits.body_seconds:g} s. Send a smaller image.", code="body-too-slow"
+        ) from None
+    except ClientDisconnect:
+        raise ApiError("The client closed the connection.", code="malformed-form") from None
+
+
+async def _bounded_chunks(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        if received > limits.max_bytes:
+            raise _too_many_bytes(limits)
+        yield chunk
 
 
 class _Form(MultiPartParser):
     """Starlette's parser of multipart forms, for forms that hold files in the field ``file`` alone."""
 
-    spool_max_size = sys.maxsize  # nothing is written to disk; _counted_chunks bounds the bytes
+    spool_max_size = sys.maxsize  # nothing is written to disk; _bounded_chunks bounds the bytes
 
     def __init__(self, headers: Headers, chunks: AsyncGenerator[bytes, None], max_files: int) -> None:
         # Its own limits would all be the same exception; on_part_end tells them apart.
@@ -182,6 +102,8 @@ class _Form(MultiPartParser):
         files = [await each.read() for _, each in form.multi_items() if isinstance(each, UploadFile)]
         await form.close()
         if not self._is_complete:
+            if self._current_part.file is not None:
+                await self._current_part.file.close()
             raise _malformed_form()
         if not files:
             raise ApiError(f"The form has no field '{FIELD}'.", code="form-file-missing")
@@ -225,7 +147,3 @@ def _too_many_bytes(limits: Limits) -> ApiError:
     return ApiError(
         f"The body has more than {limits.max_bytes:,} bytes, the limit. Shrink the image.", code="too-many-bytes"
     )
-
-
-def _no_memory() -> ApiError:
-    return ApiError("Too many images are being sent at a time. Try again in a second.", code="busy")

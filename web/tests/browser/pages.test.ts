@@ -1,4 +1,4 @@
-// The pages that the commands write, and /docs: axe finds nothing on them, and a phone shows all of them. Oracle: axe, and the
+// The pages that the commands write: axe finds nothing on them, and a phone shows all of them. Oracle: axe, and the
 // browser's own measures.
 import { existsSync } from "node:fs";
 import path from "node:path";
@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { folder, launch, python } from "./browser";
 
-const PAGES = ["report/report.html", "comparison/report.html", "audit/audit.html", "study/report.html", "video.html", "docs.html"];
+const PAGES = ["report/report.html", "comparison/report.html", "audit/audit.html", "study/report.html", "video.html"];
 const out = path.join(folder, "pages");
 
 let browser: Browser;
@@ -25,7 +25,6 @@ test.each(PAGES)("axe finds nothing on %s, in light and dark, and it is as wide 
   const file = path.join(out, name);
   expect(existsSync(file)).toBe(true);
   for (const [width, colorScheme] of [[1280, "light"], [390, "dark"]] as const) {
-    // The policy of /docs allows its own script alone.
     const context = await browser.newContext({ viewport: { width, height: 844 }, colorScheme, bypassCSP: true });
     const page = await context.newPage();
     await page.goto(pathToFileURL(file).href);
@@ -43,15 +42,3 @@ test.each(PAGES)("axe finds nothing on %s, in light and dark, and it is as wide 
   }
 }, 120_000);
 
-test("a phone shows all of /docs without scrolling sideways, not even within a table", async () => {
-  const context = await browser.newContext({ viewport: { width: 390, height: 844 } });
-  const page = await context.newPage();
-  await page.goto(pathToFileURL(path.join(out, "docs.html")).href);
-  const wider = await page.evaluate(() =>
-    [...document.querySelectorAll("body *")]
-      .filter((each) => each.getBoundingClientRect().right > innerWidth || (each.clientWidth && each.scrollWidth > each.clientWidth + 1))
-      .map((each) => each.outerHTML.slice(0, 100)),
-  );
-  expect(wider).toEqual([]);
-  await context.close();
-});

@@ -1,0 +1,145 @@
+"""Who may use the service: whoever has its token, under its own names, and not from pages of other sites.
+
+Pages of other sites could post to the service, and by DNS rebinding read its answers.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+import os
+import re
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mien.errors import ServeError
+from mien.serve.api_errors import ApiError
+
+VARIABLE = "MIEN_TOKEN"
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750, section 2.1
+
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", re.IGNORECASE | re.ASCII)
+
+
+def find_token(file: Path | None) -> str | None:
+    """The token in a file, else in the environment variable, else None. There is no option for the token itself,
+    because every user of a machine sees the arguments of its programs.
+
+    Raises:
+        ServeError: the file cannot be read (``token-unreadable``), or there is no token in it (``token-invalid``).
+    """
+    if file is None:
+        text, place = os.environ.get(VARIABLE), VARIABLE
+        if text is None:
+            return None
+    else:
+        place = str(file)
+        try:
+            text = file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ServeError(f"The token in {place} cannot be read: {reason}.", code="token-unreadable") from None
+    token = text.strip()
+    if not _TOKEN.fullmatch(token):
+        raise ServeError(
+            f"{place} does not hold a token: expected letters, digits and -._~+/ without spaces.", code="token-invalid"
+        )
+    return token
+
+
+def require_token(token: str) -> Callable[..., Awaitable[None]]:
+    """Make a FastAPI dependency that refuses requests without this token. It compares in constant time."""
+    expected = token.encode()
+    bearer = HTTPBearer(auto_error=False, description="The service's token.")
+
+    async def check(request: Request, given: HTTPAuthorizationCredentials | None = Depends(bearer)) -> None:  # noqa: B008
+        if given is None or not hmac.compare_digest(given.credentials.encode(), expected):
+            raise ApiError("Send the header 'Authorization: Bearer TOKEN' with the right token.", code="unauthorised")
+
+    return check
+
+
+def check_host_names(names: Sequence[str]) -> None:
+    """Refuse what no request's host could equal: a port, an address, a pattern. Raises ServeError (``host-name``)."""
+    for name in names:
+        if not _HOST.fullmatch(name):
+            raise ServeError(
+                f"--allow-host {name!r} is not a host name. Give the name alone, such as faces.example.org, without "
+                "scheme, port and path; it is allowed at every port.",
+                code="host-name",
+            )
+
+
+def page_origins(hosts: Sequence[str]) -> str:
+    """A regular expression for the origins of pages of these hosts, at any port."""
+    return rf"https?://({'|'.join(re.escape(name.lower()) for name in hosts)})(:[0-9]+)?"
+
+
+class CheckOrigin:
+    """ASGI middleware that refuses requests for other hosts (``foreign-host``) and from pages of other sites
+    (``foreign-origin``).
+
+    A host is the service's own if it is an IP address, ``localhost``, this machine's name or one that the user allows.
+    An address cannot be rebound: a browser that asks for one sends nothing of another site's name.
+
+    Args:
+        app: the service.
+        allowed: further host names, without ports; pages of these hosts may ask too.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Sequence[str] = ()) -> None:
+        self.app: ASGIApp = app
+        self._allowed = {name.lower() for name in allowed}
+        self._own = {"localhost", socket.gethostname().lower()} | self._allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        error = self._error(Headers(scope=scope)) if scope["type"] == "http" else None
+        if error is None:
+            await self.app(scope, receive, send)
+        else:
+            await error.response(scope)(scope, receive, send)
+
+    def _error(self, headers: Headers) -> ApiError | None:
+        # Browsers send a host; what sends none, such as a health check in HTTP/1.0, is no browser.
+        host, origin = headers.get("host"), headers.get("origin")
+        if host is not None and not self._is_own(host):
+            return ApiError(
+                "This host name is not allowed; add it with mien serve --allow-host NAME.", code="foreign-host"
+            )
+        if origin is not None and not self._may_ask(origin, host):
+            return ApiError(
+                "Pages of this site may not use the service; allow its host with mien serve --allow-host NAME.",
+                code="foreign-origin",
+            )
+        return None
+
+    def _is_own(self, host: str) -> bool:
+        name = _name(f"//{host}")
+        return name in self._own or _is_address(name)
+
+    def _may_ask(self, origin: str, host: str | None) -> bool:
+        own = origin.partition("://")[2].lower() == (host or "").lower()
+        return own or _name(origin) in self._allowed
+
+
+def _name(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
