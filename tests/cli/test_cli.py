@@ -161,9 +161,9 @@ def test_data_info_convert_and_back(mien, tmp_path, face_folder):
 
 
 def test_recipes_are_listed_and_printed(mien, tmp_path):
-    assert "demo" in mien("recipes").out
-    (tmp_path / "own.toml").write_text(mien("recipes", "demo").out)
-    assert json.loads(mien("recipes", str(tmp_path / "own.toml"), "--json").out)["name"] == "demo"
+    assert "demo" in mien("info", "--recipes").out
+    (tmp_path / "own.toml").write_text(mien("info", "--recipe", "demo").out)
+    assert json.loads(mien("info", "--recipe", tmp_path / "own.toml", "--json").out)["name"] == "demo"
 
 
 def test_bad_images_and_data_are_one_line(mien, tmp_path, tiny_run, faces):

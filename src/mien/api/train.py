@@ -242,7 +242,7 @@ def find_recipe(
     """A recipe after changes, and the run to fine-tune, whose network and input it then has."""
     if not isinstance(recipe, Recipe | str | os.PathLike):
         raise RecipeError(
-            f"A recipe is given by its name or file; found {type(recipe).__name__}. `mien recipes` lists the names.",
+            f"A recipe is given by its name or file; found {type(recipe).__name__}. `mien info --recipes` lists them.",
             code="recipe-type",
         )
     if not isinstance(recipe, Recipe):

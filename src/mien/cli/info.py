@@ -1,7 +1,10 @@
-"""``mien info``: the metadata of a model."""
+"""``mien info``: the metadata of a model; the recipes that come with mien."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
 from rich.table import Table
 
 from mien.artifact import read_manifest
@@ -9,14 +12,46 @@ from mien.cli.options import JsonOption, ModelArgument, QuietOption
 from mien.cli.output import show, show_json
 from mien.inference.find_model import find_model
 from mien.manifest import Manifest
+from mien.recipe_file import dump_recipe, load_recipe, recipe_names
 
 
 def info(
     model: ModelArgument = "default",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Print this recipe as TOML, with the value of every key: a start for your own.", metavar="NAME"
+        ),
+    ] = None,
+    recipes: Annotated[bool, typer.Option("--recipes", help="List the built-in recipes.")] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show the metadata of a model: classes, input, origin, metrics."""
+    """Show the metadata of a model: classes, input, origin, metrics. Or show recipes, in place of a model."""
+    if recipe is not None:
+        chosen = load_recipe(recipe)
+        if json:
+            show_json(chosen.model_dump(mode="json"))
+        else:
+            typer.echo(dump_recipe(chosen), nl=False)
+    elif recipes:
+        _show_recipes(json=json)
+    else:
+        _show_model(model, json=json)
+
+
+def _show_recipes(*, json: bool) -> None:
+    known = {name: load_recipe(name) for name in recipe_names()}
+    if json:
+        show_json({name: each.description for name, each in known.items()})
+        return
+    table = Table("recipe", "model", "epochs", "description", box=None, pad_edge=False)
+    for name, each in known.items():
+        table.add_row(name, each.model.name, str(each.epochs), each.description)
+    show(table)
+
+
+def _show_model(model: str, *, json: bool) -> None:
     file = find_model(model)
     manifest = read_manifest(file)
     if json:

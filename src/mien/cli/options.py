@@ -46,7 +46,7 @@ def _set_quiet(quiet: bool) -> bool:
 ModelArgument = Annotated[str, typer.Argument(help=MODEL_HELP, metavar="MODEL")]
 ModelsArgument = Annotated[list[str], typer.Argument(help=MODEL_HELP, metavar="MODEL")]
 RecipeArgument = Annotated[
-    str, typer.Argument(help="The name of a recipe (see `mien recipes`), or a .toml file.", metavar="RECIPE")
+    str, typer.Argument(help="The name of a recipe (see `mien info --recipes`), or a .toml file.", metavar="RECIPE")
 ]
 DataArgument = Annotated[Path, typer.Argument(help=DATA_HELP, metavar="PATH")]
 
