@@ -26,10 +26,11 @@ from mien.pipeline.training_run import RunResult, run_recipe
 from mien.run_folder import RunFolder
 from mien.runs.execute import StudyContext
 from mien.runs.page import write_study
-from mien.runs.plan import make_plan
+from mien.runs.plan import DataForm, PlannedRun
+from mien.runs.planner import make_plan
 from mien.runs.scheduler import run_all
 from mien.runs.spec import parse_study
-from mien.runs.store import CompletedRun, DataForm, PlannedRun, read_completed
+from mien.runs.store import CompletedRun, read_completed
 from mien.runs.table import tabulate, write_table
 from mien.training.plan import plan_training
 

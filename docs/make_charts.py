@@ -25,8 +25,7 @@ from mien.inference.find_model import SHIPPED, find_run
 from mien.page.charts.curves import vote_reliability_chart
 from mien.page.charts.error_analysis import robustness_curves_chart
 from mien.page.charts.svg import COLOURS, Chart, legend_above, make_chart, readable_on
-from mien.runs.charts import spreads_plot
-from mien.runs.texts import metric_name
+from mien.runs.page import metric_name, spreads_plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -26,7 +26,7 @@ from kept import Model
 
 from mien.files import write_text
 from mien.page.wording import p_text
-from mien.runs.texts import in_percent, metric_name, metric_text, spread_text
+from mien.runs.page import in_percent, metric_name, metric_text, spread_text
 
 DOCS = Path(__file__).parent
 PAGES = ("results", "studies")

@@ -15,12 +15,11 @@ SOURCE = Path(mien.__file__).parent
 TORCH_FOLDERS = ("mien.models", "mien.training", "mien.exporting", "mien.explanation.gradient")
 TRAINS = (
     *("mien.pipeline.training_run", "mien.pipeline.export_quantized"),
-    *("mien.runs.plan", "mien.runs.execute", "mien.runs.scheduler", "mien.runs.ray_run", "mien.runs.duration"),
+    *("mien.runs.planner", "mien.runs.execute", "mien.runs.scheduler"),
     *(
         "mien.runs.folds",
         "mien.runs.stratified_folds",
         "mien.runs.sweep",
-        "mien.runs.storage",
     ),
 )
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mien.api.export import export as export
     from mien.api.find_lr import find_lr as find_lr
     from mien.api.push import push as push
+    from mien.api.study import study as study
     from mien.api.train import train as train
     from mien.data.dataset import Dataset as Dataset
     from mien.data.read import load_dataset as load_dataset
@@ -62,6 +63,7 @@ _HOMES = {
     "load_recipe": "mien.recipe_file",
     "predict_video": "mien.video.video_predictor",
     "push": "mien.api.push",
+    "study": "mien.api.study",
     "train": "mien.api.train",
 }
 
@@ -89,6 +91,7 @@ __all__ = [
     "load_recipe",
     "predict_video",
     "push",
+    "study",
     "train",
 ]
 

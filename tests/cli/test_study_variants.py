@@ -14,9 +14,10 @@ from mien.evaluation.predictions import read_predictions
 from mien.files import file_sha256
 from mien.inference.find_model import find_run
 from mien.run_folder import RunFolder
-from mien.runs.plan import make_plan
+from mien.runs.plan import DataForm
+from mien.runs.planner import make_plan
 from mien.runs.spec import parse_study
-from mien.runs.store import DataForm, read_completed
+from mien.runs.store import read_completed
 from support import note_codes, raises, refused
 
 
@@ -49,7 +50,7 @@ def doubted(faces, split, count):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_only_the_train_split_of_a_variant_is_cleaned(mien, cleaning, face_folder, tmp_path, monkeypatch, jobs):
-    monkeypatch.setattr("mien.runs.duration.available_cores", lambda: 2)
+    monkeypatch.setattr("mien.runs.scheduler.available_cores", lambda: 2)
     faces = load_dataset(face_folder)
     write_clean(tmp_path / "clean.toml", Clean(faces.fingerprint, tuple(doubted(faces, "train", 11))))
     arguments = (

@@ -10,8 +10,9 @@ import pytest
 
 from mien.data.dataset import Dataset
 from mien.recipe_file import dump_recipe
+from mien.runs.plan import DataForm, PlannedRun, StudyCallback, StudyPlan
 from mien.runs.spec import Study, parse_study
-from mien.runs.store import CompletedRun, DataForm, PlannedRun, StudyPlan, read_completed
+from mien.runs.store import CompletedRun, read_completed
 
 if TYPE_CHECKING:
     from mien.runs.execute import StudyContext
@@ -93,17 +94,17 @@ def tiny_study(tiny_study_file: Path) -> Study:
     return parse_study(tiny_study_file.read_text(), "small")
 
 
-class Told:
-    """A watch that remembers."""
+class Told(StudyCallback):
+    """A callback that remembers."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, int, object]] = []
 
-    def epochs(self, run: PlannedRun, done: int) -> None:
+    def on_epochs(self, run: PlannedRun, done: int) -> None:
         self.lines.append((run.variant, run.recipe.seed, done))
 
-    def ended(self, run: PlannedRun, finished: CompletedRun) -> None:
-        self.lines.append((run.variant, run.recipe.seed, "failed" if finished.record.failed else "ended"))
+    def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
+        self.lines.append((run.variant, run.recipe.seed, "failed" if completed.record.failed else "ended"))
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ class Done:
 def done(tmp_path_factory: pytest.TempPathFactory, tiny_study: Study, faces: Dataset) -> Done:
     """The tiny study, run in this process."""
     from mien.runs.execute import StudyContext
-    from mien.runs.plan import make_plan
+    from mien.runs.planner import make_plan
     from mien.runs.scheduler import run_all
 
     out = tmp_path_factory.mktemp("out")

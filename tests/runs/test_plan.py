@@ -10,10 +10,10 @@ import pytest
 from mien.data.dataset import Dataset
 from mien.data.synthetic import synthetic_faces
 from mien.errors import DataError, MienError, ModelError, RecipeError, StudyError
-from mien.runs import plan as study_plan
-from mien.runs.plan import folder_of, make_plan, pending
+from mien.runs import planner
+from mien.runs.plan import DataForm, folder_of, pending
+from mien.runs.planner import make_plan
 from mien.runs.spec import parse_study
-from mien.runs.store import DataForm
 from mien.training.state import check_weights
 from support import raises
 
@@ -91,8 +91,9 @@ def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):
         ("optim.lr = 1e30", "progressive_resizing = [[0.5, 12]]", [], RecipeError, "image-too-small", "16 px"),
         ('classes = "five"', 'classes = "a=happy,b=contempt"', [], DataError, "scheme-class-missing",
          "'contempt'"),
-        ('"five"\nclasses = "binary"', '"five"\nclasses = "seven"', [], StudyError, "study-classes", "'disgust'"),
-        ('= "base"\nclasses = "binary"', '= "base"', [], StudyError, "study-classes", "'base and merged"),
+        ('"five"\nclasses = "binary"', '"five"\nclasses = "seven"', [], StudyError, "scheme-class-missing",
+         "'disgust'"),
+        ('= "base"\nclasses = "binary"', '= "base"', [], StudyError, "classes-differ", "'base and merged"),
         ("recall.disgust", "recall.disgut", [], StudyError, "study-metric-class", "'disgust'"),
         ('seeds = [0]\n\n[[variants]]\nname = "merged"', 'seeds = [5]\n\n[[variants]]\nname = "merged"', [], StudyError,
          "study-parent-seed", "seed 5"),
@@ -177,13 +178,13 @@ def test_scores_that_will_have_no_row_are_refused_before_training(tiny_study_fil
     few = faces.subset((faces.split != "validation") | alone)
     without_five = text.replace('set = { classes = "five"', 'set = { classes = "seven"')
     assert without_five != text
-    with raises(StudyError, "study-no-samples"):
+    with raises(StudyError, "scheme-drops-all"):
         make_plan(parse_study(without_five, "small", tiny_study_file.parent), {DataForm(48, 1): few})
     compared = without_five.replace(
         'after = "five"\nclasses = "binary"', 'after = "five"\nclasses = "a=disgust,b=neutral"'
     )
     assert compared != without_five
-    with raises(StudyError, "study-no-samples"):
+    with raises(StudyError, "scheme-drops-all"):
         make_plan(parse_study(compared, "small", tiny_study_file.parent), {DataForm(48, 1): few})
 
 
@@ -204,13 +205,13 @@ def compared(tiny_study_file):
 
 
 def test_a_comparison_needs_rows_that_all_have(compared, faces):
-    with raises(StudyError, "study-no-samples"):
+    with raises(StudyError, "no-shared-samples"):
         make_plan(compared("a=happy,b=sad", "a=angry,b=fear"), {DataForm(48, 1): faces})
 
 
 def test_faces_that_two_variants_call_otherwise_do_not_compare(compared, faces):
     """Surprise is of the first class here, of the second there."""
-    with raises(StudyError, "study-classes"):
+    with raises(StudyError, "labels-differ"):
         make_plan(compared("a=happy+surprise,b=sad+fear", "a=happy,b=sad+fear+surprise"), {DataForm(48, 1): faces})
     assert (
         len(make_plan(compared("a=happy+surprise,b=sad+fear", "a=happy+surprise,b=sad"), {DataForm(48, 1): faces}).runs)
@@ -259,10 +260,22 @@ def test_weights_that_are_not_at_hand_can_be_given_as_a_file(tiny_study_file, fa
             raise ModelError("not on this machine.", code="weights-not-here")
         return check_weights(plan)
 
-    monkeypatch.setattr(study_plan, "check_weights", lacking_weights)
+    monkeypatch.setattr(planner, "check_weights", lacking_weights)
     text = tiny_study_file.read_text()
     with raises(ModelError, "weights-not-here", "'wild'", "--set wild:model.weights=FILE"):
         make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
     text = text.replace('name = "wild"', 'name = "wild"\noptional = true')
     plan = make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
     assert plan.left_out["wild"] == "not on this machine. In this study: --set wild:model.weights=FILE."
+
+
+def test_time_is_estimated_from_timed_steps(done, monkeypatch, tmp_path):
+    """Oracle: epochs, faces and rate multiplied by hand."""
+    monkeypatch.setattr(planner, "training_throughput", lambda recipe, classes, seconds: 50.0)
+    run = done.runs[0]
+    longer = dataclasses.replace(run, recipe=run.recipe.model_copy(update={"epochs": 3}))
+    assert planner.estimate_seconds([run, longer], tmp_path, 1) == pytest.approx(
+        [run.train_faces / 50, 3 * run.train_faces / 50]
+    )
+    # It is done: nothing of it is left.
+    assert planner.estimate_seconds([run], done.context.out, 1) == [0]

@@ -18,11 +18,13 @@ from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import with_model_classes
 from mien.pipeline.training_run import run_recipe
 from mien.run_folder import RunFolder
+from mien.runs import scheduler
 from mien.runs.execute import StudyContext
-from mien.runs.plan import folder_of, make_plan, pending
-from mien.runs.scheduler import run_all
+from mien.runs.plan import DataForm, folder_of, pending
+from mien.runs.planner import make_plan
+from mien.runs.scheduler import Processes, parallel_runs, run_all
 from mien.runs.spec import load_study
-from mien.runs.store import DataForm, read_completed
+from mien.runs.store import read_completed
 from mien.runs.table import tabulate
 from mien.training import checkpoint
 from mien.training.plan import plan_training
@@ -111,7 +113,7 @@ def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces,
 
 def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces, tmp_path, told):
     context = StudyContext({DataForm(48, 1): faces}, tmp_path, tmp_path / "results", {})
-    assert run_all(done.runs, {}, context, told, jobs=2)
+    assert run_all(done.runs, {}, context, told, Processes(context, 2))
     found = read_completed(context.results)
     assert set(found) == set(done.finished)
     for key, each in found.items():
@@ -131,30 +133,27 @@ import time
 from pathlib import Path
 from mien.data.synthetic import synthetic_faces
 from mien.errors import StudyError
-from mien.runs.spec import load_study
-from mien.runs.plan import make_plan
 from mien.runs.execute import StudyContext
-from mien.runs.store import DataForm
-from mien.runs.scheduler import run_all
-from mien.runs import duration as study_time
+from mien.runs.plan import DataForm, StudyCallback
+from mien.runs.planner import make_plan
+from mien.runs.scheduler import Processes, run_all
+from mien.runs.spec import load_study
 import torch
 torch.set_num_threads(1)
-study_time.available_cores = lambda: 2  # two workers, also where there is one core
 
-class Quiet:
-    def epochs(self, run, done):
+class Quiet(StudyCallback):
+    def on_epochs(self, run, done):
         if len(sys.argv) > 5:  # a run of few epochs waits, so that it can be stopped
             time.sleep(1)
 
-    def ended(self, run, finished): pass
-
 if __name__ == "__main__":
-    out = Path(sys.argv[2])
+    out, jobs = Path(sys.argv[2]), int(sys.argv[3])
     context = StudyContext({DataForm(48, 1): synthetic_faces(400, seed=1)}, out, out / "results", {})
     plan = make_plan(load_study(sys.argv[1]), context.faces_by_form, ["epochs=" + sys.argv[4]])
     runs = [run for run in plan.runs if run.variant == "base"]
+    executor = Processes(context, jobs) if jobs > 1 else None
     try:
-        print(run_all(runs, {}, context, Quiet(), int(sys.argv[3])), flush=True)
+        print(run_all(runs, {}, context, Quiet(), executor), flush=True)
     except StudyError as error:
         print(f"StudyError {error.code}: {error}", flush=True)
 """
@@ -257,3 +256,9 @@ def test_workers_end_with_a_study_that_was_killed_alone(tiny_study_file, tmp_pat
     while any(_runs(each) for each in workers):
         assert time.monotonic() < ends, "a worker trains on without its study"
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("jobs", "runs", "at_once"), [(1, 9, 1), (2, 9, 2), (8, 9, 4), (4, 3, 3), (2, 0, 1)])
+def test_no_more_go_at_once_than_there_are_runs_and_cores(monkeypatch, jobs, runs, at_once):
+    monkeypatch.setattr(scheduler, "available_cores", lambda: 4)
+    assert parallel_runs(jobs, runs) == at_once

@@ -1,9 +1,10 @@
-"""Oracles: the stored scores, counted with numpy."""
+"""Oracles: the stored predictions, counted with numpy."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import shutil
 
@@ -11,18 +12,18 @@ import numpy as np
 import pytest
 
 from mien.errors import StudyError
+from mien.evaluation.named_metrics import METRICS
 from mien.evaluation.predictions import write_predictions
 from mien.evaluation.results import Estimate
-from mien.evaluation.seed_variance import RepeatedDifference, holm
+from mien.evaluation.seed_variance import RepeatedDifference, Spread, holm
 from mien.evaluation.vote_predictions import VotePredictions
-from mien.runs.page import study_tables, write_study
+from mien.runs.page import duration, metric_name, metric_text, spread_text, study_tables, write_study
 from mien.runs.table import TrainingSummary, _adjusted, tabulate, write_table
-from mien.runs.texts import metric_text
 from support import note_codes, page_codes, raises
 
 
-def accuracy(scores):
-    return (scores.probabilities.argmax(1) == scores.labels).mean()
+def accuracy(predictions):
+    return (predictions.probabilities.argmax(1) == predictions.labels).mean()
 
 
 LONG = "sgd-0.003-momentum"
@@ -33,7 +34,7 @@ def table(done):
     return tabulate(done.study, done.plan, done.finished, resamples=50)
 
 
-def test_rows_hold_mean_and_spread_of_the_stored_scores(done, table):
+def test_rows_hold_mean_and_spread_of_the_stored_predictions(done, table):
     base, five, merged, damaged, wild, lost, elsewhere = table.rows
     each = [accuracy(done.finished[done.runs[index].key].predictions()) for index in (0, 4)]
     assert base.metrics["accuracy"].mean == pytest.approx(np.mean(each))
@@ -52,9 +53,11 @@ def test_rows_hold_mean_and_spread_of_the_stored_scores(done, table):
 
 
 def test_a_merged_row_is_the_sum_of_probabilities(done, table):
-    scores = done.finished[done.runs[1].key].predictions()
-    positive = scores.probabilities[:, [scores.classes.index("happy"), scores.classes.index("surprise")]].sum(1)
-    truth = np.isin(scores.labels, [scores.classes.index("happy"), scores.classes.index("surprise")])
+    predictions = done.finished[done.runs[1].key].predictions()
+    positive = predictions.probabilities[
+        :, [predictions.classes.index("happy"), predictions.classes.index("surprise")]
+    ].sum(1)
+    truth = np.isin(predictions.labels, [predictions.classes.index("happy"), predictions.classes.index("surprise")])
     assert table.rows[2].metrics["accuracy"].mean == pytest.approx(((positive > 0.5) == truth).mean())
 
 
@@ -224,3 +227,22 @@ def test_times_of_a_gpu_and_of_a_cpu_have_no_mean(done):
     own = done.finished[done.runs[0].key].record.seconds
     assert table.rows[0].training == (TrainingSummary("1 thread", 1, own), TrainingSummary("GPU", 1, 7.0))
     assert table.to_dict()["variants"][0]["training"][1] == {"on": "GPU", "runs": 1, "seconds": 7.0}
+
+
+def test_every_figure_has_a_name():
+    assert all(metric_name(each) for each in METRICS)
+    assert metric_name("recall.disgust") == "recall of disgust"
+    assert metric_name("f1.happy") == "F1 of happy"
+
+
+def test_a_spread_shows_its_deviation_only_where_there_is_one():
+    interval = Estimate(0.612, 0.6, 0.62)
+    assert spread_text("accuracy", Spread((0.61, 0.614), 0.612, 0.0028, interval)) == "61.2 ± 0.3%"
+    assert spread_text("accuracy", Spread((0.612,), 0.612, math.nan, interval)) == "61.2%"
+    assert spread_text("macro_f1", Spread((0.5, 0.6), 0.55, 0.0707, interval)) == "0.550 ± 0.071"
+    assert spread_text("macro_f1", Spread((math.nan, math.nan), math.nan, math.nan, interval)) == "–"
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (500, "8 min"), (10000, "2.8 h")])
+def test_durations(seconds, words):
+    assert duration(seconds) == words

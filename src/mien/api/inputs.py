@@ -22,8 +22,8 @@ class DataSource(Protocol):
         """Where the data is."""
         ...
 
-    def read(self, size_px: int, channels: int = 1) -> ReadResult:
-        """The data with images of this side, grey or RGB."""
+    def read(self, size_px: int, channels: int = 1, *, again: bool = False) -> ReadResult:
+        """The data with images of this side, grey or RGB. ``again``: print nothing of data that was read before."""
         ...
 
 
@@ -33,8 +33,8 @@ Model: TypeAlias = Predictor | str | os.PathLike[str]
 """A loaded model, or what :func:`mien.load` takes: a name, a run folder, a ``.onnx`` file."""
 
 
-def read(data: Data, size_px: int, channels: int = 1) -> ReadResult:
-    """The data at a model's image size, in pixels, and with its channels.
+def read(data: Data, size_px: int, channels: int = 1, *, again: bool = False) -> ReadResult:
+    """The data at a model's image size, in pixels, and with its channels; ``again`` where it was read before.
 
     Raises:
         DataError: as :func:`mien.load_dataset`; something that is no data (``data-type``).
@@ -44,7 +44,7 @@ def read(data: Data, size_px: int, channels: int = 1) -> ReadResult:
     if isinstance(data, Dataset):
         return ReadResult(data, "arrays", "as given", (), (), cached=False)
     if isinstance(data, DataSource):
-        return data.read(size_px, channels)
+        return data.read(size_px, channels, again=again)
     return read_data(data, size_px=size_px, channels=channels)
 
 

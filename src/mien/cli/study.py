@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import TracebackType
+from typing import Annotated, Self
 
 import typer
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
 
+from mien.api.study import StudyJob, prepare_study
 from mien.cli.options import (
     BatchSizeOption,
     Engine,
@@ -20,40 +26,14 @@ from mien.cli.options import (
     QuietOption,
     recipe_changes,
 )
-from mien.cli.output import check_out, note, notice, page_metadata, show, show_json
-from mien.cli.source import Source, SourceVotesOptions
-from mien.cli.study_view import StudyProgress, show_studies, show_what_would_run
-from mien.data.clean import apply_clean, read_clean
-from mien.data.dataset import Dataset
-from mien.errors import MienError, StudyError, needs_extra
-from mien.page.rendering import import_page_packages
-from mien.progress import bars_are_shown, busy
-from mien.runs.page import study_tables, write_study
-from mien.runs.spec import Study, load_study
-from mien.runs.store import CompletedRun, DataForm, PlannedRun, StudyPlan, read_completed
-from mien.runs.table import tabulate, write_table
-
-if TYPE_CHECKING:
-    from mien.runs.execute import StudyContext
-
-Completed = Mapping[str, CompletedRun]
-
-
-@dataclass(frozen=True)
-class _Options:
-    """What the user asked for, found and checked as far as that needs no data."""
-
-    study: Study
-    source: Source
-    out: Path
-    results: Path
-    changes: Sequence[str] = field(default=())
-    only: Sequence[str] = field(default=())
-    jobs: int | None = None
-    engine: Engine = Engine.LOCAL
-    dry_run: bool = False
-    only_finished: bool = False
-    json: bool = False
+from mien.cli.output import check_out, notice, show, show_json
+from mien.cli.source import SourceVotesOptions
+from mien.errors import StudyError
+from mien.progress import bars_are_shown
+from mien.runs.page import duration, study_tables
+from mien.runs.plan import PlannedRun, StudyCallback
+from mien.runs.spec import load_study, study_names
+from mien.runs.store import CompletedRun
 
 
 def study(
@@ -117,176 +97,142 @@ def study(
     `mien study list` shows the built-in studies.
     """
     if name == "list":
-        show_studies(json)
+        _show_studies(json)
         return
-    if only_finished and (dry_run or only):
-        raise StudyError("--finished trains nothing; leave out --only and --dry-run.", code="options")
+    if only_finished and dry_run:
+        raise StudyError("--finished trains nothing; leave out --dry-run.", code="options")
+    # A wrong name is refused before torch is loaded, which takes seconds.
     wanted = load_study(name)
-    for each in only or ():
-        wanted.variant(each)
-    changes = recipe_changes(changes, epochs, batch_size, lr)
-    told = ([] if recipe is None else [f"recipe {recipe}"]) + list(changes)
-    if told:
-        # Table and page must not be mistaken for those of the unchanged study.
-        title = f"{wanted.title} (changed: {', '.join(told)})"
-        wanted = wanted.model_copy(update={"title": title})
-    if recipe is not None:
-        # Its runs have folders of their own, also where both keep theirs in one place.
-        wanted = wanted.model_copy(update={"name": f"{wanted.name}-{Path(recipe).stem}", "recipe": recipe})
-        # What was published is of another network.
-        variants = tuple(each.model_copy(update={"published": {}}) for each in wanted.variants)
-        wanted = wanted.model_copy(update={"variants": variants})
+    for variant in only or ():
+        wanted.variant(variant)
     if data is None:
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
-    out = out or Path("studies") / wanted.name
     source = data_options.at(data)
-    given = (changes, only or (), jobs, engine, dry_run, only_finished, json)
-    options = _Options(wanted, source, out, results or out / "results", *given)
-    _check(options)
-    _run(options)
-
-
-def _check(options: _Options) -> None:
-    """Refuse before torch is loaded, which takes seconds, and before hours of training."""
-    options.source.check()
-    check_out(options.out, options.source.path)
-    if options.source.clean is None and any(variant.clean for variant in options.study.variants):
-        raise StudyError(
-            f"The study '{options.study.name}' has variants that train on cleaned data. Give the list of `mien audit` "
-            "with --clean FILE.",
-            code="options",
-        )
-    if options.results.is_file():
-        raise StudyError(f"{options.results} is a file; --results must name a folder.", code="out-is-file")
-    with needs_extra("train", "Training"):
-        import mien.runs.scheduler  # noqa: F401
-    with needs_extra("report", "The page and the tests of a study"):
-        import_page_packages()
-        import scipy  # noqa: F401
-
-
-def _run(options: _Options) -> None:
-    """Plan, train what is missing, and write table and page."""
-    from mien.runs.execute import StudyContext
-    from mien.runs.plan import pending
-
-    study, metadata = options.study, options.source.environment()
-    completed = read_completed(options.results)
-    context = StudyContext(_read(options), options.out, options.results, metadata)
-    plan = _plan(options, context, completed)
-    to_do = [] if options.only_finished else pending(study, plan, completed, options.out, options.only)
-    _give_notices(plan, to_do)
-    all_ended, failure = True, None
-    if to_do or options.dry_run:
-        costs, at_once = _estimate(options, to_do, completed)
-        if options.dry_run:
-            show_what_would_run(len(plan.runs), to_do, costs, at_once, options.json)
-            return
-        all_ended, failure = _train(options, context, to_do, completed, costs)
-        completed = read_completed(options.results)
-    if not all_ended and not any(run.key in completed for run in plan.runs):
-        notice("Stopped before the first run was finished. Run the same command to resume.")
-        raise typer.Exit(130)
-    _write(options, plan, completed, metadata)
-    if failure is not None:
-        raise failure
-    if not all_ended:
+    source.check()
+    check_out(out, data)
+    job = prepare_study(
+        wanted,
+        source,
+        out=out,
+        results=results,
+        only=only or (),
+        recipe=recipe,
+        changes=recipe_changes(changes, epochs, batch_size, lr),
+        clean=source.clean,
+        jobs=jobs,
+        engine=engine,
+        finished=only_finished,
+        metadata=source.environment(),
+    )
+    for each in job.notices():
+        notice(each.line)
+    if dry_run:
+        _show_what_would_run(job, json)
+        return
+    with StudyProgress(job.to_do) as progress:
+        table = job.run(progress)
+    if table.page is not None:
+        if json:
+            show_json(table.to_dict())
+        else:
+            show(study_tables(table))
+        notice(f"page: {table.page}; the finished runs are kept in {job.context.results}")
+    if table.was_stopped:
         notice("Stopped. Run the same command to resume.")
         raise typer.Exit(130)
 
 
-def _read(options: _Options) -> Mapping[DataForm, Dataset]:
-    """The data as every recipe of the study takes it: each size, grey or RGB, is decoded once, for all runs."""
-    study, clean = options.study, options.source.clean
-    lists = dict.fromkeys(variant.clean for variant in study.variants if variant.clean)
-    forms = {
-        study.recipe_of(variant, study.seeds_of(variant)[0], options.changes).input.stored_as
-        for variant in study.variants
-        if not variant.after
-    }
-    faces: dict[DataForm, Dataset] = {}
-    for at, form in enumerate(sorted(forms)):
-        read = options.source.read(*form, again=at > 0)
-        if read.uncleaned is None or clean is None or not lists:
-            faces[DataForm(*form)] = read.faces
-            continue
-        faces[DataForm(*form)] = read.uncleaned
-        for kinds in lists:
-            faces[DataForm(*form, kinds)] = apply_clean(read.uncleaned, read_clean(clean).of_train(kinds))
-    return faces
+class StudyProgress(StudyCallback):
+    """Shows runs done, what is running, time left."""
 
-
-def _plan(options: _Options, context: StudyContext, completed: Completed) -> StudyPlan:
-    """All runs of the study on this data. Raises :class:`StudyError`."""
-    from mien.runs.plan import make_plan
-
-    with busy("checking every run"):
-        plan = make_plan(options.study, context.faces_by_form, options.changes)
-    for each in options.only:
-        if each in plan.left_out:
-            raise StudyError(f"The variant '{each}' cannot be run here: {plan.left_out[each]}", code="variant-left-out")
-    if options.only_finished and not any(run.key in completed for run in plan.runs):
-        settings = "these settings" if options.changes else "its own settings, without --set,"
-        raise StudyError(
-            f"{options.results} holds no finished run of this study with {settings} on this data.",
-            code="nothing-finished",
+    def __init__(self, runs: Sequence[PlannedRun]) -> None:
+        self._epochs: dict[str, int] = {}
+        self._running: dict[str, str] = {}
+        self._ended = 0
+        self._progress = Progress(
+            TextColumn("{task.fields[ended]}/{task.fields[runs]} runs"),
+            BarColumn(bar_width=24),
+            TimeRemainingColumn(compact=True),
+            TextColumn("{task.description}"),
+            console=Console(stderr=True),
+            disable=not bars_are_shown(),
+            # Epochs take minutes: the speed is the mean of the last hour.
+            speed_estimate_period=3600,
         )
-    return plan
+        self._task = self._progress.add_task("", total=sum(run.recipe.epochs for run in runs), ended=0, runs=len(runs))
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def on_epochs(self, run: PlannedRun, done: int) -> None:
+        """See :class:`mien.runs.plan.StudyCallback`."""
+        self._epochs[run.key] = done
+        self._running[run.key] = f"{run.variant}, seed {run.recipe.seed}: epoch {done}/{run.recipe.epochs}"
+        self._update()
+
+    def on_run_end(self, run: PlannedRun, completed: CompletedRun) -> None:
+        """See :class:`mien.runs.plan.StudyCallback`."""
+        self._epochs[run.key] = run.recipe.epochs
+        self._running.pop(run.key, None)
+        self._ended += 1
+        self._update()
+        record = completed.record
+        how = record.failed or f"epoch kept {record.best_epoch} of {record.epochs}, {duration(record.seconds)}"
+        notice(f"{run.variant}, seed {run.recipe.seed}: {how}")
+
+    def _update(self) -> None:
+        running = "; ".join(self._running.values())
+        done = sum(self._epochs.values())
+        self._progress.update(self._task, completed=done, ended=self._ended, description=running)
 
 
-def _give_notices(plan: StudyPlan, to_do: Sequence[PlannedRun]) -> None:
-    """Warn of what a user may not expect of the runs."""
-    from mien.training.tuning import recipe_warnings
-
-    for name, reason in plan.left_out.items():
-        note(f"{name} is left out: {reason}", "variant-skipped")
-    seen: set[str] = set()
-    for run in to_do:
-        if run.variant in seen:
-            continue
-        trained = run.parent is not None or run.model is not None
-        for doubt in recipe_warnings(run.recipe, from_run=trained, train_faces=run.train_faces):
-            note(f"{run.variant}: {doubt}", doubt.code)
-        seen.add(run.variant)
-
-
-def _estimate(options: _Options, to_do: Sequence[PlannedRun], completed: Completed) -> tuple[Sequence[float], int]:
-    """Seconds of each run, where somebody will see them, and how many run at once."""
-    from mien.runs.duration import seconds_left, side_by_side
-
-    at_once = side_by_side(options.jobs or 1, len(to_do))
-    if not to_do or not (options.dry_run or bars_are_shown()):
-        return [1.0] * len(to_do), at_once
-    with busy("timing the networks"):
-        return seconds_left(to_do, completed, options.out, at_once), at_once
+def _show_studies(json: bool) -> None:
+    studies = [load_study(each) for each in study_names()]
+    counts = [sum(len(each.seeds_of(variant)) for variant in each.variants if not variant.after) for each in studies]
+    if json:
+        show_json(
+            [
+                {"name": each.name, "title": each.title, "question": each.question, "variants": len(each.variants),
+                 "runs": count}
+                for each, count in zip(studies, counts, strict=True)
+            ]
+        )  # fmt: skip
+        return
+    table = _plain_table(["study", "runs", "question"], right=["runs"])
+    for each, count in zip(studies, counts, strict=True):
+        table.add_row(each.name, str(count), Text(each.question or each.title))
+    show(table)
 
 
-def _train(
-    options: _Options,
-    context: StudyContext,
-    to_do: Sequence[PlannedRun],
-    completed: Completed,
-    costs: Sequence[float],
-) -> tuple[bool, MienError | None]:
-    """Whether all runs ended, and what went wrong. A failure waits until table and page of the rest are written."""
-    from mien.runs.ray_run import run_all_on_ray
-    from mien.runs.scheduler import run_all
+def _show_what_would_run(job: StudyJob, json: bool) -> None:
+    seconds = job.estimate()
+    total = sum(seconds) / job.at_once
+    if json:
+        runs = [
+            {"variant": run.variant, "seed": run.recipe.seed, "seconds": each}
+            for run, each in zip(job.to_do, seconds, strict=True)
+        ]
+        show_json({"runs": len(job.plan.runs), "to_do": runs, "seconds": total})
+        return
+    table = _plain_table(["variant", "seed", "epochs", "time"], right=["seed", "epochs", "time"])
+    for run, each in zip(job.to_do, seconds, strict=True):
+        table.add_row(run.variant, str(run.recipe.seed), str(run.recipe.epochs), duration(each))
+    if job.to_do:
+        show(table)
+    how = ", one at a time" if job.at_once == 1 else f", {job.at_once} at a time"
+    typer.echo(
+        f"{len(job.to_do)} of {len(job.plan.runs)} runs to do{how}: about {duration(total)} if none stops early."
+    )
 
-    try:
-        with StudyProgress(to_do, costs) as view:
-            if options.engine == Engine.RAY:
-                return run_all_on_ray(to_do, completed, context, view, options.jobs), None
-            return run_all(to_do, completed, context, view, options.jobs or 1), None
-    except MienError as error:
-        return True, error
 
-
-def _write(options: _Options, plan: StudyPlan, completed: Completed, metadata: Mapping[str, object]) -> None:
-    table = tabulate(options.study, plan, completed)
-    write_table(options.out / "study.json", table)
-    written = write_study(options.out, table, page_metadata(metadata))
-    if options.json:
-        show_json(table.to_dict())
-    else:
-        show(study_tables(table))
-    notice(f"page: {written.page}; the finished runs are kept in {options.results}")
+def _plain_table(headers: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False)
+    for header in headers:
+        table.add_column(header, justify="right" if header in right else "left")
+    return table

@@ -19,8 +19,8 @@ from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
 from mien.run_folder import RunFolder
 from mien.run_history import best_epoch
-from mien.runs.plan import FacesByForm, folder_of
-from mien.runs.store import PREDICTIONS, CompletedRun, PlannedRun, RunRecord, keep_result
+from mien.runs.plan import FacesByForm, PlannedRun, folder_of
+from mien.runs.store import PREDICTIONS, CompletedRun, RunRecord, keep_result
 from mien.training.callback import Callback, HistoryLine
 from mien.training.device import threads
 from mien.training.plan import plan_training
@@ -34,13 +34,13 @@ class StudyContext:
         faces_by_form: the data.
         out: run folders go to ``out/runs``.
         results: where finished runs are kept; see :mod:`mien.runs.store`.
-        facts: for environment.json.
+        metadata: for environment.json.
     """
 
     faces_by_form: FacesByForm
     out: Path
     results: Path
-    facts: Mapping[str, Any]
+    metadata: Mapping[str, Any]
 
 
 def execute(
@@ -77,7 +77,7 @@ def execute(
             resume=True,
             init_from=start,
             callback=_Callback(on_epoch, must_stop),
-            metadata=context.facts,
+            metadata=context.metadata,
         )
         if result.outcome.was_stopped:
             return None
@@ -99,7 +99,7 @@ def execute(
         kept = keep_result(
             context.results, run.folder_name, record, folder, {} if failed else _predictions(run, faces, folder)
         )
-    elif kept.lacks(run) and not failed:
+    elif kept.is_missing(corrupted=run.corrupted) and not failed:
         # What is kept stays as it is, also where this training on another processor differs a little.
         write_predictions(kept.folder / PREDICTIONS[True], _corrupted(run, faces, folder), np.float32)
     # It serves --resume alone, and is the largest file by far; without it the folder counts as finished.
@@ -142,7 +142,7 @@ def _record(
     parameters: int = 0,
     environment: Mapping[str, Any] | None = None,
 ) -> RunRecord:
-    facts = environment or {}
+    environment = environment or {}
     return RunRecord(
         key=run.key,
         variant=run.variant,
@@ -159,7 +159,7 @@ def _record(
         failed=failed,
         cleaned=run.cleaned,
         cleaned_fingerprint=run.cleaned_fingerprint,
-        machine={name: str(facts[name]) for name in ("machine", "device", "torch") if name in facts},
+        machine={name: str(environment[name]) for name in ("machine", "device", "torch") if name in environment},
     )
 
 

@@ -1,27 +1,46 @@
-"""A study's page and its table for the terminal, from what :mod:`mien.runs.table` puts together."""
+"""A study's page and its table for the terminal, from what :mod:`mien.runs.table` puts together, and its words."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text as RichText
 
 from mien.errors import Notice
+from mien.evaluation.named_metrics import VOTE_METRICS
+from mien.evaluation.seed_variance import Spread
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
+from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, make_chart
 from mien.page.page import Page, WrittenPage
 from mien.page.terminal import ResponsiveTable, drop_columns, titled
-from mien.page.wording import UNDEFINED, p_text, samples_text
-from mien.runs.charts import spreads_plot
+from mien.page.wording import UNDEFINED, decimal, p_text, percent, samples_text
 from mien.runs.table import StudyTable, VariantComparison, VariantRow
-from mien.runs.texts import duration, in_percent, metric_name, metric_text, spread_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TOO_FEW_VARIANTS: Notice = Notice("Fewer than two variants have a finished run.", code="comparison-empty")
 ONE_SEED: Notice = Notice(
     "With one seed an interval covers the faces only: another seed may reverse a small difference.", code="one-seed"
 )
+
+
+_NAMES = {
+    "accuracy": "accuracy",
+    "macro_precision": "macro precision",
+    "macro_recall": "macro recall",
+    "macro_f1": "macro F1",
+    "macro_auc": "macro AUC",
+    "log_loss": "log loss",
+    "calibration_error": "calibration error",
+    "majority_accuracy": "FER+ majority",
+    "agreed_accuracy": "accuracy where votes agree",
+}
 
 
 def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> WrittenPage:
@@ -240,7 +259,7 @@ def _runs_section(table: StudyTable) -> Section:
     rows = [
         (
             run.variant, run.recipe.seed, each.record.epochs, each.record.best_epoch, duration(each.record.seconds),
-            each.record.trained_on, each.record.failed, each.folder.name,
+            each.record.hardware, each.record.failed, each.folder.name,
         )
         for run, each in table.runs
     ]  # fmt: skip
@@ -264,3 +283,89 @@ def _left_out(table: StudyTable) -> list[Notice]:
             words = f"'{each.comparison.title}' omits {', '.join(each.absent)}, which has no finished run."
             notices.append(Notice(words, code="comparison-incomplete"))
     return notices
+
+
+def metric_name(metric: str) -> str:
+    """``"macro_f1"`` -> ``"macro F1"``, ``"recall.disgust"`` -> ``"recall of disgust"``."""
+    kind, _, of_class = metric.partition(".")
+    return f"{'F1' if kind == 'f1' else kind} of {of_class}" if of_class else _NAMES[metric]
+
+
+def in_percent(metric: str) -> bool:
+    """Whether a metric is a share that people write in percent."""
+    return metric in {"accuracy", *VOTE_METRICS}
+
+
+def metric_text(metric: str, value: float) -> str:
+    """A value by itself."""
+    return percent(value) if in_percent(metric) else decimal(value)
+
+
+def spread_text(metric: str, spread: Spread) -> str:
+    """``"61.2 ± 0.4%"`` over several runs, ``"61.2%"`` for one."""
+    whole = metric_text(metric, spread.mean)
+    if spread.runs < 2 or math.isnan(spread.mean):
+        return whole
+    if in_percent(metric):
+        return f"{whole.removesuffix('%')} ± {100 * spread.deviation:.1f}%"
+    return f"{whole} ± {spread.deviation:.3f}"
+
+
+def duration(seconds: float) -> str:
+    """40 -> ``"40 s"``, 500 -> ``"8 min"``, 10000 -> ``"2.8 h"``."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def spreads_plot(
+    name: str,
+    labels: Sequence[str],
+    spreads: Sequence[Spread],
+    published: Sequence[float | None],
+    what: str,
+    scale: float,
+    width_inches: float = WIDTH_INCHES,
+) -> Chart:
+    """Each variant's mean with its interval, every run as a ring, what was published as a cross; at least one variant.
+
+    Args:
+        name: of the drawing.
+        labels: one a variant.
+        spreads: one a variant.
+        published: what its authors found, or None.
+        what: the axis' name.
+        scale: 100 for what is shown in percent, otherwise 1.
+        width_inches: width at natural size.
+    """
+
+    def draw(axes: Axes) -> None:
+        at = np.arange(len(labels))
+        middle = np.array([scale * each.mean for each in spreads])
+        ends = np.array([[scale * each.interval.low, scale * each.interval.high] for each in spreads]).T
+        reach = np.clip(np.nan_to_num([middle - ends[0], ends[1] - middle]), 0, None)
+        axes.errorbar(
+            middle, at, xerr=reach, fmt="o", color=COLOURS[0], markersize=5, elinewidth=1, label="ours, mean, 95%"
+        )
+        several = [
+            (scale * value, height)
+            for height, each in zip(at, spreads, strict=True)
+            if each.runs > 1
+            for value in each.values
+        ]
+        if several:
+            across, up = zip(*several, strict=True)
+            axes.plot(across, up, "o", markersize=8, fillstyle="none", color=COLOURS[0], linewidth=0, label="each run")
+        theirs = [(scale * value, height) for height, value in zip(at, published, strict=True) if value is not None]
+        if theirs:
+            across, up = zip(*theirs, strict=True)
+            axes.plot(across, up, "x", markersize=6, color=COLOURS[5], linewidth=0, label="published")
+        axes.set_yticks(at, labels)
+        axes.tick_params(axis="y", length=0)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
+        axes.set_xlabel(what)
+        axes.grid(axis="x", color=INK)
+        # Over the labels too: the axes alone are too narrow beside long ones.
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, handletextpad=0.4, columnspacing=1.0)
+
+    return make_chart(name, draw, height_inches=1.0 + 0.26 * len(labels), width_inches=width_inches)

@@ -145,6 +145,20 @@ class Study(StrictModel):
         if comparison.baseline not in comparison.variants:
             raise ValueError(f"{who} has the baseline '{comparison.baseline}', which is not among its variants")
 
+    def changed(self, recipe: str | None, changes: Sequence[str]) -> Study:
+        """The study with another recipe and changed settings, which its title names.
+
+        With another recipe its runs have names of their own, and what was published for the study's own is left out.
+        """
+        if recipe is None and not changes:
+            return self
+        told = ([] if recipe is None else [f"recipe {recipe}"]) + list(changes)
+        update: dict[str, Any] = {"title": f"{self.title} (changed: {', '.join(told)})"}
+        if recipe is not None:
+            variants = tuple(each.model_copy(update={"published": {}}) for each in self.variants)
+            update |= {"name": f"{self.name}-{Path(recipe).stem}", "recipe": recipe, "variants": variants}
+        return self.model_copy(update=update)
+
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises :class:`StudyError` when there is none."""
         for variant in self.variants:

@@ -8,13 +8,10 @@ predictions_corrupted.npz     the same on corrupted images, where the study asks
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -22,7 +19,6 @@ from pydantic import BaseModel, ConfigDict, Field
 from mien.errors import DataError, StudyError
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from mien.files import write_text
-from mien.recipe import Recipe
 from mien.recipe_file import dump_recipe
 from mien.run_folder import RunFolder
 
@@ -31,80 +27,13 @@ PREDICTIONS: dict[bool, str] = {False: "predictions_validation.npz", True: "pred
 """By whether the images are corrupted."""
 
 
-class DataForm(NamedTuple):
-    """The form in which a run takes its data: side of the images, 1 or 3 channels, and what train is cleaned of."""
-
-    size_px: int
-    channels: int
-    cleaned: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class PlannedRun:
-    """One run of a study.
-
-    Attributes:
-        variant: name of the study's row.
-        recipe: with its seed, every setting of its model, and a name that tells the study and the variant.
-        data_fingerprint: of the data as it was read, as validation predictions record it.
-        classes: that it is trained on.
-        train_faces: number of faces per epoch.
-        parent: the run whose weights it starts from.
-        start_digest: SHA-256 of the weights file that it starts from otherwise; ``""`` for none.
-        votes_fingerprint: of the votes that an output learns from; ``""`` where none does.
-        cleaned: what its train split is cleaned of: kinds of changes.
-        cleaned_fingerprint: of the data with its train split cleaned; ``""`` for the data as it was read.
-        model: the built-in model whose weights it starts from.
-        corrupted: whether it is measured on corrupted validation images too.
-    """
-
-    variant: str
-    recipe: Recipe
-    data_fingerprint: str
-    classes: tuple[str, ...]
-    train_faces: int
-    parent: PlannedRun | None = None
-    start_digest: str = ""
-    votes_fingerprint: str = ""
-    cleaned: tuple[str, ...] = ()
-    cleaned_fingerprint: str = ""
-    model: RunFolder | None = None
-    corrupted: bool = False
-
-    @property
-    def form(self) -> DataForm:
-        """Which data it takes."""
-        return DataForm(*self.recipe.input.stored_as, self.cleaned)
-
-    @cached_property
-    def key(self) -> str:
-        """SHA-256 over recipe (with its seed), data, first weights, votes and cleaning: the same key, the same run."""
-        start = self.parent.key if self.parent else self.start_digest
-        more = [each for each in (self.votes_fingerprint, self.cleaned_fingerprint) if each]
-        parts = (self.recipe.digest, self.data_fingerprint, start, *more)
-        return f"sha256:{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}"
-
-    @property
-    def folder_name(self) -> str:
-        """A name for people, made unique by the key."""
-        return f"{self.recipe.name}-seed{self.recipe.seed}-{self.key[7:15]}"
-
-
-@dataclass(frozen=True)
-class StudyPlan:
-    """All runs of a study, parents before children, and why optional variants cannot be run here, by variant."""
-
-    runs: tuple[PlannedRun, ...]
-    left_out: Mapping[str, str]
-
-
 class RunRecord(BaseModel):
     """How a run went: the content of ``run.json``.
 
-    ``key`` is that of :class:`PlannedRun`, ``variant`` the name under which it was run first. ``recipe_digest``,
-    ``data_fingerprint``, ``started_from`` (the key of another run, the digest of a file, or ``""``) and
-    ``cleaned_fingerprint`` (of the data with train cleaned of ``cleaned``, or ``""``), with the votes where an output
-    learns from them, are what the key is made of. ``train_faces`` is how many faces an epoch showed,
+    ``key`` is that of :class:`mien.runs.plan.PlannedRun`, ``variant`` the name under which it was run first.
+    ``recipe_digest``, ``data_fingerprint``, ``started_from`` (the key of another run, the digest of a file, or ``""``)
+    and ``cleaned_fingerprint`` (of the data with train cleaned of ``cleaned``, or ``""``), with the votes where an
+    output learns from them, are what the key is made of. ``train_faces`` is how many faces an epoch showed,
     ``epochs`` how many were done, ``best_epoch`` the one that is kept and measured, chosen on validation (0 for none).
     ``seconds`` are of training and validation, with ``threads`` of torch. ``parameters`` counts those that the network
     trains. ``failed`` says why training could not go on, ``""`` where it did; ``machine`` is for the reader.
@@ -130,14 +59,11 @@ class RunRecord(BaseModel):
     cleaned_fingerprint: str = ""
 
     @property
-    def trained_on(self) -> str:
-        """As :func:`trained_on` says it."""
-        return trained_on(self.machine.get("device", ""), self.threads)
-
-
-def trained_on(device: str, threads: int) -> str:
-    """What the time of a run hangs on, in words: a GPU, of whatever make, or so many threads of a CPU."""
-    return "GPU" if device.startswith("cuda") else f"{threads} {'thread' if threads == 1 else 'threads'}"
+    def hardware(self) -> str:
+        """What its time depends on, in words: a GPU, or so many threads of a CPU."""
+        if self.machine.get("device", "").startswith("cuda"):
+            return "GPU"
+        return f"{self.threads} {'thread' if self.threads == 1 else 'threads'}"
 
 
 @dataclass(frozen=True)
@@ -151,9 +77,9 @@ class CompletedRun:
         """Whether it has predictions on validation, or on it corrupted."""
         return not self.record.failed and (self.folder / PREDICTIONS[corrupted]).is_file()
 
-    def lacks(self, run: PlannedRun) -> bool:
-        """Whether a study asks for predictions on corrupted images that were not made when it was kept."""
-        return run.corrupted and not self.record.failed and not self.has(corrupted=True)
+    def is_missing(self, *, corrupted: bool) -> bool:
+        """Whether predictions on corrupted images are asked for, and were not made when it was kept."""
+        return corrupted and not self.record.failed and not self.has(corrupted=True)
 
     def predictions(self, corrupted: bool = False) -> Predictions:
         """Its predictions on validation, or on it corrupted. Raises :class:`DataError` where the file is damaged."""

@@ -18,8 +18,9 @@ from mien.evaluation.seed_variance import RepeatedDifference, Spread, aligned, c
 from mien.files import write_text
 from mien.labels import parse_scheme
 from mien.progress import track
+from mien.runs.plan import PlannedRun, StudyPlan
 from mien.runs.spec import ComparisonSpec, Study, Variant
-from mien.runs.store import CompletedRun, PlannedRun, RunRecord, StudyPlan, predictions_of
+from mien.runs.store import CompletedRun, RunRecord, predictions_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class TrainingSummary:
     """How long runs took on one kind of device; times of different devices are not averaged.
 
     Attributes:
-        on: as :func:`mien.runs.store.trained_on` says it.
+        on: as :attr:`mien.runs.store.RunRecord.hardware` says it.
         runs: how many.
         seconds: of training and validation, their mean.
     """
@@ -94,7 +95,14 @@ class VariantComparison:
 class StudyTable:
     """All results of a study.
 
-    ``runs`` are the finished ones, as planned; ``left_out`` says why optional variants cannot be run here.
+    Attributes:
+        study: what was run.
+        rows: one a variant.
+        comparisons: those of the study.
+        runs: the finished ones, as planned.
+        left_out: why optional variants cannot be run here.
+        page: ``report.html``; None where none was written.
+        was_stopped: whether Ctrl-C ended the study before its last run.
     """
 
     study: Study
@@ -102,6 +110,8 @@ class StudyTable:
     comparisons: tuple[VariantComparison, ...]
     runs: tuple[tuple[PlannedRun, CompletedRun], ...]
     left_out: Mapping[str, str]
+    page: Path | None = None
+    was_stopped: bool = False
 
     def to_dict(self) -> dict[str, object]:
         """JSON-ready, NaN as None."""
@@ -172,7 +182,7 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
         source = variant.after or variant.name
         whole = [(run.recipe.seed, each) for run, each in done if run.variant == source and each.has(variant.corrupted)]
         many = [
-            _merged(each, variant.classes) for each in predictions_of([each for _, each in whole], variant.corrupted)
+            merged(each, variant.classes) for each in predictions_of([each for _, each in whole], variant.corrupted)
         ]
         predictions[variant.name] = dict(zip((seed for seed, _ in whole), many, strict=True))
     _check_votes(study, predictions)
@@ -181,7 +191,8 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
         own = [
             each.record
             for run, each in done
-            if run.variant == (variant.after or variant.name) and not (variant.corrupted and each.lacks(run))
+            if run.variant == (variant.after or variant.name)
+            and not (variant.corrupted and each.is_missing(corrupted=run.corrupted))
         ]
         trained = [record for record in own if not record.failed and not variant.after]
         many = list(predictions[variant.name].values())
@@ -224,7 +235,7 @@ def _check_votes(study: Study, predictions: Mapping[str, Mapping[int, Prediction
 def _training(records: Sequence[RunRecord]) -> tuple[TrainingSummary, ...]:
     took: dict[str, list[float]] = {}
     for record in records:
-        took.setdefault(record.trained_on, []).append(record.seconds)
+        took.setdefault(record.hardware, []).append(record.seconds)
     return tuple(TrainingSummary(on, len(seconds), fmean(seconds)) for on, seconds in sorted(took.items()))
 
 
@@ -244,7 +255,7 @@ def _compare(
         return VariantComparison(comparison, 0, (), absent)
     each_run = [(name, seed, each) for name in present for seed, each in predictions[name].items()]
     try:
-        shared = aligned([_merged(each, comparison.classes) for _, _, each in each_run])
+        shared = aligned([merged(each, comparison.classes) for _, _, each in each_run])
     except DataError as error:
         raise StudyError(f"The comparison '{comparison.title}': {error}", code="study-comparison") from None
     drawn: dict[str, dict[int, Resampled]] = {name: {} for name in present}
@@ -275,7 +286,7 @@ def _or_none(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _merged(predictions: Predictions, classes: str) -> Predictions:
+def merged(predictions: Predictions, classes: str) -> Predictions:
     """Under another label scheme; predictions that have its classes already stay as they are."""
     scheme = parse_scheme(classes or "all")
     return predictions if scheme is None or predictions.classes == scheme.classes else predictions.with_scheme(scheme)
