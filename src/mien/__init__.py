@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mien.api.find_lr import find_lr as find_lr
     from mien.api.push import push as push
     from mien.api.study import study as study
+    from mien.api.sweep import sweep as sweep
     from mien.api.train import train as train
     from mien.data.dataset import Dataset as Dataset
     from mien.data.read import load_dataset as load_dataset
@@ -64,6 +65,7 @@ _HOMES = {
     "predict_video": "mien.video.video_predictor",
     "push": "mien.api.push",
     "study": "mien.api.study",
+    "sweep": "mien.api.sweep",
     "train": "mien.api.train",
 }
 
@@ -92,6 +94,7 @@ __all__ = [
     "predict_video",
     "push",
     "study",
+    "sweep",
     "train",
 ]
 

@@ -1,5 +1,6 @@
 """Oracle: the recipe's own checks; what a file says by hand."""
 
+import optuna
 import pytest
 
 from mien.errors import RecipeError
@@ -33,7 +34,10 @@ def test_a_space_is_read_as_it_is_written():
     )
     assert (space.name, space.trials, space.seed, space.base.epochs) == ("mine", 3, 7, 9)
     assert (space.pruning.first_epoch, space.pruning.factor) == (2, 3)
-    distributions = {key: each.distribution() for key, each in space.ranges.items()}
+    trial = optuna.create_study().ask()
+    for key, each in space.ranges.items():
+        each.suggest(trial, key)
+    distributions = trial.distributions
     lr, erasing, batch = (distributions[key] for key in ("optim.lr", "augment.random_erasing", "batch_size"))
     assert (lr.low, lr.high, lr.log) == (0.01, 1.0, True)
     assert (erasing.low, erasing.high, erasing.log) == (0, 0.5, False)

@@ -1,17 +1,22 @@
-"""Oracles: training without a sweep, successive halving by brute force, history.csv of each trial."""
+"""Sweeps in one process. Oracles: training without a sweep, successive halving by brute force, history.csv of each
+trial.
+"""
 
 import csv
+import sys
 import tomllib
 from dataclasses import replace
 
+import optuna
 import pytest
 
-from mien.errors import DataError, RecipeError, RunError
+from mien.data.dataset import Dataset
+from mien.errors import DataError, MissingExtraError, RecipeError, RunError
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
 from mien.run_history import best_epoch
 from mien.runs.space import load_space
-from mien.runs.sweep import sweep
+from mien.runs.sweep import _importance, search
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from support import raises
@@ -24,8 +29,8 @@ def folders(out):
 def test_a_sweep_leaves_its_trials_the_best_recipe_and_a_page(tmp_path, faces, space_file):
     told = []
     space, out = load_space(str(space_file())), tmp_path / "out"
-    found = sweep(space, faces, out, on_trial_end=told.append, metadata={"command": "mien <sweep>"})
-    assert not found.interrupted
+    found = search(space, faces, out, on_trial_end=told.append, metadata={"command": "mien <sweep>"})
+    assert not found.was_stopped
     assert [trial.outcome for trial in found.trials] == ["complete"] * 3
     assert len(told) == 3
     assert {file.name for file in out.iterdir()} == {
@@ -48,17 +53,19 @@ def test_a_sweep_leaves_its_trials_the_best_recipe_and_a_page(tmp_path, faces, s
     assert [float(line["optim.lr"]) for line in lines] == [trial.values["optim.lr"] for trial in by_accuracy]
 
     # The best recipe, trained by itself, is the best trial over again.
-    best = load_recipe(str(out / "best.toml"))
+    best = load_recipe(str(found.best_recipe))
     assert best.name == "tiny-best"
+    words = f"Trial {found.best.number}, the best of 3 of space: {found.best.accuracy:.1%} on validation"
+    assert tomllib.loads(found.best_recipe.read_text())["description"] == words
     outcome = train(plan_training(best, faces), RunFolder(tmp_path / "again"))
     assert outcome.history[outcome.best_epoch - 1]["validation_accuracy"] == pytest.approx(by_accuracy[0].accuracy)
 
 
-def test_trials_are_cut_as_successive_halving_says(tmp_path, faces, space_file):
+def test_trials_are_pruned_as_successive_halving_says(tmp_path, faces, space_file):
     """Oracle: Li et al. 2020, section 3, over the trials in their order, from the histories alone."""
     parameters = "optim.lr = { log = [0.001, 1.0] }\nmodel.dropout = { uniform = [0.0, 0.6] }\n"
     file = space_file(parameters, trials=9, epochs=4, more="seed = 3\n[pruning]\nfirst_epoch = 1\nfactor = 2")
-    found = sweep(load_space(str(file)), faces, tmp_path / "out")
+    found = search(load_space(str(file)), faces, tmp_path / "out")
     # Epoch 4 would be a rung too, but it is the last: what came so far is whole.
     rungs, expected = {1: [], 2: []}, []
     for folder in folders(tmp_path / "out"):
@@ -81,17 +88,22 @@ def test_trials_are_cut_as_successive_halving_says(tmp_path, faces, space_file):
 
 
 def test_more_trials_go_on_where_the_sweep_ended(tmp_path, faces, space_file):
+    """Oracle: a sweep of three trials at once. Values follow from the seed and the number of the trial."""
     space, out = load_space(str(space_file(trials=1, epochs=1))), tmp_path / "out"
-    first = sweep(space, faces, out).trials
-    assert sweep(space, faces, out).trials == first
-    assert sweep(space, faces, out, trials=2).trials[:1] == first
+    first = search(space, faces, out).trials
+    assert search(space, faces, out).trials == first
+    three = search(space, faces, out, trials=3).trials
+    assert three[:1] == first
+    whole = search(space, faces, tmp_path / "whole", trials=3).trials
+    assert [trial.values for trial in three] == [trial.values for trial in whole]
+    assert len({trial.values["optim.lr"] for trial in whole}) == 3
 
 
 def test_values_that_diverge_or_do_not_go_together_are_trials_too(tmp_path, faces, space_file):
     parameters = "progressive_resizing = { choice = [[], [[0.5, 40]]] }\ninput.crop_px = { choice = [44, 32] }\n"
     space = load_space(str(space_file(f"{parameters}optim.lr = {{ choice = [0.05, 1e25] }}\n", trials=12, epochs=1)))
     told = []
-    found = sweep(space, faces, tmp_path / "out", on_trial_end=told.append)
+    found = search(space, faces, tmp_path / "out", on_trial_end=told.append)
     assert len(found.trials) == 12
     for trial, line in zip(found.trials, told, strict=True):
         invalid = trial.values["input.crop_px"] == 32 and trial.values["progressive_resizing"]
@@ -102,49 +114,94 @@ def test_values_that_diverge_or_do_not_go_together_are_trials_too(tmp_path, face
 
 
 def test_a_sweep_in_which_nothing_succeeds_has_no_best_recipe(tmp_path, faces, space_file):
-    found = sweep(load_space(str(space_file("optim.lr = { log = [1e25, 1e26] }\n", 2, 1))), faces, tmp_path / "out")
+    found = search(load_space(str(space_file("optim.lr = { log = [1e25, 1e26] }\n", 2, 1))), faces, tmp_path / "out")
     assert [trial.outcome for trial in found.trials] == ["diverged"] * 2
     assert found.best is None
-    assert not (tmp_path / "out" / "best.toml").exists()
+    assert found.to_dict()["best"] is None
+    assert not found.best_recipe.exists()
     assert found.page.is_file()
 
 
 def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, faces, space_file):
     out = tmp_path / "out"
     space = load_space(str(space_file("model.dropuot = { uniform = [0.0, 0.5] }\n")))
-    with raises(RecipeError, "space-network") as caught:
-        sweep(space, faces, out)
-    assert "'model.dropuot'" in str(caught.value)
-    assert "'dropout'" in str(caught.value)
+    with raises(RecipeError, "space-network", "'model.dropuot'", "'dropout'"):
+        search(space, faces, out)
     space = load_space(str(space_file()))
     with pytest.raises(DataError):
-        sweep(space, faces.of_split("train"), out)
-    with raises(RunError, "sweep-database"):
-        sweep(space, faces, out, database=f"sqlite:///{tmp_path}/nowhere/x.db")
+        search(space, faces.of_split("train"), out)
     assert not out.exists()
     (out / "trials").mkdir(parents=True)
     with raises(RunError, "sweep-folder"):
-        sweep(space, faces, out)
-    (out / "journal.log").touch()
-    with raises(RunError, "sweep-old-version"):
-        sweep(space, faces, out)
+        search(space, faces, out)
     with raises(RunError, "sweep-folder"):
-        sweep(space, faces, tmp_path / "space.toml")
+        search(space, faces, tmp_path / "space.toml")
 
 
-def test_the_best_recipe_says_where_it_comes_from(tmp_path, faces, space_file):
-    found = sweep(load_space(str(space_file(trials=2, epochs=1))), faces, tmp_path / "out")
-    words = tomllib.loads((tmp_path / "out" / "best.toml").read_text())["description"]
-    assert words == f"Trial {found.best.number}, the best of 2 of space: {found.best.accuracy:.1%} on validation"
+def test_a_database_that_cannot_be_used_is_one_line(tmp_path, faces, space_file, monkeypatch):
+    space, out = load_space(str(space_file())), tmp_path / "out"
+    with raises(RunError, "sweep-database"):
+        search(space, faces, out, database=f"sqlite:///{tmp_path}/nowhere/x.db")
+    with raises(RunError, "sweep-database", "postgresql://ann:***@127.0.0.1:1/x") as caught:
+        search(space, faces, out, database="postgresql://ann:s3cret@127.0.0.1:1/x")
+    assert "s3cret" not in str(caught.value)
+    for content in (b"hello\n", b"SQLite format 3\0 and no more"):
+        (out / "trials.db").write_bytes(content)
+        with raises(RunError, "sweep-database"):
+            search(space, faces, out)
+        assert (out / "trials.db").read_bytes() == content
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with raises(MissingExtraError, "missing-extra", "ann:***@", "psycopg", "pip install 'mien[postgresql]'"):
+        search(space, faces, out, database="postgresql://ann:s3cret@127.0.0.1:1/x")
 
 
-def test_a_sweep_is_of_one_data_sets_votes(tmp_path, voted_faces, space_file):
+def test_another_space_and_other_data_are_refused(tmp_path, faces, voted_faces, space_file):
     """Oracle: what was drawn for the first votes is refused for others, where an output learns from them."""
-    space = space_file(trials=1, epochs=1)
+    file = space_file(trials=1, epochs=1)
     text = (tmp_path / "tiny.toml").read_text()
     outputs = '[outputs.label]\ntarget = "label"\n[outputs.seen]\ntarget = "votes"\n'
     (tmp_path / "tiny.toml").write_text(text.replace("[outputs]\n", "") + outputs)
-    sweep(load_space(str(space)), voted_faces, tmp_path / "sweep")
+    space, out = load_space(str(file)), tmp_path / "sweep"
+    search(space, voted_faces, out)
+    before = (out / "trials.db").read_bytes()
     other = replace(voted_faces, columns={"ferplus_votes": voted_faces.votes + 1})
     with raises(RunError, "sweep-other-data"):
-        sweep(load_space(str(space)), other, tmp_path / "sweep")
+        search(space, other, out)
+    file.write_text(file.read_text().replace("1.0", "2.0"))
+    with raises(RunError, "sweep-other-space"):
+        search(load_space(str(file)), voted_faces, out)
+    assert (out / "trials.db").read_bytes() == before
+
+
+def test_another_database_holds_several_sweeps_by_the_names_of_their_folders(tmp_path, faces, space_file):
+    space, url = load_space(str(space_file(trials=1, epochs=1))), f"sqlite:///{tmp_path / 'shared.db'}"
+    for name in ("one", "two"):
+        assert len(search(space, faces, tmp_path / name, database=url).trials) == 1
+        assert not (tmp_path / name / "trials.db").exists()
+    assert set(optuna.get_all_study_names(url)) == {"one", "two"}
+
+
+def test_importance_is_of_the_key_that_matters():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+
+    def objective(trial):
+        trial.suggest_float("label_smoothing", 0, 0.9)
+        return trial.suggest_float("optim.momentum", 0, 0.9)
+
+    study.optimize(objective, n_trials=7)
+    assert _importance(study, 0) == {}
+    study.optimize(objective, n_trials=23)
+    found = _importance(study, 0)
+    assert list(found) == ["optim.momentum", "label_smoothing"]
+    assert sum(found.values()) <= 1
+    assert found["optim.momentum"] > 0.9
+
+
+def test_a_trial_is_queued_again_when_something_else_stops_the_worker(tmp_path, faces, space_file):
+    """Faces of a wrong size stand for a full disk: no trial's fault, and not to be counted."""
+    space, out = load_space(str(space_file(trials=1, epochs=1))), tmp_path / "out"
+    small = Dataset(faces.images[:, :40, :40], faces.labels, faces.classes, faces.split, faces.source, faces.rows)
+    with pytest.raises(DataError):
+        search(space, small, out)
+    study = optuna.load_study(study_name="sweep", storage=f"sqlite:///{out / 'trials.db'}")
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "WAITING"]

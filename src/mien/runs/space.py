@@ -21,7 +21,7 @@ from mien.recipe_file import check_recipe, load_recipe
 from mien.spec_file import SpecKind, is_path
 
 if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
+    import optuna
 
 _NOT_SEARCHED = {
     "name": "it shapes nothing",
@@ -71,16 +71,13 @@ class Range(StrictModel):
         """All values of a choice as JSON; Optuna stores text, but not lists."""
         return tuple(json.dumps(value, ensure_ascii=False) for value in self.choice or ())
 
-    def distribution(self) -> BaseDistribution:
-        """The same range for Optuna, where a choice is one of :attr:`texts`."""
-        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-
+    def suggest(self, trial: optuna.Trial, key: str) -> Any:
+        """A value that Optuna draws; of a choice, one of :attr:`texts`."""
         if self.choice is not None:
-            return CategoricalDistribution(self.texts)
+            return trial.suggest_categorical(key, self.texts)
         if self.integer is not None:
-            return IntDistribution(*self.integer)
-        low, high = self.ends
-        return FloatDistribution(low, high, log=self.log is not None)
+            return trial.suggest_int(key, *self.integer)
+        return trial.suggest_float(key, *self.ends, log=self.log is not None)
 
 
 RANGE_KINDS: tuple[str, ...] = tuple(Range.model_fields)
@@ -135,7 +132,7 @@ class Space:
         return f"sha256:{hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()}"
 
     def values(self, drawn: Mapping[str, Any]) -> dict[str, Any]:
-        """The recipe's values, from those that Optuna drew from :meth:`Range.distribution`."""
+        """The recipe's values, from those that :meth:`Range.suggest` drew."""
         return {key: json.loads(value) if self.ranges[key].choice else value for key, value in drawn.items()}
 
     def recipe_for(self, values: Mapping[str, Any]) -> Recipe:

@@ -1,43 +1,66 @@
-"""``mien sweep``: many short runs of one recipe with different values, to find the best ones.
+"""Search a space: many short runs of one recipe with different values, alone or beside other workers.
 
-A trial is a run folder in ``OUT/trials``; the state of all trials is in a database that workers share (``storage.py``).
-A finished trial keeps its recipe, environment and history. Its weights are removed, since a hundred trials would fill a
-disk, and ``best.toml`` trains them again.
+A trial is a run folder in ``OUT/trials``. The state of all trials is in an Optuna database that workers share: Optuna
+records a heartbeat of every running trial, and queues the trial of a worker that died again. A finished trial keeps
+its recipe, environment and history. Its weights are removed, since a hundred trials would fill a disk, and
+``best.toml`` trains them again.
 """
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
-from dataclasses import dataclass
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
+from filelock import FileLock
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.pruners import NopPruner, SuccessiveHalvingPruner
+from optuna.samplers import TPESampler
+from optuna.storages import RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
 
 from mien.data.dataset import Dataset
 from mien.data.votes import votes_fingerprint
-from mien.errors import RecipeError, RunError, StoppedError, TrainingError
+from mien.errors import RecipeError, RunError, StoppedError, TrainingError, needs_extra, without_password
 from mien.labels import parse_scheme
+from mien.page.wording import samples_text
 from mien.progress import busy
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.run_history import best_epoch
 from mien.runs.space import Space
-from mien.runs.storage import DATABASE, STALE_SECONDS, TrialLostError, TrialStorage
-from mien.runs.sweep_results import SweepResult, write_page, write_small_files
+from mien.runs.sweep_page import (
+    IMPORTANCE_NEEDS,
+    SweepResult,
+    TrialResult,
+    own_values,
+    write_page,
+    write_small_files,
+)
 from mien.training.callback import Callback, HistoryLine
 from mien.training.interrupt import interruptible
 from mien.training.loop import train
 from mien.training.plan import TrainingPlan, plan_training
 from mien.training.state import check_network
 
+HEARTBEAT_SECONDS = 10
+STALE_SECONDS = 60
+DATABASE = "trials.db"
+
 CallbackFor = Callable[[TrainingPlan], AbstractContextManager[Callback | None]]
+_DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 _POLL_SECONDS = 2.0
 
 
-def sweep(
+def search(
     space: Space,
     faces: Dataset,
     out: Path,
@@ -67,72 +90,47 @@ def sweep(
     Raises:
         DataError: the data lacks a split or a class that the recipe needs.
         RecipeError: a range names a setting that the network does not have.
-        RunError: the folder holds something else, or a sweep of another space or other data; or the disk is full.
+        RunError: the folder or the database holds something else, or a sweep of another space or other data; the
+            database cannot be used.
+        MissingExtraError: PostgreSQL's driver is not installed.
     """
-    total = trials or space.trials
+    total, metadata = trials or space.trials, metadata or {}
     in_scheme = faces.with_scheme(parse_scheme(space.base.classes))
     check_networks(space, len(in_scheme.classes))
     # A missing split is reported now, not in the first trial.
-    for split in ("train", "validation"):
-        in_scheme.of_split(split)
+    in_scheme.of_split("train")
+    validation = in_scheme.of_split("validation")
     _check_folder(out, database)
-    try:
-        storage = TrialStorage(out, space, _data_of(space, faces), database, stale_seconds, on_trial_end)
-    except RunError:
-        _remove_empty(out)
-        raise
-    with closing(storage):
-        with interruptible() as interrupted:
-            worker = _Worker(storage, space, faces, out, callback_for, on_trial_end, metadata or {}, device)
-            while not interrupted.is_set():
-                trial = storage.take(total)
-                if trial is not None:
-                    worker.work_on(trial)
-                    write_small_files(out, space, storage)
-                elif running := storage.running():
-                    with busy(f"waiting for trial {', '.join(map(str, running))} of another worker"):
-                        interrupted.wait(_POLL_SECONDS)
-                else:
-                    break
-        # A worker that was killed after its trial had ended left them as they were.
-        write_small_files(out, space, storage)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with (
+        _errors_as_one_line(str(out / DATABASE) if database is None else without_password(database)),
+        _opened(space, _data_of(space, faces), out, database, stale_seconds) as study,
+        interruptible() as interrupted,
+    ):
+        worker = _Worker(study, space, faces, out, callback_for, on_trial_end, metadata, device)
+        while not interrupted.is_set():
+            optuna.storages.fail_stale_trials(study)
+            states = [trial.state for trial in study.get_trials(deepcopy=False)]
+            finished, running = sum(state in _DONE for state in states), states.count(TrialState.RUNNING)
+            if finished >= total:
+                break
+            if finished + running >= total:
+                # One of them may have to be resumed here.
+                with busy("waiting for the trials of other workers"):
+                    interrupted.wait(_POLL_SECONDS)
+                continue
+            worker.run_one()
+        # A worker that was killed after its trial had ended left the files as they were.
+        results = worker.write_small_files()
+        result = SweepResult(
+            out, results, own_values(space), total, _importance(study, space.seed), interrupted.is_set()
+        )
+        if not results:
+            return result
+        lead = f"Metrics on the validation split: {samples_text(len(validation))}, {len(in_scheme.classes)} classes."
+        about = {"fingerprint of the data": faces.fingerprint_without_test, **metadata}
         with busy("writing report.html"):
-            return write_page(out, space, storage, in_scheme, total, interrupted.is_set(), metadata or {})
-
-
-def _data_of(space: Space, faces: Dataset) -> str:
-    """The fingerprint of the data, and of its votes where an output learns from them."""
-    own = faces.fingerprint_without_test
-    return f"{own} {votes_fingerprint(faces)}" if space.base.learns_votes else own
-
-
-def _check_folder(out: Path, database: str | None) -> None:
-    """Create the folder of a sweep, or refuse what is not one. Raises :class:`RunError`."""
-    if out.is_file():
-        raise RunError(f"{out} is a file. Choose another --out.", code="sweep-folder")
-    if (out / "journal.log").exists():
-        raise RunError(
-            f"{out} holds a sweep of an older mien (journal.log), which cannot be continued. Choose another --out.",
-            code="sweep-old-version",
-        )
-    if database is None and (out / "trials").exists() and not (out / DATABASE).exists():
-        raise RunError(
-            f"{out} holds trials, but their {DATABASE} is missing. Choose another --out.", code="sweep-folder"
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(
-            f"{out} cannot be created: {error.strerror}. Choose another --out.", code="sweep-folder"
-        ) from None
-
-
-def _remove_empty(out: Path) -> None:
-    """Remove a sweep's folder that holds nothing but its lock: its database could not be opened."""
-    with suppress(OSError):
-        if [each.name for each in out.iterdir()] == [".lock"]:
-            (out / ".lock").unlink()
-            out.rmdir()  # and not rmtree: another worker may begin here now
+            return replace(result, page=write_page(result, space, lead, about))
 
 
 def check_networks(space: Space, classes: int = 7) -> None:
@@ -147,19 +145,129 @@ def check_networks(space: Space, classes: int = 7) -> None:
                 ) from None
 
 
-class _TrialCallback(Callback):
-    """Reports each epoch to the storage, and stops the run when the trial is pruned."""
+def _check_folder(out: Path, database: str | None) -> None:
+    """Create the folder of a sweep, or refuse what is not one. Raises :class:`RunError`."""
+    if database is None and (out / "trials").exists() and not (out / DATABASE).exists():
+        raise RunError(
+            f"{out} holds trials, but their {DATABASE} is missing. Choose another --out.", code="sweep-folder"
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"{out} cannot be created: {error.strerror}. Choose another --out.", code="sweep-folder"
+        ) from None
 
-    def __init__(
-        self, storage: TrialStorage, trial: optuna.Trial, recipe: Recipe, run: RunFolder, inner: Callback | None
-    ) -> None:
+
+def _data_of(space: Space, faces: Dataset) -> str:
+    """The fingerprint of the data, and of its votes where an output learns from them."""
+    own = faces.fingerprint_without_test
+    return f"{own} {votes_fingerprint(faces)}" if space.base.learns_votes else own
+
+
+@contextmanager
+def _errors_as_one_line(place: str) -> Iterator[None]:
+    try:
+        yield
+    except (StorageInternalError, SQLAlchemyError, ImportError) as error:
+        raise RunError(
+            f"The database {place} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. What is stored in "
+            "it is kept; the same command resumes the sweep.",
+            code="sweep-database",
+        ) from error
+
+
+@contextmanager
+def _opened(space: Space, data: str, out: Path, database: str | None, stale_seconds: int) -> Iterator[optuna.Study]:
+    """The study of a sweep in its database, created where there is none. Raises :class:`RunError`."""
+    url = f"sqlite:///{out / DATABASE}" if database is None else database
+    # Workers wait for one another, and a server may have been restarted since a connection was used last.
+    settings: dict[str, Any] = (
+        {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    )
+    if url.startswith(("postgresql://", "postgresql+psycopg://")):
+        with needs_extra("postgresql", f"The database {without_password(url)}"):
+            import_module("psycopg")
+    with warnings.catch_warnings():
+        # Optuna calls its heartbeats experimental.
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        # Two workers that begin together would both create the tables.
+        with FileLock(out / ".lock"):
+            storage = RDBStorage(
+                url,
+                engine_kwargs=settings,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                grace_period=stale_seconds,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+            )
+            study = optuna.create_study(
+                storage=storage,
+                study_name="sweep" if database is None else out.resolve().name,
+                direction="maximize",
+                load_if_exists=True,
+                sampler=_Sampler(space.seed),
+                pruner=NopPruner()
+                if space.pruning is None
+                else SuccessiveHalvingPruner(space.pruning.first_epoch, space.pruning.factor),
+            )
+            for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
+                if study.user_attrs.get(key, value) != value:
+                    raise RunError(
+                        f"{out} belongs to a sweep of {what}; nothing in it was changed. Choose another --out.",
+                        code=f"sweep-other-{key}",
+                    )
+            if not study.user_attrs:
+                study.set_user_attr("space", space.digest)
+                study.set_user_attr("data", data)
+        try:
+            yield study
+        finally:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+class _Sampler(TPESampler):
+    """TPE with a seed for each trial: with one seed, workers would draw the same values."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._space_seed = seed
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Seed by the number of trials before this one; interrupted trials that were queued again count once."""
+        before = study.get_trials(deepcopy=False)[: trial.number]
+        drawn = sum(_number_of(each) == each.number for each in before)
+        super().__init__(seed=int(np.random.SeedSequence((self._space_seed, drawn)).generate_state(1)[0]))
+
+
+def _number_of(trial: FrozenTrial) -> int:
+    """The number that a trial began with; one that was interrupted goes on under a later one."""
+    retried = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
+    return trial.number if retried is None else retried
+
+
+def _importance(study: optuna.Study, seed: int) -> dict[str, float]:
+    """Fraction of the accuracy's variance that each key explains, largest first; empty with too few trials.
+
+    fANOVA (Hutter et al., ICML 2014), over the complete trials.
+    """
+    values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+    if len(values) >= IMPORTANCE_NEEDS and len(set(values)) > 1:
+        # Raised when no tree of the forest saw two different values.
+        with suppress(RuntimeError):
+            return optuna.importance.FanovaImportanceEvaluator(seed=seed).evaluate(study)
+    return {}
+
+
+class _TrialCallback(Callback):
+    """Reports each epoch to Optuna, and stops the run when the trial is pruned."""
+
+    def __init__(self, trial: optuna.Trial, recipe: Recipe, run: RunFolder, inner: Callback | None) -> None:
         self.history: list[HistoryLine] = []
-        self._storage = storage
-        self._trial = trial
-        self._recipe = recipe
-        self._run = run
-        self._inner = inner or Callback()
         self.is_pruned = False
+        self._trial, self._recipe, self._run, self._inner = trial, recipe, run, inner or Callback()
+        # A resumed run: its epochs so far, also one that a killed worker did not report.
+        self._report()
 
     @property
     def accuracy(self) -> float:
@@ -178,36 +286,26 @@ class _TrialCallback(Callback):
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """See :class:`mien.training.callback.Callback`."""
         self._inner.on_epoch_end(metrics, is_best)
-        self.catch_up()
+        self._report()
 
     def should_stop(self) -> bool:
         """See :class:`mien.training.callback.Callback`."""
         return self.is_pruned or self._inner.should_stop()
 
-    def catch_up(self) -> None:
-        """Report the epochs in the run folder that are not reported yet, also those of a killed worker."""
+    def _report(self) -> None:
         for line in self._run.read_history()[len(self.history) :]:
             self.history.append(line)
-            is_pruned = self._storage.report(self._trial, self.accuracy, len(self.history))
-            if is_pruned and len(self.history) < self._recipe.epochs:
+            self._trial.report(self.accuracy, len(self.history))
+            if self._trial.should_prune() and len(self.history) < self._recipe.epochs:
                 self.is_pruned = True
                 return
 
 
 @dataclass(frozen=True)
-class _Outcome:
-    """How a trial ended: a word, a line for people, and the accuracy of a complete trial."""
-
-    word: str
-    line: str
-    accuracy: float | None = None
-
-
-@dataclass(frozen=True)
 class _Worker:
-    """One process that works on a sweep; the attributes are :func:`sweep`'s arguments."""
+    """One process that works on a sweep; the attributes are :func:`search`'s arguments."""
 
-    storage: TrialStorage
+    study: optuna.Study
     space: Space
     faces: Dataset
     out: Path
@@ -216,59 +314,93 @@ class _Worker:
     metadata: Mapping[str, Any]
     device: str
 
-    def work_on(self, trial: optuna.Trial) -> None:
-        """Run a trial and record its outcome. Whatever else stops it, the trial is queued again."""
-        run = self._folder(trial.number)
-        former = self.storage.continues(self.storage.trials()[trial.number])
-        if former:
-            with suppress(FileNotFoundError):
-                self._folder(former[-1]).path.rename(run.path)
+    def run_one(self) -> None:
+        """Run a trial, a queued one first. Whatever else stops it, the trial is queued again."""
+        begun: list[FrozenTrial] = []
         try:
-            with self.storage.alive(trial):
-                outcome = self._run(trial, run)
-            if outcome is None:
-                self.storage.give_back(trial)
+            self.study.optimize(lambda trial: self._run(trial, begun), n_trials=1)
+        except (Exception, KeyboardInterrupt) as error:
+            if not begun:
+                raise
+            trial = self.study.trials[begun[0].number]
+            if any(trial.number in RetryHeartbeatStaleTrialCallback.retry_history(each) for each in self.study.trials):
+                self.on_trial_end(f"trial {_number_of(trial)}: another worker took it over after no heartbeat")
                 return
-            history = run.read_history()
-            seconds = history[-1]["seconds"] if history else 0.0
-            self.storage.finish(trial, outcome.accuracy, outcome=outcome.word, epochs=len(history), seconds=seconds)
-        except TrialLostError:
-            # Its values and checkpoint belong to another trial now; files written since then have no owner.
-            shutil.rmtree(run.path, ignore_errors=True)
-            self.on_trial_end(f"trial {trial.number}: another worker took it over after no heartbeat")
+            RetryHeartbeatStaleTrialCallback()(self.study, trial)
+            if not isinstance(error, StoppedError):
+                raise
             return
-        except BaseException:
-            with suppress(OSError, RunError):
-                self.storage.give_back(trial)
-            raise
+        trial = self.study.trials[begun[0].number]
+        run = self._folder(trial)
         for weights in (run.last, run.previous, run.best, run.next_best):
             weights.unlink(missing_ok=True)
-        self.on_trial_end(f"trial {trial.number}: {outcome.line}, {seconds:.0f} s; {len(self.storage.done())} finished")
+        finished = len(self.write_small_files())
+        seconds = trial.user_attrs["seconds"]
+        line = f"trial {_number_of(trial)}: {trial.user_attrs['line']}, {seconds:.0f} s; {finished} finished"
+        self.on_trial_end(line)
 
-    def _folder(self, number: int) -> RunFolder:
-        return RunFolder(self.out / "trials" / f"{number:04}")
+    def write_small_files(self) -> tuple[TrialResult, ...]:
+        """Write trials.csv and best.toml, and return the finished trials."""
+        # A worker that read the trials earlier must not write later.
+        with FileLock(self.out / ".lock"):
+            trials = tuple(
+                TrialResult(
+                    number=_number_of(trial),
+                    outcome=trial.user_attrs["outcome"],
+                    accuracy=math.nan if trial.value is None else trial.value,
+                    epochs=trial.user_attrs["epochs"],
+                    seconds=trial.user_attrs["seconds"],
+                    values=self.space.values(trial.params),
+                )
+                for trial in self.study.get_trials(deepcopy=False, states=_DONE)
+            )
+            if trials:
+                write_small_files(self.out, self.space, trials)
+        return trials
 
-    def _run(self, trial: optuna.Trial, run: RunFolder) -> _Outcome | None:
-        """Train the trial, or resume its run; None after Ctrl-C."""
+    def _folder(self, trial: FrozenTrial) -> RunFolder:
+        return RunFolder(self.out / "trials" / f"{_number_of(trial):04}")
+
+    def _run(self, trial: optuna.Trial, begun: list[FrozenTrial]) -> float:
+        """Train a trial, or resume its run. Returns its accuracy.
+
+        Raises:
+            TrialPruned: it was pruned, its loss is not a number, or its values do not go together.
+            StoppedError: Ctrl-C.
+        """
+        frozen = self.study.trials[trial.number]
+        begun.append(frozen)
+        run = self._folder(frozen)
+        drawn = {key: each.suggest(trial, key) for key, each in self.space.ranges.items()}
+        accuracy, outcome, line = self._train(trial, self.space.values(drawn), run)
+        history = run.read_history()
+        seconds = history[-1]["seconds"] if history else 0.0
+        for key, value in {"outcome": outcome, "line": line, "epochs": len(history), "seconds": seconds}.items():
+            trial.set_user_attr(key, value)
+        if accuracy is None:
+            raise optuna.TrialPruned
+        return accuracy
+
+    def _train(self, trial: optuna.Trial, values: Mapping[str, Any], run: RunFolder) -> tuple[float | None, str, str]:
+        """The accuracy of a trial that is complete, its outcome in a word, and a line for people."""
+        environment = {**self.metadata, "trial": trial.number}
         try:
-            recipe = self.space.recipe_for(self.space.values(trial.params))
-            environment = {**self.metadata, "trial": trial.number}
+            recipe = self.space.recipe_for(values)
             plan = plan_training(recipe, self.faces)
             with self.callback_for(plan) as inner:
-                callback = _TrialCallback(self.storage, trial, recipe, run, inner)
-                callback.catch_up()
+                callback = _TrialCallback(trial, recipe, run, inner)
                 if not callback.is_pruned:
-                    stopped = train(
+                    outcome = train(
                         plan, run, resume=True, callback=callback, environment=environment, device=self.device
-                    ).was_stopped
-        except StoppedError:
-            return None
-        except TrainingError:
-            return _Outcome("diverged", f"diverged after {callback.epochs}")
+                    )
         except RecipeError as error:
-            return _Outcome("invalid", f"invalid: {error}")
+            return None, "invalid", f"invalid: {error}"
+        except StoppedError:
+            raise
+        except TrainingError:
+            return None, "diverged", f"diverged after {callback.epochs}"
         if callback.is_pruned:
-            return _Outcome("pruned", f"pruned after {callback.epochs} at {callback.accuracy:.1%}")
-        if stopped:
-            return None
-        return _Outcome("complete", f"{callback.accuracy:.1%} after {callback.epochs}", callback.accuracy)
+            return None, "pruned", f"pruned after {callback.epochs} at {callback.accuracy:.1%}"
+        if outcome.was_stopped:
+            raise StoppedError(f"Trial {trial.number} was stopped.")
+        return callback.accuracy, "complete", f"{callback.accuracy:.1%} after {callback.epochs}"

@@ -1,0 +1,105 @@
+"""``mien.sweep``: search for better values of a recipe's settings."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mien.api.inputs import Data, data_name, read
+from mien.argument_names import names_arguments
+from mien.errors import RunError, needs_extra
+from mien.page.rendering import import_page_packages
+from mien.runs.space import Space, load_space
+from mien.runs.sweep_page import SweepResult
+
+if TYPE_CHECKING:
+    from mien.training.callback import Callback
+    from mien.training.plan import TrainingPlan
+
+
+@names_arguments
+def sweep(
+    space: str | os.PathLike[str],
+    data: Data,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    trials: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    storage: str | None = None,
+    device: str = "auto",
+    notify: Callable[[str], None] = lambda line: None,
+) -> SweepResult:
+    """Train one recipe many times with different values of some keys, and compare the validation accuracies.
+
+    Args:
+        space: the name of a space that comes with mien, or a ``.toml`` file.
+        data: faces with ``train`` and ``validation``; ``test`` is not touched.
+        out: folder of the sweep; ``sweeps/SPACE`` by default. A sweep that it holds is joined or resumed.
+        trials: how many recipes all workers together try; the space's own number by default.
+        settings: keys of the recipe that every trial starts from: ``{"epochs": 5}``.
+        storage: keep the trials in this database server, ``postgresql://HOST/NAME``, in place of ``out/trials.db``.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        notify: called with one line for each warning and each trial that ends.
+
+    Returns:
+        All finished trials, the best first in ``trials.csv``; ``best_recipe`` is the file to train.
+
+    Raises:
+        MissingExtraError: Optuna, torch or matplotlib is not installed.
+        MienError: a space, data, folder or database that cannot be used.
+    """
+    changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
+    chosen = load_space(os.fspath(space), changes)
+    folder = Path(out) if out is not None else Path("sweeps") / chosen.name
+    return run_sweep(
+        chosen, data, folder, trials=trials, storage=storage, device=device, notify=notify,
+        metadata={"data": data_name(data)},
+    )  # fmt: skip
+
+
+def run_sweep(
+    space: Space,
+    data: Data,
+    out: Path,
+    *,
+    trials: int | None,
+    storage: str | None,
+    device: str,
+    notify: Callable[[str], None],
+    metadata: Mapping[str, Any],
+    callback_for: Callable[[TrainingPlan], AbstractContextManager[Callback | None]] = lambda plan: nullcontext(),
+) -> SweepResult:
+    """As :func:`sweep`; ``callback_for`` makes the callback of a trial's training."""
+    if storage is not None and "://" not in storage:
+        raise RunError(
+            f"--storage must be the URL of a database server, such as postgresql://HOST/NAME; found {storage}.",
+            code="sweep-database",
+        )
+    with needs_extra("search", "A sweep"):
+        # The packages of the page are checked now, not after hours.
+        import_page_packages()
+        import sklearn  # noqa: F401
+
+        from mien.runs.sweep import check_networks, search
+        from mien.training.device import check_device
+        from mien.training.tuning import recipe_warnings
+    check_device(device)
+    check_networks(space)
+    for warning in recipe_warnings(space.base):
+        notify(warning.line)
+    faces = read(data, *space.base.input.stored_as).faces
+    return search(
+        space,
+        faces,
+        out,
+        trials=trials,
+        database=storage,
+        device=device,
+        callback_for=callback_for,
+        on_trial_end=notify,
+        metadata=metadata,
+    )
