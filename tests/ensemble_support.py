@@ -6,9 +6,9 @@ import onnxruntime
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
+from mien.api.ensemble import export_ensemble, open_members
 from mien.artifact import attach_manifest, read_manifest
 from mien.data.read import ReadResult
-from mien.pipeline.export_ensemble import export_ensemble, open_members
 from mien.preprocess import to_input
 
 

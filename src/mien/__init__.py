@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mien.api.catalog import list_recipes as list_recipes
     from mien.api.compare import compare as compare
     from mien.api.distill import distill as distill
+    from mien.api.ensemble import ensemble as ensemble
     from mien.api.evaluate import evaluate as evaluate
     from mien.api.evaluate import evaluate_file as evaluate_file
     from mien.api.explain import explain as explain
@@ -52,6 +53,7 @@ _HOMES = {
     "audit": "mien.api.audit",
     "compare": "mien.api.compare",
     "distill": "mien.api.distill",
+    "ensemble": "mien.api.ensemble",
     "evaluate": "mien.api.evaluate",
     "evaluate_file": "mien.api.evaluate",
     "explain": "mien.api.explain",
@@ -80,6 +82,7 @@ __all__ = [
     "audit",
     "compare",
     "distill",
+    "ensemble",
     "evaluate",
     "evaluate_file",
     "explain",

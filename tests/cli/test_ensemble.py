@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+import mien as package
 from ensemble_support import altered
 from support import note_codes, refused
 
@@ -16,6 +17,8 @@ def test_the_command(mien, tmp_path, tiny_run, face_folder):
     said = mien("ensemble", *given)
     assert said.code == 0, said.err
     content = json.loads(mien("ensemble", *given, "--json").out)
+    by_python = package.ensemble([tiny_run.path, second], face_folder, out)
+    assert json.loads(json.dumps(by_python.to_dict())) == content
     assert (content["file"], content["bytes"]) == (str(out), out.stat().st_size)
     for accuracy, model in zip(content["accuracies"], given, strict=False):
         alone = json.loads(mien("evaluate", model, "--data", face_folder, "--json").out)

@@ -80,6 +80,12 @@ class OnnxClassifier:
         """The same model, answering by the output that learned labels. Metrics and gradients are of that one."""
         return self._answering_by(self.manifest.all_outputs[0])
 
+    def with_manifest(self, manifest: Manifest) -> Self:
+        """The same graph under another manifest, which must have the same outputs. It shares the memory of this one."""
+        other = self._answering_by(manifest.output(self.output.name))
+        other.manifest = manifest
+        return other
+
     def _answering_by(self, output: ModelOutput) -> Self:
         other = copy(self)
         other.output = output

@@ -1,8 +1,9 @@
-"""One model file that averages several models, calibrated and measured on validation."""
+"""``mien.ensemble``: one model file that averages several models, calibrated and measured on validation."""
 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,14 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from mien.api.export import check_model_file, check_onnx
+from mien.api.inputs import Data, read
+from mien.argument_names import names_arguments
 from mien.artifact import attach_manifest, graph_sha256
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
-from mien.errors import ModelError, Notice
+from mien.errors import ModelError, Notice, RunError
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.exporting.ensemble import check_alike, ensemble_manifest, merge_graphs
 from mien.files import plain, whole_file
+from mien.inference.find_model import find_model
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.manifest import Manifest
@@ -32,6 +37,7 @@ from mien.pipeline.split_predictions import (
     unfitted_notice,
     with_model_classes,
 )
+from mien.run_folder import RunFolder
 
 LARGEST_DIFFERENCE = 1e-4
 """Of a probability from the mean of the models' own."""
@@ -73,6 +79,41 @@ class ExportedEnsemble:
         """JSON-ready, NaN as None."""
         own = {"file": str(self.file), "bytes": self.file.stat().st_size, "accuracies": list(self.accuracies)}
         return {**own, "largest_difference": self.largest_difference, **self.evaluation.to_dict()}
+
+
+@names_arguments
+def ensemble(models: Sequence[str | os.PathLike[str]], data: Data, out: str | os.PathLike[str]) -> ExportedEnsemble:
+    """Make one model file whose probabilities are the mean of several models'.
+
+    All models must read the same images and have the same classes and outputs.
+
+    Args:
+        models: two or more, as :func:`mien.load` takes them.
+        data: labelled faces. Temperatures are fitted on ``validation``, and the file is measured there.
+        out: the ``.onnx`` file to write; an existing one is replaced.
+
+    Raises:
+        RunError: ``out`` is no ``.onnx`` file, is one of the models or in a run folder, or cannot be written.
+        ModelError: models that cannot be found or do not fit together.
+        DataError: no validation split, or a class that the models do not have.
+    """
+    return make_ensemble([os.fspath(each) for each in models], data, Path(out))
+
+
+def make_ensemble(models: Sequence[str], data: Data, out: Path) -> ExportedEnsemble:
+    """:func:`ensemble`, with errors in the words of the command line."""
+    check_model_file(out)
+    files = [find_model(model) for model in models]
+    if out.resolve() in {file.resolve() for file in files}:
+        raise RunError(f"--out is {out}, one of the models. Choose another file.", code="out-is-source")
+    if RunFolder(out.parent).is_run:
+        raise RunError(
+            f"--out is in the run folder {out.parent}, whose files are of that run alone. Choose a file outside.",
+            code="out-in-run",
+        )
+    check_onnx()
+    members = open_members(files, models)
+    return export_ensemble(members, read(data, *members[0].manifest.input.stored_as), out)
 
 
 def open_members(models: Sequence[Path], names: Sequence[str] = ()) -> list[Predictor]:
@@ -129,8 +170,8 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
     graph = attach_manifest(merge_graphs(graphs, manifests), manifest)
     with whole_file(out) as temporary:
         temporary.write_bytes(graph)
-        ensemble = Predictor(temporary).for_labels()
-        difference = _difference(ensemble, members, images)
+        merged = Predictor(temporary).for_labels()
+        difference = _difference(merged, members, images)
         # Not "greater": a difference that is not a number fails too.
         if not difference <= LARGEST_DIFFERENCE:
             raise ModelError(
@@ -138,7 +179,7 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
                 f"(allowed: {LARGEST_DIFFERENCE:g}). Nothing was written.",
                 code="export-parity",
             )
-        predictions = predict_split(ensemble, data.faces, "validation", temperature=1.0)
+        predictions = predict_split(merged, data.faces, "validation", temperature=1.0)
         split = MeasuredSplit.resolve(
             predictions, data.faces, [(each, data.faces) for each in members], uncleaned=data.uncleaned
         )
@@ -149,15 +190,14 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
             # No temperature was fitted on this data.
             manifest = manifest.model_copy(update={"cleaned_from": ()})
         else:
-            update = fitted_temperatures(ensemble, unseen, predictions.subset(~seen))
+            update = fitted_temperatures(merged, unseen, predictions.subset(~seen))
             manifest = manifest.model_copy(update=update)
-        temporary.write_bytes(attach_manifest(graph, manifest))
-        fitted = Predictor(temporary).for_labels()
+        fitted = merged.with_manifest(manifest)
         threshold = measure_split_threshold(replace(split, members=[(fitted, data.faces)]), None, None)
         evaluation = replace(split.evaluate(), threshold=threshold)
         if data.faces.matches_training_data(manifest.data_fingerprint):
             manifest = manifest.model_copy(update={"scores": headline_values(evaluation)})
-            temporary.write_bytes(attach_manifest(graph, manifest))
+        temporary.write_bytes(attach_manifest(graph, manifest))
     other_votes = other_votes_notice([fitted], predictions)
     notices = [each for each in (evaluation.trained_on_notice, other_votes) if each is not None]
     if too_few:

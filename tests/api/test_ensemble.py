@@ -9,12 +9,12 @@ import pytest
 from scipy.special import softmax
 
 from ensemble_support import altered, logits, made, mean
+from mien.api import ensemble as module
+from mien.api.ensemble import open_members
 from mien.artifact import read_manifest
 from mien.data.dataset import Dataset
 from mien.errors import ModelError
 from mien.inference.predictor import load
-from mien.pipeline import export_ensemble as module
-from mien.pipeline.export_ensemble import open_members
 from support import raises
 
 
