@@ -18,7 +18,6 @@ TRAINS = (
     *("mien.runs.planner", "mien.runs.execute", "mien.runs.scheduler"),
     *(
         "mien.runs.folds",
-        "mien.runs.stratified_folds",
         "mien.runs.sweep",
     ),
 )

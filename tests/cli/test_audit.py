@@ -88,9 +88,9 @@ def test_scores_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tmp_pat
 
 def test_a_recipe_judges_every_row_but_those_of_test(mien, face_parquet, faces, tiny_recipe, tmp_path, monkeypatch):
     from mien.recipe_file import dump_recipe
-    from mien.runs import folds as cross_validation
+    from mien.runs import folds
 
-    monkeypatch.setattr(cross_validation, "FOLDS", 2)
+    monkeypatch.setattr(folds, "FOLDS", 2)
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(dump_recipe(tiny_recipe.model_copy(update={"epochs": 1})))
     answer = mien("audit", face_parquet, "--recipe", recipe, "--out", tmp_path / "out", "--json")
@@ -103,9 +103,9 @@ def test_a_recipe_judges_every_row_but_those_of_test(mien, face_parquet, faces, 
 
 def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_recipe, tmp_path, monkeypatch):
     from mien.recipe_file import dump_recipe
-    from mien.runs import folds as cross_validation
+    from mien.runs import folds
 
-    monkeypatch.setattr(cross_validation, "FOLDS", 2)
+    monkeypatch.setattr(folds, "FOLDS", 2)
     recipe = tmp_path / "small.toml"
     smaller = tiny_recipe.input.model_copy(update={"size_px": 32, "crop_px": 28})
     recipe.write_text(dump_recipe(tiny_recipe.model_copy(update={"epochs": 1, "input": smaller})))
@@ -118,9 +118,9 @@ def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_reci
 def test_a_recipe_of_another_size_is_told_of_the_data_once(mien, flawed_folder, tiny_recipe, tmp_path, monkeypatch):
     """A batch that all train faces would fill is more than a fold has to learn: half of them, less a tenth."""
     from mien.recipe_file import dump_recipe
-    from mien.runs import folds as cross_validation
+    from mien.runs import folds
 
-    monkeypatch.setattr(cross_validation, "FOLDS", 2)
+    monkeypatch.setattr(folds, "FOLDS", 2)
     train = int((load_dataset(flawed_folder, skip_bad=True).split == "train").sum())
     small = tiny_recipe.input.model_copy(update={"size_px": 32, "crop_px": 28})
     (tmp_path / "list.toml").write_text(

@@ -11,7 +11,7 @@ from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import Predictor
 from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
-from mien.runs import folds as cross_validation
+from mien.runs import folds
 from mien.runs.folds import SPLIT, cross_val_predictions, training_size
 from mien.training.callback import Callback
 from support import raises
@@ -19,7 +19,7 @@ from support import raises
 
 @pytest.fixture
 def short_recipe(tiny_recipe, monkeypatch):
-    monkeypatch.setattr(cross_validation, "FOLDS", 2)
+    monkeypatch.setattr(folds, "FOLDS", 2)
     return tiny_recipe.model_copy(update={"epochs": 1})
 
 
@@ -29,13 +29,13 @@ def view(plan):
 
 def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monkeypatch):
     given = []
-    real = cross_validation.run_recipe
+    real = folds.run_recipe
 
     def spy(plan, run, **others):
         given.append(plan.dataset)
         return real(plan, run, **others)
 
-    monkeypatch.setattr(cross_validation, "run_recipe", spy)
+    monkeypatch.setattr(folds, "run_recipe", spy)
     groups = np.arange(len(faces)) // 2
     faces = replace(faces, cleaned_from=("sha256:before", "sha256:before without test"))
     scores = cross_val_predictions(short_recipe, faces, groups, tmp_path, progress=view, notify=lambda words: None)
@@ -65,7 +65,7 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
 def test_what_is_finished_is_not_done_again(short_recipe, faces, tmp_path, monkeypatch):
     groups = np.arange(len(faces))
     arguments = (short_recipe, faces, groups, tmp_path)
-    real, begun = cross_validation.run_recipe, []
+    real, begun = folds.run_recipe, []
 
     def interrupted(plan, run, **others):
         begun.append(run.path.name)
@@ -73,7 +73,7 @@ def test_what_is_finished_is_not_done_again(short_recipe, faces, tmp_path, monke
         reason = "interrupted" if len(begun) == 2 else result.outcome.reason
         return replace(result, outcome=replace(result.outcome, reason=reason))
 
-    monkeypatch.setattr(cross_validation, "run_recipe", interrupted)
+    monkeypatch.setattr(folds, "run_recipe", interrupted)
     assert cross_val_predictions(*arguments, progress=view, notify=lambda words: None) is None
     assert begun == ["fold-1", "fold-2"]
     assert not (tmp_path / "predictions_out-of-fold.npz").exists()
@@ -121,7 +121,7 @@ def test_a_finished_fold_that_learnt_something_else_is_not_taken_for_this_one(
 ):
     """Other copies: the folds' own rows may be the same, what their models learnt is not."""
     cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, progress=view, notify=print)
-    monkeypatch.setattr(cross_validation, "VALIDATION_FOLDS", 5)
+    monkeypatch.setattr(folds, "VALIDATION_FOLDS", 5)
     with raises(RunError, "other-data"):
         cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, progress=view, notify=print)
 
@@ -143,7 +143,7 @@ def untrained(monkeypatch):
     def too_late(*arguments, **others):
         raise AssertionError("a fold is trained already")
 
-    monkeypatch.setattr(cross_validation, "run_recipe", too_late)
+    monkeypatch.setattr(folds, "run_recipe", too_late)
 
 
 def judge(recipe, faces, folder, groups=None):
@@ -156,18 +156,18 @@ def test_a_class_without_a_train_row_is_refused_before_anything(short_recipe, fa
     pending = faces.subset((faces.labels != sad) | (faces.split != "train"))
     assert (pending.labels == sad).any()
     with raises(DataError, "class-missing-in-train") as caught:
-        cross_validation.check_recipe(short_recipe, pending, tmp_path)
+        folds.check_recipe(short_recipe, pending, tmp_path)
     assert "'sad'" in str(caught.value)
     nobody = faces.subset(faces.labels != sad)
     with raises(DataError, "class-missing-in-train"):
-        cross_validation.check_recipe(short_recipe, nobody, tmp_path)
+        folds.check_recipe(short_recipe, nobody, tmp_path)
 
 
 def test_missing_weights_are_refused_before_anything(short_recipe, faces, tmp_path, timm):
     settings = {"backbone": "test_resnet", "pretrained": True, "weights": str(tmp_path / "none.safetensors")}
     model = ModelRecipe.model_validate({"name": "timm", **settings})
     with raises(ModelError, "weights-missing"):
-        cross_validation.check_recipe(short_recipe.model_copy(update={"model": model}), faces, tmp_path / "out")
+        folds.check_recipe(short_recipe.model_copy(update={"model": model}), faces, tmp_path / "out")
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_later_fold_of_other_data_is_refused_before_the_first(short_recipe, fa
     """The second fold was begun by the same recipe, and learnt rows with other labels."""
     other = replace(faces, labels=(faces.labels + 1) % 7)
     run = RunFolder(tmp_path / "fold-2")
-    complete = cross_validation.completed(short_recipe)
+    complete = folds.completed(short_recipe)
     run.create(complete, {"data_fingerprint": other.fingerprint})
     with raises(RunError, "other-data") as caught:
         judge(short_recipe, faces, tmp_path)

@@ -7,7 +7,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from mien.data.dataset import Dataset
 from mien.errors import DataError
-from mien.runs.stratified_folds import StratifiedFolds, stratified_folds
+from mien.runs.folds import deal_groups, stratified_folds
 from support import raises
 
 
@@ -19,7 +19,7 @@ def unevenness(labels, fold_of, count):
 def test_classes_are_spread_as_evenly_as_scikit_learn_does():
     random = np.random.default_rng(1)
     groups, labels = random.integers(0, 60, 900), random.choice(5, 900, p=[0.05, 0.15, 0.2, 0.25, 0.35])
-    ours = stratified_folds(groups, labels, 5)
+    ours = deal_groups(groups, labels, 5)
     theirs = np.zeros(900, dtype=np.int64)
     for fold, (_, inside) in enumerate(StratifiedGroupKFold(5).split(labels, labels, groups)):
         theirs[inside] = fold
@@ -31,7 +31,7 @@ def test_a_group_is_in_one_fold_and_no_fold_is_empty(groups, count):
     groups = np.array(groups)
     if len(np.unique(groups)) < count:
         return
-    fold_of = stratified_folds(groups, np.arange(len(groups)) % 3, count)
+    fold_of = deal_groups(groups, np.arange(len(groups)) % 3, count)
     assert all(len(np.unique(fold_of[groups == group])) == 1 for group in groups)
     assert np.array_equal(np.unique(fold_of), np.arange(count))
 
@@ -45,7 +45,7 @@ def people(groups, labels):
 def test_no_group_is_trained_on_and_predicted():
     groups = np.arange(60) // 3
     faces = people(groups, ["happy", "sad"] * 30)
-    folds = StratifiedFolds(faces, faces.groups, 4)
+    folds = stratified_folds(faces, faces.groups, 4)
     predicted = []
     for fold in range(folds.count):
         held_out, training = folds.held_out(fold), folds.training(fold)
@@ -62,8 +62,8 @@ def test_no_group_is_trained_on_and_predicted():
 def test_more_folds_than_groups_and_a_class_of_one_group_are_refused():
     faces = people([0, 0, 1, 1, 2, 2], ["happy", "sad"] * 3)
     with raises(DataError, "folds-range"):
-        StratifiedFolds(faces, faces.groups, 4)
+        stratified_folds(faces, faces.groups, 4)
     faces = people(["a", "a", "b", "b"], ["happy", "sad", "sad", "sad"])
     with raises(DataError, "group-holds-class") as caught:
-        StratifiedFolds(faces, faces.groups, 2)
+        stratified_folds(faces, faces.groups, 2)
     assert "'a'" in str(caught.value)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from json import dumps
 from pathlib import Path
-from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import typer
 
 from mien.api.train import find_recipe
@@ -19,19 +17,14 @@ from mien.cli.train_run import TrainOptions
 from mien.cli.train_view import TrainProgress
 from mien.data.copy_groups import near_copy_groups
 from mien.errors import DataError, RunError, needs_extra, without_password
-from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
-from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import BreakDown, Evaluation, SubsetMetrics
+from mien.evaluation.results import BreakDown
 from mien.files import write_text
-from mien.labels import parse_scheme
 from mien.page.metrics_tables import break_down_text, evaluation_text
 from mien.processes import process_count
 from mien.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from mien.runs.stratified_folds import StratifiedFolds
-
-ALL_FOLDS = "all folds"
+    from mien.runs.folds import CrossValidation
 
 
 def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: int, *, json: bool) -> None:
@@ -49,8 +42,7 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     options.source.check()
     _check_folder(out, resume=options.resume)
     with needs_extra("train", "Training"):
-        from mien.runs.folds import check_fold_runs, predict_folds
-        from mien.runs.stratified_folds import StratifiedFolds
+        from mien.runs.folds import measure_folds, predict_folds, stratified_folds
         from mien.training.device import check_device
         from mien.training.state import check_network
 
@@ -58,9 +50,7 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     check_network(recipe)
     faces = options.source.read(*recipe.input.stored_as).faces
     found = faces.groups
-    folds = StratifiedFolds(faces, near_copy_groups(faces.images) if found is None else found, count)
-    scheme = parse_scheme(recipe.classes)
-    check_fold_runs(recipe, len(faces.classes if scheme is None else scheme.classes), out, count)
+    folds = stratified_folds(faces, near_copy_groups(faces.images) if found is None else found, count)
     kept_together = f"groups of '{faces.group_column}'" if found is not None else "near-copies"
     notice(f"{options.source.path}: train and validation are split into {count} folds; {kept_together} stay together")
     predictions = predict_folds(
@@ -77,7 +67,14 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     if predictions is None:
         notice("Stopped. To continue, run the same command with --resume.")
         raise typer.Exit(130)
-    _write_and_show(out, predictions, folds, as_json=json)
+    measured = measure_folds(predictions, folds)
+    write_text(out / "metrics.json", dumps(measured.to_dict(), indent=2) + "\n")
+    if json:
+        show_json({"run": str(out), **measured.to_dict()})
+        return
+    _show(measured)
+    notice(f"Written to {out}: predictions_out-of-fold.npz, metrics.json, and a run folder for each fold.")
+    notice(f"Next: {without_password(_command_for_one_model(sys.argv[1:]))}")
 
 
 def _check_folder(out: Path, *, resume: bool) -> None:
@@ -95,18 +92,14 @@ def _check_folder(out: Path, *, resume: bool) -> None:
         note(f"{out} holds no folds to resume. The cross-validation starts from its first fold.", "nothing-to-resume")
 
 
-def _write_and_show(out: Path, predictions: Predictions, folds: StratifiedFolds, *, as_json: bool) -> None:
-    evaluation = evaluate_predictions(predictions)
-    parts = fold_metrics(predictions, folds)
-    spread = fold_spread(parts)
-    content = {**evaluation.to_dict(), "folds": [each.to_dict() for each in parts], "spread_of_folds": spread}
-    write_text(out / "metrics.json", json.dumps(content, indent=2) + "\n")
-    if as_json:
-        show_json({"run": str(out), **content})
-        return
-    _show(evaluation, parts, spread)
-    notice(f"Written to {out}: predictions_out-of-fold.npz, metrics.json, and a run folder for each fold.")
-    notice(f"Next: {without_password(_command_for_one_model(sys.argv[1:]))}")
+def _show(measured: CrossValidation) -> None:
+    show(evaluation_text(measured.evaluation))
+    show(break_down_text(BreakDown("fold", measured.parts)))
+    accuracy = measured.spread["accuracy"]
+    typer.echo(
+        f"\nAccuracy of the folds: mean {accuracy['mean']:.1%}, standard deviation "
+        f"{accuracy['standard_deviation']:.1%}."
+    )
 
 
 def _command_for_one_model(words: Sequence[str]) -> str:
@@ -123,30 +116,3 @@ def _command_for_one_model(words: Sequence[str]) -> str:
         elif word != "--resume" and not word.startswith(("--folds=", "--out=")):
             kept.append(word)
     return shlex.join(["mien", *kept])
-
-
-def fold_metrics(predictions: Predictions, folds: StratifiedFolds) -> list[SubsetMetrics]:
-    """Metrics on all samples, each predicted by the model that did not see it, and on each fold."""
-    kept = {ALL_FOLDS: np.ones(len(predictions), dtype=np.bool_)}
-    for fold in range(folds.count):
-        kept[f"fold {fold + 1}"] = np.isin(predictions.sample_ids, folds.held_out(fold).rows)
-    return evaluate_subsets(predictions, kept)
-
-
-def fold_spread(parts: list[SubsetMetrics]) -> Mapping[str, Any]:
-    """Mean and standard deviation of the metrics of the folds."""
-    columns = {
-        "accuracy": [each.accuracy.value for each in parts[1:]],
-        "macro_f1": [each.macro_f1.value for each in parts[1:]],
-    }
-    return {name: {"mean": mean(values), "standard_deviation": stdev(values)} for name, values in columns.items()}
-
-
-def _show(evaluation: Evaluation, parts: list[SubsetMetrics], spread: Mapping[str, Any]) -> None:
-    show(evaluation_text(evaluation))
-    show(break_down_text(BreakDown("fold", tuple(parts))))
-    accuracy = spread["accuracy"]
-    typer.echo(
-        f"\nAccuracy of the folds: mean {accuracy['mean']:.1%}, standard deviation "
-        f"{accuracy['standard_deviation']:.1%}."
-    )

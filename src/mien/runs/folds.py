@@ -18,8 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import numpy as np
@@ -27,9 +29,12 @@ import numpy.typing as npt
 
 from mien.data.balance import balanced_counts
 from mien.data.dataset import Dataset
+from mien.data.splits import check_class_groups, count_by_group, cut_groups
 from mien.errors import DataError, RecipeError, RunError
+from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
-from mien.evaluation.temperature import FOLDS, assign_folds
+from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.temperature import FOLD_SEED, FOLDS, assign_folds
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.labels import parse_scheme
@@ -52,29 +57,103 @@ SPLIT = "out-of-fold"
 ProgressView = Callable[[TrainingPlan], AbstractContextManager[Callback]]
 
 
-class Folds:
-    """Which samples the model of each fold predicts, and which it is trained on."""
+@dataclass(frozen=True, eq=False)
+class FoldPlan:
+    """Which samples the model of each fold predicts, and which it is trained on.
 
-    def __init__(self, faces: Dataset, groups: npt.NDArray[np.int64]) -> None:
-        self._faces, self._groups = faces, groups
-        self._predicted = np.flatnonzero(faces.split != "test")
-        self._fold_of = self._assign()
-        self.count: int = int(self._fold_of.max()) + 1
+    Attributes:
+        faces: all of the data.
+        groups: int64 (N,), samples that share a number share a fold.
+        fold_of: int64 (N,), 0..count-1; -1 for samples that no model predicts, those of test.
+        trained_on: bool (N,), samples that models of other folds are trained on.
+        validates: of groups and labels of the samples that a fold may train on, which are its validation split.
+    """
 
-    def _assign(self) -> npt.NDArray[np.int64]:
-        return assign_folds(self._groups[self._predicted], FOLDS)
+    faces: Dataset
+    groups: npt.NDArray[np.int64]
+    fold_of: npt.NDArray[np.int64]
+    trained_on: npt.NDArray[np.bool_]
+    validates: Callable[[npt.NDArray[np.int64], npt.NDArray[np.int64]], npt.NDArray[np.bool_]]
+
+    @property
+    def count(self) -> int:
+        """The number of folds."""
+        return int(self.fold_of.max()) + 1
 
     def held_out(self, fold: int) -> Dataset:
         """The samples of train and validation in a fold."""
-        return self._faces.subset(self._predicted[self._fold_of == fold])
+        return self.faces.subset(np.flatnonzero(self.fold_of == fold))
 
     def training(self, fold: int) -> Dataset:
-        """The train samples of the other folds; some of them are the validation split. Copies stay together."""
-        others = self._predicted[self._fold_of != fold]
-        train = others[self._faces.split[others] == "train"]
-        validates = assign_folds(self._groups[train], VALIDATION_FOLDS) == 0
+        """What the model of a fold is trained on; some of it is the validation split. Groups stay together."""
+        others = np.flatnonzero((self.fold_of >= 0) & (self.fold_of != fold) & self.trained_on)
+        validates = self.validates(self.groups[others], self.faces.labels[others])
         # This validation split is not that of the data, cleaned or not.
-        return replace(self._faces.subset(train), split=np.where(validates, "validation", "train"), cleaned_from=())
+        return replace(self.faces.subset(others), split=np.where(validates, "validation", "train"), cleaned_from=())
+
+
+def audit_folds(faces: Dataset, groups: npt.NDArray[np.int64]) -> FoldPlan:
+    """:data:`FOLDS` folds of train and validation, trained on the train samples of the other folds."""
+    predicted = faces.split != "test"
+    fold_of = np.full(len(faces), -1, dtype=np.int64)
+    fold_of[predicted] = assign_folds(groups[predicted], FOLDS)
+    return FoldPlan(
+        faces, groups, fold_of, faces.split == "train", lambda own, labels: assign_folds(own, VALIDATION_FOLDS) == 0
+    )
+
+
+def stratified_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int) -> FoldPlan:
+    """``count`` folds with about the same share of every class in each, trained on all samples of the other folds.
+
+    Raises:
+        DataError: fewer groups than folds; a group that holds every face of a class.
+    """
+    predicted = faces.split != "test"
+    own, labels = groups[predicted], faces.labels[predicted]
+    found = len(np.unique(own))
+    if not 2 <= count <= found:
+        raise DataError(
+            f"--folds {count}: train and validation have {found:,} groups, so give 2 to {found}.", code="folds-range"
+        )
+    check_class_groups(
+        faces.columns[faces.group_column][predicted] if faces.group_column else own, labels, faces.classes
+    )
+    fold_of = np.full(len(faces), -1, dtype=np.int64)
+    fold_of[predicted] = deal_groups(own, labels, count)
+    cut = partial(cut_groups, share=1 / VALIDATION_FOLDS)
+    return FoldPlan(faces, groups, fold_of, predicted, cut)
+
+
+def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """Deal groups into folds so that each class is spread evenly over them, as scikit-learn's StratifiedGroupKFold.
+
+    Groups with the most uneven classes go first, each into the fold that keeps the shares of the classes most even.
+
+    Args:
+        groups: int64 (N,).
+        labels: int64 (N,).
+        count: 2..number of groups.
+
+    Returns:
+        int64 (N,), 0..count-1; every fold has a group.
+    """
+    _, number, counts = count_by_group(groups, labels)
+    counts = counts[:, counts.sum(axis=0) > 0]
+    shares = counts / counts.sum(axis=0)
+    shuffled = np.random.default_rng(FOLD_SEED).permutation(len(counts))
+    order = shuffled[np.argsort(-counts[shuffled].std(axis=1), kind="stable")]
+    held, sizes = np.zeros((count, shares.shape[1])), np.zeros(count)
+    fold_of = np.zeros(len(counts), dtype=np.int64)
+    for done, group in enumerate(order):
+        # One fold's line at a time is raised by the group's shares: (candidate, fold, class).
+        raised = held + np.eye(count)[:, :, np.newaxis] * shares[group]
+        uneven = np.round(raised.std(axis=1).mean(axis=1), 12)
+        uneven[(sizes > 0) & (len(order) - done <= (sizes == 0).sum())] = np.inf  # an empty fold must get one
+        fold = int(np.lexsort((sizes, uneven))[0])
+        fold_of[group] = fold
+        held[fold] += shares[group]
+        sizes[fold] += counts[group].sum()
+    return np.asarray(fold_of[number])
 
 
 def cross_val_predictions(
@@ -103,14 +182,14 @@ def cross_val_predictions(
     """
     check_recipe(recipe, faces, folder)
     return predict_folds(
-        recipe, faces, Folds(faces, groups), folder, progress=progress, notify=notify, environment=environment
+        recipe, faces, audit_folds(faces, groups), folder, progress=progress, notify=notify, environment=environment
     )
 
 
 def predict_folds(
     recipe: Recipe,
     faces: Dataset,
-    folds: Folds,
+    folds: FoldPlan,
     folder: Path,
     *,
     progress: ProgressView,
@@ -141,17 +220,16 @@ def predict_folds(
         MienError: as :func:`mien.pipeline.training_run.run_recipe`.
         DataError, RunError: a fold cannot be trained, or was started on other data or weights; nothing is trained.
     """
+    scheme = parse_scheme(recipe.classes)
+    check_fold_runs(recipe, len(faces.classes if scheme is None else scheme.classes), folder, folds.count)
     _check_folds(recipe, folds, folder, init_from)
     parts = []
     for fold in range(folds.count):
         run = RunFolder(folder / f"fold-{fold + 1}")
-        held_out, training = folds.held_out(fold), folds.training(fold)
-        # A label scheme may drop samples.
-        expected = held_out.with_scheme(parse_scheme(recipe.classes)).rows
-        predictions = _finished(run, training, expected, faces.fingerprint_for_predictions(SPLIT))
-        if predictions is None:
+        # Folds of other data were refused above.
+        if not (run.is_run and run.predictions(SPLIT).is_file()):
             notify(f"fold {fold + 1} of {folds.count}: {run.path}")
-            plan = plan_training(recipe, training)
+            plan = plan_training(recipe, folds.training(fold))
             with progress(plan) as callback:
                 result = run_recipe(
                     plan,
@@ -165,9 +243,9 @@ def predict_folds(
             if result.outcome.was_stopped:
                 return None
             classifier = Predictor(run.model).for_labels()
-            predictions = _predict(classifier, held_out, faces.fingerprint_for_predictions(SPLIT))
+            predictions = _predict(classifier, folds.held_out(fold), faces.fingerprint_for_predictions(SPLIT))
             write_predictions(run.predictions(SPLIT), predictions)
-        parts.append(predictions)
+        parts.append(read_predictions(run.predictions(SPLIT)))
     sample_ids = np.concatenate([each.sample_ids for each in parts])
     together = Predictions(
         sample_ids=sample_ids,
@@ -241,7 +319,7 @@ def training_size(faces: Dataset, recipe: Recipe) -> int:
     return int(balanced_counts(faces.counts("train"), balance).sum() * fraction)
 
 
-def _check_folds(recipe: Recipe, folds: Folds, folder: Path, init_from: RunFolder | None) -> None:
+def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFolder | None) -> None:
     """Refuse before the first fold what would fail in a later one, hours later, and finished folds of another start."""
     start = None if init_from is None else file_digest(init_from.best)
     for fold in range(folds.count):
@@ -264,22 +342,6 @@ def _check_folds(recipe: Recipe, folds: Folds, folder: Path, init_from: RunFolde
             )
 
 
-def _finished(
-    run: RunFolder, training: Dataset, expected: npt.NDArray[np.int64], fingerprint: str
-) -> Predictions | None:
-    """The predictions of a finished fold; None if it is not finished, or is of other samples or data."""
-    file = run.predictions(SPLIT)
-    if not run.is_run or not file.is_file():
-        return None
-    predictions = read_predictions(file)
-    same = predictions.data_fingerprint == fingerprint and np.array_equal(predictions.sample_ids, expected)
-    return (
-        predictions
-        if same and run.read_environment().get("data_fingerprint") == training.fingerprint_without_test
-        else None
-    )
-
-
 def _predict(classifier: Predictor, held_out: Dataset, fingerprint: str) -> Predictions:
     faces = with_model_classes(classifier, held_out)
     batches = slices(len(faces), BATCH)
@@ -293,3 +355,40 @@ def _predict(classifier: Predictor, held_out: Dataset, fingerprint: str) -> Pred
         data_fingerprint=fingerprint,
         temperature=classifier.manifest.temperature,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class CrossValidation:
+    """What a cross-validation found.
+
+    Attributes:
+        predictions: of all samples of train and validation, each by the model that did not see it.
+        evaluation: their metrics.
+        parts: their headline metrics, then those of each fold.
+    """
+
+    predictions: Predictions
+    evaluation: Evaluation
+    parts: tuple[SubsetMetrics, ...]
+
+    @property
+    def spread(self) -> dict[str, dict[str, float]]:
+        """Mean and standard deviation of the metrics of the folds."""
+        columns = {
+            "accuracy": [each.accuracy.value for each in self.parts[1:]],
+            "macro_f1": [each.macro_f1.value for each in self.parts[1:]],
+        }
+        return {name: {"mean": mean(values), "standard_deviation": stdev(values)} for name, values in columns.items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        folds = [each.to_dict() for each in self.parts]
+        return {**self.evaluation.to_dict(), "folds": folds, "spread_of_folds": self.spread}
+
+
+def measure_folds(predictions: Predictions, folds: FoldPlan) -> CrossValidation:
+    """Metrics of out-of-fold predictions, on all samples and on each fold."""
+    kept = {"all folds": np.ones(len(predictions), dtype=np.bool_)}
+    for fold in range(folds.count):
+        kept[f"fold {fold + 1}"] = np.isin(predictions.sample_ids, folds.held_out(fold).rows)
+    return CrossValidation(predictions, evaluate_predictions(predictions), tuple(evaluate_subsets(predictions, kept)))
