@@ -7,7 +7,7 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo fuzz torture mutants test test-again test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site wheel clean
+.PHONY: demo fuzz test test-again test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -28,14 +28,8 @@ test-network: .venv/.dev
 test-gpu: .venv/.dev  ## training on an NVIDIA GPU, with the torch that is installed
 	$(BIN)/python -m pytest -m gpu
 
-fuzz: .venv/.dev  ## 100,000 mutated files of every format, in about an hour
+fuzz: .venv/.dev  ## ten minutes of mutated files
 	$(THREADS) $(BIN)/python benchmarks/fuzz.py
-
-torture: .venv/.dev  ## ten minutes of commands broken off at every file-system event
-	$(THREADS) $(BIN)/python benchmarks/torture.py --seconds 600
-
-mutants: .venv/.dev  ## do the tests see small changes of the code? About an hour; goes on where it stopped
-	$(THREADS) $(BIN)/python benchmarks/mutants.py
 
 # What needs the core only, on other Pythons: uv takes one that is installed (pyenv shows its own only when named), or
 # brings it.

@@ -1,17 +1,18 @@
-"""How the audit's time grows: `python benchmarks/audit.py [10000 ...]` prints a line for each number of faces.
+"""How the audit's time grows, and how many copies it finds.
 
-Rendered faces, each number of them in a fresh process: everything that `mien audit` does without a model, from faces to
-the written page, on one thread. Faces are drawn ten thousand at a time into a file, which the audit sees as a memory
-map. Seconds are of the processor, which other work on the machine disturbs less than the clock's. "over n log n" is the
-time over that of the first line, divided by the growth of n log n: at most 1 where time grows no faster than that. At
-the end stands the exponent of the power of n that fits the seconds best, beside that of n log n over the same numbers.
+    python benchmarks/audit.py growth [10000 ...]    seconds and memory for so many rendered faces
+    python benchmarks/audit.py copies [--data PATH]  the share that is found of each kind of copy
 
-`--keep FILE` keeps every finished line; the same command goes on behind the last. `--data PATH` measures your own data.
+``growth`` runs each number of faces in a fresh process on one thread, with everything that `mien audit` does without a
+model. Seconds are of the processor. "over n log n" is the time over that of the first line, divided by the growth of
+n log n. ``copies`` makes copies of 300 images of each kind with Pillow, among all the others; found is a copy that is
+in the group of its image. Without --data the images are 20,000 rendered faces, and every other flagged pair is false.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import os
@@ -20,106 +21,129 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from mien.auditing.page import write_audit
 from mien.auditing.run import audit_faces, find_copies
-from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
-from mien.data.synthetic import synthetic_faces
+from mien.data.splits import group_identical
+from mien.data.synthetic import draw_labels, render_faces, synthetic_faces
+from mien.evaluation.image_statistics import contrast
+from mien.near_copies.finder import LEAST_CONTRAST, find_near_copies
 
-COUNTS = (10_000, 20_000, 50_000, 100_000, 200_000)
-AT_A_TIME = 10_000
-
-
-def drawn(count: int, folder: Path) -> Dataset:
-    """Rendered faces whose pictures are a file, of which the system keeps in memory what it has room for."""
-    images, parts = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (count, 48, 48)), []
-    for first in range(0, count, AT_A_TIME):
-        part = synthetic_faces(min(AT_A_TIME, count - first), seed=first)
-        images[first : first + len(part)] = part.images
-        parts.append((part.labels, part.split))
-    images.flush()
-    labels, split = (np.concatenate(each) for each in zip(*parts, strict=True))
-    rows = np.arange(count, dtype=np.int64)
-    mapped = np.load(folder / "images.npy", mmap_mode="r")
-    return Dataset(mapped, labels, part.classes, split, rows.astype(str), rows)
+COUNTS = (10_000, 20_000, 50_000)
+OF_A_KIND = 300
+SIDE_PX = 48
 
 
-def measure(source: str) -> dict[str, float]:
-    """Audit so many rendered faces, or the data at a path, in this process."""
+def measure(count: int) -> dict[str, float]:
+    """Audit so many rendered faces in this process."""
+    faces = synthetic_faces(count, seed=0)
+    began = time.process_time()
+    copies = find_copies(faces)
+    copied = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        faces = drawn(int(source), Path(folder)) if source.isdecimal() else load_dataset(source)
-        times = [(time.process_time(), time.perf_counter())]
-        copies = find_copies(faces)
-        times.append((time.process_time(), time.perf_counter()))
-        write_audit(Path(folder) / "audit", audit_faces(faces, copies), title="benchmark", facts={})
-        times.append((time.process_time(), time.perf_counter()))
+        write_audit(Path(folder) / "audit", audit_faces(faces, copies), title="benchmark", metadata={})
+    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     return {
-        "faces": len(faces),
-        "copies_seconds": times[1][0] - times[0][0],
-        "seconds": times[2][0] - times[0][0],
-        "wall_seconds": times[2][1] - times[0][1],
-        "compared": copies.near.compared,
+        "copies_seconds": copied - began,
+        "seconds": time.process_time() - began,
         "pairs": len(copies.near.first),
-        # The kernel's high-water mark of resident memory (Linux), pictures that are mapped and loaded included.
-        "peak_mb": int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024,
+        "peak_mb": int(peak[1]) / 1024 if peak else math.nan,
     }
 
 
-def measure_afresh(source: str) -> dict[str, float]:
-    """The same in a fresh process, on one thread."""
+def growth(counts: Sequence[int]) -> None:
+    print("faces   seconds   of these for copies   flagged   peak MB   over n log n")
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    command = [sys.executable, __file__, "--one", source]
-    done = subprocess.run(command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout.splitlines()[-1])
+    first = math.nan
+    for count in counts:
+        command = [sys.executable, __file__, "one", str(count)]
+        done = subprocess.run(command, env={**os.environ, **threads}, check=True, stdout=subprocess.PIPE, text=True)
+        line = json.loads(done.stdout.splitlines()[-1])
+        each = line["seconds"] / (count * math.log(count))
+        first = each if math.isnan(first) else first
+        print(
+            f"{count:,}   {line['seconds']:.1f}   {line['copies_seconds']:.1f}   {line['pairs']:,}   "
+            f"{line['peak_mb']:,.0f}   {each / first:.2f}",
+            flush=True,
+        )
 
 
-def kept_lines(file: Path | None) -> dict[str, dict[str, float]]:
-    """What was measured before, by its source; a last line that was cut off is left out."""
-    if file is None or not file.is_file():
-        return {}
-    lines = [line for line in file.read_text().splitlines() if line.endswith("}")]
-    return {each.pop("source"): each for each in map(json.loads, lines)}
+def moved(image: np.ndarray, down: int, across: int, border: str) -> np.ndarray:
+    return np.pad(image, 3, mode=border)[3 + down : 3 + down + SIDE_PX, 3 + across : 3 + across + SIDE_PX]
 
 
-def exponent(counts: list[float], values: list[float]) -> float:
-    """The power of n that fits best, by least squares on logarithms."""
-    return float(np.polyfit(np.log(counts), np.log(values), 1)[0])
+def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    stream = io.BytesIO()
+    Image.fromarray(image).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream))
+
+
+def brighter(image: np.ndarray, times: float = 1.0, plus: float = 0.0) -> np.ndarray:
+    return np.clip(np.rint(image * times + plus), 0, 255).astype(np.uint8)
+
+
+def cropped(image: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    side = share * SIDE_PX
+    left, top = random.uniform(0, SIDE_PX - side, 2)
+    box = (left, top, left + side, top + side)
+    return np.asarray(Image.fromarray(image).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC, box=box))
+
+
+def all_at_once(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    image = image[:, ::-1] if random.random() < 0.5 else image
+    image = cropped(image, random.uniform(0.9, 1), random)
+    image = moved(image, *random.integers(-3, 4, 2), "edge")
+    return jpeg(brighter(image, random.uniform(0.8, 1.2)), int(random.integers(50, 96)))
+
+
+KINDS: dict[str, Callable[[np.ndarray, np.random.Generator], np.ndarray]] = {
+    "mirrored": lambda image, random: image[:, ::-1],
+    "shifted by up to 3 px, border repeated": lambda image, random: moved(image, *random.integers(-3, 4, 2), "edge"),
+    "shifted by up to 3 px, border black": lambda image, random: moved(image, *random.integers(-3, 4, 2), "constant"),
+    "JPEG, quality 50 to 95": lambda image, random: jpeg(image, int(random.integers(50, 96))),
+    "brightness times 0.8 or 1.2": lambda image, random: brighter(image, random.choice([0.8, 1.2])),
+    "brightness plus or minus 51": lambda image, random: brighter(image, plus=random.choice([-51, 51])),
+    "cropped to 90 to 100%": lambda image, random: cropped(image, random.uniform(0.9, 1), random),
+    "all of these at once": all_at_once,
+}
+
+
+def copies(path: str | None) -> None:
+    images = render_faces(draw_labels(20_000, 3), 3) if path is None else np.asarray(load_dataset(path).images)
+    # Only images that differ: which of two identical ones is found would say nothing.
+    _, first = np.unique(group_identical(images), return_index=True)
+    images = images[np.sort(first[contrast(images[first]) >= LEAST_CONTRAST])]
+    random = np.random.default_rng(0)
+    chosen = random.choice(len(images), (len(KINDS), OF_A_KIND), replace=False)
+    made = [make(images[at], random) for make, row in zip(KINDS.values(), chosen, strict=True) for at in row]
+    together = np.concatenate([images, np.stack(made)])
+    found = find_near_copies(together, group_identical(together), contrast(together))
+    own = (found.groups[chosen.ravel()] == found.groups[len(images) :]).reshape(chosen.shape)
+    for name, hits in zip(KINDS, own, strict=True):
+        print(f"{name}: {100 * hits.mean():.1f}% of {OF_A_KIND}")
+    pairs = len(images) * (len(images) - 1) / 2
+    among = int(((found.first < len(images)) & (found.second < len(images))).sum())
+    print(f"pairs among the {len(images):,} images themselves: {among:,}, {1e7 * among / pairs:.2f} in ten million")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["growth", "copies", "one"])
     parser.add_argument("counts", nargs="*", type=int, default=COUNTS)
     parser.add_argument("--data")
-    parser.add_argument("--keep", type=Path, metavar="FILE")
-    parser.add_argument("--one", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(measure(arguments.one)))
-        return
-    kept, found = kept_lines(arguments.keep), []
-    print("faces   seconds   of these for copies   pairs aligned   flagged   peak MB   by the clock   over n log n")
-    for source in [arguments.data] if arguments.data else map(str, arguments.counts):
-        line = kept.get(source) or measure_afresh(source)
-        if arguments.keep and source not in kept:
-            with arguments.keep.open("a") as stream:
-                stream.write(json.dumps({"source": source, **line}) + "\n")
-        found.append(line)
-        first = found[0]
-        expected = line["faces"] * math.log(line["faces"]) / (first["faces"] * math.log(first["faces"]))
-        print(
-            f"{line['faces']:,}   {line['seconds']:.1f}   {line['copies_seconds']:.1f}   {line['compared']:,}   "
-            f"{line['pairs']:,}   {line['peak_mb']:,.0f}   {line['wall_seconds']:.0f}   "
-            f"{line['seconds'] / first['seconds'] / expected:.2f}",
-            flush=True,
-        )
-    if len(found) > 1:
-        counts = [line["faces"] for line in found]
-        fitted = exponent(counts, [line["seconds"] for line in found])
-        print(f"seconds grow as n^{fitted:.2f}; n log n as n^{exponent(counts, [n * math.log(n) for n in counts]):.2f}")
+    options = parser.parse_args()
+    if options.what == "one":
+        print(json.dumps(measure(options.counts[0])))
+    elif options.what == "growth":
+        growth(options.counts)
+    else:
+        copies(options.data)
 
 
 if __name__ == "__main__":

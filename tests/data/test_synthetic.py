@@ -146,8 +146,7 @@ def test_brows_move_and_nose_wrinkles_as_the_action_units_say() -> None:
 def test_linear_model_stays_well_below_orientation_histograms_and_both_far_above_chance() -> None:
     """Oracle: on photographs, too, histograms of gradients beat pixels by far; chance is the largest class, 25 %.
 
-    Bands around what was measured: 2,400 faces to learn from and 600 to score give 0.48 and 0.66. The CNN
-    is measured by benchmarks/synthetic.py.
+    Bands around what was measured: 2,400 faces to learn from and 600 to score give 0.48 and 0.66.
     """
     labels = draw_labels(3000, 0)
     images = render_faces(labels, 0).astype(np.float32)

@@ -39,8 +39,8 @@ _STRENGTHS: Array = np.array(
     [[[pattern.get(unit, 0.0) for unit in _ACTION_UNITS] for pattern in _PATTERNS[name]] for name in EXPRESSIONS],
     dtype=np.float32,
 )
-# These two set how hard the faces are: 51.9 % for logistic regression and 84.4 % for a small CNN
-# (benchmarks/synthetic.py --accuracy); with 0.25 and 0.25 the CNN reached 91 %.
+# These two set how hard the faces are: 51.9% for logistic regression and 84.4% for a small CNN; with 0.25 and 0.25 the
+# CNN reached 91%.
 _LOWEST_INTENSITY = np.float32(0.12)
 _STRAY = np.float32(0.4)  # the most of an action unit that a face shows for no reason
 

@@ -21,7 +21,7 @@ CASCADE = "haarcascade_frontalface_alt2.xml"
 SCALE_STEP = 1.1
 NEIGHBOURS = 5
 """More windows than this must agree. In 180 images without a face, 3 gives three false positives, 4 one and 5 none; 8
-misses more of FER2013's faces. `benchmarks/haar.py` measures this and the numbers below."""
+misses more of FER2013's faces."""
 
 WINDOW_PX = 24
 """The smallest window, in pixels of the rescaled image: the cascade was trained at 20."""
