@@ -85,20 +85,6 @@ def test_going_on_with_other_pictures_is_refused(mien, photos, tiny_run, tmp_pat
     assert (tmp_path / "out.jsonl.part").read_bytes() == before
 
 
-def test_answers_of_another_form_are_not_mixed(mien, photos, tiny_run, tmp_path):
-    """Before form 3 the size of an image was its ``picture``."""
-    command = (*stopped(mien, tiny_run, photos, tmp_path), tmp_path / "z.jpg", "--skip-bad")
-    journal = tmp_path / "out.jsonl.part"
-    begun = journal.read_bytes()
-    assert b'"form": 3' in begun
-    journal.write_bytes(older := begun.replace(b'"form": 3', b'"form": 2').replace(b'"image": {', b'"picture": {'))
-    refused(mien(*command), "journal-settings", journal, "form 2", "3")
-    assert journal.read_bytes() == older
-    assert not (tmp_path / "out.jsonl").exists()
-    journal.write_bytes(begun)
-    assert mien(*command).code == 0
-
-
 def test_the_same_names_in_another_folder_are_other_pictures(mien, photos, tiny_run, tmp_path, monkeypatch):
     for name in ("here", "there"):
         (tmp_path / name).mkdir()

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Annotated
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from mien.cli.output import note
+from mien.cli.output import note, notice
+from mien.errors import MienError
+from mien.faces.crop_or_photo import TRIED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.face import Detector, limited
-from mien.faces.find import HAAR, VARIABLE, choose, find_detector
+from mien.faces.find import HAAR, NETWORK, VARIABLE, choose, find_detector
+from mien.images import open_image, open_image_header
+from mien.page.wording import counted
+from mien.preprocess import upright_rgb
 
 MinScoreOption = Annotated[
     float | None,
@@ -60,3 +68,60 @@ class DetectionOptions:
         if self.min_score is not None and self.min_score < lowest:
             note(f"{detector.name} gives no score below {lowest:g}; --min-score changes nothing", "min-score-low")
         return limited(detector, self.min_score, self.min_size, self.max_faces)
+
+
+LOOKED_AT = 50
+"""Images whose size is looked at."""
+
+
+def note_photos_as_crops(files: Iterable[Path]) -> None:
+    """Say so once where an image that is read as a face crop is a photo: it is large, and its faces are small."""
+    tried = 0
+    for file in islice(files, LOOKED_AT):
+        if tried == TRIED:
+            return
+        try:
+            with open_image_header(file) as header:
+                large = may_be_photo(*header.size)
+            if large:
+                tried += 1
+                rgb = upright_rgb(open_image(file))
+                height, width = rgb.shape[:2]
+                found = photo_as_crop(str(file), width, height, find_detector().detect(rgb), option="--crops")
+                if found is not None:
+                    notice(found.line)
+                    return
+        except MienError:
+            # The command itself says what is wrong with a file, and crops need no detector.
+            continue
+
+
+class ImagesWithoutFaces:
+    """Counts images in which no face was detected, and says once what may be the reason."""
+
+    def __init__(self) -> None:
+        self._crops = self._photos = 0
+        self._first = ""
+
+    def add(self, answer: Mapping[str, Any]) -> None:
+        """Count one answer of `mien predict`."""
+        image = answer.get("image")
+        if image is None or answer["faces"]:
+            return
+        if may_be_crop(image["width"], image["height"], 0):
+            self._crops += 1
+            self._first = self._first or answer["source"]
+        else:
+            self._photos += 1
+
+    def note(self) -> None:
+        """Print the note, if there is a reason for one."""
+        if self._crops:
+            names = f"{counted(self._crops, 'square image')}, such as {self._first}"
+            notice(crop_as_photo(names, option="--crops").line)
+        if self._photos and choose().kind == NETWORK:
+            note(
+                f"no face was found in {counted(self._photos, 'image')}. Another detector finds more from the side "
+                "and in crowds: mien detectors install yunet",
+                "no-face-detected",
+            )

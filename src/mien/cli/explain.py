@@ -12,8 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mien.api.explain import Explainer, Explanation
-from mien.cli.crop_notes import note_photos_as_crops
-from mien.cli.detection import DetectionOptions
+from mien.cli.detection import DetectionOptions, note_photos_as_crops
 from mien.cli.options import CropsOption, JsonOption, ModelArgument, OutputOption, OverwriteOption, QuietOption
 from mien.cli.output import check_out, notice, show, show_json
 from mien.errors import DataError

@@ -11,8 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli.crop_notes import ImagesWithoutFaces, note_photos_as_crops
-from mien.cli.detection import DetectionOptions
+from mien.cli.detection import DetectionOptions, ImagesWithoutFaces, note_photos_as_crops
 from mien.cli.options import (
     ClassesOption,
     CropsOption,
@@ -26,20 +25,19 @@ from mien.cli.options import (
     ThresholdOption,
 )
 from mien.cli.output import notice, show_json
-from mien.cli.predict_parts import check_parts_options, predict_parts
-from mien.cli.predict_settings import settings_of
 from mien.cli.predict_view import Tally, show_answers
-from mien.errors import DataError, MienError, Notice, without_password
+from mien.errors import DataError, Notice, without_password
 from mien.faces.find import limit_opencv_threads
 from mien.images import missing_file
 from mien.inference.annotate import Annotator
-from mien.inference.bulk import PredictOptions, predict_files
+from mien.inference.bulk import PredictOptions, predict_files, settings_of
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import count_unread, is_address, no_images, walk_images
 from mien.inference.output_files import write_csv
-from mien.inference.parts import PartsJob
+from mien.inference.parts import PartsJob, finished_counts, open_parts, pending_parts, write_parts
 from mien.inference.predictor import Predictor, load
 from mien.inference.resumable_output import ResumableOutput
+from mien.page.wording import counted
 from mien.progress import track
 
 Answers = Iterator[dict[str, Any]]
@@ -48,17 +46,7 @@ Answers = Iterator[dict[str, Any]]
 
 @dataclass(frozen=True, eq=False)
 class _Job:
-    """Images to predict, found and checked.
-
-    Attributes:
-        images: files and folders as the user gave them.
-        total: number of files.
-        model: as the user named it.
-        predictor: the model.
-        options: how images are predicted.
-        reader: of the predictor, with merged classes where that was asked for.
-        workers: threads.
-    """
+    """Images to predict, found and checked: files and folders, how many there are, and how they are predicted."""
 
     images: list[Path]
     total: int
@@ -119,11 +107,11 @@ def predict(
     """
     _check_options(images, detection, crops=crops, annotates=annotate is not None)
     if engine == Engine.RAY:
-        folder = check_parts_options(out, annotate=annotate is not None, json=json, csv=as_csv)
+        folder = _check_parts_options(out, annotate=annotate is not None, json=json, csv=as_csv)
         limits = (detection.min_score, detection.min_size, detection.max_faces)
         sources = tuple(name if is_address(name) else str(Path(name)) for name in images)
         parts = PartsJob(folder, sources, Path.cwd(), model, crops, *limits, output, classes, threshold, provider)
-        _predict_with_ray(parts, detection, workers)
+        _predict_parts(parts, detection, workers)
         return
     paths = _local_paths(images)
     workers = workers or 1
@@ -177,15 +165,6 @@ def _local_paths(images: list[str]) -> list[Path]:
     return [Path(name) for name in images]
 
 
-def _predict_with_ray(job: PartsJob, detection: DetectionOptions, workers: int | None) -> None:
-    """Check all that the workers would refuse, and start them."""
-    detector = None if job.crops else detection.detector()
-    options = PredictOptions(detector, job.classes, job.threshold)
-    predictor = load(job.model, threads=1, output=job.output, provider=job.provider)
-    FaceReader(predictor, detector, classes=job.classes, threshold=job.threshold)
-    predict_parts(job, settings_of(job.sources, job.model, predictor, options), workers)
-
-
 def _collect(job: _Job, tally: Tally) -> list[dict[str, Any]]:
     """All answers, before any is printed: a bad image late in the list leaves nothing half-written.
 
@@ -193,14 +172,9 @@ def _collect(job: _Job, tally: Tally) -> list[dict[str, Any]]:
         DataError: an image that cannot be read, without ``--skip-bad``; no image could be read.
     """
     answers = []
-    try:
-        for answer in _predict(job, _files(job.images), job.total):
-            tally.add(answer)
-            answers.append(answer)
-    except MienError:
-        if job.options.annotator is not None:
-            job.options.annotator.discard()
-        raise
+    for answer in _predict(job, _files(job.images), job.total):
+        tally.add(answer)
+        answers.append(answer)
     if tally.nothing_predicted:
         raise DataError(f"None of {job.total:,} images could be read.", code="no-images")
     _tell_of_annotated(job)
@@ -273,3 +247,43 @@ def _count(images: list[Path], skip_bad: bool) -> int:
             raise missing_file(path)
         total += inside
     return total
+
+
+def _predict_parts(job: PartsJob, detection: DetectionOptions, workers: int | None) -> None:
+    """Predict what is pending of a job, and say what all of it came to. What workers would refuse is refused before."""
+    detector = None if job.crops else detection.detector()
+    predictor = load(job.model, threads=1, output=job.output, provider=job.provider)
+    FaceReader(predictor, detector, classes=job.classes, threshold=job.threshold)
+    options = PredictOptions(detector, job.classes, job.threshold)
+    settings = settings_of(job.sources, job.model, predictor, options)
+    with open_parts(job, settings) as count:
+        pending = pending_parts(job.folder, count)
+        if len(pending) < count:
+            notice(f"Resuming: {count - len(pending):,} of {counted(count, 'part')} done already.")
+        try:
+            if pending:
+                for _ in track(write_parts(job, pending, workers), len(pending), "predicting", "parts"):
+                    pass
+        except KeyboardInterrupt:
+            notice("Stopped. Finished parts are kept; run the same command to resume.")
+            raise
+        totals = finished_counts(job.folder, count)
+    images, faces, bad = (sum(getattr(each, name) for each in totals) for name in ("images", "faces", "unreadable"))
+    rest = f"; {bad:,} skipped, listed in {job.folder / 'unreadable'}" if bad else ""
+    # As without --engine ray: skipped images are not counted among the others.
+    typer.echo(f"{job.folder}: {counted(faces, 'face')} in {counted(images - bad, 'image')}{rest}")
+    if images and bad == images:
+        raise DataError(f"None of {images:,} images could be read; {job.folder} lists the reasons.", code="no-images")
+
+
+def _check_parts_options(out: Path | None, **refused: bool) -> Path:
+    """The folder of ``--out``, or a :class:`DataError` for what does not go with ``--engine ray`` (``options``)."""
+    for name, is_given in refused.items():
+        if is_given:
+            option = "--" + name.replace("_", "-")
+            raise DataError(f"--engine ray writes tables into the folder --out; leave out {option}.", code="options")
+    if out is None:
+        raise DataError("--engine ray writes into a folder; give --out DIR.", code="options")
+    if out.suffix.lower() in {".jsonl", ".csv", ".parquet"}:
+        raise DataError(f"--engine ray writes into a folder; {out} names a file. Give --out DIR.", code="options")
+    return out

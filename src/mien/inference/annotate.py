@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -58,9 +57,6 @@ class Annotator:
             raise DataError(
                 "--annotate needs images with a common folder; these are on several drives.", code="annotate-drives"
             ) from None
-        # A new folder is removed with its images.
-        self._keep = folder if folder.exists() else folder.parent
-        self._written: list[Path] = []
 
     def path_of(self, source: str | os.PathLike[str]) -> Path:
         """Path of the annotated copy of a file."""
@@ -95,26 +91,12 @@ class Annotator:
                 f"{source} would be overwritten by its annotated copy. Choose another folder with --annotate.",
                 code="annotate-overwrite",
             )
-        existed = target.exists()
         try:
             with whole_file(target) as temporary:
                 image.save(temporary, kind, **options)
         except ValueError as error:
             raise DataError(f"{source} cannot be annotated as {kind}: {error}.", code="annotate-format") from None
-        if not existed:
-            self._written.append(target)
         return target
-
-    def discard(self) -> None:
-        """Remove the images that :meth:`write` added, and the folders that are empty without them."""
-        for path in self._written:
-            path.unlink(missing_ok=True)
-            with suppress(OSError):
-                for folder in path.parents:
-                    if folder == self._keep:
-                        break
-                    folder.rmdir()
-        self._written.clear()
 
 
 def _absolute(path: str | os.PathLike[str]) -> str:

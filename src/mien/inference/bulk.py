@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mien.errors import DataError
-from mien.faces.face import Detector
+from mien.errors import DataError, without_password
+from mien.faces.face import Detector, LimitedDetector
+from mien.faces.find import choose
 from mien.inference.annotate import Annotator
+from mien.inference.find_model import find_model
+from mien.inference.image_files import is_address
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
+from mien.version import __version__
 
 
 @dataclass(frozen=True)
@@ -105,3 +110,40 @@ def ordered_map(work: Callable[[Item], Result], items: Iterable[Item], workers: 
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def settings_of(images: Sequence[str], model: str, predictor: Predictor, options: PredictOptions) -> dict[str, Any]:
+    """What decides the answers, as values of JSON; lists are compared as sets. Only with equal ones is work resumed.
+
+    Without ``--skip-bad``: images that could not be read are tried again.
+    """
+    files = () if options.detector is None else choose().files
+    annotator = options.annotator
+    absolute = all(is_address(name) or Path(name).is_absolute() for name in images)
+    return {
+        "mien": __version__,
+        "images": sorted({without_password(name) for name in images}),
+        # Images are known by their relative names, which depend on the working folder.
+        "working folder": None if absolute else str(Path.cwd()),
+        "model": _digest(find_model(model)),
+        "detector": None if options.detector is None else options.detector.name,
+        "detector's files": [_digest(file) for file in files],
+        "faces": _limits(options.detector),
+        "crops": options.detector is None,
+        "output": predictor.output.name,
+        "classes": options.classes,
+        "threshold": options.threshold,
+        "annotate": None if annotator is None else str(annotator.folder.resolve()),
+        "annotated below": None if annotator is None else annotator.shared,
+    }
+
+
+def _limits(detector: Detector | None) -> str | None:
+    """Text, because lists are compared as sets: 20 px and 20 faces would be the same."""
+    if not isinstance(detector, LimitedDetector):
+        return None
+    return f"min score {detector.min_score}, min size {detector.min_size_px}, max faces {detector.max_faces}"
+
+
+def _digest(path: Path) -> str:
+    return f"sha256:{sha256(path.read_bytes()).hexdigest()[:16]}"

@@ -192,11 +192,9 @@ class ResumableOutput:
     def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name, value in now.items():
             if before[name] != value:
-                remedy = "Use the same settings to resume, or remove that file to start again."
-                if name == "form":  # of answers of another version of mien, which no setting brings back
-                    remedy = "Remove that file to start again."
                 raise RunError(
-                    f"{self.part} was started with {_difference(name, before[name], value)}. {remedy}",
+                    f"{self.part} was started with {_difference(name, before[name], value)}. Use the same settings to "
+                    f"resume, or remove that file to start again.",
                     code="journal-settings",
                 )
 
@@ -206,7 +204,6 @@ def _difference(name: str, before: Any, now: Any) -> str:
         # There may be thousands: name one.
         (one, *_) = sorted(set(before) ^ set(now))
         return f"other {name}: {one} was {'not ' if one in now else ''}among them"
-    name = "answers of another version of mien, in form" if name == "form" else name
     return f"{name} {_shown(before)}, and now it is {_shown(now)}"
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.cli import crop_notes
-from mien.cli.crop_notes import ImagesWithoutFaces
+from mien.cli import detection
+from mien.cli.detection import ImagesWithoutFaces
 from mien.faces.find import NETWORK, Choice
 from support import note_codes, noted
 
@@ -38,7 +38,7 @@ def test_a_crop_without_a_found_face_is_noticed_once(mien, tiny_run, tmp_path):
 @pytest.mark.parametrize(("kind", "codes"), [(NETWORK, ["no-face-detected"]), ("yunet", [])])
 def test_photos_without_a_face_are_told_of_a_detector_that_finds_more(capfd, monkeypatch, kind, codes):
     """Oracle: by hand. One image has a face, one could not be read; where the better detector is in use, nothing."""
-    monkeypatch.setattr(crop_notes, "choose", lambda: Choice(kind, (), "by hand"))
+    monkeypatch.setattr(detection, "choose", lambda: Choice(kind, (), "by hand"))
     notes = ImagesWithoutFaces()
     notes.add({"source": "a", "image": {"width": 48, "height": 60}, "faces": []})
     notes.add({"source": "b", "image": {"width": 48, "height": 48}, "faces": [{}]})
