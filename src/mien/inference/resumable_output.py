@@ -14,16 +14,11 @@ from __future__ import annotations
 
 import json
 import os
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
-
-import numpy as np
-import numpy.typing as npt
 
 from mien.errors import RunError, needs_extra
 from mien.files import lock_file
@@ -51,6 +46,8 @@ class ResumableOutput:
     ) -> None:
         self.out: Path = out
         self.part: Path = out.with_name(f"{out.name}.part")
+        # Of the latest line of each image in the journal.
+        self._positions: dict[str, int] = {}
         self._crops, self._classes, self._fields = bool(settings["crops"]), classes, fields
         if out.suffix.lower() not in WRITERS or out.is_dir():
             raise RunError(
@@ -96,12 +93,11 @@ class ResumableOutput:
 
     def __contains__(self, source: str) -> bool:
         """Whether an image was finished when the journal was opened."""
-        key = _key(source)
-        index = int(np.searchsorted(self._done, key))
-        return index < len(self._done) and bool(self._done[index] == key)
+        return source in self._done
 
     def add(self, result: Mapping[str, Any]) -> None:
         """Store a result. Raises :class:`RunError` if it cannot be written (``output-unwritable``)."""
+        self._positions[result["source"]] = self._stream.tell()
         self._write(result)
         self._kept += 1
 
@@ -118,20 +114,9 @@ class ResumableOutput:
 
     def results(self, sources: Iterable[str]) -> Iterator[dict[str, Any]]:
         """The latest result of each source, one at a time, in the order of ``sources``; others are left out."""
-        self._stream.seek(0)
-        position = len(self._stream.readline())
-        # 16 bytes a result: there may be millions.
-        keys, places = array("Q"), array("Q")
-        for line in self._stream:
-            keys.append(_key(json.loads(line)["source"]))
-            places.append(position)
-            position += len(line)
-        found = np.array(keys, dtype=np.uint64)
-        order = np.argsort(found, kind="stable")
         for source in sources:
-            last = int(np.searchsorted(found, _key(source), side="right", sorter=order)) - 1
-            if last >= 0 and found[order[last]] == _key(source):
-                self._stream.seek(places[order[last]])
+            if source in self._positions:
+                self._stream.seek(self._positions[source])
                 yield json.loads(self._stream.readline())
 
     def finish(
@@ -161,8 +146,8 @@ class ResumableOutput:
         with suppress(OSError):
             self._stream.close()
 
-    def _resume(self, settings: Mapping[str, Any]) -> npt.NDArray[np.uint64]:
-        """Sorted keys of the finished images, 8 bytes each, without errors. A truncated last line is removed."""
+    def _resume(self, settings: Mapping[str, Any]) -> set[str]:
+        """The finished images, without errors. A truncated last line is removed."""
         self._stream.seek(0)
         first = self._stream.readline()
         if not _HEAD.startswith(first[: len(_HEAD)]):
@@ -173,21 +158,21 @@ class ResumableOutput:
         if not first.endswith(b"\n"):
             self._stream.truncate(0)
             self._write({_SETTINGS: dict(settings)})
-            return np.empty(0, dtype=np.uint64)
-        keys, good = array("Q"), len(first)
+            return set()
+        done, good = set(), len(first)
         try:
             self._check(json.loads(first)[_SETTINGS], settings)
             for line in self._stream:
                 if line.endswith(b"\n"):
                     result = json.loads(line)
-                    key = _key(result["source"])
+                    self._positions[os.fspath(result["source"])] = good
                     if "error" not in result:
-                        keys.append(key)
+                        done.add(result["source"])
                     good += len(line)
         except (ValueError, KeyError, TypeError, RecursionError):
             raise RunError(f"{self.part} is damaged. Remove it to start again.", code="journal-damaged") from None
         self._stream.truncate(good)
-        return np.sort(np.array(keys, dtype=np.uint64))
+        return done
 
     def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         for name, value in now.items():
@@ -209,7 +194,3 @@ def _difference(name: str, before: Any, now: Any) -> str:
 
 def _shown(value: Any) -> str:
     return "none" if value is None else json.dumps(value) if isinstance(value, bool) else str(value)
-
-
-def _key(source: str) -> int:
-    return int.from_bytes(blake2b(os.fsencode(source), digest_size=8).digest(), "big")
