@@ -109,7 +109,7 @@ def test_whatever_pillow_raises_of_a_damaged_file_is_one_line(name):
         (b"Exif\0\0II", False),
     ],
 )
-def test_damaged_metadata_costs_no_picture(face, kind, exif, is_turned):
+def test_damaged_metadata_costs_no_image(face, kind, exif, is_turned):
     """Oracle: the same file without metadata, turned by hand where its orientation can be read."""
     content = encoded(Image.fromarray(face[:, :30]), kind, exif=exif)
     with warnings.catch_warnings():
@@ -142,7 +142,7 @@ def test_no_memory_is_not_called_damage(face, monkeypatch):
         open_image(encoded(Image.fromarray(face)))
 
 
-def test_a_picture_beyond_pillows_own_bound_is_too_large_and_not_damaged():
+def test_an_image_beyond_pillows_own_bound_is_too_large_and_not_damaged():
     bomb = encoded(Image.new("1", (30_000, 30_000)))
     with raises(DataError, "image-pixels"):
         open_image(bomb)

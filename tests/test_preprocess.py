@@ -28,7 +28,7 @@ def test_a_grey_square_of_the_right_size_passes_bit_for_bit(face):
     assert np.array_equal(grey_square(open_image(encoded(Image.fromarray(face))), 48), face)
 
 
-def test_the_same_picture_reads_the_same_as_array_file_and_image():
+def test_the_same_image_reads_the_same_as_array_file_and_image():
     colour = np.random.default_rng(1).integers(0, 256, (80, 60, 3), dtype=np.uint8)
     image = Image.fromarray(colour)
     square = grey_square(colour, 48)
@@ -42,7 +42,7 @@ def test_colour_becomes_itu_r_601_luma():
     assert grey_square(pixel, 8)[0, 0] == round(0.299 * 200 + 0.587 * 100 + 0.114 * 50)
 
 
-def test_an_oblong_picture_is_padded_with_its_border_not_cut_or_stretched():
+def test_an_oblong_image_is_padded_with_its_border_not_cut_or_stretched():
     tall = np.zeros((12, 8), dtype=np.uint8)
     tall[:, :4] = 10
     tall[:, 4:] = 200
@@ -52,7 +52,7 @@ def test_an_oblong_picture_is_padded_with_its_border_not_cut_or_stretched():
         assert (square[:, 6:] == 200).all()
 
 
-def test_a_picture_of_another_size_is_resized_bilinearly_with_anti_aliasing():
+def test_an_image_of_another_size_is_resized_bilinearly_with_anti_aliasing():
     """Oracles: stripes too fine to be seen are their mean; between two pixels lie a quarter and three quarters."""
     stripes = np.tile(np.array([0, 200], dtype=np.uint8), (96, 48))
     assert (grey_square(stripes, 48)[:, 1:-1] == 100).all()
@@ -61,7 +61,7 @@ def test_a_picture_of_another_size_is_resized_bilinearly_with_anti_aliasing():
 
 
 @pytest.mark.parametrize("size", [(100_000, 1), (1, 100_000), (5000, 20)])
-def test_a_very_long_picture_needs_no_more_memory_than_its_pixels(size):
+def test_a_very_long_image_needs_no_more_memory_than_its_pixels(size):
     """A square of its longer side would take 10 GB."""
     square = grey_square(Image.new("L", size, 77), 48)
     assert square.shape == (48, 48)
@@ -166,7 +166,7 @@ PICTURES = {
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_a_whole_picture_is_the_same_to_a_model_as_its_three_channels(name):
+def test_a_whole_image_is_the_same_to_a_model_as_its_three_channels(name):
     """Oracle: grey_square of the picture itself."""
     image = PICTURES[name]
     rgb = upright_rgb(image)
@@ -177,6 +177,6 @@ def test_a_whole_picture_is_the_same_to_a_model_as_its_three_channels(name):
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 4, 2), (0, 4, 3), (2, 4, 4, 3)])
-def test_an_array_that_is_no_picture_is_refused_whole_too(shape):
+def test_an_array_that_is_no_image_is_refused_whole_too(shape):
     with raises(DataError, "image-shape"):
         upright_rgb(np.zeros(shape, dtype=np.uint8))

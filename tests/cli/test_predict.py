@@ -20,7 +20,7 @@ def test_the_table_shows_each_face_and_says_who_found_how_many(mien, photos, tin
     assert lines[-1] == "Haar cascade: 3 faces in 3 images, 1 without a face"
 
 
-def test_a_picture_without_a_face_is_no_error(mien, photos, tiny_run):
+def test_an_image_without_a_face_is_no_error(mien, photos, tiny_run):
     answer = mien("predict", "--model", tiny_run.path, photos / "b.jpg")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.endswith("Haar cascade: no face in 1 image\n")
@@ -38,8 +38,8 @@ def test_json_is_what_python_says(mien, photos, tiny_run):
         {"width": 256, "height": 256},
     ]
     assert {photo["detector"] for photo in said} == {"Haar cascade"}
-    for photo, readings in zip(said, load(tiny_run.path).predict(sorted(photos.iterdir())), strict=True):
-        assert photo["faces"] == [reading.to_dict() for reading in readings]
+    for photo, predictions in zip(said, load(tiny_run.path).predict(sorted(photos.iterdir())), strict=True):
+        assert photo["faces"] == [prediction.to_dict() for prediction in predictions]
 
 
 @pytest.mark.parametrize("workers", [1, 3])
@@ -59,7 +59,7 @@ def test_out_holds_what_is_printed(mien, photos, tiny_run, tmp_path, suffix, wor
         assert table.column("face").to_pylist() == [1, 2, 0, 1]
 
 
-def test_annotate_writes_each_picture_beside_its_namesakes(mien, photos, tiny_run, tmp_path, monkeypatch):
+def test_annotate_writes_each_image_beside_its_namesakes(mien, photos, tiny_run, tmp_path, monkeypatch):
     other = tmp_path / "other"
     other.mkdir()
     (other / "a.png").write_bytes((photos / "a.png").read_bytes())
@@ -103,7 +103,7 @@ def awkward(folder, astronaut):
     head.rotate(-90).save(folder / "turned.jpg", exif=exif, quality=95)
 
 
-def test_awkward_pictures_are_read_right(mien, astronaut, tiny_run, tmp_path):
+def test_awkward_images_are_read_right(mien, astronaut, tiny_run, tmp_path):
     awkward(tmp_path, astronaut)
     said = json.loads(mien("predict", "--model", tiny_run.path, tmp_path, "--json").out)
     faces = {Path(photo["source"]).name: len(photo["faces"]) for photo in said}
@@ -140,7 +140,7 @@ def test_pixels_that_cannot_be_used_are_said_with_their_file(mien, tiny_run, tmp
 
 
 @pytest.mark.parametrize("crops", [(), ("--crops",)])
-def test_a_picture_that_memory_does_not_hold_is_left_out_as_any_bad_one(
+def test_an_image_that_memory_does_not_hold_is_left_out_as_any_bad_one(
     mien, photos, tiny_run, tmp_path, monkeypatch, crops
 ):
     from mien.images import open_image_source
@@ -230,7 +230,7 @@ def test_an_address_is_no_file(mien, tiny_run):
     refused(mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"), "image-address", "a.jpg")
 
 
-def test_a_picture_named_twice_is_read_once(mien, tmp_path, faces):
+def test_an_image_named_twice_is_read_once(mien, tmp_path, faces):
     Image.fromarray(faces.images[0]).save(tmp_path / "a.png")
     answer = mien("predict", "--crops", "--json", tmp_path / "a.png", tmp_path / "a.png")
     assert len(json.loads(answer.out)) == 1

@@ -14,7 +14,7 @@ from support import refused
 pytestmark = pytest.mark.usefixtures("haar")
 
 
-def test_a_bad_picture_stops_it_and_the_same_command_goes_on(mien, photos, tiny_run, tmp_path):
+def test_a_bad_image_stops_it_and_the_same_command_goes_on(mien, photos, tiny_run, tmp_path):
     """Oracle: the answers without a stop."""
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -77,7 +77,7 @@ def stopped(mien, tiny_run, photos, tmp_path):
     return command
 
 
-def test_going_on_with_other_pictures_is_refused(mien, photos, tiny_run, tmp_path, monkeypatch):
+def test_going_on_with_other_images_is_refused(mien, photos, tiny_run, tmp_path, monkeypatch):
     command = stopped(mien, tiny_run, photos, tmp_path)
     before = (tmp_path / "out.jsonl.part").read_bytes()
     refused(mien(*command, photos / "a.png"), "journal-settings", photos / "a.png")
@@ -85,7 +85,7 @@ def test_going_on_with_other_pictures_is_refused(mien, photos, tiny_run, tmp_pat
     assert (tmp_path / "out.jsonl.part").read_bytes() == before
 
 
-def test_the_same_names_in_another_folder_are_other_pictures(mien, photos, tiny_run, tmp_path, monkeypatch):
+def test_the_same_names_in_another_folder_are_other_images(mien, photos, tiny_run, tmp_path, monkeypatch):
     for name in ("here", "there"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())
@@ -97,7 +97,7 @@ def test_the_same_names_in_another_folder_are_other_pictures(mien, photos, tiny_
     refused(mien(*command), "journal-settings", tmp_path / "here", tmp_path / "there")
 
 
-def test_pictures_drawn_into_other_places_are_refused(mien, photos, tiny_run, tmp_path):
+def test_images_drawn_into_other_places_are_refused(mien, photos, tiny_run, tmp_path):
     command = (*stopped(mien, tiny_run, photos, tmp_path), tmp_path / "z.jpg")
     (tmp_path / "out.jsonl.part").unlink()
     assert mien(*command, "--annotate", tmp_path.parent / "drawn").code == 2
@@ -107,7 +107,7 @@ def test_pictures_drawn_into_other_places_are_refused(mien, photos, tiny_run, tm
     assert json.loads(journal.read_text().splitlines()[0])["begun_with"]["annotated below"] == shared
 
 
-def test_a_picture_that_was_mended_is_read_and_the_whole_journal_counted(mien, photos, tiny_run, tmp_path):
+def test_an_image_that_was_mended_is_read_and_the_whole_journal_counted(mien, photos, tiny_run, tmp_path):
     (tmp_path / "many").mkdir()
     files = [tmp_path / "many" / name for name in ("a.jpg", "b.jpg", "c.jpg")]
     for file, content in zip(files, ((photos / "c.jpg").read_bytes(), b"damaged", b"damaged"), strict=True):

@@ -27,8 +27,8 @@ NAMES = {"annotated.mp4", "faces.csv", "timeline.html"}
 @pytest.fixture(scope="module")
 def smiling(tmp_path_factory, encode_video, astronaut):
     """Twelve frames in which Eileen Collins moves, with sound."""
-    picture = np.ascontiguousarray(astronaut[20:240, 110:350])
-    frames = [np.roll(picture, 2 * number, axis=1) for number in range(12)]
+    image = np.ascontiguousarray(astronaut[20:240, 110:350])
+    frames = [np.roll(image, 2 * number, axis=1) for number in range(12)]
     return encode_video(tmp_path_factory.mktemp("clips") / "smile.mp4", frames, rate=15, sound="aac")
 
 
@@ -220,8 +220,8 @@ def test_a_full_disk_leaves_nothing(mien, tmp_path, smiling, monkeypatch):
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for one process")
 def test_ctrl_c_leaves_nothing_half_written(tmp_path, encode_video, astronaut):
-    picture = np.ascontiguousarray(astronaut[20:240, 110:350])
-    clip = encode_video(tmp_path / "long.mp4", [picture] * 600)
+    image = np.ascontiguousarray(astronaut[20:240, 110:350])
+    clip = encode_video(tmp_path / "long.mp4", [image] * 600)
     out = tmp_path / "out"
     command_line = [sys.executable, "-m", "mien", "video", str(clip), "--out", str(out), "--detect-every", "0"]
     with subprocess.Popen(command_line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

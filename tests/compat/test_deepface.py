@@ -25,15 +25,15 @@ def bgr(astronaut):
 
 
 def test_the_answer_is_mien_s_in_deepface_s_shape(bgr, astronaut):
-    """Oracle: Predictor.predict on the picture in RGB."""
+    """Oracle: Predictor.predict on the image in RGB."""
     (face,) = deepface.analyze(bgr, actions=EMOTION)
-    (reading,) = mien.load().for_labels().predict(astronaut)
+    (prediction,) = mien.load().for_labels().predict(astronaut)
     assert list(face) == ["emotion", "dominant_emotion", "region", "face_confidence"]
     assert list(face["emotion"]) == NAMES
     assert sum(face["emotion"].values()) == pytest.approx(100)
-    assert face["emotion"] == pytest.approx({name: 100 * share for name, share in reading.probabilities.items()})
+    assert face["emotion"] == pytest.approx({name: 100 * share for name, share in prediction.probabilities.items()})
     assert face["dominant_emotion"] == "happy"
-    box = reading.box
+    box = prediction.box
     assert face["region"] == {
         "x": box.left,
         "y": box.top,
@@ -45,7 +45,7 @@ def test_the_answer_is_mien_s_in_deepface_s_shape(bgr, astronaut):
     assert 0 < face["face_confidence"] <= 1
 
 
-def test_several_pictures_have_a_list_each(bgr):
+def test_several_images_have_a_list_each(bgr):
     one = deepface.analyze(bgr, actions="emotion")
     assert deepface.analyze([bgr, bgr], actions=("emotion",)) == [one, one]
     assert deepface.analyze(np.stack([bgr, bgr]), EMOTION) == [one, one]
@@ -61,8 +61,8 @@ def test_without_a_face_it_raises_a_value_error_that_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("how", [{"enforce_detection": False}, {"detector_backend": "skip"}])
-def test_or_the_whole_picture_is_read_as_one(how, faces):
-    """Oracle: the picture read as a crop. deepface leaves the last row and column out of the region."""
+def test_or_the_whole_image_is_read_as_one(how, faces):
+    """Oracle: the image read as a crop. deepface leaves the last row and column out of the region."""
     drawn = np.asarray(faces.images[0])[8:40]
     (face,) = deepface.analyze(np.repeat(drawn[:, :, np.newaxis], 3, axis=2), EMOTION, **how)
     if "detector_backend" in how:
@@ -84,7 +84,7 @@ class Landmarks:
         return [Face(Box(-5, -6, 200, 30), self.score, eyes)]
 
 
-def test_the_region_is_inside_the_picture_and_eyes_outside_are_none(monkeypatch):
+def test_the_region_is_inside_the_image_and_eyes_outside_are_none(monkeypatch):
     monkeypatch.setattr("mien.inference.face_reader.find_detector", Landmarks)
     (face,) = deepface.analyze(np.zeros((60, 100, 3), dtype=np.uint8), EMOTION)
     assert face["region"] == {"x": 0, "y": 0, "w": 99, "h": 30, "left_eye": None, "right_eye": (10, 20)}
@@ -159,7 +159,7 @@ def test_every_error_is_a_value_error_as_in_deepface(image, given, code):
 
 
 def test_transparency_comes_after_opencv_s_order(bgr):
-    """Oracle: the picture in BGR. Where nothing is seen, white."""
+    """Oracle: the image in BGR. Where nothing is seen, white."""
     bgra = np.dstack([bgr, np.full(bgr.shape[:2], 255, dtype=np.uint8)])
     assert deepface.analyze(bgra, EMOTION) == deepface.analyze(bgr, EMOTION)
     blue = np.zeros((2, 2, 4), dtype=np.uint8)

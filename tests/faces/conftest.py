@@ -1,4 +1,4 @@
-"""Where the face of scikit-image's astronaut is, and pictures without one."""
+"""Where the face of scikit-image's astronaut is, and images without one."""
 
 from pathlib import Path
 

@@ -12,8 +12,8 @@ SIDES = st.integers(1, 30)
 
 
 @given(SIDES, SIDES, st.integers(-40, 40), st.integers(-40, 40), SIDES, SIDES, st.floats(0.3, 2), st.floats(-0.5, 0.5))
-def test_each_pixel_is_the_nearest_one_of_the_picture(height, width, left, top, wide, high, size, down):
-    """Oracle: pixel by pixel, the position clamped to the picture. Where the square lies is tested below."""
+def test_each_pixel_is_the_nearest_one_of_the_image(height, width, left, top, wide, high, size, down):
+    """Oracle: pixel by pixel, the position clamped to the image. Where the square lies is tested below."""
     rgb = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     cut = crop(rgb, Box(left, top, wide, high), Margin(size, down))
     longer = max(wide, high)
@@ -75,7 +75,7 @@ def test_a_face_as_long_as_it_is_thin_needs_no_more_memory_than_its_pixels(shape
 @pytest.mark.parametrize("box", [Box(0, 0, 960, 120), Box(700, 60, 500, 300), Box(-400, -100, 700, 900)])
 @pytest.mark.parametrize("margin", [Margin(1, 0), Margin(1.2, 0.2)])
 def test_a_square_that_is_laid_out_in_part_holds_the_same_face_at_the_same_place(monkeypatch, box, margin):
-    """Oracle: the same with all of the square laid out, of a smooth picture."""
+    """Oracle: the same with all of the square laid out, of a smooth image."""
     y, x = np.mgrid[:120, :960]
     rgb = np.dstack([x / 960 * 255, y / 120 * 255, (x + y) % 960 / 960 * 255]).astype(np.uint8)
     (whole,) = crop_faces(rgb, [box], margin, 48)

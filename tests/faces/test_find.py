@@ -1,4 +1,4 @@
-"""Which detector is chosen, and mien.faces.detect on every kind of picture."""
+"""Which detector is chosen, and mien.faces.detect on every kind of image."""
 
 import io
 
@@ -66,7 +66,7 @@ def test_a_variable_that_names_no_detector_is_one_line(monkeypatch, tmp_path, co
     assert capfd.readouterr() == ("", "")
 
 
-def test_every_kind_of_picture_holds_the_same_face(astronaut, tmp_path):
+def test_every_kind_of_image_holds_the_same_face(astronaut, tmp_path):
     image = Image.fromarray(astronaut)
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
@@ -74,13 +74,13 @@ def test_every_kind_of_picture_holds_the_same_face(astronaut, tmp_path):
     path.write_bytes(buffer.getvalue())
     faces = mien.faces.detect(astronaut)
     assert len(faces) == 1
-    for picture in (path, str(path), buffer.getvalue(), image):
-        assert mien.faces.detect(picture) == faces
+    for given in (path, str(path), buffer.getvalue(), image):
+        assert mien.faces.detect(given) == faces
     assert len(mien.faces.detect(np.asarray(image.convert("L")))) == 1
 
 
 def test_a_photo_of_a_turned_camera_is_put_upright(astronaut, tmp_path):
-    """Oracle: the picture itself. EXIF 6 says that its columns run from top to bottom."""
+    """Oracle: the image itself. EXIF 6 says that its columns run from top to bottom."""
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / "turned.png"
@@ -90,7 +90,7 @@ def test_a_photo_of_a_turned_camera_is_put_upright(astronaut, tmp_path):
         assert mien.faces.detect(opened) == mien.faces.detect(astronaut)
 
 
-def test_something_else_is_no_picture():
+def test_something_else_is_no_image():
     with raises(DataError, "image-type"):
         mien.faces.detect({})
 

@@ -1,4 +1,4 @@
-"""mien's own detector, where `make web` built its files. Oracles: faces measured by hand, and pictures without one."""
+"""mien's own detector, where `make web` built its files. Oracles: faces measured by hand, and images without one."""
 
 import numpy as np
 import pytest
@@ -28,8 +28,8 @@ def overlap(face, corners):
 @pytest.mark.parametrize("scale", [1, 0.25, 3])
 def test_a_face_is_found_where_it_is_at_every_size(detector, astronaut, astronaut_face, scale):
     image = Image.fromarray(astronaut)
-    picture = np.asarray(image.resize((round(512 * scale), round(512 * scale))))
-    (face,) = detector.detect(picture)
+    rgb = np.asarray(image.resize((round(512 * scale), round(512 * scale))))
+    (face,) = detector.detect(rgb)
     assert overlap(face, [scale * value for value in astronaut_face]) > 0.5
     assert 0.5 < face.score <= 1
     points = face.landmarks
@@ -40,7 +40,7 @@ def test_a_face_is_found_where_it_is_at_every_size(detector, astronaut, astronau
 @built
 @pytest.mark.parametrize("degrees", [-40, 40])
 def test_a_tilted_face_is_found_at_its_place(detector, astronaut, astronaut_face, degrees):
-    """Oracle: the middle of her face, rotated with the picture."""
+    """Oracle: the middle of her face, rotated with the image."""
     turned = np.asarray(Image.fromarray(astronaut).rotate(degrees, Image.Resampling.BILINEAR))
     left, top, right, bottom = astronaut_face
     x, y = (left + right) / 2 - 256, (top + bottom) / 2 - 256
@@ -52,7 +52,7 @@ def test_a_tilted_face_is_found_at_its_place(detector, astronaut, astronaut_face
 
 
 @built
-def test_a_face_that_fills_the_picture_is_found(detector, astronaut, astronaut_face):
+def test_a_face_that_fills_the_image_is_found(detector, astronaut, astronaut_face):
     left, top, right, bottom = astronaut_face
     assert len(detector.detect(np.ascontiguousarray(astronaut[top:bottom, left:right]))) == 1
 
@@ -75,8 +75,8 @@ def test_only_dark_images_are_brightened():
 
 
 @built
-def test_pictures_without_a_face_have_none(detector, faceless):
-    assert [name for name, picture in faceless.items() if detector.detect(picture)] == []
+def test_images_without_a_face_have_none(detector, faceless):
+    assert [name for name, rgb in faceless.items() if detector.detect(rgb)] == []
     for shape in ((1, 1), (1, 700), (700, 3)):
         assert detector.detect(np.full((*shape, 3), 90, dtype=np.uint8)) == []
 

@@ -56,8 +56,8 @@ def red_cells(path):
             if kind == "kps":
                 bias[:] = np.arange(10) / 10
             head(f"{kind}_{stride}", stride, channels, kernel, bias)
-    picture = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 64, 64])
-    graph = helper.make_graph(nodes, "red cells", [picture], outputs, weights)
+    image = helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 64, 64])
+    graph = helper.make_graph(nodes, "red cells", [image], outputs, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=8)
     path.write_bytes(model.SerializeToString())
     return path
@@ -73,7 +73,7 @@ def paint(rgb, column, row, cell=8, colour=(255, 0, 0)):
 
 
 @pytest.mark.parametrize("shape", [(256, 320), (250, 317)])
-def test_boxes_scores_and_landmarks_are_in_pixels_of_the_picture(detector, shape):
+def test_boxes_scores_and_landmarks_are_in_pixels_of_the_image(detector, shape):
     """Oracle: a cell (c, r) is centred on 8 (c + 0.5), and landmark i at 8 (c + 2i/10), 8 (r + (2i + 1)/10)."""
     rgb = np.zeros((*shape, 3), dtype=np.uint8)
     paint(rgb, 5, 10)
@@ -90,8 +90,8 @@ def test_boxes_scores_and_landmarks_are_in_pixels_of_the_picture(detector, shape
         assert point == pytest.approx((8 * (5 + 2 * index / 10), 8 * (10 + (2 * index + 1) / 10)), abs=1e-3)
 
 
-def test_a_large_picture_is_shrunk_and_its_boxes_are_not(detector):
-    """Oracle: the picture at half the size, which is searched as it is."""
+def test_a_large_image_is_shrunk_and_its_boxes_are_not(detector):
+    """Oracle: the image at half the size, which is searched as it is."""
     small = np.zeros((640, 640, 3), dtype=np.uint8)
     paint(small, 20, 30)
     large = small.repeat(2, axis=0).repeat(2, axis=1)
@@ -115,7 +115,7 @@ def test_what_is_too_thin_for_a_face_is_not_searched(detector, monkeypatch):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5000), (40, 30)])
-def test_a_picture_without_a_face_holds_none(detector, shape):
+def test_an_image_without_a_face_holds_none(detector, shape):
     assert detector.detect(np.zeros((*shape, 3), dtype=np.uint8)) == []
 
 

@@ -1,4 +1,4 @@
-"""Annotated pictures: in the source's format and size, upright, each at a place of its own."""
+"""Annotated images: in the source's format and size, upright, each at a place of its own."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,13 @@ from support import raises
 SCORES = np.array([0.125, 0.875])
 
 
-def reading(box):
+def predicted(box):
     return Prediction("x", ("sad", "happy"), SCORES, box=box)
 
 
 def annotated(tmp_path, path, boxes):
     rgb = upright_rgb(open_image(path))
-    written = Annotator(tmp_path / "out", [path]).write(str(path), rgb, [reading(box) for box in boxes])
+    written = Annotator(tmp_path / "out", [path]).write(str(path), rgb, [predicted(box) for box in boxes])
     return rgb, written
 
 
@@ -57,7 +57,7 @@ def test_a_turned_photo_comes_out_upright_with_its_colour_profile(tmp_path):
         assert image.info["icc_profile"] == b"a profile"
 
 
-def test_a_photo_with_further_pictures_behind_is_the_jpeg_that_it_is(tmp_path):
+def test_a_photo_with_further_images_behind_is_the_jpeg_that_it_is(tmp_path):
     """MPO, as phones write it. Oracle: the same photo without them."""
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8))
     for folder, more in (("one", {}), ("more", {"save_all": True, "append_images": [noise]})):
@@ -80,7 +80,7 @@ def test_a_file_that_has_gone_meanwhile_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "L", "I;16", "RGBA", "P", "1"])
-def test_every_kind_of_picture_can_be_drawn_on(tmp_path, mode):
+def test_every_kind_of_image_can_be_drawn_on(tmp_path, mode):
     path = tmp_path / "photo.tif"
     Image.new("RGB", (60, 60), "white").convert("L" if mode == "I;16" else mode).convert(mode).save(path)
     rgb, written = annotated(tmp_path, path, [Box(10, 20, 30, 30)])
@@ -106,7 +106,7 @@ def test_box_and_words_stand_out_from_any_background(tmp_path, background, size)
     assert words.any() or height < 50
 
 
-def test_words_stay_inside_the_picture_wherever_the_face_is(tmp_path):
+def test_words_stay_inside_the_image_wherever_the_face_is(tmp_path):
     """Oracle: drawn on a larger canvas, nothing may change outside; here, the whole label is within."""
     for box in (Box(-30, -30, 50, 50), Box(180, 80, 60, 60), Box(0, 0, 200, 100), Box(190, -20, 30, 30)):
         path = tmp_path / "photo.png"
@@ -117,7 +117,7 @@ def test_words_stay_inside_the_picture_wherever_the_face_is(tmp_path):
         assert (drawn > 200).sum() > 30
 
 
-def test_pictures_of_one_name_keep_two_places(tmp_path):
+def test_images_of_one_name_keep_two_places(tmp_path):
     for name in ("a/x.png", "b/x.png", "b/c/x.png"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (30, 30)).save(tmp_path / name)

@@ -169,12 +169,12 @@ def test_info_shows_each_output(mien, voted_run):
 
 def test_what_is_not_a_face_is_drawn_in_grey():
     """Oracle: the pixels. White is the ink of a face, and of nothing else here."""
-    pictures = []
+    images = []
     for shares in ({"happy": 0.9}, {"not_a_face": 0.9}):
         image = Image.new("RGB", (200, 200), (90, 90, 90))
         draw_predictions(image, [said(box=Box(40, 60, 100, 100), **shares)])
-        pictures.append(np.asarray(image))
-    white = [(picture == 255).all(axis=2).any() for picture in pictures]
+        images.append(np.asarray(image))
+    white = [(each == 255).all(axis=2).any() for each in images]
     assert white == [True, False]
 
 

@@ -1,4 +1,4 @@
-"""What a service must survive: pictures of any size and type, numbers that are none, nothing at all, very much."""
+"""What a service must survive: images of any size and type, numbers that are none, nothing at all, very much."""
 
 import copy
 import tracemalloc
@@ -24,18 +24,18 @@ def face(faces):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (7, 5), (64, 64), (300, 200), (48, 48, 4), (48, 48, 1), (1, 2000)])
-def test_pictures_of_any_size_are_read_as_the_square_they_become(classifier, shape):
+def test_images_of_any_size_are_read_as_the_square_they_become(classifier, shape):
     """Oracle: the grey square made by hand."""
-    picture = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    expected = classifier.probabilities(grey_square(picture, 48)[None])[0]
-    assert classifier.predict_crops(picture)[0].probability_vector == pytest.approx(expected, abs=1e-9)
-    assert classifier.predict_crops([picture])[0].probability_vector == pytest.approx(expected, abs=1e-9)
+    image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    expected = classifier.probabilities(grey_square(image, 48)[None])[0]
+    assert classifier.predict_crops(image)[0].probability_vector == pytest.approx(expected, abs=1e-9)
+    assert classifier.predict_crops([image])[0].probability_vector == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB", "I", "F", "I;16"])
-def test_pictures_of_any_kind_are_read(classifier, mode, face):
-    picture = Image.fromarray(face)
-    converted = picture.convert("RGB").convert(mode) if mode in {"HSV", "LAB"} else picture.convert(mode)
+def test_images_of_any_kind_are_read(classifier, mode, face):
+    image = Image.fromarray(face)
+    converted = image.convert("RGB").convert(mode) if mode in {"HSV", "LAB"} else image.convert(mode)
     assert classifier.predict_crops(converted)[0].probability_vector.sum() == pytest.approx(1)
 
 

@@ -1,4 +1,4 @@
-"""What is drawn of a reading: words, bars, number; the rest is tried where pictures are written (test_annotate.py)."""
+"""What is drawn of a prediction: words, bars, number; the rest is tried where images are written (test_annotate.py)."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ LEFT, RIGHT = (Prediction("clip", ("sad", "happy"), np.array([0.2, 0.8]), None, 
 
 @pytest.fixture
 def words(monkeypatch):
-    """All that is written into pictures while a test runs."""
+    """All that is written into images while a test runs."""
     written, write = [], ImageDraw.ImageDraw.text
 
     def text(self, place, said, *more, **options):
@@ -25,9 +25,9 @@ def words(monkeypatch):
     return written
 
 
-def drawn(readings, numbers=None):
+def drawn(predictions, numbers=None):
     image = Image.new("RGB", (240, 180), (90, 120, 150))
-    draw_predictions(image, readings, numbers)
+    draw_predictions(image, predictions, numbers)
     return np.asarray(image)
 
 
@@ -69,7 +69,7 @@ def test_each_classes_bar_is_as_long_as_its_share(words):
     assert tops[0] < tops[1], "in the order of the classes"
 
 
-def test_a_number_for_each_reading():
+def test_a_number_for_each_prediction():
     with pytest.raises(ValueError):
         drawn([LEFT, RIGHT], [1])
 
@@ -123,9 +123,9 @@ def of(scores, classes=("sad", "happy", "not-a-face"), perceived=False):
     return Prediction("x", classes, np.array(scores), None, Box(60, 60, 120, 100), perceived=perceived)
 
 
-def pixels_of(picture, colour):
+def pixels_of(image, colour):
     wanted = colour if isinstance(colour, tuple) else tuple(bytes.fromhex(colour[1:]))
-    return int((picture == wanted).all(axis=2).sum())
+    return int((image == wanted).all(axis=2).sum())
 
 
 def test_the_colour_says_the_expression_and_dashes_the_doubt():
@@ -155,7 +155,7 @@ def test_the_detectors_score_is_written_where_all_scores_fit(words):
 
 
 def test_in_a_crowd_lines_and_labels_leave_the_faces_free():
-    """Oracle: the middle halves of 400 small faces in a large picture, pixel by pixel."""
+    """Oracle: the middle halves of 400 small faces in a large image, pixel by pixel."""
     boxes = [Box(70 * column + 18, 70 * row + 18, 34, 42) for row in range(20) for column in range(20)]
     image = Image.new("RGB", (1400, 1400), (90, 120, 150))
     draw_predictions(image, [Prediction("x", ("sad", "happy"), np.array([0.25, 0.75]), None, each) for each in boxes])

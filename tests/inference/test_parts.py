@@ -124,7 +124,7 @@ def test_a_restart_computes_what_is_missing_and_nothing_else(job, crops, monkeyp
     }
     part_file(job.folder, "images", 1).unlink()
     part_file(job.folder, "faces", 1).write_bytes(b"half")
-    # A picture that comes later belongs to no part: the list was made once.
+    # An image that comes later belongs to no part: the list was made once.
     shutil.copy(crops / "a" / "01.png", crops / "a" / "00.png")
     count, written = write_all(job)
     assert (count, [each.part for each in written]) == (3, [1])

@@ -1,4 +1,4 @@
-"""Faces found and read in whole pictures."""
+"""Faces found and read in whole images."""
 
 from dataclasses import replace
 
@@ -47,20 +47,20 @@ BOXES = (Box(20, 10, 80, 80), Box(120, 60, 40, 50))
 def test_each_face_is_read_as_its_crop_is(classifier, use):
     """Oracle: the crops, read as crops."""
     use(*BOXES)
-    readings = classifier.predict(SCENE)
+    predictions = classifier.predict(SCENE)
     crops = [crop(SCENE, box, Fixed.margin) for box in BOXES]
-    assert [reading.box for reading in readings] == list(BOXES)
-    for reading, alone, cut in zip(readings, classifier.predict_crops(crops), crops, strict=True):
-        assert reading.probability_vector == pytest.approx(alone.probability_vector, abs=1e-9)
-        assert np.array_equal(reading.crop, grey_square(cut, 48))
+    assert [prediction.box for prediction in predictions] == list(BOXES)
+    for prediction, alone, cut in zip(predictions, classifier.predict_crops(crops), crops, strict=True):
+        assert prediction.probability_vector == pytest.approx(alone.probability_vector, abs=1e-9)
+        assert np.array_equal(prediction.crop, grey_square(cut, 48))
         assert alone.box is None
-        assert reading.source == "image 1"
+        assert prediction.source == "image 1"
 
 
 def test_faces_outside_the_limits_are_left_out(classifier, monkeypatch):
     monkeypatch.setattr("mien.inference.predictor.find_detector", lambda: Fixed(*BOXES))
-    assert [reading.box for reading in classifier.predict(SCENE, min_size=60)] == [BOXES[0]]
-    assert [reading.box for reading in classifier.predict(SCENE, max_faces=1)] == [BOXES[0]]
+    assert [prediction.box for prediction in classifier.predict(SCENE, min_size=60)] == [BOXES[0]]
+    assert [prediction.box for prediction in classifier.predict(SCENE, max_faces=1)] == [BOXES[0]]
     assert len(classifier.predict([SCENE, SCENE], min_score=1)[1]) == 2
     with raises(DataError, "min-score-range"):
         classifier.predict(SCENE, min_score=1.5)
@@ -70,23 +70,23 @@ def test_the_answer_has_the_shape_of_the_question(classifier, use, tmp_path):
     use(BOXES[0])
     for name in ("b.png", "a.png"):
         Image.fromarray(SCENE).save(tmp_path / name)
-    assert [type(reading).__name__ for reading in classifier.predict(tmp_path / "a.png")] == ["Prediction"]
+    assert [type(prediction).__name__ for prediction in classifier.predict(tmp_path / "a.png")] == ["Prediction"]
     assert [len(predictions) for predictions in classifier.predict([SCENE, SCENE])] == [1, 1]
     with raises(DataError, "image-folder"):
         classifier.predict(tmp_path)
     assert classifier.predict([]) == []
 
 
-def test_a_picture_without_a_face_has_no_readings(classifier, use):
+def test_an_image_without_a_face_has_no_predictions(classifier, use):
     use()
     assert classifier.predict(SCENE) == []
     assert classifier.predict([SCENE]) == [[]]
 
 
-def test_a_reading_says_where_the_face_is(classifier, use):
+def test_a_prediction_says_where_the_face_is(classifier, use):
     use(BOXES[1])
-    (reading,) = classifier.predict(SCENE)
-    answer = reading.to_dict()
+    (prediction,) = classifier.predict(SCENE)
+    answer = prediction.to_dict()
     assert list(answer) == ["source", "box", "detection_score", "answer", "top", "confidence", "probabilities"]
     assert answer["box"] == {"left": 120, "top": 60, "width": 40, "height": 50}
     assert "box" not in classifier.predict_crops(SCENE)[0].to_dict()
@@ -94,8 +94,8 @@ def test_a_reading_says_where_the_face_is(classifier, use):
 
 def test_schemes_and_thresholds_hold_for_faces_that_are_found(classifier, use):
     use(*BOXES)
-    readings = classifier.predict(SCENE, classes="binary", threshold=0.0)
-    assert [(len(reading.classes), reading.top) for reading in readings] == [(2, "positive")] * 2
+    predictions = classifier.predict(SCENE, classes="binary", threshold=0.0)
+    assert [(len(prediction.classes), prediction.top) for prediction in predictions] == [(2, "positive")] * 2
 
 
 def test_photos_tell_size_and_detector_and_leave_bad_ones_out(classifier):
@@ -114,19 +114,19 @@ def test_photos_tell_size_and_detector_and_leave_bad_ones_out(classifier):
 
 def test_the_shipped_model_reads_a_real_face(astronaut):
     """Oracle: eyes. She smiles broadly."""
-    (reading,) = load().predict(astronaut)
-    assert reading.top == "happy"
-    assert reading.confidence > 0.8
+    (prediction,) = load().predict(astronaut)
+    assert prediction.top == "happy"
+    assert prediction.confidence > 0.8
 
 
-def test_a_reading_shows_its_face_and_a_bar_for_each_class(classifier, use):
+def test_a_prediction_shows_its_face_and_a_bar_for_each_class(classifier, use):
     use(BOXES[0])
-    (reading,) = classifier.predict(SCENE)
-    shown = reading.show()
-    assert reading._repr_png_().startswith(b"\x89PNG")
-    assert replace(reading, crop=None)._repr_png_() is None
+    (prediction,) = classifier.predict(SCENE)
+    shown = prediction.show()
+    assert prediction._repr_png_().startswith(b"\x89PNG")
+    assert replace(prediction, crop=None)._repr_png_() is None
     assert shown.mode == "RGB"
     face = np.asarray(shown.crop((0, 0, 288, 288)).resize((48, 48), Image.Resampling.BOX).convert("L"), dtype=float)
-    assert np.corrcoef(face.ravel(), reading.crop.astype(float).ravel())[0, 1] > 0.9
+    assert np.corrcoef(face.ravel(), prediction.crop.astype(float).ravel())[0, 1] > 0.9
     with raises(DataError, "crop-missing"):
-        replace(reading, crop=None).show()
+        replace(prediction, crop=None).show()

@@ -75,19 +75,19 @@ def test_the_temperature_of_the_manifest_is_applied(tiny_run, faces, tmp_path, c
     assert load(file).probabilities(images) == pytest.approx(expected, abs=1e-9)
 
 
-def test_every_way_to_hand_in_a_picture_gives_the_same_reading(classifier, face_folder):
+def test_every_way_to_hand_in_an_image_gives_the_same_prediction(classifier, face_folder):
     file = image_files(face_folder / "test")[0]
     array = np.asarray(Image.open(file))
     (expected,) = classifier.predict_crops(file)
-    for picture in (str(file), file.read_bytes(), Image.open(file), array, np.stack([array] * 3, axis=-1)):
-        (prediction,) = classifier.predict_crops(picture)
+    for source in (str(file), file.read_bytes(), Image.open(file), array, np.stack([array] * 3, axis=-1)):
+        (prediction,) = classifier.predict_crops(source)
         assert prediction.probability_vector == pytest.approx(expected.probability_vector, abs=1e-9)
     for many in ([file, array], np.stack([array, array]), (file,)):
-        readings = classifier.predict_crops(many)
-        assert readings[0].probability_vector == pytest.approx(expected.probability_vector, abs=1e-6)
+        predictions = classifier.predict_crops(many)
+        assert predictions[0].probability_vector == pytest.approx(expected.probability_vector, abs=1e-6)
 
 
-def test_grey_with_transparency_as_an_array_is_no_stack_of_narrow_pictures(classifier):
+def test_grey_with_transparency_as_an_array_is_no_stack_of_narrow_images(classifier):
     with raises(DataError, "image-shape") as caught:
         classifier.predict_crops(np.zeros((140, 130, 2), dtype=np.uint8))
     assert "(140, 130, 2)" in str(caught.value)
@@ -95,17 +95,17 @@ def test_grey_with_transparency_as_an_array_is_no_stack_of_narrow_pictures(class
 
 def test_a_folder_is_read_in_order(classifier, face_folder):
     files = image_files(face_folder / "validation")
-    readings = classifier.predict_crops(face_folder / "validation")
-    assert [reading.source for reading in readings] == [str(file) for file in files]
+    predictions = classifier.predict_crops(face_folder / "validation")
+    assert [prediction.source for prediction in predictions] == [str(file) for file in files]
     assert len(files) == len(set(files)) > 20
 
 
-def test_a_reading_names_what_it_found(classifier, faces):
-    (reading,) = classifier.predict_crops(np.asarray(faces.images[0]))
-    assert reading.top == max(reading.probabilities, key=reading.probabilities.get)
-    assert reading.confidence == max(reading.probabilities.values())
-    assert list(reading.to_dict()) == ["source", "answer", "top", "confidence", "probabilities"]
-    assert sum(reading.probabilities.values()) == pytest.approx(1)
+def test_a_prediction_names_what_it_found(classifier, faces):
+    (prediction,) = classifier.predict_crops(np.asarray(faces.images[0]))
+    assert prediction.top == max(prediction.probabilities, key=prediction.probabilities.get)
+    assert prediction.confidence == max(prediction.probabilities.values())
+    assert list(prediction.to_dict()) == ["source", "answer", "top", "confidence", "probabilities"]
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_what_is_no_image_is_one_line(classifier, image, code, source):
     assert str(caught.value).startswith(source)
 
 
-def test_bad_pictures_can_be_left_out(classifier, faces, tmp_path):
+def test_bad_images_can_be_left_out(classifier, faces, tmp_path):
     good = np.asarray(faces.images[0])
     (tmp_path / "bad.png").write_bytes(b"x")
     told = {}
@@ -206,12 +206,12 @@ def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
         assert after.top == ("positive" if positive >= negative else "negative")
     share = merged[0].probabilities["positive"]
     for threshold, top in ((share - 1e-6, "positive"), (share + 1e-6, "negative")):
-        (reading,) = classifier.predict_crops(
+        (prediction,) = classifier.predict_crops(
             images[:1], classes="positive=happy+surprise,negative=angry+fear+sad", threshold=threshold
         )
-        assert reading.top == top
-        assert reading.confidence == reading.probabilities[top]
-        assert reading.to_dict()["top"] == top
+        assert prediction.top == top
+        assert prediction.confidence == prediction.probabilities[top]
+        assert prediction.to_dict()["top"] == top
     assert classifier.predict_crops(images[0], classes="all")[0].classes == classifier.classes
 
 
@@ -227,9 +227,9 @@ def test_classes_are_merged_and_a_threshold_parts_two(classifier, faces):
     ],
 )
 def test_a_threshold_reads_the_positive_class_from_that_probability_up(classes, scores, threshold, top):
-    reading = Prediction("x", classes, np.array(scores), threshold)
-    assert reading.top == top
-    assert reading.confidence == dict(zip(classes, scores, strict=True))[top]
+    prediction = Prediction("x", classes, np.array(scores), threshold)
+    assert prediction.top == top
+    assert prediction.confidence == dict(zip(classes, scores, strict=True))[top]
 
 
 def test_a_scheme_or_threshold_that_does_not_suit_the_model_is_one_line(classifier, faces):

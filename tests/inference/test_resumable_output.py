@@ -73,7 +73,7 @@ def test_jsonl_holds_every_answer_as_it_is(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
 
 
-def test_csv_holds_a_row_for_each_face_and_each_picture_without(tmp_path):
+def test_csv_holds_a_row_for_each_face_and_each_image_without(tmp_path):
     write(tmp_path / "out.csv")
     with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
         head, *rows = csv.reader(stream)
@@ -109,21 +109,21 @@ def test_crops_have_neither_number_nor_box(tmp_path):
 @pytest.mark.parametrize("cut", [0, 1, 10])
 def test_what_was_done_is_known_again_and_a_line_cut_off_is_not(tmp_path, cut):
     """``cut`` bytes of the last line are missing, as a kill leaves it."""
-    out, pictures = tmp_path / "out.jsonl", [ANSWERS[0], ANSWERS[1], ANSWERS[3]]
+    out, images = tmp_path / "out.jsonl", [ANSWERS[0], ANSWERS[1], ANSWERS[3]]
     with ResumableOutput(out, SETTINGS, CLASSES) as journal:
-        for answer in pictures[:2]:
+        for answer in images[:2]:
             journal.add(answer)
     content = journal.part.read_bytes()
     journal.part.write_bytes(content[: len(content) - cut])
     with ResumableOutput(out, SETTINGS, CLASSES) as journal:
-        done = [answer["source"] in journal for answer in pictures]
+        done = [answer["source"] in journal for answer in images]
         assert done == [True, cut == 0, False]
         assert journal.found == sum(done)
-        for answer, is_done in zip(pictures, done, strict=True):
+        for answer, is_done in zip(images, done, strict=True):
             if not is_done:
                 journal.add(answer)
-        journal.finish(sources(pictures))
-    write(tmp_path / "whole.jsonl", pictures)
+        journal.finish(sources(images))
+    write(tmp_path / "whole.jsonl", images)
     assert out.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
 
 
@@ -210,7 +210,7 @@ def test_other_settings_are_refused_by_name(tmp_path, name, value):
 
 
 @pytest.mark.parametrize("now", [["a", "c"], ["a"], ["a", "b", "c"]])
-def test_other_pictures_are_refused_by_the_name_of_one(tmp_path, now):
+def test_other_images_are_refused_by_the_name_of_one(tmp_path, now):
     ResumableOutput(tmp_path / "out.csv", {**SETTINGS, "images": ["a", "b"]}, CLASSES).__exit__(None, None, None)
     said = "c was not among them" if now == ["a", "b", "c"] else "b was among them"
     with raises(RunError, "journal-settings") as caught:

@@ -75,7 +75,7 @@ def test_what_is_no_video_is_refused(tmp_path, encode_video):
     assert refused(tmp_path)[0] == "video-folder"
 
 
-def test_a_picture_is_sent_to_the_other_command(tmp_path):
+def test_an_image_is_sent_to_the_other_command(tmp_path):
     from PIL import Image
 
     for name in ("face.png", "face.jpg"):

@@ -30,8 +30,8 @@ def timeline(tracks, count=40, classes=EXPRESSIONS, rate=10.0):
             if number >= track - 1:
                 scores = np.full(size, 0.4 / (size - 1))
                 scores[track % size] = 0.6
-                reading = Prediction("clip", classes, scores, None, Box(0, 0, 20, 20), square, track / 4)
-                faces.append(TrackedPrediction(track, reading, reading))
+                prediction = Prediction("clip", classes, scores, None, Box(0, 0, 20, 20), square, track / 4)
+                faces.append(TrackedPrediction(track, prediction, prediction))
         made.add(VideoFrame(number, number, number / rate, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     return made
 

@@ -36,15 +36,15 @@ class OnceMistaken:
 def clip(tmp_path, encode_video):
     pytest.importorskip("av")
     blocks = np.random.default_rng(0).integers(90, 160, (15, 20, 1), dtype=np.uint8)
-    picture = np.repeat(np.kron(blocks, np.ones((8, 8, 1), dtype=np.uint8)), 3, axis=2)
-    return encode_video(tmp_path / "clip.mkv", [picture] * 5, rate=10, codec="ffv1")
+    image = np.repeat(np.kron(blocks, np.ones((8, 8, 1), dtype=np.uint8)), 3, axis=2)
+    return encode_video(tmp_path / "clip.mkv", [image] * 5, rate=10, codec="ffv1")
 
 
 def predictor():
     return VideoPredictor(load("fast-int8", output="fer2013"), OnceMistaken(), "clip", detect_every_seconds=0)
 
 
-def pictures(path):
+def images(path):
     with VideoFile(path) as video:
         return np.stack([frame.rgb for frame in video.frames()]).astype(int)
 
@@ -56,7 +56,7 @@ def test_what_is_no_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
     with made.files["table"].open() as stream:
         assert {row["track"] for row in csv.DictReader(stream)} == {"1"}
     assert len(made.notes) == 1
-    difference = np.abs(pictures(clip) - pictures(made.files["annotated"])).max(axis=3) > 50
+    difference = np.abs(images(clip) - images(made.files["annotated"])).max(axis=3) > 50
     assert difference[:, FACE.top : FACE.top + 4, FACE.left : FACE.left + FACE.width].any(axis=1).mean() > 0.8
     assert not difference[:, LAMP.top : LAMP.top + LAMP.height, LAMP.left : LAMP.left + LAMP.width].any()
 

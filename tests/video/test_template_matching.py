@@ -20,16 +20,16 @@ def overlap(one, other):
 
 @pytest.fixture(scope="module")
 def scene(astronaut):
-    """Her face at a place and of a size before texture; the picture in grey and the box."""
+    """Her face at a place and of a size before texture; the image in grey and the box."""
     texture = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (300, 400), dtype=np.uint8), (9, 9), 0)
     person = cv2.cvtColor(astronaut[40:200, 140:310], cv2.COLOR_RGB2GRAY)
 
     def make(left, top, size=1.0):
-        picture = texture.copy()
+        image = texture.copy()
         shown = cv2.resize(person, None, fx=size, fy=size, interpolation=cv2.INTER_AREA)
-        picture[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
+        image[top : top + shown.shape[0], left : left + shown.shape[1]] = shown
         side = round(94 * size)
-        return picture, Box(left + round(38 * size), top + round(28 * size), side, side)
+        return image, Box(left + round(38 * size), top + round(28 * size), side, side)
 
     return make
 
@@ -37,11 +37,11 @@ def scene(astronaut):
 @pytest.mark.parametrize("step_px", [0, 3, 12, 25])
 def test_a_moving_face_is_followed(scene, step_px):
     """Oracle: where it was put. 25 px a frame at 30 frames/s is a face's width in an eighth of a second."""
-    picture, box = scene(10, 20)
-    matcher = TemplateMatcher(picture, box)
+    image, box = scene(10, 20)
+    matcher = TemplateMatcher(image, box)
     for step in range(1, 9):
-        picture, box = scene(10 + step_px * step, 20 + 2 * step)
-        found = matcher.follow(picture)
+        image, box = scene(10 + step_px * step, 20 + 2 * step)
+        found = matcher.follow(image)
         assert found is not None
         assert overlap(found, box) > 0.9
 
@@ -49,31 +49,31 @@ def test_a_moving_face_is_followed(scene, step_px):
 @pytest.mark.parametrize("change", [0.97, 1.03])
 def test_a_face_that_comes_nearer_or_goes_is_followed_in_size(scene, change):
     size = 0.9
-    picture, box = scene(60, 40, size)
-    matcher = TemplateMatcher(picture, box)
+    image, box = scene(60, 40, size)
+    matcher = TemplateMatcher(image, box)
     for _ in range(10):
         size *= change
-        picture, box = scene(60, 40, size)
-        found = matcher.follow(picture)
+        image, box = scene(60, 40, size)
+        found = matcher.follow(image)
         assert found is not None
         assert overlap(found, box) > 0.8
     assert found.width / (94 * 0.9) == pytest.approx(size / 0.9, rel=0.08)
 
 
 def test_a_face_that_is_gone_is_lost(scene):
-    picture, box = scene(100, 60)
-    matcher = TemplateMatcher(picture, box)
-    assert matcher.follow(np.full_like(picture, 90)) is None
-    assert matcher.follow(np.random.default_rng(1).integers(0, 256, picture.shape, dtype=np.uint8)) is None
+    image, box = scene(100, 60)
+    matcher = TemplateMatcher(image, box)
+    assert matcher.follow(np.full_like(image, 90)) is None
+    assert matcher.follow(np.random.default_rng(1).integers(0, 256, image.shape, dtype=np.uint8)) is None
     # It was blinded for two frames only.
-    assert overlap(matcher.follow(picture), box) > 0.95
+    assert overlap(matcher.follow(image), box) > 0.95
 
 
-def test_a_face_at_the_border_is_followed_out_of_the_picture(scene):
-    picture, box = scene(100, 60)
-    matcher = TemplateMatcher(picture, box)
+def test_a_face_at_the_border_is_followed_out_of_the_image(scene):
+    image, box = scene(100, 60)
+    matcher = TemplateMatcher(image, box)
     for step in range(1, 8):
-        moved = np.roll(picture, -20 * step, axis=1)
+        moved = np.roll(image, -20 * step, axis=1)
         moved[:, -20 * step :] = 128
         found = matcher.follow(moved)
         if found is not None:
@@ -95,7 +95,7 @@ def test_at_the_edge_and_on_the_flat_the_peak_is_the_pixel():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (3, 2)])
-def test_pictures_and_boxes_of_hardly_a_pixel_do_no_harm(size):
-    picture = np.full(size, 7, dtype=np.uint8)
-    assert TemplateMatcher(picture, Box(0, 0, 1, 1)).follow(picture) is None
-    assert TemplateMatcher(picture, Box(-400, 900, 300, 20)).follow(picture) is None
+def test_images_and_boxes_of_hardly_a_pixel_do_no_harm(size):
+    image = np.full(size, 7, dtype=np.uint8)
+    assert TemplateMatcher(image, Box(0, 0, 1, 1)).follow(image) is None
+    assert TemplateMatcher(image, Box(-400, 900, 300, 20)).follow(image) is None

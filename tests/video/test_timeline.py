@@ -17,8 +17,8 @@ def frame(number, seconds, faces):
     tracked = []
     for track, (scores, side) in faces.items():
         square = np.full((8, 8), side % 256, dtype=np.uint8)
-        reading = Prediction("clip", CLASSES, np.array(scores), None, Box(0, 0, side, side), square)
-        tracked.append(TrackedPrediction(track, reading, reading))
+        prediction = Prediction("clip", CLASSES, np.array(scores), None, Box(0, 0, side, side), square)
+        tracked.append(TrackedPrediction(track, prediction, prediction))
     return VideoFrame(number, number, seconds, np.zeros((2, 2, 3), dtype=np.uint8), tracked)
 
 

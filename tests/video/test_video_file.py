@@ -23,7 +23,7 @@ def corner_frame(height=32, width=48):
 
 
 def corners(rgb):
-    """The names of a picture's corner colours: above left, above right, below left, below right."""
+    """The names of an image's corner colours: above left, above right, below left, below right."""
     height, width = rgb.shape[:2]
     points = [rgb[y, x].astype(int) for y in (height // 5, -height // 5) for x in (width // 5, -width // 5)]
     return [min(CORNERS, key=lambda name: np.abs(point - CORNERS[name]).sum()) for point in points]

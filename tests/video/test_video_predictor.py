@@ -93,7 +93,7 @@ def test_detection_goes_by_time_not_by_frames(play):
     assert [frame.seconds for frame in frames] == pytest.approx(seconds, abs=1e-3)
 
 
-def test_each_reading_is_that_of_its_crop_and_is_smoothed_in_time(play, classifier):
+def test_each_prediction_is_that_of_its_crop_and_is_smoothed_in_time(play, classifier):
     """Oracles: the classifier on the square cut out here, and the smoother on its own."""
     frames, detector = play(12, moving, seconds=[0.03 * n + 0.02 * (n % 2) for n in range(12)])
     smoother = Smoother(HALF_LIFE_SECONDS)
