@@ -65,7 +65,7 @@ def running(folder: Path, *options: object, **variables: str) -> Iterator[Proces
         while (found := re.search(r"^(http://\S+?:\d+)\b", stderr.read_text(), re.MULTILINE)) is None:
             assert process.poll() is None, stderr.read_text()
             time.sleep(0.05)
-        client = stack.enter_context(httpx.Client(base_url=found[1], timeout=None, trust_env=False))
+        client = stack.enter_context(httpx.Client(base_url=found[1], timeout=600, trust_env=False))
         client.get("/healthz")  # it listens before it answers
         yield Process(process, client, stderr)
 
@@ -157,7 +157,7 @@ def test_a_signal_ends_it_after_the_request_under_way(start, face, make_form, nu
             time.sleep(0.01)
         yield body[200:]
 
-    with httpx.Client(base_url=service.client.base_url, timeout=None, trust_env=False) as client:
+    with httpx.Client(base_url=service.client.base_url, timeout=600, trust_env=False) as client:
         answer = client.post("/v1/predict?crops=true", content=parts(), headers=headers)
     assert (answer.status_code, len(answer.json()["faces"])) == (200, 1)
     assert service.process.wait() == code
@@ -181,7 +181,7 @@ def test_workers_count_together_and_end_together(start, tmp_path, face):
     for _ in range(20):
         assert service.predict(face).status_code == 200
         # On a connection of its own: either worker may answer.
-        assert httpx.get(f"{service.client.base_url}/healthz", trust_env=False, timeout=None).status_code == 200
+        assert httpx.get(f"{service.client.base_url}/healthz", trust_env=False, timeout=600).status_code == 200
     assert service.metric('mien_requests_total{route="/v1/predict",status="200"}') == 20
     assert service.metric("mien_requests_under_way") == 0
     service.process.terminate()
