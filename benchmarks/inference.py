@@ -33,13 +33,13 @@ import cv2
 import numpy as np
 import torch
 
+from mien.api.export import quantize
 from mien.artifact import open_model
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
 from mien.files import write_text
 from mien.inference.find_model import find_model, find_run_of_model
 from mien.labels import EXPRESSIONS
-from mien.pipeline.export_quantized import export_quantized
 from mien.preprocess import to_input
 from mien.training import checkpoint
 
@@ -210,7 +210,7 @@ def main() -> None:
             int8 = run.model_int8 if run is not None else folder / "none"
             if not int8.is_file():
                 int8 = folder / f"{number}.int8.onnx"
-                export_quantized(file, "int8", data, int8)
+                quantize(file, "int8", data, int8)
             sides.append(onnx_side(f"{model}, fp32", file, faces))
             sides.append(onnx_side(f"{model}, int8", int8, faces))
             if run is not None:

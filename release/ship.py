@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from model_card import PAGE, page
 
+from mien.api.export import quantize
 from mien.artifact import read_manifest, replace_manifest
 from mien.checks.copies import leaked
 from mien.data.copy_groups import near_copy_groups
@@ -38,7 +39,6 @@ from mien.evaluation.temperature import cross_fit_temperature
 from mien.files import file_sha256, write_text
 from mien.inference.predictor import Predictor
 from mien.pipeline.evaluation_files import write_evaluation
-from mien.pipeline.export_quantized import export_quantized
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, with_model_classes
 from mien.run_folder import RunFolder
@@ -55,12 +55,12 @@ def make(run: RunFolder, name: str, faces: Dataset, folder: RunFolder, made_by: 
     for file in (run.recipe_file, run.path / "history.csv"):
         if file.is_file():
             shutil.copy(file, folder.path / file.name)
-    export_quantized(run.model, "fp16", faces, folder.model)
+    quantize(run.model, "fp16", faces, folder.model)
     tensors, facts = checkpoint.load(run.best)
     # As `to_fp16` does: matrices and kernels alone.
     halves = {key: value.half() if value.dim() > 1 else value for key, value in tensors.items()}
     checkpoint.save(folder.best, halves, facts)
-    smaller = export_quantized(run.model, "int8", faces, folder.model_int8)
+    smaller = quantize(run.model, "int8", faces, folder.model_int8)
     for file in (folder.model, folder.model_int8):
         replace_manifest(file, read_manifest(file).model_copy(update={"name": name}))
     model = Predictor(folder.model).for_labels()

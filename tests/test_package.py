@@ -14,7 +14,7 @@ SOURCE = Path(mien.__file__).parent
 # The folders that may import torch, then the files that train: they import these folders when they are loaded.
 TORCH_FOLDERS = ("mien.models", "mien.training", "mien.exporting", "mien.explanation.gradient")
 TRAINS = (
-    *("mien.pipeline.training_run", "mien.pipeline.export_quantized"),
+    "mien.pipeline.training_run",
     *("mien.runs.planner", "mien.runs.execute", "mien.runs.scheduler"),
     *(
         "mien.runs.folds",

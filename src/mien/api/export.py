@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 from mien.api.inputs import Data, read
 from mien.argument_names import names_arguments
-from mien.artifact import read_manifest
+from mien.artifact import attach_manifest, read_manifest
+from mien.data.dataset import Dataset
 from mien.errors import DataError, RunError, needs_extra
+from mien.evaluation.estimates import evaluate_predictions
+from mien.exporting.quantize import to_fp16, to_int8
+from mien.files import whole_file
 from mien.hub import is_hub_address
 from mien.inference.find_model import find_model, find_trained, is_shipped
-from mien.pipeline.export_quantized import QuantizedModel
-from mien.pipeline.export_quantized import export_quantized as quantize
+from mien.inference.predictor import Predictor
+from mien.pipeline.evaluation_files import headline_values
+from mien.pipeline.split_predictions import predict_split, with_model_classes
+from mien.preprocess import to_input
+from mien.progress import busy
 from mien.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -23,6 +34,98 @@ if TYPE_CHECKING:
 Precision: TypeAlias = Literal["fp32", "fp16", "int8"]
 """In what a model file stores its weights; int8 computes in 8 bits too."""
 
+CALIBRATION_FACES = 512
+"""Training faces whose activations calibrate the int8 ranges."""
+
+
+@dataclass(frozen=True)
+class OutputDifference:
+    """How far one output of a quantized model is from the original's on validation.
+
+    Attributes:
+        agreement: fraction of samples with the same top class.
+        mean_difference: mean absolute difference of the probabilities, at temperature 1; ``largest_difference`` is
+            the maximum.
+    """
+
+    agreement: float
+    mean_difference: float
+    largest_difference: float
+
+    def description(self) -> str:
+        """In words."""
+        return (
+            f"Same top class: {self.agreement:.1%}. Probabilities differ by {self.mean_difference:.2g} on average, "
+            f"{self.largest_difference:.2g} at most."
+        )
+
+
+@dataclass(frozen=True)
+class QuantizedModel(OutputDifference):
+    """A quantized model, measured on validation beside the original.
+
+    Attributes:
+        file: its path.
+        precision: fp16 or int8.
+        bytes: its size; ``original_bytes`` is the original's.
+        samples: number of validation samples.
+        accuracy: 0..1; ``original_accuracy`` is the original's on the same samples.
+        outputs: the same differences for each output taught by votes, by name.
+    """
+
+    file: str
+    precision: str
+    bytes: int
+    original_bytes: int
+    samples: int
+    accuracy: float
+    original_accuracy: float
+    outputs: dict[str, OutputDifference]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)
+
+    def description(self) -> str:
+        """In words."""
+        return (
+            f"{self.file}: {self.bytes / 1e6:.2f} MB, was {self.original_bytes / 1e6:.2f}. "
+            f"Validation accuracy ({self.samples:,} samples): {self.accuracy:.2%} in {self.precision}, was "
+            f"{self.original_accuracy:.2%}. {super().description()}"
+            + "".join(f"\nOutput {name}: {each.description()}" for name, each in self.outputs.items())
+        )
+
+
+@dataclass(frozen=True)
+class ExportResult(os.PathLike[str]):
+    """A model file that was written. It can be given where a path is.
+
+    Attributes:
+        file: its path.
+        compared: of fp32, how closely it agrees with torch; else, how closely with the fp32 file, with its accuracy.
+    """
+
+    file: Path
+    compared: Parity | QuantizedModel
+
+    def __fspath__(self) -> str:
+        return str(self.file)
+
+    @property
+    def description(self) -> str:
+        """In words."""
+        if isinstance(self.compared, QuantizedModel):
+            return self.compared.description()
+        return (
+            f"{self.file}: {self.file.stat().st_size / 1e6:.2f} MB. On {self.compared.faces} synthetic faces, "
+            f"probabilities differ from torch by at most {self.compared.largest_difference:.1g}; the predicted class "
+            f"agrees on {self.compared.agreement:.1%}."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"file": str(self.file), "bytes": self.file.stat().st_size, **asdict(self.compared)}
+
 
 @names_arguments
 def export(
@@ -31,7 +134,7 @@ def export(
     *,
     precision: Precision = "fp32",
     data: Data | None = None,
-) -> Path:
+) -> ExportResult:
     """Write a run's weights as one ``.onnx`` file, and prove that it gives the same probabilities.
 
     Args:
@@ -40,41 +143,32 @@ def export(
         precision: fp16 halves the file; int8 quarters it and is faster. Both are measured on validation.
         data: labelled faces, needed for fp16 and int8.
 
-    Returns:
-        The file.
-
     Raises:
         RunError: no finished epoch to export; no such precision; ``out`` is no ``.onnx`` file, or the file that is
             quantized.
         DataError: fp16 or int8 without data.
     """
+    return export_run(run, out, precision, data)
+
+
+def export_run(
+    run: str | os.PathLike[str],
+    out: str | os.PathLike[str] | None,
+    precision: Precision,
+    data: Data | None,
+) -> ExportResult:
+    """:func:`export`, with errors in the words of the command line."""
     if precision not in get_args(Precision):
         raise RunError(
             f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}.", code="precision-unknown"
         )
+    folder, file = _checked(run, out)
     if precision == "fp32":
-        return export_fp32(run, out)[0]
-    return export_quantized(run, precision, data, out)[0]
-
-
-def export_fp32(run: str | os.PathLike[str], out: str | os.PathLike[str] | None = None) -> tuple[Path, Parity]:
-    """:func:`export` in fp32, and how closely the file agrees with torch."""
-    folder, file = _checked(run, out)
-    with needs_extra("train", "Exporting"):
-        # It imports torch, which the other precisions and `import mien` do without.
-        from mien.exporting.to_onnx import export_run
-    file = file or folder.model
-    return file, export_run(folder, file)
-
-
-def export_quantized(
-    run: str | os.PathLike[str],
-    precision: Literal["fp16", "int8"],
-    data: Data | None,
-    out: str | os.PathLike[str] | None = None,
-) -> tuple[Path, QuantizedModel]:
-    """:func:`export` in fp16 or int8, and how far the file is from the fp32 one."""
-    folder, file = _checked(run, out)
+        with needs_extra("train", "Exporting"):
+            # It imports torch, which the other precisions and `import mien` do without.
+            from mien.exporting.to_onnx import export_run as export_fp32
+        file = file or folder.model
+        return ExportResult(file, export_fp32(folder, file))
     if data is None:
         raise DataError(f"{precision} is measured on the validation split; give --data PATH.", code="data-missing")
     check_onnx()
@@ -89,7 +183,7 @@ def export_quantized(
     if file is not None and file.resolve() == model.resolve():
         raise RunError(f"--out is {model}, the fp32 file itself. Choose another file.", code="out-is-source")
     file = file or (folder.model_int8 if precision == "int8" else folder.model_fp16)
-    return file, quantize(model, precision, read(data, *manifest.input.stored_as).faces, file)
+    return ExportResult(file, quantize(model, precision, read(data, *manifest.input.stored_as).faces, file))
 
 
 def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) -> tuple[RunFolder, Path | None]:
@@ -117,3 +211,75 @@ def check_model_file(out: Path) -> None:
     """Raise :class:`RunError` unless a model can be written to this path by its name."""
     if out.suffix != ".onnx" or out.is_dir():
         raise RunError(f"--out must name a .onnx file; found {out}.", code="out-suffix")
+
+
+def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, out: Path) -> QuantizedModel:
+    """Quantize a model file, measure both files, and write the new one with its metrics in its manifest.
+
+    The temperature stays the original's. The manifest gets metrics only if ``faces`` is the data that the model was
+    trained on, because it holds that data's fingerprint.
+
+    Args:
+        model: an fp32 ``.onnx`` file of mien's.
+        precision: fp16 stores weights in half precision; int8 quantizes weights and activations.
+        faces: labelled faces at the model's size, with a training (int8) and a validation split.
+        out: the file to write.
+
+    Raises:
+        DataError: a split is missing, or the data has a class that the model does not have.
+        ModelError: weights that the precision cannot represent.
+        RunError: the file cannot be written.
+    """
+    original = Predictor(model).for_labels()
+    before = predict_split(original, faces, "validation", temperature=1.0)
+    with busy(f"exporting in {precision}"):
+        content = model.read_bytes()
+        graph = to_fp16(content) if precision == "fp16" else to_int8(content, _calibration_inputs(original, faces))
+    manifest = original.manifest.model_copy(update={"precision": precision, "scores": {}})
+    with whole_file(out) as temporary:
+        temporary.write_bytes(attach_manifest(graph, manifest))
+        quantized = Predictor(temporary).for_labels()
+        after = predict_split(quantized, faces, "validation", temperature=1.0)
+        if faces.matches_training_data(manifest.data_fingerprint):
+            scores = headline_values(evaluate_predictions(after, resamples=1))
+            graph = attach_manifest(graph, manifest.model_copy(update={"scores": scores}))
+            temporary.write_bytes(graph)
+    tops = [each.probabilities.argmax(axis=1) for each in (before, after)]
+    return QuantizedModel(
+        file=str(out),
+        precision=precision,
+        bytes=out.stat().st_size,
+        original_bytes=model.stat().st_size,
+        samples=len(after),
+        accuracy=float((tops[1] == after.labels).mean()),
+        original_accuracy=float((tops[0] == before.labels).mean()),
+        outputs=_vote_differences(original, quantized, np.asarray(faces.of_split("validation").images)),
+        **asdict(_difference(before.probabilities, after.probabilities)),
+    )
+
+
+def _difference(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> OutputDifference:
+    apart = np.abs(after - before)
+    return OutputDifference(
+        agreement=float((before.argmax(axis=1) == after.argmax(axis=1)).mean()),
+        mean_difference=float(apart.mean()),
+        largest_difference=float(apart.max()),
+    )
+
+
+def _vote_differences(
+    original: Predictor, quantized: Predictor, images: npt.NDArray[np.uint8]
+) -> dict[str, OutputDifference]:
+    found = {}
+    for output in original.manifest.all_outputs:
+        if output.name is not None and output.perceived:
+            both = [each.with_output(output.name).probabilities(images, 1.0) for each in (original, quantized)]
+            found[output.name] = _difference(*both)
+    return found
+
+
+def _calibration_inputs(predictor: Predictor, faces: Dataset) -> Any:
+    """Inputs of some training faces, always the same ones. float32 (N, 1, C, C)."""
+    chosen = with_model_classes(predictor, faces).of_split("train")
+    some = np.random.default_rng(0).permutation(len(chosen))[:CALIBRATION_FACES]
+    return to_input(chosen.images[np.sort(some)], predictor.manifest.input)

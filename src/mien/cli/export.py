@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from mien.api.export import export_fp32, export_quantized
+from mien.api.export import export_run
 from mien.artifact import read_manifest
 from mien.cli.options import DATA_HELP, JsonOption, QuietOption
 from mien.cli.output import note, show_json
 from mien.cli.source import SourceOptions
 from mien.errors import DataError
-
-if TYPE_CHECKING:
-    from mien.exporting.to_onnx import Parity
 
 
 class Precision(StrEnum):
@@ -56,31 +53,16 @@ def export(
     fp16 and int8 are made from the fp32 file and compared with it on the validation split.
     """
     source = data_options.at_any(data)
-    if precision is not Precision.FP32:
-        _, quantized = export_quantized(run, "int8" if precision is Precision.INT8 else "fp16", source, out)
-        if json:
-            show_json(quantized.to_dict())
-        else:
-            typer.echo(quantized.description())
-        return
-    if source is not None:
+    if precision is Precision.FP32 and source is not None:
         raise DataError("--data needs --precision fp16 or int8; fp32 reads no data.", code="options")
-    file, parity = export_fp32(run, out)
-    _show(file, parity, json)
-
-
-def _show(file: Path, parity: Parity, json: bool) -> None:
-    if not read_manifest(file).scores:
+    made = export_run(run, out, precision.value, source)
+    if precision is Precision.FP32 and not read_manifest(made.file).scores:
         note(
-            f"{file} has neither metrics nor a temperature, because the run has no evaluated model.onnx of these "
+            f"{made.file} has neither metrics nor a temperature, because the run has no evaluated model.onnx of these "
             f"weights. Evaluate it with mien train --resume.",
             "metrics-missing",
         )
-    size = file.stat().st_size
     if json:
-        show_json({"file": str(file), "bytes": size, **vars(parity)})
-        return
-    typer.echo(
-        f"{file}: {size / 1e6:.2f} MB. On {parity.faces} synthetic faces, probabilities differ from torch by at most "
-        f"{parity.largest_difference:.1g}; the predicted class agrees on {parity.agreement:.1%}."
-    )
+        show_json(made.to_dict())
+    else:
+        typer.echo(made.description)

@@ -5,18 +5,19 @@ import json
 import numpy as np
 import pytest
 
+import mien as package
+from mien.api.export import quantize
 from mien.artifact import read_manifest
 from mien.errors import DataError
 from mien.evaluation import metrics
 from mien.inference.predictor import load
-from mien.pipeline.export_quantized import export_quantized
 from support import raises, refused
 
 
 @pytest.mark.parametrize("form", ["fp16", "int8"])
 def test_a_smaller_form_is_measured_on_the_same_rows(tmp_path, tiny_run, faces, form):
     out = tmp_path / "small.onnx"
-    smaller = export_quantized(tiny_run.model, form, faces, out)
+    smaller = quantize(tiny_run.model, form, faces, out)
     chosen = faces.of_split("validation")
     before, after = (load(file).probabilities(chosen.images, 1.0) for file in (tiny_run.model, out))
     assert smaller.samples == len(chosen)
@@ -40,7 +41,7 @@ def test_a_smaller_form_is_measured_on_the_same_rows(tmp_path, tiny_run, faces, 
 def test_every_output_is_compared(tmp_path, voted_run, voted_faces, form):
     """Oracle: both files asked by hand, output by output."""
     out = tmp_path / "small.onnx"
-    smaller = export_quantized(voted_run.model, form, voted_faces, out)
+    smaller = quantize(voted_run.model, form, voted_faces, out)
     images = voted_faces.of_split("validation").images
     for name, found in (("fer2013", smaller), ("perceived", smaller.outputs["perceived"])):
         before, after = (load(file, output=name).probabilities(images, 1.0) for file in (voted_run.model, out))
@@ -53,14 +54,14 @@ def test_every_output_is_compared(tmp_path, voted_run, voted_faces, form):
 
 
 def test_figures_of_other_data_do_not_go_into_the_manifest(tmp_path, tiny_run, faces):
-    export_quantized(tiny_run.model, "fp16", faces.subset(np.arange(1, len(faces))), tmp_path / "x.onnx")
+    quantize(tiny_run.model, "fp16", faces.subset(np.arange(1, len(faces))), tmp_path / "x.onnx")
     assert read_manifest(tmp_path / "x.onnx").scores == {}
 
 
 def test_without_a_split_nothing_is_written(tmp_path, tiny_run, faces):
     for split in ("train", "validation"):
         with raises(DataError, "split-missing", f"'{split}'"):
-            export_quantized(tiny_run.model, "int8", faces.subset(faces.split != split), tmp_path / "x.onnx")
+            quantize(tiny_run.model, "int8", faces.subset(faces.split != split), tmp_path / "x.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -72,6 +73,9 @@ def test_the_command(mien, tmp_path, tiny_run, face_folder):
     said = mien("export", run, "--precision", "int8", "--data", face_folder)
     assert said.code == 0, said.err
     assert "in int8" in said.out
+    by_python = package.export(run, precision="int8", data=face_folder)
+    assert by_python.description in said.out
+    assert load(by_python).manifest.precision == "int8"
     content = json.loads(mien("export", run, "--precision", "fp16", "--data", face_folder, "--json").out)
     assert content["file"] == str(run / "model.half.onnx")
     for name in ("model.int8.onnx", "model.half.onnx"):
