@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from mien.checks.label_errors import NEIGHBOURS, neighbour_labels, rank_label_issues
-from mien.checks.ranking import ranking_worth
 from mien.errors import DataError
 from support import raises
 
@@ -25,7 +25,7 @@ def judged(count=800, turned=0.1, seed=0):
 def test_turned_labels_are_doubted():
     labels, truth, probabilities, wrong = judged()
     found = rank_label_issues(labels, probabilities, np.arange(len(labels)))
-    assert ranking_worth(found.suspicion, wrong).auc > 0.95
+    assert roc_auc_score(wrong, found.suspicion) > 0.95
     assert wrong[found.flagged].mean() > 0.6
     assert wrong[found.sure].mean() > 0.9
     assert (found.suggested[found.sure & wrong] == truth[found.sure & wrong]).mean() > 0.9
@@ -81,7 +81,7 @@ def test_rows_of_validation_are_ranked_by_what_train_says_and_never_sure():
     labels, _, probabilities, wrong = judged()
     of_train = np.arange(len(labels)) % 2 == 0
     found = rank_label_issues(labels, probabilities, np.arange(len(labels)), of_train)
-    assert ranking_worth(found.suspicion[~of_train], wrong[~of_train]).auc > 0.95
+    assert roc_auc_score(wrong[~of_train], found.suspicion[~of_train]) > 0.95
     assert not (found.sure | found.flagged)[~of_train].any()
     assert np.array_equal(found.evidence, of_train)
     nobody = rank_label_issues(labels, probabilities, np.arange(len(labels)), np.zeros(len(labels), dtype=bool))

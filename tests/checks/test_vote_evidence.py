@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.checks.label_noise_ceiling import next_voter_hits
 from mien.checks.vote_evidence import read_votes, vote_description
 from mien.errors import DataError
 from mien.labels import FERPLUS_CLASSES
@@ -35,12 +34,11 @@ def test_shares_of_each_row(faces):
 
 
 def test_shares_in_place_of_votes_are_votes_too(faces):
-    """Also where they sum to a hair less than 1, as floats do; nobody knows then what one voter said."""
+    """Also where they sum to a hair less than 1, as floats do."""
     votes = read_votes(with_votes(faces, [[0.3, 0, 0, 0.6, 0.1, 0, 0, 0, 0, 0], [0.7, 0.2, 0.1, 0, 0, 0, 0, 0, 0, 0]]))
     assert votes.counts.max() < 1
     assert votes.known.tolist() == [True, True]
     assert votes.shares[0, [0, 3, 4]].tolist() == pytest.approx([0.3, 0.6, 0.1])
-    assert np.isnan(next_voter_hits(votes)).all()
     assert vote_description(votes.shares[0] * votes.counts[0], votes.answers) == "sad 0.6, neutral 0.3, angry 0.1"
     assert vote_description(np.array(SPLIT), FERPLUS_CLASSES) == "sad 6, neutral 3"
 

@@ -80,7 +80,7 @@ def test_scores_and_a_table_for_a_terminal(mien, face_parquet, tiny_run, tmp_pat
     assert answer.code == 0, answer.err
     for words in ("Copies", "Image quality", "Class balance", "without leaked samples (identical or near)"):
         assert words in answer.out
-    for code in ("votes-not-used", "labels-partly-reviewed", "splits-not-compared"):
+    for code in ("votes-not-used", "labels-partly-reviewed"):
         assert f"[{code}]" in answer.out
     assert max(map(len, answer.out.splitlines())) <= 120
     assert (tmp_path / "out" / "tables" / "doubtful-labels.csv").is_file()

@@ -13,7 +13,7 @@ from mien.api.inputs import Data, data_name, read
 from mien.api.text import as_html, as_text
 from mien.argument_names import names_arguments
 from mien.auditing.findings import AuditFindings
-from mien.auditing.page import audit_tables, write_audit
+from mien.auditing.registry import audit_tables, audit_values, write_audit
 from mien.auditing.run import audit_faces, find_copies
 from mien.data.clean import Clean, write_clean
 from mien.data.dataset import FINGERPRINT_PX
@@ -70,7 +70,7 @@ class AuditResult:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: the content of ``audit.json``."""
         skipped = [list(each) for each in self.data.skipped]
-        return {"path": self.name, "skipped": skipped, **self.findings.to_dict()}
+        return {"path": self.name, "skipped": skipped, **audit_values(self.findings)}
 
     def __str__(self) -> str:
         return as_text(audit_tables(self.findings))
@@ -81,7 +81,7 @@ class AuditResult:
 
 @names_arguments
 def audit(data: Data, predictions: Predictions | None = None) -> AuditResult:
-    """Find what would make a metric on this data wrong: copies, leaks, doubtful labels, unusable images, shift.
+    """Find what would make a metric on this data wrong: copies, leaks, doubtful labels, unusable images.
 
     Args:
         data: labelled faces, of all splits.

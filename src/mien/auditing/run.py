@@ -1,4 +1,4 @@
-"""The audit of a data set: copies, label errors, bad images, shift, label-noise ceilings."""
+"""The audit of a data set: copies, label errors, bad images, the label-noise ceiling."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.auditing.dataset_estimates import MIN_SAMPLES, ceiling_estimates, shortcut_tests, split_tests
-from mien.auditing.findings import AuditFindings, ConfirmedRanking, LabelReview, QualityIssue
+from mien.auditing.findings import AuditFindings, LabelReview, QualityIssue
 from mien.checks.copies import count_copies, in_conflict, leaked
 from mien.checks.image_quality import (
     FEW_TONES_BELOW,
@@ -35,6 +34,7 @@ from mien.evaluation.estimates import evaluate_subsets
 from mien.evaluation.image_statistics import brightness, contrast, sharpness
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
+from mien.evaluation.vote_metrics import VoteCeiling, vote_ceiling
 from mien.near_copies.finder import NearCopies, find_near_copies
 from mien.pipeline.matching import check_fingerprint, match_faces
 from mien.pipeline.measured_split import ALL_SAMPLES
@@ -109,21 +109,17 @@ def _audit(faces: Dataset, copies: Copies, predictions: Predictions | None, resa
         faces = _with_classes_of(predictions, faces)
     votes = read_votes(faces)
     images = _grey(faces.images)
-    near, groups, together = copies.near, copies.near.groups, kept_together(faces, copies)
+    near, groups = copies.near, copies.near.groups
     light = {"brightness": brightness(images), "contrast": copies.contrast, "sharpness": sharpness(images)}
     few_tones = tones(images)
     outliers = find_outliers(images, [-few_tones])
-    with busy("testing splits and classes"):
-        of_splits = tuple(split_tests(faces, images, light, together, resamples))
-        of_shortcuts = tuple(shortcut_tests(faces, images, light, together, resamples))
     review = None if predictions is None else _review_labels(faces, predictions, copies, votes, resamples)
     doubtful, suggested = np.zeros(len(faces), dtype=np.bool_), faces.labels.copy()
     if review is not None:
         doubtful[review.indices], suggested[review.indices] = review.issues.sure, review.issues.suggested
-    outlier_ranking, not_a_face = None, np.zeros(len(faces), dtype=np.bool_)
-    if votes is not None and votes.not_a_face is not None and votes.known.any():
+    not_a_face = np.zeros(len(faces), dtype=np.bool_)
+    if votes is not None and votes.not_a_face is not None:
         not_a_face = votes.not_a_face > 0.5
-        outlier_ranking = ConfirmedRanking.of(outliers.score, not_a_face, votes.known, faces.groups)
     blank = copies.contrast < BLANK_BELOW
     return AuditFindings(
         faces=faces,
@@ -135,10 +131,7 @@ def _audit(faces: Dataset, copies: Copies, predictions: Predictions | None, resa
         quality_issues=_quality_issues(images, copies.contrast, few_tones, outliers.turned_by.astype(np.float64)),
         outliers=outliers,
         votes=votes,
-        outlier_ranking=outlier_ranking,
-        split_tests=of_splits,
-        shortcut_tests=of_shortcuts,
-        ceilings=tuple(ceiling_estimates(faces, votes, copies.identical, together, resamples)),
+        ceilings=_ceilings(faces, votes, resamples),
         label_review=review,
         changes=tuple(suggest_changes(faces, blank, not_a_face, copies.identical, groups, doubtful, suggested)),
         notes=() if votes is None else votes.notes,
@@ -224,13 +217,12 @@ def _review_labels(
     with busy("looking for wrong labels"):
         of_train = np.asarray(faces.split[indices] == "train")
         issues = rank_label_issues(predictions.labels, predictions.probabilities, groups[indices], of_train)
-    ranking = confirmed = None
+    confirmed = None
     if votes is not None:
         theirs = votes.of(indices)
         usable = theirs.known & ~np.isnan(theirs.for_label(predictions.labels, len(predictions.classes)))
         against = _outvoted(theirs, predictions.labels)
         if usable.any():
-            ranking = ConfirmedRanking.of(issues.suspicion, against, usable, predictions.groups)
             confirmed = proportion_among(against, issues.flagged & usable, predictions.groups)
     kept = {ALL_SAMPLES: np.ones(len(predictions), dtype=np.bool_)}
     for how, group_ids in (("identical", copies.identical), ("identical or near", groups)):
@@ -238,7 +230,7 @@ def _review_labels(
             kept[f"without leaked samples ({how})"] = ~leaked(group_ids, faces.split)[indices]
         kept[f"without conflicting copies ({how})"] = ~in_conflict(group_ids, faces.labels)[indices]
     subsets = tuple(evaluate_subsets(predictions, kept, resamples))
-    return LabelReview(indices, predictions, of_train, issues, ranking, confirmed, subsets)
+    return LabelReview(indices, predictions, of_train, issues, confirmed, subsets)
 
 
 def _of_one_model(predictions: Predictions) -> bool:
@@ -247,6 +239,18 @@ def _of_one_model(predictions: Predictions) -> bool:
     Out-of-fold models never see copies of their samples. For other predictions the training data is unknown.
     """
     return predictions.split in {"validation", "test"}
+
+
+def _ceilings(faces: Dataset, votes: Votes | None, resamples: int) -> dict[str, VoteCeiling]:
+    if votes is None or faces.votes is None:
+        return {}
+    found = {}
+    for split in faces.counts_by_split():
+        part = faces.of_split(split)
+        ceiling = vote_ceiling(np.asarray(part.votes), faces.vote_classes, part.groups, resamples=resamples)
+        if ceiling is not None:
+            found[split] = ceiling
+    return found
 
 
 def _outvoted(votes: Votes, labels: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
@@ -260,8 +264,8 @@ def _not_checked(faces: Dataset, votes: Votes | None, review: LabelReview | None
     if votes is None or not votes.known.any():
         missing = "no column of votes that can be used" if votes is None else "votes for none of its samples"
         yield Notice(
-            f"Votes not used: the data has {missing}. Rankings of doubtful labels and outliers cannot be "
-            "checked, and the label-noise ceiling from votes is not estimated.",
+            f"Votes not used: the data has {missing}. Doubtful labels cannot be checked, and the label-noise ceiling "
+            "is not estimated.",
             code="votes-not-used",
         )
     if review is None:
@@ -285,9 +289,3 @@ def _not_checked(faces: Dataset, votes: Votes | None, review: LabelReview | None
     absent = [name for name in SPLITS if not (faces.split == name).any()]
     if absent:
         yield Notice(f"Leakage partly checked: the data has no split {' and no '.join(absent)}.", code="split-absent")
-    small = [name for name in SPLITS if 0 < (faces.split == name).sum() < MIN_SAMPLES]
-    if small:
-        yield Notice(
-            f"Splits not compared: fewer than {MIN_SAMPLES} samples in {' and '.join(small)}.",
-            code="splits-not-compared",
-        )

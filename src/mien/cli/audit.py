@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from mien.api.audit import AuditResult
-from mien.auditing.page import audit_tables
+from mien.auditing.registry import audit_tables
 from mien.auditing.run import Copies, audit_faces, check_audit, find_copies, kept_together
 from mien.cli.options import (
     DataArgument,

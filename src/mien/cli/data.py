@@ -26,7 +26,7 @@ from mien.data.parquet import write_parquet
 from mien.data.read import ReadResult
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.errors import DataError, needs_extra
-from mien.evaluation.vote_summary import VoteSummary, summarise_votes
+from mien.evaluation.vote_metrics import VoteSummary, summarise_votes
 
 app: typer.Typer = new_group("Inspect, convert and download data sets.")
 

@@ -1,4 +1,4 @@
-"""How well a model predicts what annotators say: accuracy on their majority, and their whole distribution.
+"""What annotators' votes say: of a model's predictions, of the best that any model can reach, and of a data set.
 
 docs/evaluation.md has the formula of each metric. Intervals are those of :mod:`mien.evaluation.estimates`.
 """
@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.dataset import FERPLUS_COLUMN, Dataset
+from mien.data.votes import check_votes, vote_probabilities
 from mien.evaluation.calibration import Reliability
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.ferplus import (
@@ -126,6 +129,75 @@ def evaluate_votes(
     return VoteEvaluation(len(voted), without, int(counted.sum()), measured, distribution)
 
 
+@dataclass(frozen=True)
+class VoteCeiling(JsonResult):
+    """The accuracy on the majority of annotators that nobody can be expected to pass.
+
+    Attributes:
+        samples: number of samples with a majority by FER+'s protocol, and with two votes or more.
+        second_panel: how often a second panel of as many annotators has the same most frequent answer as a first one.
+        known_shares: how often somebody names the first panel's answer who knows which share of all people give each.
+    """
+
+    samples: int
+    second_panel: Estimate
+    known_shares: Estimate
+
+
+def vote_ceiling(
+    counts: npt.NDArray[Any],
+    classes: Sequence[str],
+    groups: npt.NDArray[np.int64] | None = None,
+    *,
+    panels: int = 400,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> VoteCeiling | None:
+    """Estimate how well anybody can predict the majority of annotators, by drawing votes again.
+
+    Each sample's votes are taken for the shares of all people, and panels of as many annotators are drawn from them. A
+    panel's answer is its most frequent expression; of tied ones each counts its part. So the disagreement of annotators
+    is all that stands in the way: habits of one labeller, which a model may learn, are not in it.
+
+    Args:
+        counts: (N, V), the number of votes for each class. Samples with a fraction of a vote, or fewer than two votes,
+            are left out: a panel of unknown size cannot be drawn again.
+        classes: V class names.
+        groups: int64 (N,), samples of one number are drawn together in the intervals; None: every sample by itself.
+        panels: drawn for each sample; at least 2.
+        resamples: bootstrap resamples behind each interval.
+        seed: of panels and resamples.
+
+    Returns:
+        None where no sample is left.
+    """
+    counts = np.asarray(counts, dtype=np.float64)
+    usable = (counts == np.rint(counts)).all(axis=1) & (counts.sum(axis=1) >= 2) & (majority(counts, classes) >= 0)
+    if not usable.any():
+        return None
+    counts, groups = counts[usable], None if groups is None else groups[usable]
+    sizes, shares = counts.sum(axis=1).astype(np.int64), vote_probabilities(counts)
+    expressions = np.array([name not in NO_EXPRESSION for name in classes])
+    generator = np.random.default_rng(seed)
+    # How often each class is the answer: of two sets of panels, since a panel always agrees with itself.
+    first, second = (
+        np.mean([_answers(generator.multinomial(sizes, shares), expressions) for _ in range(panels // 2)], axis=0)
+        for _ in range(2)
+    )
+    agree = (first * second).sum(axis=1)
+    known = (_answers(shares, expressions) * (first + second) / 2).sum(axis=1)
+    return VoteCeiling(
+        len(counts), bootstrap_mean(agree, resamples, seed, groups), bootstrap_mean(known, resamples, seed, groups)
+    )
+
+
+def _answers(weights: npt.NDArray[Any], expressions: npt.NDArray[np.bool_]) -> Floats:
+    """1 for the expression of the greatest weight in each row, tied ones their part: (N, V) -> float64 (N, V)."""
+    competing = np.where(expressions, weights, -1)
+    top = competing >= competing.max(axis=1, keepdims=True)
+    return np.asarray(top / top.sum(axis=1, keepdims=True))
+
+
 def majority_predictions_by_output(predictions: Predictions) -> dict[str, Predictions]:
     """Each output's predictions, by its name, on the samples with a majority, which is their label.
 
@@ -206,4 +278,56 @@ def _vote_reliability(bins: npt.NDArray[np.int64], confidence: Floats, fraction:
         height,
         np.clip(height - 1.96 * error, 0, 1),
         np.clip(height + 1.96 * error, 0, 1),
+    )
+
+
+@dataclass(frozen=True)
+class VoteSummary(JsonResult):
+    """The votes of a data set.
+
+    Attributes:
+        faces: number of images.
+        images: how many of them have votes; all that follows is about these.
+        votes_per_image: mean number of votes.
+        entropy_bits: mean entropy of an image's votes, in bits; 0 where annotators always agree.
+        comparable: images with a majority by FER+'s protocol; see :mod:`mien.evaluation.ferplus`.
+        agreement: fraction of these whose majority is the label; None without any.
+        fractions: fraction of all votes that each class has.
+    """
+
+    faces: int
+    images: int
+    votes_per_image: float
+    entropy_bits: float
+    comparable: int
+    agreement: float | None
+    fractions: Mapping[str, float]
+
+
+def summarise_votes(faces: Dataset) -> VoteSummary | None:
+    """Summarise the votes of a data set; None where no image has any.
+
+    Raises:
+        DataError: another number of counts than classes, a negative count, or one that is not a number.
+    """
+    if faces.votes is None:
+        if FERPLUS_COLUMN in faces.columns:
+            check_votes(faces)  # raises: the column has another shape
+        return None
+    voted = faces.subset(~(faces.votes == 0).all(axis=1))
+    if not len(voted):
+        return None
+    counts = check_votes(voted)
+    shares = vote_probabilities(counts)
+    best = majority(counts, voted.vote_classes)
+    clear = best >= 0
+    same = np.array(voted.vote_classes)[best[clear]] == np.array(voted.classes)[voted.labels[clear]]
+    return VoteSummary(
+        faces=len(faces),
+        images=len(voted),
+        votes_per_image=float(counts.sum(axis=1).mean()),
+        entropy_bits=float(sample_cross_entropies(shares, shares).mean() / np.log(2)),
+        comparable=int(clear.sum()),
+        agreement=float(same.mean()) if clear.any() else None,
+        fractions=dict(zip(voted.vote_classes, (counts.sum(axis=0) / counts.sum()).tolist(), strict=True)),
     )

@@ -1,4 +1,4 @@
-"""Class balance, light, and tests for differences between splits and for shortcuts to classes."""
+"""Class balance and light of the splits."""
 
 from __future__ import annotations
 
@@ -6,23 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from mien.auditing.findings import AuditFindings, SeparabilityTest
-from mien.page.blocks import CaptionedChart, Column, Section, Table, Text
+from mien.auditing.findings import AuditFindings
+from mien.page.blocks import Block, CaptionedChart, Column, Table, Text
 from mien.page.charts.overview import class_chart
 
 
-def class_balance_table(findings: AuditFindings) -> Table:
+def values(findings: AuditFindings) -> dict[str, Any]:
+    """Fraction of each class in each split."""
+    return {"class_balance": findings.class_balance()}
+
+
+def table(findings: AuditFindings) -> Table:
     """Percentage of each class in each split, with its interval."""
     balance = findings.class_balance()
     columns = (Column("class", "text"), *(Column(split, "percent") for split in balance))
     rows = [(name, *(of[name] for of in balance.values())) for name in findings.faces.classes]
     return Table("class-balance", columns, rows)
-
-
-def separability_table(name: str, header: str, tests: tuple[SeparabilityTest, ...]) -> Table:
-    """The AUC of each test."""
-    columns = (Column(header, "text"), Column("samples", "count"), Column("AUC"))
-    return Table(name, columns, [(each.name, each.samples, each.auc) for each in tests])
 
 
 def light_table(findings: AuditFindings) -> Table:
@@ -60,32 +59,17 @@ def medians_table(findings: AuditFindings) -> Table:
     return Table("light-medians", columns, rows)
 
 
-def balance_section(findings: AuditFindings) -> Section:
-    """Class balance, two-sample tests, shortcut tests and light."""
-    return Section(
-        "balance",
-        "Balance and shift",
-        (
-            CaptionedChart(
-                class_chart(findings.faces.counts_by_split(), findings.faces.classes),
-                "Class balance of each split, with the number of faces.",
-            ),
-            class_balance_table(findings),
-            Text(
-                "A simple classifier separates the splits by light and a thumbnail. An AUC near 0.5 means that the "
-                "splits do not differ. A high AUC means that metrics on one split say little about the other."
-            ),
-            separability_table("split-tests", "splits", findings.split_tests),
-            Text(
-                "A simple classifier predicts the class without the face (mean one-vs-rest AUC). Above 0.5, a network "
-                "may learn this shortcut instead of the expression."
-            ),
-            separability_table("shortcut-tests", "features", findings.shortcut_tests),
-            Text(
-                "Medians of brightness (mean pixel), contrast (standard deviation of the pixels) and sharpness:",
-                soft=True,
-            ),
-            medians_table(findings),
-            light_table(findings),
+def blocks(findings: AuditFindings) -> list[Block]:
+    """The classes as a chart, and the light of each split and class."""
+    counts = findings.faces.counts_by_split()
+    return [
+        CaptionedChart(
+            class_chart(counts, findings.faces.classes), "Class balance of each split, with the number of faces."
         ),
-    )
+        Text(
+            "Medians of brightness (mean pixel), contrast (standard deviation of the pixels) and sharpness:",
+            soft=True,
+        ),
+        medians_table(findings),
+        light_table(findings),
+    ]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from mien.auditing.findings import AuditFindings
 from mien.checks.copies import has_copy, in_conflict
-from mien.page.blocks import Block, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
+from mien.page.blocks import Block, Column, FaceGrid, FaceRow, FaceTile, Table, Text
 from mien.page.images import data_address
 
 PAIRS_SHOWN = 16
@@ -17,7 +18,17 @@ GROUPS_SHOWN = 12
 FACES_OF_A_GROUP = 6
 
 
-def copies_table(findings: AuditFindings) -> Table:
+def values(findings: AuditFindings) -> dict[str, Any]:
+    """Counts of identical images and near-copies."""
+    near = findings.near
+    return {
+        "identical": findings.identical_counts,
+        "identical_or_near": findings.near_counts,
+        "near_pairs": {"found": len(near.first), "compared": near.compared, "without_contrast": near.left_out},
+    }
+
+
+def table(findings: AuditFindings) -> Table:
     """Groups, conflicts and leaks: by identical pixels, and with near-copies."""
     exact, near = findings.identical_counts, findings.near_counts
     rows = [
@@ -34,11 +45,10 @@ def copies_table(findings: AuditFindings) -> Table:
     return Table("copies", columns, rows)
 
 
-def copies_section(findings: AuditFindings) -> Section:
-    """Counts, near-copies across splits, images with conflicting labels."""
+def blocks(findings: AuditFindings) -> list[Block]:
+    """Near-copies across splits, images with conflicting labels."""
     near = findings.near
-    blocks: list[Block] = [
-        copies_table(findings),
+    found: list[Block] = [
         Text(
             f"Identical: the same pixels. Near: mirrored, shifted by a few pixels, cropped by up to a tenth, "
             f"recompressed, lighter or darker. {near.compared:,} pairs were aligned and compared; {len(near.first):,} "
@@ -50,7 +60,7 @@ def copies_section(findings: AuditFindings) -> Section:
     ]
     across = _pairs_across(findings)
     if len(across):
-        blocks.append(
+        found.append(
             FaceGrid(
                 f"Near-copies across splits: examples from {len(across):,} pairs",
                 tuple(_pair(findings, int(pair)) for pair in _spread(across, PAIRS_SHOWN)),
@@ -58,9 +68,9 @@ def copies_section(findings: AuditFindings) -> Section:
         )
     disputed = np.unique(near.groups[in_conflict(near.groups, findings.faces.labels)])
     if len(disputed):
-        blocks.append(Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."))
-        blocks += [_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN)]
-    return Section("copies", "Copies", tuple(blocks))
+        found.append(Text(f"Conflicting labels of one image: examples from {len(disputed):,} images."))
+        found += [_group(findings, int(group)) for group in _spread(disputed, GROUPS_SHOWN)]
+    return found
 
 
 def pairs_table(findings: AuditFindings) -> Table:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from mien.auditing.findings import AuditFindings
 from mien.auditing.sections.copies import face_tile
-from mien.auditing.sections.labels import ranking_table, votes_on
-from mien.page.blocks import Block, Column, FaceRow, Section, Table, Text
+from mien.auditing.sections.labels import votes_on
+from mien.page.blocks import Block, Column, FaceRow, Table, Text
 
 IMAGES_PER_ISSUE = 16
 OUTLIERS_SHOWN = 48
 OUTLIERS_LISTED = 2000
 
 
-def quality_issues_table(findings: AuditFindings) -> Table:
+def values(findings: AuditFindings) -> dict[str, Any]:
+    """Number of images with each issue."""
+    return {"quality_issues": {name: int(issue.mask.sum()) for name, issue in findings.quality_issues.items()}}
+
+
+def table(findings: AuditFindings) -> Table:
     """How many images have each issue."""
     columns = (Column("issue", "text"), Column("samples", "count"), Column("meaning", "text"))
     return Table(
@@ -24,27 +31,24 @@ def quality_issues_table(findings: AuditFindings) -> Table:
     )
 
 
-def images_section(findings: AuditFindings) -> Section:
-    """Quality issues with faces, the outliers, and the quality of their ranking."""
-    blocks: list[Block] = [quality_issues_table(findings), outliers_table(findings)]
+def blocks(findings: AuditFindings) -> list[Block]:
+    """Images with an issue, and the outliers."""
+    shown: list[Block] = [outliers_table(findings)]
     for name, issue in findings.quality_issues.items():
         worst = np.flatnonzero(issue.mask)
         worst = worst[np.argsort(issue.severity[worst], kind="stable")][:IMAGES_PER_ISSUE]
         if len(worst):
             title = f"{name}: {int(issue.mask.sum()):,}"
-            blocks.append(FaceRow(title, tuple(face_tile(findings, int(each)) for each in worst)))
-    blocks.append(
+            shown.append(FaceRow(title, tuple(face_tile(findings, int(each)) for each in worst)))
+    shown.append(
         Text(
             "Outliers are ranked by how rare their local frequencies, their fit to the mean image, and their tones "
             "are. Very close crops have no test of their own; this ranking includes them."
         )
     )
-    if findings.outlier_ranking is not None:
-        blocks.append(Text("Confirmed: most voters saw no face."))
-        blocks.append(ranking_table("outliers-ranking", findings.outlier_ranking))
     worst = np.argsort(-findings.outliers.score, kind="stable")[:OUTLIERS_SHOWN]
-    blocks.append(FaceRow("Most unusual images", tuple(face_tile(findings, int(each)) for each in worst)))
-    return Section("images", "Image quality", tuple(blocks))
+    shown.append(FaceRow("Most unusual images", tuple(face_tile(findings, int(each)) for each in worst)))
+    return shown
 
 
 def outliers_table(findings: AuditFindings) -> Table:

@@ -1,0 +1,105 @@
+"""The checks of an audit, in order: what each found, as JSON, as a table and with faces.
+
+A new check is a file with its functions and an entry in :data:`CHECKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text as RichText
+
+from mien.auditing.findings import AuditFindings
+from mien.auditing.sections import balance, changes, copies, images, labels, metrics
+from mien.evaluation.results import json_ready
+from mien.page.blocks import Block, Section, Table
+from mien.page.page import Page, WrittenPage
+from mien.page.terminal import rich_table, titled
+from mien.page.wording import samples_text
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check of the audit.
+
+    Attributes:
+        key: of its section on the page.
+        title: of its section and of its table in a terminal.
+        values: what it found, JSON-ready by :func:`~mien.evaluation.results.json_ready`: keys of ``audit.json``.
+        table: what it found as a table; without rows where it does not apply.
+        blocks: what the page shows below the table, such as faces.
+    """
+
+    key: str
+    title: str
+    values: Callable[[AuditFindings], Mapping[str, Any]]
+    table: Callable[[AuditFindings], Table]
+    blocks: Callable[[AuditFindings], Sequence[Block]]
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("copies", "Copies", copies.values, copies.table, copies.blocks),
+    Check("labels", "Doubtful labels", labels.values, labels.table, labels.blocks),
+    Check("images", "Image quality", images.values, images.table, images.blocks),
+    Check("balance", "Class balance", balance.values, balance.table, balance.blocks),
+    Check(
+        "ceiling",
+        "Label-noise ceiling: accuracy on the majority of annotators",
+        metrics.ceiling_values,
+        metrics.ceiling_table,
+        metrics.ceiling_blocks,
+    ),
+    Check("metrics", "Metrics with and without copies", metrics.values, metrics.table, metrics.blocks),
+    Check("changes", "Suggested changes (clean.toml)", changes.values, changes.table, changes.blocks),
+)
+
+
+def audit_values(findings: AuditFindings) -> dict[str, Any]:
+    """All counts, JSON-ready, NaN as None. Samples are only listed in the tables of the page."""
+    faces = findings.faces
+    counts = {split: dict(zip(faces.classes, of, strict=True)) for split, of in faces.counts_by_split().items()}
+    content: dict[str, Any] = {
+        "faces": len(faces),
+        "classes": faces.classes,
+        "data_fingerprint": faces.fingerprint,
+        "counts": counts,
+    }
+    for check in CHECKS:
+        content |= check.values(findings)
+    return dict(json_ready({**content, "notes": findings.notes, "not_checked": findings.not_checked}))
+
+
+def audit_tables(findings: AuditFindings) -> RenderableType:
+    """The tables of the checks: something rich can print."""
+    shown = []
+    for check in CHECKS:
+        table = check.table(findings)
+        if table.rows:
+            caption = [RichText(table.caption, style="dim")] if table.caption else []
+            shown.append(titled(check.title, Group(rich_table(table), *caption)))
+    notices = [RichText(f"\n{each.line}") for each in (*findings.notes, *findings.not_checked)]
+    return Group(*shown, *notices)
+
+
+def write_audit(folder: Path, findings: AuditFindings, *, title: str, metadata: Mapping[str, str]) -> WrittenPage:
+    """Write ``audit.html`` with its charts and tables into a folder; the page last.
+
+    Raises:
+        MissingExtraError: matplotlib or jinja2 is not installed.
+        RunError: the file system refused.
+    """
+    sections = []
+    for check in CHECKS:
+        table = check.table(findings)
+        blocks = (*((table,) if table.rows else ()), *check.blocks(findings))
+        if blocks:
+            sections.append(Section(check.key, check.title, blocks))
+    splits = ", ".join(f"{sum(counts):,} {split}" for split, counts in findings.faces.counts_by_split().items())
+    lead = f"{samples_text(len(findings.faces))} ({splits}), {len(findings.faces.classes)} classes."
+    lead = " ".join((lead, *findings.notes))
+    page = Page(title, lead, sections, metadata, findings.not_checked, classes=findings.faces.classes)
+    return page.write(folder, "audit.html")
