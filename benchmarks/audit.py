@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from mien.auditing.page import write_audit
+from mien.auditing.registry import write_audit
 from mien.auditing.run import audit_faces, find_copies
 from mien.data.read import load_dataset
 from mien.data.splits import group_identical

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.auditing.page import write_audit
+from mien.auditing.registry import write_audit
 from mien.auditing.run import audit_faces, find_copies
 from mien.comparison.run import compare_all, write_comparison
 from mien.data.dataset import Dataset
