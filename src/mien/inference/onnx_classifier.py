@@ -144,24 +144,6 @@ class OnnxClassifier:
         divided = zip(found, temperatures.values(), strict=True)
         return np.concatenate([softmax(logits.astype(np.float64) / by) for logits, by in divided], axis=1)
 
-    def probabilities_of_inputs(self, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Classify network inputs, such as augmented training images, at temperature 1.
-
-        Args:
-            inputs: float32 (N, channels, crop_px, crop_px), normalised as by :func:`mien.preprocess.to_input`.
-
-        Returns:
-            float64 (N, C), each row sums to 1.
-        """
-        return self.outputs_of_inputs(inputs, [self.output])[0]
-
-    def outputs_of_inputs(
-        self, inputs: npt.NDArray[np.float32], outputs: Sequence[ModelOutput]
-    ) -> list[npt.NDArray[np.float64]]:
-        """:meth:`probabilities_of_inputs` of several outputs, in one pass through the network."""
-        found = run_model(self._session, [output.logits for output in outputs], inputs, self.path)
-        return [softmax(logits.astype(np.float64)) for logits in found]
-
     def features(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """Embeddings of face crops: the input of the network's last layer.
 
