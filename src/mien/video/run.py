@@ -8,7 +8,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import Any, TextIO
 
 import numpy as np
 from PIL import Image
@@ -80,14 +81,15 @@ def write_video(
     frames = track(predict_frames(video, predictor), video.expected_frames, f"predicting {video.path.name}", "frames")
     with video, _folder(out), ExitStack() as stack:
         parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
-        with parts["table"].open("w", encoding="utf-8", newline="") as stream:
-            table = csv.writer(stream, lineterminator="\n")
-            table.writerow(csv_columns(predictor.classes, predictor.fields))
-            for frame in frames:
-                timeline.add(frame)
-                table.writerows(csv_rows(frame))
+        # Which tracks are faces is known at the end.
+        rows = stack.enter_context(TemporaryFile("w+", encoding="utf-8", newline=""))
+        table = csv.writer(rows, lineterminator="\n")
+        table.writerow(csv_columns(predictor.classes, predictor.fields))
+        for frame in frames:
+            timeline.add(frame)
+            table.writerows(csv_rows(frame))
         no_faces = timeline.drop_what_is_no_face()
-        leave_out(parts["table"], no_faces)
+        write_table(parts["table"], rows, no_faces)
         if annotate:
             write_annotated(parts["annotated"], video.path, parts["table"], predictor)
         notes = list(_notes(video, len(no_faces)))
@@ -136,10 +138,6 @@ def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bo
     if out.exists() and not out.is_dir():
         raise RunError(f"--out must be a folder; {out} is a file.", code="output-file")
     for path in paths.values():
-        if path.exists() and not path.is_file():
-            raise RunError(
-                f"{path} exists and is not a file. Choose another folder with --out.", code="output-not-a-file"
-            )
         if path.exists() and path.samefile(video.path):
             raise RunError(f"{path} is the video itself. Choose another folder with --out.", code="output-is-input")
     check_replaceable(paths.values(), overwrite)
@@ -179,20 +177,13 @@ def csv_rows(frame: VideoFrame) -> Iterator[list[Any]]:
         yield [frame.number, f"{frame.seconds:.6f}", face.track, *sides, *map(csv_cell, said), *probabilities]
 
 
-def leave_out(table: Path, tracks: Collection[int]) -> None:
-    """Remove the rows of tracks from the table."""
-    if not tracks:
-        return
-    numbers = {str(number) for number in tracks}
-    kept = table.with_name(f"{table.name}.kept")
-    try:
-        with table.open(encoding="utf-8", newline="") as rows, kept.open("w", encoding="utf-8", newline="") as stream:
-            # The third column is the track; no cell before it has a comma.
-            stream.writelines(row for row in rows if row.split(",", 3)[2] not in numbers)
-        kept.replace(table)
-    except BaseException:
-        kept.unlink(missing_ok=True)
-        raise
+def write_table(table: Path, rows: TextIO, no_faces: Collection[int]) -> None:
+    """Write the table of all rows but those of some tracks."""
+    numbers = {str(number) for number in no_faces}
+    rows.seek(0)
+    with table.open("w", encoding="utf-8", newline="") as stream:
+        # The third column is the track; no cell before it has a comma.
+        stream.writelines(row for row in rows if row.split(",", 3)[2] not in numbers)
 
 
 def read_table(table: Path, predictor: VideoPredictor) -> Iterator[tuple[int, dict[int, Prediction]]]:
