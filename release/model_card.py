@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,25 @@ from mien.inference.find_model import SHIPPED, find_run
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "model-card.md"
 WORDS = Path(__file__).with_name("model-card.md")
-"""The page's words; ``{{models}}`` is replaced by the metrics."""
+"""The page's words; ``{{teachers}}`` becomes the commands that all models share, ``{{models}}`` the metrics."""
 
 
 def page() -> str:
     """The whole page as Markdown."""
-    return WORDS.read_text(encoding="utf-8").replace("{{models}}", "\n\n".join(_model(name) for name in SHIPPED))
+    commands = [
+        json.loads((find_run(name).path / "card.json").read_text(encoding="utf-8"))["made_by"] for name in SHIPPED
+    ]
+    shared = [same[0] for same in takewhile(lambda each: len(set(each)) == 1, zip(*commands, strict=False))]
+    models = "\n\n".join(_model(name, len(shared)) for name in SHIPPED)
+    words = WORDS.read_text(encoding="utf-8")
+    return words.replace("{{teachers}}", "\n".join(shared)).replace("{{models}}", models)
 
 
 def _epoch(number: int) -> str:
     return f"epoch {number}" if number else "a mean of weights"
 
 
-def _model(name: str) -> str:
+def _model(name: str, shared: int) -> str:
     run = find_run(name)
     card, metrics, robustness = (
         json.loads((run.path / file).read_text(encoding="utf-8"))
@@ -83,7 +90,7 @@ def _model(name: str) -> str:
     shares = robustness["accuracy"]
     corrupted = [(kind, *(f"{100 * share:.1f}" for share in shares[kind])) for kind in CORRUPTIONS if kind in shares]
     mean = _interval(robustness["mean_accuracy"], 100)
-    made_by = "\n".join(card["made_by"])
+    made_by = "\n".join(card["made_by"][shared:])
     return "\n\n".join(
         [
             f"## `{name}`",
@@ -95,7 +102,7 @@ def _model(name: str) -> str:
             f"Accuracy in % on corrupted images, at five strengths ({robustness['faces']:,} samples; "
             f"mean over all: {mean}):",
             _table(("corruption", "1", "2", "3", "4", "5"), corrupted),
-            f"Made by (commit bf8a314 still has `prune`, `soup` and `soft-labels`):\n\n```text\n{made_by}\n```",
+            f"Made by the commands of [Teachers](#teachers), then:\n\n```text\n{made_by}\n```",
         ]
     )
 
