@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mien.api import report as api
+from mien.api.inputs import read
+from mien.data.dataset import Dataset
 from mien.errors import MienError, MienWarning, Notice
+from mien.evaluation.predictions import Predictions
+from mien.page.page import WrittenPage
 
 
 @contextmanager
@@ -64,3 +70,9 @@ def warned(code: str, *values: object) -> Iterator[None]:
     assert found.code == code
     for value in values:
         assert str(value) in str(found), found
+
+
+def write_report(out: Path, predictions: Predictions, *, faces: Dataset | None = None, **more: Any) -> WrittenPage:
+    """The report of predictions, with few resamples unless told otherwise."""
+    settings = {"title": "t", "resamples": 20, "data": None if faces is None else read(faces, 48), **more}
+    return api.write_report(out, api.ReportInputs(predictions, **settings))

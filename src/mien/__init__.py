@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mien.api.export import export as export
     from mien.api.find_lr import find_lr as find_lr
     from mien.api.push import push as push
+    from mien.api.report import report as report
     from mien.api.study import study as study
     from mien.api.sweep import sweep as sweep
     from mien.api.train import train as train
@@ -66,6 +67,7 @@ _HOMES = {
     "load_recipe": "mien.recipe_file",
     "predict_video": "mien.video.video_predictor",
     "push": "mien.api.push",
+    "report": "mien.api.report",
     "study": "mien.api.study",
     "sweep": "mien.api.sweep",
     "train": "mien.api.train",
@@ -96,6 +98,7 @@ __all__ = [
     "load_recipe",
     "predict_video",
     "push",
+    "report",
     "study",
     "sweep",
     "train",

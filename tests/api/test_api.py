@@ -15,7 +15,7 @@ from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
 from mien.errors import DataError, ModelError, RecipeError, RunError, TrainingError
 from mien.evaluation.predictions import read_predictions
-from support import raises, refused
+from support import page_codes, raises, refused
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -218,3 +218,30 @@ def test_what_is_no_data_model_recipe_or_callback_is_one_line(tmp_path, faces, c
     with raises(error, code, named):
         call(np.asarray(faces.images[:8]), tmp_path / "run")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, tmp_path):
+    """Oracle: the command line on the same run and data. Predictions by themselves have the page of their file."""
+    write_parquet(faces, tmp_path / "faces.parquet")
+    short = {"explain": False, "features": False}
+    written = package.report(tiny_run.path, tmp_path / "own", data=tmp_path / "faces.parquet", level=0.8, **short)
+    options = ("--no-explain", "--no-features", "--level", 0.8, "--out", tmp_path / "command")
+    answer = mien("report", tiny_run.path, "--data", tmp_path / "faces.parquet", *options, "--json")
+    printed = json.loads(answer.out)
+    assert answer.code == 0, answer.err
+    assert list(written.to_dict()) == list(printed)
+    own, command = ({Path(each).relative_to(folder) for each in files} for folder, files in (
+        (tmp_path / "own", written.to_dict()["files"]), (tmp_path / "command", printed["files"])
+    ))  # fmt: skip
+    assert own == command
+    for file in own:
+        if file.suffix in {".json", ".csv", ".svg"}:
+            assert (tmp_path / "own" / file).read_bytes() == (tmp_path / "command" / file).read_bytes(), file
+    predictions = read_predictions(tiny_run.predictions("validation"))
+    alone = package.report(predictions, tmp_path / "alone")
+    assert "new-predictions-without-data-or-model" in page_codes(alone.page.read_text(encoding="utf-8"))
+    of_file = package.report(tiny_run.predictions("validation"), tmp_path / "file")
+    assert {file.name for file in alone.files} == {file.name for file in of_file.files}
+    with raises(DataError, "level-range"):
+        package.report(predictions, tmp_path / "none", level=2)
+    assert not (tmp_path / "none").exists()

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.evaluation.paired_tests import compare_predictions
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.reporting.comparison import compare_predictions
 from support import note_codes, noted, page_codes, refused
 
 
@@ -43,7 +43,7 @@ def test_the_numbers_are_those_of_the_comparison(mien, scored, folders):
         (str(weak), str(strong)),
         (str(weak), str(third / "predictions_validation.npz")),
     ]
-    expected = compare_predictions(scored[0], scored[1]).to_dict()
+    expected = compare_predictions(scored[0], scored[1], names=(str(weak), str(strong))).to_dict()
     assert {name: content[0][name] for name in expected} == expected
 
 
@@ -158,7 +158,7 @@ def test_models_of_two_sizes_are_compared_on_the_same_faces(mien, tiny_run, larg
     assert scores[0].data_fingerprint == scores[1].data_fingerprint
     compared = mien("compare", *folders, "--data", face_folder, "--out", tmp_path / "compared", "--json")
     assert compared.code == 0, compared.err
-    expected = compare_predictions(*scores).to_dict()
+    expected = compare_predictions(*scores, names=tuple(map(str, folders))).to_dict()
     assert {name: json.loads(compared.out)[0][name] for name in expected} == expected
     page = (tmp_path / "compared" / "report.html").read_text(encoding="utf-8")
     assert 'id="shows-faces"' in page

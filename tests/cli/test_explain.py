@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mien.explanation.methods import METHODS
-from mien.explanation.picture import LINE_PX, MARGIN_PX
+from mien.explanation.overlay import LINE_PX, MARGIN_PX
 from support import refused
 
 

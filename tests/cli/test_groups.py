@@ -13,8 +13,8 @@ from mien.cli.audit import _Options, _predict_out_of_fold
 from mien.cli.source import Source
 from mien.data.parquet import write_parquet
 from mien.evaluation.curves import roc_curves
-from mien.evaluation.paired_tests import compare_predictions
 from mien.evaluation.predictions import Predictions, write_predictions
+from mien.reporting.comparison import compare_predictions
 from support import refused
 
 
@@ -51,7 +51,7 @@ def test_compare_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
     answer = mien("compare", *folders, "--data", table, "--group", "person", "--json")
     assert answer.code == 0, answer.err
     (content,) = json.loads(answer.out)
-    expected = compare_predictions(*pair).to_dict()
+    expected = compare_predictions(*pair, names=tuple(map(str, folders))).to_dict()
     assert {name: content[name] for name in expected} == expected
     assert content["mcnemar"]["method"].endswith("over groups")
     ungrouped = compare_predictions(*(replace(each, groups=None) for each in pair)).to_dict()

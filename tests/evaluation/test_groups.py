@@ -14,10 +14,11 @@ from mien.evaluation.class_merging import merged_pairs, merged_schemes
 from mien.evaluation.conformal import conformal_sets
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.intervals import proportion, proportion_among, wilson_interval
-from mien.evaluation.paired_tests import compare_predictions, mcnemar_test
+from mien.evaluation.paired_tests import mcnemar_test
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import RobustnessResult, measure_robustness
 from mien.evaluation.threshold import measure_threshold
+from mien.reporting.comparison import compare_predictions
 
 COUNT = 90
 GROUPS = np.arange(COUNT).repeat(3)

@@ -14,12 +14,12 @@ from sklearn import metrics as sk
 from mien.errors import DataError
 from mien.evaluation.paired_tests import (
     bootstrap_p_value,
-    compare_predictions,
     match_samples,
     mcnemar_test,
     shared_samples,
 )
 from mien.evaluation.predictions import Predictions
+from mien.reporting.comparison import compare_predictions
 from support import raises
 
 

@@ -43,7 +43,7 @@ def test_runs_are_aligned_by_their_row_numbers(some_scores):
 
 
 def test_one_pair_is_the_paired_bootstrap_of_compare(some_scores):
-    from mien.evaluation.paired_tests import compare_predictions
+    from mien.reporting.comparison import compare_predictions
 
     runs = [some_scores(1, right=0.6), some_scores(2, right=0.7)]
     first, second = resample(runs, ["accuracy"], 200)

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from mien.errors import DataError
-from mien.page.charts.face_sheet import face_sheet
+from mien.page.charts.overview import face_sheet
 from support import raises
 
 

@@ -12,7 +12,7 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import BreakDown
 from mien.evaluation.threshold import measure_threshold
 from mien.labels import EXPRESSIONS
-from mien.page.metrics_tables import break_down_text, evaluation_text, threshold_text
+from mien.page.terminal import break_down_text, evaluation_text, threshold_text
 from mien.page.wording import threshold_words
 
 

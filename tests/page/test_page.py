@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import numpy as np
 
 from mien.evaluation.predictions import Predictions
-from mien.report.run import write_report
+from support import write_report
 
 NASTY = "<img src=//x.org onerror=y()>"
 
@@ -30,7 +30,7 @@ def test_names_are_text_and_nothing_is_loaded_from_elsewhere(faces, tmp_path):
     names = (NASTY, *faces.classes[1:])
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(chosen))
     scores = Predictions(chosen.rows, chosen.labels, probabilities, names, "validation", "")
-    page = write_report(tmp_path, scores, title=f"{NASTY}.npz", metadata={"model": NASTY}, resamples=20).page
+    page = write_report(tmp_path, scores, title=f"{NASTY}.npz", metadata={"model": NASTY}).page
     reader = Reader()
     reader.feed(page.read_text(encoding="utf-8"))
     assert reader.text.count(NASTY) > 3, "title, metadata and tables show it as it is"
@@ -44,7 +44,7 @@ def test_a_percent_sign_stays_with_its_number_and_a_command_as_it_is(faces, tmp_
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(chosen))
     scores = Predictions(chosen.rows, chosen.labels, probabilities, faces.classes, "validation", "")
     command = "mien report 'my %s' --level 0.9"
-    page = write_report(tmp_path, scores, title="t", metadata={"command": command}, resamples=20).page
+    page = write_report(tmp_path, scores, metadata={"command": command}).page
     reader = Reader()
     reader.feed(page.read_text(encoding="utf-8"))
     assert command in reader.text

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from mien.evaluation.predictions import Predictions
 from mien.page.charts.svg import LONGEST_NAME, legend_above, make_chart, shorten
-from mien.report.run import write_report
+from support import write_report
 
 LONG = tuple(f"an expression whose name goes on and on for 55 letters {number}" for number in range(7))
 
@@ -53,7 +53,7 @@ def test_names_of_55_letters_leave_room_for_every_figure(count, faces, tmp_path)
     labels = np.arange(10 * count) % count
     probabilities = np.random.default_rng(0).dirichlet(np.ones(count), len(labels))
     scores = Predictions(np.arange(len(labels)), labels, probabilities, names, "validation", "")
-    written = write_report(tmp_path, scores, title="t", resamples=10)
+    written = write_report(tmp_path, scores, resamples=10)
     assert all(len(name) >= 55 for name in names)
     assert (tmp_path / "tables" / "classification-report.csv").read_text().count(names[1]) == 1
     page = written.page.read_text(encoding="utf-8")

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mien.api.compare import compare_named
+from mien.api.inputs import read
 from mien.auditing.registry import write_audit
 from mien.auditing.run import audit_faces, find_copies
-from mien.comparison.run import compare_all, write_comparison
 from mien.data.dataset import Dataset
 from mien.data.synthetic import render_faces
 from mien.evaluation.predictions import Predictions
@@ -19,6 +20,7 @@ from mien.evaluation.seed_variance import RepeatedDifference, Spread
 from mien.faces.face import Box
 from mien.inference.prediction import Prediction
 from mien.labels import EXPRESSIONS
+from mien.reporting.comparison import comparison_page
 from mien.runs.page import write_study
 from mien.runs.spec import ComparisonSpec, Study, Variant
 from mien.runs.table import ComparisonRow, StudyTable, TrainingSummary, VariantComparison, VariantRow
@@ -76,8 +78,8 @@ def video_page():
     return timeline_html(timeline, **words, metadata=METADATA)
 
 
-pairs = compare_all([("one", made_up(0)), ("two", made_up(1))], 20)
-write_comparison(out / "comparison", pairs, faces=faces, metadata=METADATA)
+comparisons = compare_named([("one", made_up(0)), ("two", made_up(1))], read(faces, 48), 20)
+comparison_page(comparisons, METADATA).write(out / "comparison")
 findings = audit_faces(faces, find_copies(faces), made_up(0), 20)
 write_audit(out / "audit", findings, title="Audit", metadata=METADATA)
 write_study_page(out / "study")

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from mien.api.inputs import Data, data_name, read
-from mien.api.text import as_html, as_text
 from mien.argument_names import names_arguments
 from mien.auditing.findings import AuditFindings
 from mien.auditing.registry import audit_tables, audit_values, write_audit
@@ -21,6 +20,7 @@ from mien.data.read import ReadResult
 from mien.errors import RunError
 from mien.evaluation.predictions import Predictions
 from mien.files import write_text
+from mien.page.terminal import as_html, as_text
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.api.inputs import Data, Model, data_name, read, run_of
-from mien.api.text import as_text, metrics_table
+from mien.api.report import ReportInputs, write_report
 from mien.argument_names import names_arguments
 from mien.data.read import ReadResult
 from mien.errors import DataError, MienWarning, Notice
@@ -26,9 +26,8 @@ from mien.inference.predictor import Predictor, load
 from mien.labels import parse_scheme
 from mien.page.charts.overview import confusion_chart
 from mien.page.charts.svg import Chart
-from mien.page.metrics_tables import evaluation_text
-from mien.page.sections import subsets_table
-from mien.page.votes import majority_table
+from mien.page.sections import majority_table, metrics_table, subsets_table
+from mien.page.terminal import as_text, evaluation_text
 from mien.pipeline.evaluate import (
     EvaluateOptions,
     break_down_by,
@@ -39,7 +38,6 @@ from mien.pipeline.evaluate import (
 )
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import other_votes_notice, temperatures_description
-from mien.report.run import write_report
 from mien.run_folder import RunFolder
 
 
@@ -110,24 +108,18 @@ class EvaluationResult:
         Raises:
             MissingExtraError: the extra ``report`` is not installed.
         """
-        folder, averaged = Path(folder), self.predictions.note
-        written = write_report(
-            folder,
+        inputs = ReportInputs(
             self.predictions,
-            title=f"{self.name or 'predictions'}: {self.predictions.split}",
-            faces=None if self.data is None else self.data.faces,
+            f"{self.name or 'predictions'}: {self.predictions.split}",
             # Other probabilities than the model's own: merged, or averaged over views or models.
-            model=None if self.merged or averaged else self.model,
+            model=None if self.merged or self.predictions.note else self.model,
+            model_name=self.name or None,
             run=self.run,
-            robustness=[folder, *([] if self.run is None else [self.run.path])],
+            data=self.data,
             explain=False,
             features=False,
-            metadata={
-                **({"model": self.name} if self.name else {}),
-                **({"averaging": averaged} if averaged else {}),
-            },
         )
-        return written.page
+        return write_report(Path(folder), inputs).page
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: the content of ``metrics.json``."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, data_name, read
-from mien.api.text import metrics_table
 from mien.argument_names import names_arguments
 from mien.data.dataset import Dataset
 from mien.errors import RecipeError, TrainingError, needs_extra
@@ -20,6 +19,7 @@ from mien.inference.predictor import Predictor, load
 from mien.inference.tta import check_tta
 from mien.page.charts.overview import training_chart
 from mien.page.charts.svg import Chart
+from mien.page.sections import metrics_table
 from mien.pipeline.soft_labels import find_teachers, with_soft_labels
 from mien.preprocess import InputSpec
 from mien.processes import is_main_process

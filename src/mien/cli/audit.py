@@ -18,7 +18,7 @@ from mien.cli.options import (
     PlainSettings,
     QuietOption,
 )
-from mien.cli.output import check_out, note, notice, page_metadata, show, show_json
+from mien.cli.output import check_out, notice, page_metadata, show, show_json
 from mien.cli.source import Source, SourceVotesOptions
 from mien.cli.train_view import TrainProgress
 from mien.data.clean import Clean, join_changes, read_clean, settled
@@ -147,7 +147,7 @@ def _join(found: Clean, applied: Clean | None, source: Source) -> Clean:
     if applied is None:
         return found
     if kept := len(settled(applied, found.changes)):
-        note(
+        notice(
             f"the model doubts {kept:,} samples that {source.clean} decides about; they stay as decided.",
             "changes-kept",
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mien.api.compare import compare_named, write_comparisons
+from mien.api.compare import compare_named, keep_shared_samples
 from mien.cli.options import (
     JsonOption,
     OptionalDataOption,
@@ -16,14 +16,13 @@ from mien.cli.options import (
 )
 from mien.cli.output import check_page_out, notice, page_metadata, show, show_json
 from mien.cli.source import SourceOptions, environment_of
-from mien.comparison.run import keep_shared_samples
-from mien.comparison.section import PairwiseComparison, comparison_table, short_names
 from mien.errors import DataError, Notice
 from mien.evaluation.predictions import read_predictions
 from mien.page.sections import subsets_table
 from mien.page.terminal import rich_table, titled
 from mien.page.wording import p_text
 from mien.pipeline.find_files import find_predictions
+from mien.reporting.comparison import Comparison, comparison_page, comparison_table, short_names
 
 
 def compare(
@@ -73,27 +72,27 @@ def compare(
     result = None if source is None else source.read()
     comparisons = compare_named(named, result)
     # Once each: the first model is in every comparison.
-    notes += dict.fromkeys(words for each in comparisons for words in each.notes)
+    notes += dict.fromkeys(words for each in comparisons for words in each.notices)
     for words in notes:
         notice(words.line)
     if out is not None:
         metadata |= page_metadata(environment_of(source))
-        notice(f"report: {write_comparisons(out, comparisons, result, metadata)}")
+        notice(f"report: {comparison_page(comparisons, metadata).write(out).page}")
     if json:
         show_json([each.to_dict() for each in comparisons])
         return
     for each in comparisons:
-        _show(each.pair)
+        _show(each)
 
 
-def _show(compared: PairwiseComparison) -> None:
-    test = compared.comparison.mcnemar
-    typer.echo(f"{compared.second} against {compared.first}, {compared.comparison.samples:,} samples")
+def _show(compared: Comparison) -> None:
+    test = compared.mcnemar
+    typer.echo(f"{compared.second} against {compared.first}, {compared.samples:,} samples")
     show(rich_table(comparison_table(compared)))
     first, second = short_names(compared.first, compared.second)
     for name, parts in zip((first, second), zip(*compared.subsets, strict=True), strict=False):
         show(titled(f"Without copies: {name}", rich_table(subsets_table(parts))))
     typer.echo(
         f"\nonly {first} correct: {test.only_first:,}; only {second}: {test.only_second:,}; "
-        f"both wrong: {len(compared.comparison.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}\n"
+        f"both wrong: {len(compared.both_wrong):,}; McNemar ({test.method}): {p_text(test.p_value)}\n"
     )

@@ -21,8 +21,8 @@ from mien.errors import needs_extra
 from mien.evaluation.results import Evaluation
 from mien.inference.drawing import share_text
 from mien.inference.predictor import Predictor, load
-from mien.page.metrics_tables import evaluation_text
 from mien.page.rendering import import_page_packages
+from mien.page.terminal import evaluation_text
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, temperature_description

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mien.cli.output import note, notice
+from mien.cli.output import notice
 from mien.errors import MienError
 from mien.faces.crop_or_photo import TRIED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.face import Detector, limited
@@ -59,14 +59,14 @@ class DetectionOptions:
         """
         detector, choice = find_detector(), choose()
         if choice.kind == HAAR and not choice.why.startswith(VARIABLE):
-            note(
+            notice(
                 f"the {detector.name} misses many faces; it is in use because {choice.why}. "
                 f"Install a better one with: mien detectors install yunet",
                 "detector-weak",
             )
         lowest = detector.score_range[0]
         if self.min_score is not None and self.min_score < lowest:
-            note(f"{detector.name} gives no score below {lowest:g}; --min-score changes nothing", "min-score-low")
+            notice(f"{detector.name} gives no score below {lowest:g}; --min-score changes nothing", "min-score-low")
         return limited(detector, self.min_score, self.min_size, self.max_faces)
 
 
@@ -120,7 +120,7 @@ class ImagesWithoutFaces:
             names = f"{counted(self._crops, 'square image')}, such as {self._first}"
             notice(crop_as_photo(names, option="--crops").line)
         if self._photos and choose().kind == NETWORK:
-            note(
+            notice(
                 f"no face was found in {counted(self._photos, 'image')}. Another detector finds more from the side "
                 "and in crowds: mien detectors install yunet",
                 "no-face-detected",

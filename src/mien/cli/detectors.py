@@ -9,7 +9,7 @@ from rich.table import Table
 
 from mien.cli.commands import new_group
 from mien.cli.options import JsonOption, QuietOption
-from mien.cli.output import note, show, show_json
+from mien.cli.output import notice, show, show_json
 from mien.errors import DataError, nearest
 from mien.faces.find import choose, find_detector
 from mien.faces.haar import HaarDetector
@@ -53,4 +53,4 @@ def install(
     typer.echo(path)
     choice = choose()
     if choice.files != (path,):
-        note(f"it is not in use: {choice.why}.", "detector-not-in-use")
+        notice(f"it is not in use: {choice.why}.", "detector-not-in-use")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import typer
 
 from mien.cli.options import JsonOption, ModelOption, QuietOption
-from mien.cli.output import note, notice, show_json
+from mien.cli.output import notice, show_json
 from mien.cli.source import Source, SourceOptions
 from mien.data.folders import holds_class_folders, is_image_name
 from mien.data.shapes import describe_source
@@ -63,7 +63,7 @@ def _faces(source: Source, spec: InputSpec) -> tuple[npt.NDArray[np.uint8], dict
         if of_test.all():
             raise DataError(f"{source.path} has only the test split, which only mien evaluate uses.", code="split-test")
         if of_test.any():
-            note(
+            notice(
                 f"skipped {of_test.sum():,} samples of the test split, which only mien evaluate uses.",
                 "test-split-skipped",
             )

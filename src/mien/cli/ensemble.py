@@ -12,7 +12,7 @@ from mien.api.ensemble import make_ensemble
 from mien.cli.options import JsonOption, ModelsArgument, QuietOption
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
-from mien.page.metrics_tables import evaluation_text
+from mien.page.terminal import evaluation_text
 
 
 def ensemble(

@@ -21,13 +21,13 @@ from mien.cli.options import (
     QuietOption,
     ThresholdOption,
 )
-from mien.cli.output import check_out, check_overwrite, note, notice, page_metadata, show, show_json
+from mien.cli.output import check_out, check_overwrite, notice, page_metadata, show, show_json
 from mien.cli.source import Source, SourceVotesOptions, absolute
 from mien.errors import DataError
 from mien.inference.predictor import Predictor, load
 from mien.inference.tta import check_tta
 from mien.labels import parse_scheme
-from mien.page.metrics_tables import evaluation_text
+from mien.page.terminal import evaluation_text
 from mien.pipeline.evaluate import EvaluateOptions, check_options
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.run_folder import RunFolder
@@ -96,7 +96,7 @@ def evaluate(
             )
         result = evaluate_file(predictions, classes=classes, threshold=threshold)
         _check_free(out, result.predictions.split, overwrite)
-        note(
+        notice(
             "a predictions file does not say which samples are duplicates of training samples. "
             "mien report --data PATH does.",
             "copies-unknown",
@@ -113,7 +113,7 @@ def evaluate(
     for each in result.notices:
         notice(each.line)
     if result.merged:
-        note(f"{result.merged}.", "classes-merged")
+        notice(f"{result.merged}.", "classes-merged")
     report = None if out is None else _write(out, result, metadata)
     if json:
         show_json(result.to_dict())

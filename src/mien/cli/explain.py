@@ -17,7 +17,7 @@ from mien.cli.options import CropsOption, JsonOption, ModelArgument, OutputOptio
 from mien.cli.output import check_out, notice, show, show_json
 from mien.errors import DataError
 from mien.explanation.methods import METHODS
-from mien.explanation.picture import map_picture
+from mien.explanation.overlay import map_picture
 from mien.faces.face import Box
 from mien.files import check_replaceable, whole_file, write_bytes
 from mien.inference.drawing import share_text

@@ -11,7 +11,7 @@ import typer
 from mien.api.export import export_run
 from mien.artifact import read_manifest
 from mien.cli.options import DATA_HELP, JsonOption, QuietOption
-from mien.cli.output import note, show_json
+from mien.cli.output import notice, show_json
 from mien.cli.source import SourceOptions
 from mien.errors import DataError
 
@@ -57,7 +57,7 @@ def export(
         raise DataError("--data needs --precision fp16 or int8; fp32 reads no data.", code="options")
     made = export_run(run, out, precision.value, source)
     if precision is Precision.FP32 and not read_manifest(made.file).scores:
-        note(
+        notice(
             f"{made.file} has neither metrics nor a temperature, because the run has no evaluated model.onnx of these "
             f"weights. Evaluate it with mien train --resume.",
             "metrics-missing",

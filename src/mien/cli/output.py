@@ -25,15 +25,10 @@ def show(renderable: RenderableType, pipe_width: int = 120) -> None:
     console.print(renderable)
 
 
-def notice(text: str) -> None:
-    """Print something beside the result on stderr, unless ``--quiet``."""
+def notice(words: str, code: str = "") -> None:
+    """Print something beside the result on stderr, unless ``--quiet``; with a code as :class:`mien.errors.Notice`."""
     if not is_quiet():
-        sys.stderr.write(text + "\n")
-
-
-def note(words: str, code: str) -> None:
-    """Print a :class:`mien.errors.Notice` on stderr, unless ``--quiet``."""
-    notice(Notice(words, code=code).line)
+        sys.stderr.write((Notice(words, code=code).line if code else words) + "\n")
 
 
 def show_json(value: Any) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from mien.cli.detection import DetectionOptions
 from mien.cli.options import ModelOption, ProviderOption, QuietOption
-from mien.cli.output import note, notice
+from mien.cli.output import notice
 from mien.errors import needs_extra
 from mien.faces.find import limit_opencv_threads
 from mien.inference.find_model import find_model
@@ -105,7 +105,7 @@ def serve(
     app = make_app()
     listener = open_port(host, port)
     if token is None and not is_local(listener):
-        note(
+        notice(
             f"any machine that reaches {address(listener)} can use this service. "
             f"Require a token with {VARIABLE} or --token-file.",
             "service-open",

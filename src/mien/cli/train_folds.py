@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from mien.api.train import find_recipe
-from mien.cli.output import check_out, note, notice, show, show_json
+from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.train_run import TrainOptions
 from mien.cli.train_view import TrainProgress
 from mien.data.copy_groups import near_copy_groups
 from mien.errors import DataError, RunError, needs_extra, without_password
 from mien.evaluation.results import BreakDown
 from mien.files import write_text
-from mien.page.metrics_tables import break_down_text, evaluation_text
+from mien.page.terminal import break_down_text, evaluation_text
 from mien.processes import process_count
 from mien.run_folder import RunFolder
 
@@ -89,7 +89,7 @@ def _check_folder(out: Path, *, resume: bool) -> None:
     if not has_folds and RunFolder(out).exists:
         raise RunError(f"{out} exists already. Choose another folder with --out.", code="folder-exists")
     if resume and not has_folds:
-        note(f"{out} holds no folds to resume. The cross-validation starts from its first fold.", "nothing-to-resume")
+        notice(f"{out} holds no folds to resume. The cross-validation starts from its first fold.", "nothing-to-resume")
 
 
 def _show(measured: CrossValidation) -> None:

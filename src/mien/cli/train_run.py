@@ -23,13 +23,13 @@ from mien.cli.options import (
     RunOutOption,
     SetOption,
 )
-from mien.cli.output import note, notice, show, show_json
+from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
 from mien.cli.train_processes import start_processes
 from mien.cli.train_view import TrainProgress
 from mien.data.dataset import Dataset
 from mien.errors import RunError, needs_extra
-from mien.page.metrics_tables import evaluation_text
+from mien.page.terminal import evaluation_text
 from mien.page.wording import counted, kept_epoch_text
 from mien.processes import is_main_process, process_count, restarts_share_a_store
 from mien.recipe import Recipe
@@ -98,9 +98,9 @@ def train_and_show(
         start_processes(options.devices)
     if restarts_share_a_store():
         text = "on several machines, a restart by torchrun may fail; set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 on each."
-        note(text, "restart-may-fail")
+        notice(text, "restart-may-fail")
     if options.resume and not job.resumes:
-        note(f"{job.run.path} holds no run to resume. A new run starts.", "nothing-to-resume")
+        notice(f"{job.run.path} holds no run to resume. A new run starts.", "nothing-to-resume")
     result = options.source.read(*job.recipe.input.stored_as)
     notice(
         f"{options.source.path}: {result.shape}, {len(result.faces):,} faces of {len(result.faces.classes)} classes; "
@@ -108,7 +108,7 @@ def train_and_show(
     )
     outcome = _train(job, _plan(job, result.faces), options)
     if outcome.removed:
-        note(f"removed {', '.join(outcome.removed)} from {job.run.path}: made from other weights.", "files-removed")
+        notice(f"removed {', '.join(outcome.removed)} from {job.run.path}: made from other weights.", "files-removed")
     if json:
         show_json(_content(outcome, job.recipe))
     else:
@@ -145,7 +145,7 @@ def _plan(job: TrainingJob, faces: Dataset) -> TrainingPlan:
 
     recipe, tunes = job.recipe, job.init_from is not None
     if "model" not in recipe.model_fields_set and not tunes:
-        note(
+        notice(
             f"the recipe names no [model]: a '{recipe.model.name}' of default size is trained from scratch. "
             f"Fine-tune a run with --from RUN.",
             "model-default",
@@ -153,11 +153,11 @@ def _plan(job: TrainingJob, faces: Dataset) -> TrainingPlan:
     plan = plan_training(recipe, faces)
     held_out = len(plan.validation)
     if held_out < _FEW:
-        note(f"validation has only {counted(held_out, 'sample')}: its metrics are uncertain.", "validation-small")
+        notice(f"validation has only {counted(held_out, 'sample')}: its metrics are uncertain.", "validation-small")
     unseen = [name for name, count in zip(plan.classes, plan.train.counts(), strict=True) if not count]
     # The weights that training starts with, or the teachers, may know the class.
     if unseen and not tunes and not job.teachers:
-        note(
+        notice(
             f"no training images for: {', '.join(unseen)}. The model will almost never predict it.", "class-not-trained"
         )
     for warning in recipe_warnings(recipe, from_run=tunes, train_faces=plan.train_count):
@@ -221,12 +221,12 @@ def _tell_of_resume(job: TrainingJob, *, exact: bool) -> None:
             code="run-other-machine",
         )
     if words:
-        note(
+        notice(
             f"this run was started on another machine; the result will not be bit-identical: {words}.",
             "run-other-machine",
         )
     if job.run.last.is_file() and load_last(job.run)[2] != job.run.last:
-        note(
+        notice(
             f"{job.run.last} is damaged; resuming from {job.run.previous.name}, one epoch earlier.",
             "checkpoint-damaged",
         )

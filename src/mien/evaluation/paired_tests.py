@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.evaluation.intervals import percentile_interval
 from mien.evaluation.metrics import Floats
-from mien.evaluation.named_metrics import groups_of, resample
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, JsonResult
 from mien.sample_groups import Groups
@@ -30,7 +28,7 @@ class Difference(JsonResult):
         first: the first model's metric; NaN where undefined, like all that follow.
         second: the second model's metric.
         difference: second minus first, with its 95% paired bootstrap interval.
-        p_value: two-sided, 0..1, of no difference; see :func:`compare_predictions`.
+        p_value: two-sided, 0..1, of no difference; see :func:`mien.reporting.comparison.compare_predictions`.
     """
 
     first: float
@@ -59,93 +57,6 @@ class McNemar(JsonResult):
     method: str
     statistic: float
     p_value: float
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison(JsonResult):
-    """The second model against the first, on the same samples.
-
-    Attributes:
-        samples: number of samples.
-        classes: C class names.
-        accuracy: 0..1, higher is better.
-        macro_f1: 0..1, higher is better.
-        log_loss: nats, lower is better.
-        recall: of each class, in their order; NaN for a class without samples.
-        mcnemar: the test on accuracy that needs no resampling.
-        only_first: int64 (A,), ascending ids of the samples that only the first model predicts correctly.
-        only_second: int64 (B,), the same for the second model.
-        both_wrong: int64 (D,), ascending ids of the samples that both models predict wrongly.
-        resamples: number of bootstrap resamples.
-        seed: seed of the resampling.
-    """
-
-    samples: int
-    classes: tuple[str, ...]
-    accuracy: Difference
-    macro_f1: Difference
-    log_loss: Difference
-    recall: tuple[Difference, ...]
-    mcnemar: McNemar
-    only_first: npt.NDArray[np.int64]
-    only_second: npt.NDArray[np.int64]
-    both_wrong: npt.NDArray[np.int64]
-    resamples: int
-    seed: int
-
-
-def compare_predictions(first: Predictions, second: Predictions, resamples: int = 1000, seed: int = 0) -> Comparison:
-    """Compare two models sample by sample.
-
-    Paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same samples for both. The
-    p-value is twice the smaller fraction of resamples on one side of 0, with 1 added to numerator and denominator
-    (Davison & Hinkley 1997, equation 4.11), so it is at least 2 / (resamples + 1). The p-value of a recall is
-    McNemar's on the samples of the class: in a small class all resamples may agree by chance. Where the predictions
-    have groups, whole groups are drawn, and McNemar's test is over groups.
-
-    Args:
-        first: one model's predictions, samples in any order.
-        second: the other model's predictions.
-        resamples: number of bootstrap resamples.
-        seed: seed of the resampling.
-
-    Raises:
-        DataError: samples, labels, classes or data differ, or ``resamples`` is less than 1.
-    """
-    first, second = match_samples(first, second)
-    names = ["accuracy", "macro_f1", "log_loss", *(f"recall.{each}" for each in first.classes)]
-    of_first, of_second = resample((first, second), names, resamples, seed)
-
-    right = [predictions.probabilities.argmax(axis=1) == predictions.labels for predictions in (first, second)]
-    only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
-    drawn = of_second.drawn - of_first.drawn
-    groups = groups_of((first, second))
-
-    def difference(index: int, p_value: float) -> Difference:
-        values = float(of_first.values[index]), float(of_second.values[index])
-        change = percentile_interval(values[1] - values[0], drawn[:, index])
-        return Difference(*values, change, math.nan if math.isnan(change.value) else p_value)
-
-    def of_class(label: int) -> McNemar:
-        inside = first.labels == label
-        return mcnemar_test(only_first & inside, only_second & inside, groups)
-
-    accuracy, macro_f1, log_loss = (difference(index, bootstrap_p_value(drawn[:, index])) for index in range(3))
-    recall = [difference(3 + label, of_class(label).p_value) for label in range(len(first.classes))]
-    return Comparison(
-        samples=len(first),
-        classes=first.classes,
-        accuracy=accuracy,
-        macro_f1=macro_f1,
-        log_loss=log_loss,
-        recall=tuple(recall),
-        mcnemar=mcnemar_test(only_first, only_second, groups),
-        only_first=first.sample_ids[only_first],
-        only_second=first.sample_ids[only_second],
-        both_wrong=first.sample_ids[~right[0] & ~right[1]],
-        resamples=resamples,
-        seed=seed,
-    )
 
 
 def shared_samples(several: Sequence[Predictions]) -> list[Predictions]:

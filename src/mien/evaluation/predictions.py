@@ -36,6 +36,9 @@ UNREADABLE: tuple[type[Exception], ...] = (
 )
 """Everything that NumPy raises for a missing or damaged ``.npz``."""
 
+LARGEST_DIFFERENCE = 1e-3
+"""Probabilities of one model on two machines, or kept as float16, differ by less."""
+
 _ARRAYS = ("sample_ids", "labels", "probabilities", "classes", "split", "data_fingerprint")
 _OPTIONAL = (
     *("models", "data_options", "note", "temperature", "groups"),

@@ -7,12 +7,14 @@ blurred face: a good map makes it rise soon.
 What a map is compared with is by default the same map moved to a random place on the face. Orders of pixels drawn at
 random, one by one, are too easy to beat: on 64 rendered faces the demo's model has a deletion area of 0.51 by them, but
 of 0.42 to 0.49 by maps moved to the wrong place, only because those remove whole regions.
+
+:func:`judge` combines it with the check of random weights (:mod:`mien.explanation.gradient.randomization`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,17 +29,19 @@ from mien.progress import slices
 Floats = npt.NDArray[np.float64]
 _BATCH_FACES = 16
 
+BLUR_PX = 5.0
+"""Standard deviation of the Gaussian that makes the blurred face, in pixels of a 48 px face."""
+
 
 @dataclass(frozen=True, eq=False)
 class Faithfulness(JsonResult):
-    """Deletion and insertion of N maps, against maps that know nothing of the face.
+    """Deletion and insertion of N maps, against the same maps at a random place.
 
     Attributes:
         faces: N.
         shares: float64 (K + 1,), fraction of the pixels removed or brought back, 0..1.
         deletion, insertion: float64 (K + 1,), the class's mean probability at each share, by the maps' order.
-        random_deletion, random_insertion: the same by the maps to compare with.
-        baseline: what these are: ``"moved"`` or ``"random"``.
+        random_deletion, random_insertion: the same by the moved maps.
         deletion_area, insertion_area: mean area under a face's curve, 0..1, with an interval over faces. Of
             deletion the lower is the better, of insertion the higher.
         deletion_gain: mean of (random area - map's area) of deletion over faces; above 0 the maps are better.
@@ -45,7 +49,6 @@ class Faithfulness(JsonResult):
     """
 
     faces: int
-    baseline: str
     shares: Floats
     deletion: Floats
     insertion: Floats
@@ -65,8 +68,6 @@ def measure_faithfulness(
     *,
     crop_px: int | None = None,
     steps: int = 24,
-    blur_px: float = 5.0,
-    baseline: Literal["moved", "random"] = "moved",
     seed: int = 0,
 ) -> Faithfulness:
     """Measure deletion and insertion of maps.
@@ -78,10 +79,7 @@ def measure_faithfulness(
         targets: int64 (N,), the explained classes; None takes the predicted ones.
         crop_px: side of the central square that the model sees; the order is over its pixels. None says all.
         steps: K, into how many equal parts the pixels are cut.
-        blur_px: standard deviation of the Gaussian that makes the blurred face, in pixels of a 48 px face.
-        baseline: ``"moved"``: each map, rolled round the window by a random offset; ``"random"``: each pixel's
-            place in the order drawn by itself.
-        seed: of the baseline, of ties in the maps and of the resampling.
+        seed: of the random places, of ties in the maps and of the resampling.
 
     Raises:
         DataError: no faces, shapes that do not fit together, or maps that are not finite.
@@ -90,7 +88,7 @@ def measure_faithfulness(
     side = images.shape[1]
     window = _window(side, crop_px)
     chosen = predict(images).argmax(axis=1) if targets is None else targets
-    blurred = gaussian_blur(images, blur_px * side / 48)
+    blurred = gaussian_blur(images, BLUR_PX * side / 48)
     generator = np.random.default_rng(seed)
 
     def curves(ranks: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -98,11 +96,10 @@ def measure_faithfulness(
         return deletion, removal_curves(predict, blurred, images, ranks, chosen, steps)
 
     deletion, insertion = curves(pixel_ranks(maps, window, generator))
-    lost = pixel_ranks(_lost_maps(maps, window, baseline, generator), window, generator)
+    lost = pixel_ranks(_moved_maps(maps, window, generator), window, generator)
     random_deletion, random_insertion = curves(lost)
     return Faithfulness(
         faces=len(images),
-        baseline=baseline,
         shares=np.linspace(0.0, 1.0, steps + 1),
         deletion=deletion.mean(axis=0),
         insertion=insertion.mean(axis=0),
@@ -156,20 +153,16 @@ def area(curves: Floats) -> Floats:
     return np.asarray((curves[:, :-1] + curves[:, 1:]).mean(axis=1) / 2)
 
 
-def _lost_maps(
-    maps: npt.NDArray[np.float32], window: npt.NDArray[np.bool_], baseline: str, generator: np.random.Generator
+def _moved_maps(
+    maps: npt.NDArray[np.float32], window: npt.NDArray[np.bool_], generator: np.random.Generator
 ) -> npt.NDArray[np.float32]:
-    """Maps that are like ``maps`` but know nothing of their faces."""
-    lost = np.zeros(maps.shape, dtype=np.float32)
-    if baseline == "random":
-        lost[:, window] = generator.random((len(maps), int(window.sum())))
-        return lost
+    """Each map rolled round the window by a random offset, so that it knows nothing of its face."""
     crop = round(float(np.sqrt(window.sum())))
     inside = maps[:, window].reshape(-1, crop, crop)
     offsets = generator.integers(0, crop, (len(maps), 2))
-    moved = [np.roll(each, offset, (0, 1)).ravel() for each, offset in zip(inside, offsets.tolist(), strict=True)]
-    lost[:, window] = moved
-    return lost
+    moved = np.zeros(maps.shape, dtype=np.float32)
+    moved[:, window] = [np.roll(each, offset, (0, 1)).ravel() for each, offset in zip(inside, offsets, strict=True)]
+    return moved
 
 
 def _window(side: int, crop_px: int | None) -> npt.NDArray[np.bool_]:
@@ -194,3 +187,90 @@ def _check(images: npt.NDArray[np.uint8], maps: npt.NDArray[np.float32], targets
         )
     if not np.isfinite(maps).all():
         raise DataError("A map has values that are not finite.", code="map-not-finite")
+
+
+LEAST_FACES = 20
+"""With fewer faces in either check there is no verdict: an interval over one face has no width."""
+
+LEAST_GAIN = 0.0
+"""The interval of the deletion gain must lie above this: the map beats maps that know nothing, and not by chance.
+
+That of the insertion gain must not lie below it: such a map would be worse than maps that know nothing.
+"""
+
+LARGEST_CORRELATION = 0.5
+"""The interval of the rank correlation with the maps of the wholly randomised network must lie below this.
+
+Adebayo et al. name no number. At 0.5 a quarter (r squared) of the variation of the ranks is still that of a network
+that has learnt nothing; a map with more is too much the image's own.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class RandomizationTest(JsonResult):
+    """How alike a method's maps are before and after the network's weights are shuffled.
+
+    Attributes:
+        faces: N.
+        spearman: mean rank correlation over faces, -1..1, with an interval over faces.
+    """
+
+    faces: int
+    spearman: Estimate
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a method's maps may be believed on a model.
+
+    Attributes:
+        faithful: deletion beats maps that know nothing of the face, and insertion is not beaten by them.
+        learnt: maps change when the learning is undone; None where that was not checked (no weights at hand).
+        faces: in the check that has fewer.
+        reason: both in words.
+    """
+
+    faithful: bool
+    learnt: bool | None
+    faces: int
+    reason: str
+
+    @property
+    def decided(self) -> bool:
+        """Whether there were faces enough."""
+        return self.faces >= LEAST_FACES
+
+    @property
+    def passes(self) -> bool:
+        """Faithful, and not found to be independent of the learning, on enough faces."""
+        return self.decided and self.faithful and self.learnt is not False
+
+    @property
+    def word(self) -> str:
+        """``"passes"``, ``"fails"`` or ``"undecided"``."""
+        return "passes" if self.passes else "fails" if self.decided else "undecided"
+
+
+def judge(faithfulness: Faithfulness, randomisation: RandomizationTest | None = None) -> Verdict:
+    """Apply :data:`LEAST_FACES`, :data:`LEAST_GAIN` and :data:`LARGEST_CORRELATION` to a method's checks on a model."""
+    gain, inserted = faithfulness.deletion_gain, faithfulness.insertion_gain
+    better, worse = gain.low > LEAST_GAIN, inserted.high < LEAST_GAIN
+    reason = (
+        f"deletion is {'better than' if better else 'not clearly better than'} moved maps: gain "
+        f"{gain.value:.3f} ({gain.low:.3f} to {gain.high:.3f})"
+    )
+    if worse:
+        reason += f"; insertion is worse: gain {inserted.value:.3f} ({inserted.low:.3f} to {inserted.high:.3f})"
+    faces, learnt = faithfulness.faces, None
+    if randomisation is None:
+        reason += "; randomisation was not checked"
+    else:
+        faces, likeness = min(faces, randomisation.faces), randomisation.spearman
+        learnt = likeness.high < LARGEST_CORRELATION
+        reason += (
+            f"; maps {'change with' if learnt else 'do not change enough with'} the weights: rank correlation with a "
+            f"randomised network's {likeness.value:.2f} ({likeness.low:.2f} to {likeness.high:.2f})"
+        )
+    if faces < LEAST_FACES:
+        reason = f"undecided, {faces} faces where {LEAST_FACES} are needed; {reason}"
+    return Verdict(better and not worse, learnt, faces, reason)

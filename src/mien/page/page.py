@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from mien.colours import class_colours
 from mien.errors import Notice, RunError
@@ -26,6 +26,13 @@ class WrittenPage:
     page: Path
     page_bytes: int
     files: tuple[Path, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {"report": str(self.page), "bytes": self.page_bytes, "files": [str(each) for each in self.files]}
+
+    def __str__(self) -> str:
+        return str(self.page)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,19 @@
-"""Templates rendered as HTML."""
+"""What pages are written with: templates as HTML, images of faces inside it."""
 
 from __future__ import annotations
 
-import re
+import base64
+import io
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
 from mien.errors import needs_extra
+
+LARGEST_PX = 96
+"""Larger faces are scaled down: a page shows hundreds."""
 
 
 def render(template: str, **values: Any) -> str:
@@ -22,23 +30,25 @@ def render(template: str, **values: Any) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_keep_together,
         loader=PackageLoader("mien.page", "templates"),
     )
     return environment.get_template(template).render(**values)
-
-
-_UNBREAKABLE = re.compile(r"(?<=±) (?=\d)|(?<=\(\d) (?=\w+\))|(?<=\d) (?=s\b)")
-"""The space of ``± 0.3``, of ``(7 classes)`` and of ``2.9 s``."""
-
-
-def _keep_together(value: Any) -> Any:
-    """Replace spaces at which no line may end; values that are not text stay as they are."""
-    is_text = isinstance(value, str) and not hasattr(value, "__html__")
-    return _UNBREAKABLE.sub("\N{NO-BREAK SPACE}", value) if is_text else value
 
 
 def import_page_packages() -> None:
     """Import what pages with charts need. Inside ``needs_extra`` it names a missing package before long work."""
     import jinja2  # noqa: F401
     import matplotlib  # noqa: F401
+
+
+def data_address(image: npt.NDArray[np.uint8], largest_px: int = LARGEST_PX) -> str:
+    """A PNG of an image, uint8 (H, W) or RGB (H, W, 3), as ``data:image/png;base64,...``; scaled down if larger."""
+    picture: Any = Image.fromarray(np.ascontiguousarray(image))
+    if max(picture.size) > largest_px:
+        picture.thumbnail((largest_px, largest_px))
+    if picture.mode == "RGB":
+        # A palette of 64 colours is enough for a small face, at a third of the bytes.
+        picture = picture.quantize(64)
+    stream = io.BytesIO()
+    picture.save(stream, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode("ascii")

@@ -1,18 +1,32 @@
-"""Tables of a page in a terminal."""
+"""Tables of a page in a terminal, and an evaluation as such tables, readable at 80 columns."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from mien.page.blocks import Table
-from mien.page.wording import UNDEFINED
+from mien.evaluation.results import BreakDown, Evaluation
+from mien.evaluation.threshold import ThresholdResult
+from mien.evaluation.vote_metrics import VoteEvaluation
+from mien.page.blocks import Column, Table
+from mien.page.sections import (
+    classification_report,
+    distribution_table,
+    majority_table,
+    majority_words,
+    subsets_table,
+    threshold_table,
+)
+from mien.page.wording import HEADLINES, UNDEFINED, interval_text, samples_text, threshold_words, value_text
 
 
 @dataclass(frozen=True)
@@ -109,3 +123,98 @@ def drop_columns(table: Table, *names: str) -> Table:
     kept = [at for at, column in enumerate(table.columns) if column.name not in names]
     rows = [tuple(row[at] for at in kept) for row in table.rows]
     return Table(table.name, tuple(table.columns[at] for at in kept), rows)
+
+
+_WIDTH = 80
+
+
+def evaluation_text(evaluation: Evaluation) -> RenderableType:
+    """All tables of an evaluation: something rich can print.
+
+    Headline metrics with intervals, metrics of each class, the confusion matrix; where the evaluation has them, metrics
+    without copies, of votes, of a threshold, and by a column.
+    """
+    classes = rich_table(classification_report(evaluation))
+    classes.rows[len(evaluation.classes) - 1].end_section = True
+    parts = [_headline(evaluation), titled("Per class", classes), _confusion(evaluation)]
+    if evaluation.subsets:
+        parts.append(titled("Without copies", rich_table(subsets_table(evaluation.subsets))))
+    if evaluation.votes is not None:
+        parts += _votes(evaluation.votes)
+    if evaluation.threshold is not None:
+        parts.append(threshold_text(evaluation.threshold))
+    if evaluation.by is not None:
+        parts.append(break_down_text(evaluation.by))
+    return Group(*parts)
+
+
+def break_down_text(by: BreakDown) -> RenderableType:
+    """Accuracy and macro-F1 for each value of a column: something rich can print."""
+    return titled(f"By {by.column}", rich_table(subsets_table(by.parts, by.column)))
+
+
+def _votes(votes: VoteEvaluation) -> Iterator[RenderableType]:
+    """Accuracy by FER+'s protocol, and distances between distributions."""
+    yield titled("Votes", Text(majority_words(votes)))
+    if votes.majority:
+        yield rich_table(majority_table(votes))
+    if votes.distribution is not None:
+        yield titled("Distribution of votes", rich_table(distribution_table(votes.distribution)))
+
+
+def threshold_text(result: ThresholdResult) -> RenderableType:
+    """A threshold and the best one on validation: something rich can print."""
+    table = titled(f"Threshold for {result.positive}", rich_table(threshold_table(result)))
+    return Group(table, Text(threshold_words(result)))
+
+
+def _headline(evaluation: Evaluation) -> RenderableType:
+    columns = (Column("metric", "text"), Column("value", "number"), Column("95% interval", "number"))
+    rows = [
+        (HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate))
+        for key, estimate in evaluation.headline.items()
+    ]
+    table = rich_table(Table("headline", columns, rows))
+    table.columns[1].style = "bold"
+    return titled(f"{evaluation.split}: {samples_text(evaluation.samples)}", table)
+
+
+def _confusion(evaluation: Evaluation) -> RenderableType:
+    """Percent of the samples of each true class: counts of classes of different size do not compare."""
+    headers = list(evaluation.classes)
+    names = list(evaluation.classes)
+    if _needed_width(names, headers) > _WIDTH:
+        headers = [str(number) for number in range(1, len(headers) + 1)]
+        names = [f"{number} {name}" for number, name in zip(headers, names, strict=True)]
+    if _needed_width(names, headers) > _WIDTH:
+        return Text(f"\nThe confusion matrix of {len(names)} classes is too wide for a terminal. The files contain it.")
+    table = rich_table(Table("confusion", (Column("true class", "text"),), []))
+    for header in (*headers, "total"):
+        table.add_column(Text(header), justify="right", no_wrap=True)
+    for index, (name, counts) in enumerate(zip(names, evaluation.confusion, strict=True)):
+        percentages = 100 * counts / max(int(counts.sum()), 1)
+        cells = [Text(f"{each:.0f}" if count else "·") for each, count in zip(percentages, counts, strict=True)]
+        cells[index].stylize("bold")
+        table.add_row(Text(name), *cells, f"{int(np.sum(counts)):,}")
+    return titled("Confusion matrix: of the samples of each true class, % predicted as", table)
+
+
+def _needed_width(names: Sequence[str], headers: Sequence[str]) -> int:
+    total_column = len("28,709")
+    first = max(len("true class"), *map(len, names))
+    # A cell holds up to "100"; every column has a space on either side.
+    return first + sum(max(len(header), 3) for header in headers) + total_column + 2 * (len(headers) + 2)
+
+
+def as_text(renderable: Any) -> str:
+    """What rich would print, as plain text of at most 100 columns."""
+    stream = io.StringIO()
+    Console(file=stream, width=100, color_system=None).print(renderable)
+    return stream.getvalue()
+
+
+def as_html(renderable: Any) -> str:
+    """What rich would print, as HTML for a notebook."""
+    console = Console(record=True, width=100, file=io.StringIO())
+    console.print(renderable)
+    return console.export_html(inline_styles=True, code_format="<pre>{code}</pre>")

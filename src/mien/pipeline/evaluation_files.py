@@ -13,7 +13,8 @@ from mien.errors import MissingExtraError
 from mien.evaluation.predictions import Predictions, save_predictions
 from mien.evaluation.results import Evaluation
 from mien.files import plain, whole_file
-from mien.page.run_page import run_page
+from mien.reporting.context import ReportContext
+from mien.reporting.report_page import SUMMARY, report_page
 from mien.run_folder import RunFolder
 
 
@@ -58,14 +59,10 @@ def write_evaluation(
     report = folder / "report.html"
     html: str | None = None
     with suppress(MissingExtraError):
-        html = run_page(
-            title,
-            evaluation,
-            history=history,
-            best_epoch=best_epoch,
-            class_counts=class_counts,
-            metadata=metadata,
-        ).html()
+        context = ReportContext(
+            predictions, evaluation, class_counts=class_counts, history=history, best_epoch=best_epoch
+        )
+        html = report_page(context, title, metadata, SUMMARY).html()
     # All or none: what is half there could neither be used nor, without --overwrite, be written again.
     with ExitStack() as files:
         place = RunFolder(folder).predictions(predictions.split)

@@ -10,12 +10,7 @@ from mien.errors import DataError, Notice, nearest
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness_file import NAME, RobustnessReport, read_robustness
 from mien.inference.find_model import find_run, find_run_of_model, is_shipped
-
-NOT_MEASURED: Notice = Notice(
-    f"Robustness section skipped: there is no {NAME} in the run folder or beside the report. Make it, in minutes, "
-    "with: mien robustness MODEL --data PATH --out RUN.",
-    code="robustness-not-measured",
-)
+from mien.reporting.context import NOT_MEASURED
 
 
 def find_predictions(folder: Path, split: str | None = None) -> Path:

@@ -6,14 +6,12 @@ import numpy as np
 
 from mien.data.dataset import SPLITS, Dataset
 from mien.errors import DataError
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions
 from mien.inference.predictor import Predictor
 from mien.labels import SCHEMES
 
 CHECKED_SAMPLES = 64
 """Samples on which a model is compared with its predictions."""
-LARGEST_DIFFERENCE = 1e-3
-"""Probabilities of one model on two machines, or kept as float16, differ by less."""
 
 
 def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:

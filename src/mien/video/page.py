@@ -12,8 +12,8 @@ from mien.errors import Notice, needs_extra
 from mien.inference.drawing import share_text
 from mien.page.blocks import Block, CaptionedChart, Column, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.svg import Chart, legend_above, legend_inches, make_chart, shorten
-from mien.page.images import data_address
 from mien.page.page import Page
+from mien.page.rendering import data_address
 from mien.video.timeline import Timeline, TrackSummary
 
 if TYPE_CHECKING:

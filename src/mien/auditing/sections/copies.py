@@ -11,7 +11,7 @@ import numpy.typing as npt
 from mien.auditing.findings import AuditFindings
 from mien.checks.copies import has_copy, in_conflict
 from mien.page.blocks import Block, Column, FaceGrid, FaceRow, FaceTile, Table, Text
-from mien.page.images import data_address
+from mien.page.rendering import data_address
 
 PAIRS_SHOWN = 16
 GROUPS_SHOWN = 12

@@ -9,7 +9,7 @@ import numpy as np
 from mien.auditing.findings import AuditFindings, LabelReview
 from mien.checks.vote_evidence import vote_description
 from mien.page.blocks import Block, Column, FaceRow, FaceTile, Table, Text
-from mien.page.images import data_address
+from mien.page.rendering import data_address
 from mien.page.wording import percent
 
 SHOWN = 48

@@ -1,14 +1,14 @@
-"""Does a map depend on what the network learnt? Undo the learning layer by layer, from the top, and compare maps.
+"""Does a map depend on what the network learnt? Shuffle its weights, and compare maps.
 
-The cascading randomisation of Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3.1. A method
+The randomisation of Adebayo et al., Sanity Checks for Saliency Maps, NeurIPS 2018, section 3.1, of all layers. A method
 whose maps stay the same shows the image's edges, not the model.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +17,9 @@ from torch import nn
 
 from mien.errors import DataError
 from mien.evaluation.intervals import bootstrap_mean
+from mien.explanation.faithfulness import Floats, RandomizationTest
 from mien.explanation.gradient.torch_model import TorchModel, run_order
 from mien.explanation.methods import explain
-from mien.explanation.similarity import spearman, ssim
-from mien.explanation.verdict import RandomizationTest
 
 
 def check_randomization(
@@ -30,10 +29,9 @@ def check_randomization(
     targets: npt.NDArray[np.int64] | None = None,
     *,
     maps: npt.NDArray[np.float32] | None = None,
-    depths: int = 4,
     seed: int = 0,
 ) -> RandomizationTest:
-    """Compare a method's maps of a network with those of the same network, more and more randomised.
+    """Compare a method's maps of a network with those of the same network with shuffled weights.
 
     Args:
         name: a method of :data:`mien.explanation.methods.METHODS`.
@@ -41,61 +39,52 @@ def check_randomization(
         images: uint8 (N, size_px, size_px[, 3]).
         targets: int64 (N,), the explained classes; None takes those that the network predicts, before.
         maps: float (N, size_px, size_px), the method's maps of the network as it is, where they are at hand.
-        depths: at how many depths to compare, evenly spread over the layers; the last one is the whole network.
         seed: of the randomisation, of the method and of the resampling.
 
     Raises:
-        DataError: no faces, no such method, ``depths`` below 1.
+        DataError: no faces, no such method.
     """
-    if not len(images) or depths < 1:
-        raise DataError(
-            f"The check needs faces and a depth; found {len(images)} faces, {depths} depths.",
-            code="randomization-input",
-        )
+    if not len(images):
+        raise DataError("The check of randomised weights needs at least one face.", code="no-faces")
     chosen = model.predict(images).argmax(axis=1) if targets is None else targets
     start = (model.spec.size_px - model.spec.crop_px) // 2
     window = slice(start, start + model.spec.crop_px)
-
-    def maps_of(each: TorchModel) -> npt.NDArray[np.float32]:
-        return explain(name, images, chosen, model=each, seed=seed)[:, window, window]
-
-    before = maps_of(model) if maps is None else maps[:, window, window]
-    layers, ranks, structures = [], [], []
-    for layer, randomised in cascade(model, depths, seed):
-        after = maps_of(randomised)
-        layers.append(layer)
-        ranks.append(spearman(before, after))
-        structures.append(ssim(before, after))
-    return RandomizationTest(
-        faces=len(images),
-        layers=tuple(layers),
-        spearman=np.array([each.mean() for each in ranks]),
-        ssim=np.array([each.mean() for each in structures]),
-        final_spearman=bootstrap_mean(ranks[-1], seed=seed),
-        final_ssim=bootstrap_mean(structures[-1], seed=seed),
-    )
+    before = explain(name, images, chosen, model=model, seed=seed) if maps is None else maps
+    after = explain(name, images, chosen, model=randomized(model, seed), seed=seed)
+    alike = spearman(before[:, window, window], after[:, window, window])
+    return RandomizationTest(len(images), bootstrap_mean(alike, seed=seed))
 
 
-def cascade(model: TorchModel, depths: int, seed: int) -> Iterator[tuple[str, TorchModel]]:
-    """Yield the network randomised from its head down to ``depths`` depths, each with its lowest such layer's name.
+def randomized(model: TorchModel, seed: int) -> TorchModel:
+    """A copy of the network in which each tensor has its values in another order, the head's first.
 
-    A layer is a module with numbers of its own, such as a convolution or a norm. Each of its tensors keeps its
-    values and gets them in another order: what was learnt is gone, the size of the activations stays about as it
-    was. One network is changed on and on, so use each before taking the next.
+    What was learnt is gone, the size of the activations stays about as it was.
     """
-    network = copy.deepcopy(model.network)
-    randomised = replace(model, network=network)
-    layers = [(name, module) for name, module, _ in reversed(run_order(randomised)) if _has_own_tensors(module)]
-    stops = {round(share * len(layers)) for share in np.linspace(0, 1, depths + 1)[1:]}
+    shuffled = replace(model, network=copy.deepcopy(model.network))
     generator = torch.Generator().manual_seed(seed)
-    for done, (name, layer) in enumerate(layers, start=1):
+    for _, layer, _ in reversed(run_order(shuffled)):
         _shuffle(layer, generator)
-        if done in stops:
-            yield name, randomised
+    return shuffled
 
 
-def _has_own_tensors(module: nn.Module) -> bool:
-    return next(module.parameters(recurse=False), None) is not None
+def spearman(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Floats:
+    """Spearman's rank correlation of each pair of maps, ties by mean ranks: two (N, ...) -> float64 (N,), -1..1.
+
+    0 where either map is the same everywhere: it orders nothing, so there is nothing to agree with.
+    """
+    ranks = [_mean_ranks(maps.reshape(len(maps), -1)) for maps in (first, second)]
+    a, b = (each - each.mean(axis=1, keepdims=True) for each in ranks)
+    length = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    return np.asarray(np.divide((a * b).sum(axis=1), length, out=np.zeros(len(a)), where=length > 0))
+
+
+def _mean_ranks(values: npt.NDArray[Any]) -> Floats:
+    """Rank of each value in its sample, equal values sharing the mean of theirs: (N, P) -> float64 (N, P)."""
+    ranks = np.empty(values.shape)
+    for row, of_row in zip(ranks, values, strict=True):
+        _, place, count = np.unique(of_row, return_inverse=True, return_counts=True)
+        row[:] = (np.cumsum(count) - (count - 1) / 2)[place.ravel()]
+    return ranks
 
 
 @torch.no_grad()

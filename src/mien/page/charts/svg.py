@@ -209,6 +209,8 @@ def _with_data(svg: str, name: str, figure: Figure) -> str:
         for index, (label, line) in enumerate(curves):
             points = np.asarray(line.get_xydata(), dtype=np.float64)
             points = points[np.isfinite(points).all(axis=1)]
+            if not len(points):
+                continue
             points = points[np.unique(np.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).astype(np.int64))]
             words = " ".join(f"{x:.4g},{y:.4g}" for x, y in points)
             found[f"curve-{number}-{index}"] = {"name": label, "points": words}

@@ -1,4 +1,4 @@
-"""Oracles: votes counted by hand; Study B's split written out."""
+"""Oracles: votes counted by hand."""
 
 import re
 import shlex
@@ -12,11 +12,10 @@ from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.labels import parse_scheme
 from mien.page.blocks import FaceGrid, Table
-from mien.report.context import ReportContext
-from mien.report.feature_vectors import Features
-from mien.report.sections.conditions import conditions_section
-from mien.report.sections.errors import _is_study_b, _study_b_words, merging_section, pairs_section, worst_section
-from mien.report.sections.features import show_features
+from mien.reporting.conditions import conditions_section
+from mien.reporting.context import ReportContext
+from mien.reporting.errors import merging_section, pairs_section, worst_section
+from mien.reporting.features import Features, show_features
 from support import block_codes
 
 CLASSES = ("angry", "happy", "sad")
@@ -58,31 +57,6 @@ def test_what_are_no_ferplus_votes_are_left_out(faces, votes):
     features = Features(np.eye(5), np.eye(5), context.faces)
     assert show_features(context, features).tables()
     assert "vote-entropy" not in {name for table in conditions_section(context).tables() for name, *_ in table.rows}
-
-
-@pytest.mark.parametrize(
-    ("classes", "groups", "is_it"),
-    [
-        (
-            ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
-            ((0, 1, 2, 4, 6), (3, 5)),
-            True,
-        ),
-        (("angry", "fear", "happy", "sad", "surprise", "neutral"), ((0, 1, 3), (2, 4, 5)), True),
-        (("angry", "fear", "happy", "sad", "surprise"), ((0, 1, 3), (2, 4)), True),
-        (("angry", "fear", "happy", "sad", "surprise"), ((0, 1, 3, 4), (2,)), False),
-        (
-            ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
-            ((0, 2, 4, 6), (1, 3, 5)),
-            False,
-        ),
-    ],
-    ids=["seven", "six", "five", "not so", "disgust with the positive"],
-)
-def test_study_bs_split_is_looked_for_in_six_and_five_classes_too(classes, groups, is_it):
-    assert _is_study_b(groups, classes) is is_it
-    assert ("without neutral" in _study_b_words(groups, classes)) == ("neutral" in classes)
-    assert _is_study_b(((0,), (1, 2)), CLASSES) is None
 
 
 def test_copies_of_a_picture_are_shown_once(faces):

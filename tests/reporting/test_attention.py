@@ -5,15 +5,16 @@ import re
 import numpy as np
 import pytest
 
+from mien.errors import DataError
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
-from mien.explanation.verdict import RandomizationTest
+from mien.explanation.faithfulness import RandomizationTest
 from mien.page.blocks import Table
-from mien.report.context import ReportContext
-from mien.report.explainer import MapExplainer
-from mien.report.sections import attention
-from mien.report.sections.attention import show_attention
+from mien.reporting import attention
+from mien.reporting.attention import MapExplainer, average_maps, show_attention
+from mien.reporting.context import ReportContext
+from support import raises
 
 
 def spot(images):
@@ -46,7 +47,7 @@ def test_a_method_that_shows_edges_fails(faces, high, verdict):
     def randomize(name, images, maps):
         asked.append((len(images), maps.shape))
         alike = Estimate(0.3, 0.2, high)
-        return RandomizationTest(len(images), ("head",), np.array([0.3]), np.array([0.3]), alike, alike)
+        return RandomizationTest(len(images), alike)
 
     assert checks(faces, 40, MapExplainer(spot, 48, None, randomize))["verdict"] == verdict
     assert asked == [(32, (32, 48, 48))], "both checks are made on 32 faces and the same maps"
@@ -102,3 +103,15 @@ def test_averages_are_of_as_many_faces_as_the_page_says(faces, monkeypatch):
         if (mine & (labels == index)).any()
     }
     assert counted == expected
+
+
+def test_right_and_wrong_faces_apart_each_map_weighing_the_same():
+    maps = np.array([[[2.0, 0.0]], [[0.0, 40.0]], [[-3.0, 3.0]], [[0.0, 0.0]]], dtype=np.float32)
+    angry, happy = average_maps(maps, np.array([0, 0, 0, 1]), np.array([0, 0, 1, 0]), ("angry", "happy"))
+    assert angry.right.tolist() == [[0.5, 0.5]]
+    assert angry.wrong.tolist() == [[-1.0, 1.0]]
+    assert (angry.right_count, angry.wrong_count) == (2, 1)
+    assert happy.right is None
+    assert happy.wrong.tolist() == [[0.0, 0.0]]
+    with raises(DataError, "maps-shape"):
+        average_maps(maps, np.array([0]), np.array([0]), ("angry",))

@@ -10,8 +10,8 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
 from mien.evaluation.robustness_file import RelativeRobustness, RobustnessReport
-from mien.report.context import ReportContext
-from mien.report.sections.robustness import robustness_section, show_robustness
+from mien.reporting.conditions import robustness_section, show_robustness
+from mien.reporting.context import ReportContext
 from support import block_codes
 
 

@@ -11,10 +11,9 @@ from mien.errors import DataError
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.inference.predictor import load
-from mien.report.context import ReportContext
-from mien.report.explainer import build_explainer
-from mien.report.feature_vectors import extract_features
-from mien.report.sections.features import WORST, features_section, show_features, worst_mistakes
+from mien.reporting.attention import build_explainer
+from mien.reporting.context import ReportContext
+from mien.reporting.features import extract_features, features_section, show_features
 from mien.run_folder import RunFolder
 from support import block_codes
 
@@ -60,14 +59,13 @@ def test_other_weights_than_the_models_explain_nothing(tiny_run, context, tmp_pa
 
 def test_features_are_the_models_of_rows_and_training(tiny_run, context, faces):
     model = load(tiny_run.path)
-    none_wrong = np.empty(0, dtype=np.int64)
-    found = extract_features(model, context.faces.images, none_wrong, faces)
+    found = extract_features(model, context.faces.images, faces)
     assert np.array_equal(found.of_samples, model.features(context.faces.images))
     training = faces.of_split("train")
     assert np.allclose(found.of_training, model.features(training.images), atol=1e-6)
     assert found.training.rows.tolist() == training.rows.tolist()
     assert found.training_count == len(training)
-    none = extract_features(model, context.faces.images, none_wrong, faces.of_split("validation"))
+    none = extract_features(model, context.faces.images, faces.of_split("validation"))
     assert len(none.of_training) == 0
 
 
@@ -84,16 +82,12 @@ def test_a_model_without_features_has_none_and_the_report_goes_on(tiny_run, cont
     assert "This model file gives no features." in skipped.reason
 
 
-def test_of_many_training_faces_the_look_alikes_are_searched(tiny_run, context, faces, monkeypatch):
-    """Every worst mistake has its own face among 30 of the 320 training faces that are kept."""
-    monkeypatch.setattr("mien.report.feature_vectors.SEARCHED", 30)
-    worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, WORST)
-    training = np.flatnonzero(faces.split == "train")
-    images = np.array(faces.images)
-    images[training[: len(worst)]] = context.faces.images[worst]
-    found = extract_features(load(tiny_run.path), context.faces.images, worst, replace(faces, images=images))
-    assert len(found.training) == 30
-    assert set(faces.rows[training[: len(worst)]]) <= set(found.training.rows)
+def test_of_many_training_faces_some_are_drawn(tiny_run, context, faces, monkeypatch):
+    monkeypatch.setattr("mien.reporting.features.SEARCHED", 30)
+    found = extract_features(load(tiny_run.path), context.faces.images, faces)
+    training = faces.rows[faces.split == "train"]
+    assert len(set(found.training.rows)) == 30
+    assert set(found.training.rows) < set(training)
     words = " ".join(block.words for block in show_features(context, found).blocks if block.kind == "text")
     assert f"Searched: 30 of {len(training)} training faces" in words
 
@@ -101,7 +95,7 @@ def test_of_many_training_faces_the_look_alikes_are_searched(tiny_run, context, 
 def test_a_method_that_the_network_does_not_allow_is_named(tiny_run, context, monkeypatch):
     """As for a network without maps: Grad-CAM refuses."""
     from mien.explanation.gradient import gradcam
-    from mien.report.sections.attention import show_attention
+    from mien.reporting.attention import show_attention
 
     def refuse(model):
         raise DataError("Grad-CAM needs a network with convolutional maps; this one has none. Take another method.")

@@ -12,7 +12,8 @@ from mien.errors import DataError, MissingExtraError
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.threshold import measure_threshold
-from mien.page.run_page import run_page
+from mien.reporting.context import ReportContext
+from mien.reporting.report_page import SUMMARY, report_page
 from support import page_codes, raises
 
 HISTORY = [
@@ -72,7 +73,12 @@ def written(tmp_path, **changes) -> str:
         "class_counts": {"train": [30, 40], "test": [617, 617]},
         "metadata": {"Model": "model.onnx", "Data": "sha256:" + "ab" * 32},
     }
-    run_page(**{**content, **changes}).write(tmp_path)
+    content |= changes
+    evaluation = content.pop("evaluation")
+    classes = evaluation.classes
+    predictions = Predictions(np.arange(1), np.zeros(1, dtype=int), np.eye(len(classes))[:1], classes, "test", "")
+    title, metadata = content.pop("title"), content.pop("metadata")
+    report_page(ReportContext(predictions, evaluation, **content), title, metadata, SUMMARY).write(tmp_path)
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 

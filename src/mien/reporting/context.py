@@ -13,14 +13,28 @@ import numpy.typing as npt
 from mien.data.dataset import Dataset
 from mien.data.splits import group_identical
 from mien.errors import Notice
+from mien.evaluation.error_analysis import Indices
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
+from mien.evaluation.robustness_file import NAME as ROBUSTNESS_NAME
 from mien.evaluation.robustness_file import RobustnessReport
 from mien.inference.predictor import Predictor
-from mien.pipeline.find_files import NOT_MEASURED
 from mien.run_folder import RunFolder
 
+NOT_MEASURED: Notice = Notice(
+    f"Robustness section skipped: there is no {ROBUSTNESS_NAME} in the run folder or beside the report. Make it, in "
+    "minutes, with: mien robustness MODEL --data PATH --out RUN.",
+    code="robustness-not-measured",
+)
+
 Predict = Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
+
+
+def draw_sorted(count: int, most: int) -> Indices:
+    """At most ``most`` of ``count`` indices, drawn at random, ascending; always the same."""
+    if count <= most:
+        return np.arange(count, dtype=np.int64)
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False)).astype(np.int64)
 
 
 @dataclass(frozen=True)

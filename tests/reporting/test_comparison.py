@@ -6,16 +6,15 @@ import re
 import numpy as np
 import pytest
 
-from mien.comparison.section import (
-    PairwiseComparison,
-    comparison_section,
-    comparison_table,
-    short_names,
-    subsets_table,
-)
-from mien.evaluation.paired_tests import compare_predictions
 from mien.evaluation.predictions import Predictions
 from mien.page.blocks import Text
+from mien.reporting.comparison import (
+    compare_predictions,
+    comparison_section,
+    comparison_subsets_table,
+    comparison_table,
+    short_names,
+)
 
 
 @pytest.fixture
@@ -25,11 +24,11 @@ def pair():
     for seed in (0, 1):
         probabilities = np.random.default_rng(seed).dirichlet(np.ones(3), 30)
         made.append(Predictions(np.arange(30), np.arange(30) % 2, probabilities, ("a", "b", "c"), "validation", ""))
-    return PairwiseComparison("one", "value", *made, compare_predictions(*made, resamples=20))
+    return compare_predictions(*made, resamples=20, names=("one", "value"))
 
 
 def test_chance_is_that_of_the_recalls_that_there_are(pair):
-    words = " ".join(block.words for block in comparison_section(pair, None).blocks if isinstance(block, Text))
+    words = " ".join(block.words for block in comparison_section(pair).blocks if isinstance(block, Text))
     (sentence,) = re.findall(r"[^.]* recall of [^.]*?0\.05[^.]*\.", words)
     assert re.findall(r"(?<![.\d])\d+%?(?!\.)", sentence) == ["2", "10%"], "two have a recall; 1 - .95 ** 2 = .0975"
 
@@ -37,14 +36,14 @@ def test_chance_is_that_of_the_recalls_that_there_are(pair):
 def test_the_tables_keys_do_not_depend_on_the_names(pair):
     line = json.loads(comparison_table(pair).to_json())[0]
     assert list(line) == ["metric", "first", "second", "difference", "p"]
-    found = pair.comparison.accuracy
+    found = pair.accuracy
     assert (line["first"], line["second"], line["p"]) == (found.first, found.second, found.p_value)
     assert re.findall("one|value", comparison_table(pair).caption) == ["value", "one"], "the second minus the first"
 
 
 def test_heads_are_the_names_of_the_models(pair):
     assert [column.head for column in comparison_table(pair).columns] == ["", "one", "value", "", ""]
-    assert [column.head for column in subsets_table(pair).columns][2:] == [
+    assert [column.head for column in comparison_subsets_table(pair).columns][2:] == [
         f"{metric}, {name}" for metric in ("accuracy", "macro-F1") for name in ("one", "value")
     ]
 

@@ -14,10 +14,9 @@ from mien.evaluation.temperature import assign_folds
 from mien.inference.predictor import load
 from mien.labels import SCHEMES
 from mien.pipeline.matching import faces_of_predictions, match_faces
-from mien.report.context import ReportContext
-from mien.report.run import write_report
-from mien.report.sections.calibration import prediction_sets
-from support import page_codes, raises
+from mien.reporting.context import ReportContext
+from mien.reporting.probabilities import prediction_sets
+from support import page_codes, raises, write_report
 
 
 def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path, scored):
@@ -26,13 +25,13 @@ def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path, score
     part = merged.of_split("validation")
     scores = scored(part.labels, merged.classes, part.rows, fingerprint=faces.fingerprint)
     assert np.array_equal(match_faces(faces_of_predictions(faces, scores), scores).images, part.images)
-    write_report(tmp_path, scores, title="two classes", faces=faces, resamples=20)
+    write_report(tmp_path, scores, title="two classes", faces=faces)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "data:image/png" in page
     assert 'id="worst"' in page
     assert 'id="merging"' not in page
     with raises(DataError, "data-differs", "sha256:"):
-        write_report(tmp_path / "no", scores, title="other data", faces=part, resamples=20)
+        write_report(tmp_path / "no", scores, title="other data", faces=part)
     assert not (tmp_path / "no").exists()
 
 
@@ -40,19 +39,19 @@ def test_a_named_scheme_leads_from_the_data_to_the_scores(faces, tmp_path, score
     "labels", [[3], [3, 3, 3, 3], [0, 2, 3, 4, 5, 6] * 5], ids=["one row", "one class", "no disgust"]
 )
 def test_a_split_that_lacks_something_is_reported(labels, faces, tmp_path, scored):
-    written = write_report(tmp_path, scored(labels, faces.classes), title="<lame>", resamples=20)
+    written = write_report(tmp_path, scored(labels, faces.classes), title="<lame>")
     page = written.page.read_text(encoding="utf-8")
     assert "&lt;lame&gt;" in page
     absent = [name for index, name in enumerate(faces.classes) if index not in labels]
     assert f": {', '.join(absent)}." in re.search("<header>(.*?)</header>", page, re.DOTALL)[1]
     assert ">nan<" not in page.lower()
-    again = write_report(tmp_path / "again", scored(labels, faces.classes), title="<lame>", resamples=20)
+    again = write_report(tmp_path / "again", scored(labels, faces.classes), title="<lame>")
     assert again.page.read_bytes() == written.page.read_bytes()
 
 
 def test_a_row_that_is_right_for_certain(faces, tmp_path):
     scores = Predictions(np.arange(2), np.array([3, 4]), np.eye(7)[[3, 4]], faces.classes, "mine", "")
-    write_report(tmp_path, scores, title="right", resamples=20)
+    write_report(tmp_path, scores, title="right")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page_codes(page).count("no-mistakes") == 3, "pairs, worst mistakes and merging"
 
@@ -72,7 +71,7 @@ def test_a_label_moves_neither_its_own_threshold_nor_its_own_set(faces, scored):
 
 def test_the_level_of_prediction_sets_is_chosen(faces, tmp_path, scored):
     scores = scored([0, 1, 2, 3, 4, 5, 6] * 12, faces.classes)
-    write_report(tmp_path / "out", scores, title="t", resamples=20, level=0.75)
+    write_report(tmp_path / "out", scores, level=0.75)
     line, *_ = json.loads((tmp_path / "out" / "tables" / "prediction-sets.json").read_text(encoding="utf-8"))
     evaluation = evaluate_predictions(scores, 2)
     sets, usual = (prediction_sets(ReportContext(scores, evaluation, level=level)) for level in (0.75, 0.9))
@@ -81,7 +80,7 @@ def test_the_level_of_prediction_sets_is_chosen(faces, tmp_path, scored):
     assert line["mean set size"] == pytest.approx(sets.members.sum(axis=1).mean())
     assert line["mean set size"] < usual.members.sum(axis=1).mean()
     with raises(DataError, "level-range", "1.5"):
-        write_report(tmp_path / "none", scores, title="t", resamples=20, level=1.5)
+        write_report(tmp_path / "none", scores, level=1.5)
     assert not (tmp_path / "none").exists()
 
 
@@ -97,7 +96,7 @@ def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_scores_cal
         def probabilities(self, images, temperature=None):
             raise AssertionError("asked")
 
-    page = write_report(tmp_path / "out", scores, title="t", faces=faces, model=Silent(), resamples=20).page
+    page = write_report(tmp_path / "out", scores, faces=faces, model=Silent()).page
     assert "new-predictions-of-test" in page_codes(page.read_text(encoding="utf-8"))
 
 
@@ -107,7 +106,7 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
     scores = Predictions(part.rows, part.labels, model.probabilities(part.images), faces.classes, "validation", "")
 
     def codes(name, given, **more):
-        written = write_report(tmp_path / name, given, title="t", resamples=20, **more)
+        written = write_report(tmp_path / name, given, **more)
         page = written.page.read_text(encoding="utf-8")
         assert 'id="attention"' not in page
         assert 'id="features"' not in page
@@ -126,14 +125,14 @@ def test_what_is_not_here_is_not_here_for_the_reason_that_is_given(faces, tiny_r
 
 def test_a_report_replaces_its_own_files_and_no_others(faces, tmp_path, scored):
     labels = [0, 2, 3, 4, 5, 6] * 5
-    first = write_report(tmp_path, scored(labels, faces.classes), title="t", resamples=20)
+    first = write_report(tmp_path, scored(labels, faces.classes))
     ours = {file.relative_to(tmp_path) for file in first.files}
     others = [tmp_path / "figures" / "mine.png", tmp_path / "tables" / "audit.csv", tmp_path / "mine.csv"]
     for file in others:
         file.write_bytes(b"x")
     page = first.page.read_text(encoding="utf-8")
     first.page.write_text(page.replace("page:\n", "page:\n../mine.csv\nmine.csv\nfigures/../mine.csv\n"), "utf-8")
-    again = write_report(tmp_path, scored([3, 3, 3, 3], faces.classes), title="t", resamples=20)
+    again = write_report(tmp_path, scored([3, 3, 3, 3], faces.classes))
     left = {file.relative_to(tmp_path) for file in tmp_path.glob("*/*")} - {
         each.relative_to(tmp_path) for each in others
     }

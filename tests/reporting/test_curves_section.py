@@ -6,8 +6,8 @@ import pytest
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.page.sections import confusion_section
-from mien.report.context import ReportContext
-from mien.report.sections.curves import curves_section
+from mien.reporting.context import ReportContext
+from mien.reporting.probabilities import curves_section
 
 
 @pytest.mark.parametrize(("labels", "drawn"), [([0, 1, 1, 0], True), ([1, 1, 1], False), ([1], False)])

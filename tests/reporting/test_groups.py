@@ -8,10 +8,10 @@ import pytest
 from mien.data.dataset import Dataset
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.report.context import ReportContext
-from mien.report.run import write_report
-from mien.report.sections.calibration import prediction_sets
+from mien.reporting.context import ReportContext
+from mien.reporting.probabilities import prediction_sets
 from mien.sample_groups import join_groups
+from support import write_report
 
 TABLES = ("areas", "abstaining", "confused-pairs", "merged-pairs", "schemes", "accuracy-by", "without-copies")
 CLASSES = ("angry", "happy", "sad")

@@ -15,12 +15,12 @@ from mien.evaluation.class_merging import ClassGroups, merged_pairs, merged_sche
 from mien.evaluation.error_analysis import ConfusedPair, Indices, confused_pairs, pair_examples, worst_mistakes
 from mien.evaluation.ferplus import majority
 from mien.evaluation.intervals import proportion_among
-from mien.labels import SCHEMES, LabelScheme, parse_scheme
+from mien.labels import LabelScheme, parse_scheme
 from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.error_analysis import dendrogram_chart, merging_chart, pairs_chart
-from mien.page.images import data_address
+from mien.page.rendering import data_address
 from mien.page.wording import counted, percent
-from mien.report.context import ReportContext
+from mien.reporting.context import ReportContext
 
 PAIRS_IN_CHART = 12
 PAIRS_WITH_FACES = 6
@@ -114,7 +114,6 @@ def merging_section(context: ReportContext) -> Section | None:
         (len(each.groups), scheme_words(each.groups, context.classes), each.accuracy, each.macro_f1, each.chance)
         for each in merging.schemes
     ]
-    study_b = _study_b_words(merging.schemes[0].groups, context.classes)
     columns = (Column("merged", "text"), Column("accuracy", "percent"), Column("gain, points", "points"))
     scheme_columns = (
         Column("classes", "count"), Column("scheme", "text"), Column("accuracy", "percent"), Column("macro-F1"),
@@ -138,7 +137,6 @@ def merging_section(context: ReportContext) -> Section | None:
                 "Distance of two classes: 1 minus their mean rate of confusion with each other.",
             ),
             Table("schemes", scheme_columns, schemes),
-            *(() if study_b is None else (Text(study_b),)),
             Text(
                 f"{_how_to_train(scheme_of(merging.schemes[0].groups, context.classes))}The schemes are measured on "
                 f"the samples that they were found on, which is slightly optimistic. Fewer classes are also easier.",
@@ -281,19 +279,3 @@ def _votes_on_mistakes(context: ReportContext) -> list[Block]:
     without = int((~voted).sum())
     caption = f"Samples without votes, excluded: {without:,}." if without else ""
     return [Table("votes-on-mistakes", columns, rows, caption)]
-
-
-def _study_b_words(groups: ClassGroups, classes: tuple[str, ...]) -> str | None:
-    if (is_it := _is_study_b(groups, classes)) is None:
-        return None
-    words = f"The cut into two classes, {scheme_words(groups, classes)}, {'is' if is_it else 'is not'} Study B's"
-    return f"{words} positive (happy, surprise) against negative{', without neutral' if 'neutral' in classes else ''}."
-
-
-def _is_study_b(groups: ClassGroups, classes: tuple[str, ...]) -> bool | None:
-    """Whether two groups are Study B's positive and negative; None where its classes are missing."""
-    scheme = SCHEMES["binary-with-disgust" if "disgust" in classes else "binary"]
-    positive, negative = (set(scheme.groups[name]) for name in ("positive", "negative"))
-    if not positive | negative <= set(classes):
-        return None
-    return positive in [{classes[index] for index in group} & (positive | negative) for group in groups]

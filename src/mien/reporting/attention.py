@@ -1,0 +1,365 @@
+"""Attention maps: maps by several methods, checks of the methods, and averages over correct and wrong faces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.errors import DataError, MienError, MissingExtraError, Notice, needs_extra
+from mien.evaluation.predictions import LARGEST_DIFFERENCE
+from mien.explanation.faithfulness import (
+    LARGEST_CORRELATION,
+    LEAST_FACES,
+    Faithfulness,
+    RandomizationTest,
+    judge,
+    measure_faithfulness,
+)
+from mien.explanation.methods import METHODS, explain
+from mien.explanation.overlay import colour, overlay
+from mien.inference.predictor import Predictor
+from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
+from mien.page.charts.curves import line_style
+from mien.page.charts.svg import INK, Chart, legend_above, make_chart
+from mien.page.rendering import data_address
+from mien.page.wording import percent
+from mien.progress import track
+from mien.reporting.context import ReportContext, Skipped, draw_sorted
+from mien.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+JUDGED_FACES = 32
+"""Enough for intervals, few enough that a report takes less than a minute."""
+
+AVERAGED_FACES: dict[str, int] = {"gradcam": 1400, "gradient": 1400, "occlusion": 224}
+"""Over all classes, correct and wrong: as many as take seconds by the method."""
+
+BATCH = 64
+
+
+def attention_section(context: ReportContext) -> Section | Skipped:
+    """Build an explainer of the model and show its maps; needs the faces and a model."""
+    if reason := context.no_new_predictions:
+        return Skipped(reason)
+    if not context.explain:
+        return Skipped(Notice("Attention maps skipped, as requested.", code="attention-not-wanted"))
+    assert context.model is not None
+    assert context.faces is not None
+    explainer, notice = build_explainer(context.model, context.run, np.asarray(context.faces.images))
+    return show_attention(context, explainer, notice)
+
+
+def show_attention(context: ReportContext, explainer: MapExplainer, notice: Notice | None = None) -> Section:
+    """Which methods are faithful, faces with their maps, and mean maps of each class; needs the faces.
+
+    Args:
+        context: with the faces.
+        explainer: of the model.
+        notice: why methods are missing; None if none is.
+    """
+    assert context.faces is not None
+    images = np.asarray(context.faces.images)
+    verdicts, curves = _evidence(images, explainer)
+    blocks: list[Block] = [
+        Text(
+            "The maps show which pixels support the predicted class. A map can mislead: the table shows which methods "
+            "pass the checks on this model."
+        ),
+        *(() if notice is None else (Text(notice),)),
+        verdicts,
+        Text(
+            f"Deletion: the most important pixels are blurred first. Insertion: they are restored first. The gain is "
+            f"measured against the same maps at a random position. Rank correlation: with maps of the network after "
+            f"its weights are shuffled; a method whose maps do not change shows edges, not what the network learned. "
+            f"A method passes if the interval of its deletion gain is above 0, the interval of its insertion gain is "
+            f"not below 0, and the interval of its rank correlation is below {LARGEST_CORRELATION:g}. With fewer than "
+            f"{LEAST_FACES} faces it is undecided. Checked on {min(JUDGED_FACES, len(images))} faces.",
+            soft=True,
+        ),
+        *curves,
+        _gallery(context, images, explainer),
+    ]
+    blocks += _averages(context, images, explainer)
+    return Section("attention", "Attention maps", tuple(blocks))
+
+
+def _evidence(images: npt.NDArray[np.uint8], explainer: MapExplainer) -> tuple[Table, list[Block]]:
+    judged = images[draw_sorted(len(images), JUDGED_FACES)]
+
+    def measure(maps: Maps) -> Faithfulness:
+        return measure_faithfulness(explainer.predict, judged, maps, crop_px=explainer.crop_px)
+
+    rows, drawn = [], []
+    methods = explainer.methods
+    for name in track(methods, total=len(methods), what="checking maps", unit="methods"):
+        maps = explainer.maps(name, judged)
+        faithful = measure(maps)
+        randomized = None if explainer.randomize is None else explainer.randomize(name, judged, maps)
+        rows.append(
+            (
+                name,
+                judge(faithful, randomized).word,
+                faithful.deletion_gain,
+                faithful.insertion_gain,
+                None if randomized is None else randomized.spearman,
+            )
+        )
+        drawn.append((name, faithful))
+    random = measure(np.random.default_rng(0).random(judged.shape, dtype=np.float32))
+    columns = (
+        Column("method", "text"),
+        Column("verdict", "text"),
+        Column("deletion gain", "signed"),
+        Column("insertion gain", "signed"),
+        Column("rank correlation", "signed"),
+    )
+    plots = (
+        CaptionedChart(
+            faithfulness_chart(drawn, random, "deletion"),
+            "Deletion: mean probability of the class while pixels are blurred in the order of the map. Lower is "
+            "better. Dotted: the same maps at a random position, the baseline of the gain. Dashed: random maps.",
+        ),
+        CaptionedChart(
+            faithfulness_chart(drawn, random, "insertion"),
+            "Insertion: the same while pixels are restored in the blurred face. Higher is better.",
+        ),
+    )
+    return Table("explanation-checks", columns, rows), [ChartRow(plots)]
+
+
+def _gallery(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> FaceGrid:
+    """The most confident correct and wrong face of each class, by every method."""
+    chosen = []
+    for index in range(len(context.classes)):
+        for is_correct in (True, False):
+            mine = np.flatnonzero((context.predictions.labels == index) & (context.correct == is_correct))
+            if len(mine):
+                chosen.append(int(mine[np.argmax(context.confidence[mine])]))
+    faces = images[chosen]
+    methods = track(explainer.methods, total=len(explainer.methods), what="mapping faces", unit="methods")
+    maps = {name: explainer.maps(name, faces) for name in methods}
+    parts = []
+    for index, at in enumerate(chosen):
+        true, predicted = context.classes[context.predictions.labels[at]], context.classes[context.predicted[at]]
+        sure = percent(float(context.confidence[at]), 0)
+        title = f"{true}, correct, {sure}" if true == predicted else f"{true}, predicted {predicted}, {sure}"
+        cards = [FaceTile(data_address(faces[index]), "the face")]
+        cards += [FaceTile(data_address(overlay(faces[index], each[index], 2)), name) for name, each in maps.items()]
+        parts.append(FaceRow(title, tuple(cards)))
+    return FaceGrid("The most confident correct and wrong prediction of each class", tuple(parts), stacked=True)
+
+
+def _averages(context: ReportContext, images: npt.NDArray[np.uint8], explainer: MapExplainer) -> list[Block]:
+    method = next(name for name in AVERAGED_FACES if name in explainer.methods)
+    most = max(AVERAGED_FACES[method] // (2 * len(context.classes)), 1)
+    chosen: list[int] = []
+    for index in range(len(context.classes)):
+        for is_correct in (True, False):
+            mine = np.flatnonzero((context.predictions.labels == index) & (context.correct == is_correct))
+            chosen += [int(mine[each]) for each in draw_sorted(len(mine), most)]
+    at = np.array(sorted(chosen), dtype=np.int64)
+    starts = range(0, len(at), BATCH)
+    batches = track(starts, total=len(starts), what="averaging maps", unit="batches")
+    maps = np.concatenate([explainer.maps(method, images[at[first : first + BATCH]]) for first in batches])
+    averages = average_maps(maps, context.predictions.labels[at], context.predicted[at], context.classes)
+    cards: dict[str, list[FaceTile]] = {"correct": [], "wrong": []}
+    for each in averages:
+        means = {"correct": (each.right, each.right_count), "wrong": (each.wrong, each.wrong_count)}
+        # One scale for both of a class, so that they compare by eye.
+        largest = max((float(mean.max()) for mean, _ in means.values() if mean is not None), default=0.0)
+        for kind, (mean, count) in means.items():
+            if mean is not None:
+                cards[kind].append(FaceTile(data_address(_coloured(mean, largest)), f"{each.name} ({count})"))
+    parts = tuple(FaceRow(kind, tuple(made)) for kind, made in cards.items() if made)
+    return [
+        FaceGrid(
+            f"Mean map ({method}) of each true class, with the number of faces. At most {most:,} correct and "
+            f"{most:,} wrong faces of a class are drawn at random; both share one scale.",
+            parts,
+            stacked=True,
+        )
+    ]
+
+
+def _coloured(mean: Maps, largest: float) -> npt.NDArray[np.uint8]:
+    positive = np.maximum(mean, 0)
+    scaled = positive / largest if largest > 0 else positive
+    return np.rint(colour(scaled)).astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+
+
+CHECKED_FACES = 4
+"""Faces on which the weights of a run are compared with its model file."""
+
+Maps = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class MapExplainer:
+    """What is needed to explain a model.
+
+    Attributes:
+        predict: faces uint8 (n, S, S[, 3]) -> probabilities (n, C).
+        crop_px: side of the central crop that the model sees.
+        network: a :class:`mien.explanation.gradient.torch_model.TorchModel`; None allows occlusion alone.
+        randomize: (method, faces, maps of them) -> test against a network with random weights; None without a network.
+        unsupported: methods that this network does not support, such as Grad-CAM without convolutional maps.
+    """
+
+    predict: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.float64]]
+    crop_px: int
+    network: Any = None
+    randomize: Callable[[str, npt.NDArray[np.uint8], Maps], RandomizationTest] | None = None
+    unsupported: tuple[str, ...] = ()
+
+    @property
+    def methods(self) -> list[str]:
+        """Names of the methods that can be used."""
+        usable = [name for name, method in METHODS.items() if self.network is not None or not method.needs_torch]
+        return [name for name in usable if name not in self.unsupported]
+
+    def maps(self, name: str, images: npt.NDArray[np.uint8]) -> Maps:
+        """Maps of the predicted classes for images uint8 (N, S, S[, 3]): float32 (N, S, S)."""
+        return explain(name, images, predict=self.predict, model=self.network, crop_px=self.crop_px)
+
+
+def build_explainer(
+    model: Predictor, run: RunFolder | None, images: npt.NDArray[np.uint8]
+) -> tuple[MapExplainer, Notice | None]:
+    """The explainer of a model, and why it cannot use some methods (None if it can use all).
+
+    Args:
+        model: the model.
+        run: its run folder, which holds the weights; None if there is none.
+        images: faces uint8 (N, S, S[, 3]) of the model's size, none of the test split.
+    """
+    crop_px = model.manifest.input.crop_px
+    occlusion = MapExplainer(model.probabilities, crop_px)
+
+    skipped = "Methods that need gradients are skipped"
+    if run is None:
+        return occlusion, Notice(f"{skipped}: the model is not in a run folder.", code="gradients-without-run")
+    if not run.best.is_file():
+        return occlusion, Notice(f"{skipped}: the run folder has no {run.best.name}.", code="gradients-without-weights")
+    try:
+        with needs_extra("explain", "Explaining a model by gradients"):
+            import_module("captum")  # The methods import it only when they run.
+            # By name: training writes the summary of this report, and no page may need torch.
+            gradient = {
+                name: import_module(f"mien.explanation.gradient.{name}") for name in ("randomization", "torch_model")
+            }
+        network = gradient["torch_model"].load_torch_model(run, model.manifest.temperature)
+    except MissingExtraError as error:
+        return occlusion, Notice(f"{skipped}. {error}", code="gradients-without-extra")
+    except MienError as error:
+        words = f"{skipped}: the weights of the run cannot be used. {error}"
+        return occlusion, Notice(words, code="gradients-weights-unusable")
+    some = np.asarray(images[:CHECKED_FACES])
+    if np.abs(network.predict(some) - model.probabilities(some)).max() > LARGEST_DIFFERENCE:
+        words = f"{skipped}: {run.best} and the model file differ. Export the run again with mien export."
+        return occlusion, Notice(words, code="gradients-other-weights")
+
+    def randomize(name: str, images: npt.NDArray[np.uint8], maps: Maps) -> RandomizationTest:
+        found: RandomizationTest = gradient["randomization"].check_randomization(name, network, images, maps=maps)
+        return found
+
+    unsupported, reasons = [], []
+    for name, method in METHODS.items():
+        if method.needs_torch:
+            try:
+                explain(name, some[:1], model=network)
+            except DataError as error:
+                unsupported.append(name)
+                reasons.append(f"The method {name} is skipped. {error}")
+    notice = Notice(" ".join(reasons), code="methods-unsupported") if reasons else None
+    return MapExplainer(model.probabilities, crop_px, network, randomize, tuple(unsupported)), notice
+
+
+def faithfulness_chart(
+    named: Sequence[tuple[str, Faithfulness]], random: Faithfulness, kind: Literal["deletion", "insertion"]
+) -> Chart:
+    """Deletion or insertion curves of each method, of its maps at a random position, and of random maps."""
+
+    def draw(axes: Axes) -> None:
+        for index, (name, each) in enumerate(named):
+            colour, _ = line_style(index)
+            maps, moved = (
+                (each.deletion, each.random_deletion) if kind == "deletion" else (each.insertion, each.random_insertion)
+            )
+            axes.plot(100 * each.shares, maps, color=colour, linewidth=1.5, label=name)
+            axes.plot(100 * each.shares, moved, ":", color=colour, linewidth=1.0)
+        random_curve = random.deletion if kind == "deletion" else random.insertion
+        axes.plot(100 * random.shares, random_curve, "--", color=INK, linewidth=1.2, label="random map")
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("blurred pixels, %" if kind == "deletion" else "restored pixels, %")
+        axes.set_ylabel("mean probability of the class")
+        axes.grid()
+        legend_above(axes, 3)
+
+    return make_chart(kind, draw, height_inches=3.2)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMaps:
+    """Mean maps of one true class.
+
+    Attributes:
+        name: the class.
+        right, wrong: float32 (S, S), mean over the faces that were predicted as the class, and over those that were
+            not; None where there is no such face.
+        right_count, wrong_count: how many faces each is of.
+    """
+
+    name: str
+    right: npt.NDArray[np.float32] | None
+    wrong: npt.NDArray[np.float32] | None
+    right_count: int
+    wrong_count: int
+
+
+def average_maps(
+    maps: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    predictions: npt.NDArray[np.int64],
+    classes: tuple[str, ...],
+) -> list[ClassMaps]:
+    """Mean map of each true class over right and over wrong faces.
+
+    Each map is first divided by its largest absolute value: gradients differ by orders of magnitude between faces,
+    and the mean would be of the few largest.
+
+    Args:
+        maps: float (N, S, S).
+        labels: int64 (N,), true classes.
+        predictions: int64 (N,), predicted classes.
+        classes: C names.
+
+    Returns:
+        C entries, in the order of the classes.
+
+    Raises:
+        DataError: numbers of maps, labels and predictions that differ.
+    """
+    if not len(maps) == len(labels) == len(predictions):
+        raise DataError(
+            f"{len(maps)} maps, {len(labels)} labels and {len(predictions)} predictions do not match.",
+            code="maps-shape",
+        )
+    largest = np.abs(maps).max(axis=(1, 2), keepdims=True, initial=0)
+    scaled = np.divide(maps, largest, out=np.zeros(maps.shape, dtype=np.float32), where=largest > 0)
+
+    def mean_over(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float32] | None:
+        return scaled[chosen].mean(axis=0) if chosen.any() else None
+
+    averages = []
+    for index, name in enumerate(classes):
+        right = (labels == index) & (predictions == index)
+        wrong = (labels == index) & (predictions != index)
+        averages.append(ClassMaps(name, mean_over(right), mean_over(wrong), int(right.sum()), int(wrong.sum())))
+    return averages

@@ -1,0 +1,374 @@
+"""Two models on the same samples: differences, tests, and the faces that only one predicts correctly."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.data.dataset import Dataset
+from mien.errors import Notice
+from mien.evaluation.intervals import percentile_interval
+from mien.evaluation.named_metrics import groups_of, resample
+from mien.evaluation.paired_tests import Difference, McNemar, bootstrap_p_value, match_samples, mcnemar_test
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Estimate, SubsetMetrics, json_ready
+from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
+from mien.page.charts.error_analysis import differences_chart
+from mien.page.page import Page
+from mien.page.rendering import data_address
+from mien.page.sections import COPIES_WORDS
+from mien.page.terminal import as_text, rich_table
+from mien.page.wording import p_text, percent, samples_text
+
+FACES_SHOWN = 16
+_HEAD = 24
+"""Characters of a model's name at the head of a column."""
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The second model against the first, on the same samples.
+
+    Attributes:
+        first, second: names.
+        samples: number of samples.
+        classes: C class names.
+        accuracy: 0..1, higher is better.
+        macro_f1: 0..1, higher is better.
+        log_loss: nats, lower is better.
+        recall: of each class, in their order; NaN for a class without samples.
+        mcnemar: the test on accuracy that needs no resampling.
+        only_first: int64 (A,), ascending ids of the samples that only the first model predicts correctly.
+        only_second: int64 (B,), the same for the second model.
+        both_wrong: int64 (D,), ascending ids of the samples that both models predict wrongly.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
+        first_predictions, second_predictions: of the samples, in ascending order of their ids.
+        subsets: metrics of both on all samples and without copies; empty without data.
+        faces: of the samples, in the same order; None without data.
+    """
+
+    first: str
+    second: str
+    samples: int
+    classes: tuple[str, ...]
+    accuracy: Difference
+    macro_f1: Difference
+    log_loss: Difference
+    recall: tuple[Difference, ...]
+    mcnemar: McNemar
+    only_first: npt.NDArray[np.int64]
+    only_second: npt.NDArray[np.int64]
+    both_wrong: npt.NDArray[np.int64]
+    resamples: int
+    seed: int
+    first_predictions: Predictions = field(repr=False)
+    second_predictions: Predictions = field(repr=False)
+    subsets: Sequence[tuple[SubsetMetrics, SubsetMetrics]] = ()
+    faces: Dataset | None = field(default=None, repr=False)
+
+    @property
+    def p_value(self) -> float:
+        """McNemar's test: how often chance alone would differ as much, 0..1."""
+        return self.mcnemar.p_value
+
+    @property
+    def accuracy_difference(self) -> Estimate:
+        """Accuracy of the second minus that of the first, with its 95% interval of paired resamples."""
+        return self.accuracy.difference
+
+    @property
+    def notices(self) -> list[Notice]:
+        """What a reader must know: notes such as test-time augmentation, unequal temperatures.
+
+        Temperature 1 means that the temperature of the model was not applied, because it was fitted on these samples.
+        Two models that both use their own temperature need no notice.
+        """
+        sides = (self.first, self.first_predictions), (self.second, self.second_predictions)
+        notices = [
+            Notice(f"the predictions of {name} are {predictions.note}", code="predictions-averaged")
+            for name, predictions in sides
+            if predictions.note
+        ]
+        temperatures = [predictions.temperature for _, predictions in sides]
+        if None not in temperatures and (temperatures[0] == 1) != (temperatures[1] == 1):
+            words = " and ".join(f"{name} at temperature {each.temperature:.3g}" for name, each in sides)
+            notices.append(Notice(f"{words}: log loss depends on the temperature", code="temperatures-differ"))
+        return notices
+
+    def write_report(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``report.html`` with charts and tables into a folder; the page's path.
+
+        Raises:
+            MissingExtraError: the extra ``report`` is not installed.
+        """
+        return comparison_page([self]).write(Path(folder)).page
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: both models' metrics, differences, intervals and p-values; notes and subsets, if any."""
+        left_out = {"first_predictions", "second_predictions", "subsets", "faces"}
+        content = {
+            each.name: json_ready(getattr(self, each.name)) for each in fields(self) if each.name not in left_out
+        }
+        if self.notices:
+            content["notes"] = "; ".join(self.notices)
+        if self.subsets:
+            content["subsets"] = [{"first": a.to_dict(), "second": b.to_dict()} for a, b in self.subsets]
+        return content
+
+    def __str__(self) -> str:
+        return as_text(rich_table(comparison_table(self)))
+
+    def _repr_html_(self) -> str:
+        return comparison_table(self)._repr_html_()
+
+
+def compare_predictions(
+    first: Predictions,
+    second: Predictions,
+    resamples: int = 1000,
+    seed: int = 0,
+    *,
+    names: tuple[str, str] = ("first", "second"),
+) -> Comparison:
+    """Compare two models sample by sample.
+
+    Paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same samples for both. The
+    p-value is twice the smaller fraction of resamples on one side of 0, with 1 added to numerator and denominator
+    (Davison & Hinkley 1997, equation 4.11), so it is at least 2 / (resamples + 1). The p-value of a recall is
+    McNemar's on the samples of the class: in a small class all resamples may agree by chance. Where the predictions
+    have groups, whole groups are drawn, and McNemar's test is over groups.
+
+    Args:
+        first: one model's predictions, samples in any order.
+        second: the other model's predictions.
+        resamples: number of bootstrap resamples.
+        seed: seed of the resampling.
+        names: of the models.
+
+    Raises:
+        DataError: samples, labels, classes or data differ, or ``resamples`` is less than 1.
+    """
+    first, second = match_samples(first, second)
+    metrics = ["accuracy", "macro_f1", "log_loss", *(f"recall.{each}" for each in first.classes)]
+    of_first, of_second = resample((first, second), metrics, resamples, seed)
+
+    right = [predictions.probabilities.argmax(axis=1) == predictions.labels for predictions in (first, second)]
+    only_first, only_second = right[0] & ~right[1], right[1] & ~right[0]
+    drawn = of_second.drawn - of_first.drawn
+    groups = groups_of((first, second))
+
+    def difference(index: int, p_value: float) -> Difference:
+        values = float(of_first.values[index]), float(of_second.values[index])
+        change = percentile_interval(values[1] - values[0], drawn[:, index])
+        return Difference(*values, change, math.nan if math.isnan(change.value) else p_value)
+
+    def of_class(label: int) -> McNemar:
+        inside = first.labels == label
+        return mcnemar_test(only_first & inside, only_second & inside, groups)
+
+    accuracy, macro_f1, log_loss = (difference(index, bootstrap_p_value(drawn[:, index])) for index in range(3))
+    recall = [difference(3 + label, of_class(label).p_value) for label in range(len(first.classes))]
+    return Comparison(
+        first=names[0],
+        second=names[1],
+        first_predictions=first,
+        second_predictions=second,
+        samples=len(first),
+        classes=first.classes,
+        accuracy=accuracy,
+        macro_f1=macro_f1,
+        log_loss=log_loss,
+        recall=tuple(recall),
+        mcnemar=mcnemar_test(only_first, only_second, groups),
+        only_first=first.sample_ids[only_first],
+        only_second=first.sample_ids[only_second],
+        both_wrong=first.sample_ids[~right[0] & ~right[1]],
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+def comparison_page(comparisons: Sequence[Comparison], metadata: Mapping[str, str] | None = None) -> Page:
+    """Comparisons of several models with the first of them, as a page; nothing is written yet.
+
+    Args:
+        comparisons: at least one.
+        metadata: how it was made.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    found = comparisons[0]
+    notes = "; ".join(dict.fromkeys(words for each in comparisons for words in each.notices))
+    without_faces = Notice("Faces skipped: no data was given. Give --data PATH.", code="faces-without-data")
+    keys = ["comparison"] if len(comparisons) == 1 else [f"comparison-{at + 1}" for at in range(len(comparisons))]
+    return Page(
+        title=" · ".join((found.first, *(each.second for each in comparisons))),
+        lead=f"Metrics on the {found.first_predictions.split} split: {samples_text(found.samples)}, "
+        f"{len(found.classes)} classes.",
+        sections=[comparison_section(each, key) for each, key in zip(comparisons, keys, strict=True)],
+        metadata={**(metadata or {}), **({"averaging": notes} if notes else {})},
+        notices=[without_faces] if found.faces is None else [],
+        classes=found.classes,
+    )
+
+
+def short_names(first: str, second: str) -> tuple[str, str]:
+    """Two names for the heads of columns. Long ones lose the folders that both are in, then their middle.
+
+    >>> short_names("runs/mine", "runs/quick")
+    ('runs/mine', 'runs/quick')
+    >>> short_names("/data/experiments/one/predictions_test.npz", "/data/experiments/two/predictions_test.npz")
+    ('one', 'two')
+    """
+    names = [first, second]
+    if max(map(len, names)) > _HEAD:
+        parts = [re.split(r"[/\\]", name) for name in names]
+        for end in (0, -1):
+            while min(map(len, parts)) > 1 and parts[0][end] == parts[1][end]:
+                for each in parts:
+                    each.pop(end)
+        names = ["/".join(each) for each in parts]
+    a, b = (name if len(name) <= _HEAD else f"{name[: _HEAD // 2]}…{name[1 - _HEAD // 2 :]}" for name in names)
+    return (a, b) if a != b else (f"1: {a}", f"2: {b}")
+
+
+def comparison_table(found: Comparison, key: str = "comparison") -> Table:
+    """All metrics of both, the difference with its interval, and the p-value. Keys do not depend on the models."""
+    first, second = short_names(found.first, found.second)
+    named = [
+        ("accuracy", found.accuracy),
+        ("macro-F1", found.macro_f1),
+        ("log loss", found.log_loss),
+        *((f"recall of {name}", each) for name, each in zip(found.classes, found.recall, strict=True)),
+    ]
+    columns = (
+        Column("metric", "text"),
+        Column("first", head=first),
+        Column("second", head=second),
+        Column("difference", "signed"),
+        Column("p", "p"),
+    )
+    rows = [(name, *_cells(each)) for name, each in named]
+    return Table(f"{key}-differences", columns, rows, f"Difference: {found.second} minus {found.first}.")
+
+
+def comparison_subsets_table(found: Comparison, key: str = "comparison") -> Table:
+    """Metrics of both on all samples and without copies. Keys do not depend on the models."""
+    sides = tuple(zip(("first", "second"), short_names(found.first, found.second), strict=True))
+    columns = (
+        Column("measured on", "text"),
+        Column("samples", "count"),
+        *(Column(f"accuracy, {side}", "percent", f"accuracy, {name}") for side, name in sides),
+        *(Column(f"macro-F1, {side}", head=f"macro-F1, {name}") for side, name in sides),
+    )
+    rows = [
+        (first.value, first.count, first.accuracy, second.accuracy, first.macro_f1, second.macro_f1)
+        for first, second in found.subsets
+    ]
+    return Table(f"{key}-without-copies", columns, rows, f"{found.first} and {found.second}.")
+
+
+def comparison_section(found: Comparison, key: str = "comparison") -> Section:
+    """What differs between two models, and the faces where they do."""
+    test = found.mcnemar
+    words = (
+        f"Of {found.samples:,} samples, only {found.first} is correct on {test.only_first:,}, only {found.second} on "
+        f"{test.only_second:,}. Both are wrong on {len(found.both_wrong):,}. McNemar's test ({test.method}) of equal "
+        f"accuracy: {p_text(test.p_value)}."
+    )
+    recalls = [
+        (name, each.difference)
+        for name, each in zip(found.classes, found.recall, strict=True)
+        if not np.isnan(each.difference.value)
+    ]
+    blocks: list[Block] = [
+        Text(words),
+        comparison_table(found, key),
+        Text(
+            "Differences have 95% paired bootstrap intervals. p is from the same resamples. "
+            "For a recall, p is from McNemar's test on the samples of the class. It may exceed 0.05 although the "
+            "interval excludes 0." + _by_chance(len(recalls)),
+            soft=True,
+        ),
+    ]
+    if recalls:
+        chart = differences_chart(f"{key}-recall", recalls)
+        blocks.append(
+            CaptionedChart(chart, f"Recall of each class, {found.second} minus {found.first}, with 95% intervals.")
+        )
+    if found.subsets:
+        blocks.append(comparison_subsets_table(found, key))
+        blocks.append(Text(COPIES_WORDS, soft=True))
+    blocks.append(_samples_table(found, key))
+    if found.faces is not None:
+        parts = (
+            _faces(found, found.faces, found.only_first, f"only {found.first} is correct"),
+            _faces(found, found.faces, found.only_second, f"only {found.second} is correct"),
+        )
+        blocks.append(FaceGrid("Where they differ", tuple(part for part in parts if part.faces)))
+    return Section(key, f"{found.second} vs {found.first}", tuple(blocks))
+
+
+def _by_chance(recalls: int) -> str:
+    """How often at least one of several independent recalls has p below 0.05 by chance, as a sentence."""
+    if recalls < 2:
+        return ""
+    rate = percent(1 - 0.95**recalls, 0)
+    return (
+        f" If no recall of {recalls} really differs, at least one still has p below 0.05 in up to {rate} of "
+        f"comparisons."
+    )
+
+
+def _cells(each: Difference) -> tuple[Any, ...]:
+    return each.first, each.second, each.difference, each.p_value
+
+
+def _samples_table(found: Comparison, key: str) -> Table:
+    """All samples on which exactly one is correct."""
+    columns = (
+        Column("sample", "text"),
+        Column("true class", "text"),
+        Column("correct", "text"),
+        Column("first predicts", "text"),
+        Column("second predicts", "text"),
+    )
+    rows = []
+    for name, sample_ids in ((found.first, found.only_first), (found.second, found.only_second)):
+        for at in _indices(found, sample_ids):
+            truth = found.classes[found.first_predictions.labels[at]]
+            predicted = [
+                found.classes[int(each.probabilities[at].argmax())]
+                for each in (found.first_predictions, found.second_predictions)
+            ]
+            rows.append((int(found.first_predictions.sample_ids[at]), truth, name, *predicted))
+    return Table(f"{key}-samples", columns, rows, shown=0)
+
+
+def _faces(found: Comparison, faces: Dataset, sample_ids: npt.NDArray[np.int64], title: str) -> FaceRow:
+    """The faces with the largest difference in the probability of the true class."""
+    indices = _indices(found, sample_ids)
+    labels = found.first_predictions.labels[indices]
+    of_truth = [each.probabilities[indices, labels] for each in (found.first_predictions, found.second_predictions)]
+    order = np.argsort(-np.abs(of_truth[1] - of_truth[0]), kind="stable")[:FACES_SHOWN]
+    shown = []
+    for index in order:
+        truth = found.classes[labels[index]]
+        words = f"{truth}: {100 * of_truth[0][index]:.0f}% | {100 * of_truth[1][index]:.0f}%"
+        shown.append(FaceTile(data_address(faces.images[indices[index]]), words))
+    names = " | ".join(short_names(found.first, found.second))
+    return FaceRow(f"{title} ({len(sample_ids):,}); probability of the true class, {names}", tuple(shown))
+
+
+def _indices(found: Comparison, sample_ids: npt.NDArray[np.int64]) -> npt.NDArray[np.intp]:
+    return np.flatnonzero(np.isin(found.first_predictions.sample_ids, sample_ids))

@@ -1,0 +1,93 @@
+"""The report of a model's predictions as a page: all sections that the context allows, or its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from mien.page.blocks import Section
+from mien.page.page import Page
+from mien.page.sections import (
+    confusion_section,
+    evaluation_lead,
+    metrics_section,
+    threshold_section,
+    training_section,
+    votes_section,
+)
+from mien.reporting.attention import attention_section
+from mien.reporting.conditions import conditions_section, robustness_section
+from mien.reporting.context import ReportContext, Skipped
+from mien.reporting.errors import cell_faces, merging_section, pairs_section, worst_section
+from mien.reporting.features import features_section
+from mien.reporting.probabilities import calibration_section, curves_section
+
+SectionOf: TypeAlias = Callable[[ReportContext], Section | Skipped | None]
+
+
+def _metrics(context: ReportContext) -> Section:
+    return metrics_section(context.evaluation)
+
+
+def _confusion(context: ReportContext) -> Section:
+    return confusion_section(context.evaluation, cell_faces(context))
+
+
+def _threshold(context: ReportContext) -> Section | None:
+    return None if context.evaluation.threshold is None else threshold_section(context.evaluation.threshold)
+
+
+def _training(context: ReportContext) -> Section:
+    return training_section(context.history, context.best_epoch, context.class_counts, context.classes)
+
+
+def _votes(context: ReportContext) -> Section | None:
+    return None if context.evaluation.votes is None else votes_section(context.evaluation.votes)
+
+
+SUMMARY: tuple[SectionOf, ...] = (_metrics, _confusion, _threshold, _votes, _training)
+"""The sections of the page that training and evaluation write: what was measured, and nothing that takes time."""
+
+SECTIONS: tuple[SectionOf, ...] = (
+    _metrics,
+    _confusion,
+    _threshold,
+    curves_section,
+    _training,
+    calibration_section,
+    _votes,
+    pairs_section,
+    worst_section,
+    merging_section,
+    conditions_section,
+    robustness_section,
+    attention_section,
+    features_section,
+)
+"""The report's sections in order. One that does not apply is None; one that lacks something says so as Skipped."""
+
+
+def report_page(
+    context: ReportContext, title: str, metadata: Mapping[str, str], sections: Sequence[SectionOf] = SECTIONS
+) -> Page:
+    """Build the page; nothing is written yet.
+
+    Args:
+        context: what is known; sections that need more are listed at the top as skipped.
+        title: such as the name of the run.
+        metadata: how it was made, such as model, data, versions and command, in this order on the page.
+        sections: :data:`SECTIONS` or :data:`SUMMARY`.
+
+    Raises:
+        DataError: a split of the class counts does not have C of them; ``level`` out of range.
+        MissingExtraError: matplotlib is not installed.
+    """
+    built = [section(context) for section in sections]
+    return Page(
+        title,
+        evaluation_lead(context.evaluation),
+        [each for each in built if isinstance(each, Section)],
+        metadata,
+        list(dict.fromkeys(each.reason for each in built if isinstance(each, Skipped))),
+        classes=context.classes,
+    )
