@@ -7,7 +7,7 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo fuzz test test-again test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site wheel clean
+.PHONY: demo fuzz test test-fast test-again test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -15,6 +15,10 @@ demo: .venv/.installed  ## the main job on rendered faces: train, test, report, 
 # Some tests read a photograph with the built detector, or look into the built page; without Node they are skipped.
 test: .venv/.dev $(if $(shell command -v npm),web)  ## all tests that need neither hours nor the network
 	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network"
+
+test-fast: .venv/.dev  ## the tests that a change of one file needs first, in under 90 seconds
+	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network" $(FAST_TESTS)
+FAST_TESTS := tests/data tests/evaluation tests/checks tests/inference tests/faces tests/page tests/test_*recipe*.py tests/test_files.py tests/test_errors.py tests/test_docs.py
 
 test-again: .venv/.dev  ## what failed last, one test at a time
 	$(THREADS) $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m "not slow and not network"
@@ -104,14 +108,17 @@ docs-charts: .venv/.dev  ## docs/results.md and its charts, from kept result fil
 docs-site: .venv/.dev  ## the site, into build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
+licences: .venv/.dev  ## the licence of each package that is installed here
+	$(BIN)/pip-licenses --from=mixed --format=markdown
+
 # Two builds of one commit give the same bytes: times in the archives are the commit's.
 export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2> /dev/null || echo 315532800)
 
-wheel: web .venv/.dev  ## sdist and wheel with the browser page inside, and the list of what is in them (SBOM)
+wheel: web .venv/.dev  ## sdist and wheel with the browser page inside, and the list of what they need (SBOM)
 	rm -f dist/mien-*
 	$(BIN)/python -m build --no-isolation --outdir dist .
 	$(BIN)/python release/check_wheel.py dist/mien-*.whl
-	$(BIN)/python release/sbom.py dist/mien-*.whl
+	$(BIN)/cyclonedx-py requirements requirements/core.txt --output-reproducible -o dist/mien.cdx.json
 
 clean:
 	rm -rf .venv build dist web/node_modules web/build src/mien/serve/static $(NETWORKS)/*.onnx .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
