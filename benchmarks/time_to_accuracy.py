@@ -3,21 +3,27 @@
     python benchmarks/time_to_accuracy.py [RECIPE ...] --data ../shared/data/fer2013_dev.parquet [--seeds N ...]
 
 For each recipe: the curve (seconds from the first step, validation accuracy, one view), the seconds to 64.3 %, and the
-training rate beside the machine's own best for that network: a bare forward-backward-step loop on random tensors,
-measured in the same run on each side that `progressive_resizing` names and weighed by the images seen at it.
-Seconds hold training, augmentation and validation,
-not checkpoints (hundredths of a second each) and not the decoding of images.
+training rate beside two others of the same run: a bare forward-backward-step loop on random tensors with that network,
+on each side that `progressive_resizing` names and weighed by the images seen at it; and `examples/plain_pytorch.py`,
+one epoch of these images with augmentation. That loop has a network like that of `short`, so only `short` should be
+compared with it. Seconds hold training, augmentation and validation, not checkpoints (hundredths of a second each) and
+not the decoding of images.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+import plain_pytorch
 
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
@@ -80,6 +86,15 @@ def measure(recipe: Recipe, faces: Dataset, out: Path | None) -> None:
         shutil.rmtree(folder)
 
 
+def plain_rate(faces: Dataset) -> float:
+    """Images a second of the loop of plain PyTorch on the images of train; its votes agree with the labels."""
+    chosen = np.flatnonzero(faces.split == "train")
+    images = torch.from_numpy(np.asarray(faces.images[chosen]))[:, None]
+    labels = torch.from_numpy(faces.labels[chosen])
+    votes = torch.nn.functional.one_hot(labels, len(plain_pytorch.FERPLUS)).float()
+    return plain_pytorch.train(plain_pytorch.Network(), plain_pytorch.Split(images, labels, votes), epochs=1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", default=["short", "quick"])
@@ -89,6 +104,7 @@ def main() -> None:
     wanted = parser.parse_args()
     faces = load_dataset(wanted.data)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {len(faces):,} faces")
+    print(f"the loop of plain PyTorch: {plain_rate(faces):,.0f} images/s")
     for name in wanted.recipes:
         for seed in wanted.seeds:
             measure(load_recipe(name, [f"seed={seed}"]), faces, wanted.out)

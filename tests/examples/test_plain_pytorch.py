@@ -1,0 +1,73 @@
+"""The example of plain PyTorch learns drawn faces. Oracles: chance, ONNX Runtime, torch's own cross-entropy."""
+
+import csv
+import importlib.util
+import re
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from mien.data.synthetic import synthetic_faces
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "plain_pytorch.py"
+
+
+@pytest.fixture(scope="module")
+def plain():
+    spec = importlib.util.spec_from_file_location("plain_pytorch", EXAMPLE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def tables(plain, tmp_path_factory):
+    """Drawn faces as fer2013.csv; eight of ten annotators see what was drawn, two see no expression."""
+    folder = tmp_path_factory.mktemp("tables")
+    faces = synthetic_faces(2200, seed=0)
+    with (folder / "faces.csv").open("w", newline="") as a, (folder / "votes.csv").open("w", newline="") as b:
+        faces_table, votes_table = csv.writer(a), csv.writer(b)
+        faces_table.writerow(["emotion", "pixels", "Usage"])
+        votes_table.writerow(["Usage", "Image name", *plain.NAMES])
+        for number, (image, label) in enumerate(zip(np.asarray(faces.images), faces.labels, strict=True)):
+            usage = "Training" if number < 1900 else "PublicTest" if number < 2190 else "PrivateTest"
+            name = faces.classes[label]
+            faces_table.writerow([plain.CLASSES.index(name), " ".join(map(str, image.ravel())), usage])
+            votes_table.writerow([usage, "", *(8 * (name == each) + 2 * (each == "unknown") for each in plain.FERPLUS)])
+    return folder / "faces.csv", folder / "votes.csv"
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_it_learns_and_its_file_gives_the_same_probabilities(plain, tables, tmp_path):
+    data = plain.read_csv(*tables)
+    assert [len(split.labels) for split in data.values()] == [1900, 290]
+    metrics = plain.run(data, tmp_path / "plain.onnx", epochs=8, width=16, batch=32)
+    chance = float(data["PublicTest"].labels.bincount().max()) / 290
+    assert metrics["accuracy"] > chance + 0.25
+    assert metrics["majority_accuracy"] > chance + 0.25
+    assert 0 < metrics["calibration_error"] < 0.25
+    session = onnxruntime.InferenceSession(tmp_path / "plain.onnx")
+    images = plain.to_input(data["PublicTest"].images).numpy()
+    label, votes = session.run(["label", "votes"], {"images": images})
+    right = label.argmax(axis=1) == data["PublicTest"].labels.numpy()
+    assert right.mean() == pytest.approx(metrics["accuracy"])
+    assert votes.sum(axis=1) == pytest.approx(np.ones(290), abs=1e-5)
+
+
+def test_the_temperature_makes_the_labels_most_likely(plain):
+    """Oracle: a grid of temperatures."""
+    torch.manual_seed(0)
+    labels = torch.randint(0, 7, (500,))
+    logits = 3 * (torch.nn.functional.one_hot(labels, 7) + torch.randn(500, 7))
+    grid = torch.arange(0.2, 8, 0.01)
+    losses = [torch.nn.functional.cross_entropy(logits / each, labels) for each in grid]
+    assert plain.fit_temperature(logits, labels) == pytest.approx(
+        float(grid[int(torch.stack(losses).argmin())]), abs=0.02
+    )
+
+
+def test_nothing_of_mien_is_imported():
+    assert not re.search(r"^\s*(from|import) mien", EXAMPLE.read_text(encoding="utf-8"), re.MULTILINE)
