@@ -1,24 +1,21 @@
 """Oracle: what matplotlib was asked to plot, and numbers by hand."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
 from mien.runs.sweep_page import (
-    Axis,
+    SweepResult,
     TrialResult,
     best_first,
     best_trial,
     history_plot,
-    importance_plot,
-    parallel_plot,
     sweep_sections,
     trials_table,
 )
-
-AXES = [Axis("optim.lr", 0.01, 1.0, is_log=True), Axis("a <b>", 0, 4), Axis("name", 0, 2, choices=("x", 3, [1]))]
 
 
 def line(number, outcome="complete", accuracy=0.5, **values):
@@ -54,14 +51,6 @@ def test_the_best_is_the_first_of_the_most_accurate_that_ran_to_their_end():
     assert best_trial(TRIALS[1:2]) is None
 
 
-@pytest.mark.parametrize(
-    ("axis", "value", "place"),
-    [(AXES[0], 0.01, 0), (AXES[0], 0.1, 0.5), (AXES[0], 1.0, 1), (AXES[1], 1, 0.25), (AXES[2], [1], 1)],
-)
-def test_where_a_value_lies_on_its_axis(axis, value, place):
-    assert axis.place(value) == pytest.approx(place)
-
-
 def test_the_history_holds_every_trial_with_an_accuracy(plotted):
     history_plot(TRIALS)
     (cut, *_), (whole, *_) = (call[0] for call in plotted[:2])
@@ -76,28 +65,12 @@ def test_the_best_so_far_never_falls(monkeypatch):
     assert steps == [([0, 2, 5, 6, 7], [40.0, 60.0, 60.0, 60.0, 60.0])]
 
 
-def test_each_trial_is_a_line_from_its_values_to_its_accuracy(plotted):
-    parallel_plot(TRIALS, AXES)
-    lines = [arguments[0] for arguments, _ in plotted if len(arguments[0]) == len(AXES) + 1]
-    # Two that were cut short, three whole ones from the worst to the best, and the best once more on top.
-    assert len(lines) == 6
-    assert lines[0] == pytest.approx([0.5, 0.25, 0.5, 1.0])
-    assert math.isnan(lines[1][-1])
-    assert lines[2] == pytest.approx([0.5, 0.25, 0.0, 0.0])
-    assert lines[-1] == pytest.approx([0.5, 0.25, 1.0, 0.4])
-
-
-def test_the_figures_name_the_keys():
-    for drawing in (parallel_plot(TRIALS, AXES), importance_plot({"optim.lr": 0.7, "a <b>": 0.3})):
-        assert "optim.lr" in drawing.svg
-        assert "a &lt;b&gt;" in drawing.svg
-
-
 @pytest.mark.parametrize("trials", [TRIALS[:1], TRIALS[1:2], TRIALS[3:4], TRIALS], ids=["one", "pruned", "none", "all"])
 def test_sections_of_any_trials_can_be_made(trials):
     base = {"optim.lr": 0.2, "a <b>": 2, "name": "x"}
-    keys = [section.key for section in sweep_sections(trials, AXES, base, {})]
-    assert keys == (["best"] if best_trial(trials) else []) + ["history", "keys", "trials"]
+    result = SweepResult(Path("out"), tuple(trials), base, len(trials), {})
+    keys = [section.key for section in sweep_sections(result)]
+    assert keys == (["best"] if best_trial(trials) else []) + ["history", "trials"]
 
 
 def test_the_table_holds_every_number_as_it_is():

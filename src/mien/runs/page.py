@@ -82,7 +82,6 @@ def _rows_section(table: StudyTable) -> Section:
         blocks.append(Text(table.study.question))
     blocks += [
         _summary(table),
-        _metrics_table(table),
         Text(
             "± is the standard deviation over runs with different seeds; values without it are of one run. "
             f"{_epoch_words(table)} Metrics on different classes or samples are not comparable. Times are wall-clock "
@@ -167,7 +166,7 @@ def _faces(row: VariantRow) -> str:
 
 
 def _times(row: VariantRow) -> str:
-    return ", ".join(f"{duration(each.seconds)} ({each.on})" for each in row.training)
+    return ", ".join(f"{duration(seconds)} ({hardware})" for hardware, seconds in row.training.items())
 
 
 def _with_published(table: StudyTable, metric: str) -> str:
@@ -179,20 +178,6 @@ def _cell(row: VariantRow, metric: str) -> str:
     ours = spread_text(metric, row.metrics[metric]) if metric in row.metrics else UNDEFINED
     theirs = row.variant.published.get(metric)
     return ours if theirs is None else f"{ours} ({metric_text(metric, theirs)})"
-
-
-def _metrics_table(table: StudyTable) -> Table:
-    """The same as numbers, for the files."""
-    columns = (
-        Column("variant", "text"), Column("metric", "text"), Column("mean"), Column("deviation"),
-        Column("runs", "count"), Column("published"),
-    )  # fmt: skip
-    rows = [
-        (row.variant.name, name, found.interval, found.deviation, found.runs, row.variant.published.get(name))
-        for row in table.rows
-        for name, found in row.metrics.items()
-    ]
-    return Table("metrics", columns, rows, shown=0)
 
 
 def _runs(row: VariantRow) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,31 +63,6 @@ def best_first(trials: Sequence[TrialResult]) -> list[TrialResult]:
 def best_trial(trials: Sequence[TrialResult]) -> TrialResult | None:
     """The most accurate of complete trials; None where there is none."""
     return next((trial for trial in best_first(trials) if trial.outcome == "complete"), None)
-
-
-@dataclass(frozen=True)
-class Axis:
-    """The range of one key.
-
-    Attributes:
-        key: dotted.
-        low, high: ends of the range; of a choice 0 and the number of choices - 1.
-        is_log: even in the logarithm.
-        choices: empty where any number in the range can be drawn.
-    """
-
-    key: str
-    low: float
-    high: float
-    is_log: bool = False
-    choices: tuple[Any, ...] = ()
-
-    def place(self, value: Any) -> float:
-        """Where a value lies between the ends, 0..1."""
-        if self.choices:
-            return self.choices.index(value) / (len(self.choices) - 1)
-        low, high, at = (math.log(each) if self.is_log else each for each in (self.low, self.high, value))
-        return (at - low) / (high - low)
 
 
 @dataclass(frozen=True)
@@ -167,9 +141,7 @@ def write_page(result: SweepResult, space: Space, lead: str, metadata: Mapping[s
     page = Page(
         title=f"Sweep of {space.base.name}",
         lead=lead,
-        sections=sweep_sections(
-            result.trials, [_axis(space, key) for key in space.ranges], result.base, result.importance
-        ),
+        sections=sweep_sections(result),
         notices=[]
         if finished >= total
         else [Notice(f"{finished} of {total} trials are finished.", code="trials-unfinished")],
@@ -192,13 +164,6 @@ def own_values(space: Space) -> dict[str, Any]:
             value = value.get(part, "its default") if isinstance(value, dict) else value
         values[key] = value
     return values
-
-
-def _axis(space: Space, key: str) -> Axis:
-    each = space.ranges[key]
-    if each.choice is not None:
-        return Axis(key, 0, len(each.choice) - 1, choices=each.choice)
-    return Axis(key, *each.ends, is_log=each.log is not None)
 
 
 def trials_table(trials: Sequence[TrialResult], keys: Sequence[str]) -> Table:
@@ -231,28 +196,26 @@ def keys_table(best: TrialResult, base: Mapping[str, Any], importance: Mapping[s
     return Table("best", columns, rows)
 
 
-def sweep_sections(
-    trials: Sequence[TrialResult], axes: Sequence[Axis], base: Mapping[str, Any], importance: Mapping[str, float]
-) -> list[Section]:
-    """The sections of a sweep's page.
-
-    Args:
-        trials: finished ones, at least one.
-        axes: what was searched.
-        base: the recipe's own value of each key.
-        importance: share of the variance that each key explains; may be empty.
-    """
-    keys = [axis.key for axis in axes]
-    best = best_trial(trials)
+def sweep_sections(result: SweepResult) -> list[Section]:
+    """The sections of a sweep's page; at least one trial is finished."""
+    trials, best = result.trials, result.best
     outcomes = [trial.outcome for trial in trials]
     counts = ", ".join(
         f"{outcomes.count(each)} {each}" for each in ("complete", "pruned", "diverged", "invalid") if each in outcomes
     )
     sections = []
     if best is not None:
+        importance = (
+            "The last column is the fraction of the variance of accuracy that each key explains by itself, over the "
+            f"{outcomes.count('complete')} complete trials (fANOVA: Hutter et al., ICML 2014). With few trials it is a "
+            "rough guide; the rest of the variance comes from interactions."
+            if result.importance
+            else f"The importance of keys needs {IMPORTANCE_NEEDS} complete trials with different accuracies."
+        )
         blocks: tuple[Block, ...] = (
             Text(f"Trial {best.number}: {percent(best.accuracy)} on validation after {best.epochs} epochs."),
-            keys_table(best, base, importance),
+            keys_table(best, result.base, result.importance),
+            Text(importance, soft=True),
             Text(
                 "This accuracy is optimistic: the best of many trials was selected on the same faces. Train best.toml "
                 "with other seeds to confirm it: mien train best.toml --data PATH --set seed=1.",
@@ -262,24 +225,7 @@ def sweep_sections(
         sections.append(Section("best", "Best recipe", blocks))
     history = CaptionedChart(history_plot(trials), "Accuracy of each trial on validation, and of the best one so far.")
     sections.append(Section("history", "History of the search", (Text(f"{len(trials)} trials: {counts}."), history)))
-    mattered: list[Block] = []
-    if importance:
-        caption = (
-            f"Fraction of the variance of accuracy that each key explains by itself, over the "
-            f"{outcomes.count('complete')} complete trials (fANOVA: Hutter et al., ICML 2014). "
-            "With few trials it is a rough guide; the rest of the variance comes from interactions."
-        )
-        mattered.append(CaptionedChart(importance_plot(importance), caption))
-    else:
-        words = f"The importance of keys needs {IMPORTANCE_NEEDS} complete trials with different accuracies."
-        mattered.append(Text(words, soft=True))
-    caption = (
-        "Each line is a trial and runs from its values, one key below the other, to its accuracy at the bottom. "
-        "Orange: the best; blue: complete trials, the more accurate the stronger; grey: the others."
-    )
-    mattered.append(CaptionedChart(parallel_plot(trials, axes), caption))
-    sections.append(Section("keys", "Which settings matter", tuple(mattered)))
-    sections.append(Section("trials", "All trials", (trials_table(trials, keys),)))
+    sections.append(Section("trials", "All trials", (trials_table(trials, list(result.base)),)))
     return sections
 
 
@@ -307,70 +253,5 @@ def history_plot(trials: Sequence[TrialResult]) -> Chart:
     return make_chart("sweep-history", paint, height_inches=3.0)
 
 
-def importance_plot(importance: Mapping[str, float]) -> Chart:
-    """Share of the variance that each key explains, largest on top; at least one key."""
-
-    def paint(axes: Axes) -> None:
-        ranked = sorted(importance.items(), key=lambda each: each[1])
-        percentages = [100 * value for _, value in ranked]
-        bars = axes.barh(range(len(ranked)), percentages, 0.7, color=COLOURS[0])
-        axes.bar_label(bars, [f"{value:.0f}" for value in percentages], padding=2, fontsize=8)
-        axes.set_yticks(range(len(ranked)), [key for key, _ in ranked])
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlim(0, 110)
-        axes.set_xlabel("fraction of the variance of accuracy, %")
-        axes.grid(axis="x")
-
-    return make_chart("sweep-importance", paint, height_inches=0.7 + 0.26 * len(importance))
-
-
-def parallel_plot(trials: Sequence[TrialResult], ranges: Sequence[Axis]) -> Chart:
-    """Parallel coordinates, one key below the other so that any number of them fits a phone; accuracy at the bottom."""
-    best = best_trial(trials)
-    whole = sorted((trial for trial in trials if trial.outcome == "complete"), key=lambda trial: trial.accuracy)
-    accuracies = [trial.accuracy for trial in trials if not math.isnan(trial.accuracy)] or [0.0]
-    low, high = min(accuracies), max(accuracies)
-    rows = [*ranges, Axis("accuracy, %", 100 * low, 100 * max(high, low + 1e-3))]
-
-    def paint(axes: Axes) -> None:
-        at = range(len(rows))
-        for trial in trials:
-            if trial.outcome != "complete":
-                axes.plot(_places(trial, rows), at, color=INK, alpha=0.2, linewidth=0.7)
-        for rank, trial in enumerate(whole):
-            strength = 0.25 + 0.6 * rank / max(len(whole) - 1, 1)
-            axes.plot(_places(trial, rows), at, color=COLOURS[0], alpha=strength, linewidth=1.0)
-        if best is not None:
-            axes.plot(_places(best, rows), at, color=_BEST, linewidth=2.0)
-        for row, each in enumerate(rows):
-            axes.plot([0, 1], [row, row], color=INK, linewidth=0.8)
-            places = [each.place(value) for value in each.choices or (each.low, each.high)]
-            axes.plot(places, [row] * len(places), "|", color=INK, markersize=6, markeredgewidth=0.8)
-        # Beside the lines, which would cross out anything among them.
-        axes.set_yticks(at, [f"{each.key}\n{_ends(each)}" for each in rows], fontsize=8)
-        axes.tick_params(axis="y", length=0)
-        axes.set_xticks([])
-        axes.spines[:].set_visible(False)
-        axes.set_xlim(-0.03, 1.03)
-        axes.set_ylim(len(rows) - 0.8, -0.2)
-
-    return make_chart("sweep-parallel", paint, height_inches=0.1 + 0.58 * len(rows))
-
-
 def _points(trials: Sequence[TrialResult]) -> tuple[list[int], list[float]]:
     return [trial.number for trial in trials], [100 * trial.accuracy for trial in trials]
-
-
-def _places(trial: TrialResult, rows: Sequence[Axis]) -> list[float]:
-    """Where the trial crosses each row; NaN, a gap, where it has no value."""
-    values = {**trial.values, rows[-1].key: 100 * trial.accuracy}
-    return [each.place(values[each.key]) if each.key in values else math.nan for each in rows]
-
-
-def _ends(axis: Axis) -> str:
-    """What stands at the left and at the right, or every choice from left to right."""
-    if axis.choices:
-        # No line ends inside a choice.
-        words = (str(choice).replace(" ", "\N{NO-BREAK SPACE}") for choice in axis.choices)
-        return textwrap.fill(", ".join(words), 24, max_lines=3, placeholder=" ...")
-    return f"{axis.low:.3g} to {axis.high:.3g}{', log' if axis.is_log else ''}"

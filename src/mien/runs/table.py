@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from mien.errors import DataError, StudyError
 from mien.evaluation.named_metrics import VOTE_METRICS, Resampled, resample
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.results import fields_to_dict
+from mien.evaluation.results import fields_to_dict, json_ready
 from mien.evaluation.seed_variance import RepeatedDifference, Spread, aligned, compare_repeats, holm, spread
 from mien.files import write_text
 from mien.labels import parse_scheme
@@ -21,21 +21,6 @@ from mien.progress import track
 from mien.runs.plan import PlannedRun, StudyPlan
 from mien.runs.spec import ComparisonSpec, Study, Variant
 from mien.runs.store import CompletedRun, RunRecord, predictions_of
-
-
-@dataclass(frozen=True)
-class TrainingSummary:
-    """How long runs took on one kind of device; times of different devices are not averaged.
-
-    Attributes:
-        on: as :attr:`mien.runs.store.RunRecord.hardware` says it.
-        runs: how many.
-        seconds: of training and validation, their mean.
-    """
-
-    on: str
-    runs: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -47,7 +32,8 @@ class VariantRow:
         samples: number of validation samples that it is measured on; 0 while no run is finished.
         classes: number of its classes; 0 while no run is finished.
         metrics: by name, over the finished runs; empty without one.
-        training: how long its finished runs took, by where they were trained; empty for what is merged from another's.
+        training: mean seconds of its finished runs, by :attr:`mien.runs.store.RunRecord.hardware`, since times of
+            different hardware have no mean; empty for what is merged from another's.
         failed: runs whose training could not go on.
         missing: runs that are not finished.
     """
@@ -56,7 +42,7 @@ class VariantRow:
     samples: int
     classes: int
     metrics: Mapping[str, Spread]
-    training: tuple[TrainingSummary, ...]
+    training: Mapping[str, float]
     failed: int
     missing: int
 
@@ -113,19 +99,14 @@ class StudyTable:
     page: Path | None = None
     was_stopped: bool = False
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """JSON-ready, NaN as None."""
         rows = [
             {
                 "variant": row.variant.name,
                 "title": row.variant.title,
-                "samples": row.samples,
-                "classes": row.classes,
                 "published": row.variant.published,
-                "metrics": {name: fields_to_dict(each) for name, each in row.metrics.items()},
-                "training": [vars(each) for each in row.training],
-                "failed": row.failed,
-                "missing": row.missing,
+                **fields_to_dict(row, leave_out=("variant",)),
             }
             for row in self.rows
         ]
@@ -134,18 +115,17 @@ class StudyTable:
                 "title": each.comparison.title,
                 "classes": each.comparison.classes or "all",
                 "baseline": each.comparison.baseline,
-                "samples": each.samples,
-                "absent": list(each.absent),
                 "variants": [
                     {
                         "variant": entry.name,
                         "differences": {
-                            name: {**fields_to_dict(found), "adjusted_p_value": _or_none(entry.adjusted[name])}
+                            name: {**fields_to_dict(found), "adjusted_p_value": json_ready(entry.adjusted[name])}
                             for name, found in entry.differences.items()
                         },
                     }
                     for entry in each.entries
                 ],
+                **fields_to_dict(each, leave_out=("comparison", "entries")),
             }
             for each in self.comparisons
         ]
@@ -232,11 +212,11 @@ def _check_votes(study: Study, predictions: Mapping[str, Mapping[int, Prediction
         )
 
 
-def _training(records: Sequence[RunRecord]) -> tuple[TrainingSummary, ...]:
+def _training(records: Sequence[RunRecord]) -> dict[str, float]:
     took: dict[str, list[float]] = {}
     for record in records:
         took.setdefault(record.hardware, []).append(record.seconds)
-    return tuple(TrainingSummary(on, len(seconds), fmean(seconds)) for on, seconds in sorted(took.items()))
+    return {hardware: fmean(seconds) for hardware, seconds in sorted(took.items())}
 
 
 def _spreads(runs: Sequence[Predictions], metrics: Sequence[str], resamples: int) -> dict[str, Spread]:
@@ -280,10 +260,6 @@ def _adjusted(differences: Mapping[str, Mapping[str, RepeatedDifference]]) -> li
         ComparisonRow(name, found, {metric: adjusted[name, metric] for metric in found})
         for name, found in differences.items()
     ]
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def merged(predictions: Predictions, classes: str) -> Predictions:
