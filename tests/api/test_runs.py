@@ -1,0 +1,56 @@
+"""``mien.study`` and ``mien.sweep``. Oracle: what the commands print of the same folder."""
+
+import json
+
+import pytest
+
+import mien as package
+from mien.errors import RecipeError, StudyError
+from support import raises
+
+
+@pytest.fixture
+def study_file(tmp_path, tiny_recipe_text):
+    (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
+    file = tmp_path / "two.toml"
+    file.write_text(
+        'name = "two"\ntitle = "Two"\nrecipe = "tiny.toml"\nmetrics = ["accuracy"]\n[[variants]]\nname = "a"\n'
+        '[[variants]]\nname = "b"\nset = { optim.lr = 0.001 }\n'
+    )
+    return file
+
+
+def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_path):
+    out, settings = tmp_path / "out", {"epochs": 1, "b:optim.lr": 0.002}
+    table = package.study(study_file, face_folder, out=out, settings=settings)
+    words = ("--set", "epochs=1", "--set", "b:optim.lr=0.002")
+    printed = mien("study", study_file, "--data", face_folder, "--out", out, *words, "--json")
+    assert table.to_dict() == json.loads(printed.out)
+    assert [row.metrics["accuracy"].runs for row in table.rows] == [1, 1]
+    assert table.page == out / "report.html"
+    assert not table.was_stopped
+    # Only finished runs count, and none is trained.
+    again = package.study(study_file, face_folder, out=out, settings=settings, finished=True)
+    assert again.to_dict() == table.to_dict()
+
+
+def test_a_studys_errors_name_arguments(study_file, face_folder, tmp_path):
+    with raises(StudyError, "nothing-finished", "settings"):
+        package.study(study_file, face_folder, out=tmp_path / "out", finished=True)
+    with raises(StudyError, "options", "only"):
+        package.study(study_file, face_folder, finished=True, only=["a"])
+    with raises(RecipeError, "recipe-unknown-key", "'optim.rl'"):
+        package.study(study_file, face_folder, out=tmp_path / "out", settings={"optim.rl": 1})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_sweep_is_what_the_command_prints(mien, face_folder, tmp_path, tiny_recipe_text):
+    (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
+    space = tmp_path / "mine.toml"
+    space.write_text('recipe = "tiny.toml"\ntrials = 2\n[parameters]\noptim.lr = { log = [0.01, 1.0] }\n')
+    lines = []
+    result = package.sweep(space, face_folder, out=tmp_path / "out", settings={"epochs": 1}, notify=lines.append)
+    printed = mien("sweep", space, "--data", face_folder, "--out", tmp_path / "out", "--epochs", 1, "--json")
+    assert result.to_dict() == json.loads(printed.out)
+    assert (len(result.trials), result.total, len(lines)) == (2, 2, 2)
+    assert package.load_recipe(result.best_recipe).optim.lr == result.best.values["optim.lr"]
