@@ -153,6 +153,12 @@ def test_a_database_that_cannot_be_used_is_one_line(tmp_path, faces, space_file,
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with raises(MissingExtraError, "missing-extra", "ann:***@", "psycopg", "pip install 'mien[postgresql]'"):
         search(space, faces, out, database="postgresql://ann:s3cret@127.0.0.1:1/x")
+    # Drivers that the extra does not bring.
+    for package in ("psycopg2", "MySQLdb"):
+        monkeypatch.setitem(sys.modules, package, None)
+    for kind in ("postgresql+psycopg2", "mysql"):
+        with raises(RunError, "sweep-database"):
+            search(space, faces, out, database=f"{kind}://127.0.0.1:1/x")
 
 
 def test_another_space_and_other_data_are_refused(tmp_path, faces, voted_faces, space_file):

@@ -169,7 +169,7 @@ def _data_of(space: Space, faces: Dataset) -> str:
 def _errors_as_one_line(place: str) -> Iterator[None]:
     try:
         yield
-    except (StorageInternalError, SQLAlchemyError, ImportError) as error:
+    except (StorageInternalError, SQLAlchemyError) as error:
         raise RunError(
             f"The database {place} cannot be used: {str(error.__cause__ or error).splitlines()[0]}. What is stored in "
             "it is kept; the same command resumes the sweep.",
@@ -193,13 +193,19 @@ def _opened(space: Space, data: str, out: Path, database: str | None, stale_seco
         warnings.simplefilter("ignore", ExperimentalWarning)
         # Two workers that begin together would both create the tables.
         with FileLock(out / ".lock"):
-            storage = RDBStorage(
-                url,
-                engine_kwargs=settings,
-                heartbeat_interval=HEARTBEAT_SECONDS,
-                grace_period=stale_seconds,
-                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
-            )
+            try:
+                storage = RDBStorage(
+                    url,
+                    engine_kwargs=settings,
+                    heartbeat_interval=HEARTBEAT_SECONDS,
+                    grace_period=stale_seconds,
+                    heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(),
+                )
+            except ImportError as error:
+                raise RunError(
+                    f"The driver of {without_password(url)} is not installed: {error.__cause__ or error}",
+                    code="sweep-database",
+                ) from None
             study = optuna.create_study(
                 storage=storage,
                 study_name="sweep" if database is None else out.resolve().name,
