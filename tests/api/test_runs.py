@@ -53,4 +53,4 @@ def test_a_sweep_is_what_the_command_prints(mien, face_folder, tmp_path, tiny_re
     printed = mien("sweep", space, "--data", face_folder, "--out", tmp_path / "out", "--epochs", 1, "--json")
     assert result.to_dict() == json.loads(printed.out)
     assert (len(result.trials), result.total, len(lines)) == (2, 2, 2)
-    assert package.load_recipe(result.best_recipe).optim.lr == result.best.values["optim.lr"]
+    assert package.load_recipe(str(result.best_recipe)).optim.lr == result.best.values["optim.lr"]

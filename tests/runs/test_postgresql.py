@@ -28,15 +28,14 @@ WORKER = """
 import sys
 from pathlib import Path
 from mien.data.synthetic import synthetic_faces
-from mien.runs import storage
-from mien.runs.sweep import sweep
+from mien.runs import sweep
 from mien.runs.space import load_space
 import torch
 
 torch.set_num_threads(1)
-storage.HEARTBEAT_SECONDS = 1
+sweep.HEARTBEAT_SECONDS = 1
 space, out, url = sys.argv[1:]
-sweep(load_space(space), synthetic_faces(400, seed=1), Path(out), database=url, stale_seconds=10)
+sweep.search(load_space(space), synthetic_faces(400, seed=1), Path(out), database=url, stale_seconds=10)
 """
 
 

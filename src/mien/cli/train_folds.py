@@ -55,7 +55,6 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     notice(f"{options.source.path}: train and validation are split into {count} folds; {kept_together} stay together")
     predictions = predict_folds(
         recipe,
-        faces,
         folds,
         out,
         progress=TrainProgress,

@@ -166,29 +166,18 @@ def cross_val_predictions(
     notify: Callable[[str], None],
     environment: Mapping[str, Any] | None = None,
 ) -> Predictions | None:
-    """The out-of-fold predictions of an audit: as :func:`predict_folds`, with :data:`FOLDS` folds.
-
-    Args:
-        recipe: with all classes of the data.
-        faces: all of the data, at the image size of the recipe.
-        groups: int64 (N,), group ids: copies share one, and a fold.
-        folder: output folder.
-        progress: as in :func:`predict_folds`.
-        notify: likewise.
-        environment: likewise.
+    """The out-of-fold predictions of an audit: :func:`predict_folds` of :func:`audit_folds`.
 
     Raises:
         MienError: as :func:`check_recipe` and :func:`predict_folds`.
     """
     check_recipe(recipe, faces, folder)
-    return predict_folds(
-        recipe, faces, audit_folds(faces, groups), folder, progress=progress, notify=notify, environment=environment
-    )
+    folds = audit_folds(faces, groups)
+    return predict_folds(recipe, folds, folder, progress=progress, notify=notify, environment=environment)
 
 
 def predict_folds(
     recipe: Recipe,
-    faces: Dataset,
     folds: FoldPlan,
     folder: Path,
     *,
@@ -204,8 +193,7 @@ def predict_folds(
 
     Args:
         recipe: what to train.
-        faces: all of the data, at the image size of the recipe.
-        folds: of these faces.
+        folds: of all of the data, at the image size of the recipe.
         folder: output folder.
         progress: makes the callback of a training run, such as a progress display.
         notify: called with one line at the start of each fold.
@@ -220,7 +208,7 @@ def predict_folds(
         MienError: as :func:`mien.pipeline.training_run.run_recipe`.
         DataError, RunError: a fold cannot be trained, or was started on other data or weights; nothing is trained.
     """
-    scheme = parse_scheme(recipe.classes)
+    faces, scheme = folds.faces, parse_scheme(recipe.classes)
     check_fold_runs(recipe, len(faces.classes if scheme is None else scheme.classes), folder, folds.count)
     _check_folds(recipe, folds, folder, init_from)
     parts = []
