@@ -12,7 +12,7 @@ import typer
 
 from mien.cli.output import notice
 from mien.errors import MienError
-from mien.faces.crop_or_photo import TRIED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
+from mien.faces.crop_or_photo import MAX_SEARCHED, crop_as_photo, may_be_crop, may_be_photo, photo_as_crop
 from mien.faces.face import Detector, limited
 from mien.faces.find import HAAR, NETWORK, VARIABLE, choose, find_detector
 from mien.images import open_image, open_image_header
@@ -70,15 +70,15 @@ class DetectionOptions:
         return limited(detector, self.min_score, self.min_size, self.max_faces)
 
 
-LOOKED_AT = 50
+MAX_SAMPLED = 50
 """Images whose size is looked at."""
 
 
 def note_photos_as_crops(files: Iterable[Path]) -> None:
     """Say so once where an image that is read as a face crop is a photo: it is large, and its faces are small."""
     tried = 0
-    for file in islice(files, LOOKED_AT):
-        if tried == TRIED:
+    for file in islice(files, MAX_SAMPLED):
+        if tried == MAX_SEARCHED:
             return
         try:
             with open_image_header(file) as header:

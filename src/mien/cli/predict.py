@@ -177,7 +177,7 @@ def _collect(job: _Job, tally: Tally) -> list[dict[str, Any]]:
         answers.append(answer)
     if tally.nothing_predicted:
         raise DataError(f"None of {job.total:,} images could be read.", code="no-images")
-    _tell_of_annotated(job)
+    _report_annotated(job)
     return answers
 
 
@@ -198,10 +198,10 @@ def _write(out: Path, job: _Job, tally: Tally) -> None:
     typer.echo(f"{out}: {tally}" + (f"; {journal.found:,} done before" if journal.found else ""))
     if tally.nothing_predicted:
         raise DataError(f"None of {job.total:,} images could be read; {out} lists the reasons.", code="no-images")
-    _tell_of_annotated(job)
+    _report_annotated(job)
 
 
-def _tell_of_annotated(job: _Job) -> None:
+def _report_annotated(job: _Job) -> None:
     if job.options.annotator is not None:
         notice(f"annotated images: {job.options.annotator.folder}")
 

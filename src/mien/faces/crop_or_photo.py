@@ -12,7 +12,7 @@ SMALL_FACE = 0.4
 """A face box under this share of the image's shorter side is a face in a photo: FER2013's crops are 1.05 boxes wide,
 loose ones about 2. Of 150 FER2013 crops enlarged to 300 px none is under it, of 82 photographs with a face 59."""
 
-TRIED = 3
+MAX_SEARCHED = 3
 """Images of a command, and the first ones of a request, in which faces are detected for this notice alone: it must cost
 next to nothing."""
 

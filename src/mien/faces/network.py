@@ -48,7 +48,7 @@ MIN_PROPOSAL = 0.1
 """Score from which the first network proposes a face."""
 
 MAX_PROPOSALS = 1000
-"""The best proposals that are checked: of a picture of a crowd, or of nothing but texture."""
+"""The best proposals that are checked: of a photo of a crowd, or of nothing but texture."""
 
 AGREEING_IOU = 0.4
 NMS_IOU = 0.3

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError, ModelError
-from mien.faces.crop_or_photo import TRIED
+from mien.faces.crop_or_photo import MAX_SEARCHED
 from mien.faces.face import Detector, limited
 from mien.inference.face_reader import FaceReader
 from mien.inference.onnx_classifier import OnnxClassifier
@@ -250,7 +250,7 @@ class PredictionService:
                 self._limits,
                 crops=query.crops,
                 max_faces=query.max_faces,
-                look=task.number <= TRIED,
+                look=task.number <= MAX_SEARCHED,
             )
             task.file = b""
             self._batchers[query.reader.classifier.output.name].put(task.detected.crops, task.result)

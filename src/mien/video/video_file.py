@@ -77,7 +77,7 @@ class VideoFile:
         self._container = _open(self.path)
         try:
             streams = self._container.streams.video
-            # A cover picture in a song is a video stream of one frame.
+            # A cover image in a song is a video stream of one frame.
             moving = [stream for stream in streams if not stream.disposition & stream.disposition.attached_pic]
             if not moving:
                 found = "only sound" if self._container.streams.audio else "nothing else"
