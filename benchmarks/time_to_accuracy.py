@@ -73,7 +73,7 @@ def measure(recipe: Recipe, faces: Dataset, out: Path | None) -> None:
         plan_training(recipe, faces), RunFolder(folder / f"{recipe.name}-{recipe.seed}"), callback=callback
     )
     rate = callback.images / callback.step_seconds
-    history = result.outcome.history
+    history = result.history
     reached = next((line["seconds"] for line in history if line["validation_accuracy"] >= STUDY_A), None)
     print(f"  {STUDY_A:.1%} after {reached:.0f} s" if reached else f"  {STUDY_A:.1%} not reached")
     accuracy = result.evaluation.accuracy

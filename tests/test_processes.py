@@ -28,21 +28,3 @@ def test_a_containers_quota_counts(tmp_path, monkeypatch, files, cores):
     monkeypatch.setattr(processes, "_CGROUP", tmp_path)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(16)), raising=False)
     assert processes.available_cores() == cores
-
-
-@pytest.mark.parametrize(
-    ("changed", "warned"),
-    [
-        ({}, True),
-        ({"TORCHELASTIC_USE_AGENT_STORE": "False"}, False),
-        ({"TORCHELASTIC_MAX_RESTARTS": "0"}, False),
-        ({"LOCAL_WORLD_SIZE": "4"}, False),
-    ],
-)
-def test_restarts_on_several_machines_that_may_fail_are_known(monkeypatch, changed, warned):
-    """Oracle: the environment of torchrun 2.13, and which of its restarts failed when it was tried."""
-    environment = {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "none"}
-    environment |= {"TORCHELASTIC_MAX_RESTARTS": "3", "TORCHELASTIC_USE_AGENT_STORE": "True"}
-    for name, value in (environment | changed).items():
-        monkeypatch.setenv(name, value)
-    assert processes.restarts_share_a_store() is warned

@@ -8,7 +8,7 @@ from mien import run_folder
 from mien.errors import RecipeError, RunError
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
-from mien.run_history import HISTORY_COLUMNS, best_epoch
+from mien.run_history import HISTORY_COLUMNS, best_epoch, history_to_csv
 from support import raises
 
 
@@ -30,14 +30,12 @@ def test_a_folder_that_holds_anything_is_not_overwritten(run):
     run.check_free()
     (run.path / "thesis.txt").write_text("years of work")
     with raises(RunError, "folder-exists"):
-        run.create(Recipe(), {})
+        run.check_free()
     assert [file.name for file in run.path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_run_is_not_overwritten_but_gone_on_with(run):
     run.create(Recipe(), {})
-    with raises(RunError, "run-exists"):
-        run.create(Recipe(), {})
     with raises(RunError, "run-exists") as caught:
         run.check_free(or_resume=True)
     assert "--resume" in str(caught.value)
@@ -68,7 +66,7 @@ def test_whoever_is_alone_may_begin_and_leaves_nothing_else(run):
 
 def test_what_may_not_be_read_is_not_called_damaged(run, monkeypatch):
     run.create(Recipe(), {})
-    run.write_history([])
+    (run.path / "history.csv").write_text(history_to_csv([]))
 
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
@@ -89,8 +87,9 @@ def test_what_is_no_run_says_so(run):
 
 
 def test_history_round_trip(run):
+    run.path.mkdir()
     line = {name: float(number) for number, name in enumerate(HISTORY_COLUMNS)}
-    run.write_history([line, line])
+    (run.path / "history.csv").write_text(history_to_csv([line, line]))
     assert run.read_history() == [line, line]
     (run.path / "history.csv").write_text("epoch\nx\n")
     with raises(RunError, "run-damaged"):
@@ -125,12 +124,13 @@ def test_damaged_small_files_are_one_line(run):
 
 
 def test_what_a_kill_in_the_first_moment_leaves_does_not_block_a_new_run(run):
-    """A kill inside the very first writes: a half-written file, and an environment without a recipe."""
+    """A kill inside the very first writes: a half-written file."""
     run.path.mkdir()
     (run.path / ".recipe.toml.x1.part").write_text("half")
-    (run.path / "environment.json").write_text("{}")
     assert not run.is_run
-    run.create(Recipe(), {"data": "d"})
+    with run.alone():
+        run.check_free()
+        run.create(Recipe(), {"data": "d"})
     assert sorted(file.name for file in run.path.iterdir()) == ["environment.json", "recipe.toml"]
 
 

@@ -31,20 +31,6 @@ def process_count() -> int:
     return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
-def processes_here() -> int:
-    """How many of them run on this machine."""
-    return int(os.environ["LOCAL_WORLD_SIZE"]) if process_count() > 1 else 1
-
-
-def restarts_share_a_store() -> bool:
-    """Whether ``torchrun`` would start processes of several machines again with the store of those that died.
-
-    They may look for the dead ones there and fail (torch 2.13).
-    """
-    restarts = os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0"
-    return process_count() > processes_here() and restarts and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-
-
 def is_main_process() -> bool:
     """Whether this is the first of them, or the only one: it alone writes files and says anything."""
     return process_count() == 1 or os.environ["RANK"] == "0"

@@ -1,11 +1,10 @@
 """The run folder: everything about one training run, self-contained.
 
 recipe.toml              the recipe, every key with its value
-environment.json         data, versions, machine, threads, command
+environment.json         data, versions, device, command
 history.csv              one line per epoch
 last.safetensors         everything that --resume needs
-previous.safetensors     likewise one epoch earlier, until the run ends
-best.safetensors         weights of the best epoch (best.next.safetensors, while they are written)
+best.safetensors         weights of the best epoch
 model.onnx               the artifact made from them
 model.half.onnx          its smaller forms, where they were made: weights in fp16,
 model.int8.onnx          or everything in 8 bits
@@ -28,8 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mien.errors import RunError
-from mien.files import folder_gone, lock_file, never_made, sync_folder, write_text
-from mien.run_history import history_to_csv
+from mien.files import lock_file, never_made, write_text
 
 if TYPE_CHECKING:
     from mien.recipe import Recipe
@@ -43,10 +41,6 @@ def _is_at(stream: BinaryIO, file: Path) -> bool:
         return os.path.samestat(os.fstat(stream.fileno()), file.stat())
     except OSError:
         return False
-
-
-def _is_litter(file: Path) -> bool:
-    return file.name == _LOCK or (file.name.startswith(".") and file.name.endswith(".part"))
 
 
 @dataclass(frozen=True)
@@ -66,19 +60,9 @@ class RunFolder:
         return self.path / "last.safetensors"
 
     @property
-    def previous(self) -> Path:
-        """Checkpoint of the epoch before :attr:`last`, for the case that that one is damaged."""
-        return self.path / "previous.safetensors"
-
-    @property
     def best(self) -> Path:
         """Weights of the best epoch so far."""
         return self.path / "best.safetensors"
-
-    @property
-    def next_best(self) -> Path:
-        """Weights of a new best epoch, until its ``last`` is written."""
-        return self.path / "best.next.safetensors"
 
     @property
     def model(self) -> Path:
@@ -118,10 +102,10 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether anything is at the path, except what a run leaves that was killed at its very start."""
+        """Whether anything is at the path, except hidden files: those that a killed process leaves."""
         if not self.path.is_dir():
             return self.path.exists()
-        return any(file.name != "environment.json" and not _is_litter(file) for file in self.path.iterdir())
+        return any(not file.name.startswith(".") for file in self.path.iterdir())
 
     @property
     def is_run(self) -> bool:
@@ -138,26 +122,20 @@ class RunFolder:
             other = ", or continue a run with --resume" if or_resume else ""
             raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.", code="run-exists")
 
-    def create(self, recipe: Recipe, environment: dict[str, Any]) -> None:
-        """Make the folder with its recipe and environment.
-
-        Raises:
-            RunError: something exists there already, or the folder cannot be written.
-        """
+    def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
+        """Make the folder a run: write recipe and environment. Raises :class:`RunError`: it cannot be written."""
         # Loaded here, not with the file: a prediction needs no recipe.
         from mien.recipe_file import dump_recipe
 
-        self.check_free()
-        self.remove_litter()
-        write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
-        # The recipe comes last: it makes the folder a run.
         write_text(self.recipe_file, dump_recipe(recipe))
+        write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Lock the folder against other commands within the block; create it if it is missing.
 
-        An empty folder is removed afterwards. On Windows the lock file stays, without harm.
+        Half-written files of a killed process are removed, and the folder afterwards where it is empty. On Windows the
+        lock file stays, without harm.
 
         Raises:
             RunError: another process has locked it, or it cannot be written.
@@ -178,6 +156,8 @@ class RunFolder:
                     f"{self.path} is being trained by another command. Wait for its end, or stop it first.",
                     code="run-locked",
                 )
+            for part in self.path.glob(".*.part"):
+                part.unlink(missing_ok=True)
             try:
                 with never_made(self.path):
                     yield
@@ -188,44 +168,6 @@ class RunFolder:
                 with suppress(OSError):
                     for folder in made:
                         folder.rmdir()
-
-    def take_next_best(self) -> None:
-        """Make the weights in ``next_best`` the best. Raises :class:`RunError`."""
-        try:
-            self.next_best.replace(self.best)
-            sync_folder(self.path)
-        except OSError as error:
-            raise RunError(
-                f"{self.best} could not be replaced: {error.strerror or error}. Continue with --resume.",
-                code="file-unwritable",
-            ) from None
-
-    def keep_previous(self) -> None:
-        """Keep ``last`` as ``previous`` too, before it is replaced. Where files cannot have two names, none is kept."""
-        self.previous.unlink(missing_ok=True)
-        with suppress(OSError):
-            os.link(self.last, self.previous)
-
-    def check_present(self) -> None:
-        """Raise :class:`RunError` where the folder was moved or removed meanwhile: nothing may be written there."""
-        if not self.is_run:
-            raise folder_gone(self.path)
-
-    def note_resume(self, changes: Mapping[str, Any], epoch: int) -> None:
-        """Add to environment.json that the run goes on after ``epoch`` on another machine. Raises :class:`RunError`."""
-        content = self.read_environment()
-        content.setdefault("resumed", []).append({"after_epoch": epoch, **changes})
-        write_text(self.path / "environment.json", json.dumps(content, indent=2) + "\n")
-
-    def discard(self) -> None:
-        """Discard a run that this process began and that has no finished epoch, so that another one may start here."""
-        for file in (self.recipe_file, self.path / "environment.json"):
-            file.unlink(missing_ok=True)
-
-    def remove_litter(self) -> None:
-        """Remove half-written files that a killed process left behind."""
-        for file in self.path.glob(".*.part"):
-            file.unlink(missing_ok=True)
 
     def read_recipe(self) -> Recipe:
         """Read the recipe.
@@ -261,10 +203,6 @@ class RunFolder:
         if not isinstance(content, dict):
             raise RunError(f"{file} is missing or damaged. Train again into another folder.", code="run-damaged")
         return content
-
-    def write_history(self, history: list[dict[str, float]]) -> None:
-        """Write history.csv. Raises :class:`RunError`."""
-        write_text(self.path / "history.csv", history_to_csv(history))
 
     def read_history(self) -> list[dict[str, float]]:
         """Read history.csv; empty when there is none."""

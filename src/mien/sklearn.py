@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from mien.api.train import TrainingJob
 from mien.data.dataset import Dataset
 from mien.errors import DataError, RecipeError, needs_extra
 from mien.files import write_bytes
@@ -104,6 +105,7 @@ class ExpressionClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
             )
         self.classes_, numbers = np.unique(column_or_1d(labels), return_inverse=True)
         names = [str(label) for label in self.classes_.tolist()]
+        TrainingJob(recipe, device=self.device).check()
         try:
             size_px, channels = recipe.input.stored_as
             dataset = Dataset.from_arrays(pixels, numbers, names, size_px=size_px, channels=channels)

@@ -91,7 +91,7 @@ def test_arrays_train_as_a_folder_does(tmp_path, tiny_recipe, faces):
     )
     first = package.train(tiny_recipe, faces, out=tmp_path / "first")
     second = package.train(tiny_recipe, rebuilt, out=tmp_path / "second")
-    weights = [run.details.run.best.read_bytes() for run in (first, second)]
+    weights = [(run.run / "best.safetensors").read_bytes() for run in (first, second)]
     assert weights[0] == weights[1]
     assert len(first.history) == 2
     assert "<svg" in first._repr_html_()

@@ -59,7 +59,6 @@ def test_a_first_fold_that_diverges_leaves_its_folder_free(train, tmp_path, monk
     ("options", "code"),
     [
         (("--folds", "3", "--log", "tensorboard"), "options"),
-        (("--folds", "3", "--exact"), "options"),
         (("--folds", "2", "--group", "person"), "column-missing"),
         (("--folds", "500"), "folds-range"),
     ],

@@ -86,9 +86,9 @@ def test_a_run_is_one_commands_at_a_time(tmp_path, faces, tiny_recipe, monkeypat
         return measure(*arguments)
 
     monkeypatch.setattr(export, "measure_parity", measured)
-    assert run_recipe(plan_training(tiny_recipe, faces), run, callback=Noted()).outcome.reason == "all epochs done"
+    assert run_recipe(plan_training(tiny_recipe, faces), run, callback=Noted()).reason == "all epochs done"
     assert tried == [moment]
-    assert run_recipe(plan_training(tiny_recipe, faces), run, resume=True).outcome.reason == "all epochs done"
+    assert run_recipe(plan_training(tiny_recipe, faces), run, resume=True).reason == "all epochs done"
     assert not half_written.exists()
     assert not (run.path / ".mien.lock").exists()
 
@@ -166,7 +166,7 @@ def test_a_finished_run_is_measured_again_and_not_trained(tiny_run, tiny_recipe,
     shutil.copytree(tiny_run.path, run.path)
     result = run_recipe(plan_training(tiny_recipe, faces), run, resume=True)
     first = read_predictions(tiny_run.predictions("validation"))
-    assert result.run == run
+    assert result.run == run.path
     assert np.array_equal(result.predictions.probabilities, first.probabilities)
     kept = json.loads((tiny_run.path / "metrics.json").read_text())
     assert result.evaluation.to_dict() == kept

@@ -76,8 +76,8 @@ def test_what_is_finished_is_not_done_again(short_recipe, faces, tmp_path, monke
     def interrupted(plan, run, **others):
         begun.append(run.path.name)
         result = real(plan, run, **others)
-        reason = "interrupted" if len(begun) == 2 else result.outcome.reason
-        return replace(result, outcome=replace(result.outcome, reason=reason))
+        reason = "interrupted" if len(begun) == 2 else result.reason
+        return replace(result, reason=reason)
 
     monkeypatch.setattr(folds, "run_recipe", interrupted)
     assert cross_val_predictions(*arguments, progress=view, notify=lambda words: None) is None

@@ -11,8 +11,8 @@ from mien.models.registry import build_model
 from mien.preprocess import InputSpec, to_input
 from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
-from mien.training import batch_norm, checkpoint
-from mien.training.batch_norm import enough_of, recalibrate_bn
+from mien.training import average, checkpoint
+from mien.training.average import enough_of, recalibrate_bn
 from mien.training.callback import Callback
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -37,7 +37,7 @@ def test_statistics_are_the_means_over_batches(tiny_run, faces):
     ours, theirs = (checkpoint.load_best(tiny_run)[0] for _ in range(2))
     recalibrate_bn(ours, images, spec)
     inputs = torch.from_numpy(to_input(images[np.random.default_rng(0).permutation(len(images))], spec))
-    torch.optim.swa_utils.update_bn(inputs.tensor_split(-(-len(inputs) // batch_norm.BATCH)), theirs)
+    torch.optim.swa_utils.update_bn(inputs.tensor_split(-(-len(inputs) // average.BATCH)), theirs)
     for name, value in theirs.state_dict().items():
         if "running" in name:
             assert torch.allclose(value, ours.state_dict()[name], atol=1e-5), name
@@ -56,7 +56,7 @@ def test_faces_that_leave_one_over_are_no_batch_of_one():
 def test_enough_faces_are_some_of_them_each_once_and_always_the_same(monkeypatch):
     images = np.arange(50, dtype=np.uint8).reshape(50, 1, 1)
     assert np.array_equal(enough_of(images), images)
-    monkeypatch.setattr(batch_norm, "ENOUGH", 20)
+    monkeypatch.setattr(average, "ENOUGH", 20)
     chosen = enough_of(images).ravel().tolist()
     assert len(set(chosen)) == 20
     assert chosen == enough_of(images).ravel().tolist()
@@ -64,7 +64,7 @@ def test_enough_faces_are_some_of_them_each_once_and_always_the_same(monkeypatch
 
 
 def test_training_keeps_no_more_faces_for_statistics_than_it_looks_at(monkeypatch, faces, tiny_recipe):
-    monkeypatch.setattr(batch_norm, "ENOUGH", 20)
+    monkeypatch.setattr(average, "ENOUGH", 20)
     kept = prepare(plan_training(changed(tiny_recipe, recalibrate_bn=True), faces)).recalibration_images
     assert np.array_equal(kept, enough_of(np.asarray(faces.of_split("train").images)))
     assert len(kept) == 20

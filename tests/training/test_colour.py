@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+import mien
 from mien.artifact import read_manifest
 from mien.data.read import load_dataset
 from mien.data.synthetic import synthetic_faces, write_class_folders
@@ -196,6 +197,14 @@ def test_files_in_colour_are_read_again_under_the_same_fingerprint_and_splits(tm
     again = load_dataset(tmp_path / "drawn", size_px=SIDE, channels=3)
     assert isinstance(again.images, np.memmap)
     assert np.array_equal(again.images, colour.images)
+
+
+def test_a_learning_rate_is_found_for_a_colour_recipe_and_data_at_a_path(tmp_path, colour_faces, colour_recipe):
+    """Oracle: the same search on the data in memory."""
+    write_class_folders(colour_faces, tmp_path / "drawn")
+    read = load_dataset(tmp_path / "drawn", size_px=SIDE, channels=3)
+    searches = [mien.find_lr(colour_recipe, data, device="cpu") for data in (tmp_path / "drawn", read)]
+    assert np.array_equal(searches[0].losses, searches[1].losses)
 
 
 def test_grey_images_are_no_colour_data(tmp_path, colour_faces, colour_recipe):

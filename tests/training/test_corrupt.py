@@ -7,9 +7,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from mien.recipe import AugmentRecipe, Recipe
-from mien.training.augment import augment
+from mien.training.augment import augment, blur_matrices, corrupt, resolution_matrices
 from mien.training.batches import epoch_batches
-from mien.training.corrupt import blur_matrices, corrupt, resolution_matrices
 
 
 def images_of(count, side=48, seed=0):

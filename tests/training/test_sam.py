@@ -10,9 +10,9 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint, step
 from mien.training.callback import Callback
 from mien.training.loop import train
+from mien.training.optim import sam_perturbation
 from mien.training.outputs import epoch_targets, to_tensors
 from mien.training.plan import plan_training
-from mien.training.sam import sam_perturbation
 from mien.training.state import prepare
 
 

@@ -11,10 +11,9 @@ from mien.run_folder import RunFolder
 from mien.training import checkpoint, loop
 from mien.training.callback import Callback
 from mien.training.loop import train
-from mien.training.optim import build_optimizer, rate_factor
-from mien.training.plan import plan_training
+from mien.training.optim import blocks, build_optimizer, freeze, lr_scales, rate_factor
+from mien.training.plan import plan_training, recipe_warnings
 from mien.training.state import prepare
-from mien.training.tuning import blocks, freeze, lr_scales, recipe_warnings
 from support import raises
 from training_support import changed
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data
-from mien.api.train import TrainingResult, check_callback, find_training, settings_of
+from mien.api.train import check_callback, find_training, settings_of
 from mien.argument_names import names_arguments
 from mien.recipe import Recipe
 
 if TYPE_CHECKING:
+    from mien.pipeline.training_run import TrainingResult
     from mien.training.callback import Callback
 
 

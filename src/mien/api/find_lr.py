@@ -5,22 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.api.inputs import Data, read
-from mien.api.train import find_recipe
+from mien.api.inputs import Data
+from mien.api.train import TrainingJob, find_job, settings_of
 from mien.argument_names import names_arguments
 from mien.errors import needs_extra
 from mien.page.charts.overview import rate_chart
 from mien.page.charts.svg import Chart
 from mien.recipe import Recipe
-
-if TYPE_CHECKING:
-    from mien.run_folder import RunFolder
-    from mien.training.plan import TrainingPlan
 
 STEPS = 100
 """Steps of a range test."""
@@ -92,17 +88,16 @@ def find_lr(
         TrainingError: the loss falls at no rate (``lr-not-found``).
         MienError: as :func:`mien.train`.
     """
-    plain = {"batch_size": batch_size, "seed": seed, "classes": classes}
-    given = {key: value for key, value in plain.items() if value is not None} | dict(settings or {})
-    chosen, start = find_recipe(recipe, list(given.items()), init_from)
-    with needs_extra("train", "Training"):
-        from mien.training.plan import plan_training
-    return search_lr(plan_training(chosen, read(data, chosen.input.size_px).faces), start, device)
+    changes = settings_of(settings, batch_size=batch_size, seed=seed, classes=classes)
+    job = find_job(recipe, changes, init_from, device)
+    job.check()
+    return search_lr(job, data)
 
 
-def search_lr(plan: TrainingPlan, init_from: RunFolder | None = None, device: str = "auto") -> LrSearch:
-    """:func:`find_lr` of a plan."""
+def search_lr(job: TrainingJob, data: Data) -> LrSearch:
+    """:func:`find_lr` of a checked job."""
+    plan = job.plan(data)
     with needs_extra("train", "Training"):
         from mien.training.lr_finder import range_test, steepest
-    rates, losses = range_test(plan, init_from=init_from, device=device, steps=STEPS)
+    rates, losses = range_test(plan, init_from=job.init_from, device=job.device, steps=STEPS)
     return LrSearch(steepest(rates, losses), rates, losses)

@@ -97,7 +97,7 @@ class StudyJob:
 
     def notices(self) -> list[Notice]:
         """What a user may not expect of the runs."""
-        from mien.training.tuning import recipe_warnings
+        from mien.training.plan import recipe_warnings
 
         found = [
             Notice(f"{name} is left out: {why}", code="variant-skipped") for name, why in self.plan.left_out.items()

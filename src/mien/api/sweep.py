@@ -86,7 +86,7 @@ def run_sweep(
 
         from mien.runs.sweep import check_networks, search
         from mien.training.device import check_device
-        from mien.training.tuning import recipe_warnings
+        from mien.training.plan import recipe_warnings
     check_device(device)
     check_networks(space)
     for warning in recipe_warnings(space.base):

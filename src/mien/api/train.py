@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,14 +12,8 @@ from mien.api.inputs import Data, data_name, read
 from mien.argument_names import names_arguments
 from mien.data.dataset import Dataset
 from mien.errors import RecipeError, TrainingError, needs_extra
-from mien.evaluation.results import Evaluation
-from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.inference.find_model import find_trained
-from mien.inference.predictor import Predictor, load
 from mien.inference.tta import check_tta
-from mien.page.charts.overview import training_chart
-from mien.page.charts.svg import Chart
-from mien.page.sections import metrics_table
 from mien.pipeline.soft_labels import find_teachers, with_soft_labels
 from mien.preprocess import InputSpec
 from mien.processes import is_main_process
@@ -29,54 +23,9 @@ from mien.run_folder import RunFolder
 from mien.training.teacher import Teacher
 
 if TYPE_CHECKING:
-    from mien.pipeline.training_run import RunResult
+    from mien.pipeline.training_run import TrainingResult
     from mien.training.callback import Callback
     from mien.training.plan import TrainingPlan
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingResult:
-    """A finished training run.
-
-    Attributes:
-        details: everything that the run left, as values.
-        model: the trained model, loaded.
-    """
-
-    details: RunResult = field(repr=False)
-    model: Predictor
-
-    @property
-    def run(self) -> Path:
-        """The run folder."""
-        return self.details.run.path
-
-    @property
-    def history(self) -> Sequence[Mapping[str, Any]]:
-        """One entry an epoch: loss and metrics by name."""
-        return self.details.outcome.history
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch whose weights the model has, from 1."""
-        return self.details.outcome.best_epoch
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """Metrics on the validation split, with intervals."""
-        return self.details.evaluation
-
-    @property
-    def votes(self) -> VoteEvaluation | None:
-        """How well annotators' votes on the validation split are predicted; None without votes."""
-        return self.details.evaluation.votes
-
-    def plot_history(self, metric: str = "accuracy") -> Chart:
-        """Accuracy or loss of train and validation over the epochs. Needs the extra ``report``."""
-        return training_chart(self.history, metric, self.best_epoch)
-
-    def _repr_html_(self) -> str:
-        return metrics_table(self.evaluation)._repr_html_() + self.plot_history()._repr_svg_()
 
 
 @names_arguments
@@ -126,7 +75,7 @@ def train(
     return job.result(data, callback)
 
 
-def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None, **plain: Any) -> list[Change]:
+def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
     """The changes of a recipe that arguments ask for; None asks for nothing."""
     given = {key: value for key, value in {**plain, "optim.lr": lr}.items() if value is not None}
     return list((given | dict(settings or {})).items())
@@ -147,41 +96,70 @@ def check_callback(callback: object) -> None:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What a training run needs beside data, found before torch is loaded or data is read.
+    """What a training needs beside data.
 
     Attributes:
         recipe: after all changes.
-        run: the folder to write.
         init_from: the run to fine-tune, if any.
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        run: the folder to write; None where no run is written.
         teachers: for distillation.
         tta: views per face of the teachers' predictions.
         resumes: ``run`` exists and is resumed.
-        device: see :func:`mien.training.device.check_device`.
     """
 
     recipe: Recipe
-    run: RunFolder
-    init_from: RunFolder | None
-    teachers: Sequence[Teacher]
-    tta: int
-    resumes: bool
-    device: str
+    init_from: RunFolder | None = None
+    device: str = "auto"
+    run: RunFolder | None = None
+    teachers: Sequence[Teacher] = ()
+    tta: int = 10
+    resumes: bool = False
 
-    def check_free(self) -> None:
-        """Refuse a folder that holds something, unless its run is resumed. Raises RunError."""
-        if not self.resumes and is_main_process():
+    @property
+    def out(self) -> RunFolder:
+        """The folder to write, of a job that has one."""
+        assert self.run is not None
+        return self.run
+
+    def check(self) -> None:
+        """Refuse what cannot be trained, before data is read.
+
+        Raises:
+            RunError: the folder holds something that is not to be resumed, or cannot be; ``init_from`` has no weights.
+            RecipeError: the network does not exist, or is too deep for its images.
+            TrainingError: the device does not exist.
+            MissingExtraError: torch is not installed.
+        """
+        if self.run is not None and not self.resumes and is_main_process():
             self.run.check_free(or_resume=True)
+        with needs_extra("train", "Training"):
+            from mien.training.device import check_device
+            from mien.training.resume import check_resumable
+            from mien.training.state import check_network, file_digest
+        check_device(self.device)
+        if self.init_from is not None:
+            file_digest(self.init_from.best)  # refuses where the weights are missing
+        check_network(self.recipe)
+        if self.resumes and is_main_process():
+            with self.out.alone():
+                check_resumable(self.out, self.recipe)
+
+    def plan(self, data: Data) -> TrainingPlan:
+        """Read data as the recipe's network sees it, and bring both together.
+
+        Raises:
+            MienError: as :func:`mien.load_dataset` and :func:`mien.training.plan.plan_training`.
+        """
+        with needs_extra("train", "Training"):
+            from mien.training.plan import plan_training
+        return plan_training(self.recipe, read(data, *self.recipe.input.stored_as).faces)
 
     def result(self, data: Data, callback: Callback | None) -> TrainingResult:
         """Check, read, train, export and evaluate. Raises as :func:`train`."""
-        self.check_free()
-        with needs_extra("train", "Training"):
-            from mien.training.device import check_device
-            from mien.training.plan import plan_training
-        check_device(self.device)
-        plan = plan_training(self.recipe, read(data, *self.recipe.input.stored_as).faces)
-        job = self.with_soft_labels(data, plan.dataset)
-        return TrainingResult(job.start(plan, callback, {"data": data_name(data)}), load(job.run.path))
+        self.check()
+        plan = self.plan(data)
+        return self.with_soft_labels(data, plan.dataset).start(plan, callback, {"data": data_name(data)})
 
     def with_soft_labels(self, data: Data, faces: Dataset) -> TrainingJob:
         """The job with the predictions of its teachers, unless these run live; ``faces`` are at the recipe's size.
@@ -198,13 +176,13 @@ class TrainingJob:
 
         return replace(self, teachers=with_soft_labels(self.teachers, faces, read_at, self.tta))
 
-    def start(self, plan: TrainingPlan, callback: Callback | None, metadata: Mapping[str, Any]) -> RunResult:
+    def start(self, plan: TrainingPlan, callback: Callback | None, metadata: Mapping[str, Any]) -> TrainingResult:
         """Train, export and evaluate. Raises as :func:`mien.pipeline.training_run.run_recipe`."""
         with needs_extra("train", "Training"):
             from mien.pipeline.training_run import run_recipe
         return run_recipe(
             plan,
-            self.run,
+            self.out,
             resume=self.resumes,
             init_from=self.init_from,
             teachers=self.teachers,
@@ -225,21 +203,21 @@ def find_training(
     resume: bool = False,
     device: str = "auto",
 ) -> TrainingJob:
-    """Find what a training run is made of. Arguments and errors as those of :func:`train`.
-
-    Its folder is for the caller to check, by :meth:`TrainingJob.check_free`.
-    """
-    chosen, start = find_recipe(recipe, changes, init_from)
-    run = RunFolder(Path(out) if out is not None else Path("runs") / chosen.name)
+    """The job of a training run. Arguments and errors as those of :func:`train`."""
+    job = find_job(recipe, changes, init_from, device)
+    run = RunFolder(Path(out) if out is not None else Path("runs") / job.recipe.name)
     check_tta(tta)
-    found = find_teachers(teachers, chosen.distill.live)
-    return TrainingJob(chosen, run, start, found, tta, resume and run.is_run, device)
+    found = find_teachers(teachers, job.recipe.distill.live)
+    return replace(job, run=run, teachers=found, tta=tta, resumes=resume and run.is_run)
 
 
-def find_recipe(
-    recipe: str | os.PathLike[str] | Recipe, changes: Sequence[Change], init_from: str | os.PathLike[str] | None
-) -> tuple[Recipe, RunFolder | None]:
-    """A recipe after changes, and the run to fine-tune, whose network and input it then has."""
+def find_job(
+    recipe: str | os.PathLike[str] | Recipe,
+    changes: Sequence[Change],
+    init_from: str | os.PathLike[str] | None,
+    device: str = "auto",
+) -> TrainingJob:
+    """The job of a training that writes no run. With ``init_from`` its recipe has that run's network and input."""
     if not isinstance(recipe, Recipe | str | os.PathLike):
         raise RecipeError(
             f"A recipe is given by its name or file; found {type(recipe).__name__}. `mien info --recipes` lists them.",
@@ -253,4 +231,4 @@ def find_recipe(
             code="settings-of-a-value",
         )
     start = None if init_from is None else find_trained(init_from)
-    return (recipe if start is None else tuned(recipe, start.read_recipe(), changes)), start
+    return TrainingJob(recipe if start is None else tuned(recipe, start.read_recipe(), changes), start, device)

@@ -157,7 +157,7 @@ def _join(found: Clean, applied: Clean | None, source: Source) -> Clean:
 def _check_training(options: _Options, recipe: Recipe, faces: Dataset) -> Dataset:
     """The data at the recipe's input size, once it is sure that the recipe can be trained on it."""
     from mien.runs.folds import check_recipe, training_size
-    from mien.training.tuning import recipe_warnings
+    from mien.training.plan import recipe_warnings
 
     form = recipe.input.stored_as
     to_train = faces if form == (FINGERPRINT_PX, 1) else options.source.read(*form, again=True).faces

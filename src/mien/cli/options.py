@@ -150,16 +150,6 @@ LrOption = Annotated[
 ]
 SeedOption = Annotated[int | None, typer.Option("--seed", help="Random seed. Sets seed of the recipe.", metavar="N")]
 DeviceOption = Annotated[Device, typer.Option("--device", help="Where to train. auto uses a GPU if there is one.")]
-DevicesOption = Annotated[
-    int,
-    typer.Option(
-        "--devices",
-        min=1,
-        help="Train with N processes: one on each of N GPUs, or N that share the CPU. N is at most the number of GPUs, "
-        "or of CPU cores.",
-        metavar="N",
-    ),
-]
 RunOutOption = Annotated[
     Path | None, typer.Option("--out", help="The run folder to create. The default is runs/RECIPE.", metavar="DIR")
 ]
@@ -167,13 +157,6 @@ ResumeOption = Annotated[
     bool,
     typer.Option(
         "--resume", help="Resume the run in the folder of --out. If there is none, a note says so and a new run starts."
-    ),
-]
-ExactOption = Annotated[
-    bool,
-    typer.Option(
-        "--exact",
-        help="With --resume: refuse if threads, torch version or processor are not those that the run started with.",
     ),
 ]
 FromOption = Annotated[

@@ -9,10 +9,10 @@ from rich import box
 from rich.table import Table
 
 from mien.api.find_lr import STEPS, LrSearch, search_lr
-from mien.api.train import find_recipe
+from mien.api.train import find_job
 from mien.cli.output import notice, show, show_json
 from mien.cli.train_run import TrainOptions
-from mien.errors import DataError, needs_extra
+from mien.errors import DataError
 from mien.processes import process_count
 
 _ROWS = 20
@@ -25,30 +25,21 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
     Raises:
         MienError: as :func:`mien.api.find_lr.find_lr`; options that belong to a run that is written.
     """
-    several = options.devices > 1 or process_count() > 1
     refused = {
         "--out": options.out,
         "--resume": options.resume,
-        "--exact": options.exact,
         "--log": options.log,
-        "--devices or torchrun": several,
+        "torchrun": process_count() > 1,
     }
     for option, is_given in refused.items():
         if is_given:
             raise DataError(
                 f"--find-lr trains for {STEPS} steps and writes nothing. Leave out {option}.", code="options"
             )
-    recipe, init_from = find_recipe(options.recipe, changes, options.init_from)
+    job = find_job(options.recipe, changes, options.init_from, options.device)
     options.source.check()
-    with needs_extra("train", "Training"):
-        from mien.training.device import check_device
-        from mien.training.plan import plan_training
-        from mien.training.state import check_network
-
-    check_device(options.device)
-    check_network(recipe)
-    plan = plan_training(recipe, options.source.read(*recipe.input.stored_as).faces)
-    found = search_lr(plan, init_from, options.device)
+    job.check()
+    found, recipe = search_lr(job, options.source), job.recipe
     if json:
         show_json({"recipe": recipe.name, "lr": recipe.optim.lr, **found.to_dict()})
         return

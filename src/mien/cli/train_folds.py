@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mien.api.train import find_recipe
+from mien.api.train import find_job
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.train_run import TrainOptions
 from mien.cli.train_view import TrainProgress
@@ -33,21 +33,18 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
     Raises:
         MienError: as :func:`mien.runs.folds.predict_folds`; nothing is written then.
     """
-    several = options.devices > 1 or process_count() > 1
-    for option, is_given in (("--log", options.log), ("--exact", options.exact), ("--devices or torchrun", several)):
+    for option, is_given in (("--log", options.log), ("torchrun", process_count() > 1)):
         if is_given:
             raise DataError(f"--folds trains several runs, one after another, without {option}.", code="options")
-    recipe, init_from = find_recipe(options.recipe, changes, options.init_from)
+    job = find_job(options.recipe, changes, options.init_from, options.device)
+    recipe = job.recipe
     out = options.out or Path("runs") / f"{recipe.name}-folds{count}"
     options.source.check()
     _check_folder(out, resume=options.resume)
+    job.check()
     with needs_extra("train", "Training"):
         from mien.runs.folds import measure_folds, predict_folds, stratified_folds
-        from mien.training.device import check_device
-        from mien.training.state import check_network
 
-    check_device(options.device)
-    check_network(recipe)
     faces = options.source.read(*recipe.input.stored_as).faces
     found = faces.groups
     folds = stratified_folds(faces, near_copy_groups(faces.images) if found is None else found, count)
@@ -60,7 +57,7 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
         progress=TrainProgress,
         notify=notice,
         environment=options.source.environment(),
-        init_from=init_from,
+        init_from=job.init_from,
         device=options.device,
     )
     if predictions is None:

@@ -7,14 +7,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mien.api.train import TrainingJob, find_training
 from mien.cli.options import (
     Device,
     DeviceOption,
-    DevicesOption,
-    ExactOption,
     FromOption,
     LogOption,
     PlainSettings,
@@ -25,18 +23,14 @@ from mien.cli.options import (
 )
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
-from mien.cli.train_processes import start_processes
 from mien.cli.train_view import TrainProgress
-from mien.data.dataset import Dataset
-from mien.errors import RunError, needs_extra
 from mien.page.terminal import evaluation_text
 from mien.page.wording import counted, kept_epoch_text
-from mien.processes import is_main_process, process_count, restarts_share_a_store
-from mien.recipe import Recipe
+from mien.processes import is_main_process
 from mien.training.loggers import check_logger, make_logger
 
 if TYPE_CHECKING:
-    from mien.pipeline.training_run import RunResult
+    from mien.pipeline.training_run import TrainingResult
     from mien.training.callback import Callback
     from mien.training.plan import TrainingPlan
 
@@ -53,10 +47,8 @@ class TrainOptions:
     plain: PlainSettings
     out: RunOutOption = None
     device: DeviceOption = Device.AUTO
-    devices: DevicesOption = 1
     set_keys: SetOption = None
     resume: ResumeOption = False
-    exact: ExactOption = False
     init_from: FromOption = None
     log: LogOption = None
 
@@ -91,57 +83,38 @@ def train_and_show(
     )
     # A wrong --out hides no wrong --data, whose mistakes take longer to mend.
     options.source.check()
-    job.check_free()
-    _check_network(job, exact=options.exact)
-    if options.devices > 1 and process_count() == 1:
-        _check_device_count(options)
-        start_processes(options.devices)
-    if restarts_share_a_store():
-        text = "on several machines, a restart by torchrun may fail; set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 on each."
-        notice(text, "restart-may-fail")
+    job.check()
     if options.resume and not job.resumes:
-        notice(f"{job.run.path} holds no run to resume. A new run starts.", "nothing-to-resume")
-    result = options.source.read(*job.recipe.input.stored_as)
+        notice(f"{job.out.path} holds no run to resume. A new run starts.", "nothing-to-resume")
+    data = options.source.read(*job.recipe.input.stored_as)
     notice(
-        f"{options.source.path}: {result.shape}, {len(result.faces):,} faces of {len(result.faces.classes)} classes; "
-        f"splits: {result.split_origin}"
+        f"{options.source.path}: {data.shape}, {len(data.faces):,} faces of {len(data.faces.classes)} classes; "
+        f"splits: {data.split_origin}"
     )
-    outcome = _train(job, _plan(job, result.faces), options)
-    if outcome.removed:
-        notice(f"removed {', '.join(outcome.removed)} from {job.run.path}: made from other weights.", "files-removed")
+    plan = job.plan(data)
+    _warn(job, plan)
+    origins = {
+        "fine-tuned from": options.init_from or "",
+        "teachers": ", ".join(str(each.file) for each in job.teachers),
+    }
+    job = job.with_soft_labels(options.source, plan.dataset)
+    with ExitStack() as stack:
+        callback: Callback = stack.enter_context(TrainProgress(plan))
+        if options.log is not None and is_main_process():
+            callback = stack.enter_context(make_logger(options.log, job.out, callback))
+        metadata = options.source.environment({name: value for name, value in origins.items() if value})
+        result = job.start(plan, callback, metadata)
+    if result.removed:
+        notice(f"removed {', '.join(result.removed)} from {result.run}: made from other weights.", "files-removed")
     if json:
-        show_json(_content(outcome, job.recipe))
+        show_json(result.to_dict())
     else:
-        _show(outcome, job.recipe)
+        _show(result)
 
 
-def _check_network(job: TrainingJob, *, exact: bool) -> None:
-    """Refuse what torch knows to be impossible before the data is read."""
-    with needs_extra("train", "Training"):
-        from mien.training.device import check_device
-        from mien.training.resume import check_same_recipe
-        from mien.training.state import check_network, file_digest
-
-    check_device(job.device)
-    if job.init_from is not None:
-        file_digest(job.init_from.best)  # refuses where the weights are missing
-    check_network(job.recipe)
-    if job.resumes and is_main_process():
-        with job.run.alone():
-            check_same_recipe(job.run, job.recipe)
-            _tell_of_resume(job, exact=exact)
-
-
-def _check_device_count(options: TrainOptions) -> None:
-    from mien.training.device import check_device_count
-
-    check_device_count(options.device, options.devices)
-
-
-def _plan(job: TrainingJob, faces: Dataset) -> TrainingPlan:
-    """Bring recipe and data together, and warn of what a user may not expect of this run."""
-    from mien.training.plan import plan_training
-    from mien.training.tuning import recipe_warnings
+def _warn(job: TrainingJob, plan: TrainingPlan) -> None:
+    """Say what a user may not expect of this run."""
+    from mien.training.plan import recipe_warnings
 
     recipe, tunes = job.recipe, job.init_from is not None
     if "model" not in recipe.model_fields_set and not tunes:
@@ -150,7 +123,6 @@ def _plan(job: TrainingJob, faces: Dataset) -> TrainingPlan:
             f"Fine-tune a run with --from RUN.",
             "model-default",
         )
-    plan = plan_training(recipe, faces)
     held_out = len(plan.validation)
     if held_out < _FEW:
         notice(f"validation has only {counted(held_out, 'sample')}: its metrics are uncertain.", "validation-small")
@@ -162,71 +134,23 @@ def _plan(job: TrainingJob, faces: Dataset) -> TrainingPlan:
         )
     for warning in recipe_warnings(recipe, from_run=tunes, train_faces=plan.train_count):
         notice(warning.line)
-    return plan
 
 
-def _train(job: TrainingJob, plan: TrainingPlan, options: TrainOptions) -> RunResult:
-    origins = {
-        "fine-tuned from": options.init_from or "",
-        "teachers": ", ".join(str(each.file) for each in job.teachers),
-    }
-    job = job.with_soft_labels(options.source, plan.dataset)
-    with ExitStack() as stack:
-        callback: Callback = stack.enter_context(TrainProgress(plan))
-        if options.log is not None and is_main_process():
-            callback = stack.enter_context(make_logger(options.log, job.run, callback))
-        metadata = options.source.environment({name: value for name, value in origins.items() if value})
-        return job.start(plan, callback, metadata)
-
-
-def _content(outcome: RunResult, recipe: Recipe) -> dict[str, Any]:
-    content = {"run": str(outcome.run.path), "epoch": outcome.outcome.best_epoch, "keep": recipe.stopping.keep}
-    return {**content, **outcome.evaluation.to_dict()}
-
-
-def _show(outcome: RunResult, recipe: Recipe) -> None:
-    show(evaluation_text(outcome.evaluation))
-    trained = outcome.outcome
-    kept = kept_epoch_text(trained.best_epoch, len(trained.history), recipe.stopping)
-    folder = outcome.run.path
+def _show(result: TrainingResult) -> None:
+    show(evaluation_text(result.evaluation))
+    assert result.best_epoch is not None
+    kept = kept_epoch_text(result.best_epoch, len(result.history), result.recipe.stopping)
     notice(
-        f"Training ended after {trained.history[-1]['seconds']:.0f} s: {trained.reason}. "
+        f"Training ended after {result.history[-1]['seconds']:.0f} s: {result.reason}. "
         f"The model has the weights of epoch {kept}."
     )
-    page = ", report.html (the page of these metrics)" if outcome.report else ""
-    notice(f"Written to {folder}: model.onnx (the model){page}, weights, metrics and predictions.")
-    if not outcome.report:
+    page = ", report.html (the page of these metrics)" if result.report else ""
+    notice(f"Written to {result.run}: model.onnx (the model){page}, weights, metrics and predictions.")
+    if not result.report:
         notice("No report.html was written: it needs pip install 'mien[report]'.")
-    notice(f"Outputs of model.onnx and torch differ by at most {outcome.parity.largest_difference:.1g}.")
-    if trained.was_stopped:
+    notice(f"Outputs of model.onnx and torch differ by at most {result.parity.largest_difference:.1g}.")
+    if result.was_stopped:
         words = [word for word in sys.argv[1:] if word != "--resume"]
         notice(f"Resume with: {shlex.join(['mien', *words, '--resume'])}")
     else:
-        notice(f"Next: {shlex.join(['mien', 'predict', 'photo.jpg', '--model', str(folder)])}")
-
-
-def _tell_of_resume(job: TrainingJob, *, exact: bool) -> None:
-    """Say where a run goes on from, and on what other machine; ``--exact`` refuses another one."""
-    from mien.training.checkpoint import load_last
-    from mien.training.device import make_fabric
-    from mien.training.machine import machine_changes
-
-    device = str(make_fabric(job.recipe.precision, job.device).device)
-    changes = machine_changes(job.run, device)
-    words = ", ".join(f"{name} {now} (was {before})" for name, (before, now) in changes.items())
-    if words and exact:
-        raise RunError(
-            f"{job.run.path} would not end bit-identical on this machine: {words}. Resume it where it began, or leave "
-            f"out --exact.",
-            code="run-other-machine",
-        )
-    if words:
-        notice(
-            f"this run was started on another machine; the result will not be bit-identical: {words}.",
-            "run-other-machine",
-        )
-    if job.run.last.is_file() and load_last(job.run)[2] != job.run.last:
-        notice(
-            f"{job.run.last} is damaged; resuming from {job.run.previous.name}, one epoch earlier.",
-            "checkpoint-damaged",
-        )
+        notice(f"Next: {shlex.join(['mien', 'predict', 'photo.jpg', '--model', str(result.run)])}")

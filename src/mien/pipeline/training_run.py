@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.exporting.to_onnx import Parity, export_run, manifest_of_weights
 from mien.inference.predictor import Predictor
+from mien.page.charts.overview import training_chart
+from mien.page.charts.svg import Chart
+from mien.page.sections import metrics_table
 from mien.page.wording import kept_epoch_text
 from mien.pipeline.evaluation_files import headline_values, write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
@@ -27,44 +31,64 @@ from mien.pipeline.split_predictions import (
 from mien.pipeline.trained_on import write_trained_on
 from mien.processes import is_main_process
 from mien.progress import busy
+from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
 from mien.training.callback import Callback
-from mien.training.loop import Outcome, train
+from mien.training.loop import STOPPED, Outcome, train
 from mien.training.plan import TrainingPlan
 from mien.training.teacher import Teacher
 
 
 @dataclass(frozen=True, eq=False)
-class ExportedRun:
-    """A run's exported model with its evaluation on validation.
+class TrainingResult:
+    """A finished training run.
 
     Attributes:
+        run: the run folder.
+        recipe: with every setting of its model.
+        history: one entry an epoch: loss and metrics by name.
+        best_epoch: the epoch whose weights the model has, from 1; None where no training made them.
+        reason: why the training ended: ``all epochs done``, ``interrupted`` by Ctrl-C, ``stopped`` by its callback, ...
         parity: how closely the exported file agrees with torch.
-        predictions: for validation.
-        evaluation: their metrics.
+        predictions: for the validation split.
+        evaluation: metrics on the validation split, with intervals.
         report: path of the page; None without the extra ``report``.
         removed: names of deleted files, which were made from other weights.
     """
 
-    parity: Parity
-    predictions: Predictions
+    run: Path
+    recipe: Recipe = field(repr=False)
+    history: Sequence[Mapping[str, Any]] = field(repr=False)
+    best_epoch: int | None
+    reason: str
+    parity: Parity = field(repr=False)
+    predictions: Predictions = field(repr=False)
     evaluation: Evaluation
     report: Path | None
     removed: tuple[str, ...]
 
+    @cached_property
+    def model(self) -> Predictor:
+        """The trained model, loaded."""
+        return Predictor(RunFolder(self.run).model)
 
-@dataclass(frozen=True, eq=False)
-class RunResult(ExportedRun):
-    """A finished training run.
+    @property
+    def was_stopped(self) -> bool:
+        """Whether Ctrl-C or the callback ended the training before its end: it can be resumed."""
+        return self.reason in STOPPED
 
-    Attributes:
-        run: its folder.
-        outcome: of the training.
-    """
+    def plot_history(self, metric: str = "accuracy") -> Chart:
+        """Accuracy or loss of train and validation over the epochs. Needs the extra ``report``."""
+        return training_chart(self.history, metric, self.best_epoch)
 
-    run: RunFolder
-    outcome: Outcome
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: run, epoch, which epoch is kept, metrics."""
+        kept = {"run": str(self.run), "epoch": self.best_epoch, "keep": self.recipe.stopping.keep}
+        return {**kept, **self.evaluation.to_dict()}
+
+    def _repr_html_(self) -> str:
+        return metrics_table(self.evaluation)._repr_html_() + self.plot_history()._repr_svg_()
 
 
 def run_recipe(
@@ -77,7 +101,7 @@ def run_recipe(
     callback: Callback | None = None,
     metadata: Mapping[str, Any] | None = None,
     device: str = "auto",
-) -> RunResult:
+) -> TrainingResult:
     """Train by a recipe, export the epoch that it keeps, evaluate that on validation, and write the run folder.
 
     Under ``torchrun``, processes beside the first end here after training.
@@ -118,26 +142,23 @@ def run_recipe(
             "training time": f"{outcome.history[-1]['seconds']:.0f} s",
             **environment,
         }
-        exported = finish_run(run, plan.dataset, run_metadata, outcome.history, outcome.best_epoch, init_from)
-    return RunResult(**vars(exported), run=run, outcome=outcome)
+        return finish_run(run, plan.dataset, run_metadata, outcome, init_from)
 
 
 def finish_run(
     run: RunFolder,
     faces: Dataset,
     metadata: Mapping[str, Any],
-    history: Sequence[Mapping[str, Any]] = (),
-    best_epoch: int | None = None,
+    outcome: Outcome | None = None,
     start: RunFolder | None = None,
-) -> ExportedRun:
+) -> TrainingResult:
     """Export a run's best weights, evaluate the exported model on validation, and write the run folder.
 
     Args:
         run: a run folder with best weights.
         faces: under the data's own classes.
         metadata: for the report.
-        history: its epochs, if there are any.
-        best_epoch: the selected epoch.
+        outcome: of its training; None where no training made the weights.
         start: the run whose weights were the initial weights.
 
     Raises:
@@ -152,6 +173,8 @@ def finish_run(
     evaluation = split.evaluate()
     manifest = predictor.manifest.model_copy(update={"scores": headline_values(evaluation)})
     replace_manifest(run.model, manifest)
+    history = () if outcome is None else outcome.history
+    best_epoch = None if outcome is None else outcome.best_epoch
     report = write_evaluation(
         run.path,
         predictions,
@@ -168,7 +191,18 @@ def finish_run(
             **{name: str(value) for name, value in metadata.items()},
         },
     )
-    return ExportedRun(parity, predictions, evaluation, report, removed)
+    return TrainingResult(
+        run=run.path,
+        recipe=recipe,
+        history=history,
+        best_epoch=best_epoch,
+        reason="" if outcome is None else outcome.reason,
+        parity=parity,
+        predictions=predictions,
+        evaluation=evaluation,
+        report=report,
+        removed=removed,
+    )
 
 
 def export_calibrated(run: RunFolder, faces: Dataset) -> tuple[Parity, Predictor, Predictions]:

@@ -79,7 +79,7 @@ def execute(
             callback=_Callback(on_epoch, must_stop),
             metadata=context.metadata,
         )
-        if result.outcome.was_stopped:
+        if result.was_stopped:
             return None
     except StoppedError:
         return None
@@ -94,7 +94,7 @@ def execute(
             best_epoch=best_epoch(history, run.recipe) if history else 0,
             seconds=history[-1]["seconds"] if history else 0.0,
             parameters=0 if failed else read_manifest(folder.model).parameters,
-            environment=folder.read_environment(),
+            environment=folder.read_environment() if folder.is_run else None,
         )
         kept = keep_result(
             context.results, run.folder_name, record, folder, {} if failed else _predictions(run, faces, folder)
@@ -103,7 +103,6 @@ def execute(
         # What is kept stays as it is, also where this training on another processor differs a little.
         write_predictions(kept.folder / PREDICTIONS[True], _corrupted(run, faces, folder), np.float32)
     # It serves --resume alone, and is the largest file by far; without it the folder counts as finished.
-    folder.previous.unlink(missing_ok=True)
     folder.last.unlink(missing_ok=True)
     return kept
 

@@ -228,7 +228,7 @@ def predict_folds(
                     metadata=environment,
                     device=device,
                 )
-            if result.outcome.was_stopped:
+            if result.was_stopped:
                 return None
             classifier = Predictor(run.model).for_labels()
             predictions = _predict(classifier, folds.held_out(fold), faces.fingerprint_for_predictions(SPLIT))

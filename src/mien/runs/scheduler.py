@@ -27,8 +27,8 @@ from mien.progress import set_quiet
 from mien.runs.execute import StudyContext, execute, without_parent
 from mien.runs.plan import DataForm, PlannedRun, StudyCallback, folder_of
 from mien.runs.store import CompletedRun
+from mien.training.callback import interruptible
 from mien.training.device import set_threads
-from mien.training.interrupt import interruptible
 
 RETRIES = 5
 """How often Ray starts a run again whose worker died."""

@@ -45,8 +45,7 @@ from mien.runs.sweep_page import (
     write_page,
     write_small_files,
 )
-from mien.training.callback import Callback, HistoryLine
-from mien.training.interrupt import interruptible
+from mien.training.callback import Callback, HistoryLine, interruptible
 from mien.training.loop import train
 from mien.training.plan import TrainingPlan, plan_training
 from mien.training.state import check_network
@@ -338,7 +337,7 @@ class _Worker:
             return
         trial = self.study.trials[begun[0].number]
         run = self._folder(trial)
-        for weights in (run.last, run.previous, run.best, run.next_best):
+        for weights in (run.last, run.best):
             weights.unlink(missing_ok=True)
         finished = len(self.write_small_files())
         seconds = trial.user_attrs["seconds"]

@@ -1,6 +1,13 @@
-"""How a program follows a training run, and stops it."""
+"""How a program follows a training run, and what stops it: a callback, Ctrl-C."""
 
 from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 HistoryLine = dict[str, float]
 """One line of history.csv: ``epoch`` (1-based), ``seconds`` since the start, ``learning_rate``, ``train_loss``,
@@ -46,3 +53,47 @@ class Callback:
         A stopped run keeps its finished epochs, discards the one under way, and can be resumed.
         """
         return False
+
+
+class EpochMarks(Callback):
+    """Prints a mark for each epoch: ``*`` for the best one so far, else ``.``.
+
+    For a notebook or a log, where no line can be written over.
+    """
+
+    def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
+        """See :class:`mien.training.callback.Callback`."""
+        sys.stdout.write("*" if is_best else ".")
+        sys.stdout.flush()
+
+
+_current: threading.Event | None = None
+
+
+@contextmanager
+def interruptible() -> Iterator[threading.Event]:
+    """Let the first Ctrl-C end the epoch in order; a second one stops at once.
+
+    Inside another such block the event is that block's, so that what ends a run ends the loop over runs too.
+    """
+    global _current
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    if _current is not None:
+        yield _current
+        return
+    former = signal.getsignal(signal.SIGINT)
+
+    def note(signum: int, frame: Any) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, former)
+
+    signal.signal(signal.SIGINT, note)
+    _current = interrupted
+    try:
+        yield interrupted
+    finally:
+        _current = None
+        signal.signal(signal.SIGINT, former)

@@ -18,25 +18,26 @@ from mien.errors import StoppedError, TrainingError
 from mien.run_folder import RunFolder
 from mien.run_history import best_by_metric, best_epoch
 from mien.training.batches import epoch_seed
-from mien.training.callback import Callback, HistoryLine
-from mien.training.device import sum_dtype
+from mien.training.callback import Callback, HistoryLine, interruptible
+from mien.training.device import sum_dtype, threads
 from mien.training.distributed import any_process, leave, part_of_batch, share_state, sum_of_processes
-from mien.training.interrupt import interruptible
-from mien.training.machine import machine
-from mien.training.optim import plateau_factor, rate_factor, set_rate
+from mien.training.optim import freeze, plateau_factor, rate_factor, set_rate
 from mien.training.outputs import epoch_targets, output_facts, to_tensors
 from mien.training.plan import TrainingPlan
-from mien.training.resume import restore
-from mien.training.state import TrainingState, file_digest, prepare, save_epoch
+from mien.training.resume import restore, save_epoch
+from mien.training.state import TrainingState, file_digest, prepare
 from mien.training.step import forward_loss, recipe_batches, take_step
 from mien.training.teacher import Teacher
-from mien.training.tuning import freeze
 from mien.training.validation import validate
 
 READ_EVERY = 32
 """On a GPU the loss is read, shown and checked in one step of so many."""
 PROCESS_SEED = 1_000_000_007
 """How far the seeds of processes that train together are apart: dropout draws other numbers in each."""
+
+
+STOPPED = ("interrupted", "stopped")
+"""Reasons to end of a run that can be resumed."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Outcome:
     @property
     def was_stopped(self) -> bool:
         """Whether Ctrl-C or the callback ended the run before its end: it can be resumed."""
-        return self.reason in {"interrupted", "stopped"}
+        return self.reason in STOPPED
 
 
 def train(
@@ -75,9 +76,9 @@ def train(
     Args:
         plan: a recipe and a data set; see :func:`mien.training.plan.plan_training`. Samples of ``train`` are trained
             on, those of ``validation`` choose the best epoch, those of ``test`` are not touched.
-        run: the run folder; keep several processes apart with :meth:`RunFolder.alone`.
-        resume: go on with the run that stands there, if any.
-        init_from: a run whose weights to begin with; see :func:`mien.training.state.load_init_weights`.
+        run: the run folder, made with the first epoch; keep several processes apart with :meth:`RunFolder.alone`.
+        resume: resume the run in the folder, if there is one.
+        init_from: a run whose weights are the initial ones; see :func:`mien.training.state.load_init_weights`.
         teachers: models to learn from beside the labels; see :func:`mien.training.distillation.make_distillation`.
         callback: called after every step and epoch; it can stop the run.
         environment: facts for environment.json, beside what the loop knows itself.
@@ -86,70 +87,69 @@ def train(
     Raises:
         DataError: soft labels that do not fit the data.
         RecipeError: a network too deep for its faces.
-        RunError: the folder exists (without ``resume``), belongs to another recipe or other data, was begun with other
-            weights or teachers, or the disk is full.
+        RunError: the folder exists (without ``resume``), belongs to another recipe or other data, was started with
+            other weights or teachers, or the disk is full.
         TrainingError: the loss is not a number. The best checkpoint so far stays. Or the device does not exist.
         StoppedError: stopped before the first epoch ended.
     """
     callback = callback or Callback()
-    recipe = plan.recipe
+    resume = resume and run.is_run
     state = prepare(plan, init_from, resume and run.last.is_file(), teachers, device)
     facts = {
-        "recipe_digest": recipe.digest,
+        "recipe_digest": plan.recipe.digest,
         **plan.dataset.provenance,
         "classes": list(plan.classes),
         "started_from": None if state.init_checkpoint is None else file_digest(state.init_checkpoint),
         "taught_by": [file_digest(each.file) for each in teachers],
-        **output_facts(recipe, plan.outputs, plan.dataset),
+        **output_facts(plan.recipe, plan.outputs, plan.dataset),
     }
-    fabric, begun = state.fabric, False
-    if not fabric.is_global_zero:
-        pass  # the first process reads and writes the run's files
-    elif resume and run.is_run:
+    writes = state.fabric.is_global_zero
+    if writes and resume:
         facts = restore(state, run, facts)
-    else:
-        together = {"processes": fabric.world_size} if fabric.world_size > 1 else {}
-        run.create(recipe, {**(environment or {}), **facts, "device": str(fabric.device), **machine(), **together})
-        begun = True
+    elif writes:
+        run.check_free()
     share_state(state)
     with interruptible() as interrupted:
 
         def should_stop() -> bool:
-            return any_process(fabric, interrupted.is_set() or callback.should_stop())
+            return any_process(state.fabric, interrupted.is_set() or callback.should_stop())
 
         while (reason := _reason_to_end(state)) is None:
-            epoch = len(state.history) + 1
-            began = time.perf_counter()
-            try:
-                line = _train_epoch(state, epoch, callback, should_stop)
-                if line is None:
-                    reason = "interrupted" if interrupted.is_set() else "stopped"
-                    break
-                line |= {"epoch": epoch, **validate(state)}
-                # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
-                _check_loss(state, epoch, epoch * plan.steps_per_epoch, line["validation_loss"])
-            except (MemoryError, RuntimeError, TrainingError) as error:
-                # With a smaller network or batch, or a lower rate, the same folder may do. A study begins its runs with
-                # ``resume``, and keeps those that diverge.
-                if begun and epoch == 1 and not (resume and isinstance(error, TrainingError)):
-                    run.discard()
-                raise
-            before = state.history[-1]["seconds"] if state.history else 0.0
-            line["seconds"] = before + time.perf_counter() - began
+            line = _finished_epoch(state, callback, should_stop)
+            if line is None:
+                reason = "interrupted" if interrupted.is_set() else "stopped"
+                break
             state.history.append(line)
-            is_best = best_epoch(state.history, recipe) == epoch
-            if fabric.is_global_zero:
-                save_epoch(state, run, facts, is_best)
-            callback.on_epoch_end(line, is_best)
+            epoch = len(state.history)
+            if writes and epoch == 1:
+                run.create(plan.recipe, {**(environment or {}), **facts, **_hardware(state)})
+            if writes:
+                save_epoch(state, run, facts)
+            callback.on_epoch_end(line, best_epoch(state.history, plan.recipe) == epoch)
     leave()
-    if reason not in {"interrupted", "stopped"} and fabric.is_global_zero:
-        run.previous.unlink(missing_ok=True)
     if not state.history:
-        raise StoppedError(
-            f"The run was stopped before its first epoch ended; --resume on {run.path} begins it again.",
-            code="stopped-early",
-        )
-    return Outcome(state.history, best_epoch(state.history, recipe), reason)
+        raise StoppedError("The run was stopped before its first epoch ended; nothing is kept.", code="stopped-early")
+    return Outcome(state.history, best_epoch(state.history, plan.recipe), reason)
+
+
+def _hardware(state: TrainingState) -> dict[str, Any]:
+    """What a result depends on to the bit, beside recipe and data."""
+    fabric = state.fabric
+    together = {"processes": fabric.world_size} if fabric.world_size > 1 else {}
+    return {"device": str(fabric.device), "threads": threads(), "torch": torch.__version__, **together}
+
+
+def _finished_epoch(state: TrainingState, callback: Callback, should_stop: Callable[[], bool]) -> HistoryLine | None:
+    """Train and validate one epoch; its line of the history. None where it was stopped before its last step."""
+    epoch, began = len(state.history) + 1, time.perf_counter()
+    line = _train_epoch(state, epoch, callback, should_stop)
+    if line is None:
+        return None
+    line |= {"epoch": epoch, **validate(state)}
+    # A last step can spoil the weights after a loss that was still finite: such an epoch is not kept.
+    _check_loss(state, epoch, epoch * state.plan.steps_per_epoch, line["validation_loss"])
+    before = state.history[-1]["seconds"] if state.history else 0.0
+    return line | {"seconds": before + time.perf_counter() - began}
 
 
 def _train_epoch(

@@ -19,13 +19,12 @@ from mien.errors import StoppedError, TrainingError
 from mien.progress import track
 from mien.run_folder import RunFolder
 from mien.training.batches import Batch, epoch_seed
-from mien.training.interrupt import interruptible
-from mien.training.optim import set_rate
+from mien.training.callback import interruptible
+from mien.training.optim import freeze, set_rate
 from mien.training.outputs import epoch_targets, to_tensors
 from mien.training.plan import TrainingPlan
 from mien.training.state import TrainingState, prepare
 from mien.training.step import forward_loss, recipe_batches, take_step
-from mien.training.tuning import freeze
 
 SMOOTHING = 0.98
 """Share of the former mean in the running mean of the losses."""

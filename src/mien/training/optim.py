@@ -1,13 +1,16 @@
-"""Optimiser and learning-rate schedule, from a recipe."""
+"""How weights change: optimiser, schedule, the rates of layers that are fine-tuned, sharpness-aware minimisation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn, optim
 
+from mien.models.network import Network
 from mien.recipe import OptimRecipe, ScheduleRecipe
 
 
@@ -82,3 +85,86 @@ def plateau_factor(recipe: ScheduleRecipe, validation_losses: Sequence[float]) -
         if waited >= recipe.patience:
             factor, waited = factor * recipe.factor, 0
     return factor
+
+
+def lr_scales(network: Network, layer_decay: float) -> dict[nn.Parameter, float]:
+    """Each parameter's share of the learning rate: ``layer_decay ** k`` in the k-th block below the head.
+
+    The discriminative rates of Howard & Ruder, ULMFiT, ACL 2018, section 3.2 (who take 1 / 2.6).
+    """
+    found = blocks(network)
+    return {
+        parameter: layer_decay ** (len(found) - 1 - number) for number, block in enumerate(found) for parameter in block
+    }
+
+
+def blocks(network: Network) -> list[list[nn.Parameter]]:
+    """A network's parameters in blocks from the images to the head, which is the last block; each is in one of them.
+
+    A block is a part of the network; a sequence of parts is opened, down to residual blocks and single convolutions.
+    A part without matrices, such as the norm after a convolution, belongs to the block before it; a parameter in no
+    part, such as a position embedding, to the first.
+    """
+    found: list[list[nn.Parameter]] = []
+    for part in _opened(network.parts()):
+        parameters = list(part.parameters())
+        if parameters and (not found or any(parameter.ndim > 1 for parameter in parameters)):
+            found.append([])
+        if parameters:
+            found[-1] += parameters
+    placed = {parameter for block in found for parameter in block}
+    found[0] += [parameter for parameter in network.parameters() if parameter not in placed]
+    return found
+
+
+def _opened(parts: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    for part in parts:
+        if isinstance(part, nn.Sequential | nn.ModuleList):
+            yield from _opened(part)
+        else:
+            yield part
+
+
+def freeze(network: Network, optimizer: optim.Optimizer, frozen: bool) -> None:
+    """Let only the head of a network in training mode learn, or everything that the optimiser has.
+
+    A frozen weight has no gradient, so neither decay nor momentum moves it. Frozen batch norms keep their running
+    statistics and work by them: they belong to the weights that stay.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(not frozen)
+    network.head.requires_grad_(True)
+    if frozen:
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._NormBase):
+                module.eval()
+
+
+@contextmanager
+def sam_perturbation(network: nn.Module, rho: float) -> Iterator[None]:
+    """Inside the block the weights lie ``rho`` up the slope that they have, and gradients start from zero.
+
+    Sharpness-aware minimisation (Foret et al., ICLR 2021, equation 2): a step follows the slope at w + rho * g / |g|.
+    Batch norms keep their running statistics, which are of the weights outside. Afterwards the weights are back, bit
+    for bit, and the gradients are those found inside.
+    """
+    sloped = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    norms: list[Any] = [module for module in network.modules() if getattr(module, "track_running_stats", False)]
+    with torch.no_grad():
+        own = [parameter.clone() for parameter in sloped]
+        slopes = [parameter.grad for parameter in sloped if parameter.grad is not None]
+        length = nn.utils.get_total_norm(slopes)
+        for parameter, slope in zip(sloped, slopes, strict=True):
+            parameter.add_(slope * (rho / (length + 1e-12)))
+            parameter.grad = None
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
+        with torch.no_grad():
+            for parameter, value in zip(sloped, own, strict=True):
+                parameter.copy_(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +10,17 @@ import numpy.typing as npt
 
 from mien.data.balance import balance, balanced_counts, check_counts
 from mien.data.dataset import Dataset
-from mien.errors import DataError
+from mien.errors import DataError, Notice
 from mien.labels import parse_scheme
-from mien.models.registry import completed
+from mien.models.registry import completed, starts_from_scratch
 from mien.recipe import Recipe
 from mien.training.batches import count_steps
 from mien.training.losses import Loss, make_loss
 from mien.training.outputs import Output, make_outputs
+
+_FEW_STEPS = 100
+_SMALL_BATCH = 16
+"""What to try where an epoch has few steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,3 +103,49 @@ def plan_training(recipe: Recipe, dataset: Dataset) -> TrainingPlan:
         loss=make_loss(recipe, counts, train.classes),
         steps_per_epoch=count_steps(int(counts.sum()), recipe.batch_size),
     )
+
+
+def recipe_warnings(recipe: Recipe, *, from_run: bool = False, train_faces: int | None = None) -> Iterator[Notice]:
+    """What one should know before training by this recipe; one sentence each.
+
+    Args:
+        recipe: what to do.
+        from_run: the run begins with the weights of another run.
+        train_faces: how many faces there are to learn, once classes are balanced, where that is known.
+
+    Raises:
+        RecipeError: there is no such model.
+    """
+    frozen = recipe.tuning.frozen_epochs
+    if starts_from_scratch(recipe.model) and not from_run:
+        if "pretrained" in recipe.model.settings:
+            yield Notice(
+                "model.pretrained is false: the backbone begins with RANDOM weights, nothing is transferred.",
+                code="weights-random",
+            )
+        if frozen:
+            yield Notice(
+                f"tuning.frozen_epochs = {frozen} keeps RANDOM weights frozen: "
+                f"start from trained ones with --from RUN or a pretrained backbone.",
+                code="weights-random-frozen",
+            )
+    if frozen >= recipe.epochs:
+        yield Notice(
+            f"tuning.frozen_epochs = {frozen} lasts for the whole run of {recipe.epochs}: only the head learns. "
+            f"To train the rest too, lower it or set more epochs.",
+            code="only-head-learns",
+        )
+    if train_faces is not None and train_faces < recipe.batch_size:
+        yield Notice(
+            f"batch_size = {recipe.batch_size} is more than the {train_faces:,} faces of train: an epoch is one step. "
+            f"Lower it.",
+            code="batch-too-large",
+        )
+        return
+    steps = None if train_faces is None else recipe.epochs * count_steps(train_faces, recipe.batch_size)
+    if steps is not None and steps < _FEW_STEPS and recipe.batch_size > _SMALL_BATCH:
+        yield Notice(
+            f"training has only {steps} steps at batch_size = {recipe.batch_size}. Try --batch-size {_SMALL_BATCH}, or "
+            f"more epochs.",
+            code="few-steps",
+        )

@@ -1,11 +1,10 @@
-"""What a training run is made of, and how it is kept on disk and taken up again."""
+"""What a training run is made of, and the weights that it starts with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,19 +20,17 @@ from mien.preprocess import InputSpec
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training import checkpoint
-from mien.training.average import WeightAverage
-from mien.training.batch_norm import enough_of
+from mien.training.average import WeightAverage, enough_of
 from mien.training.batches import image_tensor
 from mien.training.callback import HistoryLine
-from mien.training.device import join_processes, keep_for_ever, make_fabric
+from mien.training.device import make_fabric
 from mien.training.distillation import Distillation, make_distillation
+from mien.training.distributed import keep_for_ever, synchronise_batch_norms
 from mien.training.losses import Loss
-from mien.training.optim import build_optimizer
+from mien.training.optim import build_optimizer, lr_scales
 from mien.training.outputs import Output, count_logits, vote_distributions
 from mien.training.plan import TrainingPlan
-from mien.training.synchronised_norm import synchronise_batch_norms
 from mien.training.teacher import Teacher
-from mien.training.tuning import lr_scales
 
 
 @dataclass
@@ -139,7 +136,7 @@ def prepare(
             code="batch-too-small",
         )
     if fabric.world_size > 1:
-        join_processes(fabric)
+        fabric.launch()
     torch.manual_seed(recipe.seed)
     network = _build(recipe, count_logits(plan.outputs))
     init_checkpoint = None if init_from is None else init_from.best
@@ -212,26 +209,3 @@ def load_init_weights(network: Network, outputs: Sequence[Output], init_from: Ru
             code="one-size-model",
         )
     checkpoint.load_matching(network, tensors, init_from.best)
-
-
-def save_epoch(state: TrainingState, run: RunFolder, facts: dict[str, Any], is_best: bool) -> None:
-    """Write this epoch's files. The best weights lie aside until ``last``, by which they are the best, stands.
-
-    Killed before that, the epoch is repeated; where that is not bit-identical (a GPU), it may not be the best then.
-    """
-    run.check_present()
-    if is_best:
-        with state.average.in_place():
-            checkpoint.save(run.next_best, state.network.state_dict(), {**facts, "epoch": len(state.history)})
-    tensors = (
-        checkpoint.pack("model", state.network.state_dict())
-        | checkpoint.pack("average", state.average.tensors)
-        | checkpoint.pack("optimizer", checkpoint.optimizer_tensors(state.optimizer))
-    )
-    run.keep_previous()
-    scaler = state.fabric.strategy.precision.state_dict()
-    facts = {**facts, "loss_scaler": scaler} if scaler else facts
-    checkpoint.save(run.last, tensors, {**facts, "history": state.history})
-    if is_best:
-        run.take_next_best()
-    run.write_history(state.history)

@@ -10,8 +10,8 @@ from torch import Tensor
 from mien.training.augment import without_degradation
 from mien.training.batches import Batch, degraded, epoch_batches
 from mien.training.losses import consistency_loss
+from mien.training.optim import sam_perturbation
 from mien.training.outputs import distribution_loss, split_logits
-from mien.training.sam import sam_perturbation
 from mien.training.state import TrainingState
 
 

@@ -14,7 +14,7 @@ from mien.evaluation.ferplus import distribution_cross_entropy, majority_accurac
 from mien.manifest import answering
 from mien.preprocess import normalise
 from mien.training.augment import channels_first
-from mien.training.batch_norm import recalibrate_bn
+from mien.training.average import recalibrate_bn
 from mien.training.callback import HistoryLine
 from mien.training.distributed import part_of_process, sum_of_processes
 from mien.training.plan import TrainingPlan
