@@ -106,10 +106,10 @@ def test_a_change_is_text_or_a_key_with_its_value():
         ("epochs.lr=1", "set-form"),
         ("optim.rate=1", "unknown-key"),
         ("optim.lr=-1", "value"),
-        ("early_sizes=[[0.5, 99]]", "value"),
+        ("progressive_resizing=[[0.5, 99]]", "value"),
         ("epochs=" + "9" * 5000, "set-value"),
         ("epochs=" + "[" * 5000, "set-value"),
-        ("early_sizes=[[0.5, 20], [0.2, 30]]", "value"),
+        ("progressive_resizing=[[0.5, 20], [0.2, 30]]", "value"),
     ],
 )
 def test_a_bad_set_is_an_error(change, code):
@@ -153,10 +153,3 @@ def test_another_network_does_not_inherit_the_settings_of_the_one_before():
     assert before
     assert load_recipe("teacher-vgg", ["model.name=vgg16"]).model.settings == before
     assert load_recipe("quick", ["model.name=mien", "model.dropout=0.3"]).model.settings["dropout"] == 0.3
-
-
-def test_a_change_by_an_older_key_changes_the_key_of_today():
-    """Oracle: the same change by today's key; ``quick`` has both keys already, by today's names."""
-    by_old, by_new = (load_recipe("quick", [f"{key}=0.3"]) for key in ("augment.erasing", "augment.random_erasing"))
-    assert by_old == by_new
-    assert by_new.augment.random_erasing == 0.3

@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from mien.errors import DataError
 from mien.labels import parse_scheme
 from mien.preprocess import InputSpec
-from mien.renamed_keys import RENAMED_KEYS, has_key, rename_keys
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 OutputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
@@ -22,6 +21,16 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 _MOST = 1e30
 """Of settings that torch computes with in fp32, which ends at 3e38."""
+_DIGESTED_AS = (
+    ("", "recalibrate_bn", "renew_statistics"),
+    ("", "consistency_loss", "consistency"),
+    ("", "progressive_resizing", "early_sizes"),
+    ("augment", "translate", "shift"),
+    ("augment", "random_erasing", "erasing"),
+    ("augment", "mixup_off_epochs", "off_last"),
+    ("distill", "alpha", "share"),
+)
+"""Table, name and first name of keys that were renamed: kept results and model files know recipes by their digests."""
 
 
 class StrictModel(BaseModel):
@@ -265,10 +274,13 @@ class Recipe(StrictModel):
         """SHA-256 over everything that shapes the result (not name and description), as ``"sha256:..."``.
 
         What has its default is left out, so that a run keeps its digest when recipes gain a key. The default of a key
-        therefore never changes; a new behaviour is a new value. A key that was renamed counts under its old name.
+        therefore never changes; a new behaviour is a new value. A key that was renamed counts under its first name.
         Settings of the network all count: recipes are compared as :func:`mien.models.registry.completed` has them.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
-        old = {today: before for before, today in RENAMED_KEYS.items() if has_key(content, today)}
-        text = json.dumps(rename_keys(content, old), sort_keys=True)
+        for table, name, former in _DIGESTED_AS:
+            values = content.get(table, {}) if table else content
+            if name in values:
+                values[former] = values.pop(name)
+        text = json.dumps(content, sort_keys=True)
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

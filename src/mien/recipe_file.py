@@ -11,7 +11,6 @@ from typing import Any
 
 from mien.errors import RecipeError
 from mien.recipe import Recipe
-from mien.renamed_keys import RENAMED_KEYS, with_renamed_keys
 from mien.spec_file import SpecKind, dump_toml, is_path, parse_toml
 
 Change = str | tuple[str, Any]
@@ -54,16 +53,9 @@ def check_recipe(content: Mapping[str, Any], origin: str, changes: Sequence[Chan
             f"Changes of a recipe are a list; found one text. Write [{changes!r}].", code="recipe-changes"
         )
     settings = [_parsed(change) if isinstance(change, str) else change for change in changes]
-    try:
-        changed = _without_other_model(with_renamed_keys(content), settings)
-    except ValueError as error:
-        raise RecipeError(f"The recipe {origin} is not valid: {error}.", code="recipe-key-twice") from None
+    changed = _without_other_model(dict(content), settings)
     for key, value in settings:
-        today = RENAMED_KEYS.get(key, key)
-        changed = _with(changed, today.split("."), value, key)
-        if today != key:
-            # An error names today's key, which the user did not type.
-            origin += f" ({key} is now {today})"
+        changed = _with(changed, key.split("."), value, key)
     return _KIND.check(Recipe, changed, origin)
 
 
