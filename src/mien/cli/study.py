@@ -109,15 +109,17 @@ def study(
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
     source = data_options.at(data)
     source.check()
-    check_out(out, data)
+    changes = recipe_changes(changes, epochs, batch_size, lr)
+    folder = out or Path("studies") / wanted.changed(recipe, changes).name
+    check_out(folder, data)
     job = prepare_study(
         wanted,
         source,
-        out=out,
+        out=folder,
         results=results,
         only=only or (),
         recipe=recipe,
-        changes=recipe_changes(changes, epochs, batch_size, lr),
+        changes=changes,
         clean=source.clean,
         jobs=jobs,
         engine=engine,
