@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mien.evaluation.results import Estimate
-from mien.evaluation.robustness import RobustnessResult
-from mien.evaluation.robustness_file import read_robustness
+from mien.evaluation.robustness import RobustnessResult, read_robustness
 from mien.evaluation.seed_variance import Spread
 from mien.inference.find_model import SHIPPED, find_run
 

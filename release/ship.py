@@ -33,8 +33,7 @@ from mien.data.synthetic import render_faces
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.ferplus import majority_accuracy
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.robustness import fingerprint_of_samples, measure_robustness
-from mien.evaluation.robustness_file import RobustnessReport, write_robustness
+from mien.evaluation.robustness import RobustnessReport, fingerprint_of_samples, measure_robustness, write_robustness
 from mien.evaluation.temperature import cross_fit_temperature
 from mien.files import file_sha256, write_text
 from mien.inference.predictor import Predictor

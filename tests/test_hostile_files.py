@@ -17,7 +17,7 @@ from mien.data.votes import read_ferplus
 from mien.errors import DataError, RecipeError, RunError, StudyError
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import read_predictions
-from mien.evaluation.robustness_file import read_robustness
+from mien.evaluation.robustness import read_robustness
 from mien.images import open_image
 from mien.inference.resumable_output import ResumableOutput
 from mien.pipeline.evaluation_files import write_evaluation

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mien.api.find_lr import find_lr as find_lr
     from mien.api.push import push as push
     from mien.api.report import report as report
+    from mien.api.robustness import robustness as robustness
     from mien.api.study import study as study
     from mien.api.sweep import sweep as sweep
     from mien.api.train import train as train
@@ -68,6 +69,7 @@ _HOMES = {
     "predict_video": "mien.video.video_predictor",
     "push": "mien.api.push",
     "report": "mien.api.report",
+    "robustness": "mien.api.robustness",
     "study": "mien.api.study",
     "sweep": "mien.api.sweep",
     "train": "mien.api.train",
@@ -99,6 +101,7 @@ __all__ = [
     "predict_video",
     "push",
     "report",
+    "robustness",
     "study",
     "sweep",
     "train",

@@ -42,7 +42,7 @@ def test_a_measurement_is_replaced_only_when_told_so(mien, tiny_run, face_folder
     assert (content["seed"], content["fingerprint"]) == (1, first["fingerprint"]), "all faces: the seed draws none"
     assert content["accuracy"]["darkness"] == first["accuracy"]["darkness"]
     assert content["accuracy"]["gaussian-noise"] != first["accuracy"]["gaussian-noise"]
-    monkeypatch.setattr("mien.cli.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr("mien.api.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
     refused(mien(*arguments, "--out", tmp_path), "file-exists", "robustness.json", "--overwrite")
     assert (tmp_path / "robustness.json").read_bytes() == second
 
@@ -52,7 +52,7 @@ def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_measured(
 ):
     arguments = ("robustness", tiny_run.path, "--data", face_folder, "--limit", 20)
     assert mien(*arguments, "--out", tmp_path).code == 0
-    monkeypatch.setattr("mien.cli.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
+    monkeypatch.setattr("mien.api.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
     refused(mien(*arguments, "--seed", 1, "--baseline", tmp_path), "baseline-faces-differ", "20", "0")
     content = json.loads((tmp_path / "robustness.json").read_text())
     content["accuracy"][next(iter(CORRUPTIONS))] = [1.0] * 5

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.evaluation.averaging import average_predictions
+from mien.evaluation.paired_tests import average_predictions
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from support import raises
 

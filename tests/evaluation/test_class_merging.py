@@ -11,7 +11,7 @@ from scipy.spatial.distance import squareform
 from sklearn import metrics as sk
 
 from mien.errors import DataError
-from mien.evaluation import class_merging as merging
+from mien.evaluation import error_analysis as merging
 from mien.labels import LabelScheme, parse_scheme
 from support import raises
 

@@ -11,7 +11,7 @@ from scipy import stats
 from scipy.special import softmax
 
 from mien.errors import DataError
-from mien.evaluation.conformal import conformal_sets, conformal_threshold
+from mien.evaluation.calibration import conformal_sets, conformal_threshold
 from mien.evaluation.temperature import assign_folds
 from support import raises
 

@@ -6,7 +6,7 @@ from dataclasses import astuple, replace
 import numpy as np
 
 from mien.evaluation.corruptions import _fill
-from mien.evaluation.curve_points import precision_recall_points
+from mien.evaluation.curves import precision_recall_points
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.named_metrics import resample
 from mien.evaluation.seed_variance import spread

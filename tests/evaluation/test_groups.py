@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mien.evaluation.accuracy_by import accuracy_by
-from mien.evaluation.calibration import calibrate
-from mien.evaluation.class_merging import merged_pairs, merged_schemes
-from mien.evaluation.conformal import conformal_sets
+from mien.evaluation.calibration import calibrate, conformal_sets
 from mien.evaluation.curves import precision_recall_curves, roc_curves
+from mien.evaluation.error_analysis import merged_pairs, merged_schemes
 from mien.evaluation.intervals import proportion, proportion_among, wilson_interval
 from mien.evaluation.paired_tests import mcnemar_test
 from mien.evaluation.predictions import Predictions

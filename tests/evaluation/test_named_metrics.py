@@ -12,8 +12,7 @@ from mien.errors import DataError
 from mien.evaluation import metrics
 from mien.evaluation.ferplus import majority_accuracy
 from mien.evaluation.named_metrics import METRICS, VOTE_METRICS, WeightedMetrics, resample
-from mien.evaluation.predictions import Predictions
-from mien.evaluation.vote_predictions import VotePredictions
+from mien.evaluation.predictions import Predictions, VotePredictions
 from support import raises
 
 BY_LABEL = tuple(name for name in METRICS if name not in VOTE_METRICS)

@@ -9,8 +9,13 @@ import pytest
 
 from mien.errors import DataError
 from mien.evaluation.results import Estimate
-from mien.evaluation.robustness import RobustnessResult
-from mien.evaluation.robustness_file import RobustnessReport, read_robustness, relative_to, write_robustness
+from mien.evaluation.robustness import (
+    RobustnessReport,
+    RobustnessResult,
+    read_robustness,
+    relative_to,
+    write_robustness,
+)
 from support import raises
 
 

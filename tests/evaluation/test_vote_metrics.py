@@ -12,8 +12,8 @@ from sklearn.metrics import accuracy_score, f1_score
 
 from mien.data.synthetic import synthetic_faces
 from mien.errors import DataError
-from mien.evaluation.averaging import average_predictions
-from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.evaluation.paired_tests import average_predictions
+from mien.evaluation.predictions import Predictions, VotePredictions, read_predictions, write_predictions
 from mien.evaluation.vote_metrics import (
     BASELINE,
     evaluate_votes,
@@ -21,7 +21,6 @@ from mien.evaluation.vote_metrics import (
     summarise_votes,
     vote_ceiling,
 )
-from mien.evaluation.vote_predictions import VotePredictions
 from mien.labels import EXPRESSIONS, FERPLUS_CLASSES, parse_scheme
 from support import raises
 

@@ -13,7 +13,7 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.temperature import assign_folds
 from mien.inference.predictor import load
 from mien.labels import SCHEMES
-from mien.pipeline.matching import faces_of_predictions, match_faces
+from mien.pipeline.measured_split import faces_of_predictions, match_faces
 from mien.reporting.context import ReportContext
 from mien.reporting.probabilities import prediction_sets
 from support import page_codes, raises, write_report

@@ -8,8 +8,7 @@ import pytest
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate
-from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
-from mien.evaluation.robustness_file import RelativeRobustness, RobustnessReport
+from mien.evaluation.robustness import CorruptionErrors, RelativeRobustness, RobustnessReport, RobustnessResult
 from mien.reporting.conditions import robustness_section, show_robustness
 from mien.reporting.context import ReportContext
 from support import block_codes

@@ -13,10 +13,9 @@ import pytest
 
 from mien.errors import StudyError
 from mien.evaluation.named_metrics import METRICS
-from mien.evaluation.predictions import write_predictions
+from mien.evaluation.predictions import VotePredictions, write_predictions
 from mien.evaluation.results import Estimate
 from mien.evaluation.seed_variance import RepeatedDifference, Spread, holm
-from mien.evaluation.vote_predictions import VotePredictions
 from mien.runs.page import duration, metric_name, metric_text, spread_text, study_tables, write_study
 from mien.runs.table import _adjusted, tabulate, write_table
 from support import note_codes, page_codes, raises

@@ -18,8 +18,7 @@ from mien.inference.find_model import find_run, find_run_of_model
 from mien.inference.predictor import Predictor, load
 from mien.page.page import WrittenPage
 from mien.pipeline.find_files import find_predictions, find_robustness
-from mien.pipeline.matching import check_model, holds_test
-from mien.pipeline.measured_split import MeasuredSplit
+from mien.pipeline.measured_split import MeasuredSplit, check_model, holds_test
 from mien.reporting.context import ReportContext
 from mien.reporting.report_page import report_page
 from mien.run_folder import RunFolder

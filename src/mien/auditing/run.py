@@ -36,8 +36,7 @@ from mien.evaluation.intervals import proportion_among
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.vote_metrics import VoteCeiling, vote_ceiling
 from mien.near_copies.finder import NearCopies, find_near_copies
-from mien.pipeline.matching import check_fingerprint, match_faces
-from mien.pipeline.measured_split import ALL_SAMPLES
+from mien.pipeline.measured_split import ALL_SAMPLES, check_fingerprint, match_faces
 from mien.preprocess import grey_stack
 from mien.progress import busy
 from mien.sample_groups import join_groups

@@ -1,16 +1,30 @@
-"""Error analysis: which classes are confused with which, and example samples."""
+"""Error analysis: which classes are confused with which, example samples, and what merging classes changes.
+
+Merged probabilities are sums, as in :class:`mien.labels.LabelScheme`. A scheme that is chosen and measured on the same
+samples looks too good: choose it on validation.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
-from mien.evaluation.intervals import proportion
+from mien.errors import DataError, needs_extra
+from mien.evaluation import metrics
+from mien.evaluation.intervals import (
+    bootstrap_means,
+    check_resamples,
+    percentile_interval,
+    proportion,
+    proportion_among,
+)
 from mien.evaluation.metrics import Floats, Labels
 from mien.evaluation.results import Estimate, JsonResult
+from mien.labels import LabelScheme
+from mien.sample_groups import Groups
 
 Indices = npt.NDArray[np.int64]
 
@@ -131,3 +145,217 @@ def _typical_right(labels: Labels, probabilities: Floats, label: int, count: int
         return rows.astype(np.int64)
     distance = np.abs(probabilities[rows] - probabilities[rows].mean(axis=0)).sum(axis=1) / 2
     return rows[np.argsort(distance, kind="stable")][:count].astype(np.int64)
+
+
+ClassGroups = tuple[tuple[int, ...], ...]
+"""Indices of classes, each in one group: groups by their first member, members ascending."""
+
+
+@dataclass(frozen=True)
+class MergedPair(JsonResult):
+    """The accuracy with two classes merged.
+
+    Attributes:
+        first: index of a class.
+        second: index of another, greater.
+        accuracy: fraction of right rows after merging, with its 95% Wilson interval.
+        gain: accuracy after minus before, with its 95% paired bootstrap interval. Below 0 where the sum of two
+            probabilities outweighs a third class that was right.
+    """
+
+    first: int
+    second: int
+    accuracy: Estimate
+    gain: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Dendrogram(JsonResult):
+    """Which classes join first: C leaves, C - 1 merges.
+
+    Attributes:
+        merges: float64 (C - 1, 4), as scipy's linkage matrix: the two clusters that join (0..C-1 are classes,
+            C + i is merge i), the height 0..1, the number of classes in the new cluster.
+        order: int64 (C,), classes in an order in which no branches cross.
+    """
+
+    merges: Floats
+    order: npt.NDArray[np.int64]
+
+    def groups(self, count: int) -> ClassGroups:
+        """The groups that are left when only ``count`` of them are.
+
+        Raises:
+            DataError: ``count`` is not 1..C.
+        """
+        class_count = len(self.order)
+        if not 1 <= count <= class_count:
+            raise DataError(
+                f"{class_count} classes make 1 to {class_count} groups; found {count}.", code="groups-range"
+            )
+        clusters: dict[int, tuple[int, ...]] = {index: (index,) for index in range(class_count)}
+        for index, merge in enumerate(self.merges[: class_count - count]):
+            clusters[class_count + index] = clusters.pop(int(merge[0])) + clusters.pop(int(merge[1]))
+        return tuple(sorted(tuple(sorted(members)) for members in clusters.values()))
+
+
+@dataclass(frozen=True)
+class MergedScheme(JsonResult):
+    """A label scheme that falls out of the confusion, and what it gives without new training.
+
+    Attributes:
+        groups: the classes of each group.
+        accuracy: fraction of right rows after merging, with its 95% Wilson interval.
+        macro_f1: mean F1 over the groups that have rows.
+        chance: fraction of the rows in the greatest group: fewer classes are easier, and this says how much.
+    """
+
+    groups: ClassGroups
+    accuracy: Estimate
+    macro_f1: float
+    chance: float
+
+
+@dataclass(frozen=True, eq=False)
+class Merging(JsonResult):
+    """The dendrogram of a confusion matrix and its schemes of 2, 3, ... C groups, in that order."""
+
+    dendrogram: Dendrogram
+    schemes: tuple[MergedScheme, ...]
+
+
+def merge_predictions(labels: Labels, probabilities: Floats, groups: ClassGroups) -> tuple[Labels, Floats]:
+    """Labels and summed probabilities of merged classes.
+
+    Args:
+        labels: int64 (N,), 0..C-1.
+        probabilities: float (N, C).
+        groups: G groups that hold each class once.
+
+    Returns:
+        int64 (N,) in 0..G-1 and float64 (N, G).
+
+    Raises:
+        DataError: a class is in no group, or in two.
+    """
+    class_count = probabilities.shape[1]
+    if sorted(member for group in groups for member in group) != list(range(class_count)):
+        raise DataError(
+            f"Groups must hold each class of 0..{class_count - 1} once; found {groups}.", code="groups-not-a-partition"
+        )
+    group_of = np.zeros(class_count, dtype=np.int64)
+    membership = np.zeros((class_count, len(groups)))
+    for index, group in enumerate(groups):
+        group_of[list(group)] = index
+        membership[list(group), index] = 1.0
+    return group_of[labels], probabilities @ membership
+
+
+def merged_pairs(
+    labels: Labels,
+    probabilities: Floats,
+    resamples: int = 1000,
+    seed: int = 0,
+    groups: Groups | None = None,
+) -> tuple[MergedPair, ...]:
+    """Accuracy with each pair of classes merged, the greatest first.
+
+    Args:
+        labels: int64 (N,), 0..C-1; N at least 1.
+        probabilities: float (N, C).
+        resamples: number of bootstrap resamples behind the gains' intervals.
+        seed: seed of the resampling.
+        groups: int64 (N,), samples of one number, such as those of a person, are drawn together; None: every sample by
+            itself.
+
+    Raises:
+        DataError: ``resamples`` is less than 1.
+    """
+    check_resamples(resamples)
+    generator = np.random.default_rng(seed)
+    count, class_count = probabilities.shape
+    before = probabilities.argmax(axis=1) == labels
+    pairs = []
+    for first in range(class_count):
+        for second in range(first + 1, class_count):
+            class_groups = tuple(
+                (first, second) if index == first else (index,) for index in range(class_count) if index != second
+            )
+            merged_labels, merged = merge_predictions(labels, probabilities, class_groups)
+            after = merged.argmax(axis=1) == merged_labels
+            change = after.astype(np.int64) - before
+            if groups is None:
+                # A row is lost, unchanged or won, so a resample of the rows is a draw from these three counts.
+                drawn = generator.multinomial(count, np.bincount(1 + change, minlength=3) / count, size=resamples)
+                gains = (drawn[:, 2] - drawn[:, 0]) / count
+            else:
+                gains = bootstrap_means(change[:, np.newaxis], resamples, seed, groups)[:, 0]
+            gain = percentile_interval(change.sum() / count, gains)
+            pairs.append(MergedPair(first, second, proportion_among(after, groups=groups), gain))
+    return tuple(sorted(pairs, key=lambda pair: (-pair.accuracy.value, pair.first, pair.second)))
+
+
+def confusion_distance(confusion: npt.NDArray[np.int64]) -> Floats:
+    """One minus the mean of the two rates at which two classes are confused with each other.
+
+    (C, C) counts -> float64 (C, C), symmetric, 0..1, 0 on the diagonal. A class without samples is never confused.
+    """
+    rates = metrics.divide(confusion, confusion.sum(axis=1, keepdims=True), undefined=0.0)
+    distance = 1.0 - (rates + rates.T) / 2
+    np.fill_diagonal(distance, 0.0)
+    return distance
+
+
+def average_linkage(distance: Floats) -> Dendrogram:
+    """Join the two nearest clusters until one is left; their distance is the mean over all pairs of members (UPGMA).
+
+    Args:
+        distance: float (C, C), symmetric, at least 0; C at least 2.
+
+    Raises:
+        MissingExtraError: scipy is not installed.
+    """
+    with needs_extra("report", "Merging classes"):
+        from scipy.cluster import hierarchy
+        from scipy.spatial.distance import squareform
+    merges = hierarchy.linkage(squareform(distance), "average")
+    return Dendrogram(merges, hierarchy.leaves_list(merges).astype(np.int64))
+
+
+def merged_schemes(labels: Labels, probabilities: Floats, groups: Groups | None = None) -> Merging:
+    """Cut the dendrogram of the confusion at 2, 3, ... C groups of classes, and measure each cut.
+
+    Args:
+        labels: int64 (N,), 0..C-1.
+        probabilities: float (N, C).
+        groups: of samples, as in :func:`mien.evaluation.intervals.proportion_among`.
+    """
+    class_count = probabilities.shape[1]
+    confusion = metrics.confusion_matrix(labels, probabilities.argmax(axis=1), class_count)
+    dendrogram = average_linkage(confusion_distance(confusion))
+    schemes = []
+    for count in range(2, class_count + 1):
+        class_groups = dendrogram.groups(count)
+        merged_labels, merged = merge_predictions(labels, probabilities, class_groups)
+        predicted = merged.argmax(axis=1)
+        cells = metrics.confusion_matrix(merged_labels, predicted, count)
+        support = metrics.support(cells)
+        schemes.append(
+            MergedScheme(
+                class_groups,
+                proportion_among(predicted == merged_labels, groups=groups),
+                float(metrics.macro_average(metrics.f1(cells), support)),
+                float(support.max() / support.sum()),
+            )
+        )
+    return Merging(dendrogram, tuple(schemes))
+
+
+def scheme_of(groups: ClassGroups, classes: Sequence[str]) -> LabelScheme:
+    """A label scheme with these groups, each named by its classes, e.g. ``"angry+sad"``.
+
+    Its own name is the text that :func:`mien.labels.parse_scheme` reads, so that one can train with it; not where a
+    class's name holds one of its signs.
+    """
+    named = {"+".join(classes[index] for index in group): tuple(classes[index] for index in group) for group in groups}
+    return LabelScheme(",".join(f"{name}={name}" for name in named), named)

@@ -14,21 +14,210 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from mien.data.votes import vote_probabilities
 from mien.errors import DataError
-from mien.evaluation.prediction_checks import (
-    check_ids,
-    check_labels,
-    check_names,
-    check_probabilities,
-    check_unpacked_size,
-    integers,
-    number,
-    string,
-    strings,
-)
-from mien.evaluation.vote_predictions import VotePredictions
 from mien.files import whole_file
 from mien.labels import LabelScheme
+
+SUM_TOLERANCE = 1e-3
+"""Largest distance of a sample's probability sum from 1. float16 needs this much."""
+
+_MOST_BYTES = 1_000_000_000
+"""Bytes of a file's arrays once unpacked: a million samples of a hundred classes. Packed zeros take a thousandth."""
+
+
+def check_unpacked_size(archive: np.lib.npyio.NpzFile) -> None:
+    """Refuse an open ``.npz`` whose arrays would fill the memory. Raises :class:`DataError`."""
+    assert archive.zip is not None  # it is, until the file is closed
+    unpacked = sum(entry.file_size for entry in archive.zip.infolist())
+    if unpacked > _MOST_BYTES:
+        raise DataError(
+            f"Its arrays would take {unpacked:,} bytes; the limit is {_MOST_BYTES:,}.", code="predictions-too-large"
+        )
+
+
+def integers(name: str, values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Integers of any width as int64 (N,). Raises :class:`DataError`."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "iu" or values.ndim != 1:
+        raise DataError(
+            f"'{name}' must be integers of shape (N,); found {values.dtype} {values.shape}.",
+            code=f"{name.replace('_', '-')}-type",
+        )
+    return values.astype(np.int64)
+
+
+def strings(name: str, array: npt.NDArray[Any]) -> tuple[str, ...]:
+    """Strings (C,) as a tuple. Raises :class:`DataError`."""
+    if array.dtype.kind != "U" or array.ndim != 1:
+        raise DataError(
+            f"'{name}' must be strings of shape (C,); found {array.dtype} {array.shape}.",
+            code=f"{name.replace('_', '-')}-type",
+        )
+    return tuple(array.tolist())
+
+
+def string(name: str, array: npt.NDArray[Any]) -> str:
+    """A single string. Raises :class:`DataError`."""
+    if array.dtype.kind != "U" or array.ndim != 0:
+        raise DataError(
+            f"'{name}' must be a single string; found {array.dtype} {array.shape}.",
+            code=f"{name.replace('_', '-')}-type",
+        )
+    return str(array)
+
+
+def number(name: str, array: npt.NDArray[Any]) -> float:
+    """A single number. Raises :class:`DataError`."""
+    if array.dtype.kind not in "iuf" or array.ndim != 0:
+        raise DataError(f"'{name}' must be a single number; found {array.dtype} {array.shape}.", code=f"{name}-type")
+    return float(array)
+
+
+def check_names(classes: tuple[str, ...], split: str) -> None:
+    """Refuse fewer than two classes, repeated or empty names, and an empty split."""
+    if len(classes) < 2:
+        raise DataError(f"'classes' must name at least two classes; found {len(classes)}.", code="too-few-classes")
+    for name in classes:
+        if not name or classes.count(name) > 1:
+            raise DataError(
+                f"'classes' must be unique, non-empty names; found {', '.join(map(repr, classes))}.",
+                code="class-names",
+            )
+    if not split:
+        raise DataError("'split' must name the split of the samples, e.g. 'test'; it is empty.", code="split-empty")
+
+
+def check_ids(sample_ids: npt.NDArray[np.int64]) -> None:
+    """Refuse repeated ids, int64 (N,)."""
+    ids, counts = np.unique(sample_ids, return_counts=True)
+    if len(ids) < len(sample_ids):
+        repeated = ids[counts > 1]
+        raise DataError(
+            f"'sample_ids' must be unique; {repeated[0]} occurs {counts.max()} times.", code="sample-id-repeated"
+        )
+
+
+def check_labels(sample_ids: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], class_count: int) -> None:
+    """Refuse labels, int64 (N,), outside 0..class_count-1."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= class_count))
+    if len(wrong):
+        first = wrong[0]
+        raise DataError(
+            f"'labels' must be 0..{class_count - 1} for {class_count} classes; sample {sample_ids[first]} "
+            f"(entry {first}) has {labels[first]}. Entries out of range: {len(wrong)}.",
+            code="label-range",
+        )
+
+
+def check_probabilities(
+    sample_ids: npt.NDArray[np.int64], probabilities: npt.NDArray[np.float64], name: str = "probabilities"
+) -> None:
+    """Refuse probabilities, float64 (N, C), that are no distributions; ``name`` is for the message."""
+    # NaN comes first: it is neither in range nor a sum, and needs its own message.
+    outside = (probabilities < 0) | (probabilities > 1)
+    with np.errstate(invalid="ignore"):  # infinity minus infinity; the first check reports it
+        off_sum = np.abs(probabilities.sum(axis=1) - 1) > SUM_TOLERANCE
+    for bad, expected, code in (
+        (~np.isfinite(probabilities).all(axis=1), "must be finite numbers", "probability-not-finite"),
+        (outside.any(axis=1), "must be in 0..1 (logits need a softmax first)", "probability-range"),
+        (off_sum, f"must sum to 1 within {SUM_TOLERANCE} for each sample", "probability-sum"),
+    ):
+        wrong = np.flatnonzero(bad)
+        if len(wrong):
+            first = wrong[0]
+            values = ", ".join(f"{value:.6g}" for value in probabilities[first, :10])
+            raise DataError(
+                f"'{name}' {expected}; sample {sample_ids[first]} (entry {first}) has [{values}]. "
+                f"Wrong samples: {len(wrong)} of {len(sample_ids)}.",
+                code=code,
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class VotePredictions:
+    """The votes on N samples, and the probabilities of the output that learned from votes.
+
+    Integers and floats of any width are accepted. The fields hold float64.
+
+    Attributes:
+        counts: float64 (N, V), how many annotators chose each class: at least 0; all 0 for a sample without votes.
+        classes: V unique class names.
+        probabilities: float64 (N, V), each row sums to 1; None where the model has no output that learned from votes.
+        output: name of that output; ``""`` without one.
+
+    Raises:
+        DataError: an array of another shape or type.
+    """
+
+    counts: npt.NDArray[np.float64]
+    classes: tuple[str, ...]
+    probabilities: npt.NDArray[np.float64] | None = None
+    output: str = ""
+
+    def __post_init__(self) -> None:
+        arrays = {"vote_counts": np.asarray(self.counts)}
+        if self.probabilities is not None:
+            arrays["vote_probabilities"] = np.asarray(self.probabilities)
+        shape = (len(arrays["vote_counts"]), len(self.classes))
+        for name, array in arrays.items():
+            if array.dtype.kind not in "iuf" or array.shape != shape:
+                raise DataError(
+                    f"'{name}' must be numbers of shape {shape}: one row per sample, one column per class of the "
+                    f"votes; found {array.dtype} {array.shape}.",
+                    code=f"{name.replace('_', '-')}-shape",
+                )
+        # The dataclass is frozen; only the constructor converts the types.
+        object.__setattr__(self, "counts", arrays["vote_counts"].astype(np.float64))
+        if self.probabilities is not None:
+            object.__setattr__(self, "probabilities", arrays["vote_probabilities"].astype(np.float64))
+
+    def check(self, sample_ids: npt.NDArray[np.int64]) -> None:
+        """Check that this is about the samples, int64 (N,). Raises :class:`DataError`."""
+        if len(set(self.classes)) < len(self.classes) or len(self.classes) < 2:
+            raise DataError(
+                f"'vote_classes' must be two unique names or more; found {', '.join(self.classes)}.",
+                code="vote-classes",
+            )
+        if len(self.counts) != len(sample_ids):
+            raise DataError(
+                f"'vote_counts' needs one row per sample; found {len(self.counts)} for {len(sample_ids)} samples.",
+                code="vote-counts-shape",
+            )
+        usable = np.isfinite(self.counts).all(axis=1) & (self.counts >= 0).all(axis=1)
+        if not usable.all():
+            first = int(np.argmin(usable))
+            shown = ", ".join(f"{each:g}" for each in self.counts[first])
+            raise DataError(
+                f"'vote_counts' must be 0 or more; sample {sample_ids[first]} (entry {first}) has [{shown}]. "
+                f"Wrong samples: {(~usable).sum()}.",
+                code="vote-counts-range",
+            )
+        if self.probabilities is not None:
+            check_probabilities(sample_ids, self.probabilities, "vote_probabilities")
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Whether a sample has votes, bool (N,)."""
+        return np.asarray(self.counts.any(axis=1))
+
+    @property
+    def distributions(self) -> npt.NDArray[np.float64]:
+        """Each sample's votes as fractions, float64 (N, V); rows sum to 1, to 0 without votes."""
+        return vote_probabilities(self.counts)
+
+    def subset(self, chosen: npt.NDArray[Any]) -> VotePredictions:
+        """The chosen samples, bool (N,) or indices (K,), in that order."""
+        probabilities = None if self.probabilities is None else self.probabilities[chosen]
+        return replace(self, counts=self.counts[chosen], probabilities=probabilities)
+
+    def to_arrays(self, precision: type[np.floating[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """The optional arrays of a predictions file; ``precision`` is that of probabilities."""
+        arrays: dict[str, npt.NDArray[Any]] = {"vote_counts": self.counts, "vote_classes": np.array(self.classes)}
+        if self.probabilities is not None:
+            arrays |= {"vote_probabilities": self.probabilities.astype(precision), "vote_output": np.array(self.output)}
+        return arrays
+
 
 UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, EOFError, MemoryError, RuntimeError),
@@ -58,7 +247,7 @@ class Predictions:
         sample_ids: int64 (N,), the id of each face in its data set (``Dataset.samples``); unique.
         labels: int64 (N,), the true class of each face, 0..C-1.
         probabilities: float64 (N, C) in 0..1; each line sums to 1 within
-            :data:`~mien.evaluation.prediction_checks.SUM_TOLERANCE`.
+            :data:`~mien.evaluation.predictions.SUM_TOLERANCE`.
         classes: C unique class names, in the order of the labels and of the columns.
         split: the split of the faces, e.g. ``"test"``.
         data_fingerprint: ``Dataset.fingerprint_for_predictions`` of the data, or ``""`` if unknown.

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from mien.evaluation import metrics
-from mien.evaluation.curve_points import roc_points
-from mien.evaluation.curves import RocCurve, roc_curves
+from mien.evaluation.curves import RocCurve, roc_curves, roc_points
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import fields_to_dict
 from mien.labels import check_threshold, positive_class

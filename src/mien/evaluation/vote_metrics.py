@@ -25,9 +25,8 @@ from mien.evaluation.ferplus import (
 )
 from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentile_interval
 from mien.evaluation.metrics import CALIBRATION_BINS, divide, equal_width_bins
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.results import Estimate, Evaluation, JsonResult, SubsetMetrics
-from mien.evaluation.vote_predictions import VotePredictions
 
 BASELINE = "label (baseline)"
 """Name of the output that learned from labels, where it is measured by votes."""

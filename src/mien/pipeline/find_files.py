@@ -8,7 +8,7 @@ from pathlib import Path
 from mien.data.dataset import SPLITS
 from mien.errors import DataError, Notice, nearest
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.robustness_file import NAME, RobustnessReport, read_robustness
+from mien.evaluation.robustness import NAME, RobustnessReport, read_robustness
 from mien.inference.find_model import find_run, find_run_of_model, is_shipped
 from mien.reporting.context import NOT_MEASURED
 

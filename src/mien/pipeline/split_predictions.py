@@ -12,10 +12,9 @@ import numpy.typing as npt
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities
 from mien.errors import DataError, Notice
-from mien.evaluation.averaging import average_predictions
-from mien.evaluation.predictions import Predictions
+from mien.evaluation.paired_tests import average_predictions
+from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, fit_temperature
-from mien.evaluation.vote_predictions import VotePredictions
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.inference.tta import mean_over_views, tta_description

@@ -13,7 +13,7 @@ from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.image_statistics import brightness, contrast, sharpness, vote_entropy
 from mien.evaluation.intervals import proportion_among
 from mien.evaluation.paired_tests import mcnemar_test
-from mien.evaluation.robustness_file import RelativeRobustness, RobustnessReport
+from mien.evaluation.robustness import RelativeRobustness, RobustnessReport
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Table, Text
 from mien.page.charts.error_analysis import (
     accuracy_by_chart,

@@ -16,8 +16,8 @@ from mien.errors import Notice
 from mien.evaluation.error_analysis import Indices
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
-from mien.evaluation.robustness_file import NAME as ROBUSTNESS_NAME
-from mien.evaluation.robustness_file import RobustnessReport
+from mien.evaluation.robustness import NAME as ROBUSTNESS_NAME
+from mien.evaluation.robustness import RobustnessReport
 from mien.inference.predictor import Predictor
 from mien.run_folder import RunFolder
 

@@ -11,8 +11,17 @@ import numpy as np
 
 from mien.checks.vote_evidence import vote_description
 from mien.errors import DataError, Notice
-from mien.evaluation.class_merging import ClassGroups, merged_pairs, merged_schemes, scheme_of
-from mien.evaluation.error_analysis import ConfusedPair, Indices, confused_pairs, pair_examples, worst_mistakes
+from mien.evaluation.error_analysis import (
+    ClassGroups,
+    ConfusedPair,
+    Indices,
+    confused_pairs,
+    merged_pairs,
+    merged_schemes,
+    pair_examples,
+    scheme_of,
+    worst_mistakes,
+)
 from mien.evaluation.ferplus import majority
 from mien.evaluation.intervals import proportion_among
 from mien.labels import LabelScheme, parse_scheme

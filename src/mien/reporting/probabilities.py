@@ -6,8 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from mien.evaluation.calibration import Calibration, CoverageCurve, accuracy_against_coverage, calibrate
-from mien.evaluation.conformal import ConformalSets, conformal_sets
+from mien.evaluation.calibration import (
+    Calibration,
+    ConformalSets,
+    CoverageCurve,
+    accuracy_against_coverage,
+    calibrate,
+    conformal_sets,
+)
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.intervals import proportion_among
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Slider, Table, Text

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.evaluation.accuracy_by import AccuracyBy
-from mien.evaluation.class_merging import Dendrogram, MergedPair
 from mien.evaluation.corruptions import STRENGTHS
-from mien.evaluation.error_analysis import ConfusedPair
+from mien.evaluation.error_analysis import ConfusedPair, Dendrogram, MergedPair
 from mien.evaluation.results import Estimate
 from mien.evaluation.robustness import CorruptionErrors, RobustnessResult
 from mien.page.charts.curves import PANEL_COLUMNS
