@@ -239,7 +239,7 @@ def _comparison(name: str, number: str) -> str:
     for each in compared["variants"]:
         differences = each["differences"]
         pairs_of_runs = next((str(found["seeds"]) for found in differences.values()), "0")
-        cells = [_change(differences.get(metric), metric) for metric in metrics]
+        cells = [_change(differences.get(metric), metric, with_ends=metric == metrics[0]) for metric in metrics]
         rows.append((f"`{each['variant']}`", study.variants[each["variant"]]["title"], *cells, pairs_of_runs))
     return _table(("variant", "what", *map(metric_name, metrics), "seeds"), rows)
 
@@ -263,10 +263,10 @@ def _difference(name: str, variant: str, metric: str) -> str:
     return f"{value}{unit} {rest}, {p_text(found['adjusted_p_value'])}"
 
 
-def _change(found: dict[str, Any] | None, metric: str) -> str:
+def _change(found: dict[str, Any] | None, metric: str, with_ends: bool) -> str:
     if found is None or math.isnan(found["difference"]["value"]):
         return ""
-    text = _with_ends(found, metric)
+    text = _with_ends(found, metric) if with_ends else _with_ends(found, metric).split(" ", 1)[0]
     return f"**{text}**" if found["adjusted_p_value"] < SIGNIFICANT else text
 
 
