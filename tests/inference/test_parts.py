@@ -19,7 +19,8 @@ from PIL import Image
 from mien.data.synthetic import synthetic_faces
 from mien.errors import DataError, RunError
 from mien.inference import parts as module
-from mien.inference.bulk import PredictOptions, predict_files
+from mien.inference.bulk import predict_files
+from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import image_files, walk_sources
 from mien.inference.parts import (
     PartCounts,
@@ -71,7 +72,7 @@ def test_parts_hold_a_row_a_face_and_a_row_an_image(job, crops):
     """Oracle: the plain loop over the same files."""
     count, written = write_all(job)
     assert (count, [each.images for each in written]) == (3, [8, 8, 5])
-    expected = list(predict_files(load("fast", threads=1), image_files(crops), PredictOptions(None, skip_bad=True)))
+    expected = list(predict_files(FaceReader(load("fast", threads=1)), image_files(crops), crops=True, skip_bad=True))
     good = [each for each in expected if "error" not in each]
     found = rows(job.folder, "faces")
     assert [row["source"] for row in found] == [os.path.relpath(each["source"], crops.parent) for each in good]

@@ -30,12 +30,12 @@ from mien.errors import DataError, Notice, without_password
 from mien.faces.find import limit_opencv_threads
 from mien.images import missing_file
 from mien.inference.annotate import Annotator
-from mien.inference.bulk import PredictOptions, predict_files, settings_of
+from mien.inference.bulk import predict_files, settings_of
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import count_unread, is_address, no_images, walk_images
 from mien.inference.output_files import write_csv
 from mien.inference.parts import PartsJob, finished_counts, open_parts, pending_parts, write_parts
-from mien.inference.predictor import Predictor, load
+from mien.inference.predictor import load
 from mien.inference.resumable_output import ResumableOutput
 from mien.page.wording import counted
 from mien.progress import track
@@ -51,9 +51,10 @@ class _Job:
     images: list[Path]
     total: int
     model: str
-    predictor: Predictor
-    options: PredictOptions
     reader: FaceReader
+    crops: bool
+    annotator: Annotator | None
+    skip_bad: bool
     workers: int
 
 
@@ -119,18 +120,13 @@ def predict(
         raise DataError("Give either --json or --csv.", code="options")
     if out is not None and (json or as_csv):
         raise DataError("The suffix of --out decides the format; leave out --json and --csv.", code="options")
-    options = PredictOptions(
-        detector=None if crops else detection.detector(),
-        classes=classes,
-        threshold=threshold,
-        annotator=None if annotate is None else Annotator(annotate, paths),
-        skip_bad=skip_bad,
-    )
+    detector = None if crops else detection.detector()
+    annotator = None if annotate is None else Annotator(annotate, paths)
     predictor = load(model, threads=None if workers == 1 else 1, output=output, provider=provider)
     # Whatever can be refused is refused here, before anything is read or written.
-    reader = FaceReader(predictor, options.detector, classes=classes, threshold=threshold)
-    job = _Job(paths, _count(paths, skip_bad), model, predictor, options, reader, workers)
-    tally = Tally(options.detector)
+    reader = FaceReader(predictor, detector, classes=classes, threshold=threshold)
+    job = _Job(paths, _count(paths, skip_bad), model, reader, crops, annotator, skip_bad, workers)
+    tally = Tally(detector)
     if out is not None:
         _write(out, job, tally)
         return
@@ -183,7 +179,9 @@ def _collect(job: _Job, tally: Tally) -> list[dict[str, Any]]:
 
 def _write(out: Path, job: _Job, tally: Tally) -> None:
     """Write the answers to a file that a killed command can resume."""
-    settings = settings_of([str(path) for path in job.images], job.model, job.predictor, job.options)
+    settings = settings_of(
+        [str(path) for path in job.images], job.model, job.reader, crops=job.crops, annotator=job.annotator
+    )
     with ResumableOutput(out, settings, job.reader.classes, job.reader.fields) as journal:
         if journal.found:
             notice(f"{journal.found:,} of {job.total:,} images are done already; resuming.")
@@ -202,19 +200,21 @@ def _write(out: Path, job: _Job, tally: Tally) -> None:
 
 
 def _report_annotated(job: _Job) -> None:
-    if job.options.annotator is not None:
-        notice(f"annotated images: {job.options.annotator.folder}")
+    if job.annotator is not None:
+        notice(f"annotated images: {job.annotator.folder}")
 
 
 def _predict(job: _Job, files: Iterable[Path], total: int) -> Answers:
     """The answers for files, with progress; skipped files are listed."""
     if job.workers > 1:
         limit_opencv_threads(1)  # each worker is a thread
-    if job.options.detector is None:
+    if job.crops:
         note_photos_as_crops(_files(job.images))
     without_faces = ImagesWithoutFaces()
-    stream = predict_files(job.predictor, files, job.options, job.workers)
-    for answer in track(stream, total, "predicting", "faces" if job.options.detector is None else "images"):
+    stream = predict_files(
+        job.reader, files, crops=job.crops, annotator=job.annotator, skip_bad=job.skip_bad, workers=job.workers
+    )
+    for answer in track(stream, total, "predicting", "faces" if job.crops else "images"):
         if "error" in answer:
             notice(f"skipped: {answer['error']}")
         without_faces.add(answer)
@@ -253,9 +253,8 @@ def _predict_parts(job: PartsJob, detection: DetectionOptions, workers: int | No
     """Predict what is pending of a job, and say what all of it came to. What workers would refuse is refused before."""
     detector = None if job.crops else detection.detector()
     predictor = load(job.model, threads=1, output=job.output, provider=job.provider)
-    FaceReader(predictor, detector, classes=job.classes, threshold=job.threshold)
-    options = PredictOptions(detector, job.classes, job.threshold)
-    settings = settings_of(job.sources, job.model, predictor, options)
+    reader = FaceReader(predictor, detector, classes=job.classes, threshold=job.threshold)
+    settings = settings_of(job.sources, job.model, reader, crops=job.crops)
     with open_parts(job, settings) as count:
         pending = pending_parts(job.folder, count)
         if len(pending) < count:

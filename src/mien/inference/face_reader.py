@@ -37,6 +37,7 @@ class FaceReader:
         classifier: as given.
         classes: class names of the predictions, after merging.
         threshold: as given.
+        given_classes: the label scheme as given.
         perceived: whether predictions are what people would say: by an output taught by votes, without merged classes.
 
     Raises:
@@ -53,6 +54,7 @@ class FaceReader:
     ) -> None:
         self.classifier: OnnxClassifier = classifier
         self.threshold: float | None = threshold
+        self.given_classes: str | None = classes
         self._given_detector = detector
         self._scheme = parse_scheme("all" if classes is None else classes)
         self.classes: tuple[str, ...] = classifier.classes if self._scheme is None else self._scheme.classes

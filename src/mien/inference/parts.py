@@ -26,11 +26,11 @@ from mien.errors import DataError, MienError, RunError, needs_extra
 from mien.faces.face import limited
 from mien.faces.find import find_detector
 from mien.files import lock_file, whole_file, write_text
-from mien.inference.bulk import PredictOptions, predict_files
+from mien.inference.bulk import predict_files
 from mien.inference.face_reader import FaceReader
 from mien.inference.image_files import local_copies, walk_sources
 from mien.inference.output_files import write_results
-from mien.inference.predictor import Predictor, load
+from mien.inference.predictor import load
 
 CROPS_PER_PART, PHOTOS_PER_PART = 4096, 256
 """Images of a part: some seconds of work, which is what a killed worker loses."""
@@ -165,13 +165,12 @@ class PartWorker:
         MienError: as :func:`mien.load` and :class:`mien.inference.face_reader.FaceReader`.
     """
 
-    def __init__(self, job: PartsJob, predictor: Predictor | None = None) -> None:
+    def __init__(self, job: PartsJob) -> None:
         self.job: PartsJob = job
-        self.predictor: Predictor = predictor or load(job.model, threads=1, output=job.output, provider=job.provider)
+        predictor = load(job.model, threads=1, output=job.output, provider=job.provider)
         limits = (job.min_score, job.min_size_px, job.max_faces)
         detector = None if job.crops else limited(find_detector(), *limits)
-        self.options: PredictOptions = PredictOptions(detector, job.classes, job.threshold, skip_bad=True)
-        self._reader = FaceReader(self.predictor, detector, classes=job.classes, threshold=job.threshold)
+        self._reader = FaceReader(predictor, detector, classes=job.classes, threshold=job.threshold)
 
     def write(self, part: int) -> PartCounts:
         """Predict the images of a part and write its files.
@@ -207,7 +206,7 @@ class PartWorker:
             chunk = names[first : first + _AT_ONCE]
             with local_copies(chunk, self.job.sources, self.job.base) as copies:
                 files = [copy for copy in copies if isinstance(copy, Path)]
-                predicted = predict_files(self.predictor, files, self.options)
+                predicted = predict_files(self._reader, files, crops=self.job.crops, skip_bad=True)
                 for name, copy in zip(chunk, copies, strict=True):
                     if isinstance(copy, DataError):
                         yield {"source": name, "error": str(copy)}

@@ -159,25 +159,36 @@ class Predictor(OnnxClassifier):
             ModelError: the face detector cannot be used.
         """
         reader = FaceReader(self, detector, classes=classes, threshold=threshold)
-        if crops:
-            form = self.manifest.input.stored_as
-            opened = _open_each(images, lambda image, _: face_square(open_image_source(image), *form), on_error)
-            while batch := list(islice(opened, BATCH)):
-                rows = reader.classify(np.stack([crop for _, crop in batch]))
-                for (source, crop), row in zip(batch, rows, strict=True):
-                    yield Photo(source, form[0], form[0], None, [], [reader.prediction(source, row, crop)])
-            return
+        return read_images(reader, images, crops=crops, on_error=on_error)
 
-        def read(image: ImageSource, source: str) -> Photo:
-            rgb = upright_rgb(open_image_source(image))
-            faces = reader.detect(rgb)
-            predictions = reader.read(rgb, faces, source=source)
-            height, width = rgb.shape[:2]
-            inside = [face.inside(width, height) for face in faces]
-            return Photo(source, width, height, reader.detector.name, inside, predictions, rgb)
 
-        for _, photo in _open_each(images, read, on_error):
-            yield photo
+def read_images(
+    reader: FaceReader,
+    images: Iterable[ImageSource],
+    *,
+    crops: bool = False,
+    on_error: Callable[[str, DataError], None] | None = None,
+) -> Iterator[Photo]:
+    """As :meth:`Predictor.stream`, with a reader that has a detector and settings already."""
+    if crops:
+        form = reader.classifier.manifest.input.stored_as
+        opened = _open_each(images, lambda image, _: face_square(open_image_source(image), *form), on_error)
+        while batch := list(islice(opened, BATCH)):
+            rows = reader.classify(np.stack([crop for _, crop in batch]))
+            for (source, crop), row in zip(batch, rows, strict=True):
+                yield Photo(source, form[0], form[0], None, [], [reader.prediction(source, row, crop)])
+        return
+
+    def read(image: ImageSource, source: str) -> Photo:
+        rgb = upright_rgb(open_image_source(image))
+        faces = reader.detect(rgb)
+        predictions = reader.read(rgb, faces, source=source)
+        height, width = rgb.shape[:2]
+        inside = [face.inside(width, height) for face in faces]
+        return Photo(source, width, height, reader.detector.name, inside, predictions, rgb)
+
+    for _, photo in _open_each(images, read, on_error):
+        yield photo
 
 
 def load(
