@@ -103,7 +103,7 @@ def _fits(images: npt.NDArray[np.uint8]) -> tuple[Floats32, Floats32]:
     padded = (_PADDED_PX, _PADDED_PX)
     waiting = [np.conj(fft.rfft2(np.array(kind, dtype=np.float32), padded)) for kind in kinds]
     best = np.full((len(kinds), len(images)), -1.0, dtype=np.float32)
-    for part in track(every, len(every), "comparing with the average picture", "parts"):
+    for part in track(every, len(every), "comparing with the average image", "parts"):
         transformed = fft.rfft2(_layout(images[part]), padded)
         for kind, templates in enumerate(waiting):
             for template in templates:

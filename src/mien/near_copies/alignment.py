@@ -8,8 +8,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from mien.near_copies.chunks import in_chunks
-from mien.near_copies.resampling import Floats32, axis_matrix, resample
+from mien.near_copies.resampling import Floats32, axis_matrix, in_chunks, resample
 
 ZOOMS: tuple[float, ...] = (1 / 1.11, 1 / 1.055, 1.0, 1.055, 1.11)
 """At which the search begins, of the second image; a crop to 90% magnifies by 1.11."""

@@ -1,9 +1,16 @@
-"""Zooms and shifts of square images as products with two matrices: image' = rows @ image @ columns.T."""
+"""Zooms and shifts of square images as products with two matrices, image' = rows @ image @ columns.T, in chunks."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
 import numpy as np
 import numpy.typing as npt
+
+from mien.processes import available_cores
+from mien.progress import slices, track
 
 Floats32 = npt.NDArray[np.float32]
 
@@ -32,3 +39,17 @@ def axis_matrix(side_px: int, zoom: npt.ArrayLike = 1.0, shift_px: npt.ArrayLike
 def resample(images: npt.NDArray[np.generic], rows: Floats32, columns: Floats32) -> Floats32:
     """Apply matrices along rows and columns, the same to all or one to each. (N, S, S) -> float32 (N, S, S)."""
     return np.asarray(np.matmul(np.matmul(rows, images.astype(np.float32, copy=False)), np.swapaxes(columns, -1, -2)))
+
+
+CHUNK = 512
+Array = TypeVar("Array", bound=npt.NDArray[Any])
+
+
+def in_chunks(work: Callable[[slice], Array], count: int, what: str) -> Array:
+    """``work`` of each slice of ``count`` items, at least one, joined in their order.
+
+    Threads and not processes: numpy's products release Python's lock. The result does not depend on their number.
+    """
+    parts = slices(count, CHUNK)
+    with ThreadPoolExecutor(min(available_cores(), len(parts))) as pool:
+        return np.concatenate(list(track(pool.map(work, parts), len(parts), what, "chunks")))  # type: ignore[return-value]
