@@ -18,7 +18,8 @@ test: .venv/.dev $(if $(shell command -v npm),web)  ## all tests that need neith
 
 test-fast: .venv/.dev  ## the tests that a change of one file needs first, in under 90 seconds
 	$(THREADS) $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow and not network" $(FAST_TESTS)
-FAST_TESTS := tests/data tests/evaluation tests/checks tests/inference tests/faces tests/page tests/test_*recipe*.py tests/test_files.py tests/test_errors.py tests/test_docs.py
+FAST_TESTS := tests/data tests/evaluation tests/checks tests/faces tests/page tests/test_*recipe*.py tests/test_files.py tests/test_errors.py \
+	tests/test_docs.py --ignore tests/evaluation/test_seed_variance.py
 
 test-again: .venv/.dev  ## what failed last, one test at a time
 	$(THREADS) $(BIN)/python -m pytest --last-failed --last-failed-no-failures none -m "not slow and not network"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -221,7 +222,5 @@ def starts_from_scratch(recipe: ModelRecipe) -> bool:
 
 def model_settings(name: str) -> dict[str, Any]:
     """Settings of a registered network with their defaults, as a recipe's ``[model]`` table may hold them."""
-    import inspect
-
     parameters = list(inspect.signature(MODELS[name].build).parameters.values())[3:]
     return {parameter.name: parameter.default for parameter in parameters}
