@@ -7,7 +7,7 @@ surprise, faint sadness like nothing. That overlap, the pose, the light and the 
 linear model and hard, not impossible, for a small CNN. These are drawings: nothing about people follows from them.
 
 The random numbers of each face come from the seed face by face, so the bytes do not depend on how many are rendered at
-a time. What a face is like is in synthetic_traits.py, how it is drawn in synthetic_drawing.py.
+a time. What a face is like and how it is drawn is in synthetic_drawing.py.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.data.dataset import SPLITS, Dataset
-from mien.data.synthetic_drawing import SIZE_PX, draw_faces
-from mien.data.synthetic_finish import NOISE_BANK
-from mien.data.synthetic_traits import draw_traits
+from mien.data.synthetic_drawing import NOISE_BANK, SIZE_PX, draw_faces, draw_traits
 from mien.errors import DataError
 from mien.labels import EXPRESSIONS
 from mien.preprocess import face_shape
