@@ -26,9 +26,9 @@ from model_card import PAGE, page
 from mien.api.export import quantize
 from mien.artifact import read_manifest, replace_manifest
 from mien.checks.copies import leaked
-from mien.data.copy_groups import near_copy_groups
 from mien.data.dataset import Dataset
 from mien.data.read import load_dataset
+from mien.data.splits import near_copy_groups
 from mien.data.synthetic import render_faces
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.ferplus import majority_accuracy

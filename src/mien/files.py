@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from platformdirs import user_cache_dir
+
 from mien.errors import RunError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -176,6 +178,11 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """Write ``content``, whole or not at all. Raises :class:`RunError`."""
     with whole_file(path) as temporary:
         temporary.write_bytes(content)
+
+
+def cache_folder(name: str) -> Path:
+    """The folder of this name for what can be made again, in ``$MIEN_CACHE`` or the system's cache folder for users."""
+    return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)) / name
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

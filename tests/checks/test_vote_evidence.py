@@ -60,11 +60,8 @@ def test_a_class_that_no_answer_names_is_unknown(faces):
 
 @pytest.mark.parametrize("bad", [[-1, *HAPPY[1:]], [float("nan"), *HAPPY[1:]]])
 def test_impossible_votes_are_one_line(bad, faces):
-    with raises(DataError, "votes-range") as caught:
+    with raises(DataError, "votes-negative", f"row {faces.rows[1]} ({faces.source[1]})", "3 of 5"):
         read_votes(with_votes(faces, [HAPPY, bad, HAPPY, bad, bad]))
-    shown = np.array([HAPPY, bad])[1].tolist()
-    for value in (f"sample {faces.rows[1]} ({faces.source[1]})", str(shown), "3 of 5"):
-        assert value in str(caught.value)
 
 
 def test_votes_of_other_answers_are_evidence_too(faces):

@@ -134,7 +134,7 @@ def test_a_recipe_of_another_size_is_told_of_the_data_once(mien, flawed_folder, 
         answer = mien("audit", flawed_folder, *options, "--out", out, "--json")
         assert answer.code == 0, answer.err
         lines = answer.err.splitlines()
-        assert note_codes(answer.err) == ["image-sizes", "batch-too-large" if said else "few-steps"], answer.err
+        assert note_codes(answer.err) == ["batch-too-large" if said else "few-steps"], answer.err
         assert sum(line.startswith("skipped ") for line in lines) == 1
         assert sum("dropped no samples" in line for line in lines) == 1
 
@@ -157,7 +157,7 @@ def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
     refused(mien("audit", tmp_path / "validation.parquet", "--recipe", "quick", "--out", out), "no-train-split")
     votes = np.full((len(faces), 10), -1)
     write_parquet(replace(faces, columns={"ferplus_votes": votes}), tmp_path / "votes.parquet")
-    refused(mien("audit", tmp_path / "votes.parquet", "--out", out), "votes-range", "0")
+    refused(mien("audit", tmp_path / "votes.parquet", "--out", out), "votes-negative", "0")
     others = Predictions(np.arange(4), np.array([0, 1, 0, 1]), np.full((4, 2), 0.5), ("a", "b"), "mine", "")
     write_predictions(tmp_path / "others.npz", others)
     refused(mien("audit", face_parquet, "--predictions", tmp_path / "others.npz", "--out", out), "classes-differ")
@@ -183,7 +183,7 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, face_parquet, faces, tiny
     votes = np.zeros((len(faces), 10), dtype=np.int64)
     votes[5, 2] = -3
     write_parquet(replace(faces, columns={"ferplus_votes": votes}), tmp_path / "votes.parquet")
-    refused(mien("audit", tmp_path / "votes.parquet", "--out", out), "votes-range", "5", "0")
+    refused(mien("audit", tmp_path / "votes.parquet", "--out", out), "votes-negative", "5", "0")
     single = tmp_path / "single" / "happy"
     single.mkdir(parents=True)
     Image.fromarray(np.asarray(faces.images[0])).save(single / "a.png")

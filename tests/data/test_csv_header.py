@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mien.data.csv_header import read_header
+from mien.data.face_table import read_header
 from mien.errors import DataError
 from support import raises
 

@@ -8,6 +8,7 @@ import pytest
 
 from mien.data.read import load_dataset, read_data
 from mien.errors import DataError
+from mien.images import open_image
 from support import raises
 
 
@@ -132,6 +133,15 @@ def test_fingerprint_and_splits_do_not_depend_on_the_size(tmp_path: Path, noise,
             assert found.fingerprint == found.faces.fingerprint == usual.fingerprint
             assert found.faces.split.tolist() == usual.faces.split.tolist()
             assert found.split_origin == usual.split_origin
+
+
+def test_each_image_is_opened_once_at_every_size(tmp_path: Path, noise, write_tree, monkeypatch) -> None:
+    """Oracle: the number of files; fingerprint and cut are those of 48 px all the same."""
+    opened = []
+    monkeypatch.setattr("mien.data.decode.open_image", lambda each: opened.append(each) or open_image(each))
+    tree = write_tree(tmp_path / "tree", {f"{('sad', 'fear')[row % 2]}/{row}.png": noise(8)[row] for row in range(8)})
+    read_data(tree, size_px=64, cache=False)
+    assert len(opened) == 8
 
 
 def test_data_with_the_test_split_and_without_is_the_same_to_a_model(

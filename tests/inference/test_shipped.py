@@ -12,7 +12,7 @@ import pytest
 
 import mien
 from mien.artifact import read_manifest
-from mien.data.copy_groups import near_copy_groups
+from mien.data.splits import near_copy_groups
 from mien.data.synthetic import render_faces
 from mien.evaluation.metrics import calibration_error
 from mien.evaluation.predictions import Predictions

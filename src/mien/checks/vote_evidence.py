@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.dataset import Dataset
-from mien.errors import DataError, Notice
+from mien.data.votes import checked_counts
+from mien.errors import Notice
 from mien.labels import NOT_A_FACE_CLASS
 
 
@@ -71,17 +72,9 @@ def read_votes(faces: Dataset) -> Votes | None:
     Raises:
         DataError: a number of votes that is negative or no number.
     """
-    votes = faces.votes
-    if votes is None:
+    if faces.votes is None:
         return None
-    wrong = np.flatnonzero(~(np.isfinite(votes) & (votes >= 0)).all(axis=1))
-    if len(wrong):
-        first = wrong[0]
-        raise DataError(
-            f"The votes of sample {faces.rows[first]} ({faces.source[first]}) are {votes[first].tolist()}; each must "
-            f"be at least 0. Wrong samples: {len(wrong):,} of {len(votes):,}. Correct or remove the votes.",
-            code="votes-range",
-        )
+    votes = checked_counts(faces, faces.votes)
     counts = votes.sum(axis=1, dtype=np.float64)
     shares = np.full(votes.shape, np.nan)
     np.divide(votes, counts[:, np.newaxis], out=shares, where=counts[:, np.newaxis] > 0)

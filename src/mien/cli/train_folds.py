@@ -15,7 +15,7 @@ from mien.api.train import find_job
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.train_run import TrainOptions
 from mien.cli.train_view import TrainProgress
-from mien.data.copy_groups import near_copy_groups
+from mien.data.splits import near_copy_groups
 from mien.errors import DataError, RunError, needs_extra, without_password
 from mien.evaluation.results import BreakDown
 from mien.files import write_text

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.dataset import FERPLUS_COLUMN, Dataset
+from mien.data.dataset import Dataset
 from mien.data.image_store import join
-from mien.data.votes import vote_probabilities
+from mien.data.votes import FERPLUS_COLUMN, vote_probabilities
 from mien.data.warp import Warps, warp
 from mien.errors import DataError
 from mien.recipe import BalanceRecipe

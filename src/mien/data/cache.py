@@ -25,13 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from mien.data.cache_folder import PART_PREFIX, cache_folder
 from mien.data.dataset import Dataset
-from mien.errors import DataError
+from mien.files import cache_folder
 
 KEPT_ENTRIES = 20
 """The most recently used entries stay, the others go."""
 
+_PART_PREFIX = ".part-"
 _PART_LIFETIME_SECONDS = 24 * 3600.0
 _COLUMN_PREFIX = "column."
 
@@ -41,14 +41,13 @@ _logger = logging.getLogger("mien.data")
 def load(key: str) -> tuple[Dataset, dict[str, Any]] | None:
     """Reopen the entry of ``key``: its faces (memory-mapped, fingerprints known) and its facts; None if there is none.
 
-    A damaged entry counts as none.
+    A damaged entry, such as a power cut leaves, counts as none and is removed.
     """
-    folder = cache_folder() / key
+    folder = cache_folder("faces") / key
     try:
         faces, facts = read_entry(folder)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError, zipfile.BadZipFile, DataError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        shutil.rmtree(folder, ignore_errors=True)
         return None
     with suppress(OSError):
         os.utime(folder)
@@ -103,43 +102,32 @@ def write_entry(folder: Path, faces: Dataset, facts: dict[str, Any]) -> None:
 
 def store(key: str, faces: Dataset, facts: dict[str, Any]) -> None:
     """Keep ``faces`` and ``facts`` (plain JSON values) under ``key``; warn once, in one line, where that fails."""
-    parent = cache_folder()
-    part: Path | None = None
+    parent = cache_folder("faces")
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=PART_PREFIX, dir=parent))
-        write_entry(part, faces, facts)
-        _put_in_place(part, parent / key)
+        with tempfile.TemporaryDirectory(prefix=_PART_PREFIX, dir=parent, ignore_cleanup_errors=True) as part:
+            entry = Path(part) / key
+            entry.mkdir()
+            write_entry(entry, faces, facts)
+            with suppress(OSError):  # another process may have read the same data meanwhile
+                entry.rename(parent / key)
         _remove_old(parent)
     except OSError as error:
         # NumPy only says how many numbers it wrote, where a disk is full or a quota used up.
         reason = error.strerror or "a file could not be written whole; is the disk full?"
         _warn_once(f"{parent} cannot keep decoded images ({reason}); going on without a cache.")
-    finally:
-        if part is not None:
-            shutil.rmtree(part, ignore_errors=True)
-
-
-def _put_in_place(part: Path, entry: Path) -> None:
-    try:
-        part.rename(entry)
-    except OSError:
-        # There is an entry already: that of another process which read the same data, or a damaged one.
-        if load(entry.name) is None:
-            shutil.rmtree(entry, ignore_errors=True)
-            part.rename(entry)
 
 
 def _remove_old(parent: Path) -> None:
     """Remove the least recently used entries, and what killed processes left behind."""
     entries = []
-    for entry in os.scandir(parent):
+    for entry in parent.iterdir():
         with suppress(OSError):  # another process may have removed it
             used = entry.stat().st_mtime
-            if not entry.name.startswith(PART_PREFIX):
-                entries.append((used, entry.path))
+            if not entry.name.startswith(_PART_PREFIX):
+                entries.append((used, entry))
             elif time.time() - used > _PART_LIFETIME_SECONDS:
-                shutil.rmtree(entry.path, ignore_errors=True)
+                shutil.rmtree(entry, ignore_errors=True)
     for _, path in sorted(entries, reverse=True)[KEPT_ENTRIES:]:
         shutil.rmtree(path, ignore_errors=True)
 

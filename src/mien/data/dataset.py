@@ -11,21 +11,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.arrays import dataset_parts
+from mien.data.decode import only_grey
+from mien.data.face_table import FINGERPRINT_PX as FINGERPRINT_PX
+from mien.data.face_table import check_form
+from mien.data.groups import GROUP_COLUMN, check_groups
 from mien.data.image_store import take
+from mien.data.splits import canonical_split, settle_splits
+from mien.data.votes import FERPLUS_COLUMN, usable_vote_classes
 from mien.errors import DataError, nearest
-from mien.labels import FERPLUS_CLASSES, LabelScheme
+from mien.labels import LabelScheme, canonical_class, order_classes
+from mien.preprocess import face_square
 from mien.progress import slices
 
 SPLITS = ("train", "validation", "test")
 """FER2013's Training, PublicTest and PrivateTest are ``train``, ``validation`` and ``test``."""
-
-FERPLUS_COLUMN = "ferplus_votes"
-"""The column with FER+'s votes; votes of other data are the column ``votes``."""
-
-FINGERPRINT_PX = 48
-"""However faces are read, their fingerprint is that of grey squares of this side: models of every size, grey or not,
-then know the same data again."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -91,7 +90,32 @@ class Dataset:
             DataError: arrays of other shapes, types or lengths; unknown labels or splits; ids that are not unique; a
                 group that holds every face of a class, where validation is cut.
         """
-        return cls(**dataset_parts(images, labels, classes, split, (size_px, channels), sample_ids, groups))
+        check_form(size_px, channels)
+        count = len(images)
+        if not count:
+            raise DataError("A data set needs images; found none.", code="data-empty")
+        squares = np.stack([_square(image, index, (size_px, channels)) for index, image in enumerate(images)])
+        indices, names = _labels(_of_length(labels, count, "labels"), classes)
+        if len(names) < 2 or len(set(names)) < len(names):
+            raise DataError(
+                f"A data set needs two classes or more, each named once; found: {', '.join(names)}.", code="class-count"
+            )
+        given = np.full(count, "", dtype="<U10") if split is None else _splits(_of_length(split, count, "split"))
+        ids = np.arange(count) if sample_ids is None else _of_length(sample_ids, count, "sample_ids")
+        if ids.dtype.kind not in "iu" or len(np.unique(ids)) < count:
+            raise DataError("sample_ids must be whole numbers, each used once.", code="sample-ids")
+        column = None if groups is None else check_groups(groups, count)
+        settled, _ = settle_splits(given, "as given", squares, indices, groups=column, classes=names)
+        return cls(
+            images=squares,
+            labels=indices,
+            classes=names,
+            split=settled,
+            source=np.array([f"images[{index}]" for index in range(count)], dtype=np.str_),
+            rows=ids.astype(np.int64),
+            columns={} if column is None else {GROUP_COLUMN: column},
+            group_column="" if column is None else GROUP_COLUMN,
+        )
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -112,28 +136,7 @@ class Dataset:
 
         if self.group_column and self.group_column not in self.columns:
             raise DataError(f"The data has no column '{self.group_column}' to group by.", code="column-missing")
-        object.__setattr__(self, "vote_classes", self._usable_vote_classes())
-
-    def _usable_vote_classes(self) -> tuple[str, ...]:
-        """The names of the votes' columns. FER+'s votes need no declaration."""
-        ferplus = self.columns.get(FERPLUS_COLUMN)
-        if ferplus is not None:
-            usable = ferplus.dtype.kind in "iuf" and ferplus.shape[1:] == (len(FERPLUS_CLASSES),)
-            return FERPLUS_CLASSES if usable else ()
-        votes = self.columns.get("votes")
-        if votes is None or not self.vote_classes:
-            return ()
-        if len(set(self.vote_classes)) < len(self.vote_classes):
-            raise DataError(
-                f"A class of the votes is named twice: {', '.join(self.vote_classes)}.", code="votes-class-twice"
-            )
-        if votes.dtype.kind not in "iuf" or votes.shape[1:] != (len(self.vote_classes),):
-            raise DataError(
-                f"Votes must be numbers (N, {len(self.vote_classes)}) for the classes "
-                f"{', '.join(self.vote_classes)}; found {votes.dtype} {votes.shape}.",
-                code="votes-shape",
-            )
-        return self.vote_classes
+        object.__setattr__(self, "vote_classes", usable_vote_classes(self.columns, self.vote_classes))
 
     @property
     def votes(self) -> npt.NDArray[Any] | None:
@@ -295,3 +298,49 @@ class Dataset:
     def counts_by_split(self) -> dict[str, list[int]]:
         """Number of faces of each class in each split that has any."""
         return {split: self.counts(split).tolist() for split in SPLITS if (self.split == split).any()}
+
+
+def _square(image: npt.NDArray[np.uint8], index: int, stored_as: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    array = np.asarray(image)
+    if stored_as[1] == 3 and (array.ndim == 2 or array.shape[2:] == (1,)):
+        raise only_grey(f"images[{index}]")
+    try:
+        return face_square(array, *stored_as)
+    except DataError as error:
+        raise DataError(f"images[{index}]: {error}", code="image-array") from None
+
+
+def _of_length(values: npt.ArrayLike, count: int, name: str) -> npt.NDArray[Any]:
+    array = np.asarray(values)
+    if array.shape != (count,):
+        raise DataError(f"{name} must have shape ({count},), one for each image; found {array.shape}.", code="length")
+    return array
+
+
+def _labels(given: npt.NDArray[Any], classes: Sequence[str] | None) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    if given.dtype.kind in "iu":
+        if classes is None:
+            raise DataError("Labels that are numbers need classes=, the names in their order.", code="classes-missing")
+        wrong = given[(given < 0) | (given >= len(classes))]
+        if len(wrong):
+            raise DataError(f"Labels must be 0..{len(classes) - 1}; found {wrong[0]}.", code="label-range")
+        return given.astype(np.int64), tuple(classes)
+    if given.dtype.kind not in "UO" or not all(isinstance(each, str) for each in given.tolist()):
+        raise DataError(f"Labels must be whole numbers or class names; found {given.dtype}.", code="label-type")
+    found = given.tolist()
+    if classes is None:
+        found = [canonical_class(name) for name in found]
+        classes = order_classes(set(found))
+    index_of = {name: index for index, name in enumerate(classes)}
+    unknown = next((name for name in found if name not in index_of), None)
+    if unknown is not None:
+        raise DataError(f"'{unknown}' is not among the classes." + nearest(unknown, classes), code="label-unknown")
+    return np.array([index_of[name] for name in found], dtype=np.int64), tuple(classes)
+
+
+def _splits(given: npt.NDArray[Any]) -> npt.NDArray[np.str_]:
+    meant = {str(name): canonical_split(str(name)) for name in set(given.tolist())}
+    for name, split in meant.items():
+        if split is None:
+            raise DataError(f"'{name}' is not a split. Expected train, validation or test.", code="split-unknown")
+    return np.array([meant[str(name)] for name in given.tolist()], dtype="<U10")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mien.data.face_table import ReadOptions
 from mien.data.image_store import ImageWriter
-from mien.errors import DataError, Notice
+from mien.errors import DataError
 from mien.images import open_image
 from mien.preprocess import face_shape, face_square, upright_rgb
 from mien.processes import available_cores
@@ -35,14 +35,18 @@ _LOOKED_AT = 24
 
 @dataclass(frozen=True)
 class Decoded:
-    """Images uint8 (K, S, S[, 3]); ``kept`` int64 (K,), which items they were; ``skipped``, (source, reason) of the
-    rest; ``notes``, what a person should know of them; ``files``, their sizes and whether they have colours, in words.
+    """Decoded images.
+
+    Attributes:
+        images: uint8 (K, S, S[, 3]) in each of :attr:`ReadOptions.forms`.
+        kept: int64 (K,), which items they were.
+        skipped: (source, reason) of the rest.
+        files: sizes of the files and whether they have colours, in words.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: list[npt.NDArray[np.uint8]]
     kept: npt.NDArray[np.int64]
     skipped: list[tuple[str, str]]
-    notes: list[Notice]
     files: str
 
 
@@ -57,16 +61,16 @@ def decode_images(
     Args:
         items: a name for messages, and a path or the bytes of an image file, each.
         count: how many items there are.
-        options: size and channels of the squares. ``skip_bad`` lists an image that cannot be used and goes on, instead
-            of raising: one that cannot be decoded; of squares in colour one that is grey.
+        options: the squares to make. ``skip_bad`` lists an image that cannot be used and goes on, instead of raising:
+            one that cannot be decoded; of squares in colour one that is grey.
         what: the work in a few words, for the progress bar.
 
     Raises:
         DataError: an image cannot be decoded; the message names it. Squares in colour of grey images (``data-grey``),
             or of images of which some are grey (``images-mixed``).
     """
-    size_px, channels = options.size_px, options.channels
-    images = ImageWriter(count, face_shape(size_px, channels))
+    channels = options.channels
+    writers = [ImageWriter(count, face_shape(*form)) for form in options.forms]
     colours = _Colours(options.skip_bad)
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
@@ -90,23 +94,23 @@ def decode_images(
                 ) from None
             skipped.append((name, reason))
             continue
-        images.add(image.square[np.newaxis])
+        for writer, square in zip(writers, image.squares, strict=True):
+            writer.add(square[np.newaxis])
         kept.append(index)
         sizes.add(image.size)
         kinds.add(image.kind)
-        coloured = coloured or (channels == 3 and bool((image.square[..., :1] != image.square[..., 1:]).any()))
+        coloured = coloured or (channels == 3 and bool((image.squares[0][..., :1] != image.squares[0][..., 1:]).any()))
     if channels == 3 and (kept or colours.first_grey) and not coloured:
         raise only_grey(colours.first_grey)
-    return Decoded(
-        images.finish(), np.array(kept, dtype=np.int64), skipped, _notes(sizes, options), _about_files(sizes, kinds)
-    )
+    images = [writer.finish() for writer in writers]
+    return Decoded(images, np.array(kept, dtype=np.int64), skipped, _about_files(sizes, kinds))
 
 
 @dataclass(frozen=True)
 class _Opened:
-    """A decoded image: its square, and the size and mode of the file, and whether it has colours, in words."""
+    """A decoded image: its squares, and the size and mode of the file, and whether it has colours, in words."""
 
-    square: npt.NDArray[np.uint8]
+    squares: list[npt.NDArray[np.uint8]]
     size: tuple[int, int]
     mode: str
     kind: str
@@ -117,8 +121,8 @@ def _open(item: Item, options: ReadOptions) -> tuple[str, _Opened | DataError]:
     name, content = item
     try:
         image = open_image(content)
-        square = face_square(image, options.size_px, options.channels)
-        return name, _Opened(square, image.size, image.mode, _kind(image))
+        squares = [face_square(image, *form) for form in options.forms]
+        return name, _Opened(squares, image.size, image.mode, _kind(image))
     except DataError as error:
         reason = str(error)
         if isinstance(content, bytes):
@@ -202,7 +206,10 @@ def _about_files(sizes: set[tuple[int, int]], kinds: set[str]) -> str:
         return ""
     if "in colour" in kinds:
         kinds = kinds - {"grey stored as RGB"}
-    return f"{' to '.join(dict.fromkeys(_least_and_most(sizes)))} px, {' and '.join(sorted(kinds))}"
+    # Of one area, 90 x 60 and 60 x 90 are two sizes.
+    extremes = [pick(sizes, key=lambda size: (math.prod(size), size)) for pick in (min, max)]
+    shown = dict.fromkeys(f"{width} x {height}" for width, height in extremes)
+    return f"{' to '.join(shown)} px, {' and '.join(sorted(kinds))}"
 
 
 def _kind(image: Image) -> str:
@@ -213,23 +220,3 @@ def _kind(image: Image) -> str:
         image = image.resize((_LOOKED_AT, _LOOKED_AT), resample=0)  # the nearest pixel
     pixels = image.tobytes() if image.mode == "RGB" else upright_rgb(image).tobytes()
     return "grey stored as RGB" if pixels[::3] == pixels[1::3] == pixels[2::3] else "in colour"
-
-
-def _least_and_most(sizes: set[tuple[int, int]]) -> tuple[str, str]:
-    # Of one area, 90 x 60 and 60 x 90 are two sizes.
-    (least, most) = (
-        f"{width} x {height}"
-        for width, height in (pick(sizes, key=lambda size: (math.prod(size), size)) for pick in (min, max))
-    )
-    return least, most
-
-
-def _notes(sizes: set[tuple[int, int]], options: ReadOptions) -> list[Notice]:
-    if len(sizes) < 2:
-        return []
-    least, most = _least_and_most(sizes)
-    words = (
-        f"The images have {len(sizes):,} different sizes, from {least} to {most} pixels; each becomes "
-        f"{'a grey' if options.channels == 1 else 'an RGB'} square of {options.size_px}."
-    )
-    return [Notice(words, code="image-sizes")]

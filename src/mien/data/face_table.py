@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,25 @@ from mien.labels import EXPRESSIONS, canonical_class, order_classes
 
 LABEL_HEADERS = ("label", "emotion", "class", "expression")
 SPLIT_HEADERS = ("split", "usage", "set")
+PATH_HEADERS = ("image", "file", "filename", "file_name", "path", "filepath")
+_LONGEST_HEADER = 65536
 OWN_HEADERS = ("image", "label", "split", "row", "source")
 """Columns of the parquet that mien writes; a data column of the same name gets an underscore."""
+
+
+FINGERPRINT_PX = 48
+"""However faces are read, their fingerprint is that of grey squares of this side: models of every size, grey or not,
+then know the same data again."""
+
+
+def check_form(size_px: object, channels: object) -> None:
+    """Refuse squares of another size than 8..1024 px, or of other channels than 1 and 3. Raises :class:`DataError`."""
+    if not isinstance(size_px, int | np.integer) or not 8 <= size_px <= 1024:
+        raise DataError(
+            f"size_px, the size of the faces, must be a whole number, 8..1024; found {size_px!r}.", code="image-size"
+        )
+    if not isinstance(channels, int | np.integer) or channels not in {1, 3}:
+        raise DataError(f"Images have 1 channel (grey) or 3 (RGB); found channels={channels!r}.", code="image-channels")
 
 
 @dataclass(frozen=True)
@@ -29,13 +48,18 @@ class ReadOptions:
     skip_bad: bool = False
     group: str | None = None
 
+    @property
+    def forms(self) -> tuple[tuple[int, int], ...]:
+        """Size and channels of the squares to make of each image: those asked for, then the fingerprint's if others."""
+        return tuple(dict.fromkeys([(self.size_px, self.channels), (FINGERPRINT_PX, 1)]))
+
 
 @dataclass
 class FaceTable:
     """Faces from one reader.
 
     Attributes:
-        images: uint8 (N, S, S), in colour (N, S, S, 3).
+        images: uint8 (N, S, S), in colour (N, S, S, 3), in each of :attr:`ReadOptions.forms`.
         labels: int64 (N,), indices into ``classes``.
         split: str (N,), one of train, validation, test, or ``""`` where the data says nothing.
         split_origin: how ``split`` came about, in words for a person.
@@ -50,7 +74,7 @@ class FaceTable:
         complete: mien wrote this data: its splits are final, whatever is missing among them.
     """
 
-    images: npt.NDArray[np.uint8]
+    images: Sequence[npt.NDArray[np.uint8]]
     labels: npt.NDArray[np.int64]
     classes: tuple[str, ...]
     split: npt.NDArray[np.str_]
@@ -178,3 +202,51 @@ def parse_column(values: Sequence[str]) -> npt.NDArray[Any]:
         except (ValueError, OverflowError):
             continue
     return np.array(values)
+
+
+@dataclass(frozen=True)
+class Header:
+    """Column names as written, the delimiter, and the positions of the columns that mean something (None: absent)."""
+
+    names: tuple[str, ...]
+    delimiter: str
+    label: int
+    pixels: int | None
+    path: int | None
+    split: int | None
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a CSV; names are matched without case, quotes and surrounding space.
+
+    Raises:
+        DataError: empty, not text, or without columns for an image and a label.
+    """
+    with path.open("rb") as stream:
+        first = stream.readline(_LONGEST_HEADER)
+    try:
+        line = first.decode("utf-8-sig").strip("\r\n")
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{path} line 1 is not text. Expected a CSV with a header, such as emotion,pixels,Usage.",
+            code="csv-not-text",
+        ) from None
+    delimiter = max(",;\t", key=line.count)
+    try:
+        names = tuple(next(csv.reader([line], delimiter=delimiter), []))
+    except csv.Error as error:
+        raise DataError(
+            f"{path} line 1 cannot be read as CSV ({error}). Save it with the line ends of Windows or Unix.",
+            code="csv-unreadable",
+        ) from None
+    label = find_column(names, LABEL_HEADERS)
+    pixels = find_column(names, ("pixels",))
+    image = find_column(names, PATH_HEADERS)
+    if label is None or (pixels is None and image is None):
+        shown = ", ".join(normalize_header(name) for name in names[:12])[:200]
+        raise DataError(
+            f"{path.name} line 1 has the columns: {shown or 'none'}. Expected emotion,pixels[,Usage] as on Kaggle, "
+            f"or path,label[,split].",
+            code="csv-columns",
+        )
+    return Header(names, delimiter, label, pixels, image, find_column(names, SPLIT_HEADERS))

@@ -127,7 +127,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
         rows=kept,
         columns={name: values[kept] for name, values in _folder_columns(below).items()},
         skipped=decoded.skipped,
-        notes=[*notes, *decoded.notes],
+        notes=notes,
         files=decoded.files,
     )
 

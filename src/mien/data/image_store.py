@@ -18,8 +18,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.cache_folder import PART_PREFIX, cache_folder
 from mien.errors import DataError
+from mien.files import cache_folder
 from mien.progress import slices
 
 LARGE_BYTES = 1 << 28
@@ -144,9 +144,9 @@ def _in_blocks(parts: Sequence[Images], work: Callable[[Images], Images], shape:
 
 def _temporary_file() -> tuple[IO[bytes], Path]:
     """A file without a name, and the folder whose disk it is on: that of the cache, or else of the system."""
-    folder = cache_folder()
+    folder = cache_folder("faces")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return tempfile.TemporaryFile(dir=folder, prefix=PART_PREFIX), folder
+        return tempfile.TemporaryFile(dir=folder), folder
     except OSError:
         return tempfile.TemporaryFile(), Path(tempfile.gettempdir())

@@ -12,9 +12,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.csv_header import Header, read_header
 from mien.data.decode import only_grey
-from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_classes, parse_column, split_of
+from mien.data.face_table import (
+    ClassNames,
+    FaceTable,
+    Header,
+    ReadOptions,
+    index_classes,
+    parse_column,
+    read_header,
+    split_of,
+)
 from mien.data.image_store import ImageWriter
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
 from mien.data.votes import gather_votes, vote_columns
@@ -39,7 +47,8 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         raise only_grey()
     header = read_header(path)
     count = _count_lines(path) - 1
-    images = ImageWriter(max(count, 0), (options.size_px, options.size_px))
+    sides = [size_px for size_px, _ in options.forms]
+    writers = [ImageWriter(count, (side, side)) for side in sides]
     parser = _RowParser(header, ClassNames(options.class_map))
     kept = _kept_columns(header, options.group)
     texts: list[list[str]] = []
@@ -63,7 +72,8 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
                     raise
                 skipped.append((where, str(error)))
                 continue
-            images.add((face if len(face) == options.size_px else grey_square(face, options.size_px))[np.newaxis])
+            for writer, side in zip(writers, sides, strict=True):
+                writer.add((face if len(face) == side else grey_square(face, side))[np.newaxis])
             names.append(name)
             texts.append([fields[at].decode("utf-8", "replace").strip() for at in kept.values()])
             splits.append(split)
@@ -78,7 +88,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         {name: np.array(own) if name == options.group else parse_column(own) for name, own in values.items()}, source
     )
     return FaceTable(
-        images=images.finish(),
+        images=[writer.finish() for writer in writers],
         labels=labels,
         classes=classes,
         split=np.array(splits, dtype="<U10"),

@@ -5,26 +5,46 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.dataset import FERPLUS_COLUMN, Dataset
+from mien.data.dataset import Dataset
 from mien.data.decode import decode_images
-from mien.data.face_table import OWN_HEADERS, ClassNames, FaceTable, ReadOptions, index_classes, relabel, split_of
-from mien.data.parquet_file import MIEN_KEY, ParquetFile
-from mien.data.splits import OFFICIAL_ORIGIN, is_official
-from mien.data.votes import gather_votes, vote_columns
+from mien.data.face_table import (
+    LABEL_HEADERS,
+    OWN_HEADERS,
+    SPLIT_HEADERS,
+    ClassNames,
+    FaceTable,
+    ReadOptions,
+    find_column,
+    free_name,
+    index_classes,
+    relabel,
+    split_of,
+)
+from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
+from mien.data.votes import FERPLUS_COLUMN, ferplus_votes, gather_votes, vote_columns
 from mien.errors import DataError, needs_extra
 from mien.files import whole_file
 from mien.progress import track
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from pyarrow import ChunkedArray
+    from pyarrow.parquet import ParquetFile as ArrowFile
 
+MIEN_KEY = b"mien"
+"""In the schema's metadata of files that mien wrote: classes, splits and sources are taken as they stand."""
+
+_BATCH_ROWS = 512
+_IMAGE_HEADERS = ("image", "img", "picture")
 _GROUP_ROWS = 1000
 
 
@@ -75,6 +95,11 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     items = (item for file in files for item in file.images())
     decoded = decode_images(items, rows, options, f"decoding {path.name}")
     kept = decoded.kept
+    about = files[0].about if all(file.about == files[0].about for file in files) else {}
+    declared = tuple(map(str, about.get("vote_classes", ())))
+    if "votes" not in columns or columns["votes"].shape[1:] != (len(declared),):
+        declared = ()
+    group = str(about.get("group_column", ""))
     labels, classes = index_classes([names[index] for index in kept])
     if literal:
         labels, classes = relabel(labels, classes, files[0].declared)
@@ -83,14 +108,13 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         labels=labels,
         classes=classes,
         split=split.astype("<U10")[kept],
-        split_origin=_origin(found_splits, files),
+        split_origin=_origin(found_splits, about, files),
         source=np.array(sources)[kept],
         rows=rows_column.astype(np.int64)[kept] if usable else kept,
         columns={name: values[kept] for name, values in columns.items()},
-        vote_classes=vote_classes or _vote_classes(files, columns),
-        group_column=_group_column(files, columns),
+        vote_classes=vote_classes or declared,
+        group_column=group if group in columns else "",
         skipped=decoded.skipped,
-        notes=decoded.notes,
         files=decoded.files,
         complete=complete,
     )
@@ -203,29 +227,13 @@ def _png(image: npt.NDArray[np.uint8]) -> bytes:
     return stream.getvalue()
 
 
-def _origin(found: list[str], files: list[ParquetFile]) -> str:
+def _origin(found: list[str], about: Mapping[str, Any], files: list[ParquetFile]) -> str:
     if is_official(set(found)):
         return OFFICIAL_ORIGIN
-    written = {file.split_origin for file in files}
-    if len(written) == 1 and (origin := written.pop()):
-        return origin
+    if about.get("split_origin"):
+        return str(about["split_origin"])
     columns = {file.split for file in files if file.split is not None}
     return f"as in the column '{min(columns)}'" if columns else "as in the file names"
-
-
-def _vote_classes(files: list[ParquetFile], columns: Mapping[str, npt.NDArray[Any]]) -> tuple[str, ...]:
-    """The classes of the column ``votes``, where all files declare the same ones for as many counts."""
-    declared = files[0].vote_classes
-    votes = columns.get("votes")
-    same = all(file.vote_classes == declared for file in files)
-    return declared if same and votes is not None and votes.shape[1:] == (len(declared),) else ()
-
-
-def _group_column(files: list[ParquetFile], columns: Mapping[str, npt.NDArray[Any]]) -> str:
-    """The column of the groups, where all files declare the same one."""
-    declared = {file.group_column for file in files}
-    name = declared.pop()
-    return name if not declared and name in columns else ""
 
 
 def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[Any]]:
@@ -247,3 +255,200 @@ def _join(tables: list[dict[str, npt.NDArray[Any]]]) -> dict[str, npt.NDArray[An
                 code="votes-columns",
             )
     return result
+
+
+class ParquetFile:
+    """One parquet file: which column is which, and what is in them."""
+
+    def __init__(self, file: Path, root: Path) -> None:
+        with needs_extra("train", "Reading parquet"):
+            import pyarrow as pa
+            from pyarrow.parquet import ParquetFile as ArrowFile
+
+        self.name: str = file.name if file == root else file.relative_to(root).as_posix()
+        self.path: Path = file
+        try:
+            self.parquet: ArrowFile = ArrowFile(file)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(
+                f"{file} is not a readable parquet file ({reason}). Download it again.", code="parquet-unreadable"
+            ) from None
+        self.count: int = self.parquet.metadata.num_rows
+        self.headers: list[str] = self.parquet.schema_arrow.names
+        self.image: str = self._column(_IMAGE_HEADERS, "an image column")
+        self.label: str = self._column(LABEL_HEADERS, "a label column")
+        split = find_column(self.headers, SPLIT_HEADERS)
+        self.split: str | None = None if split is None else self.headers[split]
+        metadata: dict[bytes, bytes] = self.parquet.schema_arrow.metadata or {}
+        # Other tools keep the metadata when they drop columns; then it is mien's file no more.
+        self.by_mien: bool = MIEN_KEY in metadata and set(OWN_HEADERS) <= set(self.headers)
+        self.about: dict[str, Any] = _written(metadata)
+        self.declared: tuple[str, ...] = _declared_classes(metadata, self.label)
+
+    def _column(self, wanted: tuple[str, ...], what: str) -> str:
+        position = find_column(self.headers, wanted)
+        if position is None:
+            raise DataError(
+                f"{self.name} lacks {what} ({' or '.join(wanted)}); it has: {', '.join(self.headers) or 'nothing'}.",
+                code="column-missing",
+            )
+        return self.headers[position]
+
+    def images(self) -> Iterator[tuple[str, bytes | str]]:
+        """The name and the encoded image of each row; one small batch is in memory at a time."""
+        row = 0
+        for values in self._batches(self.image):
+            for value in values:
+                source = f"{self.name} row {row}"
+                row += 1
+                content = value.get("bytes") or value.get("path") if isinstance(value, dict) else value
+                if not isinstance(content, bytes | str | None):
+                    raise DataError(
+                        f"{source}: the column '{self.image}' holds a {type(content).__name__}, not an encoded image.",
+                        code="image-unreadable",
+                    )
+                if isinstance(content, str):
+                    content = str(self.path.parent / content)
+                if not content:
+                    content = b""
+                yield source, content
+
+    @property
+    def names_image_files(self) -> bool:
+        """Whether rows name image files instead of holding the images; those can change behind the cache's back."""
+        return any(isinstance(content, str) for _, content in islice(self.images(), 1))
+
+    def _batches(self, column: str) -> Iterator[list[Any]]:
+        import pyarrow as pa
+
+        try:
+            # One row group after the other: pyarrow keeps what it has read of all that it was asked for.
+            for group in range(self.parquet.num_row_groups):
+                for batch in self.parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=[column]):
+                    yield batch.column(0).to_pylist()
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{self.path} is damaged ({reason}). Download it again.", code="parquet-damaged") from None
+
+    def _values(self, column: str) -> list[Any]:
+        return [value for batch in self._batches(column) for value in batch]
+
+    def _array(self, column: str, *, as_numbers: bool = False) -> npt.NDArray[Any] | None:
+        """The column as :func:`_to_array` gives it; ``as_numbers`` takes decimals and empty columns for floats too."""
+        import pyarrow as pa
+
+        try:
+            values = self.parquet.read(columns=[column]).column(0)
+            if as_numbers and (pa.types.is_decimal(values.type) or pa.types.is_null(values.type)):
+                values = values.cast(pa.float64())
+            return _to_array(values)
+        except (pa.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise DataError(f"{self.path} is damaged ({reason}). Download it again.", code="parquet-damaged") from None
+
+    def class_names(self, names: ClassNames, literal: bool) -> list[str]:
+        """The class of each row: named by the schema, by itself (text), or by Kaggle's numbering."""
+        resolved: dict[Any, str] = {}
+        result = []
+        for row, value in enumerate(self._values(self.label)):
+            if isinstance(value, list | dict):
+                raise DataError(
+                    f"{self.name} row {row}: the column '{self.label}' holds {value!r:.60}, not a label.",
+                    code="label-type",
+                )
+            if value not in resolved:
+                where = f"{self.name} row {row}"
+                if self.declared and isinstance(value, int):
+                    if not 0 <= value < len(self.declared):
+                        known = len(self.declared) - 1
+                        raise DataError(
+                            f"{where}: label {value} is outside 0..{known}, the classes the file declares.",
+                            code="label-range",
+                        )
+                    name = self.declared[value]
+                    resolved[value] = name if literal else names.name(name)
+                elif isinstance(value, str):
+                    if self.declared and value not in self.declared:
+                        raise DataError(
+                            f"{where}: label {value!r:.60} is none of the classes that the file declares: "
+                            f"{', '.join(self.declared)}.",
+                            code="label-undeclared",
+                        )
+                    resolved[value] = names.name(value)
+                else:
+                    resolved[value] = names.numbered("" if value is None else str(value), where)
+            result.append(resolved[value])
+        return result
+
+    def splits(self) -> list[str]:
+        """The split of each row as the file has it, or as the file's name or folder says, or ``""``."""
+        if self.split is not None:
+            return ["" if value is None else str(value) for value in self._values(self.split)]
+        words = [re.split(r"[-_.]", part)[0] for part in reversed(Path(self.name).parts)]
+        return [next((word for word in words if canonical_split(word)), "")] * self.count
+
+    def sources(self, literal: bool) -> list[str]:
+        """Where each face came from: the file and the row, counted from 0; or what mien once wrote there."""
+        if literal:
+            return [str(value) for value in self._values("source")]
+        return [f"{self.name} row {row}" for row in range(self.count)]
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """All other columns that are numbers, truth values, text, or lists of numbers of one length."""
+        taken = {self.image, self.label, self.split, "source" if self.by_mien else None}
+        votes = vote_columns(self.headers)
+        result = {}
+        for name in self.headers:
+            if name in taken:
+                continue
+            values = self._array(name, as_numbers=name in votes)
+            if values is None and name == FERPLUS_COLUMN:
+                values = ferplus_votes(self._values(name), self.name)
+            if values is None and name in votes:
+                raise DataError(
+                    f"{self.name}: the column '{name}' must hold a number of votes for each image. Write whole "
+                    f"numbers, or rename it.",
+                    code="votes-not-numbers",
+                )
+            if values is not None:
+                result[name if name == "row" or self.by_mien else free_name(name)] = values
+        return result
+
+
+def _declared_classes(metadata: dict[bytes, bytes], label: str) -> tuple[str, ...]:
+    try:
+        declared = json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"]
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return ()
+    return tuple(str(name) for name in declared) if isinstance(declared, list) else ()
+
+
+def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
+    """A NumPy array of N entries, or None for a type that has no place in a Dataset."""
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        if not (pa.types.is_integer(kind.value_type) or pa.types.is_floating(kind.value_type)):
+            return None
+        lists = column.to_pylist()
+        if any(item is None or None in item for item in lists) or len({len(item) for item in lists}) != 1:
+            return None
+        return np.array(lists, dtype=np.int64 if pa.types.is_integer(kind.value_type) else np.float64)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return np.array(["" if value is None else value for value in column.to_pylist()], dtype=np.str_)
+    if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return None
+    if column.null_count:
+        return np.array([np.nan if value is None else value for value in column.to_pylist()], dtype=np.float64)
+    return np.asarray(column.to_numpy())
+
+
+def _written(metadata: dict[bytes, bytes]) -> dict[str, Any]:
+    """What :func:`write_parquet` noted about the faces: ``split_origin``, ``vote_classes``, ``group_column``."""
+    try:
+        found = json.loads(metadata.get(MIEN_KEY, b"{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.csv_header import Header, read_header
 from mien.data.decode import decode_images
 from mien.data.face_table import (
     ClassNames,
     FaceTable,
+    Header,
     ReadOptions,
     free_name,
     index_classes,
     parse_column,
+    read_header,
     split_of,
 )
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
@@ -70,7 +71,6 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
         columns={name: values[kept] for name, values in columns.items()},
         vote_classes=vote_classes,
         skipped=decoded.skipped,
-        notes=decoded.notes,
         files=decoded.files,
     )
 

@@ -8,14 +8,14 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mien.argument_names import names_arguments
 from mien.data import cache as face_cache
-from mien.data.copy_groups import near_copy_groups
-from mien.data.dataset import FINGERPRINT_PX, SPLITS, Dataset
-from mien.data.face_table import FaceTable, ReadOptions
+from mien.data.dataset import SPLITS, Dataset
+from mien.data.face_table import FaceTable, ReadOptions, check_form
 from mien.data.groups import group_column
 from mien.data.image_store import is_mapped
 from mien.data.shapes import DataShape, detect_shape, unreadable
@@ -23,7 +23,7 @@ from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
 from mien.errors import DataError, Notice
 
-READER_VERSION = 10
+READER_VERSION = 11
 """Counts up when the same files would be read differently: older cache entries are then not found."""
 
 
@@ -109,8 +109,7 @@ def read_data(
 
     Returns:
         Faces uint8 (N, size_px, size_px), RGB (N, size_px, size_px, 3), with their labels and splits, and facts about
-        the reading. Fingerprint and splits are those of the grey faces at :data:`FINGERPRINT_PX`, so for another size,
-        or in colour, the data is read like that too.
+        the reading. Fingerprint and splits are those of the grey faces at :data:`FINGERPRINT_PX`, whatever the size.
 
     Raises:
         DataError: missing, empty, damaged or not understood; the one line says where and what to do.
@@ -129,12 +128,7 @@ def _check_arguments(path: object, size_px: object, channels: object, class_map:
             f"mien.Dataset.from_arrays(images, labels).",
             code="data-type",
         )
-    if not isinstance(size_px, int | np.integer) or not 8 <= size_px <= 1024:
-        raise DataError(
-            f"size_px, the size of the faces, must be a whole number, 8..1024; found {size_px!r}.", code="image-size"
-        )
-    if not isinstance(channels, int | np.integer) or channels not in {1, 3}:
-        raise DataError(f"Images have 1 channel (grey) or 3 (RGB); found channels={channels!r}.", code="image-channels")
+    check_form(size_px, channels)
     if class_map is not None and not (
         isinstance(class_map, Mapping) and all(isinstance(each, str) for pair in class_map.items() for each in pair)
     ):
@@ -154,14 +148,7 @@ def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> Re
             notes = tuple(Notice(words, code=code) for code, words in facts.get("notes", ()))
             origin, files = str(facts.get("split_origin")), str(facts.get("files", ""))
             return ReadResult(faces, shape.name, origin, skipped, notes, cached=True, files=files)
-        usual = None
-        if (options.size_px, options.channels) != (FINGERPRINT_PX, 1):
-            usual = _read(path, replace(options, size_px=FINGERPRINT_PX, channels=1), cache)
-        table = shape.read(source, options)
-        if usual is not None and len(table.rows) < len(usual.faces):
-            # In colour, grey images were skipped.
-            usual = replace(usual, faces=usual.faces.subset(usual.faces.places(table.rows)))
-        result = _finish(table, options, shape.name, source, usual)
+        result = _finish(shape.read(source, options), options, shape.name, source)
     except OSError as error:
         raise unreadable(path, error) from None
     if cache:
@@ -178,8 +165,8 @@ def _read(path: str | os.PathLike[str], options: ReadOptions, cache: bool) -> Re
     return result
 
 
-def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path, usual: ReadResult | None) -> ReadResult:
-    """Settle groups and splits. ``usual``: the same at the size of the fingerprint, whose splits are taken."""
+def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) -> ReadResult:
+    """Settle groups and splits. Splits and fingerprint are those of the grey faces at :data:`FINGERPRINT_PX`."""
     present = np.unique(table.labels)
     if len(present) < 2:
         found = f"only '{table.classes[present[0]]}'" if len(present) else "none"
@@ -194,22 +181,19 @@ def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path, us
     if options.group is not None:
         named, columns = group_column(options.group, columns, table.source)
     split, origin = table.split, table.split_origin
-    if usual is not None:
-        split, origin = usual.faces.split, usual.split_origin
-    elif not table.complete:
+    if not table.complete:
         split, origin = settle_splits(
             split,
             origin,
-            table.images,
+            table.images[-1],
             table.labels,
-            copies=near_copy_groups,
             groups=columns[named] if named else None,
             classes=table.classes,
         )
     # From the cache they come read-only too: whoever writes into them should not notice on the second run only.
-    table.images.setflags(write=False)
+    table.images[0].setflags(write=False)
     faces = Dataset(
-        images=table.images,
+        images=table.images[-1],
         labels=table.labels,
         classes=table.classes,
         split=split,
@@ -219,8 +203,9 @@ def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path, us
         vote_classes=table.vote_classes,
         group_column=named,
     )
-    if usual is not None:
-        faces = faces.with_fingerprints(usual.fingerprint, usual.faces.fingerprint_without_test)
+    if len(table.images) > 1:
+        fingerprints = faces.fingerprint, faces.fingerprint_without_test
+        faces = replace(faces, images=table.images[0]).with_fingerprints(*fingerprints)
     notes = (*table.notes, *_crossing(faces))
     return ReadResult(faces, shape, origin, tuple(table.skipped), notes, cached=False, files=table.files)
 
@@ -254,3 +239,41 @@ def _cache_key(source: Path, shape: DataShape, options: ReadOptions) -> str:
     digest.update(json.dumps([str(source.absolute()), *how]).encode())
     digest.update("\n".join(shape.state(source.absolute())).encode("utf-8", "surrogateescape"))
     return digest.hexdigest()[:32]
+
+
+def group_info(faces: Dataset) -> dict[str, Any] | None:
+    """The column of the groups, how many groups it has, and the sizes of the smallest and largest; None without."""
+    groups = faces.groups
+    if groups is None:
+        return None
+    sizes = np.bincount(groups)
+    return {
+        "column": faces.group_column,
+        "count": len(sizes),
+        "smallest": int(sizes.min()),
+        "largest": int(sizes.max()),
+    }
+
+
+def dataset_info(result: ReadResult) -> dict[str, Any]:
+    """What ``mien data info`` shows of a data set, JSON-ready.
+
+    ``groups`` is None without groups, ``files`` without image files.
+    """
+    faces = result.faces
+    counts = faces.counts_by_split()
+    return {
+        "shape": result.shape,
+        "faces": len(faces),
+        "size_px": list(faces.images.shape[1:]),
+        "files": result.files or None,
+        "classes": list(faces.classes),
+        "counts": {split: dict(zip(faces.classes, each, strict=True)) for split, each in counts.items()},
+        "splits": result.split_origin,
+        "columns": sorted(faces.columns),
+        "groups": group_info(faces),
+        "skipped": [list(each) for each in result.skipped],
+        "notes": list(result.notes),
+        "fingerprint": result.fingerprint,
+        "fingerprint_without_test": faces.fingerprint_without_test,
+    }

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mien.data.csv_header import read_header
-from mien.data.face_table import FaceTable, ReadOptions
+from mien.data.face_table import FaceTable, ReadOptions, read_header
 from mien.data.folders import holds_class_folders, is_image_name, read_folders, subfolders, tree_state
 from mien.data.kaggle_csv import read_kaggle_csv
 from mien.data.parquet import named_images, parquet_files, read_parquet

@@ -1,23 +1,37 @@
-"""Splits: what their names mean, and the validation cut where the data has none."""
+"""Splits: what their names mean, which images a cut keeps together, and the cut where the data has none."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.image_store import take
-from mien.errors import DataError
+from mien.data.image_store import convert, take
+from mien.errors import DataError, RunError
+from mien.files import cache_folder, whole_file
+from mien.near_copies.finder import find_near_copies
+from mien.preprocess import grey_square
 
 VALIDATION_SHARE = 0.15
 CUT_SEED = 0
 NO_CUT = "no validation split, for no class has two different pictures to cut one from"
 CUT_ORIGIN = f"stratified cut of {VALIDATION_SHARE:.0%} of train, seed {CUT_SEED}, near-copies kept together"
 OFFICIAL_ORIGIN = "official FER2013 splits"
+
+_SIDE_PX = 48
+"""Larger images are compared at this size: coarse detail is enough to find copies, and it bounds time and memory."""
+
+_CACHED_FROM = 200
+"""Images; fewer are compared in less time than a person notices."""
+
+_KEPT = 50
+_FINDER_VERSION = 1
+"""Counts up when the finder would find other copies: groups that were kept before are then not used."""
 
 _OFFICIAL = {"training": "train", "publictest": "validation", "privatetest": "test"}
 _SYNONYMS = {
@@ -49,6 +63,56 @@ def group_identical(images: npt.NDArray[np.uint8], seed: int = 0) -> npt.NDArray
     digests = [hashlib.blake2b(image.tobytes(), digest_size=16, key=key).digest() for image in np.asarray(images)]
     rank = {digest: index for index, digest in enumerate(sorted(set(digests)))}
     return np.array([rank[digest] for digest in digests], dtype=np.int64)
+
+
+def near_copy_groups(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """Number the groups of identical images and near-copies: mirrored, shifted, cropped, recompressed, lighter.
+
+    Chains count: if A is near B, and B near C, all three are one group. FER2013 takes a minute or more the first
+    time; then the groups come from the user's cache folder.
+
+    Args:
+        images: uint8 (N, S, S) or (N, S, S, 3).
+
+    Returns:
+        int64 (N,): identical and near images share a number.
+    """
+    small = _small(images)
+    if len(small) < _CACHED_FROM:
+        return _find(small)
+    digest = hashlib.sha256(f"{_FINDER_VERSION} {small.shape}".encode())
+    digest.update(np.ascontiguousarray(small).data)
+    file = cache_folder("copies") / f"{digest.hexdigest()[:32]}.npy"
+    with suppress(OSError, ValueError, EOFError):
+        with file.open("rb") as stream:
+            kept = np.load(stream, allow_pickle=False)
+        if kept.shape == (len(small),) and kept.dtype == np.int64:
+            return np.asarray(kept)
+    groups = _find(small)
+    # The cache is a convenience: without one the groups are found again.
+    with suppress(RunError, OSError):
+        with whole_file(file) as temporary, temporary.open("wb") as stream:
+            np.save(stream, groups, allow_pickle=False)
+        for old in sorted(file.parent.glob("*.npy"), key=lambda each: each.stat().st_mtime)[:-_KEPT]:
+            old.unlink()
+    return groups
+
+
+def _find(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    images = np.asarray(images)  # a row of a memory map costs more to make than one of an array
+    identical = group_identical(images)
+    if len(images) < 2:
+        return identical
+    contrast = np.array([image.std(dtype=np.float64) for image in images])
+    return find_near_copies(images, identical, contrast).groups
+
+
+def _small(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Grey squares of at most 48 px."""
+    if images.ndim == 3 and images.shape[1] == images.shape[2] <= _SIDE_PX:
+        return images
+    side = min(*images.shape[1:3], _SIDE_PX)
+    return convert(images, lambda block: np.stack([grey_square(image, side) for image in block]), (side, side))
 
 
 def cut_validation(
@@ -214,7 +278,6 @@ def settle_splits(
     images: npt.NDArray[np.uint8],
     labels: npt.NDArray[np.int64],
     *,
-    copies: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.int64]] | None = None,
     groups: npt.NDArray[Any] | None = None,
     classes: Sequence[str] = (),
 ) -> tuple[npt.NDArray[np.str_], str]:
@@ -228,8 +291,7 @@ def settle_splits(
         origin: how ``split`` came about.
         images: uint8 (N, ...).
         labels: int64 (N,).
-        copies: finds the images that are copies of one another, as numbers that they share; None: identical ones.
-        groups: text or numbers (N,), if the data has groups: they stay on one side, and ``copies`` is not used.
+        groups: text or numbers (N,), if the data has groups: they stay on one side. None: near-copies do.
         classes: names of the labels; needed with ``groups``.
 
     Returns:
@@ -256,7 +318,7 @@ def settle_splits(
         how = f"{held_out:,} of {all_groups:,} groups, {cut.mean():.1%} of train, seed {CUT_SEED}"
     else:
         trained = take(images, indices)
-        cut = cut_validation(trained, labels[indices], copies=None if copies is None else copies(trained))
+        cut = cut_validation(trained, labels[indices], copies=near_copy_groups(trained))
         how = CUT_ORIGIN if cut.any() else NO_CUT
     settled[indices[cut]] = "validation"
     return settled, words.replace("{cut}", how)

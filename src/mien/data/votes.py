@@ -15,15 +15,20 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.dataset import FERPLUS_COLUMN, SPLITS, Dataset
 from mien.data.splits import canonical_split
 from mien.errors import DataError
 from mien.labels import FERPLUS_CLASSES, canonical_class
+
+if TYPE_CHECKING:
+    from mien.data.dataset import Dataset
+
+FERPLUS_COLUMN = "ferplus_votes"
+"""The column with FER+'s votes; votes of other data are the column ``votes``."""
 
 VOTE_PREFIX = "votes_"
 """A column ``votes_happy`` holds the number of votes for the class happy."""
@@ -63,23 +68,53 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
             f"({', '.join(FERPLUS_CLASSES)}); found {found.dtype} {found.shape}.",
             code="votes-shape",
         )
+    counts = checked_counts(faces, votes)
+    if not counts.any():
+        splits = ", ".join(np.unique(faces.split).tolist())
+        raise DataError(
+            f"None of the {len(faces):,} images of {splits} has votes. What learns from votes needs some "
+            f"in train and in validation.",
+            code="votes-empty",
+        )
+    return counts
+
+
+def checked_counts(faces: Dataset, votes: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """The votes of faces as float64 (N, V). Raises :class:`DataError` for one that is negative or no number."""
     counts = votes.astype(np.float64)
     wrong = np.flatnonzero(~(np.isfinite(counts) & (counts >= 0)).all(axis=1))
     if len(wrong):
         shown = ", ".join(f"{each:g}" for each in counts[wrong[0]])
         raise DataError(
             f"The votes of row {faces.rows[wrong[0]]} ({faces.source[wrong[0]]}) are {shown}. A number of votes is 0 "
-            f"or more. Rows like this: {len(wrong):,}.",
+            f"or more. Rows like this: {len(wrong):,} of {len(counts):,}.",
             code="votes-negative",
         )
-    if not counts.any():
-        splits = ", ".join(name for name in SPLITS if (faces.split == name).any())
-        raise DataError(
-            f"None of the {len(faces):,} images of {splits or 'the data'} has votes. What learns from votes needs some "
-            f"in train and in validation.",
-            code="votes-empty",
-        )
     return counts
+
+
+def usable_vote_classes(columns: Mapping[str, npt.NDArray[Any]], declared: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes of the votes among some columns: FER+'s, or those ``declared`` of the column ``votes``; () without.
+
+    Raises:
+        DataError: a class is named twice, or the column ``votes`` has another shape.
+    """
+    ferplus = columns.get(FERPLUS_COLUMN)
+    if ferplus is not None:
+        usable = ferplus.dtype.kind in "iuf" and ferplus.shape[1:] == (len(FERPLUS_CLASSES),)
+        return FERPLUS_CLASSES if usable else ()
+    votes = columns.get("votes")
+    if votes is None or not declared:
+        return ()
+    if len(set(declared)) < len(declared):
+        raise DataError(f"A class of the votes is named twice: {', '.join(declared)}.", code="votes-class-twice")
+    if votes.dtype.kind not in "iuf" or votes.shape[1:] != (len(declared),):
+        raise DataError(
+            f"Votes must be numbers (N, {len(declared)}) for the classes {', '.join(declared)}; found {votes.dtype} "
+            f"{votes.shape}.",
+            code="votes-shape",
+        )
+    return declared
 
 
 def vote_probabilities(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -182,6 +217,28 @@ def _no_number(where: str, name: str, found: str) -> DataError:
         f"class; leave all columns of votes empty where nobody was asked.",
         code="votes-not-numbers",
     )
+
+
+def ferplus_votes(rows: Iterable[Any], file: str) -> npt.NDArray[np.float64]:
+    """FER+'s votes from the lists of a parquet column, float64 (N, 10): zeros for a row of nothing.
+
+    Raises:
+        DataError: a row of something else than ten numbers; ``file`` is named.
+    """
+    counts: list[list[float]] = []
+    for row, value in enumerate(rows):
+        if value is None or (isinstance(value, list) and all(each is None for each in value)):
+            counts.append([0] * len(FERPLUS_CLASSES))
+            continue
+        numbers = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+        if not numbers or len(value) != len(FERPLUS_CLASSES):
+            raise DataError(
+                f"{file} row {row}: the column '{FERPLUS_COLUMN}' must hold {len(FERPLUS_CLASSES)} numbers of votes; "
+                f"found {value!r:.60}. Correct the row, or drop the column.",
+                code="votes-shape",
+            )
+        counts.append(value)
+    return np.array(counts, dtype=np.float64)
 
 
 def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.dataset import FERPLUS_COLUMN, Dataset
-from mien.data.votes import check_votes, vote_probabilities
+from mien.data.dataset import Dataset
+from mien.data.votes import FERPLUS_COLUMN, check_votes, vote_probabilities
 from mien.evaluation.calibration import Reliability
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.ferplus import (

@@ -7,7 +7,6 @@ mien: :func:`install_yunet` downloads the official one, on request only.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from platformdirs import user_cache_dir
 
 from mien.errors import DataError, ModelError
 from mien.faces.face import Box, Face, Margin, largest_first
-from mien.files import write_bytes
+from mien.files import cache_folder, write_bytes
 from mien.progress import track
 
 MIN_SCORE = 0.6
@@ -133,7 +131,7 @@ _TIMEOUT_SECONDS = 30.0
 
 def yunet_path() -> Path:
     """Path of the installed file: in ``detectors`` below ``$MIEN_CACHE`` or the system's cache folder."""
-    return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)) / "detectors" / NAME
+    return cache_folder("detectors") / NAME
 
 
 def cached_yunet() -> Path | None:

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.checks.copies import in_conflict, leaked
-from mien.data.copy_groups import near_copy_groups
 from mien.data.dataset import SPLITS, Dataset
-from mien.data.splits import group_identical
+from mien.data.splits import group_identical, near_copy_groups
 from mien.errors import DataError
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions

@@ -11,11 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mien.data.cache_folder import cache_folder
 from mien.data.dataset import Dataset
 from mien.errors import DataError
 from mien.evaluation.predictions import write_predictions
-from mien.files import file_sha256
+from mien.files import cache_folder, file_sha256
 from mien.inference.find_model import find_model, find_trained
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import predict_split
@@ -80,7 +79,7 @@ def _with_predictions(teacher: Teacher, faces: Dataset, read: Callable[[InputSpe
     votes = faces.vote_classes if faces.votes is not None else ()
     key = [file_sha256(teacher.file), faces.fingerprint_for_predictions("train"), votes, views]
     name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:32]
-    file = cache_folder().with_name("soft-labels") / f"{name}.npz"
+    file = cache_folder("soft-labels") / f"{name}.npz"
     if not file.is_file():
         predictor = Predictor(teacher.file).for_labels()
         same_size = read(predictor.manifest.input)
