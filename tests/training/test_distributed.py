@@ -82,14 +82,16 @@ def command(folder, out, *more):
     return [folder / "tiny.toml", "--data", folder / "faces.parquet", "--out", folder / out, *RATE, *more]
 
 
+def in_two_processes(*words):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "mien"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run([*torchrun, *map(str, words)], env=environment, capture_output=True, text=True, check=False)
+
+
 def test_two_processes_train_as_one(folder, mien):
     """Oracle: one process with the same batches. 63 images a batch are no two equal parts."""
     assert mien("train", *command(folder, "one", "--epochs", "1")).code == 0
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "mien"]
-    words = [*torchrun, "train", *command(folder, "two", "--epochs", "1")]
-    ended = subprocess.run(
-        list(map(str, words)), env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
-    )
+    ended = in_two_processes("train", *command(folder, "two", "--epochs", "1"))
     assert ended.returncode == 0, ended.stderr
     assert ended.stderr.count("all epochs done") == 1
     one, two = (RunFolder(folder / name) for name in ("one", "two"))
@@ -101,6 +103,17 @@ def test_two_processes_train_as_one(folder, mien):
     np.testing.assert_allclose(probabilities[1], probabilities[0], atol=1e-3)
     assert two.read_environment()["processes"] == 2
     assert mien("train", *command(folder, "two", "--epochs", "1", "--resume")).code == 0, "by one process"
+
+
+def test_two_processes_learn_from_a_live_teacher_as_one(folder, mien, tiny_run):
+    """Oracle: one process. The teacher sees each process's part of the images before they are blurred."""
+    live = ("--teachers", tiny_run.path, "--set", "distill.live=true", "--set", "augment.blur=0.5", "--epochs", "1")
+    assert mien("distill", *command(folder, "one-live", *live)).code == 0
+    ended = in_two_processes("distill", *command(folder, "two-live", *live))
+    assert ended.returncode == 0, ended.stderr
+    (first,), (second,) = (RunFolder(folder / name).read_history() for name in ("one-live", "two-live"))
+    for name in ("train_loss", "validation_loss"):
+        assert second[name] == pytest.approx(first[name], abs=1e-4)
 
 
 def test_more_processes_than_images_in_a_batch_are_refused(faces, tiny_recipe_text, monkeypatch):

@@ -86,7 +86,7 @@ def make_distillation(
     alpha, temperature = recipe.distill.alpha, recipe.distill.temperature
     if recipe.distill.live:
         networks = [_load_teacher(RunFolder(each.file.parent), recipe, outputs, fabric) for each in teachers]
-        return Distillation(alpha, temperature, live_targets(networks, temperature))
+        return Distillation(alpha, temperature, live_targets(networks, temperature, fabric))
     files = [each.predictions for each in teachers if each.predictions is not None]
     known = [(path, read_predictions(path)) for path in files]
     labels = [(path, _under_scheme(each, recipe, faces.classes)) for path, each in known]
@@ -117,12 +117,13 @@ LiveTeacher = tuple[nn.Module, Sequence[Tensor | None]]
 """A network in evaluation mode, and for each output of the student the network's logits of its classes, int64 (C,)."""
 
 
-def live_targets(teachers: Sequence[LiveTeacher], temperature: float) -> Targets:
-    """Of networks that run on every batch: on its images before they were degraded."""
+def live_targets(teachers: Sequence[LiveTeacher], temperature: float, fabric: Fabric) -> Targets:
+    """Of networks that run on every batch, in the student's precision: on its images before they were degraded."""
 
     def targets(batch: Batch) -> list[Tensor | None]:
-        with torch.no_grad():
-            logits = [network(batch.images if batch.clear is None else batch.clear).float() for network, _ in teachers]
+        images = batch.images if batch.clear is None else batch.clear
+        with torch.no_grad(), fabric.autocast():
+            logits = [network(images).float() for network, _ in teachers]
         found: list[Tensor | None] = []
         for output in range(len(teachers[0][1])):
             divisor = temperature if output == 0 else 1.0
@@ -238,5 +239,6 @@ def _load_teacher(run: RunFolder, recipe: Recipe, outputs: Sequence[Output], fab
         columns.append(fabric.to_device(torch.tensor([places[each] for each in order])))
     for parameter in network.parameters():
         parameter.requires_grad_(False)
-    module: nn.Module = fabric.setup_module(network.to(memory_format=torch.channels_last))  # type: ignore[call-overload]
-    return module.eval(), columns
+    # Not set up by fabric: nothing of it is trained, and several processes refuse such a module.
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.to(fabric.device).eval(), columns
