@@ -38,7 +38,7 @@ def test_a_run_is_not_overwritten_but_gone_on_with(run):
     run.create(Recipe(), {})
     with raises(RunError, "run-exists") as caught:
         run.check_free(or_resume=True)
-    assert "--resume" in str(caught.value)
+    assert "resume=True" in str(caught.value)
 
 
 def test_a_lock_that_was_taken_away_is_none(run, monkeypatch):

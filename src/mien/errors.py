@@ -13,7 +13,8 @@
 
 A :class:`Notice` is what a person should know beside a result; a :class:`MienWarning` is one that Python code causes.
 
-A message says what was expected, what was found, where, and what to do. The command line prints it as
+A message says what was expected, what was found, where, and what to do. Arguments in it are written by :func:`arg`, and
+each door words them its own way: ``--out`` on the command line, ``out=...`` in Python. The command line prints it as
 one line and exits with 2, and a notice as a line that begins with ``note:``. A code names the kind of mistake or
 notice and never changes; programs and tests go by it, not by the sentence.
 """
@@ -25,6 +26,55 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Self
+
+_ARGUMENT = re.compile(r"‹(\w+)(?:=([^›]*))?›")
+_OPTIONS = {"class_map": "--map", "init_from": "--from", "settings": "--set"}
+_OF_LOADING = ("class_map", "group", "skip_bad", "votes")
+"""Arguments of mien.load_dataset, which other functions do not have."""
+
+
+def arg(name: str, value: object = None) -> str:
+    """An argument within a message, by its name in Python; ``value``: what to give it, True for a flag."""
+    return f"‹{name}›" if value is None else f"‹{name}={value}›"
+
+
+def as_options(message: str) -> str:
+    """A message for the command line.
+
+    >>> as_options(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
+    'Choose another --out, or --resume; try --set seed=1.'
+    """
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        word = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+        return word if value in {None, "True"} else f"{word} '{value}'" if name == "class_map" else f"{word} {value}"
+
+    return _ARGUMENT.sub(option, message)
+
+
+def as_arguments(message: str) -> str:
+    """A message for Python.
+
+    >>> as_arguments(f"Choose another {arg('out')}, or {arg('resume', True)}; try {arg('settings', 'seed=1')}.")
+    'Choose another out, or resume=True; try settings={"seed": 1}.'
+    >>> as_arguments(f"Leave them out with {arg('skip_bad', True)}.")
+    'Leave them out with mien.load_dataset(..., skip_bad=True).'
+    """
+
+    def argument(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        if value is None:
+            return name
+        if name == "settings" and "=" not in value:
+            return f'settings["{value}"]'
+        if name in {"settings", "class_map"}:
+            key, _, new = value.rpartition("=")
+            is_text = name == "class_map" or not re.fullmatch(r"True|False|[\d.e+-]+", new)
+            value = f'{{"{key}": "{new}"}}' if is_text else f'{{"{key}": {new}}}'
+        return f"mien.load_dataset(..., {name}={value})" if name in _OF_LOADING else f"{name}={value}"
+
+    return _ARGUMENT.sub(argument, message)
 
 
 class MienError(Exception):
@@ -48,6 +98,13 @@ class MienError(Exception):
         super().__init__(" ".join(message.splitlines()))
         if code is not None:
             self.code = code
+
+    def __str__(self) -> str:
+        return as_arguments(str(self.args[0]))
+
+    def __format__(self, spec: str) -> str:
+        # Within the message of another error arguments stay as they are, for the door that it comes to.
+        return format(str(self.args[0]), spec)
 
 
 class DataError(MienError):

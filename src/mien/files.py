@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from platformdirs import user_cache_dir
 
-from mien.errors import RunError
+from mien.errors import RunError, arg
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _never_made: set[Path] = set()
@@ -70,7 +70,7 @@ def folder_gone(folder: Path) -> RunError:
     """The error for a run folder that is no longer where it was."""
     return RunError(
         f"{folder} was moved or removed meanwhile. Nothing more was written. If it was moved, continue with "
-        f"--out NEW --resume.",
+        f"{arg('out', 'NEW')} {arg('resume', True)}.",
         code="run-gone",
     )
 
@@ -156,7 +156,8 @@ def check_replaceable(paths: Iterable[Path], overwrite: bool) -> None:
     for path in paths:
         if path.exists() and not overwrite:
             raise RunError(
-                f"{path} exists already. Choose another folder with --out, or replace it with --overwrite.",
+                f"{path} exists already. Choose another folder with {arg('out')}, or replace it with "
+                f"{arg('overwrite', True)}.",
                 code="file-exists",
             )
 

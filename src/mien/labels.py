@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, nearest
+from mien.errors import DataError, arg, nearest
 
 EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 """The seven expressions in Kaggle's numbering of FER2013: ``EXPRESSIONS[3] == "happy"``."""
@@ -64,10 +64,11 @@ def parse_map(text: str) -> dict[str, str]:
         found, equals, wanted = (piece.strip() for piece in part.partition("="))
         if not (found and equals and wanted):
             raise DataError(
-                f"--map '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'.", code="map-syntax"
+                f"{arg('class_map')} '{part.strip()}' is not of the form name=name, e.g. 'joy=happy,0=angry'.",
+                code="map-syntax",
             )
         if found in mapping:
-            raise DataError(f"--map gives '{found}' twice.", code="map-repeated")
+            raise DataError(f"{arg('class_map')} gives '{found}' twice.", code="map-repeated")
         mapping[found] = wanted
     return mapping
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from string import digits
 from typing import Any
 
-from mien.errors import RecipeError
+from mien.errors import RecipeError, arg
 from mien.recipe import Recipe
 from mien.spec_file import SpecKind, dump_toml, is_path, parse_toml
 
@@ -101,7 +101,7 @@ def tuned(recipe: Recipe, trained: Recipe, changes: Sequence[Change] = ()) -> Re
             sizes.append(change)
         elif key.startswith(("model", "input")):
             raise RecipeError(
-                f"--set {key}: fine-tuning keeps the network and input of the run it starts from, except "
+                f"{arg('settings', key)}: fine-tuning keeps the network and input of the run it starts from, except "
                 f"input.size_px and input.crop_px.",
                 code="recipe-set-fixed",
             )
@@ -117,13 +117,17 @@ def dump_recipe(recipe: Recipe) -> str:
 def _parsed(change: str) -> tuple[str, Any]:
     key, equals, value = (piece.strip() for piece in change.partition("="))
     if not (key and equals):
-        raise RecipeError(f"--set '{change}' is not of the form key=value, e.g. optim.lr=0.01.", code="recipe-set-form")
+        raise RecipeError(
+            f"{arg('settings')} '{change}' is not of the form key=value, e.g. optim.lr=0.01.", code="recipe-set-form"
+        )
     try:
         return key, parse_toml(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return key, value
     except ValueError as error:
-        raise RecipeError(f"--set {key}: its value is not valid: {error}.", code="recipe-set-value") from None
+        raise RecipeError(
+            f"{arg('settings', key)}: its value is not valid: {error}.", code="recipe-set-value"
+        ) from None
 
 
 def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -> dict[str, Any]:
@@ -133,5 +137,7 @@ def _with(table: Mapping[str, Any], path: Sequence[str], value: Any, key: str) -
         return {**table, name: value}
     inner = table.get(name, {})
     if not isinstance(inner, Mapping):
-        raise RecipeError(f"--set {key}: '{name}' is a value, not a table of values.", code="recipe-set-form")
+        raise RecipeError(
+            f"{arg('settings', key)}: '{name}' is a value, not a table of values.", code="recipe-set-form"
+        )
     return {**table, name: _with(inner, rest, value, key)}

@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mien.errors import RunError
+from mien.errors import RunError, arg
 from mien.files import lock_file, never_made, write_text
 
 if TYPE_CHECKING:
@@ -116,11 +116,14 @@ class RunFolder:
         """Raise :class:`RunError` when something exists at the path; ``or_resume`` when --resume may continue it."""
         if self.exists and not self.is_run:
             raise RunError(
-                f"{self.path} exists already and is not a run folder; choose another with --out.", code="folder-exists"
+                f"{self.path} exists already and is not a run folder; choose another with {arg('out')}.",
+                code="folder-exists",
             )
         if self.exists:
-            other = ", or continue a run with --resume" if or_resume else ""
-            raise RunError(f"{self.path} exists already. Choose another folder with --out{other}.", code="run-exists")
+            other = f", or continue a run with {arg('resume', True)}" if or_resume else ""
+            raise RunError(
+                f"{self.path} exists already. Choose another folder with {arg('out')}{other}.", code="run-exists"
+            )
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
         """Make the folder a run: write recipe and environment. Raises :class:`RunError`: it cannot be written."""

@@ -151,7 +151,7 @@ def test_an_export_in_fp16_is_written_beside_the_model(tmp_path, tiny_run, faces
 
 def test_errors_name_arguments_and_those_of_the_command_line_options(mien, tmp_path, tiny_run, face_folder):
     """Oracle: the signatures of the functions, and the command's own help."""
-    with raises(RunError, "run-exists", "out=...", "resume=True") as caught:
+    with raises(RunError, "run-exists", "with out", "resume=True") as caught:
         package.train("quick", face_folder, out=tiny_run.path)
     assert "--" not in str(caught.value)
     refused(mien("train", "quick", "--data", face_folder, "--out", tiny_run.path), "run-exists", "--out", "--resume")

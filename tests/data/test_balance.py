@@ -161,7 +161,7 @@ def test_the_counts_are_foretold(counts, sampling, share):
 @pytest.mark.parametrize("sampling", ["undersample", "oversample", "mixup", "warp", "batches"])
 def test_a_class_without_a_face_is_one_line(few, sampling):
     pending = few.subset(few.labels != 1)
-    with raises(DataError, "class-too-small", "'b'", "--classes"):
+    with raises(DataError, "class-too-small", "'b'", "classes"):
         balanced(pending, sampling)
 
 

@@ -28,7 +28,7 @@ def test_bad_images_leave_no_gap_and_keep_their_reason(tmp_path: Path, noise) ->
     assert [name for name, _ in decoded.skipped] == ["second", "fourth"]
     assert "PNG" in decoded.skipped[0][1], "the formats that are read"
     assert decoded.skipped[1][1].startswith("fourth: ")
-    with raises(DataError, "image-unreadable", "second", "--skip-bad"):
+    with raises(DataError, "image-unreadable", "second", "skip_bad=True"):
         decode_images(items, 4, ReadOptions(), "testing")
 
 

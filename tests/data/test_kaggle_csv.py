@@ -143,7 +143,7 @@ def test_the_map_names_further_labels_and_merges_known_ones(table) -> None:
 
 
 def test_a_map_entry_that_the_data_lacks_is_refused(table) -> None:
-    with raises(DataError, "map-unused", "--map", "'hapy'", "'happy'"):
+    with raises(DataError, "map-unused", "class_map", "'hapy'", "'happy'"):
         read_data(table(), class_map={"hapy": "happy"})
 
 

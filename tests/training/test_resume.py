@@ -233,7 +233,7 @@ def test_a_run_stays_the_one_that_began_with_its_weights(tmp_path, faces, tiny_r
     recipe = changed(tiny_recipe, epochs=3)
     train(plan_training(recipe, faces), whole, init_from=tiny_run)
     break_off(plan_training(recipe, faces), cut, 25, init_from=tiny_run)
-    with raises(RunError, "run-other-weights", "--from"):
+    with raises(RunError, "run-other-weights", "init_from"):
         train(plan_training(recipe, faces), cut, resume=True, init_from=whole)
     train(plan_training(recipe, faces), cut, resume=True)
     assert same_weights(whole, cut)
@@ -250,5 +250,5 @@ def test_what_is_no_beginning_or_no_run_to_go_on_with_is_one_line(tmp_path, face
     with raises(RunError, "checkpoint-damaged"):
         train(plan_training(tiny_recipe, faces), run, resume=True)
     run.last.unlink()
-    with raises(RunError, "run-not-resumable", "--from"):
+    with raises(RunError, "run-not-resumable", "init_from"):
         train(plan_training(tiny_recipe, faces), run, resume=True)

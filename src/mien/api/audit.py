@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from mien.api.inputs import Data, data_name, read
-from mien.argument_names import names_arguments
 from mien.auditing.findings import AuditFindings
 from mien.auditing.registry import audit_tables, audit_values, write_audit
 from mien.auditing.run import audit_faces, find_copies
@@ -79,7 +78,6 @@ class AuditResult:
         return as_html(audit_tables(self.findings))
 
 
-@names_arguments
 def audit(data: Data, predictions: Predictions | None = None) -> AuditResult:
     """Find what would make a metric on this data wrong: copies, leaks, doubtful labels, unusable images.
 

@@ -11,7 +11,6 @@ import numpy as np
 
 from mien.api.evaluate import EvaluationResult, evaluate
 from mien.api.inputs import Data, Model, read
-from mien.argument_names import names_arguments
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.errors import DataError, Notice
@@ -21,7 +20,6 @@ from mien.pipeline.measured_split import MeasuredSplit
 from mien.reporting.comparison import Comparison, compare_predictions
 
 
-@names_arguments
 def compare(
     first: Model | Predictions | EvaluationResult,
     second: Model | Predictions | EvaluationResult,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data
 from mien.api.train import check_callback, find_training, settings_of
-from mien.argument_names import names_arguments
 from mien.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from mien.training.callback import Callback
 
 
-@names_arguments
 def distill(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,

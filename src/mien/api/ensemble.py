@@ -14,11 +14,10 @@ import numpy.typing as npt
 
 from mien.api.export import check_model_file, check_onnx
 from mien.api.inputs import Data, read
-from mien.argument_names import names_arguments
 from mien.artifact import attach_manifest, graph_sha256
 from mien.data.dataset import Dataset
 from mien.data.read import ReadResult
-from mien.errors import ModelError, Notice, RunError
+from mien.errors import ModelError, Notice, RunError, arg
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.exporting.ensemble import check_alike, ensemble_manifest, merge_graphs
@@ -81,7 +80,6 @@ class ExportedEnsemble:
         return {**own, "largest_difference": self.largest_difference, **self.evaluation.to_dict()}
 
 
-@names_arguments
 def ensemble(models: Sequence[str | os.PathLike[str]], data: Data, out: str | os.PathLike[str]) -> ExportedEnsemble:
     """Make one model file whose probabilities are the mean of several models'.
 
@@ -105,10 +103,11 @@ def make_ensemble(models: Sequence[str], data: Data, out: Path) -> ExportedEnsem
     check_model_file(out)
     files = [find_model(model) for model in models]
     if out.resolve() in {file.resolve() for file in files}:
-        raise RunError(f"--out is {out}, one of the models. Choose another file.", code="out-is-source")
+        raise RunError(f"{arg('out')} is {out}, one of the models. Choose another file.", code="out-is-source")
     if RunFolder(out.parent).is_run:
         raise RunError(
-            f"--out is in the run folder {out.parent}, whose files are of that run alone. Choose a file outside.",
+            f"{arg('out')} is in the run folder {out.parent}, whose files are of that run alone. Choose a file "
+            "outside.",
             code="out-in-run",
         )
     check_onnx()

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from mien.api.inputs import Data, Model, data_name, read, run_of
 from mien.api.report import ReportInputs, write_report
-from mien.argument_names import names_arguments
 from mien.data.read import ReadResult
 from mien.errors import DataError, MienWarning, Notice
 from mien.evaluation.predictions import Predictions, read_predictions
@@ -137,7 +136,6 @@ class EvaluationResult:
         return "".join(each._repr_html_() for each in tables) + self.plot_confusion_matrix()._repr_svg_()
 
 
-@names_arguments
 def evaluate(
     model: Model | Sequence[Model],
     data: Data,
@@ -231,7 +229,6 @@ def run_with_ledger(model: Predictor) -> RunFolder | None:
     return None if run is None or run.path in shipped or is_fetched(run.path) else run
 
 
-@names_arguments
 def evaluate_file(
     path: str | os.PathLike[str], *, classes: str | None = None, threshold: float | None = None
 ) -> EvaluationResult:

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.api.inputs import Model, run_of
-from mien.argument_names import names_arguments
 from mien.errors import DataError, ModelError, nearest, needs_extra
 from mien.explanation.methods import explain as make_maps
 from mien.explanation.methods import find_method
@@ -131,7 +130,6 @@ class Explainer:
         return [Explanation(*each) for each in zip(predictions, chosen, maps, strict=True)]
 
 
-@names_arguments
 def explain(
     model: Model,
     images: Any,

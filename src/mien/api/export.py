@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.api.inputs import Data, read
-from mien.argument_names import names_arguments
 from mien.artifact import attach_manifest, read_manifest
 from mien.data.dataset import Dataset
-from mien.errors import DataError, RunError, needs_extra
+from mien.errors import DataError, RunError, arg, needs_extra
 from mien.evaluation.estimates import evaluate_predictions
 from mien.exporting.quantize import to_fp16, to_int8
 from mien.files import whole_file
@@ -127,7 +126,6 @@ class ExportResult(os.PathLike[str]):
         return {"file": str(self.file), "bytes": self.file.stat().st_size, **asdict(self.compared)}
 
 
-@names_arguments
 def export(
     run: str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,
@@ -170,7 +168,9 @@ def export_run(
         file = file or folder.model
         return ExportResult(file, export_fp32(folder, file))
     if data is None:
-        raise DataError(f"{precision} is measured on the validation split; give --data PATH.", code="data-missing")
+        raise DataError(
+            f"{precision} is measured on the validation split; give {arg('data', 'PATH')}.", code="data-missing"
+        )
     check_onnx()
     folder.read_recipe()
     model = find_model(folder.path)
@@ -181,7 +181,7 @@ def export_run(
             code="precision",
         )
     if file is not None and file.resolve() == model.resolve():
-        raise RunError(f"--out is {model}, the fp32 file itself. Choose another file.", code="out-is-source")
+        raise RunError(f"{arg('out')} is {model}, the fp32 file itself. Choose another file.", code="out-is-source")
     file = file or (folder.model_int8 if precision == "int8" else folder.model_fp16)
     return ExportResult(file, quantize(model, precision, read(data, *manifest.input.stored_as).faces, file))
 
@@ -193,7 +193,7 @@ def _checked(run: str | os.PathLike[str], out: str | os.PathLike[str] | None) ->
     if shipped and not folder.is_run:
         raise RunError(f"{run} is built in and already exported. mien export needs a run folder.", code="run-shipped")
     if is_hub_address(run) and file is None:
-        raise RunError(f"{run} is not a folder of yours. Name the file to write with --out.", code="out-missing")
+        raise RunError(f"{run} is not a folder of yours. Name the file to write with {arg('out')}.", code="out-missing")
     if not folder.path.exists():
         folder = find_trained(run)  # of a hub; or says what may have been meant
     if file is not None:
@@ -210,7 +210,7 @@ def check_onnx() -> None:
 def check_model_file(out: Path) -> None:
     """Raise :class:`RunError` unless a model can be written to this path by its name."""
     if out.suffix != ".onnx" or out.is_dir():
-        raise RunError(f"--out must name a .onnx file; found {out}.", code="out-suffix")
+        raise RunError(f"{arg('out')} must name a .onnx file; found {out}.", code="out-suffix")
 
 
 def quantize(model: Path, precision: Literal["fp16", "int8"], faces: Dataset, out: Path) -> QuantizedModel:

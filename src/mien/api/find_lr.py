@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from mien.api.inputs import Data
 from mien.api.train import TrainingJob, find_job, settings_of
-from mien.argument_names import names_arguments
 from mien.errors import needs_extra
 from mien.page.charts.overview import rate_chart
 from mien.page.charts.svg import Chart
@@ -58,7 +57,6 @@ class LrSearch:
         return self.plot()._repr_svg_()
 
 
-@names_arguments
 def find_lr(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from mien.api.inputs import Data, Model, read
-from mien.argument_names import names_arguments
 from mien.data.dataset import FINGERPRINT_PX
 from mien.data.read import ReadResult
 from mien.errors import DataError
@@ -94,7 +93,6 @@ class ReportInputs:
         return (Path() if self.file is None else self.file.parent) / f"report-{split}"
 
 
-@names_arguments
 def report(
     predictions: Predictions | str | os.PathLike[str],
     out: str | os.PathLike[str] | None = None,

@@ -7,7 +7,6 @@ import os
 import numpy as np
 
 from mien.api.inputs import Data, Model, data_name, read
-from mien.argument_names import names_arguments
 from mien.errors import DataError
 from mien.evaluation.robustness import (
     RobustnessReport,
@@ -21,7 +20,6 @@ from mien.inference.predictor import Predictor, load
 from mien.pipeline.split_predictions import with_model_classes
 
 
-@names_arguments
 def robustness(
     model: Model,
     data: Data,

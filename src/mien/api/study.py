@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mien.api.inputs import Data, data_name, read
-from mien.argument_names import names_arguments
 from mien.data.clean import apply_clean, check_made_for, read_clean
 from mien.data.dataset import Dataset
-from mien.errors import MienError, Notice, StudyError, needs_extra
+from mien.errors import MienError, Notice, StudyError, arg, needs_extra
 from mien.page.rendering import import_page_packages
 from mien.progress import busy
 from mien.runs.page import write_study
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from mien.runs.scheduler import Executor
 
 
-@names_arguments
 def study(
     spec: str | os.PathLike[str] | Study,
     data: Data,
@@ -172,17 +170,17 @@ def prepare_study(
     """
     chosen = (spec if isinstance(spec, Study) else load_study(os.fspath(spec))).changed(recipe, changes)
     if finished and only:
-        raise StudyError("--finished trains nothing; leave out --only.", code="options")
+        raise StudyError(f"{arg('finished')} trains nothing; leave out {arg('only')}.", code="options")
     for name in only:
         chosen.variant(name)
     folder = Path(out) if out is not None else Path("studies") / chosen.name
     kept = Path(results) if results is not None else folder / "results"
     if kept.is_file():
-        raise StudyError(f"{kept} is a file; --results must name a folder.", code="out-is-file")
+        raise StudyError(f"{kept} is a file; {arg('results')} must name a folder.", code="out-is-file")
     if clean is None and any(variant.clean for variant in chosen.variants):
         raise StudyError(
             f"The study '{chosen.name}' has variants that train on cleaned data. Give the list of `mien audit` with "
-            "--clean FILE.",
+            f"{arg('clean', 'FILE')}.",
             code="options",
         )
     with needs_extra("train", "Training"):
@@ -199,7 +197,7 @@ def prepare_study(
         if name in plan.left_out:
             raise StudyError(f"The variant '{name}' cannot be run here: {plan.left_out[name]}", code="variant-left-out")
     if finished and not any(run.key in completed for run in plan.runs):
-        settings = "these settings" if changes else "its own settings, without --set,"
+        settings = "these settings" if changes else f"its own settings, without {arg('settings')},"
         raise StudyError(
             f"{kept} holds no finished run of this study with {settings} on this data.", code="nothing-finished"
         )

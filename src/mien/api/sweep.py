@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, data_name, read
-from mien.argument_names import names_arguments
-from mien.errors import RunError, needs_extra
+from mien.errors import RunError, arg, needs_extra
 from mien.page.rendering import import_page_packages
 from mien.runs.space import Space, load_space
 from mien.runs.sweep_page import SweepResult
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from mien.training.plan import TrainingPlan
 
 
-@names_arguments
 def sweep(
     space: str | os.PathLike[str],
     data: Data,
@@ -76,7 +74,7 @@ def run_sweep(
     """As :func:`sweep`; ``callback_for`` makes the callback of a trial's training."""
     if storage is not None and "://" not in storage:
         raise RunError(
-            f"--storage must be the URL of a database server, such as postgresql://HOST/NAME; found {storage}.",
+            f"{arg('storage')} must be the URL of a database server, such as postgresql://HOST/NAME; found {storage}.",
             code="sweep-database",
         )
     with needs_extra("search", "A sweep"):

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, data_name, read
-from mien.argument_names import names_arguments
 from mien.data.dataset import Dataset
 from mien.errors import RecipeError, TrainingError, needs_extra
 from mien.inference.find_model import find_trained
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from mien.training.plan import TrainingPlan
 
 
-@names_arguments
 def train(
     recipe: str | os.PathLike[str] | Recipe,
     data: Data,

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from mien.errors import DataError, Notice, RunError, without_password
+from mien.errors import DataError, Notice, RunError, as_options, without_password
 from mien.files import check_replaceable
 from mien.progress import is_quiet
 from mien.run_folder import RunFolder
@@ -28,7 +28,7 @@ def show(renderable: RenderableType, pipe_width: int = 120) -> None:
 def notice(words: str, code: str = "") -> None:
     """Print something beside the result on stderr, unless ``--quiet``; with a code as :class:`mien.errors.Notice`."""
     if not is_quiet():
-        sys.stderr.write((Notice(words, code=code).line if code else words) + "\n")
+        sys.stderr.write(as_options(Notice(words, code=code).line if code else words) + "\n")
 
 
 def show_json(value: Any) -> None:

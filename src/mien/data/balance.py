@@ -16,7 +16,7 @@ from mien.data.dataset import Dataset
 from mien.data.image_store import join
 from mien.data.votes import FERPLUS_COLUMN, vote_probabilities
 from mien.data.warp import Warps, warp
-from mien.errors import DataError
+from mien.errors import DataError, arg
 from mien.recipe import BalanceRecipe
 
 WARP_DEGREES, WARP_SCALE, WARP_SHIFT = 15.0, 0.1, 0.08
@@ -182,7 +182,7 @@ def check_counts(faces: Dataset, recipe: BalanceRecipe) -> None:
         raise DataError(
             f"balance.sampling = '{recipe.sampling}' needs {'two faces' if least == 2 else 'a face'} of every class; "
             f"the train split has {counts[short[0]] or 'none'} of '{faces.classes[short[0]]}'. Leave that class out "
-            "with a label scheme (--classes), or choose another sampling.",
+            f"with a label scheme ({arg('classes')}), or choose another sampling.",
             code="class-too-small",
         )
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.splits import group_identical
-from mien.errors import DataError, nearest
+from mien.errors import DataError, arg, nearest
 from mien.files import write_text
 from mien.spec_file import dump_toml, parse_toml
 from mien.value_rules import fault_text
@@ -121,7 +121,8 @@ def read_clean(path: str | os.PathLike[str]) -> Clean:
         raise DataError(f"{path} is no clean.toml: it {fault_text(error.errors()[0])}.", code="clean-line") from None
     except UnicodeDecodeError:
         raise DataError(
-            f"{path} is not a text file. --clean takes a clean.toml that mien audit PATH writes.", code="clean-not-text"
+            f"{path} is not a text file. {arg('clean')} takes a clean.toml that mien audit PATH writes.",
+            code="clean-not-text",
         ) from None
     except (OSError, ValueError) as error:
         # ValueError: no TOML, or a number of more digits than Python reads.
@@ -146,7 +147,7 @@ def check_made_for(clean: Clean, faces: Dataset, path: str | os.PathLike[str]) -
     if not faces.is_of(clean.data_fingerprint):
         raise DataError(
             f"{path} was made for data {clean.data_fingerprint[:19]}..., found {faces.fingerprint[:19]}.... "
-            f"Give the data, and the --map, that were audited; or audit this data.",
+            f"Give the data, and the {arg('class_map')}, that were audited; or audit this data.",
             code="clean-other-data",
         )
 

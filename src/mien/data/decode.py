@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from mien.data.face_table import ReadOptions
 from mien.data.image_store import ImageWriter
-from mien.errors import DataError
+from mien.errors import DataError, arg
 from mien.images import open_image
 from mien.preprocess import face_shape, face_square, upright_rgb
 from mien.processes import available_cores
@@ -90,7 +90,8 @@ def decode_images(
                 raise
             if not options.skip_bad:
                 raise DataError(
-                    f"{reason} Replace it, or leave such images out with --skip-bad.", code="image-unreadable"
+                    f"{reason} Replace it, or leave such images out with {arg('skip_bad', True)}.",
+                    code="image-unreadable",
                 ) from None
             skipped.append((name, reason))
             continue
@@ -180,7 +181,7 @@ class _Colours:
         if self.first_grey and self.first_colour and not self.skip_grey:
             raise DataError(
                 f"{self.first_grey} is grey and {self.first_colour} is in colour. Leave grey images out with "
-                f"--skip-bad, or read all in grey with input.channels = 1.",
+                f"{arg('skip_bad', True)}, or read all in grey with input.channels = 1.",
                 code="images-mixed",
             )
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.splits import canonical_split
-from mien.errors import DataError, Notice, nearest
+from mien.errors import DataError, Notice, arg, nearest
 from mien.labels import EXPRESSIONS, canonical_class, order_classes
 
 LABEL_HEADERS = ("label", "emotion", "class", "expression")
@@ -116,7 +116,7 @@ class ClassNames:
             numbering = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
             raise DataError(
                 f"{where}: label {found.strip()[:40] or 'is empty,'} is none of {numbering}. The file is damaged, "
-                f"download it again; or name the class: --map '{found.strip()[:40] or '7'}=contempt'.",
+                f"download it again; or name the class: {arg('class_map')} '{found.strip()[:40] or '7'}=contempt'.",
                 code="label-unknown",
             )
         return mapped or usual
@@ -129,7 +129,8 @@ class ClassNames:
         """
         for unused in self._unused.values():
             raise DataError(
-                f"--map names '{unused}', which is not a label in {path}." + nearest(unused, sorted(self._seen)),
+                f"{arg('class_map')} names '{unused}', which is not a label in {path}."
+                + nearest(unused, sorted(self._seen)),
                 code="map-unused",
             )
 

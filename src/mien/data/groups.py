@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, nearest
+from mien.errors import DataError, arg, nearest
 
 GROUP_COLUMN = "group"
 """The column that holds what a pattern found, or the groups of arrays."""
@@ -69,7 +69,8 @@ def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:
 def _check_values(name: str, values: npt.NDArray[Any], source: npt.NDArray[np.str_]) -> None:
     if values.ndim != 1:
         raise DataError(
-            f"The column '{name}' has {values.shape[1]} values per sample; --group needs one.", code="column-shape"
+            f"The column '{name}' has {values.shape[1]} values per sample; {arg('group')} needs one.",
+            code="column-shape",
         )
     missing = np.flatnonzero(np.isnan(values) if values.dtype.kind == "f" else values.astype(np.str_) == "")
     if len(missing):
@@ -84,10 +85,12 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
     try:
         expression = re.compile(pattern)
     except re.error as error:
-        raise DataError(f"--group '{pattern}' is not a regular expression: {error}.", code="group-pattern") from None
+        raise DataError(
+            f"{arg('group')} '{pattern}' is not a regular expression: {error}.", code="group-pattern"
+        ) from None
     if expression.groups != 1:
         raise DataError(
-            f"--group '{pattern}' must have one pair of parentheses, around what names the group; found "
+            f"{arg('group')} '{pattern}' must have one pair of parentheses, around what names the group; found "
             f"{expression.groups}. Write others as (?:...).",
             code="group-pattern",
         )
@@ -97,12 +100,12 @@ def _matches(pattern: str, source: npt.NDArray[np.str_]) -> npt.NDArray[np.str_]
     missing = [at for at, name in enumerate(names) if not name]
     if len(missing) == len(names):
         raise DataError(
-            f"--group '{pattern}' matches none of {len(names):,} file names, such as {source[0]}.",
+            f"{arg('group')} '{pattern}' matches none of {len(names):,} file names, such as {source[0]}.",
             code="group-unmatched",
         )
     if missing:
         raise DataError(
-            f"--group '{pattern}' does not match {len(missing):,} of {len(names):,} file names, such as "
+            f"{arg('group')} '{pattern}' does not match {len(missing):,} of {len(names):,} file names, such as "
             f"{source[missing[0]]}. Every sample needs a group.",
             code="group-incomplete",
         )

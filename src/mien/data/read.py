@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from mien.argument_names import names_arguments
 from mien.data import cache as face_cache
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.face_table import FaceTable, ReadOptions, check_form
@@ -57,7 +56,6 @@ class ReadResult:
         return self.faces.fingerprint
 
 
-@names_arguments
 def load_dataset(
     path: str | os.PathLike[str],
     *,

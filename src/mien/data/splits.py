@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.image_store import convert, take
-from mien.errors import DataError, RunError
+from mien.errors import DataError, RunError, arg
 from mien.files import cache_folder, whole_file
 from mien.near_copies.finder import find_near_copies
 from mien.preprocess import grey_square
@@ -261,7 +261,7 @@ def check_class_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], 
         own = names[counts[:, label] > 0][0]
         raise DataError(
             f"The group '{own}' holds every face of '{classes[label]}', so a split by group leaves one side without "
-            f"the class. Add faces of other groups, or merge the class into another one with --map.",
+            f"the class. Add faces of other groups, or merge the class into another one with {arg('class_map')}.",
             code="group-holds-class",
         )
 

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.data.splits import canonical_split
-from mien.errors import DataError
+from mien.errors import DataError, arg
 from mien.labels import FERPLUS_CLASSES, canonical_class
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def check_votes(faces: Dataset) -> npt.NDArray[np.float64]:
         if found is None:
             raise DataError(
                 "The data has no votes. A data set has them as columns 'votes_<class>' in a CSV or parquet, as a list "
-                "column 'ferplus_votes' in parquet, or from FER+'s fer2013new.csv (--votes FILE).",
+                f"column 'ferplus_votes' in parquet, or from FER+'s fer2013new.csv ({arg('votes', 'FILE')}).",
                 code="votes-missing",
             )
         raise DataError(
@@ -291,7 +291,8 @@ def with_votes(faces: Dataset, path: str | os.PathLike[str]) -> Dataset:
         and not (faces.vote_classes == FERPLUS_CLASSES and np.array_equal(faces.votes, own))
     ):
         raise DataError(
-            f"The data has votes of its own, which are not those of {path}. Leave out --votes, or the data's votes.",
+            f"The data has votes of its own, which are not those of {path}. Leave out {arg('votes')}, or the data's "
+            "votes.",
             code="votes-twice",
         )
     fingerprints = faces.fingerprint, faces.fingerprint_without_test

@@ -10,7 +10,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError
+from mien.errors import DataError, arg
 from mien.evaluation.metrics import Floats
 from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.results import Estimate, JsonResult
@@ -87,7 +87,7 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
     if all(prints) and prints[0] != prints[1]:
         raise DataError(
             f"Only predictions for the same data can be compared; found {prints[0][:19]}... and {prints[1][:19]}.... "
-            "Evaluate both models on one data set, with the same --clean or without.",
+            f"Evaluate both models on one data set, with the same {arg('clean')} or without.",
             code="data-differs",
         )
     first, second = (_ascending(predictions) for predictions in (first, second))
@@ -96,7 +96,7 @@ def match_samples(first: Predictions, second: Predictions) -> tuple[Predictions,
         raise DataError(
             f"Only predictions for the same samples can be compared; found {len(first)} ({first.split}) and "
             f"{len(second)} ({second.split}). {len(lone)} samples are in one file only, such as sample {lone[0]}. "
-            "--shared-only compares on the samples that all files have.",
+            f"{arg('shared_only', True)} compares on the samples that all files have.",
             code="samples-differ",
         )
     other = np.flatnonzero(first.labels != second.labels)

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mien.errors import DataError, without_password
+from mien.errors import DataError, arg, without_password
 from mien.faces.face import Detector, LimitedDetector
 from mien.faces.find import choose
 from mien.inference.annotate import Annotator
@@ -51,7 +51,7 @@ def predict_files(
 
         def bad(source: str, error: DataError) -> None:
             if not skip_bad:
-                raise DataError(f"{error} Skip such images with --skip-bad.", code=error.code)
+                raise DataError(f"{error} Skip such images with {arg('skip_bad', True)}.", code=error.code)
             answers[source] = {"source": source, "error": str(error)}
 
         for photo in read_images(reader, chunk, crops=crops, on_error=bad):

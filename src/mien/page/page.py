@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mien.colours import class_colours
-from mien.errors import Notice, RunError
+from mien.errors import Notice, RunError, arg
 from mien.files import write_bytes, write_text
 from mien.page.blocks import CellFaces, FaceGrid, FaceRow, Section
 from mien.page.rendering import render
@@ -80,7 +80,7 @@ class Page:
             RunError: the file system refused, or the folder is a file.
         """
         if folder.is_file():
-            raise RunError(f"{folder} is a file; --out needs a folder.", code="out-is-file")
+            raise RunError(f"{folder} is a file; {arg('out')} needs a folder.", code="out-is-file")
         html = self.html()
         files: dict[Path, bytes] = {}
         for section in self.sections:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mien.data.dataset import Dataset
-from mien.errors import DataError, nearest
+from mien.errors import DataError, arg, nearest
 from mien.evaluation.estimates import break_down, group_values
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import BreakDown
@@ -172,13 +172,14 @@ def _column(predictor: Predictor, faces: Dataset, options: EvaluateOptions) -> A
         return None
     if by == "split":
         raise DataError(
-            f"An evaluation has one split, here '{options.split}'; choose another with --split.", code="by-split"
+            f"An evaluation has one split, here '{options.split}'; choose another with {arg('split')}.", code="by-split"
         )
     if by not in faces.columns:
         known = nearest(by, faces.columns) if faces.columns else " It has only images and labels."
         raise DataError(f"The data has no column '{by}'." + known, code="column-missing")
     if faces.columns[by].ndim != 1:
         raise DataError(
-            f"The column '{by}' has {faces.columns[by].shape[1]} values per face; --by needs one.", code="column-shape"
+            f"The column '{by}' has {faces.columns[by].shape[1]} values per face; {arg('by')} needs one.",
+            code="column-shape",
         )
     return faces.columns[by]

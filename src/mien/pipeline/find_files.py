@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mien.data.dataset import SPLITS
-from mien.errors import DataError, Notice, nearest
+from mien.errors import DataError, Notice, arg, nearest
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.robustness import NAME, RobustnessReport, read_robustness
 from mien.inference.find_model import find_run, find_run_of_model, is_shipped
@@ -25,8 +25,8 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
     if not found or split is not None:
         if folder.is_file():
             raise DataError(
-                f"{folder} is a file; give a folder, such as a run. Give a predictions file with --predictions, "
-                f"data with --data.",
+                f"{folder} is a file; give a folder, such as a run. Give a predictions file with {arg('predictions')}, "
+                f"data with {arg('data')}.",
                 code="folder-is-a-file",
             )
         if folder.is_dir() and split not in {None, *SPLITS}:
@@ -47,7 +47,7 @@ def find_predictions(folder: Path, split: str | None = None) -> Path:
         return found["validation"]
     if len(found) > 1:
         raise DataError(
-            f"{folder} has predictions for {', '.join(found)}; choose one with --split.", code="split-ambiguous"
+            f"{folder} has predictions for {', '.join(found)}; choose one with {arg('split')}.", code="split-ambiguous"
         )
     return next(iter(found.values()))
 

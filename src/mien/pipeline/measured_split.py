@@ -12,7 +12,7 @@ import numpy.typing as npt
 from mien.checks.copies import in_conflict, leaked
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.splits import group_identical, near_copy_groups
-from mien.errors import DataError
+from mien.errors import DataError, arg
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
@@ -49,7 +49,7 @@ def faces_of_predictions(faces: Dataset, predictions: Predictions) -> Dataset:
         return renamed
     raise misfit or DataError(
         f"The predictions have the classes {', '.join(predictions.classes)}; the data has {', '.join(faces.classes)}. "
-        f"Rename classes of the data with --map, or give the data of the predictions.",
+        f"Rename classes of the data with {arg('class_map')}, or give the data of the predictions.",
         code="classes-differ",
     )
 
@@ -64,7 +64,7 @@ def check_fingerprint(faces: Dataset, predictions: Predictions) -> None:
     if predictions.data_fingerprint not in {"", found} and not faces.is_of(predictions.data_fingerprint):
         raise DataError(
             f"The predictions are for data {predictions.data_fingerprint[:19]}...; found {found[:19]}.... "
-            f"Give the data of the predictions, with the same --clean and --map.",
+            f"Give the data of the predictions, with the same {arg('clean')} and {arg('class_map')}.",
             code="data-differs",
         )
 

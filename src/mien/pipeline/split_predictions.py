@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities
-from mien.errors import DataError, Notice
+from mien.errors import DataError, Notice, arg
 from mien.evaluation.paired_tests import average_predictions
 from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, fit_temperature
@@ -40,7 +40,7 @@ def with_model_classes(predictor: Predictor, faces: Dataset) -> Dataset:
     if unknown:
         raise DataError(
             f"The data has the class '{unknown[0]}', which the model '{predictor.manifest.full_name}' does not have. "
-            f"Classes of the model: {', '.join(predictor.classes)}. Rename classes with --map.",
+            f"Classes of the model: {', '.join(predictor.classes)}. Rename classes with {arg('class_map')}.",
             code="class-unknown",
         )
     return faces.with_classes(predictor.classes)

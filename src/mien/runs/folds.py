@@ -30,7 +30,7 @@ import numpy.typing as npt
 from mien.data.balance import balanced_counts
 from mien.data.dataset import Dataset
 from mien.data.splits import check_class_groups, count_by_group, cut_groups
-from mien.errors import DataError, RecipeError, RunError
+from mien.errors import DataError, RecipeError, RunError, arg
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
@@ -113,7 +113,8 @@ def stratified_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int) 
     found = len(np.unique(own))
     if not 2 <= count <= found:
         raise DataError(
-            f"--folds {count}: train and validation have {found:,} groups, so give 2 to {found}.", code="folds-range"
+            f"{arg('folds')} {count}: train and validation have {found:,} groups, so give 2 to {found}.",
+            code="folds-range",
         )
     check_class_groups(
         faces.columns[faces.group_column][predicted] if faces.group_column else own, labels, faces.classes
@@ -266,14 +267,15 @@ def check_recipe(recipe: Recipe, faces: Dataset, folder: Path) -> None:
         )
     if not (faces.split == "train").any():
         raise DataError(
-            "Out-of-fold predictions need a train split; the data has none. Give --predictions FILE instead.",
+            f"Out-of-fold predictions need a train split; the data has none. Give {arg('predictions', 'FILE')} "
+            "instead.",
             code="no-train-split",
         )
     absent = [name for name, count in zip(faces.classes, faces.counts("train"), strict=True) if not count]
     if absent:
         raise DataError(
             f"The train split has no samples of the class '{absent[0]}', so no model can predict it. Rename the class "
-            f"with --map, remove its samples, or move some of them into train.",
+            f"with {arg('class_map')}, remove its samples, or move some of them into train.",
             code="class-missing-in-train",
         )
     check_network(recipe, len(faces.classes))
@@ -293,7 +295,8 @@ def check_fold_runs(recipe: Recipe, class_count: int, folder: Path, count: int) 
     for run in runs:
         if run.is_run and completed(run.read_recipe()).digest != digest:
             raise RunError(
-                f"{run.path} was started with another recipe. Give that recipe, or choose another folder with --out.",
+                f"{run.path} was started with another recipe. Give that recipe, or choose another folder with "
+                f"{arg('out')}.",
                 code="other-recipe",
             )
 
@@ -318,14 +321,15 @@ def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFo
             raise DataError(f"Fold {fold + 1} of {folds.count} cannot be trained. {error}", code=error.code) from None
         if run.is_run and not training.matches_training_data(str(run.read_environment().get("data_fingerprint"))):
             raise RunError(
-                f"{run.path} was started on other data. Choose another folder with --out.", code="other-data"
+                f"{run.path} was started on other data. Choose another folder with {arg('out')}.", code="other-data"
             )
         begun = run.read_environment().get("started_from") if run.is_run else start
         # Without --from, pretrained weights are those that the recipe names.
         if begun != start and (init_from is not None or starts_from_scratch(recipe.model)):
             raise RunError(
-                f"{run.path} began with {begun or 'random weights'}. Give the same --from, or choose another folder "
-                f"with --out.",
+                f"{run.path} began with {begun or 'random weights'}. Give the same {arg('init_from')}, or choose "
+                "another folder "
+                f"with {arg('out')}.",
                 code="run-other-start",
             )
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator, model_validator
 
 from mien.data.clean import Kind
-from mien.errors import DataError, RecipeError, StudyError, nearest
+from mien.errors import DataError, RecipeError, StudyError, arg, nearest
 from mien.evaluation.named_metrics import check_metric
 from mien.inference.find_model import find_run, is_shipped
 from mien.labels import parse_scheme
@@ -195,7 +195,8 @@ class Study(StrictModel):
         for change in changes:
             if change.partition("=")[0].strip() in OWN_KEYS:
                 raise StudyError(
-                    f"--set {change}: the study sets this key itself. Change the seeds in the study's file.",
+                    f"{arg('settings')} {change}: the study sets this key itself. Change the seeds in the study's "
+                    "file.",
                     code="study-set-fixed",
                 )
         own: list[Change] = list(_dotted(variant.set).items())
@@ -228,7 +229,7 @@ class Study(StrictModel):
             meant = self.variant(name.strip())
             if meant.after:
                 raise StudyError(
-                    f"--set {change}: '{meant.name}' is not trained; it is made from '{meant.after}'.",
+                    f"{arg('settings')} {change}: '{meant.name}' is not trained; it is made from '{meant.after}'.",
                     code="study-set-merged",
                 )
             if meant == variant:

@@ -29,7 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from mien.data.dataset import Dataset
 from mien.data.votes import votes_fingerprint
-from mien.errors import RecipeError, RunError, StoppedError, TrainingError, needs_extra, without_password
+from mien.errors import RecipeError, RunError, StoppedError, TrainingError, arg, needs_extra, without_password
 from mien.labels import parse_scheme
 from mien.page.wording import samples_text
 from mien.progress import busy
@@ -148,13 +148,13 @@ def _check_folder(out: Path, database: str | None) -> None:
     """Create the folder of a sweep, or refuse what is not one. Raises :class:`RunError`."""
     if database is None and (out / "trials").exists() and not (out / DATABASE).exists():
         raise RunError(
-            f"{out} holds trials, but their {DATABASE} is missing. Choose another --out.", code="sweep-folder"
+            f"{out} holds trials, but their {DATABASE} is missing. Choose another {arg('out')}.", code="sweep-folder"
         )
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunError(
-            f"{out} cannot be created: {error.strerror}. Choose another --out.", code="sweep-folder"
+            f"{out} cannot be created: {error.strerror}. Choose another {arg('out')}.", code="sweep-folder"
         ) from None
 
 
@@ -218,7 +218,7 @@ def _opened(space: Space, data: str, out: Path, database: str | None, stale_seco
             for key, value, what in (("space", space.digest, "another space"), ("data", data, "other data")):
                 if study.user_attrs.get(key, value) != value:
                     raise RunError(
-                        f"{out} belongs to a sweep of {what}; nothing in it was changed. Choose another --out.",
+                        f"{out} belongs to a sweep of {what}; nothing in it was changed. Choose another {arg('out')}.",
                         code=f"sweep-other-{key}",
                     )
             if not study.user_attrs:

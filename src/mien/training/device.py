@@ -12,7 +12,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision, Precision
 from lightning_fabric.strategies.ddp import DDPStrategy
 
-from mien.errors import TrainingError, nearest
+from mien.errors import TrainingError, arg, nearest
 from mien.processes import process_count
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -66,7 +66,7 @@ def make_fabric(
         precision = "bf16" if accelerator != "mps" and _computes_bf16(on_gpu) else "fp32"
     if precision == "fp16" and accelerator == "mps":
         raise TrainingError(
-            "Training in fp16 is not for an Apple GPU. Train there in fp32 (--set precision=fp32).",
+            f"Training in fp16 is not for an Apple GPU. Train there in fp32 ({arg('settings', 'precision=fp32')}).",
             code="precision-device",
         )
     # By name Fabric would take bf16 for fp16 on a CPU.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mien.errors import RunError
+from mien.errors import RunError, arg
 from mien.files import write_text
 from mien.models.registry import completed
 from mien.recipe import Recipe
@@ -39,7 +39,8 @@ def check_resumable(run: RunFolder, recipe: Recipe) -> None:
     """Refuse a run that no training made, or that has another recipe. Raises :class:`RunError`."""
     if run.best.is_file() and not run.last.is_file():
         raise RunError(
-            f"{run.path} has no checkpoint to resume: only its weights were kept. Fine-tune it with --from.",
+            f"{run.path} has no checkpoint to resume: only its weights were kept. Fine-tune it with "
+            f"{arg('init_from')}.",
             code="run-not-resumable",
         )
     _check(
@@ -80,7 +81,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     if state.init_checkpoint is not None and started_from != facts["started_from"]:
         raise RunError(
             f"{run.path} was started from other weights, {started_from or 'drawn at random'}. Start from those, or "
-            f"resume without --from and model.weights: mien train {run.recipe_file} --out {run.path} --resume",
+            f"resume without {arg('init_from')} and model.weights: mien train {run.recipe_file} --out {run.path} "
+            "--resume",
             code="run-other-weights",
         )
     facts = {**facts, "started_from": started_from}
@@ -98,6 +100,6 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
 def _check(is_same: bool, run: RunFolder, how: str, what: str, with_what: str) -> None:
     if not is_same:
         raise RunError(
-            f"{run.path} was trained {how}; resume it with {with_what}, or choose another --out.",
+            f"{run.path} was trained {how}; resume it with {with_what}, or choose another {arg('out')}.",
             code=f"run-other-{what}",
         )
