@@ -100,7 +100,7 @@ test("a curve has its numbers under the pointer", async () => {
 });
 
 test("nothing leaves the file", async () => {
-  const { page, requests } = await open();
+  const { requests } = await open();
   expect(requests).toEqual([address]);
 });
 
