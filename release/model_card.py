@@ -52,6 +52,11 @@ def _model(name: str, shared: int) -> str:
         ("distilled from", ", ".join(manifest.taught_by) or "nothing: labels alone"),
         ("data", f"FER2013's Training split alone; {manifest.data_fingerprint}"),
         ("temperature", f"{manifest.temperature:.3g}, fitted on validation"),
+        *(
+            []
+            if (rule := manifest.answer) is None
+            else [("answer", f"prior to the power of {rule.strength:g} taken out, unsure below {rule.unsure_below:g}")]
+        ),
         ("files", "; ".join(f"`{file}` {size / 1e6:.2f} MB" for file, size in card["bytes"].items())),
         ("stored as", f"{card['precision']}, computed in fp32; the int8 form in 8 bits"),
         ("licence", manifest.licence),

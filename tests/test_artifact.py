@@ -141,6 +141,34 @@ def test_impossible_outputs_are_damage(tmp_path, both, change):
     assert "\n" not in str(caught.value)
 
 
+GOOD_RULE = {"output": "perceived", "prior": [0.5, 0.3, 0.2], "strength": 0.4, "unsure_below": 0.3}
+
+
+def test_a_rule_for_the_answer_comes_back(tmp_path, both):
+    file = tmp_path / "m.onnx"
+    written = Manifest.model_validate(both | {"answer": GOOD_RULE, "schema_version": 4})
+    file.write_bytes(attach_manifest(small_graph(perceived=3), written))
+    found = read_manifest(file)
+    assert (found.answer, found.schema_version) == (written.answer, 4)
+    assert [each.name for each in found.outputs_to_choose] == ["answer", "fer2013", "perceived"]
+    assert (found.output().name, found.output("perceived").rule) == ("answer", None)
+    assert json.loads(written.model_copy(update={"answer": None}).written()).get("answer", 0) == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"prior": [0.5, 0.5]}, {"prior": [0.5, 0.5, 0.0]}, {"output": "fer2013"}, {"output": "votes"}),
+        *({"strength": 2}, {"unsure_below": 1}, {"unsure_below": -0.1}, {"bias": 1}),
+    ],
+)
+def test_a_rule_that_does_not_fit_is_damage(tmp_path, both, change):
+    content = both | {"answer": GOOD_RULE | change, "schema_version": 4}
+    with raises(ModelError, "manifest-damaged") as caught:
+        read_manifest(with_manifest(tmp_path / "m.onnx", json.dumps(content)))
+    assert "\n" not in str(caught.value)
+
+
 def test_two_outputs_of_one_name_are_damage(tmp_path, both):
     """In JSON a name may occur twice, and a reader that does not look keeps the last."""
     text = json.dumps(both).replace('"perceived"', '"fer2013"')

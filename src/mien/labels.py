@@ -17,6 +17,9 @@ EXPRESSIONS: tuple[str, ...] = ("angry", "disgust", "fear", "happy", "sad", "sur
 NOT_A_FACE_CLASS = "not-a-face"
 """The answer of who sees no face, and the class that a model trained on such votes predicts then."""
 
+NO_EXPRESSION: tuple[str, ...] = ("unknown", NOT_A_FACE_CLASS)
+"""Answers of annotators that are no expression."""
+
 FERPLUS_CLASSES: tuple[str, ...] = (
     *("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt"),
     *("unknown", NOT_A_FACE_CLASS),

@@ -5,17 +5,24 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from mien.errors import ModelError, nearest
+from mien.labels import NO_EXPRESSION, NOT_A_FACE_CLASS
 from mien.preprocess import InputSpec
 
-SCHEMA_VERSION = 3
-"""2 has named outputs, 3 images in colour. A model without either is written as version 1, for older mien too."""
+SCHEMA_VERSION = 4
+"""2 has named outputs, 3 images in colour, 4 a rule for the answer. A model is written as the lowest version that can
+say what it is, for older mien too."""
+
+ANSWER = "answer"
+"""Name of the output that a rule makes of the votes' output; no output of a graph has this name."""
 
 INT8 = "-int8"
 """After a model's name: its int8 form."""
@@ -59,14 +66,35 @@ class OutputManifest(BaseModel):
         return _all_different(classes)
 
 
+class AnswerRule(BaseModel):
+    """How shares of people become the answer that is shown by default; see :meth:`ModelOutput.shown`."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
+
+    output: str = Field(description="the output of votes that it starts from")
+    prior: tuple[float, ...] = Field(description="mean share of each of its classes in training")
+    strength: float = Field(ge=0.0, le=1.0, description="how much of the prior is taken out: 0 nothing, 1 all of it")
+    unsure_below: float = Field(ge=0.0, lt=1.0, description="below this probability the answer is 'unsure'")
+
+    @field_validator("prior")
+    @classmethod
+    def _all_positive(cls, prior: tuple[float, ...]) -> tuple[float, ...]:
+        if not all(0 < share <= 1 for share in prior):
+            raise ValueError("a prior is not a number over 0, up to 1")
+        return prior
+
+
 @dataclass(frozen=True)
 class ModelOutput:
     """One of a model's outputs in use.
 
     Attributes:
         name: None for the only output of a model without named outputs.
-        logits: the graph's output with its logits, in the order of ``classes``.
+        logits: the graph's output with its logits.
+        classes: of its probabilities; of its logits too, in this order, unless it has a rule.
         target: what taught it: label, votes, majority or sampled (:class:`mien.recipe.OutputRecipe`).
+        rule: what makes it of another output's probabilities; None where they are its own.
+        given: the classes of that output, in the order of the logits.
     """
 
     name: str | None
@@ -74,11 +102,44 @@ class ModelOutput:
     classes: tuple[str, ...]
     temperature: float
     target: str
+    rule: AnswerRule | None = None
+    given: tuple[str, ...] = ()
 
     @property
     def perceived(self) -> bool:
-        """Whether votes taught it. Its probabilities are the shares of people expected to choose each class."""
+        """Whether votes taught it. Without a rule, its probabilities are shares of people."""
         return self.target != "label"
+
+    def shown(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The probabilities of :attr:`classes` from those that the logits say.
+
+        With a rule, the shares of the expressions are divided by ``prior ** strength`` and rescaled to their sum; that
+        is the correction of Saerens et al. 2002 for classes that are less rare than in training, in part. "unknown" is
+        left out then. The share of not-a-face stays beside that of all expressions. ``web/src/model/outputs.ts`` does
+        the same.
+
+        Args:
+            probabilities: float64 (N, classes of the logits), rows sum to 1.
+
+        Returns:
+            float64 (N, C), rows sum to 1; without a rule the same array.
+        """
+        if self.rule is None:
+            return probabilities
+        expressions = np.array([name not in NO_EXPRESSION for name in self.given])
+        # What a softmax rounds to 0 would leave nothing to rescale.
+        shares = probabilities + 1e-12
+        weighted = shares[:, expressions] / np.array(self.rule.prior)[expressions] ** self.rule.strength
+        before = shares[:, expressions].sum(axis=1, keepdims=True)
+        shares[:, expressions] = weighted * before / weighted.sum(axis=1, keepdims=True)
+        kept = shares[:, [self.given.index(name) for name in self.classes]]
+        return np.asarray(kept / kept.sum(axis=1, keepdims=True))
+
+
+def answer_output(rule: AnswerRule, source: ModelOutput) -> ModelOutput:
+    """The output that a rule makes of an output of votes: its expressions, and not-a-face where it has that."""
+    shown = tuple(name for name in source.classes if name not in NO_EXPRESSION or name == NOT_A_FACE_CLASS)
+    return replace(source, name=ANSWER, classes=shown, rule=rule, given=source.classes)
 
 
 def _all_different(classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -122,6 +183,7 @@ class Manifest(BaseModel):
         default_factory=dict,
         description="outputs by name, the first with the classes above; a model without named outputs has one",
     )
+    answer: AnswerRule | None = Field(default=None, description="makes the answer of an output's probabilities")
     licence: str = "MIT"
     mien_version: str
     created: str = Field(description="UTC, ISO 8601")
@@ -142,9 +204,32 @@ class Manifest(BaseModel):
             raise ValueError("the first output, and no other one, must be that of the label")
         return self
 
+    @model_validator(mode="after")
+    def _rule_fits(self) -> Manifest:
+        if ANSWER in self.outputs:
+            raise ValueError(f"an output is named {ANSWER}")
+        if self.answer is not None:
+            source = self.outputs.get(self.answer.output)
+            if source is None or source.target == "label":
+                raise ValueError(f"the answer's rule is for '{self.answer.output}', which is no output of votes")
+            if len(self.answer.prior) != len(source.classes):
+                raise ValueError(
+                    f"the answer's prior has {len(self.answer.prior)} numbers for {len(source.classes)} classes"
+                )
+        return self
+
+    @property
+    def outputs_to_choose(self) -> tuple[ModelOutput, ...]:
+        """What a user can choose among: the answer first, where there is a rule, then :attr:`all_outputs`."""
+        if self.answer is None:
+            return self.all_outputs
+        source = next(each for each in self.all_outputs if each.name == self.answer.output)
+        answer = answer_output(self.answer, source)
+        return (answer, *self.all_outputs)
+
     @property
     def all_outputs(self) -> tuple[ModelOutput, ...]:
-        """All outputs, that of the label first. Its logits are ``logits``, as in every model file."""
+        """All outputs of the graph, that of the label first. Its logits are ``logits``, as in every model file."""
         if not self.outputs:
             return (ModelOutput(None, "logits", self.classes, self.temperature, "label"),)
         first, *others = self.outputs
@@ -158,16 +243,16 @@ class Manifest(BaseModel):
         """The output that answers.
 
         Args:
-            name: None chooses by what taught each output: see :func:`answering`.
+            name: None is the answer where there is a rule; else what taught each output decides: :func:`answering`.
 
         Raises:
             ModelError: the model has no such output (``output-unknown``).
         """
-        outputs = self.all_outputs
+        outputs = self.outputs_to_choose
         if name is None:
-            return outputs[answering([each.target for each in outputs])]
-        if name not in self.outputs:
-            known = nearest(name, self.outputs) if self.outputs else " It has one, which needs no name."
+            return outputs[0 if self.answer else answering([each.target for each in outputs])]
+        if name not in (names := [each.name for each in outputs if each.name is not None]):
+            known = nearest(name, names) if names else " It has one, which needs no name."
             raise ModelError(
                 f"The model '{self.full_name}' has no output '{name}'." + known,
                 code="output-unknown",
@@ -178,12 +263,14 @@ class Manifest(BaseModel):
         """The manifest as JSON. The first output has the model's own temperature, which may have been replaced."""
         colour = self.input.channels == 3
         left_out: dict[str, Any] = {} if colour else {"input": {"channels"}}
+        if self.answer is None:
+            left_out["answer"] = True
         if not self.outputs:
             former = self.model_copy(update={"schema_version": 3 if colour else 1})
-            return former.model_dump_json(exclude={**left_out, "outputs": True})
+            return former.model_dump_json(exclude={**left_out, "outputs": True, "answer": True})
         name, first = next(iter(self.outputs.items()))
         outputs = {**self.outputs, name: first.model_copy(update={"temperature": self.temperature})}
-        whole = self.model_copy(update={"schema_version": 3 if colour else 2, "outputs": outputs})
+        whole = self.model_copy(update={"schema_version": 4 if self.answer else 3 if colour else 2, "outputs": outputs})
         return whole.model_dump_json(exclude=left_out)
 
     @property

@@ -1,13 +1,15 @@
 """What a model answers that learned what people would say: in Python, tables and drawings."""
 
 import json
+import pickle
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import mien
-from mien.artifact import open_model
+from mien.artifact import open_model, read_manifest, replace_manifest
 from mien.compat import images as compat_images
 from mien.compat.fer import FER
 from mien.errors import ModelError
@@ -16,6 +18,7 @@ from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
 from mien.inference.prediction import Prediction
 from mien.labels import EXPRESSIONS, FERPLUS_CLASSES
+from mien.manifest import AnswerRule, ModelOutput, answer_output
 from mien.preprocess import to_input
 from support import raises, refused
 
@@ -94,6 +97,69 @@ def test_what_people_would_say_is_the_default(voted_run, voted_faces):
     for name in ("label", "fer2014", 3):
         with raises(ModelError, "output-unknown"):
             mien.load(voted_run.path, output=name)
+
+
+RULE = {"output": "perceived", "prior": [0.4, 0.3, 0.1, 0.1, 0.04, 0.01, 0.02, 0.01, 0.015, 0.005], "strength": 0.5}
+SHARES = [0.36, 0.04, 0.04, 0.09, 0.25, 0.01, 0.02, 0.01, 0.08, 0.1]
+SHOWN = [0.19183, 0.02461, 0.04263, 0.09591, 0.42126, 0.0337, 0.04766, 0.0337]
+"""The first eight shares divided by the root of their prior, rescaled to 0.82 and then, without unknown's 0.08, to one;
+worked out by hand. ``web/tests/pure/predictions.test.ts`` has the same numbers."""
+
+
+def test_a_rule_takes_the_prior_out_of_the_shares():
+    """Oracle: by hand. A doubtful angry face is no neutral one: FER2013 has ten neutral faces for an angry one."""
+    rule = AnswerRule.model_validate(RULE | {"unsure_below": 0.4})
+    source = ModelOutput("perceived", "logits_perceived", FERPLUS_CLASSES, 1.0, "votes")
+    output = answer_output(rule, source)
+    assert output.classes == (*FERPLUS_CLASSES[:8], "not-a-face")
+    (found,) = output.shown(np.array([SHARES]))
+    by_hand = np.array(SHARES[:8]) / np.sqrt(RULE["prior"][:8])
+    expected = np.append(by_hand / by_hand.sum() * 0.82, 0.1) / 0.92
+    assert np.allclose(found, expected, atol=1e-9)
+    assert np.allclose(found[:8], SHOWN, atol=1e-4)
+    assert output.classes[found.argmax()] == "angry"
+    assert source.shown(np.array([SHARES])).argmax() == FERPLUS_CLASSES.index("neutral")
+    unchanged = answer_output(rule.model_copy(update={"strength": 0.0}), source).shown(np.array([SHARES]))
+    assert np.allclose(unchanged[0, :8], np.array(SHARES[:8]) / 0.92, atol=1e-9)
+
+
+def with_rule(run, file, **rule):
+    """A copy of a run's model with a rule for the answer."""
+    shutil.copy(run.model, file)
+    manifest = read_manifest(file)
+    answer = AnswerRule.model_validate(RULE | {"unsure_below": 0.4} | rule)
+    replace_manifest(file, manifest.model_copy(update={"answer": answer}))
+    return file
+
+
+def test_the_answer_of_a_rule_is_the_default_everywhere(mien, voted_run, voted_faces, crops, tmp_path):
+    """Oracle: the rule, applied to the shares of people that the output ``perceived`` still gives."""
+    from mien import load
+
+    file = with_rule(voted_run, tmp_path / "ruled.onnx")
+    images = np.asarray(voted_faces.images[:8])
+    model = load(file)
+    assert (model.output.name, "unknown" in model.classes) == ("answer", False)
+    shares = load(file, output="perceived").probabilities(images)
+    assert np.array_equal(shares, load(voted_run.path).probabilities(images))
+    assert np.allclose(model.probabilities(images), model.output.shown(shares))
+    assert model.with_output("perceived").with_output(None).output == model.output
+    assert pickle.loads(pickle.dumps(model)).output == model.output
+    expected = [each.to_dict() for each in model.predict_crops(crops)]
+    assert json.loads(mien("predict", "--crops", crops, "--model", file, "--json").out) == expected
+    assert {each["output"] for each in expected} == {"answer"}
+    info = json.loads(mien("info", file, "--json").out)
+    assert info["answer"]["strength"] == 0.5
+    reader = FaceReader(model)
+    assert reader.answers == (*FERPLUS_CLASSES[:8], "unsure", "not a face")
+
+
+def test_the_rule_says_from_which_probability_it_answers(voted_run, voted_faces, tmp_path):
+    images = list(np.asarray(voted_faces.images[:8]))
+    for limit, doubtful in ((0.0, set()), (0.999, {"unsure", "not a face"})):
+        model = mien.load(with_rule(voted_run, tmp_path / f"{limit}.onnx", unsure_below=limit))
+        answers = {each.answer for each in model.predict_crops(images)}
+        assert answers <= doubtful if doubtful else "unsure" not in answers
 
 
 def test_a_model_of_labels_alone_is_as_it_was(tiny_run, faces):

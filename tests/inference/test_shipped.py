@@ -58,7 +58,23 @@ def test_it_answers_as_recorded(name):
 
 
 def test_the_record_is_of_the_model_that_mien_loads():
-    assert mien.load().probabilities(render_faces(np.arange(3), seed=7)) == pytest.approx(np.array(BY_HAND), abs=1e-5)
+    drawn = render_faces(np.arange(3), seed=7)
+    assert mien.load(output="perceived").probabilities(drawn) == pytest.approx(np.array(BY_HAND), abs=1e-5)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_answer_is_made_by_the_rule_of_docs_predict(name):
+    """Oracle: the rule in NumPy. Both forms of a model have the same one."""
+    drawn = render_faces(np.arange(7), seed=7)
+    rule = mien.load(name).manifest.answer
+    assert rule == read_manifest(find_run(name).model_int8).answer
+    assert 0 < rule.strength < 1
+    assert 0.2 < rule.unsure_below < 0.5
+    shares = mien.load(name, output="perceived").probabilities(drawn)
+    expressions = shares[:, :8] / np.array(rule.prior[:8]) ** rule.strength
+    expressions *= shares[:, :8].sum(axis=1, keepdims=True) / expressions.sum(axis=1, keepdims=True)
+    expected = np.column_stack([expressions, shares[:, 9]]) / (1 - shares[:, 8:9])
+    assert mien.load(name).probabilities(drawn) == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -86,10 +86,15 @@ def _show_model(model: str, *, json: bool) -> None:
 def _outputs(manifest: Manifest) -> dict[str, str]:
     """Classes and temperature of each output, that which answers by default first."""
     rows = {}
-    for each in sorted(manifest.all_outputs, key=lambda output: output != manifest.output()):
+    for each in sorted(manifest.outputs_to_choose, key=lambda output: output != manifest.output()):
         named = "" if each.name is None else f"{each.name}: "
         rows[f"{named}classes"] = ", ".join(each.classes)
         rows[f"{named}temperature"] = f"{each.temperature:g}"
         if named:
             rows[f"{named}probabilities"] = "shares of people" if each.perceived else "of the label"
+        if each.rule is not None:
+            rows[f"{named}probabilities"] = (
+                f"shares of people of {each.rule.output} / prior^{each.rule.strength:g}; "
+                f"unsure below {each.rule.unsure_below:g}"
+            )
     return rows

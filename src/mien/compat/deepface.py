@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.compat.images import default_predictor, to_rgb, warn_ignored
+from mien.compat.images import SEVEN, default_predictor, to_rgb, warn_ignored
 from mien.errors import DataError, MienWarning
 from mien.faces.face import Box, Face
 from mien.inference.face_reader import FaceReader
@@ -129,7 +129,7 @@ def _reader(detector_backend: str, anti_spoofing: bool, ignored: dict[str, Any])
     """Warns about what is ignored. Raises :class:`UnusableError` for what cannot be."""
     if anti_spoofing:
         raise UnusableError("mien does not support anti_spoofing; leave it out.", code="deepface-anti-spoofing")
-    reader = FaceReader(default_predictor())
+    reader = FaceReader(default_predictor(), classes=SEVEN)
     names = [name for name, value in ignored.items() if value]
     warn_ignored("deepface", [*names, *(["detector_backend"] * (detector_backend not in {"opencv", "skip"}))], reader)
     return reader
@@ -153,7 +153,7 @@ def _detect(
 
 
 def _analyzed(reader: FaceReader, rgb: npt.NDArray[np.uint8], face: Face) -> dict[str, Any]:
-    (prediction,) = reader.read(rgb, [face]) if face.score else default_predictor().predict_crops([rgb])
+    (prediction,) = reader.read(rgb, [face]) if face.score else default_predictor().predict_crops([rgb], classes=SEVEN)
     return {
         "emotion": {name: 100 * value for name, value in prediction.probabilities.items()},
         "dominant_emotion": prediction.top,

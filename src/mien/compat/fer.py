@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mien.compat.images import default_predictor, to_rgb, warn_ignored
+from mien.compat.images import SEVEN, default_predictor, to_rgb, warn_ignored
 from mien.errors import MissingExtraError
 from mien.inference.face_reader import FaceReader
 from mien.video.video_file import VideoFile
@@ -29,7 +29,7 @@ class FER:
     """
 
     def __init__(self, *, min_face_size: int = 50, **ignored: Any) -> None:
-        self._reader, self._min_face_px = FaceReader(default_predictor()), min_face_size
+        self._reader, self._min_face_px = FaceReader(default_predictor(), classes=SEVEN), min_face_size
         warn_ignored("fer", [name for name, value in ignored.items() if value], self._reader)
 
     def detect_emotions(self, img: Any) -> list[dict[str, Any]]:

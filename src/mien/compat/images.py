@@ -15,6 +15,7 @@ from mien.errors import DataError, MienWarning
 from mien.images import open_image_source
 from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import Predictor, load
+from mien.labels import EXPRESSIONS
 from mien.preprocess import upright_rgb
 
 _FROM_OPENCV = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
@@ -23,8 +24,12 @@ _FROM_OPENCV = {3: [2, 1, 0], 4: [2, 1, 0, 3]}
 
 @cache
 def default_predictor() -> Predictor:
-    """The model that comes with mien, loaded once. It answers by FER2013's seven classes, as both packages do."""
-    return load().for_labels()
+    """The model that comes with mien, loaded once."""
+    return load()
+
+
+SEVEN = ",".join(f"{name}={name}" for name in EXPRESSIONS)
+"""A label scheme: mien's answer among the seven classes that both packages have."""
 
 
 def to_rgb(image: Any) -> npt.NDArray[np.uint8]:

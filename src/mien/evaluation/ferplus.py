@@ -18,12 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.labels import NOT_A_FACE_CLASS
+from mien.labels import NO_EXPRESSION
 
 Floats = npt.NDArray[np.float64]
-
-NO_EXPRESSION: tuple[str, ...] = ("unknown", NOT_A_FACE_CLASS)
-"""Answers that are no expression: images with such a majority are left out."""
 
 _OUTLIER = 1.0
 _SMALLEST_PROBABILITY = 1e-12
@@ -35,7 +32,7 @@ def majority(votes: npt.NDArray[Any], classes: Sequence[str]) -> npt.NDArray[np.
     Args:
         votes: (N, V), the number of votes for each class, at least 0. A row with a fraction, or with a sum of 1, holds
             shares of annotators (or one vote): step 1 drops nothing of it.
-        classes: V class names; see :data:`NO_EXPRESSION`.
+        classes: V class names; see :data:`mien.labels.NO_EXPRESSION`.
 
     Returns:
         int64 (N,): index of the majority class, -1 where the protocol leaves the image out, and without votes.

@@ -17,7 +17,6 @@ from mien.data.votes import FERPLUS_COLUMN, check_votes, vote_probabilities
 from mien.evaluation.calibration import Reliability
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.ferplus import (
-    NO_EXPRESSION,
     Floats,
     jensen_shannon_divergence,
     majority,
@@ -27,6 +26,7 @@ from mien.evaluation.intervals import bootstrap_mean, bootstrap_means, percentil
 from mien.evaluation.metrics import CALIBRATION_BINS, divide, equal_width_bins
 from mien.evaluation.predictions import Predictions, VotePredictions
 from mien.evaluation.results import Estimate, Evaluation, JsonResult, SubsetMetrics
+from mien.labels import NO_EXPRESSION
 
 BASELINE = "label (baseline)"
 """Name of the output that learned from labels, where it is measured by votes."""

@@ -18,7 +18,7 @@ from mien.faces.crop import brightened, crop_faces
 from mien.faces.face import Box, Detector, Face
 from mien.faces.find import find_detector
 from mien.inference.onnx_classifier import OnnxClassifier
-from mien.inference.prediction import Prediction, possible_answers, prediction_fields
+from mien.inference.prediction import AGREEMENT, Prediction, possible_answers, prediction_fields
 from mien.labels import check_threshold, parse_scheme
 
 
@@ -169,4 +169,5 @@ class FaceReader:
             detection_score=detection_score,
             output=self.classifier.output.name,
             perceived=self.perceived,
+            unsure_below=AGREEMENT if self.classifier.output.rule is None else self.classifier.output.rule.unsure_below,
         )

@@ -121,7 +121,8 @@ class OnnxClassifier:
             ModelError: as :func:`run_model`.
         """
         divisor = self.output.temperature if temperature is None else temperature
-        return softmax(self._run(images, [self.output.logits])[0].astype(np.float64) / divisor)
+        logits = self._run(images, [self.output.logits])[0].astype(np.float64)
+        return self.output.shown(softmax(logits / divisor))
 
     def output_probabilities(
         self, images: npt.NDArray[np.uint8], temperatures: Mapping[str, float]

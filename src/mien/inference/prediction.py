@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError
-from mien.evaluation.ferplus import NO_EXPRESSION
 from mien.faces.face import Box, Face
 from mien.inference.drawing import draw_face, share_text
-from mien.labels import NOT_A_FACE_CLASS, positive_class
+from mien.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, positive_class
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -23,7 +22,8 @@ UNSURE, NOT_A_FACE = "unsure", "not a face"
 """Answers that are no expression."""
 
 AGREEMENT = 0.5
-"""Share of people who must be expected to choose the same expression, as in FER+'s majority rule."""
+"""Share of people who must be expected to choose the same expression, as in FER+'s majority rule. A model whose
+manifest has a rule for the answer says there from which probability it answers."""
 
 
 def prediction_fields(output: str | None, perceived: bool) -> tuple[str, ...]:
@@ -63,7 +63,8 @@ class Prediction:
         crop: the face crop that the model saw, uint8 (S, S), of a colour model (S, S, 3).
         detection_score: the detector's own score, see :attr:`mien.faces.Face.score`; None without a detection.
         output: name of the model's output that answered; None for a model without named outputs.
-        perceived: whether each probability is the share of people expected to choose the class.
+        perceived: whether votes taught the output, so that it may be unsure or say that this is not a face.
+        unsure_below: probability of the top expression below which it is unsure.
     """
 
     source: str
@@ -75,6 +76,7 @@ class Prediction:
     detection_score: float | None = None
     output: str | None = None
     perceived: bool = False
+    unsure_below: float = AGREEMENT
 
     def __repr__(self) -> str:
         place = "" if self.box is None else f" at {self.box}"
@@ -102,14 +104,14 @@ class Prediction:
 
     @property
     def unsure(self) -> bool | None:
-        """Whether people would disagree: no expression reaches :data:`AGREEMENT`. None unless :attr:`perceived`.
+        """Whether no expression reaches :attr:`unsure_below`. None unless :attr:`perceived`.
 
         False where the answer is not a face.
         """
         if not self.perceived:
             return None
         expressions = [row for name, row in self.probabilities.items() if name not in NO_EXPRESSION]
-        agreed = self.top not in NO_EXPRESSION and max(expressions) >= AGREEMENT
+        agreed = self.top not in NO_EXPRESSION and max(expressions) >= self.unsure_below
         return not self.not_a_face and not agreed
 
     @property
@@ -119,7 +121,7 @@ class Prediction:
 
     @property
     def answer(self) -> str:
-        """What people would say: an expression, ``"unsure"`` or ``"not a face"``; :attr:`top` unless :attr:`perceived`.
+        """An expression, ``"unsure"`` or ``"not a face"``; :attr:`top` unless :attr:`perceived`.
 
         docs/predict.md has the rule.
         """

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from mien.errors import DataError, Notice
-from mien.evaluation.ferplus import NO_EXPRESSION
 from mien.evaluation.results import Evaluation, SubsetMetrics
 from mien.evaluation.threshold import ThresholdResult
 from mien.evaluation.vote_metrics import DistributionMetrics, VoteEvaluation
-from mien.labels import FERPLUS_CLASSES
+from mien.labels import FERPLUS_CLASSES, NO_EXPRESSION
 from mien.page.blocks import (
     Block,
     CaptionedChart,

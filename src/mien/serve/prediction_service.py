@@ -156,7 +156,7 @@ class PredictionService:
             output.name: MicroBatcher(
                 classifier.with_output(output.name).probabilities, threads, metrics.batch_faces.observe
             )
-            for output in classifier.manifest.all_outputs
+            for output in classifier.manifest.outputs_to_choose
         }
         self._under_way = 0
 

@@ -56,7 +56,8 @@ export function expression(name: string): string {
 }
 
 /** What an output answers, in words. An output that the page does not know keeps its name. */
-export function outputName({ name, byVotes }: Pick<Output, "name" | "byVotes">): string {
+export function outputName({ name, byVotes, rule }: Pick<Output, "name" | "byVotes" | "rule">): string {
+  if (rule) return translate("output_answer");
   if (byVotes) return translate("output_votes");
   return name === "fer2013" ? translate("output_fer2013") : name;
 }

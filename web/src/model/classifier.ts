@@ -2,9 +2,8 @@ import type { InferenceSession } from "onnxruntime-web/wasm";
 
 import { toInput } from "../preprocess/input";
 import { type Manifest, modelFile } from "./manifest";
-import { type Output, outputsOf, type Probabilities } from "./outputs";
+import { type Output, outputsOf, type Probabilities, probabilitiesOf } from "./outputs";
 import { besidePage, openModel, runtime } from "./runtime";
-import { softmax } from "./softmax";
 
 /** Faces per run: a larger batch would block the page. */
 const BATCH_SIZE = 32;
@@ -33,10 +32,10 @@ export class Classifier {
     for (let first = 0; first < crops.length; first += BATCH_SIZE) {
       const batch = crops.slice(first, first + BATCH_SIZE);
       const images = new Tensor("float32", toInput(batch, spec), [batch.length, 1, spec.crop_px, spec.crop_px]);
-      const given = await this.session.run({ images }, this.#outputs.map(({ logits }) => logits));
-      const ofOutputs = this.#outputs.map(({ name, logits, classes, temperature }) => ({
-        name,
-        rows: softmax(given[logits]!.data as Float32Array, classes.length, temperature),
+      const given = await this.session.run({ images }, [...new Set(this.#outputs.map(({ logits }) => logits))]);
+      const ofOutputs = this.#outputs.map((output) => ({
+        name: output.name,
+        rows: probabilitiesOf(output, given[output.logits]!.data as Float32Array),
       }));
       rows.push(...batch.map((_, at) => Object.fromEntries(ofOutputs.map(({ name, rows }) => [name, rows[at]!]))));
     }

@@ -14,6 +14,8 @@ export interface Manifest {
   majority_accuracy?: Record<string, number>;
   /** By name, the first with the classes and the temperature above; empty or missing where there is one without a name. */
   outputs?: Record<string, { classes: string[]; temperature: number; target: string }>;
+  /** How shares of people become the answer that is shown by default; as mien.manifest.AnswerRule. */
+  answer?: { output: string; prior: number[]; strength: number; unsure_below: number } | null;
 }
 
 /** The names of the models beside the page; it starts with the first. */

@@ -1,6 +1,20 @@
 /** The outputs of a model: each is an answer of its own, with its own classes. */
 
 import type { Manifest } from "./manifest";
+import { softmax } from "./softmax";
+
+/** Answers of annotators that are no expression, as in mien.labels. */
+export const NOT_A_FACE = "not-a-face";
+export const NO_EXPRESSION = ["unknown", NOT_A_FACE];
+
+/** Name of the output that a rule makes of the votes' output. */
+export const ANSWER = "answer";
+
+export interface Rule {
+  prior: number[];
+  strength: number;
+  unsureBelow: number;
+}
 
 export interface Output {
   /** Empty for the only output of a model without named ones. */
@@ -8,10 +22,14 @@ export interface Output {
   /** The graph's output with its logits. */
   logits: string;
   classes: string[];
+  /** Classes of the logits; without a rule the same. */
+  given: string[];
+  /** What makes it of another output's probabilities. */
+  rule?: Rule;
   temperature: number;
   /** What taught it: label, votes, sampled or majority. */
   target: string;
-  /** Whether a probability is the share of people who are expected to choose the class. */
+  /** Whether votes taught it. Without a rule, a probability is the share of people who are expected to choose the class. */
   byVotes: boolean;
   /** How often it is right on the validation images, by their label or by the majority of their annotators. */
   accuracy: { by: "label" | "majority"; share: number } | null;
@@ -21,23 +39,49 @@ export interface Output {
 export type Probabilities = Record<string, number[]>;
 
 /** The outputs in the manifest's order, as mien.artifact.Manifest.logits_of names their logits. */
-export function outputsOf({ outputs = {}, classes, temperature, scores, majority_accuracy = {} }: Manifest): Output[] {
+export function outputsOf({ outputs = {}, classes, temperature, scores, majority_accuracy = {}, answer }: Manifest): Output[] {
   const accuracy = (by: "label" | "majority", share?: number) => (share === undefined ? null : { by, share });
   const byLabel = accuracy("label", scores["validation_accuracy"]);
   const named = Object.entries(outputs).map(([name, output], index) => ({
     name,
     logits: index === 0 ? "logits" : `logits_${name}`,
     classes: output.classes,
+    given: output.classes,
     temperature: index === 0 ? temperature : output.temperature,
     target: output.target,
     byVotes: output.target !== "label",
     accuracy: index === 0 ? byLabel : accuracy("majority", majority_accuracy[name]),
   }));
-  return named.length ? named : [{ name: "", logits: "logits", classes, temperature, target: "label", byVotes: false, accuracy: byLabel }];
+  if (!named.length) {
+    return [{ name: "", logits: "logits", classes, given: classes, temperature, target: "label", byVotes: false, accuracy: byLabel }];
+  }
+  const votes = answer && named.find(({ name }) => name === answer.output);
+  if (!votes) return named;
+  const rule = { prior: answer.prior, strength: answer.strength, unsureBelow: answer.unsure_below };
+  const shown = votes.given.filter((name) => !NO_EXPRESSION.includes(name) || name === NOT_A_FACE);
+  return [{ ...votes, name: ANSWER, classes: shown, rule, accuracy: null }, ...named];
 }
 
-/** The output that answers unless the user chooses, as mien.manifest.answering says. */
+/** Probabilities of an output's classes from rows of its logits, as mien.manifest.ModelOutput.shown. */
+export function probabilitiesOf({ given, classes, temperature, rule }: Omit<Output, "name">, logits: Float32Array): number[][] {
+  const rows = softmax(logits, given.length, temperature);
+  if (!rule) return rows;
+  const isExpression = given.map((name) => !NO_EXPRESSION.includes(name));
+  const sum = (values: number[]) => values.reduce((total, value) => total + value, 0);
+  return rows.map((row) => {
+    const shares = row.map((share) => share + 1e-12);
+    const weighted = shares.map((share, at) => (isExpression[at] ? share / rule.prior[at]! ** rule.strength : 0));
+    const scale = sum(shares.filter((_, at) => isExpression[at])) / sum(weighted);
+    const all = shares.map((share, at) => (isExpression[at] ? weighted[at]! * scale : share));
+    const kept = classes.map((name) => all[given.indexOf(name)]!);
+    const total = sum(kept);
+    return kept.map((value) => value / total);
+  });
+}
+
+/** The output that answers unless the user chooses, as mien.manifest.Manifest.output says. */
 export function defaultOutput(outputs: Output[]): Output {
+  if (outputs[0]!.rule) return outputs[0]!;
   const by = (wanted: string) => outputs.find(({ target }) => target === wanted);
   return by("votes") ?? by("sampled") ?? by("majority") ?? outputs[0]!;
 }

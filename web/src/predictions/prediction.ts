@@ -1,5 +1,5 @@
 import type { Box } from "../faces/box";
-import type { Output } from "../model/outputs";
+import { ANSWER, NO_EXPRESSION, NOT_A_FACE, type Output } from "../model/outputs";
 import { type LabelScheme, mergeProbabilities } from "./label_schemes";
 import type { PredictedFace } from "./predictor";
 
@@ -14,7 +14,7 @@ export interface Prediction {
   answer: string;
   top: string;
   confidence: number;
-  /** Of an output that people's votes taught: fewer than half would agree on an expression. */
+  /** Of an output that people's votes taught: no expression is likely enough. */
   unsure?: boolean;
   not_a_face?: boolean;
   probabilities: Record<string, number>;
@@ -27,12 +27,13 @@ export interface Answer {
   probability: number;
 }
 
+/** Whether the prediction's probabilities are shares of people. */
+export function areShares({ output, unsure }: Prediction): boolean {
+  return unsure !== undefined && output !== ANSWER;
+}
+
 /** Share of people who must be expected to choose the same expression; as in mien.inference.prediction. */
 export const AGREEMENT = 0.5;
-
-/** Classes of people's votes that are no expression. */
-const NOT_A_FACE = "not-a-face";
-const NO_EXPRESSION = ["unknown", NOT_A_FACE];
 
 /** Answers that are no expression, as mien.inference.prediction writes them. */
 const ANSWERS = { unsure: "unsure", "not-a-face": "not a face" };
@@ -49,7 +50,7 @@ export function predictionOf(
 ): Prediction {
   const probabilities = mergeProbabilities(all[output.name]!, output.classes, scheme);
   const [top, confidence] = likeliest(probabilities);
-  const kind = output.byVotes ? byVotes(probabilities, AGREEMENT).kind : null;
+  const kind = output.byVotes ? byVotes(probabilities, output.rule?.unsureBelow ?? AGREEMENT).kind : null;
   return {
     source,
     ...(box && { box }),

@@ -1,7 +1,7 @@
 /** A prediction in words: in large letters, at a box, and for a screen reader. */
 
 import { expression, percent, translate } from "../locales/translate";
-import { answerOf, type Prediction } from "../predictions/prediction";
+import { answerOf, areShares, type Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
 
 /** "happy, 87%", or "unsure, perhaps happy, 30%"; of people's votes "happy, 87% of people". */
@@ -47,7 +47,7 @@ export function showDetectionScore(paragraph: HTMLElement, prediction: Predictio
 function answerParts(prediction: Prediction, minConfidence: number): [string, string] {
   const { kind, name, probability } = answerOf(prediction, minConfidence);
   const values = { expression: expression(name), probability: percent(probability) };
-  const isByVotes = prediction.unsure !== undefined;
+  const isByVotes = areShares(prediction);
   if (kind === "unsure") return [translate("unsure"), translate(isByVotes ? "perhaps_by_votes" : "perhaps", values)];
   return [values.expression, isByVotes ? translate("share", values) : values.probability];
 }

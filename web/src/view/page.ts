@@ -136,14 +136,14 @@ export class Page {
 
   /** Show everything again in the chosen language. */
   retranslate(): void {
-    const { minConfidence } = this.settings;
+    const { minConfidence, output: { byVotes, rule } } = this.settings;
     translateDocument(document);
     labelModelSwitches(this.manifest, this.settings);
     this.messages.retranslate();
     element("min-confidence-value").textContent = percent(minConfidence);
     element<HTMLInputElement>("min-confidence").value = String(Math.round(100 * minConfidence));
     element("min-confidence").setAttribute("aria-valuetext", percent(minConfidence));
-    element("meaning").textContent = translate(this.settings.output.byVotes ? "shares_of_people" : "not_a_feeling");
+    element("meaning").textContent = translate(byVotes && !rule ? "shares_of_people" : "not_a_feeling");
     const minScore = element<HTMLInputElement>("min-score");
     element("min-score-value").textContent = percent(Number(minScore.value) / 100);
     element("model").textContent = this.#modelText();

@@ -16,6 +16,6 @@ const LABEL_MIN_CONFIDENCE = 0.4;
 
 /** The settings that depend on the output, until the user chooses others. */
 export function settingsOf(output: Output): Pick<Settings, "output" | "scheme" | "minConfidence"> {
-  const minConfidence = output.byVotes ? AGREEMENT : LABEL_MIN_CONFIDENCE;
+  const minConfidence = output.rule?.unsureBelow ?? (output.byVotes ? AGREEMENT : LABEL_MIN_CONFIDENCE);
   return { output, scheme: schemesFor(output)[0]!, minConfidence };
 }

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { softmax } from "../../src/model/softmax";
 import { History, TimeSteps } from "../../src/predictions/history";
 import type { Manifest } from "../../src/model/manifest";
-import { defaultOutput, type Output, outputsOf } from "../../src/model/outputs";
+import { defaultOutput, type Output, outputsOf, probabilitiesOf } from "../../src/model/outputs";
 import { AGREEMENT, answerOf, predictionOf } from "../../src/predictions/prediction";
 import { mergeProbabilities, schemesFor } from "../../src/predictions/label_schemes";
 import { Tracker } from "../../src/predictions/tracker";
@@ -15,7 +15,7 @@ const PROBABILITIES = [0.1, 0.2, 0.05, 0.3, 0.15, 0.1, 0.1];
 const CLASSES = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"];
 /** The whole image as one face. */
 const CROP = { box: null, score: null };
-const LABEL: Output = { name: "", logits: "logits", classes: CLASSES, temperature: 1, target: "label", byVotes: false, accuracy: null };
+const LABEL: Output = { name: "", logits: "logits", classes: CLASSES, given: CLASSES, temperature: 1, target: "label", byVotes: false, accuracy: null };
 const [ALL, FIVE, BINARY] = schemesFor(LABEL);
 
 describe("label schemes", () => {
@@ -113,7 +113,7 @@ describe("outputs of a model", () => {
 
   test("without names there is one, and it answers", () => {
     const outputs = outputsOf({ ...manifest, outputs: {} });
-    expect(outputs).toEqual([{ ...LABEL, classes: ["a", "b"], temperature: 2 }]);
+    expect(outputs).toEqual([{ ...LABEL, classes: ["a", "b"], given: ["a", "b"], temperature: 2 }]);
     expect(outputsOf(manifest)).toEqual(outputs);
     expect(defaultOutput(outputs)).toBe(outputs[0]);
   });
@@ -145,6 +145,31 @@ describe("outputs of a model", () => {
     expect(outputsOf(measured).map(({ accuracy }) => accuracy)).toEqual([byLabel, { by: "majority", share: 0.86 }]);
     expect(outputsOf({ ...measured, outputs: {} })[0]!.accuracy).toEqual(byLabel);
   });
+});
+
+test("a rule takes the prior out of shares of people, as in Python", () => {
+  // The numbers of tests/inference/test_answers.py, worked out by hand.
+  const classes = ["neutral", "happy", "surprise", "sad", "angry", "disgust", "fear", "contempt", "unknown", "not-a-face"];
+  const shares = [0.36, 0.04, 0.04, 0.09, 0.25, 0.01, 0.02, 0.01, 0.08, 0.1];
+  const answer = {
+    output: "perceived",
+    prior: [0.4, 0.3, 0.1, 0.1, 0.04, 0.01, 0.02, 0.01, 0.015, 0.005],
+    strength: 0.5,
+    unsure_below: 0.4,
+  };
+  const outputs = {
+    fer2013: { classes: ["a", "b"], temperature: 1, target: "label" },
+    perceived: { classes, temperature: 1, target: "votes" },
+  };
+  const manifest = { classes: ["a", "b"], temperature: 1, scores: {}, outputs, answer } as unknown as Manifest;
+  const [first, ...others] = outputsOf(manifest);
+  expect(defaultOutput(outputsOf(manifest)).name).toBe("answer");
+  expect(first!.classes).toEqual(classes.filter((name) => name !== "unknown"));
+  const [row] = probabilitiesOf(first!, Float32Array.from(shares, Math.log));
+  const shown = [0.19183, 0.02461, 0.04263, 0.09591, 0.42126, 0.0337, 0.04766, 0.0337];
+  shown.forEach((value, at) => expect(row![at]).toBeCloseTo(value, 4));
+  const perceived = others.find(({ name }) => name === "perceived")!;
+  expect(probabilitiesOf(perceived, Float32Array.from(shares, Math.log))[0]![0]).toBeCloseTo(0.36, 6);
 });
 
 test("softmax divides by the temperature first, and handles large logits", () => {
