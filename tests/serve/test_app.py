@@ -114,7 +114,7 @@ def test_classes_merge_and_a_threshold_decides(service, face):
         ("crops=perhaps", "'crops'"),
         ("classes=sevn", "'seven'"),
         ("classes=a%3Dhappy%2Cb%3Dnobody", "'nobody'"),
-        ("threshold=0.5", "10"),
+        ("threshold=0.5", "9"),
         ("classes=binary&threshold=2", "at most 1"),
         ("classes=binary&threshold=nan", "'threshold'"),
         ("max_faces=0", "1 or more"),
