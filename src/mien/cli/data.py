@@ -20,7 +20,7 @@ from mien.cli.options import (
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import SourceVotesOptions
 from mien.data.dataset import FINGERPRINT_PX
-from mien.data.hub import download as fetch
+from mien.data.download import download as fetch
 from mien.data.parquet import write_parquet
 from mien.data.read import ReadResult, dataset_info, group_info
 from mien.data.synthetic import synthetic_faces, write_class_folders

@@ -6,7 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from mien.data.hub import download
+from mien.data.download import download
 from mien.errors import DataError, MissingExtraError
 from support import raises
 

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from mien.errors import DataError, nearest, needs_extra
 
-
-@dataclass(frozen=True)
-class _KaggleDataset:
-    handle: str
-    what: str
-
-
-DATASETS = {
-    "fer2013": _KaggleDataset("msambare/fer2013", "class folders of 48x48 images"),
-    "fer2013-csv": _KaggleDataset("deadskull7/fer2013", "fer2013.csv"),
-}
-"""What can be downloaded, by the name that ``mien data download`` takes."""
+DATASETS = {"fer2013": "msambare/fer2013", "fer2013-csv": "deadskull7/fer2013"}
+"""Kaggle's handles, class folders and the CSV, by the name that ``mien data download`` takes."""
 
 
 def download(name: str) -> Path:
@@ -29,8 +18,7 @@ def download(name: str) -> Path:
             get the data with a browser.
         MissingExtraError: kagglehub is not installed.
     """
-    dataset = DATASETS.get(name)
-    if dataset is None:
+    if name not in DATASETS:
         raise DataError(
             f"There is no data set '{name}' to download." + nearest(name, DATASETS), code="download-unknown"
         )
@@ -38,7 +26,7 @@ def download(name: str) -> Path:
         import kagglehub
         from kagglehub import exceptions
     try:
-        return Path(kagglehub.dataset_download(dataset.handle))
+        return Path(kagglehub.dataset_download(DATASETS[name]))
     except (
         OSError,  # requests' errors are OSErrors: no network, a refusal by Kaggle; and so is a full disk
         ValueError,
@@ -48,18 +36,13 @@ def download(name: str) -> Path:
         exceptions.NotFoundError,
         exceptions.UnauthenticatedError,
     ) as error:
-        raise DataError(_explain(dataset, error), code="download-failed") from error
-
-
-def _explain(dataset: _KaggleDataset, error: Exception) -> str:
-    page = f"https://www.kaggle.com/datasets/{dataset.handle}"
-    return (
-        f"Kaggle did not give the data set {dataset.handle} ({dataset.what}): {_reason(error)}. "
-        f"By hand: open {page} in a browser, log in, press Download, unzip the file, then run "
-        f"`mien data info FOLDER` on what came out. To let mien download: on https://www.kaggle.com/settings create "
-        f"an API token, put it into the environment variable KAGGLE_API_TOKEN (or kaggle.json into the folder "
-        f".kaggle in your home folder), and run the command again."
-    )
+        raise DataError(
+            f"Kaggle did not give the data set {DATASETS[name]}: {_reason(error)}. By hand: open "
+            f"https://www.kaggle.com/datasets/{DATASETS[name]} in a browser, log in, press Download, unzip the file, "
+            f"then run `mien data info FOLDER` on what came out. To let mien download: on https://www.kaggle.com/settings "
+            f"create an API token, put it into the environment variable KAGGLE_API_TOKEN, and run the command again.",
+            code="download-failed",
+        ) from error
 
 
 def _reason(error: Exception) -> str:
