@@ -39,8 +39,9 @@ def download(name: str) -> Path:
         raise DataError(
             f"Kaggle did not give the data set {DATASETS[name]}: {_reason(error)}. By hand: open "
             f"https://www.kaggle.com/datasets/{DATASETS[name]} in a browser, log in, press Download, unzip the file, "
-            f"then run `mien data info FOLDER` on what came out. To let mien download: on https://www.kaggle.com/settings "
-            f"create an API token, put it into the environment variable KAGGLE_API_TOKEN, and run the command again.",
+            f"then run `mien data info FOLDER` on what came out. To let mien download: create an API token on "
+            f"https://www.kaggle.com/settings, put it into the environment variable KAGGLE_API_TOKEN, and run the "
+            f"command again.",
             code="download-failed",
         ) from error
 
