@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,7 @@ def decode_images(
     """
     channels = options.channels
     writers = [ImageWriter(count, face_shape(*form)) for form in options.forms]
-    colours = _Colours(options.skip_bad)
+    first: dict[bool, str] = {}  # the first grey image, and the first in colour
     kept: list[int] = []
     skipped: list[tuple[str, str]] = []
     sizes: set[tuple[int, int]] = set()
@@ -79,21 +79,25 @@ def decode_images(
     coloured = False
     opened = _on_all_cores(items, lambda item: _open(item, options))
     for index, (name, image) in enumerate(track(opened, count, what, "images")):
-        try:
-            if isinstance(image, DataError):
-                raise image
-            if channels == 3:
-                colours.check(name, image.mode)
-        except DataError as error:
-            reason = str(error)
-            if error.code == "images-mixed" and not options.skip_bad:
-                raise
+        if channels == 3 and isinstance(image, _Opened):
+            is_grey = _is_grey(image.mode)
+            first.setdefault(is_grey, name)
+            if len(first) == 2 and not options.skip_bad:
+                raise DataError(
+                    f"{first[True]} is grey and {first[False]} is in colour. Leave grey images out with "
+                    f"{arg('skip_bad', True)}, or read all in grey with input.channels = 1.",
+                    code="images-mixed",
+                )
+            if is_grey and options.skip_bad:
+                skipped.append((name, f"{name} is grey; the data is read in colour."))
+                continue
+        if isinstance(image, DataError):
             if not options.skip_bad:
                 raise DataError(
-                    f"{reason} Replace it, or leave such images out with {arg('skip_bad', True)}.",
+                    f"{image} Replace it, or leave such images out with {arg('skip_bad', True)}.",
                     code="image-unreadable",
-                ) from None
-            skipped.append((name, reason))
+                )
+            skipped.append((name, str(image)))
             continue
         for writer, square in zip(writers, image.squares, strict=True):
             writer.add(square[np.newaxis])
@@ -101,8 +105,8 @@ def decode_images(
         sizes.add(image.size)
         kinds.add(image.kind)
         coloured = coloured or (channels == 3 and bool((image.squares[0][..., :1] != image.squares[0][..., 1:]).any()))
-    if channels == 3 and (kept or colours.first_grey) and not coloured:
-        raise only_grey(colours.first_grey)
+    if first and not coloured:
+        raise only_grey(first.get(True, ""))
     images = [writer.finish() for writer in writers]
     return Decoded(images, np.array(kept, dtype=np.int64), skipped, _about_files(sizes, kinds))
 
@@ -160,30 +164,6 @@ def _on_all_cores(
             yield from ahead.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@dataclass
-class _Colours:
-    """Keeps grey image files apart from those in colour: which of the two a picture is would tell its source."""
-
-    skip_grey: bool
-    first_grey: str = ""
-    first_colour: str = field(default="", init=False)
-
-    def check(self, name: str, mode: str) -> None:
-        """Note an image by its mode in Pillow. Raises :class:`DataError` where both kinds have been seen."""
-        if _is_grey(mode):
-            self.first_grey = self.first_grey or name
-            if self.skip_grey:
-                raise DataError(f"{name} is grey; the data is read in colour.", code="images-mixed")
-        else:
-            self.first_colour = self.first_colour or name
-        if self.first_grey and self.first_colour and not self.skip_grey:
-            raise DataError(
-                f"{self.first_grey} is grey and {self.first_colour} is in colour. Leave grey images out with "
-                f"{arg('skip_bad', True)}, or read all in grey with input.channels = 1.",
-                code="images-mixed",
-            )
 
 
 def _is_grey(mode: str) -> bool:
