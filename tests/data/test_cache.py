@@ -83,14 +83,12 @@ def test_cached_and_fresh_results_agree_in_everything(table: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["images.npy", "table.npz", "meta.json"])
-@pytest.mark.parametrize("damage", ["cut", "emptied", "removed"])
-def test_a_damaged_entry_is_rebuilt(table: Path, cache_in_tmp: Path, name: str, damage: str) -> None:
+@pytest.mark.parametrize("left", [0, 0.5])
+def test_a_damaged_entry_is_rebuilt(table: Path, cache_in_tmp: Path, name: str, left: float) -> None:
+    """As a power cut leaves it."""
     before = read_data(table).fingerprint
     (file,) = cache_in_tmp.glob(f"faces/*/{name}")
-    if damage == "removed":
-        file.unlink()
-    else:
-        file.write_bytes(file.read_bytes()[: 0 if damage == "emptied" else file.stat().st_size // 2])
+    file.write_bytes(file.read_bytes()[: int(left * file.stat().st_size)])
     again = read_data(table)
     assert not again.cached
     assert again.fingerprint == before

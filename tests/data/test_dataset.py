@@ -1,4 +1,64 @@
-"""What a person sees of faces at the prompt."""
+"""A data set from arrays, and at the prompt. Oracles: the preprocessing and cut of readers, and counts by hand."""
+
+import numpy as np
+import pytest
+
+from mien.data.dataset import Dataset
+from mien.data.splits import cut_validation
+from mien.errors import DataError
+from mien.preprocess import grey_square
+from support import raises
+
+GREY = np.random.default_rng(0).integers(0, 256, (40, 60, 50), dtype=np.uint8)
+NAMES = ["Happiness", "sad"] * 20
+
+
+def test_names_become_classes_and_validation_is_cut_as_readers_cut_it():
+    found = Dataset.from_arrays(GREY, NAMES)
+    assert found.classes == ("happy", "sad")
+    assert found.labels.tolist() == [0, 1] * 20
+    assert np.array_equal(found.images, np.stack([grey_square(image, 48) for image in GREY]))
+    assert np.array_equal(found.split == "validation", cut_validation(found.images, found.labels))
+    assert set(found.split.tolist()) == {"train", "validation"}
+    assert found.rows.tolist() == list(range(40))
+
+
+def test_numbers_splits_ids_and_colour_are_kept():
+    colour = np.repeat(GREY[:, :, :, None], 3, axis=3)
+    splits = ["Training"] * 30 + ["val"] * 5 + ["test"] * 5
+    found = Dataset.from_arrays(colour, [1, 0] * 20, ["b", "a"], splits, size_px=44, sample_ids=range(100, 140))
+    assert found.classes == ("b", "a")
+    assert found.labels.tolist() == [1, 0] * 20
+    assert found.counts_by_split() == {"train": [15, 15], "validation": [2, 3], "test": [3, 2]}
+    assert np.array_equal(found.images, np.stack([grey_square(image, 44) for image in GREY]))
+    assert found.rows[-1] == 139
+
+
+def test_images_of_various_sizes():
+    found = Dataset.from_arrays([GREY[0], GREY[1][:30]], ["a", "b"], split=["train", "validation"])
+    assert found.images.shape == (2, 48, 48)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"images": GREY / 255}, "image-array"),
+        ({"images": GREY[:0], "labels": []}, "data-empty"),
+        ({"labels": NAMES[:3]}, "length"),
+        ({"labels": [0, 1] * 20}, "classes-missing"),
+        ({"labels": [0, 2] * 20, "classes": ["a", "b"]}, "label-range"),
+        ({"labels": [0.0, 1.0] * 20, "classes": ["a", "b"]}, "label-type"),
+        ({"classes": ["happy", "sad"]}, "label-unknown"),
+        ({"labels": ["sad"] * 40}, "class-count"),
+        ({"split": ["train", "somewhere"] * 20}, "split-unknown"),
+        ({"sample_ids": [1] * 40}, "sample-ids"),
+        ({"size_px": 4}, "image-size"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(change, code):
+    with raises(DataError, code) as caught:
+        Dataset.from_arrays(**{"images": GREY, "labels": NAMES, **change})
+    assert "\n" not in str(caught.value)
 
 
 def test_faces_at_the_prompt_are_a_line_that_counts_them(faces):
