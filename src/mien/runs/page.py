@@ -17,7 +17,7 @@ from mien.evaluation.seed_variance import Spread
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
 from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, make_chart
 from mien.page.page import Page, WrittenPage
-from mien.page.terminal import ResponsiveTable, drop_columns, titled
+from mien.page.terminal import rich_table, titled
 from mien.page.wording import UNDEFINED, decimal, p_text, percent, samples_text
 from mien.runs.table import StudyTable, VariantComparison, VariantRow
 
@@ -56,12 +56,12 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
 
 
 def study_tables(table: StudyTable) -> RenderableType:
-    """The same for a terminal, from 80 columns up: something rich can print."""
-    parts: list[RenderableType] = [titled(table.study.title, ResponsiveTable(_summary(table), _long_summary(table)))]
+    """The same for a terminal: something rich can print."""
+    parts: list[RenderableType] = [titled(table.study.title, rich_table(_summary(table)))]
     for number, compared in enumerate(table.comparisons, 1):
         if compared.entries:
-            title, whole = f"{compared.comparison.title}: {_about(compared)}", _compared_table(table, number, compared)
-            parts.append(titled(title, ResponsiveTable(whole, drop_columns(whole, "baseline", "value", "p"))))
+            title = f"{compared.comparison.title}: {_about(compared)}"
+            parts.append(titled(title, rich_table(_compared_table(table, number, compared))))
     parts += [RichText(each.line) for each in _left_out(table)]
     if any(each.entries for each in table.comparisons):
         words = "Holm's p-values are corrected for their number."
@@ -137,27 +137,6 @@ def _summary(table: StudyTable) -> Table:
         rows.append((row.variant.name, row.variant.title, *cells, _faces(row), _runs(row), _times(row)))
     if not any(row.variant.title for row in table.rows):
         columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
-    return Table("variants", columns, rows)
-
-
-def _long_summary(table: StudyTable) -> Table:
-    """The same with one line per metric."""
-    columns = (
-        Column("variant", "text"), Column("what", "text"), Column("metric", "text"), Column("ours", "text"),
-        Column("theirs", "text"),
-    )  # fmt: skip
-    rows = []
-    for row in table.rows:
-        published = row.variant.published
-        lines = [
-            (metric_name(name), spread_text(name, row.metrics[name]) if name in row.metrics else UNDEFINED,
-             metric_text(name, published[name]) if name in published else "")
-            for name in table.study.metrics
-        ]  # fmt: skip
-        lines += [("faces", _faces(row), ""), ("runs", _runs(row), ""), ("training", _times(row), "")]
-        who = [(row.variant.name, row.variant.title), *[("", "")] * len(lines)]
-        said = [line for line in lines if line[1] not in {"", UNDEFINED} or line[2]]
-        rows += [(*first, *line) for first, line in zip(who, said, strict=False)]
     return Table("variants", columns, rows)
 
 
