@@ -31,16 +31,13 @@ def table(done):
 
 
 def test_rows_hold_mean_and_spread_of_the_stored_predictions(done, table):
-    base, five, merged, damaged, wild, lost, elsewhere = table.rows
+    base, five, merged, _damaged, wild, lost, elsewhere = table.rows
     each = [accuracy(done.finished[done.runs[index].key].predictions()) for index in (0, 4)]
     assert base.metrics["accuracy"].mean == pytest.approx(np.mean(each))
     assert base.metrics["accuracy"].deviation == pytest.approx(np.std(each, ddof=1))
     assert (base.missing, base.failed) == (0, 0)
-    took = [done.finished[done.runs[index].key].record.seconds for index in (0, 4)]
-    assert base.training == {"1 thread": pytest.approx(np.mean(took))}
     assert five.metrics["accuracy"].mean == pytest.approx(accuracy(done.finished[done.runs[1].key].predictions()))
     assert np.isnan(five.metrics["recall.disgust"].mean)
-    assert merged.training == damaged.training == {}
     assert merged.samples == five.samples
     assert (wild.failed, wild.metrics, wild.samples) == (1, {}, 0)
     assert (lost.failed, lost.missing) == (1, 0)
@@ -198,18 +195,6 @@ def test_the_terminal_shows_every_figure(table):
     for figure in (figure.replace("%", "").strip() for figure in figures):
         assert figure in words or f"({figure}" in words, figure
     assert "…" not in caught.get()
-
-
-def test_times_of_a_gpu_and_of_a_cpu_have_no_mean(done):
-    """One of two runs on a GPU, by its record."""
-    key = done.runs[4].key
-    record = done.finished[key].record
-    elsewhere = record.model_copy(update={"seconds": 7.0, "threads": 8, "machine": {"device": "cuda:0"}})
-    finished = {**done.finished, key: dataclasses.replace(done.finished[key], record=elsewhere)}
-    table = tabulate(done.study, done.plan, finished, resamples=10)
-    own = done.finished[done.runs[0].key].record.seconds
-    assert table.rows[0].training == {"1 thread": own, "GPU": 7.0}
-    assert table.to_dict()["variants"][0]["training"]["GPU"] == 7.0
 
 
 def test_every_figure_has_a_name():

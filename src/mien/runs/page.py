@@ -84,8 +84,7 @@ def _rows_section(table: StudyTable) -> Section:
         _summary(table),
         Text(
             "± is the standard deviation over runs with different seeds; values without it are of one run. "
-            f"{_epoch_words(table)} Metrics on different classes or samples are not comparable. Times are wall-clock "
-            "times on a machine that may have had other work; devices and thread counts are listed separately.",
+            f"{_epoch_words(table)} Metrics on different classes or samples are not comparable.",
             soft=True,
         ),
     ]
@@ -129,12 +128,11 @@ def _summary(table: StudyTable) -> Table:
         *(Column(_with_published(table, name), "text") for name in metrics),
         Column("faces", "text"),
         Column("runs", "text"),
-        Column("training", "text"),
     )
     rows = []
     for row in table.rows:
         cells = [_cell(row, name) for name in metrics]
-        rows.append((row.variant.name, row.variant.title, *cells, _faces(row), _runs(row), _times(row)))
+        rows.append((row.variant.name, row.variant.title, *cells, _faces(row), _runs(row)))
     if not any(row.variant.title for row in table.rows):
         columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
     return Table("variants", columns, rows)
@@ -142,10 +140,6 @@ def _summary(table: StudyTable) -> Table:
 
 def _faces(row: VariantRow) -> str:
     return f"{row.samples:,} ({row.classes} classes)" if row.samples else ""
-
-
-def _times(row: VariantRow) -> str:
-    return ", ".join(f"{duration(seconds)} ({hardware})" for hardware, seconds in row.training.items())
 
 
 def _with_published(table: StudyTable, metric: str) -> str:

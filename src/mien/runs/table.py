@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from mien.errors import DataError, StudyError
@@ -20,7 +19,7 @@ from mien.labels import parse_scheme
 from mien.progress import track
 from mien.runs.plan import PlannedRun, StudyPlan
 from mien.runs.spec import ComparisonSpec, Study, Variant
-from mien.runs.store import CompletedRun, RunRecord, predictions_of
+from mien.runs.store import CompletedRun, predictions_of
 
 
 @dataclass(frozen=True)
@@ -32,8 +31,6 @@ class VariantRow:
         samples: number of validation samples that it is measured on; 0 while no run is finished.
         classes: number of its classes; 0 while no run is finished.
         metrics: by name, over the finished runs; empty without one.
-        training: mean seconds of its finished runs, by :attr:`mien.runs.store.RunRecord.hardware`, since times of
-            different hardware have no mean; empty for what is merged from another's.
         failed: runs whose training could not go on.
         missing: runs that are not finished.
     """
@@ -42,7 +39,6 @@ class VariantRow:
     samples: int
     classes: int
     metrics: Mapping[str, Spread]
-    training: Mapping[str, float]
     failed: int
     missing: int
 
@@ -174,7 +170,6 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
             if run.variant == (variant.after or variant.name)
             and not (variant.corrupted and each.is_missing(corrupted=run.corrupted))
         ]
-        trained = [record for record in own if not record.failed and not variant.after]
         many = list(predictions[variant.name].values())
         rows.append(
             VariantRow(
@@ -182,7 +177,6 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
                 samples=len(many[0]) if many else 0,
                 classes=len(many[0].classes) if many else 0,
                 metrics=_spreads(many, study.metrics, resamples),
-                training=_training(trained),
                 failed=sum(bool(record.failed) for record in own),
                 missing=0 if variant.name in plan.left_out else len(study.seeds_of(variant)) - len(own),
             )
@@ -210,13 +204,6 @@ def _check_votes(study: Study, predictions: Mapping[str, Mapping[int, Prediction
             "results; the study then repeats it.",
             code="study-votes",
         )
-
-
-def _training(records: Sequence[RunRecord]) -> dict[str, float]:
-    took: dict[str, list[float]] = {}
-    for record in records:
-        took.setdefault(record.hardware, []).append(record.seconds)
-    return {hardware: fmean(seconds) for hardware, seconds in sorted(took.items())}
 
 
 def _spreads(runs: Sequence[Predictions], metrics: Sequence[str], resamples: int) -> dict[str, Spread]:
