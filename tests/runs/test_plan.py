@@ -267,15 +267,3 @@ def test_weights_that_are_not_at_hand_can_be_given_as_a_file(tiny_study_file, fa
     text = text.replace('name = "wild"', 'name = "wild"\noptional = true')
     plan = make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
     assert plan.left_out["wild"] == "not on this machine. In this study: --set wild:model.weights=FILE."
-
-
-def test_time_is_estimated_from_timed_steps(done, monkeypatch, tmp_path):
-    """Oracle: epochs, faces and rate multiplied by hand."""
-    monkeypatch.setattr(planner, "training_throughput", lambda recipe, classes, seconds: 50.0)
-    run = done.runs[0]
-    longer = dataclasses.replace(run, recipe=run.recipe.model_copy(update={"epochs": 3}))
-    assert planner.estimate_seconds([run, longer], tmp_path, 1) == pytest.approx(
-        [run.train_faces / 50, 3 * run.train_faces / 50]
-    )
-    # It is done: nothing of it is left.
-    assert planner.estimate_seconds([run], done.context.out, 1) == [0]

@@ -113,13 +113,6 @@ class StudyJob:
 
         return parallel_runs(self.jobs or 1, len(self.to_do))
 
-    def estimate(self) -> list[float]:
-        """About how many seconds each pending run will take."""
-        from mien.runs.planner import estimate_seconds
-
-        with busy("timing the networks"):
-            return estimate_seconds(self.to_do, self.context.out, self.at_once)
-
     def run(self, callback: StudyCallback | None = None) -> StudyTable:
         """Run what is pending, and write table and page. A failure waits until those of the other runs are written."""
         from mien.runs.scheduler import run_all

@@ -78,9 +78,7 @@ def study(
         ),
     ] = None,
     engine: EngineOption = Engine.LOCAL,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would run and about how long it would take.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run.")] = False,
     only_finished: Annotated[
         bool, typer.Option("--finished", help="Train nothing. Write table and page of the finished runs.")
     ] = False,
@@ -213,24 +211,16 @@ def _show_studies(json: bool) -> None:
 
 
 def _show_what_would_run(job: StudyJob, json: bool) -> None:
-    seconds = job.estimate()
-    total = sum(seconds) / job.at_once
     if json:
-        runs = [
-            {"variant": run.variant, "seed": run.recipe.seed, "seconds": each}
-            for run, each in zip(job.to_do, seconds, strict=True)
-        ]
-        show_json({"runs": len(job.plan.runs), "to_do": runs, "seconds": total})
+        runs = [{"variant": run.variant, "seed": run.recipe.seed} for run in job.to_do]
+        show_json({"runs": len(job.plan.runs), "to_do": runs})
         return
-    table = _plain_table(["variant", "seed", "epochs", "time"], right=["seed", "epochs", "time"])
-    for run, each in zip(job.to_do, seconds, strict=True):
-        table.add_row(run.variant, str(run.recipe.seed), str(run.recipe.epochs), duration(each))
+    table = _plain_table(["variant", "seed", "epochs"], right=["seed", "epochs"])
+    for run in job.to_do:
+        table.add_row(run.variant, str(run.recipe.seed), str(run.recipe.epochs))
     if job.to_do:
         show(table)
-    how = ", one at a time" if job.at_once == 1 else f", {job.at_once} at a time"
-    typer.echo(
-        f"{len(job.to_do)} of {len(job.plan.runs)} runs to do{how}: about {duration(total)} if none stops early."
-    )
+    typer.echo(f"{len(job.to_do)} of {len(job.plan.runs)} runs to do.")
 
 
 def _plain_table(headers: Sequence[str], right: Sequence[str]) -> Table:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,16 +12,13 @@ from mien.evaluation.predictions import Predictions
 from mien.evaluation.seed_variance import aligned
 from mien.inference.find_model import find_trained
 from mien.models.registry import completed
-from mien.processes import available_cores
 from mien.recipe import Recipe
-from mien.runs.plan import DataForm, FacesByForm, PlannedRun, StudyPlan, folder_of
+from mien.runs.plan import DataForm, FacesByForm, PlannedRun, StudyPlan
 from mien.runs.spec import Study, Variant
 from mien.runs.table import merged
-from mien.training.device import set_threads, threads
 from mien.training.outputs import count_logits, output_facts
 from mien.training.plan import plan_training
 from mien.training.state import check_network, check_weights, file_digest
-from mien.training.throughput import training_throughput
 
 
 @dataclass(frozen=True)
@@ -184,19 +180,3 @@ def _runs(
                 study.is_corrupted(variant),
             )
     return list(runs.values())
-
-
-def estimate_seconds(runs: Sequence[PlannedRun], out: Path, at_once: int) -> list[float]:
-    """About how long each run will take where ``at_once`` share the cores, from a few timed steps of its network."""
-    before, rates, estimates = threads(), dict[str, float](), list[float]()
-    set_threads(max(available_cores() // at_once, 1) if at_once > 1 else before)
-    for run in runs:
-        recipe = run.recipe
-        network = repr((recipe.model, recipe.input, recipe.batch_size, recipe.precision, recipe.progressive_resizing,
-                        recipe.consistency_loss > 0))  # fmt: skip
-        if network not in rates:
-            rates[network] = training_throughput(recipe, len(run.classes), seconds=1.0)
-        done = len(folder_of(run, out).read_history())
-        estimates.append(max(recipe.epochs - done, 0) * run.train_faces / rates[network])
-    set_threads(before)
-    return estimates
