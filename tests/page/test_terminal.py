@@ -32,9 +32,8 @@ def test_a_figure_has_its_interval_and_nothing_is_a_dash():
 def test_a_list_that_does_not_fit_is_folded_and_not_cut(width):
     values = {"optim.weight_decay": 0.0005, "model.convolutions": [2, 2, 2, 2], "model.widths": [64, 128, 256, 432]}
     best = TrialResult(0, "complete", 0.7, 3, 12.5, values)
-    shown = lines(keys_table(best, values, dict.fromkeys(values, 0.1)), width)
+    shown = lines(keys_table(best, values), width)
     # Cells fold within their columns: what each column holds, put together again.
     words = "".join("".join(shown).split())
-    assert words.count("10.0%") == len(values)
     for figure in ("64", "128", "256", "432"):
         assert words.count(figure) >= 2

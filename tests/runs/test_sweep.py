@@ -16,7 +16,7 @@ from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
 from mien.run_history import best_epoch
 from mien.runs.space import load_space
-from mien.runs.sweep import _importance, search
+from mien.runs.sweep import search
 from mien.training.loop import train
 from mien.training.plan import plan_training
 from support import raises
@@ -185,22 +185,6 @@ def test_another_database_holds_several_sweeps_by_the_names_of_their_folders(tmp
         assert len(search(space, faces, tmp_path / name, database=url).trials) == 1
         assert not (tmp_path / name / "trials.db").exists()
     assert set(optuna.get_all_study_names(url)) == {"one", "two"}
-
-
-def test_importance_is_of_the_key_that_matters():
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-
-    def objective(trial):
-        trial.suggest_float("label_smoothing", 0, 0.9)
-        return trial.suggest_float("optim.momentum", 0, 0.9)
-
-    study.optimize(objective, n_trials=7)
-    assert _importance(study, 0) == {}
-    study.optimize(objective, n_trials=23)
-    found = _importance(study, 0)
-    assert list(found) == ["optim.momentum", "label_smoothing"]
-    assert sum(found.values()) <= 1
-    assert found["optim.momentum"] > 0.9
 
 
 def test_a_trial_is_queued_again_when_something_else_stops_the_worker(tmp_path, faces, space_file):

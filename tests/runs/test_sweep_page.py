@@ -68,7 +68,7 @@ def test_the_best_so_far_never_falls(monkeypatch):
 @pytest.mark.parametrize("trials", [TRIALS[:1], TRIALS[1:2], TRIALS[3:4], TRIALS], ids=["one", "pruned", "none", "all"])
 def test_sections_of_any_trials_can_be_made(trials):
     base = {"optim.lr": 0.2, "a <b>": 2, "name": "x"}
-    result = SweepResult(Path("out"), tuple(trials), base, len(trials), {})
+    result = SweepResult(Path("out"), tuple(trials), base, len(trials))
     keys = [section.key for section in sweep_sections(result)]
     assert keys == (["best"] if best_trial(trials) else []) + ["history", "trials"]
 

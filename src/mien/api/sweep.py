@@ -80,7 +80,6 @@ def run_sweep(
     with needs_extra("search", "A sweep"):
         # The packages of the page are checked now, not after hours.
         import_page_packages()
-        import sklearn  # noqa: F401
 
         from mien.runs.sweep import check_networks, search
         from mien.training.device import check_device

@@ -78,7 +78,7 @@ def _show(result: SweepResult) -> None:
         notice(f"{result.folder}: no trial is finished, so there is no best recipe.")
     else:
         typer.echo(f"best: trial {best.number} of {len(result.trials)}, {percent(best.accuracy)} on validation")
-        show(rich_table(keys_table(best, result.base, result.importance)))
+        show(rich_table(keys_table(best, result.base)))
         notice(f"Train it with: mien train {result.best_recipe} --data PATH")
     if result.page is not None:
         notice(f"report: {result.page}")

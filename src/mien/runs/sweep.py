@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -38,7 +38,6 @@ from mien.run_folder import RunFolder
 from mien.run_history import best_epoch
 from mien.runs.space import Space
 from mien.runs.sweep_page import (
-    IMPORTANCE_NEEDS,
     SweepResult,
     TrialResult,
     own_values,
@@ -121,9 +120,7 @@ def search(
             worker.run_one()
         # A worker that was killed after its trial had ended left the files as they were.
         results = worker.write_small_files()
-        result = SweepResult(
-            out, results, own_values(space), total, _importance(study, space.seed), interrupted.is_set()
-        )
+        result = SweepResult(out, results, own_values(space), total, interrupted.is_set())
         if not results:
             return result
         lead = f"Metrics on the validation split: {samples_text(len(validation))}, {len(in_scheme.classes)} classes."
@@ -249,19 +246,6 @@ def _number_of(trial: FrozenTrial) -> int:
     """The number that a trial began with; one that was interrupted goes on under a later one."""
     retried = RetryHeartbeatStaleTrialCallback.retried_trial_number(trial)
     return trial.number if retried is None else retried
-
-
-def _importance(study: optuna.Study, seed: int) -> dict[str, float]:
-    """Fraction of the accuracy's variance that each key explains, largest first; empty with too few trials.
-
-    fANOVA (Hutter et al., ICML 2014), over the complete trials.
-    """
-    values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
-    if len(values) >= IMPORTANCE_NEEDS and len(set(values)) > 1:
-        # Raised when no tree of the forest saw two different values.
-        with suppress(RuntimeError):
-            return optuna.importance.FanovaImportanceEvaluator(seed=seed).evaluate(study)
-    return {}
 
 
 class _TrialCallback(Callback):

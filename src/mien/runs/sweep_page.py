@@ -22,8 +22,6 @@ from mien.runs.space import Space
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-IMPORTANCE_NEEDS = 8
-"""Complete trials; of fewer, the importance of keys is chance."""
 TRIALS_SHOWN = 20
 _BEST = COLOURS[5]
 
@@ -74,7 +72,6 @@ class SweepResult:
         trials: the finished ones, by number.
         base: the recipe's own value of each searched key.
         total: how many there will be.
-        importance: fraction of the variance of accuracy that each key explains; empty with too few complete trials.
         was_stopped: whether Ctrl-C ended this worker.
         page: report.html; None while no trial is finished.
     """
@@ -83,7 +80,6 @@ class SweepResult:
     trials: tuple[TrialResult, ...]
     base: Mapping[str, Any]
     total: int
-    importance: Mapping[str, float]
     was_stopped: bool = False
     page: Path | None = None
 
@@ -110,7 +106,6 @@ class SweepResult:
             "finished": len(self.trials),
             "total": self.total,
             "best": best,
-            "importance": dict(self.importance),
         }
 
 
@@ -186,14 +181,10 @@ def trials_table(trials: Sequence[TrialResult], keys: Sequence[str]) -> Table:
     return Table("trials", columns, rows, shown=TRIALS_SHOWN)
 
 
-def keys_table(best: TrialResult, base: Mapping[str, Any], importance: Mapping[str, float]) -> Table:
-    """What the best trial has beside the recipe's own value, and how much of the accuracy each key explains."""
-    columns: tuple[Column, ...] = (Column("key", "text"), Column("recipe", "number"), Column("best", "number"))
-    rows: list[tuple[Any, ...]] = [(key, base[key], value) for key, value in best.values.items()]
-    if importance:
-        columns = (*columns, Column("explains", "percent"))
-        rows = [(*row, importance[row[0]]) for row in rows]
-    return Table("best", columns, rows)
+def keys_table(best: TrialResult, base: Mapping[str, Any]) -> Table:
+    """What the best trial has beside the recipe's own value."""
+    columns = (Column("key", "text"), Column("recipe", "number"), Column("best", "number"))
+    return Table("best", columns, [(key, base[key], value) for key, value in best.values.items()])
 
 
 def sweep_sections(result: SweepResult) -> list[Section]:
@@ -205,17 +196,9 @@ def sweep_sections(result: SweepResult) -> list[Section]:
     )
     sections = []
     if best is not None:
-        importance = (
-            "The last column is the fraction of the variance of accuracy that each key explains by itself, over the "
-            f"{outcomes.count('complete')} complete trials (fANOVA: Hutter et al., ICML 2014). With few trials it is a "
-            "rough guide; the rest of the variance comes from interactions."
-            if result.importance
-            else f"The importance of keys needs {IMPORTANCE_NEEDS} complete trials with different accuracies."
-        )
         blocks: tuple[Block, ...] = (
             Text(f"Trial {best.number}: {percent(best.accuracy)} on validation after {best.epochs} epochs."),
-            keys_table(best, result.base, result.importance),
-            Text(importance, soft=True),
+            keys_table(best, result.base),
             Text(
                 "This accuracy is optimistic: the best of many trials was selected on the same faces. Train best.toml "
                 "with other seeds to confirm it: mien train best.toml --data PATH --set seed=1.",
