@@ -99,8 +99,8 @@ def test_robustness_draws_the_groups_of_the_data(mien, tiny_run, people, table):
 def test_folds_of_the_audit_keep_people_together(people, table, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(
-        "mien.runs.folds.cross_val_predictions",
-        lambda recipe, faces, groups, *_, **__: seen.append(groups) or "predictions",
+        "mien.runs.folds.predict_folds",
+        lambda recipe, folds, *_, **__: seen.append(folds.groups) or "predictions",
     )
     near = replace(find_copies(people.subset(np.arange(8))).near, groups=np.arange(len(people)))
     copies = Copies(np.arange(len(people)), near, np.zeros(len(people)))

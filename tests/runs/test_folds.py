@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from mien.data.dataset import Dataset
-from mien.errors import DataError, ModelError, RecipeError, RunError
+from mien.errors import DataError, RecipeError, RunError
 from mien.evaluation.predictions import read_predictions
 from mien.inference.predictor import Predictor
-from mien.recipe import ModelRecipe
 from mien.run_folder import RunFolder
 from mien.runs import folds
-from mien.runs.folds import SPLIT, cross_val_predictions, deal_groups, stratified_folds, training_size
+from mien.runs.folds import SPLIT, audit_folds, check_audited, deal_groups, predict_folds, stratified_folds
 from mien.training.callback import Callback
 from support import raises
 
@@ -31,6 +30,10 @@ def short_recipe(tiny_recipe, monkeypatch):
 
 def view(plan):
     return nullcontext()
+
+
+def cross_val_predictions(recipe, faces, groups, folder, **others):
+    return predict_folds(recipe, audit_folds(faces, groups), folder, **others)
 
 
 def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monkeypatch):
@@ -132,14 +135,13 @@ def test_a_finished_fold_that_learnt_something_else_is_not_taken_for_this_one(
         cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, progress=view, notify=print)
 
 
-def test_recipes_and_data_that_cannot_be_judged(short_recipe, faces, tmp_path):
+def test_recipes_and_data_that_cannot_be_judged(short_recipe, faces):
     merging = short_recipe.model_copy(update={"classes": "binary"})
     with raises(RecipeError, "recipe-merges-classes"):
-        cross_val_predictions(merging, faces, np.arange(len(faces)), tmp_path, progress=view, notify=print)
+        check_audited(merging, faces)
     part = faces.of_split("validation")
     with raises(DataError, "no-train-split"):
-        cross_val_predictions(short_recipe, part, np.arange(len(part)), tmp_path, progress=view, notify=print)
-    assert not list(tmp_path.iterdir())
+        check_audited(short_recipe, part)
 
 
 @pytest.fixture
@@ -157,23 +159,16 @@ def judge(recipe, faces, folder, groups=None):
     return cross_val_predictions(recipe, faces, groups, folder, progress=view, notify=print)
 
 
-def test_a_class_without_a_train_row_is_refused_before_anything(short_recipe, faces, tmp_path, untrained):
+def test_a_class_without_a_train_row_is_refused_before_anything(short_recipe, faces):
     sad = faces.classes.index("sad")
     pending = faces.subset((faces.labels != sad) | (faces.split != "train"))
     assert (pending.labels == sad).any()
     with raises(DataError, "class-missing-in-train") as caught:
-        folds.check_recipe(short_recipe, pending, tmp_path)
+        check_audited(short_recipe, pending)
     assert "'sad'" in str(caught.value)
     nobody = faces.subset(faces.labels != sad)
     with raises(DataError, "class-missing-in-train"):
-        folds.check_recipe(short_recipe, nobody, tmp_path)
-
-
-def test_missing_weights_are_refused_before_anything(short_recipe, faces, tmp_path, timm):
-    settings = {"backbone": "test_resnet", "pretrained": True, "weights": str(tmp_path / "none.safetensors")}
-    model = ModelRecipe.model_validate({"name": "timm", **settings})
-    with raises(ModelError, "weights-missing"):
-        folds.check_recipe(short_recipe.model_copy(update={"model": model}), faces, tmp_path / "out")
+        check_audited(short_recipe, nobody)
 
 
 @pytest.mark.parametrize(
@@ -208,17 +203,6 @@ def test_a_later_fold_of_other_data_is_refused_before_the_first(short_recipe, fa
         judge(short_recipe, faces, tmp_path)
     assert "fold-2" in str(caught.value)
     assert [file.name for file in tmp_path.iterdir()] == ["fold-2"]
-
-
-def test_the_size_of_a_fold_counts_the_limit_after_the_folds_are_cut(faces, tiny_recipe):
-    """Oracle: by hand, four of five folds and of those their own share for training; then at most so many a class."""
-    counts = faces.counts("train")
-    whole = training_size(faces, tiny_recipe)
-    assert 0.6 * counts.sum() < whole < 0.8 * counts.sum()
-    limited = tiny_recipe.model_copy(update={"balance": tiny_recipe.balance.model_copy(update={"faces_per_class": 10})})
-    large = int((counts * whole / counts.sum() >= 11).sum())
-    # To within one of each class: it is an approximation.
-    assert 10 * large <= training_size(faces, limited) <= 11 * len(counts)
 
 
 def unevenness(labels, fold_of, count):

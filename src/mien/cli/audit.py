@@ -156,25 +156,24 @@ def _join(found: Clean, applied: Clean | None, source: Source) -> Clean:
 
 def _check_training(options: _Options, recipe: Recipe, faces: Dataset) -> Dataset:
     """The data at the recipe's input size, once it is sure that the recipe can be trained on it."""
-    from mien.runs.folds import check_recipe, training_size
+    from mien.runs.folds import check_audited
     from mien.training.plan import recipe_warnings
 
     form = recipe.input.stored_as
     to_train = faces if form == (FINGERPRINT_PX, 1) else options.source.read(*form, again=True).faces
-    check_recipe(recipe, to_train, options.out / _FOLDS)
-    for warning in recipe_warnings(recipe, train_faces=training_size(to_train, recipe)):
+    check_audited(recipe, to_train)
+    for warning in recipe_warnings(recipe, train_faces=int(to_train.counts("train").sum())):
         notice(warning.line)
     return to_train
 
 
 def _predict_out_of_fold(options: _Options, recipe: Recipe, faces: Dataset, copies: Copies) -> Predictions:
     """Predictions of five models, each on the samples it was not trained on. Exits with 130 where it was stopped."""
-    from mien.runs.folds import cross_val_predictions
+    from mien.runs.folds import audit_folds, predict_folds
 
-    predictions = cross_val_predictions(
+    predictions = predict_folds(
         recipe,
-        faces,
-        kept_together(faces, copies),
+        audit_folds(faces, kept_together(faces, copies)),
         options.out / _FOLDS,
         progress=TrainProgress,
         notify=notice,

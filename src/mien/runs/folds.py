@@ -27,7 +27,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.data.balance import balanced_counts
 from mien.data.dataset import Dataset
 from mien.data.splits import check_class_groups, count_by_group, cut_groups
 from mien.errors import DataError, RecipeError, RunError, arg
@@ -38,7 +37,7 @@ from mien.evaluation.temperature import FOLD_SEED, FOLDS, assign_folds
 from mien.inference.onnx_classifier import BATCH
 from mien.inference.predictor import Predictor
 from mien.labels import parse_scheme
-from mien.models.registry import build_model, completed, starts_from_scratch
+from mien.models.registry import completed, starts_from_scratch
 from mien.pipeline.split_predictions import with_model_classes
 from mien.pipeline.training_run import run_recipe
 from mien.progress import slices, track
@@ -157,26 +156,6 @@ def deal_groups(groups: npt.NDArray[np.int64], labels: npt.NDArray[np.int64], co
     return np.asarray(fold_of[number])
 
 
-def cross_val_predictions(
-    recipe: Recipe,
-    faces: Dataset,
-    groups: npt.NDArray[np.int64],
-    folder: Path,
-    *,
-    progress: ProgressView,
-    notify: Callable[[str], None],
-    environment: Mapping[str, Any] | None = None,
-) -> Predictions | None:
-    """The out-of-fold predictions of an audit: :func:`predict_folds` of :func:`audit_folds`.
-
-    Raises:
-        MienError: as :func:`check_recipe` and :func:`predict_folds`.
-    """
-    check_recipe(recipe, faces, folder)
-    folds = audit_folds(faces, groups)
-    return predict_folds(recipe, folds, folder, progress=progress, notify=notify, environment=environment)
-
-
 def predict_folds(
     recipe: Recipe,
     folds: FoldPlan,
@@ -209,8 +188,7 @@ def predict_folds(
         MienError: as :func:`mien.pipeline.training_run.run_recipe`.
         DataError, RunError: a fold cannot be trained, or was started on other data or weights; nothing is trained.
     """
-    faces, scheme = folds.faces, parse_scheme(recipe.classes)
-    check_fold_runs(recipe, len(faces.classes if scheme is None else scheme.classes), folder, folds.count)
+    faces = folds.faces
     _check_folds(recipe, folds, folder, init_from)
     parts = []
     for fold in range(folds.count):
@@ -249,14 +227,12 @@ def predict_folds(
     return together
 
 
-def check_recipe(recipe: Recipe, faces: Dataset, folder: Path) -> None:
-    """Refuse recipes and data that cannot be used, before the slow search for copies. Faces may have any size.
+def check_audited(recipe: Recipe, faces: Dataset) -> None:
+    """Refuse recipes and data that an audit cannot use, before the slow search for copies.
 
     Raises:
         RecipeError: the recipe merges or drops classes, or its network cannot be built.
         DataError: there is no train split, or it has no samples of some class.
-        ModelError: pretrained weights are missing, damaged or another network's, or cannot be downloaded.
-        RunError: a fold in the folder was started with another recipe.
     """
     scheme = parse_scheme(recipe.classes)
     if scheme is not None and set(scheme.classes) != set(faces.classes):
@@ -279,46 +255,23 @@ def check_recipe(recipe: Recipe, faces: Dataset, folder: Path) -> None:
             code="class-missing-in-train",
         )
     check_network(recipe, len(faces.classes))
-    check_fold_runs(recipe, len(faces.classes), folder, FOLDS)
-
-
-def check_fold_runs(recipe: Recipe, class_count: int, folder: Path, count: int) -> None:
-    """Refuse pretrained weights that cannot be had, and folds that were started with another recipe.
-
-    Raises:
-        ModelError, RunError: see :func:`check_recipe`.
-    """
-    runs = [RunFolder(folder / f"fold-{fold + 1}") for fold in range(count)]
-    if not all(run.last.is_file() for run in runs):
-        build_model(recipe.model, class_count, *recipe.input.seen_as).load_pretrained()
-    digest = completed(recipe).digest
-    for run in runs:
-        if run.is_run and completed(run.read_recipe()).digest != digest:
-            raise RunError(
-                f"{run.path} was started with another recipe. Give that recipe, or choose another folder with "
-                f"{arg('out')}.",
-                code="other-recipe",
-            )
-
-
-def training_size(faces: Dataset, recipe: Recipe) -> int:
-    """Approximate number of training faces of one fold, after class balancing."""
-    fraction = (1 - 1 / FOLDS) * (1 - 1 / VALIDATION_FOLDS)
-    # A limit for each class holds for what the folds leave.
-    limit = round(recipe.balance.faces_per_class / fraction)
-    balance = recipe.balance.model_copy(update={"faces_per_class": limit})
-    return int(balanced_counts(faces.counts("train"), balance).sum() * fraction)
 
 
 def _check_folds(recipe: Recipe, folds: FoldPlan, folder: Path, init_from: RunFolder | None) -> None:
     """Refuse before the first fold what would fail in a later one, hours later, and finished folds of another start."""
     start = None if init_from is None else file_digest(init_from.best)
+    digest = completed(recipe).digest
     for fold in range(folds.count):
         run, training = RunFolder(folder / f"fold-{fold + 1}"), folds.training(fold)
         try:
             plan_training(recipe, training)
         except DataError as error:
             raise DataError(f"Fold {fold + 1} of {folds.count} cannot be trained. {error}", code=error.code) from None
+        if run.is_run and completed(run.read_recipe()).digest != digest:
+            raise RunError(
+                f"{run.path} was started with another recipe. Give that recipe, or choose another folder with --out.",
+                code="other-recipe",
+            )
         if run.is_run and not training.matches_training_data(str(run.read_environment().get("data_fingerprint"))):
             raise RunError(
                 f"{run.path} was started on other data. Choose another folder with {arg('out')}.", code="other-data"
