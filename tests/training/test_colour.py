@@ -28,7 +28,7 @@ from mien.preprocess import InputSpec, face_square, grey_square, grey_stack, in_
 from mien.recipe import AugmentRecipe, ModelRecipe, Recipe
 from mien.recipe_file import parse_recipe, tuned
 from mien.run_folder import RunFolder
-from mien.serve.built_page import models_files, page_model_file
+from mien.serve.built_page import page_files, page_model_file
 from mien.training.augment import as_shown, augment
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -75,7 +75,7 @@ def test_the_model_file_says_its_channels_and_answers_as_torch(colour_run, colou
     with raises(DataError, "crops-shape", "56, 56, 3"):
         model.probabilities(grey_stack(colour_faces.images[:2]))
     with raises(ModelError, "page-grey-only"):
-        models_files([colour_run.model])
+        page_files([colour_run.model])
     monkeypatch.setattr("mien.serve.built_page.find_model", lambda name: Path(name))
     assert page_model_file(colour_run.model, guarded=False) == Path("fast-int8")
 

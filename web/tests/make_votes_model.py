@@ -28,7 +28,7 @@ from mien.labels import FERPLUS_CLASSES
 from mien.preprocess import to_input
 from mien.recipe_file import parse_recipe
 from mien.run_folder import RunFolder
-from mien.serve.built_page import MODEL, models_files
+from mien.serve.built_page import MODEL, page_files
 from mien.training.loop import train
 from mien.training.plan import plan_training
 
@@ -108,8 +108,8 @@ def main(folder: Path) -> None:
         run = RunFolder(Path(temporary) / "run")
         train(plan_training(parse_recipe(RECIPE, "votes"), voted_faces()), run)
         export_run(run)
-        for name, content in models_files([run.model]).items():
-            (folder / name).write_bytes(content)
+        for name, content in page_files([run.model]).items():
+            (folder / name).write_bytes(content.read_bytes() if isinstance(content, Path) else content)
     (folder / "expected.json").write_text(json.dumps(expected(folder / MODEL)), encoding="utf-8")
 
 
