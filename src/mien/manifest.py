@@ -228,6 +228,12 @@ class Manifest(BaseModel):
         return (answer, *self.all_outputs)
 
     @property
+    def measured_output(self) -> ModelOutput:
+        """The output of the graph that people's votes are compared with, or the label; see :func:`answering`."""
+        outputs = self.all_outputs
+        return outputs[answering([each.target for each in outputs])]
+
+    @property
     def all_outputs(self) -> tuple[ModelOutput, ...]:
         """All outputs of the graph, that of the label first. Its logits are ``logits``, as in every model file."""
         if not self.outputs:
@@ -250,7 +256,7 @@ class Manifest(BaseModel):
         """
         outputs = self.outputs_to_choose
         if name is None:
-            return outputs[0 if self.answer else answering([each.target for each in outputs])]
+            return outputs[0] if self.answer else self.measured_output
         if name not in (names := [each.name for each in outputs if each.name is not None]):
             known = nearest(name, names) if names else " It has one, which needs no name."
             raise ModelError(

@@ -19,6 +19,7 @@ from mien.inference.face_reader import FaceReader
 from mien.inference.prediction import Prediction
 from mien.labels import EXPRESSIONS, FERPLUS_CLASSES
 from mien.manifest import AnswerRule, ModelOutput, answer_output
+from mien.pipeline.split_predictions import votes_of
 from mien.preprocess import to_input
 from support import raises, refused
 
@@ -152,6 +153,13 @@ def test_the_answer_of_a_rule_is_the_default_everywhere(mien, voted_run, voted_f
     assert info["answer"]["strength"] == 0.5
     reader = FaceReader(model)
     assert reader.answers == (*FERPLUS_CLASSES[:8], "unsure", "not a face")
+
+
+def test_votes_are_compared_with_the_shares_of_people_not_with_the_answer(voted_run, voted_faces, tmp_path):
+    model = mien.load(with_rule(voted_run, tmp_path / "ruled.onnx"))
+    found = votes_of(model, voted_faces)
+    assert (found.output, found.classes) == ("perceived", FERPLUS_CLASSES)
+    assert model.manifest.measured_output == model.manifest.output("perceived")
 
 
 def test_the_rule_says_from_which_probability_it_answers(voted_run, voted_faces, tmp_path):

@@ -207,7 +207,7 @@ def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -
                 code="temperature-not-fitted",
             )
         )
-    elif other_votes is None and (unfitted := unfitted_notice(manifest.output(), unseen)) is not None:
+    elif other_votes is None and (unfitted := unfitted_notice(manifest.measured_output, unseen)) is not None:
         notices.append(unfitted)
     return ExportedEnsemble(out, manifest, accuracies, difference, evaluation, notices)
 

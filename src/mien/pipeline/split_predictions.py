@@ -104,14 +104,14 @@ def predict_split(
 def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | None:
     """The votes of faces in the order of the classes of the model's output that learned from votes, if there is one.
 
-    Of several such outputs it is the one that ``mien predict`` answers by (:meth:`mien.manifest.Manifest.output`). None
+    Of several such outputs it is :attr:`mien.manifest.Manifest.measured_output`. None
     where no face has votes. For a model that learned from labels alone, and without a model, None too where they are
     unusable. Where people could choose a class that the output does not have, too, without ``output``.
 
     Raises:
         DataError: the model has such an output, and the votes are unusable.
     """
-    answering = None if predictor is None else predictor.manifest.output()
+    answering = None if predictor is None else predictor.manifest.measured_output
     output = answering.name if answering is not None and answering.perceived else None
     if faces.votes is None or not faces.votes.any():
         return None
@@ -146,7 +146,7 @@ def other_votes_notice(predictors: Sequence[Predictor], predictions: Predictions
     if predictions.votes is None:
         return None
     for predictor in predictors:
-        output = predictor.manifest.output()
+        output = predictor.manifest.measured_output
         unknown = [name for name in predictions.votes.classes if name not in output.classes]
         if output.perceived and unknown:
             return Notice(
