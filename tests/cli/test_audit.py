@@ -148,6 +148,7 @@ def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
     def not_yet(*arguments):
         raise AssertionError("copies are looked for already")
 
+    find_copies = command.find_copies
     monkeypatch.setattr(command, "find_copies", not_yet)
     out = tmp_path / "out"
     merging, other = tmp_path / "merging.toml", tmp_path / "other.toml"
@@ -162,6 +163,8 @@ def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
     write_predictions(tmp_path / "others.npz", others)
     refused(mien("audit", face_parquet, "--predictions", tmp_path / "others.npz", "--out", out), "classes-differ")
     assert not out.exists()
+    # Folds of another recipe are found when the folds are trained, which is after the search for copies.
+    monkeypatch.setattr(command, "find_copies", find_copies)
     other.write_text(dump_recipe(tiny_recipe.model_copy(update={"seed": 8})))
     shutil.copytree(tiny_run.path, out / "folds" / "fold-2")
     refused(mien("audit", face_parquet, "--recipe", other, "--out", out), "other-recipe", "2")

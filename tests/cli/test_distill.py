@@ -149,7 +149,5 @@ def test_mistakes_are_one_line_and_leave_nothing(mien, tmp_path, teacher, recipe
     )
     validation = teacher.path / "predictions_validation.npz"
     refused(mien(*words, "--teachers", validation), "teacher-other-data")
-    older = mien(*words, "--teachers", validation, "--set", "distill.share=0")
-    refused(older, "recipe-value", "distill.share", "distill.alpha = 0")
     refused(mien(*words, "--teachers", teacher.path, "--tta", 3), "tta-views", "1, 2 or 10")
     assert not run.exists()

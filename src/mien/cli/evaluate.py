@@ -79,29 +79,18 @@ def evaluate(
     scheme = parse_scheme("all" if classes is None else classes)
     options = EvaluateOptions(split or "validation", by, tta, scheme, threshold)
     if predictions is not None:
-        given = {
-            "MODEL": models,
-            "--data": data,
-            "--split": split,
-            "--by": by,
-            "--tta": tta != 1,
-            "--provider": provider,
-            "--map, --skip-bad, --clean, --votes or --group": data_options != SourceVotesOptions(),
-        }
-        if any(given.values()):
-            raise DataError(
-                "--predictions FILE already holds labels and probabilities of one split. Leave out "
-                f"{' and '.join(name for name, value in given.items() if value)}.",
-                code="options",
-            )
-        result = evaluate_file(predictions, classes=classes, threshold=threshold)
-        _check_free(out, result.predictions.split, overwrite)
-        notice(
-            "a predictions file does not say which samples are duplicates of training samples. "
-            "mien report --data PATH does.",
-            "copies-unknown",
+        _check_alone(
+            {
+                "MODEL": models,
+                "--data": data,
+                "--split": split,
+                "--by": by,
+                "--tta": tta != 1,
+                "--provider": provider,
+                "--map, --skip-bad, --clean, --votes or --group": data_options != SourceVotesOptions(),
+            }
         )
-        result = replace(result, name=predictions.stem)
+        result = _evaluate_file(predictions, classes, threshold, out, overwrite)
         metadata = {"predictions": str(predictions)}
     elif not models or data is None:
         raise DataError("mien evaluate needs MODEL and --data PATH, or --predictions FILE alone.", code="options")
@@ -118,13 +107,40 @@ def evaluate(
     if json:
         show_json(result.to_dict())
     else:
-        show(evaluation_text(result.evaluation))
-        if result.predictions.note:
-            typer.echo(f"\nPredictions are {result.predictions.note}.")
-        if result.temperature_note:
-            typer.echo(f"\nProbabilities are {result.temperature_note}.")
+        _show(result)
     if out is not None:
         notice(f"report: {report}" if report else f"{out}: no report; it needs pip install 'mien[report]'.")
+
+
+def _check_alone(given: Mapping[str, object]) -> None:
+    """Refuse what a predictions file leaves no room for. Raises :class:`DataError`."""
+    if any(given.values()):
+        raise DataError(
+            "--predictions FILE already holds labels and probabilities of one split. Leave out "
+            f"{' and '.join(name for name, value in given.items() if value)}.",
+            code="options",
+        )
+
+
+def _evaluate_file(
+    predictions: Path, classes: str | None, threshold: float | None, out: Path | None, overwrite: bool
+) -> EvaluationResult:
+    result = evaluate_file(predictions, classes=classes, threshold=threshold)
+    _check_free(out, result.predictions.split, overwrite)
+    notice(
+        "a predictions file does not say which samples are duplicates of training samples. "
+        "mien report --data PATH does.",
+        "copies-unknown",
+    )
+    return replace(result, name=predictions.stem)
+
+
+def _show(result: EvaluationResult) -> None:
+    show(evaluation_text(result.evaluation))
+    if result.predictions.note:
+        typer.echo(f"\nPredictions are {result.predictions.note}.")
+    if result.temperature_note:
+        typer.echo(f"\nProbabilities are {result.temperature_note}.")
 
 
 def _check_free(out: Path | None, split: str, overwrite: bool) -> None:

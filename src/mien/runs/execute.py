@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -70,6 +71,9 @@ def execute(
     faces = context.faces_by_form[run.form]
     start = run.model if run.parent is None else folder_of(run.parent, context.out)
     failed = ""
+    if folder.best.is_file() and not folder.last.is_file():
+        # A finished run has nothing to resume: where it is needed once more, it is trained again.
+        shutil.rmtree(folder.path)
     try:
         result = run_recipe(
             plan_training(run.recipe, faces),
