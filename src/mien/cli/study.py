@@ -32,7 +32,7 @@ from mien.errors import StudyError
 from mien.progress import bars_are_shown
 from mien.runs.page import duration, study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
-from mien.runs.spec import load_study, study_names
+from mien.runs.spec import Study, load_study, study_names
 from mien.runs.store import CompletedRun
 
 
@@ -99,10 +99,7 @@ def study(
         return
     if only_finished and dry_run:
         raise StudyError("--finished trains nothing; leave out --dry-run.", code="options")
-    # A wrong name is refused before torch is loaded, which takes seconds.
-    wanted = load_study(name)
-    for variant in only or ():
-        wanted.variant(variant)
+    wanted = _load(name, only or ())
     if data is None:
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
     source = data_options.at(data)
@@ -132,14 +129,19 @@ def study(
     with StudyProgress(job.to_do) as progress:
         table = job.run(progress)
     if table.page is not None:
-        if json:
-            show_json(table.to_dict())
-        else:
-            show(study_tables(table))
+        show_json(table.to_dict()) if json else show(study_tables(table))
         notice(f"page: {table.page}; the finished runs are kept in {job.context.results}")
     if table.was_stopped:
         notice("Stopped. Run the same command to resume.")
         raise typer.Exit(130)
+
+
+def _load(name: str, only: Sequence[str]) -> Study:
+    """A study that has these variants: a wrong name is refused before torch is loaded, which takes seconds."""
+    wanted = load_study(name)
+    for variant in only:
+        wanted.variant(variant)
+    return wanted
 
 
 class StudyProgress(StudyCallback):

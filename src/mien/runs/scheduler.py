@@ -176,12 +176,15 @@ class Processes:
 
     def submit(self, run: PlannedRun, kept: CompletedRun | None) -> Future[CompletedRun | None]:
         """See :class:`Executor`."""
-        # A terminal's Ctrl-C reaches every process. One that starts now inherits that it is ignored until training.
-        former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # A terminal's Ctrl-C reaches every process. A worker that starts now inherits that it is held back, until it
+        # ignores it; that of the study itself is only late.
+        if not hasattr(signal, "pthread_sigmask"):
+            return self._pool.submit(_run_in_worker, run, kept)
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
             return self._pool.submit(_run_in_worker, run, kept)
         finally:
-            signal.signal(signal.SIGINT, former)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
     def stop(self) -> None:
         """See :class:`Executor`."""
@@ -197,6 +200,10 @@ def _start_worker(context: StudyContext, shared: Path, threads: int, stop: Any) 
     for folder in shared.iterdir():
         size_px, channels, *cleaned = folder.name.split(" ")
         faces_by_form[DataForm(int(size_px), int(channels), tuple(cleaned))] = read_entry(folder)[0]
+    # Ignored first, which forgets what came while it was held back; then free for the training to listen.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     # The study's own line is the only one on the terminal.
     set_quiet(True)
     set_threads(threads)
