@@ -13,11 +13,11 @@ SILENT = {"install", "settings"}
 PICTURES, TABLES = "image/svg+xml", "text/html"
 SHOWN = {
     "study_a": {
-        PICTURES: {"data", "faces", "augmentation", "curves", "confusion", "roc", "kept", "saliency"},
+        PICTURES: {"data", "faces", "augmentation", "curves", "confusion", "roc", "saliency"},
         TABLES: {"answer", "repeats", "report", "copies"},
     },
     "study_b": {
-        PICTURES: {"data", "augmentation", "curves", "confusion", "roc", "kept", "threshold", "saliency"},
+        PICTURES: {"data", "augmentation", "curves", "confusion", "roc", "threshold", "saliency"},
         TABLES: {"report", "balance", "rows", "schemes", "merging", "fair", "groups"},
     },
 }

@@ -17,7 +17,7 @@ def test_precisions():
 
 def test_an_apple_gpu_does_not_train_in_fp16(monkeypatch):
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    with raises(TrainingError, "precision-device", "precision=fp32"):
+    with raises(TrainingError, "precision-device", "fp32"):
         make_fabric("fp16", "mps")
 
 

@@ -100,9 +100,7 @@ def study(
     if only_finished and dry_run:
         raise StudyError("--finished trains nothing; leave out --dry-run.", code="options")
     wanted = _load(name, only or ())
-    if data is None:
-        raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
-    source = data_options.at(data)
+    source = data_options.at(_given(data, name))
     source.check()
     changes = recipe_changes(changes, epochs, batch_size, lr)
     folder = out or Path("studies") / wanted.changed(recipe, changes).name
@@ -134,6 +132,12 @@ def study(
     if table.was_stopped:
         notice("Stopped. Run the same command to resume.")
         raise typer.Exit(130)
+
+
+def _given(data: Path | None, name: str) -> Path:
+    if data is None:
+        raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
+    return data
 
 
 def _load(name: str, only: Sequence[str]) -> Study:
