@@ -219,7 +219,7 @@ describe("several models", () => {
     await waitForText(page, "#status", /astronaut\.png: one face\. happy, \d+% of people/);
     expect(await page.locator("#bars li span:first-child").allTextContents()).toEqual(SEEN);
     expect([await page.isVisible("#outputs"), await page.isVisible("#schemes")]).toEqual([true, false]);
-    expect(await page.isChecked('#outputs input[value="perceived"]')).toBe(true);
+    expect(await page.isChecked('#outputs input[value="answer"]')).toBe(true);
     await both.end();
   });
 

@@ -26,7 +26,7 @@ describe("settings", () => {
     expect(await page.locator("#bars li").count()).toBe(10);
     expect(await page.isVisible("#schemes")).toBe(false);
     const [prediction] = (await saved(page)) as unknown as [Prediction];
-    expect(prediction).toMatchObject({ output: "perceived", top: "happy", unsure: false, not_a_face: false });
+    expect(prediction).toMatchObject({ output: "answer", top: "happy", unsure: false, not_a_face: false });
   });
 
   test("label schemes: five and two classes", async () => {

@@ -17,7 +17,7 @@ describe("hints, as of mien.faces.crop_or_photo", () => {
       const code = readFileSync(path.join(import.meta.dirname, "../../../src/mien/faces", file), "utf8");
       return Number(new RegExp(`^${name} = (.+)$`, "m").exec(code)![1]);
     };
-    expect([CROP_PX, SMALL_FACE]).toEqual([limit("crop.py", "CROP_PX"), limit("mix_up.py", "SMALL_FACE")]);
+    expect([CROP_PX, SMALL_FACE]).toEqual([limit("crop.py", "CROP_PX"), limit("crop_or_photo.py", "SMALL_FACE")]);
   });
 
   test("a small square image without a face may be a face crop", async () => {
