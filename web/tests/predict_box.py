@@ -31,9 +31,9 @@ def main(path: str, left: int, top: int, width: int, height: int, size: float, d
     predictor = Predictor(find_model(PAGE_MODEL), threads=1)
     crop = grey_square(rgb[rows[:, np.newaxis], columns], predictor.manifest.input.size_px)
     answers = {}
-    for name in predictor.manifest.outputs:
-        asked = predictor.with_output(name)
-        answers[name] = dict(zip(asked.classes, asked.probabilities(crop[np.newaxis])[0].tolist(), strict=True))
+    for output in predictor.manifest.outputs_to_choose:
+        asked = predictor.with_output(output.name)
+        answers[output.name] = dict(zip(asked.classes, asked.probabilities(crop[np.newaxis])[0].tolist(), strict=True))
     sys.stdout.write(json.dumps(answers))
 
 

@@ -194,7 +194,7 @@ export function says(key: Key, values: Record<string, string | number> = {}, lan
 }
 
 /** Show another output of the model. Its switch looks like text, so Playwright would not find it in reach. */
-export async function chooseOutput(page: Page, name: "fer2013" | "perceived"): Promise<void> {
+export async function chooseOutput(page: Page, name: "answer" | "fer2013" | "perceived"): Promise<void> {
   await page.check(`#outputs input[value="${name}"]`, { force: true });
 }
 
