@@ -187,15 +187,15 @@ describe("with a prediction on the screen", () => {
     };
     await expectParts([
       'button "Choose images"',
-      'button "Face 1: happy, 97% of people" [pressed]',
+      'button "Face 1: happy, 97%" [pressed]',
       'meter "happy"',
       'meter "not a face"',
       'group "Answer"',
       'radio "FER2013’s label"',
-      'radio "what people see" [checked]',
-      'slider "Show “unsure” below 50%": "50"',
+      'radio "most likely expression" [checked]',
+      'slider "Show “unsure” below 29%": "29"',
       'switch "Mirror the view"',
-      'status: "astronaut.png: one face. happy, 97% of people."',
+      'status: "astronaut.png: one face. happy, 97%."',
     ]);
     await chooseOutput(page, "fer2013");
     await expectParts([
