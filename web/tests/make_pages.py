@@ -55,7 +55,7 @@ def write_study_page(folder):
         name="small", title="A study", recipe="quick", metrics=("accuracy",), variants=variants, comparisons=(compared,)
     )
     difference = RepeatedDifference(0.6, 0.62, estimate, 0.2, 2)
-    rows = tuple(VariantRow(each, 70, CLASSES, {"accuracy": spread}, {"cpu": 60.0}, 0, 0) for each in variants)
+    rows = tuple(VariantRow(each, 70, CLASSES, {"accuracy": spread}, 0, 0) for each in variants)
     entry = ComparisonRow("two", {"accuracy": difference}, {"accuracy": 0.2})
     write_study(folder, StudyTable(study, rows, (VariantComparison(compared, 70, (entry,), ()),), (), {}), METADATA)
 

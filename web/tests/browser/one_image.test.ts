@@ -23,7 +23,7 @@ describe("settings", () => {
   afterAll(() => page.context().close());
 
   test("of what people would say, classes are not merged", async () => {
-    expect(await page.locator("#bars li").count()).toBe(10);
+    expect(await page.locator("#bars li").count()).toBe(9);
     expect(await page.isVisible("#schemes")).toBe(false);
     const [prediction] = (await saved(page)) as unknown as [Prediction];
     expect(prediction).toMatchObject({ output: "answer", top: "happy", unsure: false, not_a_face: false });
