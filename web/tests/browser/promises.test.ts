@@ -128,7 +128,7 @@ test("the keyboard reaches every control, and the focus is visible", async () =>
   await page.keyboard.press("Tab");
   const group = () => page.evaluate(() => (document.activeElement as HTMLInputElement).name);
   expect(await group()).toBe("outputs");
-  await page.keyboard.press("ArrowLeft");
+  await page.keyboard.press("ArrowRight");
   expect(await page.locator("#bars li").count()).toBe(7);
   expect(await group()).toBe("outputs");
   // FER2013's label has label schemes.
@@ -192,7 +192,7 @@ describe("with a prediction on the screen", () => {
       'meter "not a face"',
       'group "Answer"',
       'radio "FER2013’s label"',
-      'radio "most likely expression" [checked]',
+      'radio "expression" [checked]',
       'slider "Show “unsure” below 29%": "29"',
       'switch "Mirror the view"',
       'status: "astronaut.png: one face. happy, 97%."',
