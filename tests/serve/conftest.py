@@ -66,7 +66,7 @@ def start() -> Iterator[Callable[..., Service]]:
 
 @pytest.fixture(scope="session")
 def service(start: Callable[..., Service]) -> Service:
-    """A service with its usual limits, but for those of time."""
+    """A service with its usual limits, except those of time."""
     return start()
 
 
