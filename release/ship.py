@@ -6,8 +6,8 @@ Into src/mien/shipped/NAME go model.onnx (weights in fp16), model.int8.onnx, bes
 (the same weights, to fine-tune from and to explain by gradients), recipe.toml, history.csv where there is one,
 metrics.json (the validation split, also without copies), robustness.json and card.json: SHA-256 of the files, answers
 to seven rendered faces, accuracy in 1, 2 and 10 views and of the int8 form, calibration, and the
-commands that made it. Tests hold the files to card.json. No face of the data is among them. The rule of the answer is not
-set: release/choose_answer.py does that.
+commands that made it. Tests hold the files to card.json. No face of the data is among them.
+The rule of the answer is not set: release/choose_answer.py does that.
 """
 
 from __future__ import annotations
