@@ -63,7 +63,7 @@ def read_parquet(file: Path) -> dict[str, Split]:
     from PIL import Image
 
     columns = parquet.read_table(file).to_pydict()
-    pixels = [np.asarray(Image.open(io.BytesIO(each["bytes"])))[None] for each in columns["image"]]
+    pixels = [np.asarray(Image.open(io.BytesIO(each["bytes"])).convert("L"))[None] for each in columns["image"]]
     usages = np.array(columns["usage"])
     return {
         usage: _split(*([column[at] for at in np.flatnonzero(usages == usage)] for column in parts))

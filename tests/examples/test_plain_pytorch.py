@@ -2,13 +2,17 @@
 
 import csv
 import importlib.util
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
+from PIL import Image
 
 from mien.data.synthetic import synthetic_faces
 
@@ -55,6 +59,22 @@ def test_it_learns_and_its_file_gives_the_same_probabilities(plain, tables, tmp_
     right = label.argmax(axis=1) == data["PublicTest"].labels.numpy()
     assert right.mean() == pytest.approx(metrics["accuracy"])
     assert votes.sum(axis=1) == pytest.approx(np.ones(290), abs=1e-5)
+
+
+def test_a_parquet_file_gives_the_pixels_that_were_put_in(plain, tmp_path):
+    """WebP, as FER2013's parquet files have it, is decoded as RGB."""
+    images = np.asarray(synthetic_faces(7, seed=0).images)[:4]
+    encoded = []
+    for image in images:
+        Image.fromarray(image).save(stored := io.BytesIO(), "webp", lossless=True)
+        encoded.append({"bytes": stored.getvalue(), "path": None})
+    columns = {"image": encoded, "label": [0, 1, 2, 3], "ferplus_votes": [[10] + 9 * [0]] * 4}
+    usage = ["Training", "PublicTest", "Training", "PublicTest"]
+    pyarrow.parquet.write_table(pyarrow.table({**columns, "usage": usage}), tmp_path / "faces.parquet")
+    data = plain.read_parquet(tmp_path / "faces.parquet")
+    np.testing.assert_array_equal(data["PublicTest"].images[:, 0], images[[1, 3]])
+    assert data["PublicTest"].labels.tolist() == [1, 3]
+    assert data["Training"].votes[:, 0].tolist() == [1, 1]
 
 
 def test_the_temperature_makes_the_labels_most_likely(plain):
