@@ -13,7 +13,7 @@ CLASSES = ("angry", "fear", "happy", "sad", "surprise")
 
 
 @pytest.fixture
-def some_scores() -> Callable[..., Predictions]:
+def make_predictions() -> Callable[..., Predictions]:
     """Makes scores of a run: labels do not depend on the seed; what is said about them does."""
 
     def make(seed: int, rows: int = 200, right: float = 0.7) -> Predictions:

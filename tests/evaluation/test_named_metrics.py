@@ -38,24 +38,24 @@ def oracle(scores, rows):
 
 
 @pytest.mark.parametrize("most", [1, 4])
-def test_figures_under_weights_are_those_of_rows_that_stand_as_often(some_scores, most):
-    scores, names = some_scores(1), (*BY_LABEL, *OF_CLASSES)
+def test_figures_under_weights_are_those_of_rows_that_stand_as_often(make_predictions, most):
+    scores, names = make_predictions(1), (*BY_LABEL, *OF_CLASSES)
     weights = np.ones(200) if most == 1 else np.random.default_rng(3).integers(0, most, 200).astype(np.float64)
     assert (most == 1) == weights.all()
     found = dict(zip(names, WeightedMetrics(scores, names).under(weights), strict=True))
     assert found == pytest.approx(oracle(scores, np.repeat(np.arange(200), weights.astype(int))), abs=1e-12)
 
 
-def test_figures_under_many_weights_are_those_under_each(some_scores):
-    figures = WeightedMetrics(some_scores(1), [*METRICS, "recall.fear", "recall.disgust"])
+def test_figures_under_many_weights_are_those_under_each(make_predictions):
+    figures = WeightedMetrics(make_predictions(1), [*METRICS, "recall.fear", "recall.disgust"])
     weights = np.random.default_rng(3).integers(0, 3, (4, 200)).astype(np.float64)
     found = figures.under(weights)
     np.testing.assert_allclose(found, [figures.under(each) for each in weights], rtol=1e-12)
     assert np.isnan(found[:, -1]).all()
 
 
-def test_a_figure_of_a_class_without_rows_is_undefined(some_scores):
-    scores = some_scores(1)
+def test_a_figure_of_a_class_without_rows_is_undefined(make_predictions):
+    scores = make_predictions(1)
     rare = scores.subset(scores.labels != 0)
     recall, area, disgust = WeightedMetrics(rare, ["recall.angry", "macro_auc", "recall.disgust"]).under(
         np.ones(len(rare))
@@ -65,9 +65,9 @@ def test_a_figure_of_a_class_without_rows_is_undefined(some_scores):
     assert 0.5 < area < 1
 
 
-def test_resamples_are_the_same_rows_for_all_runs(some_scores):
+def test_resamples_are_the_same_rows_for_all_runs(make_predictions):
     """Oracle: the rows that numpy's generator draws with that seed."""
-    runs, names = [some_scores(1), some_scores(2)], (*BY_LABEL, *OF_CLASSES)
+    runs, names = [make_predictions(1), make_predictions(2)], (*BY_LABEL, *OF_CLASSES)
     found = resample(runs, names, resamples=5, seed=6)
     generator = np.random.default_rng(6)
     drawn = [generator.integers(0, 200, size=200) for _ in range(5)]
@@ -79,9 +79,9 @@ def test_resamples_are_the_same_rows_for_all_runs(some_scores):
 
 
 @pytest.mark.parametrize("name", ["acuracy", "recall", "recall.", "auc.happy"])
-def test_a_name_that_is_no_figure_is_refused(some_scores, name: str):
+def test_a_name_that_is_no_figure_is_refused(make_predictions, name: str):
     with raises(DataError, "metric-unknown"):
-        WeightedMetrics(some_scores(1), [name])
+        WeightedMetrics(make_predictions(1), [name])
 
 
 SEEN = ("happy", "sad", "unknown", "fear")
@@ -117,14 +117,14 @@ def test_metrics_of_votes_count_what_the_majority_says():
     assert np.isnan(measured.under(np.array([0.0, 0, 0, 1, 1, 0]))).all()
 
 
-def test_an_output_that_learned_from_votes_answers_for_the_majority(some_scores):
+def test_an_output_that_learned_from_votes_answers_for_the_majority(make_predictions):
     """Oracle: mien.evaluation.ferplus.majority_accuracy, which has its own."""
     generator = np.random.default_rng(5)
     counts, answers = generator.integers(0, 10, (80, 4)) + 1, generator.dirichlet(np.ones(4), 80)
     scores = voted(counts, generator.integers(0, 2, 80), generator.dirichlet(np.ones(2), 80), answers)
     (found,) = WeightedMetrics(scores, ["majority_accuracy"]).under(np.ones(80))
     assert found == pytest.approx(majority_accuracy(counts, answers, SEEN))
-    assert np.isnan(WeightedMetrics(some_scores(1), VOTE_METRICS).under(np.ones(200))).all()
+    assert np.isnan(WeightedMetrics(make_predictions(1), VOTE_METRICS).under(np.ones(200))).all()
 
 
 def test_an_output_of_merged_classes_has_no_accuracy_by_the_majority():

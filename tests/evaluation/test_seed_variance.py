@@ -16,8 +16,8 @@ from mien.evaluation.seed_variance import aligned, compare_repeats, holm, spread
 from support import raises
 
 
-def test_spread_is_mean_and_sample_deviation_over_runs(some_scores):
-    runs = [some_scores(seed) for seed in (1, 2, 3)]
+def test_spread_is_mean_and_sample_deviation_over_runs(make_predictions):
+    runs = [make_predictions(seed) for seed in (1, 2, 3)]
     values = [sk.accuracy_score(each.labels, each.probabilities.argmax(1)) for each in runs]
     (found,) = spread(resample(aligned(runs), ["accuracy"], 50))
     assert found.values == pytest.approx(values)
@@ -29,8 +29,8 @@ def test_spread_is_mean_and_sample_deviation_over_runs(some_scores):
     assert math.isnan(alone.deviation)
 
 
-def test_runs_are_aligned_by_their_row_numbers(some_scores):
-    first = some_scores(1)
+def test_runs_are_aligned_by_their_row_numbers(make_predictions):
+    first = make_predictions(1)
     part = np.arange(150, 49, -1)
     one, two = aligned([first, first.subset(part)])
     assert list(one.sample_ids) == list(two.sample_ids) == list(range(50, 151))
@@ -42,10 +42,10 @@ def test_runs_are_aligned_by_their_row_numbers(some_scores):
         aligned([first, other])
 
 
-def test_one_pair_is_the_paired_bootstrap_of_compare(some_scores):
+def test_one_pair_is_the_paired_bootstrap_of_compare(make_predictions):
     from mien.reporting.comparison import compare_predictions
 
-    runs = [some_scores(1, right=0.6), some_scores(2, right=0.7)]
+    runs = [make_predictions(1, right=0.6), make_predictions(2, right=0.7)]
     first, second = resample(runs, ["accuracy"], 200)
     (found,) = compare_repeats([first], [second])
     oracle = compare_predictions(*runs, resamples=200).accuracy

@@ -11,7 +11,8 @@ from rich.table import Table
 from mien.cli.output import show
 from mien.faces.face import Detector
 from mien.inference.drawing import share_text
-from mien.inference.prediction import NOT_A_FACE, UNSURE, answer_of
+from mien.inference.prediction import answer_of
+from mien.labels import NOT_A_FACE, UNSURE
 from mien.page.wording import counted
 
 

@@ -177,6 +177,8 @@ def average_predictions(several: Sequence[Predictions]) -> Predictions:
         probabilities=mean,
         temperature=first.temperature if alike else None,
         votes=_average_votes([each.subset(ranks).votes for each in matched]),
+        # What users get is the answer of one model.
+        answers=first.answers if len(several) == 1 else None,
     )
 
 

@@ -219,6 +219,36 @@ class VotePredictions:
         return arrays
 
 
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What users get for N samples, where that is not the most probable class of the predictions.
+
+    Attributes:
+        said: str (N,), a class, ``"unsure"`` or ``"not a face"``.
+        confidence: float64 (N,), the probability shown beside it, 0..1.
+        output: the model's output that answered.
+
+    Raises:
+        DataError: an array of another shape or type, or a probability outside 0..1.
+    """
+
+    said: npt.NDArray[np.str_]
+    confidence: npt.NDArray[np.float64]
+    output: str
+
+    def __post_init__(self) -> None:
+        confidence = np.asarray(self.confidence)
+        if self.said.dtype.kind != "U" or confidence.dtype.kind != "f" or not self.said.shape == confidence.shape:
+            raise DataError("'answers' and 'answer_confidence' must be strings and floats (N,).", code="answers-type")
+        if not ((confidence >= 0) & (confidence <= 1)).all():
+            raise DataError("'answer_confidence' must be in 0..1.", code="answers-range")
+        object.__setattr__(self, "confidence", confidence.astype(np.float64))
+
+    def subset(self, chosen: npt.NDArray[Any]) -> Answers:
+        """The chosen samples, bool (N,) or indices (K,), in that order."""
+        return replace(self, said=self.said[chosen], confidence=self.confidence[chosen])
+
+
 UNREADABLE: tuple[type[Exception], ...] = (
     *(OSError, ValueError, EOFError, MemoryError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
@@ -232,6 +262,7 @@ _ARRAYS = ("sample_ids", "labels", "probabilities", "classes", "split", "data_fi
 _OPTIONAL = (
     *("models", "data_options", "note", "temperature", "groups"),
     *("vote_counts", "vote_classes", "vote_probabilities", "vote_output"),
+    *("answers", "answer_confidence", "answer_output"),
 )
 _FORMER_NAMES = {"rows": "sample_ids"}
 """Array names of files that mien wrote before 2026-11, with the names of today."""
@@ -256,6 +287,7 @@ class Predictions:
         votes: annotators' votes on the same N samples, and what the model predicts of them; None without votes.
         groups: int64 (N,), samples that share a number belong together, such as those of a person: the bootstrap
             draws whole groups. None: every sample by itself.
+        answers: what users get; None where that is the most probable class.
         models: names or paths of the models that made the predictions; empty if unknown.
         data_options: the options of a command that lead to the data, such as ``("--data", "/data/fer2013.csv")``; empty
             if unknown.
@@ -274,6 +306,7 @@ class Predictions:
     temperature: float | None = None
     votes: VotePredictions | None = None
     groups: npt.NDArray[np.int64] | None = None
+    answers: Answers | None = None
     models: tuple[str, ...] = ()
     data_options: tuple[str, ...] = ()
 
@@ -306,6 +339,8 @@ class Predictions:
         check_probabilities(sample_ids, probabilities)
         if self.votes is not None:
             self.votes.check(sample_ids)
+        if self.answers is not None and self.answers.said.shape != sample_ids.shape:
+            raise DataError(f"'answers' needs one entry per sample, {len(sample_ids)}.", code="answers-type")
         # The dataclass is frozen; only the constructor converts the types.
         object.__setattr__(self, "sample_ids", sample_ids)
         object.__setattr__(self, "labels", labels)
@@ -335,14 +370,15 @@ class Predictions:
             labels=self.labels[chosen],
             probabilities=self.probabilities[chosen],
             votes=None if self.votes is None else self.votes.subset(chosen),
+            answers=None if self.answers is None else self.answers.subset(chosen),
             groups=None if self.groups is None else self.groups[chosen],
         )
 
     def with_scheme(self, scheme: LabelScheme | None) -> Predictions:
         """The same predictions under another label scheme: probabilities are summed over each group and rescaled.
 
-        Samples of dropped classes are removed, as in ``Dataset.with_scheme``, and so are votes, whose classes stay as
-        they were. None changes nothing.
+        Samples of dropped classes are removed, as in ``Dataset.with_scheme``, and so are votes and answers, whose
+        classes stay as they were. None changes nothing.
 
         Raises:
             DataError: the scheme names a class that is missing here, or drops every sample.
@@ -363,6 +399,7 @@ class Predictions:
             probabilities=scheme.merge_probabilities(self.probabilities[kept], self.classes),
             classes=scheme.classes,
             votes=None,
+            answers=None,
             groups=None if self.groups is None else self.groups[kept],
         )
 
@@ -396,6 +433,9 @@ def save_predictions(
         more |= predictions.votes.to_arrays(precision)
     if predictions.groups is not None:
         more["groups"] = predictions.groups
+    if predictions.answers is not None:
+        more |= {"answers": predictions.answers.said, "answer_output": np.array(predictions.answers.output)}
+        more["answer_confidence"] = predictions.answers.confidence.astype(precision)
     for name, texts in (("models", predictions.models), ("data_options", predictions.data_options)):
         if texts:
             more[name] = np.array(texts, dtype=np.str_)
@@ -431,6 +471,7 @@ def read_predictions(path: str | os.PathLike[str]) -> Predictions:
             temperature=number("temperature", arrays["temperature"]) if "temperature" in arrays else None,
             votes=_votes(arrays),
             groups=arrays.get("groups"),
+            answers=_answers(arrays),
             models=strings("models", arrays["models"]) if "models" in arrays else (),
             data_options=strings("data_options", arrays["data_options"]) if "data_options" in arrays else (),
             **texts,
@@ -469,6 +510,15 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
         raise DataError(
             f"The file cannot be read as an .npz of plain arrays ({reason}).", code="predictions-unreadable"
         ) from None
+
+
+def _answers(arrays: dict[str, npt.NDArray[Any]]) -> Answers | None:
+    if "answers" not in arrays:
+        return None
+    if "answer_confidence" not in arrays:
+        raise DataError("'answers' needs 'answer_confidence', the probability of each.", code="array-missing")
+    output = string("answer_output", arrays["answer_output"]) if "answer_output" in arrays else ""
+    return Answers(arrays["answers"], arrays["answer_confidence"], output)
 
 
 def _votes(arrays: dict[str, npt.NDArray[Any]]) -> VotePredictions | None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from mien.errors import Notice
 
 if TYPE_CHECKING:
+    from mien.evaluation.answers import AnswerEvaluation
     from mien.evaluation.threshold import ThresholdResult
     from mien.evaluation.vote_metrics import VoteEvaluation
 
@@ -74,6 +75,7 @@ class Evaluation:
         seed: seed of the resampling.
         groups: number of groups that were resampled; None where samples were.
         note: how the predictions were made, if not by one model from one view of each face.
+        answer: what users get: right, wrong and unsure answers.
         threshold: of two classes.
         subsets: metrics on all samples and without copies; empty without data.
         votes: metrics by annotators' votes; None without votes, and where a label scheme merged classes.
@@ -98,6 +100,7 @@ class Evaluation:
     seed: int
     groups: int | None = None
     note: str = ""
+    answer: AnswerEvaluation | None = None
     threshold: ThresholdResult | None = None
     subsets: tuple[SubsetMetrics, ...] = ()
     votes: VoteEvaluation | None = None
@@ -133,6 +136,7 @@ class Evaluation:
             "samples": self.samples,
             "classes": list(self.classes),
             "data_fingerprint": self.data_fingerprint,
+            **({} if self.answer is None else {"answer": self.answer.to_dict()}),
             "headline": {name: estimate.to_dict() for name, estimate in self.headline.items()},
             "intervals": {
                 "level": LEVEL,

@@ -223,6 +223,7 @@ def majority_predictions_by_output(predictions: Predictions) -> dict[str, Predic
             probabilities=_over(expressions, probabilities[counted], classes),
             classes=expressions,
             votes=None,
+            answers=None,
         )
         for name, probabilities, classes in sources
     }

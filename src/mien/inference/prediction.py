@@ -13,13 +13,10 @@ import numpy.typing as npt
 from mien.errors import DataError
 from mien.faces.face import Box, Face
 from mien.inference.drawing import draw_face, share_text
-from mien.labels import NO_EXPRESSION, NOT_A_FACE_CLASS, positive_class
+from mien.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, positive_class
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-UNSURE, NOT_A_FACE = "unsure", "not a face"
-"""Answers that are no expression."""
 
 AGREEMENT = 0.5
 """Share of people who must be expected to choose the same expression, as in FER+'s majority rule. A model whose

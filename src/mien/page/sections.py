@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from mien.errors import DataError, Notice
-from mien.evaluation.results import Evaluation, SubsetMetrics
+from mien.evaluation.answers import AnswerEvaluation
+from mien.evaluation.results import Estimate, Evaluation, SubsetMetrics
 from mien.evaluation.threshold import ThresholdResult
 from mien.evaluation.vote_metrics import DistributionMetrics, VoteEvaluation
 from mien.labels import FERPLUS_CLASSES, NO_EXPRESSION
@@ -29,6 +30,7 @@ from mien.page.charts.curves import threshold_chart, vote_reliability_chart
 from mien.page.charts.overview import class_chart, confusion_chart, training_chart
 from mien.page.wording import (
     HEADLINES,
+    UNDEFINED,
     decimal,
     interval_text,
     samples_text,
@@ -64,6 +66,51 @@ def evaluation_lead(evaluation: Evaluation) -> str:
     lead = f"Metrics on the {evaluation.split} split: {counts}."
     absent = [metrics.name for metrics in evaluation.per_class if not metrics.support]
     return f"{lead} Without samples, and excluded from averages: {', '.join(absent)}." if absent else lead
+
+
+ANSWER_METRICS: dict[str, tuple[str, str]] = {
+    "right": ("Right", "answers that are the true class"),
+    "wrong": ("Wrong", "other answers"),
+    "unsure": ("Unsure", "no answer: the probability is below the model's limit"),
+    "balanced_accuracy": ("Balanced accuracy", "mean recall over classes"),
+    "calibration_error": ("Calibration error", "gap between the probability shown and how often it is right"),
+}
+"""Name and meaning of the headline metrics of :class:`AnswerEvaluation`."""
+
+
+def answer_words(answer: AnswerEvaluation) -> str:
+    """Which output answers, and what the truth is."""
+    output = f"the output '{answer.output}'" if answer.output else "the most probable class"
+    truth = "the label" if answer.truth == "label" else "the majority of the annotators, of the samples that have one"
+    return f"Answers by {output}; the truth is {truth}: {samples_text(answer.samples)}."
+
+
+def answer_cells(answer: AnswerEvaluation) -> list[tuple[str, str, str, str]]:
+    """Name, value, interval and meaning of each headline metric, and the largest class to compare with; as text."""
+    cells = []
+    for key, (name, meaning) in ANSWER_METRICS.items():
+        kind = "calibration_error" if key == "calibration_error" else "accuracy"
+        estimate: Estimate = getattr(answer, key)
+        cells.append((name, value_text(kind, estimate.value), interval_text(kind, estimate), meaning))
+    share = value_text("accuracy", answer.largest_share)
+    always = f"right if the answer were always {answer.largest_class}"
+    return [*cells, (f"Largest class: {answer.largest_class}", share, UNDEFINED, always)]
+
+
+def answer_table(answer: AnswerEvaluation) -> Table:
+    """Recall and unsure answers of each true class."""
+    columns = (
+        Column("true class", "text"), Column("samples", "count"), Column("recall", "percent"),
+        Column("unsure", "percent"),
+    )  # fmt: skip
+    rows = [(each.name, each.samples, each.recall, each.unsure) for each in answer.per_class]
+    return Table("answers", columns, rows)
+
+
+def answers_section(answer: AnswerEvaluation) -> Section:
+    """What users get: right, wrong and unsure answers, and the recall of each class."""
+    cards = MetricCards(tuple(Metric(*each) for each in answer_cells(answer)))
+    return Section("answers", "What users get", (Text(answer_words(answer), soft=True), cards, answer_table(answer)))
 
 
 def metrics_table(evaluation: Evaluation) -> Table:

@@ -12,11 +12,15 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from mien.evaluation.answers import AnswerEvaluation
 from mien.evaluation.results import BreakDown, Evaluation
 from mien.evaluation.threshold import ThresholdResult
 from mien.evaluation.vote_metrics import VoteEvaluation
 from mien.page.blocks import Column, Table
 from mien.page.sections import (
+    answer_cells,
+    answer_table,
+    answer_words,
     classification_report,
     distribution_table,
     majority_table,
@@ -66,12 +70,13 @@ _WIDTH = 80
 def evaluation_text(evaluation: Evaluation) -> RenderableType:
     """All tables of an evaluation: something rich can print.
 
-    Headline metrics with intervals, metrics of each class, the confusion matrix; where the evaluation has them, metrics
-    without copies, of votes, of a threshold, and by a column.
+    What users get, headline metrics with intervals, metrics of each class, the confusion matrix; where the evaluation
+    has them, metrics without copies, of votes, of a threshold, and by a column.
     """
     classes = rich_table(classification_report(evaluation))
     classes.rows[len(evaluation.classes) - 1].end_section = True
-    parts = [_headline(evaluation), titled("Per class", classes), _confusion(evaluation)]
+    parts = [] if evaluation.answer is None else [_answers(evaluation.answer)]
+    parts += [_headline(evaluation), titled("Per class", classes), _confusion(evaluation)]
     if evaluation.subsets:
         parts.append(titled("Without copies", rich_table(subsets_table(evaluation.subsets))))
     if evaluation.votes is not None:
@@ -81,6 +86,14 @@ def evaluation_text(evaluation: Evaluation) -> RenderableType:
     if evaluation.by is not None:
         parts.append(break_down_text(evaluation.by))
     return Group(*parts)
+
+
+def _answers(answer: AnswerEvaluation) -> RenderableType:
+    columns = (Column("answers", "text"), Column("share", "number"), Column("95% interval", "number"))
+    table = rich_table(Table("answers", columns, [cells[:3] for cells in answer_cells(answer)]))
+    table.columns[1].style = "bold"
+    head = titled("What users get", Text(answer_words(answer)))
+    return Group(head, table, Text(), rich_table(answer_table(answer)))
 
 
 def break_down_text(by: BreakDown) -> RenderableType:

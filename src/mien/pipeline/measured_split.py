@@ -13,6 +13,7 @@ from mien.checks.copies import in_conflict, leaked
 from mien.data.dataset import SPLITS, Dataset
 from mien.data.splits import group_identical, near_copy_groups
 from mien.errors import DataError, arg
+from mien.evaluation.answers import evaluate_answers
 from mien.evaluation.estimates import evaluate_predictions, evaluate_subsets
 from mien.evaluation.predictions import LARGEST_DIFFERENCE, Predictions
 from mien.evaluation.results import Evaluation, SubsetMetrics
@@ -251,9 +252,10 @@ class MeasuredSplit:
         return evaluate_subsets(self.predictions, self.masks, resamples)
 
     def evaluate(self, resamples: int = 1000) -> Evaluation:
-        """All metrics: of all samples, without copies, and by votes."""
+        """All metrics: of the answers, of all samples, without copies, and by votes."""
         return replace(
             evaluate_predictions(self.predictions, resamples),
+            answer=evaluate_answers(self.predictions, resamples),
             subsets=tuple(self.subsets(resamples)),
             votes=evaluate_votes(self.predictions, self.masks, resamples),
             trained_on=int(self.trained_on_elsewhere.sum()),

@@ -13,12 +13,13 @@ from mien.data.dataset import Dataset
 from mien.data.votes import check_votes, vote_probabilities
 from mien.errors import DataError, Notice, arg
 from mien.evaluation.paired_tests import average_predictions
-from mien.evaluation.predictions import Predictions, VotePredictions
-from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, fit_temperature
+from mien.evaluation.predictions import Answers, Predictions, VotePredictions
+from mien.evaluation.temperature import GREATEST_TEMPERATURE, LEAST_TEMPERATURE, apply_temperature, fit_temperature
 from mien.inference.onnx_classifier import BATCH
+from mien.inference.prediction import AGREEMENT
 from mien.inference.predictor import Predictor
 from mien.inference.tta import mean_over_views, tta_description
-from mien.labels import parse_scheme
+from mien.labels import NO_EXPRESSION, NOT_A_FACE, NOT_A_FACE_CLASS, UNSURE, parse_scheme
 from mien.manifest import ModelOutput
 from mien.progress import slices, track
 
@@ -60,7 +61,8 @@ def predict_split(
             on, where it would be optimistic: there 1. Beside a given one, that of the output of votes is 1.
 
     Returns:
-        With the votes of the data, and with what the output that learned from votes predicts if there is one.
+        With the votes of the data, with what the output that learned from votes predicts if there is one, and with the
+        answers that users get where those are of another output than the label's.
 
     Raises:
         DataError: as :func:`with_model_classes`; no such split; an unsupported number of views; as :func:`votes_of`.
@@ -70,12 +72,20 @@ def predict_split(
     fitted = temperature is not None or fitted_on(predictor, faces, split)
     if temperature is None:
         temperature = 1.0 if fitted else predictor.manifest.temperature
-    divisors = {} if votes is None else _divisors(predictor, votes.output, temperature, fitted=fitted)
+    answering = predictor.manifest.output()
+    divisors = _divisors(predictor, "" if votes is None else votes.output, answering, temperature, fitted=fitted)
+    ends = np.cumsum([0, *(len(predictor.manifest.output(name).classes) for name in divisors)])
+    column = {name: slice(ends[at], ends[at + 1]) for at, name in enumerate(divisors)}
 
     def predict(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
-        if divisors:
-            return predictor.output_probabilities(images, divisors)
-        return predictor.probabilities(images, temperature)
+        if not divisors:
+            return predictor.probabilities(images, temperature)
+        found = predictor.output_probabilities(images, divisors)
+        if not answering.perceived:
+            return found
+        source = _source(answering)
+        shown = apply_temperature(found[:, column[source]], answering.temperature / divisors[source])
+        return np.concatenate([found, answering.shown(shown)], axis=1)
 
     batches = slices(len(chosen), BATCH)
     found = np.concatenate(
@@ -85,8 +95,8 @@ def predict_split(
         ]
     )
     count = len(predictor.classes)
-    if votes is not None and divisors:
-        votes = replace(votes, probabilities=_of_choices(predictor, votes, found[:, count:]))
+    if votes is not None and votes.output:
+        votes = replace(votes, probabilities=_of_choices(predictor, votes, found[:, column[votes.output]]))
     return Predictions(
         sample_ids=chosen.rows,
         labels=chosen.labels,
@@ -98,7 +108,18 @@ def predict_split(
         temperature=temperature,
         votes=votes,
         groups=chosen.groups,
+        answers=answers_of(answering, found[:, ends[-1] :]) if answering.perceived else None,
     )
+
+
+def answers_of(output: ModelOutput, probabilities: npt.NDArray[np.float64]) -> Answers:
+    """The answers of an output that votes taught, as :attr:`mien.Prediction.answer` is; float64 (N, C)."""
+    classes, top = np.array(output.classes), probabilities.argmax(axis=1)
+    said, confidence = classes[top].astype(object), probabilities.max(axis=1)
+    limit = AGREEMENT if output.rule is None else output.rule.unsure_below
+    said[np.isin(classes[top], NO_EXPRESSION) | (confidence < limit)] = UNSURE
+    said[classes[top] == NOT_A_FACE_CLASS] = NOT_A_FACE
+    return Answers(said.astype(np.str_), confidence, output.name or "")
 
 
 def votes_of(predictor: Predictor | None, faces: Dataset) -> VotePredictions | None:
@@ -157,12 +178,20 @@ def other_votes_notice(predictors: Sequence[Predictor], predictions: Predictions
     return None
 
 
-def _divisors(predictor: Predictor, output: str, temperature: float, *, fitted: bool) -> dict[str, float]:
-    """The temperatures of the label's output and of the one that learned from votes; empty without the latter."""
-    if not output:
+def _divisors(
+    predictor: Predictor, by_votes: str, answering: ModelOutput, temperature: float, *, fitted: bool
+) -> dict[str, float]:
+    """The temperatures of the label's output, of the one measured by votes (if any), and of that which answers."""
+    outputs = predictor.manifest.outputs
+    others = [*([by_votes] if by_votes else []), *([_source(answering)] if answering.perceived else [])]
+    if not others:
         return {}
-    own = 1.0 if fitted else predictor.manifest.outputs[output].temperature
-    return {next(iter(predictor.manifest.outputs)): temperature, output: own}
+    return {next(iter(outputs)): temperature, **{name: 1.0 if fitted else outputs[name].temperature for name in others}}
+
+
+def _source(answering: ModelOutput) -> str:
+    """The named output of the graph that the answer is made of."""
+    return (answering.name or "") if answering.rule is None else answering.rule.output
 
 
 def fitted_on(predictor: Predictor, faces: Dataset, split: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from mien.page.blocks import Section
 from mien.page.page import Page
 from mien.page.sections import (
+    answers_section,
     confusion_section,
     evaluation_lead,
     metrics_section,
@@ -29,6 +30,10 @@ def _metrics(context: ReportContext) -> Section:
     return metrics_section(context.evaluation)
 
 
+def _answers(context: ReportContext) -> Section | None:
+    return None if context.evaluation.answer is None else answers_section(context.evaluation.answer)
+
+
 def _confusion(context: ReportContext) -> Section:
     return confusion_section(context.evaluation, cell_faces(context))
 
@@ -45,10 +50,11 @@ def _votes(context: ReportContext) -> Section | None:
     return None if context.evaluation.votes is None else votes_section(context.evaluation.votes)
 
 
-SUMMARY: tuple[SectionOf, ...] = (_metrics, _confusion, _threshold, _votes, _training)
+SUMMARY: tuple[SectionOf, ...] = (_answers, _metrics, _confusion, _threshold, _votes, _training)
 """The sections of the page that training and evaluation write: what was measured, and nothing that takes time."""
 
 SECTIONS: tuple[SectionOf, ...] = (
+    _answers,
     _metrics,
     _confusion,
     _threshold,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from mien.inference.prediction import NOT_A_FACE
+from mien.labels import NOT_A_FACE
 from mien.video.video_predictor import TrackedPrediction, VideoFrame
 
 WEAK = 0.45

@@ -1,0 +1,135 @@
+"""What users get: the answers that ``mien predict`` shows by default, right, wrong or unsure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mien.evaluation.ferplus import majority
+from mien.evaluation.intervals import bootstrap_means, percentile_interval, proportion_among
+from mien.evaluation.metrics import CALIBRATION_BINS, Floats, divide, equal_width_bins
+from mien.evaluation.predictions import Predictions
+from mien.evaluation.results import Estimate, JsonResult
+from mien.labels import UNSURE
+
+
+@dataclass(frozen=True)
+class ClassAnswers(JsonResult):
+    """The answers on the samples of one true class.
+
+    Attributes:
+        name: the class.
+        samples: at least 1.
+        recall: how many are answered rightly, 0..1; an unsure answer is not right.
+        unsure: how many are unsure, 0..1.
+    """
+
+    name: str
+    samples: int
+    recall: Estimate
+    unsure: float
+
+
+@dataclass(frozen=True)
+class AnswerEvaluation(JsonResult):
+    """Right, wrong and unsure answers; docs/evaluation.md has the formulas.
+
+    Attributes:
+        output: the model's output that answers; ``""`` for the most probable class of the predictions.
+        truth: ``"label"``, or ``"majority"`` for that of the annotators' votes, by FER+'s protocol.
+        samples: that have such a truth.
+        right, wrong, unsure: shares of them, 0..1; they sum to 1. "not a face" counts as wrong.
+        balanced_accuracy: mean recall over the classes that have samples, 0..1.
+        calibration_error: of the probability shown beside an answer, over the answers that are not unsure, 0..1.
+        largest_class: the most frequent true class.
+        largest_share: its share: what always answering it would get right.
+        per_class: the true classes that have samples.
+    """
+
+    output: str
+    truth: str
+    samples: int
+    right: Estimate
+    wrong: Estimate
+    unsure: Estimate
+    balanced_accuracy: Estimate
+    calibration_error: Estimate
+    largest_class: str
+    largest_share: float
+    per_class: tuple[ClassAnswers, ...]
+
+
+def evaluate_answers(predictions: Predictions, resamples: int = 1000, seed: int = 0) -> AnswerEvaluation:
+    """Measure the answers of predictions, or their most probable classes where they have none.
+
+    The truth of an output that votes taught is the majority of the annotators, where any sample has one: samples
+    without are left out then. Else it is the label. Intervals are bootstrap intervals over samples or groups, those of
+    recalls Wilson's.
+    """
+    truth, kind = _truth(predictions)
+    counted = truth != ""
+    truth, predictions = truth[counted], predictions.subset(counted)
+    classes = np.array(predictions.classes)
+    if predictions.answers is None:
+        output, said = "", classes[predictions.probabilities.argmax(axis=1)]
+        shown = predictions.probabilities.max(axis=1)
+    else:
+        output, said, shown = predictions.answers.output, predictions.answers.said, predictions.answers.confidence
+    right, unsure = said == truth, said == UNSURE
+    names, number = np.unique(truth, return_inverse=True)
+    of_class = number[:, np.newaxis] == np.arange(len(names))
+    gaps = np.zeros((len(truth), CALIBRATION_BINS))
+    gaps[np.arange(len(truth)), equal_width_bins(shown)] = np.where(unsure, 0.0, right - shown)
+    columns = np.column_stack([right, unsure, of_class, of_class & right[:, np.newaxis], gaps]).astype(np.float64)
+
+    def metrics_of(means: Floats) -> Floats:
+        """Right, wrong, unsure, balanced accuracy, calibration error: (B, K) -> (B, 5), NaN where undefined."""
+        count = len(names)
+        answered, doubtful = means[:, 0], means[:, 1]
+        supports, hits, bins = np.split(means[:, 2:], [count, 2 * count], axis=1)
+        drawn = supports > 0
+        balanced = divide(np.where(drawn, divide(hits, supports, 0.0), 0.0).sum(axis=1), drawn.sum(axis=1))
+        error = divide(np.abs(bins).sum(axis=1), 1 - doubtful)
+        return np.stack([answered, 1 - answered - doubtful, doubtful, balanced, error], axis=1)
+
+    values = metrics_of(columns.mean(axis=0, keepdims=True))[0]
+    drawn = metrics_of(bootstrap_means(columns, resamples, seed, predictions.groups))
+    answered, wrong, doubtful, balanced, error = (
+        percentile_interval(float(value), of) for value, of in zip(values, drawn.T, strict=True)
+    )
+    largest = int(of_class.sum(axis=0).argmax())
+    # In the order of the classes; those that only people could choose, such as contempt, come last.
+    order = sorted(range(len(names)), key=lambda at: ([*predictions.classes, names[at]].index(names[at]), names[at]))
+    per_class = tuple(
+        ClassAnswers(
+            str(names[at]),
+            int(of_class[:, at].sum()),
+            proportion_among(right, of_class[:, at], predictions.groups),
+            float(unsure[of_class[:, at]].mean()),
+        )
+        for at in order
+    )
+    return AnswerEvaluation(
+        output=output,
+        truth=kind,
+        samples=len(truth),
+        right=answered,
+        wrong=wrong,
+        unsure=doubtful,
+        balanced_accuracy=balanced,
+        calibration_error=error,
+        largest_class=str(names[largest]),
+        largest_share=float(of_class[:, largest].mean()),
+        per_class=per_class,
+    )
+
+
+def _truth(predictions: Predictions) -> tuple[npt.NDArray[np.str_], str]:
+    """The true class of each sample, ``""`` where none is known: str (N,), and what it is."""
+    if predictions.votes is not None and predictions.answers is not None:
+        found = majority(predictions.votes.counts, predictions.votes.classes)
+        if (found >= 0).any():
+            return np.where(found >= 0, np.array(predictions.votes.classes)[found], ""), "majority"
+    return np.array(predictions.classes)[predictions.labels], "label"
