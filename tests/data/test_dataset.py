@@ -5,7 +5,7 @@ import pytest
 
 from mien.data.dataset import Dataset
 from mien.data.splits import cut_validation
-from mien.errors import DataError
+from mien.errors import DataError, MienWarning
 from mien.preprocess import grey_square
 from support import raises
 
@@ -67,3 +67,9 @@ def test_faces_at_the_prompt_are_a_line_that_counts_them(faces):
     for name in ("train", "validation", "test"):
         assert f"{name} {(faces.split == name).sum()}" in shown
     assert len(shown) < 200
+
+
+def test_words_of_one_meaning_become_one_class_with_a_warning():
+    with pytest.warns(MienWarning, match="'happy' and 'joy'"):
+        faces = Dataset.from_arrays(GREY[:6], ["happy", "joy", "sad"] * 2)
+    assert faces.counts().tolist() == [4, 2]

@@ -135,8 +135,24 @@ def test_a_bad_image_is_named_and_skip_bad_goes_on(tree, content: bytes | None) 
 
 
 def test_one_class_is_refused(tree) -> None:
-    with raises(DataError, "class-count", "'happy'"):
+    with raises(DataError, "class-count", "'happy'", "happy/face.png"):
         read_data(tree(*many("happy")))
+
+
+def test_names_that_become_one_class_are_told(tree) -> None:
+    folder = tree(*many("happy", "Joy", "joy", "sad", count=3))
+    result = read_data(folder)
+    assert result.faces.counts().tolist() == [9, 3]
+    assert [(each.code, "'happy' and 'joy'" in each) for each in result.notes] == [("classes-merged", True)]
+    assert not read_data(folder, class_map={"joy": "delight"}).notes
+
+
+def test_a_table_of_missing_images_beside_class_folders_names_the_folders(tree, tmp_path: Path) -> None:
+    """As RAF-DB lies on Kaggle: DATASET/train/1/..., and a table beside it."""
+    tree(*many("DATASET/train/happy", "DATASET/train/sad", count=3))
+    (tmp_path / "faces" / "labels.csv").write_text("image,label\n1.jpg,4\n2.jpg,5\n")
+    with raises(DataError, "image-missing", "labels.csv", "class folders"):
+        read_data(tmp_path / "faces")
 
 
 def test_images_without_class_folders_are_refused(tree) -> None:

@@ -71,7 +71,9 @@ GOOD = [7] * 2304
         (row_with([]), "pixel-count", ("2,304", 0)),
         (row_with(GOOD, label=9), "label-unknown", ("label 9", "0 angry, 1 disgust, 2 fear, 3 happy")),
         (row_with(GOOD, label=-1), "label-unknown", ("label -1",)),
-        (row_with(GOOD, label=""), "label-unknown", ("empty",)),
+        (row_with(GOOD, label=""), "label-missing", ()),
+        (row_with([*GOOD[1:], "0.27"]), "pixel-type", ("0.27", "multiply by 255")),
+        (row_with(["[7 7 7 ... 7]"]), "pixel-type", ("'...'",)),
         (row_with(GOOD, usage="Holdout"), "split-unknown", ("'Holdout'",)),
         (row_with(GOOD)[:4000], "csv-column-count", (3, 2)),
         ("3", "csv-column-count", (3, 1)),
@@ -121,6 +123,22 @@ def test_quoted_fields_and_a_byte_order_mark_are_read_alike(table) -> None:
     header, *lines = path.read_text().splitlines()
     quoted = [",".join(f'"{each}"' for each in line.split(",")) for line in lines]
     path.write_text("\n".join([f"\ufeff{header}", *quoted]), encoding="utf-8")
+    assert read_data(path).fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize("form", ["{:g}", "{:.3f}"])
+@pytest.mark.parametrize(
+    ("before", "between", "after"), [("", " ", ""), ("[", ", ", "]"), ("", ",", ""), ("", ";", "")]
+)
+def test_pixels_and_labels_as_pandas_and_numpy_write_them(table, form, before, between, after) -> None:
+    """Oracle: the plain table."""
+    path = table()
+    plain = read_data(path).faces
+    header, *lines = path.read_text().splitlines()
+    fields = [line.split(",") for line in lines]
+    pixels = [before + between.join(form.format(float(each)) for each in row[1].split()) + after for row in fields]
+    rows = [f'{label}.0,"{each}",{usage}' for (label, _, usage), each in zip(fields, pixels, strict=True)]
+    path.write_text("\n".join([header, *rows]))
     assert read_data(path).fingerprint == plain.fingerprint
 
 

@@ -67,6 +67,16 @@ def test_made_copies_are_found_and_different_faces_are_not(drawn):
     assert wrong == 0, "of 2 million pairs"
 
 
+def test_the_order_of_the_images_changes_nothing(drawn):
+    random = np.random.default_rng(7)
+    together = np.concatenate([drawn, *(np.stack([kind(face, random) for face in drawn[:60]]) for kind in KINDS)])
+    order = random.permutation(len(together))
+    one, other = (find_near_copies(each, group_identical(each), contrast(each)) for each in (together, together[order]))
+    assert np.array_equal(one.groups[order], other.groups)
+    assert one.compared == other.compared
+    assert np.array_equal(np.sort(one.correlation), np.sort(other.correlation))
+
+
 @pytest.mark.slow
 def test_made_copies_of_real_faces_are_found(fer2013_faces):
     images = np.asarray(fer2013_faces.images)

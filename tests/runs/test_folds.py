@@ -261,3 +261,8 @@ def test_more_folds_than_groups_and_a_class_of_one_group_are_refused():
     with raises(DataError, "group-holds-class") as caught:
         stratified_folds(faces, faces.groups, 2)
     assert "'a'" in str(caught.value)
+    copies = Dataset.from_arrays(
+        faces.images, ["happy", "sad", "sad", "sad"], split=["train"] * 4, classes=["happy", "sad"]
+    )
+    with raises(DataError, "class-too-small", "'happy'", 1):
+        stratified_folds(copies, np.arange(4), 2)

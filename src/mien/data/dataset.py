@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,13 +14,13 @@ import numpy.typing as npt
 
 from mien.data.decode import only_grey
 from mien.data.face_table import FINGERPRINT_PX as FINGERPRINT_PX
-from mien.data.face_table import check_form
+from mien.data.face_table import ClassNames, check_form
 from mien.data.groups import GROUP_COLUMN, check_groups
 from mien.data.image_store import take
 from mien.data.splits import canonical_split, settle_splits
 from mien.data.votes import FERPLUS_COLUMN, usable_vote_classes
-from mien.errors import DataError, nearest
-from mien.labels import LabelScheme, canonical_class, order_classes
+from mien.errors import DataError, MienWarning, nearest
+from mien.labels import LabelScheme, order_classes
 from mien.preprocess import face_square
 from mien.progress import slices
 
@@ -329,8 +330,11 @@ def _labels(given: npt.NDArray[Any], classes: Sequence[str] | None) -> tuple[npt
         raise DataError(f"Labels must be whole numbers or class names; found {given.dtype}.", code="label-type")
     found = given.tolist()
     if classes is None:
-        found = [canonical_class(name) for name in found]
+        names = ClassNames({})
+        found = [names.name(name) for name in found]
         classes = order_classes(set(found))
+        for each in names.notices():
+            warnings.warn(MienWarning(str(each), code=each.code), stacklevel=4)
     index_of = {name: index for index, name in enumerate(classes)}
     unknown = next((name for name in found if name not in index_of), None)
     if unknown is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,10 +98,15 @@ class ClassNames:
         self._map = {found.strip().casefold(): canonical_class(wanted) for found, wanted in class_map.items()}
         self._unused = {found.strip().casefold(): found for found in class_map}
         self._seen: set[str] = set()
+        self._words: dict[str, dict[str, None]] = {}
 
     def name(self, found: str) -> str:
         """The class that ``found`` stands for: ``"Happiness"`` -> ``"happy"``."""
-        return self._mapped(found.strip(), canonical_class(found)) or canonical_class(found)
+        usual = canonical_class(found)
+        mapped = self._mapped(found.strip(), usual)
+        if mapped is None:
+            self._words.setdefault(usual, {})[found.strip().casefold()] = None
+        return mapped or usual
 
     def numbered(self, found: str, where: str) -> str:
         """The class of a label in Kaggle's numbering, 0 angry .. 6 neutral, or of an expression's name.
@@ -108,18 +114,34 @@ class ClassNames:
         Raises:
             DataError: another label, and the map does not name it.
         """
-        # Python refuses to read a number of thousands of digits.
-        number = int(found) if found.strip().isdecimal() and len(found) < 20 else -1
+        # pandas writes 3.0 for a 3 in a column with a gap. Of more digits Python refuses to make a number.
+        whole = re.fullmatch(r"\s*(\d{1,9})(?:\.0+)?\s*", found, re.ASCII)
+        number = int(whole[1]) if whole else -1
         usual = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(found)
         mapped = self._mapped(found.strip(), usual)
         if mapped is None and usual not in EXPRESSIONS:
             numbering = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
+            label = found.strip()[:40]
+            if not label:
+                raise DataError(f"{where}: the label is empty. Give every row one.", code="label-missing")
             raise DataError(
-                f"{where}: label {found.strip()[:40] or 'is empty,'} is none of {numbering}. The file is damaged, "
-                f"download it again; or name the class: {arg('class_map')} '{found.strip()[:40] or '7'}=contempt'.",
+                f"{where}: label {label} is none of {numbering}. Correct the row, or say which class it is: "
+                f"{arg('class_map')} '{label}=NAME'.",
                 code="label-unknown",
             )
         return mapped or usual
+
+    def notices(self) -> list[Notice]:
+        """Which names of the data became one class by their meaning, though nobody said so."""
+        return [
+            Notice(
+                f"{' and '.join(map(repr, words))} are one class, {name}. To keep them apart, give one another name: "
+                f"--map '{words[-1]}=NAME'.",
+                code="classes-merged",
+            )
+            for name, words in ((name, sorted(words, key=name.__ne__)) for name, words in self._words.items())
+            if len(words) > 1
+        ]
 
     def check_map(self, path: object) -> None:
         """Check that the data had every label the map speaks of.

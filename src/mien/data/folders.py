@@ -104,6 +104,7 @@ def read_folders(folder: Path, options: ReadOptions) -> FaceTable:
             f"{folder} has class folders but no images ({', '.join(IMAGE_SUFFIXES)}) in them.", code="data-empty"
         )
     class_names.check_map(folder)
+    notes += class_names.notices()
     if others:
         files_were = (
             "1 file without the suffix of an image was"

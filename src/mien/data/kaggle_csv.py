@@ -31,6 +31,8 @@ from mien.preprocess import grey_square
 from mien.progress import track
 
 _DAMAGED = "The file is damaged; download it again."
+_PIXELS = "pixels must be whole numbers, 0..255, with spaces between them"
+_TO_SPACES = bytes.maketrans(b"[],;", b"    ")
 _SMALLEST_SIDE_PX = 8
 
 
@@ -98,6 +100,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         columns=columns,
         vote_classes=vote_classes,
         skipped=skipped,
+        notes=parser.classes.notices(),
     )
 
 
@@ -153,7 +156,7 @@ class _RowParser:
             # int64: a smaller type would wrap 300, or 65636, into the range silently
             values = np.fromstring(text, dtype=np.int64, sep=" ")
         except (ValueError, DeprecationWarning):
-            raise DataError(f"{where}: the pixels are not all whole numbers. {_DAMAGED}", code="pixel-type") from None
+            values = _written_otherwise(text, where)
         side = isqrt(len(values))
         if self.pixel_count and len(values) != self.pixel_count:
             expected = isqrt(self.pixel_count)
@@ -173,6 +176,22 @@ class _RowParser:
             raise DataError(f"{where}: pixel {wrong} is outside 0..255. {_DAMAGED}", code="pixel-range")
         self.pixel_count = len(values)
         return values.astype(np.uint8).reshape(side, side)
+
+
+def _written_otherwise(text: bytes, where: str) -> npt.NDArray[np.int64]:
+    """Pixels as pandas and NumPy write them, such as ``70.0 80.0``, ``70,80`` and ``[70, 80]``. int64 (P,)."""
+    try:
+        values = np.fromstring(text.translate(_TO_SPACES), dtype=np.float64, sep=" ")
+    except (ValueError, DeprecationWarning):
+        shown = text[:20].decode("utf-8", "replace")
+        found = f"a row that was cut short with '...' ('{shown}')" if b"..." in text else f"'{shown}'"
+        raise DataError(f"{where}: {_PIXELS}; found {found}.", code="pixel-type") from None
+    if (values != np.rint(values)).any():
+        fraction = values[values != np.rint(values)][0]
+        raise DataError(
+            f"{where}: {_PIXELS}; found {fraction:g}. If white is 1, multiply by 255 and round.", code="pixel-type"
+        )
+    return np.clip(values, -1, 256).astype(np.int64)
 
 
 def _kept_columns(header: Header, group: str | None) -> dict[str, int]:

@@ -115,6 +115,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         vote_classes=vote_classes or declared,
         group_column=group if group in columns else "",
         skipped=decoded.skipped,
+        notes=class_names.notices(),
         files=decoded.files,
         complete=complete,
     )

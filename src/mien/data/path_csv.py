@@ -22,6 +22,7 @@ from mien.data.face_table import (
     read_header,
     split_of,
 )
+from mien.data.folders import holds_class_folders
 from mien.data.splits import OFFICIAL_ORIGIN, is_official
 from mien.data.votes import gather_votes
 from mien.errors import DataError
@@ -55,6 +56,13 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
     class_names.check_map(path.name)
     found = ["" if header.split is None else fields[header.split] for _, fields in rows]
     split = np.array([split_of(name, where) for name, (where, _) in zip(found, items, strict=True)], dtype="<U10")
+    first, folder = items[0][1], path.parent
+    if not first.exists() and holds_class_folders(folder):
+        raise DataError(
+            f"{path.name} names {first}, which does not exist; but {folder} holds class folders too. To read these, "
+            f"move the table to another place.",
+            code="image-missing",
+        )
     columns, vote_classes = gather_votes(_other_columns(header, rows), [where for where, _ in items])
     decoded = decode_images(items, len(items), options, f"reading the images of {path.name}")
     kept = decoded.kept
@@ -71,6 +79,7 @@ def read_path_csv(path: Path, options: ReadOptions) -> FaceTable:
         columns={name: values[kept] for name, values in columns.items()},
         vote_classes=vote_classes,
         skipped=decoded.skipped,
+        notes=class_names.notices(),
         files=decoded.files,
     )
 

@@ -22,7 +22,7 @@ from mien.data.splits import settle_splits
 from mien.data.votes import with_votes
 from mien.errors import DataError, Notice
 
-READER_VERSION = 11
+READER_VERSION = 12
 """Counts up when the same files would be read differently: older cache entries are then not found."""
 
 
@@ -168,7 +168,12 @@ def _finish(table: FaceTable, options: ReadOptions, shape: str, source: Path) ->
     present = np.unique(table.labels)
     if len(present) < 2:
         found = f"only '{table.classes[present[0]]}'" if len(present) else "none"
-        raise DataError(f"{source} must have at least two classes; found {found}.", code="class-count")
+        layout = (
+            f" Expected a folder for each class, such as {source.name}/happy/face.png, or a CSV of path,label."
+            if source.is_dir()
+            else ""
+        )
+        raise DataError(f"{source} must have at least two classes; found {found}.{layout}", code="class-count")
     unsaid = np.flatnonzero(table.split == "")
     if 0 < len(unsaid) < len(table.split):
         raise DataError(

@@ -91,7 +91,10 @@ def detect_shape(path: Path) -> tuple[Path, DataShape]:
         return path, _PARQUET
     if suffix in _CSV_SUFFIXES:
         return path, _KAGGLE_CSV if read_header(path).pixels is not None else _PATH_CSV
-    raise DataError(f"{path} is not a data set that mien can read. {_EXPECTED}.", code="data-unknown")
+    raise DataError(
+        f"{path} is not a data set that mien can read. {_EXPECTED}. The name of a table ends in .csv.",
+        code="data-unknown",
+    )
 
 
 def _detect_folder(folder: Path) -> tuple[Path, DataShape]:

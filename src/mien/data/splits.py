@@ -30,7 +30,7 @@ _CACHED_FROM = 200
 """Images; fewer are compared in less time than a person notices."""
 
 _KEPT = 50
-_FINDER_VERSION = 1
+_FINDER_VERSION = 2
 """Counts up when the finder would find other copies: groups that were kept before are then not used."""
 
 _OFFICIAL = {"training": "train", "publictest": "validation", "privatetest": "test"}
@@ -249,16 +249,25 @@ def count_by_group(
     return names, number, counts
 
 
-def check_class_groups(groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: Sequence[str]) -> None:
+def check_class_groups(
+    groups: npt.NDArray[Any], labels: npt.NDArray[np.int64], classes: Sequence[str], *, named: bool = True
+) -> None:
     """Refuse groups of which one holds every face of a class, so that one side of any cut lacks it.
 
     Raises:
-        DataError: ``group-holds-class``.
+        DataError: ``group-holds-class``; ``class-too-small`` where the groups are copies, which have no names.
     """
     names, _, counts = count_by_group(groups, labels)
     holders = (counts > 0).sum(axis=0)
     for label in np.flatnonzero((holders > 0) & (holders < 2)).tolist():
         own = names[counts[:, label] > 0][0]
+        if not named:
+            count = int(counts[:, label].sum())
+            raise DataError(
+                f"'{classes[label]}' has {count} {'image' if count == 1 else 'images, all copies of one'}; both sides "
+                f"of a split need one. Add images, or merge the class into another one with {arg('class_map')}.",
+                code="class-too-small",
+            )
         raise DataError(
             f"The group '{own}' holds every face of '{classes[label]}', so a split by group leaves one side without "
             f"the class. Add faces of other groups, or merge the class into another one with {arg('class_map')}.",

@@ -62,21 +62,23 @@ def find_near_copies(
 
     Args:
         images: uint8 (N, S, S).
-        identical: int64 (N,), identical images share a number; one of each group is compared.
+        identical: int64 (N,), identical images share a number; one of each group is compared. Numbers that follow from
+            the pixels (:func:`mien.data.splits.group_identical`) make the groups the same in any order of the images.
         contrast: float (N,), standard deviation of each image's pixels.
     """
     _, representative = np.unique(identical, return_index=True)
-    kept = np.sort(representative[contrast[representative] >= LEAST_CONTRAST])
+    # In the order of their numbers, not of their positions: what is found does not depend on the order of the files.
+    kept = representative[contrast[representative] >= LEAST_CONTRAST]
     left_out = int((contrast < LEAST_CONTRAST).sum())
     if len(kept) < 2:
         nothing = np.zeros(0, dtype=np.int64)
         return NearCopies(nothing, nothing, np.zeros(0, np.float32), connect(nothing, nothing, identical), 0, left_out)
     images = np.asarray(images)
     descriptor = fit_descriptor(images, kept)
-    first, second = (kept[each] for each in candidate_pairs(descriptor.of(images, kept), descriptor))
-    correlation = aligned_correlation(images, first, second)
-    near = correlation >= LEAST_CORRELATION
-    first, second = first[near], second[near]
+    one, other = (kept[each] for each in candidate_pairs(descriptor.of(images, kept), descriptor))
+    correlation = aligned_correlation(images, one, other)
+    near = np.flatnonzero(correlation >= LEAST_CORRELATION)
+    first, second = np.minimum(one[near], other[near]), np.maximum(one[near], other[near])
     return NearCopies(first, second, correlation[near], connect(first, second, identical), len(correlation), left_out)
 
 

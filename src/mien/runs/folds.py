@@ -115,9 +115,9 @@ def stratified_folds(faces: Dataset, groups: npt.NDArray[np.int64], count: int) 
             f"{arg('folds')} {count}: train and validation have {found:,} groups, so give 2 to {found}.",
             code="folds-range",
         )
-    check_class_groups(
-        faces.columns[faces.group_column][predicted] if faces.group_column else own, labels, faces.classes
-    )
+    named = bool(faces.group_column)
+    names = faces.columns[faces.group_column][predicted] if named else own
+    check_class_groups(names, labels, faces.classes, named=named)
     fold_of = np.full(len(faces), -1, dtype=np.int64)
     fold_of[predicted] = deal_groups(own, labels, count)
     cut = partial(cut_groups, share=1 / VALIDATION_FOLDS)
