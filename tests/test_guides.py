@@ -62,7 +62,6 @@ def world(tmp_path, monkeypatch, astronaut, faces, face_folder, voted_faces, tin
         "numbers": faces.labels,
         "my_model": lambda given: np.random.default_rng(0).normal(size=(len(given), 7)).astype(np.float32),
         "rgb": astronaut,
-        "seconds": 0.0,
     }
 
 

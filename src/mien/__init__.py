@@ -2,7 +2,7 @@
 
     import mien
     for prediction in mien.load().predict("photo.jpg"):
-        print(prediction.box, prediction.top, prediction.confidence)
+        print(prediction.box, prediction.answer, prediction.confidence)
 
 A classifier reads an expression in an image. It does not know what a person feels.
 """
@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mien.version import __version__
+from mien.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from mien import faces as faces
@@ -32,88 +32,72 @@ if TYPE_CHECKING:
     from mien.api.robustness import robustness as robustness
     from mien.api.study import study as study
     from mien.api.sweep import sweep as sweep
+    from mien.api.to_pandas import to_pandas as to_pandas
     from mien.api.train import train as train
     from mien.data.dataset import Dataset as Dataset
     from mien.data.read import load_dataset as load_dataset
+    from mien.errors import DataError as DataError
     from mien.errors import MienError as MienError
+    from mien.errors import MienWarning as MienWarning
+    from mien.errors import MissingExtraError as MissingExtraError
+    from mien.errors import ModelError as ModelError
+    from mien.errors import RecipeError as RecipeError
+    from mien.errors import RunError as RunError
+    from mien.errors import StudyError as StudyError
+    from mien.errors import TrainingError as TrainingError
     from mien.inference.prediction import Prediction as Prediction
     from mien.inference.predictor import Predictor as Predictor
     from mien.inference.predictor import load as load
     from mien.recipe import Recipe as Recipe
     from mien.recipe_file import load_recipe as load_recipe
     from mien.training.callback import Callback as Callback
-    from mien.video.video_predictor import predict_video as predict_video
+    from mien.video.tracker import Tracker as Tracker
+    from mien.video.tracker import track as track
 
 # Loaded on first use: `import mien` stays under 0.15 s and works where only the core is installed.
-_HOMES = {
-    "Callback": "mien.training.callback",
-    "Dataset": "mien.data.dataset",
-    "MienError": "mien.errors",
-    "Prediction": "mien.inference.prediction",
-    "Predictor": "mien.inference.predictor",
-    "Recipe": "mien.recipe",
-    "audit": "mien.api.audit",
-    "compare": "mien.api.compare",
-    "distill": "mien.api.distill",
-    "ensemble": "mien.api.ensemble",
-    "evaluate": "mien.api.evaluate",
-    "evaluate_file": "mien.api.evaluate",
-    "explain": "mien.api.explain",
-    "export": "mien.api.export",
-    "find_lr": "mien.api.find_lr",
-    "list_models": "mien.api.catalog",
-    "list_recipes": "mien.api.catalog",
-    "load": "mien.inference.predictor",
-    "load_dataset": "mien.data.read",
-    "load_recipe": "mien.recipe_file",
-    "predict_video": "mien.video.video_predictor",
-    "push": "mien.api.push",
-    "report": "mien.api.report",
-    "robustness": "mien.api.robustness",
-    "study": "mien.api.study",
-    "sweep": "mien.api.sweep",
-    "train": "mien.api.train",
+_NAMES = {
+    "mien.api.audit": ("audit",),
+    "mien.api.catalog": ("list_models", "list_recipes"),
+    "mien.api.compare": ("compare",),
+    "mien.api.distill": ("distill",),
+    "mien.api.ensemble": ("ensemble",),
+    "mien.api.evaluate": ("evaluate", "evaluate_file"),
+    "mien.api.explain": ("explain",),
+    "mien.api.export": ("export",),
+    "mien.api.find_lr": ("find_lr",),
+    "mien.api.push": ("push",),
+    "mien.api.report": ("report",),
+    "mien.api.robustness": ("robustness",),
+    "mien.api.study": ("study",),
+    "mien.api.sweep": ("sweep",),
+    "mien.api.to_pandas": ("to_pandas",),
+    "mien.api.train": ("train",),
+    "mien.data.dataset": ("Dataset",),
+    "mien.data.read": ("load_dataset",),
+    "mien.errors": (
+        *("DataError", "MienError", "MienWarning", "MissingExtraError", "ModelError", "RecipeError"),
+        *("RunError", "StudyError", "TrainingError"),
+    ),
+    "mien.inference.prediction": ("Prediction",),
+    "mien.inference.predictor": ("Predictor", "load"),
+    "mien.recipe": ("Recipe",),
+    "mien.recipe_file": ("load_recipe",),
+    "mien.training.callback": ("Callback",),
+    "mien.video.tracker": ("Tracker", "track"),
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
 
-__all__ = [
-    "Callback",
-    "Dataset",
-    "MienError",
-    "Prediction",
-    "Predictor",
-    "Recipe",
-    "__version__",
-    "audit",
-    "compare",
-    "distill",
-    "ensemble",
-    "evaluate",
-    "evaluate_file",
-    "explain",
-    "export",
-    "faces",
-    "find_lr",
-    "list_models",
-    "list_recipes",
-    "load",
-    "load_dataset",
-    "load_recipe",
-    "predict_video",
-    "push",
-    "report",
-    "robustness",
-    "study",
-    "sweep",
-    "train",
-]
+__all__ = sorted([*_HOMES, "__version__", "faces"])
 
+# A type checker would take any name for one of these.
+if not TYPE_CHECKING:
 
-def __getattr__(name: str) -> Any:
-    if name == "faces":
-        return import_module("mien.faces")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'mien' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    def __getattr__(name: str) -> Any:
+        if name == "faces":
+            return import_module("mien.faces")
+        if name not in _HOMES:
+            raise AttributeError(f"module 'mien' has no attribute {name!r}")
+        return getattr(import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -13,10 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.cli import video as command
 from mien.faces.find import find_detector
-from mien.video import tracking
-from mien.video import video_predictor as inference
 from support import refused
 
 av = pytest.importorskip("av")
@@ -234,8 +231,3 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path, encode_video, astronaut):
     assert (process.returncode, printed) == (130, "")
     assert "Traceback" not in err
     assert not out.exists()
-
-
-def test_defaults_are_those_of_python():
-    assert command.HALF_LIFE_SECONDS == tracking.HALF_LIFE_SECONDS
-    assert command.DETECT_EVERY_SECONDS == inference.DETECT_EVERY_SECONDS

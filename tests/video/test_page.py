@@ -13,7 +13,7 @@ from mien.labels import EXPRESSIONS
 from mien.video import page as timeline_page
 from mien.video.page import clock, expressions_plot, longest_tracks, timeline_html, tracks_plot, tracks_table
 from mien.video.timeline import Timeline
-from mien.video.video_predictor import TrackedPrediction, VideoFrame
+from mien.video.tracker import TrackedFace, VideoFrame
 from support import page_codes
 
 pytest.importorskip("jinja2")
@@ -31,8 +31,8 @@ def timeline(tracks, count=40, classes=EXPRESSIONS, rate=10.0):
                 scores = np.full(size, 0.4 / (size - 1))
                 scores[track % size] = 0.6
                 prediction = Prediction("clip", classes, scores, None, Box(0, 0, 20, 20), square, track / 4)
-                faces.append(TrackedPrediction(track, prediction, prediction))
-        made.add(VideoFrame(number, number, number / rate, np.zeros((2, 2, 3), dtype=np.uint8), faces))
+                faces.append(TrackedFace(track, prediction, prediction))
+        made.add(VideoFrame(number, number / rate, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     return made
 
 
@@ -146,8 +146,8 @@ def test_bars_in_doubt_are_faint():
         scores = np.full(size, (0.6 if number < 10 else 0.2) / (size - 1))
         scores[3] = 1 - scores[1] * (size - 1)
         one = Prediction("clip", EXPRESSIONS, scores, None, Box(0, 0, 20, 20), square, perceived=True)
-        face = TrackedPrediction(1, one, one)
-        made.add(VideoFrame(number, number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), [face]))
+        face = TrackedFace(1, one, one)
+        made.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), [face]))
     bars = tracks_plot(made, [1])._figure.axes[0].patches
     assert [(bar.get_x(), bar.get_width()) for bar in bars] == [pytest.approx((0, 1)), pytest.approx((1, 2))]
     pale, full = (bar.get_facecolor() for bar in bars)

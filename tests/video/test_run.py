@@ -11,8 +11,8 @@ from mien.errors import DataError
 from mien.faces.face import Box, Face, Margin
 from mien.inference.predictor import load
 from mien.video.run import csv_columns, csv_rows, read_table, write_table, write_video
+from mien.video.tracker import Tracker, track_file
 from mien.video.video_file import VideoFile
-from mien.video.video_predictor import VideoPredictor, predict_frames
 from support import raises
 
 FACE, LAMP = Box(80, 40, 60, 60), Box(8, 40, 40, 40)
@@ -40,7 +40,7 @@ def clip(tmp_path, encode_video):
 
 
 def predictor():
-    return VideoPredictor(load("fast-int8", output="fer2013"), OnceMistaken(), "clip", detect_every_seconds=0)
+    return Tracker(load("fast-int8", output="fer2013"), detector=OnceMistaken(), source="clip", detect_every_seconds=0)
 
 
 def images(path):
@@ -62,7 +62,7 @@ def test_what_is_no_face_is_neither_in_the_table_nor_drawn(tmp_path, clip):
 
 def test_a_table_is_read_as_it_was_written(tmp_path, clip):
     table, made = tmp_path / "t.csv", predictor()
-    frames = list(predict_frames(VideoFile(clip), made))
+    frames = list(track_file(VideoFile(clip), made))
     with table.open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(csv_columns(made.classes, made.fields))

@@ -7,7 +7,7 @@ from mien.faces.face import Box
 from mien.inference.prediction import Prediction
 from mien.video import timeline as timeline_module
 from mien.video.timeline import MAX_STEPS, Timeline
-from mien.video.video_predictor import TrackedPrediction, VideoFrame
+from mien.video.tracker import TrackedFace, VideoFrame
 
 CLASSES = ("sad", "happy", "neutral")
 
@@ -18,8 +18,8 @@ def frame(number, seconds, faces):
     for track, (scores, side) in faces.items():
         square = np.full((8, 8), side % 256, dtype=np.uint8)
         prediction = Prediction("clip", CLASSES, np.array(scores), None, Box(0, 0, side, side), square)
-        tracked.append(TrackedPrediction(track, prediction, prediction))
-    return VideoFrame(number, number, seconds, np.zeros((2, 2, 3), dtype=np.uint8), tracked)
+        tracked.append(TrackedFace(track, prediction, prediction))
+    return VideoFrame(number, seconds, np.zeros((2, 2, 3), dtype=np.uint8), tracked)
 
 
 def made(frames):
@@ -57,8 +57,8 @@ def test_doubt_is_counted_and_what_is_no_face_is_dropped():
         for track, rows in scores.items():
             row = np.array(rows[number % 2])
             read = Prediction("clip", classes, row, None, Box(0, 0, 9, 9), square, perceived=True)
-            faces.append(TrackedPrediction(track, read, read, found[track][number]))
-        timeline.add(VideoFrame(number, number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
+            faces.append(TrackedFace(track, read, read, found[track][number]))
+        timeline.add(VideoFrame(number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     assert [track.frames_in_doubt for track in timeline.tracks.values()] == [1, 0, 0]
     assert timeline.drop_what_is_no_face() == [2, 3]
     assert list(timeline.tracks) == [1]
@@ -76,8 +76,8 @@ def test_a_weak_score_needs_a_sure_answer():
     tracks = {1: (0.66, (unsure, unsure, sad)), 2: (0.66, (unsure, sad, sad)), 3: (0.68, (unsure, unsure, unsure))}
     for number in range(3):
         each = [(track, read(rows[number], score=score)) for track, (score, rows) in tracks.items()]
-        faces = [TrackedPrediction(track, one, one, True) for track, one in each]
-        timeline.add(VideoFrame(number, number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
+        faces = [TrackedFace(track, one, one, True) for track, one in each]
+        timeline.add(VideoFrame(number, number * 0.04, np.zeros((2, 2, 3), dtype=np.uint8), faces))
     assert timeline.drop_what_is_no_face() == [1]
 
 
@@ -86,8 +86,8 @@ def test_steps_mostly_in_doubt_say_so():
     timeline = Timeline(CLASSES, 0.04)
     rows = [[0.4, 0.3, 0.3]] * 3 * MAX_STEPS + [[0.8, 0.1, 0.1]] * MAX_STEPS
     for number, row in enumerate(rows):
-        faces = [TrackedPrediction(1, read(row), read(row))]
-        timeline.add(VideoFrame(number, number, float(number), np.zeros((2, 2, 3), dtype=np.uint8), faces))
+        faces = [TrackedFace(1, read(row), read(row))]
+        timeline.add(VideoFrame(number, float(number), np.zeros((2, 2, 3), dtype=np.uint8), faces))
     (run,) = timeline.runs(1)
     assert run.in_doubt.tolist() == [True] * (3 * MAX_STEPS // 4) + [False] * (MAX_STEPS // 4)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.faces.face import Box
-from mien.video.tracking import PATIENCE_SECONDS, Smoother, Tracker
+from mien.video.tracking import PATIENCE_SECONDS, BoxTracker, Smoother
 
 
 def at(left, top=100, size=60):
@@ -14,12 +14,12 @@ def at(left, top=100, size=60):
 
 
 def test_one_moving_face_is_one_track():
-    tracker = Tracker()
+    tracker = BoxTracker()
     assert [tracker.detected(0.1 * step, [at(10 * step)]) for step in range(20)] == [[1]] * 20
 
 
 def test_twenty_faces_keep_their_numbers_whatever_order_the_detector_gives_them_in():
-    tracker, shuffle = Tracker(), np.random.default_rng(0)
+    tracker, shuffle = BoxTracker(), np.random.default_rng(0)
     places = [(100 * (face % 5), 100 * (face // 5)) for face in range(20)]
     assert tracker.detected(0, [at(*place) for place in places]) == list(range(1, 21))
     for step in range(1, 10):
@@ -30,19 +30,19 @@ def test_twenty_faces_keep_their_numbers_whatever_order_the_detector_gives_them_
 
 
 def test_no_face_is_no_track():
-    tracker = Tracker()
+    tracker = BoxTracker()
     assert tracker.detected(0, []) == []
     assert tracker.visible == []
 
 
 def test_a_new_face_is_a_new_track_and_leaves_the_old_one_alone():
-    tracker = Tracker()
+    tracker = BoxTracker()
     tracker.detected(0, [at(0)])
     assert tracker.detected(0.1, [at(300), at(5)]) == [2, 1]
 
 
 def test_a_face_that_is_overlooked_for_a_while_keeps_its_track():
-    tracker = Tracker()
+    tracker = BoxTracker()
     tracker.detected(0, [at(0)])
     for seconds in (0.3, 0.6, 0.9):
         tracker.detected(seconds, [])
@@ -53,7 +53,7 @@ def test_a_face_that_is_overlooked_for_a_while_keeps_its_track():
 
 
 def test_a_face_that_stays_away_comes_back_as_another():
-    tracker = Tracker()
+    tracker = BoxTracker()
     tracker.detected(0, [at(0)])
     tracker.detected(0.5, [])
     assert list(tracker.tracks) == [1]
@@ -66,7 +66,7 @@ def test_a_face_that_stays_away_comes_back_as_another():
 @pytest.mark.parametrize("seconds", [1.2, 2, 5])
 def test_patience_never_ends_between_two_detections(seconds):
     """However far apart they are: a face is given up where it was looked for in vain, twice or more."""
-    tracker = Tracker()
+    tracker = BoxTracker()
     for step in range(5):
         assert tracker.detected(seconds * step, [at(5 * step)]) == [1]
     tracker.detected(seconds * 5, [])
@@ -78,7 +78,7 @@ def test_patience_never_ends_between_two_detections(seconds):
 
 
 def test_a_face_lost_from_sight_is_not_seen_but_found_again():
-    tracker = Tracker()
+    tracker = BoxTracker()
     tracker.detected(0, [at(0), at(300)])
     tracker.followed(1, None)
     tracker.followed(2, at(310))
@@ -89,26 +89,26 @@ def test_a_face_lost_from_sight_is_not_seen_but_found_again():
 
 def test_followed_boxes_carry_a_track_further_than_overlap_could():
     """A face that moves by five times its width between two detections."""
-    tracker = Tracker()
+    tracker = BoxTracker()
     tracker.detected(0, [at(0)])
     for step in range(1, 31):
         tracker.followed(1, at(10 * step))
     assert tracker.detected(1.0, [at(300)]) == [1]
-    blind = Tracker()
+    blind = BoxTracker()
     blind.detected(0, [at(0)])
     assert blind.detected(1.0, [at(300)]) == [2]
 
 
 def test_crossing_faces_keep_their_numbers():
     """They pass at a quarter of their height, seen all the time."""
-    tracker = Tracker()
+    tracker = BoxTracker()
     for step in range(21):
         left, right = at(20 * step, 100), at(400 - 20 * step, 125)
         assert tracker.detected(0.1 * step, [left, right]) == [1, 2]
 
 
 def test_a_face_that_hides_another_does_not_become_two():
-    tracker = Tracker()
+    tracker = BoxTracker()
     tracker.detected(0, [at(0), at(100)])
     # The second face passes before the first: the matcher of the first slides onto it.
     tracker.followed(2, at(8))
@@ -120,7 +120,7 @@ def test_a_face_that_hides_another_does_not_become_two():
 
 
 def test_a_box_joins_the_track_that_it_overlaps_most():
-    tracker = Tracker()
+    tracker = BoxTracker()
     tracker.detected(0, [at(0), at(40)])
     assert tracker.detected(0.1, [at(30)]) == [2]
 

@@ -26,7 +26,7 @@ from mien.runs.spec import ComparisonSpec, Study, Variant
 from mien.runs.table import ComparisonRow, StudyTable, VariantComparison, VariantRow
 from mien.video.page import timeline_html
 from mien.video.timeline import Timeline
-from mien.video.video_predictor import TrackedPrediction, VideoFrame
+from mien.video.tracker import TrackedFace, VideoFrame
 
 METADATA = {"model": "made up", "command": "mien"}
 CLASSES = len(EXPRESSIONS)
@@ -69,8 +69,8 @@ def video_page():
             scores = np.full(CLASSES, (0.7 if number < 10 else 0.2) / (CLASSES - 1))
             scores[(track + number // 15) % CLASSES] = 0.3 if number < 10 else 0.8
             face = Prediction("clip", EXPRESSIONS, scores, None, Box(0, 0, 20, 20), images[track], 0.9)
-            seen.append(TrackedPrediction(track, face, face))
-        timeline.add(VideoFrame(number, number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), seen))
+            seen.append(TrackedFace(track, face, face))
+        timeline.add(VideoFrame(number, number / 10, np.zeros((2, 2, 3), dtype=np.uint8), seen))
     words = {"title": "clip.mp4", "lead": "30 frames.", "notes": ["A note."], "table_name": "faces.csv"}
     return timeline_html(timeline, **words, metadata=METADATA)
 

@@ -25,9 +25,9 @@ from mien.page.wording import counted
 from mien.video.page import longest_tracks, tracks_table
 from mien.video.run import VideoResult, write_video
 from mien.video.timeline import TrackSummary
+from mien.video.tracker import DETECT_EVERY_SECONDS, Tracker
 from mien.video.tracking import HALF_LIFE_SECONDS
 from mien.video.video_file import VideoFile
-from mien.video.video_predictor import DETECT_EVERY_SECONDS, VideoPredictor
 
 OUT_HELP = "Folder for annotated.mp4, faces.csv and timeline.html. The default for talk.mp4 is ./talk-mien."
 DETECT_HELP = "Detect faces in a whole frame this often; they are tracked in between."
@@ -58,11 +58,11 @@ def video(
     """Classify the faces of a video: an annotated copy, a table of every frame, a page over time."""
     opened = VideoFile(file)
     detector = detection.detector()
-    predictor = load(model, output=output, provider=provider)
-    reader = VideoPredictor(
+    predictor = load(model, threads=1, output=output, provider=provider)
+    reader = Tracker(
         predictor,
-        detector,
-        str(file),
+        detector=detector,
+        source=str(file),
         classes=classes,
         threshold=threshold,
         half_life_seconds=half_life,

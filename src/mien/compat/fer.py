@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mien.compat.images import SEVEN, default_predictor, to_rgb, warn_ignored
-from mien.errors import MissingExtraError
+from mien.errors import needs_extra
 from mien.inference.face_reader import FaceReader
 from mien.video.video_file import VideoFile
 
@@ -119,12 +119,8 @@ class Video:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        try:
+        with needs_extra("pandas", "Video.to_pandas"):
             import pandas as pd
-        except ModuleNotFoundError:
-            raise MissingExtraError(
-                "Video.to_pandas needs the package pandas, which is not installed. Install it with: pip install pandas"
-            ) from None
         return pd.DataFrame(data)
 
     @staticmethod

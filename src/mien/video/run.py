@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -25,8 +25,8 @@ from mien.page.wording import counted
 from mien.progress import track
 from mien.video.page import timeline_html
 from mien.video.timeline import Timeline
-from mien.video.video_file import VideoFile
-from mien.video.video_predictor import VideoFrame, VideoPredictor, predict_frames
+from mien.video.tracker import Tracker, VideoFrame, in_background, track_file
+from mien.video.video_file import DecodedFrame, VideoFile
 from mien.video.writer import VideoWriter
 
 ANNOTATED, TABLE, PAGE = "annotated.mp4", "faces.csv", "timeline.html"
@@ -50,7 +50,7 @@ class VideoResult:
 def write_video(
     out: Path,
     video: VideoFile,
-    predictor: VideoPredictor,
+    predictor: Tracker,
     *,
     annotate: bool,
     overwrite: bool,
@@ -72,13 +72,19 @@ def write_video(
         MissingExtraError: matplotlib or jinja2 is not installed.
     """
     paths = {"annotated": out / ANNOTATED, "table": out / TABLE, "timeline": out / PAGE}
+    if annotate and not video.path.is_file():
+        raise DataError(
+            f"{video.path} is no ordinary file, and {ANNOTATED} needs a second look at the video. Save it to a file "
+            f"first, or leave the copy out with --no-annotate.",
+            code="video-pipe",
+        )
     _check(out, video, paths, overwrite)
     with needs_extra("video", "The timeline"):
         import_page_packages()
     if not annotate:
         del paths["annotated"]
     timeline = Timeline(predictor.classes, float(1 / video.frame_rate), predictor.score_range)
-    frames = track(predict_frames(video, predictor), video.expected_frames, f"predicting {video.path.name}", "frames")
+    frames = track(track_file(video, predictor), video.expected_frames, f"predicting {video.path.name}", "frames")
     with video, _folder(out), ExitStack() as stack:
         parts = {what: stack.enter_context(whole_file(path)) for what, path in paths.items()}
         # Which tracks are faces is known at the end.
@@ -128,13 +134,7 @@ def _page(timeline: Timeline, video: VideoFile, notes: Sequence[Notice], metadat
 
 
 def _check(out: Path, video: VideoFile, paths: Mapping[str, Path], overwrite: bool) -> None:
-    """Check that the video can be read as often as needed, and that no file would be replaced without consent."""
-    if "annotated" in paths and not video.path.is_file():
-        raise DataError(
-            f"{video.path} is no ordinary file, and {ANNOTATED} needs a second look at the video. Save it to a file "
-            f"first, or leave the copy out with --no-annotate.",
-            code="video-pipe",
-        )
+    """Check that no file would be replaced without consent."""
     if out.exists() and not out.is_dir():
         raise RunError(f"--out must be a folder; {out} is a file.", code="output-file")
     for path in paths.values():
@@ -186,7 +186,7 @@ def write_table(table: Path, rows: TextIO, no_faces: Collection[int]) -> None:
         stream.writelines(row for row in rows if row.split(",", 3)[2] not in numbers)
 
 
-def read_table(table: Path, predictor: VideoPredictor) -> Iterator[tuple[int, dict[int, Prediction]]]:
+def read_table(table: Path, predictor: Tracker) -> Iterator[tuple[int, dict[int, Prediction]]]:
     """The smoothed predictions in a table by track, for each frame that has a face: its number and they, in order.
 
     Args:
@@ -206,7 +206,7 @@ def read_table(table: Path, predictor: VideoPredictor) -> Iterator[tuple[int, di
             yield number, faces
 
 
-def write_annotated(path: Path, source: Path, table: Path, predictor: VideoPredictor) -> None:
+def write_annotated(path: Path, source: Path, table: Path, predictor: Tracker) -> None:
     """Copy a video with the boxes and predictions of its table, without its sound.
 
     Whether a track is a face is known at the end of a video only, and its frames do not fit into memory: so it is
@@ -223,13 +223,24 @@ def write_annotated(path: Path, source: Path, table: Path, predictor: VideoPredi
         RunError: the copy cannot be written (``video-unwritable``).
     """
     faces = read_table(table, predictor)
-    number, drawn = next(faces, (-1, {}))
-    with VideoFile(source) as video, VideoWriter(path, video) as annotated:
-        for frame in track(video.frames(), video.expected_frames, f"annotating {source.name}", "frames"):
-            rgb = frame.rgb
-            if frame.number == number:
-                image = Image.fromarray(rgb)
-                draw_predictions(image, list(drawn.values()), list(drawn))
-                rgb = np.asarray(image, dtype=np.uint8)
-                number, drawn = next(faces, (-1, {}))
-            annotated.add(rgb, frame.pts)
+
+    def annotated(frames: Iterable[DecodedFrame]) -> Iterator[DecodedFrame]:
+        number, drawn = next(faces, (-1, {}))
+        for frame in frames:
+            if frame.number != number:
+                yield frame
+                continue
+            image = Image.fromarray(frame.rgb)
+            draw_predictions(image, list(drawn.values()), list(drawn))
+            yield replace(frame, rgb=np.asarray(image, dtype=np.uint8))
+            number, drawn = next(faces, (-1, {}))
+
+    # Three threads: one decodes, one draws, this one encodes.
+    with (
+        VideoFile(source) as video,
+        VideoWriter(path, video) as writer,
+        closing(in_background(video.frames(), 2)) as decoded,
+        closing(in_background(annotated(decoded), 2)) as frames,
+    ):
+        for frame in track(frames, video.expected_frames, f"annotating {source.name}", "frames"):
+            writer.add(frame.rgb, frame.pts)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.labels import NOT_A_FACE
-from mien.video.video_predictor import TrackedPrediction, VideoFrame
+from mien.video.tracker import TrackedFace, VideoFrame
 
 WEAK = 0.45
 """Scores in this lower part of a detector's range are weak. On docs/lab-notebook.md's photographs three of six false
@@ -168,7 +168,7 @@ class Timeline:
         parts = np.split(np.arange(len(seen)), np.flatnonzero(np.diff(seen) > 1) + 1)
         return [Run(edges[seen[part[0]] : seen[part[-1]] + 2], means[part], in_doubt[part]) for part in parts]
 
-    def _add_face(self, step: int, seconds: float, each: TrackedPrediction) -> None:
+    def _add_face(self, step: int, seconds: float, each: TrackedFace) -> None:
         probabilities, box, crop = each.prediction.probability_vector, each.prediction.box, each.prediction.crop
         assert box is not None
         assert crop is not None

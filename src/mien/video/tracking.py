@@ -47,7 +47,7 @@ class Track:
     lost: bool = False
 
 
-class Tracker:
+class BoxTracker:
     """Matches boxes to tracks, greedily by overlap.
 
     Attributes:

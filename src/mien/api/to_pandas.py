@@ -1,0 +1,61 @@
+"""``mien.to_pandas``: predictions as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from mien.errors import DataError, needs_extra
+from mien.inference.output_files import FACE_COLUMNS, SCORE_COLUMN
+from mien.inference.prediction import Photo, Prediction
+from mien.video.tracker import VideoFrame
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def to_pandas(predictions: Iterable[Prediction | list[Prediction] | Photo | VideoFrame]) -> DataFrame:
+    """A row for each face, with the columns of ``mien predict --csv`` and ``mien video``.
+
+    Args:
+        predictions: what ``predict``, ``predict_crops`` and ``stream`` return, or the frames of :func:`mien.track`.
+
+    Returns:
+        ``source``; ``frame``, ``seconds`` and ``track`` of a video; ``box_left`` ... ``box_height`` in pixels and
+        ``detection_score`` of a detected face; ``answer``, ``top``, ``confidence``; a probability for each class, 0..1.
+        Images and frames without a face have no row.
+
+    Raises:
+        DataError: something else (``predictions-type``).
+        MissingExtraError: pandas is not installed.
+
+    >>> import mien, numpy as np
+    >>> mien.to_pandas(mien.load().predict_crops(np.full((48, 48), 128, dtype=np.uint8))).shape
+    (1, 15)
+    """
+    with needs_extra("pandas", "A table"):
+        import pandas as pd
+    return pd.DataFrame([row for each in predictions for row in _rows(each)])
+
+
+def _rows(each: object) -> Iterator[dict[str, Any]]:
+    if isinstance(each, Photo):
+        each = each.predictions
+    if isinstance(each, list):
+        for one in each:
+            yield from _rows(one)
+    elif isinstance(each, VideoFrame):
+        for face in each.faces:
+            source, *others = _row(face.prediction).items()
+            yield dict([source, ("frame", each.number), ("seconds", each.seconds), ("track", face.track), *others])
+    elif isinstance(each, Prediction):
+        yield _row(each)
+    else:
+        raise DataError(f"{type(each).__name__} is no prediction.", code="predictions-type")
+
+
+def _row(prediction: Prediction) -> dict[str, Any]:
+    box = {} if prediction.box is None else dict(zip(FACE_COLUMNS[1:], prediction.box.to_dict().values(), strict=True))
+    score = {} if prediction.detection_score is None else {SCORE_COLUMN: prediction.detection_score}
+    fields = {name: getattr(prediction, name) for name in prediction.fields}
+    return {"source": prediction.source, **box, **score, **fields, **prediction.probabilities}

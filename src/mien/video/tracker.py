@@ -1,0 +1,339 @@
+"""Faces followed through frames: detected in key frames, tracked in between, classified and smoothed in each.
+
+for frame in mien.track("talk.mp4"):             # a file, 0 for the first camera, "rtsp://..."
+    for face in frame.faces: ...
+
+tracker = mien.Tracker()                         # frames of your own
+faces = tracker.update(rgb)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from mien.errors import DataError
+from mien.faces.face import Box, Detector, Face
+from mien.images import open_image_source
+from mien.inference.drawing import draw_predictions
+from mien.inference.face_reader import FaceReader
+from mien.inference.prediction import Prediction
+from mien.inference.predictor import Predictor, load
+from mien.preprocess import upright_rgb
+from mien.video.camera import live_frames
+from mien.video.template_matching import TemplateMatcher
+from mien.video.tracking import HALF_LIFE_SECONDS, BoxTracker, Smoother
+from mien.video.video_file import DecodedFrame, VideoFile
+
+T = TypeVar("T")
+
+DETECT_EVERY_SECONDS = 0.5
+"""Time between two key frames: a new face is detected at most this late. A detection costs as much as the rest of 15 to
+20 frames (benchmarks/video.py)."""
+
+AHEAD_BYTES = 48_000_000
+"""Frames of a file that are decoded ahead, so that detection in key frames runs beside the work on earlier frames."""
+
+
+@dataclass(frozen=True)
+class TrackedFace:
+    """One face in one frame.
+
+    Attributes:
+        track: the face's number over time, from 1.
+        prediction: smoothed over time, with the box and face crop of this frame, and the detector's score at its last
+            detection.
+        raw: the prediction of this frame alone.
+        detected: whether the detector found it in this frame; None if the face was only tracked.
+    """
+
+    track: int
+    prediction: Prediction
+    raw: Prediction
+    detected: bool | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class VideoFrame:
+    """One frame and the faces in it.
+
+    Attributes:
+        number: from 0.
+        seconds: its time from the start of the file, or from the first frame of a camera.
+        rgb: the frame, upright, uint8 (H, W, 3).
+        faces: sorted by track; may be empty.
+    """
+
+    number: int
+    seconds: float
+    rgb: npt.NDArray[np.uint8]
+    faces: list[TrackedFace]
+
+    def draw(self) -> Image.Image:
+        """The frame with the numbers, boxes and answers of its faces."""
+        image = Image.fromarray(self.rgb)
+        draw_predictions(image, [face.prediction for face in self.faces], [face.track for face in self.faces])
+        return image
+
+
+@dataclass(frozen=True)
+class _TrackState:
+    """What is known of a track between frames."""
+
+    matcher: TemplateMatcher
+    smoother: Smoother
+    score: float
+
+
+class Tracker:
+    """Follows the faces of consecutive frames: numbers that stay, answers smoothed over time.
+
+    One tracker takes the frames of one source, in order, from one thread.
+
+    Args:
+        model: a model that is loaded, or what :func:`mien.load` takes. ``"fast"`` takes half the time of a face.
+        detector: detects the faces; :func:`mien.faces.find_detector` chooses one by default.
+        source: name of the file or camera; each prediction's ``source``.
+        classes: as in :meth:`mien.Predictor.predict`.
+        threshold: as there.
+        half_life_seconds: half-life of the smoothing of each face's probabilities; 0 is off.
+        detect_every_seconds: time between two detections in whole frames; 0 detects in every frame. A face that is
+            lost causes a detection at once.
+
+    Attributes:
+        classes: class names of its predictions.
+        fields: as :attr:`mien.Prediction.fields`.
+        answers: all that it may answer.
+        score_range: the lowest and the highest score of its detector.
+
+    Raises:
+        DataError: a scheme or threshold that does not suit the model; a time below 0 (``seconds-range``).
+        ModelError: as :func:`mien.load`.
+    """
+
+    def __init__(
+        self,
+        model: Predictor | str | os.PathLike[str] = "default",
+        *,
+        detector: Detector | None = None,
+        source: str = "camera",
+        classes: str | None = None,
+        threshold: float | None = None,
+        half_life_seconds: float = HALF_LIFE_SECONDS,
+        detect_every_seconds: float = DETECT_EVERY_SECONDS,
+    ) -> None:
+        for name, seconds in (("half-life", half_life_seconds), ("time between detections", detect_every_seconds)):
+            if not 0 <= seconds < float("inf"):
+                raise DataError(
+                    f"The {name} must be a number of seconds, 0 or more; found {seconds:g}.", code="seconds-range"
+                )
+        # One thread: faces are few, and onnxruntime's further threads would spin while frames are decoded and drawn.
+        predictor = model if isinstance(model, Predictor) else load(model, threads=1)
+        self._reader, self._source = FaceReader(predictor, detector, classes=classes, threshold=threshold), source
+        self.classes: tuple[str, ...] = self._reader.classes
+        self.fields: tuple[str, ...] = self._reader.fields
+        self.answers: tuple[str, ...] = self._reader.answers
+        self.score_range: tuple[float, float] = self._reader.detector.score_range
+        self._half_life_seconds, self._detect_every_seconds = half_life_seconds, detect_every_seconds
+        self._boxes = BoxTracker()
+        self._states: dict[int, _TrackState] = {}
+        self._key_seconds = self._seconds = -float("inf")
+        self._began: float | None = None
+
+    def update(
+        self, frame: npt.NDArray[np.uint8] | Image.Image, seconds: float | None = None, *, bgr: bool = False
+    ) -> list[TrackedFace]:
+        """Follow and classify the faces of the next frame.
+
+        Args:
+            frame: an array uint8 (H, W, 3) RGB, 0..255, upright; or a PIL image.
+            seconds: the frame's time, not before that of the last one; None takes the clock.
+            bgr: the channels are in OpenCV's order.
+
+        Returns:
+            The faces in it, sorted by track; empty without a face.
+
+        Raises:
+            DataError: no image; a time before the last frame's (``seconds-order``).
+            ModelError: the face detector cannot be used.
+        """
+        if seconds is None:
+            self._began = time.monotonic() if self._began is None else self._began
+            seconds = time.monotonic() - self._began
+        if not seconds >= self._seconds:
+            raise DataError(
+                f"The frame is of {seconds:g} s, the one before of {self._seconds:g} s. Give frames in the order of "
+                "their times.",
+                code="seconds-order",
+            )
+        rgb = upright_rgb(open_image_source(frame))
+        rgb = np.ascontiguousarray(rgb[:, :, ::-1]) if bgr else rgb
+        return self.follow(seconds, rgb, self.detect(rgb) if self.is_key(seconds) else None)
+
+    def is_key(self, seconds: float) -> bool:
+        """Whether the next frame, of this time, is one to detect faces in: that hangs on times alone."""
+        # With a tolerance of 1 us: three frames of 1/30 s are 0.1 s, but not in floating point.
+        if seconds - self._key_seconds < self._detect_every_seconds - 1e-6:
+            return False
+        self._key_seconds = seconds
+        return True
+
+    def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
+        """The faces of a key frame, uint8 (H, W, 3), the largest first. Safe beside :meth:`follow` in a thread."""
+        return self._reader.detect(rgb)
+
+    def follow(self, seconds: float, rgb: npt.NDArray[np.uint8], found: list[Face] | None) -> list[TrackedFace]:
+        """As :meth:`update` with what was detected in the frame; None where it is no key frame."""
+        import cv2
+
+        self._seconds = seconds
+        grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+        # Also where faces were detected: a face that the detector missed keeps its tracked position.
+        if self._track(grey) and found is None:
+            found = self.detect(rgb)
+        detected = None if found is None else self._join(seconds, grey, found)
+        seen = sorted(self._boxes.visible, key=lambda track: track.number)
+        return self._classify(seconds, rgb, [(track.number, track.box) for track in seen], detected)
+
+    def prediction(
+        self,
+        probabilities: npt.NDArray[np.float64],
+        crop: npt.NDArray[np.uint8] | None,
+        box: Box,
+        detection_score: float | None = None,
+    ) -> Prediction:
+        """One prediction of probabilities of :attr:`classes`, float64 (C,), of a face in this box."""
+        return self._reader.prediction(self._source, probabilities, crop, box=box, detection_score=detection_score)
+
+    def _track(self, grey: npt.NDArray[np.uint8]) -> bool:
+        """Track all faces; returns whether one was lost."""
+        lost = False
+        for track in self._boxes.visible:
+            box = self._states[track.number].matcher.follow(grey)
+            self._boxes.followed(track.number, box)
+            lost = lost or box is None
+        return lost
+
+    def _join(self, seconds: float, grey: npt.NDArray[np.uint8], faces: list[Face]) -> set[int]:
+        """Join detected faces to tracks; returns the tracks' numbers."""
+        numbers = self._boxes.detected(seconds, [face.box for face in faces])
+        for number, face in zip(numbers, faces, strict=True):
+            before = self._states.get(number)
+            smoother = Smoother(self._half_life_seconds) if before is None else before.smoother
+            self._states[number] = _TrackState(TemplateMatcher(grey, face.box), smoother, face.score)
+        self._states = {number: each for number, each in self._states.items() if number in self._boxes.tracks}
+        return set(numbers)
+
+    def _classify(
+        self, seconds: float, rgb: npt.NDArray[np.uint8], tracked: list[tuple[int, Box]], found: set[int] | None
+    ) -> list[TrackedFace]:
+        crops = self._reader.crop(rgb, [box for _, box in tracked])
+        faces = []
+        for (number, box), crop, row in zip(tracked, crops, self._reader.classify(crops), strict=True):
+            state = self._states[number]
+            smoothed = state.smoother.add(seconds, row)
+            inside = box.inside(rgb.shape[1], rgb.shape[0])
+            raw, prediction = (self.prediction(values, crop, inside, state.score) for values in (row, smoothed))
+            faces.append(TrackedFace(number, prediction, raw, None if found is None else number in found))
+        return faces
+
+
+def track(
+    source: str | os.PathLike[str] | int,
+    model: Predictor | str | os.PathLike[str] = "default",
+    *,
+    classes: str | None = None,
+    threshold: float | None = None,
+    half_life_seconds: float = HALF_LIFE_SECONDS,
+    detect_every_seconds: float = DETECT_EVERY_SECONDS,
+    detector: Detector | None = None,
+) -> Iterator[VideoFrame]:
+    """Follow and classify the faces of a video file, a camera or a network stream, a frame at a time.
+
+    Args:
+        source: a video file; the number of a camera, 0 for the first; or the address of a stream, such as
+            ``"rtsp://host/path"``. Of a camera or stream only the newest frame is taken, so that answers never lag.
+        model: as in :class:`Tracker`, and so are the further arguments.
+        classes: as there.
+        threshold: as there.
+        half_life_seconds: as there.
+        detect_every_seconds: as there.
+        detector: as there.
+
+    Returns:
+        All frames of a file in order, at bounded memory; of a camera or stream until it ends.
+
+    Raises:
+        DataError: a file that is no video, or cannot be decoded; a camera or stream that cannot be opened
+            (``camera-missing``); a scheme or threshold that does not suit the model.
+        ModelError: as :func:`mien.load`; the face detector cannot be used.
+        MissingExtraError: PyAV is not installed, which reads files.
+
+    Example:
+        >>> import mien
+        >>> for frame in mien.track(0):  # doctest: +SKIP
+        ...     print([(face.track, face.prediction.answer) for face in frame.faces])
+    """
+    name = f"camera {source}" if isinstance(source, int) else os.fspath(source)
+    tracker = Tracker(
+        model,
+        detector=detector,
+        source=name,
+        classes=classes,
+        threshold=threshold,
+        half_life_seconds=half_life_seconds,
+        detect_every_seconds=detect_every_seconds,
+    )
+    if isinstance(source, int) or re.match(r"\w{2,}://", name):
+        return _track_live(live_frames(source if isinstance(source, int) else name), tracker)
+    return track_file(VideoFile(source), tracker)
+
+
+def _track_live(frames: Iterable[tuple[float, npt.NDArray[np.uint8]]], tracker: Tracker) -> Iterator[VideoFrame]:
+    for number, (seconds, rgb) in enumerate(frames):
+        yield VideoFrame(number, seconds, rgb, tracker.update(rgb, seconds))
+
+
+def track_file(video: VideoFile, tracker: Tracker) -> Iterator[VideoFrame]:
+    """All frames of a video with their faces, at bounded memory. Closes the video at the end.
+
+    Two further threads decode and detect ahead; what comes out is the same as without them.
+    """
+
+    def with_faces(frame: DecodedFrame) -> tuple[DecodedFrame, Future[list[Face]] | None]:
+        return frame, pool.submit(tracker.detect, frame.rgb) if tracker.is_key(frame.seconds) else None
+
+    ahead = min(max(AHEAD_BYTES // (3 * video.width * video.height), 2), 40)
+    with (
+        video,
+        ThreadPoolExecutor(1, "detect") as pool,
+        closing(in_background(map(with_faces, video.frames()), ahead)) as frames,
+    ):
+        for frame, found in frames:
+            faces = tracker.follow(frame.seconds, frame.rgb, None if found is None else found.result())
+            yield VideoFrame(frame.number, frame.seconds, frame.rgb, faces)
+
+
+def in_background(items: Iterable[T], size: int) -> Generator[T, None, None]:
+    """Yield items that another thread makes, at most ``size`` of them ahead."""
+    made, end = iter(items), object()
+    with ThreadPoolExecutor(1, "ahead") as pool:
+        ahead: deque[Future[Any]] = deque(pool.submit(next, made, end) for _ in range(size))
+        try:
+            while (item := ahead.popleft().result()) is not end:
+                ahead.append(pool.submit(next, made, end))
+                yield item
+        finally:
+            for waiting in ahead:
+                waiting.cancel()

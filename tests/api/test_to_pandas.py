@@ -1,0 +1,42 @@
+"""``mien.to_pandas``. Oracle: the predictions themselves."""
+
+import numpy as np
+import pytest
+
+import mien
+from mien.errors import DataError
+from mien.faces.face import Box
+from mien.inference.prediction import Photo, Prediction
+from mien.video.tracker import TrackedFace, VideoFrame
+from support import raises
+
+pytest.importorskip("pandas")
+
+CLASSES = ("sad", "happy")
+
+
+def prediction(happy, **others):
+    return Prediction("a.jpg", CLASSES, np.array([1 - happy, happy]), **others)
+
+
+def test_every_face_is_a_row():
+    found = prediction(0.75, box=Box(1, 2, 3, 4), detection_score=0.5)
+    photo = Photo("a.jpg", 9, 9, "told", [], [found])
+    frame = VideoFrame(7, 0.25, np.zeros((9, 9, 3), dtype=np.uint8), [TrackedFace(2, found, found)])
+    place = ("a.jpg", 1, 2, 3, 4, 0.5, "happy", "happy", 0.75, 0.25, 0.75)
+    columns = ["source", "box_left", "box_top", "box_width", "box_height", "detection_score"]
+    columns += ["answer", "top", "confidence", *CLASSES]
+    for given in ([found], [[found], []], [photo]):
+        table = mien.to_pandas(given)
+        assert list(table.columns) == columns
+        assert list(table.itertuples(index=False, name=None)) == [place]
+    table = mien.to_pandas(iter([frame]))
+    assert list(table.columns) == ["source", "frame", "seconds", "track", *columns[1:]]
+    assert tuple(table.iloc[0])[1:4] == (7, 0.25, 2)
+    assert list(mien.to_pandas([prediction(0.2)])["answer"]) == ["sad"]
+    assert mien.to_pandas([]).empty
+
+
+def test_what_is_no_prediction_is_refused():
+    with raises(DataError, "predictions-type", "str"):
+        mien.to_pandas("happy")
