@@ -4,10 +4,13 @@ import resource
 import stat
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import mien
 from mien.errors import RunError
 from mien.files import check_replaceable, file_sha256, lock_file, never_made, whole_file, write_bytes, write_text
 from support import raises
@@ -254,3 +257,18 @@ def test_the_sha256_of_a_file(tmp_path):
     """Oracle: the digest of "abc" in FIPS 180-2."""
     (tmp_path / "a").write_bytes(b"abc")
     assert file_sha256(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_user_without_name_and_home_has_no_cache(monkeypatch, tiny_run, face_folder):
+    """As of `docker run --user` without HOME. Oracle: the same data set and prediction."""
+
+    def fail(*others, **named):
+        raise RuntimeError("could not determine the home directory")
+
+    expected = mien.load_dataset(face_folder).fingerprint
+    monkeypatch.delenv("MIEN_CACHE", raising=False)
+    monkeypatch.setattr("mien.files.user_cache_dir", fail)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", mien.MienWarning)
+        assert mien.load_dataset(face_folder).fingerprint == expected
+    assert len(mien.load("fast-int8").predict(np.zeros((60, 60, 3), dtype=np.uint8))) == 0

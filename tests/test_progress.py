@@ -23,3 +23,10 @@ def test_quiet_means_quiet(monkeypatch, capfd):
     finally:
         progress.set_quiet(False)
     assert capfd.readouterr().err == ""
+
+
+def test_a_program_without_stderr_sees_nothing(monkeypatch):
+    """As under pythonw, or with a writer of one's own in its place."""
+    for stream in (None, object()):
+        monkeypatch.setattr(sys, "stderr", stream)
+        assert list(progress.track(range(3), total=3, what="counting", unit="numbers")) == [0, 1, 2]

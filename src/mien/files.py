@@ -182,8 +182,14 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def cache_folder(name: str) -> Path:
-    """The folder of this name for what can be made again, in ``$MIEN_CACHE`` or the system's cache folder for users."""
-    return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)) / name
+    """The folder of this name for what can be made again, in ``$MIEN_CACHE`` or the system's cache folder for users.
+
+    A user without a name and HOME has none: then it is a path where nothing can be.
+    """
+    try:
+        return Path(os.environ.get("MIEN_CACHE") or user_cache_dir("mien", appauthor=False)) / name
+    except RuntimeError:
+        return Path(os.devnull) / name
 
 
 def file_sha256(path: str | os.PathLike[str]) -> str:

@@ -25,9 +25,15 @@ def is_quiet() -> bool:
     return _quiet or not is_main_process()
 
 
+def is_terminal(stream: object) -> bool:
+    """Whether a stream is a terminal. Programs without a console have None, others objects without ``isatty``."""
+    isatty = getattr(stream, "isatty", None)
+    return isatty is not None and bool(isatty())
+
+
 def bars_are_shown() -> bool:
     """Whether a bar would reach a person: stderr is a terminal and ``--quiet`` was not given."""
-    return sys.stderr.isatty() and not is_quiet()
+    return is_terminal(sys.stderr) and not is_quiet()
 
 
 @contextmanager

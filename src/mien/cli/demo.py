@@ -26,6 +26,7 @@ from mien.page.terminal import evaluation_text
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, temperature_description
+from mien.progress import is_terminal
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
 
@@ -111,7 +112,7 @@ def _show_some(predictor: Predictor, faces: Dataset) -> None:
         (prediction,) = predictor.predict_crops(faces.images[index])
         images.append(Text.from_ansi(_half_blocks(faces.images[index])))
         captions.append(f"drawn:     {name}\npredicted: {prediction.top} {share_text(prediction.confidence)}")
-    if sys.stdout.isatty():
+    if is_terminal(sys.stdout):
         table.add_row(*images)
     table.add_row(*captions)
     show(table)

@@ -14,14 +14,14 @@ from rich.console import Console, RenderableType
 
 from mien.errors import DataError, Notice, RunError, as_options, without_password
 from mien.files import check_replaceable
-from mien.progress import is_quiet
+from mien.progress import is_quiet, is_terminal
 from mien.run_folder import RunFolder
 from mien.version import __version__
 
 
 def show(renderable: RenderableType, pipe_width: int = 120) -> None:
     """Print a result on stdout, to a pipe in ``pipe_width`` columns: it has no width of its own."""
-    console = Console(width=None if sys.stdout.isatty() else pipe_width, markup=False, highlight=False)
+    console = Console(width=None if is_terminal(sys.stdout) else pipe_width, markup=False, highlight=False)
     console.print(renderable)
 
 
