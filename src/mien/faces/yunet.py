@@ -143,7 +143,7 @@ def cached_yunet() -> Path | None:
     path = yunet_path()
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ModelError(
