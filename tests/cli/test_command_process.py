@@ -119,7 +119,7 @@ def test_a_closed_pipe_is_no_error(face_folder, tiny_run):
 def test_a_program_without_a_console_works(tmp_path, astronaut, closed):
     """As in a service or a daemon. Oracle: the file that the command writes."""
     Image.fromarray(astronaut).save(tmp_path / "a.jpg")
-    script = f"{sys.executable} -m mien predict a.jpg --model fast-int8 --annotate out --csv {closed}"
+    script = f"{sys.executable} -m mien predict a.jpg --model fast-int8 --annotate out --csv --quiet {closed}"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "out" / "a.jpg").is_file()
