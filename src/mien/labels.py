@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -44,12 +45,18 @@ _SYNONYMS: dict[str, tuple[str, ...]] = {
 _CANONICAL = {word: name for name, words in _SYNONYMS.items() for word in (name, *words)}
 
 
+def composed(text: str) -> str:
+    """Text in Unicode's composed form, NFC: what looks the same is the same."""
+    return unicodedata.normalize("NFC", text)
+
+
 def canonical_class(name: str) -> str:
     """Return mien's name of a class: ``"Happiness"`` -> ``"happy"``; an unknown name comes back stripped.
 
-    Case, surrounding space and a leading number such as ``"3_happy"`` or ``"03-Happy"`` do not matter.
+    Case, surrounding space and a leading number such as ``"3_happy"`` or ``"03-Happy"`` do not matter, nor whether an
+    accent is a character of its own, as macOS writes file names.
     """
-    word = name.strip()
+    word = composed(name.strip())
     return _CANONICAL.get(word.lower().lstrip("0123456789").lstrip("_-. "), word)
 
 
@@ -194,7 +201,7 @@ def parse_scheme(text: str) -> LabelScheme | None:
     groups: dict[str, tuple[str, ...]] = {}
     seen: set[str] = set()
     for part in text.split(","):
-        new, equals, members = (piece.strip() for piece in part.partition("="))
+        new, equals, members = (composed(piece.strip()) for piece in part.partition("="))
         names = tuple(canonical_class(member) for member in members.split("+"))
         if not (new and equals and all(names)):
             raise DataError(

@@ -192,7 +192,7 @@ def test_a_bad_image_is_named_by_its_row_and_skip_bad_goes_on(tmp_path: Path, no
     splits = ["train"] * 5 + ["validation"] * 5
     table = {
         "image": [{"bytes": each, "path": None} for each in contents],
-        "label": [0, 1] * 5,
+        "label": ["a", "b"] * 5,
         "row": range(10),
         "split": splits,
         "age": range(20, 30),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from mien.data.splits import canonical_split
 from mien.errors import DataError, Notice, arg, nearest
-from mien.labels import EXPRESSIONS, canonical_class, order_classes
+from mien.labels import EXPRESSIONS, canonical_class, composed, order_classes
 
 LABEL_HEADERS = ("label", "emotion", "class", "expression")
 SPLIT_HEADERS = ("split", "usage", "set")
@@ -91,12 +91,21 @@ class FaceTable:
     complete: bool = False
 
 
+def _key(label: str) -> str:
+    return composed(label.strip()).casefold()
+
+
 class ClassNames:
-    """From labels as they stand in the data to class names, by ``--map``, then by synonyms."""
+    """From labels as they stand in the data to class names, by ``--map``, then by synonyms.
+
+    Attributes:
+        guessed: numbers that were taken in Kaggle's numbering.
+    """
 
     def __init__(self, class_map: Mapping[str, str]) -> None:
-        self._map = {found.strip().casefold(): canonical_class(wanted) for found, wanted in class_map.items()}
-        self._unused = {found.strip().casefold(): found for found in class_map}
+        self._map = {_key(found): canonical_class(wanted) for found, wanted in class_map.items()}
+        self._unused = {_key(found): found for found in class_map}
+        self.guessed: set[int] = set()
         self._seen: set[str] = set()
         self._words: dict[str, dict[str, None]] = {}
 
@@ -105,7 +114,7 @@ class ClassNames:
         usual = canonical_class(found)
         mapped = self._mapped(found.strip(), usual)
         if mapped is None:
-            self._words.setdefault(usual, {})[found.strip().casefold()] = None
+            self._words.setdefault(usual, {})[_key(found)] = None
         return mapped or usual
 
     def numbered(self, found: str, where: str) -> str:
@@ -119,14 +128,21 @@ class ClassNames:
         number = int(whole[1]) if whole else -1
         usual = EXPRESSIONS[number] if 0 <= number < len(EXPRESSIONS) else canonical_class(found)
         mapped = self._mapped(found.strip(), usual)
+        if mapped is None and whole:
+            self.guessed.add(number)
         if mapped is None and usual not in EXPRESSIONS:
             numbering = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
             label = found.strip()[:40]
             if not label:
                 raise DataError(f"{where}: the label is empty. Give every row one.", code="label-missing")
+            mend = f"Correct the row, or say which class it is: {arg('class_map')} '{label}=NAME'."
+            if whole:
+                # What numbers from 1 to 7 mean is never FER2013's order and one more.
+                mend = (
+                    f"If the numbers are another data set's, name all of them: {arg('class_map')} '1=NAME,2=NAME,...'."
+                )
             raise DataError(
-                f"{where}: label {label} is none of {numbering}. Correct the row, or say which class it is: "
-                f"{arg('class_map')} '{label}=NAME'.",
+                f"{where}: label {label} is none of {numbering}. {mend}",
                 code="label-unknown",
             )
         return mapped or usual
@@ -142,6 +158,14 @@ class ClassNames:
             for name, words in ((name, sorted(words, key=name.__ne__)) for name, words in self._words.items())
             if len(words) > 1
         ]
+
+    def number_notices(self, column: str) -> list[Notice]:
+        """Says so where numbers were taken in FER2013's order; not of FER2013's own column, emotion."""
+        if not self.guessed or normalize_header(column) == "emotion":
+            return []
+        order = ", ".join(f"{index} {name}" for index, name in enumerate(EXPRESSIONS))
+        words = f"The numbers in '{column}' are taken in FER2013's order, {order}. Other numbers: --map '0=NAME,...'."
+        return [Notice(words, code="labels-numbered")]
 
     def check_map(self, path: object) -> None:
         """Check that the data had every label the map speaks of.
@@ -159,7 +183,7 @@ class ClassNames:
     def _mapped(self, *names: str) -> str | None:
         self._seen.update(names)
         for name in names:
-            key = name.casefold()
+            key = _key(name)
             if key in self._map:
                 self._unused.pop(key, None)
                 return self._map[key]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from mien.data.decode import decode_images
 from mien.data.face_table import ClassNames, FaceTable, ReadOptions, index_classes
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
-from mien.errors import DataError, Notice
+from mien.errors import DataError, Notice, arg
 from mien.files import plain
 from mien.images import IMAGE_SUFFIXES
 from mien.labels import EXPRESSIONS, canonical_class
@@ -23,6 +23,7 @@ from mien.labels import EXPRESSIONS, canonical_class
 # msambare/fer2013 calls its files Training_3908.jpg, PublicTest_4.jpg, PrivateTest_77.jpg.
 _OFFICIAL_NAME = re.compile(r"(Training|PublicTest|PrivateTest)_\d+\.")
 _SYSTEM_FILES = frozenset({"Thumbs.db", "thumbs.db", "Desktop.ini", "desktop.ini"})
+_WORD = re.compile("[A-Z]?[a-z]+|[A-Z]+|[0-9]+")  # FER2013Train is three
 _BY_NAME = attrgetter("name")
 
 
@@ -150,6 +151,8 @@ def _tree(folder: Path) -> _Tree:
     below = subfolders(root)
     split_folders = [each for each in below if canonical_split(each.name) and subfolders(each)]
     if split_folders:
+        for each in split_folders:
+            _check_classes(each, subfolders(each))
         class_folders = [
             _ClassFolder(each, canonical_split(split_folder.name) or "")
             for split_folder in split_folders
@@ -164,7 +167,41 @@ def _tree(folder: Path) -> _Tree:
             f"a CSV or parquet.",
             code="data-unknown",
         )
+    _check_classes(folder, below)
     return _Tree([_ClassFolder(each, "") for each in below], [])
+
+
+def _check_classes(folder: Path, below: Sequence[Path]) -> None:
+    """Refuse splits and people where classes are expected: a model would learn to tell these apart.
+
+    Raises:
+        DataError: ``folders-are-splits``, ``folders-above-classes``.
+    """
+    splits = [each.name for each in below if any(map(canonical_split, _first_and_last_word(each.name)))]
+    if len(splits) > 1 or len(splits) == len(below):
+        raise DataError(
+            f"{folder}: {' and '.join(splits[:2])} look like splits, not classes. Name them train, validation and "
+            "test, with a folder for each class in them.",
+            code="folders-are-splits",
+        )
+    inner = {each.name: _expressions_in(each) for each in below if canonical_class(each.name) not in EXPRESSIONS}
+    above = [name for name, expressions in inner.items() if len(expressions) > 1]
+    if len(above) > 1:
+        raise DataError(
+            f"{folder}: {' and '.join(above[:2])} hold class folders ({', '.join(sorted(inner[above[0]]))}). If they "
+            "are splits, name them train, validation and test; if they are people, put each below its class, "
+            f"{folder.name}/happy/{above[0]}/face.png, and group by {arg('group', 'folder1')}.",
+            code="folders-above-classes",
+        )
+
+
+def _first_and_last_word(name: str) -> tuple[str, str]:
+    words = _WORD.findall(name) or [name]
+    return words[0], words[-1]
+
+
+def _expressions_in(folder: Path) -> set[str]:
+    return {canonical_class(each.name) for each in subfolders(folder)} & set(EXPRESSIONS)
 
 
 def _descend(folder: Path) -> Path:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.errors import DataError, arg, nearest
+from mien.labels import composed
 
 GROUP_COLUMN = "group"
 """The column that holds what a pattern found, or the groups of arrays."""
@@ -38,6 +39,7 @@ def group_column(
     """
     columns = dict(columns)
     if group in columns:
+        columns[group] = _composed(columns[group])
         _check_values(group, columns[group], source)
         return group, columns
     if "(" not in group:
@@ -47,8 +49,13 @@ def group_column(
             "parentheses: '(p[0-9]+)_'.",
             code="column-missing",
         )
-    columns[GROUP_COLUMN] = _matches(group, source)
+    columns[GROUP_COLUMN] = _composed(_matches(group, source))
     return GROUP_COLUMN, columns
+
+
+def _composed(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Names that look the same are one group, however macOS writes them."""
+    return np.array([composed(each) for each in values.tolist()]) if values.dtype.kind == "U" else values
 
 
 def check_groups(values: npt.ArrayLike, count: int) -> npt.NDArray[Any]:

@@ -100,7 +100,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         columns=columns,
         vote_classes=vote_classes,
         skipped=skipped,
-        notes=parser.classes.notices(),
+        notes=[*parser.classes.notices(), *parser.classes.number_notices(header.names[header.label].strip())],
     )
 
 

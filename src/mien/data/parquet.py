@@ -31,7 +31,7 @@ from mien.data.face_table import (
 )
 from mien.data.splits import OFFICIAL_ORIGIN, canonical_split, is_official
 from mien.data.votes import FERPLUS_COLUMN, ferplus_votes, gather_votes, vote_columns
-from mien.errors import DataError, needs_extra
+from mien.errors import DataError, arg, needs_extra
 from mien.files import whole_file
 from mien.progress import track
 
@@ -84,6 +84,14 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
     names = [name for file in files for name in file.class_names(class_names, literal)]
     class_names.check_map(path.name)
     found_splits = [split for file in files for split in file.splits()]
+    if class_names.guessed and any(found_splits) and not is_official(set(found_splits)):
+        numbers = ",".join(f"{each}=NAME" for each in sorted(class_names.guessed))
+        raise DataError(
+            f"{path.name} numbers its classes and does not name them. Say what the numbers mean: "
+            f"{arg('class_map')} '{numbers}'. FER2013's are 0 angry, 1 disgust, 2 fear, 3 happy, 4 sad, 5 surprise, "
+            "6 neutral.",
+            code="labels-numbered",
+        )
     columns = _join([file.columns() for file in files])
     rows_column = columns.pop("row", np.empty(0))
     usable = rows_column.dtype.kind == "i" and len(np.unique(rows_column)) == rows
@@ -115,7 +123,7 @@ def read_parquet(path: Path, options: ReadOptions) -> FaceTable:
         vote_classes=vote_classes or declared,
         group_column=group if group in columns else "",
         skipped=decoded.skipped,
-        notes=class_names.notices(),
+        notes=[*class_names.notices(), *class_names.number_notices(files[0].label)],
         files=decoded.files,
         complete=complete,
     )

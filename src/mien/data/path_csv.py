@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,12 @@ def _path_column(header: Header) -> int:
 
 def _image_path(path: Path, header: Header, fields: Sequence[str]) -> Path:
     # Windows writes folders with a backslash; no image name that people use has one.
-    return path.parent / fields[_path_column(header)].strip().replace("\\", "/")
+    image = path.parent / fields[_path_column(header)].strip().replace("\\", "/")
+    if not str(image).isascii() and not image.exists():
+        # macOS takes accents apart in the names of files; a table from elsewhere has them in one piece.
+        forms = (Path(unicodedata.normalize(form, str(image))) for form in ("NFC", "NFD"))
+        return next((each for each in forms if each.exists()), image)
+    return image
 
 
 def _other_columns(header: Header, rows: Sequence[tuple[int, list[str]]]) -> dict[str, npt.NDArray[Any]]:

@@ -1,0 +1,91 @@
+"""Layouts that people had and that other tools read wrongly without a word. Images are noise."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mien.data.read import read_data
+from mien.errors import DataError
+from mien.labels import parse_map
+from support import raises
+
+NOISE = np.random.default_rng(0)
+
+
+def write(folder, *names, count=4):
+    for name in names:
+        for index in range(count):
+            file = folder / name / f"{index}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(NOISE.integers(0, 256, (48, 48), dtype=np.uint8)).save(file)
+
+
+def crossed(first, second):
+    return [f"{one}/{other}" for one in first for other in second]
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (crossed(("train_set", "val_set"), ("angry", "happy")), "folders-are-splits"),
+        (crossed(("train_set", "val_set"), ("images",)), "folders-are-splits"),
+        (("FER2013Train", "FER2013Valid", "FER2013Test"), "folders-are-splits"),
+        (crossed(("train-images", "other"), ("angry", "happy")), "folders-above-classes"),
+        (crossed(("S001", "S002", "S003"), ("Anger", "happy", "sad")), "folders-above-classes"),
+        (crossed(("train/S001", "train/S002", "test/S003"), ("angry", "happy")), "folders-above-classes"),
+    ],
+)
+def test_splits_and_people_are_no_classes(tmp_path, names, code):
+    write(tmp_path, *names, count=1)
+    with raises(DataError, code):
+        read_data(tmp_path)
+
+
+def test_folders_inside_a_class_and_classes_of_one_s_own_are_read(tmp_path):
+    write(tmp_path / "people", *crossed(("happy", "sad"), ("S001", "S002")))
+    assert read_data(tmp_path / "people").faces.classes == ("happy", "sad")
+    write(tmp_path / "own", "bored", "contest", "tested positive", count=3)
+    assert read_data(tmp_path / "own").faces.classes == ("bored", "contest", "tested positive")
+
+
+def test_an_accent_is_one_however_it_is_written(tmp_path):
+    """Oracle: macOS's form of a name (NFD) and the other one (NFC) look the same."""
+    for form, split in (("NFC", "train"), ("NFD", "test")):
+        write(tmp_path / "data" / split, *(unicodedata.normalize(form, name) for name in ("fröhlich", "müde")))
+    assert read_data(tmp_path / "data").faces.classes == ("fröhlich", "müde")
+    named = parse_map(unicodedata.normalize("NFD", "fröhlich=happy,müde=sad"))
+    assert read_data(tmp_path / "data", class_map=named).faces.classes == ("happy", "sad")
+    table = tmp_path / "data" / "table.csv"
+    composed, taken_apart = (unicodedata.normalize(form, "test/müde/0.png") for form in ("NFC", "NFD"))
+    table.write_text(f"path,label\n{composed},sad\n{taken_apart},happy\n", encoding="utf-8")
+    assert len(read_data(table).faces) == 2
+
+
+def test_numbers_without_names_are_not_guessed(tmp_path):
+    """RAF-DB's and AffectNet's order is not FER2013's."""
+    pa = pytest.importorskip("pyarrow")
+    write(tmp_path, "noise", count=14)
+    images = [{"bytes": file.read_bytes(), "path": None} for file in sorted((tmp_path / "noise").iterdir())]
+    columns = {"image": images, "label": [index % 7 for index in range(14)]}
+    file = tmp_path / "faces.parquet"
+    __import__("pyarrow.parquet").parquet.write_table(pa.table({**columns, "split": ["train"] * 14}), file)
+    with raises(DataError, "labels-numbered", "6=NAME"):
+        read_data(file)
+    order = parse_map("0=surprise,1=fear,2=disgust,3=happy,4=sad,5=angry,6=neutral")
+    faces = read_data(file, class_map=order).faces
+    assert faces.classes[faces.labels[0]] == "surprise"
+    usage = ["Training"] * 7 + ["PublicTest"] * 7
+    __import__("pyarrow.parquet").parquet.write_table(pa.table({**columns, "Usage": usage}), file)
+    assert read_data(file).faces.classes[0] == "angry"
+
+
+@pytest.mark.parametrize(("header", "codes"), [("emotion", []), ("label", ["labels-numbered"])])
+def test_numbers_of_a_pixel_table_are_fer2013_s_or_a_notice_says_so(tmp_path, header, codes):
+    rows = [f'{index % 7},"{" ".join(map(str, NOISE.integers(0, 256, 2304)))}"' for index in range(14)]
+    (tmp_path / "t.csv").write_text("\n".join([f"{header},pixels", *rows]))
+    assert [note.code for note in read_data(tmp_path / "t.csv").notes] == codes
+    (tmp_path / "t.csv").write_text("\n".join([f"{header},pixels", *rows, rows[0].replace("0,", "7,", 1)]))
+    with raises(DataError, "label-unknown", "label 7"):
+        read_data(tmp_path / "t.csv")
