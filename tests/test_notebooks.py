@@ -73,7 +73,7 @@ def test_it_runs_from_top_to_bottom_on_drawn_faces(path, execute):
         assert {cell for cell, found in outputs.items() if any(kind in each.get("data", {}) for each in found)} == cells
     assert "drawn by mien.data.synthetic" in printed(outputs["data"])
     # An accuracy after each run; drawn faces are a quarter happy, and the first network learns more than that.
-    accuracy = float(re.search(r"seed 0: [*.]+ ([\d.]+)%\n", printed(outputs["training"])).group(1))
+    accuracy = float(re.search(r"seed 0: ([\d.]+)%\n", printed(outputs["training"])).group(1))
     assert accuracy > 30
 
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from mien.cli import train_view
+from mien.pipeline import training_view
 from mien.recipe_file import dump_recipe
 from support import refused
 
@@ -44,7 +44,7 @@ def test_ctrl_c_says_how_to_go_on(mien, space, face_folder, tmp_path, monkeypatc
     def interrupt(self, metrics, is_best):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(train_view.TrainProgress, "on_epoch_end", interrupt)
+    monkeypatch.setattr(training_view.TrainProgress, "on_epoch_end", interrupt)
     answer = mien("sweep", space, "--data", face_folder, "--out", tmp_path / "out")
     assert answer.code == 130
     assert re.search(r"\b1 of 2 trials\b", answer.err)

@@ -2,7 +2,6 @@
 scikit-learn's StratifiedGroupKFold.
 """
 
-from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -28,10 +27,6 @@ def short_recipe(tiny_recipe, monkeypatch):
     return tiny_recipe.model_copy(update={"epochs": 1})
 
 
-def view(plan):
-    return nullcontext()
-
-
 def cross_val_predictions(recipe, faces, groups, folder, **others):
     return predict_folds(recipe, audit_folds(faces, groups), folder, **others)
 
@@ -47,7 +42,7 @@ def test_no_row_and_no_copy_of_it_is_learnt(short_recipe, faces, tmp_path, monke
     monkeypatch.setattr(folds, "run_recipe", spy)
     groups = np.arange(len(faces)) // 2
     faces = replace(faces, cleaned_from=("sha256:before", "sha256:before without test"))
-    scores = cross_val_predictions(short_recipe, faces, groups, tmp_path, progress=view, notify=lambda words: None)
+    scores = cross_val_predictions(short_recipe, faces, groups, tmp_path, notify=lambda words: None)
     assert sorted(scores.sample_ids.tolist()) == sorted(faces.rows[faces.split != "test"].tolist())
     assert (scores.split, scores.data_fingerprint) == (SPLIT, faces.fingerprint_for_predictions(SPLIT))
     group_of = dict(zip(faces.rows.tolist(), groups.tolist(), strict=True))
@@ -83,14 +78,14 @@ def test_what_is_finished_is_not_done_again(short_recipe, faces, tmp_path, monke
         return replace(result, reason=reason)
 
     monkeypatch.setattr(folds, "run_recipe", interrupted)
-    assert cross_val_predictions(*arguments, progress=view, notify=lambda words: None) is None
+    assert cross_val_predictions(*arguments, notify=lambda words: None) is None
     assert begun == ["fold-1", "fold-2"]
     assert not (tmp_path / "predictions_out-of-fold.npz").exists()
     told = []
-    scores = cross_val_predictions(*arguments, progress=view, notify=told.append)
+    scores = cross_val_predictions(*arguments, notify=told.append)
     assert begun[2:] == ["fold-2"]
     assert len(told) == 1
-    again = cross_val_predictions(*arguments, progress=view, notify=told.append)
+    again = cross_val_predictions(*arguments, notify=told.append)
     assert len(told) == 1
     assert np.array_equal(again.probabilities, scores.probabilities)
     kept = read_predictions(tmp_path / "predictions_out-of-fold.npz")
@@ -100,26 +95,25 @@ def test_what_is_finished_is_not_done_again(short_recipe, faces, tmp_path, monke
 def test_a_run_killed_inside_a_fold_ends_as_an_unbroken_one(short_recipe, faces, tmp_path):
     """Killed after the first of three epochs of the second fold: taken up behind it, with the same numbers."""
     recipe, groups = short_recipe.model_copy(update={"epochs": 3}), np.arange(len(faces))
-    whole = cross_val_predictions(recipe, faces, groups, tmp_path / "whole", progress=view, notify=print)
+    whole = cross_val_predictions(recipe, faces, groups, tmp_path / "whole", notify=print)
     begun = []
 
     class Killed(Callback):
+        def on_train_begin(self, training):
+            begun.append(training)
+
         def on_step_end(self, epoch, images, loss):
             if len(begun) == 2 and epoch == 2:
                 raise SystemExit
 
-    def kills(plan):
-        begun.append(plan)
-        return nullcontext(Killed())
-
     with pytest.raises(SystemExit):
-        cross_val_predictions(recipe, faces, groups, tmp_path / "cut", progress=kills, notify=print)
+        cross_val_predictions(recipe, faces, groups, tmp_path / "cut", callback=Killed(), notify=print)
     assert len(RunFolder(tmp_path / "cut" / "fold-2").read_history()) == 1
     with raises(RunError, "other-recipe") as caught:
-        cross_val_predictions(short_recipe, faces, groups, tmp_path / "cut", progress=view, notify=print)
+        cross_val_predictions(short_recipe, faces, groups, tmp_path / "cut", notify=print)
     assert "fold-1" in str(caught.value)
     told = []
-    again = cross_val_predictions(recipe, faces, groups, tmp_path / "cut", progress=view, notify=told.append)
+    again = cross_val_predictions(recipe, faces, groups, tmp_path / "cut", notify=told.append)
     assert [words.split(":")[0] for words in told] == ["fold 2 of 2"]
     assert np.array_equal(again.sample_ids, whole.sample_ids)
     assert np.array_equal(again.probabilities, whole.probabilities)
@@ -129,10 +123,10 @@ def test_a_finished_fold_that_learnt_something_else_is_not_taken_for_this_one(
     short_recipe, faces, tmp_path, monkeypatch
 ):
     """Other copies: the folds' own rows may be the same, what their models learnt is not."""
-    cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, progress=view, notify=print)
+    cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, notify=print)
     monkeypatch.setattr(folds, "VALIDATION_FOLDS", 5)
     with raises(RunError, "other-data"):
-        cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, progress=view, notify=print)
+        cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, notify=print)
 
 
 def test_recipes_and_data_that_cannot_be_judged(short_recipe, faces):
@@ -156,7 +150,7 @@ def untrained(monkeypatch):
 
 def judge(recipe, faces, folder, groups=None):
     groups = np.arange(len(faces)) if groups is None else groups
-    return cross_val_predictions(recipe, faces, groups, folder, progress=view, notify=print)
+    return cross_val_predictions(recipe, faces, groups, folder, notify=print)
 
 
 def test_a_class_without_a_train_row_is_refused_before_anything(short_recipe, faces):

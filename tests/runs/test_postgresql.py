@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import nullcontext
 from pathlib import Path
 
 import optuna
@@ -97,7 +96,7 @@ def test_a_server_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(
             server.stop()
 
     with raises(RunError, "sweep-database"):
-        search(loaded, faces, out, database=server.url, callback_for=lambda plan: nullcontext(Stops()))
+        search(loaded, faces, out, database=server.url, callback=Stops())
     assert len(RunFolder(out / "trials" / "0000").read_history()) == 1
     server.start()
     (trial,) = search(loaded, faces, out, database=server.url, stale_seconds=1).trials

@@ -21,7 +21,6 @@ from mien.training.plan import plan_training
 
 WORKER = """
 import sys, time
-from contextlib import nullcontext
 from pathlib import Path
 import torch
 from mien.data.synthetic import synthetic_faces
@@ -40,7 +39,7 @@ class Hangs(Callback):
 torch.set_num_threads(1)
 faces = synthetic_faces(400, seed=1)
 shown = Hangs()
-search(load_space(space), faces, out, callback_for=lambda plan: nullcontext(shown), on_trial_end=print)
+search(load_space(space), faces, out, callback=shown, on_trial_end=print)
 """
 
 
@@ -111,15 +110,8 @@ class Interrupts(Callback):
     def __init__(self):
         self.runs = 0
 
-    def __call__(self, plan):
+    def on_train_begin(self, training):
         self.runs += 1
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
 
     def on_step_end(self, epoch, images, loss):
         if (self.runs, epoch) == (2, 2):
@@ -130,7 +122,7 @@ def test_ctrl_c_ends_in_order_and_the_same_command_goes_on(tmp_path, faces, spac
     """Oracle: a sweep without an interruption."""
     space, out = load_space(str(space_file())), tmp_path / "out"
     handler = signal.getsignal(signal.SIGINT)
-    found = search(space, faces, out, callback_for=Interrupts())
+    found = search(space, faces, out, callback=Interrupts())
     assert signal.getsignal(signal.SIGINT) is handler
     assert found.was_stopped
     assert [trial.number for trial in found.trials] == [0]
@@ -156,8 +148,8 @@ def test_a_trial_that_was_stopped_after_its_last_epoch_is_not_trained_again(tmp_
             pytest.fail("it trains again")
 
     with pytest.raises(KeyboardInterrupt):
-        search(space, faces, out, callback_for=StopsAtTheEnd())
-    found = search(space, faces, out, callback_for=IsSurprised())
+        search(space, faces, out, callback=StopsAtTheEnd())
+    found = search(space, faces, out, callback=IsSurprised())
     assert [(trial.number, trial.outcome, trial.epochs) for trial in found.trials] == [(0, "complete", 2)]
     assert found.best.accuracy == max(line["validation_accuracy"] for line in RunFolder(folders(out)[0]).read_history())
 
@@ -173,7 +165,7 @@ def test_a_worker_that_was_taken_for_dead_drops_its_trial_and_works_on(tmp_path,
                 # Another worker, which trains the trial to its end.
                 assert [trial.number for trial in search(space, faces, out).trials] == [0]
 
-    found = search(space, faces, out, callback_for=Loses(), on_trial_end=told.append)
+    found = search(space, faces, out, callback=Loses(), on_trial_end=told.append)
     assert told == ["trial 0: another worker took it over after no heartbeat"]
     assert [trial.number for trial in found.trials] == [0]
     assert [trial.state.name for trial in stored(out)] == ["FAIL", "COMPLETE"]

@@ -1,21 +1,15 @@
-"""Ctrl-C, and marks of epochs. Oracle of the marks: the history that training leaves."""
+"""Ctrl-C, and callbacks that change what is trained."""
 
 import signal
+from dataclasses import replace
 
 import pytest
+import torch
 
 from mien.run_folder import RunFolder
-from mien.training.callback import EpochMarks, interruptible
+from mien.training.callback import Callback, Callbacks, interruptible
 from mien.training.loop import train
 from mien.training.plan import plan_training
-
-
-def test_each_epoch_is_a_mark_and_a_best_one_a_star(tiny_recipe, faces, tmp_path, capsys):
-    recipe = tiny_recipe.model_copy(update={"epochs": 4})
-    history = train(plan_training(recipe, faces), RunFolder(tmp_path / "run"), callback=EpochMarks()).history
-    accuracies = [line["validation_accuracy"] for line in history]
-    expected = ["*" if value > max(accuracies[:at], default=-1) else "." for at, value in enumerate(accuracies)]
-    assert capsys.readouterr().out == "".join(expected)
 
 
 def test_the_first_ctrl_c_is_noted_the_second_stops():
@@ -35,3 +29,33 @@ def test_ctrl_c_inside_a_block_ends_the_blocks_around_it_too():
         assert outer.is_set()
     with interruptible() as later:
         assert not later.is_set()
+
+
+def test_callbacks_see_and_change_network_rate_and_batch(tmp_path, faces, tiny_recipe):
+    """Oracles: weights that stay where the rate is 0; the shapes of the batch; what the next callback is given."""
+    told = []
+
+    class Stands(Callback):
+        def on_train_begin(self, training):
+            self.before = [each.detach().clone() for each in training.network.parameters()]
+
+        def on_step_begin(self, training, batch):
+            told.append(batch.images.shape)
+            training.optimizer.param_groups[0]["lr"] = training.optimizer.param_groups[1]["lr"] = 0.0
+            return replace(batch, images=batch.images * 0)
+
+        def on_train_end(self, reason):
+            told.append(reason)
+
+    class Looks(Callback):
+        def on_train_begin(self, training):
+            self.network = training.network
+
+        def on_step_begin(self, training, batch):
+            assert not batch.images.any()
+
+    stands, looks = Stands(), Looks()
+    recipe = tiny_recipe.model_copy(update={"epochs": 1})
+    train(plan_training(recipe, faces), RunFolder(tmp_path / "run"), callback=Callbacks(stands, None, looks))
+    assert all(map(torch.equal, stands.before, looks.network.parameters()))
+    assert (told[0], told[-1]) == ((32, 1, 44, 44), "all epochs done")

@@ -1,25 +1,53 @@
-"""Oracle: a clock around the same steps."""
+"""How long a training will take. Oracles: a clock around the same steps, torch's own count of parameters."""
 
-from __future__ import annotations
-
+import json
 import time
 
-from mien.training.throughput import images_per_second, training_throughput
+import pytest
+
+from mien.models.registry import build_model
+from mien.training import throughput
+from mien.training.plan import plan_training
+from support import refused
+from training_support import changed
 
 
-def test_the_rate_is_images_over_seconds(tiny_recipe, monkeypatch):
-    # A clock that ticks a tenth of a second each time it is read: the rate follows from the number of steps alone.
-    ticks = iter(range(10_000))
-    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks) / 10)
-    rate = images_per_second(tiny_recipe, 7, 44, seconds=1.0)
-    # Read once at the start, once a step until more than a second has gone, and once for the result: 11 steps, 1.2 s.
-    assert rate == 11 * tiny_recipe.batch_size / 1.2
+def test_the_time_is_that_of_all_steps_and_validations(faces, tiny_recipe, monkeypatch):
+    plan = plan_training(changed(tiny_recipe, progressive_resizing=((0.25, 28),)), faces)
+    # A clock that ticks a second each time it is read; steps of 28 px take 2 s, those of 44 px 4 s.
+    monkeypatch.setattr(throughput, "_step_seconds", lambda state, side: {28: 2.0, 44: 4.0}[side])
+    ticks = iter(range(1000))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
+    found = throughput.estimate_training(plan)
+    assert (found.epochs, found.steps_per_epoch) == (2, plan.steps_per_epoch)
+    assert found.seconds == pytest.approx(2 * (plan.steps_per_epoch * (0.25 * 2 + 0.75 * 4) + 1))
+    network = build_model(plan.recipe.model, 7, 44)
+    assert found.parameters == sum(each.numel() for each in network.parameters())
 
 
-def test_each_side_counts_by_its_share_of_the_run(tiny_recipe, monkeypatch):
-    recipe = tiny_recipe.model_copy(update={"progressive_resizing": ((0.25, 28),)})
-    monkeypatch.setattr(
-        "mien.training.throughput.images_per_second", lambda r, c, side, s: {28: 400.0, 44: 100.0}[side]
-    )
-    # A quarter of the images at 400/s and three quarters at 100/s.
-    assert abs(training_throughput(recipe, 7) - 1 / (0.25 / 400 + 0.75 / 100)) < 1e-9
+def test_steps_are_timed_after_a_warm_up(faces, tiny_recipe, monkeypatch):
+    """Oracle: by hand: read at the start, after each step until more than 3 s have gone, and at the end."""
+    state = throughput.prepare(plan_training(tiny_recipe, faces))
+    ticks = iter(range(1000))
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
+    assert throughput._step_seconds(state, 44) == 5 / 4
+
+
+def test_a_dry_run_writes_nothing_and_refuses_what_belongs_to_a_run(
+    mien, tmp_path, tiny_recipe_text, face_folder, monkeypatch
+):
+    recipe_file = tmp_path / "tiny.toml"
+    recipe_file.write_text(tiny_recipe_text)
+    monkeypatch.setattr(throughput, "_TIMED_SECONDS", 0.0)
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    words = ("train", recipe_file, "--data", face_folder, "--dry-run")
+    answer = mien(*words, "--json")
+    told = json.loads(answer.out)
+    assert (answer.code, told["epochs"], told["run"]) == (0, 2, "runs/tiny")
+    assert told["memory_bytes"] > 50e6
+    assert f"{told['parameters']:,}" in mien(*words).out
+    for option in (("--resume",), ("--log", "tensorboard"), ("--folds", 2), ("--find-lr",)):
+        refused(mien(*words, *option), "options", "--dry-run")
+    refused(mien(*words, "--set", "model.widths=[4]"), "model-setting")
+    assert sorted(tmp_path.iterdir()) == before

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mien.errors import RunError
 from mien.run_folder import RunFolder
-from mien.training.callback import Callback
+from mien.training.callback import Callback, Callbacks
 from mien.training.loggers import MLflow, TensorBoard, WeightsAndBiases
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -26,10 +26,9 @@ class Stops(Callback):
 def train_twice(kind, run, recipe, faces):
     """Four epochs, stopped by Ctrl-C in the second, then resumed."""
     plan = plan_training(recipe.model_copy(update={"epochs": 4}), faces)
-    with pytest.raises(KeyboardInterrupt), kind(run, Stops()) as log:
-        train(plan, run, callback=log)
-    with kind(run, Callback()) as log:
-        train(plan, run, resume=True, callback=log)
+    with pytest.raises(KeyboardInterrupt):
+        train(plan, run, callback=Callbacks(kind(run), Stops()))
+    train(plan, run, resume=True, callback=kind(run))
 
 
 def columns(run):
@@ -110,8 +109,8 @@ def test_a_tracker_that_fails_is_one_line(faces, tiny_recipe, tmp_path, monkeypa
     pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "nonsense://nowhere")
     run = RunFolder(tmp_path / "run")
-    with raises(RunError, "logger-failed", "--resume"), MLflow(run, Callback()) as log:
-        train(plan_training(tiny_recipe, faces), run, callback=log)
+    with raises(RunError, "logger-failed", "--resume"):
+        train(plan_training(tiny_recipe, faces), run, callback=MLflow(run))
     assert len(run.read_history()) == 1
 
 

@@ -31,6 +31,7 @@ def distill(
     resume: bool = False,
     callback: Callback | None = None,
     device: str = "auto",
+    verbose: int = 1,
 ) -> TrainingResult:
     """Train a classifier on the labels and on the predictions of teachers; otherwise as :func:`mien.train`.
 
@@ -53,6 +54,7 @@ def distill(
         resume: resume the run in ``out`` if there is one; its teachers must be the same.
         callback: called after every step and epoch.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        verbose: 0 prints nothing.
 
     Raises:
         DataError: a teacher of other classes or other data, or without some of the faces.
@@ -63,4 +65,4 @@ def distill(
     job = find_training(
         recipe, changes, out=out, init_from=init_from, teachers=teachers, tta=tta, resume=resume, device=device
     )
-    return job.result(data, callback)
+    return job.result(data, callback, verbose)

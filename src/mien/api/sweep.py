@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from mien.runs.sweep_page import SweepResult
 
 if TYPE_CHECKING:
     from mien.training.callback import Callback
-    from mien.training.plan import TrainingPlan
 
 
 def sweep(
@@ -69,9 +67,9 @@ def run_sweep(
     device: str,
     notify: Callable[[str], None],
     metadata: Mapping[str, Any],
-    callback_for: Callable[[TrainingPlan], AbstractContextManager[Callback | None]] = lambda plan: nullcontext(),
+    callback: Callback | None = None,
 ) -> SweepResult:
-    """As :func:`sweep`; ``callback_for`` makes the callback of a trial's training."""
+    """As :func:`sweep`; ``callback`` follows the training of each trial."""
     if storage is not None and "://" not in storage:
         raise RunError(
             f"{arg('storage')} must be the URL of a database server, such as postgresql://HOST/NAME; found {storage}.",
@@ -96,7 +94,7 @@ def run_sweep(
         trials=trials,
         database=storage,
         device=device,
-        callback_for=callback_for,
+        callback=callback,
         on_trial_end=notify,
         metadata=metadata,
     )

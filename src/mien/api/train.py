@@ -14,17 +14,19 @@ from mien.errors import RecipeError, TrainingError, needs_extra
 from mien.inference.find_model import find_trained
 from mien.inference.tta import check_tta
 from mien.pipeline.soft_labels import find_teachers, with_soft_labels
+from mien.pipeline.training_view import TrainProgress
 from mien.preprocess import InputSpec
 from mien.processes import is_main_process
 from mien.recipe import Recipe
 from mien.recipe_file import Change, load_recipe, tuned
 from mien.run_folder import RunFolder
+from mien.training.callback import Callback, Callbacks
 from mien.training.teacher import Teacher
 
 if TYPE_CHECKING:
     from mien.pipeline.training_run import TrainingResult
-    from mien.training.callback import Callback
     from mien.training.plan import TrainingPlan
+    from mien.training.throughput import TrainingEstimate
 
 
 def train(
@@ -42,6 +44,7 @@ def train(
     resume: bool = False,
     callback: Callback | None = None,
     device: str = "auto",
+    verbose: int = 1,
 ) -> TrainingResult:
     """Train a classifier, export it, and measure it on the validation split.
 
@@ -59,6 +62,7 @@ def train(
         resume: resume the run in ``out`` if there is one.
         callback: called after every step and epoch; it can stop the run. See :class:`mien.training.callback.Callback`.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        verbose: 0 prints nothing; 1 a line an epoch, in a notebook as a live table.
 
     Returns:
         The run folder, the loaded model, the history of epochs and the validation metrics.
@@ -70,7 +74,7 @@ def train(
     check_callback(callback)
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
     job = find_training(recipe, changes, out=out, init_from=init_from, resume=resume, device=device)
-    return job.result(data, callback)
+    return job.result(data, callback, verbose)
 
 
 def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
@@ -81,10 +85,7 @@ def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, 
 
 def check_callback(callback: object) -> None:
     """Refuse what cannot follow a run, before anything is written. Raises :class:`mien.errors.TrainingError`."""
-    needed = ("on_step_end", "on_epoch_end", "should_stop")
-    if callback is None or (
-        not isinstance(callback, type) and all(callable(getattr(callback, name, None)) for name in needed)
-    ):
+    if callback is None or isinstance(callback, Callback):
         return
     found = f"the class {callback.__name__}" if isinstance(callback, type) else type(callback).__name__
     raise TrainingError(
@@ -153,11 +154,12 @@ class TrainingJob:
             from mien.training.plan import plan_training
         return plan_training(self.recipe, read(data, *self.recipe.input.stored_as).faces)
 
-    def result(self, data: Data, callback: Callback | None) -> TrainingResult:
+    def result(self, data: Data, callback: Callback | None, verbose: int) -> TrainingResult:
         """Check, read, train, export and evaluate. Raises as :func:`train`."""
         self.check()
         plan = self.plan(data)
-        return self.with_soft_labels(data, plan.dataset).start(plan, callback, {"data": data_name(data)})
+        job = self.with_soft_labels(data, plan.dataset)
+        return job.start(plan, Callbacks(TrainProgress() if verbose else None, callback), {"data": data_name(data)})
 
     def with_soft_labels(self, data: Data, faces: Dataset) -> TrainingJob:
         """The job with the predictions of its teachers, unless these run live; ``faces`` are at the recipe's size.
@@ -173,6 +175,12 @@ class TrainingJob:
             return faces if spec.stored_as == own else read(data, *spec.stored_as).faces
 
         return replace(self, teachers=with_soft_labels(self.teachers, faces, read_at, self.tta))
+
+    def estimate(self, plan: TrainingPlan) -> TrainingEstimate:
+        """What the training will take. Raises as :func:`mien.training.throughput.estimate_training`."""
+        with needs_extra("train", "Training"):
+            from mien.training.throughput import estimate_training
+        return estimate_training(plan, self.init_from, self.device)
 
     def start(self, plan: TrainingPlan, callback: Callback | None, metadata: Mapping[str, Any]) -> TrainingResult:
         """Train, export and evaluate. Raises as :func:`mien.pipeline.training_run.run_recipe`."""

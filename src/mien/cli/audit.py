@@ -20,12 +20,12 @@ from mien.cli.options import (
 )
 from mien.cli.output import check_out, notice, page_metadata, show, show_json
 from mien.cli.source import Source, SourceVotesOptions
-from mien.cli.train_view import TrainProgress
 from mien.data.clean import Clean, join_changes, read_clean, settled
 from mien.data.dataset import FINGERPRINT_PX, Dataset
 from mien.errors import DataError, RunError, needs_extra
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.page.rendering import import_page_packages
+from mien.pipeline.training_view import TrainProgress
 from mien.recipe import Recipe
 from mien.recipe_file import load_recipe
 
@@ -175,7 +175,7 @@ def _predict_out_of_fold(options: _Options, recipe: Recipe, faces: Dataset, copi
         recipe,
         audit_folds(faces, kept_together(faces, copies)),
         options.out / _FOLDS,
-        progress=TrainProgress,
+        callback=TrainProgress(),
         notify=notice,
         environment=options.source.environment(),
     )

@@ -14,7 +14,6 @@ from rich.text import Text
 
 from mien.cli.options import JsonOption, QuietOption
 from mien.cli.output import environment, notice, page_metadata, show, show_json
-from mien.cli.train_view import TrainProgress
 from mien.data.dataset import Dataset
 from mien.data.synthetic import synthetic_faces
 from mien.errors import needs_extra
@@ -26,6 +25,7 @@ from mien.page.terminal import evaluation_text
 from mien.pipeline.evaluation_files import write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import predict_split, temperature_description
+from mien.pipeline.training_view import TrainProgress
 from mien.progress import is_terminal
 from mien.recipe_file import load_recipe
 from mien.run_folder import RunFolder
@@ -59,8 +59,8 @@ def demo(
     faces = synthetic_faces(FACES, seed=0)
     notice(f"2/4  Training recipe '{recipe.name}': {recipe.epochs} epochs of {recipe.model.name}")
     plan = plan_training(recipe, faces)
-    with TrainProgress(plan) as view:
-        run_recipe(plan, run, callback=view, metadata=environment(_SOURCE))
+    if run_recipe(plan, run, callback=TrainProgress(), metadata=environment(_SOURCE)).was_stopped:
+        raise typer.Exit(130)
     notice("3/4  Testing model.onnx on faces that were not used in training")
     predictor = load(run.path).for_labels()
     evaluation, report = _test(run, predictor, faces)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mien.cli.commands import CommandGroup
-from mien.errors import MienError, as_options
+from mien.errors import MienError, StoppedError, as_options
 from mien.processes import process_count
 from mien.version import __version__
 
@@ -58,7 +58,7 @@ def main() -> None:
     try:
         code = app(prog_name="mien", standalone_mode=False)
     except MienError as error:
-        _fail(as_options(error.args[0]), error.code)
+        _fail(as_options(error.args[0]), error.code, _STOPPED if isinstance(error, StoppedError) else 2)
     except _USAGE_ERROR as error:
         # Here, for pydantic takes as long to load as all else that is needed for --help.
         from mien.cli.usage import usage_text

@@ -183,6 +183,10 @@ FindLrOption = Annotated[
         "--find-lr", help="Train for 100 steps with a rising learning rate, print the curve, and suggest a rate."
     ),
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Time a few steps; print steps, parameters, memory and time. Train nothing."),
+]
 LogOption = Annotated[
     str | None,
     typer.Option("--log", help="Also log each epoch to tensorboard, wandb or mlflow.", metavar="LOGGER"),

@@ -11,9 +11,9 @@ from mien.api.sweep import run_sweep
 from mien.cli.options import Device, DeviceOption, JsonOption, PlainSettings, QuietOption
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.source import Source
-from mien.cli.train_view import TrainProgress
 from mien.page.terminal import rich_table
 from mien.page.wording import percent
+from mien.pipeline.training_view import TrainProgress
 from mien.runs.space import load_space
 from mien.runs.sweep_page import SweepResult, keys_table
 
@@ -61,7 +61,7 @@ def sweep(
         device=device,
         notify=notice,
         metadata=source.environment(),
-        callback_for=TrainProgress,
+        callback=TrainProgress(),
     )
     if json:
         show_json(result.to_dict())

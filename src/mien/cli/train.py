@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mien.cli.options import ClassesOption, FindLrOption, FoldsOption, JsonOption, QuietOption
-from mien.cli.train_find_lr import find_lr_and_show
+from mien.cli.options import ClassesOption, DryRunOption, FindLrOption, FoldsOption, JsonOption, QuietOption
 from mien.cli.train_folds import train_folds_and_show
 from mien.cli.train_run import TrainOptions, train_and_show
+from mien.cli.train_trial import estimate_and_show, find_lr_and_show
 from mien.errors import DataError
 
 
@@ -14,19 +14,22 @@ def train(
     classes: ClassesOption = None,
     folds: FoldsOption = None,
     find_lr: FindLrOption = False,
+    dry_run: DryRunOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Train a classifier, export it to ONNX, and evaluate it on the validation split.
 
     With --folds K, it cross-validates instead: train and validation are split into K folds, and each fold is predicted
-    by a model that was trained on the others. With --find-lr, it suggests a learning rate and writes nothing. To train
-    on several machines, start mien with torchrun.
+    by a model that was trained on the others. With --find-lr, it suggests a learning rate; with --dry-run, it says how
+    long the training will take. Both write nothing. To train on several machines, start mien with torchrun.
     """
     changes = options.plain.changes(options.set_keys, classes)
-    if find_lr and folds is not None:
-        raise DataError("Give either --find-lr or --folds.", code="options")
-    if find_lr:
+    if find_lr + dry_run + (folds is not None) > 1:
+        raise DataError("Give only one of --find-lr, --dry-run and --folds.", code="options")
+    if dry_run:
+        estimate_and_show(options, changes, json=json)
+    elif find_lr:
         find_lr_and_show(options, changes, json=json)
     elif folds is None:
         train_and_show(options, changes, json=json)

@@ -14,12 +14,12 @@ import typer
 from mien.api.train import find_job
 from mien.cli.output import check_out, notice, show, show_json
 from mien.cli.train_run import TrainOptions
-from mien.cli.train_view import TrainProgress
 from mien.data.splits import near_copy_groups
 from mien.errors import DataError, RunError, needs_extra, without_password
 from mien.evaluation.results import BreakDown
 from mien.files import write_text
 from mien.page.terminal import break_down_text, evaluation_text
+from mien.pipeline.training_view import TrainProgress
 from mien.processes import process_count
 from mien.run_folder import RunFolder
 
@@ -54,7 +54,7 @@ def train_folds_and_show(options: TrainOptions, changes: Sequence[str], count: i
         recipe,
         folds,
         out,
-        progress=TrainProgress,
+        callback=TrainProgress(),
         notify=notice,
         environment=options.source.environment(),
         init_from=job.init_from,

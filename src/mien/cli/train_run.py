@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import typer
 
 from mien.api.train import TrainingJob, find_training
 from mien.cli.options import (
@@ -23,15 +24,15 @@ from mien.cli.options import (
 )
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
-from mien.cli.train_view import TrainProgress
 from mien.page.terminal import evaluation_text
 from mien.page.wording import counted, kept_epoch_text
+from mien.pipeline.training_view import TrainProgress
 from mien.processes import is_main_process
+from mien.training.callback import Callbacks
 from mien.training.loggers import check_logger, make_logger
 
 if TYPE_CHECKING:
     from mien.pipeline.training_run import TrainingResult
-    from mien.training.callback import Callback
     from mien.training.plan import TrainingPlan
 
 _FEW = 50
@@ -70,6 +71,39 @@ def train_and_show(
     """
     if options.log is not None:
         check_logger(options.log)
+    job = find_options(options, changes, teachers, tta)
+    if options.resume and not job.resumes:
+        notice(f"{job.out.path} holds no run to resume. A new run starts.", "nothing-to-resume")
+    data = options.source.read(*job.recipe.input.stored_as)
+    notice(
+        f"{options.source.path}: {data.shape}, {len(data.faces):,} faces of {len(data.faces.classes)} classes; "
+        f"splits: {data.split_origin}"
+    )
+    plan = job.plan(data)
+    warn(job, plan)
+    origins = {
+        "fine-tuned from": options.init_from or "",
+        "teachers": ", ".join(str(each.file) for each in job.teachers),
+    }
+    job = job.with_soft_labels(options.source, plan.dataset)
+    logger = make_logger(options.log, job.out) if options.log is not None and is_main_process() else None
+    callback = Callbacks(TrainProgress(), logger)
+    metadata = options.source.environment({name: value for name, value in origins.items() if value})
+    result = job.start(plan, callback, metadata)
+    if result.removed:
+        notice(f"removed {', '.join(result.removed)} from {result.run}: made from other weights.", "files-removed")
+    if json:
+        show_json(result.to_dict())
+    else:
+        _show(result)
+    if result.reason == "interrupted":
+        raise typer.Exit(130)
+
+
+def find_options(
+    options: TrainOptions, changes: Sequence[str], teachers: Sequence[str] = (), tta: int = 10
+) -> TrainingJob:
+    """The job that the options name, checked before data is read. Arguments and errors as :func:`train_and_show`."""
     # Before torch is loaded: most mistakes are in a name, a path or a --set.
     job = find_training(
         options.recipe,
@@ -84,35 +118,10 @@ def train_and_show(
     # A wrong --out hides no wrong --data, whose mistakes take longer to mend.
     options.source.check()
     job.check()
-    if options.resume and not job.resumes:
-        notice(f"{job.out.path} holds no run to resume. A new run starts.", "nothing-to-resume")
-    data = options.source.read(*job.recipe.input.stored_as)
-    notice(
-        f"{options.source.path}: {data.shape}, {len(data.faces):,} faces of {len(data.faces.classes)} classes; "
-        f"splits: {data.split_origin}"
-    )
-    plan = job.plan(data)
-    _warn(job, plan)
-    origins = {
-        "fine-tuned from": options.init_from or "",
-        "teachers": ", ".join(str(each.file) for each in job.teachers),
-    }
-    job = job.with_soft_labels(options.source, plan.dataset)
-    with ExitStack() as stack:
-        callback: Callback = stack.enter_context(TrainProgress(plan))
-        if options.log is not None and is_main_process():
-            callback = stack.enter_context(make_logger(options.log, job.out, callback))
-        metadata = options.source.environment({name: value for name, value in origins.items() if value})
-        result = job.start(plan, callback, metadata)
-    if result.removed:
-        notice(f"removed {', '.join(result.removed)} from {result.run}: made from other weights.", "files-removed")
-    if json:
-        show_json(result.to_dict())
-    else:
-        _show(result)
+    return job
 
 
-def _warn(job: TrainingJob, plan: TrainingPlan) -> None:
+def warn(job: TrainingJob, plan: TrainingPlan) -> None:
     """Say what a user may not expect of this run."""
     from mien.training.plan import recipe_warnings
 

@@ -17,7 +17,6 @@ never used. Two uses:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -44,7 +43,7 @@ from mien.progress import slices, track
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.training.callback import Callback
-from mien.training.plan import TrainingPlan, plan_training
+from mien.training.plan import plan_training
 from mien.training.state import check_network, file_digest
 
 VALIDATION_FOLDS = 10
@@ -52,8 +51,6 @@ VALIDATION_FOLDS = 10
 
 SPLIT = "out-of-fold"
 """Name of the split in the predictions file."""
-
-ProgressView = Callable[[TrainingPlan], AbstractContextManager[Callback]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +158,7 @@ def predict_folds(
     folds: FoldPlan,
     folder: Path,
     *,
-    progress: ProgressView,
+    callback: Callback | None = None,
     notify: Callable[[str], None],
     environment: Mapping[str, Any] | None = None,
     init_from: RunFolder | None = None,
@@ -175,7 +172,7 @@ def predict_folds(
         recipe: what to train.
         folds: of all of the data, at the image size of the recipe.
         folder: output folder.
-        progress: makes the callback of a training run, such as a progress display.
+        callback: follows each training run, such as a progress display.
         notify: called with one line at the start of each fold.
         environment: for environment.json and the report of each run.
         init_from: a run whose weights are the initial weights of every fold.
@@ -196,17 +193,15 @@ def predict_folds(
         # Folds of other data were refused above.
         if not (run.is_run and run.predictions(SPLIT).is_file()):
             notify(f"fold {fold + 1} of {folds.count}: {run.path}")
-            plan = plan_training(recipe, folds.training(fold))
-            with progress(plan) as callback:
-                result = run_recipe(
-                    plan,
-                    run,
-                    resume=run.is_run,
-                    init_from=init_from,
-                    callback=callback,
-                    metadata=environment,
-                    device=device,
-                )
+            result = run_recipe(
+                plan_training(recipe, folds.training(fold)),
+                run,
+                resume=run.is_run,
+                init_from=init_from,
+                callback=callback,
+                metadata=environment,
+                device=device,
+            )
             if result.was_stopped:
                 return None
             classifier = Predictor(run.model).for_labels()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -44,16 +44,15 @@ from mien.runs.sweep_page import (
     write_page,
     write_small_files,
 )
-from mien.training.callback import Callback, HistoryLine, interruptible
+from mien.training.callback import Callback, Callbacks, HistoryLine, interruptible
 from mien.training.loop import train
-from mien.training.plan import TrainingPlan, plan_training
+from mien.training.plan import plan_training
 from mien.training.state import check_network
 
 HEARTBEAT_SECONDS = 10
 STALE_SECONDS = 60
 DATABASE = "trials.db"
 
-CallbackFor = Callable[[TrainingPlan], AbstractContextManager[Callback | None]]
 _DONE = (TrialState.COMPLETE, TrialState.PRUNED)
 _POLL_SECONDS = 2.0
 
@@ -66,7 +65,7 @@ def search(
     trials: int | None = None,
     database: str | None = None,
     device: str = "auto",
-    callback_for: CallbackFor = lambda plan: nullcontext(),
+    callback: Callback | None = None,
     on_trial_end: Callable[[str], None] = lambda text: None,
     metadata: Mapping[str, Any] | None = None,
     stale_seconds: int = STALE_SECONDS,
@@ -80,7 +79,7 @@ def search(
         trials: how many recipes all workers together try; the space's own number by default.
         database: URL of the trials' database; by default the SQLite file ``trials.db`` in ``out``.
         device: where to train; see :func:`mien.training.device.check_device`.
-        callback_for: makes the callback of a trial's training.
+        callback: follows the training of each trial.
         on_trial_end: called with one line that says how a trial ended.
         metadata: for environment.json and the page: data, command, ...
         stale_seconds: another worker's trial is taken over after so long without a heartbeat.
@@ -105,7 +104,7 @@ def search(
         _opened(space, _data_of(space, faces), out, database, stale_seconds) as study,
         interruptible() as interrupted,
     ):
-        worker = _Worker(study, space, faces, out, callback_for, on_trial_end, metadata, device)
+        worker = _Worker(study, space, faces, out, callback, on_trial_end, metadata, device)
         while not interrupted.is_set():
             optuna.storages.fail_stale_trials(study)
             states = [trial.state for trial in study.get_trials(deepcopy=False)]
@@ -251,10 +250,10 @@ def _number_of(trial: FrozenTrial) -> int:
 class _TrialCallback(Callback):
     """Reports each epoch to Optuna, and stops the run when the trial is pruned."""
 
-    def __init__(self, trial: optuna.Trial, recipe: Recipe, run: RunFolder, inner: Callback | None) -> None:
+    def __init__(self, trial: optuna.Trial, recipe: Recipe, run: RunFolder) -> None:
         self.history: list[HistoryLine] = []
         self.is_pruned = False
-        self._trial, self._recipe, self._run, self._inner = trial, recipe, run, inner or Callback()
+        self._trial, self._recipe, self._run = trial, recipe, run
         # A resumed run: its epochs so far, also one that a killed worker did not report.
         self._report()
 
@@ -268,18 +267,13 @@ class _TrialCallback(Callback):
         """The number of finished epochs, in words."""
         return f"{len(self.history)} {'epoch' if len(self.history) == 1 else 'epochs'}"
 
-    def on_step_end(self, epoch: int, images: int, loss: float) -> None:
-        """See :class:`mien.training.callback.Callback`."""
-        self._inner.on_step_end(epoch, images, loss)
-
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """See :class:`mien.training.callback.Callback`."""
-        self._inner.on_epoch_end(metrics, is_best)
         self._report()
 
     def should_stop(self) -> bool:
         """See :class:`mien.training.callback.Callback`."""
-        return self.is_pruned or self._inner.should_stop()
+        return self.is_pruned
 
     def _report(self) -> None:
         for line in self._run.read_history()[len(self.history) :]:
@@ -298,7 +292,7 @@ class _Worker:
     space: Space
     faces: Dataset
     out: Path
-    callback_for: CallbackFor
+    callback: Callback | None
     on_trial_end: Callable[[str], None]
     metadata: Mapping[str, Any]
     device: str
@@ -376,12 +370,10 @@ class _Worker:
         try:
             recipe = self.space.recipe_for(values)
             plan = plan_training(recipe, self.faces)
-            with self.callback_for(plan) as inner:
-                callback = _TrialCallback(trial, recipe, run, inner)
-                if not callback.is_pruned:
-                    outcome = train(
-                        plan, run, resume=True, callback=callback, environment=environment, device=self.device
-                    )
+            callback = _TrialCallback(trial, recipe, run)
+            if not callback.is_pruned:
+                both = Callbacks(self.callback, callback)
+                outcome = train(plan, run, resume=True, callback=both, environment=environment, device=self.device)
         except RecipeError as error:
             return None, "invalid", f"invalid: {error}"
         except StoppedError:

@@ -1,13 +1,16 @@
-"""How a program follows a training run, and what stops it: a callback, Ctrl-C."""
+"""How a program follows a training run and changes it: callbacks. And what stops it: Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mien.training.batches import Batch
+    from mien.training.state import TrainingState
 
 HistoryLine = dict[str, float]
 """One line of history.csv: ``epoch`` (1-based), ``seconds`` since the start, ``learning_rate``, ``train_loss``,
@@ -30,6 +33,25 @@ class Callback:
     True
     """
 
+    def on_train_begin(self, training: TrainingState) -> None:
+        """Called before the first step, of a resumed run too.
+
+        Args:
+            training: the run. Its ``network`` and ``optimizer`` may be changed, here or later; what is changed is
+                not of the recipe, so that a resumed run has to do it again.
+        """
+
+    def on_step_begin(self, training: TrainingState, batch: Batch) -> Batch | None:
+        """Called before each optimiser step, once its learning rate is set in ``training.optimizer.param_groups``.
+
+        Args:
+            training: the run.
+            batch: ``images`` float32 (B, channels, S, S), augmented and normalised, and which samples they are.
+
+        Returns:
+            The batch to train on in its place (``dataclasses.replace(batch, images=...)``); None keeps it.
+        """
+
     def on_step_end(self, epoch: int, images: int, loss: float) -> None:
         """Called after each optimiser step.
 
@@ -47,6 +69,14 @@ class Callback:
             is_best: whether the weights of this epoch are the ones to keep so far.
         """
 
+    def on_train_end(self, reason: str | None) -> None:
+        """Called after the last epoch, before the model is exported.
+
+        Args:
+            reason: why training ended: ``all epochs done``, ``interrupted`` by Ctrl-C, ``stopped`` by a callback, ...;
+                None where an error ended it.
+        """
+
     def should_stop(self) -> bool:
         """Whether the run should stop. Asked before each step and each epoch, so keep it fast.
 
@@ -55,16 +85,41 @@ class Callback:
         return False
 
 
-class EpochMarks(Callback):
-    """Prints a mark for each epoch: ``*`` for the best one so far, else ``.``.
+class Callbacks(Callback):
+    """Several callbacks as one; they are called in their order."""
 
-    For a notebook or a log, where no line can be written over.
-    """
+    def __init__(self, *callbacks: Callback | None) -> None:
+        self._all = [each for each in callbacks if each is not None]
+
+    def on_train_begin(self, training: TrainingState) -> None:
+        """See :class:`Callback`."""
+        for each in self._all:
+            each.on_train_begin(training)
+
+    def on_step_begin(self, training: TrainingState, batch: Batch) -> Batch:
+        """See :class:`Callback`."""
+        for each in self._all:
+            batch = each.on_step_begin(training, batch) or batch
+        return batch
+
+    def on_step_end(self, epoch: int, images: int, loss: float) -> None:
+        """See :class:`Callback`."""
+        for each in self._all:
+            each.on_step_end(epoch, images, loss)
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
-        """See :class:`mien.training.callback.Callback`."""
-        sys.stdout.write("*" if is_best else ".")
-        sys.stdout.flush()
+        """See :class:`Callback`."""
+        for each in self._all:
+            each.on_epoch_end(metrics, is_best)
+
+    def on_train_end(self, reason: str | None) -> None:
+        """See :class:`Callback`."""
+        for each in self._all:
+            each.on_train_end(reason)
+
+    def should_stop(self) -> bool:
+        """See :class:`Callback`."""
+        return any(each.should_stop() for each in self._all)
 
 
 _current: threading.Event | None = None

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from importlib import import_module
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from mien.errors import RunError, nearest, needs_extra
 from mien.recipe import Recipe
@@ -22,37 +21,23 @@ _LONGEST = 500
 
 
 class Logger(Callback, ABC):
-    """Copies each finished epoch to a tracker, and calls another callback. A context manager: leaving it closes it.
+    """Copies each finished epoch to a tracker.
 
-    The tracker is opened after the first epoch, when the run folder exists.
+    The tracker is opened after the first epoch, when the run folder exists, and closed after the last.
     """
 
-    def __init__(self, run: RunFolder, shown: Callback) -> None:
-        """Touches nothing on disk. ``shown`` is called, too."""
+    def __init__(self, run: RunFolder) -> None:
+        """Touches nothing on disk."""
         self._run = run
-        self._shown = shown
         self._epochs = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def on_train_end(self, reason: str | None) -> None:
+        """See :class:`mien.training.callback.Callback`."""
         if self._epochs:
-            self._close(failed=error is not None)
-
-    def on_step_end(self, epoch: int, images: int, loss: float) -> None:
-        """See :class:`mien.training.callback.Callback`."""
-        self._shown.on_step_end(epoch, images, loss)
-
-    def should_stop(self) -> bool:
-        """See :class:`mien.training.callback.Callback`."""
-        return self._shown.should_stop()
+            self._close(failed=reason is None)
 
     def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
         """See :class:`mien.training.callback.Callback`."""
-        self._shown.on_epoch_end(metrics, is_best)
         try:
             if not self._epochs:
                 self._open(self._run.path.resolve().name, self._run.read_recipe())
@@ -165,6 +150,6 @@ def check_logger(name: str) -> None:
         )
 
 
-def make_logger(name: str, run: RunFolder, shown: Callback) -> Logger:
-    """The callback of a checked logger, which calls ``shown`` too."""
-    return LOGGERS[name][0](run, shown)
+def make_logger(name: str, run: RunFolder) -> Logger:
+    """The callback of a checked logger."""
+    return LOGGERS[name][0](run)

@@ -109,26 +109,33 @@ def train(
     elif writes:
         run.check_free()
     share_state(state)
-    with interruptible() as interrupted:
+    reason = None
+    callback.on_train_begin(state)
+    try:
+        with interruptible() as interrupted:
 
-        def should_stop() -> bool:
-            return any_process(state.fabric, interrupted.is_set() or callback.should_stop())
+            def should_stop() -> bool:
+                return any_process(state.fabric, interrupted.is_set() or callback.should_stop())
 
-        while (reason := _reason_to_end(state)) is None:
-            line = _finished_epoch(state, callback, should_stop)
-            if line is None:
-                reason = "interrupted" if interrupted.is_set() else "stopped"
-                break
-            state.history.append(line)
-            epoch = len(state.history)
-            if writes and epoch == 1:
-                run.create(plan.recipe, {**(environment or {}), **facts, **_hardware(state)})
-            if writes:
-                save_epoch(state, run, facts)
-            callback.on_epoch_end(line, best_epoch(state.history, plan.recipe) == epoch)
+            while (end := _reason_to_end(state)) is None:
+                line = _finished_epoch(state, callback, should_stop)
+                if line is None:
+                    end = "interrupted" if interrupted.is_set() else "stopped"
+                    break
+                state.history.append(line)
+                epoch = len(state.history)
+                if writes and epoch == 1:
+                    run.create(plan.recipe, {**(environment or {}), **facts, **_hardware(state)})
+                if writes:
+                    save_epoch(state, run, facts)
+                callback.on_epoch_end(line, best_epoch(state.history, plan.recipe) == epoch)
+            reason = end
+    finally:
+        callback.on_train_end(reason)
     leave()
     if not state.history:
         raise StoppedError("The run was stopped before its first epoch ended; nothing is kept.", code="stopped-early")
+    assert reason is not None
     return Outcome(state.history, best_epoch(state.history, plan.recipe), reason)
 
 
@@ -175,10 +182,10 @@ def _train_epoch(
     for batch in recipe_batches(state, epoch):
         if should_stop():
             return None
-        shown, share = part_of_batch(batch, fabric)
-        step = (epoch - 1) * state.plan.steps_per_epoch + shown.index
+        step = (epoch - 1) * state.plan.steps_per_epoch + batch.index
         rate = recipe.optim.lr * cut * rate_factor(recipe.schedule, step, state.plan.steps_per_epoch, recipe.epochs)
         set_rate(state.optimizer, rate)
+        shown, share = part_of_batch(callback.on_step_begin(state, batch) or batch, fabric)
         labels = state.labels[shown.chosen]
         logits, loss = forward_loss(state, shown, targets)
         if shown.index % _read_every(device) == 0:

@@ -8,23 +8,19 @@ exploded.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import count
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from mien.errors import StoppedError, TrainingError
 from mien.progress import track
 from mien.run_folder import RunFolder
-from mien.training.batches import Batch, epoch_seed
 from mien.training.callback import interruptible
-from mien.training.optim import freeze, set_rate
-from mien.training.outputs import epoch_targets, to_tensors
+from mien.training.optim import set_rate
 from mien.training.plan import TrainingPlan
-from mien.training.state import TrainingState, prepare
-from mien.training.step import forward_loss, recipe_batches, take_step
+from mien.training.state import prepare
+from mien.training.step import forward_loss, take_step
+from mien.training.throughput import endless_batches
 
 SMOOTHING = 0.98
 """Share of the former mean in the running mean of the losses."""
@@ -68,7 +64,7 @@ def range_test(
     mean = 0.0
     with interruptible() as interrupted:
         tried = track(rates, steps, "trying learning rates", "steps")
-        for rate, (batch, targets) in zip(tried, _endless(state), strict=False):
+        for rate, (batch, targets) in zip(tried, endless_batches(state), strict=False):
             if interrupted.is_set():
                 raise StoppedError("The learning-rate finder was stopped; nothing is written.", code="stopped-early")
             set_rate(state.optimizer, float(rate))
@@ -82,18 +78,6 @@ def range_test(
                 break
             take_step(state, batch, 1.0, loss, targets)
     return rates[: len(losses)], np.array(losses)
-
-
-def _endless(state: TrainingState) -> Iterator[tuple[Batch, list[torch.Tensor]]]:
-    """The batches of one epoch after another, with the targets of the epoch."""
-    for epoch in count(1):
-        torch.manual_seed(epoch_seed(state.recipe.seed, epoch))
-        state.model.train()
-        freeze(state.network, state.optimizer, epoch <= state.recipe.tuning.frozen_epochs)
-        targets = epoch_targets(state.plan.outputs, state.vote_distributions, state.recipe.seed, epoch)
-        on_device = to_tensors(targets, state.fabric.device)
-        for batch in recipe_batches(state, epoch):
-            yield batch, on_device
 
 
 def steepest(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64]) -> float:

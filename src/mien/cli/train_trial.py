@@ -1,0 +1,94 @@
+"""``mien train --find-lr`` and ``--dry-run``: a few steps of training that write no run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from mien.api.find_lr import STEPS, LrSearch, search_lr
+from mien.api.train import find_job
+from mien.cli.output import notice, show, show_json
+from mien.cli.train_run import TrainOptions, find_options, warn
+from mien.errors import DataError
+from mien.pipeline.training_view import duration_text
+from mien.processes import process_count
+
+_ROWS = 20
+_BAR = 40
+
+
+def estimate_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
+    """Time a few steps of a training, and say what all of it will take.
+
+    Raises:
+        MienError: as :func:`mien.api.train.train`; options that belong to a run that is written.
+    """
+    _refuse("--dry-run times a few steps and writes nothing", {"--resume": options.resume, "--log": options.log})
+    job = find_options(options, changes)
+    plan = job.plan(options.source)
+    warn(job, plan)
+    found = job.estimate(plan)
+    if json:
+        show_json({"recipe": job.recipe.name, "run": str(job.out.path), **found.to_dict()})
+        return
+    memory = "not known" if found.memory_bytes is None else f"{found.memory_bytes / 1e9:.1f} GB"
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in (
+        ("recipe", f"{job.recipe.name}, network {plan.recipe.model.name} of {found.parameters:,} parameters"),
+        (
+            "data",
+            f"{plan.train_count:,} of train, {len(plan.validation):,} of validation; {len(plan.classes)} classes",
+        ),
+        ("steps", f"{found.epochs * found.steps_per_epoch:,}: {found.epochs} epochs of {found.steps_per_epoch:,}"),
+        ("memory", f"{memory} at most, on {found.device}"),
+        ("time", f"{duration_text(found.seconds)} (h:mm:ss or m:ss), by a few steps timed here just now"),
+    ):
+        table.add_row(name, value)
+    show(table)
+    notice(f"Nothing is written. Without --dry-run the run goes to {job.out.path}.")
+
+
+def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: bool) -> None:
+    """Run the range test, and print its suggestion and its curve.
+
+    Raises:
+        MienError: as :func:`mien.api.find_lr.find_lr`; options that belong to a run that is written.
+    """
+    refused = {"--out": options.out, "--resume": options.resume, "--log": options.log}
+    _refuse(f"--find-lr trains for {STEPS} steps and writes nothing", refused)
+    job = find_job(options.recipe, changes, options.init_from, options.device)
+    options.source.check()
+    job.check()
+    found, recipe = search_lr(job, options.source), job.recipe
+    if json:
+        show_json({"recipe": recipe.name, "lr": recipe.optim.lr, **found.to_dict()})
+        return
+    show(curve_table(found))
+    show(
+        f"Suggested learning rate: {found.suggestion:.2g}, where the loss falls fastest. It is lowest at "
+        f"{found.highest:.2g}; stay below that. The recipe has {recipe.optim.lr:g}."
+    )
+    notice(f"Train with it: --lr {found.suggestion:.2g}. It holds for this recipe, batch size and data.")
+
+
+def _refuse(why: str, options: Mapping[str, object]) -> None:
+    for option, is_given in {**options, "torchrun": process_count() > 1}.items():
+        if is_given:
+            raise DataError(f"{why}. Leave out {option}.", code="options")
+
+
+def curve_table(found: LrSearch) -> Table:
+    """The curve in 20 rows or so: learning rate, loss, and a bar as long as the loss."""
+    table = Table("learning rate", "loss", "", box=box.SIMPLE_HEAD, show_edge=False)
+    marked = int(np.abs(np.log(found.rates / found.suggestion)).argmin())
+    rows = sorted({*range(0, len(found.rates), max(len(found.rates) // _ROWS, 1)), marked})
+    # The loss explodes at the end; a bar as long as that would hide where it falls.
+    lowest, highest = found.losses.min(), 1.5 * found.losses[0]
+    for row in rows:
+        length = round(_BAR * min((found.losses[row] - lowest) / max(highest - lowest, 1e-12), 1.0))
+        mark = "  <- suggested" if row == marked else ""
+        table.add_row(f"{found.rates[row]:.2g}", f"{found.losses[row]:.4f}", "█" * length + mark)
+    return table

@@ -1,0 +1,169 @@
+"""What a person sees of a training run: a line an epoch, on a terminal above a bar, in a notebook as a live table."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mien.errors import MissingExtraError
+from mien.page.blocks import Column, Table
+from mien.page.charts.overview import training_chart
+from mien.progress import bars_are_shown, is_quiet
+from mien.training.callback import Callback, HistoryLine
+
+if TYPE_CHECKING:
+    from mien.training.state import TrainingState
+
+_COLUMNS = (
+    ("", "epoch", 7),
+    ("train", "loss", 8),
+    ("train", "accuracy", 10),
+    ("validation", "loss", 8),
+    ("validation", "accuracy", 10),
+    ("validation", "macro-F1", 10),
+    ("", "rate", 9),
+    ("", "seconds", 9),
+    ("", "left", 8),
+)
+"""Group, name and width of each column."""
+HEADER: tuple[str, str] = (
+    f"{'train':>20}{'validation':>22}",
+    "".join(f"{name:>{width}}" for _, name, width in _COLUMNS),
+)
+
+
+class TrainProgress(Callback):
+    """Prints a line an epoch on stderr, unless ``--quiet``. One may follow several runs, one after another.
+
+    On a terminal a bar under the lines shows images a second, the loss and the time left; in a notebook the lines are
+    a table with the curves of loss and accuracy.
+    """
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+
+    def on_train_begin(self, training: TrainingState) -> None:
+        """See :class:`mien.training.callback.Callback`."""
+        self._training = training
+        self._rows: list[tuple[str, ...]] = []
+        self._epochs_before = len(training.history)
+        self._seconds_before = training.history[-1]["seconds"] if training.history else 0.0
+        self._loss = 0.0
+        self._display: Any = None
+        if bars_are_shown() and not _in_notebook():
+            self._bar = _bar()
+            steps = training.plan.steps_per_epoch
+            epochs = training.recipe.epochs
+            task = self._bar.add_task("", total=steps * epochs, epoch=1, epochs=epochs, rate="", loss="-")
+            # What was done before a resume counts as done, not as speed.
+            self._bar.reset(task, completed=self._epochs_before * steps)
+            self._bar.start()
+
+    def on_step_end(self, epoch: int, images: int, loss: float) -> None:
+        """See :class:`mien.training.callback.Callback`."""
+        if self._bar is None:
+            return
+        # A single batch's loss jumps about; show a running mean.
+        self._loss = loss if not self._loss else 0.95 * self._loss + 0.05 * loss
+        task = self._bar.tasks[0]
+        rate = f"{task.speed * images:,.0f} images/s" if task.speed else ""
+        self._bar.update(task.id, advance=1, epoch=epoch, rate=rate, loss=f"{self._loss:.3f}")
+
+    def on_epoch_end(self, metrics: HistoryLine, is_best: bool) -> None:
+        """See :class:`mien.training.callback.Callback`."""
+        if is_quiet():
+            return
+        self._rows.append(self._row(metrics, is_best))
+        if _in_notebook():
+            self._update_display()
+            return
+        for line in HEADER if len(self._rows) == 1 else ():
+            self._print(line)
+        cells = zip(self._rows[-1], _COLUMNS, strict=False)
+        self._print("".join(f"{cell:>{width}}" for cell, (_, _, width) in cells) + (" *" if is_best else ""))
+
+    def on_train_end(self, reason: str | None) -> None:
+        """See :class:`mien.training.callback.Callback`."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+        if reason == "interrupted" and self._training.history and not is_quiet():
+            self._print("Interrupted. The best model so far is exported and measured; Ctrl-C again stops at once.")
+
+    def _row(self, metrics: HistoryLine, is_best: bool) -> tuple[str, ...]:
+        history, epochs = self._training.history, self._training.recipe.epochs
+        before = history[-2]["seconds"] if len(history) > 1 else 0.0
+        done = len(history) - self._epochs_before
+        left = (metrics["seconds"] - self._seconds_before) / done * (epochs - len(history))
+        return (
+            f"{metrics['epoch']:.0f}/{epochs}",
+            f"{metrics['train_loss']:.4f}",
+            f"{metrics['train_accuracy']:.1%}",
+            f"{metrics['validation_loss']:.4f}",
+            f"{metrics['validation_accuracy']:.1%}",
+            f"{metrics['validation_macro_f1']:.3f}",
+            f"{metrics['learning_rate']:.2g}",
+            f"{metrics['seconds'] - before:.1f}",
+            duration_text(left),
+            "*" if is_best else "",
+        )
+
+    def _print(self, line: str) -> None:
+        if self._bar is None:
+            sys.stderr.write(line + "\n")
+            sys.stderr.flush()
+        else:
+            self._bar.console.print(line, markup=False, highlight=False)
+
+    def _update_display(self) -> None:
+        """Show the table and the curves in place of those of the epoch before."""
+        ipython = import_module("IPython.display")
+        columns = [Column(f"{group} {name}".strip(), "text") for group, name, _ in _COLUMNS]
+        table = Table("epochs", (*columns, Column("best", "text")), self._rows)
+        shown = ipython.HTML(table._repr_html_() + self._curves())
+        if self._display is None:
+            self._display = ipython.display(shown, display_id=True)
+        else:
+            self._display.update(shown)
+
+    def _curves(self) -> str:
+        try:
+            charts = [training_chart(self._training.history, name, None) for name in ("loss", "accuracy")]
+        except MissingExtraError:
+            return ""
+        return "".join(each._repr_svg_() for each in charts)
+
+
+def duration_text(seconds: float) -> str:
+    """A duration as ``m:ss`` or ``h:mm:ss``.
+
+    >>> duration_text(75.4), duration_text(3600)
+    ('1:15', '1:00:00')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _bar() -> Progress:
+    return Progress(
+        TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(compact=True),
+        TextColumn("loss {task.fields[loss]}"),
+        console=Console(stderr=True),
+        # Rates over the last half minute: an epoch's validation must not read as a stall.
+        speed_estimate_period=30,
+        transient=True,
+    )
+
+
+def _in_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
