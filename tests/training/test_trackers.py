@@ -27,7 +27,7 @@ def train_twice(kind, run, recipe, faces):
     """Four epochs, stopped by Ctrl-C in the second, then resumed."""
     plan = plan_training(recipe.model_copy(update={"epochs": 4}), faces)
     with pytest.raises(KeyboardInterrupt):
-        train(plan, run, callback=Callbacks(kind(run), Stops()))
+        train(plan, run, callback=Callbacks(Stops(), kind(run)))
     train(plan, run, resume=True, callback=kind(run))
 
 
