@@ -7,7 +7,7 @@ probability below which the answer is "unsure". The last two are chosen on two s
 FER+ majority, and photographs (FOLDER/labels.csv: path,label), the largest face of each. Of all pairs that leave 4 to
 10% of the photographs unsure, and cost at most 1.2 points of accuracy by the majority, the one with the highest mean
 of four metrics wins: accuracy and mean recall on both, where an unsure answer is a wrong one. Both forms of a model
-get the rule of its fp16 form.
+get the rule of its fp16 form. Each face is classified as it is and mirrored, as those of photographs are.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def majority_of(predictor: Predictor, data: Dataset) -> Measured:
     counted = np.flatnonzero(found >= 0)
     images = np.asarray(validation.images)[counted]
     truth = np.array(validation.vote_classes)[found[counted]]
-    return Measured(predictor.with_output(OUTPUT).probabilities(images), truth)
+    return Measured(FaceReader(predictor.with_output(OUTPUT)).classify_found(images), truth)
 
 
 def write(rule: AnswerRule, name: str) -> None:
@@ -158,7 +158,7 @@ def main() -> None:
         classes = predictor.with_output(OUTPUT).classes
         # The model's order of classes, and the data's, may differ.
         own = prior[[train.vote_classes.index(each) for each in classes]]
-        photographs = Measured(predictor.with_output(OUTPUT).probabilities(crops), truth)
+        photographs = Measured(FaceReader(predictor.with_output(OUTPUT)).classify_found(crops), truth)
         sets = {"majority": majority_of(predictor, data), "photographs": photographs}
         rule = choose(own, classes, sets["majority"], photographs)
         write(rule, name)

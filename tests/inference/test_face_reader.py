@@ -6,7 +6,7 @@ import pytest
 from mien.errors import DataError
 from mien.faces.crop import crop_faces
 from mien.faces.face import Box, Face, Margin
-from mien.inference.face_reader import FaceReader
+from mien.inference.face_reader import FaceReader, mean_of_mirrored, with_mirrored
 from mien.inference.predictor import load
 
 RGB = np.random.default_rng(1).integers(0, 256, (120, 200, 3), dtype=np.uint8)
@@ -44,11 +44,20 @@ def test_an_image_is_read_by_its_steps(predictor):
     assert np.array_equal(reader.crop(RGB, [face.box for face in reader.detect(RGB)]), crops)
     assert np.array_equal(reader.classify(crops), predictor.probabilities(crops))
     predictions = reader.read(RGB, source="photo.png")
-    for prediction, face, crop, row in zip(predictions, FACES, crops, predictor.probabilities(crops), strict=True):
+    rows = (predictor.probabilities(crops) + predictor.probabilities(np.ascontiguousarray(crops[:, :, ::-1]))) / 2
+    for prediction, face, crop, row in zip(predictions, FACES, crops, rows, strict=True):
         assert (prediction.source, prediction.classes) == ("photo.png", predictor.classes)
         assert (prediction.box, prediction.detection_score) == (face.box, face.score)
         assert np.array_equal(prediction.crop, crop)
-        assert np.array_equal(prediction.probability_vector, row)
+        assert prediction.probability_vector == pytest.approx(row, abs=1e-6)
+
+
+def test_a_mirrored_face_has_the_same_answer(predictor):
+    reader = FaceReader(predictor, Fixed())
+    crops = reader.crop(RGB, [face.box for face in FACES])
+    mirrored = np.ascontiguousarray(crops[:, :, ::-1])
+    assert reader.classify_found(crops) == pytest.approx(reader.classify_found(mirrored), abs=1e-6)
+    assert reader.classify(crops) != pytest.approx(reader.classify(mirrored), abs=1e-6)
 
 
 def test_known_faces_are_not_detected_again(predictor):
@@ -65,9 +74,9 @@ def test_crops_of_several_images_share_one_run(predictor):
     """Oracle: each image read alone."""
     readers = [FaceReader(predictor, Fixed(), classes=name) for name in (None, "binary")]
     crops = readers[0].crop(RGB, [face.box for face in FACES])
-    together = predictor.probabilities(np.concatenate([crops, crops]))
+    together = predictor.probabilities(np.concatenate([with_mirrored(crops), with_mirrored(crops)]))
     for reader, probabilities in zip(readers, np.split(together, 2), strict=True):
-        predictions = reader.predictions(reader.merge(probabilities), crops, FACES)
+        predictions = reader.predictions(reader.merge(mean_of_mirrored(probabilities)), crops, FACES)
         for one, alone in zip(predictions, reader.read(RGB), strict=True):
             assert one.probabilities == pytest.approx(alone.probabilities, abs=1e-6)
             assert one.classes == reader.classes

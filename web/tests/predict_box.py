@@ -13,6 +13,7 @@ import sys
 import numpy as np
 
 from mien.images import open_image
+from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 from mien.preprocess import grey_square
@@ -32,8 +33,10 @@ def main(path: str, left: int, top: int, width: int, height: int, size: float, d
     crop = grey_square(rgb[rows[:, np.newaxis], columns], predictor.manifest.input.size_px)
     answers = {}
     for output in predictor.manifest.outputs_to_choose:
-        asked = predictor.with_output(output.name)
-        answers[output.name] = dict(zip(asked.classes, asked.probabilities(crop[np.newaxis])[0].tolist(), strict=True))
+        reader = FaceReader(predictor.with_output(output.name))
+        answers[output.name] = dict(
+            zip(reader.classes, reader.classify_found(crop[np.newaxis])[0].tolist(), strict=True)
+        )
     sys.stdout.write(json.dumps(answers))
 
 

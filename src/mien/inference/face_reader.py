@@ -2,6 +2,10 @@
 
     rgb ──detect──► faces ──crop──► face crops ──classify──► probabilities ──predictions──► [Prediction, ...]
 
+A face in a photograph is classified as it is and mirrored, and the two are averaged: what that costs is little beside
+detecting it. On 844 photographs it raises the right answers of ``default`` from 61.8 to 63.3%
+(release/choose_answer.py). A face crop is classified once, as ``mien evaluate`` measures it.
+
 Command line, Python, service, video and the compatibility modules all take it. Video skips ``detect`` for boxes that
 it tracks; the service puts the crops of several requests into one run of the network.
 """
@@ -100,7 +104,7 @@ class FaceReader:
         crops = self.crop(rgb, [face.box for face in faces])
         height, width = rgb.shape[:2]
         inside = [face.inside(width, height) for face in faces]
-        return self.predictions(self.classify(crops), crops, inside, source=source)
+        return self.predictions(self.classify_found(crops), crops, inside, source=source)
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Detect the faces in an upright image uint8 (H, W, 3), the largest first; boxes may extend beyond it."""
@@ -118,6 +122,10 @@ class FaceReader:
     def classify(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
         """Probabilities of :attr:`classes`: uint8 (N, size_px, size_px[, 3]) -> float64 (N, C), each row sums to 1."""
         return self.merge(self.classifier.probabilities(crops))
+
+    def classify_found(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
+        """As :meth:`classify`, of faces out of a photograph: the mean over each crop and its mirror image."""
+        return self.merge(mean_of_mirrored(self.classifier.probabilities(with_mirrored(crops))))
 
     def merge(self, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Merge the model's probabilities (N, C) into those of :attr:`classes` (N, G), by the label scheme if any."""
@@ -171,3 +179,13 @@ class FaceReader:
             perceived=self.perceived,
             unsure_below=AGREEMENT if self.classifier.output.rule is None else self.classifier.output.rule.unsure_below,
         )
+
+
+def with_mirrored(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Face crops, then the mirror image of each: (N, S, S[, 3]) -> (2N, S, S[, 3]). See :func:`mean_of_mirrored`."""
+    return np.concatenate([crops, crops[:, :, ::-1]])
+
+
+def mean_of_mirrored(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The mean of what :func:`with_mirrored` made two of: float64 (2N, C) -> (N, C)."""
+    return probabilities.reshape(2, -1, probabilities.shape[1]).mean(axis=0)

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from mien.errors import DataError, ModelError
 from mien.faces.crop_or_photo import MAX_SEARCHED
 from mien.faces.face import Detector, limited
-from mien.inference.face_reader import FaceReader
+from mien.inference.face_reader import FaceReader, mean_of_mirrored, with_mirrored
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
 from mien.serve.api_errors import ApiError, internal_error
@@ -221,7 +221,7 @@ class PredictionService:
         try:
             async with asyncio.timeout_at(deadline), turns:
                 work = self._pool.submit(self._detect, task)
-                probabilities = await task.result
+                given = await task.result
         except TimeoutError:
             if work is not None and work.cancel():
                 return ApiError("The service did not get to this image in time. Try again.", code="busy")
@@ -234,6 +234,7 @@ class PredictionService:
         except Exception:  # noqa: BLE001 - it belongs to this image, not to the others
             _LOG.exception("image %d of a request failed", number)
             return internal_error()
+        probabilities = given if query.crops else mean_of_mirrored(given)
         self._metrics.faces.inc(len(probabilities))
         detected = task.detected
         assert detected is not None  # it is set before the result is
@@ -253,7 +254,9 @@ class PredictionService:
                 look=task.number <= MAX_SEARCHED,
             )
             task.file = b""
-            self._batchers[query.reader.classifier.output.name].put(task.detected.crops, task.result)
+            crops = task.detected.crops
+            batcher = self._batchers[query.reader.classifier.output.name]
+            batcher.put(crops if query.crops else with_mirrored(crops), task.result)
         except Exception as error:  # noqa: BLE001 - it belongs to the request, not to this thread
             task.result.get_loop().call_soon_threadsafe(task.fail, error)
 

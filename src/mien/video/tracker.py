@@ -240,7 +240,7 @@ class Tracker:
     ) -> list[TrackedFace]:
         crops = self._reader.crop(rgb, [box for _, box in tracked])
         faces = []
-        for (number, box), crop, row in zip(tracked, crops, self._reader.classify(crops), strict=True):
+        for (number, box), crop, row in zip(tracked, crops, self._reader.classify_found(crops), strict=True):
             state = self._states[number]
             smoothed = state.smoother.add(seconds, row)
             inside = box.inside(rgb.shape[1], rgb.shape[0])

@@ -97,7 +97,22 @@ export class Predictor {
   async #predictBoxes(image: DecodedImage, faces: { box: Box; score: number | null }[]): Promise<PredictedFace[]> {
     const side = this.manifest.input.size_px;
     const crops = faces.map(({ box }) => toFaceCrop(brightened(cut(image.pixels, squareAround(box)), image), side));
-    const rows = await this.probabilities(crops);
-    return faces.map(({ box, score }, index) => ({ box, score, crop: crops[index]!, probabilities: rows[index]! }));
+    const rows = await this.probabilities([...crops, ...crops.map((crop) => mirrored(crop, side))]);
+    return faces.map(({ box, score }, index) => {
+      // As Python's FaceReader: a face in a photograph is classified as it is and mirrored.
+      const probabilities = meanOf(rows[index]!, rows[crops.length + index]!);
+      return { box, score, crop: crops[index]!, probabilities };
+    });
   }
+}
+
+/** The mirror image of a face crop of side * side values. */
+function mirrored(crop: Uint8Array, side: number): Uint8Array {
+  return crop.map((_, at) => crop[at - (at % side) + (side - 1 - (at % side))]!);
+}
+
+function meanOf(one: Probabilities, other: Probabilities): Probabilities {
+  return Object.fromEntries(
+    Object.entries(one).map(([name, row]) => [name, row.map((value, at) => (value + other[name]![at]!) / 2)]),
+  );
 }
