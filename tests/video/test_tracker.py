@@ -15,6 +15,7 @@ import mien
 from mien.errors import DataError
 from mien.faces.crop import crop_faces
 from mien.faces.face import Box, Face, Margin
+from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 from mien.video.tracker import DETECT_EVERY_SECONDS
 from mien.video.tracking import HALF_LIFE_SECONDS, Smoother
@@ -104,7 +105,7 @@ def test_each_prediction_is_that_of_its_crop_and_is_smoothed_in_time(play, class
     for frame in frames:
         (face,) = frame.faces
         squares = crop_faces(frame.rgb, [face.prediction.box], detector.margin, 48)
-        (scores,) = classifier.probabilities(squares)
+        (scores,) = FaceReader(classifier).classify_found(squares)
         assert np.array_equal(face.prediction.crop, squares[0])
         assert face.raw.probability_vector == pytest.approx(scores, abs=1e-6)
         assert face.prediction.probability_vector == pytest.approx(smoother.add(frame.seconds, scores), abs=1e-6)
@@ -184,7 +185,7 @@ def test_merged_scores_are_sums_over_the_models_classes(play, classifier):
     for frame in frames:
         assert len(frame.faces) == 2
         for face in frame.faces:
-            (row,) = classifier.probabilities(face.prediction.crop[np.newaxis])
+            (row,) = FaceReader(classifier).classify_found(face.prediction.crop[np.newaxis])
             shares = dict(zip(classifier.classes, row, strict=True))
             cheer, gloom = shares["happy"] + shares["surprise"], shares["angry"] + shares["fear"] + shares["sad"]
             assert face.raw.probability_vector == pytest.approx(np.array([cheer, gloom]) / (cheer + gloom), abs=1e-6)

@@ -188,4 +188,5 @@ def with_mirrored(crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 
 def mean_of_mirrored(probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """The mean of what :func:`with_mirrored` made two of: float64 (2N, C) -> (N, C)."""
-    return probabilities.reshape(2, -1, probabilities.shape[1]).mean(axis=0)
+    half = len(probabilities) // 2
+    return (probabilities[:half] + probabilities[half:]) / 2
