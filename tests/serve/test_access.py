@@ -27,7 +27,7 @@ def test_with_the_token_it_predicts(guarded, token, face):
 
 
 def test_health_and_documentation_need_no_token(guarded):
-    for address in ("/healthz", "/openapi.json", "/"):
+    for address in ("/healthz", "/openapi.json", "/", "/docs"):
         assert guarded.ask("GET", address).status_code == 200
     assert "HTTPBearer" in guarded.ask("GET", "/openapi.json").text
 
@@ -39,10 +39,18 @@ def test_the_token_is_not_documented(guarded, token):
 def test_a_token_file_has_priority_over_the_variable(tmp_path, monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert find_token(None) is None
-    monkeypatch.setenv(VARIABLE, "from-variable")
-    assert find_token(None) == "from-variable"
-    (tmp_path / "token").write_text("from-file\n")
-    assert find_token(tmp_path / "token") == "from-file"
+    monkeypatch.setenv(VARIABLE, "from-the-variable")
+    assert find_token(None) == "from-the-variable"
+    (tmp_path / "token").write_text("from-the-token-file\n")
+    assert find_token(tmp_path / "token") == "from-the-token-file"
+
+
+def test_a_short_token_is_refused(monkeypatch):
+    monkeypatch.setenv(VARIABLE, 15 * "x")
+    with raises(ServeError, "token-short", "15", "16"):
+        find_token(None)
+    monkeypatch.setenv(VARIABLE, 16 * "x")
+    assert find_token(None) == 16 * "x"
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two words", "ä".encode(), b"\xff\xfe"])

@@ -1,6 +1,7 @@
 """The answers of the service. Oracle: the same model in Python."""
 
 import hashlib
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -84,6 +85,19 @@ def test_only_the_first_crops_of_a_batch_are_searched_for_a_photo_s_face(service
     assert ["hint" in result for result in results] == [True, True, True, False]
 
 
+def test_a_photo_is_drawn_into(service, astronaut, encode):
+    """Oracle: the photo, and where its face is: the lines of the box are there and nowhere below it."""
+    answer = service.predict(encode(astronaut), "draw=true")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
+    drawn = np.asarray(Image.open(io.BytesIO(answer.content))).astype(int)
+    changed = np.abs(drawn - astronaut).max(axis=2) > 90
+    box = service.predict(encode(astronaut), "").json()["faces"][0]["box"]
+    assert changed[box["top"] : box["top"] + box["height"], box["left"] - 3 : box["left"] + 6].any(axis=1).mean() > 0.8
+    assert not changed[box["top"] + box["height"] + 60 :].any()
+    files = {"file": encode(astronaut)}
+    assert service.refusal(service.ask("POST", "/v1/batch?draw=true", files=files), 422) == "bad-parameter"
+
+
 def test_photos_are_put_upright_first(service, astronaut, encode):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: shown after a quarter turn to the right
@@ -121,6 +135,7 @@ def test_classes_merge_and_a_threshold_decides(service, face):
         ("min_size=0", "'min_size'"),
         ("min_score=-1", "'min_score'"),
         ("crops=true&max_faces=1", "'max_faces'"),
+        ("crops=true&draw=true", "'draw'"),
         ("max_faces=many", "'max_faces'"),
     ],
 )
@@ -202,6 +217,7 @@ def test_the_document_says_what_an_image_is_and_how_many(service):
     }
     assert files["/v1/predict"]["type"] == "string"
     assert (files["/v1/batch"]["type"], files["/v1/batch"]["maxItems"]) == ("array", Limits().max_files)
+    assert paths["/v1/batch"]["post"]["requestBody"]["content"]["application/json"]["schema"]["required"] == ["images"]
     assert set(paths) == {"/v1/predict", "/v1/batch", "/v1/model", "/metrics", "/healthz"}
 
 

@@ -145,3 +145,20 @@ def test_without_the_page_it_says_how_to_make_it(start, monkeypatch, tmp_path):
 def test_answers_are_not_cached(service):
     assert service.ask("GET", "/v1/model").headers["cache-control"] == "no-store"
     assert "unsafe-inline" not in service.ask("GET", "/v1/model").headers["content-security-policy"]
+
+
+def test_the_documentation_loads_nothing_from_elsewhere(service):
+    """Oracle: the addresses in the page. Its policy allows no script within it."""
+    page = service.ask("GET", "/docs")
+    addresses = re.findall('(?:src|href)="([^"]+)"', page.text)
+    assert len(addresses) == 4
+    for address in addresses:
+        if address.startswith("data:"):
+            continue
+        assert address.startswith("/docs/")
+        file = service.ask("GET", address)
+        assert file.status_code == 200
+        assert file.headers["content-type"].startswith(("text/css", "text/javascript", "application/javascript"))
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert "<script>" not in page.text
+    assert "SwaggerUIBundle" in service.ask("GET", "/docs/start.js").text

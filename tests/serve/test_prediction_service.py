@@ -3,19 +3,23 @@
 import asyncio
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 
 from mien.data.synthetic import synthetic_faces
 from mien.faces.haar import HaarDetector
+from mien.inference.face_reader import FaceReader
 from mien.inference.predictor import load
 from mien.serve.api_errors import ApiError
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
-from mien.serve.prediction_service import MAX_BATCH_FACES, MicroBatcher, PredictionService
+from mien.serve.prediction_service import MAX_BATCH_FACES, Admission, MicroBatcher, PredictionService, PredictQuery
 from mien.serve.schemas import PredictParameters
 from support import raises
+
+QUERY = PredictQuery(FaceReader(load("fast-int8", threads=1)))
 
 
 class Slow(HaarDetector):
@@ -112,7 +116,7 @@ def test_a_stopped_service_begins_no_further_image(slow, face):
         await until(lambda: len(detector.widths) == 2)
         stopping = threading.Thread(target=service.stop)
         stopping.start()
-        await until(lambda: service._pool._work_queue.qsize() <= 1 and service._pool._shutdown)
+        await until(lambda: service.pool._work_queue.qsize() <= 1 and service.pool._shutdown)
         detector.go_on.set()
         done = await asyncio.gather(*answers[:2])
         stopping.join()
@@ -145,12 +149,12 @@ def test_a_batch_lets_other_requests_have_their_turn(slow, encode):
 
 def test_slots_are_counted_and_given_back(slow):
     service, _ = slow
-    with service.slot(), service.slot():
-        with pytest.raises(KeyError), service.slot():
+    with service.slot(QUERY), service.slot(QUERY):
+        with pytest.raises(KeyError), service.slot(QUERY):
             raise KeyError
-        with service.slot(), raises(ApiError, "busy"), service.slot():
+        with service.slot(QUERY), raises(ApiError, "busy"), service.slot(QUERY):
             pass
-    with service.slot(), service.slot(), service.slot():
+    with service.slot(QUERY), service.slot(QUERY), service.slot(QUERY):
         pass
 
 
@@ -308,3 +312,26 @@ def test_the_error_of_a_run_reaches_the_requests_of_that_run_only():
     assert isinstance(failed, ValueError)
     (fine,) = classify_all(batcher, [face], threads=1)
     np.testing.assert_array_equal(fine, [[0, 0]])
+
+
+def test_a_request_waits_for_measured_work_and_no_longer():
+    """Oracle: by hand. A photo takes 2 s, two threads work, and 5 s of work may be under way."""
+    admission = Admission(Limits(wait_seconds=5), threads=2)
+    admission.measured(False, 2.0)
+    with ExitStack() as stack:
+        for images in (1, 2, 3):
+            stack.enter_context(admission.slot(False))(images)
+        assert admission.wait_seconds == 6.0
+        for crops in (False, True):
+            with raises(ApiError, "busy") as caught, admission.slot(crops):
+                pass
+            assert caught.value.retry_seconds == 6
+    assert (admission.requests, admission.wait_seconds) == (0, 0.0)
+    with admission.slot(False) as count:
+        count(64)
+        admission.measured(False, 12.0)
+        assert admission.wait_seconds == 64 * 3.0 / 2
+    crops = Admission(Limits(max_requests=2), threads=1)
+    with crops.slot(True), crops.slot(True), raises(ApiError, "busy") as caught, crops.slot(True):
+        pass
+    assert caught.value.retry_seconds == 1

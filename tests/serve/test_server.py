@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,7 @@ import pytest
 from PIL import Image
 
 from mien.errors import ServeError
-from mien.serve.server import address, is_local, open_port
+from mien.serve.server import FairLoop, address, is_local, open_port
 from support import raises
 
 NAME = "geheim-4711.png"
@@ -129,7 +129,7 @@ def test_images_leave_no_trace_until_sigterm(start, tmp_path, face):
     bad = b'--xx\r\nContent-Disposition: form-data; filename="%b"\r\nbad header\r\n\r\n' % NAME.encode()
     kind = {"content-type": "multipart/form-data; boundary=xx"}
     assert service.client.post("/v1/predict", content=bad, headers=kind).status_code == 400
-    for upgrade in ("websocket", "h2c", NAME):
+    for upgrade in ("h2c", NAME):
         headers = {"connection": "upgrade", "upgrade": upgrade}
         assert service.client.get("/healthz", headers=headers).status_code == 200
     with socket.create_connection((service.client.base_url.host, service.client.base_url.port)) as connection:
@@ -249,3 +249,25 @@ def test_answers_do_not_wait_for_acknowledgements():
         server.close()
 
     asyncio.run(main())
+
+
+def test_a_worker_takes_one_connection_at_a_time():
+    """Else the first of several workers takes all of a burst. Oracle: what is left for others after two turns."""
+
+    async def main():
+        with open_port("127.0.0.1", 0) as listener, ExitStack() as stack:
+            server = await asyncio.start_server(lambda reader, writer: writer.close(), sock=listener)
+            for _ in range(6):
+                stack.enter_context(socket.create_connection(listener.getsockname()))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            left = 0
+            with suppress(BlockingIOError):
+                while True:
+                    listener.accept()[0].close()
+                    left += 1
+            server.close()
+            return left
+
+    with asyncio.Runner(loop_factory=FairLoop) as runner:
+        assert 3 <= runner.run(main()) <= 6

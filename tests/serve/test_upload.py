@@ -1,7 +1,9 @@
 """Bodies of every kind: too large, too slow, cut off, malformed. Oracle: the limits."""
 
 import asyncio
+import base64
 import itertools
+import json
 import tempfile
 
 import pytest
@@ -39,13 +41,46 @@ def test_several_fields_or_files_are_refused(service, face, make_form):
     assert "file=@photo.jpg" in text.json()["error"]["message"]
 
 
+def test_an_image_may_be_the_body_or_base64_in_json(service, face):
+    """Oracle: the same image in a form."""
+    expected = service.predict(face).json()["faces"]
+    text = base64.b64encode(face).decode()
+    for content, kind in (
+        (face, "image/png"),
+        (face, "application/octet-stream"),
+        (json.dumps({"image": text}).encode(), "application/json"),
+        (json.dumps({"images": [f"data:image/png;base64,{text}"]}).encode(), "application/json; charset=utf-8"),
+    ):
+        headers = {"content-type": kind}
+        answer = service.ask("POST", "/v1/predict?crops=true", content=content, headers=headers)
+        assert answer.json()["faces"] == expected
+    many = json.dumps({"images": [text, "YQ==", text]}).encode()
+    answer = service.ask("POST", "/v1/batch?crops=true", content=many, headers={"content-type": "application/json"})
+    assert [next(iter(each)) for each in answer.json()["results"]] == ["image", "error", "image"]
+
+
+def test_a_file_named_in_another_alphabet_alone_is_a_file(service, face, make_form):
+    """As clients of urllib3 1 send a name with an umlaut."""
+    body, headers = make_form(("Content-Disposition: form-data; name=\"file\"; filename*=utf-8''gr%C3%BCn.png", face))
+    assert service.ask("POST", "/v1/predict?crops=true", content=body, headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("content", "kind", "status", "code"),
     [
         (b"", None, 415, "not-a-form"),
         (b"file=abc", "application/x-www-form-urlencoded", 415, "not-a-form"),
-        (b"{}", "application/json", 415, "not-a-form"),
-        (b"\x89PNG", "image/png", 415, "not-a-form"),
+        (b"{", "application/json", 400, "malformed-form"),
+        (b"{}", "application/json", 422, "form-file-missing"),
+        (b'{"images": []}', "application/json", 422, "form-file-missing"),
+        (b'{"image": "abc", "crops": true}', "application/json", 422, "unknown-field"),
+        (b'[["abc"]]', "application/json", 422, "unknown-field"),
+        (b'{"image": "no base64!"}', "application/json", 422, "image-damaged"),
+        (b'{"image": 7}', "application/json", 422, "image-damaged"),
+        (b'{"images": ["YQ==", "YQ=="]}', "application/json", 422, "too-many-files"),
+        (b'{"image": "YQ=="}', "application/json", 415, "image-format"),
+        (b"\x89PNG", "image/png", 415, "image-format"),
+        (b"", "image/jpeg", 415, "image-format"),
         (b"", "multipart/form-data", 400, "malformed-form"),
         (b"", FORM, 400, "malformed-form"),
         (b"no form at all", FORM, 400, "malformed-form"),

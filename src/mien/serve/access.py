@@ -24,6 +24,8 @@ from mien.serve.api_errors import ApiError
 
 VARIABLE = "MIEN_TOKEN"
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750, section 2.1
+MIN_TOKEN_LETTERS = 16
+"""A shorter token could be guessed: nothing limits how often a client tries."""
 
 _HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?", re.IGNORECASE | re.ASCII)
 
@@ -33,7 +35,8 @@ def find_token(file: Path | None) -> str | None:
     because every user of a machine sees the arguments of its programs.
 
     Raises:
-        ServeError: the file cannot be read (``token-unreadable``), or there is no token in it (``token-invalid``).
+        ServeError: the file cannot be read (``token-unreadable``), there is no token in it (``token-invalid``), or a
+            short one (``token-short``).
     """
     if file is None:
         text, place = os.environ.get(VARIABLE), VARIABLE
@@ -51,19 +54,29 @@ def find_token(file: Path | None) -> str | None:
         raise ServeError(
             f"{place} does not hold a token: expected letters, digits and -._~+/ without spaces.", code="token-invalid"
         )
+    if len(token) < MIN_TOKEN_LETTERS:
+        raise ServeError(
+            f"The token in {place} has {len(token)} letters; at least {MIN_TOKEN_LETTERS} are needed. Make one with: "
+            "openssl rand -hex 24",
+            code="token-short",
+        )
     return token
 
 
 def require_token(token: str) -> Callable[..., Awaitable[None]]:
     """Make a FastAPI dependency that refuses requests without this token. It compares in constant time."""
-    expected = token.encode()
     bearer = HTTPBearer(auto_error=False, description="The service's token.")
 
     async def check(request: Request, given: HTTPAuthorizationCredentials | None = Depends(bearer)) -> None:  # noqa: B008
-        if given is None or not hmac.compare_digest(given.credentials.encode(), expected):
+        if given is None or not is_token(given.credentials, token):
             raise ApiError("Send the header 'Authorization: Bearer TOKEN' with the right token.", code="unauthorised")
 
     return check
+
+
+def is_token(given: str, token: str) -> bool:
+    """Whether a token is the right one; the time that it takes tells nothing of it."""
+    return hmac.compare_digest(given.encode(), token.encode())
 
 
 def check_host_names(names: Sequence[str]) -> None:
@@ -101,9 +114,12 @@ class CheckOrigin:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        error = self._error(Headers(scope=scope)) if scope["type"] == "http" else None
+        error = None if scope["type"] == "lifespan" else self._error(Headers(scope=scope))
         if error is None:
             await self.app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            # Before it is accepted: the client sees status 403.
+            await send({"type": "websocket.close", "code": 1008, "reason": error.code})
         else:
             await error.response(scope)(scope, receive, send)
 

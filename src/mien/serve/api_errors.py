@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
@@ -15,7 +16,7 @@ from mien.errors import MienError
 from mien.value_rules import rule_of
 
 CODES: dict[str, tuple[int, str]] = {
-    "malformed-form": (400, "the body is not a multipart form, or it is incomplete"),
+    "malformed-form": (400, "the body is incomplete, or not what its content type says"),
     "unauthorised": (401, "the bearer token is missing or wrong"),
     "foreign-host": (403, "the header Host names another host"),
     "foreign-origin": (403, "the request comes from a page of another site"),
@@ -25,21 +26,22 @@ CODES: dict[str, tuple[int, str]] = {
     "too-many-bytes": (413, "the body is larger than the limit"),
     "too-many-files": (422, "the request holds more files than the limit"),
     "image-pixels": (413, "an image has more pixels than the limit"),
-    "not-a-form": (415, "the body is not multipart/form-data"),
+    "not-a-form": (415, "the body is no form, no image and no JSON"),
     "image-format": (415, "a file is not an image in a format that the service reads"),
     "image-damaged": (422, "an image is incomplete or damaged"),
-    "form-file-missing": (422, "the form has no file in a field 'file'"),
-    "unknown-field": (422, "the form has a field other than 'file'"),
+    "form-file-missing": (422, "the body has no image"),
+    "unknown-field": (422, "the form has a field other than 'file', or the JSON other than 'image' and 'images'"),
     "bad-parameter": (422, "a query parameter is unknown or has an impossible value"),
     "too-many-faces": (422, "an image has more faces than the limit"),
     "too-much-work": (422, "an image takes longer than the time limit, or has too many scans"),
-    "busy": (429, "too many requests at a time; retry after Retry-After seconds"),
+    "not-a-frame": (422, "a message of a stream is no binary message"),
+    "too-many-frames": (422, "a stream sends more frames a second than the limit"),
+    "stream-idle": (408, "a stream sent no frame, or took no answer, in time"),
+    "busy": (429, "more requests than the service can answer soon; retry after Retry-After seconds"),
     "internal": (500, "a defect of the service"),
 }
 """Error code -> HTTP status, and what it means. The codes are those of :class:`mien.errors.MienError`: an image
 that :mod:`mien.images` would refuse as ``image-damaged`` is refused with the same code over HTTP."""
-
-_HEADERS = {"unauthorised": {"WWW-Authenticate": "Bearer"}, "busy": {"Retry-After": "1"}}
 
 
 class ErrorDetail(BaseModel):
@@ -61,10 +63,12 @@ class ApiError(MienError):
     Args:
         message: what was expected, what was found, what to do.
         code: one of :data:`CODES`.
+        retry_seconds: when a client may try again; of ``busy``.
     """
 
-    def __init__(self, message: str, *, code: str) -> None:
+    def __init__(self, message: str, *, code: str, retry_seconds: int = 1) -> None:
         super().__init__(message, code=code)
+        self.retry_seconds: int = retry_seconds
 
     @property
     def status(self) -> int:
@@ -78,7 +82,8 @@ class ApiError(MienError):
     def response(self, scope: Scope) -> JSONResponse:
         """The answer to a request; metrics count its code by ``scope``."""
         scope["mien.error"] = self.code
-        return JSONResponse(self.body().model_dump(), self.status, _HEADERS.get(self.code, {}))
+        headers = {"unauthorised": {"WWW-Authenticate": "Bearer"}, "busy": {"Retry-After": str(self.retry_seconds)}}
+        return JSONResponse(self.body().model_dump(), self.status, headers.get(self.code, {}))
 
 
 def internal_error() -> ApiError:
@@ -97,6 +102,13 @@ def error_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     return found
 
 
+def invalid_parameter(error: Mapping[str, Any]) -> ApiError:
+    """What to answer to pydantic's error about a parameter of the query."""
+    name = ".".join(str(part) for part in error["loc"])
+    fault = "is not known" if error["type"] == "extra_forbidden" else rule_of(error)
+    return ApiError(f"The query parameter '{name}' {fault}.", code="bad-parameter")
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error in that shape, the framework's own errors too."""
 
@@ -109,11 +121,9 @@ def add_error_handlers(app: FastAPI) -> None:
         return internal_error().response(request.scope)
 
     @app.exception_handler(RequestValidationError)
-    async def invalid_parameter(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def bad_request(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][1:])
-        fault = "is not known" if first["type"] == "extra_forbidden" else rule_of(first)
-        return ApiError(f"The query parameter '{name}' {fault}.", code="bad-parameter").response(request.scope)
+        return invalid_parameter({**first, "loc": first["loc"][1:]}).response(request.scope)
 
     @app.exception_handler(HTTPException)
     async def framework_error(request: Request, error: HTTPException) -> JSONResponse:

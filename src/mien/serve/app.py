@@ -8,20 +8,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request, WebSocket, WebSocketDisconnect
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.middleware.gzip import GZipMiddleware
 from fastapi.responses import Response
+from pydantic import ValidationError
 
 from mien.faces.face import Detector
 from mien.files import file_sha256
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.serve.access import CheckOrigin, check_host_names, page_origins, require_token
-from mien.serve.api_errors import ApiError, add_error_handlers, error_responses
+from mien.serve.api_errors import ApiError, add_error_handlers, error_responses, invalid_parameter
 from mien.serve.built_page import service_models
 from mien.serve.limits import Limits
 from mien.serve.metrics import CONTENT_TYPE, CountRequests, ServiceMetrics
-from mien.serve.pages import HEADERS, AddHeaders, add_page
+from mien.serve.pages import HEADERS, AddHeaders, add_docs, add_page
 from mien.serve.prediction_service import PredictionService, PredictQuery
 from mien.serve.schemas import (
     BatchResponse,
@@ -31,6 +32,7 @@ from mien.serve.schemas import (
     PredictParameters,
     PredictResponse,
 )
+from mien.serve.stream import Stream, check_token, refuse
 from mien.serve.upload import form_document, receive_files
 from mien.version import __version__
 
@@ -103,6 +105,8 @@ def create_app(
         """Whether the service answers."""
         return HealthResponse(status="ok")
 
+    _add_stream(app, service, limits, token)
+    add_docs(app)
     add_page(app, service_models(model_file, guarded=token is not None))
     _add_middleware(app, hosts, metrics)
     return app
@@ -129,19 +133,22 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     @router.post(
         "/v1/predict",
         # Without a detection there is no box and no detector.
+        response_model=PredictResponse,
         response_model_exclude_none=True,
-        responses=responses,
+        responses={**responses, 200: {"content": {"image/jpeg": {}}, "description": "with draw=true the photo"}},
         openapi_extra=form_document(limits),
     )
-    async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> PredictResponse:
+    async def predict(request: Request, parameters: Annotated[PredictParameters, Query()]) -> Any:
         """Detect the faces in one image and classify each."""
         query = service.query(parameters)
-        with service.slot():
+        with service.slot(query):
             files = await receive_files(request, limits, max_files=1)
             began = time.perf_counter()
             (image,) = await service.predict(files, query)
-        if isinstance(image, ApiError):
-            raise image
+            if isinstance(image, ApiError):
+                raise image
+            if query.draw:
+                return Response(await service.draw(image), media_type="image/jpeg")
         return PredictResponse.of(image.detected, image.predictions, **metadata(query, began))
 
     @router.post(
@@ -153,8 +160,11 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
     async def batch(request: Request, parameters: Annotated[PredictParameters, Query()]) -> BatchResponse:
         """Predict several images. An image that fails has its error in its place; the others are predicted."""
         query = service.query(parameters)
-        with service.slot():
+        if query.draw:
+            raise ApiError("'draw' is for one photo; send it to /v1/predict.", code="bad-parameter")
+        with service.slot(query) as count:
             files = await receive_files(request, limits, limits.max_files)
+            count(len(files))
             began = time.perf_counter()
             images = await service.predict(files, query)
         results = [
@@ -162,6 +172,32 @@ def _add_predictions(router: APIRouter, service: PredictionService, model: Model
             for each in images
         ]
         return BatchResponse(results=results, **metadata(query, began))
+
+
+def _add_stream(app: FastAPI, service: PredictionService, limits: Limits, token: str | None) -> None:
+    streams = 0
+
+    @app.websocket("/v1/stream")
+    async def stream(socket: WebSocket) -> None:
+        """Frames in, JPEG; the faces of each out, with their numbers over time."""
+        nonlocal streams
+        await socket.accept()
+        if streams >= limits.max_streams:
+            await refuse(socket, ApiError(f"{limits.max_streams} streams are under way, the limit.", code="busy"))
+            return
+        streams += 1
+        try:
+            await check_token(socket, token, limits.stream_idle_seconds)
+            tracker = service.tracker(PredictParameters.model_validate(dict(socket.query_params)))
+            await Stream(socket, tracker, limits, service.pool).run()
+        except ValidationError as error:
+            await refuse(socket, invalid_parameter(error.errors()[0]))
+        except ApiError as error:
+            await refuse(socket, error)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            streams -= 1
 
 
 def _add_metadata(router: APIRouter, model: ModelResponse, metrics: ServiceMetrics) -> None:

@@ -41,6 +41,7 @@ class DetectedFaces:
         faces: where each was detected, N; None for an image that was a face crop.
         found: how many faces the image has; more than N if only the largest were asked for.
         hint: where the image may be a photo given as a face crop, or the reverse.
+        rgb: the upright image, uint8 (height, width, 3); None unless it was asked for.
     """
 
     width: int
@@ -49,6 +50,7 @@ class DetectedFaces:
     faces: list[Face] | None
     found: int
     hint: Notice | None = None
+    rgb: npt.NDArray[np.uint8] | None = None
 
 
 def detect_faces(
@@ -59,6 +61,7 @@ def detect_faces(
     crops: bool = False,
     max_faces: int | None = None,
     look: bool = True,
+    keep: bool = False,
 ) -> DetectedFaces:
     """Decode an image, detect its faces and crop them.
 
@@ -69,6 +72,7 @@ def detect_faces(
         crops: the image is a face crop.
         max_faces: keep only this many of the largest faces. None keeps all, and refuses more than the limit.
         look: detect faces in a large face crop too, to tell whether it is a photo.
+        keep: return the image too.
 
     Raises:
         ApiError: not an image, a damaged one, or one over a limit.
@@ -93,7 +97,8 @@ def detect_faces(
         )
     hint = crop_as_photo("this square image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
     inside = [face.inside(*image.size) for face in kept]
-    return DetectedFaces(*image.size, reader.crop(rgb, [face.box for face in kept]), inside, len(faces), hint)
+    crops = reader.crop(rgb, [face.box for face in kept])
+    return DetectedFaces(*image.size, crops, inside, len(faces), hint, rgb if keep else None)
 
 
 def _photo_as_crop(image: Image.Image, reader: FaceReader) -> Notice | None:
@@ -107,6 +112,8 @@ def check_image(data: bytes, limits: Limits) -> int:
         ApiError: not an image, a damaged header, or more pixels or JPEG scans than the limits.
     """
     ignore_pillow_warnings()
+    if not data:
+        raise ApiError("The file is empty: it has 0 bytes.", code="image-format")
     try:
         with Image.open(io.BytesIO(data), formats=SERVED_FORMATS) as image:
             width, height = image.size

@@ -38,10 +38,20 @@ class Limits:
     """Faces in one image [too-many-faces]."""
     max_requests: int = 64
     """Requests for predictions at a time, from their headers to their answers [busy] ``--max-requests``."""
+    wait_seconds: float = 5.0
+    """Time that the requests before a new one will take, as measured; over it, a new one is refused [busy]."""
     work_seconds: float = 30.0
     """Time from the complete body to the answer [too-much-work, or busy if it was not begun] ``--work-seconds``."""
     images_at_once: int = 2
     """Images of one batch that are processed at a time, so that other requests get their turn. The rest wait."""
+
+    # Streams (stream.py).
+    max_streams: int = 4
+    """Streams at a time [busy]."""
+    stream_frames_a_second: int = 60
+    """Frames of a stream in a second, over two seconds [too-many-frames]. Slower work skips frames."""
+    stream_idle_seconds: float = 30.0
+    """Time between two frames, or until an answer is taken [stream-idle]."""
 
     # Connections (server.py): uvicorn's own limits.
     max_connections: int = 512

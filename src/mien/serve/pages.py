@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import FastAPI, Request
@@ -73,6 +74,37 @@ class _Files(StaticFiles):
         hashed = Path(full_path).parent.name == HASHED
         response.headers["Cache-Control"] = "public, max-age=31536000, immutable" if hashed else "no-cache"
         return response
+
+
+_DOCS = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>mien: the service</title>
+<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css"></head>
+<body><div id="swagger-ui"></div><script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script></body></html>
+"""
+_START = """SwaggerUIBundle({
+  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true, persistAuthorization: false,
+});
+"""
+
+
+def add_docs(app: FastAPI) -> None:
+    """Serve ``/docs``: Swagger UI of the package fastapi-offline. FastAPI's own page loads it from another host."""
+    found = find_spec("fastapi_offline")
+    assert found is not None
+    assert found.origin is not None
+    static = Path(found.origin).parent / "static"
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        return HTMLResponse(_DOCS)
+
+    @app.get("/docs/start.js", include_in_schema=False)
+    async def start() -> Response:
+        return Response(_START, media_type="text/javascript")
+
+    app.mount("/docs", _Files(directory=static))
 
 
 def add_page(app: FastAPI, models: Sequence[Path]) -> None:

@@ -10,9 +10,12 @@ measured and gained nothing.
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
+import math
 import threading
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,10 +24,12 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from mien.errors import DataError, ModelError
 from mien.faces.crop_or_photo import MAX_SEARCHED
 from mien.faces.face import Detector, limited
+from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader, mean_of_mirrored, with_mirrored
 from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
@@ -33,6 +38,7 @@ from mien.serve.detect import DetectedFaces, detect_faces
 from mien.serve.limits import Limits
 from mien.serve.metrics import ServiceMetrics
 from mien.serve.schemas import PredictParameters
+from mien.video.tracker import Tracker
 
 _LOG = logging.getLogger("uvicorn.error")
 
@@ -113,11 +119,13 @@ class PredictQuery:
         reader: detects, crops, and merges probabilities as the request asks for.
         crops: each image is a face crop.
         max_faces: how many of the largest faces are classified; None means all.
+        draw: keep the image, to draw into it.
     """
 
     reader: FaceReader
     crops: bool = False
     max_faces: int | None = None
+    draw: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +134,60 @@ class PredictedImage:
 
     detected: DetectedFaces
     predictions: list[Prediction]
+
+
+class Admission:
+    """Admits requests as long as those before them will be done soon, by the measured time of an image.
+
+    Args:
+        limits: of requests and waiting time.
+        threads: that work on images.
+    """
+
+    def __init__(self, limits: Limits, threads: int) -> None:
+        self._limits, self._threads = limits, threads
+        self._seconds: dict[bool, float] = {}
+        self._images: Counter[bool] = Counter()
+        self.requests: int = 0
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long the images under way will take; 0 until one was measured."""
+        return sum(count * self._seconds.get(crops, 0.0) for crops, count in self._images.items()) / self._threads
+
+    @contextmanager
+    def slot(self, crops: bool) -> Iterator[Callable[[int], None]]:
+        """Count a request; it is called with the number of its images once that is known.
+
+        Raises:
+            ApiError: too many requests, or too long a wait (``busy``).
+        """
+        wait = self.wait_seconds
+        if self.requests >= self._limits.max_requests or (self.requests and wait > self._limits.wait_seconds):
+            raise ApiError(
+                f"{self.requests} requests are under way and take {wait:.1f} s more. Try again then.",
+                code="busy",
+                retry_seconds=max(math.ceil(wait), 1),
+            )
+        images = 1
+
+        def count(number: int) -> None:
+            nonlocal images
+            self._images[crops] += number - images
+            images = number
+
+        self.requests += 1
+        self._images[crops] += 1
+        try:
+            yield count
+        finally:
+            self.requests -= 1
+            self._images[crops] -= images
+
+    def measured(self, crops: bool, seconds: float) -> None:
+        """Note how long a thread worked on an image."""
+        before = self._seconds.get(crops, seconds)
+        self._seconds[crops] = before + 0.1 * (seconds - before)
 
 
 class PredictionService:
@@ -150,7 +212,8 @@ class PredictionService:
         self._classifier, self._detector = classifier, detector
         self._limits, self._metrics = limits, metrics
         # One more than may be working: while all others run the network, it decodes the images of their next run.
-        self._pool = ThreadPoolExecutor(threads + 1, thread_name_prefix="images")
+        self.pool: ThreadPoolExecutor = ThreadPoolExecutor(threads + 1, thread_name_prefix="images")
+        self._admission = Admission(limits, threads + 1)
         # One for each output: requests for different ones do not share a run.
         self._batchers = {
             output.name: MicroBatcher(
@@ -158,17 +221,18 @@ class PredictionService:
             )
             for output in classifier.manifest.outputs_to_choose
         }
-        self._under_way = 0
 
     def stop(self) -> None:
         """Finish the images that are being processed, and begin no more."""
-        self._pool.shutdown(cancel_futures=True)
+        self.pool.shutdown(cancel_futures=True)
 
     def query(self, parameters: PredictParameters) -> PredictQuery:
         """Check the parameters of a request. Raises :class:`ApiError`."""
         for name in ("min_score", "min_size", "max_faces"):
             if parameters.crops and getattr(parameters, name) is not None:
                 raise ApiError(f"'{name}' limits detected faces; leave it out with crops=true.", code="bad-parameter")
+        if parameters.crops and parameters.draw:
+            raise ApiError("'draw' needs a photo; leave it out with crops=true.", code="bad-parameter")
         try:
             reader = FaceReader(
                 self._classifier.with_output(parameters.output),
@@ -178,23 +242,34 @@ class PredictionService:
             )
         except (DataError, ModelError) as error:
             raise ApiError(str(error), code="bad-parameter") from None
-        return PredictQuery(reader, parameters.crops, parameters.max_faces)
+        return PredictQuery(reader, parameters.crops, parameters.max_faces, parameters.draw)
 
     @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Count a request, body and work. Raises :class:`ApiError` if that would exceed ``max_requests``."""
-        if self._under_way >= self._limits.max_requests:
-            raise ApiError(
-                f"{self._limits.max_requests} requests are being processed, the limit. Try again in a second.",
-                code="busy",
-            )
-        self._under_way += 1
-        self._metrics.under_way.set(self._under_way)
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            self._metrics.under_way.set(self._under_way)
+    def slot(self, query: PredictQuery) -> Iterator[Callable[[int], None]]:
+        """As :meth:`Admission.slot`, and shown by the metrics."""
+        with self._admission.slot(query.crops) as count:
+            self._metrics.under_way.set(self._admission.requests)
+            yield count
+        self._metrics.under_way.set(self._admission.requests)
+
+    def tracker(self, parameters: PredictParameters) -> Tracker:
+        """A tracker for one stream. Raises :class:`ApiError`."""
+        query = self.query(parameters)
+        reader = query.reader
+        detector = limited(reader.detector, max_faces=parameters.max_faces or self._limits.max_faces)
+        return Tracker(reader.classifier, detector=detector, classes=parameters.classes, threshold=parameters.threshold)
+
+    async def draw(self, image: PredictedImage) -> bytes:
+        """The photo with boxes and answers, as a JPEG."""
+
+        def drawn() -> bytes:
+            assert image.detected.rgb is not None
+            photo, stream = Image.fromarray(image.detected.rgb), io.BytesIO()
+            draw_predictions(photo, image.predictions)
+            photo.save(stream, "JPEG", quality=90)
+            return stream.getvalue()
+
+        return await asyncio.get_running_loop().run_in_executor(self.pool, drawn)
 
     async def predict(self, files: list[bytes], query: PredictQuery) -> list[PredictedImage | ApiError]:
         """Predict the images of one request, a few at a time, so that other requests get their turn.
@@ -220,7 +295,7 @@ class PredictionService:
         work: Future[None] | None = None
         try:
             async with asyncio.timeout_at(deadline), turns:
-                work = self._pool.submit(self._detect, task)
+                work = self.pool.submit(self._detect, task)
                 given = await task.result
         except TimeoutError:
             if work is not None and work.cancel():
@@ -243,6 +318,7 @@ class PredictionService:
         return PredictedImage(detected, query.reader.predictions(merged, detected.crops, detected.faces, source=source))
 
     def _detect(self, task: _ImageTask) -> None:
+        began = time.perf_counter()
         try:
             query = task.query
             task.detected = detect_faces(
@@ -252,6 +328,7 @@ class PredictionService:
                 crops=query.crops,
                 max_faces=query.max_faces,
                 look=task.number <= MAX_SEARCHED,
+                keep=query.draw,
             )
             task.file = b""
             crops = task.detected.crops
@@ -259,6 +336,8 @@ class PredictionService:
             batcher.put(crops if query.crops else with_mirrored(crops), task.result)
         except Exception as error:  # noqa: BLE001 - it belongs to the request, not to this thread
             task.result.get_loop().call_soon_threadsafe(task.fail, error)
+        else:
+            self._admission.measured(query.crops, time.perf_counter() - began)
 
 
 @dataclass

@@ -52,6 +52,10 @@ class PredictParameters(BaseModel):
         description="classify only this many of the largest faces; without it all, or an error if there are too many",
     )
 
+    draw: bool = Field(
+        default=False, description="answer with the annotated photo as image/jpeg; of /v1/predict, without crops"
+    )
+
 
 class BoxResponse(BaseModel):
     """Where a face is, in pixels of the upright image. Parts of it may lie outside."""

@@ -6,6 +6,7 @@ open internet, ``compose.yaml`` puts one in front that cuts off slow clients.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import os
@@ -26,6 +27,20 @@ from mien.serve.metrics import FOLDER_VARIABLE
 
 QUEUE = 2048
 """Connections that may wait to be accepted."""
+
+
+class FairLoop(asyncio.SelectorEventLoop):
+    """An event loop that accepts one connection at a time, so that workers share them.
+
+    asyncio accepts all that wait, up to ``backlog``: the first worker to wake up took every connection of a burst, and
+    kept them while the others were idle.
+    """
+
+    async def create_server(self, *others: Any, sock: Any = None, backlog: int = QUEUE, **named: Any) -> Any:
+        """As asyncio's; ``backlog`` still is the number of connections that may wait."""
+        server = await super().create_server(*others, sock=sock, backlog=1, **named)
+        sock.listen(backlog)
+        return server
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -115,8 +130,13 @@ def _make_quiet(make_app: Callable[[], FastAPI]) -> FastAPI:
 def _config(app: Callable[..., Any], limits: Limits, **named: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        loop="auto" if os.name == "nt" else "mien.serve.server:FairLoop",
         http="h11",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=limits.max_bytes,
+        ws_max_queue=4,
+        # A JPEG does not compress further.
+        ws_per_message_deflate=False,
         lifespan="on",
         backlog=QUEUE,
         limit_concurrency=limits.max_connections,

@@ -1,4 +1,4 @@
-"""Receives the files of multipart requests: in memory only, within limits of bytes, files and time.
+"""Receives images: a multipart form, one image as it is, or base64 in JSON. In memory only, within limits.
 
 Starlette's parser takes the form apart. It writes to disk what exceeds ``spool_max_size``, so that is set beyond any
 body. Its own ``Request.form`` would not do: it has no limit of all bytes and none of time.
@@ -7,6 +7,8 @@ body. Its own ``Request.form`` would not do: it has no limit of all bytes and no
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import math
 import sys
 from collections.abc import AsyncGenerator
@@ -32,14 +34,18 @@ def form_document(limits: Limits, many: bool = False) -> dict[str, Any]:
     """What the OpenAPI document says of the body of a request: one image, or ``many``."""
     file: dict[str, Any] = {"type": "string", "format": "binary", "description": f"an image: {', '.join(IMAGES)}"}
     files = {"type": "array", "items": file, "minItems": 1, "maxItems": limits.max_files}
-    schema = {
-        "type": "object",
-        "required": [FIELD],
-        "additionalProperties": False,
-        "properties": {FIELD: files if many else file},
+
+    def schema(name: str, content: dict[str, Any]) -> dict[str, Any]:
+        return {"type": "object", "required": [name], "additionalProperties": False, "properties": {name: content}}
+
+    text: dict[str, Any] = {"type": "string", "contentEncoding": "base64", "description": "an image, or a data: URI"}
+    texts = {"type": "array", "items": text, "minItems": 1, "maxItems": limits.max_files}
+    encoding = {FIELD: {"contentType": ", ".join(IMAGES)}}
+    content = {
+        "multipart/form-data": {"schema": schema(FIELD, files if many else file), "encoding": encoding},
+        "application/json": {"schema": schema("images", texts) if many else schema("image", text)},
     }
-    content = {"multipart/form-data": {"schema": schema, "encoding": {FIELD: {"contentType": ", ".join(IMAGES)}}}}
-    description = f"At most {limits.max_bytes:,} bytes in all."
+    description = f"At most {limits.max_bytes:,} bytes in all. One image may also be the body itself (image/*)."
     return {"requestBody": {"required": True, "description": description, "content": content}}
 
 
@@ -58,19 +64,47 @@ async def receive_files(request: Request, limits: Limits, max_files: int) -> lis
     if declared.isdecimal() and int(declared) > limits.max_bytes:
         raise _too_many_bytes(limits)
     kind, options = parse_options_header(request.headers.get("content-type", ""))
-    if kind != b"multipart/form-data":
-        raise ApiError(f"Send multipart/form-data with a field '{FIELD}' that holds the image.", code="not-a-form")
-    if not options.get(b"boundary"):
+    is_image = kind.startswith(b"image/") or kind == b"application/octet-stream"
+    if not is_image and kind not in {b"multipart/form-data", b"application/json"}:
+        raise ApiError(
+            f"Send multipart/form-data with a field '{FIELD}' that holds the image, the image itself as image/jpeg, or "
+            'JSON, {"image": "BASE64"}.',
+            code="not-a-form",
+        )
+    if kind == b"multipart/form-data" and not options.get(b"boundary"):
         raise ApiError("The content type multipart/form-data names no boundary.", code="malformed-form")
     try:
         async with asyncio.timeout(limits.body_seconds), aclosing(_bounded_chunks(request, limits)) as chunks:
-            return await _Form(request.headers, chunks, max_files).files()
+            if kind == b"multipart/form-data":
+                return await _Form(request.headers, chunks, max_files).files()
+            body = b"".join([chunk async for chunk in chunks])
+            return [body] if is_image else _json_files(body, max_files)
     except TimeoutError:
         raise ApiError(
             f"The body did not arrive within {limits.body_seconds:g} s. Send a smaller image.", code="body-too-slow"
         ) from None
     except ClientDisconnect:
         raise ApiError("The client closed the connection.", code="malformed-form") from None
+
+
+def _json_files(body: bytes, max_files: int) -> list[bytes]:
+    """The images of ``{"image": "BASE64"}`` or ``{"images": ["BASE64", ...]}``. Raises :class:`ApiError`."""
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        raise ApiError("The body is not JSON.", code="malformed-form") from None
+    if not isinstance(content, dict) or not content.keys() <= {"image", "images"}:
+        raise ApiError('Send {"image": "BASE64"}; parameters go in the query.', code="unknown-field")
+    texts = content.get("images", [content["image"]] if "image" in content else [])
+    if not isinstance(texts, list) or not texts or len(content) > 1:
+        raise ApiError('The JSON has no image: send {"image": "BASE64"}.', code="form-file-missing")
+    if len(texts) > max_files:
+        raise _too_many_files(max_files)
+    try:
+        # The head of a data: URI ends with a comma, which base64 has not.
+        return [base64.b64decode(text.rpartition(",")[2], validate=True) for text in texts]
+    except (ValueError, AttributeError):
+        raise ApiError("An image in the JSON is not base64.", code="image-damaged") from None
 
 
 async def _bounded_chunks(request: Request, limits: Limits) -> AsyncGenerator[bytes, None]:
@@ -110,6 +144,10 @@ class _Form(MultiPartParser):
         return files
 
     def on_headers_finished(self) -> None:
+        # Old clients name a file only in the form for other alphabets; its name does not matter.
+        disposition = self._current_part.content_disposition
+        if disposition is not None:
+            self._current_part.content_disposition = disposition.replace(b"filename*=", b"filename=")
         try:
             super().on_headers_finished()
         except MultiPartException:
@@ -126,13 +164,15 @@ class _Form(MultiPartParser):
                 code="form-file-missing",
             )
         if len(self.items) > self._max_files:
-            hint = " Send several to /v1/batch." if self._max_files == 1 else ""
-            raise ApiError(
-                f"At most {self._max_files} files in one request to this address.{hint}", code="too-many-files"
-            )
+            raise _too_many_files(self._max_files)
 
     def on_end(self) -> None:
         self._is_complete = True
+
+
+def _too_many_files(limit: int) -> ApiError:
+    hint = " Send several to /v1/batch." if limit == 1 else ""
+    return ApiError(f"At most {limit} files in one request to this address.{hint}", code="too-many-files")
 
 
 def _malformed_form() -> ApiError:

@@ -28,6 +28,7 @@ from mien.faces.face import Box, Detector, Face
 from mien.images import open_image_source
 from mien.inference.drawing import draw_predictions
 from mien.inference.face_reader import FaceReader
+from mien.inference.onnx_classifier import OnnxClassifier
 from mien.inference.prediction import Prediction
 from mien.inference.predictor import Predictor, load
 from mien.preprocess import upright_rgb
@@ -124,7 +125,7 @@ class Tracker:
 
     def __init__(
         self,
-        model: Predictor | str | os.PathLike[str] = "default",
+        model: OnnxClassifier | str | os.PathLike[str] = "default",
         *,
         detector: Detector | None = None,
         source: str = "camera",
@@ -139,7 +140,7 @@ class Tracker:
                     f"The {name} must be a number of seconds, 0 or more; found {seconds:g}.", code="seconds-range"
                 )
         # One thread: faces are few, and onnxruntime's further threads would spin while frames are decoded and drawn.
-        predictor = model if isinstance(model, Predictor) else load(model, threads=1)
+        predictor = model if isinstance(model, OnnxClassifier) else load(model, threads=1)
         self._reader, self._source = FaceReader(predictor, detector, classes=classes, threshold=threshold), source
         self.classes: tuple[str, ...] = self._reader.classes
         self.fields: tuple[str, ...] = self._reader.fields

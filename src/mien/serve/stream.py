@@ -1,0 +1,152 @@
+"""The stream of frames: JPEG in, the faces of each frame with their numbers and smoothed answers out.
+
+A client sends faster than the service answers: then the newest frame counts, and the answer says how many it skipped.
+What cannot be read, comes too fast or stops coming ends the stream: one message with the error, then a closing frame.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from mien.errors import DataError
+from mien.images import open_image
+from mien.preprocess import upright_rgb
+from mien.serve.access import is_token
+from mien.serve.api_errors import ApiError
+from mien.serve.detect import check_image
+from mien.serve.limits import Limits
+from mien.video.tracker import Tracker
+
+CLOSE_CODES = {"busy": 1013, "not-a-frame": 1003, "image-format": 1007, "image-damaged": 1007, "image-pixels": 1009}
+"""How a stream is closed after an error, by the numbers of RFC 6455; 1008 (against the rules) after any other."""
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A frame as it arrived: its number from 0, its time in seconds, and the bytes of its file."""
+
+    number: int
+    seconds: float
+    data: bytes
+
+
+class Stream:
+    """One client's stream.
+
+    Args:
+        socket: accepted already.
+        tracker: of this stream alone.
+        limits: of frames.
+        pool: where frames are decoded and predicted.
+    """
+
+    def __init__(self, socket: WebSocket, tracker: Tracker, limits: Limits, pool: Executor) -> None:
+        self._socket, self._tracker, self._limits, self._pool = socket, tracker, limits, pool
+        self._newest: asyncio.Queue[_Frame] = asyncio.Queue(1)
+        self._skipped = 0
+
+    async def run(self) -> None:
+        """Answer frames until the client ends the stream or breaks a rule."""
+        broken: list[ApiError] = []
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                answering = tasks.create_task(self._answer())
+                await self._receive()
+                answering.cancel()
+        except* WebSocketDisconnect:
+            pass
+        except* ApiError as errors:
+            broken += [each for each in errors.exceptions if isinstance(each, ApiError)]
+        for error in broken[:1]:
+            await refuse(self._socket, error)
+
+    async def _receive(self) -> None:
+        limits, number, began = self._limits, 0, time.monotonic()
+        times: deque[float] = deque(maxlen=2 * limits.stream_frames_a_second + 1)
+        while True:
+            try:
+                async with asyncio.timeout(limits.stream_idle_seconds):
+                    message = await self._socket.receive()
+            except TimeoutError:
+                raise ApiError(f"No frame came for {limits.stream_idle_seconds:g} s.", code="stream-idle") from None
+            if message["type"] == "websocket.disconnect":
+                return
+            if message.get("bytes") is None:
+                raise ApiError("Send each frame as a binary message that holds a JPEG.", code="not-a-frame")
+            now = time.monotonic() - began
+            times.append(now)
+            if len(times) == times.maxlen and now - times[0] < 2:
+                raise ApiError(
+                    f"More than {limits.stream_frames_a_second} frames a second. Send fewer.", code="too-many-frames"
+                )
+            with suppress(asyncio.QueueEmpty):
+                self._newest.get_nowait()
+                self._skipped += 1
+            self._newest.put_nowait(_Frame(number, now, message["bytes"]))
+            number += 1
+
+    async def _answer(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            frame = await self._newest.get()
+            skipped, self._skipped = self._skipped, 0
+            answer = await loop.run_in_executor(self._pool, self._predict, frame)
+            try:
+                async with asyncio.timeout(self._limits.stream_idle_seconds):
+                    await self._socket.send_text(json.dumps({**answer, "skipped": skipped}, ensure_ascii=False))
+            except TimeoutError:
+                raise ApiError("The client does not take its answers.", code="stream-idle") from None
+
+    def _predict(self, frame: _Frame) -> dict[str, Any]:
+        began = time.perf_counter()
+        check_image(frame.data, self._limits)
+        try:
+            rgb = upright_rgb(open_image(frame.data))
+        except DataError:
+            raise ApiError("The frame is damaged and cannot be decoded.", code="image-damaged") from None
+        faces = [
+            {"track": face.track, **{key: value for key, value in face.prediction.to_dict().items() if key != "source"}}
+            for face in self._tracker.update(rgb, frame.seconds)
+        ]
+        return {
+            "frame": frame.number,
+            "seconds": round(frame.seconds, 6),
+            "image": {"width": rgb.shape[1], "height": rgb.shape[0]},
+            "faces": faces,
+            "milliseconds": round(1000 * (time.perf_counter() - began), 3),
+        }
+
+
+async def refuse(socket: WebSocket, error: ApiError) -> None:
+    """Tell the client why, and close its stream."""
+    with suppress(RuntimeError, WebSocketDisconnect, TimeoutError):
+        async with asyncio.timeout(5):
+            if socket.application_state is WebSocketState.CONNECTED:
+                await socket.send_text(error.body().model_dump_json())
+            await socket.close(CLOSE_CODES.get(error.code, 1008), error.code)
+
+
+async def check_token(socket: WebSocket, token: str | None, seconds: float) -> None:
+    """Require the token: in the header Authorization, or, from a browser, in a first message ``{"token": "..."}``.
+
+    Raises:
+        ApiError: another one, or none in time (``unauthorised``).
+    """
+    if token is None or is_token(socket.headers.get("authorization", "").removeprefix("Bearer "), token):
+        return
+    with suppress(TimeoutError, ValueError, KeyError, TypeError):
+        async with asyncio.timeout(seconds):
+            if is_token(str(json.loads(await socket.receive_text())["token"]), token):
+                return
+    raise ApiError(
+        'Send the header \'Authorization: Bearer TOKEN\', or the first message {"token": "TOKEN"}.', code="unauthorised"
+    )

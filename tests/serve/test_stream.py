@@ -1,0 +1,122 @@
+"""The stream of frames. Oracle: :class:`mien.Tracker` on the same frames; RFC 6455's numbers of closings."""
+
+import contextlib
+
+import numpy as np
+import pytest
+from starlette.websockets import WebSocketDisconnect
+
+import mien
+from mien.faces.haar import HaarDetector
+from mien.images import open_image
+from mien.serve.limits import Limits
+
+ADDRESS = "ws://127.0.0.1/v1/stream"
+
+
+@pytest.fixture(scope="module")
+def jpegs(astronaut, encode):
+    """Her face, moving to the right."""
+    return [encode(np.roll(astronaut[:256], 6 * number, axis=1), "JPEG", quality=90) for number in range(4)]
+
+
+def test_frames_are_answered_with_tracked_faces(service, jpegs):
+    tracker = mien.Tracker("default", detector=HaarDetector(), detect_every_seconds=0)
+    with service.client.websocket_connect(f"{ADDRESS}?classes=binary") as socket:
+        for number, jpeg in enumerate(jpegs):
+            socket.send_bytes(jpeg)
+            answer = socket.receive_json()
+            (face,) = answer["faces"]
+            assert (answer["frame"], answer["skipped"], face["track"]) == (number, 0, 1)
+            assert answer["image"] == {"width": 512, "height": 256}
+            (expected,) = tracker.update(open_image(jpeg), number)
+            assert abs(face["box"]["left"] - expected.prediction.box.left) <= 8
+            assert set(face["probabilities"]) == {"negative", "positive"}
+            assert face["top"] == "positive"
+
+
+@pytest.mark.parametrize(
+    ("send", "limits", "code", "closed"),
+    [
+        (lambda socket, jpeg: socket.send_text("hello"), {}, "not-a-frame", 1003),
+        (lambda socket, jpeg: socket.send_bytes(b"garbage"), {}, "image-format", 1007),
+        (lambda socket, jpeg: socket.send_bytes(b""), {}, "image-format", 1007),
+        (lambda socket, jpeg: socket.send_bytes(jpeg[: len(jpeg) // 2]), {}, "image-damaged", 1007),
+        (lambda socket, jpeg: socket.send_bytes(jpeg), {"max_pixels": 1000}, "image-pixels", 1009),
+        (lambda socket, jpeg: None, {"stream_idle_seconds": 0.05}, "stream-idle", 1008),
+        (
+            lambda socket, jpeg: [socket.send_bytes(jpeg) for _ in range(3)],
+            {"stream_frames_a_second": 1},
+            "too-many-frames",
+            1008,
+        ),
+        (lambda socket, jpeg: None, {"max_streams": 0}, "busy", 1013),
+    ],
+)
+def test_what_breaks_a_rule_closes_the_stream_in_order(start, jpegs, send, limits, code, closed):
+    service = start(limits=Limits(**limits))
+    with service.client.websocket_connect(ADDRESS) as socket:
+        send(socket, jpegs[0])
+        while "error" not in (answer := socket.receive_json()):
+            pass
+        assert answer["error"]["code"] == code
+        with pytest.raises(WebSocketDisconnect) as ended:
+            socket.receive_json()
+        assert (ended.value.code, ended.value.reason) == (closed, code)
+
+
+def test_a_stream_that_ended_leaves_its_place(start, jpegs):
+    service = start(limits=Limits(max_streams=1))
+    with service.client.websocket_connect(ADDRESS) as socket:
+        socket.send_bytes(jpegs[0])
+        assert len(socket.receive_json()["faces"]) == 1
+        with service.client.websocket_connect(ADDRESS) as second:
+            assert second.receive_json()["error"]["code"] == "busy"
+    answer = {"error": "not asked yet"}
+    while "error" in answer:
+        with service.client.websocket_connect(ADDRESS) as socket:
+            with contextlib.suppress(WebSocketDisconnect):
+                socket.send_bytes(jpegs[0])
+            answer = socket.receive_json()
+    assert answer["frame"] == 0
+
+
+def test_frames_that_come_faster_than_they_are_answered_are_skipped(service, jpegs):
+    with service.client.websocket_connect(ADDRESS) as socket:
+        for jpeg in [*jpegs] * 5:
+            socket.send_bytes(jpeg)
+        answers = [socket.receive_json()]
+        while answers[-1]["frame"] < 19:
+            answers.append(socket.receive_json())
+    assert sum(answer["skipped"] for answer in answers) + len(answers) == 20
+    assert [answer["frame"] for answer in answers] == sorted({answer["frame"] for answer in answers})
+
+
+@pytest.mark.parametrize("query", ["threshold=2", "crop=true", "classes=nonsense"])
+def test_an_impossible_query_is_refused(service, query):
+    with service.client.websocket_connect(f"{ADDRESS}?{query}") as socket:
+        assert socket.receive_json()["error"]["code"] == "bad-parameter"
+
+
+def test_a_stream_asks_for_the_token(guarded, token, jpegs):
+    header = {"authorization": f"Bearer {token}"}
+    with guarded.client.websocket_connect(ADDRESS, headers=header) as socket:
+        socket.send_bytes(jpegs[0])
+        assert socket.receive_json()["frame"] == 0
+    with guarded.client.websocket_connect(ADDRESS) as socket:
+        socket.send_json({"token": token})
+        socket.send_bytes(jpegs[0])
+        assert socket.receive_json()["frame"] == 0
+    for first in ('{"token": "wrong"}', "[]", "{"):
+        with guarded.client.websocket_connect(ADDRESS) as socket:
+            socket.send_text(first)
+            assert socket.receive_json()["error"]["code"] == "unauthorised"
+
+
+def test_pages_of_other_sites_get_no_stream(service):
+    headers = {"origin": "http://evil.example"}
+    with (
+        pytest.raises(WebSocketDisconnect),
+        service.client.websocket_connect(ADDRESS, headers=headers),
+    ):
+        pass
