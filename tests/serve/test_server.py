@@ -255,10 +255,9 @@ def test_a_worker_takes_one_connection_at_a_time():
     """Else the first of several workers takes all of a burst. Oracle: what is left for others after two turns."""
 
     async def main():
-        with open_port("127.0.0.1", 0) as listener, ExitStack() as stack:
-            server = await asyncio.start_server(lambda reader, writer: writer.close(), sock=listener)
-            for _ in range(6):
-                stack.enter_context(socket.create_connection(listener.getsockname()))
+        with open_port("127.0.0.1", 0) as listener:
+            server = await asyncio.get_running_loop().create_server(asyncio.Protocol, sock=listener)
+            clients = [socket.create_connection(listener.getsockname()) for _ in range(6)]
             await asyncio.sleep(0)
             await asyncio.sleep(0)
             left = 0
@@ -266,6 +265,10 @@ def test_a_worker_takes_one_connection_at_a_time():
                 while True:
                     listener.accept()[0].close()
                     left += 1
+            for client in clients:
+                client.close()
+            for _ in range(20):  # the server sees them close
+                await asyncio.sleep(0)
             server.close()
             return left
 
