@@ -97,8 +97,8 @@ def detect_faces(
         )
     hint = crop_as_photo("this square image", option=_OPTION) if may_be_crop(*image.size, len(faces)) else None
     inside = [face.inside(*image.size) for face in kept]
-    crops = reader.crop(rgb, [face.box for face in kept])
-    return DetectedFaces(*image.size, crops, inside, len(faces), hint, rgb if keep else None)
+    cut = reader.crop(rgb, [face.box for face in kept])
+    return DetectedFaces(*image.size, cut, inside, len(faces), hint, rgb if keep else None)
 
 
 def _photo_as_crop(image: Image.Image, reader: FaceReader) -> Notice | None:
