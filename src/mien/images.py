@@ -115,10 +115,12 @@ def ignore_pillow_warnings() -> None:
 def missing_file(name: str | os.PathLike[str]) -> DataError:
     """The error for a file that does not exist (``file-missing``), or a web address (``image-address``)."""
     # Path() removes the second slash of an address.
-    address = re.sub(r"^(https?):/+", r"\1://", os.fspath(name))
+    address = re.sub(r"^(\w\w+):/+", r"\1://", os.fspath(name))
+    if address.startswith("file://"):
+        return DataError(f"{address} is an address; give the path, {address[7:]}.", code="image-address")
     if "://" in address:
         return DataError(f"{address} is a web address; mien works offline. Download it first.", code="image-address")
-    return DataError(f"{os.fspath(name)} does not exist.", code="file-missing")
+    return DataError(f"{os.fspath(name) or 'The empty path'} does not exist.", code="file-missing")
 
 
 def _name(source: str | os.PathLike[str] | bytes) -> str:

@@ -128,3 +128,9 @@ def test_without_pyav_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with raises(MissingExtraError, "missing-extra"):
         VideoFile(tmp_path / "clip.mp4")
+
+
+@pytest.mark.parametrize("name", ["0", "rtsp://127.0.0.1:9/x", "https://example.org/live.m3u8"])
+def test_a_camera_or_stream_is_sent_to_what_follows_it(name):
+    with raises(DataError, "video-live", "mien webcam", "mien.track"):
+        VideoFile(name)

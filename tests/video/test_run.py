@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -87,6 +88,22 @@ def test_a_pipe_is_refused_where_it_would_be_read_twice(tmp_path, clip):
     with raises(DataError, "video-pipe", "pipe"):
         write_video(tmp_path / "out", video, predictor(), annotate=True, overwrite=False, metadata={})
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe with a name")
+def test_a_pipe_is_read_once_without_the_copy(tmp_path, clip):
+    """Oracle: the table of the file itself."""
+    pytest.importorskip("jinja2")
+    pipe, tables = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=lambda: pipe.write_bytes(clip.read_bytes()))
+    writing.start()
+    for source in (pipe, clip):
+        video = VideoFile(source)
+        made = write_video(tmp_path / "out", video, predictor(), annotate=False, overwrite=True, metadata={})
+        tables.append(made.files["table"].read_text())
+    writing.join()
+    assert tables[0] == tables[1]
 
 
 def test_rows_of_tracks_are_left_out(tmp_path):

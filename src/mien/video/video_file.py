@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -225,6 +226,12 @@ def _open(path: Path) -> Any:
     if path.is_dir():
         raise DataError(f"{path} is a folder; expected a video file.", code="video-folder")
     if not path.exists():
+        if re.fullmatch(r"[0-9]+|(rtsps?|rtmp|https?|udp):/.*", str(path)):
+            raise DataError(
+                f"{path} is a camera or a stream, which has no end. mien webcam shows a camera in the browser; in "
+                "Python, mien.track follows both.",
+                code="video-live",
+            )
         raise missing_file(path)
     try:
         return av.open(str(path.absolute()), options={"format_whitelist": _FORMATS})
