@@ -39,7 +39,9 @@ def test_a_measurement_is_replaced_only_when_told_so(mien, tiny_run, face_folder
     assert replacing.code == 0, replacing.err
     second = (tmp_path / "robustness.json").read_bytes()
     content = json.loads(second)
-    assert (content["seed"], content["fingerprint"]) == (1, first["fingerprint"]), "all faces: the seed draws none"
+    assert (content["seed"], content["samples_fingerprint"]) == (1, first["samples_fingerprint"]), (
+        "all faces: the seed draws none"
+    )
     assert content["accuracy"]["darkness"] == first["accuracy"]["darkness"]
     assert content["accuracy"]["gaussian-noise"] != first["accuracy"]["gaussian-noise"]
     monkeypatch.setattr("mien.api.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
@@ -53,7 +55,7 @@ def test_a_baseline_that_does_not_fit_is_refused_before_anything_is_measured(
     arguments = ("robustness", tiny_run.path, "--data", face_folder, "--limit", 20)
     assert mien(*arguments, "--out", tmp_path).code == 0
     monkeypatch.setattr("mien.api.robustness.measure_robustness", lambda *_, **__: pytest.fail("measured"))
-    refused(mien(*arguments, "--seed", 1, "--baseline", tmp_path), "baseline-faces-differ", "20", "0")
+    refused(mien(*arguments, "--seed", 1, "--baseline", tmp_path), "baseline-faces-differ", "20")
     content = json.loads((tmp_path / "robustness.json").read_text())
     content["accuracy"][next(iter(CORRUPTIONS))] = [1.0] * 5
     (tmp_path / "robustness.json").write_text(json.dumps(content))

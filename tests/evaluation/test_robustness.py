@@ -1,13 +1,24 @@
 """Oracles: accuracies counted again, face by face; ratios by hand."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.evaluation.corruptions import STRENGTHS, corrupt
-from mien.evaluation.robustness import fingerprint_of_samples, mean_corruption_error, measure_robustness
+from mien.evaluation.corruptions import CORRUPTIONS, STRENGTHS, corrupt
+from mien.evaluation.results import Estimate
+from mien.evaluation.robustness import (
+    RobustnessReport,
+    RobustnessResult,
+    check_baseline,
+    fingerprint_of_samples,
+    measure_robustness,
+    read_robustness,
+    relative_to,
+    write_robustness,
+)
 from support import raises
 
 NAMES = ("darkness", "gaussian-noise")
@@ -64,26 +75,6 @@ def test_the_seed_is_that_of_the_corruptions():
     assert not np.array_equal(accuracies[0][1], accuracies[1][1])
 
 
-def test_errors_relative_to_a_baseline(result):
-    """By hand: sums of errors over strengths, divided, then averaged over corruptions."""
-    baseline = replace(result, accuracy=np.array([[0.5] * 5, [0.9] * 5]))
-    half = replace(result, accuracy=np.array([[0.75] * 5, [0.85] * 5]))
-    errors = mean_corruption_error(half, baseline)
-    assert errors.of == pytest.approx({"darkness": 0.5, "gaussian-noise": 1.5})
-    assert errors.mean == pytest.approx(1.0)
-    assert mean_corruption_error(baseline, baseline).mean == pytest.approx(1.0)
-    assert errors.to_dict()["mean"] == errors.mean
-
-
-def test_only_what_is_alike_is_compared(result):
-    with raises(DataError, "baseline-faces-differ"):
-        mean_corruption_error(result, replace(result, fingerprint="sha256:x"))
-    with raises(DataError, "baseline-corruptions-differ"):
-        mean_corruption_error(result, replace(result, corruptions=("darkness", "blur")))
-    with raises(DataError, "baseline-without-errors"):
-        mean_corruption_error(result, replace(result, accuracy=np.ones((2, 5))))
-
-
 def test_what_does_not_fit_is_one_line(squares):
     images, labels = squares
     with raises(DataError, "robustness-input"):
@@ -92,31 +83,64 @@ def test_what_does_not_fit_is_one_line(squares):
         measure_robustness(by_brightness, images, labels[1:])
 
 
-def test_the_same_faces_at_another_size_are_the_same_faces(squares):
-    """Two models that see 16 and 32 px: other pixels, the same rows of the same data."""
-    images, labels = squares
+def test_the_fingerprint_is_of_samples_and_classes_not_of_their_order():
+    labels = np.array([0, 1, 1])
+    found = fingerprint_of_samples("sha256:d", np.arange(3), labels, ("dark", "light"))
+    assert fingerprint_of_samples("sha256:d", np.arange(3), 1 - labels, ("light", "dark")) == found
+    others = (
+        fingerprint_of_samples("sha256:e", np.arange(3), labels, ("dark", "light")),
+        fingerprint_of_samples("sha256:d", np.arange(1, 4), labels, ("dark", "light")),
+        fingerprint_of_samples("sha256:d", np.arange(3), labels, ("dark", "bright")),
+        fingerprint_of_samples("sha256:d", np.arange(3), 1 - labels, ("dark", "light")),
+    )
+    assert found not in others
 
-    def measured(enlarge, first=0, data="sha256:d", classes=("dark", "light"), of=labels):
-        samples_fingerprint = fingerprint_of_samples(data, np.arange(first, first + 40), of, classes)
-        pixels = images.repeat(enlarge, axis=1).repeat(enlarge, axis=2)
-        return measure_robustness(
-            by_brightness, pixels, labels, corruptions=NAMES, samples_fingerprint=samples_fingerprint
-        )
 
-    small, large = measured(1), measured(2)
-    assert small.fingerprint != large.fingerprint
-    noisy = replace(small, accuracy=small.accuracy * 0.9)
-    assert mean_corruption_error(large, noisy).mean > 0
-    turned = measured(2, classes=("light", "dark"), of=1 - labels)
-    assert turned.samples_fingerprint == small.samples_fingerprint, "another order of the same classes"
-    for other in (
-        measured(2, first=1),
-        measured(2, data="sha256:e"),
-        measured(2, classes=("dark", "bright")),
-        measured(2, of=1 - labels),
-        replace(large, samples_fingerprint=""),
+@pytest.fixture
+def kept():
+    shares = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.5] * 5])
+    found = RobustnessResult(
+        ("blur", "jpeg"), shares, Estimate(0.9, 0.8, 1.0), Estimate(0.6, 0.5, 0.7), 40, 0, "sha256:2"
+    )
+    return RobustnessReport("runs/a", "faces.csv", "validation", found)
+
+
+def test_a_file_keeps_the_errors_relative_to_a_baseline(kept, tmp_path):
+    """By hand: errors of 1.5 and 2.5 over the strengths, against 2.5 and 2.5 of the baseline."""
+    worse = replace(kept.result, accuracy=np.array([[0.5] * 5, [0.5] * 5]), clean_accuracy=Estimate(0.7, 0.6, 0.8))
+    baseline = RobustnessReport("runs/base", "faces.csv", "validation", worse)
+    relative = relative_to(baseline, kept.result, "measured/robustness.json")
+    assert relative.errors.of == pytest.approx({"blur": 0.6, "jpeg": 1.0})
+    assert relative.errors.mean == pytest.approx(0.8)
+    assert (relative.model, relative.clean_accuracy) == ("runs/base", 0.7)
+    file = write_robustness(tmp_path, replace(kept, relative=relative))
+    assert read_robustness(file).relative == relative
+    for measurement in (kept, replace(kept, relative=relative)):
+        write_robustness(tmp_path / "out", measurement)
+        assert read_robustness(tmp_path / "out").to_dict() == measurement.to_dict()
+
+
+def test_only_a_baseline_on_the_same_faces_is_compared_with(kept):
+    whole = replace(
+        kept, result=replace(kept.result, corruptions=tuple(CORRUPTIONS), accuracy=np.full((len(CORRUPTIONS), 5), 0.5))
+    )
+    check_baseline(whole, "r.json", "sha256:2", 0)
+    perfect = replace(whole, result=replace(whole.result, accuracy=np.ones((len(CORRUPTIONS), 5))))
+    for code, *given in (
+        ("baseline-faces-differ", whole, "r.json", "sha256:3", 0),
+        ("baseline-faces-differ", whole, "r.json", "sha256:2", 1),
+        ("baseline-corruptions-differ", kept, "r.json", "sha256:2", 0),
+        ("baseline-without-errors", perfect, "r.json", "sha256:2", 0),
     ):
-        with raises(DataError, "baseline-faces-differ"):
-            mean_corruption_error(other, noisy)
-    with raises(DataError, "baseline-faces-differ"):
-        mean_corruption_error(replace(large, samples_fingerprint=""), replace(noisy, samples_fingerprint=""))
+        with raises(DataError, code, "r.json"):
+            check_baseline(*given)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"accuracy": 3}', {"blur": [0.5, 2]}, {"blur": [0.5] * 4 + [2]}])
+def test_a_foreign_file_is_one_line(content, tmp_path, kept):
+    file = tmp_path / "r.json"
+    file.write_text(content if isinstance(content, str) else json.dumps({**kept.to_dict(), "accuracy": content}))
+    with raises(DataError, "robustness-invalid"):
+        read_robustness(file)
+    with raises(DataError, "robustness-missing"):
+        read_robustness(tmp_path / "none")

@@ -108,7 +108,7 @@ def test_a_robustness_file_of_another_model_or_split_is_left_out(faces, scored, 
     """Oracle: what the file says of itself; a run folder and the model file in it are one model."""
     shares = np.full((2, len(STRENGTHS)), 0.5)
     one = Estimate(0.5, 0.4, 0.6)
-    result = RobustnessResult(("blur", "noise"), shares, one, one, 7, 0, "sha256:0")
+    result = RobustnessResult(("blur", "noise"), shares, one, one, 7, 0)
     folder = tmp_path / "measured"
     write_robustness(folder, RobustnessReport(str(tiny_run.path), "faces.parquet", "validation", result))
     scores = scored([0, 1, 2, 3, 4, 5, 6], faces.classes)
@@ -138,7 +138,7 @@ def test_a_robustness_file_of_other_data_or_of_a_model_since_replaced_is_left_ou
 
     def measured(clean, fingerprint, count=7):
         one = Estimate(clean, 0.0, 1.0)
-        result = RobustnessResult(("blur", "noise"), shares, one, one, count, 0, "sha256:0")
+        result = RobustnessResult(("blur", "noise"), shares, one, one, count, 0)
         write_robustness(tmp_path, RobustnessReport("m", "d", "validation", result, None, fingerprint))
         return getattr(find_robustness([tmp_path], scores, None), "code", "shown")
 

@@ -17,7 +17,7 @@ from support import block_codes
 @pytest.fixture
 def measurement():
     shares = np.array([[0.9, 0.8, 0.7, 0.6, 0.5], [0.5] * 5])
-    result = RobustnessResult(("blur", "jpeg"), shares, Estimate(0.9, 0.8, 1.0), Estimate(0.6, 0.5, 0.7), 40, 0, "x")
+    result = RobustnessResult(("blur", "jpeg"), shares, Estimate(0.9, 0.8, 1.0), Estimate(0.6, 0.5, 0.7), 40, 0)
     relative = RelativeRobustness(
         "b/robustness.json", "runs/base", 0.75, CorruptionErrors({"blur": 0.6, "jpeg": 1.1}, 0.85)
     )

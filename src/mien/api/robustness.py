@@ -57,7 +57,7 @@ def robustness(
     samples_fingerprint = fingerprint_of_samples(fingerprint, faces.rows, faces.labels, faces.classes)
     if other is not None:
         # Before minutes are spent on what could not be compared.
-        check_baseline(other, str(baseline), faces.images, faces.labels, seed, samples_fingerprint)
+        check_baseline(other, str(baseline), samples_fingerprint, seed)
     measured = measure_robustness(
         predictor.probabilities,
         faces.images,
