@@ -46,9 +46,9 @@ def test_one_pair_is_the_paired_bootstrap_of_compare(make_predictions):
     from mien.reporting.comparison import compare_predictions
 
     runs = [make_predictions(1, right=0.6), make_predictions(2, right=0.7)]
-    first, second = resample(runs, ["accuracy"], 200)
+    first, second = resample(runs, ["macro_f1"], 200)
     (found,) = compare_repeats([first], [second])
-    oracle = compare_predictions(*runs, resamples=200).accuracy
+    oracle = compare_predictions(*runs, resamples=200).macro_f1
     assert (found.difference, found.p_value) == (oracle.difference, oracle.p_value)
     assert (found.baseline, found.value) == (oracle.first, oracle.second)
 
@@ -98,6 +98,15 @@ def test_intervals_cover_what_they_promise(of_faces, of_runs, of_both, most):
     # 95 % promised: of 400 trials fewer than 367 are seen once in 1,000 times. Counting what a run makes of a face
     # twice covers more than ``most`` where that is all there is.
     assert 367 <= covered <= most * trials
+
+
+def test_no_interval_passes_what_is_possible():
+    """Two seeds: Student's t with one degree of freedom reaches beyond 1."""
+    (found,) = compare_repeats(runs_of(np.zeros((2, 10))), runs_of(np.repeat([[0.0], [0.9]], 10, axis=1)))
+    assert found.difference.low < -1
+    assert found.difference.high > 1
+    assert (found.bounded().difference.low, found.bounded().difference.high) == (-1, 1)
+    assert found.bounded().p_value == found.p_value
 
 
 def test_runs_are_compared_in_pairs():

@@ -1,4 +1,4 @@
-"""Oracles: chance by hand, from a fixed number of recalls; the comparison itself."""
+"""Oracle: the comparison itself."""
 
 import json
 import re
@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 from mien.evaluation.predictions import Predictions
-from mien.page.blocks import Text
 from mien.reporting.comparison import (
     compare_predictions,
-    comparison_section,
     comparison_subsets_table,
     comparison_table,
     short_names,
@@ -25,12 +23,6 @@ def pair():
         probabilities = np.random.default_rng(seed).dirichlet(np.ones(3), 30)
         made.append(Predictions(np.arange(30), np.arange(30) % 2, probabilities, ("a", "b", "c"), "validation", ""))
     return compare_predictions(*made, resamples=20, names=("one", "value"))
-
-
-def test_chance_is_that_of_the_recalls_that_there_are(pair):
-    words = " ".join(block.words for block in comparison_section(pair).blocks if isinstance(block, Text))
-    (sentence,) = re.findall(r"[^.]* recall of [^.]*?0\.05[^.]*\.", words)
-    assert re.findall(r"(?<![.\d])\d+%?(?!\.)", sentence) == ["2", "10%"], "two have a recall; 1 - .95 ** 2 = .0975"
 
 
 def test_the_tables_keys_do_not_depend_on_the_names(pair):

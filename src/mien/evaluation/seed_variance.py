@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -60,6 +60,11 @@ class RepeatedDifference:
     difference: Estimate
     p_value: float
     seeds: int
+
+    def bounded(self) -> RepeatedDifference:
+        """With the interval within -1..1: metrics in 0..1 cannot differ by more, which Student's t does not know."""
+        found = self.difference
+        return replace(self, difference=Estimate(found.value, max(found.low, -1.0), min(found.high, 1.0)))
 
 
 def aligned(runs: Sequence[Predictions]) -> list[Predictions]:

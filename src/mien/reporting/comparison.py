@@ -26,7 +26,7 @@ from mien.page.page import Page
 from mien.page.rendering import data_address
 from mien.page.sections import COPIES_WORDS
 from mien.page.terminal import as_text, rich_table
-from mien.page.wording import p_text, percent, samples_text
+from mien.page.wording import p_text, samples_text
 
 FACES_SHOWN = 16
 _HEAD = 24
@@ -142,10 +142,10 @@ def compare_predictions(
     """Compare two models sample by sample.
 
     Paired bootstrap (Efron & Tibshirani 1993, chapters 13 and 15): each resample draws the same samples for both. The
-    p-value is twice the smaller fraction of resamples on one side of 0, with 1 added to numerator and denominator
-    (Davison & Hinkley 1997, equation 4.11), so it is at least 2 / (resamples + 1). The p-value of a recall is
-    McNemar's on the samples of the class: in a small class all resamples may agree by chance. Where the predictions
-    have groups, whole groups are drawn, and McNemar's test is over groups.
+    p-values of accuracy and of recalls are McNemar's, those of recalls on the samples of the class. Those of macro-F1
+    and log loss are twice the smaller fraction of resamples on one side of 0, with 1 added to numerator and denominator
+    (Davison & Hinkley 1997, equation 4.11), so they are at least 2 / (resamples + 1). Where the predictions have
+    groups, whole groups are drawn, and McNemar's test is over groups.
 
     Args:
         first: one model's predictions, samples in any order.
@@ -175,7 +175,9 @@ def compare_predictions(
         inside = first.labels == label
         return mcnemar_test(only_first & inside, only_second & inside, groups)
 
-    accuracy, macro_f1, log_loss = (difference(index, bootstrap_p_value(drawn[:, index])) for index in range(3))
+    mcnemar = mcnemar_test(only_first, only_second, groups)
+    accuracy = difference(0, mcnemar.p_value)
+    macro_f1, log_loss = (difference(index, bootstrap_p_value(drawn[:, index])) for index in (1, 2))
     recall = [difference(3 + label, of_class(label).p_value) for label in range(len(first.classes))]
     return Comparison(
         first=names[0],
@@ -188,7 +190,7 @@ def compare_predictions(
         macro_f1=macro_f1,
         log_loss=log_loss,
         recall=tuple(recall),
-        mcnemar=mcnemar_test(only_first, only_second, groups),
+        mcnemar=mcnemar,
         only_first=first.sample_ids[only_first],
         only_second=first.sample_ids[only_second],
         both_wrong=first.sample_ids[~right[0] & ~right[1]],
@@ -295,9 +297,9 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
         Text(words),
         comparison_table(found, key),
         Text(
-            "Differences have 95% paired bootstrap intervals. p is from the same resamples. "
-            "For a recall, p is from McNemar's test on the samples of the class. It may exceed 0.05 although the "
-            "interval excludes 0." + _by_chance(len(recalls)),
+            "Differences have 95% paired bootstrap intervals. p of accuracy and of a recall is McNemar's, of a recall "
+            "on the samples of the class: it may exceed 0.05 although the interval excludes 0. p of macro-F1 and of "
+            "log loss is from the resamples.",
             soft=True,
         ),
     ]
@@ -317,17 +319,6 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
         )
         blocks.append(FaceGrid("Where they differ", tuple(part for part in parts if part.faces)))
     return Section(key, f"{found.second} vs {found.first}", tuple(blocks))
-
-
-def _by_chance(recalls: int) -> str:
-    """How often at least one of several independent recalls has p below 0.05 by chance, as a sentence."""
-    if recalls < 2:
-        return ""
-    rate = percent(1 - 0.95**recalls, 0)
-    return (
-        f" If no recall of {recalls} really differs, at least one still has p below 0.05 in up to {rate} of "
-        f"comparisons."
-    )
 
 
 def _cells(each: Difference) -> tuple[Any, ...]:

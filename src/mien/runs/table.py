@@ -235,7 +235,8 @@ def _compare(
         if name != comparison.baseline:
             pairs = [baseline[seed] for seed in seeds], [drawn[name][seed] for seed in seeds]
             found = compare_repeats(*pairs) if seeds else []
-            differences[name] = dict(zip(metrics, found, strict=False))
+            named = zip(metrics, found, strict=False)
+            differences[name] = {metric: each if metric == "log_loss" else each.bounded() for metric, each in named}
     return VariantComparison(comparison, len(shared[0]), tuple(_adjusted(differences)), absent)
 
 
