@@ -224,8 +224,8 @@ def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, t
     """Oracle: the command line on the same run and data. Predictions by themselves have the page of their file."""
     write_parquet(faces, tmp_path / "faces.parquet")
     short = {"explain": False, "features": False}
-    written = package.report(tiny_run.path, tmp_path / "own", data=tmp_path / "faces.parquet", level=0.8, **short)
-    options = ("--no-explain", "--no-features", "--level", 0.8, "--out", tmp_path / "command")
+    written = package.report(tiny_run.path, tmp_path / "own", data=tmp_path / "faces.parquet", **short)
+    options = ("--no-explain", "--no-features", "--out", tmp_path / "command")
     answer = mien("report", tiny_run.path, "--data", tmp_path / "faces.parquet", *options, "--json")
     printed = json.loads(answer.out)
     assert answer.code == 0, answer.err
@@ -242,6 +242,3 @@ def test_a_report_is_what_the_command_writes_and_prints(mien, tiny_run, faces, t
     assert "new-predictions-without-data-or-model" in page_codes(alone.page.read_text(encoding="utf-8"))
     of_file = package.report(tiny_run.predictions("validation"), tmp_path / "file")
     assert {file.name for file in alone.files} == {file.name for file in of_file.files}
-    with raises(DataError, "level-range"):
-        package.report(predictions, tmp_path / "none", level=2)
-    assert not (tmp_path / "none").exists()

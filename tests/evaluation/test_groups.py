@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from mien.evaluation.accuracy_by import accuracy_by
-from mien.evaluation.calibration import calibrate, conformal_sets
+from mien.evaluation.calibration import calibrate
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.error_analysis import merged_pairs, merged_schemes
 from mien.evaluation.intervals import proportion, proportion_among, wilson_interval
@@ -66,18 +66,6 @@ def test_calibration():
     assert width(flattering.after.brier) < 0.75 * width(found.after.brier)
 
 
-def test_prediction_sets():
-    # Thresholds are of three times as many samples, so the sets differ by a hair.
-    found = conformal_sets(thrice(LABELS), thrice(scores()), GROUPS)
-    covered = found.members[np.arange(3 * COUNT), thrice(LABELS)][::3]
-    same(found.coverage.to_dict(), proportion(covered.sum(), COUNT).to_dict())
-    for label, each in enumerate(found.coverage_per_class):
-        inside = np.equal(LABELS, label)
-        same(each.to_dict(), proportion(covered[inside].sum(), inside.sum()).to_dict())
-    alone = covered[found.members[::3].sum(axis=1) == 1]
-    same(found.singleton_accuracy.to_dict(), proportion(alone.sum(), len(alone)).to_dict())
-
-
 def test_curves():
     same(
         roc_curves(thrice(LABELS), thrice(scores()), 50, groups=GROUPS).to_dict(),
@@ -105,8 +93,8 @@ def test_accuracy_by_a_value():
     values, correct = scores()[:, 0], scores().argmax(axis=1) == LABELS
     values[7] = np.nan
     order = np.random.default_rng(4).permutation(3 * COUNT)
-    found = accuracy_by(thrice(values)[order], thrice(correct)[order], resamples=50, groups=GROUPS[order])
-    same(found.to_dict(), {**accuracy_by(values, correct, resamples=50).to_dict(), "missing": 3})
+    found = accuracy_by(thrice(values)[order], thrice(correct)[order], groups=GROUPS[order])
+    same(found.to_dict(), {**accuracy_by(values, correct).to_dict(), "missing": 3})
 
 
 def test_merged_classes():

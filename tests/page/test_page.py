@@ -43,7 +43,7 @@ def test_a_percent_sign_stays_with_its_number_and_a_command_as_it_is(faces, tmp_
     chosen = faces.of_split("validation")
     probabilities = np.random.default_rng(0).dirichlet(np.ones(7), len(chosen))
     scores = Predictions(chosen.rows, chosen.labels, probabilities, faces.classes, "validation", "")
-    command = "mien report 'my %s' --level 0.9"
+    command = "mien report 'my %s' --out x"
     page = write_report(tmp_path, scores, metadata={"command": command}).page
     reader = Reader()
     reader.feed(page.read_text(encoding="utf-8"))

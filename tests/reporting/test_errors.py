@@ -1,6 +1,5 @@
-"""Oracles: votes counted by hand."""
+"""Oracles: pages of a few samples, by hand."""
 
-import re
 import shlex
 import tomllib
 from dataclasses import replace
@@ -11,7 +10,7 @@ import pytest
 from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
 from mien.labels import parse_scheme
-from mien.page.blocks import FaceGrid, Table
+from mien.page.blocks import FaceGrid
 from mien.reporting.conditions import conditions_section
 from mien.reporting.context import ReportContext
 from mien.reporting.errors import merging_section, pairs_section, worst_section
@@ -30,30 +29,11 @@ def context_of(faces, votes):
     return ReportContext(scores, evaluate_predictions(scores, 10), chosen)
 
 
-def votes_for(*answers):
-    """Ten columns in FER+'s order, from {place: number} for each face."""
-    return [[each.get(place, 0) for place in range(10)] for each in answers]
-
-
-def test_rows_without_votes_are_left_out(faces):
-    neutral, happiness, sadness, anger = 0, 1, 3, 4
-    votes = votes_for({anger: 9}, {}, {sadness: 8, anger: 2}, {anger: 5, neutral: 5}, {happiness: 6})
-    table = next(
-        block for block in worst_section(context_of(faces, votes)).blocks
-        if isinstance(block, Table) and block.name == "votes-on-mistakes"
-    )  # fmt: skip
-    # Of the three wrong rows, people say sad as the model, disagree, and say happy as the label; of the two right
-    # ones, one has no votes.
-    assert [row[1].value for row in table.rows] == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3])
-    assert [row[2].value for row in table.rows] == [1, 1, 0, 0]
-    assert re.findall(r"\d+", table.caption) == ["1"]
-
-
 @pytest.mark.parametrize("votes", [None, [1, 2, 3, 4, 5], [[1, 2]] * 5, [["a"] * 10] * 5])
 def test_what_are_no_ferplus_votes_are_left_out(faces, votes):
     context = context_of(faces, votes)
     assert context.votes is None
-    assert "votes-on-mistakes" not in {table.name for table in worst_section(context).tables()}
+    assert "votes" not in {column.name for table in worst_section(context).tables() for column in table.columns}
     features = Features(np.eye(5), np.eye(5), context.faces)
     assert show_features(context, features).tables()
     assert "vote-entropy" not in {name for table in conditions_section(context).tables() for name, *_ in table.rows}

@@ -1,10 +1,9 @@
-"""Oracles: scikit-learn's neighbours; points that must stay apart; votes read by hand."""
+"""Oracles: scikit-learn's neighbours; points that must stay apart."""
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from mien.labels import FERPLUS_CLASSES
-from mien.reporting.features import blame, nearest_training, project_features
+from mien.reporting.features import nearest_training, project_features
 
 
 def test_nearest_are_scikit_learns_by_cosine():
@@ -24,11 +23,3 @@ def test_two_clusters_stay_apart():
     centres = points[:30].mean(axis=0), points[30:].mean(axis=0)
     assert np.linalg.norm(centres[0] - centres[1]) > max(points[:30].std(), points[30:].std())
     assert project_features(np.arange(4.0)[:, None]).shape == (4, 2)
-
-
-def test_whose_mistake_it_is():
-    classes = ("angry", "fear", "happy")
-    votes = np.array([0, 0, 0, 0, 0, 0, 6, 0, 0, 4])
-    assert blame(votes, FERPLUS_CLASSES, classes, 1) == "label"
-    assert blame(votes, FERPLUS_CLASSES, classes, 0) == "network"
-    assert blame(None, FERPLUS_CLASSES, classes, 1) == blame(0 * votes, FERPLUS_CLASSES, classes, 1) == ""

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from mien.data.dataset import Dataset
-from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.reporting.context import ReportContext
-from mien.reporting.probabilities import prediction_sets
-from mien.sample_groups import join_groups
 from support import write_report
 
 TABLES = ("areas", "abstaining", "confused-pairs", "merged-pairs", "schemes", "accuracy-by", "without-copies")
@@ -47,15 +43,3 @@ def test_every_interval_of_a_report_knows_the_groups_of_the_data(tmp_path):
         assert len(found) == len(expected) > 0, name
         for one, other in zip(found, expected, strict=True):
             assert one == pytest.approx(other, abs=1e-9, nan_ok=True), name
-
-
-def test_folds_of_a_report_split_no_group_and_no_copies():
-    people, images = np.arange(40) // 2, np.zeros((40, 48, 48), dtype=np.uint8)
-    images[:, 0, 0] = np.roll(np.arange(40) // 2, 1)
-    labels = np.arange(40) % 3
-    faces = Dataset.from_arrays(images, labels, classes=CLASSES, split=np.full(40, "validation"), groups=people)
-    chances = np.random.default_rng(0).dirichlet(np.ones(3), 40)
-    scores = Predictions(faces.rows, labels, chances, CLASSES, "validation", "", groups=people)
-    context = ReportContext(scores, evaluate_predictions(scores, 2), faces)
-    assert len(np.unique(join_groups(40, people, context.identical))) == 1, "a chain of copies joins all people"
-    assert len(prediction_sets(context).fold_thresholds) == 1

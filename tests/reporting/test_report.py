@@ -1,6 +1,5 @@
-"""Oracles: pages of splits that lack something; a label that is turned; a model that may not be asked."""
+"""Oracles: pages of splits that lack something; a model that may not be asked."""
 
-import json
 import re
 from dataclasses import replace
 
@@ -8,14 +7,10 @@ import numpy as np
 import pytest
 
 from mien.errors import DataError
-from mien.evaluation.estimates import evaluate_predictions
 from mien.evaluation.predictions import Predictions
-from mien.evaluation.temperature import assign_folds
 from mien.inference.predictor import load
 from mien.labels import SCHEMES
 from mien.pipeline.measured_split import faces_of_predictions, match_faces
-from mien.reporting.context import ReportContext
-from mien.reporting.probabilities import prediction_sets
 from support import page_codes, raises, write_report
 
 
@@ -54,34 +49,6 @@ def test_a_row_that_is_right_for_certain(faces, tmp_path):
     write_report(tmp_path, scores, title="right")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page_codes(page).count("no-mistakes") == 3, "pairs, worst mistakes and merging"
-
-
-def test_a_label_moves_neither_its_own_threshold_nor_its_own_set(faces, scored):
-    scores = scored([0, 1, 2, 3, 4, 5, 6] * 12, faces.classes)
-    evaluation = evaluate_predictions(scores, 2)
-    fold_of_row = assign_folds(np.arange(len(scores)))
-    before = prediction_sets(ReportContext(scores, evaluation))
-    for row in range(0, len(scores), 7):
-        turned = scores.labels.copy()
-        turned[row] = (turned[row] + 3) % 7
-        after = prediction_sets(ReportContext(replace(scores, labels=turned), evaluation))
-        assert after.fold_thresholds[fold_of_row[row]] == before.fold_thresholds[fold_of_row[row]]
-        assert np.array_equal(after.members[row], before.members[row])
-
-
-def test_the_level_of_prediction_sets_is_chosen(faces, tmp_path, scored):
-    scores = scored([0, 1, 2, 3, 4, 5, 6] * 12, faces.classes)
-    write_report(tmp_path / "out", scores, level=0.75)
-    line, *_ = json.loads((tmp_path / "out" / "tables" / "prediction-sets.json").read_text(encoding="utf-8"))
-    evaluation = evaluate_predictions(scores, 2)
-    sets, usual = (prediction_sets(ReportContext(scores, evaluation, level=level)) for level in (0.75, 0.9))
-    assert (line["true class"], line["samples"]) == ("all", len(scores))
-    assert line["coverage"]["value"] == pytest.approx(sets.members[np.arange(len(scores)), scores.labels].mean())
-    assert line["mean set size"] == pytest.approx(sets.members.sum(axis=1).mean())
-    assert line["mean set size"] < usual.members.sum(axis=1).mean()
-    with raises(DataError, "level-range", "1.5"):
-        write_report(tmp_path / "none", scores, level=1.5)
-    assert not (tmp_path / "none").exists()
 
 
 def test_rows_of_the_test_split_are_known_by_their_faces_whatever_the_scores_call_them(faces, tiny_run, tmp_path):

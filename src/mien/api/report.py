@@ -38,7 +38,6 @@ class ReportInputs:
             classes may differ if a label scheme leads to those of the predictions.
         metadata: how the page was made, such as data and command.
         resamples: bootstrap resamples for each interval.
-        level: target coverage of prediction sets, above 0 and below 1.
         explain: add attention maps, if data and model are given.
         features: add the feature map and the nearest training faces, if data and model are given.
     """
@@ -52,7 +51,6 @@ class ReportInputs:
     data: ReadResult | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     resamples: int = 1000
-    level: float = 0.9
     explain: bool = True
     features: bool = True
 
@@ -100,7 +98,6 @@ def report(
     data: Data | None = None,
     model: Model | None = None,
     split: Literal["train", "validation", "test"] | None = None,
-    level: float = 0.9,
     explain: bool = True,
     features: bool = True,
 ) -> WrittenPage:
@@ -112,7 +109,6 @@ def report(
         data: labelled faces that the predictions are of.
         model: that made the predictions; in a run folder the run's own by default.
         split: which predictions of a folder; validation by default.
-        level: target coverage of prediction sets, above 0 and below 1.
         explain: add attention maps, which take half a minute. They need data and model.
         features: add the feature map and the nearest training faces, which need data and model, too.
 
@@ -130,7 +126,7 @@ def report(
     if data is not None:
         form = (FINGERPRINT_PX, 1) if inputs.model is None else inputs.model.manifest.input.stored_as
         inputs = replace(inputs, data=read(data, *form))
-    inputs = replace(inputs, level=level, explain=explain, features=features)
+    inputs = replace(inputs, explain=explain, features=features)
     return write_report(inputs.default_out if out is None else Path(out), inputs)
 
 
@@ -142,7 +138,7 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
         inputs: what is known.
 
     Raises:
-        DataError: the predictions are not of these faces or this model; ``level`` out of range. Nothing is written
+        DataError: the predictions are not of these faces or this model. Nothing is written
             then, and after any other error.
         MissingExtraError: matplotlib or jinja2 is not installed.
         RunError: the file system refused.
@@ -172,7 +168,6 @@ def write_report(out: Path, inputs: ReportInputs) -> WrittenPage:
         predict=None if model is None or is_test else model.probabilities,
         robustness=find_robustness(places, predictions, inputs.model_name),
         resamples=inputs.resamples,
-        level=inputs.level,
         model=model,
         run=run,
         all_faces=split.all_faces,

@@ -43,10 +43,6 @@ def report(
             metavar="OUT",
         ),
     ] = None,
-    level: Annotated[
-        float,
-        typer.Option(help="Coverage of prediction sets: how often they contain the true class.", metavar="P"),
-    ] = 0.9,
     no_explain: Annotated[
         bool, typer.Option("--no-explain", help="Skip the saliency maps, which take half a minute.")
     ] = False,
@@ -74,7 +70,7 @@ def report(
     inputs = ReportInputs.find(place, model, split)
     out = out or inputs.default_out
     check_page_out(out, data)
-    inputs = replace(inputs, level=level, explain=not no_explain, features=not no_features)
+    inputs = replace(inputs, explain=not no_explain, features=not no_features)
     complete = inputs if inputs.model is not None else _with_recorded_model(inputs)
     recorded = None if source is not None else _recorded_data(complete) or _training_data(complete)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +11,8 @@ import numpy.typing as npt
 
 from mien.errors import DataError
 from mien.evaluation.calibration import equal_mass_bins
-from mien.evaluation.intervals import check_resamples, percentile_interval, proportion_among, resampled_weights
-from mien.evaluation.metrics import Floats, OneVersusRest
+from mien.evaluation.intervals import proportion_among
+from mien.evaluation.metrics import Floats
 from mien.evaluation.results import Estimate, JsonResult
 from mien.sample_groups import Groups
 
@@ -44,39 +43,31 @@ class AccuracyBy(JsonResult):
     Attributes:
         bins: the bins.
         missing: samples without a finite value, which are in no bin.
-        rank_correlation: Kendall's tau-b between the value and correctness, -1..1, with its 95% bootstrap interval.
-            Below 0, accuracy falls as the value rises. NaN if all values, or all results, are equal.
     """
 
     bins: tuple[ValueBin, ...]
     missing: int
-    rank_correlation: Estimate
 
 
 def accuracy_by(
     values: npt.NDArray[Any],
     correct: npt.NDArray[np.bool_],
     bins: int | Sequence[float] = 5,
-    resamples: int = 1000,
-    seed: int = 0,
     groups: Groups | None = None,
 ) -> AccuracyBy:
-    """Accuracy in each bin of a value, and their rank correlation.
+    """Accuracy in each bin of a value.
 
     Args:
         values: float or integers (N,), one per sample.
         correct: bool (N,), whether the sample was predicted correctly.
         bins: the number of bins, which hold equally many samples; equal values share a bin, and with few distinct
             values each has its own. Or ascending cuts, each of which starts a bin.
-        resamples: number of bootstrap resamples behind the correlation's interval.
-        seed: seed of the resampling.
         groups: int64 (N,), samples of one number, such as those of a person, are drawn together, and count in the
             intervals as in :func:`mien.evaluation.intervals.proportion_among`; None: every sample by itself.
 
     Raises:
-        DataError: ``values`` is not (N,), ``bins`` is less than 1 or not ascending, or ``resamples`` less than 1.
+        DataError: ``values`` is not (N,), ``bins`` is less than 1 or not ascending.
     """
-    check_resamples(resamples)
     numbers = np.asarray(values, dtype=np.float64)
     if numbers.shape != np.shape(correct) or numbers.ndim != 1:
         raise DataError(
@@ -93,40 +84,7 @@ def accuracy_by(
         held = numbers[inside]
         accuracy = proportion_among(hits, inside, groups)
         parts.append(ValueBin(float(held.min()), float(held.max()), float(held.mean()), len(held), accuracy))
-    return AccuracyBy(tuple(parts), int((~known).sum()), _correlation(numbers, hits, resamples, seed, groups))
-
-
-class KendallTau:
-    """Kendall's tau-b between a value and a yes-or-no, under any sample weights: Kendall, Biometrika 33, 1945.
-
-    Concordant minus discordant pairs are then (2 AUC - 1) * yes * no. The values, float (N,), are sorted once.
-    """
-
-    def __init__(self, values: Floats, correct: npt.NDArray[np.bool_]) -> None:
-        self.correct: npt.NDArray[np.bool_] = correct
-        self.against: OneVersusRest = OneVersusRest.of(correct, values)
-        self.value_of: npt.NDArray[np.intp] = np.unique(values, return_inverse=True)[1]
-
-    def under(self, weights: Floats) -> float:
-        """-1..1 under weights, float (N,); NaN if all values, or all of ``correct``, are equal."""
-        right = float(weights @ self.correct)
-        total = float(weights.sum())
-        alike = np.bincount(self.value_of, weights=weights)
-        answers_differ = right * (total - right)
-        values_differ = (total**2 - float(alike @ alike)) / 2
-        if answers_differ <= 0 or values_differ <= 0:
-            return math.nan
-        return (2 * self.against.area(weights) - 1) * math.sqrt(answers_differ / values_differ)
-
-
-def _correlation(
-    values: Floats, correct: npt.NDArray[np.bool_], resamples: int, seed: int, groups: Groups | None
-) -> Estimate:
-    if not len(values):
-        return Estimate(math.nan, math.nan, math.nan)
-    tau = KendallTau(values, correct)
-    drawn = np.array([tau.under(weights) for weights in resampled_weights(len(values), resamples, seed, groups)])
-    return percentile_interval(tau.under(np.ones(len(values))), drawn)
+    return AccuracyBy(tuple(parts), int((~known).sum()))
 
 
 def _bin_numbers(values: Floats, bins: int | Sequence[float]) -> npt.NDArray[np.int64]:

@@ -14,7 +14,7 @@ of 0.42 to 0.49 by maps moved to the wrong place, only because those remove whol
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -219,58 +219,17 @@ class RandomizationTest(JsonResult):
     spearman: Estimate
 
 
-@dataclass(frozen=True)
-class Verdict:
+def judge(
+    faithfulness: Faithfulness, randomisation: RandomizationTest | None = None
+) -> Literal["passes", "fails", "undecided"]:
     """Whether a method's maps may be believed on a model.
 
-    Attributes:
-        faithful: deletion beats maps that know nothing of the face, and insertion is not beaten by them.
-        learnt: maps change when the learning is undone; None where that was not checked (no weights at hand).
-        faces: in the check that has fewer.
-        reason: both in words.
+    They pass if deletion beats maps that know nothing of the face, insertion is not beaten by them, and they change
+    when the learning is undone, where that was checked. With fewer than :data:`LEAST_FACES` faces it is undecided.
     """
-
-    faithful: bool
-    learnt: bool | None
-    faces: int
-    reason: str
-
-    @property
-    def decided(self) -> bool:
-        """Whether there were faces enough."""
-        return self.faces >= LEAST_FACES
-
-    @property
-    def passes(self) -> bool:
-        """Faithful, and not found to be independent of the learning, on enough faces."""
-        return self.decided and self.faithful and self.learnt is not False
-
-    @property
-    def word(self) -> str:
-        """``"passes"``, ``"fails"`` or ``"undecided"``."""
-        return "passes" if self.passes else "fails" if self.decided else "undecided"
-
-
-def judge(faithfulness: Faithfulness, randomisation: RandomizationTest | None = None) -> Verdict:
-    """Apply :data:`LEAST_FACES`, :data:`LEAST_GAIN` and :data:`LARGEST_CORRELATION` to a method's checks on a model."""
-    gain, inserted = faithfulness.deletion_gain, faithfulness.insertion_gain
-    better, worse = gain.low > LEAST_GAIN, inserted.high < LEAST_GAIN
-    reason = (
-        f"deletion is {'better than' if better else 'not clearly better than'} moved maps: gain "
-        f"{gain.value:.3f} ({gain.low:.3f} to {gain.high:.3f})"
-    )
-    if worse:
-        reason += f"; insertion is worse: gain {inserted.value:.3f} ({inserted.low:.3f} to {inserted.high:.3f})"
-    faces, learnt = faithfulness.faces, None
-    if randomisation is None:
-        reason += "; randomisation was not checked"
-    else:
-        faces, likeness = min(faces, randomisation.faces), randomisation.spearman
-        learnt = likeness.high < LARGEST_CORRELATION
-        reason += (
-            f"; maps {'change with' if learnt else 'do not change enough with'} the weights: rank correlation with a "
-            f"randomised network's {likeness.value:.2f} ({likeness.low:.2f} to {likeness.high:.2f})"
-        )
+    faces = min(faithfulness.faces, faithfulness.faces if randomisation is None else randomisation.faces)
     if faces < LEAST_FACES:
-        reason = f"undecided, {faces} faces where {LEAST_FACES} are needed; {reason}"
-    return Verdict(better and not worse, learnt, faces, reason)
+        return "undecided"
+    faithful = faithfulness.deletion_gain.low > LEAST_GAIN and faithfulness.insertion_gain.high >= LEAST_GAIN
+    learnt = randomisation is None or randomisation.spearman.high < LARGEST_CORRELATION
+    return "passes" if faithful and learnt else "fails"

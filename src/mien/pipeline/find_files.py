@@ -68,42 +68,26 @@ def find_robustness(
     if predictions.split == "test":
         words = "Robustness section skipped: only `mien evaluate` may use the test split."
         return Notice(words, code="robustness-of-test")
-    refused = None
     for place in places:
         file = place / NAME if place.is_dir() else place
         if not file.is_file():
             continue
         measured = read_robustness(file)
-        if measured.split != predictions.split:
-            code, reason = "robustness-other-split", f"this report covers the split {predictions.split}"
-        elif _other_data(measured, predictions):
-            code, reason = "robustness-other-data", "this report covers other data"
-        elif _other_predictions(measured, predictions):
-            found = f"{measured.result.clean_accuracy.value:.4f}"
-            code = "robustness-other-predictions"
-            reason = f"and its clean accuracy, {found}, is not that of these predictions"
-        elif model_name is not None and _place(measured.model) != _place(model_name):
-            code, reason = "robustness-other-model", f"this report covers the model {model_name}"
-        else:
-            return measured
-        refused = refused or Notice(f"{file} skipped: it covers {measured.description}, {reason}.", code=code)
-    return refused or NOT_MEASURED
+        prints = {measured.data_fingerprint, predictions.data_fingerprint} - {""}
+        other_model = model_name is not None and _place(measured.model) != _place(model_name)
+        if measured.split != predictions.split or len(prints) > 1 or other_model or _retrained(measured, predictions):
+            words = f"{file} skipped: it covers {measured.description}, not the data or the model of this report."
+            return Notice(words, code="robustness-other")
+        return measured
+    return NOT_MEASURED
 
 
-def _other_data(measured: RobustnessReport, predictions: Predictions) -> bool:
-    """Files of an older mien do not say of which data they are."""
-    return "" not in {measured.data_fingerprint, predictions.data_fingerprint} and (
-        measured.data_fingerprint != predictions.data_fingerprint
-    )
-
-
-def _other_predictions(measured: RobustnessReport, predictions: Predictions) -> bool:
+def _retrained(measured: RobustnessReport, predictions: Predictions) -> bool:
     """Whether all samples were measured, and by another model: a run folder keeps its place when it is trained on."""
-    if measured.result.faces != len(predictions):
-        return False
     accuracy = float((predictions.probabilities.argmax(axis=1) == predictions.labels).mean())
     # Probabilities kept as float16 may turn a tie.
-    return abs(measured.result.clean_accuracy.value - accuracy) > 2 / len(predictions)
+    other = abs(measured.result.clean_accuracy.value - accuracy) > 2 / len(predictions)
+    return measured.result.faces == len(predictions) and other
 
 
 def _place(model: str) -> Path:

@@ -105,7 +105,7 @@ def _evidence(images: npt.NDArray[np.uint8], explainer: MapExplainer) -> tuple[T
         rows.append(
             (
                 name,
-                judge(faithful, randomized).word,
+                judge(faithful, randomized),
                 faithful.deletion_gain,
                 faithful.insertion_gain,
                 None if randomized is None else randomized.spearman,

@@ -11,8 +11,6 @@ from mien.errors import Notice
 from mien.evaluation.accuracy_by import AccuracyBy, accuracy_by
 from mien.evaluation.corruptions import STRENGTHS
 from mien.evaluation.image_statistics import brightness, contrast, sharpness, vote_entropy
-from mien.evaluation.intervals import proportion_among
-from mien.evaluation.paired_tests import mcnemar_test
 from mien.evaluation.robustness import RelativeRobustness, RobustnessReport
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, Section, Table, Text
 from mien.page.charts.error_analysis import (
@@ -21,11 +19,8 @@ from mien.page.charts.error_analysis import (
     robustness_chart,
     robustness_curves_chart,
 )
-from mien.page.wording import decimal, interval_text, p_text, percent
-from mien.reporting.context import ReportContext, Skipped, draw_sorted
-
-MOST_MIRRORED = 1000
-"""Faces that are mirrored: more would cost time and add little."""
+from mien.page.wording import decimal, interval_text, percent
+from mien.reporting.context import ReportContext, Skipped
 
 
 def conditions_section(context: ReportContext) -> Section | Skipped:
@@ -46,7 +41,7 @@ def conditions_section(context: ReportContext) -> Section | Skipped:
             **statistics,
         }
     found = {
-        name: (accuracy_by(values, context.correct, resamples=context.resamples, groups=context.groups), what)
+        name: (accuracy_by(values, context.correct, groups=context.groups), what)
         for name, (values, what) in statistics.items()
     }
     charts = tuple(
@@ -60,7 +55,6 @@ def conditions_section(context: ReportContext) -> Section | Skipped:
         Column("accuracy", "percent"),
     )  # fmt: skip
     blocks: list[Block] = [ChartRow(charts), Table("accuracy-by", columns, rows, shown=0)]
-    blocks += _mirror_blocks(context)
     return Section("conditions", "Accuracy by image property", tuple(blocks))
 
 
@@ -68,39 +62,7 @@ BINS = "Bins hold about equally many faces."
 
 
 def _words(by: AccuracyBy) -> str:
-    tau = by.rank_correlation
-    unknown = f" {by.missing:,} faces without this value are excluded." if by.missing else ""
-    if np.isnan(tau.value):
-        return f"{BINS}{unknown}"
-    return f"{BINS} Kendall's tau with correctness: {tau.value:+.3f} ({tau.low:+.3f} to {tau.high:+.3f}).{unknown}"
-
-
-def _mirror_blocks(context: ReportContext) -> list[Block]:
-    if context.predict is None or context.faces is None:
-        return []
-    chosen = draw_sorted(len(context.predictions), MOST_MIRRORED)
-    images = np.asarray(context.faces.images)[chosen]
-    labels = context.predictions.labels[chosen]
-    straight = context.predict(images).argmax(axis=1)
-    mirrored = context.predict(np.ascontiguousarray(images[:, :, ::-1])).argmax(axis=1)
-    correct, correct_mirrored = straight == labels, mirrored == labels
-    groups = None if context.groups is None else context.groups[chosen]
-    test = mcnemar_test(correct & ~correct_mirrored, ~correct & correct_mirrored, groups)
-    count = len(chosen)
-    rows = [
-        ("original, correct", proportion_among(correct, groups=groups)),
-        ("mirrored, correct", proportion_among(correct_mirrored, groups=groups)),
-        ("same prediction for both", proportion_among(straight == mirrored, groups=groups)),
-    ]
-    of_all = f"{count:,} faces" + (" drawn at random" if count < len(context.predictions) else "")
-    same = rows[2][1]
-    return [
-        Text(
-            f"Mirrored left to right, {percent(same.value)} ({interval_text('accuracy', same)}) of {of_all} get the "
-            f"same prediction. McNemar's test of equal accuracy: {p_text(test.p_value)}."
-        ),
-        Table("mirrored", (Column(of_all, "text"), Column("percentage", "percent")), rows),
-    ]
+    return BINS + (f" {by.missing:,} faces without this value are excluded." if by.missing else "")
 
 
 def robustness_section(context: ReportContext) -> Section | Skipped:

@@ -58,7 +58,6 @@ class ReportContext:
         predict: the model as a function: faces uint8 (n, S, S[, 3]) -> probabilities (n, C).
         robustness: what ``mien robustness`` measured, or why it is not shown.
         resamples: bootstrap resamples for each interval.
-        level: target coverage of prediction sets, above 0 and below 1.
         model: the model.
         run: the run folder of the model.
         all_faces: the faces of all splits, under the classes of the model.
@@ -76,7 +75,6 @@ class ReportContext:
     predict: Predict | None = None
     robustness: RobustnessReport | Notice = NOT_MEASURED
     resamples: int = 1000
-    level: float = 0.9
     model: Predictor | None = None
     run: RunFolder | None = None
     all_faces: Dataset | None = None

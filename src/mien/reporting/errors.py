@@ -22,7 +22,6 @@ from mien.evaluation.error_analysis import (
     scheme_of,
     worst_mistakes,
 )
-from mien.evaluation.ferplus import majority
 from mien.evaluation.intervals import proportion_among
 from mien.labels import LabelScheme, parse_scheme
 from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
@@ -101,7 +100,6 @@ def worst_section(context: ReportContext) -> Section:
             ),
             shown,
             *blocks,
-            *_votes_on_mistakes(context),
         ]
     return Section("worst", "Worst mistakes", tuple(blocks))
 
@@ -256,35 +254,3 @@ def _worst_table(context: ReportContext) -> Table:
     kept = len(columns) if any(row[-1] for row in rows) else -1
     cut: list[tuple[Any, ...]] = [row[:kept] for row in rows]
     return Table("worst-mistakes", columns[:kept], cut, shown=0 if context.faces is not None else 12)
-
-
-def _votes_on_mistakes(context: ReportContext) -> list[Block]:
-    """The majority vote, by FER+'s protocol, on the faces with wrong and with correct predictions."""
-    votes = context.votes
-    if votes is None:
-        return []
-    names = np.array(context.vote_classes)
-    voted = votes.any(axis=1)
-    majorities = majority(votes, context.vote_classes)
-    most, said = majorities >= 0, names[majorities]
-    classes = np.array(context.classes)
-    truth, predicted = classes[context.predictions.labels], classes[context.predicted]
-    kinds = (
-        ("the majority agrees with the prediction", most & (said == predicted)),
-        ("the majority agrees with the label", most & (said == truth)),
-        ("the majority says something else", most & (said != predicted) & (said != truth)),
-        ("there is no majority for an expression", ~most),
-    )
-    wrong, right, rows = ~context.correct & voted, context.correct & voted, []
-    for words, kind in kinds:
-        rows.append(
-            (words, proportion_among(kind, wrong, context.groups), proportion_among(kind, right, context.groups))
-        )
-    columns = (
-        Column("votes", "text"),
-        Column("of wrong predictions", "percent"),
-        Column("of correct predictions", "percent"),
-    )
-    without = int((~voted).sum())
-    caption = f"Samples without votes, excluded: {without:,}." if without else ""
-    return [Table("votes-on-mistakes", columns, rows, caption)]

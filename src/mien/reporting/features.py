@@ -13,7 +13,6 @@ from mien.colours import class_colours
 from mien.data.dataset import Dataset
 from mien.errors import ModelError, Notice, needs_extra
 from mien.evaluation.error_analysis import Indices, worst_mistakes
-from mien.evaluation.ferplus import majority
 from mien.inference.predictor import Predictor
 from mien.page.blocks import Block, CaptionedChart, ChartRow, Column, FaceRow, FaceTile, Section, Table, Text
 from mien.page.charts.svg import COLOURS, Chart, legend_above, make_chart, shorten
@@ -59,23 +58,6 @@ def show_features(context: ReportContext, features: Features) -> Section:
     return Section("features", "Feature map", tuple(blocks))
 
 
-def blame(votes: npt.NDArray[Any] | None, answers: tuple[str, ...], classes: tuple[str, ...], predicted: int) -> str:
-    """What a mistake is likely due to: ``"label"`` if the majority is the predicted class, else ``"network"``.
-
-    ``""`` where nobody voted.
-
-    Args:
-        votes: of the face (V,), for each of ``answers``; None if unknown.
-        answers: V class names.
-        classes: C class names.
-        predicted: index of the predicted class.
-    """
-    if votes is None or not votes.any():
-        return ""
-    best = int(majority(votes[np.newaxis], answers)[0])
-    return "label" if best >= 0 and answers[best] == classes[predicted] else "network"
-
-
 def _map(context: ReportContext, features: npt.NDArray[Any]) -> list[Block]:
     chosen = draw_sorted(len(features), MAPPED)
     points = project_features(features[chosen])
@@ -108,49 +90,36 @@ def _nearest(context: ReportContext, features: Features, training: Dataset) -> l
         return []
     neighbours = min(NEIGHBOURS, len(training))
     indices, cosines = nearest_training(features.of_samples[worst], features.of_training, neighbours)
-    votes = context.votes
     tiles, agreeing = [], 0
     rows: list[tuple[Any, ...]] = []
     for at, near, similar in zip(worst, indices, cosines, strict=True):
-        predicted = int(context.predicted[at])
-        cause = blame(None if votes is None else votes[at], context.vote_classes, context.classes, predicted)
-        agreeing += bool(2 * (training.labels[near] == predicted).sum() > len(near))
+        agreeing += bool(2 * (training.labels[near] == context.predicted[at]).sum() > len(near))
         names = [context.classes[training.labels[index]] for index in near]
         like = tuple(
             FaceTile(data_address(training.images[index]), f"{name} {cosine:.2f}")
             for index, name, cosine in zip(near, names, similar, strict=True)
         )
-        tile = mistake_tile(context, int(at), like, "Nearest training faces, with the cosine similarity of features:")
-        caption = f"{tile.caption} ({cause}?)" if cause else tile.caption
-        tiles.append(FaceTile(tile.image, caption, tile.detail, tile.like, tile.like_title))
-        rows.append((int(context.predictions.sample_ids[at]), cause, ", ".join(names), float(similar[0])))
-    columns: tuple[Column, ...] = (
-        Column("sample", "text"), Column("cause", "text"), Column("nearest training faces", "text"), Column("cosine"),
-    )  # fmt: skip
-    if votes is None:
-        columns, rows = (columns[0], *columns[2:]), [(row[0], *row[2:]) for row in rows]
+        title = "Nearest training faces, with the cosine similarity of features:"
+        tiles.append(mistake_tile(context, int(at), like, title))
+        rows.append((int(context.predictions.sample_ids[at]), ", ".join(names), float(similar[0])))
+    columns = (Column("sample", "text"), Column("nearest training faces", "text"), Column("cosine"))
     caution = (
         "The neighbours are found by the network's own features, so they mostly agree with its predictions. They show "
         "how the network represents a face. They are not the cause of a mistake."
     )
     return [
-        Text(_nearest_words(features, training, agreeing, rows, has_votes=votes is not None)),
+        Text(_nearest_words(features, training, agreeing, len(rows))),
         Text(caution, soft=True),
         FaceRow("", tuple(tiles)),
         Table("nearest-training-faces", columns, rows, shown=0),
     ]
 
 
-def _nearest_words(
-    features: Features, training: Dataset, agreeing: int, rows: list[tuple[Any, ...]], *, has_votes: bool
-) -> str:
+def _nearest_words(features: Features, training: Dataset, agreeing: int, worst: int) -> str:
     words = (
-        f"For {agreeing} of the {len(rows)} worst mistakes, most of the {min(NEIGHBOURS, len(training))} nearest "
-        f"training faces have the predicted class. Click a face to see them."
+        f"For {agreeing} of the {worst} worst mistakes, most of the {min(NEIGHBOURS, len(training))} nearest training "
+        f"faces have the predicted class. Click a face to see them."
     )
-    if has_votes:
-        of_label = sum(row[1] == "label" for row in rows)
-        words += f" {of_label} may be label errors: most people voted for the predicted class."
     if len(training) < features.training_count:
         words += f" Searched: {len(training):,} of {features.training_count:,} training faces, drawn at random."
     return words

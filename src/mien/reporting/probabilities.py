@@ -1,4 +1,4 @@
-"""What the probabilities are worth: ROC and precision-recall curves, calibration, abstaining, prediction sets."""
+"""What the probabilities are worth: ROC and precision-recall curves, calibration, abstaining."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import numpy as np
 
 from mien.evaluation.calibration import (
     Calibration,
-    ConformalSets,
     CoverageCurve,
     accuracy_against_coverage,
     calibrate,
-    conformal_sets,
 )
 from mien.evaluation.curves import precision_recall_curves, roc_curves
 from mien.evaluation.intervals import proportion_among
@@ -23,9 +21,8 @@ from mien.page.charts.curves import (
     reliability_chart,
     roc_averages_chart,
     roc_chart,
-    set_size_chart,
 )
-from mien.page.wording import decimal, percent
+from mien.page.wording import decimal
 from mien.reporting.context import ReportContext
 
 
@@ -79,7 +76,6 @@ def calibration_section(context: ReportContext) -> Section:
     # A single sample, or identical ones, have no other fold to fit on.
     fitted = not np.isnan(calibration.calibrated).any()
     curve = accuracy_against_coverage(context.confidence, context.correct)
-    sets = prediction_sets(context)
     reliability = reliability_chart(calibration.before.reliability, calibration.after.reliability if fitted else None)
     blocks: list[Block] = [
         _calibration_table(calibration),
@@ -98,21 +94,8 @@ def calibration_section(context: ReportContext) -> Section:
         ),
         _abstaining(context),
         _coverage_table(curve),
-        *_sets_blocks(context, sets),
     ]
     return Section("calibration", "Calibration", tuple(blocks))
-
-
-def prediction_sets(context: ReportContext) -> ConformalSets:
-    """The prediction sets of the samples, from the uncalibrated probabilities.
-
-    Cross-fitted probabilities would leak: the temperatures behind the thresholds of the other folds were fitted on a
-    sample's own label too, so that the label would move its own threshold.
-    """
-    predictions = context.predictions
-    return conformal_sets(
-        predictions.labels, predictions.probabilities, context.groups, context.level, copies=context.identical
-    )
 
 
 def _calibration_table(calibration: Calibration) -> Table:
@@ -180,37 +163,3 @@ def _abstaining(context: ReportContext) -> Slider:
         chart="coverage",
         marks=tuple(round(100 * row[1], 2) for row in rows),
     )
-
-
-def _sets_blocks(context: ReportContext, sets: ConformalSets) -> list[Block]:
-    rows = [
-        ("all", sets.coverage, len(context.predictions), float(sets.members.sum(axis=1).mean())),
-        *(
-            (name, each, int((context.predictions.labels == index).sum()), _mean_size(context, sets, index))
-            for index, (name, each) in enumerate(zip(context.classes, sets.coverage_per_class, strict=True))
-        ),
-    ]
-    columns = (
-        Column("true class", "text"), Column("coverage", "percent"), Column("samples", "count"),
-        Column("mean set size", "decimal"),
-    )  # fmt: skip
-    alone = sets.singleton_accuracy
-    words = (
-        f"Conformal prediction sets contain the true class for {100 * sets.level:g}% of all faces; measured: "
-        f"{percent(sets.coverage.value)}. A set has {sets.mean_size:.2f} classes on average. {percent(sets.singleton)} "
-        f"of the sets have one class, which is correct in {percent(alone.value)}; {percent(sets.empty)} are empty. The "
-        f"target holds over all faces, not for each class. Thresholds are fitted on other folds, on the uncalibrated "
-        f"probabilities."
-    )
-    return [
-        Text(words),
-        CaptionedChart(
-            set_size_chart(sets.size_counts), "Number of classes in a prediction set, with the number of faces."
-        ),
-        Table("prediction-sets", columns, rows),
-    ]
-
-
-def _mean_size(context: ReportContext, sets: ConformalSets, index: int) -> float:
-    mine = context.predictions.labels == index
-    return float(sets.members[mine].sum(axis=1).mean()) if mine.any() else float("nan")

@@ -1,4 +1,4 @@
-"""Charts of ROC and precision-recall curves, calibration, coverage and prediction sets."""
+"""Charts of ROC and precision-recall curves, calibration and coverage."""
 
 from __future__ import annotations
 
@@ -175,22 +175,6 @@ def coverage_chart(curve: CoverageCurve) -> Chart:
         axes.grid()
 
     return make_chart("coverage", draw, height_inches=3.4)
-
-
-def set_size_chart(size_counts: npt.NDArray[np.int64]) -> Chart:
-    """Distribution of the number of classes in the prediction sets."""
-
-    def draw(axes: Axes) -> None:
-        percentages = 100 * size_counts / max(int(size_counts.sum()), 1)
-        bars = axes.bar(np.arange(len(size_counts)), percentages, 0.8, color=COLOURS[0])
-        axes.bar_label(bars, [f"{count:,}" if count else "" for count in size_counts], padding=2, fontsize=7)
-        axes.set_xticks(np.arange(len(size_counts)))
-        axes.margins(y=0.12)
-        axes.set_xlabel("classes in the set")
-        axes.set_ylabel("faces, %")
-        axes.grid(axis="y")
-
-    return make_chart("set-sizes", draw, height_inches=2.8)
 
 
 def _paint_band(axes: Axes, curve: RocCurve | PrecisionRecallCurve, colour: str, alpha: float) -> None:
