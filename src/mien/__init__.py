@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from mien.api.push import push as push
     from mien.api.report import report as report
     from mien.api.robustness import robustness as robustness
+    from mien.api.show import show as show
     from mien.api.study import study as study
     from mien.api.sweep import sweep as sweep
     from mien.api.to_pandas import to_pandas as to_pandas
@@ -68,6 +69,7 @@ _NAMES = {
     "mien.api.push": ("push",),
     "mien.api.report": ("report",),
     "mien.api.robustness": ("robustness",),
+    "mien.api.show": ("show",),
     "mien.api.study": ("study",),
     "mien.api.sweep": ("sweep",),
     "mien.api.to_pandas": ("to_pandas",),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 import mien as package
 from mien.data.clean import read_clean
@@ -65,6 +66,43 @@ def test_a_predictions_file_is_measured_without_its_model(tiny_run):
     assert package.evaluate_file(file).accuracy.value == pytest.approx(expected)
 
 
+def test_mistakes_name_files_and_charts_are_drawn(tiny_run, face_folder, faces):
+    """Oracles: counts by NumPy; the files of the folder; scikit-learn's areas."""
+    result = package.evaluate(tiny_run.path, face_folder)
+    found, table = result.predictions, result.mistakes()
+    wrong = found.probabilities.argmax(1) != found.labels
+    assert len(table.rows) == wrong.sum()
+    assert [column.name for column in table.columns][:4] == ["file", "sample", "label", "prediction"]
+    confidence = [max(row[4:]) for row in table.rows]
+    assert confidence == sorted(confidence, reverse=True)
+    for file, _, label, prediction, *probabilities in table.rows:
+        assert (face_folder / file).parent.name == label != prediction
+        assert (face_folder / file).is_file()
+        assert prediction == result.classes[int(np.argmax(probabilities))]
+    assert package.evaluate_file(tiny_run.predictions("validation")).mistakes().rows[0][0] == ""
+    area = roc_auc_score(found.labels == 3, found.probabilities[:, 3])
+    assert f"happy {area:.3f}" in result.plot_roc().svg
+    for chart in (result.plot_reliability(), result.plot_precision_recall(), result.plot_confusion_matrix()):
+        assert chart.svg.startswith("<svg")
+    assert [row[0] for row in result.per_class().rows[:7]] == list(faces.classes)
+
+
+def test_a_sheet_shows_faces_of_each_class_and_as_training_does(mien, face_folder, faces, tmp_path):
+    """Oracle: the pixels of the faces in the SVG's images, counted; augmented ones differ."""
+    sheet = package.show(face_folder, split="train", faces_per_class=3)
+    assert sheet.svg.count("<image") == 3 * len(faces.classes)
+    assert all(name in sheet.svg for name in faces.classes)
+    assert package.show(face_folder, "quick", faces_per_class=3).svg != package.show(face_folder, faces_per_class=3).svg
+    answer = mien("data", "show", face_folder, "--recipe", "quick", "--count", 3, "--out", tmp_path / "faces.png")
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "faces.png").read_bytes() == package.show(face_folder, "quick", faces_per_class=3).png_file()
+    refused(mien("data", "show", face_folder, "--out", tmp_path / "faces.png"), "file-exists", "faces.png")
+    refused(mien("data", "show", face_folder, "--out", tmp_path / "faces.gif"), "chart-suffix")
+    refused(mien("data", "show", face_folder, "--split", "tset", "--out", tmp_path / "a.png"), "split-unknown")
+    with raises(DataError, "no-faces"):
+        package.show(faces, faces_per_class=0)
+
+
 def test_a_model_compared_with_itself_does_not_differ(tiny_run, faces):
     result = package.compare(tiny_run.path, tiny_run.path, faces)
     assert (result.accuracy_difference.value, result.p_value) == (0, 1)
@@ -95,6 +133,9 @@ def test_arrays_train_as_a_folder_does(tmp_path, tiny_recipe, faces):
     assert weights[0] == weights[1]
     assert len(first.history) == 2
     assert "<svg" in first._repr_html_()
+    assert f"{100 * first.evaluation.accuracy.value:.1f}%" in str(first)
+    curves = package.compare(first.run, second.run, faces).plot_learning_curves()
+    assert all(str(each.name) in curves.svg for each in (first.run, second.run))
 
 
 def test_a_callback_stops_a_run(tmp_path, tiny_recipe, faces):

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mien.errors import MissingExtraError
-from mien.page.charts.overview import class_chart, confusion_chart, training_chart
-from mien.page.charts.svg import INK, MOST_POINTS, make_chart, readable_on
+from mien.errors import DataError, MissingExtraError
+from mien.page.charts.overview import class_chart, confusion_chart, runs_chart, training_chart
+from mien.page.charts.svg import COLOURS, INK, MOST_POINTS, make_chart, readable_on
 from support import raises
 
 HISTORY = [
@@ -57,7 +57,7 @@ def test_ids_differ_between_charts_and_references_are_met():
     assert {one or other for one, other in references} <= set(ids)
 
 
-def test_the_files_are_dark_on_white_whatever_the_page_is():
+def test_the_files_are_dark_on_white_whatever_the_page_is(tmp_path):
     chart = class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "happy"))
     text = chart.svg_file().decode()
     assert ElementTree.fromstring(text.encode()).tag.endswith("}svg")
@@ -68,7 +68,12 @@ def test_the_files_are_dark_on_white_whatever_the_page_is():
     pixels = np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
     assert pixels[0, 0].tolist() == [255, 255, 255]
     assert pixels.min(axis=2).min() < 80
-    assert png == class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "happy")).png_file()
+    again = class_chart({"train": [2345, 0], "test": [0, 0]}, ("sad", "happy"))
+    assert (png, chart.pdf_file()) == (again.png_file(), again.pdf_file())
+    chart.save(tmp_path / "chart.PDF")
+    assert (tmp_path / "chart.PDF").read_bytes().startswith(b"%PDF")
+    with raises(DataError, "chart-suffix", "chart.gif"):
+        chart.save(tmp_path / "chart.gif")
 
 
 def test_a_notebook_shows_the_file_and_says_its_name_alone():
@@ -85,6 +90,27 @@ def test_a_notebook_shows_the_file_and_says_its_name_alone():
 def test_the_best_epoch_is_marked_where_it_is_known():
     assert "epoch kept (2)" in words(CHARTS["loss"]())
     assert not any("best" in word for word in words(training_chart(HISTORY, "accuracy", None).svg))
+
+
+def test_any_metric_of_the_history_is_drawn_and_no_other():
+    rates = [{**line, "learning_rate": 0.1 / line["epoch"]} for line in HISTORY]
+    svg = training_chart(rates, "learning_rate", None).svg
+    assert "learning rate" in words(svg)
+    assert 'data-points="1,0.1 2,0.05 3,0.03333 4,0.025 5,0.02"' in svg
+    with raises(DataError, "metric-unknown", "learning_rat", "'learning_rate'"):
+        training_chart(rates, "learning_rat", None)
+    with raises(DataError, "metric-unknown"):
+        runs_chart({"a": HISTORY}, "accuracy_of_train")
+
+
+def test_runs_are_lines_and_the_seeds_of_a_variant_share_colour_and_name():
+    """Oracle: the names and numbers that the page's script reads."""
+    other = [{**line, "validation_accuracy": 0.5} for line in HISTORY[:2]]
+    svg = runs_chart({"sgd / 1": HISTORY, "sgd / 2": other, "adam / 1": other, "none / 1": []}).svg
+    assert {"sgd", "adam"} <= set(words(svg))
+    assert "none" not in words(svg)
+    assert re.findall(r'data-name="([^"]*)"', svg) == ["sgd", "adam"]
+    assert svg.count(f"stroke: {COLOURS[0]}") > svg.count(f"stroke: {COLOURS[1]}")
 
 
 def test_curves_of_one_epoch_have_whole_ticks():

@@ -48,4 +48,4 @@ def test_a_percent_sign_stays_with_its_number_and_a_command_as_it_is(faces, tmp_
     reader = Reader()
     reader.feed(page.read_text(encoding="utf-8"))
     assert command in reader.text
-    assert "90% of all faces" in reader.text
+    assert "95% intervals" in reader.text

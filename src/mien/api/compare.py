@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +19,7 @@ from mien.evaluation.paired_tests import shared_samples
 from mien.evaluation.predictions import Predictions
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.reporting.comparison import Comparison, compare_predictions
+from mien.run_folder import RunFolder
 
 
 def compare(
@@ -61,6 +63,7 @@ def compare_named(
             code="too-few-models",
         )
     (first, baseline), *others = [(name, _resolve(predictions, data)) for name, predictions in named]
+    histories = {name: RunFolder(Path(name)).read_history() for name, _ in named}
     results = []
     for name, split in others:
         names = (first, name) if first != name else (f"{first} (1)", f"{name} (2)")
@@ -72,7 +75,7 @@ def compare_named(
             subsets = zip(baseline.subsets(resamples), split.subsets(resamples), strict=True)
             faces = baseline.faces.subset(np.argsort(baseline.predictions.sample_ids))
             found = replace(found, subsets=tuple(subsets), faces=faces)
-        results.append(found)
+        results.append(replace(found, histories={name: histories[name] for name in names if histories.get(name)}))
     return results
 
 

@@ -16,6 +16,9 @@ from mien.api.inputs import Data, Model, data_name, read, run_of
 from mien.api.report import ReportInputs, write_report
 from mien.data.read import ReadResult
 from mien.errors import DataError, MienWarning, Notice
+from mien.evaluation.calibration import reliability
+from mien.evaluation.curves import precision_recall_curves, roc_curves
+from mien.evaluation.error_analysis import worst_mistakes
 from mien.evaluation.predictions import Predictions, read_predictions
 from mien.evaluation.results import Estimate, Evaluation
 from mien.evaluation.vote_metrics import VoteEvaluation
@@ -23,9 +26,11 @@ from mien.hub import is_fetched
 from mien.inference.find_model import SHIPPED, find_run
 from mien.inference.predictor import Predictor, load
 from mien.labels import parse_scheme
+from mien.page.blocks import Column, Table
+from mien.page.charts.curves import precision_recall_chart, reliability_chart, roc_chart
 from mien.page.charts.overview import confusion_chart
 from mien.page.charts.svg import Chart
-from mien.page.sections import majority_table, metrics_table, subsets_table
+from mien.page.sections import classification_report, majority_table, metrics_table, subsets_table
 from mien.page.terminal import as_text, evaluation_text
 from mien.pipeline.evaluate import (
     EvaluateOptions,
@@ -97,9 +102,55 @@ class EvaluationResult:
         """
         return self.evaluation.votes
 
+    def mistakes(self) -> Table:
+        """All misclassified samples: file, label, prediction and the probability of every class; surest first.
+
+        It has ``save("mistakes.csv")`` (``.json``, ``.md``, ``.tex``), ``to_pandas()`` and ``rows``. ``file`` is empty
+        where a predictions file was measured.
+        """
+        order = worst_mistakes(self.predictions.labels, self.predictions.probabilities, len(self.predictions))
+        files = {} if self.data is None else dict(zip(self.data.faces.rows, self.data.faces.source, strict=True))
+        classes = self.classes
+        own = ("file", "sample", "label", "prediction")
+        columns = (*(Column(name, "text") for name in own), *(Column(f"p({name})") for name in classes))
+        rows = []
+        for at in order.tolist():
+            values, sample = self.predictions.probabilities[at], int(self.predictions.sample_ids[at])
+            names = classes[self.predictions.labels[at]], classes[int(values.argmax())]
+            rows.append((str(files.get(sample, "")), sample, *names, *values.tolist()))
+        return Table("mistakes", columns, rows)
+
+    def per_class(self) -> Table:
+        """Precision, recall, F1, AUC and samples of each class, and their averages."""
+        return classification_report(self.evaluation)
+
     def plot_confusion_matrix(self) -> Chart:
-        """The confusion matrix: percent of each true class, and counts. Needs the extra ``report``."""
+        """The confusion matrix: percent of each true class, and counts. Needs the extra ``report``, as all charts."""
         return confusion_chart(self.confusion_matrix, self.classes)
+
+    def plot_roc(self) -> Chart:
+        """The ROC curve of each class against the rest, with its area and 95% band.
+
+        Raises:
+            DataError: all samples are of one class.
+        """
+        curves = roc_curves(self.predictions.labels, self.predictions.probabilities, groups=self.predictions.groups)
+        if not any(len(each.false_positive_rate) for each in curves.per_class):
+            raise DataError("All samples are of one class, so there are no ROC curves.", code="one-class")
+        return roc_chart(curves, self.classes)
+
+    def plot_precision_recall(self) -> Chart:
+        """The precision-recall curve of each class, with its average precision and 95% band."""
+        labels, probabilities = self.predictions.labels, self.predictions.probabilities
+        return precision_recall_chart(
+            precision_recall_curves(labels, probabilities, groups=self.predictions.groups), self.classes
+        )
+
+    def plot_reliability(self) -> Chart:
+        """Accuracy of the predictions by their confidence; below the diagonal the model is overconfident."""
+        confidence = self.predictions.probabilities.max(axis=1)
+        correct = self.predictions.probabilities.argmax(axis=1) == self.predictions.labels
+        return reliability_chart(reliability(confidence, correct, groups=self.predictions.groups), None)
 
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``report.html`` with charts and tables, ``metrics.json`` and the predictions file into a folder.

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from mien.api.show import show as draw_sheet
 from mien.cli.commands import new_group
 from mien.cli.option_groups import with_option_groups
 from mien.cli.options import (
@@ -26,6 +27,8 @@ from mien.data.read import ReadResult, dataset_info, group_info
 from mien.data.synthetic import synthetic_faces, write_class_folders
 from mien.errors import DataError, needs_extra
 from mien.evaluation.vote_metrics import VoteSummary, summarise_votes
+from mien.files import check_replaceable
+from mien.page.charts.svg import check_chart_name
 
 app: typer.Typer = new_group("Inspect, convert and download data sets.")
 
@@ -108,6 +111,32 @@ def _show_votes(summary: VoteSummary, splits: Iterable[str]) -> None:
     for name, fraction in summary.fractions.items():
         shares.add_row(name, f"{fraction:.1%}", "█" * round(40 * fraction / largest))
     show(shares)
+
+
+@app.command("show", short_help="Draw a sheet of faces of each class.")
+@with_option_groups
+def show_faces(
+    path: DataArgument,
+    out: Annotated[Path, typer.Option(help="The .png, .svg or .pdf file to write.", metavar="FILE")],
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Show faces as training by this recipe does.", metavar="RECIPE")
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="train, validation or test.", metavar="SPLIT")] = None,
+    count: Annotated[int, typer.Option(min=1, max=50, help="Faces of each class.", metavar="N")] = 8,
+    *,
+    data_options: SourceVotesOptions,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, other faces.", metavar="N")] = 0,
+    overwrite: OverwriteOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Draw a sheet of faces, a row for each class.
+
+    With --recipe, each row has a face as it is, then as training by the recipe shows it: cropped and augmented.
+    """
+    check_replaceable([out], overwrite)
+    check_chart_name(out)
+    draw_sheet(data_options.at(path), recipe, split=split, faces_per_class=count, seed=seed).save(out)
+    notice(f"{out}: faces of the data; check its licence before you share them.")
 
 
 @app.command("convert", short_help="Convert a data set to one parquet file.")

@@ -8,16 +8,23 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
+from mien.errors import DataError, needs_extra
 from mien.evaluation.results import Estimate, json_ready
+from mien.files import write_bytes
 from mien.page.charts.svg import Chart
 from mien.page.rendering import render
 from mien.page.wording import FORMATTERS, UNDEFINED, Format
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 MOST_ROWS = 500
 """Rows of a table that a page holds, unless it shows more at once."""
@@ -121,6 +128,56 @@ class Table:
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
         assert len(set(names)) == len(names), f"table {self.name} has duplicate column names: {names}"
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all rows into a ``.csv``, ``.json``, ``.md`` (Markdown) or ``.tex`` (LaTeX) file, whole or not at all.
+
+        Raises:
+            DataError: another suffix.
+            RunError: the file system refused.
+        """
+        file = Path(path)
+        forms: dict[str, Callable[[], str | bytes]] = {
+            ".csv": self.to_csv,
+            ".json": self.to_json,
+            ".md": self.to_markdown,
+            ".tex": self.to_latex,
+        }
+        if file.suffix.lower() not in forms:
+            raise DataError(f"A table is saved as {', '.join(forms)}; found {file.name}.", code="table-suffix")
+        content: str | bytes = forms[file.suffix.lower()]()
+        write_bytes(file, content.encode("utf-8") if isinstance(content, str) else content)
+
+    def to_pandas(self) -> DataFrame:
+        """All rows as a data frame; an estimate has three columns. Raises MissingExtraError without pandas."""
+        with needs_extra("pandas", "A data frame"):
+            import pandas as pd
+        return pd.read_csv(io.BytesIO(self.to_csv()))
+
+    def to_markdown(self) -> str:
+        """As GitHub's Markdown, with numbers as the page shows them; an interval in brackets."""
+        head = [column.head or column.name for column in self.columns]
+        rules = [":---" if column.format == "text" else "---:" for column in self.columns]
+        rows = [[cell.replace("|", "\\|") for cell in row] for row in self._texts()]
+        return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rules, *rows))
+
+    def to_latex(self) -> str:
+        """As a LaTeX ``tabular`` for the package booktabs, with numbers as the page shows them."""
+        columns = "".join("l" if column.format == "text" else "r" for column in self.columns)
+        head, *rows = (
+            " & ".join(cell.translate(_LATEX) for cell in cells) + " \\\\\n"
+            for cells in ([column.head or column.name for column in self.columns], *self._texts())
+        )
+        body = f"\\toprule\n{head}\\midrule\n{''.join(rows)}\\bottomrule\n"
+        return f"\\begin{{tabular}}{{{columns}}}\n{body}\\end{{tabular}}\n"
+
+    def _texts(self) -> Iterator[list[str]]:
+        """The cells of each row as text."""
+        for row in self.rows:
+            pairs = [
+                (column.show(value), column.interval(value)) for column, value in zip(self.columns, row, strict=True)
+            ]
+            yield [f"{text} [{interval}]" if interval else text for text, interval in pairs]
 
     def _repr_html_(self) -> str:
         """What a notebook shows: all rows."""
@@ -292,6 +349,13 @@ class Section:
                 yield block.chart
             elif isinstance(block, ChartRow):
                 yield from (each.chart for each in block.charts)
+
+
+_LATEX = str.maketrans(
+    {each: f"\\{each}" for each in "&%$#_{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "–": "--"}
+)
+"""What LaTeX would read otherwise."""
 
 
 def _csv_cell(value: Any) -> Any:

@@ -69,7 +69,7 @@ class Page:
         return render("page.html.j2", page=self, colours=class_colours(self.classes))
 
     def write(self, folder: Path, name: str = "report.html") -> WrittenPage:
-        """Write the page, ``figures/*.svg`` and ``.png``, ``tables/*.csv`` and ``.json`` into a folder; the page last.
+        """Write the page, ``figures/*.svg`` and ``.png``, ``tables/*.csv``, ``.json``, ``.tex``; the page last.
 
         Args:
             folder: created if it does not exist.
@@ -90,6 +90,7 @@ class Page:
             for table in section.tables():
                 files[folder / "tables" / f"{table.name}.csv"] = table.to_csv()
                 files[folder / "tables" / f"{table.name}.json"] = table.to_json()
+                files[folder / "tables" / f"{table.name}.tex"] = table.to_latex().encode("utf-8")
         _remove_earlier_files(folder / name)
         for path, content in files.items():
             write_bytes(path, content)

@@ -27,7 +27,7 @@ from mien.page.blocks import (
     Text,
 )
 from mien.page.charts.curves import threshold_chart, vote_reliability_chart
-from mien.page.charts.overview import class_chart, confusion_chart, training_chart
+from mien.page.charts.overview import class_chart, confusion_chart, runs_chart, training_chart
 from mien.page.wording import (
     HEADLINES,
     UNDEFINED,
@@ -210,6 +210,19 @@ def confusion_section(evaluation: Evaluation, faces: Mapping[tuple[int, int], Fa
     )  # fmt: skip
 
 
+def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[Block]:
+    """Validation accuracy and loss of several runs, by name, in one chart each; nothing without two histories."""
+    known = {name: history for name, history in histories.items() if history}
+    if len(known) < 2:
+        return []
+    charts = (
+        CaptionedChart(runs_chart(known, metric), f"{words} after each epoch.")
+        for metric, words in (("validation_accuracy", "Validation accuracy"), ("validation_loss", "Validation loss"))
+        if any(metric in history[0] for history in known.values())
+    )
+    return [ChartRow(tuple(charts))]
+
+
 def threshold_table(result: ThresholdResult) -> Table:
     """The metrics at a threshold, and at the best one on validation."""
     names = ("", "threshold", "accuracy", "precision", "TPR", "FPR", "F1", "J")
@@ -257,10 +270,15 @@ def training_section(
             )
     blocks: list[Block] = []
     if history:
-        charts = (
-            CaptionedChart(training_chart(history, metric, best_epoch), f"{metric.capitalize()} after each epoch.")
-            for metric in ("accuracy", "loss")
-        )
+        words = {"learning_rate": "Learning rate at the end of each epoch.", "macro_f1": "Macro-F1 after each epoch."}
+        charts = [
+            CaptionedChart(
+                training_chart(history, metric, best_epoch),
+                words.get(metric, f"{metric.capitalize()} after each epoch."),
+            )
+            for metric in ("accuracy", "loss", "macro_f1", "learning_rate")
+            if {metric, f"validation_{metric}"} & history[0].keys()
+        ]
         blocks.append(ChartRow(tuple(charts)))
         if best_epoch is not None:
             blocks.append(

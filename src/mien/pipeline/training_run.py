@@ -19,7 +19,7 @@ from mien.inference.predictor import Predictor
 from mien.page.charts.overview import training_chart
 from mien.page.charts.svg import Chart
 from mien.page.sections import metrics_table
-from mien.page.wording import kept_epoch_text
+from mien.page.wording import kept_epoch_text, percent
 from mien.pipeline.evaluation_files import headline_values, write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
 from mien.pipeline.split_predictions import (
@@ -78,8 +78,23 @@ class TrainingResult:
         """Whether Ctrl-C or the callback ended the training before its end: it can be resumed."""
         return self.reason in STOPPED
 
+    def __str__(self) -> str:
+        """Accuracy on validation, the share of its largest class, and the epoch kept."""
+        found, answer = self.evaluation.accuracy, self.evaluation.answer
+        largest = f"; largest class {percent(answer.largest_share)}" if answer is not None else ""
+        return (
+            f"{self.recipe.name}: validation accuracy {percent(found.value)} [{percent(found.low)}, "
+            f"{percent(found.high)}]{largest}; epoch {self.best_epoch} of {len(self.history)} kept ({self.reason}); "
+            f"{self.run}"
+        )
+
     def plot_history(self, metric: str = "accuracy") -> Chart:
-        """Accuracy or loss of train and validation over the epochs. Needs the extra ``report``."""
+        """A metric over the epochs, of train and validation where both are known; ``"learning_rate"``, too.
+
+        Raises:
+            DataError: the history has no such metric (``metric-unknown``).
+            MissingExtraError: the extra ``report`` is not installed.
+        """
         return training_chart(self.history, metric, self.best_epoch)
 
     def to_dict(self) -> dict[str, Any]:

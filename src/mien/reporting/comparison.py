@@ -16,15 +16,29 @@ import numpy.typing as npt
 from mien.data.dataset import Dataset
 from mien.errors import Notice
 from mien.evaluation.intervals import percentile_interval
+from mien.evaluation.metrics import confusion_matrix
 from mien.evaluation.named_metrics import groups_of, resample
 from mien.evaluation.paired_tests import Difference, McNemar, bootstrap_p_value, match_samples, mcnemar_test
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Estimate, SubsetMetrics, json_ready
-from mien.page.blocks import Block, CaptionedChart, Column, FaceGrid, FaceRow, FaceTile, Section, Table, Text
+from mien.page.blocks import (
+    Block,
+    CaptionedChart,
+    ChartRow,
+    Column,
+    FaceGrid,
+    FaceRow,
+    FaceTile,
+    Section,
+    Table,
+    Text,
+)
 from mien.page.charts.error_analysis import differences_chart
+from mien.page.charts.overview import confusion_chart, runs_chart
+from mien.page.charts.svg import Chart
 from mien.page.page import Page
 from mien.page.rendering import data_address
-from mien.page.sections import COPIES_WORDS
+from mien.page.sections import COPIES_WORDS, WIDEST_CONFUSION, learning_curves
 from mien.page.terminal import as_text, rich_table
 from mien.page.wording import p_text, samples_text
 
@@ -54,6 +68,7 @@ class Comparison:
         first_predictions, second_predictions: of the samples, in ascending order of their ids.
         subsets: metrics of both on all samples and without copies; empty without data.
         faces: of the samples, in the same order; None without data.
+        histories: the epochs of both runs by their names, as far as they have any.
     """
 
     first: str
@@ -74,6 +89,7 @@ class Comparison:
     second_predictions: Predictions = field(repr=False)
     subsets: Sequence[tuple[SubsetMetrics, SubsetMetrics]] = ()
     faces: Dataset | None = field(default=None, repr=False)
+    histories: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict, repr=False)
 
     @property
     def p_value(self) -> float:
@@ -104,6 +120,14 @@ class Comparison:
             notices.append(Notice(f"{words}: log loss depends on the temperature", code="temperatures-differ"))
         return notices
 
+    def plot_learning_curves(self, metric: str = "validation_accuracy") -> Chart:
+        """A metric of both runs over their epochs. Needs the extra ``report``.
+
+        Raises:
+            DataError: no run of this comparison has a history with this metric (``metric-unknown``).
+        """
+        return runs_chart(self.histories, metric)
+
     def write_report(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``report.html`` with charts and tables into a folder; the page's path.
 
@@ -114,7 +138,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: both models' metrics, differences, intervals and p-values; notes and subsets, if any."""
-        left_out = {"first_predictions", "second_predictions", "subsets", "faces"}
+        left_out = {"first_predictions", "second_predictions", "subsets", "faces", "histories"}
         content = {
             each.name: json_ready(getattr(self, each.name)) for each in fields(self) if each.name not in left_out
         }
@@ -212,12 +236,16 @@ def comparison_page(comparisons: Sequence[Comparison], metadata: Mapping[str, st
     found = comparisons[0]
     notes = "; ".join(dict.fromkeys(words for each in comparisons for words in each.notices))
     without_faces = Notice("Faces skipped: no data was given. Give --data PATH.", code="faces-without-data")
+    curves = learning_curves({name: history for each in comparisons for name, history in each.histories.items()})
     keys = ["comparison"] if len(comparisons) == 1 else [f"comparison-{at + 1}" for at in range(len(comparisons))]
     return Page(
         title=" · ".join((found.first, *(each.second for each in comparisons))),
         lead=f"Metrics on the {found.first_predictions.split} split: {samples_text(found.samples)}, "
         f"{len(found.classes)} classes.",
-        sections=[comparison_section(each, key) for each, key in zip(comparisons, keys, strict=True)],
+        sections=[
+            *(comparison_section(each, key) for each, key in zip(comparisons, keys, strict=True)),
+            *([Section("curves", "Learning curves", tuple(curves))] if curves else []),
+        ],
         metadata={**(metadata or {}), **({"averaging": notes} if notes else {})},
         notices=[without_faces] if found.faces is None else [],
         classes=found.classes,
@@ -308,6 +336,7 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
         blocks.append(
             CaptionedChart(chart, f"Recall of each class, {found.second} minus {found.first}, with 95% intervals.")
         )
+    blocks.append(_matrices(found, key))
     if found.subsets:
         blocks.append(comparison_subsets_table(found, key))
         blocks.append(Text(COPIES_WORDS, soft=True))
@@ -321,19 +350,28 @@ def comparison_section(found: Comparison, key: str = "comparison") -> Section:
     return Section(key, f"{found.second} vs {found.first}", tuple(blocks))
 
 
+def _matrices(found: Comparison, key: str) -> ChartRow:
+    """Both confusion matrices, side by side."""
+    charts = []
+    for side, name, each in (
+        ("first", found.first, found.first_predictions), ("second", found.second, found.second_predictions),
+    ):  # fmt: skip
+        confusion = confusion_matrix(each.labels, each.probabilities.argmax(axis=1), len(found.classes))
+        chart = confusion_chart(confusion, found.classes, name=f"{key}-confusion-{side}")
+        charts.append(
+            CaptionedChart(chart, f"Confusion matrix of {name}.", scrolls=len(found.classes) > WIDEST_CONFUSION)
+        )
+    return ChartRow(tuple(charts))
+
+
 def _cells(each: Difference) -> tuple[Any, ...]:
     return each.first, each.second, each.difference, each.p_value
 
 
 def _samples_table(found: Comparison, key: str) -> Table:
     """All samples on which exactly one is correct."""
-    columns = (
-        Column("sample", "text"),
-        Column("true class", "text"),
-        Column("correct", "text"),
-        Column("first predicts", "text"),
-        Column("second predicts", "text"),
-    )
+    names = ("file", "sample", "true class", "correct", "first predicts", "second predicts")
+    columns = tuple(Column(name, "text") for name in names)
     rows = []
     for name, sample_ids in ((found.first, found.only_first), (found.second, found.only_second)):
         for at in _indices(found, sample_ids):
@@ -342,7 +380,8 @@ def _samples_table(found: Comparison, key: str) -> Table:
                 found.classes[int(each.probabilities[at].argmax())]
                 for each in (found.first_predictions, found.second_predictions)
             ]
-            rows.append((int(found.first_predictions.sample_ids[at]), truth, name, *predicted))
+            file = "" if found.faces is None else str(found.faces.source[at])
+            rows.append((file, int(found.first_predictions.sample_ids[at]), truth, name, *predicted))
     return Table(f"{key}-samples", columns, rows, shown=0)
 
 

@@ -129,6 +129,10 @@ class ReportContext:
         """Group ids of the samples, int64 (N,): identical images share one. None without faces."""
         return None if self.faces is None else group_identical(np.asarray(self.faces.images))
 
+    def file_of(self, index: int) -> str:
+        """The file of a sample, as the data names it; ``""`` without data."""
+        return "" if self.faces is None else str(self.faces.source[index])
+
     @cached_property
     def votes(self) -> npt.NDArray[Any] | None:
         """Votes for each of :attr:`vote_classes`, (N, V); None if these samples have none."""

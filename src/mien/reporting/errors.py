@@ -183,6 +183,7 @@ def mistake_tile(context: ReportContext, index: int, like: tuple[FaceTile, ...] 
     if votes:
         detail.append(("votes", votes, None))
     detail.append(("sample", str(context.predictions.sample_ids[index]), None))
+    detail.append(("file", context.file_of(index), None))
     true, predicted = context.classes[context.predictions.labels[index]], context.classes[context.predicted[index]]
     caption = f"{true}, predicted {predicted} {percent(float(probabilities.max()), 0)}"
     return FaceTile(data_address(context.faces.images[index]), caption, tuple(detail), like, like_title)
@@ -236,11 +237,12 @@ def _of_samples(context: ReportContext, pair: ConfusedPair) -> ConfusedPair:
 def _worst_table(context: ReportContext) -> Table:
     worst = worst_mistakes(context.predictions.labels, context.predictions.probabilities, 100)
     columns = (
-        Column("sample", "text"), Column("true class", "text"), Column("predicted", "text"), Column("confidence"),
-        Column("probability of the true class"), Column("votes", "text"),
+        Column("file", "text"), Column("sample", "text"), Column("true class", "text"), Column("predicted", "text"),
+        Column("confidence"), Column("probability of the true class"), Column("votes", "text"),
     )  # fmt: skip
-    rows = [
+    rows: list[tuple[Any, ...]] = [
         (
+            context.file_of(int(index)),
             int(context.predictions.sample_ids[index]),
             context.classes[context.predictions.labels[index]],
             context.classes[context.predicted[index]],
@@ -250,7 +252,7 @@ def _worst_table(context: ReportContext) -> Table:
         )
         for index in worst
     ]
-    # Without votes the last column is empty.
-    kept = len(columns) if any(row[-1] for row in rows) else -1
-    cut: list[tuple[Any, ...]] = [row[:kept] for row in rows]
-    return Table("worst-mistakes", columns[:kept], cut, shown=0 if context.faces is not None else 12)
+    # Without data the first column is empty, without votes the last one.
+    known = slice(0 if context.faces is not None else 1, None if any(row[-1] for row in rows) else -1)
+    cut: list[tuple[Any, ...]] = [row[known] for row in rows]
+    return Table("worst-mistakes", tuple(list(columns)[known]), cut, shown=0 if context.faces is not None else 12)

@@ -101,8 +101,11 @@ def _nearest(context: ReportContext, features: Features, training: Dataset) -> l
         )
         title = "Nearest training faces, with the cosine similarity of features:"
         tiles.append(mistake_tile(context, int(at), like, title))
-        rows.append((int(context.predictions.sample_ids[at]), ", ".join(names), float(similar[0])))
-    columns = (Column("sample", "text"), Column("nearest training faces", "text"), Column("cosine"))
+        rows.append(
+            (context.file_of(int(at)), int(context.predictions.sample_ids[at]), ", ".join(names), float(similar[0]))
+        )
+    texts = ("file", "sample", "nearest training faces")
+    columns = (*(Column(name, "text") for name in texts), Column("cosine"))
     caution = (
         "The neighbours are found by the network's own features, so they mostly agree with its predictions. They show "
         "how the network represents a face. They are not the cause of a mistake."

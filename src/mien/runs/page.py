@@ -17,8 +17,10 @@ from mien.evaluation.seed_variance import Spread
 from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
 from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, make_chart
 from mien.page.page import Page, WrittenPage
+from mien.page.sections import learning_curves
 from mien.page.terminal import rich_table, titled
 from mien.page.wording import UNDEFINED, decimal, p_text, percent, samples_text
+from mien.run_folder import RunFolder
 from mien.runs.table import StudyTable, VariantComparison, VariantRow
 
 if TYPE_CHECKING:
@@ -51,6 +53,11 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
         RunError: the file system refused.
     """
     sections = [_rows_section(table), *(_comparison_section(table, n, e) for n, e in enumerate(table.comparisons, 1))]
+    histories = {
+        f"{run.variant} / {run.recipe.seed}": RunFolder(each.folder).read_history() for run, each in table.runs
+    }
+    if blocks := learning_curves(histories):
+        sections.insert(1, Section("curves", "Learning curves", tuple(blocks)))
     sections.append(_runs_section(table))
     return Page(table.study.title, "Metrics on the validation split.", sections, facts, _left_out(table)).write(out)
 

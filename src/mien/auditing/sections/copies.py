@@ -76,17 +76,16 @@ def blocks(findings: AuditFindings) -> list[Block]:
 def pairs_table(findings: AuditFindings) -> Table:
     """All pairs of near-copies, for the files."""
     faces, near = findings.faces, findings.near
-    columns = (
-        Column("sample", "text"), Column("split", "text"), Column("label", "text"), Column("other sample", "text"),
-        Column("other split", "text"), Column("other label", "text"), Column("correlation"),
-    )  # fmt: skip
+    names = ("file", "sample", "split", "label", "other file", "other sample", "other split", "other label")
+    columns = (*(Column(name, "text") for name in names), Column("correlation"))
+
+    def cells(at: int) -> tuple[str, int, str, str]:
+        return str(faces.source[at]), int(faces.rows[at]), str(faces.split[at]), faces.classes[faces.labels[at]]
+
     rows = [
-        (
-            int(faces.rows[one]), str(faces.split[one]), faces.classes[faces.labels[one]],
-            int(faces.rows[other]), str(faces.split[other]), faces.classes[faces.labels[other]], float(correlation),
-        )
+        (*cells(int(one)), *cells(int(other)), float(correlation))
         for one, other, correlation in zip(near.first, near.second, near.correlation, strict=True)
-    ]  # fmt: skip
+    ]
     return Table("near-copies", columns, rows, shown=0)
 
 

@@ -130,7 +130,7 @@ def _class_panels(name: str, drawn: Sequence[_ClassCurve], across: str, up: str,
 
 def reliability_chart(before: Reliability, after: Reliability | None) -> Chart:
     """Accuracy against confidence, with intervals, before and after temperature scaling (None: before alone)."""
-    kinds = [("uncalibrated", before, COLOURS[5], "o", -0.004)]
+    kinds = [("uncalibrated" if after is not None else "predictions", before, COLOURS[5], "o", -0.004)]
     if after is not None:
         kinds.append(("after temperature scaling", after, COLOURS[0], "s", 0.004))
     return _reliability("reliability", kinds, "accuracy")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from mien.errors import DataError, needs_extra
+from mien.errors import DataError, nearest, needs_extra
 from mien.page.charts.svg import COLOURS, INK, WIDTH_INCHES, Chart, legend_above, make_chart, readable_on, shorten
 
 if TYPE_CHECKING:
@@ -17,39 +17,103 @@ if TYPE_CHECKING:
 
 
 def training_chart(history: Sequence[Mapping[str, Any]], metric: str, best_epoch: int | None) -> Chart:
-    """Draw loss or accuracy over the epochs, training and validation, the epoch kept marked.
+    """Draw a metric over the epochs, of training and validation where both are known, the epoch kept marked.
 
     Args:
-        history: at least one epoch with the keys ``epoch``, ``train_<metric>`` and ``validation_<metric>``; None or NaN
-            if unknown.
-        metric: ``"loss"`` or ``"accuracy"``.
+        history: at least one epoch with the key ``epoch``; None or NaN if unknown.
+        metric: ``"loss"``, ``"accuracy"``, ``"macro_f1"``, ``"learning_rate"``, ...: a key of the history, or what
+            follows ``train_`` and ``validation_`` in one.
         best_epoch: the epoch to mark.
 
     Raises:
+        DataError: the history has no such metric.
         MissingExtraError: matplotlib is not installed.
     """
+    lines = [
+        (kind, f"{prefix}{metric}", colour, style)
+        for prefix, kind, colour, style in (
+            ("train_", "train", COLOURS[1], "--"), ("validation_", "validation", COLOURS[0], "-"),
+            ("", metric.replace("_", " "), COLOURS[0], "-"),
+        )
+        if f"{prefix}{metric}" in history[0]
+    ]  # fmt: skip
+    if not lines:
+        raise _no_metric(metric, [history])
+    best = [] if best_epoch is None else [best_epoch]
+    curves = [(kind, history, key, colour, style) for kind, key, colour, style in lines]
+    return _curves_chart(f"{metric.replace('_', '-')}-curve", curves, metric, best)
+
+
+def runs_chart(histories: Mapping[str, Sequence[Mapping[str, Any]]], metric: str = "validation_accuracy") -> Chart:
+    """Draw one metric of several runs over their epochs, a line a run.
+
+    Args:
+        histories: of each run by its name: at least one epoch with the key ``epoch``. Runs of one name before " / "
+            share a colour.
+        metric: a key of the histories.
+
+    Raises:
+        DataError: no history has such a metric.
+        MissingExtraError: matplotlib is not installed.
+    """
+    known = {name: history for name, history in histories.items() if history and metric in history[0]}
+    if not known:
+        raise _no_metric(metric, [history for history in histories.values() if history])
+    families = list(dict.fromkeys(name.split(" / ")[0] for name in known))
+    curves = []
+    for name, history in known.items():
+        family = name.split(" / ")[0]
+        at = families.index(family)
+        first = next(each for each in known if each.split(" / ")[0] == family) == name
+        style = ("-", "--", ":")[at // len(COLOURS) % 3]
+        # Of the seeds of a variant one has a name in the legend.
+        curves.append((shorten(family) if first else f"_{name}", history, metric, COLOURS[at % len(COLOURS)], style))
+    return _curves_chart(f"runs-{metric.replace('_', '-')}", curves, metric, [], height_inches=3.2)
+
+
+def _no_metric(metric: str, histories: Sequence[Sequence[Mapping[str, Any]]]) -> DataError:
+    keys = {
+        key.removeprefix(start)
+        for history in histories
+        for key in history[0]
+        for start in ("", "train_", "validation_")
+    }
+    return DataError(
+        f"The history has no '{metric}'." + nearest(metric, sorted(keys - {"epoch"})), code="metric-unknown"
+    )
+
+
+def _curves_chart(
+    name: str,
+    curves: Sequence[tuple[str, Sequence[Mapping[str, Any]], str, str, str]],
+    metric: str,
+    marked: Sequence[int],
+    height_inches: float = 2.6,
+) -> Chart:
+    """Lines over epochs, each with its label, history, key, colour and style."""
     with needs_extra("report", "The report"):
         from matplotlib.ticker import MaxNLocator
-    epochs = [int(line["epoch"]) for line in history]
-    percent = 100 if metric == "accuracy" else 1
+    percent = 100 if metric.endswith("accuracy") else 1
+    longest = max(len(history) for _, history, *_ in curves)
 
     def draw(axes: Axes) -> None:
-        for part, colour, style in (("train", COLOURS[1], "--"), ("validation", COLOURS[0], "-")):
-            values = [percent * _number(line, f"{part}_{metric}") for line in history]
+        for label, history, key, colour, style in curves:
+            epochs = [int(line["epoch"]) for line in history]
+            values = [percent * _number(line, key) for line in history]
             # A line of one point is invisible without a marker.
             marker = "o" if len(epochs) == 1 else ""
-            axes.plot(epochs, values, style, color=colour, label=part, linewidth=1.6, marker=marker, markersize=4)
-        if best_epoch is not None:
-            axes.axvline(best_epoch, color=INK, linewidth=0.9, linestyle=":", label=f"epoch kept ({best_epoch})")
-        if len(epochs) == 1:
-            axes.set_xlim(epochs[0] - 1, epochs[0] + 1)
+            axes.plot(epochs, values, style, color=colour, label=label, linewidth=1.6, marker=marker, markersize=4)
+        for epoch in marked:
+            axes.axvline(epoch, color=INK, linewidth=0.9, linestyle=":", label=f"epoch kept ({epoch})")
+        if longest == 1:
+            axes.set_xlim(0, 2)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
-        axes.set_ylabel("accuracy, %" if metric == "accuracy" else metric)
+        axes.set_ylabel(f"{metric.replace('_', ' ')}{', %' if percent == 100 else ''}")
         axes.grid(axis="y")
         legend_above(axes, 3)
 
-    return make_chart(f"{metric}-curve", draw, height_inches=2.6)
+    return make_chart(name, draw, height_inches=height_inches)
 
 
 def rate_chart(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], suggestion: float) -> Chart:
@@ -77,7 +141,10 @@ def rate_chart(rates: npt.NDArray[np.float64], losses: npt.NDArray[np.float64], 
 
 
 def confusion_chart(
-    confusion: npt.NDArray[np.int64], classes: Sequence[str], links: Mapping[tuple[int, int], str] | None = None
+    confusion: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    links: Mapping[tuple[int, int], str] | None = None,
+    name: str = "confusion",
 ) -> Chart:
     """Draw the confusion matrix: colour and percentage are of the true class, the smaller number is the count.
 
@@ -87,6 +154,7 @@ def confusion_chart(
         confusion: int64 (C, C), rows are true classes.
         classes: C names.
         links: for some cells (row, column), the key of an element of the page that a click leads to.
+        name: unique within a page.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -132,7 +200,7 @@ def confusion_chart(
         axes.set_ylabel("true class")
 
     width, height = cell_inches * count + beside_inches, 0.85 * (cell_inches * count + 1.0) + 0.2
-    return make_chart("confusion", draw, height_inches=height + 0.64 * (beside_inches - 1.0), width_inches=width)
+    return make_chart(name, draw, height_inches=height + 0.64 * (beside_inches - 1.0), width_inches=width)
 
 
 def class_chart(class_counts: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Chart:

@@ -1,4 +1,4 @@
-"""Charts as SVG inside a page, and as SVG and PNG files. No pyplot; the same input gives the same bytes."""
+"""Charts as SVG inside a page, and as SVG, PNG and PDF files. No pyplot; the same input gives the same bytes."""
 
 from __future__ import annotations
 
@@ -93,17 +93,14 @@ class Chart:
         return text[text.index("<svg") :]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the chart into a ``.svg`` or ``.png`` file, whole or not at all.
+        """Write the chart into a ``.svg``, ``.png`` or ``.pdf`` file, whole or not at all.
 
         Raises:
             DataError: another suffix.
             RunError: the file system refused.
         """
-        file = Path(path)
-        forms = {".svg": self.svg_file, ".png": self.png_file}
-        if file.suffix.lower() not in forms:
-            raise DataError(f"A chart is saved as .svg or .png; found {file.name}.", code="chart-suffix")
-        write_bytes(file, forms[file.suffix.lower()]())
+        form = check_chart_name(Path(path))
+        write_bytes(Path(path), {".svg": self.svg_file, ".png": self.png_file, ".pdf": self.pdf_file}[form]())
 
     def svg_file(self) -> bytes:
         """A whole SVG file: dark letters on white."""
@@ -111,14 +108,27 @@ class Chart:
 
     def png_file(self, dots_per_inch: int = 200) -> bytes:
         """A PNG file: dark letters on white."""
+        return self._file("png", dpi=dots_per_inch, metadata={"Software": None})
+
+    def pdf_file(self) -> bytes:
+        """A PDF file, as LaTeX takes it: dark letters on white."""
+        return self._file("pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+
+    def _file(self, form: str, **options: Any) -> bytes:
         stream = io.BytesIO()
         with _style(self.name):
             # The layout is known since the SVG was written; computing it again takes as long as drawing.
             self._figure.set_layout_engine("none")
-            self._figure.savefig(
-                stream, format="png", dpi=dots_per_inch, facecolor="white", metadata={"Software": None}
-            )
+            self._figure.savefig(stream, format=form, facecolor="white", **options)
         return stream.getvalue()
+
+
+def check_chart_name(file: Path) -> str:
+    """The suffix of a chart's file. Raises :class:`DataError` for one that charts have not (``chart-suffix``)."""
+    suffix = file.suffix.lower()
+    if suffix not in {".svg", ".png", ".pdf"}:
+        raise DataError(f"A chart is saved as .svg, .png or .pdf; found {file.name}.", code="chart-suffix")
+    return suffix
 
 
 def make_chart(

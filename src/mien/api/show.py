@@ -1,0 +1,65 @@
+"""``mien.show``: a sheet of faces of each class, as they are or as training shows them."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from mien.api.inputs import Data, read
+from mien.data.dataset import FINGERPRINT_PX
+from mien.errors import DataError, needs_extra
+from mien.page.charts.overview import face_sheet
+from mien.page.charts.svg import Chart, shorten
+from mien.recipe import Recipe
+from mien.recipe_file import load_recipe
+
+LONGEST_CAPTION = 12
+"""Letters of a class name that fit below a face."""
+
+
+def show(
+    data: Data,
+    recipe: Recipe | str | os.PathLike[str] | None = None,
+    *,
+    split: str | None = None,
+    faces_per_class: int = 8,
+    seed: int = 0,
+) -> Chart:
+    """Draw a sheet of faces, a row for each class. A notebook shows it; ``.save("faces.png")`` writes it.
+
+    Args:
+        data: labelled faces.
+        recipe: name, file or value of a recipe: faces are drawn as its training shows them, cropped and augmented; the
+            first of each row is the face as it is. Needs the extra ``train``.
+        split: train, validation or test; all of the data by default, of a recipe train.
+        faces_per_class: at most so many, at least 1, drawn at random.
+        seed: another seed, other faces and changes.
+
+    Raises:
+        DataError: no such split; no faces (``no-faces``).
+        MissingExtraError: matplotlib is not installed.
+    """
+    given = recipe if recipe is None or isinstance(recipe, Recipe) else load_recipe(str(recipe))
+    form = (FINGERPRINT_PX, 1) if given is None else given.input.stored_as
+    faces = read(data, *form).faces
+    split = split or ("train" if given is not None else None)
+    faces = faces if split is None else faces.of_split(split)
+    if faces_per_class < 1 or not len(faces):
+        raise DataError(f"A sheet needs at least one face of a class; found {len(faces)} faces.", code="no-faces")
+    generator = np.random.default_rng(seed)
+    images, captions = [], []
+    for index, name in enumerate(faces.classes):
+        mine = np.flatnonzero(faces.labels == index)
+        if not len(mine):
+            continue
+        chosen = np.sort(generator.permutation(mine)[:faces_per_class])
+        drawn = list(np.asarray(faces.images)[chosen])
+        if given is not None:
+            with needs_extra("train", "Augmented faces"):
+                from mien.training.augment import as_shown
+            drawn = [drawn[0], *as_shown(np.stack([drawn[0]] * faces_per_class), given, seed)[1:]]
+        blank = np.full_like(faces.images[0], 255)
+        images += [*drawn, *[blank] * (faces_per_class - len(drawn))]
+        captions += [shorten(name, LONGEST_CAPTION), *[""] * (faces_per_class - 1)]
+    return face_sheet(images, captions, columns=faces_per_class)
