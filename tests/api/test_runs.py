@@ -37,8 +37,6 @@ def test_a_study_is_what_the_command_prints(mien, study_file, face_folder, tmp_p
 def test_a_studys_errors_name_arguments(study_file, face_folder, tmp_path):
     with raises(StudyError, "nothing-finished", "settings"):
         package.study(study_file, face_folder, out=tmp_path / "out", finished=True)
-    with raises(StudyError, "options", "only"):
-        package.study(study_file, face_folder, finished=True, only=["a"])
     with raises(RecipeError, "recipe-unknown-key", "'optim.rl'"):
         package.study(study_file, face_folder, out=tmp_path / "out", settings={"optim.rl": 1})
     assert not (tmp_path / "out").exists()

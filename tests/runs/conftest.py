@@ -62,13 +62,6 @@ from = "wild"
 set = { classes = "five" }
 seeds = [0]
 
-[[variants]]
-name = "elsewhere"
-title = "begins with weights that are not here"
-set = { model = { name = "timm", backbone = "resnet10t", pretrained = true, weights = "gone.safetensors" } }
-seeds = [0]
-optional = true
-
 [[comparisons]]
 title = "base and merged, as two classes"
 variants = ["base", "merged"]

@@ -9,7 +9,7 @@ import pytest
 
 from mien.data.dataset import Dataset
 from mien.data.synthetic import synthetic_faces
-from mien.errors import DataError, MienError, ModelError, RecipeError, StudyError
+from mien.errors import DataError, ModelError, RecipeError, StudyError
 from mien.runs import planner
 from mien.runs.plan import DataForm, folder_of, pending
 from mien.runs.planner import make_plan
@@ -25,11 +25,6 @@ def test_every_variant_and_seed_is_planned_first_seeds_first(done, faces):
     assert len({run.key for run in done.runs}) == 5
     assert done.runs[0].train_faces == (faces.split == "train").sum()
     assert done.runs[1].classes == ("angry", "fear", "happy", "sad", "surprise")
-
-
-def test_what_is_optional_and_not_at_hand_is_left_out(done):
-    assert list(done.plan.left_out) == ["elsewhere"]
-    assert "gone.safetensors" in done.plan.left_out["elsewhere"] or "mien[timm]" in done.plan.left_out["elsewhere"]
 
 
 def test_a_key_follows_recipe_seed_data_parent_and_first_weights(done):
@@ -97,7 +92,6 @@ def test_a_setting_that_is_spelled_out_is_the_same_run(tiny_study_file, faces):
         ("recall.disgust", "recall.disgut", [], StudyError, "study-metric-class", "'disgust'"),
         ('seeds = [0]\n\n[[variants]]\nname = "merged"', 'seeds = [5]\n\n[[variants]]\nname = "merged"', [], StudyError,
          "study-parent-seed", "seed 5"),
-        ("optional = true", "", [], MienError, None, ""),
         ("optim.lr = 1e30", "optim.lr = 0.3", ["optim.lr=0.01", "optim.name=sgd"], StudyError, "study-same-recipe",
          "'base' and 'wild'"),
     ],
@@ -112,7 +106,7 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(
         make_plan(
             parse_study(text.replace(old, new, 1), "small", tiny_study_file.parent), {DataForm(48, 1): faces}, changes
         )
-    assert code is None or caught.value.code == code
+    assert caught.value.code == code
     assert found in str(caught.value)
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -127,8 +121,9 @@ def test_a_class_with_no_face_to_draw_is_named(tiny_study_file, tiny_study):
 
 
 def test_finished_runs_are_not_lacking_but_a_lost_parent_is(done, tmp_path):
-    def wanted(finished, out, only=()):
-        return [(run.variant, run.recipe.seed) for run in pending(done.study, done.plan, finished, out, only)]
+    def wanted(finished, out, *only):
+        plan = make_plan(done.study.restricted(only), done.context.faces_by_form)
+        return [(run.variant, run.recipe.seed) for run in pending(plan, finished, out)]
 
     def without(*variants):
         return {each.key: done.finished[each.key] for each in done.runs if each.variant not in variants}
@@ -139,10 +134,10 @@ def test_finished_runs_are_not_lacking_but_a_lost_parent_is(done, tmp_path):
     # Where the parent's weights are not at hand (its results came from elsewhere), it is trained again first.
     assert wanted(without("five"), tmp_path) == [("base", 0), ("five", 0)]
     # Weights of a parent that is not finished are no beginning.
-    assert wanted(without("base", "five"), out, ["five"]) == [("base", 0), ("five", 0)]
-    assert wanted({}, tmp_path, ["wild"]) == [("wild", 0)]
+    assert wanted(without("base", "five"), out, "five") == [("base", 0), ("five", 0)]
+    assert wanted({}, tmp_path, "wild") == [("wild", 0)]
     # What is merged after training is run by running what it is merged from.
-    assert wanted({}, tmp_path, ["merged"]) == [("base", 0), ("five", 0)]
+    assert wanted({}, tmp_path, "merged") == [("base", 0), ("five", 0)]
 
 
 def test_weights_of_a_run_that_was_stopped_do_not_serve(done, tmp_path):
@@ -151,9 +146,9 @@ def test_weights_of_a_run_that_was_stopped_do_not_serve(done, tmp_path):
     for name in ("best.safetensors", "history.csv"):
         (base.path / name).write_bytes((folder_of(done.runs[0], done.context.out).path / name).read_bytes())
     kept = {run.key: done.finished[run.key] for run in done.runs if run.variant != "five"}
-    assert [run.variant for run in pending(done.study, done.plan, kept, tmp_path)] == ["five"]
+    assert [run.variant for run in pending(done.plan, kept, tmp_path)] == ["five"]
     base.last.write_bytes(b"of an epoch before the last")
-    assert [run.variant for run in pending(done.study, done.plan, kept, tmp_path)] == ["base", "five"]
+    assert [run.variant for run in pending(done.plan, kept, tmp_path)] == ["base", "five"]
 
 
 def test_data_without_a_class_of_a_scheme_is_refused(tiny_study):
@@ -264,6 +259,5 @@ def test_weights_that_are_not_at_hand_can_be_given_as_a_file(tiny_study_file, fa
     text = tiny_study_file.read_text()
     with raises(ModelError, "weights-not-here", "'wild'", "--set wild:model.weights=FILE"):
         make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
-    text = text.replace('name = "wild"', 'name = "wild"\noptional = true')
-    plan = make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces})
-    assert plan.left_out["wild"] == "not on this machine. In this study: --set wild:model.weights=FILE."
+    study = parse_study(text, "small", tiny_study_file.parent).restricted(["merged"])
+    assert [run.variant for run in make_plan(study, {DataForm(48, 1): faces}).runs] == ["base", "five"]

@@ -76,24 +76,22 @@ def test_a_run_kept_without_predictions_on_corrupted_faces_is_run_again(done, fa
     results = tmp_path / "results"
     copytree(done.context.results, results)
     (results / five.folder_name / "predictions_corrupted.npz").unlink()
-    before = {file: file.read_bytes() for file in (results / five.folder_name).iterdir()}
     finished = read_completed(results)
     row = next(each for each in tabulate(done.study, done.plan, finished, resamples=10).rows if each.variant.corrupted)
     assert (row.missing, row.metrics) == (1, {})
     context = StudyContext({DataForm(48, 1): faces}, done.context.out, results, {})
-    to_do = pending(done.study, done.plan, finished, done.context.out)
+    to_do = pending(done.plan, finished, done.context.out)
     assert to_do == [five]
     assert run_all(to_do, finished, context, told)
-    assert {file: file.read_bytes() for file in before} == before
     assert read_completed(results)[five.key].has(corrupted=True)
-    assert not pending(done.study, done.plan, read_completed(results), done.context.out)
+    assert not pending(done.plan, read_completed(results), done.context.out)
 
 
 def test_children_of_a_failed_run_fail_and_it_is_never_trained_again(done):
     wild, lost = (next(run for run in done.runs if run.variant == name) for name in ("wild", "lost"))
     assert done.finished[lost.key].record.failed.startswith("It starts from wild, seed 0, ")
     without = {key: each for key, each in done.finished.items() if key != lost.key}
-    assert pending(done.study, done.plan, without, done.context.out) == [lost]
+    assert pending(done.plan, without, done.context.out) == [lost]
     assert wild.key in without
 
 
@@ -101,12 +99,16 @@ def test_a_run_that_is_repeated_for_its_weights_leaves_what_is_kept(done, faces,
     base, five = done.runs[0], done.runs[1]
     kept = done.finished[base.key]
     before = (kept.folder / "run.json").read_bytes()
-    context = StudyContext({DataForm(48, 1): faces}, tmp_path, done.context.results.parent / "copy", {})
-    known = {base.key: kept}
-    assert pending(done.study, done.plan, known, tmp_path, only=["five"]) == [base, five]
+    context = StudyContext({DataForm(48, 1): faces}, tmp_path, tmp_path / "copy", {})
+    copytree(kept.folder, context.results / kept.folder.name)
+    known = read_completed(context.results)
+    assert pending(make_plan(done.study.restricted(["damaged"]), context.faces_by_form), known, tmp_path) == [
+        base,
+        five,
+    ]
     assert run_all([base, five], known, context, told)
-    assert (kept.folder / "run.json").read_bytes() == before
-    assert set(read_completed(context.results)) == {five.key}
+    assert (context.results / kept.folder.name / "run.json").read_bytes() == before
+    assert set(read_completed(context.results)) == {base.key, five.key}
     oracle = done.finished[five.key].predictions().probabilities
     np.testing.assert_array_equal(read_completed(context.results)[five.key].predictions().probabilities, oracle)
 
@@ -122,7 +124,7 @@ def test_side_by_side_gives_the_same_and_a_second_time_runs_nothing(done, faces,
             np.testing.assert_array_equal(
                 each.predictions().probabilities, done.finished[key].predictions().probabilities
             )
-    assert pending(done.study, done.plan, found, tmp_path) == []
+    assert pending(done.plan, found, tmp_path) == []
     ends = [line for line in told.lines if line[2] == "ended"]
     assert ends.index(("base", 0, "ended")) < ends.index(("five", 0, "ended"))
 

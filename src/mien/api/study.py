@@ -48,7 +48,7 @@ def study(
         data: faces with ``train`` and ``validation``; ``test`` is not touched.
         out: folder of runs, table and page; ``studies/NAME`` by default.
         results: folder of the finished runs; ``out/results`` by default.
-        only: run these variants alone.
+        only: run and show these variants alone, and what they are made from.
         recipe: this recipe in place of the study's own.
         settings: keys to change in every recipe, ``{"epochs": 5}``, or in a variant's, ``{"slow:epochs": 5}``.
         clean: the ``clean.toml`` of an audit, for variants that train on cleaned data.
@@ -97,9 +97,7 @@ class StudyJob:
         """What a user may not expect of the runs."""
         from mien.training.plan import recipe_warnings
 
-        found = [
-            Notice(f"{name} is left out: {why}", code="variant-skipped") for name, why in self.plan.left_out.items()
-        ]
+        found = []
         for name, run in {run.variant: run for run in reversed(self.to_do)}.items():
             starts_trained = run.parent is not None or run.model is not None
             for each in recipe_warnings(run.recipe, from_run=starts_trained, train_faces=run.train_faces):
@@ -161,11 +159,8 @@ def prepare_study(
     ``changes`` are ``key=value`` or ``variant:key=value``; ``metadata`` is for the page and environment.json of each
     run: data, command, ...
     """
-    chosen = (spec if isinstance(spec, Study) else load_study(os.fspath(spec))).changed(recipe, changes)
-    if finished and only:
-        raise StudyError(f"{arg('finished')} trains nothing; leave out {arg('only')}.", code="options")
-    for name in only:
-        chosen.variant(name)
+    whole = (spec if isinstance(spec, Study) else load_study(os.fspath(spec))).changed(recipe, changes)
+    chosen = whole.restricted(only)
     folder = Path(out) if out is not None else Path("studies") / chosen.name
     kept = Path(results) if results is not None else folder / "results"
     if kept.is_file():
@@ -186,15 +181,12 @@ def prepare_study(
     completed = read_completed(kept)
     with busy("checking every run"):
         plan = make_plan(chosen, context.faces_by_form, changes)
-    for name in only:
-        if name in plan.left_out:
-            raise StudyError(f"The variant '{name}' cannot be run here: {plan.left_out[name]}", code="variant-left-out")
     if finished and not any(run.key in completed for run in plan.runs):
         settings = "these settings" if changes else f"its own settings, without {arg('settings')},"
         raise StudyError(
             f"{kept} holds no finished run of this study with {settings} on this data.", code="nothing-finished"
         )
-    to_do = [] if finished else pending(chosen, plan, completed, folder, only)
+    to_do = [] if finished else pending(plan, completed, folder)
     return StudyJob(chosen, plan, to_do, completed, context, jobs, engine)
 
 

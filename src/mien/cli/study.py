@@ -32,7 +32,7 @@ from mien.errors import StudyError
 from mien.progress import bars_are_shown
 from mien.runs.page import duration, study_tables
 from mien.runs.plan import PlannedRun, StudyCallback
-from mien.runs.spec import Study, load_study, study_names
+from mien.runs.spec import load_study, study_names
 from mien.runs.store import CompletedRun
 
 
@@ -50,7 +50,10 @@ def study(
         typer.Option(help="Folder of the finished runs. The default is OUT/results.", metavar="DIR"),
     ] = None,
     only: Annotated[
-        list[str] | None, typer.Option(help="Run only this variant. Can be repeated.", metavar="VARIANT")
+        list[str] | None,
+        typer.Option(
+            help="Run and show only this variant, and what it is made from. Can be repeated.", metavar="VARIANT"
+        ),
     ] = None,
     recipe: Annotated[
         str | None,
@@ -99,7 +102,8 @@ def study(
         return
     if only_finished and dry_run:
         raise StudyError("--finished trains nothing; leave out --dry-run.", code="options")
-    wanted = _load(name, only or ())
+    wanted = load_study(name)
+    wanted.restricted(only or ())  # a wrong name is refused before torch is loaded, which takes seconds
     source = data_options.at(_given(data, name))
     source.check()
     changes = recipe_changes(changes, epochs, batch_size, lr)
@@ -138,14 +142,6 @@ def _given(data: Path | None, name: str) -> Path:
     if data is None:
         raise StudyError(f"A study needs data: mien study {name} --data PATH.", code="options")
     return data
-
-
-def _load(name: str, only: Sequence[str]) -> Study:
-    """A study that has these variants: a wrong name is refused before torch is loaded, which takes seconds."""
-    wanted = load_study(name)
-    for variant in only:
-        wanted.variant(variant)
-    return wanted
 
 
 class StudyProgress(StudyCallback):

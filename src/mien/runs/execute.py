@@ -8,20 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mien.artifact import read_manifest
 from mien.data.dataset import Dataset
 from mien.errors import StoppedError, TrainingError
 from mien.evaluation.corruptions import corrupt_mixed
-from mien.evaluation.predictions import Predictions, read_predictions, write_predictions
+from mien.evaluation.predictions import Predictions, read_predictions
 from mien.inference.predictor import Predictor
 from mien.pipeline.split_predictions import predict_split
 from mien.pipeline.training_run import run_recipe
 from mien.run_folder import RunFolder
 from mien.run_history import best_epoch
 from mien.runs.plan import FacesByForm, PlannedRun, folder_of
-from mien.runs.store import PREDICTIONS, CompletedRun, RunRecord, keep_result
+from mien.runs.store import RECORD, CompletedRun, RunRecord, keep_result, read_run
 from mien.training.callback import Callback, HistoryLine
 from mien.training.device import threads
 from mien.training.plan import plan_training
@@ -46,16 +44,14 @@ class StudyContext:
 
 def execute(
     run: PlannedRun,
-    kept: CompletedRun | None,
     context: StudyContext,
     on_epoch: Callable[[int], None],
     must_stop: Callable[[], bool],
 ) -> CompletedRun | None:
-    """Train and keep one run.
+    """Train and keep one run. What is kept of it already stays: then it is trained for its weights alone.
 
     Args:
         run: its parent's folder must hold weights.
-        kept: what is kept of it already, which stays.
         context: data and folders.
         on_epoch: called with the number of finished epochs.
         must_stop: whether to end at the next step.
@@ -89,7 +85,9 @@ def execute(
         return None
     except TrainingError as error:
         failed = error.reason
-    if kept is None:
+    results = context.results / run.folder_name
+    kept = read_run(results) if (results / RECORD).is_file() else None
+    if kept is None or not kept.is_complete(run.corrupted):
         history = folder.read_history()
         record = _record(
             run,
@@ -103,9 +101,6 @@ def execute(
         kept = keep_result(
             context.results, run.folder_name, record, folder, {} if failed else _predictions(run, faces, folder)
         )
-    elif kept.is_missing(corrupted=run.corrupted) and not failed:
-        # What is kept stays as it is, also where this training on another processor differs a little.
-        write_predictions(kept.folder / PREDICTIONS[True], _corrupted(run, faces, folder), np.float32)
     # It serves --resume alone, and is the largest file by far; without it the folder counts as finished.
     folder.last.unlink(missing_ok=True)
     return kept

@@ -59,7 +59,7 @@ def write_study(out: Path, table: StudyTable, facts: Mapping[str, str]) -> Writt
     if blocks := learning_curves(histories):
         sections.insert(1, Section("curves", "Learning curves", tuple(blocks)))
     sections.append(_runs_section(table))
-    return Page(table.study.title, "Metrics on the validation split.", sections, facts, _left_out(table)).write(out)
+    return Page(table.study.title, "Metrics on the validation split.", sections, facts, _unfinished(table)).write(out)
 
 
 def study_tables(table: StudyTable) -> RenderableType:
@@ -69,7 +69,7 @@ def study_tables(table: StudyTable) -> RenderableType:
         if compared.entries:
             title = f"{compared.comparison.title}: {_about(compared)}"
             parts.append(titled(title, rich_table(_compared_table(table, number, compared))))
-    parts += [RichText(each.line) for each in _left_out(table)]
+    parts += [RichText(each.line) for each in _unfinished(table)]
     if any(each.entries for each in table.comparisons):
         words = "Holm's p-values are corrected for their number."
         parts.append(RichText(Notice(words, code="p-values-corrected").line))
@@ -232,10 +232,8 @@ def _runs_section(table: StudyTable) -> Section:
     return Section("runs", "All runs", (Table("runs", columns, rows), Text(words, soft=True)))
 
 
-def _left_out(table: StudyTable) -> list[Notice]:
-    notices = [
-        Notice(f"{name} is skipped: {reason}", code="variant-skipped") for name, reason in table.left_out.items()
-    ]
+def _unfinished(table: StudyTable) -> list[Notice]:
+    notices = []
     for row in table.rows:
         name = row.variant.name
         if row.missing:

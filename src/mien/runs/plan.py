@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,6 @@ from typing import NamedTuple
 from mien.data.dataset import Dataset
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
-from mien.runs.spec import Study
 from mien.runs.store import CompletedRun
 
 
@@ -82,10 +81,9 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """All runs of a study, parents before children, and why optional variants cannot be run here, by variant."""
+    """All runs of a study, parents before children."""
 
     runs: tuple[PlannedRun, ...]
-    left_out: Mapping[str, str]
 
 
 class StudyCallback:
@@ -98,25 +96,20 @@ class StudyCallback:
         """A run has ended and its results are stored."""
 
 
-def pending(
-    study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun], out: Path, only: Collection[str] = ()
-) -> list[PlannedRun]:
+def pending(plan: StudyPlan, finished: Mapping[str, CompletedRun], out: Path) -> list[PlannedRun]:
     """The runs that are not finished or lack what is asked for, and their parents whose weights are not in ``out``.
 
     Parents come first.
 
     Args:
-        study: what is planned.
         plan: all of it.
         finished: by key.
         out: where the study's run folders are.
-        only: variants that are wanted, or that are merged from what is wanted; empty means all.
     """
-    trained = {study.variant(name).after or name for name in only}
     wanted: set[str] = set()
     for run in plan.runs:
         kept = finished.get(run.key)
-        if (kept is not None and not kept.is_missing(corrupted=run.corrupted)) or (only and run.variant not in trained):
+        if kept is not None and kept.is_complete(run.corrupted):
             continue
         wanted.add(run.key)
         parent = run.parent

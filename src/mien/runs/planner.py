@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mien.errors import DataError, MissingExtraError, ModelError, RecipeError, StudyError, nearest
+from mien.errors import DataError, MissingExtraError, ModelError, RecipeError, StudyError, arg, nearest
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.seed_variance import aligned
 from mien.inference.find_model import find_trained
@@ -44,35 +44,25 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
     Raises:
         RecipeError: a change or a network that is not possible.
         DataError: data that a recipe cannot be trained on.
-        ModelError: pretrained weights that are not at hand, of a variant that is not optional.
+        ModelError: pretrained weights that are not at hand.
+        MissingExtraError: a variant's network needs a package that is not installed.
         StudyError: two variants that are one run, a variant that begins with a seed that its parent is not run with,
             or predictions that cannot be merged or compared: no sample is left, or one sample has two labels.
     """
     checked: dict[str, _Checked] = {}
-    left_out: dict[str, str] = {}
     seen: dict[tuple[str, str, str], str] = {}
     for variant in study.variants:
-        source = variant.init_from or variant.after
-        if source in left_out:
-            left_out[variant.name] = f"it is made from {source}, which is skipped"
-        elif not variant.after:
+        if not variant.after:
             try:
                 recipe = _recipe(study, variant, study.seeds_of(variant)[0], changes)
                 checked[variant.name] = _check(study, variant, recipe, faces_by_form)
-            except MissingExtraError as error:
-                if not variant.optional:
-                    raise
-                left_out[variant.name] = str(error)
-                continue
-            except ModelError as error:
-                has_file = recipe.model.settings.get("weights")
+            except (MissingExtraError, ModelError) as error:
+                has_file = isinstance(error, MissingExtraError) or recipe.model.settings.get("weights")
                 how = (
                     "" if has_file or variant.init_from else f" In this study: --set {variant.name}:model.weights=FILE."
                 )
-                if not variant.optional:
-                    raise ModelError(f"The variant '{variant.name}': {error}{how}", code=error.code) from None
-                left_out[variant.name] = f"{error}{how}"
-                continue
+                words = f"The variant '{variant.name}': {error}{how} To run others alone, name them with {arg('only')}."
+                raise type(error)(words, code=error.code) from None
             except (RecipeError, DataError) as error:
                 raise type(error)(f"The variant '{variant.name}': {error}", code=error.code) from None
             alike = (recipe.model_copy(update={"seed": 0}).digest, variant.init_from, checked[variant.name].cleaned)
@@ -83,8 +73,9 @@ def make_plan(study: Study, faces_by_form: FacesByForm, changes: Sequence[str] =
                     f"they would be one run. Change or remove one.",
                     code="study-same-recipe",
                 )
-    _check_comparisons(study, {name: each.predictions for name, each in checked.items()}, left_out)
-    return StudyPlan(tuple(_runs(study, faces_by_form, changes, checked)), left_out)
+    known = {name for faces in faces_by_form.values() for name in faces.classes}
+    _check_comparisons(study, {name: each.predictions for name, each in checked.items()}, known)
+    return StudyPlan(tuple(_runs(study, faces_by_form, changes, checked)))
 
 
 def _recipe(study: Study, variant: Variant, seed: int, changes: Sequence[str]) -> Recipe:
@@ -111,26 +102,24 @@ def _check(study: Study, variant: Variant, recipe: Recipe, faces_by_form: FacesB
     return _Checked(predictions, plan.train_count, start, votes, faces.fingerprint_without_test if is_changed else "")
 
 
-def _check_comparisons(study: Study, of_trained: Mapping[str, Predictions], left_out: Collection[str]) -> None:
+def _check_comparisons(study: Study, of_trained: Mapping[str, Predictions], classes: Collection[str]) -> None:
     """Merge and compare made-up predictions as those of the runs will be, so that a fault shows before training."""
     predictions = dict(of_trained)
     for variant in study.variants:
-        if variant.after and variant.name not in left_out:
+        if variant.after:
             where = f"The variant '{variant.name}'"
             predictions[variant.name] = _merged(predictions[variant.after], variant.classes, where)
     for comparison in study.comparisons:
         where = f"The comparison '{comparison.title}'"
-        present = [name for name in comparison.variants if name not in left_out]
-        compared = [_merged(predictions[name], comparison.classes, where) for name in present]
-        if compared:
-            try:
-                aligned(compared)
-            except DataError as error:
-                raise StudyError(f"{where} of {', '.join(present)}: {error}", code=error.code) from None
-    known = {name for each in predictions.values() for name in each.classes}
+        compared = [_merged(predictions[name], comparison.classes, where) for name in comparison.variants]
+        try:
+            aligned(compared)
+        except DataError as error:
+            raise StudyError(f"{where} of {', '.join(comparison.variants)}: {error}", code=error.code) from None
+    known = {*classes, *(name for each in predictions.values() for name in each.classes)}
     for metric in study.metrics:
         name = metric.partition(".")[2]
-        if name and known and name not in known:
+        if name and name not in known:
             raise StudyError(
                 f"The metric '{metric}' names a class that no variant is trained on." + nearest(name, known),
                 code="study-metric-class",
@@ -151,7 +140,7 @@ def _runs(
     runs: dict[tuple[str, int], PlannedRun] = {}
     for rank in range(max(len(study.seeds_of(variant)) for variant in study.variants)):
         for variant in study.variants:
-            if variant.name not in checked or rank >= len(study.seeds_of(variant)):
+            if variant.after or rank >= len(study.seeds_of(variant)):
                 continue
             seed, found = study.seeds_of(variant)[rank], checked[variant.name]
             parent = runs.get((variant.init_from, seed))

@@ -43,7 +43,7 @@ class Executor(Protocol):
 
     slots: int
 
-    def submit(self, run: PlannedRun, kept: CompletedRun | None) -> Future[CompletedRun | None]:
+    def submit(self, run: PlannedRun) -> Future[CompletedRun | None]:
         """Train a run; its result is None where it was stopped."""
         ...
 
@@ -101,7 +101,7 @@ def run_all(
                 callback.on_epochs(run, 0)
                 failed = without_parent(run, known, context)
                 if failed is None:
-                    running[engine.submit(run, known.get(run.key))] = run
+                    running[engine.submit(run)] = run
                 else:
                     end(run, failed)
             for future in wait(running, timeout=1.0, return_when=FIRST_COMPLETED).done:
@@ -124,12 +124,10 @@ class InTurn:
     def __init__(self, context: StudyContext, callback: StudyCallback) -> None:
         self._context, self._callback = context, callback
 
-    def submit(self, run: PlannedRun, kept: CompletedRun | None) -> Future[CompletedRun | None]:
+    def submit(self, run: PlannedRun) -> Future[CompletedRun | None]:
         """See :class:`Executor`."""
         future: Future[CompletedRun | None] = Future()
-        future.set_result(
-            execute(run, kept, self._context, partial(self._callback.on_epochs, run), must_stop=lambda: False)
-        )
+        future.set_result(execute(run, self._context, partial(self._callback.on_epochs, run), must_stop=lambda: False))
         return future
 
     def stop(self) -> None:
@@ -174,15 +172,15 @@ class Processes:
                 code="study-process-killed",
             ) from None
 
-    def submit(self, run: PlannedRun, kept: CompletedRun | None) -> Future[CompletedRun | None]:
+    def submit(self, run: PlannedRun) -> Future[CompletedRun | None]:
         """See :class:`Executor`."""
         # A terminal's Ctrl-C reaches every process. A worker that starts now inherits that it is held back, until it
         # ignores it; that of the study itself is only late.
         if not hasattr(signal, "pthread_sigmask"):
-            return self._pool.submit(_run_in_worker, run, kept)
+            return self._pool.submit(_run_in_worker, run)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            return self._pool.submit(_run_in_worker, run, kept)
+            return self._pool.submit(_run_in_worker, run)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
 
@@ -219,10 +217,10 @@ def _end_with_the_study() -> None:
     os._exit(1)
 
 
-def _run_in_worker(run: PlannedRun, kept: CompletedRun | None) -> CompletedRun | None:
+def _run_in_worker(run: PlannedRun) -> CompletedRun | None:
     assert _worker is not None
     context, stop = _worker
-    return execute(run, kept, context, lambda done: None, must_stop=lambda: bool(stop.value))
+    return execute(run, context, lambda done: None, must_stop=lambda: bool(stop.value))
 
 
 class RayTasks:
@@ -249,9 +247,9 @@ class RayTasks:
     def __exit__(self, *error: object) -> None:
         self._ray.shutdown()
 
-    def submit(self, run: PlannedRun, kept: CompletedRun | None) -> Future[CompletedRun | None]:
+    def submit(self, run: PlannedRun) -> Future[CompletedRun | None]:
         """See :class:`Executor`."""
-        task = self._task.remote(run, kept, self._folders, self._faces)
+        task = self._task.remote(run, self._folders, self._faces)
         result: Future[CompletedRun | None] = Future()
         self._tasks[result] = task
         task.future().add_done_callback(partial(self._pass_on, run, result))
@@ -286,15 +284,13 @@ class RayTasks:
                 result.set_exception(failure)
 
 
-def _run_in_task(
-    run: PlannedRun, kept: CompletedRun | None, context: StudyContext, faces: Any
-) -> tuple[CompletedRun | None, MienError | None]:
+def _run_in_task(run: PlannedRun, context: StudyContext, faces: Any) -> tuple[CompletedRun | None, MienError | None]:
     """A run, or the error of one that is a user's: Ray would wrap it into its traceback."""
     set_quiet(True)
     set_threads(1)
     try:
         context = replace(context, faces_by_form=faces)
-        return execute(run, kept, context, lambda done: None, must_stop=lambda: False), None
+        return execute(run, context, lambda done: None, must_stop=lambda: False), None
     except MienError as error:
         return None, error
 

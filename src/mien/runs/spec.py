@@ -56,9 +56,6 @@ class Variant(StrictModel):
     corrupted: bool = Field(default=False, description="with `after`: measured on corrupted validation images")
     published: dict[str, float] = Field(default={}, description="the published value of each metric")
     note: str = Field(default="", description="a sentence for the page")
-    optional: bool = Field(
-        default=False, description="skipped, with a notice, when its pretrained weights or its extra are missing"
-    )
 
     @field_validator("clean")
     @classmethod
@@ -158,6 +155,26 @@ class Study(StrictModel):
             variants = tuple(each.model_copy(update={"published": {}}) for each in self.variants)
             update |= {"name": f"{self.name}-{Path(recipe).stem}", "recipe": recipe, "variants": variants}
         return self.model_copy(update=update)
+
+    def restricted(self, names: Sequence[str]) -> Study:
+        """The study with these variants alone, and the runs that they are made from; all of it without names.
+
+        Raises:
+            StudyError: there is no such variant.
+        """
+        if not names:
+            return self
+        seeds = {name: self.seeds_of(self.variant(name)) for name in names}
+        for variant in reversed(self.variants):  # it follows what it is made from
+            for source in (variant.init_from, variant.after) if variant.name in seeds else ():
+                seeds[source] = tuple(dict.fromkeys((*seeds.get(source, ()), *seeds[variant.name])))
+        variants = tuple(
+            each if each.after else each.model_copy(update={"seeds": seeds[each.name]})
+            for each in self.variants
+            if each.name in seeds
+        )
+        comparisons = tuple(each for each in self.comparisons if set(each.variants) <= set(seeds))
+        return self.model_copy(update={"variants": variants, "comparisons": comparisons})
 
     def variant(self, name: str) -> Variant:
         """The variant of that name. Raises :class:`StudyError` when there is none."""

@@ -77,9 +77,9 @@ class CompletedRun:
         """Whether it has predictions on validation, or on it corrupted."""
         return not self.record.failed and (self.folder / PREDICTIONS[corrupted]).is_file()
 
-    def is_missing(self, *, corrupted: bool) -> bool:
-        """Whether predictions on corrupted images are asked for, and were not made when it was kept."""
-        return corrupted and not self.record.failed and not self.has(corrupted=True)
+    def is_complete(self, corrupted: bool) -> bool:
+        """Whether it has what is asked of it; a run that failed has nothing to give."""
+        return bool(self.record.failed) or self.has(corrupted)
 
     def predictions(self, corrupted: bool = False) -> Predictions:
         """Its predictions on validation, or on it corrupted. Raises :class:`DataError` where the file is damaged."""
@@ -92,16 +92,18 @@ def read_completed(results: Path) -> dict[str, CompletedRun]:
     Raises:
         StudyError: a ``run.json`` is damaged.
     """
-    found = {}
-    for file in sorted(results.glob(f"*/{RECORD}")):
-        try:
-            record = RunRecord.model_validate_json(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise StudyError(
-                f"{file} is damaged. Remove its folder; the study then repeats the run.", code="study-damaged"
-            ) from None
-        found[record.key] = CompletedRun(file.parent, record)
-    return found
+    runs = [read_run(file.parent) for file in sorted(results.glob(f"*/{RECORD}"))]
+    return {each.record.key: each for each in runs}
+
+
+def read_run(folder: Path) -> CompletedRun:
+    """The run that is kept in a folder. Raises as :func:`read_completed`."""
+    try:
+        return CompletedRun(folder, RunRecord.model_validate_json((folder / RECORD).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        raise StudyError(
+            f"{folder / RECORD} is damaged. Remove its folder; the study then repeats the run.", code="study-damaged"
+        ) from None
 
 
 def keep_result(

@@ -82,7 +82,6 @@ class StudyTable:
         rows: one a variant.
         comparisons: those of the study.
         runs: the finished ones, as planned.
-        left_out: why optional variants cannot be run here.
         page: ``report.html``; None where none was written.
         was_stopped: whether Ctrl-C ended the study before its last run.
     """
@@ -91,7 +90,6 @@ class StudyTable:
     rows: tuple[VariantRow, ...]
     comparisons: tuple[VariantComparison, ...]
     runs: tuple[tuple[PlannedRun, CompletedRun], ...]
-    left_out: Mapping[str, str]
     page: Path | None = None
     was_stopped: bool = False
 
@@ -130,7 +128,6 @@ class StudyTable:
             "title": self.study.title,
             "variants": rows,
             "comparisons": comparisons,
-            "left_out": dict(self.left_out),
         }
 
 
@@ -167,8 +164,7 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
         own = [
             each.record
             for run, each in done
-            if run.variant == (variant.after or variant.name)
-            and not (variant.corrupted and each.is_missing(corrupted=run.corrupted))
+            if run.variant == (variant.after or variant.name) and each.is_complete(variant.corrupted)
         ]
         many = list(predictions[variant.name].values())
         rows.append(
@@ -178,12 +174,12 @@ def tabulate(study: Study, plan: StudyPlan, finished: Mapping[str, CompletedRun]
                 classes=len(many[0].classes) if many else 0,
                 metrics=_spreads(many, study.metrics, resamples),
                 failed=sum(bool(record.failed) for record in own),
-                missing=0 if variant.name in plan.left_out else len(study.seeds_of(variant)) - len(own),
+                missing=len(study.seeds_of(variant)) - len(own),
             )
         )
     wanted = track(study.comparisons, len(study.comparisons), "comparing", "comparisons")
     compared = tuple(_compare(each, study.metrics, predictions, resamples) for each in wanted)
-    return StudyTable(study, tuple(rows), compared, tuple(done), plan.left_out)
+    return StudyTable(study, tuple(rows), compared, tuple(done))
 
 
 def _check_votes(study: Study, predictions: Mapping[str, Mapping[int, Predictions]]) -> None:
