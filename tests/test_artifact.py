@@ -169,13 +169,6 @@ def test_a_rule_that_does_not_fit_is_damage(tmp_path, both, change):
     assert "\n" not in str(caught.value)
 
 
-def test_two_outputs_of_one_name_are_damage(tmp_path, both):
-    """In JSON a name may occur twice, and a reader that does not look keeps the last."""
-    text = json.dumps(both).replace('"perceived"', '"fer2013"')
-    with raises(ModelError, "manifest-damaged"):
-        read_manifest(with_manifest(tmp_path / "m.onnx", text))
-
-
 def test_a_newer_schema_says_upgrade(tmp_path, manifest):
     newer = manifest.model_dump(mode="json") | {"schema_version": SCHEMA_VERSION + 1, "new_field": 1}
     with raises(ModelError, "model-newer", "pip install -U mien"):
@@ -217,44 +210,11 @@ def test_a_file_cut_in_half_is_one_line(tmp_path, tiny_run):
         assert "\n" not in str(error.value)
 
 
-def test_a_model_that_may_not_be_read_is_not_called_damaged(tiny_run, monkeypatch):
-    def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-    with raises(ModelError, "model-unreadable", "Permission denied"):
-        read_manifest(tiny_run.model)
-
-
 def test_missing_file_and_folder(tmp_path):
     with raises(ModelError, "model-missing", "none.onnx"):
         read_manifest(tmp_path / "none.onnx")
     with raises(ModelError, "model-missing", tmp_path):
         read_manifest(tmp_path)
-
-
-@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="the oracle is Linux's /proc/cpuinfo")
-def test_the_exact_way_is_taken_only_where_there_is_no_8_bit_dot_product(tiny_run, monkeypatch):
-    """Oracle: the flags of the CPU as Linux names them. onnxruntime refuses no key, so its options are watched."""
-    flags = Path("/proc/cpuinfo").read_text().split()
-    if artifact._has_int8_dot_product():
-        assert "avx512_vnni" in flags
-    else:
-        assert not {"avx512_vnni", "avx512_vbmi2"} <= set(flags)
-    seen = []
-
-    class Options(onnxruntime.SessionOptions):
-        def add_session_config_entry(self, key, value):
-            if key == "session.x64quantprecision":
-                seen.append((key, value))
-            super().add_session_config_entry(key, value)
-
-    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
-    for there, expected in ((True, []), (False, [("session.x64quantprecision", "1")])):
-        monkeypatch.setattr(artifact, "_has_int8_dot_product", lambda there=there: there)
-        seen.clear()
-        open_model(tiny_run.model)
-        assert seen == expected
 
 
 def test_onnxruntime_does_not_report(tiny_run, tmp_path):
@@ -271,21 +231,6 @@ assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
     environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
     subprocess.run([sys.executable, "-B", "-c", code], env=environment | folders, check=True)
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
-
-
-def test_threads_reach_onnxruntime_and_its_warnings_reach_nobody(model, monkeypatch):
-    """Oracle: the options that onnxruntime was given; 0 threads leave the number to it, 4 is its highest severity."""
-    made = []
-
-    class Options(onnxruntime.SessionOptions):
-        def __init__(self):
-            super().__init__()
-            made.append(self)
-
-    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
-    for threads, expected in ((3, 3), (None, 0)):
-        open_model(model, threads)
-        assert (made[-1].intra_op_num_threads, made[-1].log_severity_level) == (expected, 4)
 
 
 @pytest.mark.parametrize(

@@ -108,25 +108,3 @@ def test_every_command_in_a_message_exists_with_its_options():
                 pytest.fail(f"{file.relative_to(ROOT)}: {line}: {error}")
     assert {line.split()[1] for line in seen} >= {"evaluate", "export", "robustness", "study", "train"}
     assert f"mien evaluate PLACEHOLDER --data PATHPLACEHOLDER --out PLACEHOLDER {VALUE}" in seen
-
-
-@pytest.mark.parametrize("line", ["mien trian quick", "mien train quick --datta x", "mien train quick --data"])
-def test_a_wrong_command_would_be_seen(line):
-    with pytest.raises(ValueError):
-        check(line)
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        '"Look first: mien audti."',
-        '"Write it with: mien data cnvert PATH"',
-        'f"Go on with: mien train {run} --datta PATH."',
-        '"Make it again with: mien evaluate MODEL... --data PATH --outt FILE. It takes long."',
-        '"Ask mien trian for more."',
-    ],
-)
-def test_a_wrong_command_in_a_message_would_be_seen(message):
-    with pytest.raises(ValueError):
-        for line in said(f"raise E({message})"):
-            check(line)

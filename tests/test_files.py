@@ -64,20 +64,6 @@ def test_what_a_killed_writer_left_is_taken_over_and_what_is_being_written_is_no
     assert os.listdir(tmp_path) == ["a"]
 
 
-@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK])
-def test_a_file_system_without_locks_keeps_no_litter(tmp_path, monkeypatch, number):
-    """Oracle: what Lustre without ``-o flock`` and NFS without its lock daemon answer."""
-    fcntl = pytest.importorskip("fcntl")
-
-    def refuse(descriptor, operation):
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    write_text(tmp_path / "a.txt", "whole")
-    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
-    assert (tmp_path / "a.txt").read_text() == "whole"
-
-
 def test_a_written_file_is_readable_by_others_as_the_umask_says(tmp_path):
     former = os.umask(0o022)
     try:
@@ -128,12 +114,6 @@ def test_folders_that_cannot_be_made_are_one_line():
         write_text("/proc/mien/a/c.txt", "x")
 
 
-@pytest.mark.parametrize("name", ["elsewhere", ".a.lock", "b.part", "b/.a.part"])
-def test_another_files_trouble_is_not_blamed_on_this_one(tmp_path, name):
-    with pytest.raises(FileNotFoundError), whole_file(tmp_path / "a"):
-        (tmp_path / name).read_text()
-
-
 def test_a_file_is_kept_from_other_processes_until_it_is_closed(tmp_path):
     (tmp_path / "a").write_bytes(b"x")
     ask = "import sys; from mien.files import lock_file; print(lock_file(open(sys.argv[1], 'a+b')))"
@@ -171,32 +151,6 @@ def test_a_rename_is_followed_by_an_fsync_of_its_folder(tmp_path, monkeypatch):
     assert calls == [False, "renamed", True]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such call")
-def test_a_file_system_without_an_fsync_of_folders_will_do_and_a_damaged_disk_will_not(tmp_path, monkeypatch):
-    """A stand-in for the disk: some network file systems answer EINVAL."""
-    fsync, answer = os.fsync, [errno.EINVAL]
-
-    def refuse_folders(descriptor):
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(answer[0], os.strerror(answer[0]))
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", refuse_folders)
-    write_bytes(tmp_path / "a", b"x")
-    answer[0] = errno.EIO
-    with raises(RunError, "file-unwritable"):
-        write_bytes(tmp_path / "a", b"y")
-
-
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="Linux lists the open files of a process there")
-def test_no_file_stays_open(tmp_path):
-    before = len(os.listdir("/proc/self/fd"))
-    for _ in range(3):
-        with whole_file(tmp_path / "a"):
-            write_bytes(tmp_path / "a", b"x")
-    assert len(os.listdir("/proc/self/fd")) == before
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="names are random there")
 @pytest.mark.parametrize("there", [True, False])
 def test_a_link_where_the_temporary_file_would_be_is_not_followed(tmp_path, there):
@@ -207,50 +161,6 @@ def test_a_link_where_the_temporary_file_would_be_is_not_followed(tmp_path, ther
     assert (tmp_path / "a").read_text() == "x"
     assert (tmp_path / "mine").exists() == there
     assert not there or (tmp_path / "mine").read_text() == "mine"
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="names are random there")
-def test_another_users_temporary_file_is_left_alone(tmp_path, monkeypatch):
-    """A stand-in for the system, since root may open any file."""
-    (tmp_path / ".a.part").write_text("theirs")
-    opened = os.open
-
-    def refuse(path, *arguments, **named):
-        if str(path).endswith("/.a.part"):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return opened(path, *arguments, **named)
-
-    monkeypatch.setattr(os, "open", refuse)
-    write_text(tmp_path / "a", "x")
-    assert (tmp_path / ".a.part").read_text() == "theirs"
-    assert (tmp_path / "a").read_text() == "x"
-
-
-def test_a_folder_in_which_nothing_can_be_made_is_one_line(tmp_path, monkeypatch):
-    """A stand-in for a disk that is mounted read-only."""
-
-    def refuse(path, *arguments, **named):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-
-    monkeypatch.setattr(os, "open", refuse)
-    with raises(RunError, "file-unwritable", os.strerror(errno.EROFS)):
-        write_bytes(tmp_path / "a", b"x")
-
-
-def test_what_another_process_has_opened_and_not_written_yet_stays_its_own(tmp_path):
-    with whole_file(tmp_path / "a") as first:
-        write_text(tmp_path / "a", "second")
-        assert first.exists()
-
-
-def test_without_locks_what_another_process_writes_stays_its_own(tmp_path, monkeypatch):
-    fcntl = pytest.importorskip("fcntl")
-    (tmp_path / ".a.part").write_text("theirs")
-    monkeypatch.setattr(fcntl, "flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "no locks")))
-    write_text(tmp_path / "a", "x")
-    assert (tmp_path / ".a.part").read_text() == "theirs"
-    with (tmp_path / "a").open("r+b") as stream:
-        assert lock_file(stream)
 
 
 def test_the_sha256_of_a_file(tmp_path):

@@ -89,14 +89,6 @@ def test_logits_that_are_no_numbers_are_one_line_and_never_a_class(tmp_path, req
     refused(command("predict", tmp_path / "face.png", "--crops", "--model", file, "--json"), "model-output")
 
 
-def test_one_row_for_all_images_is_refused(tmp_path):
-    one = helper.make_tensor("dim", TensorProto.INT64, [1], [0])
-    nodes = [helper.make_node("ReduceMean", ["sums", "dim"], ["logits"], keepdims=1)]
-    predictor = mien.load(write(tmp_path / "m.onnx", with_nodes(nodes, [one])))
-    with raises(ModelError, "model-output"):
-        predictor.probabilities(np.zeros((3, 8, 8), np.uint8))
-
-
 def test_another_number_of_values_than_the_graph_declares_is_refused(tmp_path):
     """Two logits are declared, as the manifest says; a row has 64, which onnxruntime knows only when it runs."""
     every = helper.make_tensor("every", TensorProto.BOOL, [64], [True] * 64)
@@ -154,12 +146,3 @@ def test_a_pickled_predictor_opens_its_file_again(faces):
     assert np.array_equal(again.probabilities(images), predictor.probabilities(images))
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         assert np.array_equal(pool.apply(predictor.probabilities, (images,)), predictor.probabilities(images))
-
-
-def test_a_recipe_that_is_none_is_shown_as_such(mien, tmp_path):
-    """The recipe in a stranger's manifest may hold anything."""
-    odd = manifest_of().model_copy(update={"recipe": {"model": "conv"}})
-    (tmp_path / "m.onnx").write_bytes(attach_manifest(small_graph(), odd))
-    answer = mien("info", tmp_path / "m.onnx")
-    assert answer.code == 0, answer.err
-    assert "?, 128 parameters" in answer.out

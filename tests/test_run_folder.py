@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from mien import run_folder
 from mien.errors import RecipeError, RunError
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
@@ -39,29 +38,6 @@ def test_a_run_is_not_overwritten_but_gone_on_with(run):
     with raises(RunError, "run-exists") as caught:
         run.check_free(or_resume=True)
     assert "resume=True" in str(caught.value)
-
-
-def test_a_lock_that_was_taken_away_is_none(run, monkeypatch):
-    """Whoever had it may take the file away between its being opened and being locked."""
-    run.path.mkdir()
-    lock = run_folder.lock_file
-
-    def locked_late(stream):
-        (run.path / ".mien.lock").unlink()
-        return lock(stream)
-
-    monkeypatch.setattr(run_folder, "lock_file", locked_late)
-    with raises(RunError, "run-locked"), run.alone():
-        pass
-
-
-def test_whoever_is_alone_may_begin_and_leaves_nothing_else(run):
-    with run.alone():
-        run.check_free()
-        run.create(Recipe(), {})
-    assert sorted(file.name for file in run.path.iterdir()) == ["environment.json", "recipe.toml"]
-    with raises(RunError, "file-unwritable"), RunFolder(run.recipe_file / "x").alone():
-        pass
 
 
 def test_what_may_not_be_read_is_not_called_damaged(run, monkeypatch):

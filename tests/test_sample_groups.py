@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mien.evaluation.temperature import assign_folds
-from mien.sample_groups import connected_components, join_groups
+from mien.sample_groups import join_groups
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=30))
@@ -22,14 +22,3 @@ def test_joined_groups_are_the_connected_components(pairs):
     for either in (people, copies):
         assert all(len(np.unique(folds[either == each])) == 1 for each in np.unique(either))
     assert join_groups(3, None, None).tolist() == [0, 1, 2]
-
-
-def test_a_component_has_the_number_of_its_least_node():
-    first, second = np.array([5, 4, 1, 7]), np.array([4, 2, 6, 7])
-    assert connected_components(8, first, second).tolist() == [0, 1, 2, 3, 2, 2, 1, 7]
-    assert connected_components(3, first[:0], second[:0]).tolist() == [0, 1, 2]
-
-
-def test_without_samples_there_are_no_groups():
-    nothing = np.zeros(0, dtype=np.int64)
-    assert join_groups(0).tolist() == join_groups(0, nothing, None, nothing).tolist() == []

@@ -49,11 +49,6 @@ def whole(check_wheel):
     return dict.fromkeys([*check_wheel.DETECTOR, *check_wheel.NEEDED, *hashed], "x")
 
 
-def test_a_whole_page_passes(check_wheel, whole, tmp_path, capsys):
-    assert check_wheel.main([str(a_wheel(tmp_path, whole))]) == 0
-    assert capsys.readouterr().err == ""
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -70,20 +65,6 @@ def test_a_missing_or_empty_file_is_named(check_wheel, whole, tmp_path, capsys, 
 def test_a_wheel_without_the_page_is_refused(check_wheel, tmp_path, capsys):
     assert check_wheel.main([str(a_wheel(tmp_path, {}))]) == 1
     assert "index.html, licences.txt" in capsys.readouterr().err
-
-
-@pytest.mark.skipif(not shutil.which("make"), reason="no make")
-def test_make_wheel_builds_the_page_first_and_looks_into_the_wheel():
-    plan = subprocess.run(["make", "-n", "-B", "wheel"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    parts = ("make_face_check.py", "npm run", "mien web build", "-m build", "release/check_wheel.py dist/mien-")
-    steps = [plan.index(part) for part in parts]
-    assert steps == sorted(steps)
-
-
-def test_a_wheel_that_is_too_large_is_refused(check_wheel, whole, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(check_wheel, "LIMIT", 1000)
-    assert check_wheel.main([str(a_wheel(tmp_path, whole))]) == 1
-    assert "more than 1,000 bytes" in capsys.readouterr().err
 
 
 SOURCE = ("src/mien/version.py", "src/mien/__init__.py", "src/mien/py.typed", "web/package.json", "release/ship.py")
@@ -151,28 +132,6 @@ def test_without_node_a_build_has_no_page_and_says_so(checkout, tmp_path):
     [note] = [line for line in said.splitlines() if "no browser page" in line]
     assert "make, node, npm not found" in note
     assert "make web" in note
-    assert "mien/version.py" in wheel_names(tmp_path / "dist")
-
-
-@pytest.mark.skipif(not all(map(shutil.which, ("make", "node", "npm"))), reason="needs make and Node")
-def test_with_node_a_build_makes_the_page(checkout, tmp_path):
-    """Oracle: a rule of make that writes it, with the Python of the build."""
-    (checkout / PAGE[0]).unlink()
-    (checkout / "Makefile").write_text(
-        f'.PHONY: web\n.venv/.installed:\n\tfalse\nweb: .venv/.installed\n\t$(PY) -c \'open("{PAGE[0]}", "w")\'\n',
-        encoding="utf-8",
-    )
-    said = build(checkout, tmp_path / "dist", "--wheel", "--skip-dependency-check")
-    assert "no browser page" not in said
-    assert "mien/serve/static/index.html" in wheel_names(tmp_path / "dist")
-
-
-@pytest.mark.skipif(not all(map(shutil.which, ("make", "node", "npm"))), reason="needs make and Node")
-def test_a_page_that_cannot_be_built_does_not_break_the_build(checkout, tmp_path):
-    (checkout / PAGE[0]).unlink()
-    (checkout / "Makefile").write_text(".PHONY: web\nweb:\n\t@echo no network >&2; false\n", encoding="utf-8")
-    said = build(checkout, tmp_path / "dist", "--wheel", "--skip-dependency-check")
-    assert re.search("no browser page.*no network", said)
     assert "mien/version.py" in wheel_names(tmp_path / "dist")
 
 

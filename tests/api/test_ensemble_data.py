@@ -101,17 +101,6 @@ def test_models_of_different_data_have_the_fingerprint_of_none(tmp_path, tiny_ru
     assert package.evaluate(model, faces).predictions.temperature == 1, "it was fitted on these samples"
 
 
-def test_votes_on_seen_samples_alone_fit_nothing(tmp_path, voted_run, voted_faces):
-    otherwise = cut_otherwise(voted_faces)
-    known = {image.tobytes() for image in voted_faces.of_split("train").images}
-    seen = np.array([image.tobytes() in known for image in otherwise.images])
-    votes = otherwise.columns["ferplus_votes"] * seen[:, None]
-    shutil.copytree(voted_run.path, tmp_path / "run")
-    files = [tmp_path / "run" / "model.onnx", altered(voted_run.model, tmp_path / "second.onnx", scale=4)]
-    result = made(files, replace(otherwise, columns={"ferplus_votes": votes}), tmp_path / "both.onnx")
-    assert [each.code for each in result.notices] == ["trained-on", "temperature-not-fitted"]
-
-
 def test_a_list_of_changes_stays_in_the_manifest(tmp_path, tiny_run, faces):
     """Fitted on the cleaned data, whose samples are those of the data before."""
     cleaned = replace(faces, cleaned_from=(faces.fingerprint, faces.fingerprint_without_test)).subset(
@@ -121,13 +110,6 @@ def test_a_list_of_changes_stays_in_the_manifest(tmp_path, tiny_run, faces):
     result = made(files, cleaned, tmp_path / "both.onnx")
     assert result.manifest.cleaned_from == (cleaned.fingerprint_without_test, faces.fingerprint_without_test)
     assert package.evaluate(tmp_path / "both.onnx", faces).predictions.temperature == 1
-
-
-def test_data_without_votes_is_said(tmp_path, voted_run, faces):
-    second = altered(voted_run.model, tmp_path / "second.onnx", scale=2)
-    result = made([voted_run.model, second], faces, tmp_path / "both.onnx")
-    assert [each.code for each in result.notices] == ["temperature-not-fitted"]
-    assert result.manifest.outputs["perceived"].temperature == 1
 
 
 def test_of_two_classes_the_threshold_is_that_of_the_file(tmp_path, tiny_run, faces):

@@ -85,12 +85,3 @@ def test_no_fold_splits_a_person_or_a_copy():
     predictions = Predictions(faces.rows, faces.labels, chances, CLASSES, "out-of-fold", "")
     found = audit_faces(faces, copies, predictions, resamples=20)
     np.testing.assert_array_equal(found.label_review.predictions.groups, faces.groups)
-
-
-def test_without_groups_copies_alone_stay_together():
-    near = NearCopies(*[None] * len(NearCopies.__dataclass_fields__))
-    near = replace(near, groups=np.array([5, 2, 5, 9]))
-    found = kept_together(people(1).subset(np.arange(4)), Copies(np.arange(4), near, np.zeros(4)))
-    assert len(set(found.tolist())) == 3
-    ungrouped = replace(people(1).subset(np.arange(4)), group_column="")
-    assert kept_together(ungrouped, Copies(np.arange(4), near, np.zeros(4))).tolist() == [1, 0, 1, 2]

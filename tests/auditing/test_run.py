@@ -178,15 +178,6 @@ def test_votes_of_other_people_are_evidence_too(data, copies):
     assert found.ceilings["validation"].samples == usual.ceilings["validation"].samples
 
 
-def test_annotators_who_agree_set_no_ceiling(data, copies):
-    """Oracle: eight of ten say the label; two are unsure, and so is a panel of ten once in a million."""
-    found = audit_faces(data, copies, resamples=20).ceilings
-    validation = (data.split == "validation").sum()
-    assert found["validation"].samples == validation
-    assert found["validation"].known_shares.value == found["validation"].second_panel.value == 1
-    assert found["train"].samples == (data.split == "train").sum() - 1, "of the blank one nobody saw a face"
-
-
 def test_each_check_has_values_a_table_and_blocks(data, copies):
     """A new check is a file and an entry. Oracle of one: the list of changes, each with its sample."""
     found = audit_faces(data, copies, predictions_of(data, "validation"), resamples=5)
@@ -195,14 +186,6 @@ def test_each_check_has_values_a_table_and_blocks(data, copies):
     assert all(check.table(found).rows for check in CHECKS)
     listed = next(block for block in CHECKS[-1].blocks(found) if isinstance(block, Table))
     assert [row[0] for row in listed.rows] == [change.row for change in found.changes]
-
-
-def test_few_rows_are_audited_too(faces):
-    few = faces.subset(np.arange(12))
-    found = audit_faces(few, find_copies(few), resamples=5)
-    assert audit_values(found)["faces"] == 12
-    train = audit_faces(few.of_split("train"), find_copies(few.of_split("train")), resamples=5)
-    assert "split-absent" in {each.code for each in train.not_checked}
 
 
 def test_scores_of_something_else_are_refused(data, copies):
@@ -236,10 +219,3 @@ def test_scores_without_a_row_of_some_class_are_refused_before_copies_are_sought
         fewer = {name: getattr(every, name)[kept] for name in ("sample_ids", "labels", "probabilities")}
         with raises(DataError, "class-without-evidence", f" one {what} of "):
             check_audit(data, replace(every, **fewer))
-
-
-def test_rows_of_one_class_are_not_audited(data):
-    """A list of changes may leave one class of several."""
-    with raises(DataError, "one-class") as caught:
-        check_audit(data.subset(data.labels == data.classes.index("sad")), None)
-    assert "'sad'" in str(caught.value)

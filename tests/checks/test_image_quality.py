@@ -56,8 +56,3 @@ def test_a_strip_along_any_border_is_a_frame(drawn):
         assert np.mean(frame_step(framed) >= FRAME_FROM) == 1
     assert plain < 0.2
     assert frame_step(np.full((1, 48, 48), 9, dtype=np.uint8)) == 0
-
-
-def test_nothing_in_nothing_out():
-    nothing = np.zeros((0, 48, 48), dtype=np.uint8)
-    assert len(tones(nothing)) == len(detail(nothing)) == len(frame_step(nothing)) == 0

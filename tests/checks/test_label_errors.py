@@ -48,21 +48,6 @@ def test_neighbours_are_those_of_a_full_search():
         assert found[at] == pytest.approx(wanted)
 
 
-def test_rows_with_copies_alone_get_the_shares_of_all():
-    labels = np.array([0, 1, 0, 1])
-    found = neighbour_labels(labels, np.full((4, 2), 0.5), np.zeros(4, dtype=np.int64), np.ones(4, dtype=bool))
-    assert found == pytest.approx(np.full((4, 2), 0.5))
-
-
-def test_the_order_of_the_rows_does_not_matter():
-    labels, _, probabilities, _ = judged(300)
-    order = np.random.default_rng(1).permutation(300)
-    straight = rank_label_issues(labels, probabilities, np.arange(300))
-    turned = rank_label_issues(labels[order], probabilities[order], np.arange(300)[order])
-    assert turned.suspicion == pytest.approx(straight.suspicion[order])
-    assert (turned.flagged == straight.flagged[order]).all()
-
-
 def test_labels_of_validation_have_no_say_in_what_is_said_of_train():
     labels, _, probabilities, _ = judged()
     of_train = np.random.default_rng(5).random(len(labels)) < 0.7

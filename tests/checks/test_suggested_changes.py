@@ -89,33 +89,6 @@ def test_what_near_copies_have_settled_two_identical_ones_do_not_unsettle(labels
     assert left.labels.tolist() == [0, 0, 0]
 
 
-def test_a_picture_without_a_face_stands_for_none_that_people_saw_a_face_in():
-    faces = faces_of([(0, 1, "train"), (0, 1, "train"), (0, 1, "train")])
-    nobody, no_face = np.zeros(3, dtype=bool), np.array([True, False, False])
-    changes = suggest_changes(faces, nobody, no_face, np.zeros(3, int), np.zeros(3, int), nobody, faces.labels)
-    assert [(change.row, change.kind) for change in changes] == [(100, "no-face"), (102, "copy")]
-    assert "sample 101" in changes[1].reason
-
-
-def test_a_picture_without_a_face_has_no_vote():
-    """Of three near-copies two are two thirds; with a fourth, in which people saw no face, they were half."""
-    faces = faces_of([(0, 1, "train"), (1, 0, "train"), (2, 0, "train"), (3, 1, "train")])
-    nobody, no_face = np.zeros(4, dtype=bool), np.array([True, False, False, False])
-    changes = suggest_changes(faces, nobody, no_face, np.arange(4), np.zeros(4, int), nobody, faces.labels)
-    assert [(change.row, change.kind, change.to) for change in changes] == [
-        (100, "no-face", None),
-        (103, "conflict", "angry"),
-    ]
-
-
-def test_labels_of_validation_do_not_vote_on_train():
-    rows = [(0, 1, "validation"), (1, 1, "validation"), (2, 0, "train"), (3, 2, "train")]
-    faces = faces_of(rows)
-    nobody = np.zeros(4, dtype=bool)
-    changes = suggest_changes(faces, nobody, nobody, np.arange(4), np.array([0, 0, 0, 3]), nobody, faces.labels)
-    assert [(change.row, change.to, change.kind) for change in changes] == [(102, None, "leak")]
-
-
 def test_doubted_rows_of_train_alone_get_the_suggested_label():
     faces = faces_of([(0, 0, "train"), (1, 0, "validation"), (2, 0, "test")])
     everybody, nobody = np.ones(3, dtype=bool), np.zeros(3, dtype=bool)

@@ -33,16 +33,6 @@ def test_shares_of_each_row(faces):
     assert votes.of(np.array([2, 0])).counts.tolist() == [10, 10]
 
 
-def test_shares_in_place_of_votes_are_votes_too(faces):
-    """Also where they sum to a hair less than 1, as floats do."""
-    votes = read_votes(with_votes(faces, [[0.3, 0, 0, 0.6, 0.1, 0, 0, 0, 0, 0], [0.7, 0.2, 0.1, 0, 0, 0, 0, 0, 0, 0]]))
-    assert votes.counts.max() < 1
-    assert votes.known.tolist() == [True, True]
-    assert votes.shares[0, [0, 3, 4]].tolist() == pytest.approx([0.3, 0.6, 0.1])
-    assert vote_description(votes.shares[0] * votes.counts[0], votes.answers) == "sad 0.6, neutral 0.3, angry 0.1"
-    assert vote_description(np.array(SPLIT), FERPLUS_CLASSES) == "sad 6, neutral 3"
-
-
 def test_odd_and_missing_votes_are_told(faces):
     notes = read_votes(with_votes(faces, [HAPPY, SPLIT, NOBODY, NOBODY])).notes
     assert [each.code for each in notes] == ["vote-sums", "votes-missing"]
@@ -80,11 +70,3 @@ def test_without_usable_votes_there_are_none(faces):
     assert read_votes(faces) is None
     assert read_votes(with_votes(faces, [HAPPY[:8]])) is None
     assert read_votes(replace(faces, columns={"ferplus_votes": np.full(len(faces), "happy")})) is None
-
-
-def test_one_real_row_sums_to_nine(fer2013_faces):
-    notes = read_votes(fer2013_faces).notes
-    assert len(notes) == 1
-    assert notes[0].code == "vote-sums"
-    assert "1 sample" in notes[0]
-    assert "9, not 10" in notes[0]

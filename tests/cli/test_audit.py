@@ -15,7 +15,7 @@ from mien.data.clean import read_clean
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
 from mien.evaluation.predictions import Predictions, write_predictions
-from support import note_codes, refused
+from support import refused
 
 
 class Reader(HTMLParser):
@@ -115,30 +115,6 @@ def test_a_recipe_of_another_size_judges_too(mien, face_folder, faces, tiny_reci
     assert read_manifest(tmp_path / "out" / "folds" / "fold-1" / "model.onnx").input.size_px == 32
 
 
-def test_a_recipe_of_another_size_is_told_of_the_data_once(mien, flawed_folder, tiny_recipe, tmp_path, monkeypatch):
-    """A batch larger than the whole train split is warned of, once."""
-    from mien.recipe_file import dump_recipe
-    from mien.runs import folds
-
-    monkeypatch.setattr(folds, "FOLDS", 2)
-    train = int((load_dataset(flawed_folder, skip_bad=True).split == "train").sum())
-    small = tiny_recipe.input.model_copy(update={"size_px": 32, "crop_px": 28})
-    (tmp_path / "list.toml").write_text(
-        f'version = 1\ndata_fingerprint = "{load_dataset(flawed_folder, skip_bad=True).fingerprint}"\n'
-    )
-    for batch_size, said in ((train - 1, False), (train + 1, True)):
-        recipe, out = tmp_path / "small.toml", tmp_path / str(batch_size)
-        update = {"epochs": 1, "input": small, "batch_size": batch_size}
-        recipe.write_text(dump_recipe(tiny_recipe.model_copy(update=update)))
-        options = ("--skip-bad", "--clean", tmp_path / "list.toml", "--recipe", recipe)
-        answer = mien("audit", flawed_folder, *options, "--out", out, "--json")
-        assert answer.code == 0, answer.err
-        lines = answer.err.splitlines()
-        assert note_codes(answer.err) == ["batch-too-large" if said else "few-steps"], answer.err
-        assert sum(line.startswith("skipped ") for line in lines) == 1
-        assert sum("dropped no samples" in line for line in lines) == 1
-
-
 def test_what_cannot_be_judged_is_said_before_copies_are_looked_for(
     mien, face_parquet, faces, tiny_run, tiny_recipe, tmp_path, monkeypatch
 ):
@@ -201,14 +177,6 @@ def test_a_list_that_may_be_reviewed_is_not_written_over(mien, face_parquet, tmp
     assert [file.name for file in tmp_path.iterdir()] == ["clean.toml"]
     assert mien("audit", face_parquet, "--out", tmp_path, "--overwrite").code == 0
     assert read_clean(tmp_path / "clean.toml").changes is not None
-
-
-def test_an_option_about_data_needs_data(mien, tiny_run, tmp_path):
-    refused(mien("report", tiny_run.path, "--clean", tmp_path / "x"), "options", "--clean")
-    crops = tmp_path / "crops"
-    crops.mkdir()
-    Image.new("L", (48, 48), 90).save(crops / "a.png")
-    refused(mien("embed", crops, "--clean", tmp_path / "x", "--out", tmp_path / "v.npz"), "options")
 
 
 def test_nothing_is_written_into_the_data(mien, faces, tiny_run, tmp_path, monkeypatch):

@@ -7,9 +7,8 @@ from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
-from PIL import Image
 
-from mien.artifact import read_manifest, replace_manifest
+from mien.artifact import read_manifest
 from mien.data.clean import Change, Clean, write_clean
 from mien.data.parquet import write_parquet
 from mien.data.read import load_dataset
@@ -40,37 +39,6 @@ def test_a_clean_list_and_a_model_that_saw_what_it_drops(mien, faces, tiny_run, 
     report = mien("report", tmp_path / "ev", "--data", tmp_path / "leaky.parquet", *short, "--out", tmp_path / "rep")
     assert report.code == 0, report.err
     assert (tmp_path / "rep" / "tables" / "without-copies.csv").is_file()
-
-
-def test_rows_seen_before_are_those_of_every_model_and_of_the_report_too(mien, faces, tiny_run, tmp_path):
-    """One model learnt from the data as it was, one from the cleaned data; the train copy of a row is dropped."""
-    train, validation = (np.flatnonzero(faces.split == split)[0] for split in ("train", "validation"))
-    images = np.asarray(faces.images).copy()
-    images[validation] = images[train]
-    data, clean = tmp_path / "leaky.parquet", tmp_path / "out" / "clean.toml"
-    write_parquet(replace(faces, images=images), data)
-    assert mien("audit", data, "--out", tmp_path / "out", "-q").code == 0
-    cleaned = json.loads(mien("data", "info", data, "--clean", clean, "--json").out)["fingerprint"]
-    learnt_cleaned = tmp_path / "run-of-cleaned"
-    shutil.copytree(tiny_run.path, learnt_cleaned)
-    (learnt_cleaned / "trained_on.npy").unlink()  # it is of the data as it was
-    file = learnt_cleaned / "model.onnx"
-    replace_manifest(file, read_manifest(file).model_copy(update={"data_fingerprint": cleaned}))
-    rows = int((faces.split == "validation").sum())
-    names = {"raw": [tiny_run.path], "cleaned": [learnt_cleaned], "both": [learnt_cleaned, tiny_run.path]}
-    for name, models in names.items():
-        options = ("--data", data, "--clean", clean)
-        answer = mien("evaluate", *models, *options, "--out", tmp_path / name, "--json")
-        assert answer.code == 0, answer.err
-        counts = [part["count"] for part in json.loads(answer.out)["subsets"]]
-        assert counts[:2] == [rows, rows if name == "cleaned" else rows - 1], name
-        own = ("--model", *models) if len(models) == 1 else ()
-        report = mien("report", tmp_path / name, *own, *options, "--no-explain", "--no-features")
-        assert report.code == 0, report.err
-        table = tmp_path / name / "report-validation" / "tables" / "without-copies.json"
-        assert [line["samples"] for line in json.loads(table.read_text())] == counts, name
-        page = (tmp_path / name / "report-validation" / "report.html").read_text(encoding="utf-8")
-        assert sha256(clean.read_bytes()).hexdigest() in page
 
 
 def test_a_faulty_line_is_told_with_the_name_of_its_list(mien, faces, tmp_path):
@@ -136,36 +104,6 @@ def test_a_list_made_of_cleaned_data_is_for_the_data_on_disk(mien, flawed_folder
     assert sum(sum(of.values()) for of in content["changes"].values()) == len(second["drop"] + second["relabel"])
     used = mien("data", "info", flawed_folder, "--skip-bad", "--clean", tmp_path / "second" / "clean.toml", "--json")
     assert json.loads(used.out)["faces"] == content["faces"] - 1, "the line is back"
-
-
-def test_a_list_is_proved_by_the_faces_at_48_px_whatever_size_is_read(mien, faces, tmp_path):
-    """Two pictures of 480 px that differ by one grey level in one pixel are the same picture at 48 px."""
-    own, clean, number = tmp_path / "own", tmp_path / "out" / "clean.toml", 0
-    for split in ("train", "validation"):
-        for name in ("happy", "sad"):
-            (own / split / name).mkdir(parents=True)
-            for _ in range(6):
-                picture = np.kron(np.asarray(faces.images[number]), np.ones((10, 10), dtype=np.uint8))
-                Image.fromarray(picture).save(own / split / name / f"{number}.png")
-                number += 1
-    for name in ("happy", "sad"):
-        picture = np.kron(np.asarray(faces.images[number]), np.ones((10, 10), dtype=np.uint8))
-        picture[0, 0] ^= name == "sad"
-        Image.fromarray(picture).save(own / "validation" / name / "same.png")
-    assert mien("audit", own, "--out", tmp_path / "out").code == 0
-    listed = tomllib.loads(clean.read_text())["drop"]
-    assert [(line["kind"], line["source"]) for line in listed] == [
-        ("conflict", "validation/happy/same.png"),
-        ("conflict", "validation/sad/same.png"),
-    ]
-    for size_px in (48, 480):
-        target = tmp_path / f"{size_px}.parquet"
-        answer = mien("data", "convert", own, "--size-px", size_px, "--clean", clean, "--out", target)
-        assert answer.code == 0, answer.err
-        assert len(load_dataset(target, size_px=size_px)) == 24
-    wrong = tmp_path / "wrong.toml"
-    wrong.write_text(clean.read_text().replace('kind = "conflict"', 'kind = "copy"', 1))
-    refused(mien("data", "info", own, "--clean", wrong), "clean-drops-measured", "'copy'")
 
 
 def test_a_reviewed_label_stands_against_a_model_that_doubts_it(mien, faces, face_parquet, tmp_path):

@@ -40,25 +40,6 @@ def test_a_wrong_path_is_said_before_torch_is_loaded(tmp_path, words, value):
     assert [file.name for file in tmp_path.iterdir()] == ["faces.csv"]
 
 
-def test_ctrl_c_is_said(tmp_path):
-    """A real one, while the command reads a pipe that says nothing."""
-    pipe = tmp_path / "face.png"
-    os.mkfifo(pipe)
-    command = [sys.executable, "-m", "mien", "predict", "--crops", str(pipe)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    writer = None
-    while writer is None and process.poll() is None:
-        try:
-            writer = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            # Nobody reads it yet.
-            time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    errors = process.communicate(timeout=60)[1]
-    os.close(writer)
-    assert (process.returncode, errors) == (130, "mien: Stopped. [stopped]\n")
-
-
 def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(mien, tmp_path, recipe_file, face_folder):
     """A real process, a real SIGINT; then another one to this process, which resumes."""
     run = RunFolder(tmp_path / "run")

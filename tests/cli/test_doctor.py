@@ -34,24 +34,6 @@ def test_what_is_missing_is_named_with_its_extra(mien, monkeypatch):
     assert extras["serve"] == {"name": "serve", "found": "works", "advice": ""}
 
 
-def test_of_many_missing_packages_the_table_names_three(mien, monkeypatch):
-    """Oracle: with no package at all, the first three of an extra's in the JSON."""
-
-    def version(name):
-        if name in doctor._CORE:
-            return metadata.version(name)
-        raise metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(doctor, "version", version)
-    extras = json.loads(mien("doctor", "--json").out)["extras"]
-    (search,) = (each["found"].removeprefix("missing: ").split(", ") for each in extras if each["name"] == "search")
-    (line,) = (each for each in mien("doctor").out.splitlines() if each.startswith("extra search"))
-    assert len(search) > 3
-    assert all((name in line.split()) or (f"{name}," in line.split()) for name in search[:3])
-    assert f"and {len(search) - 3} more" in line
-    assert search[3] not in line.split("and")[0]
-
-
 def test_the_table_names_models_and_detector(mien):
     answer = mien("doctor")
     assert answer.code == 0, answer.err

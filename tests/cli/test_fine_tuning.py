@@ -4,9 +4,8 @@ import json
 import re
 import shutil
 
-from mien.data.read import load_dataset
-from mien.labels import EXPRESSIONS, parse_scheme
-from support import note_codes, noted, refused
+from mien.labels import EXPRESSIONS
+from support import noted, refused
 
 
 def test_map_and_fine_tuning_on_ones_own_classes(mien, tmp_path, recipe_file, face_folder, tiny_run):
@@ -45,23 +44,6 @@ def test_the_model_that_comes_with_mien_reads_and_is_tuned_from(mien, tmp_path, 
     assert "widths = [32, 96, 192, 256]" in (tmp_path / "tuned" / "recipe.toml").read_text()
     tested = mien("evaluate", "default", "--data", face_folder, "--split", "test")
     assert "ledger" in tested.err
-
-
-def test_seven_classes_then_five_then_two(mien, tmp_path, face_folder, tiny_run):
-    short = ("--data", face_folder, "--set", "epochs=1", "--set", "batch_size=32", "--set", "tuning.frozen_epochs=0")
-    start = tiny_run.path
-    for scheme, classes in (("five", 5), ("binary", 2)):
-        out = tmp_path / scheme
-        answer = mien("train", "tune", *short, "--from", start, "--set", f"classes={scheme}", "--out", out, "--json")
-        assert answer.code == 0, answer.err
-        # Both schemes leave out two of the seven classes, or one: those faces choose nothing.
-        counts = load_dataset(face_folder).with_scheme(parse_scheme(scheme)).counts("validation")
-        assert note_codes(answer.err) == ["validation-small", "few-steps"]
-        noted(answer, "validation-small", counts.sum())
-        assert len(json.loads(answer.out)["classes"]) == classes
-        start = out
-    tested = mien("evaluate", start, "--data", face_folder, "--json")
-    assert json.loads(tested.out)["classes"] == ["negative", "positive"]
 
 
 def test_a_timm_backbone_and_a_random_start_is_said_loudly(mien, tmp_path, face_folder, timm, monkeypatch):

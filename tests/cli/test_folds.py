@@ -48,13 +48,6 @@ def test_two_folds_one_table_and_predictions_of_every_face(mien, train, face_fol
         assert again.out.count(f"{value:.1%}") >= [f"{each:.1%}" for each in shown].count(f"{value:.1%}")
 
 
-def test_a_first_fold_that_diverges_leaves_its_folder_free(train, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    refused(train("--folds", "2", "--lr", "1e12"), "loss-not-finite")
-    assert not (tmp_path / "out" / "fold-1").exists()
-    assert train("--folds", "2").code == 0
-
-
 @pytest.mark.parametrize(
     ("options", "code"),
     [

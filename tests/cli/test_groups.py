@@ -7,10 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mien.api.compare import compare
-from mien.auditing.run import Copies, find_copies
-from mien.cli.audit import _Options, _predict_out_of_fold
-from mien.cli.source import Source
 from mien.data.parquet import write_parquet
 from mien.evaluation.curves import roc_curves
 from mien.evaluation.predictions import Predictions, write_predictions
@@ -59,20 +55,6 @@ def test_compare_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
     refused(mien("compare", *folders, "--group", "person"), "options", "--group", "--data")
 
 
-def test_compare_draws_the_groups_that_the_data_declares(mien, pair, people, tmp_path):
-    """On the command line without ``--out`` and ``--group``, and in Python: the same numbers."""
-    write_parquet(people, tmp_path / "grouped.parquet")
-    answer = mien("compare", tmp_path / "weak", tmp_path / "strong", "--data", tmp_path / "grouped.parquet", "--json")
-    assert answer.code == 0, answer.err
-    (content,) = json.loads(answer.out)
-    assert content["accuracy"] == compare_predictions(*pair).to_dict()["accuracy"]
-    ungrouped = [replace(each, groups=None) for each in pair]
-    for data in (people, tmp_path / "grouped.parquet"):
-        found = compare(*ungrouped, data).to_dict()
-        assert {**found, "first": "", "second": ""} == {**content, "first": "", "second": ""}
-    assert compare(*ungrouped).to_dict()["accuracy"] == compare_predictions(*ungrouped).to_dict()["accuracy"]
-
-
 def test_the_report_draws_the_groups_of_the_data(mien, pair, table, tmp_path):
     file = tmp_path / "weak" / "predictions_validation.npz"
     answer = mien("report", "--predictions", file, "--data", table, "--group", "person", "--out", tmp_path / "out")
@@ -94,18 +76,3 @@ def test_robustness_draws_the_groups_of_the_data(mien, tiny_run, people, table):
     shown = [mien(*arguments[:-1], *more).out for more in ((), ("--group", "person"))]
     assert "draw" not in shown[0]
     assert re.search(rf"\b30 samples; .* {grouped['groups']} groups\n", shown[1])
-
-
-def test_folds_of_the_audit_keep_people_together(people, table, tmp_path, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        "mien.runs.folds.predict_folds",
-        lambda recipe, folds, *_, **__: seen.append(folds.groups) or "predictions",
-    )
-    near = replace(find_copies(people.subset(np.arange(8))).near, groups=np.arange(len(people)))
-    copies = Copies(np.arange(len(people)), near, np.zeros(len(people)))
-    options = _Options(Source(table), tmp_path, None, None)
-    assert _predict_out_of_fold(options, None, people, copies) == "predictions"
-    of_person = seen[0].reshape(-1, 4)
-    assert (of_person == of_person[:, :1]).all()
-    assert len(set(of_person[:, 0])) == len(of_person)

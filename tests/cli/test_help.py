@@ -6,10 +6,8 @@ import inspect
 import os
 import subprocess
 import sys
-from typing import get_type_hints
 
 import pytest
-from typer.models import OptionInfo
 
 from mien.cli.commands import COMMANDS
 
@@ -70,23 +68,3 @@ def test_the_body_of_every_command_is_short():
                 body = node.body[1:] if ast.get_docstring(node) else node.body
                 lines = body[-1].end_lineno - body[0].lineno + 1 if body else 0
                 assert lines < 40, (name, node.name, lines, command)
-
-
-def test_an_option_whose_placeholder_is_its_own_name_is_spelt_out():
-    # Some versions of typer take such a placeholder for the option's name, and --out becomes --OUT.
-    unspelt = []
-    functions = []
-    for name, command in COMMANDS.items():
-        module = importlib.import_module(f"mien.cli.{name.replace('-', '_')}")
-        own = [each.callback for each in module.app.registered_commands] if command.has_commands else []
-        functions += own or [getattr(module, name.replace("-", "_"))]
-    assert len(functions) > len(COMMANDS)
-    for command in functions:
-        for parameter, hint in get_type_hints(command, include_extras=True).items():
-            for option in getattr(hint, "__metadata__", ()):
-                if not isinstance(option, OptionInfo) or option.metavar != parameter.upper():
-                    continue
-                # In an Annotated, typer keeps the first spelling in the place of the default.
-                if not option.param_decls and option.default is ...:
-                    unspelt.append(f"{command.__name__} --{parameter}")
-    assert unspelt == []

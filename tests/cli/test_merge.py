@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import re
-import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from mien.data.parquet import write_parquet
 from mien.evaluation.predictions import read_predictions
 from mien.labels import SCHEMES
-from mien.run_folder import RunFolder
 from support import noted, refused
 
 OWN = "positive=happy+surprise,negative=angry+fear+sad"
@@ -84,16 +81,6 @@ def test_two_classes_have_a_threshold_with_its_curve(mien, tmp_path, tiny_run, f
     assert json.loads(scored.out)["headline"] == plain["headline"]
 
 
-def test_merged_rows_go_with_their_column(mien, tmp_path, tiny_run, faces):
-    half = np.where(np.arange(len(faces)) % 3 == 0, "one", "two")
-    write_parquet(replace(faces, columns={"half": half}), tmp_path / "faces.parquet")
-    data = tmp_path / "faces.parquet"
-    answer = mien("evaluate", tiny_run.path, "--data", data, "--classes", "five", "--by", "half", "--json")
-    kept = (faces.split == "validation") & ~np.isin(faces.labels, [1, 6])
-    parts = {part["value"]: part["count"] for part in json.loads(answer.out)["by"]["parts"]}
-    assert parts == {name: int((half[kept] == name).sum()) for name in ("one", "two")}
-
-
 def test_predict_merges_and_parts(mien, tiny_run, face_folder):
     arguments = ("predict", "--model", tiny_run.path, "--crops", face_folder / "test" / "happy", "--classes", OWN)
     rows = list(csv.DictReader(io.StringIO(mien(*arguments, "--csv").out)))
@@ -102,20 +89,6 @@ def test_predict_merges_and_parts(mien, tiny_run, face_folder):
     assert {each["top"] for each in json.loads(sure.out)} == {"positive"}
     never = mien(*arguments, "--threshold", "1")
     assert "negative" in never.out
-
-
-def test_the_ledger_says_under_which_classes_test_was_opened(mien, tmp_path, tiny_run, face_folder):
-    run = RunFolder(tmp_path / "run")
-    shutil.copytree(tiny_run.path, run.path)
-    answer = mien("evaluate", run.path, "--data", face_folder, "--split", "test", "--classes", "binary")
-    assert answer.code == 0, answer.err
-    assert json.loads((run.path / "test_ledger.jsonl").read_text().splitlines()[-1])["classes"] == "binary"
-    refused(
-        mien("evaluate", run.path, "--data", face_folder, "--split", "test", "--threshold", "0.5"),
-        "threshold-classes",
-        "7",
-    )
-    assert run.test_uses() == 1, "a mistake does not open the test split"
 
 
 def test_bad_merges_are_one_line_and_write_nothing(mien, tmp_path, tiny_run, recipe_file, face_folder):
@@ -149,27 +122,3 @@ def test_a_merge_that_empties_a_split_is_one_line(mien, tmp_path, recipe_file, f
     refused(mien(*arguments, "--classes", "five"), "one-class")
     refused(mien(*arguments, "--set", "balance.sampling=undersample"), "class-too-small", "'angry'")
     assert not (tmp_path / "out").exists()
-
-
-def test_a_model_saw_what_it_learnt_though_a_scheme_drops_it(mien, faces, tiny_run, tmp_path):
-    """Four validation rows lie in train too: under their own class, a dropped one, another that stays, and twice."""
-    classes = faces.classes
-    train, validation = (np.flatnonzero(faces.split == split) for split in ("train", "validation"))
-    labels, images = faces.labels.copy(), np.asarray(faces.images).copy()
-    places = [at for at in validation if classes[labels[at]] in SCHEMES["five"].classes][:4]
-    sources = [[train[0]], [train[1]], [train[2]], [train[3], train[4]]]
-    under = [[labels[places[0]]], [classes.index("neutral")], [(labels[places[2]] + 3) % 7], [labels[places[3]]] * 2]
-    under[2] = [next(classes.index(name) for name in ("happy", "sad") if classes.index(name) != labels[places[2]])]
-    for place, copies, named in zip(places, sources, under, strict=True):
-        images[copies], labels[copies] = images[place], named
-    write_parquet(replace(faces, images=images, labels=labels), tmp_path / "leaky.parquet")
-    kept = int(np.isin(labels[validation], [classes.index(name) for name in SCHEMES["five"].classes]).sum())
-    arguments = (tiny_run.path, "--data", tmp_path / "leaky.parquet", "--classes", "five")
-    answer = mien("evaluate", *arguments, "--out", tmp_path / "five", "--json")
-    assert answer.code == 0, answer.err
-    assert [part["count"] for part in json.loads(answer.out)["subsets"]] == [kept, kept - 4, kept - 2]
-    short = ("--no-explain", "--no-features")
-    report = mien("report", tmp_path / "five", "--data", tmp_path / "leaky.parquet", *short, "--out", tmp_path / "page")
-    assert report.code == 0, report.err
-    table = json.loads((tmp_path / "page" / "tables" / "without-copies.json").read_text())
-    assert [line["samples"] for line in table] == [kept, kept - 4, kept - 2]

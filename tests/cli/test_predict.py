@@ -139,29 +139,6 @@ def test_pixels_that_cannot_be_used_are_said_with_their_file(mien, tiny_run, tmp
     refused(mien(*words, *out), "image-range", bad)
 
 
-@pytest.mark.parametrize("crops", [(), ("--crops",)])
-def test_an_image_that_memory_does_not_hold_is_left_out_as_any_bad_one(
-    mien, photos, tiny_run, tmp_path, monkeypatch, crops
-):
-    from mien.images import open_image_source
-    from mien.inference import predictor as classifier
-
-    def open_but_one(picture):
-        if isinstance(picture, Path) and picture.name == "c.jpg":
-            raise MemoryError
-        return open_image_source(picture)
-
-    monkeypatch.setattr(classifier, "open_image_source", open_but_one)
-    other = tmp_path / "other.jpg"
-    other.write_bytes((photos / "c.jpg").read_bytes())
-    words = ("predict", "--model", tiny_run.path, *crops, photos / "c.jpg", other)
-    refused(mien(*words), "image-memory", "c.jpg")
-    answer = mien(*words, "--skip-bad")
-    assert (answer.code, answer.err.count("\n")) == (0, 1)
-    assert "c.jpg" in answer.err
-    assert "happy" in answer.out
-
-
 @pytest.mark.parametrize(
     ("options", "code", "value"),
     [
@@ -228,12 +205,6 @@ def test_where_nothing_could_be_read_that_is_no_success(mien, tmp_path, tiny_run
 
 def test_an_address_is_no_file(mien, tiny_run):
     refused(mien("predict", "--model", tiny_run.path, "https://example.org/a.jpg"), "image-address", "a.jpg")
-
-
-def test_an_image_named_twice_is_read_once(mien, tmp_path, faces):
-    Image.fromarray(faces.images[0]).save(tmp_path / "a.png")
-    answer = mien("predict", "--crops", "--json", tmp_path / "a.png", tmp_path / "a.png")
-    assert len(json.loads(answer.out)) == 1
 
 
 def test_json_lists_what_was_skipped_and_why(mien, photos, tiny_run, tmp_path):

@@ -50,25 +50,6 @@ def test_going_on_with_other_settings_is_refused(mien, photos, tiny_run, tmp_pat
     )
 
 
-def test_other_limits_of_faces_are_other_settings(mien, photos, tiny_run, tmp_path):
-    """Both are the number 1, of pixels and of faces: the settings differ, and the journal is not damaged."""
-    (tmp_path / "z.jpg").write_bytes(b"damaged")
-    command = ("predict", "--model", tiny_run.path, photos / "c.jpg", tmp_path / "z.jpg", "--out", tmp_path / "o.csv")
-    assert mien(*command, "--min-size", 1).code == 2
-    refused(mien(*command, "--max-faces", 1), "journal-settings", "max faces 1")
-    refused(mien(*command), "journal-settings", "min size 1")
-
-
-def test_another_detector_is_refused_too(mien, photos, tiny_run, tmp_path, monkeypatch):
-    from mien.faces.haar import HaarDetector
-
-    (tmp_path / "z.jpg").write_bytes(b"damaged")
-    command = ("predict", "--model", tiny_run.path, photos / "c.jpg", tmp_path / "z.jpg", "--out", tmp_path / "o.csv")
-    assert mien(*command).code == 2
-    monkeypatch.setattr(HaarDetector, "name", "another")
-    refused(mien(*command), "journal-settings")
-
-
 def stopped(mien, tiny_run, photos, tmp_path):
     """A command that stopped after one picture, at one that cannot be read."""
     (tmp_path / "z.jpg").write_bytes(b"damaged")
@@ -83,28 +64,6 @@ def test_going_on_with_other_images_is_refused(mien, photos, tiny_run, tmp_path,
     refused(mien(*command, photos / "a.png"), "journal-settings", photos / "a.png")
     refused(mien(*command), "journal-settings", tmp_path / "z.jpg")
     assert (tmp_path / "out.jsonl.part").read_bytes() == before
-
-
-def test_the_same_names_in_another_folder_are_other_images(mien, photos, tiny_run, tmp_path, monkeypatch):
-    for name in ("here", "there"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "c.jpg").write_bytes((photos / "c.jpg").read_bytes())
-        (tmp_path / name / "z.jpg").write_bytes(b"damaged")
-    command = ("predict", "--model", tiny_run.path, "c.jpg", "z.jpg", "--out", tmp_path / "out.csv")
-    monkeypatch.chdir(tmp_path / "here")
-    assert mien(*command).code == 2
-    monkeypatch.chdir(tmp_path / "there")
-    refused(mien(*command), "journal-settings", tmp_path / "here", tmp_path / "there")
-
-
-def test_images_drawn_into_other_places_are_refused(mien, photos, tiny_run, tmp_path):
-    command = (*stopped(mien, tiny_run, photos, tmp_path), tmp_path / "z.jpg")
-    (tmp_path / "out.jsonl.part").unlink()
-    assert mien(*command, "--annotate", tmp_path.parent / "drawn").code == 2
-    refused(mien(*command, "--annotate", tmp_path.parent / "other"), "journal-settings")
-    journal = tmp_path / "out.jsonl.part"
-    shared = os.path.commonpath([photos, tmp_path])
-    assert json.loads(journal.read_text().splitlines()[0])["begun_with"]["annotated below"] == shared
 
 
 def test_an_image_that_was_mended_is_read_and_the_whole_journal_counted(mien, photos, tiny_run, tmp_path):

@@ -1,12 +1,9 @@
 """What a person sees of ``mien sweep``."""
 
 import json
-import re
-import signal
 
 import pytest
 
-from mien.pipeline import training_view
 from mien.recipe_file import dump_recipe
 from support import refused
 
@@ -38,17 +35,6 @@ def test_a_sweep_from_the_command_line_and_its_recipe_trained(mien, space, face_
     assert answer.code == 0, answer.err
     accuracy = json.loads(answer.out)["headline"]["accuracy"]["value"]
     assert accuracy == pytest.approx(found["best"]["validation_accuracy"], abs=1e-6)
-
-
-def test_ctrl_c_says_how_to_go_on(mien, space, face_folder, tmp_path, monkeypatch):
-    def interrupt(self, metrics, is_best):
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(training_view.TrainProgress, "on_epoch_end", interrupt)
-    answer = mien("sweep", space, "--data", face_folder, "--out", tmp_path / "out")
-    assert answer.code == 130
-    assert re.search(r"\b1 of 2 trials\b", answer.err)
-    assert "Traceback" not in answer.err
 
 
 def test_mistakes_are_one_line_and_leave_nothing(mien, space, face_folder, tmp_path):

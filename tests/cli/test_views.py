@@ -45,11 +45,6 @@ def test_views_and_models_are_averaged_and_the_answer_says_so(mien, tmp_path, ti
     assert f"Predictions are {said}." in " ".join(shown.out.split())
 
 
-def test_one_view_of_one_model_needs_no_words(mien, tiny_run, face_folder):
-    answer = mien("evaluate", tiny_run.path, "--data", face_folder, "--json")
-    assert "note" not in json.loads(answer.out)
-
-
 def test_the_ledger_of_every_model_is_kept(mien, tiny_run, tmp_path, other, face_folder):
     run = RunFolder(tmp_path / "run")
     shutil.copytree(tiny_run.path, run.path)
@@ -58,13 +53,6 @@ def test_the_ledger_of_every_model_is_kept(mien, tiny_run, tmp_path, other, face
     for each in (run, other):
         assert each.test_uses() == 1
         assert "the mean of 2 models" in (each.path / "test_ledger.jsonl").read_text()
-
-
-def test_two_classes_with_a_threshold_over_views(mien, tiny_run, face_folder):
-    words = (tiny_run.path, "--data", face_folder, "--tta", 2, "--classes", "binary", "--threshold", 0.4)
-    answer = mien("evaluate", *words, "--json")
-    assert answer.code == 0, answer.err
-    assert json.loads(answer.out)["threshold"]["chosen"]["threshold"] == 0.4
 
 
 def test_mistakes(mien, tiny_run, face_folder):

@@ -132,15 +132,6 @@ def test_votes_for_other_classes_measure_the_label_alone(mien, folder, tiny_run,
     assert "votes-classes-differ" in several.err, "of any of several models"
 
 
-def test_a_model_of_labels_has_the_baseline_alone(mien, folder, tiny_run):
-    answer = mien("evaluate", tiny_run.path, "--data", folder / "voted.parquet")
-    assert answer.code == 0, answer.err
-    assert "label (baseline)" in answer.out
-    assert "Jensen-Shannon" not in answer.out
-    without = mien("evaluate", tiny_run.path, "--data", folder / "faces.parquet")
-    assert "label (baseline)" not in without.out
-
-
 def test_a_votes_file_gives_what_the_column_gives(mien, folder):
     column = mien("data", "info", folder / "voted.parquet", "--json")
     file = mien("data", "info", folder / "faces.parquet", "--votes", folder / "fer2013new.csv", "--json")
@@ -176,25 +167,6 @@ def test_training_says_which_epoch_it_keeps_and_why(mien, folder, tmp_path):
     assert "perceived" in answer.out
 
 
-@pytest.mark.parametrize(
-    ("made", "code"),
-    [
-        (lambda votes: np.zeros_like(votes), "votes-empty"),
-        (lambda votes: np.where(np.arange(len(votes))[:, None] == 3, -1, votes), "votes-negative"),
-        (lambda votes: votes[:, :9], "votes-shape"),
-    ],
-)
-def test_bad_votes_in_the_data_are_refused(mien, folder, tmp_path, faces, votes, made, code):
-    write_parquet(replace(faces, columns={"ferplus_votes": made(votes)}), tmp_path / "bad.parquet")
-    given = ("--data", tmp_path / "bad.parquet", "--out", tmp_path / "out")
-    refused(mien("train", folder / "two.toml", *given), code)
-    assert not (tmp_path / "out").exists()
-    if code == "votes-negative":
-        split = str(faces.split[3])
-        refused(mien("evaluate", folder / "run", *given, "--split", split), code)
-        assert not (tmp_path / "out").exists()
-
-
 def test_images_without_votes_are_left_out_and_counted(mien, folder, tmp_path, faces, votes):
     """Oracle: the distances of the other images' rows of the predictions file, computed here."""
     asked = np.arange(len(faces)) % 4 > 0
@@ -219,27 +191,6 @@ def test_images_without_votes_are_left_out_and_counted(mien, folder, tmp_path, f
     answer = mien("evaluate", folder / "run", "--data", tmp_path / "none.parquet", "--json")
     assert answer.code == 0, answer.err
     assert "votes" not in json.loads(answer.out)
-
-
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [
-        (lambda lines: lines[:-1], "votes-other-data"),
-        (lambda lines: [lines[0], *lines[:0:-1]], "votes-other-data"),
-        (lambda lines: [line.replace(",", ";") for line in lines], "votes-file"),
-        (lambda lines: [*lines[:-1], lines[-1].rsplit(",", 1)[0]], "csv-column-count"),
-        (lambda lines: [*lines[:-1], lines[-1].rsplit(",", 1)[0] + ",-1"], "votes-not-numbers"),
-    ],
-)
-def test_votes_files_that_do_not_match_are_refused(mien, folder, tmp_path, line, code):
-    """Too short, of other rows, another separator, a column too few, a count below zero."""
-    file = tmp_path / "votes.csv"
-    file.write_text("\n".join(line((folder / "fer2013new.csv").read_text().splitlines())) + "\n")
-    given = ("--data", folder / "faces.parquet", "--votes", file, "--out", tmp_path / "out")
-    for command in (("train", folder / "two.toml"), ("evaluate", folder / "run")):
-        refused(mien(*command, *given), code)
-    refused(mien("data", "info", *given[1:4]), code)
-    assert not (tmp_path / "out").exists()
 
 
 def test_an_output_that_nothing_teaches_is_refused(mien, folder, tmp_path):

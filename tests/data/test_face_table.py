@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mien.data.face_table import ClassNames, find_column, free_name, index_classes, read_header, relabel, split_of
+from mien.data.face_table import ClassNames, index_classes, read_header, relabel
 from mien.errors import DataError
 from support import raises
 
@@ -22,10 +22,6 @@ def test_the_map_comes_before_synonyms_and_matches_without_case() -> None:
     names.check_map("x.csv")
 
 
-def test_a_number_may_be_mapped_by_the_name_it_stands_for() -> None:
-    assert ClassNames({"disgust": "angry"}).numbered("1", "line 1") == "angry"
-
-
 def test_an_entry_of_the_map_that_never_occurred_is_refused() -> None:
     names = ClassNames({"contemt": "disgust"})
     names.name("contempt")
@@ -39,22 +35,6 @@ def test_classes_are_ordered_and_labels_follow() -> None:
     assert labels.tolist() == [2, 1, 0, 1]
     moved, wanted = relabel(labels, classes, ("happy", "sad", "zeal", "angry"))
     assert np.array(wanted)[moved].tolist() == ["zeal", "happy", "angry", "happy"]
-
-
-def test_split_names_that_mean_nothing_are_named_with_their_place() -> None:
-    assert split_of(" PublicTest", "line 3") == "validation"
-    assert split_of("  ", "line 3") == ""
-    with raises(DataError, "split-unknown", "line 3", "'holdout'"):
-        split_of("holdout", "line 3")
-
-
-def test_columns_are_found_in_the_order_of_what_is_wanted() -> None:
-    assert find_column(["emotion", " Label "], ("label", "emotion")) == 1
-    assert find_column(["a", "b"], ("label",)) is None
-
-
-def test_names_that_the_parquet_layout_uses_are_moved_aside() -> None:
-    assert [free_name(name) for name in ("age", "Row", "split", "source")] == ["age", "Row_", "split_", "source_"]
 
 
 @pytest.mark.parametrize(
@@ -87,11 +67,4 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "image.csv"
     file.write_bytes(b"\x89PNG\r\n\xff\xfe")
     with raises(DataError, "csv-not-text", "line 1"):
-        read_header(file)
-
-
-def test_the_line_ends_of_old_macs_are_named(tmp_path: Path) -> None:
-    file = tmp_path / "mac.csv"
-    file.write_bytes(b"emotion,pixels,Usage\r0,1 1,Training\r")
-    with raises(DataError, "csv-unreadable", "mac.csv line 1"):
         read_header(file)

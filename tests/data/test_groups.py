@@ -44,11 +44,6 @@ def test_a_folder_level_or_a_pattern_keeps_people_on_one_side(people_folder, gro
     assert dataset_info(again)["groups"]["count"] == 12
 
 
-def test_without_the_option_there_are_no_groups(people_folder):
-    assert load_dataset(people_folder).groups is None
-    assert dataset_info(read_data(people_folder))["groups"] is None
-
-
 def test_a_pixel_table_reads_its_column_of_groups(tmp_path, noise, write_csv, as_pixels):
     rows = [(3 + i % 2, f"person {i // 4}", as_pixels(image)) for i, image in enumerate(noise(40))]
     faces = load_dataset(write_csv(tmp_path / "fer.csv", "emotion, who,pixels", rows), group="who")
@@ -91,15 +86,6 @@ def test_splits_of_the_data_are_kept_and_groups_across_them_are_told(tmp_path, n
 def test_groups_that_cannot_be_read_are_refused(people_folder, group, code):
     with raises(DataError, code):
         read_data(people_folder, group=group)
-
-
-def test_an_image_without_a_folder_has_no_group(people_folder, noise):
-    from PIL import Image
-
-    Image.fromarray(noise(1, seed=9)[0]).save(people_folder / "happy" / "alone.png")
-    with raises(DataError, "group-incomplete") as caught:
-        read_data(people_folder, group="folder1")
-    assert "happy/alone.png" in str(caught.value)
 
 
 def test_a_group_that_holds_every_face_of_a_class_is_refused(noise):

@@ -86,18 +86,6 @@ def test_a_damaged_row_is_named_by_file_and_line(table, changed: str, code: str,
     assert "\n" not in str(caught.value)
 
 
-def test_a_first_row_that_is_no_square_is_named(table) -> None:
-    with raises(DataError, "pixel-count", "line 2", "2,304", "2,303"):
-        read_data(table(2, row_with(GOOD[1:])))
-
-
-def test_a_file_cut_in_the_middle_of_its_last_row_is_refused(table) -> None:
-    path = table()
-    path.write_bytes(path.read_bytes()[:-2000])
-    with raises(DataError, "csv-column-count", "fer2013.csv line 41", 3, 2):
-        read_data(path)
-
-
 def test_skip_bad_goes_on_and_lists_the_rows(table) -> None:
     result = read_data(table(12, row_with([300, *GOOD[1:]])), skip_bad=True)
     assert len(result.faces) == 39

@@ -93,12 +93,6 @@ def test_written_faces_read_back_equal(faces: Dataset, tmp_path: Path) -> None:
     assert result.split_origin == "as in a test"
 
 
-def test_part_of_the_development_data_reads_back_equal(fer2013_faces: Dataset, tmp_path: Path) -> None:
-    part = fer2013_faces.subset(np.r_[:700, -700:0])
-    write_parquet(part, tmp_path / "part.parquet")
-    assert same(part, load_dataset(tmp_path / "part.parquet"))
-
-
 def test_a_target_that_exists_is_kept_unless_overwriting(faces: Dataset, tmp_path: Path) -> None:
     path = tmp_path / "faces.parquet"
     path.write_bytes(b"precious")

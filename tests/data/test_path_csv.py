@@ -50,12 +50,6 @@ def test_paths_labels_splits_and_columns(tmp_path: Path, images, write_csv) -> N
     assert faces.columns["person"].tolist() == people
 
 
-def test_without_split_a_cut_is_made(tmp_path: Path, images, write_csv) -> None:
-    result = read_data(write_csv(tmp_path / "labels.csv", "path,label", rows()))
-    assert result.split_origin.endswith("there is no test split")
-    assert result.faces.counts("validation").tolist() == [1, 1]
-
-
 def test_semicolons_windows_paths_and_absolute_paths_are_read(tmp_path: Path, images) -> None:
     lines = ["Path;Label", "images\\0.png;happy", f"{tmp_path / 'images/1.png'};sad"]
     path = tmp_path / "labels.csv"
@@ -127,8 +121,3 @@ def test_identifiers_that_python_would_read_as_numbers_stay_text(tmp_path: Path,
     people = [f"1_{index}" for index in range(12)]
     path = write_csv(tmp_path / "labels.csv", "path,label,person", rows(people))
     assert read_data(path).faces.columns["person"].tolist() == people
-
-
-def test_a_table_with_a_header_only_is_refused(tmp_path: Path, write_csv) -> None:
-    with raises(DataError, "data-empty"):
-        read_data(write_csv(tmp_path / "labels.csv", "path,label", []))

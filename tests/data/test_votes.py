@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from mien.data.balance import balance
-from mien.data.clean import Change, Clean, apply_clean
 from mien.data.dataset import Dataset
 from mien.data.parquet import write_parquet
 from mien.data.read import read_data
@@ -53,13 +52,6 @@ def write_ferplus(path: Path, faces: Dataset, votes: np.ndarray) -> Path:
     return path
 
 
-def test_ferplus_votes_are_known_by_their_column(voted: Dataset, plain: Dataset) -> None:
-    assert voted.vote_classes == FERPLUS_CLASSES
-    assert plain.votes is None
-    assert plain.vote_classes == ()
-    assert replace(voted, columns={}).vote_classes == ()
-
-
 def test_a_votes_file_is_read_beside_the_data(voted: Dataset, plain: Dataset, tmp_path: Path) -> None:
     """Oracle: the votes that were written; seven and three an image. The file adds nothing to the fingerprint."""
     data = tmp_path / "faces.parquet"
@@ -71,29 +63,6 @@ def test_a_votes_file_is_read_beside_the_data(voted: Dataset, plain: Dataset, tm
         assert np.array_equal(check_votes(result.faces), votes_for(plain))
         assert result.fingerprint == read_data(data).fingerprint
     assert read_data(data).faces.votes is None
-
-
-def test_votes_follow_cleaning(voted: Dataset) -> None:
-    """Oracle: the votes of the same rows before; a relabelled row keeps its own."""
-    dropped, turned = np.flatnonzero(voted.split == "train")[:2]
-    names = [voted.classes[label] for label in voted.labels[[dropped, turned]]]
-    other = next(name for name in voted.classes if name != names[1])
-    rows = voted.rows[[dropped, turned]].tolist()
-    kinds = {"split": "train", "kind": "copy", "reason": "r", "source": "s"}
-    changes = (
-        Change(row=rows[0], label=names[0], to=None, **kinds),
-        Change(row=rows[1], label=names[1], to=other, **kinds),
-    )
-    cleaned = apply_clean(voted, Clean(voted.fingerprint, changes))
-    kept = np.arange(len(voted)) != dropped
-    assert np.array_equal(check_votes(cleaned), voted.votes[kept])
-    assert cleaned.vote_classes == FERPLUS_CLASSES
-
-
-def test_votes_follow_subsets_and_splits(voted: Dataset) -> None:
-    part = voted.of_split("validation")
-    assert part.vote_classes == FERPLUS_CLASSES
-    assert np.array_equal(part.votes, voted.votes[voted.split == "validation"])
 
 
 def test_oversampled_rows_keep_their_votes(voted: Dataset) -> None:
@@ -146,17 +115,6 @@ def test_parquet_keeps_votes_and_their_classes(tmp_path: Path, plain: Dataset) -
         back = read_data(tmp_path / "faces.parquet").faces
         assert back.vote_classes == ("happy", "sad", "unsure")
         assert np.array_equal(back.votes, votes)
-
-
-def test_fer_plus_file_gives_its_votes(tmp_path: Path, plain: Dataset) -> None:
-    votes = votes_for(plain)
-    faces = with_votes(plain, write_ferplus(tmp_path / "fer2013new.csv", plain, votes))
-    assert np.array_equal(faces.votes, votes)
-    assert faces.fingerprint == plain.fingerprint
-    with (tmp_path / "fer2013new.csv").open("a") as stream:
-        stream.write("\n")  # an empty last line, as editors leave it
-    some = plain.subset(np.arange(60)[::-3])
-    assert np.array_equal(with_votes(some, tmp_path / "fer2013new.csv").votes, votes[::-3])
 
 
 def test_two_sources_of_votes_are_refused(tmp_path: Path, plain: Dataset, voted: Dataset) -> None:

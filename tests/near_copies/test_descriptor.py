@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.linalg import eigh
 
-from mien.near_copies import descriptor
 from mien.near_copies.descriptor import _discriminants, _disturbances, fit_descriptor, spectra
 
 
@@ -44,18 +43,6 @@ def test_directions_tell_pictures_apart_more_than_copies(drawn):
     ]
     assert np.mean(own <= found.reach) > 0.9
     assert np.mean(between <= found.reach) < 0.02
-
-
-def test_the_same_pictures_and_seed_give_the_same_description(drawn):
-    first, second = (fit_descriptor(drawn, np.arange(300), seed=3) for _ in range(2))
-    assert np.array_equal(first.directions, second.directions)
-
-
-def test_few_pictures_are_enough(drawn):
-    for count in (2, 3, 5):
-        described = fit_descriptor(drawn, np.arange(count)).of(drawn, np.arange(count))
-        assert len(described) == count
-        assert 1 <= described.shape[1] <= descriptor.DIMENSIONS
 
 
 @pytest.mark.parametrize("count", [20, 80])

@@ -28,9 +28,3 @@ def test_zooms_about_the_centre(zoom):
             image.astype(float), np.eye(2) / zoom, centre - centre / zoom, order=1, mode="nearest"
         )
         assert zoomed == pytest.approx(wanted, abs=1e-3)
-
-
-def test_a_matrix_for_each():
-    many = axis_matrix(20, np.array([1.0, 1.1]), np.array([0.0, 2.0]))
-    assert many.shape == (2, 20, 20)
-    assert np.array_equal(many[1], axis_matrix(20, 1.1, 2.0))

@@ -119,16 +119,6 @@ def test_a_run_killed_inside_a_fold_ends_as_an_unbroken_one(short_recipe, faces,
     assert np.array_equal(again.probabilities, whole.probabilities)
 
 
-def test_a_finished_fold_that_learnt_something_else_is_not_taken_for_this_one(
-    short_recipe, faces, tmp_path, monkeypatch
-):
-    """Other copies: the folds' own rows may be the same, what their models learnt is not."""
-    cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, notify=print)
-    monkeypatch.setattr(folds, "VALIDATION_FOLDS", 5)
-    with raises(RunError, "other-data"):
-        cross_val_predictions(short_recipe, faces, np.arange(len(faces)), tmp_path, notify=print)
-
-
 def test_recipes_and_data_that_cannot_be_judged(short_recipe, faces):
     merging = short_recipe.model_copy(update={"classes": "binary"})
     with raises(RecipeError, "recipe-merges-classes"):

@@ -7,8 +7,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from mien.data.dataset import Dataset
-from mien.data.synthetic import synthetic_faces
 from mien.errors import DataError, ModelError, RecipeError, StudyError
 from mien.runs import planner
 from mien.runs.plan import DataForm, folder_of, pending
@@ -112,14 +110,6 @@ def test_what_cannot_be_run_is_refused_before_anything_runs(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_class_with_no_face_to_draw_is_named(tiny_study_file, tiny_study):
-    faces = synthetic_faces(300, seed=0)
-    kept = (faces.split != "train") | (faces.labels != faces.classes.index("disgust"))
-    text = tiny_study_file.read_text().replace("optim.lr = 1e30", 'balance.sampling = "oversample"', 1)
-    with raises(DataError, "class-too-small", "'wild'", "'disgust'"):
-        make_plan(parse_study(text, "small", tiny_study_file.parent), {DataForm(48, 1): faces.subset(kept)})
-
-
 def test_finished_runs_are_not_lacking_but_a_lost_parent_is(done, tmp_path):
     def wanted(finished, out, *only):
         plan = make_plan(done.study.restricted(only), done.context.faces_by_form)
@@ -149,21 +139,6 @@ def test_weights_of_a_run_that_was_stopped_do_not_serve(done, tmp_path):
     assert [run.variant for run in pending(done.plan, kept, tmp_path)] == ["five"]
     base.last.write_bytes(b"of an epoch before the last")
     assert [run.variant for run in pending(done.plan, kept, tmp_path)] == ["base", "five"]
-
-
-def test_data_without_a_class_of_a_scheme_is_refused(tiny_study):
-    faces = synthetic_faces(200, seed=0)
-    kept = faces.subset(faces.labels != faces.classes.index("sad"))
-    bare = Dataset(
-        kept.images,
-        np.where(kept.labels > 4, kept.labels - 1, kept.labels),
-        tuple(name for name in faces.classes if name != "sad"),
-        kept.split,
-        kept.source,
-        kept.rows,
-    )
-    with raises(DataError, "scheme-class-missing", "'sad'"):
-        make_plan(tiny_study, {DataForm(48, 1): bare})
 
 
 def test_scores_that_will_have_no_row_are_refused_before_training(tiny_study_file, faces):

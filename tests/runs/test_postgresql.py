@@ -3,14 +3,10 @@
 import os
 import pwd
 import shutil
-import signal
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
-import optuna
 import pytest
 
 from mien.data.synthetic import synthetic_faces
@@ -23,19 +19,6 @@ from support import raises
 
 TRIALS = 8
 SPACE = f'recipe = "{{recipe}}"\ntrials = {TRIALS}\n[parameters]\noptim.lr = {{{{ log = [0.01, 0.1] }}}}\n'
-WORKER = """
-import sys
-from pathlib import Path
-from mien.data.synthetic import synthetic_faces
-from mien.runs import sweep
-from mien.runs.space import load_space
-import torch
-
-torch.set_num_threads(1)
-sweep.HEARTBEAT_SECONDS = 1
-space, out, url = sys.argv[1:]
-sweep.search(load_space(space), synthetic_faces(400, seed=1), Path(out), database=url, stale_seconds=10)
-"""
 
 
 class Server:
@@ -101,43 +84,3 @@ def test_a_server_that_goes_away_in_mid_trial_is_one_line_and_the_sweep_goes_on(
     server.start()
     (trial,) = search(loaded, faces, out, database=server.url, stale_seconds=1).trials
     assert (trial.number, trial.outcome, trial.epochs) == (0, "complete", 2)
-
-
-@pytest.mark.slow
-def test_killed_workers_lose_no_trial_and_count_none_twice(server, tmp_path, tiny_recipe_text):
-    """Oracle: the number of trials, and one finished run folder for each."""
-    recipe, space, out = tmp_path / "tiny.toml", tmp_path / "mine.toml", tmp_path / "sweep"
-    recipe.write_text(tiny_recipe_text)
-    space.write_text(SPACE.format(recipe=recipe))
-    command = [sys.executable, "-c", WORKER, str(space), str(out), server.url]
-
-    def start():
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-    workers, kills = [start() for _ in range(4)], 0
-    try:
-        ends = time.monotonic() + 900
-        while any(each.poll() is None for each in workers) and time.monotonic() < ends:
-            time.sleep(5)
-            if kills < 6 and (out / "trials").exists() and workers[kills % 4].poll() is None:
-                workers[kills % 4].send_signal(signal.SIGKILL)
-                workers[kills % 4].communicate()
-                workers[kills % 4] = start()
-                kills += 1
-        assert [each.poll() for each in workers] == [0] * 4, [each.stderr.read() for each in workers if each.poll()]
-    finally:
-        for each in workers:
-            each.kill()
-            each.communicate()
-    assert kills
-    storage = optuna.storages.RDBStorage(server.url)
-    trials = optuna.load_study(study_name="sweep", storage=storage).trials
-    storage.remove_session()
-    storage.engine.dispose()
-    done = [trial for trial in trials if trial.state.name in {"COMPLETE", "PRUNED"}]
-    # Workers that begin a trial at the same moment do not know of each other.
-    assert TRIALS <= len(done) < TRIALS + 4
-    assert not [trial for trial in trials if trial.state.name == "RUNNING"]
-    histories = sorted((out / "trials").glob("*/history.csv"))
-    assert len(histories) == len(done)
-    assert len((out / "trials.csv").read_text().splitlines()) == len(done) + 1

@@ -216,17 +216,6 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     np.testing.assert_array_equal(resumed.probabilities, straight.probabilities)
 
 
-def test_ctrl_c_while_workers_still_begin_is_quiet(tiny_study_file, tmp_path):
-    process = _start(tmp_path, tiny_study_file, 2)
-    ends = time.monotonic() + 300
-    while not _workers(process):
-        assert time.monotonic() < ends, "no worker in five minutes"
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
-    printed, complaint = process.communicate(timeout=300)
-    assert (printed.strip(), complaint) == ("False", "")
-
-
 def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path):
     process = _start(tmp_path, tiny_study_file, 2)
     _wait_for_an_epoch(tmp_path / "out", process)
@@ -237,27 +226,6 @@ def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path):
     printed, complaint = process.communicate(timeout=300)
     assert complaint == ""
     assert printed.startswith("StudyError study-process-killed: ")
-
-
-def _runs(process: int) -> bool:
-    """One that has ended may wait to be reaped."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def test_workers_end_with_a_study_that_was_killed_alone(tiny_study_file, tmp_path):
-    process = _start(tmp_path, tiny_study_file, 2)
-    _wait_for_an_epoch(tmp_path / "out", process)
-    workers = _workers(process)
-    assert workers
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate(timeout=300)
-    ends = time.monotonic() + 60
-    while any(_runs(each) for each in workers):
-        assert time.monotonic() < ends, "a worker trains on without its study"
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(("jobs", "runs", "at_once"), [(1, 9, 1), (2, 9, 2), (8, 9, 4), (4, 3, 3), (2, 0, 1)])

@@ -113,15 +113,6 @@ def test_values_that_diverge_or_do_not_go_together_are_trials_too(tmp_path, face
     assert {trial.outcome for trial in found.trials} == {"complete", "diverged", "invalid"}
 
 
-def test_a_sweep_in_which_nothing_succeeds_has_no_best_recipe(tmp_path, faces, space_file):
-    found = search(load_space(str(space_file("optim.lr = { log = [1e25, 1e26] }\n", 2, 1))), faces, tmp_path / "out")
-    assert [trial.outcome for trial in found.trials] == ["diverged"] * 2
-    assert found.best is None
-    assert found.to_dict()["best"] is None
-    assert not found.best_recipe.exists()
-    assert found.page.is_file()
-
-
 def test_what_is_wrong_is_said_before_anything_is_written(tmp_path, faces, space_file):
     out = tmp_path / "out"
     space = load_space(str(space_file("model.dropuot = { uniform = [0.0, 0.5] }\n")))
@@ -177,14 +168,6 @@ def test_another_space_and_other_data_are_refused(tmp_path, faces, voted_faces, 
     with raises(RunError, "sweep-other-space"):
         search(load_space(str(file)), voted_faces, out)
     assert (out / "trials.db").read_bytes() == before
-
-
-def test_another_database_holds_several_sweeps_by_the_names_of_their_folders(tmp_path, faces, space_file):
-    space, url = load_space(str(space_file(trials=1, epochs=1))), f"sqlite:///{tmp_path / 'shared.db'}"
-    for name in ("one", "two"):
-        assert len(search(space, faces, tmp_path / name, database=url).trials) == 1
-        assert not (tmp_path / name / "trials.db").exists()
-    assert set(optuna.get_all_study_names(url)) == {"one", "two"}
 
 
 def test_a_trial_is_queued_again_when_something_else_stops_the_worker(tmp_path, faces, space_file):

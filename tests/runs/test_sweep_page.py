@@ -5,14 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 
 from mien.runs.sweep_page import (
     SweepResult,
     TrialResult,
     best_first,
     best_trial,
-    history_plot,
     sweep_sections,
     trials_table,
 )
@@ -32,37 +30,10 @@ TRIALS = [
 ]
 
 
-@pytest.fixture
-def plotted(monkeypatch):
-    calls = []
-    plain = Axes.plot
-
-    def plot(self, *arguments, **style):
-        calls.append((arguments, style))
-        return plain(self, *arguments, **style)
-
-    monkeypatch.setattr(Axes, "plot", plot)
-    return calls
-
-
 def test_the_best_is_the_first_of_the_most_accurate_that_ran_to_their_end():
     assert [trial.number for trial in best_first(TRIALS)] == [2, 5, 0, 1, 4]
     assert best_trial(TRIALS).number == 2
     assert best_trial(TRIALS[1:2]) is None
-
-
-def test_the_history_holds_every_trial_with_an_accuracy(plotted):
-    history_plot(TRIALS)
-    (cut, *_), (whole, *_) = (call[0] for call in plotted[:2])
-    assert (cut, plotted[0][0][1]) == ([1], [90.0])
-    assert (whole, plotted[1][0][1]) == ([0, 2, 5], [40.0, 60.0, 60.0])
-
-
-def test_the_best_so_far_never_falls(monkeypatch):
-    steps = []
-    monkeypatch.setattr(Axes, "step", lambda self, x, y, **style: steps.append((list(x), list(y))))
-    history_plot([*TRIALS, line(6, accuracy=0.1), line(7, "pruned", 0.2)])
-    assert steps == [([0, 2, 5, 6, 7], [40.0, 60.0, 60.0, 60.0, 60.0])]
 
 
 @pytest.mark.parametrize("trials", [TRIALS[:1], TRIALS[1:2], TRIALS[3:4], TRIALS], ids=["one", "pruned", "none", "all"])

@@ -133,39 +133,3 @@ def test_ctrl_c_ends_in_order_and_the_same_command_goes_on(tmp_path, faces, spac
     whole = search(space, faces, tmp_path / "whole")
     assert [trial.accuracy for trial in found.trials] == [trial.accuracy for trial in whole.trials]
     assert [trial.values for trial in found.trials] == [trial.values for trial in whole.trials]
-
-
-def test_a_trial_that_was_stopped_after_its_last_epoch_is_not_trained_again(tmp_path, faces, space_file):
-    space, out = load_space(str(space_file(trials=1))), tmp_path / "out"
-
-    class StopsAtTheEnd(Interrupts):
-        def on_epoch_end(self, metrics, is_best):
-            if metrics["epoch"] == 2:
-                raise KeyboardInterrupt
-
-    class IsSurprised(Interrupts):
-        def on_step_end(self, epoch, images, loss):
-            pytest.fail("it trains again")
-
-    with pytest.raises(KeyboardInterrupt):
-        search(space, faces, out, callback=StopsAtTheEnd())
-    found = search(space, faces, out, callback=IsSurprised())
-    assert [(trial.number, trial.outcome, trial.epochs) for trial in found.trials] == [(0, "complete", 2)]
-    assert found.best.accuracy == max(line["validation_accuracy"] for line in RunFolder(folders(out)[0]).read_history())
-
-
-def test_a_worker_that_was_taken_for_dead_drops_its_trial_and_works_on(tmp_path, faces, space_file):
-    space, out, told = load_space(str(space_file(trials=1, epochs=1))), tmp_path / "out", []
-
-    class Loses(Interrupts):
-        def on_step_end(self, epoch, images, loss):
-            if self.runs == 1:
-                self.runs = 2
-                age_heartbeats(out)
-                # Another worker, which trains the trial to its end.
-                assert [trial.number for trial in search(space, faces, out).trials] == [0]
-
-    found = search(space, faces, out, callback=Loses(), on_trial_end=told.append)
-    assert told == ["trial 0: another worker took it over after no heartbeat"]
-    assert [trial.number for trial in found.trials] == [0]
-    assert [trial.state.name for trial in stored(out)] == ["FAIL", "COMPLETE"]
