@@ -7,7 +7,7 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo fuzz test test-fast test-again test-pythons lock gpu-plan audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site licences wheel clean
+.PHONY: demo fuzz test test-fast test-again test-pythons lock audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -56,9 +56,6 @@ lock: .venv/.dev
 	$(BIN)/uv pip compile -q $(LOCK) pyproject.toml $(EXTRAS:%=--extra %) -o requirements/everything.txt
 LOCK := --universal --python-version 3.11.5 --generate-hashes --no-header --no-annotate -c constraints.txt
 EXTRAS := all wandb mlflow postgresql scale dev
-
-gpu-plan: .venv/.installed  ## four teachers and their students on one GPU, in ten minutes: DATA=fer2013.parquet
-	$(BIN)/python release/gpu_plan.py --data $(DATA) --out runs/gpu
 
 audit-web: web/node_modules/.package-lock.json  ## known faults of the page's npm packages; needs the network
 	cd web && npm audit --audit-level=high

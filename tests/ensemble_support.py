@@ -6,9 +6,7 @@ import onnxruntime
 from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 
-from mien.api.ensemble import export_ensemble, open_members
 from mien.artifact import attach_manifest, read_manifest
-from mien.data.read import ReadResult
 from mien.preprocess import to_input
 
 
@@ -49,14 +47,6 @@ def mean(files, images, output, classes):
         shares = softmax(logits(file, images, own.logits), axis=1)
         found.append(shares[:, [own.classes.index(name) for name in classes]])
     return np.mean(found, axis=0)
-
-
-def read(faces):
-    return ReadResult(faces, "arrays", "as given", (), (), cached=False)
-
-
-def made(files, faces, out):
-    return export_ensemble(open_members(files), read(faces), out)
 
 
 def best_temperature(labels, probabilities):

@@ -8,9 +8,9 @@ import onnx
 import pytest
 from scipy.special import softmax
 
-from ensemble_support import altered, logits, made, mean
+from ensemble_support import altered, logits, mean
 from mien.api import ensemble as module
-from mien.api.ensemble import open_members
+from mien.api.ensemble import ensemble, open_members
 from mien.artifact import read_manifest
 from mien.data.dataset import Dataset
 from mien.errors import ModelError
@@ -27,7 +27,7 @@ def voted_pair(tmp_path, voted_run):
 
 def test_every_output_is_the_mean_of_the_models_own(tmp_path, voted_pair, voted_faces):
     out = tmp_path / "both.onnx"
-    result = made(voted_pair, voted_faces, out)
+    result = ensemble(voted_pair, voted_faces, out)
     images = voted_faces.of_split("test").images
     manifest, first = read_manifest(out), read_manifest(voted_pair[0])
     assert [(each.name, each.classes, each.target) for each in manifest.all_outputs] == [
@@ -44,7 +44,7 @@ def test_every_output_is_the_mean_of_the_models_own(tmp_path, voted_pair, voted_
 
 
 def test_features_stand_side_by_side(tmp_path, voted_pair, voted_faces):
-    made(voted_pair, voted_faces, tmp_path / "both.onnx")
+    ensemble(voted_pair, voted_faces, tmp_path / "both.onnx")
     images = voted_faces.images[:5]
     expected = np.concatenate([logits(file, images, "features") for file in voted_pair], axis=1)
     assert logits(tmp_path / "both.onnx", images, "features") == pytest.approx(expected, abs=1e-5)
@@ -54,7 +54,7 @@ def test_the_manifest_names_its_models(tmp_path, tiny_run, faces):
     second = altered(
         tiny_run.model, tmp_path / "second.onnx", scale=2, precision="int8", licence="A OR B", taught_by=("x",)
     )
-    made([tiny_run.model, second], faces, tmp_path / "both.onnx")
+    ensemble([tiny_run.model, second], faces, tmp_path / "both.onnx")
     first, manifest = read_manifest(tiny_run.model), read_manifest(tmp_path / "both.onnx")
     assert (manifest.name, manifest.full_name) == ("both", "both-int8")
     assert manifest.parameters == 2 * first.parameters
@@ -70,8 +70,8 @@ def test_the_manifest_names_its_models(tmp_path, tiny_run, faces):
 
 def test_an_ensemble_may_be_part_of_another(tmp_path, tiny_run, faces):
     files = [tiny_run.model, *(altered(tiny_run.model, tmp_path / f"{n}.onnx", scale=2 * n) for n in (-1, 2))]
-    made(files[:2], faces, tmp_path / "two.onnx")
-    made([tmp_path / "two.onnx", files[2]], faces, tmp_path / "three.onnx")
+    ensemble(files[:2], faces, tmp_path / "two.onnx")
+    ensemble([tmp_path / "two.onnx", files[2]], faces, tmp_path / "three.onnx")
     images = faces.images[:20]
     expected = mean([tmp_path / "two.onnx", files[2]], images, None, faces.classes)
     assert softmax(logits(tmp_path / "three.onnx", images, "logits"), axis=1) == pytest.approx(expected, abs=1e-5)
@@ -97,7 +97,7 @@ def test_models_without_features_make_one_without(tmp_path, tiny_run, faces):
     graph.graph.output.extend(kept)
     (tmp_path / "plain.onnx").write_bytes(graph.SerializeToString())
     second = altered(tiny_run.model, tmp_path / "second.onnx", scale=2)
-    made([tmp_path / "plain.onnx", second], faces, tmp_path / "both.onnx")
+    ensemble([tmp_path / "plain.onnx", second], faces, tmp_path / "both.onnx")
     assert load(tmp_path / "both.onnx").predict_crops(faces.images[:1])[0].top in faces.classes
     with raises(ModelError, "features-missing"):
         load(tmp_path / "both.onnx").features(np.asarray(faces.images[:2]))
@@ -125,7 +125,7 @@ def test_models_in_colour(tmp_path, tiny_run, faces):
     coloured = Dataset.from_arrays(
         images, np.array(faces.classes)[faces.labels], classes=faces.classes, split=faces.split, size_px=48, channels=3
     )
-    made(files, coloured, tmp_path / "both.onnx")
+    ensemble(files, coloured, tmp_path / "both.onnx")
     expected = mean(files, coloured.images[:20], None, faces.classes)
     assert load(tmp_path / "both.onnx").probabilities(coloured.images[:20], 1.0) == pytest.approx(expected, abs=1e-5)
 
@@ -136,7 +136,7 @@ def test_a_file_that_is_not_the_mean_is_not_written(tmp_path, monkeypatch, voted
     wrong = altered(voted_pair[0], tmp_path / "wrong.onnx", scale=3, head="heads.1").read_bytes()
     monkeypatch.setattr(module, "merge_graphs", lambda graphs, manifests: merge([wrong, graphs[1]], manifests))
     with raises(ModelError, "export-parity"):
-        made(voted_pair, voted_faces, tmp_path / "both.onnx")
+        ensemble(voted_pair, voted_faces, tmp_path / "both.onnx")
     assert not (tmp_path / "both.onnx").exists()
 
 
@@ -165,6 +165,6 @@ def test_models_that_do_not_fit_together(tmp_path, tiny_run, voted_run):
 def test_the_name_of_the_file_is_that_of_the_model(tmp_path, tiny_run, faces, name, meant):
     second = altered(tiny_run.model, tmp_path / "second.onnx", scale=2, precision="int8")
     out = tmp_path / os.fsdecode(name)
-    made([tiny_run.model, second], faces, out)
+    ensemble([tiny_run.model, second], faces, out)
     assert read_manifest(out).name == meant
     assert read_manifest(out).full_name == f"{meant}-int8"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import mien as package
-from ensemble_support import altered, best_temperature, made, mean
+from ensemble_support import altered, best_temperature, mean
+from mien.api.ensemble import ensemble
 from mien.artifact import read_manifest
 from mien.inference.predictor import load
 from mien.labels import parse_scheme
@@ -23,7 +24,7 @@ def cut_otherwise(faces):
 
 def test_temperatures_and_metrics_are_those_of_validation(tmp_path, tiny_run, faces):
     files = [tiny_run.model, altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
-    result = made(files, faces, tmp_path / "both.onnx")
+    result = ensemble(files, faces, tmp_path / "both.onnx")
     chosen = faces.of_split("validation")
     expected = mean(files, chosen.images, None, faces.classes)
     manifest = read_manifest(tmp_path / "both.onnx")
@@ -44,7 +45,7 @@ def test_samples_that_a_model_was_trained_on_have_no_part_in_the_temperature(tmp
     otherwise = cut_otherwise(faces)
     shutil.copytree(tiny_run.path, tmp_path / "run")
     files = [tmp_path / "run" / "model.onnx", altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
-    result = made(files, otherwise, tmp_path / "both.onnx")
+    result = ensemble(files, otherwise, tmp_path / "both.onnx")
     chosen = otherwise.of_split("validation")
     known = {image.tobytes() for image in faces.of_split("train").images}
     new = np.array([image.tobytes() not in known for image in chosen.images])
@@ -62,7 +63,7 @@ def test_nor_in_the_temperature_of_votes(tmp_path, voted_run, voted_faces):
     otherwise = cut_otherwise(voted_faces)
     shutil.copytree(voted_run.path, tmp_path / "run")
     files = [tmp_path / "run" / "model.onnx", altered(voted_run.model, tmp_path / "second.onnx", scale=4)]
-    made(files, otherwise, tmp_path / "both.onnx")
+    ensemble(files, otherwise, tmp_path / "both.onnx")
     model = load(tmp_path / "both.onnx", output="perceived")
     known = {image.tobytes() for image in voted_faces.of_split("train").images}
     new = np.array([image.tobytes() not in known for image in otherwise.images])
@@ -80,7 +81,7 @@ def test_few_samples_that_were_not_trained_on_fit_nothing(tmp_path, tiny_run, fa
     cut = replace(faces.subset(np.concatenate([trained, new])), split=split)
     shutil.copytree(tiny_run.path, tmp_path / "run")
     files = [tmp_path / "run" / "model.onnx", altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
-    result = made(files, cut, tmp_path / "both.onnx")
+    result = ensemble(files, cut, tmp_path / "both.onnx")
     codes = ["trained-on"] if fitted else ["trained-on", "temperature-not-fitted"]
     assert [each.code for each in result.notices] == codes
     assert (result.manifest.temperature != 1, result.manifest.cleaned_from != ()) == (fitted, fitted)
@@ -90,7 +91,7 @@ def test_few_samples_that_were_not_trained_on_fit_nothing(tmp_path, tiny_run, fa
 def test_models_of_different_data_have_the_fingerprint_of_none(tmp_path, tiny_run, faces):
     """Nobody may take the ensemble for one that was trained on this data alone: copies would be missed."""
     other = altered(tiny_run.model, tmp_path / "second.onnx", scale=4, data_fingerprint="sha256:other")
-    result = made([tiny_run.model, other], faces, tmp_path / "both.onnx")
+    result = ensemble([tiny_run.model, other], faces, tmp_path / "both.onnx")
     own = faces.provenance["data_fingerprint"]
     assert result.manifest.data_fingerprint not in {own, "sha256:other"}
     assert not faces.matches_training_data(result.manifest.data_fingerprint)
@@ -107,7 +108,7 @@ def test_a_list_of_changes_stays_in_the_manifest(tmp_path, tiny_run, faces):
         np.arange(len(faces)) != np.flatnonzero(faces.split == "train")[0]
     )
     files = [tiny_run.model, altered(tiny_run.model, tmp_path / "second.onnx", scale=4)]
-    result = made(files, cleaned, tmp_path / "both.onnx")
+    result = ensemble(files, cleaned, tmp_path / "both.onnx")
     assert result.manifest.cleaned_from == (cleaned.fingerprint_without_test, faces.fingerprint_without_test)
     assert package.evaluate(tmp_path / "both.onnx", faces).predictions.temperature == 1
 
@@ -118,7 +119,7 @@ def test_of_two_classes_the_threshold_is_that_of_the_file(tmp_path, tiny_run, fa
     files = []
     for at, scale in enumerate((1.0, 3.0)):
         files.append(altered(tiny_run.model, tmp_path / f"{at}.onnx", scale=scale, keep=2))
-    result = made(files, two, tmp_path / "both.onnx")
+    result = ensemble(files, two, tmp_path / "both.onnx")
     expected = package.evaluate(tmp_path / "both.onnx", two)
     assert result.manifest.temperature != 1
     assert result.evaluation.threshold is not None

@@ -83,7 +83,11 @@ class ExportedEnsemble:
 def ensemble(models: Sequence[str | os.PathLike[str]], data: Data, out: str | os.PathLike[str]) -> ExportedEnsemble:
     """Make one model file whose probabilities are the mean of several models'.
 
-    All models must read the same images and have the same classes and outputs.
+    All models must read the same images and have the same classes and outputs. Each counts at temperature 1; the file's
+    own temperatures are fitted on validation, as those of a run are. Samples that a model was trained on, because the
+    data had other splits then, have no part in the fit, as far as the model's run folder says; where these leave fewer
+    than :data:`FEWEST_UNSEEN`, nothing is fitted. The manifest gets the metrics only where all were trained on this
+    data with these splits.
 
     Args:
         models: two or more, as :func:`mien.load` takes them.
@@ -92,14 +96,11 @@ def ensemble(models: Sequence[str | os.PathLike[str]], data: Data, out: str | os
 
     Raises:
         RunError: ``out`` is no ``.onnx`` file, is one of the models or in a run folder, or cannot be written.
-        ModelError: models that cannot be found or do not fit together.
+        ModelError: models that cannot be found or do not fit together; the merged file does not give the mean
+            (``export-parity``). Nothing is written then.
         DataError: no validation split, or a class that the models do not have.
     """
-    return make_ensemble([os.fspath(each) for each in models], data, Path(out))
-
-
-def make_ensemble(models: Sequence[str], data: Data, out: Path) -> ExportedEnsemble:
-    """:func:`ensemble`, with errors in the words of the command line."""
+    out = Path(out)
     check_model_file(out)
     files = [find_model(model) for model in models]
     if out.resolve() in {file.resolve() for file in files}:
@@ -111,8 +112,8 @@ def make_ensemble(models: Sequence[str], data: Data, out: Path) -> ExportedEnsem
             code="out-in-run",
         )
     check_onnx()
-    members = open_members(files, models)
-    return export_ensemble(members, read(data, *members[0].manifest.input.stored_as), out)
+    members = open_members(files, [os.fspath(model) for model in models])
+    return _write(members, read(data, *members[0].manifest.input.stored_as), out)
 
 
 def open_members(models: Sequence[Path], names: Sequence[str] = ()) -> list[Predictor]:
@@ -142,24 +143,8 @@ def open_members(models: Sequence[Path], names: Sequence[str] = ()) -> list[Pred
     return members
 
 
-def export_ensemble(members: Sequence[Predictor], data: ReadResult, out: Path) -> ExportedEnsemble:
-    """Write one model file whose probabilities are the mean of several models', each at temperature 1.
-
-    Its own temperatures are fitted on validation, as those of a run are. Samples that a model was trained on, because
-    the data had other splits then, have no part in the fit, as far as the model's run folder says; where these leave
-    fewer than :data:`FEWEST_UNSEEN`, nothing is fitted. The manifest gets the metrics only where all were trained on
-    this data with these splits.
-
-    Args:
-        members: of :func:`open_members`.
-        data: labelled faces at the models' size.
-        out: the file to write.
-
-    Raises:
-        ModelError: the merged file does not give the mean (``export-parity``). Nothing is written.
-        DataError: no validation split, or a class that the models do not have.
-        RunError: the file cannot be written.
-    """
+def _write(members: Sequence[Predictor], data: ReadResult, out: Path) -> ExportedEnsemble:
+    """The file of members that fit together, and its evaluation on labelled faces at their size."""
     manifests = [each.manifest for each in members]
     graphs = [each.path.read_bytes() for each in members]
     manifest = ensemble_manifest(plain(out.stem), graphs, manifests, _provenance(manifests, data.faces))

@@ -146,16 +146,6 @@ def export(
             quantized.
         DataError: fp16 or int8 without data.
     """
-    return export_run(run, out, precision, data)
-
-
-def export_run(
-    run: str | os.PathLike[str],
-    out: str | os.PathLike[str] | None,
-    precision: Precision,
-    data: Data | None,
-) -> ExportResult:
-    """:func:`export`, with errors in the words of the command line."""
     if precision not in get_args(Precision):
         raise RunError(
             f"precision is {precision!r}; it must be one of {', '.join(get_args(Precision))}.", code="precision-unknown"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from mien.api.ensemble import make_ensemble
+from mien.api import ensemble as api
 from mien.cli.options import JsonOption, ModelsArgument, QuietOption
 from mien.cli.output import notice, show, show_json
 from mien.cli.source import Source
@@ -28,7 +28,7 @@ def ensemble(
     Its temperature is fitted on the validation split of the data, and it is measured there beside its models.
     """
     source.check()
-    made = make_ensemble(models, source, out)
+    made = api.ensemble(models, source, out)
     for each in made.notices:
         notice(each.line)
     if json:

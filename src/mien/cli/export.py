@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from mien.api.export import export_run
+from mien.api import export as api
 from mien.artifact import read_manifest
 from mien.cli.options import DATA_HELP, JsonOption, QuietOption
 from mien.cli.output import notice, show_json
@@ -55,7 +55,7 @@ def export(
     source = data_options.at_any(data)
     if precision is Precision.FP32 and source is not None:
         raise DataError("--data needs --precision fp16 or int8; fp32 reads no data.", code="options")
-    made = export_run(run, out, precision.value, source)
+    made = api.export(run, out, precision=precision.value, data=source)
     if precision is Precision.FP32 and not read_manifest(made.file).scores:
         notice(
             f"{made.file} has neither metrics nor a temperature, because the run has no evaluated model.onnx of these "

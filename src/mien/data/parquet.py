@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from mien.data.dataset import Dataset
 from mien.data.decode import decode_images
@@ -229,8 +230,6 @@ def _arrow_columns(faces: Dataset) -> Mapping[str, Any]:
 
 
 def _png(image: npt.NDArray[np.uint8]) -> bytes:
-    from PIL import Image
-
     stream = io.BytesIO()
     Image.fromarray(image).save(stream, "PNG")
     return stream.getvalue()

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from mien.data.warp import sample_bilinear
 from mien.errors import DataError, nearest
@@ -147,8 +148,6 @@ def _blur(images: Images, sigma_px: float, _: np.random.Generator) -> Images:
 
 
 def _jpeg(images: Images, quality: float, _: np.random.Generator) -> Images:
-    from PIL import Image
-
     out = np.empty_like(images)
     for index, face in enumerate(images):
         stream = io.BytesIO()
@@ -158,8 +157,6 @@ def _jpeg(images: Images, quality: float, _: np.random.Generator) -> Images:
 
 
 def _low_resolution(images: Images, share: float, _: np.random.Generator) -> Images:
-    from PIL import Image
-
     side = images.shape[1]
     fewer = max(round(side * share), 1)
     # Pillow resizes samples and columns by themselves and linearly: its action on unit samples is the whole filter.

@@ -25,26 +25,6 @@ def table(findings: AuditFindings) -> Table:
 
 
 def light_table(findings: AuditFindings) -> Table:
-    """Quartiles of brightness, contrast and sharpness, by split and by class of each split."""
-    faces = findings.faces
-    columns = (
-        Column("property", "text"), Column("split", "text"), Column("class", "text"), Column("samples", "count"),
-        Column("lower quartile", "number"), Column("median", "number"), Column("upper quartile", "number"),
-    )  # fmt: skip
-    rows: list[tuple[Any, ...]] = []
-    for name, values in findings.light.items():
-        for split in faces.counts_by_split():
-            inside = faces.split == split
-            kinds = [("all", inside)]
-            kinds += [(each, inside & (faces.labels == index)) for index, each in enumerate(faces.classes)]
-            for kind, mask in kinds:
-                if mask.any():
-                    quartiles = (round(float(each), 1) for each in np.quantile(values[mask], (0.25, 0.5, 0.75)))
-                    rows.append((name, split, kind, int(mask.sum()), *quartiles))
-    return Table("light", columns, rows, shown=0)
-
-
-def medians_table(findings: AuditFindings) -> Table:
     """Medians of brightness, contrast and sharpness of each class in each split."""
     faces = findings.faces
     columns = (Column("split", "text"), Column("class", "text"), *(Column(name, "number") for name in findings.light))
@@ -56,7 +36,7 @@ def medians_table(findings: AuditFindings) -> Table:
             if mask.any():
                 medians = (round(float(np.median(values[mask])), 1) for values in findings.light.values())
                 rows.append((split, kind, *medians))
-    return Table("light-medians", columns, rows)
+    return Table("light", columns, rows)
 
 
 def blocks(findings: AuditFindings) -> list[Block]:
@@ -70,6 +50,5 @@ def blocks(findings: AuditFindings) -> list[Block]:
             "Medians of brightness (mean pixel), contrast (standard deviation of the pixels) and sharpness:",
             soft=True,
         ),
-        medians_table(findings),
         light_table(findings),
     ]
