@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mien.checks.copies import Mask, in_conflict
-from mien.data.clean import Change
+from mien.data.clean import Change, Kind
 from mien.data.dataset import Dataset
 from mien.sample_groups import Groups
 
@@ -141,7 +141,7 @@ def _doubts(faces: Dataset, doubted: Mask, suggested: npt.NDArray[np.int64]) -> 
         yield int(index), _change(faces, index, "doubt", words, name)
 
 
-def _change(faces: Dataset, index: int | np.integer[Any], kind: str, reason: str, to: str | None = None) -> Change:
+def _change(faces: Dataset, index: int | np.integer[Any], kind: Kind, reason: str, to: str | None = None) -> Change:
     return Change(
         row=int(faces.rows[index]),
         split=str(faces.split[index]),

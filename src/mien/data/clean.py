@@ -14,13 +14,13 @@ import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from mien.data.dataset import SPLITS, Dataset
+from mien.data.dataset import Dataset
 from mien.data.splits import group_identical
 from mien.errors import DataError, arg, nearest
 from mien.files import write_text
@@ -32,7 +32,6 @@ DOUBT = "doubt"
 """The kind of reason that is a model's opinion, not a fact of the data: for rows of train alone."""
 
 Kind = Literal["blank", "no-face", "conflict", "leak", "copy", "doubt"]
-KINDS: tuple[str, ...] = get_args(Kind)
 """Every kind of reason. What somebody adds by hand is of one of these kinds too."""
 
 PROVABLE_KINDS = ("blank", "conflict")
@@ -52,17 +51,17 @@ _HEAD = """\
 class Change(BaseModel):
     """What to do with one row.
 
-    ``to`` is the class it gets, None where the row is dropped; ``kind`` is one of :data:`KINDS`. ``split`` and
+    ``to`` is the class it gets, None where the row is dropped; ``kind`` is a :data:`Kind`. ``split`` and
     ``label`` are those of the row now; ``source`` and ``reason`` are for the reader.
     """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="forbid", frozen=True)
 
     row: Annotated[StrictInt, Field(ge=-(2**63), le=2**63 - 1)]
-    split: str
+    split: Literal["train", "validation", "test"]
     label: str
     to: str | None = None
-    kind: str
+    kind: Kind
     reason: str
     source: str
 
@@ -89,7 +88,7 @@ class Clean:
     changes: tuple[Change, ...]
 
     def of_train(self, kinds: Collection[str]) -> Clean:
-        """Its changes of the train split that are of these :data:`KINDS`; the other splits stay as they are."""
+        """Its changes of the train split that are of these kinds; the other splits stay as they are."""
         return Clean(self.data_fingerprint, tuple(e for e in self.changes if e.split == "train" and e.kind in kinds))
 
 
@@ -245,12 +244,6 @@ def _check(path: str | os.PathLike[str], changes: Sequence[Change], relabelled: 
         if change.row in seen:
             raise DataError(f"{where} is listed twice. Keep one of the two lines.", code="clean-row-twice")
         seen.add(change.row)
-        if change.kind not in KINDS:
-            raise DataError(f"{where}: no kind '{change.kind}'." + nearest(change.kind, KINDS), code="clean-kind")
-        if change.split not in SPLITS:
-            raise DataError(
-                f"{where}: no split '{change.split}'." + nearest(change.split, SPLITS), code="split-unknown"
-            )
         if (change.to is not None) != (index >= len(changes) - relabelled):
             raise DataError(f"{where}: 'relabel' needs the new class as 'to'; 'drop' has none.", code="clean-to")
     _check_measured(changes, f"{path}, ")

@@ -59,6 +59,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
     source: list[str] = []
     rows: list[int] = []
     skipped: list[tuple[str, str]] = []
+    name_of_file = path.name  # pathlib works it out at every call
     with path.open("rb") as stream, warnings.catch_warnings():
         # Before NumPy 2.3, np.fromstring only warns of text that is not a number.
         warnings.simplefilter("error", DeprecationWarning)
@@ -66,7 +67,7 @@ def read_kaggle_csv(path: Path, options: ReadOptions) -> FaceTable:
         for row, line in enumerate(track(_filled(stream), count, f"reading {path.name}", "rows")):
             if line is None:
                 continue
-            where = f"{path.name} line {row + 2}"
+            where = f"{name_of_file} line {row + 2}"
             try:
                 name, split, fields, face = parser.parse(line, where)
             except DataError as error:
@@ -171,7 +172,8 @@ class _RowParser:
                 f"(48x48), found {len(values):,}. {_DAMAGED}",
                 code="pixel-count",
             )
-        if values.view(np.uint64).max() > 255:  # as unsigned, negative numbers are large: one pass checks both ends
+        # As unsigned, negative numbers are large: one pass checks both ends.
+        if np.maximum.reduce(values.view(np.uint64)) > 255:
             wrong = values[(values < 0) | (values > 255)][0]
             raise DataError(f"{where}: pixel {wrong} is outside 0..255. {_DAMAGED}", code="pixel-range")
         self.pixel_count = len(values)
@@ -221,4 +223,4 @@ def _count_lines(path: Path) -> int:
 def _filled(stream: Iterable[bytes]) -> Iterator[bytes | None]:
     """The lines, None for blank ones: those count as lines but hold nothing."""
     for line in stream:
-        yield line if line.strip() else None
+        yield None if line.isspace() else line

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -270,18 +271,12 @@ class ParquetFile:
 
     def __init__(self, file: Path, root: Path) -> None:
         with needs_extra("train", "Reading parquet"):
-            import pyarrow as pa
             from pyarrow.parquet import ParquetFile as ArrowFile
 
         self.name: str = file.name if file == root else file.relative_to(root).as_posix()
         self.path: Path = file
-        try:
+        with _damage_as_one_line(file):
             self.parquet: ArrowFile = ArrowFile(file)
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(
-                f"{file} is not a readable parquet file ({reason}). Download it again.", code="parquet-unreadable"
-            ) from None
         self.count: int = self.parquet.metadata.num_rows
         self.headers: list[str] = self.parquet.schema_arrow.names
         self.image: str = self._column(_IMAGE_HEADERS, "an image column")
@@ -291,7 +286,7 @@ class ParquetFile:
         metadata: dict[bytes, bytes] = self.parquet.schema_arrow.metadata or {}
         # Other tools keep the metadata when they drop columns; then it is mien's file no more.
         self.by_mien: bool = MIEN_KEY in metadata and set(OWN_HEADERS) <= set(self.headers)
-        self.about: dict[str, Any] = _written(metadata)
+        self.about: dict[str, Any] = _json_of(metadata, MIEN_KEY)
         self.declared: tuple[str, ...] = _declared_classes(metadata, self.label)
 
     def _column(self, wanted: tuple[str, ...], what: str) -> str:
@@ -328,16 +323,11 @@ class ParquetFile:
         return any(isinstance(content, str) for _, content in islice(self.images(), 1))
 
     def _batches(self, column: str) -> Iterator[list[Any]]:
-        import pyarrow as pa
-
-        try:
+        with _damage_as_one_line(self.path):
             # One row group after the other: pyarrow keeps what it has read of all that it was asked for.
             for group in range(self.parquet.num_row_groups):
                 for batch in self.parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=[column]):
                     yield batch.column(0).to_pylist()
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{self.path} is damaged ({reason}). Download it again.", code="parquet-damaged") from None
 
     def _values(self, column: str) -> list[Any]:
         return [value for batch in self._batches(column) for value in batch]
@@ -346,14 +336,11 @@ class ParquetFile:
         """The column as :func:`_to_array` gives it; ``as_numbers`` takes decimals and empty columns for floats too."""
         import pyarrow as pa
 
-        try:
+        with _damage_as_one_line(self.path):
             values = self.parquet.read(columns=[column]).column(0)
             if as_numbers and (pa.types.is_decimal(values.type) or pa.types.is_null(values.type)):
                 values = values.cast(pa.float64())
             return _to_array(values)
-        except (pa.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise DataError(f"{self.path} is damaged ({reason}). Download it again.", code="parquet-damaged") from None
 
     def class_names(self, names: ClassNames, literal: bool) -> list[str]:
         """The class of each row: named by the schema, by itself (text), or by Kaggle's numbering."""
@@ -424,12 +411,34 @@ class ParquetFile:
         return result
 
 
+@contextmanager
+def _damage_as_one_line(file: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"{file} is not a readable parquet file ({reason}). Download it again.", code="parquet-unreadable"
+        ) from None
+
+
 def _declared_classes(metadata: dict[bytes, bytes], label: str) -> tuple[str, ...]:
     try:
-        declared = json.loads(metadata[b"huggingface"])["info"]["features"][label]["names"]
-    except (KeyError, ValueError, TypeError, RecursionError):
+        declared = _json_of(metadata, b"huggingface")["info"]["features"][label]["names"]
+    except (KeyError, TypeError):
         return ()
     return tuple(str(name) for name in declared) if isinstance(declared, list) else ()
+
+
+def _json_of(metadata: dict[bytes, bytes], key: bytes) -> dict[str, Any]:
+    """What a file's metadata says under a key, such as what :func:`write_parquet` noted; {} where it is no JSON."""
+    try:
+        found = json.loads(metadata.get(key, b"{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
@@ -451,12 +460,3 @@ def _to_array(column: ChunkedArray) -> npt.NDArray[Any] | None:
     if column.null_count:
         return np.array([np.nan if value is None else value for value in column.to_pylist()], dtype=np.float64)
     return np.asarray(column.to_numpy())
-
-
-def _written(metadata: dict[bytes, bytes]) -> dict[str, Any]:
-    """What :func:`write_parquet` noted about the faces: ``split_origin``, ``vote_classes``, ``group_column``."""
-    try:
-        found = json.loads(metadata.get(MIEN_KEY, b"{}"))
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
