@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from mien.errors import needs_extra
 from mien.near_copies.descriptor import spectra
-from mien.near_copies.resampling import Floats32
-from mien.progress import slices, track
+from mien.near_copies.resampling import CHUNK, Floats32, in_chunks
+from mien.progress import slices
 
 TURNED_FROM = 0.25
 """By how much a turned average must fit better than the upright one. Looked at on FER2013: docs/audit.md."""
@@ -31,7 +31,6 @@ _LIGHT_PX = 5.0  # deviation of the blur that is taken away as light
 _LEAST_LENGTH = 20.0  # of an image's detail: below, it is not blown up
 _DIRECTIONS = 60
 _SAMPLE = 8000
-_CHUNK = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,22 +78,25 @@ def rarity(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _strangeness(images: npt.NDArray[np.uint8]) -> npt.NDArray[np.float64]:
     chosen = np.sort(np.random.default_rng(0).permutation(len(images))[:_SAMPLE])
-    sample = np.concatenate([spectra(images[chosen[part]]) for part in slices(len(chosen), _CHUNK)]).astype(np.float64)
+    sample = np.concatenate([spectra(images[chosen[part]]) for part in slices(len(chosen), CHUNK)]).astype(np.float64)
     mean = sample.mean(axis=0)
     variances, directions = np.linalg.eigh(np.cov(sample.T))
     kept = min(_DIRECTIONS, len(variances))
     variances, directions = variances[-kept:], directions[:, -kept:]
     scaled = directions / np.sqrt(np.maximum(variances, 1e-9 * max(float(variances[-1]), 1e-9)))
-    found = [np.square((spectra(images[part]) - mean) @ scaled).sum(axis=1) for part in slices(len(images), _CHUNK)]
-    return np.concatenate(found)
+
+    def of_part(part: slice) -> npt.NDArray[np.float64]:
+        return np.asarray(np.square((spectra(images[part]) - mean) @ scaled).sum(axis=1))
+
+    return in_chunks(of_part, len(images), "looking for unusual images")
 
 
 def _fits(images: npt.NDArray[np.uint8]) -> tuple[Floats32, Floats32]:
     """Best correlation with the average image, upright and turned. float32 (N,) each."""
     with needs_extra("audit", "The audit"):
         from scipy import fft
-    every = slices(len(images), _CHUNK)
-    average = np.sum([_layout(images[part]).sum(axis=0, dtype=np.float64) for part in every], axis=0) / len(images)
+    parts = slices(len(images), CHUNK)
+    average = np.sum([_layout(images[part]).sum(axis=0, dtype=np.float64) for part in parts], axis=0) / len(images)
     kinds = (
         [_template(average, zoom, 0) for zoom in _UPRIGHT_ZOOMS],
         [_template(average, zoom, angle) for zoom in _TURNED_ZOOMS for angle in _ANGLES],
@@ -102,14 +104,18 @@ def _fits(images: npt.NDArray[np.uint8]) -> tuple[Floats32, Floats32]:
     shifts = np.r_[0 : _REACH_PX + 1, _PADDED_PX - _REACH_PX : _PADDED_PX]
     padded = (_PADDED_PX, _PADDED_PX)
     waiting = [np.conj(fft.rfft2(np.array(kind, dtype=np.float32), padded)) for kind in kinds]
-    best = np.full((len(kinds), len(images)), -1.0, dtype=np.float32)
-    for part in track(every, len(every), "comparing with the average image", "parts"):
+
+    def of_part(part: slice) -> Floats32:
         transformed = fft.rfft2(_layout(images[part]), padded)
+        best = np.full((len(transformed), len(kinds)), -1.0, dtype=np.float32)
         for kind, templates in enumerate(waiting):
             for template in templates:
                 overlaid = fft.irfft2(transformed * template, padded)[:, shifts][:, :, shifts].max(axis=(1, 2))
-                best[kind, part] = np.maximum(best[kind, part], overlaid)
-    return best[0], best[1]
+                best[:, kind] = np.maximum(best[:, kind], overlaid)
+        return best
+
+    best = in_chunks(of_part, len(images), "comparing with the average image")
+    return best[:, 0], best[:, 1]
 
 
 def _layout(images: npt.NDArray[np.uint8]) -> Floats32:

@@ -271,6 +271,7 @@ class ParquetFile:
 
     def __init__(self, file: Path, root: Path) -> None:
         with needs_extra("train", "Reading parquet"):
+            import pyarrow  # noqa: F401 - the package may be there in part
             from pyarrow.parquet import ParquetFile as ArrowFile
 
         self.name: str = file.name if file == root else file.relative_to(root).as_posix()
