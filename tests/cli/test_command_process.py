@@ -59,7 +59,7 @@ def test_ctrl_c_leaves_a_finished_run_and_resume_goes_on(mien, tmp_path, recipe_
     while child.poll() is None and not (run.path / "history.csv").is_file():
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=120)
+    _, err = child.communicate()
     assert child.returncode == 0, err
     assert ": interrupted." in err
     assert f"--out {run.path} --set epochs=500 --resume" in err

@@ -227,7 +227,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path, encode_video, astronaut):
                 break
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-        printed, err = process.communicate(timeout=60)
+        printed, err = process.communicate()
     assert (process.returncode, printed) == (130, "")
     assert "Traceback" not in err
     assert not out.exists()

@@ -32,7 +32,7 @@ def test_it_opens_the_browser_at_the_page_of_a_service_that_answers(mien, page, 
 
     def browse(address):
         opened.append(address)
-        with urllib.request.urlopen(address, timeout=30) as answer:
+        with urllib.request.urlopen(address, timeout=600) as answer:
             answered.append((answer.status, answer.headers["content-type"]))
         came.set()
 

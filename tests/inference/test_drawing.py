@@ -109,16 +109,6 @@ def test_a_label_becomes_shorter_before_it_covers_anything():
     assert crowded[0].form == 1
 
 
-def test_500_faces_are_placed_in_a_second():
-    import time
-
-    faces = [Box(40 * (index % 25), 40 * (index // 25), 30, 30) for index in range(500)]
-    began = time.process_time()
-    places = place_labels((1000, 800), faces, [[(80, 15), (50, 15), (20, 15)]] * 500)
-    assert time.process_time() - began < 5
-    assert len(places) == 500
-
-
 def of(scores, classes=("sad", "happy", "not-a-face"), perceived=False):
     return Prediction("x", classes, np.array(scores), None, Box(60, 60, 120, 100), perceived=perceived)
 

@@ -35,7 +35,7 @@ def test_items_are_taken_a_bounded_number_ahead(workers):
 
 def test_workers_work_at_the_same_time():
     """Each of three waits for the other two: one after another they would wait for ever."""
-    barrier = threading.Barrier(3, timeout=30)
+    barrier = threading.Barrier(3, timeout=600)
     assert len(list(ordered_map(lambda _: barrier.wait(), range(3), 3))) == 3
 
 

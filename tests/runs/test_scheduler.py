@@ -175,10 +175,8 @@ def _start(tmp_path: Path, study: Path, jobs: int) -> subprocess.Popen[str]:
 
 
 def _wait_for_an_epoch(out: Path, process: subprocess.Popen[str]) -> None:
-    ends = time.monotonic() + 300
     while not list(out.glob("runs/*/last.safetensors")):
         assert process.poll() is None, "the study ended before it could be stopped"
-        assert time.monotonic() < ends, "no epoch in five minutes"
         time.sleep(0.05)
 
 
@@ -196,7 +194,7 @@ def test_a_study_that_was_stopped_goes_on(tiny_study_file, faces, tmp_path, told
     process = _start(tmp_path, tiny_study_file, jobs)
     _wait_for_an_epoch(out, process)
     os.killpg(process.pid, signal_number)
-    printed, complaint = process.communicate(timeout=300)
+    printed, complaint = process.communicate()
     assert read_completed(out / "results") == {}
     if signal_number == signal.SIGINT:
         assert (printed.strip(), complaint) == ("False", "")
@@ -223,7 +221,7 @@ def test_a_killed_worker_is_one_line(tiny_study_file, tmp_path):
     assert workers
     for each in workers:
         os.kill(each, signal.SIGKILL)
-    printed, complaint = process.communicate(timeout=300)
+    printed, complaint = process.communicate()
     assert complaint == ""
     assert printed.startswith("StudyError study-process-killed: ")
 

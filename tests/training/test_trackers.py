@@ -73,7 +73,7 @@ def test_wandb_has_each_epoch_once_after_a_resume(faces, tiny_recipe, tmp_path, 
     run = RunFolder(tmp_path / "run")
     train_twice(WeightsAndBiases, run, tiny_recipe, faces)
     # W&B's own process writes the files, and may do so after the run has finished.
-    until = time.monotonic() + 30
+    until = time.monotonic() + 600
     while len(found := wandb_history(run)) < 5 and time.monotonic() < until:
         time.sleep(0.05)
     # The run that was stopped, and the one that is whole.
