@@ -22,7 +22,7 @@ def test_a_sweep_from_the_command_line_and_its_recipe_trained(mien, space, face_
     assert answer.code == 0, answer.err
     assert "optim.lr" in answer.out
     assert sum(line.startswith("trial ") for line in answer.err.splitlines()) == 2
-    assert f"mien train {out / 'best.toml'} --data PATH" in answer.err
+    assert f"mien train {out / 'best.toml'} --data PATH --set seed=1" in answer.err
 
     # The same command again finds all done; more trials go on.
     answer = mien("sweep", space, "--data", face_folder, "--out", out, "--trials", 3, "--json", "--quiet")

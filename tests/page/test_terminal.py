@@ -8,7 +8,7 @@ from rich.console import Console
 from mien.evaluation.results import Estimate
 from mien.page.blocks import Column, Table
 from mien.page.terminal import rich_table
-from mien.runs.sweep_page import TrialResult, keys_table
+from mien.runs.sweep_result import TrialResult, keys_table
 
 
 def lines(table, width):

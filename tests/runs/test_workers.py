@@ -126,7 +126,6 @@ def test_ctrl_c_ends_in_order_and_the_same_command_goes_on(tmp_path, faces, spac
     assert signal.getsignal(signal.SIGINT) is handler
     assert found.was_stopped
     assert [trial.number for trial in found.trials] == [0]
-    assert found.page == out / "report.html"
     found = search(space, faces, out)
     assert not found.was_stopped
     assert [folder.name for folder in folders(out)] == ["0000", "0001", "0003"]

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, data_name, read
 from mien.errors import RunError, arg, needs_extra
-from mien.page.rendering import import_page_packages
 from mien.runs.space import Space, load_space
-from mien.runs.sweep_page import SweepResult
+from mien.runs.sweep_result import SweepResult
 
 if TYPE_CHECKING:
     from mien.training.callback import Callback
@@ -45,7 +44,7 @@ def sweep(
         All finished trials, the best first in ``trials.csv``; ``best_recipe`` is the file to train.
 
     Raises:
-        MissingExtraError: Optuna, torch or matplotlib is not installed.
+        MissingExtraError: Optuna or torch is not installed.
         MienError: a space, data, folder or database that cannot be used.
     """
     changes = [f"{key}={json.dumps(value)}" for key, value in (settings or {}).items()]
@@ -76,9 +75,6 @@ def run_sweep(
             code="sweep-database",
         )
     with needs_extra("search", "A sweep"):
-        # The packages of the page are checked now, not after hours.
-        import_page_packages()
-
         from mien.runs.sweep import check_networks, search
         from mien.training.device import check_device
         from mien.training.plan import recipe_warnings

@@ -15,7 +15,7 @@ from mien.page.terminal import rich_table
 from mien.page.wording import percent
 from mien.pipeline.training_view import TrainProgress
 from mien.runs.space import load_space
-from mien.runs.sweep_page import SweepResult, keys_table
+from mien.runs.sweep_result import SweepResult, keys_table
 
 
 def sweep(
@@ -79,6 +79,7 @@ def _show(result: SweepResult) -> None:
     else:
         typer.echo(f"best: trial {best.number} of {len(result.trials)}, {percent(best.accuracy)} on validation")
         show(rich_table(keys_table(best, result.base)))
-        notice(f"Train it with: mien train {result.best_recipe} --data PATH")
-    if result.page is not None:
-        notice(f"report: {result.page}")
+        notice(
+            f"All trials: {result.folder / 'trials.csv'}. The best was chosen on these faces; confirm it with other "
+            f"seeds: mien train {result.best_recipe} --data PATH --set seed=1"
+        )

@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -31,19 +31,12 @@ from mien.data.dataset import Dataset
 from mien.data.votes import votes_fingerprint
 from mien.errors import RecipeError, RunError, StoppedError, TrainingError, arg, needs_extra, without_password
 from mien.labels import parse_scheme
-from mien.page.wording import samples_text
 from mien.progress import busy
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
 from mien.run_history import best_epoch
 from mien.runs.space import Space
-from mien.runs.sweep_page import (
-    SweepResult,
-    TrialResult,
-    own_values,
-    write_page,
-    write_small_files,
-)
+from mien.runs.sweep_result import SweepResult, TrialResult, own_values, write_small_files
 from mien.training.callback import Callback, Callbacks, HistoryLine, interruptible
 from mien.training.loop import train
 from mien.training.plan import plan_training
@@ -81,7 +74,7 @@ def search(
         device: where to train; see :func:`mien.training.device.check_device`.
         callback: follows the training of each trial.
         on_trial_end: called with one line that says how a trial ended.
-        metadata: for environment.json and the page: data, command, ...
+        metadata: for environment.json: data, command, ...
         stale_seconds: another worker's trial is taken over after so long without a heartbeat.
 
     Raises:
@@ -96,7 +89,7 @@ def search(
     check_networks(space, len(in_scheme.classes))
     # A missing split is reported now, not in the first trial.
     in_scheme.of_split("train")
-    validation = in_scheme.of_split("validation")
+    in_scheme.of_split("validation")
     _check_folder(out, database)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with (
@@ -119,13 +112,7 @@ def search(
             worker.run_one()
         # A worker that was killed after its trial had ended left the files as they were.
         results = worker.write_small_files()
-        result = SweepResult(out, results, own_values(space), total, interrupted.is_set())
-        if not results:
-            return result
-        lead = f"Metrics on the validation split: {samples_text(len(validation))}, {len(in_scheme.classes)} classes."
-        about = {"fingerprint of the data": faces.fingerprint_without_test, **metadata}
-        with busy("writing report.html"):
-            return replace(result, page=write_page(result, space, lead, about))
+        return SweepResult(out, results, own_values(space), total, interrupted.is_set())
 
 
 def check_networks(space: Space, classes: int = 7) -> None:

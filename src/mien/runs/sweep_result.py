@@ -1,4 +1,4 @@
-"""What a sweep finds, and what it writes of it: trials.csv, best.toml, and the page with its charts."""
+"""What a sweep finds, and what it writes of it: trials.csv and best.toml. Optuna's dashboard draws the trials."""
 
 from __future__ import annotations
 
@@ -6,24 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from mien.errors import Notice
 from mien.files import write_bytes, write_text
-from mien.page.blocks import Block, CaptionedChart, Column, Section, Table, Text
-from mien.page.charts.svg import COLOURS, INK, Chart, make_chart
-from mien.page.page import Page
-from mien.page.wording import percent
+from mien.page.blocks import Column, Table
 from mien.recipe_file import dump_recipe
 from mien.runs.space import Space
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-TRIALS_SHOWN = 20
-_BEST = COLOURS[5]
 
 
 @dataclass(frozen=True)
@@ -73,7 +61,6 @@ class SweepResult:
         base: the recipe's own value of each searched key.
         total: how many there will be.
         was_stopped: whether Ctrl-C ended this worker.
-        page: report.html; None while no trial is finished.
     """
 
     folder: Path
@@ -81,7 +68,6 @@ class SweepResult:
     base: Mapping[str, Any]
     total: int
     was_stopped: bool = False
-    page: Path | None = None
 
     @property
     def best(self) -> TrialResult | None:
@@ -119,36 +105,6 @@ def write_small_files(out: Path, space: Space, trials: Sequence[TrialResult]) ->
         write_text(out / "best.toml", dump_recipe(space.recipe_for(best.values).model_copy(update=update)))
 
 
-def write_page(result: SweepResult, space: Space, lead: str, metadata: Mapping[str, Any]) -> Path:
-    """Write report.html with its charts and tables.
-
-    Args:
-        result: with at least one finished trial.
-        space: what was searched.
-        lead: what the metrics are of.
-        metadata: for the page: data, command, ...
-
-    Raises:
-        MissingExtraError: matplotlib or jinja2 is not installed.
-        RunError: the file system refused.
-    """
-    finished, total = len(result.trials), result.total
-    page = Page(
-        title=f"Sweep of {space.base.name}",
-        lead=lead,
-        sections=sweep_sections(result),
-        notices=[]
-        if finished >= total
-        else [Notice(f"{finished} of {total} trials are finished.", code="trials-unfinished")],
-        metadata={
-            "space": f"{space.name} ({space.digest[:19]}), seed {space.seed}",
-            "recipe": f"{space.base.name} ({space.base.digest[:19]}), {space.base.epochs} epochs",
-            **{name: str(value) for name, value in metadata.items()},
-        },
-    )
-    return page.write(result.folder).page
-
-
 def own_values(space: Space) -> dict[str, Any]:
     """The recipe's own value of each key that is searched."""
     content: Any = space.base.model_dump(mode="json")
@@ -178,63 +134,10 @@ def trials_table(trials: Sequence[TrialResult], keys: Sequence[str]) -> Table:
         )
         for trial in best_first(trials)
     ]
-    return Table("trials", columns, rows, shown=TRIALS_SHOWN)
+    return Table("trials", columns, rows)
 
 
 def keys_table(best: TrialResult, base: Mapping[str, Any]) -> Table:
     """What the best trial has beside the recipe's own value."""
     columns = (Column("key", "text"), Column("recipe", "number"), Column("best", "number"))
     return Table("best", columns, [(key, base[key], value) for key, value in best.values.items()])
-
-
-def sweep_sections(result: SweepResult) -> list[Section]:
-    """The sections of a sweep's page; at least one trial is finished."""
-    trials, best = result.trials, result.best
-    outcomes = [trial.outcome for trial in trials]
-    counts = ", ".join(
-        f"{outcomes.count(each)} {each}" for each in ("complete", "pruned", "diverged", "invalid") if each in outcomes
-    )
-    sections = []
-    if best is not None:
-        blocks: tuple[Block, ...] = (
-            Text(f"Trial {best.number}: {percent(best.accuracy)} on validation after {best.epochs} epochs."),
-            keys_table(best, result.base),
-            Text(
-                "This accuracy is optimistic: the best of many trials was selected on the same faces. Train best.toml "
-                "with other seeds to confirm it: mien train best.toml --data PATH --set seed=1.",
-                soft=True,
-            ),
-        )
-        sections.append(Section("best", "Best recipe", blocks))
-    history = CaptionedChart(history_plot(trials), "Accuracy of each trial on validation, and of the best one so far.")
-    sections.append(Section("history", "History of the search", (Text(f"{len(trials)} trials: {counts}."), history)))
-    sections.append(Section("trials", "All trials", (trials_table(trials, list(result.base)),)))
-    return sections
-
-
-def history_plot(trials: Sequence[TrialResult]) -> Chart:
-    """Accuracy of each trial in the order of their numbers, and the best so far of complete trials."""
-    seen = [trial for trial in sorted(trials, key=lambda trial: trial.number) if not math.isnan(trial.accuracy)]
-    whole = [trial for trial in seen if trial.outcome == "complete"]
-    short = [trial for trial in seen if trial.outcome != "complete"]
-
-    def paint(axes: Axes) -> None:
-        from matplotlib.ticker import MaxNLocator
-
-        axes.plot(*_points(short), "x", color=INK, alpha=0.5, markersize=4, markeredgewidth=0.9, label="not complete")
-        axes.plot(*_points(whole), "o", color=COLOURS[0], markersize=4, label="complete")
-        if whole:
-            numbers, accuracies = _points(whole)
-            best = np.maximum.accumulate(accuracies)
-            axes.step([*numbers, seen[-1].number], [*best, best[-1]], where="post", color=_BEST, label="best so far")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("trial")
-        axes.set_ylabel("accuracy on validation, %")
-        axes.grid(axis="y")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.6)
-
-    return make_chart("sweep-history", paint, height_inches=3.0)
-
-
-def _points(trials: Sequence[TrialResult]) -> tuple[list[int], list[float]]:
-    return [trial.number for trial in trials], [100 * trial.accuracy for trial in trials]

@@ -1,17 +1,11 @@
 """Oracle: what matplotlib was asked to plot, and numbers by hand."""
 
 import math
-from pathlib import Path
 
-import numpy as np
-import pytest
-
-from mien.runs.sweep_page import (
-    SweepResult,
+from mien.runs.sweep_result import (
     TrialResult,
     best_first,
     best_trial,
-    sweep_sections,
     trials_table,
 )
 
@@ -36,14 +30,6 @@ def test_the_best_is_the_first_of_the_most_accurate_that_ran_to_their_end():
     assert best_trial(TRIALS[1:2]) is None
 
 
-@pytest.mark.parametrize("trials", [TRIALS[:1], TRIALS[1:2], TRIALS[3:4], TRIALS], ids=["one", "pruned", "none", "all"])
-def test_sections_of_any_trials_can_be_made(trials):
-    base = {"optim.lr": 0.2, "a <b>": 2, "name": "x"}
-    result = SweepResult(Path("out"), tuple(trials), base, len(trials))
-    keys = [section.key for section in sweep_sections(result)]
-    assert keys == (["best"] if best_trial(trials) else []) + ["history", "trials"]
-
-
 def test_the_table_holds_every_number_as_it_is():
     table = trials_table([line(0, **{"optim.lr": 0.123456789})], ["optim.lr", "name"])
     assert table.to_csv().decode().splitlines() == [
@@ -54,4 +40,3 @@ def test_the_table_holds_every_number_as_it_is():
         "0.1235",
         "x",
     ]
-    assert np.isnan(TRIALS[3].accuracy)
