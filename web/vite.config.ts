@@ -1,4 +1,6 @@
 /// <reference types="vitest/config" />
+import { readFileSync } from "node:fs";
+
 import { defineConfig, type Plugin } from "vite";
 
 /** onnxruntime's code names its uncompressed wasm, so Vite adds it. The page never asks for it: see model/runtime.ts. */
@@ -8,6 +10,20 @@ function withoutPlainWasm(): Plugin {
     apply: "build",
     generateBundle(_options, bundle) {
       for (const name of Object.keys(bundle)) if (name.endsWith(".wasm")) delete bundle[name];
+    },
+  };
+}
+
+/** Writes the service worker with the names of the built files, those of public/ that are shown included. */
+function serviceWorker(): Plugin {
+  return {
+    name: "service-worker",
+    apply: "build",
+    generateBundle(_options, bundle) {
+      const names = Object.keys(bundle).filter((name) => name !== "index.html");
+      const files = JSON.stringify(["./", "about.html", "about.css", "icon.svg", "manifest.webmanifest", ...names]);
+      const source = readFileSync("src/worker.js", "utf8").replace("FILES = []", () => `FILES = ${files}`);
+      this.emitFile({ type: "asset", fileName: "worker.js", source });
     },
   };
 }
@@ -27,7 +43,7 @@ export default defineConfig({
       output: { assetFileNames: ({ names }) => `assets/[name]-[hash]${names[0]?.endsWith(".mjs") ? ".js" : "[extname]"}` },
     },
   },
-  plugins: [withoutPlainWasm()],
+  plugins: [withoutPlainWasm(), serviceWorker()],
   // Tests with a camera or a video depend on how many frames a busy machine gets through.
   test: { retry: 2, include: ["tests/**/*.test.ts"], testTimeout: 60_000, hookTimeout: 60_000, expect: { poll: { timeout: 20_000 } } },
 });

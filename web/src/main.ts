@@ -58,6 +58,8 @@ async function start(): Promise<void> {
     page.messages.replace(loading);
   }
   document.documentElement.dataset["ready"] = "yes";
+  // Where the browser has none, the page works, but not without a network.
+  void navigator.serviceWorker?.register("worker.js").catch(() => {});
   // `mien webcam` opens the page with ?webcam=1.
   if (new URLSearchParams(location.search).get("webcam") === "1") void app.videos.useCamera();
 }

@@ -19,8 +19,8 @@ from mien.serve.built_page import page_files
 HEADERS: dict[str, str] = {
     # A page may use files of this service and no others; docs/web.md says what this does not prevent.
     "Content-Security-Policy": "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; "
-    "connect-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'; style-src 'self'",
+    "connect-src 'self'; manifest-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'; style-src 'self'",
     # Both together allow the threads of WebAssembly.
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",

@@ -9,7 +9,7 @@ import type { Probabilities } from "../model/outputs";
 import { besidePage } from "../model/runtime";
 import { asJson, saveFile, type SavedPrediction } from "../predictions/json_file";
 import type { Predictor } from "../predictions/predictor";
-import exampleFile from "../sources/example.png?url";
+import exampleFile from "../sources/example.jpg?url";
 import { element } from "../view/elements";
 import type { Page } from "../view/page";
 import { ImageSession } from "./image_session";
@@ -123,10 +123,10 @@ export class App {
   /** Show an image that comes with the page. */
   async openExample(): Promise<void> {
     try {
-      const bytes = await fetchFile(besidePage(exampleFile));
-      await this.open([new File([bytes], "example.png", { type: "image/png" })]);
+      const bytes = await (await fetchFile(besidePage(exampleFile))).blob();
+      await this.open([new File([bytes], "example.jpg", { type: "image/jpeg" })]);
     } catch (error) {
-      this.stage.report("example.png", error);
+      this.stage.report("example.jpg", error);
     }
   }
 

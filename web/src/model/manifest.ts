@@ -1,4 +1,5 @@
 import type { InputSpec } from "../preprocess/input";
+import { fetchFile } from "./download";
 import { besidePage } from "./runtime";
 
 /** What the page uses of a model's file; see mien.serve.page_manifest. */
@@ -34,7 +35,5 @@ export function modelFile(which: number): string {
 }
 
 async function fetchJson<Content>(file: string): Promise<Content> {
-  const response = await fetch(besidePage(file));
-  if (!response.ok) throw new Error(`${file}: ${response.status} ${response.statusText}`);
-  return (await response.json()) as Content;
+  return (await (await fetchFile(besidePage(file))).json()) as Content;
 }

@@ -29,7 +29,7 @@ export function threads(): number {
 
 /** Open a model. */
 export async function openModel(url: URL): Promise<InferenceSession> {
-  const [ort, bytes] = await Promise.all([runtime(), fetchFile(url)]);
+  const [ort, bytes] = await Promise.all([runtime(), fetchFile(url).then((response) => response.bytes())]);
   return ort.InferenceSession.create(bytes, { executionProviders: ["wasm"], graphOptimizationLevel: "all" });
 }
 

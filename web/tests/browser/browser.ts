@@ -133,7 +133,9 @@ export class Visit {
     prepare?: (page: Page) => Promise<unknown>,
     query = "",
   ): Promise<Page> {
-    const context = await this.browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en", ...options });
+    // A test intercepts the page's own requests, not those of a service worker.
+    const fresh: BrowserContextOptions = { viewport: { width: 1280, height: 900 }, locale: "en", serviceWorkers: "block" };
+    const context = await this.browser.newContext({ ...fresh, ...options });
     const page = await context.newPage();
     page.on("pageerror", (error) => pageErrors.push(String(error)));
     page.on("console", (message) => message.type() === "error" && pageErrors.push(message.text()));
@@ -144,6 +146,10 @@ export class Visit {
 
   async end(): Promise<void> {
     await this.browser.close();
+    this.stopServer();
+  }
+
+  stopServer(): void {
     this.server.closeAllConnections();
     this.server.close();
   }

@@ -138,6 +138,30 @@ test("a stopped camera is off, and an explanation that was asked before still co
   await page.context().close();
 });
 
+test("the page can be installed; after one visit it works without a network, and unpacks nothing again", async () => {
+  const own = await Visit.begin();
+  const page = await own.open({ serviceWorkers: "allow" });
+  const session = await page.context().newCDPSession(page);
+  const { installabilityErrors } = await session.send("Page.getInstallabilityErrors");
+  // A private window, as tests have it, is the only reason left.
+  expect(installabilityErrors.map(({ errorId }) => errorId)).toEqual(["in-incognito"]);
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  const keptNames = () => page.evaluate(async () => {
+    const keys = await (await caches.open("mien")).keys();
+    return keys.map(({ url }) => new URL(url).pathname.replace(/-[\w-]{8}(\.|$)/, "$1"));
+  });
+  await expect.poll(keptNames).toEqual(expect.arrayContaining(["/", "/assets/index.js", "/assets/onnxruntime.wasm", "/model.onnx"]));
+  own.stopServer();
+  await page.goto(new URL("?webcam=0", own.address).href);
+  await page.waitForSelector("html[data-ready]");
+  expect(await keptNames()).not.toContain("/assets/onnxruntime.wasm.xz");
+  await page.click("#open-example");
+  await waitForText(page, "#status", /example\.jpg: one face\. happy/);
+  // What changes its name with its content is asked for no more; the rest is, in vain.
+  expect(pageErrors.splice(0).filter((error) => !/ERR_CONNECTION_REFUSED|Failed to load resource/.test(error))).toEqual([]);
+  await own.end();
+});
+
 test("no page had an error", () => {
   expect(pageErrors).toEqual([]);
 });

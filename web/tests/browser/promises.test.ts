@@ -14,7 +14,7 @@ const MAX_BYTES = 4_000_000;
 /** Every request of the first visit with one thread, without the hashes in the names. */
 const FIRST_VISIT = [
   ...["/", "/assets/check.onnx", "/assets/detector.onnx", "/assets/index.css", "/assets/index.js", "/assets/onnxruntime.wasm.xz"],
-  ...["/assets/ort.wasm.bundle.min.js", "/icon.svg", "/model.json", "/model.onnx", "/models.json"],
+  ...["/assets/ort.wasm.bundle.min.js", "/icon.svg", "/manifest.webmanifest", "/model.json", "/model.onnx", "/models.json"],
 ];
 
 let visit: Visit;

@@ -1,0 +1,61 @@
+/**
+ * The page's service worker: the page opens without a network, and later visits start from the files that are kept. Vite
+ * writes it beside index.html, with the names of the built files (vite.config.ts).
+ */
+
+/** As in model/download.ts. */
+const STORE = "mien";
+
+/** Every file of this build. */
+const FILES = [];
+
+/** What the page fetches by itself, it keeps by itself: networks, and the runtime unpacked. */
+const KEPT_BY_PAGE = /\.(onnx|xz)$/;
+
+self.addEventListener("install", (event) => event.waitUntil(install()));
+self.addEventListener("activate", (event) => event.waitUntil(forgetOld()));
+self.addEventListener("fetch", (event) => {
+  const { method, url } = event.request;
+  if (method !== "GET" || !url.startsWith(self.registration.scope) || url.endsWith(".xz")) return;
+  event.respondWith(url.includes("/assets/") ? keptFirst(event.request) : newestFirst(event.request));
+});
+
+async function install() {
+  const store = await caches.open(STORE);
+  await store.addAll(FILES.filter((name) => !KEPT_BY_PAGE.test(name)));
+  await self.skipWaiting();
+}
+
+/** Names in assets/ change with the content: those that this build does not have are never asked for again. */
+async function forgetOld() {
+  const store = await caches.open(STORE);
+  for (const { url } of await store.keys()) {
+    const name = url.slice(self.registration.scope.length);
+    if (name.startsWith("assets/") && !FILES.includes(name) && !FILES.includes(`${name}.xz`)) await store.delete(url);
+  }
+  await self.clients.claim();
+}
+
+async function keptFirst(request) {
+  return (await caches.match(request)) ?? keep(request, await fetch(request));
+}
+
+/** The page and its models keep their names when they change: what is kept is for the time without a network. */
+async function newestFirst(request) {
+  try {
+    return await keep(request, await fetch(request));
+  } catch (error) {
+    // The page's address may end with ?webcam=1.
+    const kept = await caches.match(request, { ignoreSearch: true });
+    if (kept) return kept;
+    throw error;
+  }
+}
+
+async function keep(request, response) {
+  if (response.ok) {
+    const store = await caches.open(STORE);
+    await store.put(request, response.clone()).catch(() => {});
+  }
+  return response;
+}
