@@ -1,0 +1,115 @@
+"""What docs/embed.md says to programmers of apps. Oracles: mien, and the page's own code as it stands there.
+
+``python tests/inference/test_embed.py`` writes docs/embed-vectors.json anew.
+"""
+
+import base64
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mien.data.synthetic import render_faces
+from mien.faces.crop import crop, crop_faces
+from mien.faces.face import Box
+from mien.faces.network import NetworkDetector
+from mien.inference.find_model import find_model
+from mien.inference.predictor import Predictor
+
+DOCS = Path(__file__).parents[2] / "docs"
+FILE = DOCS / "embed-vectors.json"
+MODEL = "default"
+
+BOXES = {
+    "smaller than the crop, over the border": (Box(left=-6, top=2, width=30, height=38), 44, 40),
+    "larger than the crop": (Box(left=3, top=1, width=51, height=61), 58, 64),
+    "of the size of the crop": (Box(left=4, top=3, width=40, height=46), 50, 52),
+}
+
+
+def vectors():
+    """The content of the file."""
+    predictor = Predictor(find_model(MODEL), threads=1)
+    margin = NetworkDetector.margin
+    cases = []
+    for number, (name, (box, width, height)) in enumerate(BOXES.items()):
+        rgb = _picture(number, width, height)
+        side = len(crop(rgb, box, margin))
+        crops = crop_faces(rgb, [box], margin, predictor.manifest.input.size_px)
+        outputs = {each: predictor.with_output(each) for each in ("fer2013", "perceived", "answer")}
+        (prediction,) = outputs["answer"].predict_crops(crops)
+        cases.append(
+            {
+                "name": name,
+                **{"width": width, "height": height, "rgb": base64.b64encode(rgb.tobytes()).decode()},
+                "box": list(box.to_dict().values()),
+                "square": [*(round(at + long / 2 - side / 2) for at, long in _spans(box)), side],
+                "crop": base64.b64encode(crops.tobytes()).decode(),
+                "probabilities": {
+                    each: dict(zip(output.classes, np.round(output.probabilities(crops)[0], 6).tolist(), strict=True))
+                    for each, output in outputs.items()
+                },
+                "answer": prediction.answer,
+            }
+        )
+    return {"model": MODEL, "margin": margin.size, "cases": cases}
+
+
+def _spans(box):
+    return (box.left, box.width), (box.top, box.height)
+
+
+def _picture(number, width, height):
+    """A rendered face in colour that fills the picture: uint8 (height, width, 3)."""
+    from PIL import Image
+
+    face = Image.fromarray(render_faces(np.array([3, 4, 5]), seed=3)[number]).resize((width, height))
+    grey = np.asarray(face, dtype=np.float64)[:, :, np.newaxis]
+    return np.rint(grey * [1.0, 0.85, 0.7] + np.linspace(0, 60, width)[np.newaxis, :, np.newaxis] * [0, 0, 1]).astype(
+        np.uint8
+    )
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def test_the_vectors_are_what_mien_says(stored):
+    fresh = vectors()
+    assert [each | {"probabilities": 0, "rgb": 0} for each in stored["cases"]] == [
+        each | {"probabilities": 0, "rgb": 0} for each in fresh["cases"]
+    ]
+    for old, new in zip(stored["cases"], fresh["cases"], strict=True):
+        for output, row in old["probabilities"].items():
+            assert row == pytest.approx(new["probabilities"][output], abs=1e-3)
+
+
+def test_the_code_of_the_page_makes_the_same_of_them(stored, monkeypatch):
+    code = re.search(r"```python\n(.*?)```", (DOCS / "embed.md").read_text(encoding="utf-8"), re.S)[1]
+    monkeypatch.setattr(sys, "argv", ["embed", str(find_model(MODEL))])
+    port = {}
+    exec(code, port)
+    answers = set()
+    for case in stored["cases"]:
+        shape = case["height"], case["width"], 3
+        rgb = np.frombuffer(base64.b64decode(case["rgb"]), dtype=np.uint8).reshape(shape)
+        ours = port["face_crop"](rgb, *case["box"])
+        theirs = np.frombuffer(base64.b64decode(case["crop"]), dtype=np.uint8).reshape(ours.shape)
+        assert np.abs(ours.astype(int) - theirs).max() <= 1
+        logits = port["logits_of"](theirs)
+        for name, row in logits.items():
+            probabilities = dict(zip(port["manifest"]["outputs"][name]["classes"], port["probabilities_of"](row, name)))
+            assert probabilities == pytest.approx(case["probabilities"][name], abs=1e-3)
+        answer, _, probabilities = port["answer_of"](port["probabilities_of"](logits["perceived"], "perceived"))
+        assert probabilities == pytest.approx(case["probabilities"]["answer"], abs=1e-3)
+        assert answer == case["answer"]
+        answers.add(answer)
+    assert len(answers) > 1
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(vectors(), separators=(",", ":")).replace("},{", "},\n{") + "\n", encoding="utf-8")
