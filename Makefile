@@ -7,7 +7,7 @@ PY := $(BIN)/python
 # Some tests start Python dozens of times: its bytecode is kept, whatever the machine's own setting.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 
-.PHONY: demo fuzz test test-fast test-again test-pythons lock audit-web test-slow test-network test-gpu web detector test-web lint types contracts check format docs docs-charts docs-site licences wheel clean
+.PHONY: demo fuzz test test-fast test-again test-pythons lock audit-web test-slow test-network test-gpu web detector npm-package test-web lint types contracts check format docs docs-charts docs-site licences wheel clean
 
 demo: .venv/.installed  ## the main job on rendered faces: train, test, report, export, predict
 	$(BIN)/mien demo
@@ -68,6 +68,9 @@ web: .venv/.installed web/node_modules/.package-lock.json detector web/build/onn
 	cp "$$($(PY) -c 'import onnxruntime; print(onnxruntime.__path__[0])')/ThirdPartyNotices.txt" \
 		src/mien/serve/static/onnxruntime-notices.txt
 	PYTHONPATH="src:$$PYTHONPATH" $(PY) -m mien web build src/mien/serve/static --model $(MODEL)
+
+npm-package: web  ## the page's engine for pages of others, into web/build
+	cd web && MIEN_PYTHON=$(abspath $(PY)) npm run --silent package && npm pack --silent --pack-destination build ./build/package
 
 # The detector of Python and the page: face-api's network proposes faces, MTCNN's last two stages check them.
 NETWORKS := src/mien/faces/networks

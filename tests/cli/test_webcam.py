@@ -46,7 +46,7 @@ def test_it_opens_the_browser_at_the_page_of_a_service_that_answers(mien, page, 
     monkeypatch.setattr(webbrowser, "open", browse)
 
     def create_unguarded(*arguments, token, **named):
-        assert token is None, "a guarded page would read with fast-int8, not with the model"
+        assert token is None, "a guarded page would read with a model of its own"
         return create_app(*arguments, token=token, **named)
 
     monkeypatch.setattr("mien.serve.server.run", run_until_it_came)

@@ -39,9 +39,8 @@ def _crop_of(file: str, size_px: int) -> str:
 def _probabilities_of(crop: str, output: str) -> np.ndarray:
     from mien.inference.find_model import find_model
     from mien.inference.predictor import Predictor
-    from mien.serve.built_page import PAGE_MODEL
 
-    predictor = Predictor(find_model(PAGE_MODEL), threads=1, output=output)
+    predictor = Predictor(find_model("fast-int8"), threads=1, output=output)
     side = predictor.manifest.input.size_px
     pixels = np.frombuffer(base64.b64decode(crop), dtype=np.uint8).reshape(1, side, side)
     return predictor.probabilities(pixels)[0]

@@ -77,7 +77,7 @@ def test_the_model_file_says_its_channels_and_answers_as_torch(colour_run, colou
     with raises(ModelError, "page-grey-only"):
         page_files([colour_run.model])
     monkeypatch.setattr("mien.serve.built_page.find_model", lambda name: Path(name))
-    assert page_model_file(colour_run.model, guarded=False) == Path("fast-int8")
+    assert page_model_file(colour_run.model, guarded=False) == Path("default-int8")
 
 
 def test_a_colour_photo_and_a_grey_one_are_predicted(colour_run, colour_faces):

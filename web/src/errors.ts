@@ -1,6 +1,7 @@
 /** What can go wrong on the page. Each error has a stable code; its sentence is `error.CODE` in the locale files. */
 
 import { type Key, translate } from "./locales/translate";
+import { reasonOf } from "./model/download";
 
 type CodeOf<Sentence> = Sentence extends `error.${infer Code}` ? Code : never;
 
@@ -13,9 +14,6 @@ export class PageError extends Error {
     super(code);
   }
 }
-
-/** The networks could not be loaded. The page shows this once, for as long as it is open. */
-export class LoadError extends Error {}
 
 /** An error to show: its sentence follows the language. */
 export interface Problem {
@@ -31,8 +29,4 @@ export function problem(code: ErrorCode, values: () => Record<string, string> = 
 export function problemWith(name: string, error: unknown): Problem {
   const code = error instanceof PageError ? error.code : "prediction-failed";
   return problem(code, () => ({ name, reason: reasonOf(error) }));
-}
-
-export function reasonOf(error: unknown): string {
-  return String((error as Error).message ?? error);
 }

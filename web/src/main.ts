@@ -2,10 +2,11 @@
 
 import { App } from "./app/app";
 import { bindLanguages, bindSettings, bindSources } from "./app/controls";
-import { bindModels, fillModelSwitches } from "./app/model_switches";
-import { type Problem, problem, reasonOf } from "./errors";
+import { bindModels } from "./app/model_switches";
+import { type Problem, problem } from "./errors";
 import { translate, translateDocument } from "./locales/translate";
-import { fetchManifest, fetchModelNames, type Manifest } from "./model/manifest";
+import { keeping, reasonOf } from "./model/download";
+import { fetchManifest, fetchModelNames, type Manifest, modelAddress, startingModel } from "./model/manifest";
 import { defaultOutput, outputsOf } from "./model/outputs";
 import { hasSimd } from "./model/simd";
 import { Predictor } from "./predictions/predictor";
@@ -14,6 +15,7 @@ import { showProblems } from "./view/messages";
 import { Page } from "./view/page";
 import { type Settings, settingsOf } from "./view/settings";
 
+keeping.isOn = true;
 translateDocument(document);
 // Until the controls are bound, a dropped file must not make the browser leave the page.
 document.ondragover = document.ondrop = (event) => event.preventDefault();
@@ -23,10 +25,11 @@ async function start(): Promise<void> {
   if (!hasSimd()) return showProblems([problem("no-simd")]);
   const loading = () => translate("loading");
   element("status").textContent = loading();
-  const fetching = fetchManifest(0);
   const naming = fetchModelNames();
-  naming.catch(() => {});
-  const predictor = Predictor.load(fetching);
+  const starting = naming.then((names) => startingModel(names, navigator));
+  const address = starting.then(modelAddress);
+  const fetching = address.then(fetchManifest);
+  const predictor = Predictor.load(address, fetching);
   // Everything that needs the networks awaits them; their error is shown once, below.
   predictor.catch(() => {});
   let manifest: Manifest;
@@ -44,8 +47,7 @@ async function start(): Promise<void> {
   const app = new App(page, predictor);
   page.messages.show(loading);
   bindSources(app, page);
-  bindModels(app, page, models);
-  fillModelSwitches(app, page);
+  bindModels(app, page, models, await starting);
   bindSettings(app, page);
   bindLanguages(app);
   app.refresh();

@@ -23,7 +23,9 @@ from mien.images import open_image
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 from mien.preprocess import grey_square
-from mien.serve.built_page import PAGE_MODEL
+
+MODEL = "fast-int8"
+"""The model that ``make web`` puts into the page."""
 
 FILE = Path(__file__).with_name("vectors.json")
 ORIENTATION = 0x0112
@@ -32,7 +34,7 @@ SIDEWAYS = 6
 
 def vectors() -> dict[str, Any]:
     """The content of the file."""
-    predictor = Predictor(find_model(PAGE_MODEL), threads=1)
+    predictor = Predictor(find_model(MODEL), threads=1)
     size_px, outputs = predictor.manifest.input.size_px, predictor.manifest.outputs
     images = []
     for name, content in _images().items():

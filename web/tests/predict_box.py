@@ -17,7 +17,8 @@ from mien.inference.face_reader import FaceReader
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
 from mien.preprocess import grey_square
-from mien.serve.built_page import PAGE_MODEL
+
+MODEL = "fast-int8"
 
 
 def main(path: str, left: int, top: int, width: int, height: int, size: float, down: float) -> None:
@@ -29,7 +30,7 @@ def main(path: str, left: int, top: int, width: int, height: int, size: float, d
     first_column = round(left + width / 2 - side / 2)
     rows = np.clip(np.arange(first_row, first_row + side), 0, rgb.shape[0] - 1)
     columns = np.clip(np.arange(first_column, first_column + side), 0, rgb.shape[1] - 1)
-    predictor = Predictor(find_model(PAGE_MODEL), threads=1)
+    predictor = Predictor(find_model(MODEL), threads=1)
     crop = grey_square(rgb[rows[:, np.newaxis], columns], predictor.manifest.input.size_px)
     answers = {}
     for output in predictor.manifest.outputs_to_choose:

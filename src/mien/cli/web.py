@@ -11,9 +11,11 @@ from mien.cli.commands import new_group
 from mien.cli.options import MODEL_HELP, QuietOption
 from mien.cli.output import notice
 from mien.inference.find_model import find_model
-from mien.serve.built_page import PAGE_MODEL, copy_page
+from mien.serve.built_page import PAGE_MODEL, SLOW_MODEL, copy_page
 
 app: typer.Typer = new_group("Build the browser page.")
+
+_MODELS = f"{PAGE_MODEL} and, for slow devices, {SLOW_MODEL}"
 
 
 @app.callback()
@@ -31,12 +33,12 @@ def build(
     ],
     models: Annotated[
         list[str] | None,
-        typer.Option("--model", metavar="MODEL", help=f"{MODEL_HELP} Repeat to offer several. Default: {PAGE_MODEL}."),
+        typer.Option("--model", metavar="MODEL", help=f"{MODEL_HELP} Repeat to offer several. Default: {_MODELS}."),
     ] = None,
     quiet: QuietOption = False,
 ) -> None:
     """Copy the browser page and models to a folder that any web host can serve. The page opens with the first model."""
-    names = models or [PAGE_MODEL]
+    names = models or [PAGE_MODEL, SLOW_MODEL]
     files = copy_page(folder, [find_model(name) for name in names])
     size = sum(file.stat().st_size for file in files)
     notice(f"{folder}: {len(files)} files, {size / 1e6:.1f} MB, with {', '.join(names)}")

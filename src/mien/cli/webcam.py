@@ -14,12 +14,12 @@ from mien.errors import needs_extra
 from mien.faces.find import find_detector
 from mien.inference.find_model import find_model
 from mien.processes import available_cores
-from mien.serve.built_page import built_page
+from mien.serve.built_page import PAGE_MODEL, built_page
 from mien.serve.limits import Limits
 
 
 def webcam(
-    model: ModelOption = "fast",
+    model: ModelOption = PAGE_MODEL,
     port: Annotated[
         int, typer.Option(help="Port on this machine. 0 chooses a free one.", min=0, max=65535, metavar="N")
     ] = 8000,
@@ -36,7 +36,7 @@ def webcam(
     built_page()
     limits = Limits()
     # Without a token, whatever MIEN_TOKEN says: the service is for this machine alone, and a page behind a token would
-    # use fast-int8 instead of the model.
+    # use its own model instead.
     app = create_app(find_model(model), find_detector(), threads=available_cores(), limits=limits, token=None)
     listener = open_port("127.0.0.1", port)
     page = f"{address(listener)}/?webcam=1"

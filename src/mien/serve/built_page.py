@@ -24,8 +24,12 @@ MANIFEST = "model.json"
 MODELS = "models.json"
 """File of the page: the names of all models that it offers, the one above first."""
 
-PAGE_MODEL = "fast-int8"
-"""The page's default model: a quarter of the size of ``fast``, and the fastest one on a CPU."""
+PAGE_MODEL = "default-int8"
+"""The page's model, unless one is chosen."""
+
+SLOW_MODEL = "fast-int8"
+"""The page starts with this one beside it on slow devices: a third of the size, faster, and less often right.
+``web/src/model/manifest.ts`` chooses."""
 
 
 def built_page() -> Path:

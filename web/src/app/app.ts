@@ -1,9 +1,10 @@
 /** What each control of the page does. */
 
-import { type ErrorCode, problem, reasonOf } from "../errors";
+import { type ErrorCode, problem } from "../errors";
 import type { Box } from "../faces/box";
 import { list, translate } from "../locales/translate";
-import { fetchFile } from "../model/download";
+import { fetchFile, reasonOf } from "../model/download";
+import { modelAddress } from "../model/manifest";
 import { occlusion } from "../model/occlusion";
 import type { Probabilities } from "../model/outputs";
 import { besidePage } from "../model/runtime";
@@ -86,7 +87,7 @@ export class App {
     messages.show(loading);
     try {
       const predictor = await this.predictor;
-      await predictor.useModel(which);
+      await predictor.useModel(modelAddress(which));
       const { shown } = this.stage;
       this.images.forget();
       this.stage.show({ kind: "nothing" });

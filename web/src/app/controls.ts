@@ -18,6 +18,7 @@ export function bindSources(app: App, page: Page): void {
   element("open-example").onclick = () => void app.openExample();
   page.drawing.onBox = (fractions) => void app.addFace(fractions);
   element("remove-box").onclick = () => void app.images.removeBox();
+  element("clear-images").onclick = () => app.images.clear();
   element("copy").onclick = () => void app.copy();
   element("save").onclick = () => app.save();
   for (const input of [images, video]) {

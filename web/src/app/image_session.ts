@@ -20,6 +20,7 @@ export class ImageSession {
   ) {
     this.#gallery = new Gallery(predictor, () => element<HTMLInputElement>("face-crops").checked);
     stage.onChange = () => this.showList();
+    page.onChoose = () => this.showList();
   }
 
   get items(): readonly GalleryItem[] {
@@ -31,11 +32,11 @@ export class ImageSession {
     return this.process(this.#gallery.add(files));
   }
 
-  /** Show the first of some images that can be shown, then process all that are left. */
-  async process(items: GalleryItem[]): Promise<void> {
+  /** Show the first of some images that can be shown, and one of its faces; then process all that are left. */
+  async process(items: GalleryItem[], face = 1): Promise<void> {
     this.showList();
     let isShown = !items.length;
-    for (const item of items) if ((isShown = await this.#choose(item))) break;
+    for (const item of items) if ((isShown = await this.#choose(item, face))) break;
     if (!isShown) this.setAside();
     this.showList();
     // If the rest is being processed already, that loop comes to these images too.
@@ -57,6 +58,16 @@ export class ImageSession {
    */
   setAside(): void {
     if (this.stage.shown.kind === "image") this.stage.show({ kind: "nothing" });
+  }
+
+  /** Remove all images, from the screen too. */
+  clear(): void {
+    this.#gallery.clear();
+    this.page.messages.clearProblems();
+    if (this.stage.shown.kind === "image") this.stage.show({ kind: "nothing" });
+    // Its own button is hidden soon.
+    element("choose-images").focus();
+    this.showList();
   }
 
   /** Forget all predictions, so that every image is processed again. */
@@ -118,19 +129,19 @@ export class ImageSession {
     if (focused && focusIsFree) element("explain").focus();
   }
 
-  /** The list of images. A single image is listed only as a way back to it. */
+  /** The list of images, with their faces. */
   showList(): void {
     const { shown } = this.stage;
-    const isNotShown = shown.kind === "nothing" && this.items.some(({ predictions }) => predictions);
-    const evenOne = shown.kind === "video" || isNotShown;
-    this.page.showImages(this.#gallery.items, shown.kind === "image" ? shown.item : null, evenOne, (item) => {
+    const current = shown.kind === "image" ? shown.item : null;
+    this.page.showImages(this.items, current, ({ item, face }) => {
+      if (item === current && face) return this.page.choose(face.number);
       this.page.messages.clearProblems();
-      void this.process([item]);
+      void this.process([item], face?.number);
     });
   }
 
-  /** Show an image. Returns whether it is shown, or something else was started meanwhile. */
-  async #choose(item: GalleryItem): Promise<boolean> {
+  /** Show an image, and choose one of its faces. Returns whether it is shown, or something else was started meanwhile. */
+  async #choose(item: GalleryItem, face: number): Promise<boolean> {
     const turn = this.stage.stop();
     this.page.messages.show(() => translate("processing", { name: item.file.name }));
     let image: DecodedImage;
@@ -145,6 +156,7 @@ export class ImageSession {
     if (!this.stage.isCurrent(turn)) return true;
     this.page.draw(image);
     this.stage.show({ kind: "image", item });
+    if (face !== 1) this.page.choose(face);
     return true;
   }
 

@@ -1,56 +1,33 @@
-/** The list of models, and the switches that depend on the model: its outputs, and the label schemes of the chosen one. */
+/** The lists of models, of the model's outputs, and of the label schemes of the chosen output. */
 
 import { outputsOf } from "../model/outputs";
 import { schemesFor } from "../predictions/label_schemes";
 import { element } from "../view/elements";
+import { fillSelect } from "../view/model_switches";
 import type { Page } from "../view/page";
-import { fillRadioGroup } from "../view/radio_group";
 import { settingsOf } from "../view/settings";
 import type { App } from "./app";
 
-/** Fill the list of models; with a single one there is none. */
-export function bindModels(app: App, page: Page, names: string[]): void {
-  const select = element<HTMLSelectElement>("models");
-  let used = 0;
-  select.replaceChildren(...names.map((name) => new Option(name)));
-  element("model-choice").hidden = names.length < 2;
-  select.onchange = async () => {
-    select.disabled = true;
-    if (await app.useModel(select.selectedIndex, select.value)) used = select.selectedIndex;
-    select.selectedIndex = used;
-    select.disabled = false;
-    fillModelSwitches(app, page);
+/** `used` is the place of the model that the page starts with. */
+export function bindModels(app: App, page: Page, names: string[], used: number): void {
+  fillSelect("models", names.map((name) => [name, name]), names[used]!);
+  const models = element<HTMLSelectElement>("models");
+  models.onchange = async () => {
+    models.disabled = true;
+    if (await app.useModel(models.selectedIndex, models.value)) used = models.selectedIndex;
+    models.selectedIndex = used;
+    models.disabled = false;
     app.refresh();
   };
-}
+  const outputs = element<HTMLSelectElement>("outputs");
+  outputs.onchange = () => change(settingsOf(outputsOf(page.manifest)[outputs.selectedIndex]!));
+  const schemes = element<HTMLSelectElement>("schemes");
+  schemes.onchange = () => change({ scheme: schemesFor(page.settings.output)[schemes.selectedIndex]! });
 
-export function fillModelSwitches(app: App, page: Page): void {
-  const outputs = outputsOf(page.manifest);
-  const choices = outputs.map((output) => ({
-    value: output.name,
-    choose: () => {
-      Object.assign(page.settings, settingsOf(output));
-      fillSchemes(app, page);
-      showAgain(app, page);
-    },
-  }));
-  fillRadioGroup(element("outputs"), choices, outputs.findIndex(({ name }) => name === page.settings.output.name));
-  fillSchemes(app, page);
-}
-
-function fillSchemes(app: App, page: Page): void {
-  const choices = schemesFor(page.settings.output).map((scheme) => ({
-    value: scheme.name,
-    choose: () => {
-      page.settings.scheme = scheme;
-      showAgain(app, page);
-    },
-  }));
-  fillRadioGroup(element("schemes"), choices, 0);
-}
-
-/** An occlusion map belongs to one answer. */
-function showAgain(app: App, page: Page): void {
-  page.forgetMap();
-  app.refresh();
+  function change(settings: Partial<Page["settings"]>): void {
+    Object.assign(page.settings, settings);
+    // An occlusion map belongs to one answer.
+    page.forgetMap();
+    app.refresh();
+  }
 }

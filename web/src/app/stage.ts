@@ -1,6 +1,7 @@
 /** What is on the screen, and the one place where it is replaced. */
 
-import { LoadError, PageError, problem, problemWith } from "../errors";
+import { PageError, problem, problemWith } from "../errors";
+import { LoadError } from "../model/download";
 import { release } from "../sources/video";
 import { element } from "../view/elements";
 import type { Page, Shown } from "../view/page";
@@ -24,7 +25,11 @@ export class Stage {
   }
 
   /** The status below what is on the screen. */
-  readonly summary = (): string => (this.shown.kind === "image" ? this.page.summary(this.shown.item) : "");
+  readonly summary = (): string => {
+    const { shown } = this;
+    if (shown.kind === "image") return this.page.summary(shown.item);
+    return shown.kind === "video" ? this.page.videoPanel.summary(shown.video) : "";
+  };
 
   /** Whether nothing was started or stopped since `stop` returned this turn. */
   isCurrent(turn: number): boolean {
@@ -39,10 +44,8 @@ export class Stage {
     this.#turn += 1;
     this.video.pause();
     const stream = this.video.srcObject;
-    if (stream instanceof MediaStream) {
-      stream.getTracks().forEach((track) => track.stop());
-      if (this.shown.kind === "video") this.shown.video.stop();
-    }
+    if (stream instanceof MediaStream) stream.getTracks().forEach((track) => track.stop());
+    if (this.shown.kind === "video") this.shown.video.stop();
     const button = element("stop");
     const focused = document.activeElement === button;
     button.hidden = true;
@@ -58,8 +61,6 @@ export class Stage {
     // A camera is shown as a mirror; for images the user's choice is kept from one to the next.
     const isCamera = shown.kind === "video" && this.video.srcObject !== null;
     if (shown.kind !== "image" || this.shown.kind !== "image") this.#setMirror(isCamera);
-    // For a video file the controls of its player would be mirrored too.
-    element<HTMLInputElement>("mirror").disabled = shown.kind === "video" && !isCamera;
     const videoEnds = this.shown.kind === "video" && shown.kind !== "video";
     this.shown = shown;
     if (videoEnds) release(this.video);

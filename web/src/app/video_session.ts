@@ -1,10 +1,12 @@
-/** Plays the camera or a video file, and predicts on its frames. */
+/** Predicts on the frames of the camera, or of a video file, which can be played afterwards. */
 
 import { problem } from "../errors";
 import { translate } from "../locales/translate";
 import type { Predictor } from "../predictions/predictor";
+import type { ImagePredictions } from "../predictions/image_predictions";
 import { VideoPredictor } from "../predictions/video_predictor";
 import { openCamera } from "../sources/camera";
+import { CameraFrames, ClipFrames, type Frames } from "../sources/frames";
 import { playCamera, playFile, release } from "../sources/video";
 import { element } from "../view/elements";
 import type { Page, Shown } from "../view/page";
@@ -42,7 +44,7 @@ export class VideoSession {
       });
       this.stage.freeVideo();
       await playCamera(this.stage.video, stream);
-      if (this.stage.isCurrent(turn)) await this.#predict(CAMERA, predictor);
+      if (this.stage.isCurrent(turn)) await this.#predict(CAMERA, predictor, new CameraFrames(this.stage.video));
     } catch (error) {
       if (!this.#giveUp(CAMERA, error, turn)) return;
       // Show the images again, if there are any and nothing is on the screen.
@@ -62,7 +64,7 @@ export class VideoSession {
       if (!this.stage.isCurrent(turn)) return;
       this.stage.freeVideo();
       await playFile(this.stage.video, file);
-      if (this.stage.isCurrent(turn)) await this.#predict(name, predictor);
+      if (this.stage.isCurrent(turn)) await this.#predict(name, predictor, new ClipFrames(this.stage.video));
     } catch (error) {
       if (!this.#giveUp(name, error, turn)) return;
       this.images.setAside();
@@ -70,25 +72,46 @@ export class VideoSession {
     }
   }
 
-  /** Predict on each frame, for as long as the video is on the screen. */
-  async #predict(source: string, predictor: Predictor): Promise<void> {
-    const { video: element } = this.stage;
-    const video = new VideoPredictor(source, predictor, element);
+  /** Predict on each frame: of a camera for as long as it is on the screen, of a file until its end. */
+  async #predict(source: string, predictor: Predictor, frames: Frames): Promise<void> {
+    const video = new VideoPredictor(source, predictor, frames);
     const shown: Shown = { kind: "video", video };
     this.stage.show(shown);
+    element("stop").hidden = false;
+    if (video.clip) this.page.messages.show(() => translate("analysing", { name: source }));
     try {
-      await video.run((predictions) => {
-        if (this.stage.shown !== shown) return;
-        this.page.show(predictions);
-        const { currentTime, duration } = element;
-        const length = Number.isFinite(duration) ? duration : null;
-        this.page.videoPanel.update(video, currentTime, length, this.page.chosenFace);
-      });
+      await video.run((predictions) => this.stage.shown === shown && this.#showFrame(video, predictions));
+      if (!video.clip || this.stage.shown !== shown) return;
+      // Whoever stopped it earlier has done this already, and may have started something else.
+      if (video.frames >= video.clip.count) this.stage.stop();
+      this.#playAgain(video, video.clip);
     } catch (error) {
       if (this.stage.shown !== shown) return;
       this.stage.stop();
       this.stage.report(source, error);
     }
+  }
+
+  #showFrame(video: VideoPredictor, predictions: ImagePredictions): void {
+    this.page.show(predictions);
+    const { currentTime, duration } = this.stage.video;
+    this.page.videoPanel.update(video, currentTime, video.clip && duration, this.page.chosenFace);
+  }
+
+  /** Show a file from its start, with what was said of each frame. */
+  #playAgain(video: VideoPredictor, { rate }: ClipFrames): void {
+    const { shown, video: player } = this.stage;
+    this.page.player.enabled = true;
+    const next = () => player.requestVideoFrameCallback((_, { mediaTime }) => {
+      if (this.stage.shown !== shown) return;
+      this.#showFrame(video, video.at(mediaTime + 0.5 / rate));
+      // No later frame may come to draw what was drawn a moment ago.
+      if (player.paused) this.page.videoPanel.draw(this.page.chosenFace);
+      this.page.player.refresh();
+      next();
+    });
+    next();
+    player.currentTime = 0;
   }
 
   /** A camera or a video could not start. Returns false for late errors of something that was stopped, which are ignored. */

@@ -21,8 +21,11 @@ const FRAME_PX = 320;
 /** Small faces are looked for in some frames, at one of these sizes after the other. */
 const SMALL_FACES_PX = [640, 1280];
 
-/** Not more often than this, and for at most a fifth of the time. A face that is known by then is checked in each frame. */
-const SMALL_FACES_EVERY = { milliseconds: 200, durations: 5 };
+/** New faces are looked for this often. In between, those that are known are checked, which corrects their boxes too. */
+const LOOK_EVERY_SECONDS = 0.2;
+
+/** Small ones are looked for this often, and live for at most a fifth of the time. */
+const SMALL_FACES_EVERY = { seconds: 0.4, durations: 5 };
 
 /** The best proposals, which are checked; of a frame so many known faces too. */
 const MAX_PROPOSALS = { image: 1000, frame: 8 };
@@ -34,6 +37,8 @@ const KNOWN_SCORE = 0.5;
 export class Detector {
   minScore = MIN_SCORE;
   readonly #canvas = new OffscreenCanvas(1, 1);
+  #isLive = false;
+  #nextLook = 0;
   #smallFacesLooks = 0;
   #nextSmallFaces = 0;
 
@@ -57,20 +62,30 @@ export class Detector {
     return inPixelsOf(image, copy, faces);
   }
 
+  /** Before the first frame of a camera, which is live, or of a video file, whose result must not depend on the machine. */
+  startVideo(isLive: boolean): void {
+    this.#isLive = isLive;
+    this.#nextLook = this.#nextSmallFaces = this.#smallFacesLooks = 0;
+  }
+
   /**
-   * The same in a frame of a video: upright, and small faces only now and then. `known` are the boxes of the faces in the
-   * frame before, which need no proposal.
+   * The same in a frame of a video: upright, and not in each frame. `known` are the boxes of the faces in the frames before,
+   * which need no proposal; `seconds` is the frame's time.
    */
-  async detectInFrame(frame: DecodedImage, known: Box[]): Promise<DetectedFace[]> {
+  async detectInFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<DetectedFace[]> {
     const copy = this.#copyOf(frame);
-    const looks = [await this.proposer.look(copy, FRAME_PX)];
-    const start = performance.now();
-    if (start >= this.#nextSmallFaces) {
+    const looks: DetectedFace[][] = [];
+    if (seconds >= this.#nextLook || !known.length) {
+      looks.push(await this.proposer.look(copy, FRAME_PX));
+      this.#nextLook = seconds + LOOK_EVERY_SECONDS;
+    }
+    if (seconds >= this.#nextSmallFaces) {
       const side = SMALL_FACES_PX[this.#smallFacesLooks++ % SMALL_FACES_PX.length]!;
+      const start = performance.now();
       looks.push(await this.proposer.look(copy, side));
-      const end = performance.now();
-      const { milliseconds, durations } = SMALL_FACES_EVERY;
-      this.#nextSmallFaces = end + Math.max(milliseconds, (durations - 1) * (end - start));
+      const taken = (performance.now() - start) / 1000;
+      const pause = this.#isLive ? SMALL_FACES_EVERY.durations * taken : 0;
+      this.#nextSmallFaces = seconds + Math.max(SMALL_FACES_EVERY.seconds, pause);
     }
     const before = inPixelsOf(copy, frame, known.map((box) => ({ box, score: KNOWN_SCORE })));
     return inPixelsOf(frame, copy, await this.#checked(copy, looks, MAX_PROPOSALS.frame, before));

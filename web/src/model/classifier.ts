@@ -1,9 +1,9 @@
 import type { InferenceSession } from "onnxruntime-web/wasm";
 
 import { toInput } from "../preprocess/input";
-import { type Manifest, modelFile } from "./manifest";
+import { fetchManifest, type Manifest } from "./manifest";
 import { type Output, outputsOf, type Probabilities, probabilitiesOf } from "./outputs";
-import { besidePage, openModel, runtime } from "./runtime";
+import { openModel, runtime } from "./runtime";
 
 /** Faces per run: a larger batch would block the page. */
 const BATCH_SIZE = 32;
@@ -19,8 +19,9 @@ export class Classifier {
     this.#outputs = outputsOf(manifest);
   }
 
-  static async load(manifest: Promise<Manifest>, which: number): Promise<Classifier> {
-    const [loaded, session] = await Promise.all([manifest, openModel(besidePage(`${modelFile(which)}.onnx`))]);
+  /** The model whose file and manifest have this address, without ".onnx" and ".json". */
+  static async load(address: URL, manifest = fetchManifest(address)): Promise<Classifier> {
+    const [loaded, session] = await Promise.all([manifest, openModel(new URL(`${address.href}.onnx`))]);
     return new Classifier(loaded, session);
   }
 

@@ -20,20 +20,33 @@ export interface Manifest {
 }
 
 /** The names of the models beside the page; it starts with the first. */
-export function fetchModelNames(): Promise<string[]> {
-  return fetchJson("models.json");
+export async function fetchModelNames(): Promise<string[]> {
+  return (await (await fetchFile(besidePage("models.json"))).json()) as string[];
 }
 
-/** The manifest of the model at this place among them. */
-export function fetchManifest(which: number): Promise<Manifest> {
-  return fetchJson(`${modelFile(which)}.json`);
+/** mien's model for pages, and its smaller and faster one, which is less often right. */
+const [USUAL, SMALL] = ["default-int8", "fast-int8"];
+
+/** A device with this many cores or fewer, or this much memory (GB) or less, is slow. */
+const SLOW = { cores: 2, memory: 2 };
+
+interface Device {
+  hardwareConcurrency?: number;
+  /** Only some browsers say it. */
+  deviceMemory?: number;
 }
 
-/** The name of a model's files, as mien.serve.built_page writes them: "model", "model-2", ... */
-export function modelFile(which: number): string {
-  return which === 0 ? "model" : `model-${which + 1}`;
+/** The place of the model that the page starts with: the first, unless the device is slow and mien's small one is there too. */
+export function startingModel(names: string[], { hardwareConcurrency = 1, deviceMemory = Infinity }: Device): number {
+  const isSlow = hardwareConcurrency <= SLOW.cores || deviceMemory <= SLOW.memory;
+  return isSlow && names[0] === USUAL ? Math.max(names.indexOf(SMALL!), 0) : 0;
 }
 
-async function fetchJson<Content>(file: string): Promise<Content> {
-  return (await (await fetchFile(besidePage(file))).json()) as Content;
+/** The address of the model at this place among them, as mien.serve.built_page names its files: "model", "model-2", ... */
+export function modelAddress(which: number): URL {
+  return besidePage(which === 0 ? "model" : `model-${which + 1}`);
+}
+
+export async function fetchManifest(address: URL): Promise<Manifest> {
+  return (await (await fetchFile(new URL(`${address.href}.json`))).json()) as Manifest;
 }

@@ -1,6 +1,7 @@
 /** The images that were dropped, pasted or chosen, and the predictions for each. */
 
 import { type Box, iou } from "../faces/box";
+import { squareAround } from "../faces/crop";
 import type { DecodedImage } from "../preprocess/image";
 import { openImage } from "../sources/image_file";
 import { cropHint } from "./crop_hints";
@@ -43,7 +44,7 @@ export class Gallery {
   /** Open an image, and predict unless that is done. Raises PageError. */
   async process(item: GalleryItem): Promise<DecodedImage> {
     const image = await openImage(item.file);
-    item.thumbnail ??= thumbnailOf(image);
+    item.thumbnail ??= thumbnailOf(image, { left: 0, top: 0, width: image.width, height: image.height });
     const predictor = await this.predictor;
     while (!item.predictions) {
       const areCrops = this.areCrops();
@@ -104,6 +105,11 @@ export class Gallery {
     item.predictions = predictionsOf(item, image, await (await this.predictor).predictCrop(image));
   }
 
+  /** Remove all images. */
+  clear(): void {
+    this.items.length = 0;
+  }
+
   /** Forget all predictions but the drawn boxes, so that every image is processed again. */
   forget(): void {
     for (const item of this.items) delete item.predictions;
@@ -113,19 +119,25 @@ export class Gallery {
 /** Longer side of a thumbnail in pixels: twice of what the list shows. */
 const THUMBNAIL_PX = 96;
 
-function thumbnailOf({ source, width, height }: DecodedImage): OffscreenCanvas {
+function thumbnailOf({ source }: DecodedImage, { left, top, width, height }: Box): OffscreenCanvas {
   const scale = Math.min(THUMBNAIL_PX / Math.max(width, height), 1);
   const canvas = new OffscreenCanvas(Math.max(Math.round(width * scale), 1), Math.max(Math.round(height * scale), 1));
   const context = canvas.getContext("2d")!;
   context.imageSmoothingQuality = "high";
-  context.drawImage(source, 0, 0, canvas.width, canvas.height);
+  context.drawImage(source, left, top, width, height, 0, 0, canvas.width, canvas.height);
   return canvas;
 }
 
 /** The faces with their numbers. Where the user drew a box, no other one is listed. */
-function predictionsOf({ file, drawn }: GalleryItem, { width, height }: DecodedImage, faces: PredictedFace[]): ImagePredictions {
+function predictionsOf({ file, drawn }: GalleryItem, image: DecodedImage, faces: PredictedFace[]): ImagePredictions {
+  const { width, height } = image;
   const listed = faces.filter(({ box }) => !box || drawn.includes(box) || !drawn.some((other) => isSameFace(other, box)));
-  return { source: file.name, width, height, faces: listed.map((face, index) => ({ ...face, number: index + 1 })) };
+  const numbered = listed.map((face, index) => {
+    const square = face.box && squareAround(face.box);
+    const thumbnail = square && thumbnailOf(image, { ...square, width: square.side, height: square.side });
+    return { ...face, number: index + 1, ...(thumbnail && { thumbnail }) };
+  });
+  return { source: file.name, width, height, faces: numbered };
 }
 
 /** With a higher IoU than this, a box that the user drew and another one are of the same face. */

@@ -4,6 +4,8 @@ import type { PredictedFace } from "./predictor";
 /** A face with its number: 1 is the largest face of an image; in a video a face keeps its number. */
 export interface NumberedFace extends PredictedFace {
   number: number;
+  /** A small picture of it, in the list of images. */
+  thumbnail?: OffscreenCanvas;
 }
 
 /** The faces of one image or frame, with their probabilities. */

@@ -1,12 +1,12 @@
 /** From an image to the probabilities of its faces: detect, crop, classify. */
 
-import { LoadError, reasonOf } from "../errors";
 import type { Box, DetectedFace } from "../faces/box";
 import { brightened } from "../faces/brightness";
 import { cut, squareAround } from "../faces/crop";
 import { Detector } from "../faces/detector";
 import { Classifier } from "../model/classifier";
-import { fetchManifest, type Manifest } from "../model/manifest";
+import { LoadError, reasonOf } from "../model/download";
+import type { Manifest } from "../model/manifest";
 import type { Probabilities } from "../model/outputs";
 import { toFaceCrop } from "../preprocess/face_crop";
 import { toGrey } from "../preprocess/grey";
@@ -28,10 +28,11 @@ export class Predictor {
     private readonly detector: Detector,
   ) {}
 
-  /** Load both networks. Raises LoadError. */
-  static async load(manifest: Promise<Manifest>): Promise<Predictor> {
+  /** Load the detector, and the model at this address. Raises LoadError. */
+  static async load(address: Promise<URL>, manifest?: Promise<Manifest>): Promise<Predictor> {
     try {
-      const [classifier, detector] = await Promise.all([Classifier.load(manifest, 0), Detector.load()]);
+      const opening = address.then((model) => Classifier.load(model, manifest));
+      const [classifier, detector] = await Promise.all([opening, Detector.load()]);
       return new Predictor(classifier, detector);
     } catch (error) {
       throw new LoadError(reasonOf(error));
@@ -47,10 +48,10 @@ export class Predictor {
     this.detector.minScore = score;
   }
 
-  /** Classify with another of the page's models from now on. Raises LoadError; then the model stays. */
-  async useModel(which: number): Promise<void> {
+  /** Classify with another model from now on. Raises LoadError; then the model stays. */
+  async useModel(address: URL): Promise<void> {
     try {
-      this.classifier = await Classifier.load(fetchManifest(which), which);
+      this.classifier = await Classifier.load(address);
     } catch (error) {
       throw new LoadError(reasonOf(error));
     }
@@ -71,9 +72,14 @@ export class Predictor {
     return this.detector.detectInImage(image);
   }
 
-  /** The faces of a video's frame, the largest first. `known` are the boxes of those in the frame before. */
-  async predictFrame(frame: DecodedImage, known: Box[]): Promise<PredictedFace[]> {
-    return this.#predictBoxes(frame, await this.detector.detectInFrame(frame, known));
+  /** Before the first frame of a camera, which is live, or of a video file. */
+  startVideo(isLive: boolean): void {
+    this.detector.startVideo(isLive);
+  }
+
+  /** The faces of a video's next frame, the largest first. `known` are the boxes of those in the frames before. */
+  async predictFrame(frame: DecodedImage, known: Box[], seconds: number): Promise<PredictedFace[]> {
+    return this.#predictBoxes(frame, await this.detector.detectInFrame(frame, known, seconds));
   }
 
   /** A face at a place that the user chose. */

@@ -1,6 +1,6 @@
 /** Tracks faces from frame to frame and smooths their probabilities over time. */
 
-import { type Box, iou, sharedWithSmaller } from "../faces/box";
+import { type Box, sharedWithSmaller } from "../faces/box";
 import type { Probabilities } from "../model/outputs";
 
 /** A face that was detected and classified in a frame. */
@@ -15,21 +15,29 @@ export interface Track extends FrameFace {
   number: number;
   /** When the face was detected last, in the video's time. */
   seconds: number;
+  /** When it was missed first since then. */
+  missed?: number;
   /** It was missed where another face is: it is not shown until it is detected again. */
   covered?: boolean;
 }
 
-/** Boxes of one face in consecutive frames have at least this intersection over union. */
-const MIN_IOU = 0.3;
+/**
+ * How far the centre of a face may move, in sides of its box: at once, for each second between two frames, and at most.
+ * Frames may be far apart, so that its boxes do not overlap.
+ */
+const REACH = { atOnce: 0.55, perSecond: 1, most: 1 };
+
+/** How much larger one of two boxes of a face may be. */
+const MAX_GROWTH = 1.8;
 
 /** The detector misses a face now and then: its last box is shown for this long. */
-const SHOWN_SECONDS = 0.25;
+export const SHOWN_SECONDS = 0.25;
 
 /** But not where a detected face covers more than this of the smaller box: likely it is that face, which moved fast. */
-const MAX_COVERED = 0.2;
+export const MAX_COVERED = 0.2;
 
-/** A face that comes back within this time keeps its number. */
-const KEPT_SECONDS = 1;
+/** A face that is detected again this long after it was missed first keeps its number; as in mien.video.tracking. */
+const PATIENCE_SECONDS = 1;
 
 /** After this time half of the smoothed probabilities is new, at any frame rate; as in mien.video.tracking. */
 const HALF_LIFE_SECONDS = 0.2;
@@ -40,30 +48,59 @@ export class Tracker {
 
   /** Add the faces of the next frame. Returns their tracks, in the order of the faces. */
   update(faces: FrameFace[], seconds: number): Track[] {
-    // After a jump to another time of the video, faces are new ones.
-    const free = new Set(this.#within(KEPT_SECONDS, seconds));
-    const current = faces.map((face) => {
-      const track = bestMatch(face.box, free);
+    const matches = matched(faces, this.#tracks, seconds);
+    const current = faces.map((face, index): Track => {
+      const track = matches.get(index);
       if (!track) return { ...face, number: this.#next++, seconds };
-      free.delete(track);
       const weight = 1 - 2 ** (-Math.abs(seconds - track.seconds) / HALF_LIFE_SECONDS);
       const probabilities = mix(face.probabilities, track.probabilities, weight);
       return { ...face, probabilities, number: track.number, seconds };
     });
+    const seen = new Set(matches.values());
     const isCovered = ({ box }: Track) => current.some((face) => sharedWithSmaller(box, face.box) > MAX_COVERED);
-    const missed = [...free].map((track) => ({ ...track, covered: track.covered || isCovered(track) }));
+    const missed = this.#tracks
+      .filter((track) => !seen.has(track))
+      .map((track) => ({ ...track, missed: track.missed ?? seconds, covered: track.covered || isCovered(track) }))
+      // After a jump to another time of the video, faces are new ones.
+      .filter((track) => Math.abs(seconds - track.missed) <= PATIENCE_SECONDS);
     this.#tracks = [...current, ...missed];
     return current;
   }
 
   /** The faces to show: those of the frame, then those that were missed for a moment. */
   shown(seconds: number): Track[] {
-    return this.#within(SHOWN_SECONDS, seconds).filter(({ covered }) => !covered);
+    return this.#tracks.filter((track) => !track.covered && Math.abs(seconds - track.seconds) <= SHOWN_SECONDS);
   }
 
-  #within(time: number, seconds: number): Track[] {
-    return this.#tracks.filter((track) => Math.abs(seconds - track.seconds) <= time);
+  /** Where to look for faces in the next frame: each may be detected again. */
+  known(): Box[] {
+    return this.#tracks.filter(({ covered }) => !covered).map(({ box }) => box);
   }
+}
+
+/** The track of each face that has one, by the face's place: the nearest pairs first. */
+function matched(faces: FrameFace[], tracks: Track[], seconds: number): Map<number, Track> {
+  const pairs = tracks.flatMap((track) => {
+    const reach = Math.min(REACH.atOnce + REACH.perSecond * Math.abs(seconds - track.seconds), REACH.most);
+    return faces.map(({ box }, index) => ({ track, index, distance: distance(box, track.box) })).filter((pair) => pair.distance <= reach);
+  });
+  const matches = new Map<number, Track>();
+  const taken = new Set<Track>();
+  for (const { track, index } of pairs.sort((one, other) => one.distance - other.distance)) {
+    if (matches.has(index) || taken.has(track)) continue;
+    matches.set(index, track);
+    taken.add(track);
+  }
+  return matches;
+}
+
+/** Between the centres of two boxes, in sides of a box; Infinity where one is too large to be the other. */
+function distance(one: Box, other: Box): number {
+  const [side, otherSide] = [one, other].map(({ width, height }) => (width + height) / 2) as [number, number];
+  if (Math.max(side, otherSide) > MAX_GROWTH * Math.min(side, otherSide)) return Infinity;
+  const across = one.left + one.width / 2 - other.left - other.width / 2;
+  const down = one.top + one.height / 2 - other.top - other.height / 2;
+  return (2 * Math.hypot(across, down)) / (side + otherSide);
 }
 
 /** A share `weight` of the new probabilities, and the rest of the old ones. */
@@ -71,14 +108,4 @@ function mix(fresh: Probabilities, old: Probabilities, weight: number): Probabil
   const mixed = (name: string, row: number[]) =>
     row.map((probability, index) => weight * probability + (1 - weight) * old[name]![index]!);
   return Object.fromEntries(Object.entries(fresh).map(([name, row]) => [name, mixed(name, row)]));
-}
-
-function bestMatch(box: Box, tracks: Set<Track>): Track | undefined {
-  let best: Track | undefined;
-  let highest = MIN_IOU;
-  for (const track of tracks) {
-    const overlap = iou(box, track.box);
-    if (overlap >= highest) [best, highest] = [track, overlap];
-  }
-  return best;
 }

@@ -1,19 +1,15 @@
-/** Predictions on a camera or a video, frame by frame, for as long as it runs. */
+/** Predictions on a camera or a video file, frame by frame. */
 
-import type { Box } from "../faces/box";
-import type { Probabilities } from "../model/outputs";
-import { Frames } from "../sources/frames";
-import type { ImagePredictions } from "./image_predictions";
+import { type Box, sharedWithSmaller } from "../faces/box";
+import { ClipFrames, type Frames } from "../sources/frames";
+import type { ImagePredictions, NumberedFace } from "./image_predictions";
 import type { Predictor } from "./predictor";
-import { type Track, Tracker } from "./tracker";
+import { MAX_COVERED, SHOWN_SECONDS, Tracker } from "./tracker";
 
-/** The probabilities of one face in one frame. */
-export interface FaceInFrame {
-  seconds: number;
-  number: number;
+/** The probabilities of one face in one frame. Of a video file it has its crop, to be explained when it is shown again. */
+export interface FaceInFrame extends NumberedFace {
   box: Box;
-  score: number | null;
-  probabilities: Probabilities;
+  seconds: number;
 }
 
 /** The latest are kept: about half an hour of one face. */
@@ -28,36 +24,52 @@ export class VideoPredictor {
   /** How many entries before these are no longer kept. */
   dropped = 0;
   frames = 0;
+  /** The file's frames; null of a camera. */
+  readonly clip: ClipFrames | null;
   readonly #tracker = new Tracker();
-  readonly #frames: Frames;
+  #size = { width: 1, height: 1 };
   #recent: { end: number; duration: number }[] = [];
 
   constructor(
     readonly source: string,
     private readonly predictor: Predictor,
-    video: HTMLVideoElement,
+    private readonly frameSource: Frames,
   ) {
-    this.#frames = new Frames(video);
+    this.clip = frameSource instanceof ClipFrames ? frameSource : null;
   }
 
-  /** Calls `show` after each frame, until stopped. */
+  /** Calls `show` after each frame, until the last one or until stopped. */
   async run(show: (predictions: ImagePredictions) => void): Promise<void> {
-    let faces: Track[] = [];
-    await this.#frames.forEach(async (frame, seconds) => {
+    this.predictor.startVideo(!this.clip);
+    await this.frameSource.forEach(async (frame, seconds) => {
       const start = performance.now();
-      const predicted = await this.predictor.predictFrame(frame, faces.map(({ box }) => box));
+      const predicted = await this.predictor.predictFrame(frame, this.#tracker.known(), seconds);
       const boxed = predicted.flatMap(({ box, ...rest }) => (box ? [{ box, ...rest }] : []));
       const tracks = this.#tracker.update(boxed, seconds);
-      faces = this.#tracker.shown(seconds);
-      this.entries.push(...tracks.map(({ crop: _, ...face }) => ({ ...face, seconds })));
+      this.entries.push(...tracks.map((face) => (this.clip ? face : { ...face, crop: NO_CROP })));
       if (this.entries.length > MAX_KEPT) this.dropped += this.entries.splice(0, this.entries.length - MAX_KEPT).length;
+      this.#size = { width: frame.width, height: frame.height };
       this.#count(start);
-      show({ source: this.source, width: frame.width, height: frame.height, faces });
+      show({ source: this.source, ...this.#size, faces: this.#tracker.shown(seconds) });
     });
   }
 
   stop(): void {
-    this.#frames.stop();
+    this.frameSource.stop();
+  }
+
+  /** What was said of the frame at a time, in seconds, and of faces that were missed there for a moment. */
+  at(seconds: number): ImagePredictions {
+    const faces: FaceInFrame[] = [];
+    let latest = -1;
+    for (let index = this.#firstAfter(seconds) - 1; index >= 0; index -= 1) {
+      const face = this.entries[index]!;
+      if (seconds - face.seconds > SHOWN_SECONDS) break;
+      latest = Math.max(latest, face.seconds);
+      const isShown = faces.some(({ number, box }) => number === face.number || sharedWithSmaller(box, face.box) > MAX_COVERED);
+      if (face.seconds === latest || !isShown) faces.unshift(face);
+    }
+    return { source: this.source, ...this.#size, faces };
   }
 
   /** Frames per second, and milliseconds per frame, over the latest frames; null before there are two. */
@@ -70,9 +82,23 @@ export class VideoPredictor {
     return { rate, milliseconds: total / this.#recent.length };
   }
 
+  /** The place of the first entry after a time. */
+  #firstAfter(seconds: number): number {
+    let [low, high] = [0, this.entries.length];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      if (this.entries[middle]!.seconds <= seconds) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
   #count(start: number): void {
     const end = performance.now();
     this.frames += 1;
     this.#recent = [...this.#recent, { end, duration: end - start }].slice(-RECENT_FRAMES);
   }
 }
+
+/** Thousands of crops of a camera would fill the memory. */
+const NO_CROP = new Uint8Array();

@@ -1,9 +1,8 @@
 import { PageError } from "../errors";
 
-/** Play a video file. Raises PageError. */
+/** Play a video file, to see whether the browser can. Raises PageError. */
 export async function playFile(video: HTMLVideoElement, file: Blob): Promise<void> {
   video.src = URL.createObjectURL(file);
-  video.controls = true;
   try {
     await video.play();
   } catch {
@@ -16,7 +15,6 @@ export async function playFile(video: HTMLVideoElement, file: Blob): Promise<voi
 /** Play a camera's stream. */
 export async function playCamera(video: HTMLVideoElement, stream: MediaStream): Promise<void> {
   video.srcObject = stream;
-  video.controls = false;
   await video.play();
 }
 

@@ -4,9 +4,11 @@ import { expression, percent, translate } from "../locales/translate";
 import { answerOf, areShares, type Prediction } from "../predictions/prediction";
 import { colourOf } from "./colours";
 
-/** "happy, 87%", or "unsure, perhaps happy, 30%"; of people's votes "happy, 87% of people". */
+/** "happy, 87%", or "unsure, perhaps happy, 30%"; of people's votes "87% of people would say happy". */
 export function answerText(prediction: Prediction, minConfidence: number): string {
   const [answer, probability] = answerParts(prediction, minConfidence);
+  const { kind } = answerOf(prediction, minConfidence);
+  if (areShares(prediction) && kind !== "unsure") return probability;
   return translate("answer", { expression: answer, probability });
 }
 
@@ -47,7 +49,7 @@ export function showDetectionScore(paragraph: HTMLElement, prediction: Predictio
 function answerParts(prediction: Prediction, minConfidence: number): [string, string] {
   const { kind, name, probability } = answerOf(prediction, minConfidence);
   const values = { expression: expression(name), probability: percent(probability) };
-  const isByVotes = areShares(prediction);
-  if (kind === "unsure") return [translate("unsure"), translate(isByVotes ? "perhaps_by_votes" : "perhaps", values)];
-  return [values.expression, isByVotes ? translate("share", values) : values.probability];
+  const isUnsure = kind === "unsure";
+  const share = areShares(prediction) ? translate("shares", values) : null;
+  return [isUnsure ? translate("unsure") : values.expression, share ?? (isUnsure ? translate("perhaps", values) : values.probability)];
 }

@@ -13,56 +13,88 @@ export interface ShownBox {
   choose: () => void;
 }
 
-/** Captions of narrower boxes would cover one another. */
-const MIN_CAPTION_BOX_PX = 40;
+/** Distance of a caption from its box, in CSS pixels. */
+const GAP_PX = 4;
 
 /** A button over each face, so that mouse, finger and keyboard can choose it. */
 export function showBoxes(layer: HTMLElement, boxes: ShownBox[], width: number, height: number, mirror: boolean): void {
   const buttons = buttonsOf(layer, boxes);
-  let chosenButton: HTMLButtonElement | undefined;
-  boxes.forEach(({ box, caption, label, colour, chosen, choose }, index) => {
+  const [across, down] = [layer.clientWidth / width, layer.clientHeight / height];
+  const shown = boxes.map(({ box, caption, label, colour, chosen, choose, number }, index) => {
     const button = buttons[index]!;
-    const left = mirror ? width - box.left - box.width : box.left;
-    button.style.left = `${(100 * left) / width}%`;
-    button.style.top = `${(100 * box.top) / height}%`;
-    button.style.width = `${(100 * box.width) / width}%`;
-    button.style.height = `${(100 * box.height) / height}%`;
+    const inside = withinImage(mirror ? { ...box, left: width - box.left - box.width } : box, width, height);
+    button.style.left = `${(100 * inside.left) / width}%`;
+    button.style.top = `${(100 * inside.top) / height}%`;
+    button.style.width = `${(100 * inside.width) / width}%`;
+    button.style.height = `${(100 * inside.height) / height}%`;
     button.style.setProperty("--colour", colour ?? "#fff");
     button.classList.toggle("doubt", !colour);
-    // A caption beyond the image's edge would be cut off.
-    button.classList.toggle("below", box.top < 0.08 * height);
-    // A small box shows its caption only while it is chosen.
-    button.classList.toggle("small", (layer.clientWidth * box.width) / width < MIN_CAPTION_BOX_PX);
-    if (chosen) chosenButton = button;
     button.setAttribute("aria-pressed", String(chosen));
     button.setAttribute("aria-label", label);
-    button.firstElementChild!.textContent = caption;
     button.onclick = choose;
+    const text = button.firstElementChild as HTMLElement;
+    text.textContent = caption;
+    const place = { left: inside.left * across, top: inside.top * down, width: inside.width * across, height: inside.height * down };
+    return { text, number, place, chosen };
   });
-  fitCaptions(layer, chosenButton ? [chosenButton, ...buttons.filter((each) => each !== chosenButton)] : buttons);
+  placeCaptions(layer, shown);
+}
+
+interface Caption {
+  text: HTMLElement;
+  number: number;
+  /** The box on the screen. */
+  place: Box;
+  chosen: boolean;
 }
 
 /**
- * Move captions into the image, and hide those that would cover another caption until their face is chosen. The first
- * button's caption is always shown.
+ * Each caption goes above its box, below or beside it, where it covers no face and no other caption. Where there is no
+ * room for it the number alone goes there, and where there is none for that, nothing; the answer is in the panel.
  */
-function fitCaptions(layer: HTMLElement, buttons: HTMLButtonElement[]): void {
-  const frame = layer.getBoundingClientRect();
-  const placed: DOMRect[] = [];
-  for (const button of buttons) {
-    const caption = button.firstElementChild as HTMLElement;
-    caption.style.translate = "";
-    const { left, right } = caption.getBoundingClientRect();
-    caption.style.translate = `${Math.round(Math.max(Math.min(frame.right - right, 0), frame.left - left))}px`;
-    const fitted = caption.getBoundingClientRect();
-    const isCovering = placed.some((other) => overlap(fitted, other));
-    button.classList.toggle("small", button.classList.contains("small") || isCovering);
-    if (!button.classList.contains("small")) placed.push(fitted);
+function placeCaptions(layer: HTMLElement, captions: Caption[]): void {
+  // Captions may lie beside the image, but not beside the stage.
+  const [image, stage] = [layer.getBoundingClientRect(), layer.closest("#screen")!.getBoundingClientRect()];
+  const bounds = { left: stage.left - image.left, top: stage.top - image.top, width: stage.width, height: stage.height };
+  const taken = captions.map(({ place }) => place);
+  // The chosen one first; then the largest.
+  const order = captions.toSorted((one, other) => Number(other.chosen) - Number(one.chosen) || other.place.width - one.place.width);
+  for (const { text, number, place } of order) {
+    text.hidden = false;
+    const spot = spotFor(text, place, bounds, taken) ?? (captions.length > 1 ? spotFor(text, place, bounds, taken, String(number)) : null);
+    text.hidden = !spot;
+    if (!spot) continue;
+    taken.push(spot);
+    text.style.translate = `${Math.round(spot.left - place.left)}px ${Math.round(spot.top - place.top)}px`;
   }
 }
 
-function overlap(one: DOMRect, other: DOMRect): boolean {
-  return one.left < other.right && other.left < one.right && one.top < other.bottom && other.top < one.bottom;
+function spotFor(text: HTMLElement, place: Box, bounds: Box, taken: Box[], instead?: string): Box | null {
+  if (instead) text.textContent = instead;
+  const { offsetWidth: width, offsetHeight: height } = text;
+  const within = (x: number) => Math.max(Math.min(x, bounds.left + bounds.width - width), bounds.left);
+  const [left, right] = [within(place.left), within(place.left + place.width - width)];
+  const [above, below] = [place.top - height - GAP_PX, place.top + place.height + GAP_PX];
+  const [before, after] = [place.left - width - GAP_PX, place.left + place.width + GAP_PX];
+  const corners: [number, number][] = [[left, above], [right, above], [left, below], [right, below], [after, place.top], [before, place.top]];
+  const spots = corners.map(([x, y]) => ({ left: x, top: y, width, height }));
+  return spots.find((spot) => isInside(spot, bounds) && !taken.some((other) => isOver(spot, other))) ?? null;
+}
+
+function isInside(one: Box, other: Box): boolean {
+  const fits = one.left >= other.left && one.left + one.width <= other.left + other.width;
+  return fits && one.top >= other.top && one.top + one.height <= other.top + other.height;
+}
+
+function isOver(one: Box, other: Box): boolean {
+  const across = one.left < other.left + other.width && other.left < one.left + one.width;
+  return across && one.top < other.top + other.height && other.top < one.top + one.height;
+}
+
+/** The part of a box that is in the image. */
+function withinImage({ left, top, width, height }: Box, imageWidth: number, imageHeight: number): Box {
+  const [x, y] = [Math.max(left, 0), Math.max(top, 0)];
+  return { left: x, top: y, width: Math.min(left + width, imageWidth) - x, height: Math.min(top + height, imageHeight) - y };
 }
 
 /** The button of each box. A removed button passes the focus to the first, or to the layer until there is a box. */

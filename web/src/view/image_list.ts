@@ -1,25 +1,40 @@
+import { translate } from "../locales/translate";
 import type { GalleryItem } from "../predictions/gallery";
-import { resizeChildren } from "./elements";
+import type { NumberedFace } from "../predictions/image_predictions";
+import { element, resizeChildren } from "./elements";
 
-/** A button for each image, with its name and its answer. One image may be the one on the screen. */
+/** A face of an image; null of one without a face, or that is not processed yet. */
+export interface Entry {
+  item: GalleryItem;
+  face: NumberedFace | null;
+}
+
+/** An entry for each face of each image, in the order of the list. */
+export function entriesOf(items: readonly GalleryItem[]): Entry[] {
+  return items.flatMap((item): Entry[] => {
+    const faces = item.predictions?.faces ?? [];
+    return faces.length ? faces.map((face) => ({ item, face })) : [{ item, face: null }];
+  });
+}
+
+/** A button for each entry, with its answer and the image's name. One may be the face on the screen. */
 export function showImageList(
-  list: HTMLElement,
-  items: GalleryItem[],
-  chosen: GalleryItem | null,
-  caption: (item: GalleryItem) => string,
-  choose: (item: GalleryItem) => void,
+  entries: Entry[],
+  isChosen: (entry: Entry) => boolean,
+  answer: (entry: Entry) => string,
+  choose: (entry: Entry) => void,
 ): void {
-  list.hidden = !items.length;
-  const rows = resizeChildren(list, items.length, makeRow);
+  element("gallery").hidden = !entries.length;
+  const rows = resizeChildren(element("images"), entries.length, makeRow);
   rows.forEach((row, index) => {
-    const item = items[index]!;
+    const entry = entries[index]!;
     const button = row.firstElementChild as HTMLButtonElement;
-    const [thumbnail, name, answer] = [...button.children] as [HTMLCanvasElement, HTMLElement, HTMLElement];
-    drawThumbnail(thumbnail, item);
-    name.textContent = item.file.name;
-    answer.textContent = caption(item);
-    button.setAttribute("aria-pressed", String(item === chosen));
-    button.onclick = () => choose(item);
+    const [thumbnail, text, name] = [...button.children] as [HTMLCanvasElement, HTMLElement, HTMLElement];
+    drawThumbnail(thumbnail, entry.face?.thumbnail ?? entry.item.thumbnail);
+    text.textContent = entry.item.predictions ? (entry.face ? answer(entry) : translate("no_face_short")) : "…";
+    name.textContent = entry.item.file.name;
+    button.setAttribute("aria-pressed", String(isChosen(entry)));
+    button.onclick = () => choose(entry);
   });
 }
 
@@ -34,13 +49,13 @@ function makeRow(): HTMLLIElement {
   return row;
 }
 
-/** Draw it once: each canvas remembers of which file it is. */
-function drawThumbnail(canvas: HTMLCanvasElement, { file, thumbnail }: GalleryItem): void {
-  if (drawn.get(canvas) === (thumbnail && file)) return;
+/** Draw it once: each canvas remembers what is on it. */
+function drawThumbnail(canvas: HTMLCanvasElement, thumbnail: OffscreenCanvas | undefined): void {
+  if (drawn.get(canvas) === thumbnail) return;
   canvas.width = thumbnail?.width ?? 1;
   canvas.height = thumbnail?.height ?? 1;
   if (thumbnail) canvas.getContext("2d")!.drawImage(thumbnail, 0, 0);
-  drawn.set(canvas, thumbnail && file);
+  drawn.set(canvas, thumbnail);
 }
 
-const drawn = new WeakMap<HTMLCanvasElement, File | undefined>();
+const drawn = new WeakMap<HTMLCanvasElement, OffscreenCanvas | undefined>();

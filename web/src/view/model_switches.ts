@@ -1,21 +1,24 @@
-/** The texts of the switches between a model's outputs and between label schemes. */
+/** The lists that depend on the model: its outputs, and the label schemes of the chosen one. With a single entry there is none. */
 
 import { outputName, translate } from "../locales/translate";
 import type { Manifest } from "../model/manifest";
 import { outputsOf } from "../model/outputs";
-import { type LabelScheme, schemesFor } from "../predictions/label_schemes";
+import { schemesFor } from "../predictions/label_schemes";
 import { element } from "./elements";
-import { labelRadioGroup } from "./radio_group";
 import type { Settings } from "./settings";
 
-export function labelModelSwitches(manifest: Manifest, { output }: Settings): void {
-  labelRadioGroup(element("outputs"), (name) => outputName(outputsOf(manifest).find((each) => each.name === name)!));
-  const count = (name: string) =>
-    Object.keys(schemesFor(output).find((scheme) => scheme.name === name)!.groups).length;
-  // The visible text is a number; the label says what it means.
-  labelRadioGroup(
-    element("schemes"),
-    (name) => String(count(name)),
-    (name) => translate(`scheme_${name as LabelScheme["name"]}`, { count: count(name) }),
-  );
+export function showModelSwitches(manifest: Manifest, { output, scheme }: Settings): void {
+  const outputs = outputsOf(manifest).map((each): [string, string] => [each.name, outputName(each)]);
+  fillSelect("outputs", outputs, output.name);
+  const schemes = schemesFor(output).map(({ name, groups }): [string, string] => {
+    return [name, translate(`scheme_${name}`, { count: Object.keys(groups).length })];
+  });
+  fillSelect("schemes", schemes, scheme.name);
+}
+
+/** Fill a list with values and their texts. */
+export function fillSelect(id: string, options: [value: string, text: string][], chosen: string): void {
+  const select = element<HTMLSelectElement>(id);
+  select.replaceChildren(...options.map(([value, text]) => new Option(text, value, false, value === chosen)));
+  select.parentElement!.hidden = options.length < 2;
 }

@@ -9,19 +9,17 @@ import { type Classified, type Prediction, predictionOf } from "../predictions/p
 import type { VideoPredictor } from "../predictions/video_predictor";
 import type { DecodedImage } from "../preprocess/image";
 import { answerColour, answerText, captionText, showAnswer, showDetectionScore } from "./answer";
-import { showBars } from "./bars";
+import { Bars } from "./bars";
 import { BoxDrawing } from "./box_drawing";
 import { showBoxes } from "./boxes";
 import { element } from "./elements";
-import { showImageList } from "./image_list";
+import { entriesOf, type Entry, showImageList } from "./image_list";
 import { Messages } from "./messages";
 import { drawMap } from "./occlusion_map";
-import { labelModelSwitches } from "./model_switches";
+import { showModelSwitches } from "./model_switches";
+import { Player } from "./player";
 import { type Settings, settingsOf } from "./settings";
 import { VideoPanel } from "./video_panel";
-
-/** An image with both sides below this is enlarged to it, as far as the screen allows. */
-const SMALL_PX = 256;
 
 /** What is on the screen: an image with its predictions, or a camera or video, running or stopped. */
 export type Shown =
@@ -34,14 +32,18 @@ export class Page {
   predictions: ImagePredictions | null = null;
   readonly messages = new Messages();
   readonly drawing = new BoxDrawing();
+  readonly player = new Player();
   readonly videoPanel: VideoPanel;
+  /** Called after another face was chosen. */
+  onChoose: () => void = () => {};
+  readonly #bars = new Bars(() => this.refresh());
   #map: { face: NumberedFace; values: Float32Array; top: string } | null = null;
 
   constructor(
     public manifest: Manifest,
     readonly settings: Settings,
   ) {
-    this.videoPanel = new VideoPanel(settings, (source, face) => this.prediction(source, face));
+    this.videoPanel = new VideoPanel(settings, (source, face) => this.prediction(source, face), (seconds) => this.player.jump(seconds));
   }
 
   /** The prediction for a face by the chosen output, under the chosen label scheme. */
@@ -60,6 +62,7 @@ export class Page {
     this.chosenNumber = number;
     this.forgetMap();
     this.refresh();
+    this.onChoose();
   }
 
   get chosenFace(): NumberedFace | null {
@@ -78,10 +81,19 @@ export class Page {
     element("image").hidden = shown.kind !== "image";
     element("video").hidden = shown.kind !== "video";
     element("timeline").hidden = shown.kind !== "video";
+    element("player").hidden = shown.kind !== "video" || !shown.video.clip;
+    this.player.enabled = false;
     const predictions = shown.kind === "image" ? shown.item.predictions! : null;
     // Of a face crop the whole image is the face.
     element("draw-offer").hidden = shown.kind !== "image" || element<HTMLInputElement>("face-crops").checked;
-    element("whole-offer").hidden = predictions?.faces.length !== 0;
+    element("classify-whole").hidden = predictions?.faces.length !== 0;
+    element("mirror-switch").hidden = shown.kind === "nothing";
+    const source = shown.kind !== "video" ? "choose-images" : shown.video.clip ? "play-video" : "use-camera";
+    for (const id of ["choose-images", "use-camera", "play-video"]) element(id).classList.toggle("primary", id === source);
+    const { videoWidth, videoHeight } = element<HTMLVideoElement>("video");
+    const { width, height } = predictions ?? { width: videoWidth, height: videoHeight };
+    element("frame").style.setProperty("--width", String(width));
+    element("frame").style.setProperty("--ratio", String(width / Math.max(height, 1)));
     this.show(predictions);
   }
 
@@ -89,8 +101,6 @@ export class Page {
     const canvas = element<HTMLCanvasElement>("image");
     canvas.width = width;
     canvas.height = height;
-    canvas.classList.toggle("small", Math.max(width, height) < SMALL_PX);
-    canvas.style.setProperty("--ratio", String(width / height));
     canvas.getContext("2d")!.drawImage(source, 0, 0);
   }
 
@@ -124,7 +134,7 @@ export class Page {
       : translate("prediction");
     showAnswer(element("answer"), prediction, minConfidence);
     showDetectionScore(element("detection-score"), prediction);
-    showBars(element("bars"), Object.keys(scheme.groups), prediction);
+    this.#bars.show(Object.keys(scheme.groups), prediction);
     element<HTMLButtonElement>("explain").disabled = !prediction;
     element("remove-box").hidden = !face?.box || face.score !== null;
     for (const id of ["copy", "save"]) element<HTMLButtonElement>(id).disabled = !this.predictions;
@@ -138,7 +148,7 @@ export class Page {
   retranslate(): void {
     const { minConfidence, output: { byVotes, rule } } = this.settings;
     translateDocument(document);
-    labelModelSwitches(this.manifest, this.settings);
+    showModelSwitches(this.manifest, this.settings);
     this.messages.retranslate();
     element("min-confidence-value").textContent = percent(minConfidence);
     element<HTMLInputElement>("min-confidence").value = String(Math.round(100 * minConfidence));
@@ -148,22 +158,15 @@ export class Page {
     element("min-score-value").textContent = percent(Number(minScore.value) / 100);
     element("model").textContent = this.#modelText();
     this.refresh();
+    this.player.refresh();
     this.videoPanel.draw(this.chosenFace);
   }
 
-  /** The list of images; a single one is listed only where `evenOne` says so. */
-  showImages(
-    items: GalleryItem[],
-    chosen: GalleryItem | null,
-    evenOne: boolean,
-    choose: (item: GalleryItem) => void,
-  ): void {
-    const caption = ({ predictions }: GalleryItem) => {
-      const face = predictions?.faces[0];
-      if (!predictions) return "…";
-      return face ? captionText(this.prediction(predictions.source, face), this.settings.minConfidence) : "–";
-    };
-    showImageList(element("images"), items.length > 1 || evenOne ? items : [], chosen, caption, choose);
+  /** The list of the images' faces. `chosen` is the image on the screen. */
+  showImages(items: readonly GalleryItem[], chosen: GalleryItem | null, choose: (entry: Entry) => void): void {
+    const isChosen = ({ item, face }: Entry) => item === chosen && (!face || face.number === this.chosenFace?.number);
+    const answer = ({ item, face }: Entry) => captionText(this.prediction(item.file.name, face!), this.settings.minConfidence);
+    showImageList(entriesOf(items), isChosen, answer, choose);
     element("image").setAttribute("aria-label", chosen ? translate("image_label", { name: chosen.file.name }) : "");
   }
 
@@ -202,10 +205,11 @@ export class Page {
       const { box, number } = face;
       if (!box) return [];
       const prediction = this.prediction(source, face);
+      const caption = captionText(prediction, minConfidence);
       return {
         number,
         box,
-        caption: captionText(prediction, minConfidence),
+        caption: faces.length > 1 ? translate("face_caption", { number, caption }) : caption,
         label: translate("face_answer", { number, answer: answerText(prediction, minConfidence) }),
         colour: answerColour(prediction, minConfidence),
         chosen: face === chosen,

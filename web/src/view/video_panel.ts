@@ -1,6 +1,6 @@
 /** What the page shows of a camera or a video: timeline, throughput, and announcements for screen readers. */
 
-import { expression, integer, translate } from "../locales/translate";
+import { clock, expression, integer, translate } from "../locales/translate";
 import { History, type TimeSteps } from "../predictions/history";
 import type { NumberedFace } from "../predictions/image_predictions";
 import type { Classified, Prediction } from "../predictions/prediction";
@@ -29,17 +29,22 @@ export class VideoPanel {
   #face = 1;
   #announced = NEVER_ANNOUNCED;
   #drawn = 0;
-  /** What the timeline shows, and where the pointer is on it, 0..1. */
+  /** What the timeline shows, and where the pointer is on it, 0..1; without one a file's present time is marked. */
   #steps: TimeSteps | null = null;
   #pointer: number | null = null;
 
   constructor(
     private readonly settings: Settings,
     private readonly predict: Predict,
+    jump: (seconds: number) => void,
   ) {
     const canvas = element("timeline-canvas");
     canvas.onpointermove = canvas.onpointerdown = ({ offsetX }) => this.#point(offsetX / canvas.clientWidth);
     canvas.onpointerleave = () => this.#point(null);
+    canvas.onclick = ({ offsetX }) => {
+      const { duration } = this.#latest ?? {};
+      if (duration) jump((offsetX / canvas.clientWidth) * duration);
+    };
   }
 
   /** Start again with another camera or video, or with none. */
@@ -74,7 +79,7 @@ export class VideoPanel {
     const span: [number, number, number] = [start, end, stepCount(canvas)];
     const steps = this.#history.steps(video, this.#face, span, this.settings.scheme, probabilities);
     this.#steps = steps;
-    drawTimeline(canvas, steps, this.#pointer);
+    drawTimeline(canvas, steps, this.#mark);
     const frequent = steps.mostFrequent();
     canvas.setAttribute("aria-label", translate("timeline_label", { expression: frequent ? expression(frequent) : "–" }));
     showLegend(Object.keys(this.settings.scheme.groups));
@@ -86,8 +91,21 @@ export class VideoPanel {
   #point(place: number | null): void {
     if (!this.#steps) return;
     this.#pointer = place;
-    drawTimeline(element<HTMLCanvasElement>("timeline-canvas"), this.#steps, place);
+    drawTimeline(element<HTMLCanvasElement>("timeline-canvas"), this.#steps, this.#mark);
     this.#showReading();
+  }
+
+  get #mark(): number | null {
+    const { now, duration } = this.#latest!;
+    return this.#pointer ?? (duration ? now / duration : null);
+  }
+
+  /** What was analysed of a file; nothing of a camera. */
+  summary({ clip, frames, source: name }: VideoPredictor): string {
+    if (!clip) return "";
+    const count = integer(frames);
+    if (frames >= clip.count) return translate("analysed", { name, count });
+    return translate("analysed_partly", { name, count, time: clock(clip.rate ? frames / clip.rate : 0) });
   }
 
   #showReading(): void {
@@ -108,5 +126,6 @@ function throughputText(video: VideoPredictor): string {
   const throughput = video.throughput();
   if (!throughput) return "";
   const { rate, milliseconds } = throughput;
+  if (video.clip) return translate("progress", { done: integer(video.frames), count: integer(video.clip.count), rate: integer(rate) });
   return translate("throughput", { rate: integer(rate), milliseconds: integer(milliseconds), frames: video.frames });
 }

@@ -28,7 +28,7 @@ test.each([390, 1280])("the example is found, and axe finds nothing on any scree
   const page = await visit.open({ viewport: { width, height: 844 } });
   expect(await violations(page)).toEqual([]);
   await page.click("#open-example");
-  await waitForText(page, "#status", /example\.png: 5 faces/);
+  await waitForText(page, "#status", /example\.jpg: one face\. happy/);
   expect(await violations(page)).toEqual([]);
   await dropAstronaut(page);
   await page.click("#explain");
@@ -73,7 +73,28 @@ test("the timeline has a legend, an axis, and the values under the pointer", asy
   expect(await page.textContent("#timeline-reading")).toMatch(/^0:\d\d: happy >?\d+%, [\w ]+ <?\d+%, [\w ]+ <?\d+%$/);
   await chooseOutput(page, "fer2013");
   expect(await page.locator("#timeline-legend li").allTextContents()).toEqual(LABELS);
-  expect(await page.textContent("#timeline-reading")).toBe(says("reading_hint"));
+  // The pointer is still there.
+  expect(await page.textContent("#timeline-reading")).toMatch(/^0:\d\d: happy/);
+  await page.context().close();
+});
+
+test("what a stranger needs comes first: three expressions, and nothing for experts; the stage keeps its height", async () => {
+  const page = await visit.enter();
+  await page.waitForSelector("html[data-ready]");
+  const height = async () => (await page.locator("#screen").boundingBox())!.height;
+  const empty = await height();
+  await page.click("#open-example");
+  await page.waitForSelector("#answer strong");
+  expect(await height()).toBe(empty);
+  expect(await page.locator("#bars li span:first-child").allTextContents()).toEqual(expect.arrayContaining(["happy"]));
+  expect(await page.locator("#bars li").count()).toBe(3);
+  for (const id of ["models", "outputs", "min-score", "face-crops"]) expect(await page.isVisible(`#${id}`), id).toBe(false);
+  await page.click("#more-bars");
+  expect(await page.locator("#bars li span:first-child").allTextContents()).toEqual(SEEN);
+  await page.click("#advanced summary");
+  expect(await page.isVisible("#outputs")).toBe(true);
+  await chooseOutput(page, "perceived");
+  expect(await page.textContent("#answer")).toMatch(/^happy \d+% of people would say happy$/);
   await page.context().close();
 });
 
@@ -170,18 +191,34 @@ test("with a higher threshold of the detector fewer faces count", async () => {
   await page.context().close();
 });
 
-test("images are listed with thumbnails", async () => {
+test("each face is listed with a picture of it and can be chosen there; the list can be emptied", async () => {
   const page = await visit.open();
-  const bytes = readFileSync(astronaut());
-  await drop(page, ["a.png", "b.png"].map((name) => ({ name, type: "image/png", bytes })));
-  await expect.poll(() => page.textContent("#images")).toMatch(/a\.pnghappy.*b\.pnghappy/);
+  const file = path.join(folder, "crowd.png");
+  python("make_astronaut.py", file, "crowd");
+  const image = (name: string, from: string) => ({ name, type: "image/png", bytes: readFileSync(from) });
+  await drop(page, [image("a.png", astronaut()), image("crowd.png", file)]);
+  await expect.poll(() => page.locator("#images li").count()).toBe(13);
+  expect(await page.textContent("#images li:first-child")).toMatch(/^happy \d+%a\.png$/);
+  await page.locator("#images button").nth(5).click();
+  await waitForText(page, "#prediction-title", /5/);
+  expect(await page.locator("#images [aria-pressed=true]").count()).toBe(1);
+  expect(await page.locator("#images button").nth(5).getAttribute("aria-pressed")).toBe("true");
+  await page.locator('#boxes [data-face="7"]').click();
+  expect(await page.locator("#images button").nth(7).getAttribute("aria-pressed")).toBe("true");
   const shown = await page.locator("#images canvas").evaluateAll((all) =>
     (all as HTMLCanvasElement[]).map((canvas) => {
       const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
       return [canvas.width, canvas.height, new Set(data).size > 100];
     }),
   );
-  expect(shown).toEqual([[96, 96, true], [96, 96, true]]);
+  // The astronaut's face has more than 96 pixels, those of the crowd fewer.
+  expect(shown[0]).toEqual([96, 96, true]);
+  expect(shown.slice(1).filter(([width, , isDrawn]) => width === 96 || !isDrawn)).toEqual([]);
+  await page.click("#clear-images");
+  expect([await page.isVisible("#gallery"), await page.isVisible("#invitation")]).toEqual([false, true]);
+  expect(await page.textContent("#answer")).toBe(says("no_prediction"));
+  await dropAstronaut(page);
+  await expect.poll(() => page.locator("#images li").count()).toBe(1);
   await page.context().close();
 });
 
@@ -219,7 +256,7 @@ describe("several models", () => {
     await waitForText(page, "#status", /astronaut\.png: one face\. happy, \d+%/);
     expect(await page.locator("#bars li span:first-child").allTextContents()).toEqual(SEEN);
     expect([await page.isVisible("#outputs"), await page.isVisible("#schemes")]).toEqual([true, false]);
-    expect(await page.isChecked('#outputs input[value="answer"]')).toBe(true);
+    expect(await page.inputValue("#outputs")).toBe("answer");
     await both.end();
   });
 

@@ -116,7 +116,7 @@ export class Visit {
     return new Visit(browser, address, server);
   }
 
-  /** Open the page and wait until its networks are loaded. */
+  /** Open the page, wait until its networks are loaded, and unfold what is folded. */
   async open(
     options: BrowserContextOptions = {},
     prepare?: (page: Page) => Promise<unknown>,
@@ -124,6 +124,10 @@ export class Visit {
   ): Promise<Page> {
     const page = await this.enter(options, prepare, query);
     await page.waitForSelector("html[data-ready]");
+    await page.evaluate(() => {
+      document.querySelector<HTMLDetailsElement>("#advanced")!.open = true;
+      document.querySelector<HTMLButtonElement>("#more-bars")!.click();
+    });
     return page;
   }
 
@@ -199,9 +203,9 @@ export function says(key: Key, values: Record<string, string | number> = {}, lan
   return sentence;
 }
 
-/** Show another output of the model. Its switch looks like text, so Playwright would not find it in reach. */
+/** Show another output of the model. */
 export async function chooseOutput(page: Page, name: "answer" | "fer2013" | "perceived"): Promise<void> {
-  await page.check(`#outputs input[value="${name}"]`, { force: true });
+  await page.selectOption("#outputs", name);
 }
 
 /**
@@ -217,7 +221,7 @@ export function clip(shown: "astronaut" | "two" | "small" | "sound"): Buffer {
 /** How many frames of a video or camera the page says that it has processed. */
 export async function frameCount(page: Page): Promise<number> {
   const text = (await page.textContent("#throughput")) ?? "";
-  return Number(/([\d,]+) frames$/.exec(text)?.[1]?.replace(",", "") ?? 0);
+  return Number(/^([\d,]+) of|([\d,]+) frames$/.exec(text)?.slice(1).join("").replace(",", "") ?? 0);
 }
 
 /** The JSON that the page saves. */

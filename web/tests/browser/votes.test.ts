@@ -46,7 +46,7 @@ async function compare(page: Page, output: string): Promise<void> {
 
 test("both outputs have Python's probabilities, and what people see answers first", async () => {
   const page = await openWithCrops();
-  expect(await page.isChecked('#outputs input[value="perceived"]')).toBe(true);
+  expect(await page.inputValue("#outputs")).toBe("perceived");
   expect(await page.locator("#bars li").count()).toBe(10);
   await compare(page, "perceived");
   await chooseOutput(page, "fer2013");
@@ -64,7 +64,7 @@ test("the page says what is unsure and what is not a face", async () => {
   expect(await page.textContent("#meaning")).toContain("share of people");
   expect(await page.isVisible("#schemes")).toBe(false);
   await page.locator("#images button").last().click();
-  await waitForText(page, "#status", /face-4\.png: one face\. not a face, \d+% of people/);
+  await waitForText(page, "#status", /face-4\.png: one face\. \d+% of people would say not a face/);
   const predictions = (await saved(page)) as unknown as Prediction[];
   expect(predictions.map((each) => [each.unsure, each.not_a_face])).toEqual([
     ...Array.from({ length: 4 }, () => [true, false]),
@@ -110,7 +110,7 @@ test("the model's accuracy is that of the answer on the screen, and none is name
 test("with a lower limit the expression is named, and the file keeps Python's limit", async () => {
   const page = await openWithCrops();
   await page.fill("#min-confidence", "0");
-  expect(await page.textContent("#answer")).toMatch(/^happy \d+% of people$/);
+  expect(await page.textContent("#answer")).toMatch(/^happy \d+% of people would say happy$/);
   expect(await page.textContent("#boxes, #images button:first-child")).not.toContain("unsure");
   expect((await saved(page))[0]).toMatchObject({ output: "perceived", top: "happy", unsure: true });
   // Each output has a limit of its own.
@@ -129,7 +129,7 @@ test("where most people would agree, the expression is named with their share", 
       await route.fulfill({ json: manifest });
     }),
   );
-  expect(await page.textContent("#answer")).toMatch(/^happy \d+% of people$/);
+  expect(await page.textContent("#answer")).toMatch(/^happy \d+% of people would say happy$/);
   await page.click("#explain");
   await page.waitForSelector("#map:not([hidden])");
   // The map is of one answer.

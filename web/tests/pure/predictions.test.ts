@@ -7,6 +7,7 @@ import type { Manifest } from "../../src/model/manifest";
 import { defaultOutput, type Output, outputsOf, probabilitiesOf } from "../../src/model/outputs";
 import { AGREEMENT, answerOf, predictionOf } from "../../src/predictions/prediction";
 import { mergeProbabilities, schemesFor } from "../../src/predictions/label_schemes";
+import { startingModel } from "../../src/model/manifest";
 import { Tracker } from "../../src/predictions/tracker";
 import { settingsOf } from "../../src/view/settings";
 
@@ -178,6 +179,16 @@ test("softmax divides by the temperature first, and handles large logits", () =>
   expect(second![0]).toBe(1);
 });
 
+test("a slow device starts with the small model, where mien's usual one and the small one are offered", () => {
+  const both = ["default-int8", "fast-int8"];
+  expect(startingModel(both, { hardwareConcurrency: 2 })).toBe(1);
+  expect(startingModel(both, { hardwareConcurrency: 8, deviceMemory: 2 })).toBe(1);
+  expect(startingModel(both, { hardwareConcurrency: 4, deviceMemory: 8 })).toBe(0);
+  // One's own choice, or none.
+  expect(startingModel(["mine", ...both], { hardwareConcurrency: 1 })).toBe(0);
+  expect(startingModel(["default-int8"], { hardwareConcurrency: 1 })).toBe(0);
+});
+
 describe("tracker", () => {
   const at = (left: number, probability = 1) => ({
     box: { left, top: 0, width: 10, height: 10 },
@@ -233,11 +244,32 @@ describe("tracker", () => {
     expect(numbers(tracker.shown(0.2))).toEqual([4, 3, 2]);
   });
 
-  test("a face that was away for more than 1 s, or is at another time of the video, gets a new number", () => {
+  test("a face that was missed for more than 1 s gets a new number", () => {
     const tracker = new Tracker();
-    tracker.update([at(0)], 5);
-    expect(numbers(tracker.update([at(0)], 6.5))).toEqual([2]);
-    expect(numbers(tracker.update([at(0)], 1))).toEqual([3]);
+    tracker.update([at(0)], 0);
+    // However long ago it was seen, it counts from the first frame without it.
+    expect(numbers(tracker.update([at(0)], 3))).toEqual([1]);
+    for (const seconds of [3.1, 4.1]) tracker.update([], seconds);
+    expect(numbers(tracker.update([at(0)], 4.1))).toEqual([1]);
+    for (const seconds of [4.2, 5.3]) tracker.update([], seconds);
+    expect(numbers(tracker.update([at(0)], 5.4))).toEqual([2]);
+  });
+
+  test("at three frames a second, two faces that move by most of their side keep their numbers", () => {
+    const tracker = new Tracker();
+    for (let frame = 0; frame < 17; frame += 1) {
+      // Boxes of 10 that move by 8: they overlap too little with those before.
+      const seen = [at(8 * frame), at(8 * frame + 20)];
+      const tracks = tracker.update(frame % 2 ? seen.reverse() : seen, frame / 3);
+      expect(numbers(tracks)).toEqual(frame % 2 ? [2, 1] : [1, 2]);
+    }
+  });
+
+  test("a face of another size at the same place has a number of its own", () => {
+    const tracker = new Tracker();
+    tracker.update([at(0)], 0);
+    const box = { left: -5, top: -5, width: 20, height: 20 };
+    expect(numbers(tracker.update([{ ...at(0), box }], 0.1))).toEqual([2]);
   });
 });
 

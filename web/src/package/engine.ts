@@ -1,0 +1,93 @@
+/** The page's engine for pages of others: pictures and videos in, faces with their expressions out. */
+
+import type { Box } from "../faces/box";
+import { defaultOutput, type Output, outputsOf } from "../model/outputs";
+import { schemesFor } from "../predictions/label_schemes";
+import { type Prediction, predictionOf } from "../predictions/prediction";
+import { Predictor } from "../predictions/predictor";
+import { Tracker } from "../predictions/tracker";
+import type { DecodedImage } from "../preprocess/image";
+
+export type { Box, Prediction };
+
+/** A face with what people would say of it: `answer`, `top`, `confidence`, `probabilities`, `box`, `detection_score`. */
+export type Face = Prediction & { box: Box; detection_score: number };
+
+/** A face of a video. It keeps its number from frame to frame, and its probabilities are smoothed over 0.2 s. */
+export type TrackedFace = Face & { number: number };
+
+/** Whatever a canvas can draw and that has a size: an image, a video, a canvas, an ImageBitmap, a VideoFrame. */
+export type Picture = HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageBitmap | VideoFrame;
+
+export interface Options {
+  /** "default", or "fast", which is a third as large and less often right; or the address of a model without its ".onnx". */
+  model?: "default" | "fast" | URL;
+  /** Which of the model's outputs answers, such as "fer2013" or "perceived"; by default the one that the model names. */
+  output?: string;
+  /** The lowest score of a face, 0.45 to 1. */
+  minScore?: number;
+}
+
+/** A variable, because bundlers would look for files in an address that is put together beside it. */
+const HERE = import.meta.url;
+
+export class Mien {
+  readonly #canvas = new OffscreenCanvas(1, 1);
+
+  private constructor(
+    private readonly predictor: Predictor,
+    private readonly output: Output,
+  ) {}
+
+  /** Load the networks. Raises an Error where one cannot be fetched, or where the model has no such output. */
+  static async load({ model = "default", output, minScore }: Options = {}): Promise<Mien> {
+    const address = model instanceof URL ? model : new URL(`models/${model}`, HERE);
+    const predictor = await Predictor.load(Promise.resolve(address));
+    if (minScore !== undefined) predictor.minScore = minScore;
+    const outputs = outputsOf(predictor.manifest);
+    const chosen = output === undefined ? defaultOutput(outputs) : outputs.find(({ name }) => name === output);
+    if (!chosen) throw new Error(`The model has no output "${output}"; it has ${outputs.map(({ name }) => `"${name}"`).join(", ")}.`);
+    return new Mien(predictor, chosen);
+  }
+
+  /** The faces of a picture, the largest first. Boxes are in its pixels and may reach beyond its border. */
+  async predict(picture: Picture): Promise<Face[]> {
+    const faces = await this.predictor.predictImage(this.#read(picture), []);
+    return faces.map((face) => this.#face(face));
+  }
+
+  /**
+   * Follow the faces of a camera or a video. Call the returned function with each frame and its time in seconds, one after
+   * another. `isLive` says that a slow machine may look for small faces less often.
+   */
+  follow({ isLive = true } = {}): (picture: Picture, seconds: number) => Promise<TrackedFace[]> {
+    const tracker = new Tracker();
+    this.predictor.startVideo(isLive);
+    return async (picture, seconds) => {
+      const faces = await this.predictor.predictFrame(this.#read(picture), tracker.known(), seconds);
+      const tracks = tracker.update(faces.flatMap(({ box, ...face }) => (box ? [{ box, ...face }] : [])), seconds);
+      return tracks.map((track) => ({ number: track.number, ...this.#face(track) }));
+    };
+  }
+
+  #face(face: Parameters<typeof predictionOf>[1]): Face {
+    return predictionOf("", face, this.output, schemesFor(this.output)[0]!) as Face;
+  }
+
+  #read(picture: Picture): DecodedImage {
+    const { width, height } = sizeOf(picture);
+    Object.assign(this.#canvas, { width, height });
+    const context = this.#canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" })!;
+    context.fillStyle = "white";
+    context.fillRect(0, 0, width, height);
+    context.drawImage(picture, 0, 0, width, height);
+    return { source: this.#canvas, width, height, pixels: context.getImageData(0, 0, width, height) };
+  }
+}
+
+function sizeOf(picture: Picture): { width: number; height: number } {
+  if (picture instanceof HTMLImageElement) return { width: picture.naturalWidth, height: picture.naturalHeight };
+  if (picture instanceof HTMLVideoElement) return { width: picture.videoWidth, height: picture.videoHeight };
+  if (picture instanceof VideoFrame) return { width: picture.displayWidth, height: picture.displayHeight };
+  return picture;
+}

@@ -1,0 +1,99 @@
+// The npm package, packed and used by a page of its own. Oracle: what the page itself says of the same photo; the video's maker.
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import path from "node:path";
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import type { Face, TrackedFace } from "../../src/package/engine";
+import { astronaut, BUILT, clip, dropAstronaut, folder, pageErrors, ROOT, saved, Visit } from "./browser";
+
+const WEB = path.join(ROOT, "web");
+const SITE = path.join(folder, "app");
+
+/** The app: the packed package and onnxruntime-web, found by an import map as a browser does it without a bundler. */
+const APP = `<!doctype html><title>app</title><p>An app.</p><script type="importmap">{"imports": {
+  "mien-web": "./package/dist/mien.js", "onnxruntime-web/wasm": "./ort/ort.wasm.bundle.min.mjs"
+}}</script><script type="module">
+import { Mien } from "mien-web";
+const fetched = async (name) => createImageBitmap(await (await fetch(name)).blob());
+window.predict = async (options) => (await Mien.load(options)).predict(await fetched("photo.png"));
+window.follow = async () => {
+  const read = (await Mien.load({ model: "fast" })).follow({ isLive: false });
+  const src = URL.createObjectURL(await (await fetch("clip.webm")).blob());
+  const video = Object.assign(document.createElement("video"), { src, muted: true });
+  document.body.append(video);
+  const faces = [];
+  for (const seconds of [0.1, 0.4, 0.8, 1.8, 2.2]) {
+    await new Promise((done) => { video.onseeked = done; video.currentTime = seconds; });
+    faces.push(await read(video, seconds));
+  }
+  return faces;
+};
+document.documentElement.dataset.ready = "yes";
+</script>`;
+
+interface App {
+  predict(options: object): Promise<Face[]>;
+  follow(): Promise<TrackedFace[][]>;
+}
+
+let visit: Visit;
+beforeAll(async () => {
+  const build = path.join(WEB, "build/package");
+  execFileSync("npm", ["run", "--silent", "package"], { cwd: WEB, stdio: "pipe" });
+  execFileSync("npm", ["pack", "--silent", "--pack-destination", folder], { cwd: build, stdio: "pipe" });
+  mkdirSync(path.join(SITE, "ort"), { recursive: true });
+  const archive = readdirSync(folder).find((name) => name.endsWith(".tgz"))!;
+  execFileSync("tar", ["-xzf", path.join(folder, archive), "-C", SITE]);
+  for (const name of ["ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm", "ort-wasm-simd-threaded.mjs"]) {
+    copyFileSync(path.join(WEB, "node_modules/onnxruntime-web/dist", name), path.join(SITE, "ort", name));
+  }
+  copyFileSync(astronaut(), path.join(SITE, "photo.png"));
+  writeFileSync(path.join(SITE, "clip.webm"), clip("two"));
+  writeFileSync(path.join(SITE, "app.html"), APP);
+  visit = await Visit.begin({ folders: [SITE, BUILT] });
+}, 120_000);
+afterAll(() => visit.end());
+
+test("a page of its own says what mien's page says, and its files are the package's", async () => {
+  const page = await visit.enter({}, undefined, "app.html");
+  await page.waitForSelector("html[data-ready]");
+  const [face, ...others] = await page.evaluate(() => (globalThis as unknown as App).predict({ model: "fast" }));
+  expect(others).toEqual([]);
+  const own = await visit.open();
+  await dropAstronaut(own);
+  expect({ ...face, source: "astronaut.png" }).toEqual((await saved(own))[0]);
+  // The usual model, and another output.
+  const [usual] = await page.evaluate(() => (globalThis as unknown as App).predict({ output: "fer2013" }));
+  expect(usual).toMatchObject({ output: "fer2013", top: "happy", box: face!.box });
+  const refused = page.evaluate(() => (globalThis as unknown as App).predict({ output: "mood" }).catch(String));
+  expect(await refused).toMatch(/no output "mood"; it has "answer", "fer2013", "perceived"/);
+  await own.context().close();
+  await page.context().close();
+}, 120_000);
+
+test("faces of a video keep their numbers", async () => {
+  const page = await visit.enter({}, undefined, "app.html");
+  await page.waitForSelector("html[data-ready]");
+  const frames = await page.evaluate(() => (globalThis as unknown as App).follow());
+  // The larger one, on the left, leaves at 1.2 s.
+  expect(frames.map((faces) => faces.map(({ number }) => number))).toEqual([[1, 2], [1, 2], [1, 2], [2], [2]]);
+  expect(frames.flat().filter(({ answer }) => answer !== "happy")).toEqual([]);
+  expect(pageErrors).toEqual([]);
+  await page.context().close();
+}, 120_000);
+
+test("a strict TypeScript project finds the types", () => {
+  const file = path.join(SITE, "use.ts");
+  writeFileSync(file, 'import { Mien, type TrackedFace } from "mien-web";\nconst faces: TrackedFace[] = await (await Mien.load()).follow()(new OffscreenCanvas(1, 1), 0);\nfaces[0]!.box.left.toFixed();\n');
+  const config = {
+    compilerOptions: { strict: true, noEmit: true, module: "ESNext", target: "ES2023", moduleResolution: "Bundler", lib: ["ES2023", "DOM"], types: [], paths: { "mien-web": ["./package/types/package/engine.d.ts"], "onnxruntime-web/wasm": [path.join(WEB, "node_modules/onnxruntime-web")] } },
+    files: ["use.ts"],
+  };
+  writeFileSync(path.join(SITE, "tsconfig.json"), JSON.stringify(config));
+  const check = () => execFileSync(process.execPath, [path.join(WEB, "node_modules/typescript/bin/tsc"), "-p", SITE], { encoding: "utf8", stdio: "pipe" });
+  expect(check()).toBe("");
+  writeFileSync(file, 'import { Mien } from "mien-web";\n(await Mien.load({ model: "slow" }));\n');
+  expect(check).toThrow();
+}, 60_000);

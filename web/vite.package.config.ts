@@ -1,0 +1,61 @@
+/** Builds the npm package into build/package: npm run package. */
+
+import { execFileSync } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+
+import { defineConfig } from "vite";
+
+const OUT = "build/package";
+const PYTHON = process.env["MIEN_PYTHON"] ?? "../.venv/bin/python";
+
+const version = /__version__ = "(.+)"/.exec(readFileSync("../src/mien/version.py", "utf8"))![1];
+const { devDependencies } = JSON.parse(readFileSync("package.json", "utf8")) as { devDependencies: Record<string, string> };
+
+export default defineConfig({
+  base: "./",
+  publicDir: false,
+  build: {
+    outDir: `${OUT}/dist`,
+    emptyOutDir: true,
+    target: "es2023",
+    minify: false,
+    assetsInlineLimit: 0,
+    rolldownOptions: {
+      input: "src/package/engine.ts",
+      preserveEntrySignatures: "strict",
+      external: ["onnxruntime-web/wasm"],
+      output: { entryFileNames: "mien.js", assetFileNames: "[name][extname]" },
+    },
+  },
+  plugins: [
+    {
+      name: "package",
+      enforce: "pre",
+      resolveId: (name) => (name === "./load_runtime" ? path.resolve("src/package/load_runtime.ts") : null),
+      closeBundle() {
+        mkdirSync(`${OUT}/dist/models`, { recursive: true });
+        const models = mkdtempSync(path.join(tmpdir(), "mien-models-"));
+        execFileSync(PYTHON, ["-m", "mien", "web", "build", models, "--model", "default-int8", "--model", "fast-int8"], { stdio: "ignore" });
+        for (const [file, name] of [["model", "default"], ["model-2", "fast"]]) {
+          for (const kind of [".onnx", ".json"]) copyFileSync(path.join(models, file + kind), `${OUT}/dist/models/${name}${kind}`);
+        }
+        rmSync(models, { recursive: true });
+        for (const file of ["public/licences.txt", "../LICENSE", "src/package/README.md"]) copyFileSync(file, `${OUT}/${path.basename(file)}`);
+        const content = {
+          name: "mien-web",
+          version,
+          description: "Finds faces and reads their expressions, in the browser",
+          license: "MIT",
+          type: "module",
+          exports: { ".": { types: "./types/package/engine.d.ts", default: "./dist/mien.js" } },
+          files: ["dist", "types", "licences.txt"],
+          sideEffects: false,
+          peerDependencies: { "onnxruntime-web": `^${devDependencies["onnxruntime-web"]}` },
+        };
+        writeFileSync(`${OUT}/package.json`, `${JSON.stringify(content, null, 2)}\n`);
+      },
+    },
+  ],
+});
