@@ -73,7 +73,7 @@ def test_a_loss_that_never_falls_is_one_line(losses):
         steepest(np.geomspace(1e-6, 10, 100)[: len(losses)], np.array(losses))
 
 
-def test_python_and_command_line_suggest_the_same_and_write_nothing(
+def test_python_and_command_line_suggest_the_same_and_write_no_run(
     mien, tmp_path, face_folder, tiny_recipe_text, monkeypatch
 ):
     """Oracle: each other; that rate lies where the curve itself says."""
@@ -88,7 +88,10 @@ def test_python_and_command_line_suggest_the_same_and_write_nothing(
     assert "learning rate" in found.plot().svg
     shown = mien("train", "tiny.toml", "--data", face_folder, "--find-lr")
     assert (shown.code, f"{found.suggestion:.2g}" in shown.out) == (0, True)
-    assert [each.name for each in tmp_path.iterdir()] == ["tiny.toml"]
+    assert told["chart"] == "runs/tiny-find-lr.svg"
+    assert told["chart"] in shown.err
+    assert "<svg" in (tmp_path / told["chart"]).read_text()
+    assert [each.name for each in tmp_path.glob("runs/*")] == ["tiny-find-lr.svg"]
 
 
 def test_options_of_a_run_are_refused(mien, tmp_path):

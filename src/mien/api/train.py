@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from mien.api.inputs import Data, data_name, read
 from mien.data.dataset import Dataset
-from mien.errors import RecipeError, TrainingError, needs_extra
+from mien.errors import RecipeError, TrainingError, as_arguments, needs_extra
 from mien.inference.find_model import find_trained
 from mien.inference.tta import check_tta
 from mien.pipeline.soft_labels import find_teachers, with_soft_labels
 from mien.pipeline.training_view import TrainProgress
 from mien.preprocess import InputSpec
 from mien.processes import is_main_process
+from mien.progress import is_quiet
 from mien.recipe import Recipe
 from mien.recipe_file import Change, load_recipe, tuned
 from mien.run_folder import RunFolder
@@ -159,7 +161,10 @@ class TrainingJob:
         self.check()
         plan = self.plan(data)
         job = self.with_soft_labels(data, plan.dataset)
-        return job.start(plan, Callbacks(TrainProgress() if verbose else None, callback), {"data": data_name(data)})
+        result = job.start(plan, Callbacks(TrainProgress() if verbose else None, callback), {"data": data_name(data)})
+        if verbose and not is_quiet():
+            sys.stderr.writelines(as_arguments(each.line) + "\n" for each in result.notices)
+        return result
 
     def with_soft_labels(self, data: Data, faces: Dataset) -> TrainingJob:
         """The job with the predictions of its teachers, unless these run live; ``faces`` are at the recipe's size.

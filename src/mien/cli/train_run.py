@@ -157,6 +157,8 @@ def _show(result: TrainingResult) -> None:
     notice(f"Written to {result.run}: model.onnx (the model){page}, weights, metrics and predictions.")
     if not result.report:
         notice("No report.html was written: it needs pip install 'mien[report]'.")
+    for each in result.notices:
+        notice(each.line)
     notice(f"Outputs of model.onnx and torch differ by at most {result.parity.largest_difference:.1g}.")
     if result.was_stopped:
         words = [word for word in sys.argv[1:] if word != "--resume"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from rich import box
@@ -12,7 +14,7 @@ from mien.api.find_lr import STEPS, LrSearch, search_lr
 from mien.api.train import find_job
 from mien.cli.output import notice, show, show_json
 from mien.cli.train_run import TrainOptions, find_options, warn
-from mien.errors import DataError
+from mien.errors import DataError, MissingExtraError
 from mien.pipeline.training_view import duration_text
 from mien.processes import process_count
 
@@ -58,13 +60,18 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
         MienError: as :func:`mien.api.find_lr.find_lr`; options that belong to a run that is written.
     """
     refused = {"--out": options.out, "--resume": options.resume, "--log": options.log}
-    _refuse(f"--find-lr trains for {STEPS} steps and writes nothing", refused)
+    _refuse(f"--find-lr trains for {STEPS} steps and writes no run", refused)
     job = find_job(options.recipe, changes, options.init_from, options.device)
     options.source.check()
     job.check()
+    chart = Path("runs") / f"{job.recipe.name}-find-lr.svg"
     found, recipe = search_lr(job, options.source), job.recipe
+    drawn = ""
+    with suppress(MissingExtraError):
+        found.plot().save(chart)
+        drawn = str(chart)
     if json:
-        show_json({"recipe": recipe.name, "lr": recipe.optim.lr, **found.to_dict()})
+        show_json({"recipe": recipe.name, "lr": recipe.optim.lr, "chart": drawn or None, **found.to_dict()})
         return
     show(curve_table(found))
     show(
@@ -72,6 +79,7 @@ def find_lr_and_show(options: TrainOptions, changes: Sequence[str], *, json: boo
         f"{found.highest:.2g}; stay below that. The recipe has {recipe.optim.lr:g}."
     )
     notice(f"Train with it: --lr {found.suggestion:.2g}. It holds for this recipe, batch size and data.")
+    notice(f"Chart: {drawn}" if drawn else "No chart was drawn: it needs pip install 'mien[report]'.")
 
 
 def _refuse(why: str, options: Mapping[str, object]) -> None:

@@ -119,6 +119,11 @@ class Evaluation:
         }
 
     @property
+    def largest_share(self) -> float:
+        """Share of the largest class, 0..1: the accuracy of always answering it."""
+        return float(self.confusion.sum(axis=1).max() / self.samples)
+
+    @property
     def trained_on_notice(self) -> Notice | None:
         """What to know where a model was trained on some of the samples; None for none."""
         if not self.trained_on:

@@ -28,7 +28,7 @@ from mien.page.sections import (
     subsets_table,
     threshold_table,
 )
-from mien.page.wording import HEADLINES, interval_text, samples_text, threshold_words, value_text
+from mien.page.wording import HEADLINES, interval_text, percent, samples_text, threshold_words, value_text
 
 _LEAST_NUMBER = 7
 """Minimum width of a column whose head may wrap: its numbers may not."""
@@ -121,6 +121,11 @@ def _headline(evaluation: Evaluation) -> RenderableType:
     rows = [
         (HEADLINES[key].name, value_text(key, estimate.value), interval_text(key, estimate))
         for key, estimate in evaluation.headline.items()
+    ]
+    largest = evaluation.classes[int(evaluation.confusion.sum(axis=1).argmax())]
+    rows[1:1] = [
+        ("Balanced accuracy", percent(evaluation.macro.recall), ""),
+        (f"Always '{largest}'", percent(evaluation.largest_share), ""),
     ]
     table = rich_table(Table("headline", columns, rows))
     table.columns[1].style = "bold"

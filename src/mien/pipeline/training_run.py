@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mien.artifact import replace_manifest
 from mien.data.dataset import Dataset
+from mien.errors import Notice
 from mien.evaluation.predictions import Predictions
 from mien.evaluation.results import Evaluation
 from mien.exporting.to_onnx import Parity, export_run, manifest_of_weights
@@ -22,6 +23,7 @@ from mien.page.sections import metrics_table
 from mien.page.wording import kept_epoch_text, percent
 from mien.pipeline.evaluation_files import headline_values, write_evaluation
 from mien.pipeline.measured_split import MeasuredSplit
+from mien.pipeline.run_checks import check_run
 from mien.pipeline.split_predictions import (
     fitted_temperatures,
     predict_split,
@@ -40,7 +42,7 @@ from mien.training.plan import TrainingPlan
 from mien.training.teacher import Teacher
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrainingResult:
     """A finished training run.
 
@@ -55,18 +57,20 @@ class TrainingResult:
         evaluation: metrics on the validation split, with intervals.
         report: path of the page; None without the extra ``report``.
         removed: names of deleted files, which were made from other weights.
+        notices: what is wrong with the run, and what to do; see :mod:`mien.pipeline.run_checks`.
     """
 
     run: Path
-    recipe: Recipe = field(repr=False)
-    history: Sequence[Mapping[str, Any]] = field(repr=False)
+    recipe: Recipe
+    history: Sequence[Mapping[str, Any]]
     best_epoch: int | None
     reason: str
-    parity: Parity = field(repr=False)
-    predictions: Predictions = field(repr=False)
+    parity: Parity
+    predictions: Predictions
     evaluation: Evaluation
     report: Path | None
     removed: tuple[str, ...]
+    notices: tuple[Notice, ...] = ()
 
     @cached_property
     def model(self) -> Predictor:
@@ -78,15 +82,15 @@ class TrainingResult:
         """Whether Ctrl-C or the callback ended the training before its end: it can be resumed."""
         return self.reason in STOPPED
 
-    def __str__(self) -> str:
-        """Accuracy on validation, the share of its largest class, and the epoch kept."""
-        found, answer = self.evaluation.accuracy, self.evaluation.answer
-        largest = f"; largest class {percent(answer.largest_share)}" if answer is not None else ""
-        return (
+    def __repr__(self) -> str:
+        """Accuracy beside what it is to be compared with, the epoch kept, and what went wrong."""
+        found, share = self.evaluation.accuracy, self.evaluation.largest_share
+        line = (
             f"{self.recipe.name}: validation accuracy {percent(found.value)} [{percent(found.low)}, "
-            f"{percent(found.high)}]{largest}; epoch {self.best_epoch} of {len(self.history)} kept ({self.reason}); "
-            f"{self.run}"
+            f"{percent(found.high)}]; balanced {percent(self.evaluation.macro.recall)}; largest class {percent(share)}; "
+            f"epoch {self.best_epoch} of {len(self.history)} kept ({self.reason}); {self.run}"
         )
+        return "\n".join([line, *(each.line for each in self.notices)])
 
     def plot_history(self, metric: str = "accuracy") -> Chart:
         """A metric over the epochs, of train and validation where both are known; ``"learning_rate"``, too.
@@ -157,7 +161,9 @@ def run_recipe(
             "training time": f"{outcome.history[-1]['seconds']:.0f} s",
             **environment,
         }
-        return finish_run(run, plan.dataset, run_metadata, outcome, init_from)
+        result = finish_run(run, plan.dataset, run_metadata, outcome, init_from)
+        notices = check_run(plan, run, outcome.history, outcome.best_epoch, result.evaluation)
+        return replace(result, notices=notices)
 
 
 def finish_run(

@@ -113,6 +113,8 @@ class TrainProgress(Callback):
         )
 
     def _print(self, line: str) -> None:
+        if sys.stderr is None:
+            return  # a program without a console
         if self._bar is None:
             sys.stderr.write(line + "\n")
             sys.stderr.flush()

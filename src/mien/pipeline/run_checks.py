@@ -1,0 +1,119 @@
+"""What is wrong with a finished training: notices with a code, and what to do. Nothing is said of a good run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from mien.errors import Notice, arg
+from mien.evaluation.results import Evaluation
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.average import batch_norms, enough_of
+from mien.training.plan import TrainingPlan
+from mien.training.validation import accuracies_by_norms
+
+ONE_ANSWER = 0.95
+"""Share of the answers from which one class counts as the only one."""
+STALE = 0.05
+"""Share of a batch norm's statistics that may be left from before the first step."""
+NORMS_MATTER = 0.03
+"""So much more accurate is a network with new statistics, where they are worth a word."""
+LEARNT_BY_HEART, BELOW = 0.98, 0.15
+_NORM_FACES = 512
+
+
+def check_run(
+    plan: TrainingPlan, run: RunFolder, history: Sequence[Mapping[str, float]], best_epoch: int, evaluation: Evaluation
+) -> tuple[Notice, ...]:
+    """All notices about a run.
+
+    Args:
+        plan: of the training.
+        run: with its weights.
+        history: at least one epoch.
+        best_epoch: the one kept, from 1.
+        evaluation: on validation.
+    """
+    found = [*check_answers(evaluation), *check_history(history, best_epoch, evaluation.largest_share)]
+    steps = plan.steps_per_epoch * best_epoch
+    if not plan.recipe.recalibrate_bn:
+        found += _check_norms(plan, run, steps, suspicious=bool(found))
+    return tuple(found)
+
+
+def check_answers(evaluation: Evaluation) -> Iterator[Notice]:
+    """Whether a model answers one class alone, or no better than one that does."""
+    answers = evaluation.confusion.sum(axis=0)
+    top, largest = int(answers.argmax()), int(evaluation.confusion.sum(axis=1).argmax())
+    accuracy, share = evaluation.accuracy.value, evaluation.largest_share
+    if answers[top] > ONE_ANSWER * evaluation.samples:
+        yield Notice(
+            f"{answers[top] / evaluation.samples:.0%} of all answers are '{evaluation.classes[top]}': the network does "
+            f"not tell the classes apart. Train for more epochs, without class weights, or with a learning rate that "
+            f"{arg('find_lr')} suggests.",
+            code="one-answer",
+        )
+    if accuracy <= share:
+        yield Notice(
+            f"an accuracy of {accuracy:.1%} is no better than always answering '{evaluation.classes[largest]}', "
+            f"{share:.1%}. Balanced accuracy is {evaluation.macro.recall:.1%}; guessing has "
+            f"{1 / np.count_nonzero(evaluation.confusion.sum(axis=1)):.1%}.",
+            code="no-better-than-one-class",
+        )
+
+
+def check_history(history: Sequence[Mapping[str, float]], best_epoch: int, largest_share: float) -> Iterator[Notice]:
+    """Whether the loss does what it should over the epochs, three or more of them."""
+    train, validation = ([line[f"{part}_loss"] for line in history] for part in ("train", "validation"))
+    epochs, kept = len(history), history[best_epoch - 1]
+    lowest = int(np.argmin(validation))
+    if epochs >= 3:
+        rate = max(line["learning_rate"] for line in history)
+        fell = 1 - train[-1] / train[0] if train[0] else 0.0
+        if fell < -0.1:
+            yield Notice(
+                f"the training loss rose from {train[0]:.3f} to {train[-1]:.3f}: the learning rate, {rate:.2g}, is too "
+                f"high. Try a third of it.",
+                code="rate-too-high",
+            )
+        elif fell < 0.01 and history[-1]["train_accuracy"] <= largest_share + 0.02:
+            yield Notice(
+                f"the training loss stayed at {train[-1]:.3f} (it began at {train[0]:.3f}): the learning rate, "
+                f"{rate:.2g}, does nothing, or is far too high. Try one that {arg('find_lr')} suggests.",
+                code="rate-does-nothing",
+            )
+    if epochs >= 6 and epochs - 1 - lowest >= epochs / 3 and validation[-1] > 1.02 * validation[lowest]:
+        yield Notice(
+            f"the validation loss has risen since epoch {lowest + 1} of {epochs}, from {validation[lowest]:.3f} to "
+            f"{validation[-1]:.3f}: the network overfits. Fewer epochs, stopping.patience, more augmentation or "
+            f"weight decay would help.",
+            code="validation-loss-rises",
+        )
+    gap = kept["train_accuracy"] - kept["validation_accuracy"]
+    if kept["train_accuracy"] >= LEARNT_BY_HEART and gap > BELOW:
+        yield Notice(
+            f"{kept['train_accuracy']:.0%} of train is answered correctly, of validation {gap:.0%} less: the network "
+            f"has learnt train by heart. More data, augmentation or a smaller network would help.",
+            code="learnt-by-heart",
+        )
+
+
+def _check_norms(plan: TrainingPlan, run: RunFolder, steps: int, *, suspicious: bool) -> Iterator[Notice]:
+    """Whether batch norms with statistics of train as it is answer better; measured where there is reason to."""
+    network = checkpoint.load_network(run)
+    momenta = [norm.momentum for norm in batch_norms(network) if norm.momentum is not None]
+    if not momenta or not (suspicious or (1 - min(momenta)) ** steps > STALE):
+        return
+    faces = enough_of(plan.train.images)[:_NORM_FACES]
+    own, renewed = accuracies_by_norms(network, faces, plan)
+    if renewed - own > NORMS_MATTER:
+        left = max((1 - momentum) ** steps for momentum in momenta)
+        why = f": after {steps:,} steps {left:.0%} of them is what they began with" if left > STALE else ""
+        yield Notice(
+            f"the batch norms' statistics are far from those of the data{why}. Measured again on {len(faces)} train "
+            f"images, accuracy on validation is {renewed:.1%} instead of {own:.1%}. Train with "
+            f"{arg('settings', 'recalibrate_bn=true')}, or for more steps.",
+            code="batch-norms-stale",
+        )

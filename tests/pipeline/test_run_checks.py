@@ -1,0 +1,121 @@
+"""What is wrong with a training. Oracles: histories and predictions made by hand; norms that were spoilt on purpose."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from mien.data.dataset import Dataset
+from mien.evaluation.estimates import evaluate_predictions
+from mien.evaluation.predictions import Predictions
+from mien.pipeline.run_checks import check_answers, check_history, check_run
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.loop import train
+from mien.training.plan import plan_training
+from support import noted
+from training_support import changed
+
+CLASSES = ("angry", "happy", "sad")
+
+
+def evaluated(labels, answers):
+    probabilities = 0.1 + 0.7 * np.eye(3)[answers]
+    return evaluate_predictions(
+        Predictions(np.arange(len(labels)), np.asarray(labels), probabilities, CLASSES, "validation", ""), resamples=10
+    )
+
+
+@pytest.mark.parametrize(
+    ("answers", "codes", "values"),
+    [
+        ([1] * 100, ["one-answer", "no-better-than-one-class"], ("100%", "'happy'", "50.0%")),
+        ([0] * 96 + [2] * 4, ["one-answer", "no-better-than-one-class"], ("96%", "'angry'", "'happy', 50.0%")),
+        ([0] * 20 + [1] * 30 + [0] * 20 + [2] * 30, [], ()),
+        ([1] * 20 + [0] * 50 + [2] * 30, ["no-better-than-one-class"], ("30.0%", "33.3%")),
+    ],
+)
+def test_a_model_that_answers_one_class_or_no_better_is_named(answers, codes, values):
+    """50 of 100 samples are happy, 20 angry, 30 sad."""
+    notices = list(check_answers(evaluated([0] * 20 + [1] * 50 + [2] * 30, answers)))
+    assert [each.code for each in notices] == codes
+    for value in values:
+        assert value in " ".join(notices)
+
+
+def lines(train_loss, validation_loss, train_accuracy=0.5, validation_accuracy=0.5):
+    return [
+        {
+            "train_loss": ours,
+            "validation_loss": theirs,
+            "train_accuracy": train_accuracy,
+            "validation_accuracy": validation_accuracy,
+            "learning_rate": 0.1,
+        }
+        for ours, theirs in zip(train_loss, validation_loss, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("history", "code"),
+    [
+        (lines([2.0, 1.5, 1.2], [2.0, 1.6, 1.5]), None),
+        (lines([2.0, 1.9, 2.5], [2.0, 1.9, 2.5]), "rate-too-high"),
+        (lines([1.95, 1.95, 1.94], [1.95] * 3, 0.25), "rate-does-nothing"),
+        (lines([0.3, 0.3, 0.3], [0.5] * 3, 0.9), None),
+        (lines([2, 1.5, 1, 0.8, 0.6, 0.5], [1.5, 1.2, 1.1, 1.0, 1.2, 1.4]), "validation-loss-rises"),
+        (lines([2, 1.5, 1, 0.8, 0.6, 0.5], [1.5, 1.2, 1.1, 1.05, 1.0, 1.4]), None),
+        (lines([1.0, 0.5, 0.1], [1.0, 0.9, 0.9], 0.99, 0.7), "learnt-by-heart"),
+    ],
+)
+def test_a_history_that_went_wrong_is_named(history, code):
+    assert [each.code for each in check_history(history, len(history), 0.25)] == [code] * (code is not None)
+
+
+def test_stale_batch_norms_are_named_with_what_new_ones_bring(tmp_path, faces, tiny_recipe):
+    """Oracle: statistics that a run was trained with are replaced by those it began with, 0 and 1."""
+    bright = np.arange(len(faces)) % 3
+    images = (faces.images // 2 + (bright * 60).astype(np.uint8)[:, None, None]).astype(np.uint8)
+    data = Dataset(images, bright, CLASSES, faces.split, faces.source, faces.rows)
+    run, plan = RunFolder(tmp_path / "run"), plan_training(changed(tiny_recipe, epochs=6, label_smoothing=0.0), data)
+    outcome = train(plan, run)
+    assert outcome.history[-1]["validation_accuracy"] > 0.6
+    good = evaluated([0, 1, 2], [0, 1, 2])
+    assert not check_run(plan, run, outcome.history, outcome.best_epoch, good)
+    tensors, facts = checkpoint.load(run.best)
+    for name, value in tensors.items():
+        if "running" in name:
+            tensors[name] = torch.full_like(value, float(name.endswith("var")))
+    checkpoint.save(run.best, tensors, facts)
+    bad = evaluated([0, 1, 2], [0, 0, 0])
+    codes = [each.code for each in check_run(plan, run, outcome.history, outcome.best_epoch, bad)]
+    assert codes == ["one-answer", "no-better-than-one-class", "batch-norms-stale"]
+    few = replace(plan, steps_per_epoch=1)
+    (stale,) = check_run(few, run, outcome.history[:2], 2, good)
+    # Two steps of momentum 0.1 leave 0.9^2.
+    assert "after 2 steps 81%" in stale
+    recalibrates = replace(few, recipe=changed(plan.recipe, recalibrate_bn=True))
+    assert not check_run(recalibrates, run, outcome.history[:2], 2, good)
+
+
+def test_a_training_that_learns_nothing_is_said_on_the_command_line_and_in_python(
+    mien, tmp_path, tiny_recipe_text, face_folder, faces, capfd
+):
+    from mien.api.train import train as train_and_export
+
+    (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
+    words = ("train", tmp_path / "tiny.toml", "--data", face_folder, "--out", tmp_path / "run", "--lr", "1e-9")
+    answer = mien(*words, "--epochs", 3)
+    noted(answer, "rate-does-nothing", "--find-lr")
+    assert "Balanced accuracy" in answer.out
+    assert "Always 'happy'" in answer.out
+    settings = {"settings": {"optim.lr": 1e-9}, "epochs": 3}
+    result = train_and_export(tmp_path / "tiny.toml", faces, out=tmp_path / "again", **settings)
+    assert "rate-does-nothing" in [each.code for each in result.notices]
+    assert "[rate-does-nothing]" in capfd.readouterr().err
+    shown = str(result).splitlines()
+    assert f"{result.evaluation.accuracy.value:.1%}" in shown[0]
+    assert f"{result.evaluation.largest_share:.1%}" in shown[0]
+    assert f"of {len(result.history)} kept" in shown[0]
+    assert shown[1:] == [each.line for each in result.notices]
