@@ -40,7 +40,10 @@ class StrictModel(BaseModel):
 
 
 class ModelRecipe(BaseModel):
-    """Which network. Keys beside ``name`` are the family's own settings, checked by ``mien.models.registry``."""
+    """Which network. Keys beside ``name`` are the family's own settings, checked by ``mien.models.registry``.
+
+    With ``file`` it is the class ``name`` of a user's Python file; ``file_sha256`` is the digest of its text.
+    """
 
     model_config: ClassVar[ConfigDict] = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
 
@@ -50,6 +53,11 @@ class ModelRecipe(BaseModel):
     def settings(self) -> dict[str, Any]:
         """The family's own settings, e.g. ``{"widths": [32, 64, 128, 256]}``."""
         return dict(self.model_extra or {})
+
+    @property
+    def file(self) -> str:
+        """The Python file that holds the network's class, ``name``; empty for a network of mien's."""
+        return str(self.settings.get("file", ""))
 
 
 class OptimRecipe(StrictModel):
@@ -278,6 +286,9 @@ class Recipe(StrictModel):
         Settings of the network all count: recipes are compared as :func:`mien.models.registry.completed` has them.
         """
         content = self.model_dump(mode="json", exclude={"name", "description"}, exclude_defaults=True)
+        if self.model.file:
+            # Its text counts, by file_sha256, and not where it lies.
+            del content["model"]["file"]
         for table, name, former in _DIGESTED_AS:
             values = content.get(table, {}) if table else content
             if name in values:

@@ -38,6 +38,10 @@ def load_recipe(name: str, changes: Sequence[Change] = ()) -> Recipe:
     content = _KIND.parse(_KIND.read(name), name)
     if is_path(name):
         content = {"name": _name_of_file(name), **content}
+        model = content.get("model")
+        if isinstance(model, Mapping) and isinstance(model.get("file"), str):
+            # Beside the recipe; where --set names one, it is a path from here.
+            content["model"] = {**model, "file": str(Path(name).parent / model["file"])}
     return check_recipe(content, name, changes)
 
 

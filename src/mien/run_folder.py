@@ -1,6 +1,7 @@
 """The run folder: everything about one training run, self-contained.
 
 recipe.toml              the recipe, every key with its value
+NAME.py                  the user's own network, where the recipe names one by [model] file
 environment.json         data, versions, device, command
 history.csv              one line per epoch
 last.safetensors         everything that --resume needs
@@ -27,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from mien.errors import RunError, arg
-from mien.files import lock_file, never_made, write_text
+from mien.files import lock_file, never_made, write_bytes, write_text
 
 if TYPE_CHECKING:
     from mien.recipe import Recipe
@@ -126,10 +127,19 @@ class RunFolder:
             )
 
     def create(self, recipe: Recipe, environment: Mapping[str, Any]) -> None:
-        """Make the folder a run: write recipe and environment. Raises :class:`RunError`: it cannot be written."""
+        """Make the folder a run: write recipe and environment, and copy the file of a user's own network.
+
+        Raises:
+            RunError: it cannot be written.
+        """
         # Loaded here, not with the file: a prediction needs no recipe.
         from mien.recipe_file import dump_recipe
 
+        if recipe.model.file:
+            source = Path(recipe.model.file)
+            write_bytes(self.path / source.name, source.read_bytes())
+            model = recipe.model.model_copy(update={"file": source.name})
+            recipe = recipe.model_copy(update={"model": model})
         write_text(self.recipe_file, dump_recipe(recipe))
         write_text(self.path / "environment.json", json.dumps(environment, indent=2) + "\n")
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
+import linecache
 import os
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from mien.api.inputs import Data, data_name, read
 from mien.data.dataset import Dataset
 from mien.errors import RecipeError, TrainingError, as_arguments, needs_extra
+from mien.files import cache_folder, write_text
 from mien.inference.find_model import find_trained
 from mien.inference.tta import check_tta
 from mien.pipeline.soft_labels import find_teachers, with_soft_labels
 from mien.pipeline.training_view import TrainProgress
 from mien.preprocess import InputSpec
 from mien.processes import is_main_process
-from mien.progress import is_quiet
+from mien.progress import busy, is_quiet
 from mien.recipe import Recipe
 from mien.recipe_file import Change, load_recipe, tuned
 from mien.run_folder import RunFolder
@@ -26,7 +31,11 @@ from mien.training.callback import Callback, Callbacks
 from mien.training.teacher import Teacher
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
     from mien.pipeline.training_run import TrainingResult
+    from mien.training.parts import Parts
     from mien.training.plan import TrainingPlan
     from mien.training.throughput import TrainingEstimate
 
@@ -45,6 +54,10 @@ def train(
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     callback: Callback | None = None,
+    network: type[nn.Module] | nn.Module | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+    augment: Callable[[Tensor], Tensor] | None = None,
+    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
     device: str = "auto",
     verbose: int = 1,
 ) -> TrainingResult:
@@ -62,7 +75,15 @@ def train(
         classes: a label scheme, such as ``"binary"`` or ``"good=happy+surprise,bad=sad"``.
         settings: any other key of the recipe: ``{"augment.flip": False}``.
         resume: resume the run in ``out`` if there is one.
-        callback: called after every step and epoch; it can stop the run. See :class:`mien.training.callback.Callback`.
+        callback: called before and after every step and epoch; it can change the run and stop it. See
+            :class:`mien.training.callback.Callback`.
+        network: a class of ``torch.nn.Module`` that maps images to logits, or an instance, whose weights are then the
+            first ones. It is as ``[model] file`` and ``name`` of a recipe: the run keeps its source.
+        loss: logits float32 (B, C), labels int64 (B,) -> a scalar tensor; in place of the recipe's.
+        augment: images float32 (B, channels, S, S), 0..1 -> the same shape; in place of the recipe's augmentation,
+            except mixup and cutmix. With torch's random numbers a resumed run repeats it.
+        optimizer: a list of parameters -> a ``torch.optim.Optimizer``; in place of the recipe's. The recipe's schedule
+            multiplies its learning rates.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         verbose: 0 prints nothing; 1 a line an epoch, in a notebook as a live table.
 
@@ -75,8 +96,75 @@ def train(
     """
     check_callback(callback)
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
+    weights = None
+    if network is not None:
+        own, weights = own_network(network, init_from)
+        changes = [*own, *changes]
     job = find_training(recipe, changes, out=out, init_from=init_from, resume=resume, device=device)
+    if any(each is not None for each in (loss, augment, optimizer, weights)):
+        with needs_extra("train", "Training"):
+            from mien.training.parts import Parts
+        job = replace(job, parts=Parts(loss, augment, optimizer, weights))
     return job.result(data, callback, verbose)
+
+
+def own_network(
+    network: type[nn.Module] | nn.Module, init_from: object
+) -> tuple[list[Change], dict[str, Tensor] | None]:
+    """The changes of a recipe that name a user's class, and the weights of an instance.
+
+    A class of a module is found in its file; that of a script or notebook is written into a file of its own, since the
+    script itself would train again.
+
+    Raises:
+        RecipeError: no class or instance of ``torch.nn.Module``; a class whose source is not known; ``init_from`` too.
+    """
+    with needs_extra("train", "Training"):
+        from torch import nn
+    kind = network if isinstance(network, type) else type(network)
+    if not issubclass(kind, nn.Module):
+        raise RecipeError(
+            f"network must be a class or instance of torch.nn.Module; found {kind.__name__}.", code="model-type"
+        )
+    if init_from is not None:
+        raise RecipeError(
+            "Give network or init_from: a run that is fine-tuned keeps its network.", code="recipe-set-fixed"
+        )
+    file = _file_of(kind)
+    weights = None if isinstance(network, type) else dict(network.state_dict())
+    return [("model.name", kind.__name__), ("model.file", file)], weights
+
+
+def _file_of(kind: type[nn.Module]) -> str:
+    """The file of a class; one made for it in the cache where it stands in a script, a notebook or a function."""
+    # Notebooks know the file and lines of a method, but not those of a class.
+    code = getattr(kind.forward, "__code__", None)
+    text = "" if code is None else "".join(linecache.getlines(code.co_filename))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
+            break
+    else:
+        raise RecipeError(
+            f"The source of {kind.__name__} is not known. Put the class into a .py file, and import it from there.",
+            code="model-file-missing",
+        )
+    if code is not None and kind.__module__ != "__main__" and "." not in kind.__qualname__:
+        return str(code.co_filename)
+    text = _IMPORTS + textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "") + "\n"
+    file = cache_folder("networks") / hashlib.sha256(text.encode()).hexdigest()[:16] / f"{kind.__name__}.py"
+    write_text(file, text)
+    return str(file)
+
+
+_IMPORTS = """import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn import functional
+
+"""
+"""What the source of a class by itself may use."""
 
 
 def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:
@@ -107,6 +195,7 @@ class TrainingJob:
         teachers: for distillation.
         tta: views per face of the teachers' predictions.
         resumes: ``run`` exists and is resumed.
+        parts: what a user gave in place of the recipe's own.
     """
 
     recipe: Recipe
@@ -116,6 +205,7 @@ class TrainingJob:
     teachers: Sequence[Teacher] = ()
     tta: int = 10
     resumes: bool = False
+    parts: Parts | None = None
 
     @property
     def out(self) -> RunFolder:
@@ -142,6 +232,11 @@ class TrainingJob:
         if self.init_from is not None:
             file_digest(self.init_from.best)  # refuses where the weights are missing
         check_network(self.recipe)
+        if self.recipe.model.file:
+            from mien.exporting.to_onnx import check_export
+
+            with busy("trying the export of the network"):
+                check_export(self.recipe)
         if self.resumes and is_main_process():
             with self.out.alone():
                 check_resumable(self.out, self.recipe)
@@ -154,7 +249,10 @@ class TrainingJob:
         """
         with needs_extra("train", "Training"):
             from mien.training.plan import plan_training
-        return plan_training(self.recipe, read(data, *self.recipe.input.stored_as).faces)
+        faces = read(data, *self.recipe.input.stored_as).faces
+        return (
+            plan_training(self.recipe, faces) if self.parts is None else plan_training(self.recipe, faces, self.parts)
+        )
 
     def result(self, data: Data, callback: Callback | None, verbose: int) -> TrainingResult:
         """Check, read, train, export and evaluate. Raises as :func:`train`."""

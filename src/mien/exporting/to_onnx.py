@@ -22,6 +22,8 @@ from mien.files import whole_file
 from mien.manifest import Manifest, OutputManifest
 from mien.models.fuse import fuse_for_inference
 from mien.models.network import Network
+from mien.models.own import OwnNetwork
+from mien.models.registry import build_model
 from mien.preprocess import face_square, to_input
 from mien.recipe import Recipe
 from mien.run_folder import RunFolder
@@ -90,11 +92,21 @@ def export_run(run: RunFolder, out: Path | None = None) -> Parity:
     return parity
 
 
+def check_export(recipe: Recipe, classes: int = 7) -> None:
+    """Export a user's network with its first weights: what fails is better known before the training.
+
+    Raises:
+        ModelError: ``export-failed``.
+    """
+    network = build_model(recipe.model, classes, *recipe.input.seen_as).eval()
+    _to_onnx(network, recipe.input.crop_px, channels=recipe.input.channels)
+
+
 def _for_others(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as a manifest holds it: of a file of weights only the name, not where it lay on this machine."""
+    """The recipe as a manifest holds it: of a file only the name, not where it lay on this machine."""
     content = recipe.model_dump(mode="json")
-    if "weights" in content["model"]:
-        content["model"]["weights"] = Path(content["model"]["weights"]).name
+    for key in {"weights", "file"} & content["model"].keys():
+        content["model"][key] = Path(content["model"][key]).name
     return content
 
 
@@ -200,15 +212,24 @@ def _to_onnx(
     with warnings.catch_warnings():
         # The exporter warns of its own deprecated internals.
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            _WithFeatures(fuse_for_inference(network, crop_px), _sizes(network, named)).eval(),
-            (example,),
-            input_names=["images"],
-            output_names=["logits", "features", *(f"logits_{name}" for name in list(named)[1:])],
-            dynamic_shapes=shapes,
-            dynamo=True,
-            verbose=False,
-        )
+        try:
+            program = torch.onnx.export(
+                _WithFeatures(fuse_for_inference(network, crop_px), _sizes(network, named)).eval(),
+                (example,),
+                input_names=["images"],
+                output_names=["logits", "features", *(f"logits_{name}" for name in list(named)[1:])],
+                dynamic_shapes=shapes,
+                dynamo=True,
+                verbose=False,
+            )
+        except Exception as error:
+            if not isinstance(network, OwnNetwork):
+                raise
+            reason = next((line for line in str(error.__cause__ or error).splitlines() if line.strip()), "")
+            raise ModelError(
+                f"The network {type(network.body).__name__} cannot be exported to ONNX: {reason.strip()[:300]}",
+                code="export-failed",
+            ) from None
     assert program is not None
     graph: bytes = _without_traces(program.model_proto).SerializeToString()
     return graph

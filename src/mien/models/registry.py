@@ -14,6 +14,7 @@ from pydantic import ConfigDict, Field, ValidationError, validate_call
 from mien.errors import RecipeError, nearest
 from mien.models.mien import MienNet
 from mien.models.network import Network
+from mien.models.own import build_own, completed_own
 from mien.models.pretrained import TimmNetwork
 from mien.models.resnet import ResNet
 from mien.models.seed_cnn import StudyA, StudyB
@@ -127,6 +128,9 @@ MODELS: dict[str, Entry] = {
 }
 
 
+_OWN = Entry(build_own, "a user's file", 1)
+
+
 def check_sizes(
     network: Network, recipe: ModelRecipe, own_px: int, early_px: Iterable[int] = (), channels: int = 1
 ) -> None:
@@ -135,7 +139,7 @@ def check_sizes(
     Raises:
         RecipeError: it works on one side only or needs larger ones; or its poolings leave nothing of such a face.
     """
-    entry, early_px = MODELS[recipe.name], tuple(early_px)
+    entry, early_px = MODELS.get("" if recipe.file else recipe.name, _OWN), tuple(early_px)
     for size_px in early_px:
         if not entry.any_size:
             raise RecipeError(
@@ -148,12 +152,13 @@ def check_sizes(
                 f"progressive_resizing has {size_px}.",
                 code="image-too-small",
             )
-    # A copy that has shapes alone: what it sees takes neither time nor memory.
-    shape = copy.deepcopy(network).to("meta").eval()
+    # A copy that has shapes alone: what it sees takes neither time nor memory. A user's network may make tensors.
+    device = "cpu" if recipe.file else "meta"
+    shape = copy.deepcopy(network).to(device).eval()
     for size_px in (own_px, *early_px):
         try:
             with torch.inference_mode():
-                shape(torch.zeros(1, channels, size_px, size_px, device="meta"))
+                shape(torch.zeros(1, channels, size_px, size_px, device=device))
         except RuntimeError:
             larger = "larger images (input.crop_px)" if size_px == own_px else "larger progressive_resizing"
             raise RecipeError(
@@ -175,9 +180,9 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
     Raises:
         RecipeError: no such network, an unknown or impossible setting, or an input that is too small.
     """
-    if recipe.name not in MODELS:
-        raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS), code="model-unknown")
-    entry = MODELS[recipe.name]
+    if recipe.file:
+        return build_own(recipe, classes, size_px, channels)
+    entry = MODELS[_known(recipe)]
     if size_px < entry.smallest_px:
         raise RecipeError(
             f"The model {recipe.name} needs images of {entry.smallest_px} px or more; found {size_px}.",
@@ -201,13 +206,19 @@ def build_model(recipe: ModelRecipe, classes: int, size_px: int, channels: int =
 
 def complete(recipe: ModelRecipe) -> ModelRecipe:
     """The same network with every setting written out, so that a stored recipe stays true when defaults change."""
-    if recipe.name not in MODELS:
-        raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS), code="model-unknown")
-    settings = model_settings(recipe.name)
+    if recipe.file:
+        return ModelRecipe.model_validate({"name": recipe.name, **completed_own(recipe)})
+    settings = model_settings(_known(recipe))
     for name, value in recipe.settings.items():
         # TOML's 0 is 0.0 where the default is a fraction: written otherwise, it is no other recipe.
         settings[name] = float(value) if type(value) is int and type(settings.get(name)) is float else value
     return ModelRecipe.model_validate({"name": recipe.name, **settings})
+
+
+def _known(recipe: ModelRecipe) -> str:
+    if recipe.name not in MODELS:
+        raise RecipeError(f"There is no model '{recipe.name}'." + nearest(recipe.name, MODELS), code="model-unknown")
+    return recipe.name
 
 
 def completed(recipe: Recipe) -> Recipe:

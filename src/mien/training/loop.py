@@ -102,6 +102,7 @@ def train(
         "started_from": None if state.init_checkpoint is None else file_digest(state.init_checkpoint),
         "taught_by": [file_digest(each.file) for each in teachers],
         **output_facts(plan.recipe, plan.outputs, plan.dataset),
+        **({"not_of_the_recipe": plan.parts.names()} if plan.parts.names() else {}),
     }
     writes = state.fabric.is_global_zero
     if writes and resume:

@@ -17,6 +17,7 @@ from mien.recipe import Recipe
 from mien.training.batches import count_steps
 from mien.training.losses import Loss, make_loss
 from mien.training.outputs import Output, make_outputs
+from mien.training.parts import NO_PARTS, Parts
 
 _FEW_STEPS = 100
 _SMALL_BATCH = 16
@@ -36,6 +37,7 @@ class TrainingPlan:
         class_counts: int64 (C,), samples of each class that an epoch draws from, after balancing.
         loss: of the label output, on the CPU.
         steps_per_epoch: optimiser steps of one epoch.
+        parts: what a user gave in place of the recipe's own.
     """
 
     recipe: Recipe
@@ -46,6 +48,7 @@ class TrainingPlan:
     class_counts: npt.NDArray[np.int64]
     loss: Loss
     steps_per_epoch: int
+    parts: Parts = NO_PARTS
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -62,12 +65,13 @@ class TrainingPlan:
         return balance(self.train, self.recipe.balance, self.recipe.seed)
 
 
-def plan_training(recipe: Recipe, dataset: Dataset) -> TrainingPlan:
+def plan_training(recipe: Recipe, dataset: Dataset, parts: Parts | None = None) -> TrainingPlan:
     """Bring a recipe and a data set together. Neither builds a network nor makes a face.
 
     Args:
         recipe: what to do.
         dataset: under the data's own classes; the recipe's label scheme is applied here, and nowhere else.
+        parts: what a user gave in place of the recipe's own.
 
     Raises:
         DataError: no train or no validation split; fewer than two classes to train on; images of another size or
@@ -102,6 +106,7 @@ def plan_training(recipe: Recipe, dataset: Dataset) -> TrainingPlan:
         class_counts=counts,
         loss=make_loss(recipe, counts, train.classes),
         steps_per_epoch=count_steps(int(counts.sum()), recipe.batch_size),
+        parts=parts or NO_PARTS,
     )
 
 

@@ -43,6 +43,13 @@ def check_resumable(run: RunFolder, recipe: Recipe) -> None:
             f"{arg('init_from')}.",
             code="run-not-resumable",
         )
+    own, given = (completed(each).model for each in (run.read_recipe(), recipe))
+    if own.file and given.file and own.settings["file_sha256"] != given.settings["file_sha256"]:
+        raise RunError(
+            f"{given.file} has changed since {run.path} began. Resume with {run.recipe_file}, or train into another "
+            f"{arg('out')}.",
+            code="model-file-changed",
+        )
     _check(
         completed(run.read_recipe()).digest == completed(recipe).digest, run, "by another recipe", "recipe", "its own"
     )
@@ -75,6 +82,8 @@ def restore(state: TrainingState, run: RunFolder, facts: dict[str, Any]) -> dict
     own_data = state.plan.dataset.matches_training_data(kept["data_fingerprint"])
     _check(own_data, run, "on other data", "data", "its own")
     _check(kept.get("votes_fingerprint") == facts.get("votes_fingerprint"), run, "on other votes", "votes", "its own")
+    parts = kept.get("not_of_the_recipe", {}) == facts.get("not_of_the_recipe", {})
+    _check(parts, run, f"with {kept.get('not_of_the_recipe') or 'nothing'} beside the recipe", "parts", "the same")
     same_teachers = kept.get("taught_by", []) == facts["taught_by"]
     _check(same_teachers, run, "with other teachers", "teachers", "those, in their order")
     started_from = kept.get("started_from")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from mien.errors import RunError, TrainingError
 from mien.files import file_sha256
 from mien.models.network import Network
+from mien.models.own import OwnNetwork
 from mien.models.registry import build_model, check_sizes
 from mien.preprocess import InputSpec
 from mien.recipe import Recipe
@@ -26,7 +27,6 @@ from mien.training.callback import HistoryLine
 from mien.training.device import make_fabric
 from mien.training.distillation import Distillation, make_distillation
 from mien.training.distributed import keep_for_ever, synchronise_batch_norms
-from mien.training.losses import Loss
 from mien.training.optim import build_optimizer, lr_scales
 from mien.training.outputs import Output, count_logits, vote_distributions
 from mien.training.plan import TrainingPlan
@@ -63,7 +63,7 @@ class TrainingState:
     recalibration_images: npt.NDArray[np.uint8] | None
     images: Tensor
     labels: Tensor
-    loss: Loss
+    loss: Callable[[Tensor, Tensor], Tensor]
     init_checkpoint: Path | None
     vote_distributions: npt.NDArray[np.float64] | None = None
     distillation: Distillation | None = None
@@ -145,12 +145,18 @@ def prepare(
             init_checkpoint = network.load_pretrained()
         else:
             load_init_weights(network, plan.outputs, init_from, recipe.input)
+        if plan.parts.weights is not None:
+            assert isinstance(network, OwnNetwork)
+            network.load_instance(plan.parts.weights)
     # Channels-last is the layout in which both oneDNN and cuDNN convolve bf16 fastest.
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if fabric.world_size > 1:
         synchronise_batch_norms(network)
-    scales = lr_scales(network, recipe.tuning.layer_decay)
-    model, optimizer = fabric.setup(network, build_optimizer(network, recipe.optim, scales))
+    if plan.parts.optimizer is None:
+        made = build_optimizer(network, recipe.optim, lr_scales(network, recipe.tuning.layer_decay))
+    else:
+        made = plan.parts.make_optimizer(network, recipe.optim.lr)
+    model, optimizer = fabric.setup(network, made)
     if fabric.world_size > 1:
         keep_for_ever(model)
     return TrainingState(
@@ -163,7 +169,7 @@ def prepare(
         recalibration_images=enough_of(np.asarray(plan.train.images)) if recipe.recalibrate_bn else None,
         images=image_tensor(train_faces.images, fabric.device),
         labels=fabric.to_device(torch.from_numpy(train_faces.labels.copy())),
-        loss=plan.loss.to(fabric.device),
+        loss=plan.loss.to(fabric.device) if plan.parts.loss is None else plan.parts.label_loss,
         init_checkpoint=init_checkpoint,
         vote_distributions=vote_distributions(plan.outputs, train_faces),
         distillation=make_distillation(recipe, plan.outputs, teachers, train_faces, fabric) if teachers else None,

@@ -25,11 +25,13 @@ def recipe_batches(state: TrainingState, epoch: int) -> Iterator[Batch]:
         return recipe.side_px(((epoch - 1) * steps + index) / (steps * recipe.epochs))
 
     is_live = state.distillation is not None and recipe.distill.live
-    shown = without_degradation(recipe) if is_live else recipe
+    augmented = state.plan.parts.recipe_shown(recipe)
+    shown = without_degradation(augmented) if is_live else augmented
     batches = epoch_batches(
         state.images, state.labels, shown, seed=recipe.seed, epoch=epoch, mixing=mixing, side_px=side_px
     )
-    return batches if shown == recipe else degraded(batches, recipe, epoch)
+    batches = batches if shown == augmented else degraded(batches, recipe, epoch)
+    return batches if state.plan.parts.augment is None else state.plan.parts.augmented(batches, recipe.input)
 
 
 def forward_loss(state: TrainingState, batch: Batch, vote_targets: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,205 @@
+"""Networks of users: any ``nn.Module`` of a Python file that maps images to logits."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mien.errors import RecipeError, nearest
+from mien.files import file_sha256
+from mien.models.network import Network
+from mien.recipe import ModelRecipe
+
+_GIVEN = ("classes", "num_classes", "size_px", "channels")
+"""Parameters of a class that mien fills in, where it has them."""
+
+
+class OwnNetwork(Network):
+    """A user's module: its last linear layer is the head, all before it the features.
+
+    A module that does not end in a linear layer keeps its logits as features, under a head that changes nothing.
+    """
+
+    licence: str = "that of its author"
+
+    def __init__(self, module: nn.Module, head_name: str | None, classes: int) -> None:
+        super().__init__()
+        self.body: nn.Module = module
+        self._head_name = head_name
+        head: nn.Module | None = None
+        if head_name is not None:
+            head = module.get_submodule(head_name)
+            parent, _, name = head_name.rpartition(".")
+            setattr(module.get_submodule(parent), name, nn.Identity())
+        self.head: nn.Linear = head if isinstance(head, nn.Linear) else nn.Linear(classes, classes)
+        if head is None:
+            nn.init.eye_(self.head.weight)
+            nn.init.zeros_(self.head.bias)
+            self.head.requires_grad_(False)
+
+    def features(self, images: Tensor) -> Tensor:
+        """See :class:`Network`."""
+        features: Tensor = self.body(images)
+        return features
+
+    def load_instance(self, weights: Mapping[str, Tensor]) -> None:
+        """Take the weights of an instance of the user's class, under the names that it has.
+
+        Raises:
+            RecipeError: it has others than this network, which the class was called for (``model-instance``).
+        """
+        head = None if self._head_name is None else f"{self._head_name}."
+        named = {
+            f"head.{name.removeprefix(head)}" if head and name.startswith(head) else f"body.{name}": value
+            for name, value in weights.items()
+        }
+        if head is None:
+            named |= {f"head.{name}": value for name, value in self.head.state_dict().items()}
+        try:
+            self.load_state_dict(named)
+        except RuntimeError:
+            raise RecipeError(
+                f"The instance of {type(self.body).__name__} has other weights than the class makes for this data and "
+                f"these settings. Give the class, with its arguments as settings model.NAME.",
+                code="model-instance",
+            ) from None
+
+
+def completed_own(recipe: ModelRecipe) -> dict[str, Any]:
+    """The settings of a user's network with the defaults of its class, its file and the file's digest."""
+    file = recipe.file
+    digest = recipe.settings.get("file_sha256") or _digest(file)
+    given = {name: value for name, value in recipe.settings.items() if name not in {"file", "file_sha256"}}
+    return {"file": file, "file_sha256": digest, **_defaults(_class_of(recipe, digest)), **given}
+
+
+def build_own(recipe: ModelRecipe, classes: int, size_px: int, channels: int) -> OwnNetwork:
+    """Build a user's network and try it on two black images.
+
+    Raises:
+        RecipeError: the file is missing (``model-file-missing``), has changed since the run began
+            (``model-file-changed``), does not import or has no such class (``model-file``), or the network fails or
+            returns something else than finite logits (``model-file-output``).
+    """
+    settings = completed_own(recipe)
+    kind = _class_of(recipe, settings.pop("file_sha256"))
+    del settings["file"]
+    known = inspect.signature(kind).parameters
+    _check_settings(recipe, settings, known)
+    filled = {"classes": classes, "num_classes": classes, "size_px": size_px, "channels": channels}
+    arguments = {name: value for name, value in filled.items() if name in known} | settings
+    images = torch.zeros(2, channels, size_px, size_px)
+    calls: list[tuple[str, Tensor]] = []
+    try:
+        module = kind(**arguments)
+        hooks = [
+            layer.register_forward_hook(lambda _, __, output, name=name: calls.append((name, output)))
+            for name, layer in module.named_modules()
+            if name and isinstance(layer, nn.Linear)
+        ]
+        module.eval()
+        with torch.no_grad():
+            logits = module(images)
+        module.train()
+    except Exception as error:  # noqa: BLE001 - the code is the user's
+        raise RecipeError(f"{_place(recipe)} fails: {_reason(error)}.", code="model-file-output") from None
+    for hook in hooks:
+        hook.remove()
+    shape = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+    if shape != (2, classes):
+        raise RecipeError(
+            f"{_place(recipe)} must return logits of shape (2, {classes}) for images {tuple(images.shape)}; it returns "
+            f"{shape}.",
+            code="model-file-output",
+        )
+    if not bool(torch.isfinite(logits).all()):
+        raise RecipeError(f"{_place(recipe)} returns NaN or infinity for black images.", code="model-file-output")
+    return OwnNetwork(module, _head_name(module, calls, logits), classes)
+
+
+def _head_name(module: nn.Module, calls: list[tuple[str, Tensor]], logits: Tensor) -> str | None:
+    """The linear layer, called once and with a bias, whose output are the logits; None where there is none."""
+    name = next((name for name, output in calls if output is logits), None)
+    if name is None or [each for each, _ in calls].count(name) > 1:
+        return None
+    return name if module.get_submodule(name).bias is not None else None
+
+
+def _class_of(recipe: ModelRecipe, digest: str) -> type[nn.Module]:
+    if _digest(recipe.file) != digest:
+        raise RecipeError(
+            f"{recipe.file} has changed since the run began: its weights belong to another text of it. Restore the "
+            f"file, or train again into another folder.",
+            code="model-file-changed",
+        )
+    names = _load(recipe.file, digest)
+    found = names.get(recipe.name)
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        classes = [name for name, each in names.items() if isinstance(each, type) and issubclass(each, nn.Module)]
+        raise RecipeError(
+            f"{recipe.file} has no class '{recipe.name}' that is a torch.nn.Module (model.name)."
+            + nearest(recipe.name, classes),
+            code="model-file",
+        )
+    return found
+
+
+@lru_cache(maxsize=32)
+def _load(file: str, digest: str) -> Mapping[str, Any]:
+    """The names of a file after it was run, once for each text of it."""
+    name = f"mien_own_{digest[:16]}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"{file} is no Python file: its name must end in .py (model.file).", code="model-file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses look for their own module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the code is the user's
+        raise RecipeError(f"{file} does not import: {_reason(error)}.", code="model-file") from None
+    return vars(module)
+
+
+def _digest(file: str) -> str:
+    if not Path(file).is_file():
+        raise RecipeError(
+            f"There is no file {file} (model.file), which holds the network's class.", code="model-file-missing"
+        )
+    return file_sha256(Path(file))
+
+
+def _defaults(kind: type[nn.Module]) -> dict[str, Any]:
+    """Defaults of a class that TOML can hold."""
+    parameters = inspect.signature(kind).parameters.values()
+    return {
+        each.name: each.default
+        for each in parameters
+        if isinstance(each.default, bool | int | float | str | list | tuple) and each.name not in _GIVEN
+    }
+
+
+def _check_settings(recipe: ModelRecipe, settings: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> None:
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in known.values()):
+        return
+    for name in settings:
+        if name not in known:
+            raise RecipeError(
+                f"{_place(recipe)} has no parameter '{name}' (model.{name})." + nearest(name, set(known) - {"self"}),
+                code="model-setting-unknown",
+            )
+
+
+def _place(recipe: ModelRecipe) -> str:
+    return f"{recipe.file}: {recipe.name}"
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}".rstrip(": .")

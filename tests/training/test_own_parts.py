@@ -1,0 +1,266 @@
+"""A user's own network, loss, augmentation and optimiser. Oracles: the recipe's, torch, what lies in the run."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from mien import train as train_and_export
+from mien.errors import RecipeError, RunError, TrainingError
+from mien.models.registry import build_model, completed
+from mien.recipe import ModelRecipe
+from mien.recipe_file import load_recipe
+from mien.run_folder import RunFolder
+from mien.training import checkpoint
+from mien.training.callback import Callback
+from mien.training.loop import train
+from mien.training.parts import Parts
+from mien.training.plan import plan_training
+from mien.training.state import prepare
+from mien.training.step import recipe_batches
+from support import raises, refused
+from training_support import changed, same_weights
+
+MINE = """
+import torch.nn.functional as F
+from torch import nn
+
+
+class MyNet(nn.Module):
+    def __init__(self, classes, width=4, norm=True):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, width, 3, 4), nn.BatchNorm2d(width), nn.ReLU(), nn.Flatten())
+        self.last = nn.LazyLinear(classes)
+
+    def forward(self, images):
+        return self.last(self.layers(images))
+
+
+class WithoutLinear(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.conv = nn.Conv2d(1, num_classes, 3, 4)
+
+    def forward(self, images):
+        return F.relu(self.conv(images)).mean((2, 3))
+
+
+class Deep(nn.Module):
+    def forward(self, images):
+        return images
+
+
+class Sees(WithoutLinear):
+    def forward(self, images):
+        return super().forward(images) / images.sum() * 0
+
+
+class Fails(nn.Module):
+    def forward(self, images):
+        raise ValueError("no such layer")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path, tiny_recipe_text):
+    """A recipe with a network of a file beside it, of one epoch."""
+    (tmp_path / "mine.py").write_text(MINE)
+    text = tiny_recipe_text.replace("epochs = 2", "epochs = 1")
+    before, after = text.split("[model]")[0], text.split("[optim]")[1]
+    recipe = tmp_path / "mine.toml"
+    recipe.write_text(f'{before}[model]\nfile = "mine.py"\nname = "MyNet"\nwidth = 6\n\n[optim]{after}')
+    return recipe
+
+
+def test_every_command_finds_the_network_in_its_run(mien, tmp_path, mine, face_folder, monkeypatch):
+    """Oracle: the commands, once the file that the run began with is gone."""
+    run, data = tmp_path / "run", ("--data", face_folder)
+    trained = mien("train", mine, *data, "--out", run)
+    assert trained.code == 0, trained.err
+    (tmp_path / "mine.py").unlink()
+    monkeypatch.chdir(tmp_path)
+    recipe = RunFolder(run).read_recipe()
+    assert recipe.model.settings["file_sha256"] == hashlib.sha256(MINE.encode()).hexdigest()
+    assert (recipe.model.settings["width"], recipe.model.settings["norm"]) == (6, True)
+    assert str(tmp_path) not in (run / "recipe.toml").read_text()
+    face, tune = next((face_folder / "test" / "happy").iterdir()), tmp_path / "tune.toml"
+    tune.write_text("epochs = 1\n")
+    for words in (
+        ("train", run / "recipe.toml", *data, "--out", run, "--resume"),
+        ("train", tune, *data, "--out", tmp_path / "tuned", "--from", run),
+        ("explain", run, face, "--crops", "--method", "gradcam", "--out", "e"),
+        ("evaluate", run, *data),
+    ):
+        answer = mien(*words)
+        assert answer.code == 0, (words, answer.err)
+    assert (tmp_path / "tuned" / "mine.py").read_text() == MINE
+    (run / "mine.py").write_text(MINE + "\n# edited\n")
+    refused(mien("train", tune, *data, "--out", tmp_path / "t2", "--from", run), "model-file-changed")
+    (tmp_path / "mine.py").write_text(MINE + "\n# edited\n")
+    (run / "mine.py").write_text(MINE)
+    refused(mien("train", mine, *data, "--out", run, "--resume"), "model-file-changed", "mine.py")
+
+
+@pytest.mark.parametrize(
+    ("text", "changes", "code", "value"),
+    [
+        ("import nothing_of_that_name", (), "model-file", "nothing_of_that_name"),
+        ("raise SystemExit", (), "model-file", "SystemExit"),
+        ("def broken(:", (), "model-file", "SyntaxError"),
+        (MINE, ("model.name=MyNte", "model.file=mine.py"), "model-file", "'MyNet'"),
+        (MINE, ("model.name=nn", "model.file=mine.py"), "model-file", "'nn'"),
+        (MINE, ("model.name=Deep", "model.file=mine.py"), "model-file-output", "(2, 1, 44, 44)"),
+        (MINE, ("model.name=Sees", "model.file=mine.py"), "model-file-output", "NaN"),
+        (MINE, ("model.name=Fails", "model.file=mine.py"), "model-file-output", "no such layer"),
+        (MINE, ("model.depth=3",), "model-setting-unknown", "'depth'"),
+        (MINE, ("model.file=other.py",), "model-file-missing", "other.py"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line(
+    mien, tmp_path, mine, face_folder, monkeypatch, text, changes, code, value
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(text)
+    words = [word for change in changes for word in ("--set", change)]
+    answer = mien("train", mine, "--data", face_folder, "--out", tmp_path / "run", *words)
+    refused(answer, code, value)
+    assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_answers_as_the_users_module_does(tmp_path, mine):
+    """Oracle: the class itself, with the same random numbers. One without a last linear layer keeps its logits."""
+    names = {}
+    exec(MINE, names)
+    for name, takes in (("MyNet", {"classes": 7}), ("WithoutLinear", {"num_classes": 7})):
+        recipe = ModelRecipe.model_validate({"name": name, "file": str(tmp_path / "mine.py")})
+        torch.manual_seed(3)
+        network = build_model(recipe, 7, 44).eval()
+        torch.manual_seed(3)
+        plain = names[name](**takes).eval()
+        with torch.no_grad():
+            plain(torch.zeros(2, 1, 44, 44))  # a lazy layer draws its weights
+            images = torch.rand(5, 1, 44, 44)
+            assert torch.equal(network(images), plain(images)), name
+            assert torch.equal(network.head(network.features(images)), plain(images))
+
+
+def test_a_digest_is_of_the_text_and_not_of_the_place(tmp_path, mine):
+    first = completed(load_recipe(str(mine)))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for file in (mine, tmp_path / "mine.py"):
+        (elsewhere / file.name).write_text(file.read_text())
+    assert completed(load_recipe(str(elsewhere / "mine.toml"))).digest == first.digest
+    (elsewhere / "mine.py").write_text(MINE + "\n")
+    assert completed(load_recipe(str(elsewhere / "mine.toml"))).digest != first.digest
+
+
+def smoothed(logits, labels):
+    return functional.cross_entropy(logits, labels, label_smoothing=0.1)
+
+
+def plain_sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.05, momentum=0.9, nesterov=True)
+
+
+def test_own_loss_and_optimiser_that_are_the_recipes_train_alike(tmp_path, faces, tiny_recipe):
+    """Oracle: the recipe, bit for bit. The run says that they are not of it, and is resumed with them alone."""
+    recipe = changed(tiny_recipe, optim={"weight_decay": 0.0})
+    own, plain = RunFolder(tmp_path / "own"), RunFolder(tmp_path / "plain")
+    parts = Parts(loss=smoothed, optimizer=plain_sgd)
+    train(plan_training(recipe, faces, parts), own)
+    train(plan_training(recipe, faces), plain)
+    ours, theirs = (checkpoint.load(run.best)[0] for run in (own, plain))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    recorded = own.read_environment()["not_of_the_recipe"]
+    assert {name: each.rpartition(".")[2] for name, each in recorded.items()} == {
+        "loss": "smoothed",
+        "optimizer": "plain_sgd",
+    }
+    with raises(RunError, "run-other-parts", "smoothed"):
+        train(plan_training(recipe, faces), own, resume=True)
+    cut, longer = RunFolder(tmp_path / "cut"), plan_training(changed(recipe, epochs=3), faces, parts)
+
+    class Stops(Callback):
+        def on_epoch_end(self, metrics, is_best):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(longer, cut, callback=Stops())
+    train(longer, cut, resume=True)
+    train(longer, RunFolder(tmp_path / "whole"))
+    assert same_weights(cut, RunFolder(tmp_path / "whole"))
+
+
+def test_own_augmentation_sees_pixels_and_takes_the_place_of_the_recipes(faces, tiny_recipe):
+    """Oracle: batches without augmentation, turned over by hand."""
+    seen = []
+
+    def turn(images):
+        seen.append(images)
+        return images.flip(2)
+
+    nothing = {"flip": False, "translate": 0, "random_erasing": 0}
+    plain = prepare(plan_training(changed(tiny_recipe, augment=nothing), faces))
+    own = prepare(plan_training(tiny_recipe, faces, Parts(augment=turn)))
+    for ours, theirs in zip(recipe_batches(own, 1), recipe_batches(plain, 1), strict=True):
+        assert torch.equal(ours.chosen, theirs.chosen)
+        assert torch.allclose(ours.images, theirs.images.flip(2), atol=1e-5)
+    assert all(each.min() >= 0 and each.max() <= 1 and each.max() > 0.5 for each in seen)
+
+
+@pytest.mark.parametrize(
+    ("parts", "code", "value"),
+    [
+        (
+            {"loss": lambda logits, labels: logits.mean(1)},
+            "loss-not-scalar",
+            "(32,)",
+        ),
+        ({"loss": lambda logits, labels: 1.0}, "loss-not-scalar", "float"),
+        ({"augment": lambda images: images[:, :, 1:]}, "augment-output", "(32, 1, 43, 44)"),
+        ({"augment": lambda images: images / 0}, "augment-output", "finite"),
+        ({"optimizer": lambda parameters: None}, "optimizer-type", "NoneType"),
+    ],
+)
+def test_parts_that_cannot_be_used_are_one_line(tmp_path, faces, tiny_recipe, parts, code, value):
+    with raises(TrainingError, code, value):
+        train_and_export(tiny_recipe, faces, out=tmp_path / "run", verbose=0, **parts)
+    assert not (tmp_path / "run").exists()
+
+
+class FromPython(nn.Module):
+    def __init__(self, classes=7, width=4):
+        super().__init__()
+        self.conv = nn.Conv2d(1, width, 5, 4)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images):
+        return self.head(F.relu(self.conv(images)).mean((2, 3)))  # noqa: F821 - what a notebook has imported
+
+
+def test_python_takes_a_class_or_an_instance(tmp_path, faces, tiny_recipe_text, monkeypatch):
+    """A class of a notebook is kept by its source; an instance's weights are the first ones."""
+    (tmp_path / "tiny.toml").write_text(tiny_recipe_text)
+    monkeypatch.setattr(FromPython, "__module__", "__main__")
+    monkeypatch.setitem(globals(), "F", functional)
+    given = {"verbose": 0, "epochs": 1, "out": tmp_path / "run"}
+    result = train_and_export(tmp_path / "tiny.toml", faces, network=FromPython, settings={"model.width": 8}, **given)
+    assert result.recipe.model.settings["width"] == 8
+    assert "class FromPython" in (tmp_path / "run" / "FromPython.py").read_text()
+    torch.manual_seed(5)
+    instance = FromPython()
+    frozen = {"settings": {"optim.lr": 1e-20, "ema_decay": 0.0}}
+    train_and_export(tmp_path / "tiny.toml", faces, network=instance, **{**given, "out": tmp_path / "i"}, **frozen)
+    kept = checkpoint.load(RunFolder(tmp_path / "i").best)[0]
+    assert torch.equal(kept["head.weight"], instance.head.weight)
+    assert torch.equal(kept["body.conv.weight"], instance.conv.weight)
+    assert json.loads((tmp_path / "i" / "environment.json").read_text())["not_of_the_recipe"]["weights"]
+    for network, code in ((FromPython(width=5), "model-instance"), (nn.Linear, "model-file"), (3, "model-type")):
+        with raises(RecipeError, code):
+            train_and_export(tmp_path / "tiny.toml", faces, network=network, **{**given, "out": tmp_path / "no"})
+    assert not (tmp_path / "no").exists()
