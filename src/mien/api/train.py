@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import ast
-import hashlib
-import linecache
 import os
 import sys
-import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from mien.api.inputs import Data, data_name, read
 from mien.data.dataset import Dataset
 from mien.errors import RecipeError, TrainingError, as_arguments, needs_extra
-from mien.files import cache_folder, write_text
 from mien.inference.find_model import find_trained
 from mien.inference.tta import check_tta
 from mien.pipeline.soft_labels import find_teachers, with_soft_labels
@@ -31,11 +26,9 @@ from mien.training.callback import Callback, Callbacks
 from mien.training.teacher import Teacher
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
+    from mien.models.own import OwnModule
     from mien.pipeline.training_run import TrainingResult
-    from mien.training.parts import Parts
+    from mien.training.parts import Augmentation, LossFunction, OptimizerMaker, Parts
     from mien.training.plan import TrainingPlan
     from mien.training.throughput import TrainingEstimate
 
@@ -54,10 +47,10 @@ def train(
     settings: Mapping[str, Any] | None = None,
     resume: bool = False,
     callback: Callback | None = None,
-    network: type[nn.Module] | nn.Module | None = None,
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None,
-    augment: Callable[[Tensor], Tensor] | None = None,
-    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None,
+    network: OwnModule | None = None,
+    loss: LossFunction | None = None,
+    augment: Augmentation | None = None,
+    optimizer: OptimizerMaker | None = None,
     device: str = "auto",
     verbose: int = 1,
 ) -> TrainingResult:
@@ -98,73 +91,20 @@ def train(
     changes = settings_of(settings, epochs=epochs, batch_size=batch_size, lr=lr, seed=seed, classes=classes)
     weights = None
     if network is not None:
-        own, weights = own_network(network, init_from)
-        changes = [*own, *changes]
+        with needs_extra("train", "Training"):
+            from mien.models.own import source_of
+        if init_from is not None:
+            raise RecipeError(
+                "Give network or init_from: a run that is fine-tuned keeps its network.", code="recipe-set-fixed"
+            )
+        name, file, weights = source_of(network)
+        changes = [("model.name", name), ("model.file", file), *changes]
     job = find_training(recipe, changes, out=out, init_from=init_from, resume=resume, device=device)
     if any(each is not None for each in (loss, augment, optimizer, weights)):
         with needs_extra("train", "Training"):
             from mien.training.parts import Parts
         job = replace(job, parts=Parts(loss, augment, optimizer, weights))
     return job.result(data, callback, verbose)
-
-
-def own_network(
-    network: type[nn.Module] | nn.Module, init_from: object
-) -> tuple[list[Change], dict[str, Tensor] | None]:
-    """The changes of a recipe that name a user's class, and the weights of an instance.
-
-    A class of a module is found in its file; that of a script or notebook is written into a file of its own, since the
-    script itself would train again.
-
-    Raises:
-        RecipeError: no class or instance of ``torch.nn.Module``; a class whose source is not known; ``init_from`` too.
-    """
-    with needs_extra("train", "Training"):
-        from torch import nn
-    kind = network if isinstance(network, type) else type(network)
-    if not issubclass(kind, nn.Module):
-        raise RecipeError(
-            f"network must be a class or instance of torch.nn.Module; found {kind.__name__}.", code="model-type"
-        )
-    if init_from is not None:
-        raise RecipeError(
-            "Give network or init_from: a run that is fine-tuned keeps its network.", code="recipe-set-fixed"
-        )
-    file = _file_of(kind)
-    weights = None if isinstance(network, type) else dict(network.state_dict())
-    return [("model.name", kind.__name__), ("model.file", file)], weights
-
-
-def _file_of(kind: type[nn.Module]) -> str:
-    """The file of a class; one made for it in the cache where it stands in a script, a notebook or a function."""
-    # Notebooks know the file and lines of a method, but not those of a class.
-    code = getattr(kind.forward, "__code__", None)
-    text = "" if code is None else "".join(linecache.getlines(code.co_filename))
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
-            break
-    else:
-        raise RecipeError(
-            f"The source of {kind.__name__} is not known. Put the class into a .py file, and import it from there.",
-            code="model-file-missing",
-        )
-    if code is not None and kind.__module__ != "__main__" and "." not in kind.__qualname__:
-        return str(code.co_filename)
-    text = _IMPORTS + textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "") + "\n"
-    file = cache_folder("networks") / hashlib.sha256(text.encode()).hexdigest()[:16] / f"{kind.__name__}.py"
-    write_text(file, text)
-    return str(file)
-
-
-_IMPORTS = """import math
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.nn import functional
-
-"""
-"""What the source of a class by itself may use."""
 
 
 def settings_of(settings: Mapping[str, Any] | None, *, lr: float | None = None, **plain: Any) -> list[Change]:

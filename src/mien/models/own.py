@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib.util
 import inspect
+import linecache
 import sys
+import textwrap
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -14,10 +18,12 @@ import torch
 from torch import Tensor, nn
 
 from mien.errors import RecipeError, nearest
-from mien.files import file_sha256
+from mien.files import cache_folder, file_sha256, write_text
 from mien.models.network import Network
 from mien.recipe import ModelRecipe
 
+OwnModule = type[nn.Module] | nn.Module
+"""A class or an instance."""
 _GIVEN = ("classes", "num_classes", "size_px", "channels")
 """Parameters of a class that mien fills in, where it has them."""
 
@@ -131,6 +137,56 @@ def _head_name(module: nn.Module, calls: list[tuple[str, Tensor]], logits: Tenso
     if name is None or [each for each, _ in calls].count(name) > 1:
         return None
     return name if module.get_submodule(name).bias is not None else None
+
+
+def source_of(network: OwnModule) -> tuple[str, str, dict[str, Tensor] | None]:
+    """The name and file of a user's class, and the weights of an instance; None for a class.
+
+    A class of a module is found in its file; that of a script or notebook is written into a file of its own, since the
+    script itself would train again.
+
+    Raises:
+        RecipeError: no class or instance of ``torch.nn.Module``; a class whose source is not known.
+    """
+    kind = network if isinstance(network, type) else type(network)
+    if not issubclass(kind, nn.Module):
+        raise RecipeError(
+            f"network must be a class or instance of torch.nn.Module; found {kind.__name__}.", code="model-type"
+        )
+    weights = None if isinstance(network, type) else dict(network.state_dict())
+    return kind.__name__, _file_of(kind), weights
+
+
+def _file_of(kind: type[nn.Module]) -> str:
+    """The file of a class; one made for it in the cache where it stands in a script, a notebook or a function."""
+    # Notebooks know the file and lines of a method, but not those of a class.
+    code = getattr(kind.forward, "__code__", None)
+    text = "" if code is None else "".join(linecache.getlines(code.co_filename))
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.ClassDef) and node.name == kind.__name__:
+            break
+    else:
+        raise RecipeError(
+            f"The source of {kind.__name__} is not known. Put the class into a .py file, and import it from there.",
+            code="model-file-missing",
+        )
+    if code is not None and kind.__module__ != "__main__" and "." not in kind.__qualname__:
+        return str(code.co_filename)
+    text = _IMPORTS + textwrap.dedent(ast.get_source_segment(text, node, padded=True) or "") + "\n"
+    file = cache_folder("networks") / hashlib.sha256(text.encode()).hexdigest()[:16] / f"{kind.__name__}.py"
+    write_text(file, text)
+    return str(file)
+
+
+_IMPORTS = """import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn import functional
+
+"""
+"""What the source of a class by itself may use."""
 
 
 def _class_of(recipe: ModelRecipe, digest: str) -> type[nn.Module]:

@@ -14,6 +14,10 @@ from mien.preprocess import InputSpec, denormalise, normalise
 from mien.recipe import AugmentRecipe, Recipe
 from mien.training.batches import Batch
 
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+Augmentation = Callable[[Tensor], Tensor]
+OptimizerMaker = Callable[[list[nn.Parameter]], torch.optim.Optimizer]
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -27,9 +31,9 @@ class Parts:
         weights: the network's first weights, by name.
     """
 
-    loss: Callable[[Tensor, Tensor], Tensor] | None = None
-    augment: Callable[[Tensor], Tensor] | None = None
-    optimizer: Callable[[list[nn.Parameter]], torch.optim.Optimizer] | None = None
+    loss: LossFunction | None = None
+    augment: Augmentation | None = None
+    optimizer: OptimizerMaker | None = None
     weights: Mapping[str, Tensor] | None = None
 
     def names(self) -> dict[str, str]:
