@@ -84,10 +84,10 @@ class TrainingResult:
 
     def __repr__(self) -> str:
         """Accuracy beside what it is to be compared with, the epoch kept, and what went wrong."""
-        found, share = self.evaluation.accuracy, self.evaluation.largest_share
+        found, balanced = self.evaluation.accuracy, percent(self.evaluation.macro.recall)
         line = (
             f"{self.recipe.name}: validation accuracy {percent(found.value)} [{percent(found.low)}, "
-            f"{percent(found.high)}]; balanced {percent(self.evaluation.macro.recall)}; largest class {percent(share)}; "
+            f"{percent(found.high)}]; balanced {balanced}; largest class {percent(self.evaluation.largest_share)}; "
             f"epoch {self.best_epoch} of {len(self.history)} kept ({self.reason}); {self.run}"
         )
         return "\n".join([line, *(each.line for each in self.notices)])
