@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,9 @@ MEAN = (117.001, 114.697, 97.404)
 ORDINARY = (3, 2, 0, 1)
 """The package stores filters as (height, width, in, out); ONNX wants (out, in, height, width)."""
 
+FIRST = (3, 0, 1, 2)
+"""Of the first layer: (out, height, width, in), as pixels lie in memory."""
+
 DEPTHWISE = (2, 3, 0, 1)
 """Depthwise filters are stored as (height, width, channel, 1); ONNX wants (channel, 1, height, width)."""
 
@@ -43,6 +46,10 @@ class Weight:
     values: npt.NDArray[np.uint8]
     scale: float
     minimum: float
+
+    def turned(self, axes: tuple[int, ...]) -> Weight:
+        """The same with its axes in another order."""
+        return replace(self, values=self.values.transpose(axes))
 
 
 class DetectorGraph:
@@ -63,9 +70,7 @@ class DetectorGraph:
         Input ``pixels``: uint8 (height, width, 4), RGBA as a canvas gives it, both sides multiples of 32.
         Output ``cells``: float32 (1, 25, height / 32, width / 32).
         """
-        last = self._normalized_input()
-        last = self._convolution(last, "conv0/filters", ORDINARY, bias="conv0/bias", kernel_shape=[3, 3])
-        last = self._pooled(last, 0)
+        last = self._pooled(self._first_convolution(), 0)
         for layer in range(1, LAYERS):
             name = f"conv{layer}/depthwise_filter"
             group = self.weights[name].values.shape[2]
@@ -85,24 +90,37 @@ class DetectorGraph:
         opset = [helper.make_opsetid("", OPSET)]
         return helper.make_model(graph, producer_name="mien", ir_version=IR_VERSION, opset_imports=opset)
 
-    def _normalized_input(self) -> str:
-        for name, position in (("first", 0), ("fourth", 3), ("channels", 2), ("front", 0)):
-            self._initializer(name, np.array([position], np.int64))
-        self._initializer("mean", np.array(MEAN, np.float32).reshape(1, 3, 1, 1))
-        self._initializer("white", np.array(255, np.float32))
-        self._node("Slice", ["pixels", "first", "fourth", "channels"], "rgb")
-        self._node("Cast", ["rgb"], "colours", to=TensorProto.FLOAT)
-        self._node("Transpose", ["colours"], "planes", perm=[2, 0, 1])
-        self._node("Unsqueeze", ["planes", "front"], "batch")
-        self._node("Sub", ["batch", "mean"], "centred")
-        return self._node("Div", ["centred", "white"], "scaled")
+    def _first_convolution(self) -> str:
+        """A convolution that takes the bytes as they lie: one plane, four times as wide, in steps of four.
+
+        Slicing, transposing and normalizing the pixels before it took a quarter of the network's time. The filter is
+        zero for the fourth byte; it divides by 255 itself, and its bias holds the mean.
+        """
+        self._node("Cast", ["pixels"], "colours", to=TensorProto.FLOAT)
+        self._node("Flatten", ["colours"], "rows", axis=1)
+        self._initializer("front", np.array([0, 1], np.int64))
+        self._node("Unsqueeze", ["rows", "front"], "plane")
+        weight, bias = self.weights["conv0/filters"], self.weights["conv0/bias"]
+        filters = weight.values.transpose(FIRST)
+        scaled = Weight(filters, weight.scale / 255, weight.minimum / 255)
+        self._dequantized("conv0/filters", scaled)
+        # One zero behind red, green and blue of each column.
+        self._initializer("conv0/fourth", np.array([0, 0, 0, 0, 0, 0, 0, 1], np.int64))
+        self._node("Pad", ["conv0/filters", "conv0/fourth"], "conv0/padded")
+        self._initializer("conv0/shape", np.array([len(filters), 1, 3, 12], np.int64))
+        self._node("Reshape", ["conv0/padded", "conv0/shape"], "conv0/wide")
+        values = scaled.values.astype(np.float64) * scaled.scale + scaled.minimum
+        shift = bias.values * bias.scale + bias.minimum - (values * MEAN).sum(axis=(1, 2, 3))
+        self._initializer("conv0/shift", shift.astype(np.float32))
+        inputs = ["plane", "conv0/wide", "conv0/shift"]
+        return self._node("Conv", inputs, "conv0/out", kernel_shape=[3, 12], strides=[1, 4])
 
     def _convolution(
         self, last: str, filters: str, axes: tuple[int, ...], *, bias: str | None = None, **attributes: object
     ) -> str:
-        inputs = [last, self._dequantized(filters, axes)]
+        inputs = [last, self._dequantized(filters, self.weights[filters].turned(axes))]
         if bias is not None:
-            inputs.append(self._dequantized(bias, (0,)))
+            inputs.append(self._dequantized(bias, self.weights[bias]))
         return self._node("Conv", inputs, f"{filters}/out", **attributes)
 
     def _pooled(self, last: str, layer: int) -> str:
@@ -112,10 +130,9 @@ class DetectorGraph:
         sizes = {"kernel_shape": [2, 2], "strides": [step, step]}
         return self._node("MaxPool", [active], f"conv{layer}/pooled", auto_pad="SAME_UPPER", **sizes)
 
-    def _dequantized(self, name: str, axes: tuple[int, ...]) -> str:
+    def _dequantized(self, name: str, weight: Weight) -> str:
         """A weight in float32. onnxruntime computes it once, when it loads the file; the file keeps 8 bits."""
-        weight = self.weights[name]
-        self._initializer(f"{name}/bytes", np.ascontiguousarray(weight.values.transpose(axes)))
+        self._initializer(f"{name}/bytes", np.ascontiguousarray(weight.values))
         self._initializer(f"{name}/scale", np.array(weight.scale, np.float32))
         self._initializer(f"{name}/min", np.array(weight.minimum, np.float32))
         self._node("Cast", [f"{name}/bytes"], f"{name}/cast", to=TensorProto.FLOAT)
