@@ -58,6 +58,21 @@ def test_a_face_that_fills_the_image_is_found(detector, astronaut, astronaut_fac
 
 
 @built
+def test_closer_looks_are_taken_only_at_what_the_first_does_not_explain(detector, astronaut, monkeypatch):
+    """Oracle: pixels given to the network. A face that is most of the picture needs a look at 320 px alone."""
+    seen = []
+    propose = NetworkDetector._propose
+    monkeypatch.setattr(
+        NetworkDetector, "_propose", lambda own, image: (seen.append(image.size), propose(own, image))[1]
+    )
+    close, crowd = astronaut[:256, 96:352], np.tile(astronaut[:200, 130:330][::4, ::4], (8, 8, 1))
+    assert len(detector.detect(close)) == 1
+    alone, seen[:] = sum(seen), []
+    assert len(detector.detect(crowd)) > 40
+    assert alone == 320 * 320 * 3 < sum(seen) / 4
+
+
+@built
 @pytest.mark.parametrize("light", [1 / 6, 1 / 25])
 def test_a_face_in_the_dark_is_found_where_it_is(detector, astronaut, astronaut_face, light):
     (face,) = detector.detect((astronaut * light).astype(np.uint8))

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from mien.data.synthetic import render_faces
+from mien.faces.boxes import regions_around
 from mien.images import open_image
 from mien.inference.find_model import find_model
 from mien.inference.predictor import Predictor
@@ -48,7 +49,7 @@ def vectors() -> dict[str, Any]:
             }
         )
     classes = {name: list(output.classes) for name, output in outputs.items()}
-    return {"classes": classes, "size_px": size_px, "images": images, "resized": _resized()}
+    return {"classes": classes, "size_px": size_px, "images": images, "resized": _resized(), "regions": _regions()}
 
 
 def probabilities_of(predictor: Predictor, crop: npt.NDArray[np.uint8], output: str) -> list[float]:
@@ -91,6 +92,15 @@ def _resized() -> list[dict[str, Any]]:
             for small in [image.resize((width, height), Image.Resampling.BILINEAR)]
         ),
     ]
+
+
+def _regions() -> list[dict[str, Any]]:
+    """Masks of cells with few and many hints, and the areas around these."""
+    rng = np.random.default_rng(9)
+    masks = [
+        rng.random((rows, columns)) < share for rows, columns, share in ((9, 14, 0.03), (20, 11, 0.06), (6, 6, 0.4))
+    ]
+    return [{"mask": mask.astype(int).tolist(), "areas": regions_around(mask, around=1)} for mask in masks]
 
 
 def _tinted(face: Image.Image, width: int, height: int) -> Image.Image:

@@ -9,6 +9,8 @@ interface Vectors {
   size_px: number;
   images: { name: string; file: string; crop: string; probabilities: Record<string, number[]> }[];
   resized: { width: number; height: number; data: number[] }[];
+  /** Areas around the true cells of masks. */
+  regions: { mask: number[][]; areas: [number, number, number, number][] }[];
 }
 
 export const vectors = JSON.parse(

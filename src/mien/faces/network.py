@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,28 +24,45 @@ from mien.faces.crop import brightened
 from mien.faces.face import Box, Face, Margin, largest_first
 from mien.faces.yunet import LANDMARKS
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
+Pixels = npt.NDArray[np.uint8]
+Area = tuple[float, float, float, float]
+"""Left, top, right and bottom in pixels of an image."""
 FOLDER: Path = Path(__file__).parent / "networks"
 PROPOSALS, CHECK = "proposals.onnx", "check.onnx"
 
-LOOKS: tuple[tuple[int, int], ...] = ((320, 0), (640, 0), (1280, 0), (416, 30), (416, -30))
-"""Longer side in pixels, and degrees of rotation, of the copies of the image in which faces are proposed. Chosen on
-the photographs of docs/lab-notebook.md."""
+FIRST_PX, CLOSER_PX = 320, (640, 1280)
+"""Longer sides of the copies in which faces are proposed: the first is looked at whole, the closer ones in part."""
 
-COARSE_PX = 640
-MIN_HINT = 0.005
-"""A copy that is larger than this is looked at where the copy before gives its smallest anchor at least this score: on
-the same photographs, two fifths of it, and no face fewer."""
+TILTED_PX, TILTS = 416, (30, -30)
+"""Longer side, and degrees of rotation, of the copies in which tilted faces are proposed."""
 
-MAX_ENLARGED = 2.0
+SURE, LARGE = 0.8, 0.15
+"""A first look that proposes a face with this score and this share of the image's longer side knows what is shown: the
+others look for the rest only."""
+
+CLOSER_HINT = 0.005
+REST_HINTS = (0.005, 0.01)
+"""A closer copy is looked at where the copy before gives its smallest anchor this score; of the rest of an image, the
+second. The first closer copy of any other image is looked at whole."""
+
+SEEN = 0.5
+"""It is not looked at where the copy before proposed a face with this score."""
+
+TILTED_HINT = 0.01
+"""A tilted copy is looked at where the first look gives any anchor this score, and no upright face was proposed with
+:data:`KNOWN`, which is a sum over the looks."""
+
+KNOWN = 0.9
+
+MAX_ENLARGED = 2
 """A small image is not enlarged more than this."""
 
-CLOSE_UP = (224, 64)
-"""Where nothing is found: the image's side with a border of so many pixels, so that a face that fills it fits in."""
+CLOSE_UP_PX, CLOSE_UP_BORDER = (96, 128, 192, 256), 1 / 3
+CLOSE_UP_SCORE = 0.7
+"""Where nothing is found: longer sides of copies with the image mirrored around it, by so many of its longer sides, so
+that a face that fills it fits in; and the least score of one."""
 
-MIN_PROPOSAL = 0.1
+MIN_PROPOSAL = 0.06
 """Score from which the first network proposes a face."""
 
 MAX_PROPOSALS = 1000
@@ -55,6 +73,9 @@ NMS_IOU = 0.3
 MAX_LOG_ODDS = 4.0
 MIN_SCORE = 0.45
 """Chosen on 117 photographs of 262 faces: docs/lab-notebook.md."""
+
+MIN_FIRST_SCORE = 0.05
+"""A proposal with a lower score at the first check is not checked again."""
 
 THREADS = 2
 
@@ -96,120 +117,130 @@ class NetworkDetector:
 
     def detect(self, rgb: npt.NDArray[np.uint8]) -> list[Face]:
         """Faces in an image uint8 (H, W, 3), with five landmarks each, the largest first."""
-        from PIL import Image
-
-        height, width = rgb.shape[:2]
-        scale = min(max(side for side, _ in LOOKS) / max(height, width), MAX_ENLARGED)
-        image = Image.fromarray(brightened(rgb))
-        if scale < 1:
-            size = (max(round(width * scale), 1), max(round(height * scale), 1))
-            image = image.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        across, down = width / image.width, height / image.height
+        image = brightened(rgb)
+        if max(image.shape) > CLOSER_PX[-1]:
+            image = _resized(image, CLOSER_PX[-1])
+        scale = np.array(rgb.shape[1::-1]) / image.shape[1::-1]
         found, landmarks = self.search(image)
-        return largest_first([_face(row, points, across, down) for row, points in zip(found, landmarks, strict=True)])
+        return largest_first([_face(row, points, scale) for row, points in zip(found, landmarks, strict=True)])
 
-    def search(self, image: Image) -> tuple[Boxes, npt.NDArray[np.float64]]:
-        """Boxes and scores, float64 (N, 5), and landmarks (N, 5, 2), in pixels of an image."""
-        limit = round(MAX_ENLARGED * max(image.size))
-        upright = sorted({min(side, limit) for side, tilt in LOOKS if not tilt})
-        tilted = sorted({(min(side, limit), tilt) for side, tilt in LOOKS if tilt})
-        proposals = self._look_closer(image, upright)
-        copies = {side: _resized(image, side) for side, _ in tilted}
-        for side, degrees in tilted:
-            boxes = self._look_tilted(copies[side], degrees)
-            boxes[:, :4] *= max(image.size) / side
-            proposals.append(boxes)
-        found, landmarks = self._checked(image, proposals)
-        return (found, landmarks) if len(found) else self._checked(image, [self._close_up(image)])
+    def search(self, image: Pixels) -> tuple[Boxes, npt.NDArray[np.float64]]:
+        """Boxes and scores, float64 (N, 5), and landmarks (N, 5, 2), in pixels of an image uint8 (H, W, 3)."""
+        longer = max(image.shape)
+        first = before = self._look(image, min(FIRST_PX, MAX_ENLARGED * longer))
+        sure = first.boxes[first.boxes[:, 4] >= SURE]
+        large = sure[np.sqrt(sure[:, 2] * sure[:, 3]) >= LARGE * longer]
+        looks = [first]
+        for side, rest_hint in zip(CLOSER_PX, REST_HINTS, strict=True):
+            if before.side >= MAX_ENLARGED * longer:
+                break
+            areas = None
+            if len(large) or before is not first:
+                seen = np.concatenate([large, before.boxes[before.boxes[:, 4] >= SEEN]])
+                hint = before.scores[0] > (rest_hint if len(large) else CLOSER_HINT)
+                areas = before.areas(hint & ~before.covered(seen))
+            before = self._look(image, min(side, MAX_ENLARGED * longer), areas)
+            looks.append(before)
+        upright = merge_agreeing([look.boxes for look in looks], AGREEING_IOU)
+        known = np.concatenate([large, upright[upright[:, 4] >= KNOWN]])
+        areas = first.areas((first.scores.max(axis=0) > TILTED_HINT) & ~first.covered(known))
+        proposals = [look.boxes for look in looks] + [self._look_tilted(image, areas, degrees) for degrees in TILTS]
+        found, landmarks = self._checked(image, proposals, MIN_SCORE)
+        return (found, landmarks) if len(found) else self._close_up(image)
 
-    def _look_closer(self, image: Image, sides: list[int]) -> list[Boxes]:
-        """Proposals in upright copies of rising size, float64 (N, 5) of each, in pixels of the image.
+    def _look(self, image: Pixels, side: int, areas: Sequence[Area] | None = None) -> _Look:
+        """Proposals in a copy with this longer side, everywhere or in areas given in pixels of the image."""
+        copy = _resized(image, side)
+        rows, columns = (-(-length // CELL_PX) for length in copy.shape[:2])
+        cell_px = CELL_PX * max(image.shape) / side
+        cells = [(0, 0, columns, rows)] if areas is None else [_whole(area, cell_px, columns, rows) for area in areas]
+        scores, boxes = np.zeros((len(ANCHORS), rows, columns)), [np.empty((0, 5))]
+        for left, top, right, bottom in cells:
+            part = copy[top * CELL_PX : bottom * CELL_PX, left * CELL_PX : right * CELL_PX]
+            found, scores[:, top:bottom, left:right] = self._propose(part)
+            found[:, :2] += (left * CELL_PX, top * CELL_PX)
+            found[:, :4] *= cell_px / CELL_PX
+            boxes.append(found)
+        return _Look(side, cell_px, np.concatenate(boxes), scores)
 
-        Above :data:`COARSE_PX` only the parts in which the copy before has a hint of a small face are looked at.
-        """
-        looks, hints, before = [], np.empty((0, 0)), 0
-        for side in sides:
-            copy = _resized(image, side)
-            if side <= COARSE_PX:
-                boxes, hints = self._propose(copy)
-                before = side
-            else:
-                areas = regions_around(hints > MIN_HINT, around=1)
-                boxes = self._propose_in(copy, [_in_pixels(area, CELL_PX * side / before) for area in areas])
-            boxes[:, :4] *= max(image.size) / side
-            looks.append(boxes)
-        return looks
+    def _look_tilted(self, image: Pixels, areas: Sequence[Area], degrees: float) -> Boxes:
+        """Proposals in areas of the image after they are rotated counterclockwise, in pixels of the image."""
+        import cv2
 
-    def _look_tilted(self, copy: Image, degrees: float) -> Boxes:
-        """Proposals in a copy after it is rotated counterclockwise, in pixels of the copy as it was."""
-        from PIL import Image as Pillow
-
-        turned = copy.rotate(degrees, Pillow.Resampling.BILINEAR, expand=True)
-        boxes, _ = self._propose(turned)
-        # Pillow turns around the middle; this turns the boxes' middles back.
+        side = min(TILTED_PX, MAX_ENLARGED * max(image.shape))
+        copy, scale = _resized(image, side), side / max(image.shape)
         angle = np.deg2rad(degrees)
-        middles = boxes[:, :2] + boxes[:, 2:4] / 2 - np.array(turned.size) / 2
-        back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-        boxes[:, :2] = middles @ back + np.array(copy.size) / 2 - boxes[:, 2:4] / 2
-        return boxes
-
-    def _close_up(self, image: Image) -> Boxes:
-        """Proposals in a small copy of the image with its border pixels repeated around it."""
-        from PIL import Image as Pillow
-
-        side, border = CLOSE_UP
-        small = np.asarray(_resized(image, side - 2 * border))
-        padded = np.pad(small, ((border, border), (border, border), (0, 0)), mode="edge")
-        boxes, _ = self._propose(Pillow.fromarray(padded))
-        boxes[:, :2] -= border
-        boxes[:, :4] *= max(image.size) / (side - 2 * border)
-        return boxes
-
-    def _propose_in(self, image: Image, areas: Sequence[Region]) -> Boxes:
-        """Run the first network on parts of an image: float64 (N, 5), in pixels of the image."""
+        turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
         found = [np.empty((0, 5))]
-        for left, top, right, bottom in areas:
-            boxes, _ = self._propose(image.crop((left, top, min(right, image.width), min(bottom, image.height))))
-            boxes[:, :2] += (left, top)
+        for area in areas:
+            left, top, right, bottom = (round(edge * scale) for edge in area)
+            part = copy[top:bottom, left:right]
+            size = np.array(part.shape[1::-1])
+            turned = np.ceil(np.abs(turn) @ size).astype(int)
+            # From a pixel's middle in the part to its middle in the rotated one.
+            shift = turned / 2 - 0.5 - turn @ (size / 2 - 0.5)
+            rotated = cv2.warpAffine(part, np.column_stack([turn, shift]), turned.tolist())
+            boxes, _ = self._propose(np.asarray(rotated, dtype=np.uint8))
+            middles = (boxes[:, :2] + boxes[:, 2:4] / 2 - turned / 2) @ turn + size / 2
+            boxes[:, :2] = middles - boxes[:, 2:4] / 2 + (left, top)
+            boxes[:, :4] /= scale
             found.append(boxes)
         return np.concatenate(found)
 
-    def _propose(self, image: Image) -> tuple[Boxes, npt.NDArray[np.float64]]:
-        """Run the first network on an RGB image.
+    def _close_up(self, image: Pixels) -> tuple[Boxes, npt.NDArray[np.float64]]:
+        """As :meth:`search`: faces that fill the image, found in a small copy that is mirrored at its border."""
+        import cv2
+
+        longer = max(image.shape)
+        small = _resized(image, min(FIRST_PX, MAX_ENLARGED * longer))
+        border = round(CLOSE_UP_BORDER * max(small.shape))
+        padded: Pixels = np.asarray(
+            cv2.copyMakeBorder(small, border, border, border, border, cv2.BORDER_REFLECT), dtype=np.uint8
+        )
+        looks = [self._look(padded, side).boxes for side in CLOSE_UP_PX]
+        found, landmarks = self._checked(padded, looks, CLOSE_UP_SCORE)
+        scale = longer / max(small.shape)
+        found[:, :2] -= border
+        found[:, :4] *= scale
+        return found, (landmarks - border) * scale
+
+    def _propose(self, image: Pixels) -> tuple[Boxes, npt.NDArray[np.float64]]:
+        """Run the first network on an image uint8 (H, W, 3).
 
         Returns:
-            Left, top, width, height and score, float64 (N, 5); and the score of the smallest anchor in each cell,
-            float64 (rows, columns).
+            Left, top, width, height and score, float64 (N, 5); and the score of each anchor in each cell, float64
+            (anchors, rows, columns).
         """
-        pixels = np.asarray(image.convert("RGBA"))
-        below, right = -image.height % CELL_PX, -image.width % CELL_PX
-        if below or right:
-            pixels = np.pad(pixels, ((0, below), (0, right), (0, 0)), mode="edge")
-        (cells,) = self._proposals.run(None, {"pixels": pixels})
+        import cv2
+
+        below, right = (-length % CELL_PX for length in image.shape[:2])
+        pixels = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
+        (cells,) = self._proposals.run(None, {"pixels": cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)})
         cells = cells.reshape(len(ANCHORS), 5, *cells.shape[2:]).astype(np.float64)
         scores = _sigmoid(cells[:, 4])
         anchor, row, column = np.nonzero(scores > MIN_PROPOSAL)
         across, down, wide, high = cells[anchor, :4, row, column].T
         size = np.exp(np.stack([wide, high], axis=1)) * np.array(ANCHORS)[anchor] * CELL_PX
         middle = (np.stack([column, row], axis=1) + _sigmoid(np.stack([across, down], axis=1))) * CELL_PX
-        boxes = np.concatenate([middle - size / 2, size, scores[anchor, row, column, np.newaxis]], axis=1)
-        return boxes, scores[0]
+        return np.concatenate([middle - size / 2, size, scores[anchor, row, column, np.newaxis]], axis=1), scores
 
-    def _checked(self, image: Image, looks: list[Boxes]) -> tuple[Boxes, npt.NDArray[np.float64]]:
+    def _checked(self, image: Pixels, looks: list[Boxes], min_score: float) -> tuple[Boxes, npt.NDArray[np.float64]]:
         """The proposals of all looks that the second network takes for faces, and their landmarks."""
         merged = merge_agreeing(looks, AGREEING_IOU)[:MAX_PROPOSALS]
         squares = _squares(_reframed(merged))
-        boxes = _regressed(squares, self._run_check(image, squares))
+        checked = self._run_check(image, squares)
+        likely = _score(merged[:, 4], checked) > MIN_FIRST_SCORE
+        proposed, boxes = merged[likely, 4], _regressed(squares, checked)[likely]
         squares = _squares(boxes)
         checked = self._run_check(image, squares)
-        found = np.concatenate([boxes, _score(merged[:, 4], checked)[:, np.newaxis]], axis=1)
+        found = np.concatenate([boxes, _score(proposed, checked)[:, np.newaxis]], axis=1)
         points = checked[:, 6:].reshape(-1, 2, 5).swapaxes(1, 2)
         landmarks = squares[:, np.newaxis, :2] + points * squares[:, np.newaxis, 2:]
         kept = suppress_overlaps(found, NMS_IOU)
-        kept = kept[found[kept, 4] >= MIN_SCORE]
+        kept = kept[found[kept, 4] >= min_score]
         return found[kept], landmarks[kept]
 
-    def _run_check(self, image: Image, squares: Boxes) -> npt.NDArray[np.float64]:
+    def _run_check(self, image: Pixels, squares: Boxes) -> npt.NDArray[np.float64]:
         """Run the second network: (N, 4) squares -> float64 (N, 16), see web/scripts/make_face_check.py."""
         crops = [_crop(image, square) for square in squares]
         outputs = [
@@ -219,35 +250,77 @@ class NetworkDetector:
         return np.concatenate([np.empty((0, 16)), *outputs])
 
 
+@dataclass(frozen=True)
+class _Look:
+    """What was proposed in one copy of an image.
+
+    Attributes:
+        side: longer side of the copy, in pixels.
+        cell_px: side of its cells, in pixels of the image.
+        boxes: proposals in pixels of the image, with scores: (N, 5).
+        scores: of each anchor in each cell, (anchors, rows, columns); 0 where the copy was not looked at.
+    """
+
+    side: int
+    cell_px: float
+    boxes: Boxes
+    scores: npt.NDArray[np.float64]
+
+    def areas(self, hints: npt.NDArray[np.bool_]) -> list[Area]:
+        """Rectangles around cells (rows, columns)."""
+        px = self.cell_px
+        return [(px * left, px * top, px * right, px * bottom) for left, top, right, bottom in regions_around(hints, 1)]
+
+    def covered(self, boxes: Boxes) -> npt.NDArray[np.bool_]:
+        """Cells (rows, columns) that a box touches."""
+        touched = np.zeros(self.scores.shape[1:], dtype=bool)
+        low = np.maximum(np.floor(boxes[:, :2] / self.cell_px), 0).astype(int)
+        high = np.maximum(np.ceil((boxes[:, :2] + boxes[:, 2:4]) / self.cell_px), 0).astype(int)
+        for (left, top), (right, bottom) in zip(low, high, strict=True):
+            touched[top:bottom, left:right] = True
+        return touched
+
+
 def _score(proposed: npt.NDArray[np.float64], checked: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """One score, 0..1, of what both networks say. The limits keep one stage from deciding alone."""
     odds = np.clip(checked[:, :2], -MAX_LOG_ODDS, MAX_LOG_ODDS).sum(axis=1) + 2 * np.log(proposed)
     return _sigmoid(odds / 2)
 
 
-def _crop(image: Image, square: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+def _crop(image: Pixels, square: npt.NDArray[np.float64]) -> Pixels:
     """A square of an image in 48 x 48 pixels, black outside the image."""
-    from PIL import Image as Pillow
+    import cv2
 
-    left, top, side = square[0], square[1], square[2]
-    box = (round(left), round(top), max(round(left + side), round(left) + 1), max(round(top + side), round(top) + 1))
-    return np.asarray(image.crop(box).resize((CHECK_PX, CHECK_PX), Pillow.Resampling.BILINEAR))
-
-
-def _resized(image: Image, side: int) -> Image:
-    """A copy with a longer side of ``side`` pixels."""
-    from PIL import Image as Pillow
-
-    scale = side / max(image.size)
-    size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
-    return image if size == image.size else image.resize(size, Pillow.Resampling.BILINEAR, reducing_gap=1.0)
+    left, top = round(square[0]), round(square[1])
+    side = max(round(square[2]), 1)
+    inside = image[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)]
+    if inside.shape[:2] != (side, side):
+        whole = np.zeros((side, side, 3), dtype=np.uint8)
+        whole[max(-top, 0) :, max(-left, 0) :][: inside.shape[0], : inside.shape[1]] = inside
+        inside = whole
+    method = cv2.INTER_AREA if side > CHECK_PX else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(inside, (CHECK_PX, CHECK_PX), interpolation=method), dtype=np.uint8)
 
 
-def _in_pixels(area: Region, cell_px: float) -> Region:
-    """A region in cells of a coarser look, in pixels; its sides are whole cells of this look."""
-    left, top, right, bottom = (side * cell_px / CELL_PX for side in area)
-    low, high = (math.floor(left), math.floor(top)), (math.ceil(right), math.ceil(bottom))
-    return CELL_PX * low[0], CELL_PX * low[1], CELL_PX * high[0], CELL_PX * high[1]
+def _resized(image: Pixels, side: int) -> Pixels:
+    """A copy with a longer side of ``side`` pixels: halved as often as it can be, then bilinear."""
+    import cv2
+
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    while max(image.shape) >= 2 * side and min(image.shape[:2]) > 1:
+        half = (-(-image.shape[1] // 2), -(-image.shape[0] // 2))
+        image = np.asarray(cv2.resize(image, half, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    if size == (image.shape[1], image.shape[0]):
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+
+
+def _whole(area: Area, cell_px: float, columns: int, rows: int) -> Region:
+    """The whole cells of a look that an area in pixels of the image touches."""
+    left, top, right, bottom = (edge / cell_px for edge in area)
+    return math.floor(left), math.floor(top), min(math.ceil(right), columns), min(math.ceil(bottom), rows)
 
 
 def _reframed(proposals: Boxes) -> Boxes:
@@ -268,12 +341,12 @@ def _regressed(squares: Boxes, checked: npt.NDArray[np.float64]) -> Boxes:
     return np.concatenate([squares[:, :2] + near, np.maximum(squares[:, 2:4] + far - near, 1)], axis=1)
 
 
-def _face(row: npt.NDArray[np.float64], points: npt.NDArray[np.float64], across: float, down: float) -> Face:
-    left, top, width, height = row[:4] * (across, down, across, down)
+def _face(row: npt.NDArray[np.float64], points: npt.NDArray[np.float64], scale: npt.NDArray[np.float64]) -> Face:
+    left, top, width, height = row[:4] * (*scale, *scale)
     return Face(
         Box(round(left), round(top), max(round(width), 1), max(round(height), 1)),
         score=float(row[4]),
-        landmarks={name: (float(x * across), float(y * down)) for name, (x, y) in zip(LANDMARKS, points, strict=True)},
+        landmarks={name: (float(x), float(y)) for name, (x, y) in zip(LANDMARKS, points * scale, strict=True)},
     )
 
 

@@ -36,6 +36,18 @@ export function decodeBoxes(cells: Float32Array, rows: number, columns: number, 
   return faces;
 }
 
+/** Scores from the detector's output: of the smallest anchor and the highest of all, in each of so many cells. */
+export function scoresOf(cells: Float32Array, plane: number): { smallest: Float32Array; highest: Float32Array } {
+  const smallest = cells.slice(4 * plane, 5 * plane).map(sigmoid);
+  const highest = smallest.slice();
+  for (let anchor = 1; anchor < ANCHORS.length; anchor += 1) {
+    for (let cell = 0; cell < plane; cell += 1) {
+      highest[cell] = Math.max(highest[cell]!, sigmoid(cells[(anchor * 5 + 4) * plane + cell]!));
+    }
+  }
+  return { smallest, highest };
+}
+
 function sigmoid(value: number): number {
   return 1 / (1 + Math.exp(-value));
 }

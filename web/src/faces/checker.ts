@@ -14,6 +14,9 @@ const BATCH = 64;
 /** One stage alone must not decide. */
 const MAX_LOG_ODDS = 4;
 
+/** A proposal with a lower score at the first check is not checked again. As in mien.faces.network. */
+const MIN_FIRST_SCORE = 0.05;
+
 /** What turns a proposal into a box as the check expects it, in sides of the proposal. As in mien.faces.network. */
 const FRAMING = { width: 0.76, height: 1.01, down: -0.112 };
 
@@ -31,9 +34,12 @@ export class Checker {
   async check(image: Drawable, faces: DetectedFace[]): Promise<DetectedFace[]> {
     const squares = faces.map(({ box }) => squareOf(box));
     const first = await this.#run(image, squares);
-    const boxes = squares.map((square, index) => regressed(square, first[index]!));
-    const second = await this.#run(image, boxes.map(squareOf));
-    return boxes.map((box, index) => ({ box, score: scoreOf(faces[index]!.score, second[index]!) }));
+    const likely = faces.flatMap(({ score }, index) => {
+      const isLikely = scoreOf(score, first[index]!) > MIN_FIRST_SCORE;
+      return isLikely ? [{ score, box: regressed(squares[index]!, first[index]!) }] : [];
+    });
+    const second = await this.#run(image, likely.map(({ box }) => squareOf(box)));
+    return likely.map(({ box, score }, index) => ({ box, score: scoreOf(score, second[index]!) }));
   }
 
   async #run(image: Drawable, squares: Square[]): Promise<Float32Array[]> {

@@ -11,9 +11,23 @@ export const MIN_SCORE = 0.45;
 const AGREEING_IOU = 0.4;
 const NMS_IOU = 0.3;
 
-/** Longer sides of the copies of a still image in which faces are looked for, and of the copies that are rotated. */
-const IMAGE_PX = [320, 640, 1280];
+/** How a still image is looked at. All as in mien.faces.network. */
+const FIRST_PX = 320;
+const CLOSER = [
+  { side: 640, restHint: 0.005 },
+  { side: 1280, restHint: 0.01 },
+];
 const TILTED = { side: 416, degrees: [30, -30] };
+const LARGEST_PX = 1280;
+const SURE = 0.8;
+const LARGE = 0.15;
+const CLOSER_HINT = 0.005;
+const SEEN = 0.5;
+const TILTED_HINT = 0.01;
+const KNOWN = 0.9;
+
+/** Of a face that fills the image. As in mien.faces.network. */
+const CLOSE_UP = { sides: [96, 128, 192, 256], border: 1 / 3, minScore: 0.7 };
 
 /** Each frame of a video is resized to this longer side; the first network needs faces of about 30 pixels. */
 const FRAME_PX = 320;
@@ -54,12 +68,54 @@ export class Detector {
   /** Faces in a still image, the largest first; boxes in whole pixels of the image. */
   async detectInImage(image: DecodedImage): Promise<DetectedFace[]> {
     const copy = this.#copyOf(image);
+    const faces = await this.#checked(copy, await this.#proposals(copy), MAX_PROPOSALS.image);
+    return inPixelsOf(image, copy, faces.length ? faces : await this.#closeUp(copy));
+  }
+
+  /** What each look at a still image proposes: the first sees all of it, the others what may be left. */
+  async #proposals(copy: Drawable): Promise<DetectedFace[][]> {
+    const longer = Math.max(copy.width, copy.height);
+    const first = await this.proposer.look(copy, copySide(copy, FIRST_PX));
+    const isLarge = ({ width, height }: Box) => Math.sqrt(width * height) >= LARGE * longer;
+    const large = boxesFrom(first.faces, SURE).filter(isLarge);
+    const looks = [first];
+    for (const { side, restHint } of CLOSER) {
+      const before = looks.at(-1)!;
+      if (before.side >= copySide(copy, LARGEST_PX)) break;
+      const seen = [...large, ...boxesFrom(before.faces, SEEN)];
+      const hinted = () => before.areas(before.smallest, large.length ? restHint : CLOSER_HINT, seen);
+      const isWhole = before === first && !large.length;
+      looks.push(await this.proposer.look(copy, copySide(copy, side), isWhole ? undefined : hinted()));
+    }
+    const proposals = looks.map(({ faces }) => faces);
+    const known = [...large, ...boxesFrom(mergeAgreeing(proposals, AGREEING_IOU), KNOWN)];
+    const areas = first.areas(first.highest, TILTED_HINT, known);
+    for (const degrees of TILTED.degrees) {
+      proposals.push(await this.proposer.lookTilted(copy, copySide(copy, TILTED.side), areas, degrees));
+    }
+    return proposals;
+  }
+
+  /** A face that fills the image is found in a small copy that is mirrored at its border. */
+  async #closeUp(copy: Drawable): Promise<DetectedFace[]> {
+    const scale = copySide(copy, FIRST_PX) / Math.max(copy.width, copy.height);
+    const [width, height] = [copy.width, copy.height].map((length) => Math.max(Math.round(length * scale), 1)) as [number, number];
+    const border = Math.round(CLOSE_UP.border * Math.max(width, height));
+    const padded = mirroredAround(copy, width, height, border);
     const looks: DetectedFace[][] = [];
-    for (const side of new Set(IMAGE_PX.map((each) => copySide(copy, each)))) looks.push(await this.proposer.look(copy, side));
-    for (const degrees of TILTED.degrees) looks.push(await this.proposer.lookTilted(copy, TILTED.side, degrees));
-    let faces = await this.#checked(copy, looks, MAX_PROPOSALS.image);
-    if (!faces.length) faces = await this.#checked(copy, [await this.proposer.lookFromAfar(copy)], MAX_PROPOSALS.image);
-    return inPixelsOf(image, copy, faces);
+    for (const side of CLOSE_UP.sides) looks.push((await this.proposer.look(padded, side)).faces);
+    const faces = await this.#checked(padded, looks, MAX_PROPOSALS.image);
+    return faces
+      .filter(({ score }) => score >= CLOSE_UP.minScore)
+      .map(({ score, box }) => ({
+        score,
+        box: {
+          left: (box.left - border) / scale,
+          top: (box.top - border) / scale,
+          width: box.width / scale,
+          height: box.height / scale,
+        },
+      }));
   }
 
   /** Before the first frame of a camera, which is live, or of a video file, whose result must not depend on the machine. */
@@ -76,13 +132,13 @@ export class Detector {
     const copy = this.#copyOf(frame);
     const looks: DetectedFace[][] = [];
     if (seconds >= this.#nextLook || !known.length) {
-      looks.push(await this.proposer.look(copy, FRAME_PX));
+      looks.push((await this.proposer.look(copy, copySide(copy, FRAME_PX))).faces);
       this.#nextLook = seconds + LOOK_EVERY_SECONDS;
     }
     if (seconds >= this.#nextSmallFaces) {
       const side = SMALL_FACES_PX[this.#smallFacesLooks++ % SMALL_FACES_PX.length]!;
       const start = performance.now();
-      looks.push(await this.proposer.look(copy, side));
+      looks.push((await this.proposer.look(copy, copySide(copy, side))).faces);
       const taken = (performance.now() - start) / 1000;
       const pause = this.#isLive ? SMALL_FACES_EVERY.durations * taken : 0;
       this.#nextSmallFaces = seconds + Math.max(SMALL_FACES_EVERY.seconds, pause);
@@ -92,7 +148,7 @@ export class Detector {
   }
 
   #copyOf(image: DecodedImage): Drawable {
-    return workingCopy(image, Math.max(...IMAGE_PX), this.#canvas);
+    return workingCopy(image, LARGEST_PX, this.#canvas);
   }
 
   async #checked(image: Drawable, looks: DetectedFace[][], most: number, known: DetectedFace[] = []): Promise<DetectedFace[]> {
@@ -104,6 +160,25 @@ export class Detector {
     const faces = await this.checker.check(image, [...proposals, ...others]);
     return suppressOverlaps(faces, NMS_IOU).filter(({ score }) => score >= this.minScore);
   }
+}
+
+function boxesFrom(faces: DetectedFace[], minScore: number): Box[] {
+  return faces.filter(({ score }) => score >= minScore).map(({ box }) => box);
+}
+
+/** A copy of so many pixels with its mirror images around it. */
+function mirroredAround({ source }: Drawable, width: number, height: number, border: number): Drawable {
+  const canvas = new OffscreenCanvas(width + 2 * border, height + 2 * border);
+  const context = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb", alpha: false })!;
+  context.imageSmoothingQuality = "high";
+  // The middle of each tile in the canvas; -1 mirrors it.
+  for (const across of [-1, 0, 1]) {
+    for (const down of [-1, 0, 1]) {
+      context.setTransform(across ? -1 : 1, 0, 0, down ? -1 : 1, border + width * (across + 0.5), border + height * (down + 0.5));
+      context.drawImage(source, -width / 2, -height / 2, width, height);
+    }
+  }
+  return { source: canvas, width: canvas.width, height: canvas.height };
 }
 
 /** Boxes in whole pixels of the image, from those in pixels of a copy of another size. */

@@ -4,6 +4,8 @@ import { describe, expect, test } from "vitest";
 import { decodeBoxes } from "../../src/faces/anchors";
 import { iou, mergeAgreeing, suppressOverlaps } from "../../src/faces/box";
 import { brightened } from "../../src/faces/brightness";
+import { Look, regionsAround } from "../../src/faces/look";
+import { vectors } from "../vectors";
 
 const box = (left: number, top: number, side: number) => ({ left, top, width: side, height: side });
 
@@ -60,6 +62,20 @@ test("boxes of several looks that agree become their mean, weighted by squared s
   expect(both!.box.width).toBeCloseTo(10, 12);
   expect(alone!.box.left).toBeCloseTo(50, 12);
   expect(alone!.score).toBeCloseTo(0.9, 12);
+});
+
+test.each(vectors.regions)("the areas around hints are Python's", ({ mask, areas }) => {
+  const cells = mask.flat().map(Boolean);
+  expect(regionsAround(cells, mask.length, mask[0]!.length)).toEqual(areas);
+});
+
+test("an area is around cells with a hint that no box touches, in pixels of the image", () => {
+  // Cells of 64 pixels: the hints are in the cells (1, 1) and (5, 5) of 8 x 8, and a box lies on the second one.
+  const look = new Look(256, 0.5, 8, 8);
+  look.smallest[8 + 1] = look.smallest[8 * 5 + 5] = 0.02;
+  expect(look.areas(look.smallest, 0.01, [box(5 * 64 + 10, 5 * 64 + 10, 20)])).toEqual([[0, 0, 192, 192]]);
+  expect(look.areas(look.smallest, 0.03, [])).toEqual([]);
+  expect(look.cells([10, 70, 130, 600])).toEqual([0, 1, 3, 8]);
 });
 
 describe("boxes from cells", () => {
